@@ -1,0 +1,119 @@
+from onefold.activation.v1 import activation_facts_pb2 as _activation_facts_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DefineDestinationRequest(_message.Message):
+    __slots__ = ("destination", "dry_run")
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    destination: _activation_facts_pb2.DestinationDefined
+    dry_run: bool
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DefineDestinationResponse(_message.Message):
+    __slots__ = ("destination", "changed", "token")
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    destination: _activation_facts_pb2.DestinationDefined
+    changed: bool
+    token: _token_pb2.Token
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListDestinationsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDestinationsResponse(_message.Message):
+    __slots__ = ("destinations",)
+    DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
+    destinations: _containers.RepeatedCompositeFieldContainer[_activation_facts_pb2.DestinationDefined]
+    def __init__(self, destinations: _Optional[_Iterable[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]]] = ...) -> None: ...
+
+class ListDeliveriesRequest(_message.Message):
+    __slots__ = ("destination_id", "state", "page_size", "page_token", "profile_id")
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    destination_id: str
+    state: _activation_facts_pb2.DeliveryState
+    page_size: int
+    page_token: str
+    profile_id: str
+    def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., profile_id: _Optional[str] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us")
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_FIELD_NUMBER: _ClassVar[int]
+    ORDINAL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_US_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    destination_id: str
+    segment_id: str
+    profile_id: str
+    trigger: _activation_facts_pb2.Trigger
+    ordinal: int
+    state: _activation_facts_pb2.DeliveryState
+    attempts: int
+    reason: str
+    created_at_us: int
+    next_attempt_us: int
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., trigger: _Optional[_Union[_activation_facts_pb2.Trigger, str]] = ..., ordinal: _Optional[int] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., next_attempt_us: _Optional[int] = ...) -> None: ...
+
+class ListDeliveriesResponse(_message.Message):
+    __slots__ = ("deliveries", "next_page_token")
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
+    next_page_token: str
+    def __init__(self, deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CountDeliveriesRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class DeliveryCount(_message.Message):
+    __slots__ = ("destination_id", "state", "count")
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    destination_id: str
+    state: _activation_facts_pb2.DeliveryState
+    count: int
+    def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class CountDeliveriesResponse(_message.Message):
+    __slots__ = ("counts",)
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedCompositeFieldContainer[DeliveryCount]
+    def __init__(self, counts: _Optional[_Iterable[_Union[DeliveryCount, _Mapping]]] = ...) -> None: ...
+
+class RetryDeliveryRequest(_message.Message):
+    __slots__ = ("effect_id",)
+    EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
+    effect_id: str
+    def __init__(self, effect_id: _Optional[str] = ...) -> None: ...
+
+class RetryDeliveryResponse(_message.Message):
+    __slots__ = ("delivery",)
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    delivery: Delivery
+    def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,108 @@
+from onefold.type.v1 import errors_pb2 as _errors_pb2
+from onefold.type.v1 import event_pb2 as _event_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class IngestEventsRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
+
+class IngestEventsResponse(_message.Message):
+    __slots__ = ("accepted", "duplicates", "rejections", "token")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    accepted: int
+    duplicates: int
+    rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
+    token: _token_pb2.Token
+    def __init__(self, accepted: _Optional[int] = ..., duplicates: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class Rejection(_message.Message):
+    __slots__ = ("index", "reason", "field", "message", "quarantine_id")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    reason: _errors_pb2.ErrorReason
+    field: str
+    message: str
+    quarantine_id: str
+    def __init__(self, index: _Optional[int] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., quarantine_id: _Optional[str] = ...) -> None: ...
+
+class StreamEventsRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
+
+class StreamEventsResponse(_message.Message):
+    __slots__ = ("result",)
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: IngestEventsResponse
+    def __init__(self, result: _Optional[_Union[IngestEventsResponse, _Mapping]] = ...) -> None: ...
+
+class ListQuarantinedRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "include_released")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_RELEASED_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    include_released: bool
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_released: _Optional[bool] = ...) -> None: ...
+
+class Quarantined(_message.Message):
+    __slots__ = ("quarantine_id", "source_id", "door", "reason", "field", "message", "raw", "received_at_us", "released_fact_id")
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    DOOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    quarantine_id: str
+    source_id: str
+    door: str
+    reason: _errors_pb2.ErrorReason
+    field: str
+    message: str
+    raw: bytes
+    received_at_us: int
+    released_fact_id: str
+    def __init__(self, quarantine_id: _Optional[str] = ..., source_id: _Optional[str] = ..., door: _Optional[str] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., raw: _Optional[bytes] = ..., received_at_us: _Optional[int] = ..., released_fact_id: _Optional[str] = ...) -> None: ...
+
+class ListQuarantinedResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[Quarantined]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[Quarantined, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReleaseQuarantinedRequest(_message.Message):
+    __slots__ = ("quarantine_id", "event")
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    quarantine_id: str
+    event: _event_pb2.Event
+    def __init__(self, quarantine_id: _Optional[str] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ...) -> None: ...
+
+class ReleaseQuarantinedResponse(_message.Message):
+    __slots__ = ("result",)
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: IngestEventsResponse
+    def __init__(self, result: _Optional[_Union[IngestEventsResponse, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,222 @@
+from onefold.log.v1 import log_pb2 as _log_pb2
+from onefold.profile.v1 import profile_events_pb2 as _profile_events_pb2
+from onefold.rule.v1 import rule_pb2 as _rule_pb2
+from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Trait(_message.Message):
+    __slots__ = ("name", "value", "occurred_at_us", "fact_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: bytes
+    occurred_at_us: int
+    fact_id: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
+
+class Profile(_message.Message):
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    traits: _containers.RepeatedCompositeFieldContainer[Trait]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    first_seen_us: int
+    last_seen_us: int
+    event_count: int
+    leaf_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetProfileRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "at_least", "as_of_token", "as_of_us")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    at_least: _token_pb2.Token
+    as_of_token: _token_pb2.Token
+    as_of_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+
+class GetProfileResponse(_message.Message):
+    __slots__ = ("profile", "token")
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profile: Profile
+    token: _token_pb2.Token
+    def __init__(self, profile: _Optional[_Union[Profile, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class BatchGetProfilesRequest(_message.Message):
+    __slots__ = ("profile_ids",)
+    PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BatchGetProfilesResponse(_message.Message):
+    __slots__ = ("profiles", "token")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    token: _token_pb2.Token
+    def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListTimelineRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "page_size", "page_token")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    page_size: int
+    page_token: str
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class TimelineEntry(_message.Message):
+    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits")
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    fact_id: str
+    kind: str
+    type: str
+    name: str
+    occurred_at_us: int
+    recorded_at_us: int
+    source_id: str
+    channel: str
+    properties: bytes
+    traits: bytes
+    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ...) -> None: ...
+
+class ListTimelineResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[TimelineEntry]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[TimelineEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExplainRuleRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "rule")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    rule: _rule_pb2.Rule
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
+
+class PredicateVerdict(_message.Message):
+    __slots__ = ("predicate", "actual", "holds")
+    PREDICATE_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    predicate: str
+    actual: bytes
+    holds: bool
+    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ...) -> None: ...
+
+class ExplainRuleResponse(_message.Message):
+    __slots__ = ("holds", "predicates", "rule_text", "at_us")
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    holds: bool
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateVerdict]
+    rule_text: str
+    at_us: int
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateVerdict, _Mapping]]] = ..., rule_text: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class DefineTagRequest(_message.Message):
+    __slots__ = ("tag", "dry_run")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    tag: _profile_events_pb2.TagDefined
+    dry_run: bool
+    def __init__(self, tag: _Optional[_Union[_profile_events_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DefineTagResponse(_message.Message):
+    __slots__ = ("tag", "changed", "token")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tag: _profile_events_pb2.TagDefined
+    changed: bool
+    token: _token_pb2.Token
+    def __init__(self, tag: _Optional[_Union[_profile_events_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListTagsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListTagsResponse(_message.Message):
+    __slots__ = ("tags",)
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.TagDefined]
+    def __init__(self, tags: _Optional[_Iterable[_Union[_profile_events_pb2.TagDefined, _Mapping]]] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("shard", "from_sequence", "until_sequence")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    from_sequence: int
+    until_sequence: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
+
+class ReadResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: _profile_events_pb2.ProfilesChanged
+    def __init__(self, batch: _Optional[_Union[_profile_events_pb2.ProfilesChanged, _Mapping]] = ...) -> None: ...
+
+class ReadStandingsRequest(_message.Message):
+    __slots__ = ("shard",)
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    def __init__(self, shard: _Optional[int] = ...) -> None: ...
+
+class ReadStandingsResponse(_message.Message):
+    __slots__ = ("standings", "next_sequence", "log_offset", "log_time_us", "facts", "live_predicates")
+    STANDINGS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    standings: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    next_sequence: int
+    log_offset: int
+    log_time_us: int
+    facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
+    live_predicates: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -1,0 +1,140 @@
+from onefold.segment.v1 import segment_events_pb2 as _segment_events_pb2
+from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from onefold.type.v1 import token_pb2 as _token_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DefineSegmentRequest(_message.Message):
+    __slots__ = ("segment", "dry_run")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    segment: _segment_events_pb2.SegmentDefined
+    dry_run: bool
+    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DefineSegmentResponse(_message.Message):
+    __slots__ = ("segment", "changed", "token")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    segment: _segment_events_pb2.SegmentDefined
+    changed: bool
+    token: _token_pb2.Token
+    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListSegmentsRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class SegmentSummary(_message.Message):
+    __slots__ = ("segment", "size", "live")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    segment: _segment_events_pb2.SegmentDefined
+    size: int
+    live: bool
+    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ...) -> None: ...
+
+class ListSegmentsResponse(_message.Message):
+    __slots__ = ("segments", "token")
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[SegmentSummary]
+    token: _token_pb2.Token
+    def __init__(self, segments: _Optional[_Iterable[_Union[SegmentSummary, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListMembersRequest(_message.Message):
+    __slots__ = ("segment_id", "page_size", "page_token", "at_least", "as_of_us")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    as_of_us: int
+    def __init__(self, segment_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+
+class Member(_message.Message):
+    __slots__ = ("profile_id", "since_us")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    since_us: int
+    def __init__(self, profile_id: _Optional[str] = ..., since_us: _Optional[int] = ...) -> None: ...
+
+class ListMembersResponse(_message.Message):
+    __slots__ = ("members", "next_page_token", "token")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[Member]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListMembershipsRequest(_message.Message):
+    __slots__ = ("profile_id", "identifier", "at_least")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier: _identifier_pb2.Identifier
+    at_least: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListMembershipsResponse(_message.Message):
+    __slots__ = ("profile_id", "segment_ids", "history", "token")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    segment_ids: _containers.RepeatedScalarFieldContainer[str]
+    history: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    token: _token_pb2.Token
+    def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class WatchMembershipsRequest(_message.Message):
+    __slots__ = ("segment_ids", "from_sequences")
+    SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    segment_ids: _containers.RepeatedScalarFieldContainer[str]
+    from_sequences: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, segment_ids: _Optional[_Iterable[str]] = ..., from_sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WatchMembershipsResponse(_message.Message):
+    __slots__ = ("changes", "shard", "next_sequence")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    shard: int
+    next_sequence: int
+    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., shard: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("shard", "from_sequence", "until_sequence")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    from_sequence: int
+    until_sequence: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
+
+class ReadResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: _segment_events_pb2.MembershipsChanged
+    def __init__(self, batch: _Optional[_Union[_segment_events_pb2.MembershipsChanged, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,50 @@
+from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVENT_TYPE_UNSPECIFIED: _ClassVar[EventType]
+    EVENT_TYPE_TRACK: _ClassVar[EventType]
+    EVENT_TYPE_IDENTIFY: _ClassVar[EventType]
+    EVENT_TYPE_PAGE: _ClassVar[EventType]
+    EVENT_TYPE_SCREEN: _ClassVar[EventType]
+    EVENT_TYPE_GROUP: _ClassVar[EventType]
+    EVENT_TYPE_ALIAS: _ClassVar[EventType]
+EVENT_TYPE_UNSPECIFIED: EventType
+EVENT_TYPE_TRACK: EventType
+EVENT_TYPE_IDENTIFY: EventType
+EVENT_TYPE_PAGE: EventType
+EVENT_TYPE_SCREEN: EventType
+EVENT_TYPE_GROUP: EventType
+EVENT_TYPE_ALIAS: EventType
+
+class Event(_message.Message):
+    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    type: EventType
+    name: str
+    message_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    occurred_at_us: int
+    properties: bytes
+    traits: bytes
+    context: bytes
+    channel: str
+    group_id: str
+    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...

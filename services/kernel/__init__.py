@@ -1,0 +1,1 @@
+"""Pure words that every room shares: no clock, no network, no generated code."""

@@ -1,0 +1,33 @@
+"""Digests of a state: order-independent, kept up row by row.
+
+The digest of a set of rows is the sum of BLAKE2b-128 of each row's canonical bytes, modulo 2^128
+(an additive set hash in the manner of AdHash, Bellare and Micciancio, 1997). It proves equality
+against accident, not against somebody who constructs collisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+MODULUS = 1 << 128
+
+
+def row_digest(*parts: str | bytes) -> int:
+    """The share of one row, 0 <= share < 2^128. Parts are length-prefixed, so no two rows agree."""
+    hasher = blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        hasher.update(len(raw).to_bytes(4, "big"))
+        hasher.update(raw)
+    return int.from_bytes(hasher.digest(), "big")
+
+
+def digest_of(rows: Iterable[int], start: int = 0) -> int:
+    """The digest of a set of rows given by their shares, added to `start`."""
+    return (start + sum(rows)) % MODULUS
+
+
+def to_hex(digest: int) -> str:
+    """32 hexadecimal digits."""
+    return f"{digest % MODULUS:032x}"

@@ -1,0 +1,62 @@
+"""Instants and spans as integers of microseconds; nothing here reads a clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
+
+
+def to_us(instant: datetime) -> int:
+    """Unix time in microseconds. A datetime without a zone is refused with ValueError."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(us: int) -> datetime:
+    """The UTC datetime of Unix microseconds."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def to_rfc3339(us: int) -> str:
+    """Such as `2026-11-21T20:17:09.000001Z`."""
+    return from_us(us).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> int:
+    """Unix microseconds of an RFC 3339 (or ISO 8601) instant; without a zone it is UTC.
+
+    A leap second counts as the second before it. Raises ValueError where the text is no instant.
+    """
+    shaped = text.strip()
+    if "T" not in shaped.upper() and " " not in shaped:
+        raise ValueError("an instant needs a date and a time, such as 2026-11-21T20:17:09Z")
+    leap = shaped[17:19] == "60"
+    instant = datetime.fromisoformat(shaped[:17] + "59" + shaped[19:] if leap else shaped)
+    return to_us(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+
+
+def parse_span(text: str) -> int:
+    """Microseconds of a span such as `30s`, `15m`, `2h`, `7d`, `4w`.
+
+    Raises ValueError where the text is no span.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdecimal():
+        raise ValueError(f"{text!r} is no span; write one such as 30s, 15m, 2h, 7d or 4w")
+    return int(number) * _UNITS[unit]
+
+
+def format_span(us: int) -> str:
+    """The shortest span text that is exact, such as `7d`; microseconds as `…us` where none is."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if us and us % _UNITS[unit] == 0 and not (unit == "w" and us < 4 * _UNITS["w"]):
+            return f"{us // _UNITS[unit]}{unit}"
+    return f"{us}us"
