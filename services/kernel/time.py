@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 SECOND_US = 1_000_000
@@ -10,7 +11,15 @@ HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = {"s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
+_UNITS = {
+    "us": 1,
+    "s": SECOND_US,
+    "m": MINUTE_US,
+    "h": HOUR_US,
+    "d": DAY_US,
+    "w": 7 * DAY_US,
+}
+_SPAN = re.compile(r"([0-9]{1,19})(us|s|m|h|d|w)")
 
 
 def to_us(instant: datetime) -> int:
@@ -48,10 +57,10 @@ def parse_span(text: str) -> int:
 
     Raises ValueError where the text is no span.
     """
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdecimal():
+    shaped = _SPAN.fullmatch(text)
+    if shaped is None:
         raise ValueError(f"{text!r} is no span; write one such as 30s, 15m, 2h, 7d or 4w")
-    return int(number) * _UNITS[unit]
+    return int(shaped[1]) * _UNITS[shaped[2]]
 
 
 def format_span(us: int) -> str:

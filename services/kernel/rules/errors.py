@@ -1,0 +1,29 @@
+"""What is said about a rule that cannot be read."""
+
+from __future__ import annotations
+
+from services.kernel.errors import InvalidField
+
+
+class RuleError(InvalidField):
+    """A rule is wrong at `field` (such as `all[1].distinct.property`, empty = the rule itself).
+
+    `problem` says what is wrong, `remedy` what to write instead.
+    """
+
+    def __init__(self, problem: str, remedy: str, *, field: str = "") -> None:
+        place = f"{field}: " if field else ""
+        super().__init__(f"{place}{problem}; {remedy}", field=field)
+        self.problem = problem
+        self.remedy = remedy
+
+    def under(self, path: str) -> RuleError:
+        """The same error, seen from the rule that holds this part at `path`."""
+        return RuleError(self.problem, self.remedy, field=join_path(path, self.field))
+
+
+def join_path(parent: str, child: str) -> str:
+    """`all[1]` and `distinct` make `all[1].distinct`; an empty part falls away."""
+    if not parent or not child or child.startswith("["):
+        return parent + child
+    return f"{parent}.{child}"

@@ -1,0 +1,339 @@
+"""The JSON form of rules, as people write it in YAML, and back.
+
+::
+
+    all: [RULE, ...]    any: [RULE, ...]    not: RULE
+    trait:     {name: city, eq: 北京市}
+    count:     {event: attended_trial, where: WHERE, within: 7d, at_least: 1}
+    distinct:  {event: viewed_course, property: course_id, where: WHERE, within: 7d, at_least: 3}
+    last_seen: {event: purchased_course, where: WHERE, within: 30d}
+
+`where` and `within` may be left out (no filter; ever). WHERE is `{PROPERTY: VALUE}`: a scalar asks
+for equality, a list for one of it, and `{at_least: 3, lt: 9}` for comparisons. Comparisons are eq,
+ne, lt, at_most, gt, at_least, in, exists (always `true`) and contains. A property asked twice in
+the same way is written as a list of such mappings.
+
+`last_seen` compares an age: `within: W` is age < W, `at_most` <=, `longer_than` >, `at_least` >=.
+So an event counts in `count: {within: W}` exactly while its age is `within: W`.
+
+Spans are whole numbers of s, m, h, d, w (and us, where nothing else is exact).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+
+from services.kernel.rules.errors import RuleError, join_path
+from services.kernel.rules.model import (
+    AGEING,
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    EventFilter,
+    LastSeenPredicate,
+    Not,
+    PropertyFilter,
+    Rule,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Json, Operator, canonical_json
+from services.kernel.time import format_span, parse_span
+
+MAX_DEPTH = 32
+MAX_RULES = 1_000
+
+Form = dict[str, Any]
+_Made = TypeVar("_Made")
+
+_OPERATORS = {operator.value: operator for operator in Operator}
+_AGES = {
+    "within": Operator.LT,
+    "at_most": Operator.LE,
+    "longer_than": Operator.GT,
+    "at_least": Operator.GE,
+}
+_AGE_WORDS = {operator: word for word, operator in _AGES.items()}
+#: Words of other languages that people are likely to try.
+_MEANT = {
+    "le": "at_most",
+    "lte": "at_most",
+    "<=": "at_most",
+    "ge": "at_least",
+    "gte": "at_least",
+    ">=": "at_least",
+    "=": "eq",
+    "==": "eq",
+    "!=": "ne",
+    "<": "lt",
+    ">": "gt",
+    "and": "all",
+    "or": "any",
+    "in_last": "within",
+    "window": "within",
+}
+
+
+def from_form(form: Json) -> Rule:
+    """The rule of a decoded JSON or YAML form.
+
+    Raises RuleError, whose `field` is the path of what is wrong.
+    """
+    return _Reader().rule(form, "", 1)
+
+
+def to_form(rule: Rule) -> Form:
+    """The canonical form: equal rules have equal forms, and `from_form` reads it back."""
+    match rule:
+        case All():
+            return {"all": [to_form(part) for part in rule.rules]}
+        case Any_():
+            return {"any": [to_form(part) for part in rule.rules]}
+        case Not():
+            return {"not": to_form(rule.rule)}
+        case TraitPredicate():
+            return {"trait": {"name": rule.trait, rule.operator.value: _value_form(rule)}}
+        case CountPredicate():
+            return {"count": events_form(rule.events) | _number_form(rule)}
+        case DistinctPredicate():
+            of = {"property": rule.property}
+            return {"distinct": events_form(rule.events) | of | _number_form(rule)}
+        case LastSeenPredicate():
+            age = {_AGE_WORDS[rule.operator]: format_span(rule.age_us)}
+            return {"last_seen": events_form(rule.events) | age}
+
+
+def from_json(data: bytes | str) -> Rule:
+    """The rule of its JSON; raises RuleError."""
+    try:
+        form = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RuleError("this is no JSON", 'write an object such as {"all": []}') from None
+    return from_form(form)
+
+
+def to_json(rule: Rule) -> bytes:
+    """The canonical JSON: equal rules have equal bytes."""
+    return canonical_json(to_form(rule)).encode()
+
+
+def events_form(events: EventFilter) -> Form:
+    """The part of a form that says which events count."""
+    form: Form = {"event": events.event}
+    if events.where:
+        form["where"] = _where_form(events.where)
+    return form
+
+
+def _where_form(filters: tuple[PropertyFilter, ...]) -> Form | list[Form]:
+    asked = [(f.property, f.operator) for f in filters]
+    if len(set(asked)) < len(asked):
+        return [{f.property: {f.operator.value: _value_form(f)}} for f in filters]
+    grouped: dict[str, Form] = {}
+    for f in filters:
+        grouped.setdefault(f.property, {})[f.operator.value] = _value_form(f)
+    return {name: _shortest(tests) for name, tests in grouped.items()}
+
+
+def _shortest(tests: Form) -> Json:
+    if tests.keys() == {"eq"}:
+        return tests["eq"]
+    return tests["in"] if tests.keys() == {"in"} else tests
+
+
+def _value_form(owner: PropertyFilter | TraitPredicate) -> Json:
+    if owner.operator is Operator.EXISTS:
+        return True
+    return list(owner.value) if owner.operator is Operator.IN else owner.value
+
+
+def _number_form(rule: CountPredicate | DistinctPredicate) -> Form:
+    form: Form = {"within": format_span(rule.window_us)} if rule.window_us else {}
+    return form | {rule.operator.value: rule.value}
+
+
+class _Reader:
+    """Reads one form; counts its rules, so that no form can ask for too many."""
+
+    def __init__(self) -> None:
+        self._rules = 0
+
+    def rule(self, form: Json, path: str, depth: int) -> Rule:
+        self._rules += 1
+        if depth > MAX_DEPTH or self._rules > MAX_RULES:
+            remedy = f"write at most {MAX_RULES} rules, at most {MAX_DEPTH} deep"
+            raise RuleError("the rule is too large", remedy, field=path)
+        kind, body = _only_entry(form, path)
+        here = join_path(path, kind)
+        if kind == "not":
+            return Not(self.rule(body, here, depth + 1))
+        if kind in _JOINED:
+            return _JOINED[kind](self._rules_of(body, here, depth + 1))
+        return _PREDICATES[kind](_mapping(body, here), here)
+
+    def _rules_of(self, body: Json, path: str, depth: int) -> tuple[Rule, ...]:
+        if not isinstance(body, list | tuple):
+            raise RuleError("this is no list", "write the rules in brackets", field=path)
+        return tuple(self.rule(part, f"{path}[{i}]", depth) for i, part in enumerate(body))
+
+
+def _only_entry(form: Json, path: str) -> tuple[str, Json]:
+    mapping = _mapping(form, path)
+    if len(mapping) != 1:
+        remedy = f"write exactly one of {_list(_KINDS)}; join several with `all`"
+        raise RuleError(f"there are {len(mapping)} rules in one place", remedy, field=path)
+    ((kind, body),) = mapping.items()
+    if kind not in _KINDS:
+        raise _unknown(kind, _KINDS, path)
+    return kind, body
+
+
+def _trait(body: Form, path: str) -> Rule:
+    operator = _only_operator(body, ("name",), _OPERATORS, path)
+    word = operator.value
+    _check_exists(operator, body[word], join_path(path, word))
+    name = _wanted(body, "name", path)
+    return _made(path, word, lambda: TraitPredicate(name, operator, body[word]))
+
+
+def _count(body: Form, path: str) -> Rule:
+    operator = _only_operator(body, ("event", "where", "within"), _OPERATORS, path)
+    events, window_us = _events(body, path), _span(body, "within", path)
+    value = body[operator.value]
+    return _made(path, "", lambda: CountPredicate(events, window_us, operator, value))
+
+
+def _distinct(body: Form, path: str) -> Rule:
+    operator = _only_operator(body, ("event", "property", "where", "within"), _OPERATORS, path)
+    events, window_us = _events(body, path), _span(body, "within", path)
+    of, value = _wanted(body, "property", path), body[operator.value]
+    return _made(path, "", lambda: DistinctPredicate(events, of, window_us, operator, value))
+
+
+def _last_seen(body: Form, path: str) -> Rule:
+    operator = _only_operator(body, ("event", "where"), _AGES, path)
+    word = _AGE_WORDS[operator]
+    events, age_us = _events(body, path), _span(body, word, path)
+    return _made(path, word, lambda: LastSeenPredicate(events, operator, age_us))
+
+
+_KINDS = ("all", "any", "not", "trait", "count", "distinct", "last_seen")
+_JOINED: dict[str, Callable[[tuple[Rule, ...]], Rule]] = {"all": All, "any": Any_}
+_PREDICATES: dict[str, Callable[[Form, str], Rule]] = {
+    "trait": _trait,
+    "count": _count,
+    "distinct": _distinct,
+    "last_seen": _last_seen,
+}
+
+
+def _events(body: Form, path: str) -> EventFilter:
+    event = _wanted(body, "event", path)
+    where = _where(body.get("where", {}), join_path(path, "where"))
+    return _made(path, "", lambda: EventFilter(event, where))
+
+
+def _where(body: Json, path: str) -> tuple[PropertyFilter, ...]:
+    if isinstance(body, list | tuple):
+        parts = (_where(part, f"{path}[{i}]") for i, part in enumerate(body))
+        return tuple(f for part in parts for f in part)
+    filters: list[PropertyFilter] = []
+    for name, asked in _mapping(body, path).items():
+        filters.extend(_filters(name, asked, join_path(path, name)))
+    return tuple(filters)
+
+
+def _filters(name: str, asked: Json, path: str) -> list[PropertyFilter]:
+    if not isinstance(asked, Mapping):
+        operator = Operator.IN if isinstance(asked, list | tuple) else Operator.EQ
+        return [_made(path, "", lambda: PropertyFilter(name, operator, asked))]
+    if not asked:
+        raise RuleError("nothing is asked", f"write one of {_list(_OPERATORS)}", field=path)
+    return [_filter(name, word, value, path) for word, value in _mapping(asked, path).items()]
+
+
+def _filter(name: str, word: str, value: Json, path: str) -> PropertyFilter:
+    if word not in _OPERATORS:
+        raise _unknown(word, tuple(_OPERATORS), path)
+    operator = _OPERATORS[word]
+    _check_exists(operator, value, join_path(path, word))
+    return _made(path, word, lambda: PropertyFilter(name, operator, value))
+
+
+def _only_operator(
+    body: Form, others: tuple[str, ...], words: Mapping[str, Operator], path: str
+) -> Operator:
+    """The one comparison of a predicate; every key must be it or one of `others`."""
+    for key in body:
+        if key not in others and key not in words:
+            raise _unknown(key, (*others, *words), path)
+    asked = [words[key] for key in body if key in words]
+    if len(asked) != 1:
+        problem = "several comparisons in one place" if asked else "nothing is compared"
+        raise RuleError(problem, f"write exactly one of {_list(words)}", field=path)
+    return asked[0]
+
+
+def _check_exists(operator: Operator, value: Json, path: str) -> None:
+    if operator is Operator.EXISTS and value is not True:
+        raise RuleError(
+            "this asks nothing", "write `exists: true`; `not` around it for the rest", field=path
+        )
+
+
+def _wanted(body: Form, key: str, path: str) -> str:
+    if key not in body:
+        raise RuleError(f"`{key}` is missing", f"write `{key}: ...`", field=path)
+    value = body[key]
+    if not isinstance(value, str):
+        raise RuleError("this is no text", "put it into quotes", field=join_path(path, key))
+    return value
+
+
+def _span(body: Form, key: str, path: str) -> int:
+    """Microseconds; 0 where the key is absent."""
+    if key not in body:
+        return 0
+    value = body[key]
+    try:
+        span_us = parse_span(value) if isinstance(value, str) else 0
+    except ValueError:
+        span_us = 0
+    if span_us <= 0:
+        remedy = "write one such as 30s, 15m, 2h, 7d or 4w"
+        raise RuleError("this is no span of time", remedy, field=join_path(path, key))
+    return span_us
+
+
+def _mapping(form: Json, path: str) -> Form:
+    if not isinstance(form, Mapping):
+        raise RuleError("this is no mapping", "write `key: value`", field=path)
+    for key in form:
+        if not isinstance(key, str):
+            raise RuleError("a key is no text", "put it into quotes", field=path)
+    return dict(form)
+
+
+def _unknown(key: str, known: tuple[str, ...], path: str) -> RuleError:
+    likely = [_MEANT[key]] if _MEANT.get(key) in known else get_close_matches(key, known, 1)
+    remedy = f"write `{likely[0]}`" if likely else f"write one of {_list(known)}"
+    return RuleError("this key is not known", remedy, field=join_path(path, key))
+
+
+def _made(path: str, word: str, make: Callable[[], _Made]) -> _Made:
+    """What `make` makes; its errors are told at `path`, at `word` where they name no place."""
+    try:
+        return make()
+    except RuleError as error:
+        raise (error if error.field else error.under(word)).under(path) from None
+
+
+def _list(words: Mapping[str, Operator] | tuple[str, ...]) -> str:
+    return ", ".join(words)
+
+
+assert set(_AGE_WORDS) == set(AGEING)  # noqa: S101 - one word for each comparison of ages

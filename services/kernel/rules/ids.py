@@ -1,0 +1,76 @@
+"""Stable 64-bit ids of predicates and series, and what a rule is made of.
+
+An id is the first 8 bytes, big-endian, of BLAKE2b over the canonical JSON of the thing: the same
+question has the same id in every rule, service and year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import blake2b
+
+from services.kernel.rules.form import events_form, to_form
+from services.kernel.rules.model import (
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    LastSeenPredicate,
+    Not,
+    Predicate,
+    Rule,
+    Series,
+    SeriesKind,
+)
+from services.kernel.rules.values import Json, canonical_json
+
+
+@lru_cache(maxsize=65_536)
+def predicate_id(predicate: Predicate) -> int:
+    """0 <= id < 2^64."""
+    return _hash(to_form(predicate))
+
+
+@lru_cache(maxsize=65_536)
+def series_id(series: Series) -> int:
+    """0 <= id < 2^64."""
+    form = events_form(series.events)
+    if series.kind is SeriesKind.DISTINCT:
+        form["property"] = series.property
+    return _hash({f"series_{series.kind.value}": form})
+
+
+def predicates(rule: Rule) -> tuple[Predicate, ...]:
+    """The predicates of a rule in the order in which they are written, each once."""
+    return tuple(dict.fromkeys(_walk(rule)))
+
+
+def series_of(predicate: Predicate) -> Series | None:
+    """What must be kept to answer it; None where traits are enough.
+
+    The window and the number compared with are no part of it, so predicates share series.
+    """
+    match predicate:
+        case CountPredicate() | LastSeenPredicate():
+            return Series(SeriesKind.COUNT, predicate.events)
+        case DistinctPredicate():
+            return Series(SeriesKind.DISTINCT, predicate.events, predicate.property)
+        case _:
+            return None
+
+
+def _walk(rule: Rule) -> Iterator[Predicate]:
+    match rule:
+        case All() | Any_():
+            for part in rule.rules:
+                yield from _walk(part)
+        case Not():
+            yield from _walk(rule.rule)
+        case _:
+            yield rule
+
+
+def _hash(form: Json) -> int:
+    digest = blake2b(canonical_json(form).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

@@ -1,0 +1,99 @@
+"""The text form of rules, for people to read: messages, explanations, lists.
+
+Such as `count(attended_trial in 7d) >= 1 and not count(purchased_course) >= 1`. Names that are no
+plain words stand in quotes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from services.kernel.rules.model import (
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    EventFilter,
+    LastSeenPredicate,
+    Not,
+    PropertyFilter,
+    Rule,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Operator, canonical_json
+from services.kernel.time import format_span
+
+_SIGNS = {
+    Operator.EQ: "=",
+    Operator.NE: "!=",
+    Operator.LT: "<",
+    Operator.LE: "<=",
+    Operator.GT: ">",
+    Operator.GE: ">=",
+    Operator.IN: "in",
+    Operator.CONTAINS: "contains",
+}
+_PLAIN = re.compile(r"[^\W\d][\w.]*")
+_WORDS = frozenset({"and", "or", "not", "in", "where", "exists", "contains", "always", "never"})
+
+
+def to_text(rule: Rule) -> str:
+    """One line; equal rules have equal lines."""
+    match rule:
+        case All():
+            return _joined(rule.rules, " and ", "always")
+        case Any_():
+            return _joined(rule.rules, " or ", "never")
+        case Not():
+            return f"not {_part(rule.rule)}"
+        case TraitPredicate():
+            return _comparison(rule.trait, rule)
+        case CountPredicate():
+            return f"count({_events(rule.events)}{_in(rule.window_us)}) {_number(rule)}"
+        case DistinctPredicate():
+            events = _events(rule.events, f".{_name(rule.property)}")
+            return f"distinct({events}{_in(rule.window_us)}) {_number(rule)}"
+        case LastSeenPredicate():
+            age = format_span(rule.age_us)
+            return f"last_seen({_events(rule.events)}) {_SIGNS[rule.operator]} {age} ago"
+
+
+def _joined(rules: tuple[Rule, ...], word: str, nothing: str) -> str:
+    if len(rules) == 1:
+        return to_text(rules[0])
+    return word.join(map(_part, rules)) if rules else nothing
+
+
+def _part(rule: Rule) -> str:
+    """A rule as part of another one: in brackets where it joins several itself."""
+    match rule:
+        case All() | Any_() if len(rule.rules) == 1:
+            return _part(rule.rules[0])
+        case All() | Any_() if rule.rules:
+            return f"({to_text(rule)})"
+        case _:
+            return to_text(rule)
+
+
+def _events(events: EventFilter, of: str = "") -> str:
+    filters = " and ".join(_comparison(f.property, f) for f in events.where)
+    return _name(events.event) + of + (f" where {filters}" if filters else "")
+
+
+def _comparison(name: str, owner: PropertyFilter | TraitPredicate) -> str:
+    if owner.operator is Operator.EXISTS:
+        return f"{_name(name)} exists"
+    return f"{_name(name)} {_SIGNS[owner.operator]} {owner.text}"
+
+
+def _number(rule: CountPredicate | DistinctPredicate) -> str:
+    return f"{_SIGNS[rule.operator]} {rule.value}"
+
+
+def _in(window_us: int) -> str:
+    return f" in {format_span(window_us)}" if window_us else ""
+
+
+def _name(name: str) -> str:
+    plain = _PLAIN.fullmatch(name) and name not in _WORDS
+    return name if plain else canonical_json(name)

@@ -1,0 +1,189 @@
+"""JSON values in rules and in data, and how two of them compare.
+
+A rule compares with a *literal*: a string, a number or a boolean, and for `in` a list of them.
+Data is any JSON value. What is defined, once, for traits and for properties of events:
+
+* null and absent are the same.
+* Types never mix: `"1"` is not `1`, and `true` is not `1`. `1` and `1.0` are the same number.
+* A comparison with an absent value, or with one of another type, is false; only `ne` is true.
+* `lt`, `at_most`, `gt`, `at_least` order numbers by size and strings by code points; booleans,
+  lists and objects have no order, so these are false.
+* `contains` holds where a string has the literal (a string) as a part, and where a list has an
+  element equal to the literal.
+* `exists` holds for everything but null.
+* Integers beyond 64 bits are held as the nearest double.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeAlias
+
+from services.kernel.rules.errors import RuleError
+
+Scalar: TypeAlias = str | int | float | bool
+#: A scalar; the sorted, distinct elements of an `in`; None where the operator uses no value.
+Literal: TypeAlias = Scalar | tuple[Scalar, ...] | None
+#: Any decoded JSON value.
+Json: TypeAlias = Any
+Test: TypeAlias = Callable[[Json], bool]
+
+MAX_ELEMENTS = 1_000
+MAX_TEXT = 1_000
+_BIGGEST = 2**63
+
+
+class Operator(Enum):
+    """How two values are compared; the value is the word in a rule."""
+
+    EQ = "eq"
+    NE = "ne"
+    LT = "lt"
+    LE = "at_most"
+    GT = "gt"
+    GE = "at_least"
+    IN = "in"
+    EXISTS = "exists"
+    CONTAINS = "contains"
+
+
+def literal(operator: Operator, value: Json) -> Literal:
+    """The canonical literal for an operator; raises RuleError where the value does not suit it."""
+    if operator is Operator.EXISTS:
+        return None
+    if operator is Operator.IN:
+        return _elements(value)
+    scalar = _scalar(value)
+    if operator in _ORDERS and isinstance(scalar, bool):
+        raise RuleError("true and false have no order", "write `eq: true` or `eq: false`")
+    return scalar
+
+
+def canonical_json(value: Json) -> str:
+    """JSON with sorted keys and no spaces: equal values have equal text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def test_of(operator: Operator, value: Literal) -> Test:
+    """The question `is LEFT operator value?` as a function of the left side; it never raises."""
+    if operator is Operator.EXISTS:
+        return _is_there
+    if operator is Operator.IN:
+        return _one_of(value if isinstance(value, tuple) else ())
+    if operator is Operator.EQ:
+        return _equal_to(value)
+    if operator is Operator.NE:
+        equal = _equal_to(value)
+        return lambda left: not equal(left)
+    if operator is Operator.CONTAINS:
+        return _containing(value)
+    return _ordered(operator, value)
+
+
+def scalar_key(value: Json) -> str | None:
+    """A text that is equal for equal scalars only; None for null, lists and objects."""
+    kind = type(value)
+    if kind is str:
+        return "s" + value
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int or kind is float:
+        return "n" + repr(number(value))
+    return None
+
+
+def number(value: int | float) -> int | float:
+    """The one form of a number: whole ones below 2^63 are ints, all others doubles."""
+    if -_BIGGEST < value < _BIGGEST:
+        return int(value) if value == int(value) else value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _scalar(value: Json) -> Scalar:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int | float):
+        return _finite(value)
+    if value is None:
+        raise RuleError("null cannot be compared with", "write `exists: true`, or `not` around it")
+    if isinstance(value, list | tuple):
+        raise RuleError("a list cannot be compared with", "write `in: [...]`")
+    if isinstance(value, dict):
+        raise RuleError("an object cannot be compared with", "compare one of its parts: `a.b`")
+    raise RuleError("this is no JSON value", "put it into quotes to make it a text")
+
+
+def _text(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise RuleError("the text is too long", f"write at most {MAX_TEXT} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RuleError("the text is not valid Unicode", "remove lone surrogates") from None
+    return value
+
+
+def _finite(value: int | float) -> int | float:
+    canonical = number(value)
+    if isinstance(canonical, float) and not math.isfinite(canonical):
+        raise RuleError("the number is too large or no number", "write one below 1.7e308")
+    return canonical
+
+
+def _elements(value: Json) -> tuple[Scalar, ...]:
+    if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_ELEMENTS:
+        raise RuleError("`in` needs a list", f"write 1 to {MAX_ELEMENTS} values in brackets")
+    by_text = {canonical_json(scalar): scalar for scalar in map(_scalar, value)}
+    return tuple(by_text[text] for text in sorted(by_text))
+
+
+def _is_there(left: Json) -> bool:
+    return left is not None
+
+
+def _equal_to(value: Literal) -> Test:
+    if isinstance(value, bool):
+        return lambda left: left is value
+    if isinstance(value, str):
+        return lambda left: type(left) is str and left == value
+    return lambda left: type(left) in _NUMBERS and number(left) == value
+
+
+def _one_of(values: tuple[Scalar, ...]) -> Test:
+    keys = frozenset(map(scalar_key, values))
+    return lambda left: scalar_key(left) in keys
+
+
+def _containing(value: Literal) -> Test:
+    equal = _equal_to(value)
+
+    def contains(left: Json) -> bool:
+        if type(left) is str:
+            return type(value) is str and value in left
+        return type(left) is list and any(map(equal, left))
+
+    return contains
+
+
+def _ordered(operator: Operator, value: Literal) -> Test:
+    compare = _ORDERS[operator]
+    if isinstance(value, str):
+        return lambda left: type(left) is str and compare(left, value)
+    return lambda left: type(left) in _NUMBERS and compare(number(left), value)
+
+
+_NUMBERS = (int, float)
+_ORDERS: dict[Operator, Callable[[Any, Any], bool]] = {
+    Operator.LT: lambda left, right: left < right,
+    Operator.LE: lambda left, right: left <= right,
+    Operator.GT: lambda left, right: left > right,
+    Operator.GE: lambda left, right: left >= right,
+}
