@@ -38,7 +38,8 @@ class Batch:
     messages: tuple[Message, ...]
     #: The place of the first output that the fold may give.
     next_output: int
-    #: The log's clock as of the position, Unix microseconds.
+    #: The offset in the log, and the log's clock there (Unix microseconds), as of the position.
+    log_offset: int
     log_time_us: int
 
 

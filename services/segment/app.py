@@ -1,0 +1,204 @@
+"""Load, decide, save: one batch of what profile said becomes entries and exits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from services.chassis.auth import fold_access
+from services.chassis.projection import add_digest
+from services.chassis.stream import Batch, Folded, Output
+from services.kernel.digest import MODULUS, row_digest
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules import predicate_id, predicates
+from services.segment import store, wire
+from services.segment.domain.decide import Rulebook, changes, newest
+from services.segment.domain.model import Cause, Change, Standing
+
+SWEEP_PAGE = 1_000
+
+
+class SegmentApp:
+    """The projection of this service.
+
+    A fold takes in what is told in three turns, each a transaction of its own where it has work:
+    definitions and live predicates; then the sweeps that these ask for, page by page; then the
+    standings. So a token is reached only after the definitions before it are carried out.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._rulebook: tuple[int, Rulebook] | None = None
+        self._announced = asyncio.Condition()
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+        """Fold one batch; see chassis.stream.Projection."""
+        told = [wire.profiles_changed(m.payload) for m in batch.messages]
+        if await self._define(conn, batch.shard, told):
+            return _unconsumed(batch)
+        sweep = await store.next_sweep(conn, batch.shard)
+        if sweep is not None:
+            return await self._sweep(conn, batch, sweep)
+        standings = [wire.standing(change) for message in told for change in message.changes]
+        found = await self._settle(conn, standings)
+        facts = [fact for message in told for fact in message.facts]
+        await fold_access(conn, facts)
+        last = told[-1]
+        return await self._announce(
+            conn, batch, found, facts, batch.next, last.log_offset, last.log_time_us
+        )
+
+    async def announced(self) -> None:
+        """Wait until something may have been announced by this process."""
+        async with self._announced:
+            await self._announced.wait()
+
+    async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
+        """Take in definitions and live predicates; whether there was news that asks for sweeps."""
+        news = False
+        for message in told:
+            for fact in message.facts:
+                if fact.kind == wire.SEGMENT_DEFINED:
+                    news |= await self._take_definition(conn, shard, fact)
+            if message.live_predicates:
+                news |= await self._take_live(conn, shard, message.live_predicates)
+        if news:
+            await conn.execute(store.Q.bump_revision)
+        return news
+
+    async def _take_definition(self, conn: asyncpg.Connection, shard: int, fact: Any) -> bool:
+        try:
+            definition = wire.definition(fact.workspace_id, fact.payload)
+        except InvalidField:
+            return False
+        await conn.execute(
+            store.Q.save_definition,
+            definition.workspace_id,
+            definition.segment_id,
+            definition.version,
+            fact.payload,
+        )
+        asked = await conn.execute(
+            store.Q.ask_sweep,
+            shard,
+            definition.workspace_id,
+            definition.segment_id,
+            definition.version,
+        )
+        return bool(asked.endswith(" 1"))
+
+    async def _take_live(self, conn: asyncpg.Connection, shard: int, ids: Iterable[int]) -> bool:
+        wanted = set(ids)
+        if not await store.save_live(conn, wanted, shard):
+            return False
+        counts = await store.live_counts(conn)
+        for row in await conn.fetch(store.Q.load_definitions):
+            definition = wire.definition(row["workspace_id"], row["message"])
+            asked = {predicate_id(p) for p in predicates(definition.rule)}
+            if asked & wanted and store.is_live(definition, counts, self._shards):
+                await self._ask_everywhere(conn, row)
+        return True
+
+    async def _ask_everywhere(self, conn: asyncpg.Connection, row: Any) -> None:
+        for shard in range(self._shards):
+            await conn.execute(
+                store.Q.ask_again, shard, row["workspace_id"], row["segment_id"], row["version"]
+            )
+
+    async def _sweep(self, conn: asyncpg.Connection, batch: Batch, sweep: store.Sweep) -> Folded:
+        page = await store.sweep_page(conn, batch.shard, sweep, SWEEP_PAGE)
+        await store.lock(conn, page)
+        standings = await store.load_standings(conn, page)
+        found = await self._decide(conn, list(standings.values()), Cause.DEFINITION)
+        found = [replace(c, at_us=max(c.at_us, batch.log_time_us)) for c in found]
+        await self._save(conn, found)
+        done = len(page) < SWEEP_PAGE
+        await store.save_sweep(conn, batch.shard, sweep, page[-1] if page else b"", done)
+        if not found:
+            return _unconsumed(batch)
+        return await self._announce(conn, batch, found, (), batch.first, None, batch.log_time_us)
+
+    async def _settle(self, conn: asyncpg.Connection, told: Sequence[Standing]) -> list[Change]:
+        """Keep newer standings and let their profiles enter and leave."""
+        if not told:
+            return []
+        profiles = sorted({s.profile_id for s in told})
+        await store.lock(conn, profiles)
+        newer = newest(told, await store.load_standings(conn, profiles))
+        if not newer:
+            return []
+        await store.save_standings(conn, newer, self._shards)
+        found = await self._decide(conn, newer, Cause.RULE)
+        await self._save(conn, found)
+        return found
+
+    async def _decide(
+        self, conn: asyncpg.Connection, standings: Sequence[Standing], cause: Cause
+    ) -> list[Change]:
+        rulebook = await self._current_rulebook(conn)
+        heirs = {s.merged_into for s in standings if s.merged_into is not None}
+        profiles = sorted({s.profile_id for s in standings} | heirs)
+        present = await store.load_memberships(conn, profiles)
+        return changes(standings, present, rulebook, cause)
+
+    async def _current_rulebook(self, conn: asyncpg.Connection) -> Rulebook:
+        """The rulebook as of now. Must be asked for under the locks of the profiles decided on:
+        whoever changed a definition before has then been seen."""
+        revision = await conn.fetchval(store.Q.load_revision)
+        if self._rulebook is None or self._rulebook[0] != revision:
+            self._rulebook = (revision, await store.load_rulebook(conn, self._shards))
+        return self._rulebook[1]
+
+    async def _save(self, conn: asyncpg.Connection, found: Sequence[Change]) -> None:
+        if found:
+            await store.save_changes(conn, found, self._shards)
+
+    async def _announce(
+        self,
+        conn: asyncpg.Connection,
+        batch: Batch,
+        found: Sequence[Change],
+        facts: Sequence[Any],
+        consumed_to: int,
+        log_offset: int | None,
+        log_time_us: int,
+    ) -> Folded:
+        numbers = await store.ordinals(conn, found) if found else []
+        if found:
+            await store.write_history(conn, batch.shard, batch.next_output, found, numbers)
+            await add_digest(conn, batch.shard, digest_deltas(found))
+        offset = batch.log_offset if log_offset is None else log_offset
+        payload = wire.memberships_changed(
+            batch.shard,
+            batch.next_output,
+            offset,
+            log_time_us,
+            map(wire.change_message, found, numbers),
+            facts,
+        )
+        output = Output(batch.next_output, batch.next_output + 1, payload)
+        return Folded(consumed_to, offset, log_time_us, (output,))
+
+
+def membership_share(workspace_id: str, segment_id: str, profile_id: bytes) -> int:
+    """What one membership adds to the digest."""
+    return row_digest("membership", workspace_id, segment_id, profile_id)
+
+
+def digest_deltas(found: Iterable[Change]) -> dict[WorkspaceId, int]:
+    """What these changes add to the digest of each workspace, modulo 2^128."""
+    deltas: dict[WorkspaceId, int] = {}
+    for change in found:
+        share = membership_share(change.workspace_id, change.segment_id, change.profile_id)
+        before = deltas.get(change.workspace_id, 0)
+        deltas[change.workspace_id] = (before + (share if change.entered else -share)) % MODULUS
+    return deltas
+
+
+def _unconsumed(batch: Batch) -> Folded:
+    return Folded(batch.first, batch.log_offset, batch.log_time_us)

@@ -1,0 +1,1 @@
+"""Pure: what a segment is, and who is in it."""

@@ -1,0 +1,21 @@
+-- Every entry and exit that was ever announced, in the order of the announcements. It tells what
+-- was known when, so it is no part of the state and outlives every rebuild.
+CREATE TABLE history (
+    shard            integer  NOT NULL,
+    sequence         bigint   NOT NULL,
+    position         integer  NOT NULL,
+    workspace_id     text     NOT NULL,
+    segment_id       text     NOT NULL,
+    segment_version  integer  NOT NULL,
+    profile_id       bytea    NOT NULL,
+    entered          boolean  NOT NULL,
+    ordinal          integer  NOT NULL,
+    at_us            bigint   NOT NULL,
+    cause            smallint NOT NULL,
+    other_profile_id bytea,
+    PRIMARY KEY (shard, sequence, position)
+);
+
+CREATE UNIQUE INDEX history_by_profile ON history (profile_id, segment_id, ordinal);
+
+CREATE INDEX history_by_segment ON history (workspace_id, segment_id, profile_id, ordinal);

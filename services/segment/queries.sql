@@ -1,0 +1,146 @@
+-- name: lock_profiles
+-- Takes the profiles in one order, so that two workers never wait for each other in a circle.
+SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key;
+
+-- name: load_standings
+-- How these profiles stand.
+SELECT profile_id, workspace_id, version, holds, merged_into, at_us
+FROM standing WHERE profile_id = ANY ($1::bytea[]);
+
+-- name: save_standings
+-- Puts newer standings in the place of older ones.
+INSERT INTO standing (shard, profile_id, workspace_id, version, holds, merged_into, at_us)
+SELECT * FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[],
+                     $7::bigint[])
+ON CONFLICT (profile_id, shard) DO UPDATE
+SET version = excluded.version, holds = excluded.holds,
+    merged_into = excluded.merged_into, at_us = excluded.at_us;
+
+-- name: load_memberships
+-- The segments of these profiles.
+SELECT profile_id, segment_id FROM membership WHERE profile_id = ANY ($1::bytea[]);
+
+-- name: enter
+-- Adds memberships.
+INSERT INTO membership
+    (shard, workspace_id, segment_id, profile_id, segment_version, since_us)
+SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::int[], $6::bigint[])
+ON CONFLICT DO NOTHING;
+
+-- name: leave
+-- Takes memberships away.
+DELETE FROM membership m
+USING unnest($1::bytea[], $2::text[]) AS t (p, s)
+WHERE m.profile_id = t.p AND m.segment_id = t.s;
+
+-- name: load_ordinals
+-- The last ordinal announced for each of these profiles and segments.
+SELECT t.p AS profile_id, t.s AS segment_id, h.ordinal
+FROM unnest($1::bytea[], $2::text[]) AS t (p, s)
+CROSS JOIN LATERAL (
+    SELECT ordinal FROM history h
+    WHERE h.profile_id = t.p AND h.segment_id = t.s ORDER BY ordinal DESC LIMIT 1
+) h;
+
+-- name: write_history
+-- Keeps what is announced.
+INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
+                     profile_id, entered, ordinal, at_us, cause, other_profile_id)
+SELECT $1, $2, t.*
+FROM unnest($3::int[], $4::text[], $5::text[], $6::int[], $7::bytea[], $8::bool[], $9::int[],
+            $10::bigint[], $11::smallint[], $12::bytea[]) AS t;
+
+-- name: load_revision
+-- Whether definitions changed since they were read.
+SELECT value FROM revision;
+
+-- name: bump_revision
+-- Tells every cache that definitions changed.
+UPDATE revision SET value = value + 1;
+
+-- name: load_definitions
+-- The segments of every workspace.
+SELECT workspace_id, segment_id, version, message FROM definition ORDER BY 1, 2;
+
+-- name: load_live
+-- On how many shards each predicate is live.
+SELECT predicate_id, count(*) AS shards FROM live_predicate GROUP BY predicate_id;
+
+-- name: save_definition
+-- Takes a version of a segment unless a newer one is there.
+INSERT INTO definition (workspace_id, segment_id, version, message) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace_id, segment_id) DO UPDATE
+SET version = excluded.version, message = excluded.message
+WHERE definition.version < excluded.version;
+
+-- name: save_live
+-- A shard has taken in the whole log for these predicates; tells which were new.
+INSERT INTO live_predicate (predicate_id, shard)
+SELECT p, $2 FROM unnest($1::bigint[]) AS p ON CONFLICT DO NOTHING RETURNING predicate_id;
+
+-- name: ask_sweep
+-- Asks for a sweep of a shard for one version of a segment.
+INSERT INTO sweep (shard, workspace_id, segment_id, version)
+VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: ask_again
+-- Asks for a sweep of a shard anew, whatever was swept before.
+INSERT INTO sweep (shard, workspace_id, segment_id, version)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (shard, workspace_id, segment_id, version) DO UPDATE SET after = '\x', done = false;
+
+-- name: next_sweep
+-- One sweep of a shard that is not done.
+SELECT workspace_id, segment_id, version, after FROM sweep
+WHERE shard = $1 AND NOT done ORDER BY workspace_id, segment_id, version LIMIT 1;
+
+-- name: sweep_page
+-- The next profiles of a shard and workspace to look at.
+SELECT profile_id FROM standing
+WHERE shard = $1 AND workspace_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
+
+-- name: save_sweep
+-- How far a sweep is.
+UPDATE sweep SET after = $5, done = $6
+WHERE shard = $1 AND workspace_id = $2 AND segment_id = $3 AND version = $4;
+
+-- name: sizes
+-- Members of each segment of a workspace.
+SELECT segment_id, count(*) AS size FROM membership WHERE workspace_id = $1 GROUP BY segment_id;
+
+-- name: members
+-- Members of a segment, by profile id, after one.
+SELECT profile_id, since_us FROM membership
+WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
+
+-- name: members_as_of
+-- Members of a segment as announced at an instant, by profile id, after one.
+SELECT profile_id, at_us AS since_us FROM (
+    SELECT DISTINCT ON (profile_id) profile_id, at_us, entered FROM history
+    WHERE workspace_id = $1 AND segment_id = $2 AND profile_id > $3 AND at_us <= $5
+    ORDER BY profile_id, ordinal DESC
+) last WHERE entered ORDER BY profile_id LIMIT $4;
+
+-- name: history_of_profile
+-- What was announced of one profile.
+SELECT * FROM history WHERE workspace_id = $1 AND profile_id = $2 ORDER BY at_us, segment_id, ordinal;
+
+-- name: history_since
+-- What was announced on a shard for a workspace, from a sequence on.
+SELECT * FROM history
+WHERE shard = $1 AND sequence >= $2 AND workspace_id = $3 ORDER BY sequence, position LIMIT $4;
+
+-- name: last_sequence
+-- The sequence after the last announcement of a shard.
+SELECT coalesce(max(sequence) + 1, 0) FROM history WHERE shard = $1;
+
+-- name: all_memberships
+-- Every membership, for a comparison of two generations.
+SELECT workspace_id, segment_id, profile_id FROM membership;
+
+-- name: count_rows
+-- Named counts for the status.
+SELECT (SELECT count(*) FROM membership) AS memberships,
+       (SELECT count(*) FROM standing WHERE merged_into IS NULL) AS standings,
+       (SELECT count(*) FROM definition) AS segments,
+       (SELECT count(*) FROM history) AS announcements;

@@ -1,0 +1,178 @@
+"""Standings, memberships, definitions and history in PostgreSQL; one statement a table and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.chassis.database import Queries
+from services.kernel.ids import ProfileId, WorkspaceId, shard_of
+from services.kernel.rules import predicate_id, predicates
+from services.segment import wire
+from services.segment.domain.decide import Rulebook
+from services.segment.domain.model import Change, Definition, Standing
+
+Q = Queries.load(__package__)
+Connection = asyncpg.Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A shard's standings that a definition asks to look at, and how far that is."""
+
+    workspace_id: WorkspaceId
+    segment_id: str
+    version: int
+    after: bytes
+
+
+async def lock(conn: Connection, profiles: Iterable[ProfileId]) -> None:
+    """Hold these profiles until the transaction ends."""
+    keys = sorted({int.from_bytes(p[:8], "big", signed=True) for p in profiles})
+    await conn.execute(Q.lock_profiles, keys)
+
+
+async def load_standings(
+    conn: Connection, profiles: Sequence[ProfileId]
+) -> dict[ProfileId, Standing]:
+    """How these profiles stand; unknown ones are left out."""
+    rows = await conn.fetch(Q.load_standings, profiles)
+    return {row["profile_id"]: _standing(row) for row in rows}
+
+
+async def save_standings(conn: Connection, standings: Sequence[Standing], shards: int) -> None:
+    """Keep these standings in the place of older ones."""
+    await conn.execute(
+        Q.save_standings,
+        [shard_of(s.profile_id, shards) for s in standings],
+        [s.profile_id for s in standings],
+        [s.workspace_id for s in standings],
+        [s.version for s in standings],
+        [wire.pack_ids(s.holds) for s in standings],
+        [s.merged_into for s in standings],
+        [s.at_us for s in standings],
+    )
+
+
+async def load_memberships(
+    conn: Connection, profiles: Sequence[ProfileId]
+) -> dict[ProfileId, frozenset[str]]:
+    """The segments of each of these profiles."""
+    found: dict[ProfileId, set[str]] = {}
+    for row in await conn.fetch(Q.load_memberships, profiles):
+        found.setdefault(row["profile_id"], set()).add(row["segment_id"])
+    return {profile: frozenset(segments) for profile, segments in found.items()}
+
+
+async def save_changes(conn: Connection, changes: Sequence[Change], shards: int) -> None:
+    """Let profiles enter and leave."""
+    left = [c for c in changes if not c.entered]
+    if left:
+        await conn.execute(Q.leave, [c.profile_id for c in left], [c.segment_id for c in left])
+    entered = [c for c in changes if c.entered]
+    if entered:
+        await conn.execute(
+            Q.enter,
+            [shard_of(c.profile_id, shards) for c in entered],
+            [c.workspace_id for c in entered],
+            [c.segment_id for c in entered],
+            [c.profile_id for c in entered],
+            [c.segment_version for c in entered],
+            [c.at_us for c in entered],
+        )
+
+
+async def ordinals(conn: Connection, changes: Sequence[Change]) -> list[int]:
+    """The ordinal of each change: one more than the last one announced."""
+    rows = await conn.fetch(
+        Q.load_ordinals, [c.profile_id for c in changes], [c.segment_id for c in changes]
+    )
+    last = {(row["profile_id"], row["segment_id"]): row["ordinal"] for row in rows}
+    return [last.get((c.profile_id, c.segment_id), 0) + 1 for c in changes]
+
+
+async def write_history(
+    conn: Connection, shard: int, sequence: int, changes: Sequence[Change], numbers: Sequence[int]
+) -> None:
+    """Keep what is announced at this place."""
+    await conn.execute(
+        Q.write_history,
+        shard,
+        sequence,
+        list(range(len(changes))),
+        [c.workspace_id for c in changes],
+        [c.segment_id for c in changes],
+        [c.segment_version for c in changes],
+        [c.profile_id for c in changes],
+        [c.entered for c in changes],
+        numbers,
+        [c.at_us for c in changes],
+        [c.cause.value for c in changes],
+        [c.other_profile_id for c in changes],
+    )
+
+
+async def load_rulebook(conn: Connection, shards: int) -> Rulebook:
+    """The segments that can be decided now; live = every shard has the whole log."""
+    counts = {row["predicate_id"]: row["shards"] for row in await conn.fetch(Q.load_live)}
+    live: list[Definition] = []
+    frozen: list[Definition] = []
+    for row in await conn.fetch(Q.load_definitions):
+        definition = wire.definition(row["workspace_id"], row["message"])
+        (live if is_live(definition, counts, shards) else frozen).append(definition)
+    return Rulebook(live, frozen)
+
+
+def is_live(definition: Definition, counts: dict[int, int], shards: int) -> bool:
+    """Whether every predicate of the rule is live on every shard."""
+    asked = (_signed(predicate_id(p)) for p in predicates(definition.rule))
+    return all(counts.get(p, 0) >= shards for p in asked)
+
+
+async def live_counts(conn: Connection) -> dict[int, int]:
+    """On how many shards each predicate (signed id) is live."""
+    return {row["predicate_id"]: row["shards"] for row in await conn.fetch(Q.load_live)}
+
+
+async def save_live(conn: Connection, ids: Iterable[int], shard: int) -> bool:
+    """A shard of the profiles has the whole log for these; whether that was news."""
+    return bool(await conn.fetch(Q.save_live, [_signed(i) for i in ids], shard))
+
+
+async def next_sweep(conn: Connection, shard: int) -> Sweep | None:
+    """A sweep of this shard that is not done."""
+    row = await conn.fetchrow(Q.next_sweep, shard)
+    if row is None:
+        return None
+    return Sweep(WorkspaceId(row["workspace_id"]), row["segment_id"], row["version"], row["after"])
+
+
+async def sweep_page(conn: Connection, shard: int, sweep: Sweep, size: int) -> list[ProfileId]:
+    """The next profiles of a sweep."""
+    rows = await conn.fetch(Q.sweep_page, shard, sweep.workspace_id, sweep.after, size)
+    return [row["profile_id"] for row in rows]
+
+
+async def save_sweep(conn: Connection, shard: int, sweep: Sweep, after: bytes, done: bool) -> None:
+    """How far a sweep is now."""
+    await conn.execute(
+        Q.save_sweep, shard, sweep.workspace_id, sweep.segment_id, sweep.version, after, done
+    )
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(
+        WorkspaceId(row["workspace_id"]),
+        ProfileId(row["profile_id"]),
+        row["version"],
+        wire.unpack_ids(row["holds"]),
+        row["merged_into"],
+        row["at_us"],
+    )
+
+
+def _signed(predicate: int) -> int:
+    return predicate - (1 << 64) if predicate >= 1 << 63 else predicate
