@@ -1,0 +1,91 @@
+"""Settings: two names a field, typed, silent about secrets."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from services.chassis.settings import ServiceSettings
+
+REQUIRED = {
+    "ONEFOLD_POSTGRES_DSN": "postgresql://u:pg-secret@localhost/onefold",
+    "ONEFOLD_NATS_URL": "nats://u:nats-secret@localhost:4222",
+    "ONEFOLD_INTERNAL_KEY": "internal-secret-of-32-characters",
+}
+
+
+class IngestSettings(ServiceSettings):
+    service: ClassVar[str] = "ingest"
+    group_wait_s: float = 0.5
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_reads_shared_names(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONEFOLD_SHARDS", "8")
+    assert ServiceSettings().shards == 8
+    assert IngestSettings().shards == 8
+
+
+def test_the_name_of_the_service_wins(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONEFOLD_GRPC_PORT", "1000")
+    environment.setenv("ONEFOLD_INGEST_GRPC_PORT", "2000")
+    assert ServiceSettings().grpc_port == 1000
+    assert IngestSettings().grpc_port == 2000
+
+
+def test_own_fields_have_the_own_prefix(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONEFOLD_INGEST_GROUP_WAIT_S", "0.25")
+    assert IngestSettings().group_wait_s == 0.25
+
+
+def test_urls_of_peers_are_not_taken_for_own_fields(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONEFOLD_INGEST_URL", "ingest:50051")
+    assert IngestSettings().ingest_url == "ingest:50051"
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_says_what_is_missing(environment: pytest.MonkeyPatch, missing: str) -> None:
+    environment.delenv(missing)
+    with pytest.raises(ValidationError, match=missing.removeprefix("ONEFOLD_").lower()):
+        ServiceSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ONEFOLD_SHARDS", "0"),
+        ("ONEFOLD_GRPC_PORT", "70000"),
+        ("ONEFOLD_CLOCK_ADVANCE", "yes"),
+        ("ONEFOLD_INGEST_URL", "http://ingest:1"),
+        ("ONEFOLD_INTERNAL_KEY", "short"),
+        ("ONEFOLD_LOG_LEVEL", "loud"),
+    ],
+)
+def test_refuses_without_telling_the_value(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        ServiceSettings()
+    assert "input_value" not in str(caught.value)
+
+
+def test_secrets_are_not_shown(environment: pytest.MonkeyPatch) -> None:
+    shown = repr(ServiceSettings())
+    assert "secret" not in shown
+    assert ServiceSettings().internal_key.get_secret_value() == REQUIRED["ONEFOLD_INTERNAL_KEY"]
+
+
+def test_every_setting_is_documented_in_place() -> None:
+    source = __import__("inspect").getsource(ServiceSettings).splitlines()
+    for field in ServiceSettings.model_fields:
+        at = next(i for i, line in enumerate(source) if line.startswith(f"    {field}:"))
+        assert source[at - 1].startswith("    #"), field
