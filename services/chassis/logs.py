@@ -1,0 +1,93 @@
+"""Log lines: one JSON object a line on stderr.
+
+Event names are snake_case and in the past (`facts_appended shard=3 count=512`); values are keys.
+Nothing personal is ever logged. An exception is logged by its type, the first line of its message
+(the further lines of a PostgreSQL error quote the row) and its frames, without their variables.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+_MAX_MESSAGE = 300
+_MAX_FRAMES = 30
+
+
+def configure(service: str, level: str = "info") -> None:
+    """Send the lines of this process, and those of the libraries, to stderr as JSON.
+
+    Every line has `event`, `level`, `at` (RFC 3339, UTC), `service`, and what was bound to the
+    context with structlog.contextvars.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            _name_service(service),
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _tell_exception,
+            structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_ForwardingHandler()]
+    root.setLevel(max(threshold, logging.WARNING))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, cut to 300 characters."""
+    return (str(error).splitlines() or [""])[0][:_MAX_MESSAGE]
+
+
+class _ForwardingHandler(logging.Handler):
+    """Turns the lines of libraries into ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            "library_logged",
+            logger=record.name,
+            message=(record.getMessage().splitlines() or [""])[0][:_MAX_MESSAGE],
+            **({"exc_info": error} if error else {}),
+        )
+
+
+def _name_service(service: str) -> structlog.typing.Processor:
+    def name(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
+        event["service"] = service
+        return event
+
+    return name
+
+
+def _tell_exception(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    given = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given
+    if isinstance(error, BaseException):
+        event["exception"] = _shape(error)
+    return event
+
+
+def _shape(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
+    shaped: dict[str, Any] = {
+        "type": type(error).__qualname__,
+        "message": first_line(error),
+        "frames": [f"{f.filename}:{f.lineno} {f.name}" for f in frames],
+    }
+    if isinstance(error, BaseExceptionGroup):
+        shaped["exceptions"] = [_shape(inner) for inner in error.exceptions]
+    elif error.__cause__ is not None:
+        shaped["cause"] = _shape(error.__cause__)
+    return shaped

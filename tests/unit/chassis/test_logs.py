@@ -1,0 +1,85 @@
+"""Log lines: JSON, one a line, silent about what a row held."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from services.chassis import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_is_a_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("ingest")
+    structlog.get_logger().info("facts_appended", shard=3, count=512)
+    [line] = _lines(capsys)
+    assert line.pop("at").endswith("Z")
+    assert line == {
+        "event": "facts_appended",
+        "level": "info",
+        "service": "ingest",
+        "shard": 3,
+        "count": 512,
+    }
+
+
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("ingest", "warning")
+    structlog.get_logger().info("facts_appended")
+    structlog.get_logger().warning("relay_stalled")
+    assert [line["event"] for line in _lines(capsys)] == ["relay_stalled"]
+
+
+def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("identity")
+    secret = "a@b.cn"
+    try:
+        try:
+            raise ValueError(f"duplicate key\nDETAIL: Key (email)=({secret}) exists")
+        except ValueError as cause:
+            raise RuntimeError("fold failed") from cause
+    except RuntimeError:
+        structlog.get_logger().exception("fold_failed")
+    [line] = _lines(capsys)
+    assert secret not in json.dumps(line)
+    assert line["exception"]["type"] == "RuntimeError"
+    assert line["exception"]["cause"]["message"] == "duplicate key"
+    assert "test_an_exception" in line["exception"]["frames"][0]
+
+
+def test_groups_of_exceptions_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("identity")
+    error = ExceptionGroup("two", [KeyError("a"), OSError("b")])
+    structlog.get_logger().error("worker_failed", exc_info=error)
+    [line] = _lines(capsys)
+    assert [e["type"] for e in line["exception"]["exceptions"]] == ["KeyError", "OSError"]
+
+
+def test_libraries_write_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("profile")
+    logging.getLogger("nats").error("encountered %s", "an error\nand more")
+    logging.getLogger("nats").info("chatter")
+    [line] = _lines(capsys)
+    assert (line["event"], line["logger"], line["message"]) == (
+        "library_logged",
+        "nats",
+        "encountered an error",
+    )
