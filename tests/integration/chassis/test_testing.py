@@ -1,0 +1,54 @@
+"""The fixtures themselves: real engines, nothing shared between tests."""
+
+from __future__ import annotations
+
+import asyncpg
+import nats
+import pytest
+
+from services.chassis.settings import ServiceSettings
+from services.chassis.testing import MakeSettings, wait_until
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_has_a_database_of_its_own(database: str, turn: int) -> None:
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("CREATE TABLE only_once (turn int)")
+        assert await connection.fetchval("SELECT count(*) FROM only_once") == 0
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_no_stream_is_left_of_the_test_before(nats_url: str, turn: int) -> None:
+    connection = await nats.connect(nats_url)
+    try:
+        stream = connection.jetstream()
+        assert await stream.streams_info() == []
+        await stream.add_stream(name=f"ONEFOLD_{turn}", subjects=["onefold.test"])
+    finally:
+        await connection.close()
+
+
+async def test_settings_name_the_engines_of_the_test(
+    make_settings: MakeSettings, database: str, nats_url: str
+) -> None:
+    settings = make_settings(ServiceSettings, shards=1)
+    assert settings.postgres_dsn.get_secret_value() == database
+    assert settings.nats_url.get_secret_value() == nats_url
+    assert settings.shards == 1
+
+
+async def test_waiting_gives_the_answer() -> None:
+    answers = iter([0, None, "", "there"])
+
+    async def ask() -> object:
+        return next(answers)
+
+    assert await wait_until(ask) == "there"
+
+
+async def test_waiting_ends() -> None:
+    with pytest.raises(TimeoutError, match="was still False"):
+        await wait_until(lambda: False, deadline_s=0.02)
