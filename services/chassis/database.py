@@ -1,0 +1,240 @@
+"""PostgreSQL as the services see it: pools with a search path, named statements, one kind of error.
+
+A service owns the schema `<service>` for what lasts (outbox, history, ledgers, keys) and one
+schema `<service>_g<N>` a generation for what can be rebuilt from the log. The search path of its
+connections is `<service>_g<live>, <service>`, so statements name tables without a schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, Self, cast
+
+import asyncpg
+
+from services.kernel.errors import StoreUnavailable
+
+#: What asyncpg raises when the server is away, goes away or takes no more connections.
+_AWAY: tuple[type[BaseException], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+)
+CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an exception of asyncpg means that PostgreSQL cannot be reached now."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "closing" in str(error)
+    return isinstance(error, _AWAY)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raises StoreUnavailable in the place of whatever says that PostgreSQL is away."""
+    try:
+        yield
+    except BaseException as error:
+        if is_away(error):
+            raise StoreUnavailable("PostgreSQL cannot be reached; try again") from error
+        raise
+
+
+@asynccontextmanager
+async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the pool; raises StoreUnavailable where PostgreSQL is or goes away."""
+    with store_errors():
+        async with pool.acquire() as conn:
+            # The proxy has all of Connection's methods; the stubs have them as two types.
+            yield cast(asyncpg.Connection, conn)
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection inside a transaction; raises StoreUnavailable as `acquire` does."""
+    async with acquire(pool) as conn, conn.transaction():
+        yield conn
+
+
+async def connect_pool(
+    dsn: str, *, schema: str, min_size: int = 1, max_size: int = 8
+) -> asyncpg.Pool:
+    """Opens a pool whose search path is `schema` (one schema, or several by commas).
+
+    Raises StoreUnavailable where PostgreSQL is away.
+    """
+    with store_errors():
+        return await asyncpg.create_pool(
+            dsn, min_size=min_size, max_size=max_size, **_connect_args(schema)
+        )
+
+
+async def connect(dsn: str, *, schema: str) -> asyncpg.Connection:
+    """Opens one connection of its own with the search path `schema`.
+
+    Raises StoreUnavailable where PostgreSQL is away.
+    """
+    with store_errors():
+        return await asyncpg.connect(dsn, **_connect_args(schema))
+
+
+def _connect_args(schema: str) -> dict[str, Any]:
+    # Given at start-up and not by SET: the pool's RESET ALL would take a SET back.
+    settings = {
+        "search_path": schema,
+        "application_name": f"onefold:{schema.split(',')[0]}",
+        "jit": "off",
+    }
+    return {
+        "server_settings": settings,
+        "timeout": CONNECT_TIMEOUT,
+        "statement_cache_size": 1000,
+        "max_cached_statement_lifetime": 0,
+    }
+
+
+class Queries:
+    """Named SQL statements as attributes: `Q.load_leaves` is the text below `-- name: load_leaves`.
+
+    The line after the name is a comment with the purpose of the statement.
+    """
+
+    def __init__(self, statements: dict[str, str], origin: str) -> None:
+        self._statements = statements
+        self._origin = origin
+
+    @classmethod
+    def load(cls, package: str | None) -> Self:
+        """The statements of `queries.sql` in a package (`Queries.load(__package__)`).
+
+        Raises ValueError where a name is given twice or a statement is empty.
+        """
+        name = package or "services"
+        return cls.parse(files(name).joinpath("queries.sql").read_text("utf-8"), name)
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> Self:
+        """The statements of a text."""
+        statements: dict[str, str] = {}
+        for part in ("\n" + text).split("\n-- name:")[1:]:
+            name, _, body = part.partition("\n")
+            if name.strip() in statements or not _without_comments(body):
+                raise ValueError(f"{origin}: the statement {name.strip()} is twice there or empty")
+            statements[name.strip()] = body.strip()
+        return cls(statements, origin)
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._statements[name]
+        except KeyError:
+            raise AttributeError(f"{self._origin} has no statement {name}") from None
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._statements)
+
+
+def _without_comments(sql: str) -> str:
+    return "".join(line for line in sql.splitlines() if not line.startswith("--")).strip()
+
+
+class Database:
+    """One service's place in PostgreSQL: its pool, its live generation, connections of its own.
+
+    `async with Database(dsn, "profile") as database:` needs `migrate` to have run. The object
+    stays the same when a rebuild makes another generation live; its pool then points there.
+    """
+
+    def __init__(self, dsn: str, service: str, *, max_size: int = 8) -> None:
+        self.dsn = dsn
+        self.service = service
+        #: The generation that is live, as last read.
+        self.generation = 0
+        self._max_size = max_size
+        self._pool: asyncpg.Pool | None = None
+        self._refreshing = asyncio.Lock()
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        """The pool of the live generation."""
+        if self._pool is None:
+            raise RuntimeError("the database is not open")
+        return self._pool
+
+    @property
+    def schema(self) -> str:
+        """The search path of the live generation."""
+        return self.schema_of(self.generation)
+
+    def schema_of(self, generation: int) -> str:
+        """The search path of a generation."""
+        return f"{generation_schema(self.service, generation)},{self.service}"
+
+    async def connect(self) -> asyncpg.Connection:
+        """Opens a connection of its own to the live generation; the caller closes it."""
+        return await connect(self.dsn, schema=self.schema)
+
+    async def refresh(self) -> bool:
+        """Reads which generation is live; where it is another one, points the pool there.
+
+        Answers whether it was another one. Raises StoreUnavailable.
+        """
+        async with self._refreshing:
+            live = await self._live()
+            if live == self.generation:
+                return False
+            self.generation = live
+            self.pool.set_connect_args(self.dsn, **_connect_args(self.schema))
+            await self.pool.expire_connections()
+            return True
+
+    async def _live(self) -> int:
+        async with acquire(self.pool) as conn:
+            return await live_generation(conn, self.service)
+
+    async def __aenter__(self) -> Self:
+        with store_errors():
+            conn = await connect(self.dsn, schema=self.service)
+            try:
+                self.generation = await live_generation(conn, self.service)
+            finally:
+                await conn.close()
+        self._pool = await connect_pool(self.dsn, schema=self.schema, max_size=self._max_size)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await _close(pool)
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def generation_schema(service: str, generation: int) -> str:
+    """The schema of a generation, such as `profile_g1`."""
+    return f"{service}_g{generation}"
+
+
+async def live_generation(conn: asyncpg.Connection, service: str) -> int:
+    """The generation whose state is served."""
+    live: int = await conn.fetchval(f"SELECT live FROM {service}.generation")
+    return live
