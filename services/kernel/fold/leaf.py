@@ -1,0 +1,192 @@
+"""The state of one leaf, and how leaves are read as one profile.
+
+A state is a function of the set of events folded into it. Folding changes a state in place, for it
+is done ten thousand times a second; whoever wants to keep the old one keeps its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from functools import reduce
+from typing import Any, TypeAlias
+
+import msgspec
+
+from services.kernel.fold.catalogue import Catalogue
+from services.kernel.fold.events import IDENTIFY, EventView, read_value, split_object
+from services.kernel.fold.series import CountSeries, DistinctSeries
+from services.kernel.rules.model import SeriesKind
+
+#: A trait as it was stated: occurred_at in Unix microseconds, the fact's id, the JSON value as it
+#: was written. The greatest one counts, so the last writer wins, by (occurred_at, fact id). A value
+#: of `null` takes the trait away, and is kept, for it must win over older ones that come later.
+Stated: TypeAlias = tuple[int, bytes, bytes]
+AnySeries: TypeAlias = CountSeries | DistinctSeries
+
+NEVER_YET = 2**63 - 1
+NEVER = -(2**63)
+_NONE: frozenset[int] = frozenset()
+
+
+class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
+    """What is known of one leaf. The keys of the mappings ascend, so equal states are equal bytes.
+
+    The tag is the version of the encoding.
+    """
+
+    #: The occurred_at of the oldest event; NEVER_YET where there is none.
+    first_seen_us: int = NEVER_YET
+    #: The occurred_at of the newest event; NEVER where there is none.
+    last_seen_us: int = NEVER
+    event_count: int = 0
+    traits: dict[str, Stated] = {}
+    #: By series id.
+    series: dict[int, AnySeries] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LeafState)
+
+
+def encode(state: LeafState) -> bytes:
+    """The canonical bytes of a state: equal states have equal bytes."""
+    return _encoder.encode(state)
+
+
+def decode(data: bytes) -> LeafState:
+    """The state of these bytes; raises msgspec.DecodeError where they are none."""
+    return _decoder.decode(data)
+
+
+def fold_event(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+    """Take one event into a state; the ids of the predicates that may have changed."""
+    at_us = event.occurred_at_us
+    if at_us < state.first_seen_us:
+        state.first_seen_us = at_us
+    if at_us > state.last_seen_us:
+        state.last_seen_us = at_us
+    state.event_count += 1
+    if event.type == IDENTIFY:
+        return _fold_traits(state, event, catalogue)
+    return fold_series(state, event, catalogue)
+
+
+def fold_series(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+    """Take one event into the series of a catalogue, and into nothing else.
+
+    With a catalogue of new rules alone this fills a state in from the past; `join` adds it.
+    """
+    touched = _NONE
+    for feed, what in catalogue.takings(event):
+        series = state.series.get(feed.series_id)
+        if series is None:
+            series = _new_series(state, feed.series_id, feed.kind)
+        if type(series) is CountSeries:
+            series.add(event.occurred_at_us)
+        elif type(series) is DistinctSeries:
+            series.add(what, event.occurred_at_us)
+        touched = touched | feed.touches if touched else feed.touches
+    return touched
+
+
+def join(a: LeafState, b: LeafState) -> LeafState:
+    """The state of both sets of events (which share none); neither is changed."""
+    return LeafState(
+        min(a.first_seen_us, b.first_seen_us),
+        max(a.last_seen_us, b.last_seen_us),
+        a.event_count + b.event_count,
+        _join_traits(a.traits, b.traits),
+        _join_series(a.series, b.series),
+    )
+
+
+def only(state: LeafState, series_ids: Set[int]) -> LeafState:
+    """The state without the series of rules that are no longer in force."""
+    kept = {id_: series for id_, series in state.series.items() if id_ in series_ids}
+    return msgspec.structs.replace(state, series=kept)
+
+
+class ProfileView:
+    """Leaves read as one profile. Series are joined when they are asked for.
+
+    It must be read before its leaves are folded further.
+    """
+
+    __slots__ = ("_leaves", "event_count", "first_seen_us", "last_seen_us")
+
+    def __init__(self, leaves: tuple[LeafState, ...]) -> None:
+        self._leaves = leaves
+        self.first_seen_us = min((leaf.first_seen_us for leaf in leaves), default=NEVER_YET)
+        self.last_seen_us = max((leaf.last_seen_us for leaf in leaves), default=NEVER)
+        self.event_count = sum(leaf.event_count for leaf in leaves)
+
+    def stated(self, name: str) -> Stated | None:
+        """A trait as it was stated last, null or not; None where it never was."""
+        found = [leaf.traits[name] for leaf in self._leaves if name in leaf.traits]
+        return max(found, default=None)
+
+    def trait(self, name: str) -> Any:
+        """The decoded value of a trait; None where it is absent."""
+        stated = self.stated(name)
+        return None if stated is None else read_value(stated[2])
+
+    def traits(self) -> dict[str, Stated]:
+        """The traits that are there, by name, ascending."""
+        joined: dict[str, Stated] = reduce(_join_traits, (leaf.traits for leaf in self._leaves), {})
+        return {name: stated for name, stated in joined.items() if stated[2] != b"null"}
+
+    def times(self, series_id: int) -> AnySeries | None:
+        """What a series holds; None where that is nothing."""
+        joined = None
+        for leaf in self._leaves:
+            series = leaf.series.get(series_id)
+            if series is not None:
+                joined = series if joined is None else _join_one(joined, series)
+        return joined
+
+
+def merge(states: Iterable[LeafState]) -> ProfileView:
+    """Leaves read as one profile, in whatever order they come."""
+    return ProfileView(tuple(states))
+
+
+def _fold_traits(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+    known, touched, count = state.traits, _NONE, len(state.traits)
+    for name, value in split_object(event.traits).items():
+        stated = (event.occurred_at_us, event.fact_id, value)
+        before = known.get(name)
+        if before is None or stated > before:
+            known[name] = stated
+            touched |= catalogue.touched_by_trait(name)
+    if len(known) > count:
+        state.traits = dict(sorted(known.items()))
+    return touched
+
+
+def _new_series(state: LeafState, series_id: int, kind: SeriesKind) -> AnySeries:
+    series = CountSeries() if kind is SeriesKind.COUNT else DistinctSeries()
+    state.series = dict(sorted([*state.series.items(), (series_id, series)]))
+    return series
+
+
+def _join_traits(a: dict[str, Stated], b: dict[str, Stated]) -> dict[str, Stated]:
+    joined = dict(a)
+    for name, stated in b.items():
+        joined[name] = max(stated, joined.get(name, stated))
+    return dict(sorted(joined.items()))
+
+
+def _join_series(a: dict[int, AnySeries], b: dict[int, AnySeries]) -> dict[int, AnySeries]:
+    joined = dict(a)
+    for id_, series in b.items():
+        joined[id_] = _join_one(joined[id_], series) if id_ in joined else series
+    return dict(sorted(joined.items()))
+
+
+def _join_one(a: AnySeries, b: AnySeries) -> AnySeries:
+    """Two states of one series, which are of one kind."""
+    if type(a) is CountSeries and type(b) is CountSeries:
+        return a.join(b)
+    if type(a) is DistinctSeries and type(b) is DistinctSeries:
+        return a.join(b)
+    raise TypeError("a series changed its kind")

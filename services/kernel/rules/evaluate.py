@@ -1,0 +1,215 @@
+"""When predicates hold for a profile, and when rules hold given the predicates that do.
+
+Pure and total: no data makes it raise. What is compiled once is asked many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Protocol, TypeAlias
+
+from services.kernel.rules.ids import predicate_id, series_id, series_of
+from services.kernel.rules.model import (
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    LastSeenPredicate,
+    Not,
+    Predicate,
+    Rule,
+    Series,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Json, Operator, test_of
+
+
+class Times(Protocol):
+    """The occurred_at of what a series holds: of each event, or of each value's newest event."""
+
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    def count_after(self, edge_us: int) -> int:
+        """How many are later than `edge_us`."""
+        ...
+
+    def nth_newest(self, n: int) -> int:
+        """The n-th newest, 1 <= n <= count()."""
+        ...
+
+
+class View(Protocol):
+    """What is known of one profile."""
+
+    @property
+    def last_seen_us(self) -> int:
+        """The occurred_at of its newest event; 0 where there is none."""
+        ...
+
+    def trait(self, name: str) -> Json:
+        """The decoded value of a trait; None where it is absent."""
+        ...
+
+    def times(self, series_id: int) -> Times | None:
+        """What a series holds; None where that is nothing."""
+        ...
+
+
+class Verdict(NamedTuple):
+    """How a predicate comes out at an instant."""
+
+    holds: bool
+    #: What was compared: the trait's value, the number, the age in microseconds; None = absent.
+    actual: Json
+    #: The earliest later instant at which time alone changes `holds`; None = never.
+    due_us: int | None
+
+
+Judge: TypeAlias = Callable[[View, int], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPredicate:
+    """A predicate made ready to be asked often."""
+
+    id: int
+    predicate: Predicate
+    #: What it looks at: one of the two.
+    series: Series | None
+    series_id: int | None
+    trait: str | None
+    #: Its verdict over a view at an instant (Unix microseconds).
+    judge: Judge
+
+
+@lru_cache(maxsize=65_536)
+def compile_predicate(predicate: Predicate) -> CompiledPredicate:
+    """Make a predicate ready to be asked."""
+    series = series_of(predicate)
+    looked_at = None if series is None else series_id(series)
+    trait = predicate.trait if isinstance(predicate, TraitPredicate) else None
+    judge = _judge_of(predicate, looked_at or 0)
+    return CompiledPredicate(predicate_id(predicate), predicate, series, looked_at, trait, judge)
+
+
+def evaluate_predicate(predicate: Predicate, view: View, at_us: int) -> Verdict:
+    """How a predicate comes out over a view at an instant (Unix microseconds)."""
+    return compile_predicate(predicate).judge(view, at_us)
+
+
+RuleTest: TypeAlias = Callable[[Set[int]], bool]
+
+
+def compile_rule(rule: Rule) -> RuleTest:
+    """The rule as a function of the ids of the predicates that hold."""
+    match rule:
+        case All():
+            tests = tuple(map(compile_rule, rule.rules))
+            return lambda holds: all(test(holds) for test in tests)
+        case Any_():
+            tests = tuple(map(compile_rule, rule.rules))
+            return lambda holds: any(test(holds) for test in tests)
+        case Not():
+            test = compile_rule(rule.rule)
+            return lambda holds: not test(holds)
+        case _:
+            id_ = predicate_id(rule)
+            return lambda holds: id_ in holds
+
+
+def evaluate_rule(rule: Rule, holds: Set[int]) -> bool:
+    """Whether a rule holds, given the ids of its predicates that do."""
+    return compile_rule(rule)(holds)
+
+
+def _judge_of(predicate: Predicate, looked_at: int) -> Judge:
+    match predicate:
+        case TraitPredicate():
+            return _judge_trait(predicate)
+        case CountPredicate() | DistinctPredicate() if predicate.window_us:
+            return _judge_window(predicate, looked_at)
+        case CountPredicate() | DistinctPredicate():
+            return _judge_ever(predicate, looked_at)
+        case LastSeenPredicate():
+            return _judge_age(predicate, looked_at)
+
+
+def _judge_trait(predicate: TraitPredicate) -> Judge:
+    name, test = predicate.trait, test_of(predicate.operator, predicate.value)
+
+    def judge(view: View, at_us: int) -> Verdict:
+        actual = view.trait(name)
+        return Verdict(test(actual), actual, None)
+
+    return judge
+
+
+def _judge_ever(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
+    test = test_of(predicate.operator, predicate.value)
+
+    def judge(view: View, at_us: int) -> Verdict:
+        times = view.times(looked_at)
+        held = times.count() if times else 0
+        return Verdict(test(held), held, None)
+
+    return judge
+
+
+def _judge_window(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
+    operator, asked, window_us = predicate.operator, predicate.value, predicate.window_us
+    test = test_of(operator, asked)
+    nothing = Verdict(test(0), 0, None)
+
+    def judge(view: View, at_us: int) -> Verdict:
+        times = view.times(looked_at)
+        if times is None:
+            return nothing
+        held = times.count_after(max(at_us, view.last_seen_us) - window_us)
+        holds, level = test(held), _next_level(operator, asked, held)
+        if level < 0:
+            return Verdict(holds, held, None)
+        # Where several leave at once, the number can jump past the one that was asked for.
+        left_at = times.nth_newest(level + 1)
+        flips = test(times.count_after(left_at)) is not holds
+        return Verdict(holds, held, left_at + window_us if flips else None)
+
+    return judge
+
+
+def _next_level(operator: Operator, asked: int, held: int) -> int:
+    """The largest number below `held` with the other verdict; negative where there is none.
+
+    With time alone the number in a window only falls.
+    """
+    if operator in _ABOVE:
+        return asked if held > asked else -1
+    if operator in _EQUAL and held > asked:
+        return asked
+    return asked - 1 if held >= asked else -1
+
+
+def _judge_age(predicate: LastSeenPredicate, looked_at: int) -> Judge:
+    operator, age_us = predicate.operator, predicate.age_us
+    test = test_of(operator, age_us)
+    # The first age with the other verdict than a younger one.
+    turn_us = age_us + 1 if operator in _ABOVE else age_us
+    nothing = Verdict(False, None, None)
+
+    def judge(view: View, at_us: int) -> Verdict:
+        times = view.times(looked_at)
+        if times is None:
+            return nothing
+        seen_us = times.nth_newest(1)
+        actual = max(at_us, view.last_seen_us) - seen_us
+        return Verdict(test(actual), actual, seen_us + turn_us if actual < turn_us else None)
+
+    return judge
+
+
+#: The verdict changes between `asked` and the number above it.
+_ABOVE = (Operator.GT, Operator.LE)
+_EQUAL = (Operator.EQ, Operator.NE)
