@@ -18,6 +18,7 @@ import asyncpg
 import nats
 import pytest
 import pytest_asyncio
+import uvloop
 
 from services.chassis.embedded.nats import NatsServer
 from services.chassis.embedded.postgres import PostgresServer
@@ -31,6 +32,11 @@ QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 20.0) -> T:
