@@ -10,6 +10,7 @@
     │   └── RangeGone            RANGE_GONE
     └── Unavailable              try again
         ├── StoreUnavailable     STORE_UNAVAILABLE
+        ├── ServiceUnavailable   SERVICE_UNAVAILABLE
         └── TokenNotReached      TOKEN_NOT_REACHED
 
 `reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message tells what to do
@@ -92,6 +93,12 @@ class StoreUnavailable(Unavailable):
     """PostgreSQL cannot be reached."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class ServiceUnavailable(Unavailable):
+    """Another service cannot be reached, or did not answer in time."""
+
+    reason = "SERVICE_UNAVAILABLE"
 
 
 class TokenNotReached(Unavailable):

@@ -37,17 +37,19 @@ class SourceDefined(_message.Message):
     def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ...) -> None: ...
 
 class KeyDefined(_message.Message):
-    __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled")
+    __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_HASH_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     key_hash: bytes
     role: Role
     source_id: str
     title: str
     disabled: bool
-    def __init__(self, key_id: _Optional[str] = ..., key_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ..., disabled: _Optional[bool] = ...) -> None: ...
+    version: int
+    def __init__(self, key_id: _Optional[str] = ..., key_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ..., disabled: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...

@@ -20,6 +20,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_RANGE_GONE: _ClassVar[ErrorReason]
     ERROR_REASON_CLOCK_FIXED: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_SERVICE_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_NO_IDENTIFIER: _ClassVar[ErrorReason]
     ERROR_REASON_IDENTIFIER_INVALID: _ClassVar[ErrorReason]
     ERROR_REASON_JSON_INVALID: _ClassVar[ErrorReason]
@@ -46,6 +47,7 @@ ERROR_REASON_TOKEN_NOT_REACHED: ErrorReason
 ERROR_REASON_RANGE_GONE: ErrorReason
 ERROR_REASON_CLOCK_FIXED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason
 ERROR_REASON_NO_IDENTIFIER: ErrorReason
 ERROR_REASON_IDENTIFIER_INVALID: ErrorReason
 ERROR_REASON_JSON_INVALID: ErrorReason
