@@ -1,0 +1,1 @@
+"""The command line: a client of the public gRPC API, and the keeper of the embedded stack."""
