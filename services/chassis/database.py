@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import blake2b
 from importlib.resources import files
 from types import TracebackType
 from typing import Any, Self, cast
@@ -175,7 +176,9 @@ class Database:
         return self.schema_of(self.generation)
 
     def schema_of(self, generation: int) -> str:
-        """The search path of a generation."""
+        """The search path of a generation; generation 0 is a service without state."""
+        if generation == 0:
+            return self.service
         return f"{generation_schema(self.service, generation)},{self.service}"
 
     async def connect(self) -> asyncpg.Connection:
@@ -234,7 +237,12 @@ def generation_schema(service: str, generation: int) -> str:
     return f"{service}_g{generation}"
 
 
+def lock_class(name: str) -> int:
+    """The first key of the advisory locks of this name (32 bits, signed)."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big", signed=True)
+
+
 async def live_generation(conn: asyncpg.Connection, service: str) -> int:
-    """The generation whose state is served."""
+    """The generation whose state is served; 0 for a service without state."""
     live: int = await conn.fetchval(f"SELECT live FROM {service}.generation")
     return live
