@@ -1,0 +1,1 @@
+"""Pure: facts (what events say), model (what is so), decide (what follows)."""

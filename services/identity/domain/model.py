@@ -1,0 +1,82 @@
+"""What is so: evidence as a set, identifier rows, and their shares of the digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.identity.domain.facts import Edge, First, Mention, Name
+from services.kernel.digest import row_digest
+from services.kernel.ids import IdentifierId, ProfileId
+
+
+class Evidence:
+    """A set of evidence, kept as its minima.
+
+    Adding in any order, any number of times, gives the same: that is what makes the whole of
+    identity a function of the set of facts.
+    """
+
+    __slots__ = ("edges", "identifiers", "names")
+
+    def __init__(self) -> None:
+        self.identifiers: dict[IdentifierId, First] = {}
+        self.edges: dict[Edge, First] = {}
+        #: For every identifier, and for both ends of every edge.
+        self.names: dict[IdentifierId, Name] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.identifiers or self.edges)
+
+    def add(self, said: Mention, first: First) -> None:
+        """Take in what one event says."""
+        for id_, name in said.names.items():
+            self.add_identifier(id_, name, first)
+        for edge in said.edges:
+            if edge not in self.edges or first < self.edges[edge]:
+                self.edges[edge] = first
+
+    def add_identifier(self, id_: IdentifierId, name: Name, first: First) -> None:
+        """Take in that an identifier was seen."""
+        if id_ not in self.identifiers or first < self.identifiers[id_]:
+            self.identifiers[id_] = first
+        if name.identifier is not None or id_ not in self.names:
+            self.names[id_] = name
+
+
+class Known(NamedTuple):
+    """An identifier as it is kept."""
+
+    profile_id: ProfileId
+    first: First
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What follows from evidence."""
+
+    #: Identifiers never seen before.
+    added: Mapping[IdentifierId, First]
+    #: Known identifiers now seen earlier.
+    earlier: Mapping[IdentifierId, First]
+    #: Edges never seen before, or now seen earlier.
+    edges: Mapping[Edge, First]
+    #: For every identifier that the evidence touches: the profile that holds it now.
+    profiles: Mapping[IdentifierId, ProfileId]
+    #: Profiles that live on under another id, because they merged or were seen under an earlier
+    #: identifier: every identifier they hold moves along.
+    moved: Mapping[ProfileId, ProfileId]
+
+
+def identifier_share(id_: IdentifierId, profile_id: ProfileId, first: First) -> int:
+    """The share of an identifier's row in the digest."""
+    at = first.occurred_at_us.to_bytes(8, "big", signed=True)
+    return row_digest(b"identifier", id_, profile_id, at, first.fact_id)
+
+
+def edge_share(edge: Edge, first: First) -> int:
+    """The share of an edge's row in the digest."""
+    at = first.occurred_at_us.to_bytes(8, "big", signed=True)
+    strength = edge.strength.to_bytes(1, "big")
+    return row_digest(b"edge", edge.a, edge.b, strength, at, first.fact_id)
