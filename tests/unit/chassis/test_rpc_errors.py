@@ -1,0 +1,192 @@
+"""Each reason is one kernel error and one status, there and back."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from onefold.type.v1 import errors_pb2
+
+from services.chassis import errors
+from services.kernel import errors as kernel
+
+REASONS = {
+    name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number
+}
+FIRST_OF_EVENTS = 20
+EVENT_REASONS = {
+    name.removeprefix("ERROR_REASON_")
+    for name, number in errors_pb2.ErrorReason.items()
+    if number >= FIRST_OF_EVENTS
+}
+
+
+def _kinds() -> list[type[kernel.OnefoldError]]:
+    classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
+    between = {kernel.Refused, kernel.Unavailable}
+    return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in between]
+
+
+def make(reason: str, **metadata: str) -> kernel.OnefoldError:
+    kind = errors.ANSWERS[reason].kind
+    error = kind("do this next", field="events[3].name" if kind is kernel.InvalidField else "")
+    error.reason = reason
+    error.metadata = metadata
+    return error
+
+
+def test_every_reason_of_the_treaty_has_an_answer() -> None:
+    assert errors.ANSWERS.keys() == REASONS
+
+
+def test_every_error_of_the_kernel_is_the_answer_to_its_reasons() -> None:
+    for kind in _kinds():
+        reasons = kernel.NotAllowed.REASONS if kind is kernel.NotAllowed else {kind.reason}
+        told = {r for r, a in errors.ANSWERS.items() if a.kind is kind} - EVENT_REASONS
+        assert told == reasons, kind
+
+
+@pytest.mark.parametrize("reason", sorted(EVENT_REASONS))
+def test_what_is_wrong_with_an_event_is_an_invalid_field(reason: str) -> None:
+    assert errors.ANSWERS[reason].kind is kernel.InvalidField
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "http"),
+    [
+        ("KEY_MISSING", grpc.StatusCode.UNAUTHENTICATED, 401),
+        ("KEY_UNKNOWN", grpc.StatusCode.UNAUTHENTICATED, 401),
+        ("KEY_DISABLED", grpc.StatusCode.UNAUTHENTICATED, 401),
+        ("NOT_ALLOWED", grpc.StatusCode.PERMISSION_DENIED, 403),
+        ("FIELD_INVALID", grpc.StatusCode.INVALID_ARGUMENT, 400),
+        ("NOT_FOUND", grpc.StatusCode.NOT_FOUND, 404),
+        ("ETAG_MISMATCH", grpc.StatusCode.ABORTED, 409),
+        ("TOO_LARGE", grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
+        ("RANGE_GONE", grpc.StatusCode.OUT_OF_RANGE, 410),
+        ("CLOCK_FIXED", grpc.StatusCode.FAILED_PRECONDITION, 409),
+        ("STORE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE, 503),
+        ("SERVICE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE, 503),
+        ("TOKEN_NOT_REACHED", grpc.StatusCode.DEADLINE_EXCEEDED, 504),
+        ("INTERNAL", grpc.StatusCode.INTERNAL, 500),
+        ("BATCH_EMPTY", grpc.StatusCode.INVALID_ARGUMENT, 400),
+    ],
+)
+def test_codes(reason: str, code: grpc.StatusCode, http: int) -> None:
+    assert errors.ANSWERS[reason][:2] == (code, http)
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_a_status_has_exactly_one_error_info(reason: str) -> None:
+    error = make(reason, limit="4194304")
+    status = errors.to_status(error)
+    infos = [d for d in status.details if d.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
+    assert len(infos) == 1
+    info = error_details_pb2.ErrorInfo()
+    infos[0].Unpack(info)
+    assert (info.reason, info.domain, dict(info.metadata)) == (
+        reason,
+        "onefold.dev",
+        {"limit": "4194304"},
+    )
+    retries = [d for d in status.details if d.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
+    assert bool(retries) == isinstance(error, kernel.Unavailable)
+    fields = [d for d in status.details if d.Is(error_details_pb2.BadRequest.DESCRIPTOR)]
+    assert bool(fields) == isinstance(error, kernel.InvalidField)
+
+
+@given(
+    st.sampled_from(sorted(REASONS)),
+    st.dictionaries(st.text(min_size=1), st.text()),
+    st.floats(0, 3600),
+)
+def test_there_and_back(reason: str, metadata: dict[str, str], retry_after: float) -> None:
+    error = make(reason)
+    error.metadata = metadata
+    if isinstance(error, kernel.Unavailable):
+        error.retry_after = retry_after
+    back = errors.from_status(errors.to_status(error))
+    assert type(back) is type(error)
+    assert (back.reason, back.message, back.field) == (reason, error.message, error.field)
+    assert back.metadata == metadata
+    if isinstance(back, kernel.Unavailable):
+        assert back.retry_after == pytest.approx(retry_after, abs=1e-6)
+
+
+def test_a_status_of_somebody_else_carries_none_of_ours() -> None:
+    status = errors.to_status(make("NOT_FOUND"))
+    status.details.clear()
+    assert errors.from_status(status) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ConnectionDoesNotExistError("gone"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.AdminShutdownError("terminating"),
+        asyncpg.TooManyConnectionsError("too many"),
+        asyncpg.DeadlockDetectedError("deadlock"),
+        asyncpg.QueryCanceledError("statement timeout"),
+        asyncpg.ReadOnlySQLTransactionError("standby"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InterfaceError("pool is closing"),
+        ConnectionRefusedError("refused"),
+        ConnectionResetError("reset"),
+        OSError("Multiple exceptions: [Errno 111], [Errno 111]"),
+        socket.gaierror("no such host"),
+        TimeoutError(),
+        ConnectionAbortedError("aborted"),
+        ExceptionGroup("one", [ConnectionRefusedError("refused")]),
+    ],
+    ids=repr,
+)
+def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
+    assert isinstance(errors.known(error), kernel.StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UniqueViolationError("Key (email)=(a@b.cn)"),
+        asyncpg.UndefinedTableError("no table"),
+        asyncpg.InterfaceError("another operation is in progress"),
+        FileNotFoundError("gone"),
+        ValueError("a@b.cn"),
+        KeyError("a@b.cn"),
+        ExceptionGroup("two", [ValueError("a"), ConnectionRefusedError("b")]),
+    ],
+    ids=repr,
+)
+def test_what_nobody_foresaw_tells_nothing(error: BaseException) -> None:
+    told = errors.known(error)
+    assert told.reason == "INTERNAL"
+    assert "a@b.cn" not in str(errors.to_status(told))
+
+
+def test_a_broken_message_is_an_invalid_field() -> None:
+    assert isinstance(errors.known(DecodeError("broken")), kernel.InvalidField)
+
+
+def _aio_error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
+    empty = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(code, empty, empty, details)
+
+
+def test_a_peer_that_is_away_is_service_unavailable() -> None:
+    for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        error = errors.from_rpc(_aio_error(code, "connect failed"))
+        assert isinstance(error, kernel.ServiceUnavailable)
+        assert error.metadata == {"code": code.name}
+
+
+def test_a_message_over_the_limit_is_too_large() -> None:
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    error = errors.from_rpc(_aio_error(code, "SERVER: Received message larger than max (9 vs. 5)"))
+    assert isinstance(error, kernel.TooLarge)
