@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from services.kernel.ids import IdentifierId, LeafId, hash_id
+from services.kernel.ids import IdentifierId, LeafId, hash_text
 
 #: Strongest first. A namespace that is not listed is weaker than `phone` and stronger than
 #: `anonymous_id`; among those the alphabet decides.
@@ -39,7 +39,7 @@ class Identifier(NamedTuple):
 
     def id_in(self, workspace_id: str) -> IdentifierId:
         """The 16 bytes that stand for this identifier in a workspace."""
-        return IdentifierId(hash_id(workspace_id, self.namespace, self.value))
+        return IdentifierId(hash_text(workspace_id, self.namespace, self.value))
 
 
 def standard(namespace: str, value: str) -> Identifier | None:

@@ -23,6 +23,11 @@ def hash_id(*parts: str | bytes) -> bytes:
     return blake2b(joined + b"\0", digest_size=16).digest()
 
 
+def hash_text(*parts: str) -> bytes:
+    """What `hash_id` gives, at less cost, where all parts are text."""
+    return blake2b(("\0".join(parts) + "\0").encode(), digest_size=16).digest()
+
+
 def event_fact_id(workspace_id: str, source_id: str, message_id: str, leaf_id: bytes) -> FactId:
     """The id under which one event of a source is kept, however often it comes."""
     return FactId(

@@ -1,0 +1,1 @@
+"""What ingest decides, without touching anything: which event is taken, and as which fact."""

@@ -1,0 +1,130 @@
+"""One admission for all doors: an event becomes a fact to be appended, or is refused with a reason.
+
+Pure: the clock's instant and new message ids are given. The order of the checks is the order of
+what a sender would mend first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from services.ingest.domain.documents import documents_fault
+from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
+from services.ingest.domain.times import correct, place, read_instant
+from services.kernel.identifiers import Identifier, leaf_of, standard
+from services.kernel.identifiers import fault as _fault
+from services.kernel.ids import LeafId, event_fact_id
+
+MAX_MESSAGE_ID = 100
+MAX_TEXT = 512
+MAX_IDENTIFIERS = 64
+
+_TYPES = frozenset(map(int, EventType))
+_TRACK, _ALIAS = int(EventType.TRACK), int(EventType.ALIAS)
+
+
+def admit(
+    raw: RawEvent, source: Source, now_us: int, new_message_id: Callable[[], str]
+) -> Accepted | Refusal:
+    """Take an event of a source, or refuse it; `now_us` is the log's clock."""
+    if raw.type not in _TYPES:
+        return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six of the treaty")
+    if source.disabled:
+        return Refusal("NOT_ALLOWED", "", "the source is disabled")
+    if (fault := _texts_fault(raw)) is not None:
+        return fault
+    leaf_id = _leaf(raw, source.workspace_id)
+    if isinstance(leaf_id, Refusal):
+        return leaf_id
+    times = _times(raw, now_us)
+    if isinstance(times, Refusal):
+        return times
+    fault = documents_fault(properties=raw.properties, traits=raw.traits, context=raw.context)
+    if fault is not None:
+        return fault
+    message_id = str(raw.message_id or "").strip() or new_message_id()
+    return Accepted(
+        event_fact_id(source.workspace_id, source.source_id, message_id, leaf_id),
+        leaf_id,
+        message_id,
+        *times,
+        str(raw.channel or source.channel),
+    )
+
+
+def _times(raw: RawEvent, now_us: int) -> tuple[int, int] | Refusal:
+    """When it occurred by our clock, and as stated (0 = not said)."""
+    stated_us = read_instant("occurred_at_us", raw.timestamp)
+    if isinstance(stated_us, Refusal):
+        return stated_us
+    if not stated_us:
+        return now_us, 0
+    sent_us = read_instant("sent_at", raw.sent_at) if raw.sent_at else 0
+    if isinstance(sent_us, Refusal):
+        return sent_us
+    occurred_us = place("occurred_at_us", correct(stated_us, sent_us, now_us), now_us)
+    if isinstance(occurred_us, Refusal):
+        return occurred_us
+    return occurred_us, stated_us
+
+
+def _texts_fault(raw: RawEvent) -> Refusal | None:
+    message_id, name = raw.message_id, raw.name
+    if message_id is not None and not (
+        type(message_id) is str and len(message_id) <= MAX_MESSAGE_ID and message_id.isprintable()
+    ):
+        return Refusal(
+            "MESSAGE_ID_INVALID",
+            "message_id",
+            f"a message id is a printable string of at most {MAX_MESSAGE_ID} characters",
+        )
+    if name and not _is_text(name):
+        return _bad_text("name")
+    if raw.channel and not _is_text(raw.channel):
+        return _bad_text("channel")
+    if raw.group_id and not _is_text(raw.group_id):
+        return _bad_text("group_id")
+    if raw.type == _TRACK and not (name and str(name).strip()):
+        return Refusal("NAME_MISSING", "name", "a track event needs a name")
+    return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value
+
+
+def _bad_text(field: str) -> Refusal:
+    return Refusal(
+        "VALUE_INVALID",
+        field,
+        f"{field} must be a string of at most {MAX_TEXT} characters without NUL",
+    )
+
+
+def _leaf(raw: RawEvent, workspace_id: str) -> LeafId | Refusal:
+    """The leaf by the identifiers that name somebody."""
+    usable: list[Identifier] = []
+    for index, (namespace, value) in enumerate(raw.identifiers):
+        found = _standard(namespace, value) if type(value) is str else _fault(namespace, value)
+        if type(found) is Identifier:
+            usable.append(found)
+        elif found is not None:
+            return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", str(found))
+    if len(raw.identifiers) > MAX_IDENTIFIERS:
+        return Refusal(
+            "IDENTIFIER_INVALID", "identifiers", f"at most {MAX_IDENTIFIERS} identifiers an event"
+        )
+    if not usable:
+        return Refusal(
+            "NO_IDENTIFIER", "identifiers", "no identifier names anybody: add one that does"
+        )
+    if raw.type == _ALIAS and len(set(usable)) < 2:
+        return Refusal("NO_IDENTIFIER", "identifiers", "an alias needs two different identifiers")
+    return leaf_of(workspace_id, usable)
+
+
+@lru_cache(maxsize=1 << 15)
+def _standard(namespace: str, value: str) -> Identifier | str | None:
+    """The standard form, or what is wrong, or None where the value names nobody."""
+    return _fault(namespace, value) or standard(namespace, value)

@@ -1,0 +1,162 @@
+"""What may stand in a JSON object that travels with an event (properties, traits, context).
+
+A document is checked without being built: msgspec skips through it and so proves its form, and a
+scan of the bytes decides whether anything in it deserves a closer look. Only a document that looks
+suspicious is decoded and walked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import msgspec
+
+from services.ingest.domain.model import Refusal
+
+MAX_BYTES = 32 * 1024
+MAX_KEYS = 255
+MAX_DEPTH = 20
+MAX_NUMBER = 2**63
+
+#: No JSON object shorter than this has more than MAX_KEYS keys (`"":1,` is 5 bytes).
+_FEW_KEYS_BYTES = 5 * MAX_KEYS
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
+_top_level = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_everything = msgspec.json.Decoder().decode
+#: Every digit becomes 0 and every E becomes e, so that a big number is a plain substring.
+_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 19
+_BIG_EXPONENT = b"0e000"
+#: Where such digits are a number and no part of a text such as a UUID.
+_HUGE_NUMBER = re.compile(rb"[:,\[\s]-?(?:[\d.]{19}|[\d.]+[eE]\+?\d{3})")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
+#: Too many digits for Python to make a number of.
+_ENDLESS_DIGITS = re.compile(rb"\d{309}")
+_BRACE = ord("{")
+
+
+def documents_fault(**documents: bytes) -> Refusal | None:
+    """What is wrong with any of the documents of one event, by field; None where nothing is.
+
+    An empty document stands for {}.
+    """
+    for field, document in documents.items():
+        if document and (fault := _form_fault(field, document)):
+            return fault
+    joined = b"".join(documents.values())
+    if _is_utf8(joined) and not _is_suspicious(joined):
+        return None
+    for field, document in documents.items():
+        if document and (fault := _walk(field, document)):
+            return fault
+    return None
+
+
+def _form_fault(field: str, document: bytes) -> Refusal | None:
+    if len(document) > MAX_BYTES:
+        return _too_large(field, f"has more than {MAX_BYTES} bytes")
+    try:
+        _skip(document)
+    except (msgspec.DecodeError, RecursionError):
+        return _malformed(field, document)
+    if document[0] != _BRACE and document.lstrip()[:1] != b"{":
+        return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
+    return None
+
+
+def _is_suspicious(joined: bytes) -> bool:
+    """Whether there may be a fault that skipping does not find; wrong only in saying yes."""
+    if joined.count(b"{") + joined.count(b"[") > MAX_DEPTH or b"\\u0000" in joined:
+        return True
+    if len(joined) > _FEW_KEYS_BYTES and joined.count(b":") > MAX_KEYS:
+        return True
+    numbers = joined.translate(_NUMBERS, b"+")
+    if _MANY_DIGITS in numbers or _BIG_EXPONENT in numbers:
+        return _HUGE_NUMBER.search(joined) is not None
+    return False
+
+
+def _is_utf8(document: bytes) -> bool:
+    if document.isascii():
+        return True
+    try:
+        document.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _malformed(field: str, document: bytes) -> Refusal:
+    """Why a document is no JSON; what is nearly JSON is named by its true fault."""
+    if document.count(b"{") + document.count(b"[") > MAX_DEPTH and _nests_too_deep(document):
+        return _too_large(field, f"is nested deeper than {MAX_DEPTH} levels")
+    if _SURROGATE.search(document):
+        return Refusal("VALUE_INVALID", field, f"{field} holds half of a surrogate pair")
+    if _NOT_A_NUMBER.search(document):
+        return Refusal("VALUE_INVALID", field, f"{field} holds NaN or Infinity, which JSON has not")
+    if b"\0" in document:
+        return Refusal("VALUE_INVALID", field, f"{field} holds a NUL character")
+    return Refusal("JSON_INVALID", field, f"{field} is not valid JSON")
+
+
+def _nests_too_deep(document: bytes) -> bool:
+    try:
+        _skip(document)
+    except RecursionError:
+        return True
+    except msgspec.DecodeError:
+        return False
+    return False
+
+
+def _walk(field: str, document: bytes) -> Refusal | None:
+    if not _is_utf8(document):
+        return Refusal("JSON_INVALID", field, f"{field} is not valid UTF-8")
+    if _ENDLESS_DIGITS.search(document):
+        return _huge(field)
+    try:
+        keys = _top_level(document)
+        value = _everything(document)
+    except msgspec.DecodeError:  # skipping has found no other fault
+        return _huge(field)
+    if len(keys) > MAX_KEYS:
+        return _too_large(field, f"has more than {MAX_KEYS} keys")
+    return _value_fault(field, value, 1)
+
+
+def _value_fault(field: str, value: object, depth: int) -> Refusal | None:
+    if isinstance(value, str):
+        if "\0" in value:
+            return Refusal("VALUE_INVALID", field, f"{field} holds a NUL character")
+        return None
+    if isinstance(value, int | float):
+        return _huge(field) if _is_huge(value) else None
+    if not isinstance(value, dict | list):
+        return None
+    if depth > MAX_DEPTH:
+        return _too_large(field, f"is nested deeper than {MAX_DEPTH} levels")
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    for part in parts:
+        if fault := _value_fault(field, part, depth + 1):
+            return fault
+    return None
+
+
+def _is_huge(number: float) -> bool:
+    if isinstance(number, int):
+        return not -MAX_NUMBER <= number <= MAX_NUMBER
+    return not math.isfinite(number)
+
+
+def _huge(field: str) -> Refusal:
+    return Refusal(
+        "VALUE_INVALID",
+        field,
+        f"{field} holds a number beyond 2^63 or beyond a double; send it as a string",
+    )
+
+
+def _too_large(field: str, what: str) -> Refusal:
+    return Refusal("PROPERTIES_TOO_LARGE", field, f"{field} {what}")

@@ -1,0 +1,198 @@
+"""The Segment specification's JSON calls, read into events.
+
+Field names and their meaning follow the public specification (`userId`, `anonymousId`,
+`previousId`, `traits`, `context` …) and what its clients really send: ids that are null, traits of
+an identify inside `context`, `originalTimestamp` in the place of `timestamp`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.ingest.domain.model import EventType, RawEvent, Refusal
+from services.kernel.identifiers import fault
+
+#: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
+SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})
+
+TYPES = {type_.name.lower(): type_ for type_ in EventType}
+
+#: The treaty's field names in the words of the specification.
+FIELD_NAMES = {
+    "message_id": "messageId",
+    "occurred_at_us": "timestamp",
+    "sent_at": "sentAt",
+    "group_id": "groupId",
+    "name": "event",
+    "identifiers": "userId",
+}
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class Body(msgspec.Struct, rename="camel"):
+    """A request's body: a batch, or one call."""
+
+    batch: msgspec.Raw = _NOTHING
+    sent_at: Any = None
+    write_key: Any = None
+    context: msgspec.Raw = _NOTHING
+
+
+class _Call(msgspec.Struct, rename="camel"):
+    type: Any = None
+    event: Any = None
+    name: Any = None
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Any = None
+    group_id: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    channel: Any = None
+    properties: msgspec.Raw = _NOTHING
+    traits: msgspec.Raw = _NOTHING
+    context: msgspec.Raw = _NOTHING
+
+
+class _Context(msgspec.Struct, rename="camel"):
+    traits: msgspec.Raw = _NOTHING
+    channel: Any = None
+    external_ids: Any = None
+
+
+class _NamedTraits(msgspec.Struct):
+    email: Any = None
+    phone: Any = None
+
+
+_decode_body = msgspec.json.Decoder(Body).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_call = msgspec.json.Decoder(_Call).decode
+_decode_context = msgspec.json.Decoder(_Context).decode
+_decode_named = msgspec.json.Decoder(_NamedTraits).decode
+_MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def read_body(raw: bytes) -> Body | Refusal:
+    """The outer shape of a request's body; a refusal concerns the body as a whole."""
+    try:
+        return _decode_body(raw)
+    except msgspec.ValidationError:
+        return Refusal("NOT_AN_EVENT", "", "the body must be a JSON object")
+    except _MALFORMED:
+        return Refusal("JSON_INVALID", "", "the body is not valid JSON in UTF-8")
+
+
+def read_batch(body: Body) -> list[bytes] | Refusal:
+    """The calls of a batch, each as it came."""
+    if not body.batch or body.batch == b"null":
+        return Refusal("BATCH_EMPTY", "batch", "the body needs a list `batch` of events")
+    try:
+        calls = _decode_list(body.batch)
+    except _MALFORMED:
+        return Refusal("BATCH_EMPTY", "batch", "`batch` must be a list of events")
+    if not calls:
+        return Refusal("BATCH_EMPTY", "batch", "the batch holds no event")
+    return [bytes(call) for call in calls]
+
+
+def read_call(
+    raw: bytes, type_: EventType | None = None, body: Body | None = None
+) -> RawEvent | Refusal:
+    """One call as an event; `type_` is given where the address names it, `body` for a batch."""
+    try:
+        call = _decode_call(raw)
+    except msgspec.ValidationError:
+        return Refusal("NOT_AN_EVENT", "", "an event must be a JSON object")
+    except _MALFORMED:
+        return Refusal("JSON_INVALID", "", "the event is not valid JSON in UTF-8")
+    kind = type_ or (TYPES.get(call.type.lower()) if isinstance(call.type, str) else None)
+    if kind is None:
+        return Refusal("NOT_AN_EVENT", "type", f"the type must be one of {', '.join(TYPES)}")
+    document = _document(call.context) or (_document(body.context) if body else b"")
+    context = _context_of(document, kind)
+    traits = _document(call.traits)
+    if not traits and kind is EventType.IDENTIFY:
+        traits = _document(context.traits)
+    return RawEvent(
+        kind,
+        call.event if kind is EventType.TRACK else call.name,
+        call.message_id,
+        tuple(_identifiers(call, kind, traits, context)),
+        call.timestamp or call.original_timestamp,
+        call.sent_at or (body.sent_at if body else None),
+        _document(call.properties),
+        traits,
+        document,
+        _channel(call.channel, context.channel),
+        call.group_id,
+    )
+
+
+def _document(raw: msgspec.Raw) -> bytes:
+    document = bytes(raw)
+    return b"" if document == b"null" else document
+
+
+def _context_of(document: bytes, kind: EventType) -> _Context:
+    """What the context says beside describing itself; a malformed one says nothing here."""
+    if kind is not EventType.IDENTIFY and not (
+        b'"channel"' in document or b'"externalIds"' in document
+    ):
+        return _NO_CONTEXT
+    try:
+        return _decode_context(document)
+    except _MALFORMED:
+        return _NO_CONTEXT
+
+
+_NO_CONTEXT = _Context()
+
+
+def _channel(stated: object, in_context: object) -> object:
+    if isinstance(stated, str) and stated.lower() in SDK_CHANNELS:
+        stated = None
+    return stated or in_context
+
+
+def _identifiers(
+    call: _Call, kind: EventType, traits: bytes, context: _Context
+) -> list[tuple[str, object]]:
+    named: list[tuple[str, object]] = [
+        ("user_id", call.user_id),
+        ("anonymous_id", call.anonymous_id),
+    ]
+    if kind is EventType.ALIAS and call.previous_id:
+        # Clients send either kind of id as the previous one; it is an alias of both.
+        named += [("user_id", call.previous_id), ("anonymous_id", call.previous_id)]
+    if kind is EventType.IDENTIFY and traits:
+        named += _stated_in_traits(traits)
+    named += _external(context.external_ids)
+    return [pair for pair in named if pair[1] is not None and pair[1] != ""]
+
+
+def _stated_in_traits(traits: bytes) -> list[tuple[str, object]]:
+    """The e-mail address and telephone number of an identify. A bad one is a trait, no fault."""
+    try:
+        named = _decode_named(traits)
+    except _MALFORMED:
+        return []
+    pairs = (("email", named.email), ("phone", named.phone))
+    return [(n, value) for n, value in pairs if fault(n, value) is None]
+
+
+def _external(external_ids: object) -> list[tuple[str, object]]:
+    """`context.externalIds`: a list of {type, id}; what does not fit is left alone."""
+    if not isinstance(external_ids, list):
+        return []
+    pairs = [
+        (str(entry.get("type")).lower(), entry.get("id"))
+        for entry in external_ids
+        if isinstance(entry, dict)
+    ]
+    return [(n, value) for n, value in pairs if fault(n, value) is None]
