@@ -70,3 +70,17 @@ class ReadResponse(_message.Message):
     BATCH_FIELD_NUMBER: _ClassVar[int]
     batch: _identity_events_pb2.FactsAttributed
     def __init__(self, batch: _Optional[_Union[_identity_events_pb2.FactsAttributed, _Mapping]] = ...) -> None: ...
+
+class ReadAssignmentsRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ReadAssignmentsResponse(_message.Message):
+    __slots__ = ("assignments", "token")
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    assignments: _containers.RepeatedCompositeFieldContainer[_identity_events_pb2.Assignment]
+    token: _token_pb2.Token
+    def __init__(self, assignments: _Optional[_Iterable[_Union[_identity_events_pb2.Assignment, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...

@@ -50,6 +50,11 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.FromString,
                 _registered_method=True)
+        self.ReadAssignments = channel.unary_stream(
+                '/onefold.identity.v1.IdentityService/ReadAssignments',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -78,6 +83,14 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAssignments(self, request, context):
+        """Streams which profile every identifier belongs to, for a rebuild downstream.
+        One consistent state, of all workspaces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.Read,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.SerializeToString,
+            ),
+            'ReadAssignments': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAssignments,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/Read',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAssignments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/ReadAssignments',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadAssignmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
