@@ -75,7 +75,7 @@ class PostgresServer(Engine):
     """PostgreSQL on a loopback port, with a database `onefold` owned by the role `onefold`."""
 
     name = "postgres"
-    # Fast: sessions are cut off, all is written. Immediate: recovery follows. The last: an ill disk.
+    # Fast: sessions are cut off, all is written. Immediate: recovery follows. Last: an ill disk.
     stop_steps = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
 
     def __init__(
@@ -223,11 +223,11 @@ class PostgresServer(Engine):
             )
 
     async def _outlive_orphans(self) -> None:
-        """Wait for the children of a killed postmaster: as long as one lives, no other can start."""
+        """Wait for the children of a killed postmaster: while one lives, no other can start."""
         for pid in workers_in(self.cluster):
             log.info("postgres_orphan_awaited", pid=pid)
             await end(pid, (signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0))
-        # In a container process numbers come again soon, and PostgreSQL would trust a stranger's.
+        # In a container process numbers come again soon: PostgreSQL would mind a stranger.
         with suppress(OSError, ValueError, IndexError):
             pid_file = self.cluster / "postmaster.pid"
             pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])

@@ -67,9 +67,9 @@ class ServiceProcess:
         with open(os.open(self._log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as said:
             # It ends with the thread that started it: nobody is left behind who holds shards.
             tie = ["-1", "-1", str(os.getpid()), str(int(signal.SIGTERM))]
+            program = [sys.executable, "-m", f"services.{self.name}"]
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LAUNCH), *tie]
-                + [sys.executable, "-m", f"services.{self.name}"],
+                [sys.executable, "-I", "-S", str(LAUNCH), *tie, *program],
                 cwd=ROOT,
                 env=dict(self._env),
                 stdin=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class ServiceProcess:
         """Wait until it says so. Raises EngineError when it ends or takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_SECONDS):
-                while not await self._says_ready(http):
+                while not await self._says_ready(http):  # noqa: ASYNC110 nobody tells us
                     await asyncio.sleep(POLL_SECONDS)
                 return
         raise EngineError(f"{self.name} did not become ready: see {self._log_file}")
@@ -162,6 +162,10 @@ class Stack:
     def http(self, service: str) -> str:
         """The HTTP door of a service, `http://host:port`."""
         return f"http://{LOOPBACK}:{self._ports[f'{service}_http']}"
+
+    def addresses(self) -> dict[str, dict[str, str]]:
+        """By service: its `grpc` door (`host:port`) and its `http` door (a URL)."""
+        return {s: {"grpc": self.address(s), "http": self.http(s)} for s in SERVICES}
 
     @property
     def internal_key(self) -> str:
