@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 from onefold.rule.v1 import rule_pb2 as pb
 
-from services.kernel.rules import (
+from services.kernel.rules.errors import RuleError
+from services.kernel.rules.model import (
     All,
     Any_,
     CountPredicate,
@@ -16,12 +18,11 @@ from services.kernel.rules import (
     EventFilter,
     LastSeenPredicate,
     Not,
-    Operator,
     PropertyFilter,
     Rule,
-    RuleError,
     TraitPredicate,
 )
+from services.kernel.rules.values import Operator
 
 MAX_DEPTH = 32
 
@@ -47,7 +48,9 @@ def rule_to_proto(rule: Rule) -> pb.Rule:
         case Any_():
             return pb.Rule(any=pb.RuleList(rules=map(rule_to_proto, rule.rules)))
         case Not():
-            return pb.Rule(**{"not": rule_to_proto(rule.rule)})
+            message = pb.Rule()
+            getattr(message, "not").CopyFrom(rule_to_proto(rule.rule))  # a keyword of Python
+            return message
         case TraitPredicate():
             return pb.Rule(
                 trait=pb.TraitPredicate(
@@ -111,7 +114,7 @@ def _rule(message: pb.Rule, depth: int) -> Rule:
 
 def _rules(messages: Any, kind: str, depth: int) -> tuple[Rule, ...]:
     return tuple(
-        _under(f"{kind}[{index}]", lambda m=part: _rule(m, depth - 1))
+        _under(f"{kind}[{index}]", partial(_rule, part, depth - 1))
         for index, part in enumerate(messages)
     )
 

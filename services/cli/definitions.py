@@ -34,7 +34,8 @@ from onefold.segment.v1.segment_events_pb2 import SegmentDefined
 
 from services.chassis.rules_wire import rule_to_proto
 from services.kernel.errors import InvalidField
-from services.kernel.rules import RuleError, rule_from_form
+from services.kernel.rules.errors import RuleError
+from services.kernel.rules.form import from_form
 
 _TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -179,7 +180,7 @@ _ON = "on"
 
 def _rule(told: dict[str, Any], place: str) -> Any:
     try:
-        return rule_to_proto(rule_from_form(told.get("rule")))
+        return rule_to_proto(from_form(told.get("rule")))
     except RuleError as error:
         under = error.under(f"{place}.rule")
         raise InvalidField(under.message, field=under.field) from None

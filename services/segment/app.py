@@ -9,13 +9,12 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.auth import fold_access
-from services.chassis.projection import add_digest
+from services.chassis.access import fold_access
+from services.chassis.position import add_digest
 from services.chassis.stream import Batch, Folded, Output
 from services.kernel.digest import MODULUS, row_digest
 from services.kernel.errors import InvalidField
-from services.kernel.ids import WorkspaceId
-from services.kernel.rules import predicate_id, predicates
+from services.kernel.rules.ids import predicate_id, predicates
 from services.segment import store, wire
 from services.segment.domain.decide import Rulebook, changes, newest
 from services.segment.domain.model import Cause, Change, Standing
@@ -190,9 +189,9 @@ def membership_share(workspace_id: str, segment_id: str, profile_id: bytes) -> i
     return row_digest("membership", workspace_id, segment_id, profile_id)
 
 
-def digest_deltas(found: Iterable[Change]) -> dict[WorkspaceId, int]:
+def digest_deltas(found: Iterable[Change]) -> dict[str, int]:
     """What these changes add to the digest of each workspace, modulo 2^128."""
-    deltas: dict[WorkspaceId, int] = {}
+    deltas: dict[str, int] = {}
     for change in found:
         share = membership_share(change.workspace_id, change.segment_id, change.profile_id)
         before = deltas.get(change.workspace_id, 0)

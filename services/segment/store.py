@@ -1,4 +1,4 @@
-"""Standings, memberships, definitions and history in PostgreSQL; one statement a table and batch."""
+"""Standings, memberships, definitions and history in PostgreSQL, a statement a table and batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import asyncpg
 
 from services.chassis.database import Queries
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
-from services.kernel.rules import predicate_id, predicates
+from services.kernel.rules.ids import predicate_id, predicates
 from services.segment import wire
 from services.segment.domain.decide import Rulebook
 from services.segment.domain.model import Change, Definition, Standing

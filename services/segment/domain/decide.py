@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.kernel.rules import evaluate_rule
+from services.kernel.rules.evaluate import RuleTest, compile_rule
 from services.segment.domain.model import Cause, Change, Definition, Standing
 
 #: The segments of each profile.
@@ -20,9 +20,10 @@ class Rulebook:
     """
 
     def __init__(self, live: Iterable[Definition], frozen: Iterable[Definition] = ()) -> None:
-        self._live: dict[WorkspaceId, list[Definition]] = {}
+        self._live: dict[WorkspaceId, list[tuple[Definition, RuleTest]]] = {}
         for definition in live:
-            self._live.setdefault(definition.workspace_id, []).append(definition)
+            decided = self._live.setdefault(definition.workspace_id, [])
+            decided.append((definition, compile_rule(definition.rule)))
         self._frozen = {(d.workspace_id, d.segment_id) for d in frozen}
         self._versions = {(d.workspace_id, d.segment_id): d.version for d in (*live, *frozen)}
 
@@ -33,8 +34,8 @@ class Rulebook:
         workspace_id = standing.workspace_id
         decided = {
             d.segment_id
-            for d in self._live.get(workspace_id, ())
-            if not d.retired and evaluate_rule(d.rule, standing.holds)
+            for d, holds in self._live.get(workspace_id, ())
+            if not d.retired and holds(standing.holds)
         }
         kept = {s for s in present if (workspace_id, s) in self._frozen}
         return frozenset(decided | kept)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.kernel.rules import Rule
+from services.kernel.rules.model import Rule
 
 
 class Cause(IntEnum):
