@@ -58,9 +58,9 @@ def _times(raw: RawEvent, now_us: int) -> tuple[int, int] | Refusal:
     stated_us = read_instant("occurred_at_us", raw.timestamp)
     if isinstance(stated_us, Refusal):
         return stated_us
-    if not stated_us:
+    if stated_us is None:
         return now_us, 0
-    sent_us = read_instant("sent_at", raw.sent_at) if raw.sent_at else 0
+    sent_us = read_instant("sent_at", raw.sent_at)
     if isinstance(sent_us, Refusal):
         return sent_us
     occurred_us = place("occurred_at_us", correct(stated_us, sent_us, now_us), now_us)

@@ -12,12 +12,15 @@ EARLIEST_US = 946_684_800 * SECOND_US
 TOLERANCE_US = 10 * SECOND_US
 
 
-def read_instant(field: str, stated: object) -> int | Refusal:
-    """Unix microseconds of an instant as a door hands it in; 0 where none was said."""
+def read_instant(field: str, stated: object) -> int | Refusal | None:
+    """Unix microseconds of an instant as a door hands it in; None where none was said.
+
+    The number 0 says nothing, as in the treaty; a text that means the same instant does.
+    """
     if type(stated) is int:
-        return stated
+        return stated or None
     if stated is None or stated == "":
-        return 0
+        return None
     if not isinstance(stated, str) or len(stated) > 64:
         return _unreadable(field)
     try:
@@ -26,11 +29,9 @@ def read_instant(field: str, stated: object) -> int | Refusal:
         return _unreadable(field)
 
 
-def correct(stated_us: int, sent_us: int, now_us: int) -> int:
-    """The instant by our clock; 0 for either clock of the sender means that it was not said."""
-    if not stated_us:
-        return now_us
-    if not sent_us or abs(now_us - sent_us) <= TOLERANCE_US:
+def correct(stated_us: int, sent_us: int | None, now_us: int) -> int:
+    """The instant by our clock, given when the sender's clock said that it was sent."""
+    if sent_us is None or abs(now_us - sent_us) <= TOLERANCE_US:
         return stated_us
     return now_us - (sent_us - stated_us)
 
