@@ -1,0 +1,92 @@
+"""The keys that a service knows: folded from the log into its own tables, looked up from there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
+from typing import NamedTuple
+
+import asyncpg
+from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined
+from onefold.log.v1.log_pb2 import Fact
+
+from services.chassis.database import Queries, acquire
+from services.chassis.principal import Principal, Role
+from services.kernel.ids import SourceId, WorkspaceId
+
+KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
+SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
+#: The kinds of facts that change who may call.
+ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED})
+
+Q = Queries.parse(files(__package__).joinpath("access.sql").read_text("utf-8"), "access.sql")
+
+#: The roles that a key of the log can have.
+_KEY_ROLES: frozenset[int] = frozenset({1, 2, 3})
+_HASH_BYTES = 32
+
+
+class AccessKey(NamedTuple):
+    """A key as the log tells it."""
+
+    principal: Principal
+    disabled: bool
+
+
+#: Finds the key with a hash (SHA-256); None where there is none.
+LoadKey = Callable[[bytes], Awaitable[AccessKey | None]]
+
+
+def load_from(pool: asyncpg.Pool) -> LoadKey:
+    """Looks keys up in the table of the service that `pool` belongs to."""
+
+    async def load(key_hash: bytes) -> AccessKey | None:
+        async with acquire(pool) as conn:
+            row = await conn.fetchrow(Q.load_key, key_hash)
+        if row is None:
+            return None
+        workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
+        holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id)
+        return AccessKey(holder, row["disabled"])
+
+    return load
+
+
+async def fold_access(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
+    """Fold what the facts tell about keys and sources; the others are passed over.
+
+    In any order and any number of times it ends in the same state. Answers whether there was
+    anything; then call `Authenticator.forget`.
+    """
+    told = [fact for fact in facts if fact.kind in ACCESS_KINDS]
+    await _fold_keys(conn, [f for f in told if f.kind == KEY_DEFINED])
+    await _fold_sources(conn, [f for f in told if f.kind == SOURCE_DEFINED])
+    return bool(told)
+
+
+async def _fold_keys(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows: dict[bytes, tuple[bytes, str, str, int, str, int, bool]] = {}
+    for fact in facts:
+        key = KeyDefined.FromString(fact.payload)
+        if key.role not in _KEY_ROLES or len(key.key_hash) != _HASH_BYTES:
+            continue
+        known = rows.get(key.key_hash)
+        if known is None or known[5:] < (key.version, key.disabled):
+            rows[key.key_hash] = (
+                *(key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id),
+                *(key.version, key.disabled),
+            )
+    if rows:
+        # Sorted, so that the workers of several shards that learn the same cannot deadlock.
+        await conn.execute(Q.fold_keys, *map(list, zip(*sorted(rows.values()), strict=True)))
+
+
+async def _fold_sources(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows: dict[tuple[str, str], tuple[int, bool]] = {}
+    for fact in facts:
+        source = SourceDefined.FromString(fact.payload)
+        name, state = (fact.workspace_id, source.source_id), (source.version, source.disabled)
+        rows[name] = max(state, rows.get(name, state))
+    if rows:
+        flat = sorted((*name, *state) for name, state in rows.items())
+        await conn.execute(Q.fold_sources, *map(list, zip(*flat, strict=True)))

@@ -1,0 +1,25 @@
+-- name: load_key
+-- The key with a hash, and whether its source is disabled.
+SELECT k.key_id, k.workspace_id, k.role, k.source_id,
+    k.disabled OR coalesce(s.disabled, false) AS disabled
+FROM access_key AS k
+LEFT JOIN access_source AS s USING (workspace_id, source_id)
+WHERE k.key_hash = $1
+
+-- name: fold_keys
+-- The highest version of a key holds; of two that are equal, the disabled one.
+INSERT INTO access_key AS old (key_hash, key_id, workspace_id, role, source_id, version, disabled)
+SELECT *
+FROM unnest($1::bytea[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[], $7::bool[])
+ON CONFLICT (key_hash) DO UPDATE
+SET role = excluded.role, source_id = excluded.source_id,
+    version = excluded.version, disabled = excluded.disabled
+WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
+
+-- name: fold_sources
+-- The highest version of a source holds; of two that are equal, the disabled one.
+INSERT INTO access_source AS old (workspace_id, source_id, version, disabled)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
+ON CONFLICT (workspace_id, source_id) DO UPDATE
+SET version = excluded.version, disabled = excluded.disabled
+WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
