@@ -1,0 +1,10 @@
+"""The event log: appended to, read, followed, and relayed to the bus.
+
+Owns the tables `fact`, `head`, `clock` and `kind` of the schema `ingest`. The doors of ingest and
+LogService append through `EventLog.append`, which answers after the commit.
+"""
+
+from services.ingest.domain.facts import Appended, NewFact
+from services.ingest.log.event_log import EventLog
+
+__all__ = ["Appended", "EventLog", "NewFact"]

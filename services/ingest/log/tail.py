@@ -1,0 +1,81 @@
+"""The newest rows of every shard, kept in memory, and the bell that rings when there are more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from services.ingest.domain.facts import Row
+
+#: What a row weighs beside its payload, bytes.
+_ROW_WEIGHT = 400
+
+
+class ShardTail:
+    """The newest rows of one shard: contiguous, committed, and no more than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        #: The offset after the newest row that is known to be committed, by whomever.
+        self.end = 0
+        self._limit = limit
+        self._rows: list[Row] = []
+        self._weight = 0
+        self._bell: asyncio.Event = asyncio.Event()
+
+    def add(self, row: Row) -> None:
+        """Takes in the next committed row of this process; call `ring` after the last one."""
+        if row.offset < self.end:  # the table was asked between the commit and now
+            return
+        if row.offset > self.end:  # others have appended in between: those rows are not here
+            self._clear()
+        self._rows.append(row)
+        self._weight += len(row.payload) + _ROW_WEIGHT
+        self.end = row.offset + 1
+        if self._weight > self._limit:
+            self._forget_older_half()
+
+    def learn_end(self, end: int) -> None:
+        """Takes in that the shard ends there, as read from the table."""
+        if end > self.end:
+            self._clear()
+            self.end = end
+            self.ring()
+
+    def ring(self) -> None:
+        """Wakes those who wait for more."""
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    async def wait_beyond(self, offset: int) -> None:
+        """Returns when the shard is known to reach beyond an offset."""
+        while self.end <= offset:
+            await self._bell.wait()
+
+    def take(self, first: int, most: int) -> list[Row]:
+        """At most `most` rows from an offset on; [] where they are not in memory."""
+        start = first - (self.end - len(self._rows))
+        return self._rows[start : start + most] if start >= 0 else []
+
+    def _clear(self) -> None:
+        self._rows = []
+        self._weight = 0
+
+    def _forget_older_half(self) -> None:
+        self._rows = self._rows[(len(self._rows) + 1) // 2 :]
+        self._weight = sum(len(row.payload) + _ROW_WEIGHT for row in self._rows)
+
+
+class Tail:
+    """The tails of all shards."""
+
+    def __init__(self, shards: int, *, limit: int = 32 << 20) -> None:
+        self.shards = tuple(ShardTail(limit // shards) for _ in range(shards))
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Takes in what this process has committed, in the order of its commits."""
+        touched = set()
+        for row in rows:
+            self.shards[row.shard].add(row)
+            touched.add(row.shard)
+        for shard in touched:
+            self.shards[shard].ring()
