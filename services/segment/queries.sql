@@ -62,6 +62,10 @@ UPDATE revision SET value = value + 1;
 -- The segments of every workspace.
 SELECT workspace_id, segment_id, version, message FROM definition ORDER BY 1, 2;
 
+-- name: load_definition
+-- One segment.
+SELECT message FROM definition WHERE workspace_id = $1 AND segment_id = $2;
+
 -- name: load_live
 -- On how many shards each predicate is live.
 SELECT predicate_id, count(*) AS shards FROM live_predicate GROUP BY predicate_id;
@@ -127,8 +131,16 @@ SELECT * FROM history WHERE workspace_id = $1 AND profile_id = $2 ORDER BY at_us
 
 -- name: history_since
 -- What was announced on a shard for a workspace, from a sequence on.
-SELECT * FROM history
-WHERE shard = $1 AND sequence >= $2 AND workspace_id = $3 ORDER BY sequence, position LIMIT $4;
+-- The page may cut a batch only where the batch alone is longer; so it ends with whole ones.
+WITH page AS (
+    SELECT DISTINCT sequence FROM (
+        SELECT sequence FROM history
+        WHERE shard = $1 AND sequence >= $2 AND workspace_id = $3
+        ORDER BY sequence, position LIMIT $4
+    ) some
+)
+SELECT h.* FROM history h JOIN page USING (sequence)
+WHERE h.shard = $1 AND h.workspace_id = $3 ORDER BY h.sequence, h.position;
 
 -- name: last_sequence
 -- The sequence after the last announcement of a shard.

@@ -1,0 +1,106 @@
+"""What services ask of each other beside the streams: facts of the log, and who is who."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.identity.v1 import identity_service_pb2_grpc as identity_grpc
+from onefold.log.v1 import log_pb2, log_service_pb2
+from onefold.log.v1 import log_service_pb2_grpc as log_grpc
+from onefold.type.v1 import identifier_pb2, token_pb2
+
+from services.chassis.auth import WORKSPACE_KEY
+from services.chassis.errors import known
+from services.kernel.errors import EtagMismatch
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
+from services.kernel.tokens import Token
+
+
+def token_to_proto(token: Token) -> token_pb2.Token:
+    """The message of a token."""
+    return token_pb2.Token(offsets=token.offsets)
+
+
+def token_from_proto(message: token_pb2.Token) -> Token:
+    """The token of a message."""
+    return Token(tuple(message.offsets))
+
+
+class LogPeer:
+    """The event log as another service sees it."""
+
+    def __init__(self, channel: grpc.aio.Channel, actor: str) -> None:
+        self._stub: Any = log_grpc.LogServiceStub(channel)
+        self._actor = actor
+
+    async def define(self, workspace_id: str, key: str, version: int, message: Any) -> Token:
+        """Append one version of a definition; the state of the log that includes it.
+
+        Raises EtagMismatch where another definition of this version is there already.
+        """
+        kind = message.DESCRIPTOR.full_name
+        fact = log_pb2.Fact(
+            workspace_id=workspace_id,
+            fact_id=definition_fact_id(WorkspaceId(workspace_id), kind, key, version),
+            kind=kind,
+            actor=self._actor,
+            payload=message.SerializeToString(deterministic=True),
+        )
+        answer = await self.append([fact])
+        if not answer.appended:
+            raise EtagMismatch("somebody else defined it in between; read it and try again")
+        return token_from_proto(answer.token)
+
+    async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
+        """Append facts, whole or not at all. Raises OnefoldError."""
+        try:
+            return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
+        except grpc.aio.AioRpcError as error:
+            raise known(error) from None
+
+    async def head(self) -> log_service_pb2.GetHeadResponse:
+        """Where the log ends. Raises OnefoldError."""
+        try:
+            return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
+        except grpc.aio.AioRpcError as error:
+            raise known(error) from None
+
+
+class IdentityPeer:
+    """Identity as another service sees it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = identity_grpc.IdentityServiceStub(channel)
+
+    async def by_identifier(
+        self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None = None
+    ) -> ProfileId | None:
+        """The profile that holds an identifier (in any form); None where nobody does."""
+        message = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
+        request = identity_pb.ResolveRequest(identifiers=[message])
+        return await self._resolve(workspace_id, request, at_least)
+
+    async def by_profile_id(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId, at_least: Token | None = None
+    ) -> ProfileId | None:
+        """The present id of a profile, given any id that it ever had; None where it has none."""
+        request = identity_pb.ResolveRequest(profile_ids=[to_hex(profile_id)])
+        return await self._resolve(workspace_id, request, at_least)
+
+    async def _resolve(
+        self,
+        workspace_id: WorkspaceId,
+        request: identity_pb.ResolveRequest,
+        at_least: Token | None,
+    ) -> ProfileId | None:
+        if at_least is not None:
+            request.at_least.CopyFrom(token_to_proto(at_least))
+        try:
+            answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        except grpc.aio.AioRpcError as error:
+            raise known(error) from None
+        found = answer.profile_ids[0]
+        return ProfileId(from_hex(found)) if found else None
