@@ -90,7 +90,10 @@ def fold_series(state: LeafState, event: EventView, catalogue: Catalogue) -> fro
 
 
 def join(a: LeafState, b: LeafState) -> LeafState:
-    """The state of both sets of events (which share none); neither is changed."""
+    """The state of both sets of events (which share none).
+
+    Neither is changed, but the result shares parts with them: fold on into the result only.
+    """
     return LeafState(
         min(a.first_seen_us, b.first_seen_us),
         max(a.last_seen_us, b.last_seen_us),
@@ -122,8 +125,12 @@ class ProfileView:
 
     def stated(self, name: str) -> Stated | None:
         """A trait as it was stated last, null or not; None where it never was."""
-        found = [leaf.traits[name] for leaf in self._leaves if name in leaf.traits]
-        return max(found, default=None)
+        last: Stated | None = None
+        for leaf in self._leaves:
+            stated = leaf.traits.get(name)
+            if stated is not None and (last is None or stated > last):
+                last = stated
+        return last
 
     def trait(self, name: str) -> Any:
         """The decoded value of a trait; None where it is absent."""

@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ KEPT = 1_000
 #: Longer values are kept as a hash.
 LONGEST_KEY = 64
 
+_TIME = Struct("<q")
 if sys.byteorder != "little":  # pragma: no cover - packed times are read in place
     raise ImportError("onefold needs a little-endian machine")
 
@@ -45,9 +47,8 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
     def add(self, at_us: int) -> None:
         """Take in one event."""
         times = self.times
-        packed = at_us.to_bytes(8, "little", signed=True)
-        if not times or at_us >= int.from_bytes(times[-8:], "little", signed=True):
-            self.times = times + packed
+        if not times or at_us >= _TIME.unpack_from(times, len(times) - 8)[0]:
+            self.times = times + _TIME.pack(at_us)
         else:
             numbers = array("q", times)
             insort(numbers, at_us)
@@ -91,7 +92,9 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
 
     def _older(self) -> Iterator[tuple[int, int]]:
         """When the events counted by day are taken to have been, newest first, and how many."""
-        oldest = int.from_bytes(self.times[:8], "little", signed=True)
+        if not self.days:
+            return
+        (oldest,) = _TIME.unpack_from(self.times)
         for day in reversed(self.days):
             yield min((day + 1) * DAY_US - 1, oldest), self.days[day]
 

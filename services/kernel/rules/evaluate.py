@@ -5,6 +5,7 @@ Pure and total: no data makes it raise. What is compiled once is asked many time
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
@@ -149,54 +150,55 @@ def _judge_trait(predicate: TraitPredicate) -> Judge:
 
 
 def _judge_ever(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
-    test = test_of(predicate.operator, predicate.value)
+    compare, asked = _COMPARE[predicate.operator], predicate.value
 
     def judge(view: View, at_us: int) -> Verdict:
         times = view.times(looked_at)
-        held = times.count() if times else 0
-        return Verdict(test(held), held, None)
+        held = 0 if times is None else times.count()
+        return Verdict(compare(held, asked), held, None)
 
     return judge
 
 
 def _judge_window(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
-    operator, asked, window_us = predicate.operator, predicate.value, predicate.window_us
-    test = test_of(operator, asked)
-    nothing = Verdict(test(0), 0, None)
+    asks, asked, window_us = predicate.operator, predicate.value, predicate.window_us
+    compare, can_jump = _COMPARE[asks], asks in _EQUAL
+    nothing = Verdict(compare(0, asked), 0, None)
 
     def judge(view: View, at_us: int) -> Verdict:
         times = view.times(looked_at)
         if times is None:
             return nothing
-        held = times.count_after(max(at_us, view.last_seen_us) - window_us)
-        holds, level = test(held), _next_level(operator, asked, held)
+        held = times.count_after(_instant(view, at_us) - window_us)
+        holds, level = compare(held, asked), _next_level(asks, asked, held)
         if level < 0:
             return Verdict(holds, held, None)
-        # Where several leave at once, the number can jump past the one that was asked for.
-        left_at = times.nth_newest(level + 1)
-        flips = test(times.count_after(left_at)) is not holds
-        return Verdict(holds, held, left_at + window_us if flips else None)
+        left_us = times.nth_newest(level + 1)
+        # Where several leave at once, the number may jump past the one that is asked for.
+        if can_jump and compare(times.count_after(left_us), asked) is holds:
+            return Verdict(holds, held, None)
+        return Verdict(holds, held, left_us + window_us)
 
     return judge
 
 
-def _next_level(operator: Operator, asked: int, held: int) -> int:
+def _next_level(asks: Operator, asked: int, held: int) -> int:
     """The largest number below `held` with the other verdict; negative where there is none.
 
     With time alone the number in a window only falls.
     """
-    if operator in _ABOVE:
+    if asks in _ABOVE:
         return asked if held > asked else -1
-    if operator in _EQUAL and held > asked:
+    if asks in _EQUAL and held > asked:
         return asked
     return asked - 1 if held >= asked else -1
 
 
 def _judge_age(predicate: LastSeenPredicate, looked_at: int) -> Judge:
-    operator, age_us = predicate.operator, predicate.age_us
-    test = test_of(operator, age_us)
+    asks, age_us = predicate.operator, predicate.age_us
+    compare = _COMPARE[asks]
     # The first age with the other verdict than a younger one.
-    turn_us = age_us + 1 if operator in _ABOVE else age_us
+    turn_us = age_us + 1 if asks in _ABOVE else age_us
     nothing = Verdict(False, None, None)
 
     def judge(view: View, at_us: int) -> Verdict:
@@ -204,12 +206,27 @@ def _judge_age(predicate: LastSeenPredicate, looked_at: int) -> Judge:
         if times is None:
             return nothing
         seen_us = times.nth_newest(1)
-        actual = max(at_us, view.last_seen_us) - seen_us
-        return Verdict(test(actual), actual, seen_us + turn_us if actual < turn_us else None)
+        actual = _instant(view, at_us) - seen_us
+        due_us = seen_us + turn_us if actual < turn_us else None
+        return Verdict(compare(actual, age_us), actual, due_us)
 
     return judge
 
 
+def _instant(view: View, at_us: int) -> int:
+    """The instant asked about, which is never before the newest event."""
+    seen_us = view.last_seen_us
+    return at_us if at_us > seen_us else seen_us
+
+
+_COMPARE: dict[Operator, Callable[[int, int], bool]] = {
+    Operator.EQ: operator.eq,
+    Operator.NE: operator.ne,
+    Operator.LT: operator.lt,
+    Operator.LE: operator.le,
+    Operator.GT: operator.gt,
+    Operator.GE: operator.ge,
+}
 #: The verdict changes between `asked` and the number above it.
 _ABOVE = (Operator.GT, Operator.LE)
 _EQUAL = (Operator.EQ, Operator.NE)

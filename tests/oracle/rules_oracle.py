@@ -1,0 +1,160 @@
+"""The slow and obvious meaning of rules: plain lists, every event looked at every time.
+
+Whatever evaluates rules (incrementally, or over history) must agree with this. It shares nothing
+with them but the tree of the rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.kernel.rules.model import (
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    EventFilter,
+    LastSeenPredicate,
+    Not,
+    Rule,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Operator
+
+
+@dataclass(frozen=True)
+class OracleEvent:
+    """One event of one profile, decoded. `type` is `track`, `page`, `screen`, `identify` …."""
+
+    type: str
+    name: str
+    occurred_at_us: int
+    fact_id: bytes
+    properties: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
+
+
+def rule_holds(rule: Rule, events: list[OracleEvent], at_us: int) -> bool:
+    """Whether a rule holds for the profile with exactly these events at an instant."""
+    if isinstance(rule, All):
+        return all(rule_holds(part, events, at_us) for part in rule.rules)
+    if isinstance(rule, Any_):
+        return any(rule_holds(part, events, at_us) for part in rule.rules)
+    if isinstance(rule, Not):
+        return not rule_holds(rule.rule, events, at_us)
+    return compare(rule.operator, actual(rule, events, at_us), _asked(rule))
+
+
+def actual(rule: Rule, events: list[OracleEvent], at_us: int) -> Any:
+    """What a predicate compares: a trait's value, a number, an age; None = absent."""
+    happened = [event for event in events if event.occurred_at_us <= at_us]
+    if isinstance(rule, TraitPredicate):
+        return trait(rule.trait, happened)
+    if isinstance(rule, CountPredicate):
+        return len(_within(_matching(rule.events, happened), rule.window_us, at_us))
+    if isinstance(rule, DistinctPredicate):
+        within = _within(_matching(rule.events, happened), rule.window_us, at_us)
+        values: list[Any] = []
+        for event in within:
+            value = get(event.properties, rule.property)
+            if kind(value) in ("string", "number", "boolean") and not any(
+                equal(value, known) for known in values
+            ):
+                values.append(value)
+        return len(values)
+    assert isinstance(rule, LastSeenPredicate)
+    times = [event.occurred_at_us for event in _matching(rule.events, happened)]
+    return at_us - max(times) if times else None
+
+
+def trait(name: str, events: list[OracleEvent]) -> Any:
+    """The last stated value, by (occurred_at, fact id); None = absent."""
+    stated = [
+        (event.occurred_at_us, event.fact_id, i)
+        for i, event in enumerate(events)
+        if event.type == "identify" and name in event.traits
+    ]
+    return events[max(stated)[2]].traits[name] if stated else None
+
+
+def compare(operator: Operator, left: Any, right: Any) -> bool:
+    """The meaning of each operator."""
+    if operator is Operator.EXISTS:
+        return left is not None
+    if operator is Operator.EQ:
+        return equal(left, right)
+    if operator is Operator.NE:
+        return not equal(left, right)
+    if operator is Operator.IN:
+        return any(equal(left, element) for element in right)
+    if operator is Operator.CONTAINS:
+        if kind(left) == "string":
+            return kind(right) == "string" and right in left
+        return kind(left) == "list" and any(equal(element, right) for element in left)
+    if kind(left) != kind(right) or kind(left) not in ("string", "number"):
+        return False
+    if operator is Operator.LT:
+        return bool(left < right)
+    if operator is Operator.LE:
+        return bool(left <= right)
+    if operator is Operator.GT:
+        return bool(left > right)
+    return bool(left >= right)
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Equal scalars of one kind."""
+    return kind(a) == kind(b) and kind(a) in ("string", "number", "boolean") and bool(a == b)
+
+
+def kind(value: Any) -> str:
+    """The JSON type of a decoded value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, dict) else "list"
+
+
+def get(properties: dict[str, Any], path: str) -> Any:
+    """The property at a path; a member with the whole path as its name goes first."""
+    if path in properties:
+        return properties[path]
+    value: Any = properties
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _asked(rule: Any) -> Any:
+    return rule.age_us if isinstance(rule, LastSeenPredicate) else rule.value
+
+
+def _matching(wanted: EventFilter, events: list[OracleEvent]) -> list[OracleEvent]:
+    return [
+        event
+        for event in events
+        if _name(event) == wanted.event
+        and all(
+            compare(f.operator, get(event.properties, f.property), f.value) for f in wanted.where
+        )
+    ]
+
+
+def _name(event: OracleEvent) -> str | None:
+    if event.type == "track":
+        return event.name
+    if event.type in ("page", "screen"):
+        return event.name if event.name else event.type
+    return None
+
+
+def _within(events: list[OracleEvent], window_us: int, at_us: int) -> list[OracleEvent]:
+    if window_us == 0:
+        return events
+    return [event for event in events if at_us - window_us < event.occurred_at_us]

@@ -1,0 +1,264 @@
+"""The form of rules: what people write, what is read, and what is said about mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import rules_strategies as some
+
+from services.kernel.errors import InvalidField
+from services.kernel.rules.errors import RuleError
+from services.kernel.rules.form import MAX_DEPTH, MAX_RULES, from_form, from_json, to_form, to_json
+from services.kernel.rules.model import (
+    All,
+    Any_,
+    CountPredicate,
+    DistinctPredicate,
+    EventFilter,
+    LastSeenPredicate,
+    Not,
+    PropertyFilter,
+    Rule,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Operator
+
+DAY = 86_400_000_000
+
+EAGER = """
+all:
+  - count: {event: attended_trial_lesson, within: 7d, at_least: 1}
+  - distinct:
+      event: viewed_course_page
+      property: course_id
+      where: {paid: true, level: [b, a], price: {at_least: 3, lt: 9.5}}
+      within: 7d
+      at_least: 3
+  - not: {count: {event: purchased_course, at_least: 1}}
+  - any:
+      - trait: {name: city, eq: 北京市}
+      - last_seen: {event: consulted_support, within: 30d}
+"""
+
+
+def read(text: str) -> Rule:
+    return from_form(yaml.safe_load(text))
+
+
+def refusal(form: Any) -> RuleError:
+    with pytest.raises(RuleError) as caught:
+        from_form(form)
+    return caught.value
+
+
+def test_what_people_write() -> None:
+    where = (
+        PropertyFilter("level", Operator.IN, ("a", "b")),
+        PropertyFilter("paid", Operator.EQ, True),
+        PropertyFilter("price", Operator.GE, 3),
+        PropertyFilter("price", Operator.LT, 9.5),
+    )
+    viewed = EventFilter("viewed_course_page", where)
+    assert read(EAGER) == All(
+        (
+            CountPredicate(EventFilter("attended_trial_lesson"), 7 * DAY, Operator.GE, 1),
+            DistinctPredicate(viewed, "course_id", 7 * DAY, Operator.GE, 3),
+            Not(CountPredicate(EventFilter("purchased_course"), 0, Operator.GE, 1)),
+            Any_(
+                (
+                    TraitPredicate("city", Operator.EQ, "北京市"),
+                    LastSeenPredicate(EventFilter("consulted_support"), Operator.LT, 30 * DAY),
+                )
+            ),
+        )
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.rules)
+def test_forms_and_json_read_back(rule: Rule) -> None:
+    assert from_form(to_form(rule)) == rule
+    assert from_json(to_json(rule)) == rule
+    assert from_form(yaml.safe_load(yaml.safe_dump(to_form(rule)))) == rule
+    assert to_json(from_json(to_json(rule))) == to_json(rule)
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.rules, some.rules)
+def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
+    assert (a == b) is (to_json(a) == to_json(b))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{count: {event: a, within: 7d, eq: 1}}", "{count: {eq: 1, within: 168h, event: a}}"),
+        (
+            "{count: {event: a, where: {x: 1, y: {eq: 2}}, eq: 1}}",
+            "{count: {event: a, where: [{y: 2.0}, {x: 1.0}, {x: 1}], eq: 1}}",
+        ),
+        ("{trait: {name: a, in: [b, a, a]}}", "{trait: {name: a, in: [a, b]}}"),
+        (
+            "{count: {event: a, where: {x: [1, 2]}, eq: 1}}",
+            "{count: {event: a, where: {x: {in: [2, 1]}}, eq: 1}}",
+        ),
+    ],
+)
+def test_two_ways_to_write_the_same(one: str, other: str) -> None:
+    assert read(one) == read(other)
+    assert to_json(read(one)) == to_json(read(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{trait: {name: a, eq: 1}}", "{trait: {name: a, eq: true}}"),
+        ("{trait: {name: a, eq: 1}}", "{trait: {name: a, eq: '1'}}"),
+        ("{trait: {name: a, in: [1]}}", "{trait: {name: a, in: [true]}}"),
+        ("{all: [{all: []}]}", "{all: []}"),
+    ],
+)
+def test_what_is_not_the_same(one: str, other: str) -> None:
+    assert read(one) != read(other)
+    assert to_json(read(one)) != to_json(read(other))
+
+
+def test_a_property_asked_twice_in_the_same_way_is_kept() -> None:
+    where = "[{x: {ne: 1}}, {x: {ne: 2}}]"
+    rule = read(f"{{count: {{event: a, where: {where}, eq: 1}}}}")
+    assert to_form(rule)["count"]["where"] == yaml.safe_load(where)
+    assert from_form(to_form(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    ("span", "us"),
+    [("30s", 30_000_000), ("15m", DAY // 96), ("2h", DAY // 12), ("4w", 28 * DAY), ("5us", 5)],
+)
+def test_spans(span: str, us: int) -> None:
+    rule = read(f"{{count: {{event: a, within: {span}, eq: 1}}}}")
+    assert rule == CountPredicate(EventFilter("a"), us, Operator.EQ, 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "operator"),
+    [
+        ("within", Operator.LT),
+        ("at_most", Operator.LE),
+        ("longer_than", Operator.GT),
+        ("at_least", Operator.GE),
+    ],
+)
+def test_ages(word: str, operator: Operator) -> None:
+    rule = read(f"{{last_seen: {{event: a, {word}: 90d}}}}")
+    assert rule == LastSeenPredicate(EventFilter("a"), operator, 90 * DAY)
+
+
+REFUSED = [
+    ("{}", "", "exactly one of"),
+    ("[]", "", "key: value"),
+    ("null", "", "key: value"),
+    ("{all: [], any: []}", "", "join several with `all`"),
+    ("{some: []}", "some", "write one of all, any"),
+    ("{al: []}", "al", "write `all`"),
+    ("{and: []}", "and", "write `all`"),
+    ("{all: {trait: {name: a, eq: 1}}}", "all", "in brackets"),
+    ("{all: [{not: []}]}", "all[0].not", "key: value"),
+    (
+        "{all: [{all: []}, {distinct: {event: a, prperty: x, eq: 3}}]}",
+        "all[1].distinct.prperty",
+        "write `property`",
+    ),
+    ("{distinct: {event: a, eq: 3}}", "distinct", "write `property: ...`"),
+    ("{distinct: {event: a, property: 1, eq: 3}}", "distinct.property", "quotes"),
+    ("{count: {eq: 1}}", "count", "write `event: ...`"),
+    ("{count: {event: '', eq: 1}}", "count.event", "1 to 512"),
+    ("{count: {event: a}}", "count", "exactly one of eq, ne"),
+    ("{count: {event: a, eq: 1, gt: 2}}", "count", "exactly one of"),
+    ("{count: {event: a, gte: 1}}", "count.gte", "write `at_least`"),
+    ("{count: {event: a, contains: 1}}", "count", "at_least"),
+    ("{count: {event: a, eq: -1}}", "count.eq", "whole number"),
+    ("{count: {event: a, eq: 1.5}}", "count.eq", "whole number"),
+    ("{count: {event: a, eq: true}}", "count.eq", "whole number"),
+    ("{count: {event: a, eq: '1'}}", "count.eq", "whole number"),
+    ("{count: {event: a, within: 7, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, within: 7 days, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, within: 0d, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, within: -7d, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, within: 9999999999999999999w, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, within: ٣d, eq: 1}}", "count.within", "7d"),
+    ("{count: {event: a, where: 3, eq: 1}}", "count.where", "key: value"),
+    ("{count: {event: a, where: {1: a}, eq: 1}}", "count.where", "quotes"),
+    ("{count: {event: a, where: {x: null}, eq: 1}}", "count.where.x", "exists: true"),
+    ("{count: {event: a, where: {x: {}}, eq: 1}}", "count.where.x", "one of eq"),
+    ("{count: {event: a, where: {x: {like: 1}}, eq: 1}}", "count.where.x.like", "one of eq"),
+    ("{count: {event: a, where: {x: []}, eq: 1}}", "count.where.x", "1 to 1000"),
+    ("{count: {event: a, where: {x: {in: 1}}, eq: 1}}", "count.where.x.in", "in brackets"),
+    ("{count: {event: a, where: {x: {lt: true}}, eq: 1}}", "count.where.x.lt", "eq: true"),
+    ("{count: {event: a, where: [{x: 1}, 3], eq: 1}}", "count.where[1]", "key: value"),
+    ("{count: {event: a, where: {x: {exists: false}}, eq: 1}}", "count.where.x.exists", "`not`"),
+    ("{trait: {eq: 1}}", "trait", "write `name: ...`"),
+    ("{trait: {name: a, within: 7d, eq: 1}}", "trait.within", "write"),
+    ("{trait: {name: a, eq: [1]}}", "trait.eq", "in: [...]"),
+    ("{trait: {name: a, eq: {b: 1}}}", "trait.eq", "`a.b`"),
+    ("{trait: {name: a, eq: .nan}}", "trait.eq", "1.7e308"),
+    ("{trait: {name: a, eq: 2026-01-01}}", "trait.eq", "quotes"),
+    ("{last_seen: {event: a, eq: 7d}}", "last_seen.eq", "write"),
+    ("{last_seen: {event: a, within: 0s}}", "last_seen.within", "7d"),
+]
+
+
+@pytest.mark.parametrize(("text", "field", "remedy"), REFUSED)
+def test_a_mistake_is_told_with_its_place_and_its_remedy(
+    text: str, field: str, remedy: str
+) -> None:
+    error = refusal(yaml.safe_load(text))
+    assert error.field == field
+    assert remedy in error.remedy
+    assert error.message.startswith(f"{field}: " if field else error.problem)
+    assert isinstance(error, InvalidField)
+
+
+def test_rules_have_a_size() -> None:
+    deep: Any = {"all": []}
+    for _ in range(MAX_DEPTH):
+        deep = {"not": deep}
+    assert "deep" in refusal(deep).remedy
+    assert "at most" in refusal({"all": [{"all": []}] * MAX_RULES}).remedy
+    assert "characters" in refusal({"trait": {"name": "a" * 600, "eq": 1}}).remedy
+    assert "characters" in refusal({"trait": {"name": "a", "eq": "a" * 2000}}).remedy
+
+
+def test_lone_surrogates_are_refused() -> None:
+    assert refusal({"trait": {"name": "a", "eq": "\ud800"}}).field == "trait.eq"
+    assert refusal({"trait": {"name": "\ud800", "eq": 1}}).field == "trait.name"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 100_000, b'{"a": NaN}'])
+def test_what_is_no_json_is_refused(data: bytes) -> None:
+    with pytest.raises(RuleError, match="no JSON"):
+        from_json(data)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda parts: (
+        st.lists(parts, max_size=3)
+        | st.dictionaries(st.sampled_from(("all", "not", "trait", "count", "eq", "x")), parts)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(json_values)
+def test_no_form_does_anything_but_be_read_or_refused(form: Any) -> None:
+    try:
+        rule = from_form(form)
+    except RuleError:
+        return
+    assert msgspec.json.decode(to_json(rule)) == to_form(rule)
