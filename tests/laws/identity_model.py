@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.identity.domain.digest import edge_share, identifier_share
 from services.identity.domain.facts import First, Strength, mention
-from services.identity.domain.model import Evidence, edge_share, identifier_share
+from services.identity.domain.model import Evidence
 from services.kernel.digest import digest_of
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from laws.identity_model import WORKSPACE, Seen, gather, truth
 
 from services.identity.domain.decide import decide, news
+from services.identity.domain.digest import edge_share, identifier_share
 from services.identity.domain.facts import Edge, First
-from services.identity.domain.model import Evidence, Known, edge_share, identifier_share
+from services.identity.domain.model import Evidence, Known
 from services.kernel.digest import digest_of
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, shard_of

@@ -1,4 +1,4 @@
-"""What is so: evidence as a set, identifier rows, and their shares of the digest."""
+"""What is so: evidence as a set, identifiers as they are kept, and what changes in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.identity.domain.facts import Edge, First, Mention, Name
-from services.kernel.digest import row_digest
 from services.kernel.ids import IdentifierId, ProfileId
 
 
@@ -69,14 +68,20 @@ class Outcome:
     moved: Mapping[ProfileId, ProfileId]
 
 
-def identifier_share(id_: IdentifierId, profile_id: ProfileId, first: First) -> int:
-    """The share of an identifier's row in the digest."""
-    at = first.occurred_at_us.to_bytes(8, "big", signed=True)
-    return row_digest(b"identifier", id_, profile_id, at, first.fact_id)
+class Moved(NamedTuple):
+    """An identifier that moved along with its profile."""
+
+    identifier_id: IdentifierId
+    before: ProfileId
+    after: ProfileId
+    name: Name
+    first: First
 
 
-def edge_share(edge: Edge, first: First) -> int:
-    """The share of an edge's row in the digest."""
-    at = first.occurred_at_us.to_bytes(8, "big", signed=True)
-    strength = edge.strength.to_bytes(1, "big")
-    return row_digest(b"edge", edge.a, edge.b, strength, at, first.fact_id)
+class Assignment(NamedTuple):
+    """An identifier belongs to a profile from now on; the highest version wins."""
+
+    identifier_id: IdentifierId
+    profile_id: ProfileId
+    version: int
+    name: Name

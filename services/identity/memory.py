@@ -1,0 +1,70 @@
+"""What this process remembers of the evidence it has seen kept.
+
+Evidence is kept as minima, which only ever get earlier; so what was once read from the tables stays
+true for ever, whoever writes them, and an event that is later than all that it could add to needs
+no look at the tables at all. Only what was read is remembered, never what was written: that may
+still be rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.identity.domain.facts import Edge, First, Mention
+from services.identity.domain.model import Known
+from services.identity.domain.naming import Names, mention_of
+from services.kernel.ids import IdentifierId
+
+#: Later than every event.
+NEVER = 1 << 63
+
+
+class Remembered:
+    """What a set of identifiers says, and since when nothing that it says is new."""
+
+    __slots__ = ("mention", "settled_us")
+
+    def __init__(self, mention: Mention) -> None:
+        self.mention = mention
+        #: Events with these identifiers that occurred after this tell nothing new.
+        self.settled_us = NEVER
+
+    def settle(
+        self, known: Mapping[IdentifierId, Known], known_edges: Mapping[Edge, First]
+    ) -> None:
+        """Take note of what was read from the tables, if all of it was there."""
+        latest = 0
+        for id_ in self.mention.names:
+            if id_ not in known:
+                return
+            latest = max(latest, known[id_].first.occurred_at_us)
+        for edge in self.mention.edges:
+            if edge not in known_edges:
+                return
+            latest = max(latest, known_edges[edge].occurred_at_us)
+        self.settled_us = latest
+
+
+class Memory:
+    """Remembers at most `size` sets of identifiers, those used longest ago leave first."""
+
+    def __init__(self, size: int) -> None:
+        # Two halves, each filled and then dropped whole: cheaper than keeping an order.
+        self._half = max(1, size // 2)
+        self._young: dict[Names, Remembered] = {}
+        self._old: dict[Names, Remembered] = {}
+
+    def recall(self, names: Names) -> Remembered:
+        """What is remembered of these; made now where nothing is."""
+        found = self._young.get(names)
+        if found is None:
+            found = self._old.get(names) or Remembered(mention_of(names))
+            if len(self._young) >= self._half:
+                self._old, self._young = self._young, {}
+            self._young[names] = found
+        return found
+
+    @property
+    def size(self) -> int:
+        """How many are remembered."""
+        return len(self._young) + len(self._old)

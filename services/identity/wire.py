@@ -1,0 +1,158 @@
+"""Protobuf to domain and back: the only file that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from onefold.identity.v1 import identity_events_pb2 as events_pb2
+from onefold.log.v1.log_pb2 import Fact, FactBatch
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, Event
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+
+from services.chassis.stream import Batch, Message, Output
+from services.identity.domain.facts import First, Name, Strength
+from services.identity.domain.model import Assignment
+from services.identity.domain.naming import Names
+from services.kernel.ids import FactId, LeafId, WorkspaceId
+
+EVENT = Event.DESCRIPTOR.full_name
+#: Small messages are passed on together up to this size: each message costs much by itself.
+_OUTPUT_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a batch of the log says, as far as identity cares."""
+
+    parts: tuple[Part, ...]
+    #: The leaf of each fact in order; empty where it has none.
+    leaves: list[LeafId]
+    #: The earliest event with each set of identifiers.
+    sightings: dict[Names, First]
+    #: Facts that concern no person.
+    leafless: list[Fact]
+    #: The log's clock after the last fact, Unix microseconds; None where there is no fact.
+    log_time_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Contiguous facts that are passed on in one message."""
+
+    first: int
+    next: int
+    #: A serialised FactBatch.
+    payload: bytes
+
+
+def hear(batch: Batch) -> Heard:
+    """Reads a batch from its first place on.
+
+    Raises ValueError where a message does not cover what it says it does.
+    """
+    parts: list[Part] = []
+    leaves: list[LeafId] = []
+    sightings: dict[Names, First] = {}
+    leafless: list[Fact] = []
+    log_time_us = None
+    for messages in _groups(batch.messages):
+        part, facts = _open(messages, batch.first)
+        parts.append(part)
+        for fact in facts.facts:
+            leaf = LeafId(fact.leaf_id)
+            leaves.append(leaf)
+            if not leaf:
+                leafless.append(fact)
+            elif fact.kind == EVENT:
+                _sight(sightings, fact, leaf)
+        if facts.facts:
+            log_time_us = facts.facts[-1].recorded_at_us
+    return Heard(tuple(parts), leaves, sightings, leafless, log_time_us)
+
+
+def _sight(sightings: dict[Names, First], fact: Fact, leaf: LeafId) -> None:
+    event = Event.FromString(fact.payload)
+    strength = Strength.STATED if event.type == EVENT_TYPE_ALIAS else Strength.OBSERVED
+    raw = tuple([(i.namespace, i.value) for i in event.identifiers])
+    names = Names(WorkspaceId(fact.workspace_id), leaf, strength, raw)
+    first = First(fact.occurred_at_us, FactId(fact.fact_id))
+    if names not in sightings or first < sightings[names]:
+        sightings[names] = first
+
+
+def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Neighbours that together are not too large."""
+    group: list[Message] = []
+    size = 0
+    for message in messages:
+        if group and size + len(message.payload) > _OUTPUT_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += len(message.payload)
+    if group:
+        yield group
+
+
+def _open(messages: Sequence[Message], first: int) -> tuple[Part, FactBatch]:
+    """The facts of neighbours from `first` on, and the part to pass on.
+
+    One whole message is passed on as it came.
+    """
+    # Protobuf: serialised messages in a row are their merger, repeated fields one after the other.
+    payload = b"".join(message.payload for message in messages)
+    facts = FactBatch.FromString(payload)
+    start, end = messages[0].first, messages[-1].next
+    if len(facts.facts) != end - start:
+        raise ValueError(f"facts {start} to {end} of the log came as {len(facts.facts)}")
+    if start < first or len(messages) > 1:
+        del facts.facts[: max(0, first - start)]
+        facts.first_offset = start = max(start, first)
+        payload = facts.SerializeToString()
+    return Part(start, end, payload), facts
+
+
+def outputs(
+    shard: int,
+    heard: Heard,
+    profiles: Sequence[bytes],
+    assignments: Iterable[Assignment],
+) -> tuple[Output, ...]:
+    """What is said downstream: each part with the profiles of its facts (16 bytes a fact).
+
+    Assignments go with the first part: nobody then sees a fact without what it led to.
+    """
+    said = []
+    learnt = [assignment_message(a) for a in assignments]
+    done = 0
+    for part in heard.parts:
+        count = part.next - part.first
+        attributed = events_pb2.FactsAttributed(
+            shard=shard,
+            first_offset=part.first,
+            next_offset=part.next,
+            fact_batch=part.payload,
+            profile_ids=b"".join(profiles[done : done + count]),
+            assignments=learnt,
+        )
+        said.append(Output(part.first, part.next, attributed.SerializeToString()))
+        done, learnt = done + count, []
+    return tuple(said)
+
+
+def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
+    """An assignment as it is said."""
+    return events_pb2.Assignment(
+        workspace_id=assignment.name.workspace_id,
+        identifier_id=assignment.identifier_id,
+        profile_id=assignment.profile_id,
+        version=assignment.version,
+        identifier=_identifier_message(assignment.name),
+    )
+
+
+def _identifier_message(name: Name) -> IdentifierMessage | None:
+    if name.identifier is None:
+        return None
+    return IdentifierMessage(namespace=name.identifier.namespace, value=name.identifier.value)

@@ -1,0 +1,97 @@
+"""Facts for identity, cut into shards and batches as the log would."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+from laws.identity_model import WORKSPACE, Seen
+from onefold.log.v1.log_pb2 import Fact, FactBatch
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+
+from services.chassis.stream import Batch, Message
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import shard_of
+
+EVENT = Event.DESCRIPTOR.full_name
+
+
+def event_fact(seen: Seen) -> Fact:
+    event = Event(
+        type=EVENT_TYPE_ALIAS if seen.alias else EVENT_TYPE_TRACK,
+        name="Course Viewed",
+        message_id=str(seen.message),
+        identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in seen.identifiers],
+        properties=b'{"course_id":"c1"}',
+    )
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=seen.first.fact_id,
+        kind=EVENT,
+        leaf_id=seen.leaf,
+        occurred_at_us=seen.occurred_at_us,
+        source_id="site",
+        actor="key_1",
+        payload=event.SerializeToString(),
+    )
+
+
+class Log:
+    """A log in memory."""
+
+    def __init__(self, shards: int = 4) -> None:
+        self.shards: list[list[Fact]] = [[] for _ in range(shards)]
+
+    def append(self, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            if fact.leaf_id:
+                self._place(fact, shard_of(fact.leaf_id, len(self.shards)))
+            else:
+                for shard in range(len(self.shards)):
+                    self._place(fact, shard)
+
+    def _place(self, fact: Fact, shard: int) -> None:
+        placed = Fact()
+        placed.CopyFrom(fact)
+        placed.shard = shard
+        placed.offset = len(self.shards[shard])
+        placed.recorded_at_us = 1_000 + placed.offset
+        self.shards[shard].append(placed)
+
+    def message(self, shard: int, first: int, until: int) -> Message:
+        facts = self.shards[shard][first:until]
+        batch = FactBatch(shard=shard, first_offset=first, facts=facts)
+        return Message(first, first + len(facts), batch.SerializeToString())
+
+    def batch(self, shard: int, first: int, *sizes: int, overlap: int = 0) -> Batch:
+        """Messages of these sizes; the first one begins `overlap` facts too early."""
+        messages, at = [], first - overlap
+        for size in sizes:
+            messages.append(self.message(shard, at, at + size))
+            at = messages[-1].next
+        return Batch(shard, first, at, tuple(messages), first, first, 0)
+
+    def batches(self, shard: int, chance: random.Random, largest: int) -> Iterator[Batch]:
+        """The whole shard in batches of random sizes."""
+        at, end = 0, len(self.shards[shard])
+        while at < end:
+            size = min(chance.randint(1, largest), end - at)
+            cut = chance.randint(0, size)
+            yield self.batch(shard, at, *[s for s in (cut, size - cut) if s])
+            at += size
+
+
+def people(chance: random.Random, events: int, names: int) -> list[Seen]:
+    """Events of few people with many names, so that workers meet."""
+    namespaces = ["user_id", "phone", "anonymous_id", "device_id"]
+    pool = [Identifier(chance.choice(namespaces), f"n{i}") for i in range(names)]
+    return [
+        Seen(
+            tuple(chance.sample(pool, chance.choice([1, 1, 2, 3]))),
+            chance.randint(1, 1_000),
+            n,
+            chance.random() < 0.1,
+        )
+        for n in range(events)
+    ]
