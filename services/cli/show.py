@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from rich.console import Console
@@ -22,8 +23,16 @@ err = Console(stderr=True, highlight=False)
 
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Run a command; an error of ours becomes one line and exit code 1."""
-    try:
+    with errors():
         return asyncio.run(work)
+    raise AssertionError("errors() ends the process")
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Make one line and exit code 1 of an error of ours."""
+    try:
+        yield
     except (OnefoldError, EngineError) as error:
         fail(str(error))
     except KeyboardInterrupt:

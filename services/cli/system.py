@@ -15,7 +15,7 @@ from typing import Any
 from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 
-from services.chassis.embedded.engine import EngineError, make_folder
+from services.chassis.embedded.engine import EngineError, keep_secrets, make_folder
 from services.chassis.embedded.process import is_alive
 from services.chassis.embedded.stack import ROOT
 from services.cli import show
@@ -96,3 +96,11 @@ async def _service_row(client: Client, name: str, head: Any) -> tuple[str, str, 
     behind = " ".join(str(head.token.offsets[s.shard] - s.log_offset) for s in told.shards)
     counts = ", ".join(f"{count:,} {what}" for what, count in sorted(told.counts.items()))
     return name, behind, str(told.generation), counts
+
+
+def internal_key(data_dir: Path) -> str:
+    """The key of the services themselves, which only the owner of the data folder can read.
+
+    Raises EngineError.
+    """
+    return keep_secrets(data_dir / "secrets.json", "internal")["internal"]

@@ -1,0 +1,67 @@
+"""A stand-in for a customer's system: takes webhooks, checks their signatures, counts them."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from services.chassis.embedded.ports import LOOPBACK
+
+
+class Receiver:
+    """An HTTP server on a free loopback port; `async with` opens and closes it."""
+
+    def __init__(self) -> None:
+        #: What the destination signs with.
+        self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        #: How often each webhook id came with a good signature.
+        self.received: Counter[str] = Counter()
+        #: The message of each webhook id.
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.forged = 0
+        self._checker = Webhook(self.secret)
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it takes webhooks."""
+        return f"http://{LOOPBACK}:{self._port}/coupons"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/coupons", self._take)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, LOOPBACK, 0)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            self._checker.verify(body, dict(request.headers))
+        except WebhookVerificationError:
+            self.forged += 1
+            return web.Response(status=401)
+        webhook_id = request.headers["webhook-id"]
+        self.received[webhook_id] += 1
+        self.messages[webhook_id] = msgspec.json.decode(body)
+        return web.Response(status=204)
