@@ -1,18 +1,20 @@
-"""What services ask of each other beside the streams: facts of the log, and who is who."""
+"""What services ask of each other beside the streams: facts of the log, and who is who.
+
+Every call raises OnefoldError.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import grpc
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from onefold.log.v1 import log_pb2, log_service_pb2
 from onefold.log.v1 import log_service_pb2_grpc as log_grpc
 from onefold.type.v1 import identifier_pb2, token_pb2
 
-from services.chassis.auth import WORKSPACE_KEY
-from services.chassis.errors import known
+from services.chassis.clients import PeerChannel
+from services.chassis.principal import WORKSPACE_KEY
 from services.kernel.errors import EtagMismatch
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
@@ -32,7 +34,7 @@ def token_from_proto(message: token_pb2.Token) -> Token:
 class LogPeer:
     """The event log as another service sees it."""
 
-    def __init__(self, channel: grpc.aio.Channel, actor: str) -> None:
+    def __init__(self, channel: PeerChannel, actor: str) -> None:
         self._stub: Any = log_grpc.LogServiceStub(channel)
         self._actor = actor
 
@@ -56,23 +58,17 @@ class LogPeer:
 
     async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
         """Append facts, whole or not at all. Raises OnefoldError."""
-        try:
-            return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
-        except grpc.aio.AioRpcError as error:
-            raise known(error) from None
+        return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
 
     async def head(self) -> log_service_pb2.GetHeadResponse:
         """Where the log ends. Raises OnefoldError."""
-        try:
-            return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
-        except grpc.aio.AioRpcError as error:
-            raise known(error) from None
+        return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
 
 
 class IdentityPeer:
     """Identity as another service sees it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: PeerChannel) -> None:
         self._stub: Any = identity_grpc.IdentityServiceStub(channel)
 
     async def by_identifier(
@@ -98,9 +94,6 @@ class IdentityPeer:
     ) -> ProfileId | None:
         if at_least is not None:
             request.at_least.CopyFrom(token_to_proto(at_least))
-        try:
-            answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
-        except grpc.aio.AioRpcError as error:
-            raise known(error) from None
+        answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
         found = answer.profile_ids[0]
         return ProfileId(from_hex(found)) if found else None

@@ -8,9 +8,9 @@ from typing import Any
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
-from services.chassis.auth import workspace_id
+from services.chassis.deadlines import within
 from services.chassis.peers import token_from_proto, token_to_proto
-from services.chassis.rpc import deadline
+from services.chassis.principal import workspace_id
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, from_hex, to_hex
@@ -19,6 +19,7 @@ from services.segment.queries import SegmentQueries
 from services.segment.wire import definition_from, definition_message, history_message
 
 PAGE, MAX_PAGE = 50, 1_000
+REACH_SECONDS = 30.0
 
 
 class SegmentRpc(pb_grpc.SegmentServiceServicer):
@@ -74,9 +75,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
             token=token_to_proto(token),
         )
 
-    async def WatchMemberships(
-        self, request: Any, context: Any
-    ) -> AsyncIterator[Any]:
+    async def WatchMemberships(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Stream entries and exits of the workspace as they come."""
         wanted = frozenset(request.segment_ids)
         watched = self._queries.watch(workspace_id(), tuple(request.from_sequences))
@@ -95,7 +94,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def _reach(self, request: Any) -> Token:
         if not request.HasField("at_least"):
             return await self._queries.token()
-        return await self._queries.reach(token_from_proto(request.at_least), deadline())
+        return await self._queries.reach(token_from_proto(request.at_least), within(REACH_SECONDS))
 
     async def _profile(self, request: Any) -> ProfileId:
         if request.WhichOneof("by") == "identifier":
