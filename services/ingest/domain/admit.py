@@ -30,8 +30,6 @@ def admit(
     """Take an event of a source, or refuse it; `now_us` is the log's clock."""
     if raw.type not in _TYPES:
         return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six of the treaty")
-    if source.disabled:
-        return Refusal("NOT_ALLOWED", "", "the source is disabled")
     if (fault := _texts_fault(raw)) is not None:
         return fault
     leaf_id = _leaf(raw, source.workspace_id)

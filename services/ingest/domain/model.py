@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -26,8 +27,6 @@ class Source(NamedTuple):
     source_id: str
     #: The channel of events that name none.
     channel: str = ""
-    #: Events are refused.
-    disabled: bool = False
 
 
 class RawEvent(NamedTuple):
@@ -38,7 +37,7 @@ class RawEvent(NamedTuple):
     name: object = ""
     message_id: object = ""
     #: (namespace, value) pairs as they came.
-    identifiers: tuple[tuple[str, object], ...] = ()
+    identifiers: Sequence[tuple[str, object]] = ()
     #: When it took place by the sender's clock: Unix microseconds, RFC 3339 text, or None / 0.
     timestamp: object = None
     #: The sender's clock when it sent, in the same forms.

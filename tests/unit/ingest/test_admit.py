@@ -27,8 +27,8 @@ def take(raw: RawEvent, source: Source = SITE, now_us: int = NOW) -> Accepted:
     return outcome
 
 
-def refusal(raw: RawEvent, source: Source = SITE) -> Refusal:
-    outcome = admit(raw, source, NOW, lambda: "new-id")
+def refusal(raw: RawEvent) -> Refusal:
+    outcome = admit(raw, SITE, NOW, lambda: "new-id")
     assert isinstance(outcome, Refusal), outcome
     return outcome
 
@@ -121,9 +121,6 @@ class TestShape:
     @pytest.mark.parametrize("bad", [5, {"a": 1}, "a\0b", "x" * 513])
     def test_bad_texts(self, field: str, bad: object) -> None:
         assert refusal(EVENT._replace(**{field: bad}))[:2] == ("VALUE_INVALID", field)
-
-    def test_a_disabled_source(self) -> None:
-        assert refusal(EVENT, SITE._replace(disabled=True)).reason == "NOT_ALLOWED"
 
     def test_the_source_names_the_channel_of_those_that_do_not(self) -> None:
         assert take(EVENT).channel == "web"
