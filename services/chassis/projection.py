@@ -1,43 +1,57 @@
 """The projection runner: batches in order, state, outputs and position in one transaction.
 
-One task a shard, in whichever replica holds the shard (see `leases`). It takes messages from the
+One worker a shard, in whichever replica holds the shard (see `leases`). It takes messages from the
 bus, reads from upstream what the bus does not have, folds, commits, acknowledges, hands the outputs
 to the relay and wakes those who wait for a token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import asyncpg
+import structlog
+
 from services.chassis.bus import Bus
-from services.chassis.database import Database
-from services.chassis.stream import Projection, Upstream
+from services.chassis.database import Database, acquire
+from services.chassis.intake import SILENCE, Intake, Limits
+from services.chassis.leases import Leases
+from services.chassis.position import Position, load_positions
+from services.chassis.reached import Reached
+from services.chassis.relay import Outbox, Relay
+from services.chassis.scopes import beside
+from services.chassis.stream import Output, Projection, Upstream
+from services.chassis.tail import Tail
+from services.chassis.telemetry import Metrics
+from services.chassis.workers import FenceLost, Told, Worker
+from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is folded in one transaction; the first message is always taken whole."""
+__all__ = ["Limits", "ProjectionRunner", "ShardState"]
 
-    #: Messages.
-    messages: int = 64
-    #: Places of the upstream's coordinate: facts, for the log and identity.
-    span: int = 2_000
-    #: Bytes of payload.
-    size: int = 4_000_000
+DEFAULT_LIMITS = Limits()
+#: Seconds between two looks at which generation is live.
+GENERATION_WATCH = 1.0
+
+
+class ShardsStandStill(Exception):
+    """Shards cannot go on; the message says which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """What is known about a shard in this process."""
+    """What is known about a shard."""
 
     shard: int
     #: Whether a worker of any replica holds it now.
     held: bool
     log_offset: int
     log_time_us: int
-    #: What keeps the worker of this process from going on: an error's name and range; else "".
+    #: What keeps the worker of this process from going on: an error's name and place; else "".
     fault: str = ""
 
 
@@ -47,8 +61,8 @@ class ProjectionRunner:
     `database`: open (see `Database`). `upstream`: where missing messages are read.
     `upstream_subject`: what is heard, such as `onefold.log`; the shard is appended to it.
     `subject`: what is said, such as `onefold.identity`; None for a service that says nothing.
-    Use: `async with asyncio.TaskGroup() as group: group.create_task(runner.run())`; cancel it to
-    stop at once, nothing half done stays.
+    `silence`: seconds without a message after which upstream is asked whether one was missed.
+    Use: `async with beside(runner.run()):`; cancel it to stop at once, nothing half done stays.
     """
 
     def __init__(
@@ -62,31 +76,111 @@ class ProjectionRunner:
         upstream_subject: str,
         subject: str | None,
         shards: int,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         outbox_retention: float = 86_400.0,
+        silence: float = SILENCE,
+        metrics: Metrics | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.service = service
+        self.shards = shards
+        self._projection = projection
+        self._database = database
+        self._bus = bus
+        self._upstream = upstream
+        self._upstream_subject = upstream_subject
+        self._limits = limits
+        self._silence = silence
+        self._metrics = metrics
+        outbox = Outbox(database.pool, retention=outbox_retention)
+        self._relay = Relay(bus, subject, outbox) if subject else None
+        self._leases = Leases(database, service, shards, self._work)
+        self._reached = Reached(shards, self._load_positions, lambda: self._leases.held)
+        self._faults: dict[int, str] = {}
 
     async def run(self) -> None:
         """Works the shards that fall to this replica, until cancelled. Errors are retried."""
-        raise NotImplementedError
+        async with beside(self._watch_generation()):
+            await self._leases.run()
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
         """Waits until the service, in whichever replica, has reached `token`; answers the state.
 
-        `timeout` in seconds. Raises TokenNotReached, or InvalidField where the token names a shard
-        that does not exist.
+        `timeout` in seconds. Raises TokenNotReached, StoreUnavailable, or InvalidField where the
+        token names a shard that does not exist.
         """
-        raise NotImplementedError
+        return await self._reached.wait_for(token, timeout)
 
     async def token(self) -> Token:
-        """The state reached by the service, in whichever replica."""
-        raise NotImplementedError
+        """The state reached by the service, in whichever replica. Raises StoreUnavailable."""
+        return await self._reached.look()
 
     async def status(self) -> list[ShardState]:
-        """Every shard, in order."""
-        raise NotImplementedError
+        """Every shard, in order. Raises StoreUnavailable."""
+        async with acquire(self._database.pool) as conn:
+            positions = await load_positions(conn)
+            taken = await self._leases.taken(conn)
+        return [
+            ShardState(
+                *(p.shard, p.shard in taken, p.log_offset, p.log_time_us),
+                self._faults.get(p.shard, ""),
+            )
+            for p in positions
+        ]
 
     def faults(self) -> Mapping[int, str]:
-        """Shards held here that cannot go on, and why; empty when all is well (for /readyz)."""
-        raise NotImplementedError
+        """Shards held here that cannot go on, and why; empty when all is well."""
+        return dict(self._faults)
+
+    async def check(self) -> None:
+        """For /readyz: raises ShardsStandStill where a shard held here cannot go on."""
+        if self._faults:
+            raise ShardsStandStill(
+                "; ".join(f"shard {shard}: {why}" for shard, why in sorted(self._faults.items()))
+            )
+
+    async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
+        place = f"{self._upstream_subject}.{shard}"
+        async with Tail(self._bus, place, f"{self.service}-{shard}") as tail:
+            intake = Intake(shard, tail, self._upstream, self._limits, silence=self._silence)
+            told = Told(self._tell_saved, self._tell_fault)
+            worker = Worker(shard, conn, self._projection, intake, told, self._metrics)
+            try:
+                await self._work_and_relay(shard, worker)
+            except FenceLost as error:
+                switched = await self._database.refresh()
+                log.info("fence_lost", shard=shard, switched=switched, why=str(error))
+            finally:
+                self._faults.pop(shard, None)
+                await intake.restart()
+
+    async def _work_and_relay(self, shard: int, worker: Worker) -> None:
+        if self._relay is None:
+            await worker.run()
+            return
+        async with beside(self._relay.run_shard(shard)):
+            await worker.run()
+
+    async def _tell_saved(self, position: Position, outputs: Sequence[Output]) -> None:
+        self._reached.note(position.shard, position.log_offset)
+        if self._relay is not None and outputs:
+            await self._relay.offer(position.shard, outputs)
+
+    def _tell_fault(self, shard: int, fault: str) -> None:
+        if fault:
+            self._faults[shard] = fault
+        else:
+            self._faults.pop(shard, None)
+
+    async def _load_positions(self) -> list[Position]:
+        async with acquire(self._database.pool) as conn:
+            return await load_positions(conn)
+
+    async def _watch_generation(self) -> None:
+        """For replicas that hold no shard and so lose no fence."""
+        while True:
+            await asyncio.sleep(GENERATION_WATCH)
+            try:
+                if await self._database.refresh():
+                    log.info("generation_switched", generation=self._database.generation)
+            except StoreUnavailable:
+                log.debug("generation_not_read")

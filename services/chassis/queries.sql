@@ -61,10 +61,18 @@ ORDER BY first LIMIT $3
 SELECT next FROM outbox WHERE shard = $1 ORDER BY first DESC LIMIT 1
 
 -- name: prune_outbox
--- Lets go of the oldest outputs of a shard that are old enough and were published.
+-- Lets go of the oldest outputs of a shard that are old enough and were published; the newest stays.
 WITH oldest AS (
     SELECT first, next, created_at FROM outbox WHERE shard = $1 ORDER BY first LIMIT 1000
 )
 DELETE FROM outbox USING oldest
 WHERE outbox.shard = $1 AND outbox.first = oldest.first
   AND oldest.next <= $2 AND oldest.created_at < now() - make_interval(secs => $3)
+  AND oldest.first < (SELECT max(first) FROM outbox WHERE shard = $1)
+
+-- name: list_leases
+-- The sessions that hold locks of a lease: the shard, and the process id in the server.
+SELECT objid::bigint AS shard, pid FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid::bigint = $1::int::bigint & 4294967295

@@ -1,0 +1,52 @@
+"""Acknowledgements of JetStream for messages that are sent without waiting for one another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import count
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import APIError, NoStreamResponseError
+
+
+class Acks:
+    """One inbox for all acknowledgements of a connection."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._inbox = ""
+        self._numbers = count()
+        self._expected: dict[str, asyncio.Future[None]] = {}
+
+    async def open(self) -> None:
+        """Listens; to be called once, when the connection is up."""
+        self._inbox = self._client.new_inbox()
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._hear)
+
+    def expect(self) -> tuple[str, asyncio.Future[None]]:
+        """Where the next message is to be answered, and the future of that answer.
+
+        The future fails with nats.js.errors.APIError or NoStreamResponseError. It may never end:
+        whoever waits sets a limit, and cancels it.
+        """
+        number = str(next(self._numbers))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._expected[number] = future
+        future.add_done_callback(lambda _: self._expected.pop(number, None))
+        return f"{self._inbox}.{number}", future
+
+    async def _hear(self, msg: Msg) -> None:
+        future = self._expected.get(msg.subject.rpartition(".")[2])
+        if future is None or future.done():
+            return
+        if not msg.data:
+            # Nobody answered: there is no stream for the subject.
+            future.set_exception(NoStreamResponseError())
+            return
+        error = json.loads(msg.data).get("error")
+        if error is not None:
+            future.set_exception(APIError(error.get("code"), error.get("description")))
+        else:
+            future.set_result(None)
