@@ -27,7 +27,7 @@ READY_SECONDS = 60.0
 RECOVERY_SECONDS = 3600.0
 PROGRESS_SECONDS = 2.0
 POLL_SECONDS = 0.05
-LONGEST_PAUSE = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PORT_TRIES = 3
 LOG_BYTES = 10_000_000
 #: PostgreSQL's answer to us while we wait for it.
@@ -70,7 +70,7 @@ class Engine(ABC):
         self._child: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._log_start = 0
-        self._closed = True
+        self._stopping = True
 
     @property
     def pid(self) -> int:
@@ -97,26 +97,32 @@ class Engine(ABC):
         Raises EngineError.
         """
         async with self._turn:
-            self._take_folder()
+            self._stopping = False
             try:
-                self._pid = self._find_running()
-                adopted = self._pid is not None and await self._became_ready()
+                self._take_folder()
+                adopted = await self._adopt()
                 if not adopted:
                     await self._launch_anew()
                 await self._prepare()
-            except BaseException:
+            except FolderInUse:
+                raise
+            except BaseException as error:
                 await self._kill()
                 self._leave_folder()
+                if isinstance(error, OSError):
+                    raise EngineError(f"{self.name} cannot use {self.home}: {error}") from error
                 raise
-            self._closed = False
         log.info(f"{self.name}_started", pid=self.pid, adopted=adopted)
 
     async def stop(self) -> None:
-        """Stop the server cleanly, whoever started it. Raises EngineError when it does not end."""
+        """Stop the server cleanly, whoever started it; a start that goes on is given up.
+
+        Raises EngineError when it does not end.
+        """
+        self._stopping = True
         async with self._turn:
-            if self._closed:
+            if self._lock_descriptor is None:
                 return
-            self._closed = True
             try:
                 await self._end()
             finally:
@@ -125,21 +131,21 @@ class Engine(ABC):
 
     async def watch(self) -> None:
         """Bring the server back, on the same port, each time it dies, until `stop`."""
-        while not self._closed:
+        while not self._stopping:
             pid = self.pid
             await ended(pid)
             async with self._turn:
-                if not self._closed and self._pid == pid:
+                if not self._stopping and self._pid == pid:
                     log.warning(f"{self.name}_died", pid=pid)
                     await self._revive()
 
     async def _revive(self) -> None:
-        pause = 0.1
-        while True:
+        pause = FIRST_PAUSE
+        while not self._stopping:
             self._reap()
             try:
                 await self._launch()
-            except EngineError as error:
+            except (EngineError, OSError) as error:
                 log.error(f"{self.name}_restart_failed", reason=str(error))
                 await self._kill()
                 await asyncio.sleep(pause)
@@ -147,6 +153,11 @@ class Engine(ABC):
             else:
                 log.info(f"{self.name}_restarted", pid=self.pid)
                 return
+
+    async def _adopt(self) -> bool:
+        """Take over the server that runs on this folder, if one does."""
+        self._pid = self._find_running()
+        return self._pid is not None and await self._became_ready()
 
     async def _launch_anew(self) -> None:
         """Launch on a port of our choice, which another program may take before the server does."""
@@ -180,6 +191,8 @@ class Engine(ABC):
                     return True
             except Recovering:
                 deadline = began + RECOVERY_SECONDS
+            if self._stopping:
+                raise EngineError(f"{self.name} was stopped before it answered")
             now = time.monotonic()
             if now > deadline:
                 raise EngineError(
@@ -211,14 +224,13 @@ class Engine(ABC):
         self._forget()
 
     def _forget(self) -> None:
-        if self._child is not None:
-            self._child.wait()
+        self._reap()
         self._child = self._pid = None
 
     def _take_folder(self) -> None:
         """Hold the folder's lock until we stop or die."""
         if self._lock_descriptor is not None:
-            raise FolderInUse(f"{self.name} is started already")
+            raise FolderInUse(f"{self.name} in {self.data_dir} is started already")
         make_folder(self.home)
         descriptor = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

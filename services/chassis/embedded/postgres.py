@@ -5,6 +5,7 @@
     cluster/           PostgreSQL's own, owned by the account that it runs as
 """
 
+import asyncio
 import os
 import shutil
 import signal
@@ -129,7 +130,7 @@ class PostgresServer(Engine):
         return is_free(self._port)
 
     async def _spawn(self) -> subprocess.Popen[bytes]:
-        binaries = self._find_binaries()
+        binaries = await asyncio.to_thread(self._find_binaries)
         if not self.cluster.exists():
             await self._make_cluster(binaries)
         self._check_version(binaries)
@@ -243,7 +244,7 @@ class PostgresServer(Engine):
             raise EngineError(
                 f"{self.home}/passwords.json is not the one of this database"
             ) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except NO_ANSWER:
             return False
         await connection.close(timeout=5.0)
         return True
@@ -262,10 +263,20 @@ class PostgresServer(Engine):
             if await connection.fetchval(LZ4_IS_BUILT_IN):
                 await connection.execute("ALTER SYSTEM SET wal_compression = 'lz4'")
                 await connection.execute("SELECT pg_reload_conf()")
+        except asyncpg.PostgresError as error:
+            raise EngineError(f"postgres refused to make the database: {error}") from error
         finally:
             await connection.close(timeout=5.0)
 
 
+#: What a connection can fail with while the server comes and goes.
+NO_ANSWER = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 LZ4_IS_BUILT_IN = """
 SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
 """
