@@ -159,3 +159,8 @@ def test_keys_of_values() -> None:
     assert long is not None
     assert (len(long), long[0]) == (33, "h")
     assert long != distinct_key("京" * 1001)
+
+
+def test_of_values_seen_at_once_the_greater_ones_are_kept() -> None:
+    with keeping(2):
+        assert list(seen([("ab", 1), ("ba", 1), ("c", 2)]).values) == ["ba", "c"]
