@@ -26,7 +26,7 @@ from onefold.log.v1 import log_pb2 as onefold_dot_log_dot_v1_dot_log__pb2
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/profile/v1/profile_events.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1aonefold/rule/v1/rule.proto\"\xcd\x01\n\x0fProfilesChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x05 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12#\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x17\n\x0flive_predicates\x18\x07 \x03(\x06\"}\n\rProfileChange\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\r\n\x05holds\x18\x04 \x03(\x06\x12\x13\n\x0bmerged_into\x18\x05 \x01(\x0c\x12\r\n\x05\x61t_us\x18\x06 \x01(\x03\"r\n\nTagDefined\x12\x0e\n\x06tag_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onefold/profile/v1/profile_events.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1aonefold/rule/v1/rule.proto\"\xe8\x01\n\x0fProfilesChanged\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x05 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12#\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x17\n\x0flive_predicates\x18\x07 \x03(\x06\x12\x19\n\x11live_workspace_id\x18\x08 \x01(\t\"}\n\rProfileChange\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nprofile_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\r\n\x05holds\x18\x04 \x03(\x06\x12\x13\n\x0bmerged_into\x18\x05 \x01(\x0c\x12\r\n\x05\x61t_us\x18\x06 \x01(\x03\"r\n\nTagDefined\x12\x0e\n\x06tag_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.profile.v1.profile_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROFILESCHANGED']._serialized_start=118
-  _globals['_PROFILESCHANGED']._serialized_end=323
-  _globals['_PROFILECHANGE']._serialized_start=325
-  _globals['_PROFILECHANGE']._serialized_end=450
-  _globals['_TAGDEFINED']._serialized_start=452
-  _globals['_TAGDEFINED']._serialized_end=566
+  _globals['_PROFILESCHANGED']._serialized_end=350
+  _globals['_PROFILECHANGE']._serialized_start=352
+  _globals['_PROFILECHANGE']._serialized_end=477
+  _globals['_TAGDEFINED']._serialized_start=479
+  _globals['_TAGDEFINED']._serialized_end=593
 # @@protoc_insertion_point(module_scope)

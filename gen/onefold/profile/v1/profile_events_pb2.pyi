@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProfilesChanged(_message.Message):
-    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "facts", "live_predicates")
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "facts", "live_predicates", "live_workspace_id")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class ProfilesChanged(_message.Message):
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     LIVE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    LIVE_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     shard: int
     sequence: int
     log_offset: int
@@ -24,7 +25,8 @@ class ProfilesChanged(_message.Message):
     changes: _containers.RepeatedCompositeFieldContainer[ProfileChange]
     facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
     live_predicates: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ...) -> None: ...
+    live_workspace_id: str
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ..., live_workspace_id: _Optional[str] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
     __slots__ = ("workspace_id", "profile_id", "version", "holds", "merged_into", "at_us")

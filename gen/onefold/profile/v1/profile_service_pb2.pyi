@@ -206,17 +206,19 @@ class ReadStandingsRequest(_message.Message):
     def __init__(self, shard: _Optional[int] = ...) -> None: ...
 
 class ReadStandingsResponse(_message.Message):
-    __slots__ = ("standings", "next_sequence", "log_offset", "log_time_us", "facts", "live_predicates")
+    __slots__ = ("standings", "next_sequence", "log_offset", "log_time_us", "facts", "live_predicates", "live_workspace_id")
     STANDINGS_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     LIVE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    LIVE_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     standings: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
     next_sequence: int
     log_offset: int
     log_time_us: int
     facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
     live_predicates: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ...) -> None: ...
+    live_workspace_id: str
+    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ..., live_workspace_id: _Optional[str] = ...) -> None: ...
