@@ -5,8 +5,9 @@ Several callers share one transaction. They are placed one after another, as if 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from services.ingest.domain.facts import Appended, NewFact, Row
@@ -34,12 +35,17 @@ class Request(NamedTuple):
 class Shards:
     """The ends of the touched shards, as held by the transaction; moved on by placing."""
 
-    #: Shard to the offset after its last fact.
+    #: Shard to the offset after its last fact; all shards where a fact without a leaf is placed.
     next: dict[int, int]
     #: The instant that all new facts are recorded at.
     instant_us: int
     #: The facts that were there before, of those asked for.
     known: dict[Key, Content]
+
+    @staticmethod
+    def empty(touched: Iterable[int]) -> Shards:
+        """Shards that start at 0 at the end of time: facts placed there get ranks."""
+        return Shards(next=dict.fromkeys(touched, 0), instant_us=2**62, known={})
 
 
 @dataclass(slots=True)
@@ -50,33 +56,32 @@ class Placed:
     answers: list[Answer] = field(default_factory=list)
 
 
-def keys_of(requests: Sequence[Request], shards: int) -> list[Key]:
+def keys_of(requests: Iterable[Request], shards: int) -> list[Key]:
     """The places in which the facts will be looked for; those without a leaf in every shard."""
     keys: list[Key] = []
     for request in requests:
         for fact in request.facts:
-            if fact.leaf_id is None:
-                keys.extend((shard, fact.fact_id) for shard in range(shards))
+            fact_id, leaf_id = fact.fact_id, fact.leaf_id
+            if leaf_id is None:
+                keys.extend((shard, fact_id) for shard in range(shards))
             else:
-                keys.append((shard_of(fact.leaf_id, shards), fact.fact_id))
+                keys.append((shard_of(leaf_id, shards), fact_id))
     return keys
 
 
 def place(
-    requests: Sequence[Request], keys: Sequence[Key], held: Shards, kinds: Mapping[str, int]
+    requests: Iterable[Request], keys: Iterable[Key], held: Shards, kinds: Mapping[str, int]
 ) -> Placed:
     """Gives every new fact its place. `keys` as of `keys_of`, in the same order.
 
     Moves `held.next` on, and adds what is new to `held.known`.
     """
     placed = Placed()
-    at = 0
+    rest = iter(keys)
     for request in requests:
         caller = _Caller(held, kinds)
-        for index, fact in enumerate(request.facts):
-            width = len(held.next) if fact.leaf_id is None else 1
-            caller.take(index, fact, keys[at : at + width])
-            at += width
+        for fact in request.facts:
+            caller.take(fact, rest)
         placed.answers.append(caller.answer(request, placed.rows))
     return placed
 
@@ -84,60 +89,63 @@ def place(
 class _Caller:
     """One caller's facts on their way: nothing of them counts before `answer`."""
 
+    __slots__ = (
+        "duplicates",
+        "held",
+        "kinds",
+        "new",
+        "next",
+        "offsets",
+        "reused",
+        "rows",
+        "touched",
+    )
+
     def __init__(self, held: Shards, kinds: Mapping[str, int]) -> None:
         self.held = held
         self.kinds = kinds
         self.new: dict[Key, Content] = {}
         self.rows: list[Row] = []
-        self.next = dict(held.next)
+        self.next = held.next.copy()
+        self.touched: set[int] = set()
         self.offsets: list[int] = []
         self.duplicates: list[int] = []
         self.reused: list[int] = []
-        self.touched: set[int] = set()
 
-    def take(self, index: int, fact: NewFact, keys: Sequence[Key]) -> None:
-        kind_id = self.kinds[fact.kind]
-        content = (kind_id, fact.payload)
-        offset = -1
-        for key in keys:
+    def take(self, fact: NewFact, keys: Iterator[Key]) -> None:
+        """Places the next fact; takes its keys from `keys`."""
+        content = (self.kinds[fact.kind], fact.payload)
+        width = 1 if fact.leaf_id is not None else len(self.next)
+        first, reused = -1, False
+        for key in islice(keys, width):
+            there = self.new.get(key) or self.held.known.get(key)
             self.touched.add(key[0])
-            there = self.held.known.get(key) or self.new.get(key)
             if there is None:
-                new = self._add(fact, key, content)
-                offset = new if offset < 0 else offset
+                offset = self._add(fact, key, content)
+                first = offset if first < 0 else first
             elif there != content:
-                self.reused.append(index)
-                break
-        else:
-            if offset < 0:
-                self.duplicates.append(index)
-        self.offsets.append(offset)
+                reused = True
+        if reused:
+            self.reused.append(len(self.offsets))
+        elif first < 0:
+            self.duplicates.append(len(self.offsets))
+        self.offsets.append(first)
 
     def _add(self, fact: NewFact, key: Key, content: Content) -> int:
+        workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload = fact
         shard = key[0]
         offset = self.next[shard]
         self.next[shard] = offset + 1
         self.new[key] = content
         instant = self.held.instant_us
-        occurred = fact.occurred_at_us
+        known_then = (min(occurred, instant), instant, shard, content[0])
         self.rows.append(
-            Row(
-                offset,
-                occurred if occurred < instant else instant,
-                instant,
-                shard,
-                content[0],
-                fact.fact_id,
-                fact.leaf_id,
-                fact.workspace_id,
-                fact.source_id,
-                fact.actor,
-                fact.payload,
-            )
+            Row(offset, *known_then, fact_id, leaf_id, workspace_id, source_id, actor, payload)
         )
         return offset
 
     def answer(self, request: Request, rows: list[Row]) -> Answer:
+        """What the caller is told; what is new joins `rows` and the ends of the shards."""
         if self.reused and request.whole:
             return EtagMismatch(
                 "a fact of this id is in the log with another content; read again, then retry",

@@ -16,6 +16,7 @@ from services.ingest.log import store
 from services.ingest.log.appender import Appender
 from services.ingest.log.group import GroupCommit
 from services.ingest.log.tail import Tail
+from services.ingest.log.writer import Writer
 from services.kernel.tokens import Token
 
 
@@ -34,6 +35,7 @@ class EventLog:
         self.kinds = store.Kinds()
         self._pool = pool
         self._group = GroupCommit(self._commit)
+        self._writer = Writer(shards, self.kinds)
         self._appender = Appender(pool)
         self._committing: asyncio.Task[None]
 
@@ -56,15 +58,10 @@ class EventLog:
         advance_us: int = 0,
         quiet_since_us: int | None = None,
     ) -> Placed:
-        """See `store.tick`."""
+        """See `Writer.tick`."""
         async with self._appender.connection() as conn:
-            placed = await store.tick(
-                conn,
-                self.kinds,
-                self.shards,
-                tick_at,
-                advance_us=advance_us,
-                quiet_since_us=quiet_since_us,
+            placed = await self._writer.tick(
+                conn, tick_at, advance_us=advance_us, quiet_since_us=quiet_since_us
             )
             self.tail.add(placed.rows)
         return placed
@@ -76,7 +73,7 @@ class EventLog:
 
     async def _commit(self, requests: Sequence[Request]) -> Sequence[Answer]:
         async with self._appender.connection() as conn:
-            placed = await store.append(conn, self.kinds, self.shards, requests)
+            placed = await self._writer.append(conn, requests)
             self.tail.add(placed.rows)
         return placed.answers
 

@@ -15,9 +15,19 @@ SELECT
     ) AS now_us
 FROM head AS h CROSS JOIN clock AS c;
 
--- name: reserve
--- Locks heads; where they end, what time it is, and which facts are there already.
-SELECT instant, nexts, known, known_kinds, known_payloads FROM reserve($1, $2, $3);
+-- name: hold
+-- Locks the ends of some shards; where they end, and what time it is.
+SELECT instant, nexts FROM hold($1);
+
+-- name: known
+-- Which facts are there already, by their places in the arrays, from 1.
+SELECT n.place, f.kind_id, f.payload
+FROM unnest($1::smallint [], $2::bytea []) WITH ORDINALITY AS n (shard, fact_id, place)
+INNER JOIN fact AS f ON n.shard = f.shard AND n.fact_id = f.fact_id;
+
+-- name: append_few
+-- Appends new facts in one call; see the function.
+SELECT instant, nexts FROM append_few($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: advance_clock
 -- Moves the log's clock ahead.

@@ -1,0 +1,138 @@
+"""Other event stores, installed as they are published; nothing of theirs is kept here.
+
+What each guarantees: eventsourcing: a gap-free order of commits, by a lock on the table; unique
+(originator, version). message-db: an order within a category, by an advisory lock; unique message
+ids and (stream, position). Both answer after the commit, as the log does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+
+MESSAGE_DB = "@eventide/message-db@1.3.1"
+_MESSAGE_DB_PARTS = (
+    *("types/message.sql", "tables/messages.sql", "functions/hash-64.sql"),
+    *("functions/category.sql", "functions/is-category.sql", "functions/id.sql"),
+    *("functions/acquire-lock.sql", "functions/cardinal-id.sql", "functions/stream-version.sql"),
+    *("functions/write-message.sql", "indexes/messages-id.sql", "indexes/messages-stream.sql"),
+    "indexes/messages-category.sql",
+)
+
+
+class PeerEvent(NamedTuple):
+    """An event as a peer takes it."""
+
+    id: bytes
+    #: The entity it belongs to, and its place there.
+    entity: bytes
+    version: int
+    payload: bytes
+
+
+class EventSourcing:
+    """eventsourcing's PostgresApplicationRecorder; `functions`: its variant with a function."""
+
+    def __init__(self, dsn: str, *, functions: bool) -> None:
+        from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+        parts = urlsplit(dsn)
+        self._store = PostgresDatastore(
+            dbname=parts.path.lstrip("/"),
+            host=parts.hostname,
+            port=parts.port,
+            user=parts.username,
+            password=parts.password,
+            enable_db_functions=functions,
+        )
+        table = "peer_events_by_function" if functions else "peer_events"
+        self._recorder = PostgresApplicationRecorder(self._store, events_table_name=table)
+        self._recorder.create_table()
+
+    async def append(self, events: Sequence[PeerEvent]) -> None:
+        """Appends in a thread, as the library is synchronous."""
+        await asyncio.to_thread(self._append, events)
+
+    def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
+        """Appends batch after batch in this thread."""
+        for batch in batches:
+            self._append(batch)
+
+    def _append(self, events: Sequence[PeerEvent]) -> None:
+        from eventsourcing.persistence import StoredEvent
+
+        self._recorder.insert_events(
+            [
+                StoredEvent(UUID(bytes=event.entity), event.version, "track", event.payload)
+                for event in events
+            ]
+        )
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._store.close()
+
+
+class MessageDb:
+    """message-db's write_message, once an event, a batch pipelined in one transaction."""
+
+    def __init__(self, conn: asyncpg.Connection) -> None:
+        self._conn = conn
+
+    @classmethod
+    async def install(cls, dsn: str) -> MessageDb | None:
+        """Installs it into the database; None where npm or the package cannot be had."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = await asyncio.to_thread(_fetch, Path(folder))
+            if source is None:
+                return None
+            conn = await asyncpg.connect(
+                dsn, server_settings={"search_path": "message_store", "jit": "off"}
+            )
+            await conn.execute("CREATE SCHEMA message_store")
+            for part in _MESSAGE_DB_PARTS:
+                await conn.execute((source / part).read_text("utf-8"))
+        return cls(conn)
+
+    async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
+        """Appends batch after batch."""
+        for batch in batches:
+            rows: list[Any] = [
+                (str(UUID(bytes=e.id)), f"track-{e.entity.hex()}", e.payload.decode())
+                for e in batch
+            ]
+            await self._conn.executemany("SELECT write_message($1, $2, 'track', $3::jsonb)", rows)
+
+    async def close(self) -> None:
+        """Closes its connection."""
+        await self._conn.close()
+
+
+def _fetch(folder: Path) -> Path | None:
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    done = subprocess.run(
+        [npm, "pack", "--silent", MESSAGE_DB],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        return None
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package" / "database"

@@ -1,0 +1,144 @@
+"""The transactions that append.
+
+Most facts are new, so the writer first writes without looking: the unique index objects where one
+is known. Then it looks before it writes, and goes on looking for a while, for repeats come in
+swarms: a client that had no answer sends all it had once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.ingest.domain.facts import NewFact, Row
+from services.ingest.domain.placing import Content, Key, Placed, Request, Shards, keys_of, place
+from services.ingest.log.store import COLUMNS, Kinds, Q, heads
+
+#: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
+FEW = 200
+#: After a repeat was seen, so many transactions look before they write.
+WARY = 50
+
+# A replica that hangs while it holds heads would hang all the others: PostgreSQL ends its session.
+_BEGIN = """BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = '5s';
+SET LOCAL lock_timeout = '20s'"""
+
+
+class Writer:
+    """Appends by a connection that nobody else uses meanwhile.
+
+    Where a method raises, nothing was appended; except where the connection breaks during the
+    commit: then only a repetition tells. The connection may be inside a transaction then, and is
+    not to be used again.
+    """
+
+    def __init__(self, shards: int, kinds: Kinds) -> None:
+        self._shards = shards
+        self._kinds = kinds
+        self._wary = 0
+
+    async def append(self, conn: asyncpg.Connection, requests: Sequence[Request]) -> Placed:
+        """Appends the facts of some callers in one transaction."""
+        await self._kinds.learn(conn, {f.kind for request in requests for f in request.facts})
+        keys = keys_of(requests, self._shards)
+        if not self._wary:
+            try:
+                return await self._append_unseen(conn, requests, keys)
+            except asyncpg.UniqueViolationError:
+                self._wary = WARY
+                await conn.execute("ROLLBACK")
+        self._wary -= 1
+        held = await self._begin(conn, {key[0] for key in keys})
+        held.known = await _known(conn, keys)
+        if held.known:
+            self._wary = WARY
+        return await self._commit(conn, held, place(requests, keys, held, self._kinds))
+
+    async def tick(
+        self,
+        conn: asyncpg.Connection,
+        tick_at: Callable[[int], NewFact],
+        *,
+        advance_us: int = 0,
+        quiet_since_us: int | None = None,
+    ) -> Placed:
+        """Appends a tick to every shard at one instant, later than all before it.
+
+        `advance_us` moves the log's clock first. With `quiet_since_us` nothing happens where every
+        shard has heard something since then.
+        """
+        await self._kinds.learn(conn, [tick_at(0).kind])
+        held = await self._begin(conn, range(self._shards), advance_us=advance_us)
+        if quiet_since_us is not None and (await heads(conn)).oldest_us > quiet_since_us:
+            return await self._commit(conn, held, Placed())
+        held.instant_us += 1  # no tick before can have this instant, so none can have this fact id
+        requests = [Request([tick_at(held.instant_us)])]
+        keys = keys_of(requests, self._shards)
+        return await self._commit(conn, held, place(requests, keys, held, self._kinds))
+
+    async def _append_unseen(
+        self, conn: asyncpg.Connection, requests: Sequence[Request], keys: Sequence[Key]
+    ) -> Placed:
+        touched = sorted({key[0] for key in keys})
+        if len(keys) > FEW:
+            held = await self._begin(conn, touched)
+            return await self._commit(conn, held, place(requests, keys, held, self._kinds))
+        # Placed twice: from zero to learn the ranks, then from where the shards did end.
+        ranked = place(requests, keys, Shards.empty(touched), self._kinds)
+        if not ranked.rows:  # every caller contradicts itself
+            return ranked
+        [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
+        return place(requests, keys, _held(touched, row), self._kinds)
+
+    async def _begin(
+        self, conn: asyncpg.Connection, touched: Iterable[int], *, advance_us: int = 0
+    ) -> Shards:
+        await conn.execute(_BEGIN)
+        if advance_us:
+            await conn.execute(Q.advance_clock, advance_us)
+        ordered = sorted(touched)
+        [row] = await conn.fetch(Q.hold, ordered)
+        return _held(ordered, row)
+
+    async def _commit(self, conn: asyncpg.Connection, held: Shards, placed: Placed) -> Placed:
+        if not placed.rows:
+            await conn.execute("ROLLBACK")
+            return placed
+        await conn.copy_records_to_table("fact", records=placed.rows, columns=COLUMNS)
+        # One script without parameters is one round trip; all its values are integers.
+        ends = ",".join(f"({shard},{end}::bigint)" for shard, end in held.next.items())
+        await conn.execute(
+            f"UPDATE head SET next = v.next, recorded_at = {held.instant_us} "
+            f"FROM (VALUES {ends}) AS v (shard, next) WHERE head.shard = v.shard; COMMIT"
+        )
+        return placed
+
+
+def _held(touched: Sequence[int], row: asyncpg.Record) -> Shards:
+    return Shards(
+        next=dict(zip(touched, row["nexts"], strict=True)), instant_us=row["instant"], known={}
+    )
+
+
+async def _known(conn: asyncpg.Connection, keys: Sequence[Key]) -> dict[Key, Content]:
+    found = await conn.fetch(Q.known, [key[0] for key in keys], [key[1] for key in keys])
+    return {keys[at - 1]: (kind_id, payload) for at, kind_id, payload in found}
+
+
+def _arrays(touched: Sequence[int], rows: Sequence[Row]) -> list[Sequence[Any]]:
+    """The arguments of append_few; `rows` are ranked from 0 in each shard."""
+    ranks, occurred, _, shards, *others = zip(*rows, strict=True)
+    counts = Counter(shards)
+    slots = {shard: slot for slot, shard in enumerate(touched, 1)}
+    return [
+        touched,
+        [counts[shard] for shard in touched],
+        [slots[shard] for shard in shards],
+        ranks,
+        occurred,
+        *others,
+    ]
