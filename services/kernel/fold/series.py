@@ -156,9 +156,16 @@ class DistinctSeries(msgspec.Struct, array_like=True, gc=False, tag=1):
         if surplus <= 0:
             return
         self.overflowed = True
-        by_age = sorted((at_us, key) for key, at_us in self.values.items())
-        for _, key in by_age[:surplus]:
+        for key in self._oldest(surplus):
             del self.values[key]
+
+    def _oldest(self, number: int) -> list[str]:
+        """The keys of the oldest values by (time, value)."""
+        if number == 1:  # an event at a time; the keys ascend, so the first one is the least
+            oldest_us = min(self.values.values())
+            return [next(key for key, at_us in self.values.items() if at_us == oldest_us)]
+        by_age = sorted((at_us, key) for key, at_us in self.values.items())
+        return [key for _, key in by_age[:number]]
 
 
 def distinct_key(value: Any) -> str | None:
