@@ -1,0 +1,1 @@
+"""Pure: what is to be sent to whom, and what follows from an attempt."""

@@ -1,0 +1,150 @@
+"""The gRPC door of activation: translate, call, translate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from onefold.activation.v1 import activation_service_pb2 as pb
+from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
+
+from services.activation import store, wire
+from services.activation.domain.check import check
+from services.activation.domain.model import Destination, Webhook
+from services.chassis.database import Database, acquire
+from services.chassis.deadlines import within
+from services.chassis.peers import LogPeer, token_from_proto, token_to_proto
+from services.chassis.principal import workspace_id
+from services.chassis.projection import ProjectionRunner
+from services.kernel.errors import InvalidField, NotFound
+from services.kernel.ids import from_hex, to_hex
+from services.kernel.tokens import Token
+
+PAGE, MAX_PAGE = 50, 1_000
+REACH_SECONDS = 30.0
+_NEWEST = (2**63 - 1, b"\xff" * 16)
+
+
+class ActivationRpc(pb_grpc.ActivationServiceServicer):
+    """onefold.activation.v1.ActivationService."""
+
+    def __init__(self, database: Database, runner: ProjectionRunner, log: LogPeer) -> None:
+        self._database = database
+        self._runner = runner
+        self._log = log
+
+    async def DefineDestination(self, request: Any, context: Any) -> Any:
+        """Define a destination. An empty secret keeps the one that is there."""
+        asked = wire.destination_from(workspace_id(), request.destination)
+        present = await self._present(asked.destination_id)
+        asked = _keep_secret(asked, present)
+        check(asked)
+        changed = present is None or replace(present, version=asked.version) != asked
+        stands = asked if present is None or changed else present
+        token = Token()
+        if changed:
+            stands = replace(asked, version=present.version + 1 if present else 1)
+            if not request.dry_run:
+                token = await self._append(stands)
+        return pb.DefineDestinationResponse(
+            destination=wire.destination_message(stands, with_secret=False),
+            changed=changed,
+            token=token_to_proto(token),
+        )
+
+    async def ListDestinations(self, request: Any, context: Any) -> Any:
+        """List the destinations, without secrets."""
+        async with acquire(self._database.pool) as conn:
+            found = await store.load_destinations(conn)
+        mine = [d for d in found if d.workspace_id == workspace_id()]
+        return pb.ListDestinationsResponse(
+            destinations=[wire.destination_message(d, with_secret=False) for d in mine]
+        )
+
+    async def ListDeliveries(self, request: Any, context: Any) -> Any:
+        """List effects, newest first."""
+        size = _page_size(request.page_size)
+        at_us, effect_id = _page_token(request.page_token)
+        profile_id = _id(request.profile_id, "profile_id") if request.profile_id else b""
+        async with acquire(self._database.pool) as conn:
+            rows = await conn.fetch(
+                store.Q.list_effects,
+                workspace_id(),
+                at_us,
+                effect_id,
+                request.destination_id,
+                request.state,
+                profile_id,
+                size,
+            )
+        last = rows[-1] if len(rows) == size else None
+        more = f"{last['at_us']}.{to_hex(last['effect_id'])}" if last else ""
+        return pb.ListDeliveriesResponse(deliveries=map(wire.delivery, rows), next_page_token=more)
+
+    async def CountDeliveries(self, request: Any, context: Any) -> Any:
+        """Count effects by destination and state."""
+        if request.HasField("at_least"):
+            await self._runner.wait_for(token_from_proto(request.at_least), within(REACH_SECONDS))
+        async with acquire(self._database.pool) as conn:
+            rows = await conn.fetch(store.Q.count_effects, workspace_id())
+        counts = [
+            pb.DeliveryCount(destination_id=r["destination_id"], state=r["state"], count=r["count"])
+            for r in rows
+        ]
+        return pb.CountDeliveriesResponse(counts=counts)
+
+    async def RetryDelivery(self, request: Any, context: Any) -> Any:
+        """Put a dead effect back in the queue."""
+        effect_id = _id(request.effect_id, "effect_id")
+        async with acquire(self._database.pool) as conn:
+            row = await conn.fetchrow(store.Q.retry, workspace_id(), effect_id)
+        if row is None:
+            raise NotFound("there is no dead effect of this id; list those with state DEAD")
+        return pb.RetryDeliveryResponse(delivery=wire.delivery(row))
+
+    async def _present(self, destination_id: str) -> Destination | None:
+        async with acquire(self._database.pool) as conn:
+            row = await conn.fetchrow(store.Q.load_destination, workspace_id(), destination_id)
+        return wire.destination(workspace_id(), row["message"]) if row else None
+
+    async def _append(self, destination: Destination) -> Token:
+        return await self._log.define(
+            destination.workspace_id,
+            destination.destination_id,
+            destination.version,
+            wire.destination_message(destination, with_secret=True),
+        )
+
+
+def _keep_secret(asked: Destination, present: Destination | None) -> Destination:
+    channel, known = asked.channel, present.channel if present else None
+    if isinstance(channel, Webhook) and not channel.secret and isinstance(known, Webhook):
+        # A receiver that can be moved elsewhere without the secret could be made to leak it.
+        if channel.url != known.url:
+            raise InvalidField(
+                "a new url needs the secret again", field="destination.webhook.secret"
+            )
+        return replace(asked, channel=known)
+    return asked
+
+
+def _page_size(asked: int) -> int:
+    if asked > MAX_PAGE:
+        raise InvalidField(f"page_size is at most {MAX_PAGE}", field="page_size")
+    return asked or PAGE
+
+
+def _page_token(told: str) -> tuple[int, bytes]:
+    if not told:
+        return _NEWEST
+    at_us, _, effect_id = told.partition(".")
+    if not at_us.isdecimal():
+        raise InvalidField("page_token is not one of ours", field="page_token")
+    return int(at_us), _id(effect_id, "page_token")
+
+
+def _id(told: str, field: str) -> bytes:
+    try:
+        return from_hex(told)
+    except ValueError:
+        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
