@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+from google.protobuf.message import DecodeError
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.ingest.v1.ingest_service_pb2 import (
+    IngestEventsRequest,
     IngestEventsResponse,
     ListQuarantinedResponse,
     Quarantined,
@@ -69,6 +71,15 @@ class EventOffer:
         message.message_id = accepted.message_id
         message.channel = accepted.channel
         return message.SerializeToString()
+
+
+def read_events(data: bytes) -> list[EventOffer] | Refusal:
+    """The events of a serialised IngestEventsRequest."""
+    try:
+        request = IngestEventsRequest.FromString(data)
+    except DecodeError:
+        return Refusal("NOT_AN_EVENT", "", "send an onefold.ingest.v1.IngestEventsRequest")
+    return [EventOffer(event) for event in request.events]
 
 
 class CallOffer:
