@@ -174,11 +174,15 @@ def _of_transport(error: grpc.aio.AioRpcError) -> OnefoldError:
     return OnefoldError(f"a call failed: {code.name}", code=code.name)
 
 
+#: Without details of ours these come from the transport: gRPC says INTERNAL and UNKNOWN also where a
+#: connection broke in the middle of a call.
 _TRANSPORT_AWAY = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
     }
 )

@@ -65,6 +65,11 @@ def workspace_id() -> WorkspaceId:
     return named
 
 
+def become(caller: Principal) -> None:
+    """From here on the present task works for `caller`."""
+    _PRINCIPAL.set(caller)
+
+
 @contextmanager
 def acting_as(caller: Principal) -> Iterator[None]:
     """What runs inside is done for `caller`."""

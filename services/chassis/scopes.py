@@ -1,0 +1,27 @@
+"""What has a life has a scope."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Run `work` beside the body of the scope.
+
+    Where `work` fails, the body is cancelled and the error raised here; where the body fails,
+    `work` is cancelled. One error comes out as itself, and not in a group. `work` that is not done
+    at the end of the body is awaited.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group.create_task(work)
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from None
+        raise
