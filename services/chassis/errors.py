@@ -174,7 +174,7 @@ def _of_transport(error: grpc.aio.AioRpcError) -> OnefoldError:
     return OnefoldError(f"a call failed: {code.name}", code=code.name)
 
 
-#: Without details of ours these come from the transport: gRPC says INTERNAL and UNKNOWN also where a
+#: Without details of ours they come from the transport; INTERNAL and UNKNOWN also come where a
 #: connection broke in the middle of a call.
 _TRANSPORT_AWAY = frozenset(
     {
