@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import asyncpg
 
 from services.chassis.access import fold_access
 from services.chassis.auth import Authenticator
 from services.chassis.stream import Batch, Folded
 from services.identity import metrics, wire
-from services.identity.domain.model import Evidence, Known
-from services.identity.learn import Learned, learn
+from services.identity.domain.model import Assignment, Evidence
+from services.identity.learn import learn
 from services.identity.memory import Memory, Remembered
 from services.identity.ports import Tables
 from services.identity.store import PostgresTables
-from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
+from services.kernel.ids import NO_ID, IdentifierId, LeafId
 
 
 class Identity:
@@ -32,27 +30,30 @@ class Identity:
         """See `services.chassis.stream.Projection.fold`."""
         heard = wire.hear(batch)
         tables = PostgresTables(conn, shard=batch.shard, shards=self._shards)
-        profiles, learned = await self._attribute(tables, heard)
+        profiles, assignments = await self._attribute(tables, heard)
         # Last: its rows are the same for all shards, and who waits for one holds nothing up.
         await self._fold_access(conn, heard)
-        _count(batch.shard, heard, learned)
+        _count(batch.shard, len(heard.leaves))
         return Folded(
             consumed_to=batch.next,
             log_offset=batch.next,
             log_time_us=batch.log_time_us if heard.log_time_us is None else heard.log_time_us,
-            outputs=wire.outputs(batch.shard, heard, profiles, learned.assignments),
+            outputs=wire.outputs(batch.shard, heard, profiles, assignments),
         )
 
-    async def _attribute(self, tables: Tables, heard: wire.Heard) -> tuple[list[bytes], Learned]:
-        """The profile of each fact after all that the facts say was learnt."""
+    async def _attribute(
+        self, tables: Tables, heard: wire.Heard
+    ) -> tuple[list[bytes], tuple[Assignment, ...]]:
+        """The profile of each fact, and what its evidence led to."""
         evidence, unsettled = gather(self._memory, heard)
-        asked = {IdentifierId(leaf) for leaf in heard.leaves if leaf} | evidence.names.keys()
-        known = await tables.identifiers(asked) if asked else {}
-        known_edges = await tables.edges(evidence.edges.keys())
-        for remembered in unsettled:
-            remembered.settle(known, known_edges)
-        learned = await learn(tables, evidence, known, known_edges)
-        return [_profile_of(leaf, known, learned) for leaf in heard.leaves], learned
+        assignments: tuple[Assignment, ...] = ()
+        if evidence:
+            known = await tables.identifiers(evidence.names)
+            known_edges = await tables.edges(evidence.edges)
+            for remembered in unsettled:
+                remembered.settle(known, known_edges)
+            assignments = await learn(tables, evidence, known, known_edges)
+        return await _profiles(tables, heard.leaves), assignments
 
     async def _fold_access(self, conn: asyncpg.Connection, heard: wire.Heard) -> None:
         if heard.leafless and await fold_access(conn, heard.leafless) and self._authenticator:
@@ -70,16 +71,13 @@ def gather(memory: Memory, heard: wire.Heard) -> tuple[Evidence, list[Remembered
     return evidence, unsettled
 
 
-def _profile_of(leaf: LeafId, known: Mapping[IdentifierId, Known], learned: Learned) -> bytes:
-    """The profile that holds a leaf; a leaf that nobody has told about stands for itself."""
-    if not leaf:
-        return NO_ID
-    id_ = IdentifierId(leaf)
-    row = known.get(id_)
-    before = ProfileId(leaf) if row is None else row.profile_id
-    return learned.profiles.get(id_) or learned.moved.get(before, before)
+async def _profiles(tables: Tables, leaves: list[LeafId]) -> list[bytes]:
+    """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
+    asked = {leaf for leaf in leaves if leaf}
+    found = await tables.profiles(asked) if asked else {}
+    return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]
 
 
-def _count(shard: int, heard: wire.Heard, learned: Learned) -> None:
-    metrics.FACTS.labels(shard).inc(len(heard.leaves))
-    metrics.BATCH_FACTS.observe(len(heard.leaves))
+def _count(shard: int, facts: int) -> None:
+    metrics.FACTS.labels(shard).inc(facts)
+    metrics.BATCH_FACTS.observe(facts)

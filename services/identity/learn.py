@@ -8,7 +8,7 @@ since a profile's id may change while one waits, what was locked is read again u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.identity import metrics
 from services.identity.domain.decide import at_stake, decide, news
@@ -17,21 +17,10 @@ from services.identity.domain.facts import Edge, First, Name
 from services.identity.domain.model import Assignment, Evidence, Known, Moved, Outcome
 from services.identity.ports import Tables
 from services.kernel.errors import StoreUnavailable
-from services.kernel.ids import IdentifierId, ProfileId
+from services.kernel.ids import IdentifierId
 
 #: Each one more means that somebody else merged the same people meanwhile.
 _TRIES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What came out of some evidence."""
-
-    #: Identifiers that are new, or whose profile is another one now.
-    profiles: Mapping[IdentifierId, ProfileId] = field(default_factory=dict)
-    #: Profiles that live on under another id.
-    moved: Mapping[ProfileId, ProfileId] = field(default_factory=dict)
-    assignments: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +36,14 @@ async def learn(
     evidence: Evidence,
     known: Mapping[IdentifierId, Known],
     known_edges: Mapping[Edge, First],
-) -> Learned:
-    """Takes in evidence; `known` and `known_edges` were just read, without locks."""
+) -> tuple[Assignment, ...]:
+    """Takes in evidence, and answers which identifiers belong elsewhere now.
+
+    `known` and `known_edges` were just read, without locks. Raises StoreUnavailable.
+    """
     fresh = news(evidence, known, known_edges)
     if not fresh:
-        return Learned()
+        return ()
     held = await _hold(tables, fresh, at_stake(fresh, known))
     fresh = news(fresh, held.known, held.edges)
     return await _save(tables, decide(fresh, held.known), fresh.names, held)
@@ -80,12 +72,14 @@ async def _complete(tables: Tables, fresh: Evidence, known: dict[IdentifierId, K
 
 async def _save(
     tables: Tables, outcome: Outcome, names: Mapping[IdentifierId, Name], held: _Held
-) -> Learned:
+) -> tuple[Assignment, ...]:
     version = await tables.next_version() if outcome.added or outcome.moved else 0
     await tables.keep(outcome, names, version)
     moved = await tables.move(outcome, version)
     await tables.add_digest(deltas(outcome, names, held.known, held.edges, moved))
-    return Learned(outcome.profiles, outcome.moved, _assignments(outcome, names, moved, version))
+    metrics.IDENTIFIERS.inc(len(outcome.added))
+    metrics.MOVES.inc(len(moved))
+    return _assignments(outcome, names, moved, version)
 
 
 def _assignments(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from services.identity.domain.facts import Edge, First, Name
 from services.identity.domain.model import Known, Moved, Outcome
-from services.kernel.ids import IdentifierId
+from services.kernel.ids import IdentifierId, ProfileId
 
 
 class Savepoint(Protocol):
@@ -21,6 +21,10 @@ class Savepoint(Protocol):
 
 class Tables(Protocol):
     """Identifiers and edges, inside one open transaction."""
+
+    async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
+        """The profiles of those of `ids` that are known."""
+        ...
 
     async def identifiers(self, ids: Collection[bytes]) -> dict[IdentifierId, Known]:
         """Those of `ids` that are known."""

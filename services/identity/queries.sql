@@ -1,3 +1,7 @@
+-- name: load_profiles
+-- The profiles of the identifiers that are known among some.
+SELECT identifier_id, profile_id FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+
 -- name: load_identifiers
 -- The identifiers that are known among some.
 SELECT identifier_id, profile_id, first_seen_us, first_fact

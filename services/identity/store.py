@@ -12,7 +12,7 @@ from services.chassis.position import add_digest
 from services.identity.domain.facts import Edge, First, Name
 from services.identity.domain.model import Known, Moved, Outcome
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import IdentifierId, WorkspaceId, hash_id, shard_of
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
 
 Q = Queries.load(__package__)
 
@@ -34,6 +34,10 @@ class PostgresTables:
         self._conn = conn
         self._shard = shard
         self._shards = shards
+
+    async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
+        """See `Tables.profiles`."""
+        return dict(await self._conn.fetch(Q.load_profiles, list(ids)))
 
     async def identifiers(self, ids: Collection[bytes]) -> dict[IdentifierId, Known]:
         """See `Tables.identifiers`."""

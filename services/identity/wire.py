@@ -17,6 +17,7 @@ from services.identity.domain.naming import Names
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 
 EVENT = Event.DESCRIPTOR.full_name
+_STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
 #: Small messages are passed on together up to this size: each message costs much by itself.
 _OUTPUT_BYTES = 512 * 1024
 
@@ -72,13 +73,16 @@ def hear(batch: Batch) -> Heard:
 
 
 def _sight(sightings: dict[Names, First], fact: Fact, leaf: LeafId) -> None:
+    # Runs once an event: plain tuples, and nothing is made that may not be needed.
     event = Event.FromString(fact.payload)
-    strength = Strength.STATED if event.type == EVENT_TYPE_ALIAS else Strength.OBSERVED
     raw = tuple([(i.namespace, i.value) for i in event.identifiers])
-    names = Names(WorkspaceId(fact.workspace_id), leaf, strength, raw)
-    first = First(fact.occurred_at_us, FactId(fact.fact_id))
-    if names not in sightings or first < sightings[names]:
-        sightings[names] = first
+    strength = _STRENGTHS.get(event.type, Strength.OBSERVED)
+    names = (WorkspaceId(fact.workspace_id), leaf, strength, raw)
+    at = fact.occurred_at_us
+    known = sightings.get(names)
+    if known is None or at <= known.occurred_at_us:
+        first = First(at, FactId(fact.fact_id))
+        sightings[names] = first if known is None else min(known, first)
 
 
 def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeAlias
 
 from services.identity.domain.facts import Mention, Strength, mention
 from services.kernel.identifiers import Identifier, fault, standard
 from services.kernel.ids import LeafId, WorkspaceId
 
-
-class Names(NamedTuple):
-    """The identifiers of an event as they came."""
-
-    workspace_id: WorkspaceId
-    leaf_id: LeafId
-    strength: int
-    #: (namespace, value)
-    raw: tuple[tuple[str, str], ...]
+#: The identifiers of an event as they came: workspace, leaf, strength, (namespace, value) each.
+Names: TypeAlias = tuple[WorkspaceId, LeafId, Strength, tuple[tuple[str, str], ...]]
 
 
 def mention_of(names: Names) -> Mention:
     """What these identifiers say. Values that name nobody say nothing."""
-    usable = _usable(names.raw)
-    return mention(names.workspace_id, names.leaf_id, usable, Strength(names.strength))
+    workspace_id, leaf_id, strength, raw = names
+    return mention(workspace_id, leaf_id, _usable(raw), strength)
 
 
 def _usable(raw: tuple[tuple[str, str], ...]) -> Iterator[Identifier]:

@@ -17,11 +17,11 @@ from services.chassis.stream import Batch, Folded
 from services.identity import store
 from services.identity.app import Identity
 from services.identity.domain.digest import edge_share, identifier_share
-from services.identity.domain.facts import Edge, First
+from services.identity.domain.facts import Edge, First, Strength
 from services.identity.memory import Memory
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import NO_ID, FactId, LeafId
+from services.kernel.ids import NO_ID, LeafId
 
 ANN = Identifier("anonymous_id", "a")
 USER = Identifier("user_id", "u")
@@ -224,9 +224,8 @@ async def test_a_message_that_lies_about_its_facts_is_refused(pool: asyncpg.Pool
 
 
 def test_memory_keeps_to_its_size() -> None:
-    from services.identity.domain.naming import Names
 
     memory = Memory(10)
     for n in range(100):
-        memory.recall(Names(WORKSPACE, LeafId(FactId(bytes(16))), 2, (("user_id", str(n)),)))
+        memory.recall((WORKSPACE, LeafId(bytes(16)), Strength.OBSERVED, (("user_id", str(n)),)))
     assert memory.size <= 10
