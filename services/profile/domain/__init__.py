@@ -1,0 +1,1 @@
+"""Pure: facts (what came), model (what is so), batch, mapping, settle and growth (what follows)."""

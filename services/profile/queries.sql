@@ -1,0 +1,127 @@
+-- name: load_leaves
+-- The states of leaves of one shard.
+SELECT leaf_id, state, share FROM leaf WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
+
+-- name: save_leaves
+-- Puts states in the place of older ones.
+INSERT INTO leaf (shard, leaf_id, workspace_id, state, share)
+SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::bytea[])
+ON CONFLICT (shard, leaf_id) DO UPDATE SET state = excluded.state, share = excluded.share
+
+-- name: lock
+-- Takes keys in the order given, so that two workers never wait for each other in a circle.
+SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key
+
+-- name: load_assignments
+-- Whose these identifiers are.
+SELECT workspace_id, identifier_id, profile_id, version
+FROM assignment WHERE identifier_id = ANY ($1::bytea[])
+
+-- name: save_assignments
+-- Puts newer assignments in the place of older ones.
+INSERT INTO assignment (shard, workspace_id, identifier_id, profile_id, version, namespace, value)
+SELECT * FROM unnest($1::int[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[],
+                     $7::text[])
+ON CONFLICT (identifier_id, shard) DO UPDATE
+SET profile_id = excluded.profile_id, version = excluded.version,
+    namespace = coalesce(excluded.namespace, assignment.namespace),
+    value = coalesce(excluded.value, assignment.value)
+
+-- name: leaves_of_profiles
+-- The leaves of these profiles; no states where the caller has them at hand.
+SELECT a.profile_id, a.workspace_id, l.leaf_id,
+       CASE WHEN l.leaf_id = ANY ($2::bytea[]) THEN NULL ELSE l.state END AS state
+FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+WHERE a.profile_id = ANY ($1::bytea[])
+
+-- name: load_standings
+-- How these profiles stand.
+SELECT profile_id, workspace_id, version, holds, due, at, merged_into
+FROM standing WHERE profile_id = ANY ($1::bytea[])
+
+-- name: save_standings
+-- Puts new standings in the place of older ones; tells their versions.
+INSERT INTO standing (shard, profile_id, workspace_id, version, holds, due, at, merged_into)
+SELECT shard, profile_id, workspace_id, nextval('standing_version'), holds, due, at, merged_into
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[],
+            $7::bytea[])
+    AS t (shard, profile_id, workspace_id, holds, due, at, merged_into)
+ON CONFLICT (profile_id, shard) DO UPDATE
+SET version = excluded.version, holds = excluded.holds, due = excluded.due, at = excluded.at,
+    merged_into = excluded.merged_into
+RETURNING profile_id, version
+
+-- name: save_dues
+-- Puts off or brings forward when time alone may change standings.
+UPDATE standing s SET due = t.due
+FROM unnest($1::int[], $2::bytea[], $3::bigint[]) AS t (shard, profile_id, due)
+WHERE s.profile_id = t.profile_id AND s.shard = t.shard
+
+-- name: load_dues
+-- The first profiles of a shard that time alone may have changed at an instant.
+SELECT due, profile_id FROM standing WHERE shard = $1 AND due <= $2 ORDER BY due LIMIT $3
+
+-- name: load_revisions
+-- Which definitions the shards have learnt of, for caches.
+SELECT shard, revision FROM growth ORDER BY shard
+
+-- name: load_growth
+-- How far a shard is with what it learnt.
+SELECT revision, learnt, idle, next, until, after FROM growth WHERE shard = $1
+
+-- name: save_definitions
+-- Keeps facts that concern no person.
+INSERT INTO definition (shard, log_offset, workspace_id, kind, fact)
+SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bytea[])
+ON CONFLICT DO NOTHING
+
+-- name: load_definitions
+-- Facts of these kinds that shards have taken in, in order; of one shard or (null) of all.
+SELECT fact FROM definition
+WHERE ($1::int IS NULL OR shard = $1) AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
+
+-- name: learn
+-- A shard has learnt the definitions before an offset.
+INSERT INTO growth (shard, revision, learnt, idle)
+VALUES ($1, pg_current_xact_id()::text::bigint, $2, false)
+ON CONFLICT (shard) DO UPDATE
+SET revision = excluded.revision, learnt = excluded.learnt, idle = false
+
+-- name: add_predicates
+-- Predicates that wait to be live.
+INSERT INTO predicate (shard, workspace_id, predicate_id, state)
+SELECT $1, *, 0 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: add_series
+-- Series that wait to be back-filled up to an offset.
+INSERT INTO series (shard, workspace_id, series_id, live_from, state)
+SELECT $1, *, $4, 0 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: open_predicates
+-- Predicates of a shard that are not live yet.
+SELECT workspace_id, predicate_id, state FROM predicate WHERE shard = $1 AND state < 2
+
+-- name: open_series
+-- Series of a shard that are not whole yet.
+SELECT workspace_id, series_id, live_from, state FROM series WHERE shard = $1 AND state < 2
+
+-- name: advance_predicates
+-- Moves predicates to another stage.
+UPDATE predicate p SET state = $4
+FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
+WHERE p.shard = $1 AND p.workspace_id = t.workspace_id AND p.predicate_id = t.predicate_id
+
+-- name: advance_series
+-- Moves series to another stage.
+UPDATE series s SET state = $4
+FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, series_id)
+WHERE s.shard = $1 AND s.workspace_id = t.workspace_id AND s.series_id = t.series_id
+
+-- name: save_growth
+-- How far a shard is now.
+UPDATE growth SET idle = $2, next = $3, until = $4, after = $5 WHERE shard = $1
+
+-- name: leaf_page
+-- The next leaves of a shard, in some workspaces.
+SELECT leaf_id, workspace_id FROM leaf
+WHERE shard = $1 AND leaf_id > $2 AND workspace_id = ANY ($3::text[]) ORDER BY leaf_id LIMIT $4

@@ -1,0 +1,130 @@
+"""Settling: the profiles that may stand otherwise are locked, looked at and saved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from services.kernel.fold.leaf import LeafState, decode, merge
+from services.kernel.ids import IdentifierId, LeafId, ProfileId
+from services.profile import store
+from services.profile.domain.assign import Move, at_stake, moves
+from services.profile.domain.decide import Decided, Person, decide, questions
+from services.profile.domain.facts import Assignment
+from services.profile.domain.model import assignment_share
+from services.profile.domain.settle import Question
+from services.profile.rulebook import Rulebook
+from services.profile.store import Connection, HeldLeaf
+
+
+@dataclass(slots=True)
+class Asking:
+    """Who is to be looked at, and why."""
+
+    #: Whose profiles; each of them is in `told`.
+    leaves: Mapping[LeafId, Question] = field(default_factory=dict)
+    #: The newest word on identifiers: of identity, or (version 0) read off a fact.
+    told: Mapping[IdentifierId, Assignment] = field(default_factory=dict)
+    profiles: Mapping[ProfileId, Question] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.told or self.profiles)
+
+
+class Settler:
+    """Settles profiles in the open transaction of a fold."""
+
+    def __init__(self, rulebook: Rulebook, shards: int) -> None:
+        self._rulebook = rulebook
+        self._shards = shards
+
+    async def settle(
+        self,
+        conn: Connection,
+        asking: Asking,
+        at_us: int,
+        at_hand: Mapping[LeafId, LeafState] | None = None,
+    ) -> Decided:
+        """Look at the profiles asked for as of an instant (Unix microseconds), and save them.
+
+        `at_hand`: states of leaves that were saved in this transaction. Everything that this worker
+        does to leaves must be saved before: from here on, who waits for one of these profiles
+        goes by what it then reads.
+        """
+        if not asking:
+            return Decided()
+        known = await self._hold(conn, asking)
+        moved = moves(asking.told, known)
+        if moved:
+            await store.save_assignments(conn, moved, self._shards)
+        asked = questions(asking.leaves, asking.profiles, asking.told, known, moved)
+        people = await self._people(conn, asked.keys(), at_hand or {})
+        decided = decide(asked, people, await self._rulebook.of_all(conn), at_us)
+        return await self._save(conn, decided, moved)
+
+    async def _hold(self, conn: Connection, asking: Asking) -> Mapping[IdentifierId, Assignment]:
+        """Lock all that is at stake; whose the identifiers are, which nobody changes from here on.
+
+        Locks are taken in one order. Where more turns out to be at stake, all are let go and taken
+        anew: to add one later could close a circle of workers that wait for each other.
+        """
+        held: set[bytes] = set(asking.profiles)
+        known = await self._guess(conn, asking.told)
+        while True:
+            held |= at_stake(asking.told, known)
+            locked = conn.transaction()
+            await locked.start()
+            await store.lock(conn, held)
+            known = await store.load_assignments(conn, asking.told.keys())
+            if at_stake(asking.told, known) <= held:
+                await locked.commit()
+                return known
+            await locked.rollback()
+
+    async def _guess(
+        self, conn: Connection, told: Mapping[IdentifierId, Assignment]
+    ) -> Mapping[IdentifierId, Assignment]:
+        """Whose the identifiers are likely to be. What is only read off facts is mostly known."""
+        if any(assignment.version for assignment in told.values()):
+            return await store.load_assignments(conn, told.keys())
+        return told
+
+    async def _people(
+        self, conn: Connection, profiles: Collection[ProfileId], at_hand: Mapping[LeafId, LeafState]
+    ) -> list[Person]:
+        leaves: dict[ProfileId, list[HeldLeaf]] = defaultdict(list)
+        for leaf in await store.leaves_of_profiles(conn, profiles, at_hand.keys()):
+            leaves[leaf.profile_id].append(leaf)
+        standings = await store.load_standings(conn, profiles)
+        empty = [p for p in profiles if p not in leaves and p in standings]
+        heirs = await store.load_assignments(conn, empty) if empty else {}
+        people: list[Person] = []
+        for profile_id in profiles:
+            held = leaves.get(profile_id)
+            standing = standings.get(profile_id)
+            heir = heirs.get(IdentifierId(profile_id))
+            if held:
+                states = [_state(leaf, at_hand) for leaf in held]
+                people.append(Person(profile_id, held[0].workspace_id, standing, merge(states)))
+            elif standing is not None:
+                gone_to = heir.profile_id if heir else None
+                people.append(Person(profile_id, standing.workspace_id, standing, None, gone_to))
+        return people
+
+    async def _save(self, conn: Connection, decided: Decided, moved: list[Move]) -> Decided:
+        news, dues = decided.news, decided.dues
+        if news:
+            news = await store.save_standings(conn, news, self._shards)
+        if dues:
+            await store.save_dues(conn, dues, self._shards)
+        deltas = dict(decided.deltas)
+        for before, now in moved:
+            add = assignment_share(now.identifier_id, now.profile_id)
+            take = assignment_share(now.identifier_id, before) if before else 0
+            deltas[now.workspace_id] = deltas.get(now.workspace_id, 0) + add - take
+        return Decided(news, dues, deltas)
+
+
+def _state(leaf: HeldLeaf, at_hand: Mapping[LeafId, LeafState]) -> LeafState:
+    return at_hand[leaf.leaf_id] if leaf.state is None else decode(leaf.state)

@@ -1,0 +1,265 @@
+"""Leaves, assignments, standings and growth in PostgreSQL; one statement a table and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from services.chassis.database import Queries
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
+from services.profile.domain.assign import Move
+from services.profile.domain.batch import Due
+from services.profile.domain.facts import Assignment
+from services.profile.domain.growth import Asked, Key, Series, Stage
+from services.profile.domain.model import Standing, pack_ids, unpack_ids
+
+Q = Queries.load(__package__)
+Connection = asyncpg.Connection
+
+#: Keeps our advisory locks apart from those that other services take on the same ids.
+_LOCK_SALT = 0x70726F66696C65
+
+
+class LeafRow(NamedTuple):
+    """A leaf as it is kept."""
+
+    leaf_id: LeafId
+    workspace_id: WorkspaceId
+    #: Canonical bytes of its LeafState.
+    state: bytes
+    #: Its share of the digest.
+    share: int
+
+
+class HeldLeaf(NamedTuple):
+    """A leaf of a profile."""
+
+    profile_id: ProfileId
+    workspace_id: WorkspaceId
+    leaf_id: LeafId
+    #: None where the caller has the state at hand.
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How far a shard is with the definitions it learnt of."""
+
+    #: Changes whenever the shard learns.
+    revision: int = 0
+    #: The offset after the last definition that was learnt.
+    learnt: int = 0
+    #: Nothing is waiting or at work.
+    idle: bool = True
+    #: The next offset to back-fill from, and the one to stop before.
+    next: int = 0
+    until: int = 0
+    #: The last leaf that was looked at once more.
+    after: bytes = b""
+
+
+async def load_leaves(
+    conn: Connection, shard: int, leaves: Collection[LeafId]
+) -> dict[LeafId, tuple[bytes, int]]:
+    """The states and shares of leaves of one shard; unknown ones are left out."""
+    rows = await conn.fetch(Q.load_leaves, shard, leaves)
+    return {row[0]: (row[1], int.from_bytes(row[2], "big")) for row in rows}
+
+
+async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+    """Put these leaves in the place of older ones."""
+    if rows:
+        await conn.execute(
+            Q.save_leaves,
+            shard,
+            [row.leaf_id for row in rows],
+            [row.workspace_id for row in rows],
+            [row.state for row in rows],
+            [row.share.to_bytes(16, "big") for row in rows],
+        )
+
+
+async def lock(conn: Connection, ids: Iterable[bytes]) -> None:
+    """Hold these ids against other workers of this service until the transaction ends."""
+    prefixes = {int.from_bytes(id_[:8], "big", signed=True) ^ _LOCK_SALT for id_ in ids}
+    await conn.execute(Q.lock, sorted(prefixes))
+
+
+async def load_assignments(
+    conn: Connection, identifiers: Collection[bytes]
+) -> dict[IdentifierId, Assignment]:
+    """Whose these identifiers are; unknown ones are left out. Without their standard forms."""
+    rows = await conn.fetch(Q.load_assignments, identifiers)
+    return {row[1]: Assignment(row[0], row[1], row[2], row[3], None) for row in rows}
+
+
+async def save_assignments(conn: Connection, moves: Sequence[Move], shards: int) -> None:
+    """Keep what identifiers belong to now."""
+    told = [move.now for move in moves]
+    await conn.execute(
+        Q.save_assignments,
+        [shard_of(a.identifier_id, shards) for a in told],
+        [a.workspace_id for a in told],
+        [a.identifier_id for a in told],
+        [a.profile_id for a in told],
+        [a.version for a in told],
+        [a.identifier.namespace if a.identifier else None for a in told],
+        [a.identifier.value if a.identifier else None for a in told],
+    )
+
+
+async def leaves_of_profiles(
+    conn: Connection, profiles: Collection[ProfileId], at_hand: Collection[LeafId] = ()
+) -> list[HeldLeaf]:
+    """All leaves of these profiles; without states for the leaves that are at hand."""
+    rows = await conn.fetch(Q.leaves_of_profiles, profiles, at_hand)
+    return [HeldLeaf(*row) for row in rows]
+
+
+async def load_standings(
+    conn: Connection, profiles: Collection[ProfileId]
+) -> dict[ProfileId, Standing]:
+    """How these profiles stand; those that were never told of are left out."""
+    return {row[0]: standing(row) for row in await conn.fetch(Q.load_standings, profiles)}
+
+
+def standing(row: Any) -> Standing:
+    """The standing of a row."""
+    profile_id, workspace_id, version, holds, due, at, merged_into = row
+    return Standing(profile_id, workspace_id, version, unpack_ids(holds), due, at, merged_into)
+
+
+async def save_standings(
+    conn: Connection, standings: Sequence[Standing], shards: int
+) -> list[Standing]:
+    """Keep these standings, which are news, and give them their versions."""
+    rows = await conn.fetch(
+        Q.save_standings,
+        [shard_of(s.profile_id, shards) for s in standings],
+        [s.profile_id for s in standings],
+        [s.workspace_id for s in standings],
+        [pack_ids(s.holds) for s in standings],
+        [s.due_us for s in standings],
+        [s.at_us for s in standings],
+        [s.merged_into for s in standings],
+    )
+    versions = {row["profile_id"]: row["version"] for row in rows}
+    return [s._replace(version=versions[s.profile_id]) for s in standings]
+
+
+async def save_dues(conn: Connection, standings: Sequence[Standing], shards: int) -> None:
+    """Keep the dues of standings of which nothing else is new."""
+    await conn.execute(
+        Q.save_dues,
+        [shard_of(s.profile_id, shards) for s in standings],
+        [s.profile_id for s in standings],
+        [s.due_us for s in standings],
+    )
+
+
+async def load_dues(conn: Connection, shard: int, until_us: int, limit: int) -> list[Due]:
+    """The first profiles of a shard that time alone may have changed at an instant."""
+    rows = await conn.fetch(Q.load_dues, shard, until_us, limit)
+    return [Due(*row) for row in rows]
+
+
+async def load_revisions(conn: Connection) -> tuple[tuple[int, int], ...]:
+    """What changes whenever any shard learns of a definition."""
+    return tuple((row[0], row[1]) for row in await conn.fetch(Q.load_revisions))
+
+
+async def load_growth(conn: Connection, shard: int) -> Growth:
+    """How far a shard is with what it learnt."""
+    row = await conn.fetchrow(Q.load_growth, shard)
+    return Growth() if row is None else Growth(*row)
+
+
+async def save_growth(conn: Connection, shard: int, growth: Growth) -> None:
+    """Keep how far a shard is; `revision` and `learnt` stay."""
+    await conn.execute(Q.save_growth, shard, growth.idle, growth.next, growth.until, growth.after)
+
+
+async def learn(
+    conn: Connection,
+    shard: int,
+    first: int,
+    until: int,
+    predicates: Collection[Key],
+    series: Collection[Key],
+) -> None:
+    """A shard learns the definitions [first, until), and that they ask for more than those before;
+    facts from `first` on are folded by them."""
+    await conn.execute(Q.add_predicates, shard, *_columns(predicates))
+    await conn.execute(Q.add_series, shard, *_columns(series), first)
+    await conn.execute(Q.learn, shard, until)
+
+
+async def save_definitions(
+    conn: Connection, shard: int, rows: Sequence[tuple[int, WorkspaceId, str, bytes]]
+) -> None:
+    """Keep facts that concern no person: offset, workspace, kind and the serialised fact."""
+    if rows:
+        await conn.execute(Q.save_definitions, shard, *map(list, zip(*rows, strict=True)))
+
+
+async def load_definitions(
+    conn: Connection, shard: int | None, kinds: Collection[str]
+) -> list[bytes]:
+    """Serialised facts of these kinds that a shard (or any) has taken in, in order."""
+    return [row[0] for row in await conn.fetch(Q.load_definitions, shard, kinds)]
+
+
+async def open_predicates(conn: Connection, shard: int) -> list[Asked]:
+    """The predicates of a shard that are not live yet."""
+    rows = await conn.fetch(Q.open_predicates, shard)
+    return [Asked(Key(row[0], _unsigned(row[1])), Stage(row[2])) for row in rows]
+
+
+async def open_series(conn: Connection, shard: int) -> list[Series]:
+    """The series of a shard that are not whole yet."""
+    rows = await conn.fetch(Q.open_series, shard)
+    return [Series(Key(row[0], _unsigned(row[1])), row[2], Stage(row[3])) for row in rows]
+
+
+async def advance_predicates(
+    conn: Connection, shard: int, predicates: Collection[Key], stage: Stage
+) -> None:
+    """Move predicates of a shard to another stage."""
+    await conn.execute(Q.advance_predicates, shard, *_columns(predicates), stage)
+
+
+async def advance_series(
+    conn: Connection, shard: int, series: Collection[Key], stage: Stage
+) -> None:
+    """Move series of a shard to another stage."""
+    await conn.execute(Q.advance_series, shard, *_columns(series), stage)
+
+
+async def leaf_page(
+    conn: Connection, shard: int, after: bytes, workspaces: Collection[WorkspaceId], size: int
+) -> list[tuple[LeafId, WorkspaceId]]:
+    """The next leaves of a shard in some workspaces, ascending."""
+    rows = await conn.fetch(Q.leaf_page, shard, after, workspaces, size)
+    return [(row[0], row[1]) for row in rows]
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[str], list[int]]:
+    ordered = sorted(keys)
+    return [key.workspace_id for key in ordered], [_signed(key.id) for key in ordered]
+
+
+def _signed(id_: int) -> int:
+    return id_ - (1 << 64) if id_ >= 1 << 63 else id_
+
+
+def _unsigned(id_: int) -> int:
+    return id_ % (1 << 64)
+
+
+def named(rows: Iterable[Mapping[str, Any]]) -> list[Identifier]:
+    """The standard forms of rows of assignments, where they are known."""
+    return [Identifier(row["namespace"], row["value"]) for row in rows if row["namespace"]]

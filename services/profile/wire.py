@@ -1,0 +1,198 @@
+"""Protobuf to domain and back: the only file of this room that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from onefold.identity.v1 import identity_events_pb2
+from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
+from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.segment.v1.segment_events_pb2 import SegmentDefined
+from onefold.type.v1.event_pb2 import Event
+
+from services.chassis.rules_wire import rule_from_proto
+from services.chassis.stream import Batch, Output
+from services.kernel.errors import InvalidField
+from services.kernel.fold.events import EventView
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.rules.ids import predicates
+from services.kernel.rules.model import Predicate
+from services.profile.domain.facts import Assignment, Entry, Notice
+from services.profile.domain.growth import Key, Past
+from services.profile.domain.model import Standing
+
+EVENT: str = Event.DESCRIPTOR.full_name
+CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
+TAG_DEFINED: str = events_pb.TagDefined.DESCRIPTOR.full_name
+SEGMENT_DEFINED: str = SegmentDefined.DESCRIPTOR.full_name
+#: The kinds of facts that define rules.
+RULE_KINDS = (TAG_DEFINED, SEGMENT_DEFINED)
+#: Larger outputs are cut in two: the bus takes a mebibyte.
+OUTPUT_BYTES = 900_000
+
+_NO_LEAF, _NO_PROFILE = LeafId(NO_ID), ProfileId(NO_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a batch of identity says, from its first place on."""
+
+    entries: list[Entry]
+    assignments: list[Assignment]
+
+
+def hear(batch: Batch) -> Heard:
+    """Reads a batch.
+
+    Raises ValueError where a message does not cover what it says it does.
+    """
+    entries: list[Entry] = []
+    assignments: list[Assignment] = []
+    for message in batch.messages:
+        said = identity_events_pb2.FactsAttributed.FromString(message.payload)
+        facts = FactBatch.FromString(said.fact_batch).facts
+        if len(facts) != message.next - message.first:
+            raise ValueError(f"facts {message.first} to {message.next} came as {len(facts)}")
+        skip = max(0, batch.first - message.first)
+        entries.extend(_entries(facts[skip:], said.profile_ids, message.first, skip))
+        assignments.extend(map(assignment, said.assignments))
+    return Heard(entries, assignments)
+
+
+def _entries(facts: Iterable[Fact], profiles: bytes, first: int, skip: int) -> Iterator[Entry]:
+    for index, fact in enumerate(facts, skip):
+        offset, recorded_at_us, workspace = first + index, fact.recorded_at_us, fact.workspace_id
+        leaf_id = fact.leaf_id
+        if leaf_id:
+            profile_id = profiles[16 * index : 16 * index + 16]
+            event = event_view(fact) if fact.kind == EVENT else None
+            yield Entry(offset, recorded_at_us, workspace, leaf_id, profile_id, event, None)  # type: ignore[arg-type]  # the ids are bytes and text here
+        else:
+            told = notice(fact)
+            workspace_id = WorkspaceId(workspace)
+            yield Entry(offset, recorded_at_us, workspace_id, _NO_LEAF, _NO_PROFILE, None, told)
+
+
+def event_view(fact: Fact) -> EventView:
+    """The event of a fact that is one, as a fold sees it."""
+    event = Event.FromString(fact.payload)
+    return EventView(
+        event.type,
+        event.name,
+        fact.occurred_at_us,
+        fact.fact_id,
+        event.properties,
+        event.traits,
+    )
+
+
+def notice(fact: Fact) -> Notice:
+    """A fact that concerns no person."""
+    return Notice(fact.kind, fact.SerializeToString(), fact.kind == CLOCK_TICKED, asks(fact))
+
+
+def asks(fact: Fact) -> tuple[Predicate, ...] | None:
+    """What a definition asks for; None where the fact is none. A rule that cannot be read asks for
+    nothing: it was let into the log by an older version, and must not stop the fold."""
+    if fact.kind not in RULE_KINDS:
+        return None
+    kind = events_pb.TagDefined if fact.kind == TAG_DEFINED else SegmentDefined
+    try:
+        return predicates(rule_from_proto(kind.FromString(fact.payload).rule))
+    except InvalidField:
+        return ()
+
+
+def definitions(facts: Iterable[bytes]) -> list[tuple[WorkspaceId, Notice]]:
+    """Definitions as they are kept, each once, whichever shards told it."""
+    told = {fact.fact_id: fact for fact in map(Fact.FromString, facts)}
+    return [(WorkspaceId(fact.workspace_id), notice(fact)) for fact in told.values()]
+
+
+def assignment(message: identity_events_pb2.Assignment) -> Assignment:
+    """An assignment as identity says it."""
+    told = message.identifier if message.HasField("identifier") else None
+    return Assignment(
+        WorkspaceId(message.workspace_id),
+        IdentifierId(message.identifier_id),
+        ProfileId(message.profile_id),
+        message.version,
+        Identifier(told.namespace, told.value) if told is not None else None,
+    )
+
+
+def past(facts: Iterable[Fact]) -> Iterator[Past]:
+    """Events of the log, read once more."""
+    for fact in facts:
+        if fact.kind == EVENT:
+            leaf_id, workspace = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
+            yield Past(fact.offset, workspace, leaf_id, event_view(fact))
+
+
+def facts_of(notices: Iterable[Notice]) -> list[Fact]:
+    """The facts of notices."""
+    return [Fact.FromString(told.fact) for told in notices]
+
+
+def change_message(standing: Standing) -> events_pb.ProfileChange:
+    """How a profile stands, as it is said."""
+    return events_pb.ProfileChange(
+        workspace_id=standing.workspace_id,
+        profile_id=standing.profile_id,
+        version=standing.version,
+        holds=sorted(standing.holds),
+        merged_into=standing.merged_into or b"",
+        at_us=standing.at_us,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one fold says downstream."""
+
+    standings: Sequence[Standing] = ()
+    notices: Sequence[Notice] = ()
+    live: Collection[Key] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.standings or self.notices or self.live)
+
+
+def outputs(batch: Batch, said: Said, log_offset: int, log_time_us: int) -> tuple[Output, ...]:
+    """The messages that say it; only the last one says that the log was taken in up to there."""
+    messages = list(_messages(said))
+    for number, message in enumerate(messages, batch.next_output):
+        message.shard = batch.shard
+        message.sequence = number
+        message.log_offset = batch.log_offset
+        message.log_time_us = batch.log_time_us
+    messages[-1].log_offset = log_offset
+    messages[-1].log_time_us = log_time_us
+    return tuple(Output(m.sequence, m.sequence + 1, m.SerializeToString()) for m in messages)
+
+
+def _messages(said: Said) -> Iterator[events_pb.ProfilesChanged]:
+    for workspace_id, keys in groupby(sorted(said.live), key=lambda key: key.workspace_id):
+        yield events_pb.ProfilesChanged(
+            live_workspace_id=workspace_id, live_predicates=[key.id for key in keys]
+        )
+    message, size = events_pb.ProfilesChanged(), 0
+    for field, part in _parts(said):
+        grown = part.ByteSize() + 8
+        if size and size + grown > OUTPUT_BYTES:
+            yield message
+            message, size = events_pb.ProfilesChanged(), 0
+        getattr(message, field).append(part)
+        size += grown
+    yield message
+
+
+def _parts(said: Said) -> Iterator[tuple[str, Any]]:
+    for fact in facts_of(said.notices):
+        yield "facts", fact
+    for standing in said.standings:
+        yield "changes", change_message(standing)
