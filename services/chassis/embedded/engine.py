@@ -26,9 +26,9 @@ READY_SECONDS = 60.0
 #: An engine that says it is recovering is given this long: many gigabytes of write-ahead log.
 RECOVERY_SECONDS = 3600.0
 PROGRESS_SECONDS = 2.0
-POLL_SECONDS = 0.05
+FIRST_POLL, LONGEST_POLL = 0.02, 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-PORT_TRIES = 3
+PORT_TRIES = ADOPTION_TRIES = 3
 LOG_BYTES = 10_000_000
 #: PostgreSQL's answer to us while we wait for it.
 NOT_YET = "FATAL:  the database system is"
@@ -103,7 +103,7 @@ class Engine(ABC):
                 adopted = await self._adopt()
                 if not adopted:
                     await self._launch_anew()
-                await self._prepare()
+                    await self._prepare()
             except FolderInUse:
                 raise
             except BaseException as error:
@@ -155,9 +155,22 @@ class Engine(ABC):
                 return
 
     async def _adopt(self) -> bool:
-        """Take over the server that runs on this folder, if one does."""
+        """Take over the server that runs on this folder, if one does and stays.
+
+        A server whose supervisor has just died may answer us first and then obey its last order.
+        """
         self._pid = self._find_running()
-        return self._pid is not None and await self._became_ready()
+        for attempt in range(ADOPTION_TRIES):
+            if self._pid is None or not await self._became_ready():
+                return False
+            try:
+                await self._prepare()
+            except EngineError:
+                if attempt == ADOPTION_TRIES - 1:
+                    raise
+            else:
+                break
+        return True
 
     async def _launch_anew(self) -> None:
         """Launch on a port of our choice, which another program may take before the server does."""
@@ -185,6 +198,7 @@ class Engine(ABC):
         """Wait until the server answers; False: it ended. Raises EngineError after too long."""
         began = time.monotonic()
         deadline, tell_at = began + READY_SECONDS, began + PROGRESS_SECONDS
+        pause = FIRST_POLL
         while self._runs():
             try:
                 if await self._answers():
@@ -201,7 +215,8 @@ class Engine(ABC):
             if now > tell_at:
                 tell_at = now + PROGRESS_SECONDS
                 log.info(f"{self.name}_awaited", seconds=round(now - began))
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, LONGEST_POLL)  # each try is a line in PostgreSQL's log
         return False
 
     def _runs(self) -> bool:
@@ -296,7 +311,7 @@ class Engine(ABC):
 
     @abstractmethod
     async def _prepare(self) -> None:
-        """Make what must be there in a server that answers."""
+        """Make what must be there in a server that answers. Raises EngineError."""
 
 
 def make_folder(folder: Path) -> None:

@@ -250,23 +250,23 @@ class PostgresServer(Engine):
         return True
 
     async def _prepare(self) -> None:
-        connection = await asyncpg.connect(self.admin_dsn, timeout=30.0)
         try:
-            if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE):
-                await connection.execute(
-                    f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._passwords[ROLE]}'"
-                )
-            if not await connection.fetchval(
-                "SELECT true FROM pg_database WHERE datname = $1", DATABASE
-            ):
-                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
-            if await connection.fetchval(LZ4_IS_BUILT_IN):
-                await connection.execute("ALTER SYSTEM SET wal_compression = 'lz4'")
-                await connection.execute("SELECT pg_reload_conf()")
-        except asyncpg.PostgresError as error:
+            connection = await asyncpg.connect(self.admin_dsn, timeout=30.0)
+            try:
+                await self._make_role_and_database(connection)
+            finally:
+                await connection.close(timeout=5.0)
+        except NO_ANSWER as error:
             raise EngineError(f"postgres refused to make the database: {error}") from error
-        finally:
-            await connection.close(timeout=5.0)
+
+    async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
+        if not await connection.fetchval(ROLE_EXISTS, ROLE):
+            await connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._passwords[ROLE]}'")
+        if not await connection.fetchval(DATABASE_EXISTS, DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+        if await connection.fetchval(LZ4_IS_BUILT_IN):
+            await connection.execute("ALTER SYSTEM SET wal_compression = 'lz4'")
+            await connection.execute("SELECT pg_reload_conf()")
 
 
 #: What a connection can fail with while the server comes and goes.
@@ -277,6 +277,8 @@ NO_ANSWER = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+ROLE_EXISTS = "SELECT true FROM pg_roles WHERE rolname = $1"
+DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
 LZ4_IS_BUILT_IN = """
 SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
 """

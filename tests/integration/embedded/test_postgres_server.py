@@ -209,6 +209,16 @@ async def test_server_dies_with_its_supervisor(tmp_path: Path) -> None:
     await wait_until(lambda: not is_alive(pid))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a life to the parent's")
+async def test_start_meets_a_server_that_is_just_stopping(tmp_path: Path) -> None:
+    supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
+    with supervisor:
+        supervisor.kill()
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        assert server.pid != pid
+        assert await fetch(server.dsn, "SELECT 1") == 1
+
+
 async def test_first_start_that_was_cut_off_is_repeated(tmp_path: Path) -> None:
     half = tmp_path / "postgres" / "cluster.new" / "base"
     half.mkdir(parents=True)
