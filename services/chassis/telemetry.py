@@ -11,12 +11,11 @@ from functools import cached_property
 import uvicorn
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
-    ProcessCollector,
     generate_latest,
 )
 from starlette.applications import Starlette
@@ -39,13 +38,14 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Metrics:
-    """The metrics of one service, called `onefold_<service>_<name>`, in a registry of its own."""
+    """The metrics of one service, called `onefold_<service>_<name>`, in a registry of its own.
+
+    `/metrics` tells them together with those that modules made in the registry of the process.
+    """
 
     def __init__(self, service: str) -> None:
         self.service = service
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
 
     def counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         """A count that only grows; `_total` is added to its name."""
@@ -178,7 +178,8 @@ class OperationsServer:
         return JSONResponse(body, status_code=200 if ready else 503)
 
     async def _tell_metrics(self, _request: Request) -> Response:
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        told = generate_latest(self._metrics.registry) + generate_latest(REGISTRY)
+        return Response(told, media_type=CONTENT_TYPE_LATEST)
 
 
 async def _passes(check: Check) -> str:
