@@ -103,7 +103,7 @@ class Intake:
         return ()
 
     def _take_heard(self, at: int) -> tuple[Message, ...]:
-        take = _Take(at, self._limits)
+        take = Take(at, self._limits)
         while (heard := self._tail.peek()) is not None:
             if _missing_until(heard, take.next) is not None or not take.add(heard.message):
                 break
@@ -112,7 +112,7 @@ class Intake:
         return tuple(take.messages)
 
     async def _read(self, at: int) -> tuple[Message, ...]:
-        take = _Take(at, self._limits)
+        take = Take(at, self._limits)
         while (message := await self._next_read()) is not None:
             if message.first > take.next:
                 raise UpstreamBroken(
@@ -144,7 +144,7 @@ def _missing_until(heard: Heard, at: int) -> int | None:
     return message.first if message.first > at else None
 
 
-class _Take:
+class Take:
     """Contiguous messages, as many as the limits allow."""
 
     def __init__(self, at: int, limits: Limits) -> None:

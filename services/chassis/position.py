@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from services.chassis.database import Queries
-from services.chassis.stream import Folded, Output
+from services.chassis.stream import Batch, Folded, Message, Output
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
 
@@ -38,6 +38,13 @@ class Position:
             folded.log_offset,
             folded.log_time_us,
         )
+
+
+def batch_at(at: Position, messages: tuple[Message, ...]) -> Batch:
+    """The batch of contiguous messages that begins at a position."""
+    until = messages[-1].next
+    places = (at.shard, at.next, until, messages, at.next_output, at.log_offset, at.log_time_us)
+    return Batch(*places)
 
 
 async def create_positions(conn: asyncpg.Connection, shards: int) -> None:

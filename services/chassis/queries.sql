@@ -76,3 +76,7 @@ SELECT objid::bigint AS shard, pid FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND classid::bigint = $1::int::bigint & 4294967295
+
+-- name: list_generations
+-- The schemas whose name matches.
+SELECT nspname::text AS name FROM pg_namespace WHERE nspname ~ $1

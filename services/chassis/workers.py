@@ -12,7 +12,7 @@ import structlog
 
 from services.chassis.database import store_errors
 from services.chassis.intake import Intake
-from services.chassis.position import Position, load_position, save_position, take_fence
+from services.chassis.position import Position, batch_at, load_position, save_position, take_fence
 from services.chassis.stream import Batch, Folded, Message, Output, Projection
 from services.chassis.telemetry import Metrics
 from services.kernel.errors import StoreUnavailable, Unavailable
@@ -111,15 +111,7 @@ class Worker:
         """
         failures = 0
         while True:
-            batch = Batch(
-                self._shard,
-                position.next,
-                messages[-1].next,
-                messages,
-                position.next_output,
-                position.log_offset,
-                position.log_time_us,
-            )
+            batch = batch_at(position, messages)
             try:
                 after = await self._fold_once(position, batch)
             except (FenceLost, StoreUnavailable):

@@ -1,0 +1,100 @@
+"""The toy service as it runs in a process: log, relay of the log, projection runner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toy.words import LOG_SUBJECT, SERVICE, TOY_SUBJECT, LogUpstream, WordLog, Words, toy_root
+
+from services.chassis.bus import Bus
+from services.chassis.database import Database
+from services.chassis.leases import Leases
+from services.chassis.migrate import migrate
+from services.chassis.position import digests, load_positions
+from services.chassis.projection import ProjectionRunner
+from services.chassis.relay import Relay
+from services.chassis.scopes import beside
+from services.kernel.tokens import Token
+
+DEADLINE = 20.0
+
+
+@dataclass
+class Replica:
+    """One process of the toy service."""
+
+    database: Database
+    bus: Bus
+    runner: ProjectionRunner
+    words: Words
+    upstream: LogUpstream
+
+    async def digests(self) -> dict[str, str]:
+        async with self.database.pool.acquire() as conn:
+            return await digests(conn)
+
+    async def counted(self) -> int:
+        return await self.database.pool.fetchval("SELECT coalesce(sum(n), 0) FROM word_count")
+
+    async def position(self, shard: int = 0) -> int:
+        async with self.database.pool.acquire() as conn:
+            return (await load_positions(conn))[shard].next
+
+
+@asynccontextmanager
+async def replica(
+    dsn: str,
+    nats_url: str,
+    log: WordLog,
+    *,
+    shards: int = 1,
+    words: Words | None = None,
+    root: Path,
+    **options: Any,
+) -> AsyncIterator[Replica]:
+    """A running replica of the toy service."""
+    words = words or Words()
+    upstream = LogUpstream(log)
+    await migrate(dsn, SERVICE, shards=shards, root=toy_root(root))
+    async with Database(dsn, SERVICE) as database, Bus(nats_url, name=SERVICE) as bus:
+        runner = ProjectionRunner(
+            SERVICE,
+            words,
+            database=database,
+            bus=bus,
+            upstream=upstream,
+            upstream_subject=LOG_SUBJECT,
+            subject=TOY_SUBJECT,
+            shards=shards,
+            **{"silence": 0.3, **options},
+        )
+        async with beside(runner.run()) as running:
+            yield Replica(database, bus, runner, words, upstream)
+            running.cancel()
+
+
+@asynccontextmanager
+async def relaying(bus: Bus, log: WordLog, shards: int = 1) -> AsyncIterator[Relay]:
+    """A relay of the log, without leases."""
+    relay = Relay(bus, LOG_SUBJECT, log)
+    async with AsyncExitStack() as stack:
+        for shard in range(shards):
+            running = await stack.enter_async_context(beside(relay.run_shard(shard)))
+            stack.callback(running.cancel)
+        yield relay
+
+
+async def say(log: WordLog, relay: Relay | None, shard: int, facts: list[Any]) -> Token:
+    """Appends and relays, as ingest does; the token of the shard."""
+    outputs = await log.append(shard, facts)
+    if relay is not None:
+        await relay.offer(shard, outputs)
+    return Token.of({shard: await log.tail(shard)})
+
+
+__all__ = ["DEADLINE", "Leases", "Replica", "asyncio", "relaying", "replica", "say"]

@@ -1,0 +1,197 @@
+"""A toy service for tests of the projection chassis: it counts the words of leaves.
+
+`WordLog` is its upstream: a log of words in a table, as ingest has one of facts. `Words` is its
+projection: it counts, keeps a digest, and passes on what it took in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from services.chassis.database import connect_pool
+from services.chassis.position import add_digest
+from services.chassis.stream import Batch, Folded, Message, Output
+from services.kernel.digest import row_digest
+
+SERVICE = "toy"
+LOG_SUBJECT = "onefold.log"
+TOY_SUBJECT = "onefold.toy"
+
+_STATE = """
+CREATE TABLE word_count (
+    workspace text NOT NULL,
+    leaf text NOT NULL,
+    word text NOT NULL,
+    n bigint NOT NULL,
+    PRIMARY KEY (workspace, leaf, word)
+);
+"""
+
+
+class Said(NamedTuple):
+    """One fact: somebody said a word."""
+
+    workspace: str
+    leaf: str
+    word: str
+
+
+def toy_root(folder: Path) -> Path:
+    """Writes the migrations of the toy service into a folder of services; gives the folder."""
+    (folder / SERVICE / "state").mkdir(parents=True, exist_ok=True)
+    (folder / SERVICE / "state" / "0001_words.sql").write_text(_STATE)
+    return folder
+
+
+def encode(facts: Sequence[Said]) -> bytes:
+    """The payload of a message."""
+    return json.dumps(facts).encode()
+
+
+def decode(message: Message) -> list[Said]:
+    """The facts of a message, one a place."""
+    facts = [Said(*fact) for fact in json.loads(message.payload)]
+    assert len(facts) == message.next - message.first
+    return facts
+
+
+class WordLog:
+    """A log of words, by shard: where a relay reads it, and where a projection heals from it."""
+
+    def __init__(self, pool: asyncpg.Pool, page: int = 50) -> None:
+        self._pool = pool
+        self._page = page
+        #: Ranges that were read, for tests to look at.
+        self.reads: list[tuple[int, int, int]] = []
+
+    @classmethod
+    async def make(cls, dsn: str, page: int = 50) -> WordLog:
+        pool = await connect_pool(dsn, schema="public", max_size=4)
+        await pool.execute(
+            'CREATE TABLE IF NOT EXISTS said (shard int, "offset" bigint, fact text,'
+            ' PRIMARY KEY (shard, "offset"))'
+        )
+        return cls(pool, page)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def append(self, shard: int, facts: Iterable[Said]) -> list[Output]:
+        """Appends in one transaction; what a relay may be offered."""
+        rows = [json.dumps(fact) for fact in facts]
+        async with self._pool.acquire() as conn, conn.transaction():
+            await conn.execute("SELECT pg_advisory_xact_lock(77, $1)", shard)
+            first = await self._tail(conn, shard)
+            await conn.executemany(
+                "INSERT INTO said VALUES ($1, $2, $3)",
+                [(shard, first + i, row) for i, row in enumerate(rows)],
+            )
+        return [_output(first, rows)] if rows else []
+
+    async def tail(self, shard: int) -> int:
+        async with self._pool.acquire() as conn:
+            return await self._tail(conn, shard)
+
+    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+        rows = await self._pool.fetch(
+            'SELECT fact FROM said WHERE shard = $1 AND "offset" >= $2 ORDER BY "offset" LIMIT $3',
+            *(shard, first, limit * self._page),
+        )
+        facts = [row["fact"] for row in rows]
+        pages = range(0, len(facts), self._page)
+        return [_output(first + i, facts[i : i + self._page]) for i in pages]
+
+    async def prune(self, shard: int, published: int) -> None:
+        """A log keeps everything."""
+
+    async def _tail(self, conn: asyncpg.Connection, shard: int) -> int:
+        return await conn.fetchval(
+            'SELECT coalesce(max("offset") + 1, 0) FROM said WHERE shard = $1', shard
+        )
+
+
+class LogUpstream:
+    """A `WordLog` as an upstream."""
+
+    def __init__(self, log: WordLog) -> None:
+        self._log = log
+        #: What was read, for tests to look at.
+        self.reads: list[tuple[int, int, int]] = []
+
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+        self.reads.append((shard, first, until))
+        until = until or await self._log.tail(shard)
+        while first < until:
+            for output in await self._log.read(shard, first, 4):
+                if output.first >= until:
+                    return
+                yield Message(output.first, output.next, output.payload)
+                first = output.next
+
+
+class Words:
+    """The projection. `poison`: a word at which it fails; `chunk`: most facts a transaction."""
+
+    def __init__(self, poison: str = "", chunk: int = 0) -> None:
+        self.poison = poison
+        self._chunk = chunk
+        #: (shard, first, next) of every fold that was begun.
+        self.folds: list[tuple[int, int, int]] = []
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+        self.folds.append((batch.shard, batch.first, batch.next))
+        until = min(batch.next, batch.first + self._chunk) if self._chunk else batch.next
+        facts = facts_between(batch, until)
+        if self.poison and any(fact.word == self.poison for fact in facts):
+            raise ValueError("this word cannot be counted")
+        await count_words(conn, batch.shard, facts)
+        output = Output(batch.first, until, encode(facts))
+        return Folded(until, until, batch.log_time_us + len(facts), (output,))
+
+
+def facts_between(batch: Batch, until: int) -> list[Said]:
+    """The facts of a batch from its place on, however its messages are cut."""
+    facts: list[Said] = []
+    at = batch.first
+    for message in batch.messages:
+        assert message.first <= at < message.next
+        facts += decode(message)[at - message.first :]
+        at = message.next
+    assert at == batch.next
+    return facts[: until - batch.first]
+
+
+async def count_words(conn: asyncpg.Connection, shard: int, facts: Sequence[Said]) -> None:
+    """Counts, and keeps the digest."""
+    deltas: Counter[str] = Counter()
+    for fact, n in Counter(facts).items():
+        now = await conn.fetchval(
+            "INSERT INTO word_count VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT (workspace, leaf, word) DO UPDATE SET n = word_count.n + $4 RETURNING n",
+            *(*fact, n),
+        )
+        deltas[fact.workspace] += _share(fact, now) - (_share(fact, now - n) if now > n else 0)
+    await add_digest(conn, shard, deltas)
+
+
+def _share(fact: Said, n: int) -> int:
+    return row_digest(*fact, str(n))
+
+
+def _output(first: int, rows: Sequence[str]) -> Output:
+    payload = ("[" + ",".join(rows) + "]").encode()
+    return Output(first, first + len(rows), payload)
+
+
+def story(length: int, seed: int = 0) -> list[Said]:
+    """Some facts of two workspaces, always the same."""
+    return [
+        Said(f"w{(i * 7 + seed) % 2}", f"leaf{(i * 13 + seed) % 5}", f"word{(i * i + seed) % 11}")
+        for i in range(length)
+    ]
