@@ -14,12 +14,23 @@ from services.activation.domain.model import Destination, Webhook
 from services.chassis.database import Database, acquire
 from services.chassis.deadlines import within
 from services.chassis.peers import LogPeer, token_from_proto, token_to_proto
-from services.chassis.principal import workspace_id
+from services.chassis.principal import Role, workspace_id
 from services.chassis.projection import ProjectionRunner
+from services.chassis.rpc import Allowed
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.tokens import Token
 
+_PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
+_SERVICE = "/onefold.activation.v1.ActivationService/"
+#: Who may call what.
+ALLOWED: Allowed = {
+    f"{_SERVICE}{method}": _PEOPLE
+    for method in (
+        *("DefineDestination", "ListDestinations"),
+        *("ListDeliveries", "CountDeliveries", "RetryDelivery"),
+    )
+}
 PAGE, MAX_PAGE = 50, 1_000
 REACH_SECONDS = 30.0
 _NEWEST = (2**63 - 1, b"\xff" * 16)

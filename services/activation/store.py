@@ -110,6 +110,11 @@ async def next_due(
     return due
 
 
+async def count_rows(conn: Connection) -> dict[str, int]:
+    """Named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
+
+
 def _attempt(row: Any) -> Attempt:
     return Attempt(
         row["effect_id"],

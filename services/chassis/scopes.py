@@ -25,3 +25,18 @@ async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from None
         raise
+
+
+@asynccontextmanager
+async def alongside(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Run `works` beside the body of the scope, and cancel them at its end.
+
+    Where one of them fails, the body and the others are cancelled and its error is raised.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

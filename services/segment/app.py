@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +29,10 @@ class SegmentApp:
     standings. So a token is reached only after the definitions before it are carried out.
     """
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, shards: int, *, on_access: Callable[[], None]) -> None:
         self._shards = shards
+        self._on_access = on_access
         self._rulebook: tuple[int, Rulebook] | None = None
-        self._announced = asyncio.Condition()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """Fold one batch; see chassis.stream.Projection."""
@@ -46,16 +45,12 @@ class SegmentApp:
         standings = [wire.standing(change) for message in told for change in message.changes]
         found = await self._settle(conn, standings)
         facts = [fact for message in told for fact in message.facts]
-        await fold_access(conn, facts)
+        if await fold_access(conn, facts):
+            self._on_access()
         last = told[-1]
         return await self._announce(
             conn, batch, found, facts, batch.next, last.log_offset, last.log_time_us
         )
-
-    async def announced(self) -> None:
-        """Wait until something may have been announced by this process."""
-        async with self._announced:
-            await self._announced.wait()
 
     async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
         """Take in definitions and live predicates; whether there was news that asks for sweeps."""
@@ -65,7 +60,7 @@ class SegmentApp:
                 if fact.kind == wire.SEGMENT_DEFINED:
                     news |= await self._take_definition(conn, shard, fact)
             if message.live_predicates:
-                news |= await self._take_live(conn, shard, message.live_predicates)
+                news |= await self._take_live(conn, shard, message)
         if news:
             await conn.execute(store.Q.bump_revision)
         return news
@@ -75,13 +70,7 @@ class SegmentApp:
             definition = wire.definition(fact.workspace_id, fact.payload)
         except InvalidField:
             return False
-        await conn.execute(
-            store.Q.save_definition,
-            definition.workspace_id,
-            definition.segment_id,
-            definition.version,
-            fact.payload,
-        )
+        await store.keep_definition(conn, fact)
         asked = await conn.execute(
             store.Q.ask_sweep,
             shard,
@@ -91,15 +80,16 @@ class SegmentApp:
         )
         return bool(asked.endswith(" 1"))
 
-    async def _take_live(self, conn: asyncpg.Connection, shard: int, ids: Iterable[int]) -> bool:
-        wanted = set(ids)
-        if not await store.save_live(conn, wanted, shard):
+    async def _take_live(self, conn: asyncpg.Connection, shard: int, message: Any) -> bool:
+        workspace_id, wanted = message.live_workspace_id, set(message.live_predicates)
+        if not await store.save_live(conn, workspace_id, wanted, shard):
             return False
         counts = await store.live_counts(conn)
         for row in await conn.fetch(store.Q.load_definitions):
             definition = wire.definition(row["workspace_id"], row["message"])
             asked = {predicate_id(p) for p in predicates(definition.rule)}
-            if asked & wanted and store.is_live(definition, counts, self._shards):
+            mine = row["workspace_id"] == workspace_id and asked & wanted
+            if mine and store.is_live(definition, counts, self._shards):
                 await self._ask_everywhere(conn, row)
         return True
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from services.chassis.database import Database, acquire
-from services.chassis.outbox import read_outbox
 from services.chassis.peers import IdentityPeer, LogPeer
 from services.chassis.projection import ProjectionRunner
+from services.chassis.relay import Outbox
 from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.tokens import Token
@@ -117,8 +117,8 @@ class SegmentQueries:
 
     async def said(self, shard: int, first: int, until: int) -> AsyncIterator[bytes]:
         """What was said on the bus. Raises RangeGone where it is no longer kept."""
-        async for output in read_outbox(self._database.pool, shard, first, until):
-            yield output.payload
+        async for message in Outbox(self._database.pool).stream(shard, first, until):
+            yield message.payload
 
     async def _starts(self, told: Sequence[int]) -> list[int]:
         if told:

@@ -68,7 +68,7 @@ SELECT message FROM definition WHERE workspace_id = $1 AND segment_id = $2;
 
 -- name: load_live
 -- On how many shards each predicate is live.
-SELECT predicate_id, count(*) AS shards FROM live_predicate GROUP BY predicate_id;
+SELECT workspace_id, predicate_id, count(*) AS shards FROM live_predicate GROUP BY 1, 2;
 
 -- name: save_definition
 -- Takes a version of a segment unless a newer one is there.
@@ -79,8 +79,8 @@ WHERE definition.version < excluded.version;
 
 -- name: save_live
 -- A shard has taken in the whole log for these predicates; tells which were new.
-INSERT INTO live_predicate (predicate_id, shard)
-SELECT p, $2 FROM unnest($1::bigint[]) AS p ON CONFLICT DO NOTHING RETURNING predicate_id;
+INSERT INTO live_predicate (workspace_id, predicate_id, shard)
+SELECT $1, p, $3 FROM unnest($2::bigint[]) AS p ON CONFLICT DO NOTHING RETURNING predicate_id;
 
 -- name: ask_sweep
 -- Asks for a sweep of a shard for one version of a segment.
@@ -146,9 +146,9 @@ WHERE h.shard = $1 AND h.workspace_id = $3 ORDER BY h.sequence, h.position;
 -- The sequence after the last announcement of a shard.
 SELECT coalesce(max(sequence) + 1, 0) FROM history WHERE shard = $1;
 
--- name: all_memberships
--- Every membership, for a comparison of two generations.
-SELECT workspace_id, segment_id, profile_id FROM membership;
+-- name: all_profiles
+-- Every profile that stands somehow.
+SELECT profile_id FROM standing ORDER BY profile_id;
 
 -- name: count_rows
 -- Named counts for the status.

@@ -10,7 +10,8 @@ from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
 from services.chassis.deadlines import within
 from services.chassis.peers import token_from_proto, token_to_proto
-from services.chassis.principal import workspace_id
+from services.chassis.principal import Role, workspace_id
+from services.chassis.rpc import Allowed
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, from_hex, to_hex
@@ -18,6 +19,17 @@ from services.kernel.tokens import Token
 from services.segment.queries import SegmentQueries
 from services.segment.wire import definition_from, definition_message, history_message
 
+_PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
+_SERVICE = "/onefold.segment.v1.SegmentService/"
+#: Who may call what.
+ALLOWED: Allowed = {
+    f"{_SERVICE}DefineSegment": _PEOPLE,
+    f"{_SERVICE}ListSegments": _PEOPLE,
+    f"{_SERVICE}ListMembers": _PEOPLE,
+    f"{_SERVICE}ListMemberships": _PEOPLE,
+    f"{_SERVICE}WatchMemberships": _PEOPLE,
+    f"{_SERVICE}Read": frozenset({Role.INTERNAL}),
+}
 PAGE, MAX_PAGE = 50, 1_000
 REACH_SECONDS = 30.0
 

@@ -17,6 +17,8 @@ from services.segment.domain.model import Change, Definition, Standing
 
 Q = Queries.load(__package__)
 Connection = asyncpg.Connection
+#: By workspace and (signed) id of the predicate: on how many shards it is live.
+LiveCounts = dict[tuple[str, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ async def write_history(
 
 async def load_rulebook(conn: Connection, shards: int) -> Rulebook:
     """The segments that can be decided now; live = every shard has the whole log."""
-    counts = {row["predicate_id"]: row["shards"] for row in await conn.fetch(Q.load_live)}
+    counts = await live_counts(conn)
     live: list[Definition] = []
     frozen: list[Definition] = []
     for row in await conn.fetch(Q.load_definitions):
@@ -126,20 +128,33 @@ async def load_rulebook(conn: Connection, shards: int) -> Rulebook:
     return Rulebook(live, frozen)
 
 
-def is_live(definition: Definition, counts: dict[int, int], shards: int) -> bool:
+def is_live(definition: Definition, counts: LiveCounts, shards: int) -> bool:
     """Whether every predicate of the rule is live on every shard."""
     asked = (_signed(predicate_id(p)) for p in predicates(definition.rule))
-    return all(counts.get(p, 0) >= shards for p in asked)
+    return all(counts.get((definition.workspace_id, p), 0) >= shards for p in asked)
 
 
-async def live_counts(conn: Connection) -> dict[int, int]:
-    """On how many shards each predicate (signed id) is live."""
-    return {row["predicate_id"]: row["shards"] for row in await conn.fetch(Q.load_live)}
+async def keep_definition(conn: Connection, fact: Any) -> None:
+    """Keep the version of a segment that a fact tells, unless a newer one is there.
+
+    Raises InvalidField where the fact cannot be read.
+    """
+    told = wire.definition(fact.workspace_id, fact.payload)
+    await conn.execute(
+        Q.save_definition, told.workspace_id, told.segment_id, told.version, fact.payload
+    )
 
 
-async def save_live(conn: Connection, ids: Iterable[int], shard: int) -> bool:
+async def live_counts(conn: Connection) -> LiveCounts:
+    """On how many shards each predicate is live."""
+    rows = await conn.fetch(Q.load_live)
+    return {(row["workspace_id"], row["predicate_id"]): row["shards"] for row in rows}
+
+
+async def save_live(conn: Connection, workspace_id: str, ids: Iterable[int], shard: int) -> bool:
     """A shard of the profiles has the whole log for these; whether that was news."""
-    return bool(await conn.fetch(Q.save_live, [_signed(i) for i in ids], shard))
+    signed = sorted(map(_signed, ids))
+    return bool(await conn.fetch(Q.save_live, workspace_id, signed, shard))
 
 
 async def next_sweep(conn: Connection, shard: int) -> Sweep | None:
@@ -161,6 +176,11 @@ async def save_sweep(conn: Connection, shard: int, sweep: Sweep, after: bytes, d
     await conn.execute(
         Q.save_sweep, shard, sweep.workspace_id, sweep.segment_id, sweep.version, after, done
     )
+
+
+async def count_rows(conn: Connection) -> dict[str, int]:
+    """Named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
 
 
 def _standing(row: Any) -> Standing:

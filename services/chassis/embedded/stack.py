@@ -249,6 +249,8 @@ class Stack:
             "ONEFOLD_NATS_URL": self.nats.url,
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),
+            # Whoever runs a system on one machine has receivers on it, too.
+            "ONEFOLD_ACTIVATION_PRIVATE_TARGETS": "allowed",
             f"{prefix}GRPC_PORT": str(self._ports[f"{key}_grpc"]),
             f"{prefix}HTTP_PORT": str(self._ports[f"{key}_http"]),
         }

@@ -38,9 +38,10 @@ CREATE TABLE definition (
 
 -- For which predicates each shard of the profiles has taken in the whole log.
 CREATE TABLE live_predicate (
+    workspace_id text    NOT NULL,
     predicate_id bigint  NOT NULL,
     shard        integer NOT NULL,
-    PRIMARY KEY (predicate_id, shard)
+    PRIMARY KEY (workspace_id, predicate_id, shard)
 );
 
 -- Standings that a definition asks to look at once more, shard by shard.

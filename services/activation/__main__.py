@@ -1,0 +1,7 @@
+"""`python -m services.activation`."""
+
+from services.activation.service import serve
+from services.activation.settings import ActivationSettings
+from services.chassis.runtime import run
+
+run(ActivationSettings, serve)

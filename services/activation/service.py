@@ -1,0 +1,89 @@
+"""Activation, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from onefold.activation.v1.activation_service_pb2_grpc import (
+    add_ActivationServiceServicer_to_server,
+)
+from onefold.projection.v1.projection_service_pb2_grpc import (
+    add_ProjectionServiceServicer_to_server,
+)
+
+from services.activation.app import ActivationApp
+from services.activation.channels import Sender
+from services.activation.channels.file import FileSender
+from services.activation.channels.nats import NatsSender
+from services.activation.channels.webhook import WebhookSender
+from services.activation.dispatch import Dispatcher
+from services.activation.domain.decide import Retries
+from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
+from services.activation.render import Renderer
+from services.activation.report import Reporter
+from services.activation.rpc import ALLOWED, ActivationRpc
+from services.activation.settings import ActivationSettings
+from services.activation.store import count_rows
+from services.activation.upstream import SegmentUpstream
+from services.chassis.ground import Ground, ground
+from services.chassis.peers import LogPeer
+from services.chassis.projection import ProjectionRunner
+from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection_rpc import ProjectionRpc
+from services.chassis.runtime import Doors
+from services.chassis.scopes import alongside
+
+
+@asynccontextmanager
+async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
+    """Activation, ready to be called, until the scope ends."""
+    async with (
+        ground(settings) as base,
+        base.channel(settings.segment_url) as segment,
+        base.channel(settings.profile_url) as profile,
+        base.channel(settings.ingest_url) as ingest,
+        _senders(settings, base) as senders,
+    ):
+        log = LogPeer(ingest, settings.service)
+        retries = Retries(settings.attempts, settings.first_pause_s, settings.longest_pause_s)
+        dispatcher = Dispatcher(base.database, Renderer(profile), senders, retries)
+        app = ActivationApp(
+            settings.shards, on_effects=dispatcher.wake, on_access=base.authenticator.forget
+        )
+        runner = ProjectionRunner(
+            settings.service,
+            app,
+            database=base.database,
+            bus=base.bus,
+            upstream=SegmentUpstream(segment),
+            upstream_subject="onefold.segment",
+            subject=None,
+            shards=settings.shards,
+            metrics=base.metrics,
+        )
+        rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
+        rpc.add(add_ActivationServiceServicer_to_server, ActivationRpc(base.database, runner, log))
+        rpc.add(
+            add_ProjectionServiceServicer_to_server,
+            ProjectionRpc(runner, base.database, counts=count_rows),
+        )
+        operations = base.operations(runner)
+        reporter = Reporter(base.database, log, settings.service)
+        work = alongside(runner.run(), dispatcher.run(), reporter.run())
+        async with rpc, operations.serving(), work:
+            yield Doors(rpc.port, operations.port)
+
+
+@asynccontextmanager
+async def _senders(settings: ActivationSettings, base: Ground) -> AsyncIterator[dict[type, Sender]]:
+    out = settings.data_dir / "out" if settings.data_dir else None
+    webhooks = WebhookSender(private=settings.private_targets == "allowed")
+    try:
+        yield {
+            Webhook: webhooks,
+            NatsSubject: NatsSender(base.bus),
+            NdjsonFile: FileSender(out),
+        }
+    finally:
+        await webhooks.close()

@@ -1,0 +1,26 @@
+"""Segment as the upstream of activation: what the bus does not have is read from its service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from onefold.segment.v1 import segment_service_pb2 as pb
+from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
+
+from services.chassis.clients import PeerChannel
+from services.chassis.stream import Message
+
+
+class SegmentUpstream:
+    """Reads what segment said."""
+
+    def __init__(self, channel: PeerChannel) -> None:
+        self._stub: Any = pb_grpc.SegmentServiceStub(channel)
+
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+        """See chassis.stream.Upstream; the coordinate is the sequence. Raises OnefoldError."""
+        request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
+        async for answer in self._stub.Read(request):
+            batch = answer.batch
+            yield Message(batch.sequence, batch.sequence + 1, batch.SerializeToString())

@@ -1,0 +1,7 @@
+"""`python -m services.segment`."""
+
+from services.chassis.runtime import run
+from services.segment.service import serve
+from services.segment.settings import SegmentSettings
+
+run(SegmentSettings, serve)

@@ -1,0 +1,168 @@
+"""The state of segment, built anew from how everybody stands at profile.
+
+Profile's standings are themselves a fold of the log and are proven by profile's own rebuild; so
+nothing here is read from the live state of this service but since when members are in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.chassis.database import acquire, transaction
+from services.chassis.position import Position, add_digest, load_positions, save_position
+from services.chassis.projection import ProjectionRunner
+from services.chassis.rebuild import rows_that_differ
+from services.kernel.errors import ServiceUnavailable
+from services.kernel.ids import ProfileId
+from services.kernel.tokens import Token
+from services.segment import store, wire
+from services.segment.app import digest_deltas
+from services.segment.domain.decide import changes, newest
+from services.segment.domain.model import Cause
+from services.segment.upstream import ProfileUpstream
+
+PAGE = 2_000
+#: Seconds to wait until the live state has taken in what the first reading may have seen.
+PATIENCE = 120.0
+
+
+class SegmentRebuilder:
+    """See chassis.rebuild.Rebuilder."""
+
+    def __init__(self, upstream: ProfileUpstream, runner: ProjectionRunner) -> None:
+        self._upstream = upstream
+        self._runner = runner
+
+    async def rebuild(
+        self,
+        pool: asyncpg.Pool,
+        until: Token,
+        *,
+        shards: int,
+        workers: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        """See chassis.rebuild.Rebuilder."""
+        async with acquire(pool) as conn:
+            positions = await load_positions(conn)
+        fresh = not any(p.next or p.log_offset for p in positions)
+        touched: set[ProfileId] = set()
+        if fresh:
+            positions = await self._read_all(pool, positions, shards)
+        for position in positions:
+            goal = until.offset(position.shard)
+            touched |= await self._follow(pool, position, goal, shards, progress)
+        await self._decide(pool, None if fresh else sorted(touched), shards)
+
+    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+        """Members stay in since they came; caches of definitions are outdated."""
+        await conn.execute(
+            f"UPDATE {new}.membership n SET since_us = l.since_us,"
+            f" segment_version = l.segment_version FROM {live}.membership l"
+            " WHERE l.profile_id = n.profile_id AND l.segment_id = n.segment_id"
+        )
+        await conn.execute(
+            f"UPDATE {new}.revision SET value = (SELECT value + 1 FROM {live}.revision)"
+        )
+
+    async def differing_rows(
+        self, conn: asyncpg.Connection, live: str, new: str, limit: int
+    ) -> list[str]:
+        """See chassis.rebuild.Rebuilder."""
+        key = "segment_id || ' ' || encode(profile_id, 'hex')"
+        columns = "workspace_id, segment_id, profile_id"
+        return await rows_that_differ(conn, live, new, "membership", key, columns, limit)
+
+    async def _read_all(
+        self, pool: asyncpg.Pool, positions: Sequence[Position], shards: int
+    ) -> list[Position]:
+        """Take in how everybody stands.
+
+        The shards are read one after another while profile goes on. So each is followed from where
+        it stood before the first was read, and the live state is waited for until it has all that
+        was seen: only then is there a token at which both can stand.
+        """
+        starts = [await self._upstream.following(p.shard) for p in positions]
+        for position in positions:
+            async for told in self._upstream.standings(position.shard):
+                await self._take(pool, position.shard, told, told.standings, shards)
+        ends = [await self._upstream.following(p.shard) for p in positions]
+        seen = Token(tuple(offset for _, offset in ends))
+        await self._runner.wait_for(seen, PATIENCE)
+        return [
+            Position(p.shard, sequence, 0, offset, 0)
+            for p, (sequence, offset) in zip(positions, starts, strict=True)
+        ]
+
+    async def _follow(
+        self,
+        pool: asyncpg.Pool,
+        position: Position,
+        goal: int,
+        shards: int,
+        progress: Callable[[int], None],
+    ) -> set[ProfileId]:
+        """Take in what a shard said up to an offset of the log; the profiles it was about."""
+        touched: set[ProfileId] = set()
+        at = position
+        async for message in self._upstream.read(position.shard, position.next, 0):
+            told = wire.profiles_changed(message.payload)
+            if told.log_offset > goal:
+                break
+            await self._take(pool, at.shard, told, told.changes, shards)
+            touched.update(ProfileId(c.profile_id) for c in told.changes)
+            progress(max(0, told.log_offset - at.log_offset))
+            at = Position(at.shard, message.next, 0, told.log_offset, told.log_time_us)
+        if at.log_offset != goal:
+            raise ServiceUnavailable(f"profile has not said all of shard {at.shard} yet; try again")
+        async with transaction(pool) as conn:
+            await save_position(conn, at)
+        return touched
+
+    async def _take(
+        self, pool: asyncpg.Pool, shard: int, told: Any, changed: Iterable[Any], shards: int
+    ) -> None:
+        """Keep definitions, live predicates and standings; the newest of each wins."""
+        async with transaction(pool) as conn:
+            for fact in told.facts:
+                if fact.kind == wire.SEGMENT_DEFINED:
+                    await store.keep_definition(conn, fact)
+            if told.live_predicates:
+                workspace_id = told.live_workspace_id
+                await store.save_live(conn, workspace_id, told.live_predicates, shard)
+            standings = [wire.standing(change) for change in changed]
+            if standings:
+                known = await store.load_standings(conn, [s.profile_id for s in standings])
+                await store.save_standings(conn, newest(standings, known), shards)
+
+    async def _decide(
+        self, pool: asyncpg.Pool, touched: Sequence[ProfileId] | None, shards: int
+    ) -> None:
+        """Let profiles enter and leave; all of them where `touched` is None."""
+        async with acquire(pool) as conn:
+            profiles = touched
+            if profiles is None:
+                profiles = [r["profile_id"] for r in await conn.fetch(store.Q.all_profiles)]
+        for start in range(0, len(profiles), PAGE):
+            await self._decide_page(pool, profiles[start : start + PAGE], shards)
+            await asyncio.sleep(0)
+
+    async def _decide_page(
+        self, pool: asyncpg.Pool, page: Sequence[ProfileId], shards: int
+    ) -> None:
+        async with transaction(pool) as conn:
+            rulebook = await store.load_rulebook(conn, await _log_shards(conn))
+            standings = list((await store.load_standings(conn, page)).values())
+            present = await store.load_memberships(conn, page)
+            found = changes(standings, present, rulebook, Cause.DEFINITION)
+            if found:
+                await store.save_changes(conn, found, shards)
+                await add_digest(conn, 0, digest_deltas(found))
+
+
+async def _log_shards(conn: asyncpg.Connection) -> int:
+    return len(await load_positions(conn))

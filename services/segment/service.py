@@ -1,0 +1,66 @@
+"""Segment, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from onefold.projection.v1.projection_service_pb2_grpc import (
+    add_ProjectionServiceServicer_to_server,
+)
+from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServicer_to_server
+
+from services.chassis.ground import ground
+from services.chassis.peers import IdentityPeer, LogPeer
+from services.chassis.projection import ProjectionRunner
+from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection_rpc import ProjectionRpc
+from services.chassis.rebuild import Rebuild
+from services.chassis.runtime import Doors
+from services.chassis.scopes import alongside
+from services.segment.app import SegmentApp
+from services.segment.queries import SegmentQueries
+from services.segment.rebuild import SegmentRebuilder
+from services.segment.rpc import ALLOWED, SegmentRpc
+from services.segment.settings import SegmentSettings
+from services.segment.store import count_rows
+from services.segment.upstream import ProfileUpstream
+
+
+@asynccontextmanager
+async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
+    """Segment, ready to be called, until the scope ends."""
+    async with (
+        ground(settings) as base,
+        base.channel(settings.profile_url) as profile,
+        base.channel(settings.identity_url) as identity,
+        base.channel(settings.ingest_url) as ingest,
+    ):
+        upstream = ProfileUpstream(profile)
+        app = SegmentApp(settings.shards, on_access=base.authenticator.forget)
+        runner = ProjectionRunner(
+            settings.service,
+            app,
+            database=base.database,
+            bus=base.bus,
+            upstream=upstream,
+            upstream_subject="onefold.profile",
+            subject="onefold.segment",
+            shards=settings.shards,
+            outbox_retention=settings.outbox_retention_s,
+            metrics=base.metrics,
+        )
+        queries = SegmentQueries(
+            base.database, runner, IdentityPeer(identity), LogPeer(ingest, settings.service)
+        )
+        rebuilder = SegmentRebuilder(upstream, runner)
+        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
+        rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
+        rpc.add(add_SegmentServiceServicer_to_server, SegmentRpc(queries))
+        rpc.add(
+            add_ProjectionServiceServicer_to_server,
+            ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
+        )
+        operations = base.operations(runner)
+        async with rpc, operations.serving(), alongside(runner.run()):
+            yield Doors(rpc.port, operations.port)

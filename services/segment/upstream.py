@@ -1,0 +1,37 @@
+"""Profile as the upstream of segment: what the bus does not have is read from its service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
+
+from services.chassis.clients import PeerChannel
+from services.chassis.stream import Message
+
+
+class ProfileUpstream:
+    """Reads what profile said, and how everybody stands. Every call raises OnefoldError."""
+
+    def __init__(self, channel: PeerChannel) -> None:
+        self._stub: Any = pb_grpc.ProfileServiceStub(channel)
+
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+        """See chassis.stream.Upstream; the coordinate is the sequence."""
+        request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
+        async for answer in self._stub.Read(request):
+            batch = answer.batch
+            yield Message(batch.sequence, batch.sequence + 1, batch.SerializeToString())
+
+    async def standings(self, shard: int) -> AsyncIterator[pb.ReadStandingsResponse]:
+        """How every profile of a shard stands, with the sequence from which to follow on."""
+        async for answer in self._stub.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
+            yield answer
+
+    async def following(self, shard: int) -> tuple[int, int]:
+        """The sequence from which to follow a shard on, and the offset in the log it stands at."""
+        async for answer in self.standings(shard):
+            return answer.next_sequence, answer.log_offset
+        return 0, 0
