@@ -9,9 +9,6 @@ from services.kernel.errors import InvalidField
 from services.kernel.ids import FactId, LeafId
 from services.kernel.tokens import Token
 
-#: The full name of onefold.log.v1.ClockTicked.
-CLOCK_TICKED = "onefold.log.v1.ClockTicked"
-
 #: PostgreSQL refuses a value of 1 GiB; a fact is far from it, and fits into one gRPC message.
 MAX_PAYLOAD = 1 << 20
 MAX_TEXT = 256

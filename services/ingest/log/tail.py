@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from services.ingest.domain.facts import Row
+from services.kernel.tokens import Token
 
 #: What a row weighs beside its payload, bytes.
 _ROW_WEIGHT = 400
@@ -46,10 +47,9 @@ class ShardTail:
         self._bell.set()
         self._bell = asyncio.Event()
 
-    async def wait_beyond(self, offset: int) -> None:
-        """Returns when the shard is known to reach beyond an offset."""
-        while self.end <= offset:
-            await self._bell.wait()
+    async def ring_heard(self) -> None:
+        """Returns at the next ring."""
+        await self._bell.wait()
 
     def take(self, first: int, most: int) -> list[Row]:
         """At most `most` rows from an offset on; [] where they are not in memory."""
@@ -70,6 +70,9 @@ class Tail:
 
     def __init__(self, shards: int, *, limit: int = 32 << 20) -> None:
         self.shards = tuple(ShardTail(limit // shards) for _ in range(shards))
+        #: Set while somebody waits.
+        self.awaited = asyncio.Event()
+        self._waiting = 0
 
     def add(self, rows: Iterable[Row]) -> None:
         """Takes in what this process has committed, in the order of its commits."""
@@ -79,3 +82,21 @@ class Tail:
             touched.add(row.shard)
         for shard in touched:
             self.shards[shard].ring()
+
+    def learn(self, ends: Token) -> None:
+        """Takes in where the shards end, as read from the table."""
+        for tail, end in zip(self.shards, ends.offsets, strict=True):
+            tail.learn_end(end)
+
+    async def wait_beyond(self, shard: int, offset: int) -> None:
+        """Returns when a shard is known to reach beyond an offset."""
+        tail = self.shards[shard]
+        self._waiting += 1
+        self.awaited.set()
+        try:
+            while tail.end <= offset:
+                await tail.ring_heard()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self.awaited.clear()
