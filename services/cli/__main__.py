@@ -207,8 +207,8 @@ def keys_issue(
 
     if role not in _ROLES:
         show.fail(f"--role is one of {', '.join(_ROLES)}")
-    number = ingest_facts_pb2.Role.Value(f"ROLE_{role.upper()}")
-    request = admin_service_pb2.IssueKeyRequest(role=number, source_id=source, title=title)
+    request = admin_service_pb2.IssueKeyRequest(source_id=source, title=title)
+    request.role = ingest_facts_pb2.Role.Value(f"ROLE_{role.upper()}")
     issued = show.run(_with_client(data, lambda c: c.call(c.admin.IssueKey, request)))
     show.out.print(issued.key)
     show.err.print(f"id {issued.key_id}; the key is shown this once")

@@ -1,0 +1,69 @@
+"""Packs: what is read, and what is said about what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
+
+from services.chassis.rules_wire import rule_from_proto
+from services.cli.definitions import read_pack
+from services.kernel.errors import InvalidField
+from services.kernel.rules.text import to_text
+
+PACKS = Path(__file__).parents[3] / "packs"
+
+
+def test_the_education_pack_is_read_whole() -> None:
+    values = {"COUPON_URL": "http://x/", "COUPON_SECRET": "whsec_abc"}
+    pack = read_pack(PACKS / "education", values)
+    assert [s.source_id for s in pack.sources] == [
+        "school-web",
+        "school-app",
+        "school-mini",
+        "school-crm",
+    ]
+    assert [t.tag_id for t in pack.tags] == [
+        "viewed_course_page",
+        "attended_trial_lesson",
+        "consulted_support",
+    ]
+    (segment,) = pack.segments
+    assert segment.title == "高意向试听用户"
+    text = to_text(rule_from_proto(segment.rule))
+    assert "count(attended_trial_lesson in 7d) >= 1" in text
+    assert "not count(purchased_course) >= 1" in text
+    (destination,) = pack.destinations
+    assert destination.webhook.url == "http://x/"
+    assert list(destination.triggers) == [TRIGGER_ENTERED]
+    assert list(destination.segment_ids) == ["high-intent-trial"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("segments: [{id: a, rule: {count: {event: x, at_leest: 1}}}]", "segments[0].rule"),
+        ("segments: [{rule: {all: []}}]", "segments[0].id: write a text"),
+        ("segmints: []", "unknown 'segmints'; known: destinations, segments, sources, tags"),
+        ("segments: {}", "segments: write a list"),
+        ("- a", "write a mapping"),
+        ("a: [", "this is no YAML"),
+        ("sources: [{id: a, channel: '${X}'}]", "${X} has no value; add --set X=VALUE"),
+        ("destinations: [{id: a}]", "write exactly one of"),
+        ("destinations: [{id: a, file: {name: f}, on: [came]}]", "'came' is no trigger"),
+        ("sources: [{id: a, disabled: maybe}]", "write true or false"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "pack.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidField) as error:
+        read_pack(file, {})
+    assert told in str(error.value)
+    assert "pack.yaml" in str(error.value)
+
+
+def test_an_empty_folder_is_no_pack(tmp_path: Path) -> None:
+    with pytest.raises(InvalidField, match="there is no pack"):
+        read_pack(tmp_path, {})
