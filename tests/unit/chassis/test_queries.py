@@ -1,0 +1,49 @@
+"""Named statements."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.chassis.database import Queries, is_away, lock_class, store_errors
+from services.kernel.errors import StoreUnavailable
+
+CHASSIS = Path("services/chassis")
+
+
+def test_statements_are_attributes() -> None:
+    queries = Queries.parse("-- name: one\n-- Gives one.\nSELECT 1\n\n-- name: two\nSELECT 2\n", "x")
+    assert queries.one == "-- Gives one.\nSELECT 1"
+    assert queries.two == "SELECT 2"
+    assert dir(queries) == ["one", "two"]
+    with pytest.raises(AttributeError, match="x has no statement three"):
+        queries.three  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["-- name: a\n-- only words\n", "-- name: a\nS\n-- name: a\nT\n"])
+def test_an_empty_statement_or_a_name_twice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="twice there or empty"):
+        Queries.parse(text, "x")
+
+
+def test_every_statement_of_the_chassis_is_used() -> None:
+    known = set(dir(Queries.load("services.chassis")))
+    used = set()
+    for file in CHASSIS.glob("*.py"):
+        used |= set(re.findall(r"\bQ\.(\w+)", file.read_text()))
+    assert known <= used
+
+
+def test_the_server_being_away_is_one_error() -> None:
+    with pytest.raises(StoreUnavailable), store_errors():
+        raise ConnectionRefusedError
+    with pytest.raises(KeyError), store_errors():
+        raise KeyError("another")
+    assert not is_away(ValueError())
+
+
+def test_lock_classes_fit_into_four_bytes() -> None:
+    assert -(2**31) <= lock_class("lease profile") < 2**31
+    assert lock_class("a") != lock_class("b")
