@@ -202,10 +202,9 @@ class AdminRpc(AdminServiceServicer):
 
 
 def _role(request: admin_pb.IssueKeyRequest) -> Role:
-    if request.role not in (Role.SOURCE, Role.SERVICE, Role.ADMIN):
+    number = int(request.role)
+    if number not in _KEY_ROLES:
         raise InvalidField("say which role the key has", field="role")
-    if (request.role == Role.SOURCE) != bool(request.source_id):
-        raise InvalidField(
-            "a key has a source if, and only if, it is a source's", field="source_id"
-        )
-    return Role(request.role)
+    if (number == Role.SOURCE) != bool(request.source_id):
+        raise InvalidField("the key of a source names its source, others none", field="source_id")
+    return Role(number)
