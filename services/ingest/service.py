@@ -44,9 +44,19 @@ class Ingest:
     operations: OperationsServer
     nats: NatsDoor
 
+    @property
+    def grpc_port(self) -> int:
+        """Where the gRPC door listens."""
+        return self.rpc.port
+
+    @property
+    def http_port(self) -> int:
+        """Where the HTTP door listens."""
+        return self.operations.port
+
 
 @asynccontextmanager
-async def running(settings: IngestSettings) -> AsyncIterator[Ingest]:
+async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Ingest, ready to be called, until the scope ends."""
     dsn = settings.postgres_dsn.get_secret_value()
     await migrate(dsn, settings.service)

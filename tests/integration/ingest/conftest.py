@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import uuid
 from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from services.chassis.clients import PeerChannel, channel
 from services.chassis.embedded.nats import NatsServer
 from services.chassis.embedded.postgres import PostgresServer
-from services.ingest.service import Ingest, running
+from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
 
 
@@ -63,7 +64,7 @@ class Doors:
     ) -> tuple[int, dict[str, Any]]:
         """Send a body over HTTP: status and answer."""
         bearer = {"Authorization": f"Bearer {self.key if key is None else key}"}
-        sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+        sent = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.http.post(self.url(path), headers={**bearer, **headers}, **sent) as answer:
             return answer.status, await answer.json()
 
@@ -73,7 +74,8 @@ class Doors:
         try:
             rows = await conn.fetch(
                 "SELECT fact.* FROM ingest.fact JOIN ingest.kind USING (kind_id)"
-                " WHERE kind.name = 'onefold.type.v1.Event'"
+                " WHERE kind.name = 'onefold.type.v1.Event' AND position($1 IN payload) > 0",
+                message_id.encode(),
             )
         finally:
             await conn.close()
@@ -112,7 +114,7 @@ async def doors(
         clock_advance="allowed",
         drain_s=1.0,
     )
-    async with running(settings) as service, aiohttp.ClientSession() as http:
+    async with serve(settings) as service, aiohttp.ClientSession() as http:
         admin_key = (data_dir / "admin.key").read_text().strip()
         key = await make_source(service, admin_key, "site", "web")
         yield Doors(service, settings, key, admin_key, http, bus)

@@ -1,0 +1,7 @@
+"""`python -m services.ingest`."""
+
+from services.chassis.runtime import run
+from services.ingest.service import serve
+from services.ingest.settings import IngestSettings
+
+run(IngestSettings, serve)

@@ -1,0 +1,311 @@
+"""Every bad event of the list, by every door: refused with its reason, kept as it came, and the
+good one beside it taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuarantinedRequest
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.type.v1.errors_pb2 import ErrorReason
+from onefold.type.v1.event_pb2 import Event
+
+from services.chassis.testing import wait_until
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One way of being wrong, over gRPC and as JSON; None where it cannot be said that way."""
+
+    reason: str
+    grpc: Callable[[Event], None] | None
+    #: Changes of a good call, or a whole other JSON text.
+    json: dict[str, Any] | str | None
+
+
+def identifiers(*pairs: tuple[str, str]) -> Callable[[Event], None]:
+    def change(event: Event) -> None:
+        del event.identifiers[:]
+        for namespace, value in pairs:
+            event.identifiers.add(namespace=namespace, value=value)
+
+    return change
+
+
+def setting(**fields: Any) -> Callable[[Event], None]:
+    def change(event: Event) -> None:
+        for name, value in fields.items():
+            setattr(event, name, value)
+
+    return change
+
+
+def documents(document: str) -> tuple[Callable[[Event], None], str]:
+    """The same wrong properties, over gRPC and inside a call."""
+    call = f'{{"type":"track","event":"e","userId":"u-%s","properties":{document}}}'
+    return setting(properties=document.encode("utf-8", "surrogatepass")), call
+
+
+def deep(levels: int) -> str:
+    return '{"a":' * (levels - 1) + "{}" + "}" * (levels - 1)
+
+
+YEAR_3000_US = 32_503_680_000 * 1_000_000
+BAD = {
+    "no identifier": Bad("NO_IDENTIFIER", identifiers(), {"userId": None}),
+    "blank identifier": Bad("NO_IDENTIFIER", identifiers(("user_id", "  ")), {"userId": "  "}),
+    "junk identifier": Bad("NO_IDENTIFIER", identifiers(("user_id", "null")), {"userId": "null"}),
+    "identifier a number": Bad("IDENTIFIER_INVALID", None, {"userId": 5}),
+    "identifier an object": Bad("IDENTIFIER_INVALID", None, {"userId": {"id": "u"}}),
+    "identifier too long": Bad(
+        "IDENTIFIER_INVALID", identifiers(("user_id", "x" * 513)), {"userId": "x" * 513}
+    ),
+    "identifier with a control character": Bad(
+        "IDENTIFIER_INVALID", identifiers(("user_id", "a\x07")), {"userId": "a\x07"}
+    ),
+    "identifier with NUL": Bad(
+        "IDENTIFIER_INVALID", identifiers(("user_id", "a\0")), {"userId": "a\0"}
+    ),
+    "namespace": Bad("IDENTIFIER_INVALID", identifiers(("User ID", "u1")), None),
+    "message id too long": Bad(
+        "MESSAGE_ID_INVALID", setting(message_id="x" * 101), {"messageId": "x" * 101}
+    ),
+    "message id with a control character": Bad(
+        "MESSAGE_ID_INVALID", setting(message_id="a\nb"), {"messageId": "a\nb"}
+    ),
+    "message id a number": Bad("MESSAGE_ID_INVALID", None, {"messageId": 5}),
+    "unknown type": Bad("NOT_AN_EVENT", setting(type=99), {"type": "purchase"}),
+    "no type": Bad("NOT_AN_EVENT", setting(type=0), {"type": None}),
+    "no object": Bad("NOT_AN_EVENT", None, '"%s"'),
+    "no name": Bad("NAME_MISSING", setting(name=""), {"event": None}),
+    "name with NUL": Bad("VALUE_INVALID", setting(name="a\0"), {"event": "a\0"}),
+    "time unreadable": Bad("TIME_INVALID", None, {"timestamp": "yesterday"}),
+    "time of 1970": Bad(
+        "TIME_OUT_OF_RANGE", setting(occurred_at_us=1), {"timestamp": "1970-01-01T00:00:00Z"}
+    ),
+    "time of the future": Bad(
+        "TIME_OUT_OF_RANGE",
+        setting(occurred_at_us=YEAR_3000_US),
+        {"timestamp": "3000-01-01T00:00:00Z"},
+    ),
+    "broken properties": Bad("JSON_INVALID", setting(properties=b'{"a":'), None),
+    "properties no object": Bad("VALUE_INVALID", *documents("[1]")),
+    "traits no object": Bad("VALUE_INVALID", setting(traits=b"5"), {"traits": 5}),
+    "properties 300": Bad(
+        "PROPERTIES_TOO_LARGE", *documents(json.dumps({f"k{n}": n for n in range(300)}))
+    ),
+    "properties large": Bad("PROPERTIES_TOO_LARGE", *documents('{"a":"' + "x" * 33_000 + '"}')),
+    "properties deep": Bad("PROPERTIES_TOO_LARGE", *documents(deep(21))),
+    "NaN": Bad("VALUE_INVALID", setting(properties=b'{"a":NaN}'), None),
+    "Infinity": Bad("VALUE_INVALID", setting(properties=b'{"a":-Infinity}'), None),
+    "NUL": Bad("VALUE_INVALID", *documents('{"a":"x\\u0000"}')),
+    "lone surrogate": Bad("VALUE_INVALID", setting(properties=b'{"a":"\\ud800"}'), None),
+    "huge integer": Bad("VALUE_INVALID", *documents('{"a":1' + "0" * 30 + "}")),
+    "huge float": Bad("VALUE_INVALID", *documents('{"a":1e999}')),
+    "bad UTF-8 in properties": Bad("JSON_INVALID", setting(properties=b'{"a":"\xff"}'), None),
+}
+
+
+def as_json(bad: Bad, call: dict[str, Any]) -> str:
+    if isinstance(bad.json, str):
+        return bad.json.replace("%s", str(uuid.uuid4()))
+    return json.dumps({**call, **(bad.json or {})})
+
+
+@pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.grpc])
+async def test_grpc(doors: Any, make_event: Any, name: str) -> None:
+    bad, event, good = BAD[name], make_event(), make_event()
+    assert bad.grpc is not None
+    bad.grpc(event)
+    answer = await doors.ingest(good, event)
+    assert answer.accepted == 1
+    [rejection] = answer.rejections
+    assert ErrorReason.Name(rejection.reason) == f"ERROR_REASON_{bad.reason}"
+    assert rejection.index == 1
+    assert rejection.field.startswith("events[1].")
+    kept = await doors.quarantined(rejection.quarantine_id)
+    assert (kept.door, kept.source_id, kept.reason) == ("grpc", "site", rejection.reason)
+    assert kept.raw == event.SerializeToString()
+    assert len(await doors.facts(good.message_id)) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.json is not None])
+async def test_http(doors: Any, make_call: Any, name: str) -> None:
+    bad, good = BAD[name], make_call()
+    refused = as_json(bad, make_call())
+    body = f'{{"batch":[{json.dumps(good)},{refused}]}}'
+    status, answer = await doors.post("/v1/batch", body.encode())
+    assert (status, answer["success"], answer["accepted"]) == (200, True, 1)
+    [rejection] = answer["rejections"]
+    assert (rejection["index"], rejection["code"]) == (1, bad.reason)
+    kept = await doors.quarantined(rejection["quarantineId"])
+    assert (kept.door, kept.raw) == ("http", refused.encode())
+    assert len(await doors.facts(good["messageId"])) == 1
+
+
+@pytest.mark.parametrize("name", ["no identifier", "huge float", "time of 1970", "no object"])
+async def test_alone_over_http(doors: Any, make_call: Any, name: str) -> None:
+    """A request of which nothing was taken is an error, but what it held is kept."""
+    refused = as_json(BAD[name], make_call())
+    status, answer = await doors.post("/v1/batch", f'{{"batch":[{refused}]}}'.encode())
+    assert (status, answer["success"], answer["code"]) == (400, False, BAD[name].reason)
+    await doors.quarantined(answer["rejections"][0]["quarantineId"])
+
+
+async def test_nats(doors: Any, make_call: Any) -> None:
+    """All of them at once in one batch; the good one between them is taken."""
+    good = make_call()
+    wrong = {name: bad for name, bad in BAD.items() if bad.json is not None}
+    calls = {name: as_json(bad, make_call()) for name, bad in wrong.items()}
+    body = f'{{"batch":[{",".join([json.dumps(good), *calls.values()])}]}}'
+    await asyncio.wait_for(doors.service.nats.open.wait(), 20)
+    answer = await doors.nats.jetstream().publish(
+        "onefold.in.default.site", body.encode(), headers={"Authorization": f"Bearer {doors.key}"}
+    )
+    assert answer.stream == "ONEFOLD_IN"
+    await wait_until(lambda: doors.facts(good["messageId"]))
+    by_raw = await wait_until(lambda: kept_by_raw(doors, "nats", len(calls)))
+    for name, raw in calls.items():
+        assert by_raw[raw.encode()] == f"ERROR_REASON_{wrong[name].reason}", name
+
+
+async def kept_by_raw(doors: Any, door: str, count: int) -> dict[bytes, str] | None:
+    async with doors.channel(doors.admin_key) as channel:
+        listed = await IngestServiceStub(channel).ListQuarantined(
+            ListQuarantinedRequest(page_size=1000)
+        )
+    kept = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.door == door}
+    return kept if len(kept) >= count else None
+
+
+async def test_a_reused_message_id(doors: Any, make_event: Any) -> None:
+    event = make_event()
+    other = Event()
+    other.CopyFrom(event)
+    other.name = "Another"
+    assert (await doors.ingest(event)).accepted == 1
+    answer = await doors.ingest(other, make_event())
+    assert answer.accepted == 1
+    [rejection] = answer.rejections
+    assert ErrorReason.Name(rejection.reason) == "ERROR_REASON_MESSAGE_ID_REUSED"
+    await doors.quarantined(rejection.quarantine_id)
+    [(_, logged)] = await doors.facts(event.message_id)
+    assert logged.name == event.name
+
+
+async def test_a_reused_message_id_over_http(doors: Any, make_call: Any) -> None:
+    call = make_call()
+    body = {"batch": [call, {**call, "event": "Another"}, call]}
+    status, answer = await doors.post("/v1/batch", body)
+    assert (status, answer["accepted"], answer["duplicates"]) == (200, 1, 1)
+    assert answer["rejections"][0]["code"] == "MESSAGE_ID_REUSED"
+
+
+async def test_the_same_id_for_two_people_is_two_facts(doors: Any, make_call: Any) -> None:
+    call = make_call()
+    status, answer = await doors.post("/v1/batch", {"batch": [call, {**call, "userId": "other"}]})
+    assert (status, answer["accepted"]) == (200, 2)
+
+
+async def test_a_missing_message_id_is_given(doors: Any, make_call: Any) -> None:
+    call = make_call(messageId="")
+    status, answer = await doors.post("/v1/track", call)
+    assert (status, answer["accepted"]) == (200, 1)
+    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
+
+
+async def test_a_repeat_is_refused_and_kept_once(doors: Any, make_call: Any) -> None:
+    call = make_call(userId="null")
+    first, again = [await doors.post("/v1/track", call) for _ in range(2)]
+    ids = {answer["rejections"][0]["quarantineId"] for _, answer in (first, again)}
+    assert len(ids) == 1
+
+
+async def test_a_retry_is_the_same_event_at_the_same_time(doors: Any, make_call: Any) -> None:
+    """A client that tries again says another sentAt; the event is still the same."""
+    call = make_call(timestamp="2026-11-20T08:00:00.123Z", sentAt="2026-11-20T08:00:01Z")
+    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
+    again = {**call, "sentAt": "2026-11-20T08:09:00Z"}
+    assert (await doors.post("/v1/track", again))[1]["duplicates"] == 1
+
+
+async def test_a_wrong_clock_is_put_right(doors: Any, make_event: Any, make_call: Any) -> None:
+    call = make_call(timestamp="2031-01-01T00:00:00Z", sentAt="2031-01-01T01:00:00Z")
+    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
+    [(row, logged)] = await doors.facts(call["messageId"])
+    assert abs(row["recorded_at"] - 3_600_000_000 - row["occurred_at"]) < 60_000_000
+    assert logged.occurred_at_us > row["recorded_at"], "what was said is kept as it was said"
+
+
+async def test_release(doors: Any, make_event: Any) -> None:
+    from onefold.ingest.v1.ingest_service_pb2 import ReleaseQuarantinedRequest
+
+    event = make_event()
+    identifiers()(event)
+    [rejection] = (await doors.ingest(event)).rejections
+    repaired = Event()
+    repaired.CopyFrom(event)
+    identifiers(("user_id", "found"))(repaired)
+    async with doors.channel(doors.admin_key) as channel:
+        stub = IngestServiceStub(channel)
+        as_it_was = ReleaseQuarantinedRequest(quarantine_id=rejection.quarantine_id)
+        refused = (await stub.ReleaseQuarantined(as_it_was)).result
+        assert [r.quarantine_id for r in refused.rejections] == [rejection.quarantine_id]
+        mended = ReleaseQuarantinedRequest(quarantine_id=rejection.quarantine_id, event=repaired)
+        assert (await stub.ReleaseQuarantined(mended)).result.accepted == 1
+        assert (await stub.ReleaseQuarantined(mended)).result.duplicates == 1
+        waiting = await stub.ListQuarantined(ListQuarantinedRequest(page_size=1000))
+    assert rejection.quarantine_id not in {e.quarantine_id for e in waiting.entries}
+    [(row, _)] = await doors.facts(event.message_id)
+    kept = await doors.quarantined(rejection.quarantine_id)
+    assert kept.released_fact_id == row["fact_id"].hex()
+
+
+async def test_pages_of_the_quarantine(doors: Any, make_event: Any) -> None:
+    for _ in range(5):
+        await doors.ingest(make_event(name=""))
+    async with doors.channel(doors.admin_key) as channel:
+        stub = IngestServiceStub(channel)
+        whole = await stub.ListQuarantined(ListQuarantinedRequest(page_size=1000))
+        seen, page_token = [], ""
+        while True:
+            page = await stub.ListQuarantined(
+                ListQuarantinedRequest(page_size=2, page_token=page_token)
+            )
+            assert len(page.entries) <= 2
+            seen += page.entries
+            page_token = page.next_page_token
+            if not page_token:
+                break
+    assert [e.quarantine_id for e in seen] == [e.quarantine_id for e in whole.entries]
+
+
+async def test_a_stream(doors: Any, make_event: Any) -> None:
+    from onefold.ingest.v1.ingest_service_pb2 import StreamEventsRequest
+
+    event = make_event()
+
+    async def requests() -> Any:
+        yield StreamEventsRequest(events=[event, make_event()])
+        yield StreamEventsRequest(events=[event, make_event(name="")])
+
+    async with doors.channel() as channel:
+        answers = [a.result async for a in IngestServiceStub(channel).StreamEvents(requests())]
+    assert [(a.accepted, a.duplicates, len(a.rejections)) for a in answers] == [
+        (2, 0, 0),
+        (0, 1, 1),
+    ]
+
+
+async def test_a_long_batch(doors: Any, make_event: Any) -> None:
+    events = [make_event() for _ in range(1000)]
+    async with doors.channel() as channel:
+        answer = await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
+    assert (answer.accepted, len(answer.rejections)) == (1000, 0)
+    assert sum(answer.token.offsets) > 0
