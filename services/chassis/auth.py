@@ -6,11 +6,13 @@ each other with the internal key and name the workspace in the metadata `onefold
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Callable
 
 from services.chassis.access import AccessKey, LoadKey, fold_access, load_from
+from services.chassis.deadlines import within
 from services.chassis.keys import IssuedKey, hash_key, issue_key, key_from_authorization
 from services.chassis.principal import (
     WORKSPACE_KEY,
@@ -21,7 +23,7 @@ from services.chassis.principal import (
     require,
     workspace_id,
 )
-from services.kernel.errors import NotAllowed
+from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import WorkspaceId
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _MAX_CACHED = 10_000
+_LOOKUP_S = 5.0
 
 
 class Authenticator:
@@ -78,7 +81,8 @@ class Authenticator:
     async def authenticate(self, key: str | None, workspace_id: str = "") -> Principal:
         """Who holds `key`. `workspace_id` is what an internal call names; else it is ignored.
 
-        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED) and StoreUnavailable.
+        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED) and StoreUnavailable, also where
+        the store does not answer in time.
         """
         if not key:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
@@ -105,7 +109,11 @@ class Authenticator:
             return believed
         if now < self._missing.get(key_hash, 0.0):
             return None
-        found = await self._load(key_hash)
+        try:
+            async with asyncio.timeout(within(_LOOKUP_S)):
+                found = await self._load(key_hash)
+        except TimeoutError:
+            raise StoreUnavailable("keys cannot be looked up in time; try again") from None
         if now >= self._settled_at:
             self._keep(key_hash, found, now)
         return found

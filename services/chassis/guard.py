@@ -182,13 +182,13 @@ class _Method:
         return error
 
     async def _enter(self, context: _Context) -> None:
+        # The task of a call is its own: what is set here is set for this call alone.
+        start_deadline(context.time_remaining())
         metadata = dict(context.invocation_metadata())
         key = key_from_authorization(metadata.get("authorization"))
         caller = await self._authenticate(key, metadata.get(WORKSPACE_KEY, ""))
         require(caller, self._roles)
-        # The task of a call is its own: what is set here is set for this call alone.
         become(caller)
-        start_deadline(context.time_remaining())
 
     async def _fail(self, context: _Context, error: BaseException) -> NoReturn:
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from services.chassis.auth import (
     require,
     workspace_id,
 )
+from services.chassis.deadlines import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
 
@@ -156,6 +158,18 @@ async def test_without_the_store_a_known_key_still_opens(
     await authenticator.authenticate("k")
     with pytest.raises(StoreUnavailable):
         await authenticator.authenticate("another")
+
+
+async def test_a_store_that_does_not_answer_is_unavailable() -> None:
+    async def never(_: bytes) -> None:
+        await asyncio.Event().wait()
+
+    async def call() -> None:
+        start_deadline(0.01)
+        await Authenticator(never, INTERNAL).authenticate("k")
+
+    with pytest.raises(StoreUnavailable):
+        await asyncio.create_task(call())
 
 
 def test_outside_of_a_call_nobody_calls() -> None:

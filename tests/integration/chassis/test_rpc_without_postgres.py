@@ -1,0 +1,81 @@
+"""Keys and calls while PostgreSQL goes away and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+from onefold.ingest.v1 import ingest_service_pb2 as pb
+from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
+
+from services.chassis import access
+from services.chassis.auth import Authenticator, Role, issue_key, load_from
+from services.chassis.clients import channel
+from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.rpc import RpcServer
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import Metrics
+from services.chassis.testing import QUICK, wait_until
+from services.kernel.errors import StoreUnavailable
+
+SCHEMA = Path(access.__file__).parent / "migrations" / "0002_access_key.sql"
+INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
+SOURCE, ANOTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
+INTERNAL = "the-internal-key-of-this-test"
+
+
+class Ingest(pb_grpc.IngestServiceServicer):
+    """Does what needs the store."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def IngestEvents(self, request: pb.IngestEventsRequest, context: object) -> object:
+        accepted = await self._pool.fetchval("SELECT 1")
+        return pb.IngestEventsResponse(accepted=accepted)
+
+
+async def _pool(server: PostgresServer) -> asyncpg.Pool:
+    pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=2)
+    await pool.execute(SCHEMA.read_text())
+    for key in (SOURCE, ANOTHER):
+        await pool.execute(
+            "INSERT INTO access_key VALUES ($1, $2, 'shop', 1, 'web', 1, false)",
+            *(key.key_hash, key.key_id),
+        )
+    return pool
+
+
+async def test_a_call_without_postgresql_is_unavailable_and_heals(tmp_path: Path) -> None:
+    settings = ServiceSettings(postgres_dsn="x", nats_url="x", internal_key=INTERNAL, drain_s=1)
+    async with PostgresServer(tmp_path, settings=QUICK) as postgres:
+        pool = await _pool(postgres)
+        rpc = RpcServer(
+            *(settings, Authenticator(load_from(pool), INTERNAL)),
+            *({INGEST: frozenset({Role.SOURCE})}, Metrics("test")),
+        )
+        rpc.add(pb_grpc.add_IngestServiceServicer_to_server, Ingest(pool))
+        async with rpc:
+
+            async def accepted(key: str) -> int:
+                async with channel(f"127.0.0.1:{rpc.port}", key) as peer:
+                    stub = pb_grpc.IngestServiceStub(peer)
+                    answer = await stub.IngestEvents(pb.IngestEventsRequest())
+                    return int(answer.accepted)
+
+            async def heals() -> int:
+                try:
+                    return await accepted(ANOTHER.key)
+                except StoreUnavailable:
+                    return 0
+
+            assert await accepted(SOURCE.key) == 1
+            await postgres.stop()
+            for key in (SOURCE.key, ANOTHER.key):  # one was looked up before, one was not
+                with pytest.raises(StoreUnavailable) as caught:
+                    await accepted(key)
+                assert caught.value.retry_after == 1.0
+            await postgres.start()
+            assert await wait_until(heals) == 1
+        pool.terminate()

@@ -1,0 +1,44 @@
+"""The deadline of a call is passed on, and never grows."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+
+from services.chassis.deadlines import deadline, start_deadline, within
+
+
+def test_without_a_call_there_is_none() -> None:
+    assert copy_context().run(deadline) is None
+    assert copy_context().run(within, 5.0) == 5.0
+
+
+def test_the_shorter_one_holds() -> None:
+    def shorter() -> tuple[float, float]:
+        start_deadline(60.0)
+        return within(5.0), within(600.0)
+
+    own, callers = copy_context().run(shorter)
+    assert own == 5.0
+    assert 0 < callers <= 60.0
+
+
+def test_it_never_falls_below_nothing() -> None:
+    def late() -> float | None:
+        start_deadline(-1.0)
+        return deadline()
+
+    assert copy_context().run(late) == 0.0
+
+
+async def test_each_task_has_its_own() -> None:
+    async def limited() -> float | None:
+        start_deadline(60.0)
+        return deadline()
+
+    async def endless() -> float | None:
+        return deadline()
+
+    first, second = await asyncio.gather(limited(), endless())
+    assert first is not None
+    assert second is None
