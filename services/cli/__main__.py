@@ -203,12 +203,13 @@ def keys_issue(
     title: Annotated[str, typer.Option(help="For people.")] = "",
 ) -> None:
     """Issue a key. It is shown once."""
-    from onefold.ingest.v1 import admin_service_pb2, ingest_facts_pb2
+    from onefold.ingest.v1 import admin_service_pb2
 
     if role not in _ROLES:
         show.fail(f"--role is one of {', '.join(_ROLES)}")
-    request = admin_service_pb2.IssueKeyRequest(source_id=source, title=title)
-    request.role = ingest_facts_pb2.Role.Value(f"ROLE_{role.upper()}")
+    request = admin_service_pb2.IssueKeyRequest(
+        role=f"ROLE_{role.upper()}", source_id=source, title=title
+    )
     issued = show.run(_with_client(data, lambda c: c.call(c.admin.IssueKey, request)))
     show.out.print(issued.key)
     show.err.print(f"id {issued.key_id}; the key is shown this once")
