@@ -26,6 +26,8 @@ class Receiver:
         #: The message of each webhook id.
         self.messages: dict[str, dict[str, Any]] = {}
         self.forged = 0
+        #: Webhook ids that came again with another message.
+        self.changed: set[str] = set()
         self._checker = Webhook(self.secret)
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -63,5 +65,7 @@ class Receiver:
             return web.Response(status=401)
         webhook_id = request.headers["webhook-id"]
         self.received[webhook_id] += 1
-        self.messages[webhook_id] = msgspec.json.decode(body)
+        told = msgspec.json.decode(body)
+        if self.messages.setdefault(webhook_id, told) != told:
+            self.changed.add(webhook_id)
         return web.Response(status=204)

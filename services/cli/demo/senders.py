@@ -76,7 +76,7 @@ def _with_sdk(client: SegmentClient, event: Happening) -> None:
 async def through_grpc(events: Sequence[Happening], client: Client, sent: Sent) -> None:
     """The app's back end: batches over gRPC."""
     for part in _parts(events, GRPC_BATCH):
-        request = IngestEventsRequest(events=map(_message, part))
+        request = IngestEventsRequest(events=map(message, part))
         answer = await client.call(client.ingest.IngestEvents, request)
         if answer.rejections:
             raise OnefoldError(f"gRPC: refused: {answer.rejections[0].message}")
@@ -128,9 +128,11 @@ def _write_csv(file: Path, events: Iterable[Happening]) -> None:
             )
 
 
-def _message(event: Happening) -> event_pb2.Event:
+def message(event: Happening) -> event_pb2.Event:
+    """The event as a gRPC client sends it."""
     identifiers = {"user_id": event.user_id, "anonymous_id": event.anonymous_id}
-    identifiers |= {"phone": event.traits.get("phone", ""), "email": event.traits.get("email", "")}
+    identifiers |= {"phone": event.phone or event.traits.get("phone", "")}
+    identifiers |= {"email": event.traits.get("email", "")}
     return event_pb2.Event(
         type=_TYPES[event.type],  # type: ignore[arg-type]  # the numbers are the enum's
         name=event.name,
