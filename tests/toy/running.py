@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toy.words import LOG_SUBJECT, SERVICE, TOY_SUBJECT, LogUpstream, WordLog, Words, toy_root
+from toy.words import (
+    LOG_SUBJECT,
+    SERVICE,
+    TOY_SUBJECT,
+    LogUpstream,
+    Said,
+    WordLog,
+    Words,
+    toy_root,
+)
 
 from services.chassis.bus import Bus
 from services.chassis.database import Database
-from services.chassis.leases import Leases
 from services.chassis.migrate import migrate
 from services.chassis.position import digests, load_positions
 from services.chassis.projection import ProjectionRunner
@@ -21,7 +28,8 @@ from services.chassis.relay import Relay
 from services.chassis.scopes import beside
 from services.kernel.tokens import Token
 
-DEADLINE = 20.0
+#: Seconds after which a test gives up.
+DEADLINE = 30.0
 
 
 @dataclass
@@ -39,11 +47,15 @@ class Replica:
             return await digests(conn)
 
     async def counted(self) -> int:
-        return await self.database.pool.fetchval("SELECT coalesce(sum(n), 0) FROM word_count")
+        counted = "SELECT coalesce(sum(n), 0)::bigint FROM word_count"
+        return await self.database.pool.fetchval(counted)
 
     async def position(self, shard: int = 0) -> int:
         async with self.database.pool.acquire() as conn:
             return (await load_positions(conn))[shard].next
+
+    def has_folded(self, shard: int) -> bool:
+        return any(fold[0] == shard for fold in self.words.folds)
 
 
 @asynccontextmanager
@@ -51,10 +63,10 @@ async def replica(
     dsn: str,
     nats_url: str,
     log: WordLog,
+    root: Path,
     *,
     shards: int = 1,
     words: Words | None = None,
-    root: Path,
     **options: Any,
 ) -> AsyncIterator[Replica]:
     """A running replica of the toy service."""
@@ -80,7 +92,7 @@ async def replica(
 
 @asynccontextmanager
 async def relaying(bus: Bus, log: WordLog, shards: int = 1) -> AsyncIterator[Relay]:
-    """A relay of the log, without leases."""
+    """A relay of the log, for all shards, without leases."""
     relay = Relay(bus, LOG_SUBJECT, log)
     async with AsyncExitStack() as stack:
         for shard in range(shards):
@@ -89,12 +101,9 @@ async def relaying(bus: Bus, log: WordLog, shards: int = 1) -> AsyncIterator[Rel
         yield relay
 
 
-async def say(log: WordLog, relay: Relay | None, shard: int, facts: list[Any]) -> Token:
-    """Appends and relays, as ingest does; the token of the shard."""
+async def say(log: WordLog, relay: Relay | None, facts: Sequence[Said], shard: int = 0) -> Token:
+    """Appends and relays, as ingest does; the state that includes it."""
     outputs = await log.append(shard, facts)
     if relay is not None:
         await relay.offer(shard, outputs)
     return Token.of({shard: await log.tail(shard)})
-
-
-__all__ = ["DEADLINE", "Leases", "Replica", "asyncio", "relaying", "replica", "say"]

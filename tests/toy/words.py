@@ -66,9 +66,7 @@ class WordLog:
 
     def __init__(self, pool: asyncpg.Pool, page: int = 50) -> None:
         self._pool = pool
-        self._page = page
-        #: Ranges that were read, for tests to look at.
-        self.reads: list[tuple[int, int, int]] = []
+        self.page = page
 
     @classmethod
     async def make(cls, dsn: str, page: int = 50) -> WordLog:
@@ -101,11 +99,11 @@ class WordLog:
     async def read(self, shard: int, first: int, limit: int) -> list[Output]:
         rows = await self._pool.fetch(
             'SELECT fact FROM said WHERE shard = $1 AND "offset" >= $2 ORDER BY "offset" LIMIT $3',
-            *(shard, first, limit * self._page),
+            *(shard, first, limit * self.page),
         )
         facts = [row["fact"] for row in rows]
-        pages = range(0, len(facts), self._page)
-        return [_output(first + i, facts[i : i + self._page]) for i in pages]
+        pages = range(0, len(facts), self.page)
+        return [_output(first + i, facts[i : i + self.page]) for i in pages]
 
     async def prune(self, shard: int, published: int) -> None:
         """A log keeps everything."""
