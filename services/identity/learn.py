@@ -46,7 +46,7 @@ async def learn(
         return ()
     held = await _hold(tables, fresh, at_stake(fresh, known))
     fresh = news(fresh, held.known, held.edges)
-    return await _save(tables, decide(fresh, held.known), fresh.names, held)
+    return await _save(tables, decide(fresh, held.known, held.edges), fresh.names, held)
 
 
 async def _hold(tables: Tables, fresh: Evidence, stake: set[bytes]) -> _Held:

@@ -26,18 +26,6 @@ SELECT pg_advisory_xact_lock($1)
 -- The version of what is assigned now; later ones are higher. Ask under the locks.
 SELECT nextval('assignment_version')
 
--- name: add_identifiers
--- Keeps identifiers that are not known yet.
-INSERT INTO identifier (
-    version, shard, identifier_id, workspace_id, namespace, value, profile_id,
-    first_seen_us, first_fact
-)
-SELECT $1::bigint, *
-FROM unnest(
-    $2::integer[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-    $8::bigint[], $9::bytea[]
-)
-
 -- name: see_earlier
 -- Keeps earlier evidence of known identifiers.
 UPDATE identifier
@@ -46,15 +34,13 @@ FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
     AS seen (identifier_id, first_seen_us, first_fact)
 WHERE identifier.identifier_id = seen.identifier_id
 
--- name: save_edges
--- Keeps edges that are not known yet, or earlier evidence of them.
-INSERT INTO edge (shard, a, b, strength, workspace_id, first_seen_us, first_fact)
-SELECT *
-FROM unnest(
-    $1::integer[], $2::bytea[], $3::bytea[], $4::smallint[], $5::text[], $6::bigint[], $7::bytea[]
-)
-ON CONFLICT (a, b, strength, shard) DO UPDATE
-SET first_seen_us = excluded.first_seen_us, first_fact = excluded.first_fact
+-- name: see_edges_earlier
+-- Keeps earlier evidence of known edges.
+UPDATE edge
+SET first_seen_us = seen.first_seen_us, first_fact = seen.first_fact
+FROM unnest($1::bytea[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bytea[])
+    AS seen (a, b, strength, first_seen_us, first_fact)
+WHERE edge.a = seen.a AND edge.b = seen.b AND edge.strength = seen.strength
 
 -- name: move
 -- Gives all identifiers of some profiles to others.
@@ -82,8 +68,8 @@ ORDER BY other.first_seen_us, other.first_fact, other.identifier_id
 -- Which profile every identifier belongs to.
 SELECT workspace_id, identifier_id, profile_id, version, namespace, value FROM identifier
 
--- name: count
--- How much is known; estimated, since it is asked often and tables are long.
+-- name: count_rows
+-- How much is known.
 SELECT
     (SELECT count(*) FROM identifier) AS identifiers,
     (SELECT count(*) FROM identifier WHERE identifier_id = profile_id) AS profiles,

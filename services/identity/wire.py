@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from onefold.identity.v1 import identity_events_pb2 as events_pb2
+from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
 from services.identity.domain.facts import First, Name, Strength
-from services.identity.domain.model import Assignment
+from services.identity.domain.model import Assignment, Seen
 from services.identity.domain.naming import Names
-from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers import fault, standard
+from services.kernel.ids import FactId, LeafId, WorkspaceId, from_hex, to_hex
 
 EVENT = Event.DESCRIPTOR.full_name
 _STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
 #: Small messages are passed on together up to this size: each message costs much by itself.
 _OUTPUT_BYTES = 512 * 1024
+
+
+#: The earliest event with each set of identifiers.
+Sightings: TypeAlias = dict[Names, First]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +37,11 @@ class Heard:
     parts: tuple[Part, ...]
     #: The leaf of each fact in order; empty where it has none.
     leaves: list[LeafId]
-    #: The earliest event with each set of identifiers.
-    sightings: dict[Names, First]
+    sightings: Sightings
     #: Facts that concern no person.
     leafless: list[Fact]
-    #: The log's clock after the last fact, Unix microseconds; None where there is no fact.
-    log_time_us: int | None
+    #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
+    log_time_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,9 @@ def hear(batch: Batch) -> Heard:
     """
     parts: list[Part] = []
     leaves: list[LeafId] = []
-    sightings: dict[Names, First] = {}
+    sightings: Sightings = {}
     leafless: list[Fact] = []
-    log_time_us = None
+    log_time_us = 0
     for messages in _groups(batch.messages):
         part, facts = _open(messages, batch.first)
         parts.append(part)
@@ -72,7 +79,7 @@ def hear(batch: Batch) -> Heard:
     return Heard(tuple(parts), leaves, sightings, leafless, log_time_us)
 
 
-def _sight(sightings: dict[Names, First], fact: Fact, leaf: LeafId) -> None:
+def _sight(sightings: Sightings, fact: Fact, leaf: LeafId) -> None:
     # Runs once an event: plain tuples, and nothing is made that may not be needed.
     event = Event.FromString(fact.payload)
     raw = tuple([(i.namespace, i.value) for i in event.identifiers])
@@ -160,3 +167,39 @@ def _identifier_message(name: Name) -> IdentifierMessage | None:
     if name.identifier is None:
         return None
     return IdentifierMessage(namespace=name.identifier.namespace, value=name.identifier.value)
+
+
+def asked_identifiers(
+    workspace_id: WorkspaceId, messages: Iterable[IdentifierMessage]
+) -> Iterator[bytes]:
+    """The ids of identifiers as they came; empty where one names nobody. Raises InvalidField."""
+    for index, message in enumerate(messages):
+        wrong = fault(message.namespace, message.value)
+        if wrong:
+            raise InvalidField(wrong, field=f"identifiers[{index}]")
+        identifier = standard(message.namespace, message.value)
+        yield identifier.id_in(workspace_id) if identifier else b""
+
+
+def asked_profiles(told: Iterable[str]) -> Iterator[bytes]:
+    """Profile ids as they came. Raises InvalidField."""
+    for index, text in enumerate(told):
+        yield id_from(text, f"profile_ids[{index}]")
+
+
+def id_from(told: str, field: str) -> bytes:
+    """An id as it came. Raises InvalidField."""
+    try:
+        return from_hex(told)
+    except ValueError:
+        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
+
+
+def known_identifier(seen: Seen) -> KnownIdentifier:
+    """An identifier and where it was first seen."""
+    namespace, value = seen.identifier
+    return KnownIdentifier(
+        identifier=IdentifierMessage(namespace=namespace, value=value),
+        first_seen_us=seen.first.occurred_at_us,
+        fact_id=to_hex(seen.first.fact_id),
+    )

@@ -38,10 +38,15 @@ def at_stake(fresh: Evidence, known: Mapping[IdentifierId, Known]) -> set[bytes]
     return {known[id_].profile_id if id_ in known else id_ for id_ in fresh.names}
 
 
-def decide(fresh: Evidence, known: Mapping[IdentifierId, Known]) -> Outcome:
+def decide(
+    fresh: Evidence,
+    known: Mapping[IdentifierId, Known],
+    known_edges: Mapping[Edge, First],
+) -> Outcome:
     """What follows from fresh evidence.
 
-    `known` has every identifier of it that is kept, and those that their profiles are named by.
+    `known` has every identifier of it that is kept, and those that their profiles are named by;
+    `known_edges` has every edge of it that is kept.
     """
     components = _Components()
     home = _homes(components, fresh, known)
@@ -51,7 +56,8 @@ def decide(fresh: Evidence, known: Mapping[IdentifierId, Known]) -> Outcome:
     return Outcome(
         added={i: first for i, first in fresh.identifiers.items() if i not in known},
         earlier={i: first for i, first in fresh.identifiers.items() if i in known},
-        edges=fresh.edges,
+        added_edges={e: first for e, first in fresh.edges.items() if e not in known_edges},
+        earlier_edges={e: first for e, first in fresh.edges.items() if e in known_edges},
         profiles=profiles,
         moved={
             old: new

@@ -33,11 +33,11 @@ def deltas(
         change = identifier_share(row.identifier_id, row.after, row.first)
         change -= identifier_share(row.identifier_id, row.before, row.first)
         sums[row.name.workspace_id] += change
-    for edge, first in outcome.edges.items():
-        share = edge_share(edge, first)
-        if edge in known_edges:
-            share -= edge_share(edge, known_edges[edge])
-        sums[names[edge.a].workspace_id] += share
+    for edge, first in outcome.added_edges.items():
+        sums[names[edge.a].workspace_id] += edge_share(edge, first)
+    for edge, first in outcome.earlier_edges.items():
+        change = edge_share(edge, first) - edge_share(edge, known_edges[edge])
+        sums[names[edge.a].workspace_id] += change
     return dict(sums)
 
 

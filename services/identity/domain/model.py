@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.identity.domain.facts import Edge, First, Mention, Name
+from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
 
@@ -59,8 +60,10 @@ class Outcome:
     added: Mapping[IdentifierId, First]
     #: Known identifiers now seen earlier.
     earlier: Mapping[IdentifierId, First]
-    #: Edges never seen before, or now seen earlier.
-    edges: Mapping[Edge, First]
+    #: Edges never seen before.
+    added_edges: Mapping[Edge, First]
+    #: Known edges now seen earlier.
+    earlier_edges: Mapping[Edge, First]
     #: For every identifier that the evidence touches: the profile that holds it now.
     profiles: Mapping[IdentifierId, ProfileId]
     #: Profiles that live on under another id, because they merged or were seen under an earlier
@@ -85,3 +88,18 @@ class Assignment(NamedTuple):
     profile_id: ProfileId
     version: int
     name: Name
+
+
+class Seen(NamedTuple):
+    """An identifier and where it was first seen."""
+
+    identifier: Identifier
+    first: First
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A profile and its identifiers, oldest first."""
+
+    profile_id: ProfileId
+    identifiers: tuple[Seen, ...]

@@ -1,0 +1,27 @@
+"""The log as the upstream of identity: what the bus does not have is read from its service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from onefold.log.v1.log_service_pb2 import ReadRequest
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+
+from services.chassis.clients import PeerChannel
+from services.chassis.stream import Message
+
+
+class LogUpstream:
+    """Reads the log; the coordinate is the offset. Every call raises OnefoldError."""
+
+    def __init__(self, channel: PeerChannel) -> None:
+        self._stub: Any = LogServiceStub(channel)
+
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+        """See chassis.stream.Upstream."""
+        request = ReadRequest(shard=shard, from_offset=first, until_offset=until)
+        async for answer in self._stub.Read(request):
+            batch = answer.batch
+            end = batch.first_offset + len(batch.facts)
+            yield Message(batch.first_offset, end, batch.SerializeToString())
