@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,12 @@ from services.chassis.scopes import beside
 
 async def _fails() -> None:
     raise KeyError("work")
+
+
+async def _fail_beside(work: Coroutine[Any, Any, None]) -> None:
+    async with beside(work):
+        await asyncio.sleep(0)  # the work begins
+        raise ValueError("body")
 
 
 async def test_work_that_fails_cuts_the_body_off() -> None:
@@ -29,9 +37,7 @@ async def test_a_body_that_fails_cuts_the_work_off() -> None:
             cut_off.set()
 
     with pytest.raises(ValueError, match="body"):
-        async with beside(work()):
-            await asyncio.sleep(0)
-            raise ValueError("body")
+        await _fail_beside(work())
     assert cut_off.is_set()
 
 
@@ -55,7 +61,5 @@ async def test_two_errors_come_out_together() -> None:
             raise KeyError("work")
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with beside(work()):
-            await asyncio.sleep(0)
-            raise ValueError("body")
+        await _fail_beside(work())
     assert {type(error) for error in caught.value.exceptions} == {KeyError, ValueError}
