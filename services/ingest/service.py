@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
+from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.auth import Authenticator, load_from
 from services.chassis.bus import Bus
@@ -23,7 +25,9 @@ from services.ingest.bus import NatsDoor
 from services.ingest.clock import LogClock
 from services.ingest.first_start import prepare
 from services.ingest.http import HttpDoor
-from services.ingest.log import EventLog
+from services.ingest.log import EventLog, LogRelay, Ticker
+from services.ingest.log_rpc import ALLOWED as LOG_ALLOWED
+from services.ingest.log_rpc import LogRpc
 from services.ingest.rpc import ALLOWED, AdminRpc, IngestRpc
 from services.ingest.settings import IngestSettings
 from services.ingest.store import DefinitionStore, QuarantineStore
@@ -31,6 +35,10 @@ from services.ingest.wire import fold_access_told, read_definition, write_defini
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
+
+
+#: How long a start waits for NATS before it serves without, seconds.
+_BUS_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +76,18 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             Bus(settings.nats_url.get_secret_value(), name=settings.service)
         )
         event_log = await scope.enter_async_context(EventLog(database.pool, shards=settings.shards))
-        service = _assemble(settings, database, bus, event_log)
+        clock = LogClock(lambda: event_log.tail.newest_us)
+        service = _assemble(settings, database, bus, event_log, clock)
         await prepare(service.administration, settings.admin_key, settings.data_dir)
+        lives = (
+            service.nats.run(),
+            LogRelay(event_log, database, bus).run(),
+            Ticker(event_log, interval_s=settings.tick_interval_s).run(),
+            _keep_up(service, clock, settings.definitions_poll_s),
+        )
         beside = await scope.enter_async_context(asyncio.TaskGroup())
-        tasks = [
-            beside.create_task(service.nats.run(), name="nats-door"),
-            beside.create_task(
-                _keep_up(service.administration, settings.definitions_poll_s), name="definitions"
-            ),
-        ]
+        tasks = [beside.create_task(life) for life in lives]
+        await _within(_BUS_PATIENCE_S, service.nats.open.wait())
         async with service.rpc, service.operations.serving():
             yield service
         for task in tasks:
@@ -84,11 +95,14 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
 
 
 def _assemble(
-    settings: IngestSettings, database: Database, bus: Bus, event_log: EventLog
+    settings: IngestSettings,
+    database: Database,
+    bus: Bus,
+    event_log: EventLog,
+    clock: LogClock,
 ) -> Ingest:
     metrics = Metrics(settings.service)
     events = metrics.counter("events", "What became of events.", ["door", "outcome"])
-    clock = LogClock()
     definitions = DefinitionStore(database.pool, read_definition, fold_access_told)
     quarantine = QuarantineStore(database.pool, settings.shards)
     authenticator = Authenticator(
@@ -100,7 +114,9 @@ def _assemble(
     administration = Administration(
         event_log, definitions, clock, write_definition, authenticator.forget
     )
-    rpc = RpcServer(settings, authenticator, ALLOWED, metrics)
+    rpc = RpcServer(settings, authenticator, {**ALLOWED, **LOG_ALLOWED}, metrics)
+    log_rpc = LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
+    rpc.add(add_LogServiceServicer_to_server, log_rpc)
     rpc.add(add_IngestServiceServicer_to_server, IngestRpc(intake, quarantine, events))
     rpc.add(add_AdminServiceServicer_to_server, AdminRpc(administration))
     http = HttpDoor(
@@ -124,11 +140,17 @@ def _assemble(
     return Ingest(event_log, intake, administration, rpc, operations, nats)
 
 
-async def _keep_up(administration: Administration, every_s: float) -> None:
-    """Learn what other replicas have defined."""
+async def _within(seconds: float, what: Coroutine[Any, Any, object]) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(what, seconds)
+
+
+async def _keep_up(service: Ingest, clock: LogClock, every_s: float) -> None:
+    """Learn what other replicas have defined, and how far they have moved the clock."""
     while True:
         await asyncio.sleep(every_s)
         try:
-            await administration.catch_up()
+            await service.administration.catch_up()
+            clock.learn((await service.event_log.heads()).now_us)
         except StoreUnavailable:
             log.debug("definitions_not_read")

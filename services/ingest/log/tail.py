@@ -70,6 +70,8 @@ class Tail:
 
     def __init__(self, shards: int, *, limit: int = 32 << 20) -> None:
         self.shards = tuple(ShardTail(limit // shards) for _ in range(shards))
+        #: When the newest row of this process was recorded, Unix microseconds; 0 = none was.
+        self.newest_us = 0
         #: Set while somebody waits.
         self.awaited = asyncio.Event()
         self._waiting = 0
@@ -80,6 +82,7 @@ class Tail:
         for row in rows:
             self.shards[row.shard].add(row)
             touched.add(row.shard)
+            self.newest_us = row.recorded_at_us
         for shard in touched:
             self.shards[shard].ring()
 
