@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, RawEvent, Refusal, Source
 from services.ingest.ports import Channels, Clock, Entry, Log, Offer, Quarantine
 from services.kernel.errors import InvalidField, NotFound
-from services.kernel.ids import hash_id, new_id, to_hex
+from services.kernel.ids import hash_id, to_hex
 from services.kernel.tokens import Token
 
 #: The full name of onefold.type.v1.Event.
@@ -158,7 +159,7 @@ _NOTHING = Appended(0, frozenset(), frozenset(), Token(), 0, ())
 
 
 def _fresh() -> str:
-    return to_hex(new_id())
+    return secrets.token_hex(16)
 
 
 def _fact(sender: Sender, accepted: Accepted, payload: bytes) -> NewFact:

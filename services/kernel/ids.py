@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from hashlib import blake2b
 from typing import NewType
 
@@ -60,8 +59,3 @@ def from_hex(text: str) -> bytes:
     if len(text) != 32:
         raise ValueError("an id has 32 hexadecimal digits")
     return bytes.fromhex(text)
-
-
-def new_id() -> bytes:
-    """16 random bytes, for what no function of facts can name. For shells only."""
-    return secrets.token_bytes(16)
