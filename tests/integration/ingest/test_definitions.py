@@ -1,0 +1,255 @@
+"""Workspaces, sources and keys: facts of the log, folded into what opens the doors."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_ADMIN, ROLE_SERVICE, ROLE_SOURCE, SourceDefined
+from onefold.ingest.v1.ingest_service_pb2 import (
+    IngestEventsRequest,
+    ListQuarantinedRequest,
+    ReleaseQuarantinedRequest,
+)
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.type.v1.event_pb2 import Event
+
+from services.chassis.clients import channel
+from services.chassis.testing import MakeSettings, wait_until
+from services.ingest.service import Ingest, serve
+from services.ingest.settings import IngestSettings
+from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError
+
+
+def defining(**fields: Any) -> admin_pb.DefineSourceRequest:
+    return admin_pb.DefineSourceRequest(source=SourceDefined(**fields))
+
+
+class TestSources:
+    async def test_defined_once(self, doors: Any) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            first = await stub.DefineSource(defining(source_id="app", channel="app"))
+            again = await stub.DefineSource(defining(source_id="app", channel="app"))
+            other = await stub.DefineSource(defining(source_id="app", channel="mini_program"))
+            listed = await stub.ListSources(admin_pb.ListSourcesRequest())
+        assert (first.changed, first.source.version) == (True, 1)
+        assert (again.changed, again.source.version) == (False, 1)
+        assert (other.changed, other.source.version) == (True, 2)
+        assert sum(other.token.offsets) > sum(first.token.offsets)
+        [app] = [s for s in listed.sources if s.source_id == "app"]
+        assert app.channel == "mini_program"
+
+    async def test_a_dry_run_changes_nothing(self, doors: Any) -> None:
+        request = defining(source_id="dry")
+        request.dry_run = True
+        async with doors.channel(doors.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            assert (await stub.DefineSource(request)).changed
+            listed = await stub.ListSources(admin_pb.ListSourcesRequest())
+        assert "dry" not in {source.source_id for source in listed.sources}
+
+    @pytest.mark.parametrize("source_id", ["", "A", "a.b", "a b", "-a", "*", "x" * 64, "名"])
+    async def test_bad_ids(self, doors: Any, source_id: str) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            with pytest.raises(InvalidField) as caught:
+                await AdminServiceStub(peer).DefineSource(defining(source_id=source_id))
+        assert caught.value.field == "source.source_id"
+
+    async def test_a_disabled_source_takes_nothing(self, doors: Any, make_event: Any) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            await stub.DefineSource(defining(source_id="gone"))
+            issued = await stub.IssueKey(
+                admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="gone")
+            )
+            await stub.DefineSource(defining(source_id="gone", disabled=True))
+        async with doors.channel(issued.key) as peer:
+            with pytest.raises(NotAllowed) as caught:
+                await IngestServiceStub(peer).IngestEvents(
+                    IngestEventsRequest(events=[make_event()])
+                )
+        assert caught.value.reason == "KEY_DISABLED"
+
+
+class TestKeys:
+    async def test_listed_without_secrets(self, doors: Any) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_SERVICE, title="BI"))
+            listed = await stub.ListKeys(admin_pb.ListKeysRequest())
+        [key] = [k for k in listed.keys if k.key_id == issued.key_id]
+        assert (key.role, key.title, key.key_hash) == (ROLE_SERVICE, "BI", b"")
+        assert issued.key not in str(listed)
+
+    async def test_the_database_holds_no_secret(self, doors: Any) -> None:
+        conn = await asyncpg.connect(doors.settings.postgres_dsn.get_secret_value())
+        try:
+            for table in ("fact", "access_key", "issued_key"):
+                for row in await conn.fetch(f"SELECT * FROM ingest.{table}"):
+                    assert doors.key not in str(tuple(row))
+                    assert doors.admin_key not in str(tuple(row))
+        finally:
+            await conn.close()
+
+    @pytest.mark.parametrize(
+        ("fields", "error"),
+        [
+            ({}, InvalidField),
+            ({"role": ROLE_SOURCE}, InvalidField),
+            ({"role": ROLE_ADMIN, "source_id": "site"}, InvalidField),
+            ({"role": ROLE_SOURCE, "source_id": "nowhere"}, NotFound),
+            ({"role": ROLE_ADMIN, "title": "x" * 300}, InvalidField),
+        ],
+    )
+    async def test_bad_wishes(
+        self, doors: Any, fields: dict[str, Any], error: type[OnefoldError]
+    ) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            with pytest.raises(error):
+                await AdminServiceStub(peer).IssueKey(admin_pb.IssueKeyRequest(**fields))
+
+    async def test_a_service_key_defines_but_issues_none(self, doors: Any) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
+            issued = await AdminServiceStub(peer).IssueKey(request)
+        async with doors.channel(issued.key) as peer:
+            stub = AdminServiceStub(peer)
+            await stub.ListSources(admin_pb.ListSourcesRequest())
+            with pytest.raises(NotAllowed):
+                await stub.IssueKey(request)
+            with pytest.raises(NotAllowed):
+                await stub.CreateWorkspace(admin_pb.CreateWorkspaceRequest(workspace_id="x"))
+
+    async def test_disabling(self, doors: Any) -> None:
+        async with doors.channel(doors.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_ADMIN))
+            await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=issued.key_id))
+            await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=issued.key_id))
+            with pytest.raises(NotFound):
+                await stub.DisableKey(admin_pb.DisableKeyRequest(key_id="key_0"))
+            listed = await stub.ListKeys(admin_pb.ListKeysRequest())
+            [own] = [k for k in listed.keys if k.role == ROLE_ADMIN and not k.disabled]
+            with pytest.raises(InvalidField):
+                await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=own.key_id))
+        async with doors.channel(issued.key) as peer:
+            with pytest.raises(NotAllowed) as caught:
+                await AdminServiceStub(peer).ListKeys(admin_pb.ListKeysRequest())
+        assert caught.value.reason == "KEY_DISABLED"
+
+
+class TestWorkspaces:
+    async def test_each_sees_its_own(self, doors: Any, make_event: Any) -> None:
+        internal = doors.settings.internal_key.get_secret_value()
+        wish = admin_pb.CreateWorkspaceRequest(workspace_id="other", title="Other")
+        async with doors.channel(internal) as peer:
+            made = await AdminServiceStub(peer).CreateWorkspace(wish)
+            again = await AdminServiceStub(peer).CreateWorkspace(wish)
+        assert made.admin_key
+        assert not again.admin_key
+        [rejection] = (await doors.ingest(make_event(name=""))).rejections
+        async with doors.channel(made.admin_key) as peer:
+            sources = await AdminServiceStub(peer).ListSources(admin_pb.ListSourcesRequest())
+            assert not sources.sources
+            keys = await AdminServiceStub(peer).ListKeys(admin_pb.ListKeysRequest())
+            assert len(keys.keys) == 1
+            ingest = IngestServiceStub(peer)
+            assert not (await ingest.ListQuarantined(ListQuarantinedRequest())).entries
+            with pytest.raises(NotFound):
+                await ingest.ReleaseQuarantined(
+                    ReleaseQuarantinedRequest(
+                        quarantine_id=rejection.quarantine_id, event=make_event()
+                    )
+                )
+
+    async def test_the_same_event_in_two_of_them_is_two_facts(
+        self, doors: Any, make_event: Any
+    ) -> None:
+        internal = doors.settings.internal_key.get_secret_value()
+        async with doors.channel(internal) as peer:
+            wish = admin_pb.CreateWorkspaceRequest(workspace_id="third")
+            made = await AdminServiceStub(peer).CreateWorkspace(wish)
+        key = await source_key(doors.service, made.admin_key)
+        event = make_event()
+        await doors.ingest(event)
+        async with doors.channel(key) as peer:
+            answer = await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
+        assert answer.accepted == 1
+        rows = [row for row, _ in await doors.facts(event.message_id)]
+        assert {row["workspace_id"] for row in rows} == {"default", "third"}
+        assert len({row["leaf_id"] for row in rows}) == 2
+
+
+async def source_key(service: Ingest, admin_key: str) -> str:
+    async with channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
+        stub = AdminServiceStub(peer)
+        await stub.DefineSource(defining(source_id="site"))
+        wish = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
+        return str((await stub.IssueKey(wish)).key)
+
+
+async def send(service: Ingest, key: str, event: Event) -> Any:
+    async with channel(f"127.0.0.1:{service.grpc_port}", key) as peer:
+        return await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
+
+
+async def test_the_first_key_is_written_once(make_settings: MakeSettings, tmp_path: Path) -> None:
+    settings = make_settings(IngestSettings)
+    file = tmp_path / "admin.key"
+    async with serve(settings) as service:
+        key = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        await source_key(service, key)
+    async with serve(settings) as service:
+        assert file.read_text().strip() == key
+        await source_key(service, key)
+
+
+async def test_the_first_key_may_be_given(make_settings: MakeSettings, tmp_path: Path) -> None:
+    key = secrets.token_urlsafe(32)
+    async with serve(make_settings(IngestSettings, admin_key=key)) as service:
+        await source_key(service, key)
+    assert not (tmp_path / "admin.key").exists()
+
+
+async def test_what_is_defined_is_folded_again_from_the_log(
+    make_settings: MakeSettings, tmp_path: Path, make_event: Any
+) -> None:
+    settings = make_settings(IngestSettings)
+    async with serve(settings) as service:
+        key = await source_key(service, (tmp_path / "admin.key").read_text().strip())
+    conn = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    await conn.execute(
+        "SET search_path TO ingest;"
+        "TRUNCATE workspace, source, issued_key, access_key, access_source;"
+        "UPDATE folded SET next = 0"
+    )
+    await conn.close()
+    async with serve(settings) as service:
+        assert (await send(service, key, make_event())).accepted == 1
+
+
+async def test_another_replica_learns_of_a_key(
+    make_settings: MakeSettings, tmp_path: Path, make_event: Any
+) -> None:
+    settings = make_settings(IngestSettings, definitions_poll_s=0.05)
+    async with serve(settings) as one, serve(settings) as two:
+        key = await source_key(one, (tmp_path / "admin.key").read_text().strip())
+        event = make_event()
+
+        async def taken() -> bool:
+            try:
+                await send(two, key, event)
+            except NotAllowed:
+                return False
+            return True
+
+        await wait_until(taken)
+        assert (await send(one, key, event)).duplicates == 1
