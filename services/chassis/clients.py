@@ -110,8 +110,7 @@ class PeerChannel(grpc.aio.Channel):
             for pause in _PAUSES_S:
                 with suppress(ServiceUnavailable):
                     return await once(request, timeout=ends_at - monotonic(), metadata=metadata)
-                # Not all callers at the same moment.
-                pause *= random.uniform(0.5, 1.5)  # noqa: S311
+                pause *= random.uniform(0.5, 1.5)  # noqa: S311 - spreads callers, hides nothing
                 if monotonic() + pause > ends_at:
                     break
                 await asyncio.sleep(pause)
