@@ -35,7 +35,8 @@ CLOSE_TIMEOUT = 5.0
 def is_away(error: BaseException) -> bool:
     """Whether an exception of asyncpg means that PostgreSQL cannot be reached now."""
     if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error) or "closing" in str(error)
+        # A pool takes a connection that was lost back from under its user.
+        return any(word in str(error) for word in ("closed", "closing", "released back"))
     return isinstance(error, _AWAY)
 
 

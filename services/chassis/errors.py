@@ -105,7 +105,9 @@ def store_is_away(error: BaseException) -> bool:
         state = error.sqlstate or ""
         return state[:2] in _PASSING or state == _READ_ONLY
     if isinstance(error, asyncpg.InterfaceError):
-        return "is clos" in str(error)  # "connection is closed", "pool is closing"
+        # "connection is closed", "pool is closing", and where it was lost in the midst of its use:
+        # "connection has been released back to the pool".
+        return "is clos" in str(error) or "released back" in str(error)
     # asyncio raises a plain OSError where no address of a host can be connected to.
     return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or (
         type(error) is OSError
