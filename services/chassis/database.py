@@ -26,6 +26,7 @@ _AWAY: tuple[type[BaseException], ...] = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # a connection that was lost between two statements
     OSError,
 )
 CONNECT_TIMEOUT = 10.0

@@ -108,10 +108,10 @@ def store_is_away(error: BaseException) -> bool:
         # "connection is closed", "pool is closing", and where it was lost in the midst of its use:
         # "connection has been released back to the pool".
         return "is clos" in str(error) or "released back" in str(error)
-    # asyncio raises a plain OSError where no address of a host can be connected to.
-    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or (
-        type(error) is OSError
-    )
+    # asyncio raises a plain OSError where no address of a host can be connected to; asyncpg, its
+    # InternalClientError where a connection was lost between two statements.
+    away = ConnectionError | TimeoutError | socket.gaierror | asyncpg.InternalClientError
+    return isinstance(error, away) or type(error) is OSError
 
 
 def to_status(error: OnefoldError) -> status_pb2.Status:
