@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -27,8 +26,6 @@ class IdentityRebuilder:
     def __init__(self, upstream: Upstream, *, remembered: int) -> None:
         self._upstream = upstream
         self._remembered = remembered
-        #: What was seen kept in the generation of a pool.
-        self._memories: WeakKeyDictionary[asyncpg.Pool, Memory] = WeakKeyDictionary()
 
     async def rebuild(
         self,
@@ -40,8 +37,10 @@ class IdentityRebuilder:
         progress: Callable[[int], None],
     ) -> None:
         """See chassis.rebuild.Rebuilder."""
-        memory = self._memories.setdefault(pool, Memory(self._remembered))
-        replay = Replay(Refold(memory, shards), self._upstream)
+        replay = Replay(Refold(Memory(self._remembered), shards), self._upstream)
+        if shards != len(until.offsets):
+            # A batch then learns once a shard, and workers that lock twice wait in a circle.
+            workers = 1
         await replay.rebuild(pool, until, workers=workers, progress=progress)
 
     async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:

@@ -10,11 +10,14 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.stream import Batch, Message
+from services.chassis.stream import Batch, Message, Output
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import shard_of
+from services.kernel.tokens import Token
 
 EVENT = Event.DESCRIPTOR.full_name
+#: Facts in a message of the relay.
+CUT = 20
 
 
 def event_fact(seen: Seen) -> Fact:
@@ -63,6 +66,23 @@ class Log:
         facts = self.shards[shard][first:until]
         batch = FactBatch(shard=shard, first_offset=first, facts=facts)
         return Message(first, first + len(facts), batch.SerializeToString())
+
+    @property
+    def token(self) -> Token:
+        return Token(tuple(len(facts) for facts in self.shards))
+
+    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+        """See chassis.relay.Outputs."""
+        cuts = range(first, len(self.shards[shard]), CUT)
+        messages = [self.message(shard, cut, cut + CUT) for cut in cuts[:limit]]
+        return [Output(m.first, m.next, m.payload) for m in messages]
+
+    async def tail(self, shard: int) -> int:
+        """See chassis.relay.Outputs."""
+        return len(self.shards[shard])
+
+    async def prune(self, shard: int, published: int) -> None:
+        """See chassis.relay.Outputs."""
 
     def batch(self, shard: int, first: int, *sizes: int, overlap: int = 0) -> Batch:
         """Messages of these sizes; the first one begins `overlap` facts too early."""

@@ -1,0 +1,99 @@
+"""Identity as a service, beside a log that is served from memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from integration.identity.identity_feed import CUT, Log
+from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
+from onefold.log.v1.log_pb2 import FactBatch
+from onefold.log.v1.log_service_pb2 import ReadResponse
+from onefold.log.v1.log_service_pb2_grpc import (
+    LogServiceServicer,
+    add_LogServiceServicer_to_server,
+)
+from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+
+from services.chassis.bus import Bus
+from services.chassis.clients import channel
+from services.chassis.relay import Relay
+from services.chassis.scopes import beside
+from services.chassis.testing import MakeSettings
+from services.identity.service import serve
+from services.identity.settings import IdentitySettings
+
+
+class LogDoor(LogServiceServicer):
+    """LogService.Read over a log in memory."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.reads = 0
+
+    async def Read(self, request: Any, context: Any) -> AsyncIterator[ReadResponse]:
+        self.reads += 1
+        until = request.until_offset or len(self._log.shards[request.shard])
+        for first in range(request.from_offset, until, CUT):
+            message = self._log.message(request.shard, first, min(first + CUT, until))
+            yield ReadResponse(batch=FactBatch.FromString(message.payload))
+
+
+@dataclass
+class House:
+    """Identity, and what stands around it."""
+
+    log: Log
+    door: LogDoor
+    relay: Relay
+    identity: Any
+    projection: Any
+    #: The gRPC door.
+    url: str
+    #: The HTTP door.
+    http: str
+
+
+@asynccontextmanager
+async def log_door(log: Log) -> AsyncIterator[tuple[LogDoor, str]]:
+    server, door = grpc.aio.server(), LogDoor(log)
+    add_LogServiceServicer_to_server(door, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield door, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def house(
+    make_settings: MakeSettings, internal_key: str, nats_url: str, log: Log, workspace_id: str
+) -> AsyncIterator[House]:
+    """A running identity, called by another service in the name of a workspace."""
+    shards = len(log.shards)
+    async with AsyncExitStack() as stack:
+        door, ingest_url = await stack.enter_async_context(log_door(log))
+        bus = await stack.enter_async_context(Bus(nats_url, name="test"))
+        relay = Relay(bus, "onefold.log", log)
+        for shard in range(shards):
+            running = await stack.enter_async_context(beside(relay.run_shard(shard)))
+            stack.callback(running.cancel)
+        settings = make_settings(IdentitySettings, shards=shards, ingest_url=ingest_url)
+        doors = await stack.enter_async_context(serve(settings))
+        url = f"127.0.0.1:{doors.grpc_port}"
+        calls = await stack.enter_async_context(
+            channel(url, internal_key, workspace_id=workspace_id)
+        )
+        yield House(
+            log,
+            door,
+            relay,
+            IdentityServiceStub(calls),  # type: ignore[no-untyped-call]
+            ProjectionServiceStub(calls),  # type: ignore[no-untyped-call]
+            url,
+            f"http://127.0.0.1:{doors.http_port}",
+        )
