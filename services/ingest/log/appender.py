@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import asyncpg
@@ -62,6 +62,7 @@ class Appender:
     async def _drop(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
-            # Whatever it was in the middle of ends with it, on the server as well.
-            conn.terminate()
+            with suppress(asyncpg.InterfaceError):  # a lost one is back in the pool already
+                # Whatever it was in the middle of ends with it, on the server as well.
+                conn.terminate()
             await self._pool.release(conn)

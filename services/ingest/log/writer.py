@@ -50,6 +50,7 @@ class Writer:
                 return await self._append_unseen(conn, requests, keys)
             except asyncpg.UniqueViolationError:
                 self._wary = WARY
+            if conn.is_in_transaction():
                 await conn.execute("ROLLBACK")
         self._wary -= 1
         held = await self._begin(conn, {key[0] for key in keys})
@@ -109,8 +110,10 @@ class Writer:
             await conn.execute("ROLLBACK")
             return placed
         await conn.copy_records_to_table("fact", records=placed.rows, columns=COLUMNS)
-        # One script without parameters is one round trip; all its values are integers.
-        ends = ",".join(f"({shard},{end}::bigint)" for shard, end in held.next.items())
+        # A shard that got nothing new did not hear what time it is: its head stays as it is. One
+        # script without parameters is one round trip; all its values are integers.
+        grown = {row.shard for row in placed.rows}
+        ends = ",".join(f"({shard},{held.next[shard]}::bigint)" for shard in grown)
         await conn.execute(
             f"UPDATE head SET next = v.next, recorded_at = {held.instant_us} "
             f"FROM (VALUES {ends}) AS v (shard, next) WHERE head.shard = v.shard; COMMIT"

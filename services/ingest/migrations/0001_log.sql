@@ -72,11 +72,12 @@ BEGIN
 END
 $$;
 
--- Moves the ends of the touched shards on.
+-- Moves the ends of the shards that got something new.
 CREATE FUNCTION move_on(touched smallint [], counts bigint [], instant bigint)
 RETURNS void LANGUAGE sql AS $$
     UPDATE head SET next = head.next + u.count, recorded_at = instant
-    FROM unnest(touched, counts) AS u (shard, count) WHERE head.shard = u.shard
+    FROM unnest(touched, counts) AS u (shard, count)
+    WHERE head.shard = u.shard AND u.count > 0
 $$;
 
 -- Appends facts that are all new, in one call: raises unique_violation where one is not.

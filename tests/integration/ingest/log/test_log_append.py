@@ -1,0 +1,302 @@
+"""Appending: once, gap-free, in the order of time, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+
+from services.chassis.database import Database
+from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.migrate import migrate
+from services.chassis.testing import QUICK
+from services.ingest.log import EventLog, NewFact
+from services.ingest.log.writer import FEW
+from services.kernel.errors import EtagMismatch, StoreUnavailable
+from services.kernel.ids import shard_of
+from services.kernel.tokens import Token
+
+
+@pytest.mark.parametrize("size", [1, FEW, FEW + 1, 3_000])
+async def test_new_facts_are_in_the_log(logs: Logs, event_log: EventLog, size: int) -> None:
+    facts = make_facts(range(size))
+    appended = await event_log.append(facts)
+    assert (appended.appended, appended.duplicates, appended.reused) == (size, set(), set())
+    ends = await logs.check_whole()
+    assert sum(ends.values()) == size
+    assert appended.token == Token.of({s: end for s, end in ends.items() if end})
+    places = [(shard_of(f.leaf_id or b"", SHARDS), f.fact_id) for f in facts]
+    rows = await logs.fetch("SELECT shard, fact_id, fact.offset FROM fact")
+    offsets = {(row["shard"], row["fact_id"]): row["offset"] for row in rows}
+    assert [offsets[place] for place in places] == list(appended.offsets)
+
+
+async def test_a_fact_is_kept_as_it_came(logs: Logs, event_log: EventLog) -> None:
+    fact = make_fact("one", payload=bytes(range(256)), source_id="", actor="Zoë", occurred_at_us=7)
+    appended = await event_log.append([fact])
+    [row] = await logs.fetch("SELECT * FROM fact JOIN kind USING (kind_id)")
+    assert row["fact_id"] == fact.fact_id
+    assert row["leaf_id"] == fact.leaf_id
+    assert (row["workspace_id"], row["name"]) == (fact.workspace_id, fact.kind)
+    assert (row["source_id"], row["actor"], row["payload"]) == ("", "Zoë", fact.payload)
+    assert (row["occurred_at"], row["recorded_at"]) == (7, appended.recorded_at_us)
+
+
+@pytest.mark.parametrize("size", [3, FEW + 50])
+async def test_a_repeat_is_counted_and_not_stored(
+    logs: Logs, event_log: EventLog, size: int
+) -> None:
+    facts = make_facts(range(size))
+    first = await event_log.append(facts)
+    for _ in range(2):  # unsuspecting, and wary
+        again = await event_log.append(facts)
+        assert (again.appended, again.duplicates) == (0, frozenset(range(size)))
+        assert again.token == first.token
+    some_new = await event_log.append([*facts, make_fact("new")])
+    assert (some_new.appended, some_new.duplicates) == (1, frozenset(range(size)))
+    assert sum((await logs.check_whole()).values()) == size + 1
+
+
+async def test_a_repeat_is_known_after_a_restart(logs: Logs) -> None:
+    facts = make_facts(range(20))
+    await (await logs.replica()).append(facts)
+    again = await (await logs.replica()).append(facts)
+    assert (again.appended, len(again.duplicates)) == (0, 20)
+    await logs.check_whole()
+
+
+@pytest.mark.parametrize("size", [2, FEW + 50])
+async def test_another_content_under_a_known_id_is_told(
+    logs: Logs, event_log: EventLog, size: int
+) -> None:
+    facts = make_facts(range(size))
+    await event_log.append(facts[:1])
+    others = [facts[0]._replace(payload=b"other"), *facts[1:]]
+    appended = await event_log.append(others)
+    assert (appended.appended, appended.reused) == (size - 1, frozenset({0}))
+    rows = await logs.fetch("SELECT payload FROM fact WHERE fact_id = $1", facts[0].fact_id)
+    assert [row["payload"] for row in rows] == [facts[0].payload]
+
+
+async def test_a_whole_call_with_reuse_appends_nothing(logs: Logs, event_log: EventLog) -> None:
+    await event_log.append([make_fact("known")], whole=True)
+    for _ in range(2):
+        with pytest.raises(EtagMismatch):
+            await event_log.append(
+                [make_fact("new"), make_fact("known", payload=b"other")], whole=True
+            )
+    assert sum((await logs.check_whole()).values()) == 1
+
+
+async def test_a_call_that_contradicts_itself_is_refused_whole(
+    logs: Logs, event_log: EventLog
+) -> None:
+    with pytest.raises(EtagMismatch):
+        await event_log.append([make_fact("a"), make_fact("a", payload=b"other")], whole=True)
+    assert sum((await logs.check_whole()).values()) == 0
+
+
+async def test_facts_without_a_leaf_are_in_every_shard(logs: Logs, event_log: EventLog) -> None:
+    fact = make_fact("definition", leaf_id=None)
+    first = await event_log.append([fact, make_fact("event")])
+    again = await event_log.append([fact])
+    assert (first.appended, again.appended, again.duplicates) == (2, 0, frozenset({0}))
+    rows = await logs.fetch("SELECT shard FROM fact WHERE leaf_id IS NULL ORDER BY shard")
+    assert [row["shard"] for row in rows] == list(range(SHARDS))
+    assert first.token == again.token
+
+
+async def test_an_empty_call_appends_nothing(event_log: EventLog) -> None:
+    assert (await event_log.append([])).appended == 0
+
+
+async def test_time_never_runs_backwards_and_nothing_took_place_later(
+    logs: Logs, event_log: EventLog
+) -> None:
+    await event_log.append([make_fact(occurred_at_us=2**61) for _ in range(10)])
+    await logs.database.pool.execute("UPDATE head SET recorded_at = recorded_at + 3600000000")
+    await logs.database.pool.execute(
+        "UPDATE fact SET recorded_at = h.recorded_at FROM head AS h WHERE h.shard = fact.shard"
+    )
+    ahead = await event_log.append(make_facts(range(300)))
+    few = await event_log.append(make_facts(range(300, 310)))
+    assert few.recorded_at_us >= ahead.recorded_at_us
+    await logs.check_whole()
+
+
+async def test_a_call_that_cannot_be_kept_harms_nobody_else(
+    logs: Logs, event_log: EventLog
+) -> None:
+    bad = make_fact("bad", workspace_id="a\0b")
+    wrong = make_fact("wrong", fact_id=b"short")
+    results = await asyncio.gather(
+        *(event_log.append([fact]) for fact in (make_fact("a"), bad, wrong, make_fact("b"))),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Exception) for result in results] == [False, True, True, False]
+    assert sum((await logs.check_whole()).values()) == 2
+
+
+async def test_the_number_of_shards_is_fixed_by_the_first(logs: Logs) -> None:
+    await logs.replica(shards=3)
+    with pytest.raises(ValueError, match="3 shards and not 4"):
+        await logs.replica(shards=4)
+
+
+async def test_many_small_calls_share_commits(logs: Logs, event_log: EventLog) -> None:
+    results = await asyncio.gather(*(event_log.append([make_fact(n)]) for n in range(400)))
+    assert all(result.appended == 1 for result in results)
+    assert sum((await logs.check_whole()).values()) == 400
+    rows = await logs.fetch("SELECT DISTINCT recorded_at FROM fact")
+    assert len(rows) < 40
+
+
+async def test_cancelled_callers_leave_the_log_whole(logs: Logs, event_log: EventLog) -> None:
+    chance = random.Random(7)
+    tasks = [asyncio.create_task(event_log.append(make_facts([n, n + 1]))) for n in range(300)]
+    for task in chance.sample(tasks, 150):
+        await asyncio.sleep(0)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(r) for r in results if isinstance(r, BaseException)} <= {asyncio.CancelledError}
+    await logs.check_whole()
+    there = set(await logs.fact_ids())
+    for number, result in enumerate(results):
+        if not isinstance(result, BaseException):
+            assert {fact.fact_id for fact in make_facts([number, number + 1])} <= there
+
+
+class Killer:
+    """Ends sessions of the log at random moments."""
+
+    def __init__(self, logs: Logs, seed: int) -> None:
+        self._logs = logs
+        self._chance = random.Random(seed)
+        self.killed = 0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._chance.uniform(0.005, 0.05))
+            rows = await self._logs.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND state <> 'idle'"
+            )
+            self.killed += len(rows)
+
+
+async def append_until_done(log: EventLog, facts: list[NewFact]) -> int:
+    """Appends as a client does that tries again; how often it had to."""
+    tries = 0
+    while True:
+        try:
+            await log.append(facts)
+        except StoreUnavailable:
+            tries += 1
+            await asyncio.sleep(0)
+        else:
+            return tries
+
+
+async def test_a_session_that_dies_leaves_no_gap_and_loses_nothing(logs: Logs) -> None:
+    replicas = [await logs.replica() for _ in range(2)]
+    killer = Killer(logs, seed=11)
+    names = [f"{n}" for n in range(6_000)]
+    async with asyncio.TaskGroup() as group:
+        killing = group.create_task(killer.run())
+        async with asyncio.TaskGroup() as appending:
+            for start in range(0, len(names), 300):
+                log = replicas[start // 300 % 2]
+                appending.create_task(_in_parts(log, names[start : start + 300]))
+        killing.cancel()
+    ends = await logs.check_whole()
+    assert sum(ends.values()) == len(names)
+    assert await logs.fact_ids() == sorted(f.fact_id for f in make_facts(names))
+    assert killer.killed > 0
+
+
+async def _in_parts(log: EventLog, names: list[str]) -> None:
+    for start in range(0, len(names), 30):
+        await append_until_done(log, make_facts(names[start : start + 30]))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_server(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+    async with PostgresServer(tmp_path, settings=QUICK) as server:
+        yield server
+
+
+async def test_while_postgres_is_away_callers_are_told_and_then_it_goes_on(
+    own_server: PostgresServer,
+) -> None:
+    await migrate(own_server.dsn, "ingest")
+    async with (
+        Database(own_server.dsn, "ingest") as database,
+        EventLog(database.pool, shards=SHARDS) as log,
+    ):
+        await log.append(make_facts(range(10)))
+        await own_server.stop()
+        calls = (log.append([make_fact(n)]) for n in (10, 11))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreUnavailable] * 2
+        with pytest.raises(StoreUnavailable):
+            await log.heads()
+        with pytest.raises(StoreUnavailable):
+            await log.tick()
+        await own_server.start()
+        tries = await append_until_done(log, make_facts(range(20)))
+        assert tries < 50
+        assert sum((await log.heads()).token.offsets) == 20
+
+
+calls_of_names = st.lists(
+    st.lists(st.integers(0, 40), min_size=1, max_size=12), min_size=1, max_size=12
+)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(calls=calls_of_names, few=st.sampled_from([0, 3, 200]))
+async def test_any_batching_and_repetition_gives_the_same_set(
+    logs: Logs, calls: list[list[int]], few: int
+) -> None:
+    await logs.database.pool.execute("TRUNCATE fact; TRUNCATE head")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.ingest.log.writer.FEW", few)
+        async with EventLog(logs.database.pool, shards=SHARDS) as log:
+            results = await asyncio.gather(*(log.append(make_facts(names)) for names in calls))
+    distinct = {name for names in calls for name in names}
+    assert sum(result.appended for result in results) == len(distinct)
+    assert not any(result.reused for result in results)
+    assert await logs.fact_ids() == sorted(fact.fact_id for fact in make_facts(list(distinct)))
+    await logs.check_whole()
+
+
+async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log: EventLog) -> None:
+    """The rows are written, the commit is not: then the session is ended by the server."""
+    original = asyncpg.Connection.copy_records_to_table
+    victims: list[int] = []
+
+    async def copy_and_die(conn: asyncpg.Connection, *args: object, **kwargs: object) -> str:
+        done = await original(conn, *args, **kwargs)
+        if not victims:
+            victims.append(conn.get_server_pid())
+            await logs.fetch("SELECT pg_terminate_backend($1)", victims[0])
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "copy_records_to_table", copy_and_die)
+        with pytest.raises(StoreUnavailable):
+            await event_log.append(make_facts(range(FEW + 1)))
+        assert sum((await logs.check_whole()).values()) == 0
+        await event_log.append(make_facts(range(FEW + 1)))
+    assert sum((await logs.check_whole()).values()) == FEW + 1
