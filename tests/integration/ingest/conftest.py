@@ -2,94 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import secrets
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import aiohttp
-import asyncpg
-import nats
 import pytest
 import pytest_asyncio
-from onefold.ingest.v1 import admin_service_pb2 as admin_pb
-from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
-from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
-from onefold.ingest.v1.ingest_service_pb2 import (
-    IngestEventsRequest,
-    ListQuarantinedRequest,
-    Quarantined,
-)
-from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
-from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
+from integration.ingest.ingest_doors import Doors, a_call, an_event, open_doors
 
-from services.chassis.clients import PeerChannel, channel
 from services.chassis.embedded.nats import NatsServer
 from services.chassis.embedded.postgres import PostgresServer
-from services.ingest.service import Ingest, serve
-from services.ingest.settings import IngestSettings
-
-
-@dataclass(frozen=True)
-class Doors:
-    """A running ingest, as those outside see it."""
-
-    service: Ingest
-    settings: IngestSettings
-    #: The key of the source `site`.
-    key: str
-    #: The key of an administrator.
-    admin_key: str
-    http: aiohttp.ClientSession
-    nats: nats.NATS
-
-    def channel(self, key: str | None = None) -> PeerChannel:
-        """A gRPC channel; without `key` that of the source."""
-        return channel(f"127.0.0.1:{self.service.rpc.port}", self.key if key is None else key)
-
-    def url(self, path: str) -> str:
-        """An address of the HTTP door."""
-        return f"http://127.0.0.1:{self.service.operations.port}{path}"
-
-    async def ingest(self, *events: Event) -> Any:
-        """Send a batch over gRPC."""
-        async with self.channel() as channel:
-            return await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
-
-    async def post(
-        self, path: str, body: Any, *, key: str | None = None, **headers: str
-    ) -> tuple[int, dict[str, Any]]:
-        """Send a body over HTTP: status and answer."""
-        bearer = {"Authorization": f"Bearer {self.key if key is None else key}"}
-        sent = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
-        async with self.http.post(self.url(path), headers={**bearer, **headers}, **sent) as answer:
-            return answer.status, await answer.json()
-
-    async def facts(self, message_id: str) -> list[tuple[asyncpg.Record, Event]]:
-        """The facts of the events with a message id."""
-        conn = await asyncpg.connect(self.settings.postgres_dsn.get_secret_value())
-        try:
-            rows = await conn.fetch(
-                "SELECT fact.* FROM ingest.fact JOIN ingest.kind USING (kind_id)"
-                " WHERE kind.name = 'onefold.type.v1.Event' AND position($1 IN payload) > 0",
-                message_id.encode(),
-            )
-        finally:
-            await conn.close()
-        told = [(row, Event.FromString(row["payload"])) for row in rows]
-        return [(row, event) for row, event in told if event.message_id == message_id]
-
-    async def quarantined(self, quarantine_id: str) -> Quarantined:
-        """One entry of the quarantine, as an administrator sees it."""
-        async with self.channel(self.admin_key) as channel:
-            listed = await IngestServiceStub(channel).ListQuarantined(
-                ListQuarantinedRequest(page_size=1000, include_released=True)
-            )
-        [entry] = [e for e in listed.entries if e.quarantine_id == quarantine_id]
-        return entry
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -99,60 +20,8 @@ async def doors(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Doors]:
     """A running ingest with a database of its own."""
-    name = f"ingest_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres_server.admin_dsn)
-    await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
-    bus = await nats.connect(nats_server.url)
-    for info in await bus.jetstream().streams_info():
-        await bus.jetstream().delete_stream(info.config.name or "")
-    data_dir = tmp_path_factory.mktemp("ingest")
-    settings = IngestSettings(
-        postgres_dsn=postgres_server.dsn.rpartition("/")[0] + f"/{name}",
-        nats_url=nats_server.url,
-        internal_key=secrets.token_urlsafe(32),
-        data_dir=data_dir,
-        clock_advance="allowed",
-        drain_s=1.0,
-    )
-    async with serve(settings) as service, aiohttp.ClientSession() as http:
-        admin_key = (data_dir / "admin.key").read_text().strip()
-        key = await make_source(service, admin_key, "site", "web")
-        yield Doors(service, settings, key, admin_key, http, bus)
-    await bus.close()
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-
-
-async def make_source(service: Ingest, admin_key: str, source_id: str, channel_name: str) -> str:
-    """Define a source and issue its key."""
-    async with channel(f"127.0.0.1:{service.rpc.port}", admin_key) as peer:
-        stub = AdminServiceStub(peer)
-        source = SourceDefined(source_id=source_id, channel=channel_name)
-        await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))
-        issued = await stub.IssueKey(
-            admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)
-        )
-    return str(issued.key)
-
-
-def an_event(**changes: Any) -> Event:
-    """A good event with ids of its own."""
-    event = Event(type=EVENT_TYPE_TRACK, name="Signed Up", message_id=str(uuid.uuid4()))
-    event.identifiers.add(namespace="user_id", value=f"u-{uuid.uuid4()}")
-    for name, value in changes.items():
-        setattr(event, name, value)
-    return event
-
-
-def a_call(**changes: Any) -> dict[str, Any]:
-    """A good call of the Segment specification with ids of its own."""
-    return {
-        "type": "track",
-        "event": "Signed Up",
-        "messageId": str(uuid.uuid4()),
-        "userId": f"u-{uuid.uuid4()}",
-        **changes,
-    }
+    async with open_doors(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -165,8 +34,3 @@ def make_event() -> Any:
 def make_call() -> Any:
     """`a_call`, for tests."""
     return a_call
-
-
-def read_key_file(data_dir: Path) -> str:
-    """The admin key that a first start wrote."""
-    return (data_dir / "admin.key").read_text().strip()
