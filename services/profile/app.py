@@ -22,7 +22,7 @@ from services.profile.domain.decide import Decided
 from services.profile.domain.facts import Assignment, Entry, Notice
 from services.profile.domain.leaves import Folding, fold, touched_leaves
 from services.profile.domain.model import leaf_share
-from services.profile.domain.settle import DUE
+from services.profile.domain.settle import TIME
 from services.profile.growing import Grower, Grown
 from services.profile.rulebook import Rulebook
 from services.profile.settling import Asking, Settler
@@ -130,7 +130,9 @@ class ProfileApp:
         folding = fold(taken, states, catalogues)
         deltas = await _save(conn, batch.shard, folding, shares)
         asking = _asking(folding, heard.assignments if taken else (), planned)
-        decided = await self._settler.settle(conn, asking, planned.at_us, folding.states)
+        decided = await self._settler.settle(
+            conn, batch.shard, asking, planned.at_us, folding.states
+        )
         notices = await self._keep(conn, batch.shard, taken)
         await add_digest(conn, batch.shard, _sum(deltas, decided))
         said = Said(standings=decided.news, notices=notices)
@@ -180,7 +182,7 @@ async def _save(
 
 def _asking(folding: Folding, assignments: Iterable[Assignment], planned: Plan) -> Asking:
     told = newest([*folding.hints.values(), *assignments])
-    return Asking(folding.questions, told, dict.fromkeys(planned.due, DUE))
+    return Asking(folding.questions, told, dict.fromkeys(planned.due, TIME))
 
 
 def _sum(deltas: dict[str, int], decided: Decided) -> dict[str, int]:

@@ -135,7 +135,7 @@ class Grower:
         workspaces = {key.workspace_id for key in task.predicates}
         page = await store.leaf_page(conn, shard, after, workspaces, self._page)
         asking = await self._asking(conn, page, task)
-        decided = await self._settler.settle(conn, asking, batch.log_time_us)
+        decided = await self._settler.settle(conn, shard, asking, batch.log_time_us)
         live: Collection[Key] = ()
         if len(page) < self._page:
             live = task.predicates

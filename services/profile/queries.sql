@@ -41,25 +41,27 @@ FROM standing WHERE profile_id = ANY ($1::bytea[])
 
 -- name: save_standings
 -- Puts new standings in the place of older ones; tells their versions.
-INSERT INTO standing (shard, profile_id, workspace_id, version, holds, due, at, merged_into)
-SELECT shard, profile_id, workspace_id, nextval('standing_version'), holds, due, at, merged_into
-FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bytea[], $5::bigint[], $6::bigint[],
-            $7::bytea[])
+INSERT INTO standing
+    (shard, profile_id, workspace_id, version, holds, due, due_shard, at, merged_into)
+SELECT shard, profile_id, workspace_id, nextval('standing_version'), holds, due, $1, at, merged_into
+FROM unnest($2::int[], $3::bytea[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[],
+            $8::bytea[])
     AS t (shard, profile_id, workspace_id, holds, due, at, merged_into)
 ON CONFLICT (profile_id, shard) DO UPDATE
-SET version = excluded.version, holds = excluded.holds, due = excluded.due, at = excluded.at,
-    merged_into = excluded.merged_into
+SET version = excluded.version, holds = excluded.holds, due = excluded.due,
+    due_shard = excluded.due_shard, at = excluded.at, merged_into = excluded.merged_into
 RETURNING profile_id, version
 
 -- name: save_dues
 -- Puts off or brings forward when time alone may change standings.
-UPDATE standing s SET due = t.due
-FROM unnest($1::int[], $2::bytea[], $3::bigint[]) AS t (shard, profile_id, due)
+UPDATE standing s SET due = t.due, due_shard = $1
+FROM unnest($2::int[], $3::bytea[], $4::bigint[]) AS t (shard, profile_id, due)
 WHERE s.profile_id = t.profile_id AND s.shard = t.shard
 
 -- name: load_dues
--- The first profiles of a shard that time alone may have changed at an instant.
-SELECT due, profile_id FROM standing WHERE shard = $1 AND due <= $2 ORDER BY due LIMIT $3
+-- The first profiles that time alone may have changed at an instant, of those that the worker of a
+-- shard looked at last.
+SELECT due, profile_id FROM standing WHERE due_shard = $1 AND due <= $2 ORDER BY due LIMIT $3
 
 -- name: load_revisions
 -- Which definitions the shards have learnt of, for caches.

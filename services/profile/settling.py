@@ -42,11 +42,15 @@ class Settler:
     async def settle(
         self,
         conn: Connection,
+        shard: int,
         asking: Asking,
         at_us: int,
         at_hand: Mapping[LeafId, LeafState] | None = None,
     ) -> Decided:
         """Look at the profiles asked for as of an instant (Unix microseconds), and save them.
+
+        `shard` is the one that asks: its worker will look again at whom it saved, when time alone
+        may have changed them.
 
         `at_hand`: states of leaves that were saved in this transaction. Everything that this worker
         does to leaves must be saved before: from here on, who waits for one of these profiles
@@ -61,7 +65,7 @@ class Settler:
         asked = questions(asking.leaves, asking.profiles, asking.told, known, moved)
         people = await self._people(conn, asked.keys(), at_hand or {})
         decided = decide(asked, people, await self._rulebook.of_all(conn), at_us)
-        return await self._save(conn, decided, moved)
+        return await self._save(conn, shard, decided, moved)
 
     async def _hold(self, conn: Connection, asking: Asking) -> Mapping[IdentifierId, Assignment]:
         """Lock all that is at stake; whose the identifiers are, which nobody changes from here on.
@@ -112,12 +116,14 @@ class Settler:
                 people.append(Person(profile_id, standing.workspace_id, standing, None, gone_to))
         return people
 
-    async def _save(self, conn: Connection, decided: Decided, moved: list[Move]) -> Decided:
+    async def _save(
+        self, conn: Connection, shard: int, decided: Decided, moved: list[Move]
+    ) -> Decided:
         news, dues = decided.news, decided.dues
         if news:
-            news = await store.save_standings(conn, news, self._shards)
+            news = await store.save_standings(conn, shard, news, self._shards)
         if dues:
-            await store.save_dues(conn, dues, self._shards)
+            await store.save_dues(conn, shard, dues, self._shards)
         deltas = dict(decided.deltas)
         for before, now in moved:
             add = assignment_share(now.identifier_id, now.profile_id)

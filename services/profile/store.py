@@ -134,11 +134,15 @@ def standing(row: Any) -> Standing:
 
 
 async def save_standings(
-    conn: Connection, standings: Sequence[Standing], shards: int
+    conn: Connection, worker: int, standings: Sequence[Standing], shards: int
 ) -> list[Standing]:
-    """Keep these standings, which are news, and give them their versions."""
+    """Keep these standings, which are news, and give them their versions.
+
+    `worker`: the shard whose worker looked, and will look again when they are due.
+    """
     rows = await conn.fetch(
         Q.save_standings,
+        worker,
         [shard_of(s.profile_id, shards) for s in standings],
         [s.profile_id for s in standings],
         [s.workspace_id for s in standings],
@@ -151,10 +155,13 @@ async def save_standings(
     return [s._replace(version=versions[s.profile_id]) for s in standings]
 
 
-async def save_dues(conn: Connection, standings: Sequence[Standing], shards: int) -> None:
-    """Keep the dues of standings of which nothing else is new."""
+async def save_dues(
+    conn: Connection, worker: int, standings: Sequence[Standing], shards: int
+) -> None:
+    """Keep the dues of standings of which nothing else is new; `worker` as above."""
     await conn.execute(
         Q.save_dues,
+        worker,
         [shard_of(s.profile_id, shards) for s in standings],
         [s.profile_id for s in standings],
         [s.due_us for s in standings],
@@ -162,7 +169,8 @@ async def save_dues(conn: Connection, standings: Sequence[Standing], shards: int
 
 
 async def load_dues(conn: Connection, shard: int, until_us: int, limit: int) -> list[Due]:
-    """The first profiles of a shard that time alone may have changed at an instant."""
+    """The first profiles that time alone may have changed at an instant, of those that the worker
+    of a shard looked at last."""
     rows = await conn.fetch(Q.load_dues, shard, until_us, limit)
     return [Due(*row) for row in rows]
 

@@ -16,20 +16,18 @@ class Question(NamedTuple):
 
     #: The predicates that may have changed; None = all.
     asked: frozenset[int] | None
-    #: The instant has come at which time alone may change the profile.
-    is_due: bool = False
 
     def also(self, other: Question) -> Question:
         """Both reasons."""
-        is_due = self.is_due or other.is_due
         if self.asked is None or other.asked is None:
-            return Question(None, is_due)
-        return Question(self.asked | other.asked, is_due)
+            return EVERYTHING
+        return Question(self.asked | other.asked)
 
 
 _NONE: frozenset[int] = frozenset()
 EVERYTHING = Question(None)
-DUE = Question(None, is_due=True)
+#: Time has passed: what is due by then is asked.
+TIME = Question(frozenset())
 
 
 def settle(
@@ -37,12 +35,13 @@ def settle(
 ) -> Standing:
     """How a profile that has leaves stands now; the same object where nothing is to be written.
 
-    What is not asked stays as it stands. A later due is not worth a write: the profile is then
-    looked at once more than needed.
+    What is not asked stays as it stands, unless its due has come. A later due is not worth a write:
+    the profile is then looked at once more than needed. What is written has a due after `at_us`.
     """
     at_us = max(at_us, standing.at_us)
     is_back = standing.merged_into is not None
-    if question.asked is None or is_back:
+    is_due = standing.due_us is not None and standing.due_us <= at_us
+    if question.asked is None or is_back or is_due:
         holds, due_us = evaluate(catalogue.predicates, view, catalogue, at_us)
     else:
         found, due_us = evaluate(question.asked, view, catalogue, at_us)
@@ -50,7 +49,7 @@ def settle(
         due_us = earlier(due_us, standing.due_us)
     if is_back or holds != standing.holds:
         return standing._replace(holds=holds, due_us=due_us, at_us=at_us, merged_into=None)
-    if question.is_due or earlier(due_us, standing.due_us) != standing.due_us:
+    if is_due or earlier(due_us, standing.due_us) != standing.due_us:
         return standing._replace(due_us=due_us)
     return standing
 

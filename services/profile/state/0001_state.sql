@@ -39,8 +39,10 @@ CREATE TABLE standing (
     version      bigint  NOT NULL,
     -- Predicate ids of 8 bytes each, ascending.
     holds        bytea   NOT NULL,
-    -- The earliest instant at which time alone may change `holds`, Unix microseconds.
+    -- The earliest instant at which time alone may change `holds`, Unix microseconds; and the
+    -- shard whose worker wrote it and will look again, for it was then not there yet.
     due          bigint,
+    due_shard    integer NOT NULL,
     -- The instant of the last change, Unix microseconds.
     at           bigint  NOT NULL,
     -- Set where the profile has no leaves any more: its heir, or zeros where there is none.
@@ -48,7 +50,7 @@ CREATE TABLE standing (
     PRIMARY KEY (profile_id, shard)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX standing_by_due ON standing (shard, due) WHERE due IS NOT NULL;
+CREATE INDEX standing_by_due ON standing (due_shard, due) WHERE due IS NOT NULL;
 
 -- Facts that concern no person (ticks left out), as each shard of the log told them.
 CREATE TABLE definition (
