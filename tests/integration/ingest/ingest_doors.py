@@ -69,17 +69,22 @@ class Doors:
 
     async def facts(self, message_id: str) -> list[tuple[asyncpg.Record, Event]]:
         """The facts of the events with a message id."""
+        found = await self.facts_with(message_id)
+        return [(row, event) for row, event in found if event.message_id == message_id]
+
+    async def facts_with(self, text: str) -> list[tuple[asyncpg.Record, Event]]:
+        """The facts of the events that hold a text anywhere, in the order of the log."""
         conn = await asyncpg.connect(self.settings.postgres_dsn.get_secret_value())
         try:
             rows = await conn.fetch(
                 "SELECT fact.* FROM ingest.fact JOIN ingest.kind USING (kind_id)"
-                " WHERE kind.name = 'onefold.type.v1.Event' AND position($1 IN payload) > 0",
-                message_id.encode(),
+                " WHERE kind.name = 'onefold.type.v1.Event' AND position($1 IN payload) > 0"
+                " ORDER BY recorded_at",
+                text.encode(),
             )
         finally:
             await conn.close()
-        told = [(row, Event.FromString(row["payload"])) for row in rows]
-        return [(row, event) for row, event in told if event.message_id == message_id]
+        return [(row, Event.FromString(row["payload"])) for row in rows]
 
     async def quarantined(self, quarantine_id: str) -> Quarantined:
         """One entry of the quarantine, as an administrator sees it."""

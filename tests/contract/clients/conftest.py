@@ -1,0 +1,36 @@
+"""A running ingest, and the clients that its users have already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from contract.clients.node_clients import NodeClients, NodeMissing
+from integration.ingest.ingest_doors import Doors, open_doors
+
+from services.chassis.embedded.nats import NatsServer
+from services.chassis.embedded.postgres import PostgresServer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def doors(
+    postgres_server: PostgresServer,
+    nats_server: NatsServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Doors]:
+    """A running ingest with a database of its own."""
+    async with open_doors(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node_clients(tmp_path_factory: pytest.TempPathFactory) -> NodeClients:
+    """The Node clients; skips, and says why, only where they cannot be installed."""
+    try:
+        clients = NodeClients(tmp_path_factory.mktemp("node"))
+        await asyncio.to_thread(clients.install)
+    except NodeMissing as error:
+        pytest.skip(str(error))
+    return clients

@@ -1,0 +1,26 @@
+// Publishes to JetStream, once as JSON and once again as a repeat with the same message id.
+import { connect, headers } from '@nats-io/transport-node'
+import { jetstream } from '@nats-io/jetstream'
+
+const { url, key, marker, subject } = JSON.parse(process.argv[2])
+const { username, password, host } = new URL(url)
+const connection = await connect({ servers: host, user: username, pass: password })
+const stream = jetstream(connection)
+
+const publish = async (event, messageId) => {
+  const sent = headers()
+  sent.set('Authorization', `Bearer ${key}`)
+  sent.set('Content-Type', 'application/json')
+  if (messageId) sent.set('Nats-Msg-Id', messageId)
+  const answer = await stream.publish(subject, JSON.stringify(event), { headers: sent })
+  return { stream: answer.stream, duplicate: answer.duplicate ?? false }
+}
+const call = { type: 'track', event: 'Course Viewed', userId: `user-${marker}`, properties: { marker } }
+const answers = [
+  await publish(call, `${marker}-1`),
+  await publish(call, `${marker}-1`),
+  await publish({ ...call, messageId: `${marker}-2` }),
+  await publish({ ...call, messageId: `${marker}-2` }),
+]
+console.log(JSON.stringify({ answers }))
+await connection.drain()

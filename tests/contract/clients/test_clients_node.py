@@ -1,0 +1,72 @@
+"""Clients in another language, unchanged: what they send is in the log, exactly once."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract.clients.flaky_edge import losing_answers
+from onefold.type.v1.event_pb2 import EventType
+
+from services.chassis.testing import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def kinds(found: list[Any]) -> list[str]:
+    return sorted(EventType.Name(e.type).removeprefix("EVENT_TYPE_") for _, e in found)
+
+
+@pytest.mark.parametrize("lost", [0, 2], ids=["answers arrive", "answers are lost"])
+async def test_segment(doors: Any, node_clients: Any, lost: int) -> None:
+    marker = uuid.uuid4().hex
+    async with losing_answers(doors.url(""), first=lost) as edge:
+        told = await node_clients.run(
+            "send_segment.mjs", url=edge.url, key=doors.key, marker=marker
+        )
+    assert told == {"failures": []}
+    assert {status for _, status in edge.seen} == {200}
+    found = await doors.facts_with(marker)
+    assert kinds(found) == ["ALIAS", "GROUP", "IDENTIFY", "PAGE", "SCREEN", "TRACK"]
+
+
+async def test_grpc(doors: Any, node_clients: Any) -> None:
+    marker = uuid.uuid4().hex
+    told = await node_clients.run(
+        "send_grpc.mjs",
+        address=f"127.0.0.1:{doors.service.grpc_port}",
+        key=doors.key,
+        marker=marker,
+        protos=str(ROOT / "protos"),
+    )
+    first, again, stranger = told["first"], told["again"], told["stranger"]
+    assert (first["accepted"], again.get("accepted", 0), again["duplicates"]) == (2, 0, 2)
+    [rejection] = first["rejections"]
+    assert rejection["reason"] == "ERROR_REASON_NO_IDENTIFIER"
+    assert rejection["field"] == "events[2].identifiers"
+    assert stranger["code"] == 16, "UNAUTHENTICATED"
+    assert {e.name for _, e in await doors.facts_with(marker)} == {"one", "two"}
+    assert len(await doors.facts_with(marker)) == 2
+
+
+async def test_nats(doors: Any, node_clients: Any) -> None:
+    marker = uuid.uuid4().hex
+    await wait_until(lambda: doors.service.nats.open.is_set())
+    told = await node_clients.run(
+        "send_nats.mjs",
+        url=doors.settings.nats_url.get_secret_value(),
+        key=doors.key,
+        marker=marker,
+        subject="onefold.in.default.site",
+    )
+    assert [answer["duplicate"] for answer in told["answers"]] == [False, True, False, False]
+
+    async def drained() -> bool:
+        info = await doors.nats.jetstream().stream_info("ONEFOLD_IN")
+        return info.state.messages == 0
+
+    await wait_until(drained)
+    found = await doors.facts_with(marker)
+    assert sorted(e.message_id for _, e in found) == [f"{marker}-1", f"{marker}-2"]
