@@ -52,10 +52,10 @@ async def learn(
 async def _hold(tables: Tables, fresh: Evidence, stake: set[bytes]) -> _Held:
     for _ in range(_TRIES):
         async with tables.savepoint() as savepoint:
-            await tables.lock(stake)
+            everything = await tables.lock(stake)
             known = await tables.identifiers(fresh.names)
             needed = at_stake(fresh, known)
-            if needed <= stake:
+            if everything or needed <= stake:
                 return await _complete(tables, fresh, known)
             savepoint.give_up()
         metrics.LOCK_RETRIES.inc()

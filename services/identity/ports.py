@@ -38,9 +38,11 @@ class Tables(Protocol):
         """A place to go back to."""
         ...
 
-    async def lock(self, stake: Collection[bytes]) -> None:
+    async def lock(self, stake: Collection[bytes]) -> bool:
         """Keep others from locking any of these until the transaction ends or the savepoint is
-        given up. Callers that lock once at a time never wait for each other in a circle.
+        given up, and answer whether they are kept from locking anything at all.
+
+        Callers that lock once at a time never wait for each other in a circle.
         """
         ...
 

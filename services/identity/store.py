@@ -78,14 +78,15 @@ class PostgresTables:
         else:
             await inner.commit()
 
-    async def lock(self, stake: Collection[bytes]) -> None:
+    async def lock(self, stake: Collection[bytes]) -> bool:
         """See `Tables.lock`."""
         if len(stake) > _MANY:
             await self._conn.execute(Q.lock_all, self._lock_key(_ALL))
-        else:
-            # In one order for all callers, or two could wait for each other for ever.
-            keys = sorted({self._lock_key(int.from_bytes(id_[:8], "big")) for id_ in stake})
-            await self._conn.execute(Q.lock, [self._lock_key(_ALL), *keys])
+            return True
+        # In one order for all callers, or two could wait for each other for ever.
+        keys = sorted({self._lock_key(int.from_bytes(id_[:8], "big")) for id_ in stake})
+        await self._conn.execute(Q.lock, [self._lock_key(_ALL), *keys])
+        return False
 
     async def next_version(self) -> int:
         """See `Tables.next_version`."""

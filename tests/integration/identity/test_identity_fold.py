@@ -17,7 +17,7 @@ from services.chassis.stream import Batch, Folded
 from services.identity import store
 from services.identity.app import Identity
 from services.identity.domain.digest import edge_share, identifier_share
-from services.identity.domain.facts import Edge, First, Strength
+from services.identity.domain.facts import Edge, First
 from services.identity.memory import Memory
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.identifiers import Identifier
@@ -221,11 +221,3 @@ async def test_a_message_that_lies_about_its_facts_is_refused(pool: asyncpg.Pool
     short = Batch(0, 0, 3, (type(message)(0, 3, message.payload),), 0, 0, 0)
     with pytest.raises(ValueError, match="facts 0 to 3"):
         await fold(pool, identity(), short)
-
-
-def test_memory_keeps_to_its_size() -> None:
-
-    memory = Memory(10)
-    for n in range(100):
-        memory.recall((WORKSPACE, LeafId(bytes(16)), Strength.OBSERVED, (("user_id", str(n)),)))
-    assert memory.size <= 10

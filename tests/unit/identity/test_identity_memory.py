@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from services.identity.domain.facts import Edge, First, Strength
+from services.identity.domain.model import Known
+from services.identity.domain.naming import Names, mention_of
+from services.identity.memory import NEVER, Memory, Remembered
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
+
+WORKSPACE = WorkspaceId("school")
+FACT = FactId(bytes(16))
+LEAF = LeafId(Identifier("user_id", "u").id_in(WORKSPACE))
+
+
+def names(value: str = "v") -> Names:
+    raw = (("user_id", "u"), ("anonymous_id", value))
+    return (WORKSPACE, LEAF, Strength.OBSERVED, raw)
+
+
+def kept(remembered: Remembered, at: int) -> tuple[dict[IdentifierId, Known], dict[Edge, First]]:
+    first = First(at, FACT)
+    mention = remembered.mention
+    known = {id_: Known(ProfileId(LEAF), first) for id_ in mention.names}
+    return known, dict.fromkeys(mention.edges, first)
+
+
+def test_nothing_is_settled_until_all_of_it_was_read() -> None:
+    remembered = Memory(10).recall(names())
+    known, edges = kept(remembered, 5)
+    remembered.settle({}, edges)
+    remembered.settle(known, {})
+    assert remembered.settled_us == NEVER
+    remembered.settle(known, edges)
+    assert remembered.settled_us == 5
+
+
+def test_what_was_seen_last_decides_since_when_nothing_is_new() -> None:
+    remembered = Memory(10).recall(names())
+    known, edges = kept(remembered, 5)
+    edges[remembered.mention.edges[0]] = First(9, FACT)
+    remembered.settle(known, edges)
+    assert remembered.settled_us == 9
+
+
+def test_the_same_names_are_remembered_while_they_are_used() -> None:
+    memory = Memory(4)
+    often = memory.recall(names("often"))
+    for n in range(20):
+        memory.recall(names(str(n)))
+        assert memory.recall(names("often")) is often
+
+
+def test_memory_keeps_to_its_size() -> None:
+    memory = Memory(10)
+    for n in range(100):
+        memory.recall(names(str(n)))
+    assert memory.size <= 10
+
+
+def test_junk_and_faulty_identifiers_say_nothing() -> None:
+    raw = (("user_id", "u"), ("phone", "000000"), ("e mail", "a@b.cn"), ("email", "x" * 600))
+    said = mention_of((WORKSPACE, LEAF, Strength.OBSERVED, raw))
+    assert set(said.names) == {LEAF}
+    assert said.edges == ()
+
+
+def test_forms_of_one_value_are_one_identifier() -> None:
+    raw = (("user_id", "u"), ("email", "A@B.cn"), ("email", " a@b.cn"))
+    said = mention_of((WORKSPACE, LEAF, Strength.STATED, raw))
+    (edge,) = said.edges
+    assert edge.strength == Strength.STATED
+    assert edge.a < edge.b
+
+
+def test_a_leaf_that_no_identifier_gives_is_named_by_its_id() -> None:
+    old = LeafId(bytes(range(16)))
+    said = mention_of((WORKSPACE, old, Strength.OBSERVED, (("user_id", "u"),)))
+    assert said.names[IdentifierId(old)].identifier is None
+    assert len(said.edges) == 1

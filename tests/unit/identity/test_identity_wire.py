@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from onefold.identity.v1.identity_events_pb2 import FactsAttributed
+from onefold.log.v1.log_pb2 import Fact, FactBatch
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_PAGE, Event
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+
+from services.chassis.stream import Batch, Message
+from services.identity import wire
+from services.identity.domain.facts import First, Name, Strength
+from services.identity.domain.model import Assignment
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId
+
+LEAF = bytes(range(16))
+
+
+def fact(offset: int, at: int = 1, kind: int = EVENT_TYPE_PAGE, leaf: bytes = LEAF) -> Fact:
+    event = Event(type=kind, identifiers=[IdentifierMessage(namespace="user_id", value="u")])  # type: ignore[arg-type]
+    return Fact(
+        offset=offset,
+        workspace_id="w",
+        fact_id=offset.to_bytes(16, "big"),
+        kind=wire.EVENT if leaf else "onefold.log.v1.ClockTicked",
+        leaf_id=leaf,
+        occurred_at_us=at,
+        recorded_at_us=100 + offset,
+        payload=event.SerializeToString(),
+    )
+
+
+def message(*facts: Fact) -> Message:
+    batch = FactBatch(shard=3, first_offset=facts[0].offset, facts=facts)
+    return Message(facts[0].offset, facts[-1].offset + 1, batch.SerializeToString())
+
+
+def batch(first: int, *messages: Message) -> Batch:
+    return Batch(3, first, messages[-1].next, messages, first, first, 0)
+
+
+def test_only_the_earliest_of_the_same_names_is_kept() -> None:
+    heard = wire.hear(batch(0, message(fact(0, at=7), fact(1, at=5), fact(2, at=5), fact(3, at=6))))
+    assert list(heard.sightings.values()) == [First(5, FactId((1).to_bytes(16, "big")))]
+    assert heard.leaves == [LEAF] * 4
+    assert heard.log_time_us == 103
+
+
+def test_an_alias_is_stated_and_not_only_seen() -> None:
+    heard = wire.hear(batch(0, message(fact(0), fact(1, kind=EVENT_TYPE_ALIAS))))
+    strengths = {names[2] for names in heard.sightings}
+    assert strengths == {Strength.STATED, Strength.OBSERVED}
+
+
+def test_facts_without_a_leaf_are_set_apart() -> None:
+    heard = wire.hear(batch(0, message(fact(0), fact(1, leaf=b""))))
+    assert heard.leaves == [LEAF, b""]
+    assert [f.offset for f in heard.leafless] == [1]
+
+
+def test_a_whole_message_is_passed_on_as_it_came() -> None:
+    came = message(fact(4), fact(5))
+    (part,) = wire.hear(batch(4, came)).parts
+    assert part.payload is came.payload or part.payload == came.payload
+    assert (part.first, part.next) == (4, 6)
+
+
+def test_large_messages_are_passed_on_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = [message(fact(n)) for n in range(5)]
+    monkeypatch.setattr(wire, "_OUTPUT_BYTES", 2 * len(came[4].payload) + 1)
+    heard = wire.hear(batch(0, *came))
+    assert [(p.first, p.next) for p in heard.parts] == [(0, 2), (2, 4), (4, 5)]
+    learnt = Assignment(
+        IdentifierId(LEAF), ProfileId(LEAF), 9, Name(WorkspaceId("w"), Identifier("user_id", "u"))
+    )
+    said = wire.outputs(3, heard, [bytes([n]) * 16 for n in range(5)], [learnt])
+    told = [FactsAttributed.FromString(output.payload) for output in said]
+    assert [len(t.assignments) for t in told] == [1, 0, 0]
+    assert told[1].profile_ids == bytes([2]) * 16 + bytes([3]) * 16
+    assert [FactBatch.FromString(t.fact_batch).first_offset for t in told] == [0, 2, 4]
+    assert [(o.first, o.next) for o in said] == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_a_part_that_was_seen_before_is_cut_off() -> None:
+    heard = wire.hear(batch(2, message(fact(0), fact(1), fact(2)), message(fact(3))))
+    (part,) = heard.parts
+    passed_on = FactBatch.FromString(part.payload)
+    assert [f.offset for f in passed_on.facts] == [2, 3]
+    assert (passed_on.first_offset, passed_on.shard, part.first, part.next) == (2, 3, 2, 4)
+    assert len(heard.leaves) == 2
+
+
+def test_a_message_must_cover_what_it_says() -> None:
+    short = message(fact(0), fact(1))
+    with pytest.raises(ValueError, match="came as 2"):
+        wire.hear(batch(0, Message(0, 3, short.payload)))
+
+
+@pytest.mark.parametrize("told", ["", "xyz", "0" * 31, "g" * 32])
+def test_ids_have_32_digits(told: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        list(wire.asked_profiles(["0" * 32, told]))
+    assert refused.value.field == "profile_ids[1]"
