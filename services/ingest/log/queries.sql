@@ -42,12 +42,17 @@ SELECT kind_id, name FROM kind;
 INSERT INTO kind (name) SELECT unnest($1::text []) ON CONFLICT DO NOTHING;
 
 -- name: page
--- A range of a shard.
+-- A range of a shard, cut where the payloads come to so many bytes; the first row is always there.
 SELECT
     "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
     workspace_id, source_id, actor, payload
-FROM fact
-WHERE shard = $1 AND "offset" >= $2 AND "offset" < $3
+FROM (
+    SELECT
+        *, sum(octet_length(payload)) OVER (ORDER BY "offset" ROWS UNBOUNDED PRECEDING) AS weight
+    FROM fact
+    WHERE shard = $1 AND "offset" >= $2 AND "offset" < $3
+) AS f
+WHERE weight - octet_length(payload) < $4
 ORDER BY "offset";
 
 -- name: page_of_kinds

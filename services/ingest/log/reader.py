@@ -14,10 +14,9 @@ from services.ingest.log.store import Heads, Kinds, Q, heads
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import LeafId, WorkspaceId
 
-#: About so many bytes of payload are read at a time, in so many rows at most.
+#: So many rows are read at a time, and so many bytes of payload.
+PAGE_ROWS = 1_000
 PAGE_BYTES = 1 << 20
-PAGE_ROWS = 2_000
-FIRST_PAGE = 500
 #: Facts of some kinds are looked for in so many offsets at a time.
 SCAN = 50_000
 #: So many readers of whole timelines at a time; the others wait for their turn.
@@ -54,20 +53,22 @@ class Reader:
             return await heads(conn)
 
     async def page(self, shard: int, first: int, until: int) -> list[Row]:
-        """The rows of [first, until) that are there."""
+        """The first rows of [first, until) that are there: at least one, PAGE_BYTES at most."""
         async with acquire(self._pool) as conn:
-            rows = await self._rows(conn, await conn.fetch(Q.page, shard, first, until))
+            found = await conn.fetch(Q.page, shard, first, until, PAGE_BYTES)
+            rows = await self._rows(conn, found)
         if rows and rows[-1].offset - first + 1 != len(rows):
             raise OnefoldError(f"shard {shard} has a hole after offset {first}: this is no log")
         return rows
 
     async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[list[Row]]:
         """The rows of [first, until) that are there, in pages."""
-        size = FIRST_PAGE
-        while first < until and (rows := await self.page(shard, first, min(first + size, until))):
+        while first < until:
+            rows = await self.page(shard, first, min(first + PAGE_ROWS, until))
+            if not rows:
+                return
             yield rows
             first = rows[-1].offset + 1
-            size = _paced(rows)
 
     async def read_kinds(
         self, shard: int, first: int, until: int, names: Iterable[str]
@@ -79,12 +80,11 @@ class Reader:
         while first < until:
             stop = min(first + SCAN, until)
             async with acquire(self._pool) as conn:
-                rows = await self._rows(
-                    conn, await conn.fetch(Q.page_of_kinds, shard, first, stop, wanted, FIRST_PAGE)
-                )
+                found = await conn.fetch(Q.page_of_kinds, shard, first, stop, wanted, PAGE_ROWS)
+                rows = await self._rows(conn, found)
             if rows:
                 yield rows
-            first = rows[-1].offset + 1 if len(rows) == FIRST_PAGE else stop
+            first = rows[-1].offset + 1 if len(rows) == PAGE_ROWS else stop
 
     async def of_leaves(self, asked: LeafFacts) -> AsyncGenerator[list[Row]]:
         """The facts of leaves, newest occurrence first; of the same instant, highest id first."""
@@ -96,7 +96,7 @@ class Reader:
             asked.recorded_until_us,
             asked.limit,
         )
-        if asked.limit is not None and asked.limit <= FIRST_PAGE:
+        if asked.limit is not None and asked.limit <= PAGE_ROWS:
             async with acquire(self._pool) as conn:
                 rows = await self._rows(conn, await conn.fetch(Q.of_leaves, *arguments))
             yield rows
@@ -104,7 +104,7 @@ class Reader:
         # Each of these keeps a connection for as long as its reader takes.
         async with self._streams, transaction(self._pool) as conn:
             cursor = await conn.cursor(Q.of_leaves, *arguments)
-            while found := await cursor.fetch(FIRST_PAGE):
+            while found := await cursor.fetch(PAGE_ROWS):
                 yield await self._rows(conn, found)
 
     async def _rows(self, conn: asyncpg.Connection, found: Sequence[asyncpg.Record]) -> list[Row]:
@@ -112,9 +112,3 @@ class Reader:
         if not {row.kind_id for row in rows} <= self._kinds.names.keys():
             await self._kinds.load(conn)  # another replica has met a new kind
         return rows
-
-
-def _paced(rows: Sequence[Row]) -> int:
-    """How many rows to read next, where they go on being as large as these."""
-    weight = sum(len(row.payload) for row in rows) // len(rows) + 1
-    return max(1, min(PAGE_BYTES // weight, PAGE_ROWS))

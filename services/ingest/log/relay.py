@@ -14,6 +14,7 @@ from services.chassis.leases import Leases
 from services.chassis.relay import Relay
 from services.chassis.stream import Output
 from services.ingest.log.event_log import EventLog
+from services.ingest.log.reader import PAGE_ROWS
 from services.ingest.log.wire import BATCH_FACTS, to_outputs
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,6 @@ log = structlog.get_logger(__name__)
 SUBJECT = "onefold.log"
 #: Commits that follow each other so closely share a message: a bus counts messages, not facts.
 LINGER_S = 0.004
-_READ_FACTS = 4_000
 
 
 class LogOutputs:
@@ -32,7 +32,7 @@ class LogOutputs:
 
     async def read(self, shard: int, first: int, limit: int) -> list[Output]:
         """At most `limit` messages from an offset on; [] at the end."""
-        until = first + min(limit * BATCH_FACTS, _READ_FACTS) if limit > 1 else first + 1
+        until = first + (PAGE_ROWS if limit > 1 else 1)
         rows = await self._log.reader.page(shard, first, until)
         return list(to_outputs(rows, self._log.kinds.names))[:limit]
 

@@ -1,0 +1,92 @@
+"""Time is in the log: ticks where nothing else happens, and a clock that can be moved ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+from onefold.log.v1.log_pb2 import ClockTicked
+
+from services.chassis.testing import wait_until
+from services.ingest.log import EventLog, Ticker
+from services.kernel.ids import LeafId
+from services.kernel.time import DAY_US, SECOND_US
+from services.kernel.tokens import Token
+
+TICKS = "SELECT * FROM fact JOIN kind USING (kind_id) WHERE name = 'onefold.log.v1.ClockTicked'"
+
+
+async def test_a_tick_is_in_every_shard_at_one_instant(logs: Logs, event_log: EventLog) -> None:
+    await event_log.append(make_facts(range(30)))
+    ticked = await event_log.tick()
+    rows = await logs.fetch(TICKS)
+    assert sorted(row["shard"] for row in rows) == list(range(SHARDS))
+    assert {row["recorded_at"] for row in rows} == {ticked.at_us}
+    assert {ClockTicked.FromString(row["payload"]).at_us for row in rows} == {ticked.at_us}
+    assert len({row["fact_id"] for row in rows}) == 1
+    assert ticked.token == (await event_log.heads()).token
+    await logs.check_whole()
+
+
+async def test_ticks_are_later_than_all_before_them(logs: Logs, event_log: EventLog) -> None:
+    instants = [(await event_log.tick()).at_us for _ in range(5)]
+    assert instants == sorted(set(instants))
+    appended = await event_log.append([make_fact("a")])
+    assert appended.recorded_at_us >= instants[-1]
+    assert (await event_log.tick()).at_us > appended.recorded_at_us
+    await logs.check_whole()
+
+
+async def test_the_clock_moves_ahead_for_all_replicas(logs: Logs, event_log: EventLog) -> None:
+    other = await logs.replica()
+    before = (await event_log.heads()).now_us
+    ticked = await event_log.tick(advance_us=8 * DAY_US)
+    assert ticked.at_us >= before + 8 * DAY_US
+    appended = await other.append([make_fact("a")])
+    assert appended.recorded_at_us >= ticked.at_us
+    assert (await other.heads()).now_us >= appended.recorded_at_us
+    await logs.check_whole()
+
+
+async def test_a_quiet_log_ticks_and_a_busy_one_does_not(logs: Logs, event_log: EventLog) -> None:
+    first = await event_log.tick()
+    assert await event_log.tick_if_quiet(first.at_us - 1) is None
+    await event_log.append([make_fact("a", leaf_id=LeafId(bytes(16)))])
+    second = await event_log.tick_if_quiet(first.at_us)
+    assert second is not None  # three shards heard nothing since the first
+    assert second.at_us > first.at_us
+    assert len(await logs.fetch(TICKS)) == 2 * SHARDS
+
+
+async def test_of_several_replicas_one_ticks(logs: Logs) -> None:
+    replicas = [await logs.replica() for _ in range(3)]
+    first = await replicas[0].tick()
+    results = await asyncio.gather(*(log.tick_if_quiet(first.at_us) for log in replicas))
+    assert sum(result is not None for result in results) == 1
+
+
+async def test_the_ticker_ticks_until_it_is_stopped(logs: Logs, event_log: EventLog) -> None:
+    ticker = Ticker(event_log, interval_s=0.05)
+    task = asyncio.create_task(ticker.run())
+
+    async def has_ticked() -> bool:
+        return len(await logs.fetch(TICKS)) >= 3 * SHARDS
+
+    await wait_until(has_ticked)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    rows = await logs.fetch("SELECT DISTINCT recorded_at FROM fact ORDER BY 1")
+    gaps = [b["recorded_at"] - a["recorded_at"] for a, b in itertools.pairwise(rows)]
+    assert all(gap >= 0.05 * SECOND_US for gap in gaps)
+
+
+async def test_repeats_alone_do_not_count_as_hearing_something(
+    logs: Logs, event_log: EventLog
+) -> None:
+    await event_log.append(make_facts(range(50)))
+    before = await event_log.heads()
+    await event_log.append(make_facts(range(50)))
+    after = await event_log.heads()
+    assert (after.oldest_us, after.token) == (before.oldest_us, before.token)
+    assert after.token != Token()
