@@ -12,6 +12,7 @@ it fails, the service ends with code 1, and its supervisor starts it anew.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -103,11 +104,22 @@ async def _live(settings: S, serve: Serve[S]) -> int:
 
 async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
     async with serve(settings) as running:
+        _spare_the_collector()
         doors = Doors(running.grpc_port, running.http_port)
         _tell_doors(settings, doors)
         log.info("service_started", pid=os.getpid(), **asdict(doors))
         await stop.wait()
         log.info("service_stopping")
+
+
+def _spare_the_collector() -> None:
+    """A batch makes tens of thousands of small values and no circles: look for those less often.
+
+    Measured on the fold of identity: a sixth of its processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _tell_doors(settings: ServiceSettings, doors: Doors) -> None:
