@@ -14,15 +14,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 import structlog
+from onefold.log.v1.log_service_pb2 import GetHeadRequest
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+from onefold.projection.v1.projection_service_pb2 import AwaitTokenRequest
+from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
+from services.chassis.clients import channel
 from services.chassis.embedded.engine import Engine, EngineError, keep_secrets, make_folder
 from services.chassis.embedded.nats import NatsServer
 from services.chassis.embedded.ports import LOOPBACK, recall
@@ -140,10 +145,12 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         progress: Progress = lambda _name, _done: None,
         replicas: int = 1,
+        only: Sequence[str] = SERVICES,
     ) -> None:
         """`settings` are environment variables of the services (`ONEFOLD_…`), over the stack's.
 
         `replicas` processes of each service but ingest run; the first has the known address.
+        `only` these services are started, the first one before the others.
         """
         self.data_dir = data_dir.expanduser().resolve()
         self.postgres = PostgresServer(self.data_dir)
@@ -152,6 +159,7 @@ class Stack:
         self._settings = dict(settings or {})
         self._progress = progress
         self._replicas = replicas
+        self._only = tuple(only)
         self._ports: dict[str, int] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -217,11 +225,26 @@ class Stack:
     async def _start_services(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
             # Ingest first: it makes the log and the first keys, on which the others stand.
-            for names in (SERVICES[:1], SERVICES[1:]):
+            for names in (self._only[:1], self._only[1:]):
                 processes = [self._process(name, n) for name in names for n in self._numbers(name)]
                 for process in processes:
                     process.start()
                 await asyncio.gather(*(self._step(p.name, p.ready(http)) for p in processes))
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait until all services have heard of what the log begins with: the first keys."""
+        async with asyncio.timeout(READY_SECONDS), AsyncExitStack() as scope:
+            channels = {
+                name: await scope.enter_async_context(
+                    channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
+                )
+                for name in self._only
+            }
+            head = await LogServiceStub(channels["ingest"]).GetHead(GetHeadRequest())
+            for name in self._only[1:]:
+                service = ProjectionServiceStub(channels[name])
+                await service.AwaitToken(AwaitTokenRequest(token=head.token))
 
     def _numbers(self, name: str) -> range:
         return range(1 if name == "ingest" else self._replicas)
