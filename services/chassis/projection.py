@@ -97,6 +97,11 @@ class ProjectionRunner:
         self._reached = Reached(shards, self._load_positions, lambda: self._leases.held)
         self._faults: dict[int, str] = {}
 
+    @property
+    def held(self) -> frozenset[int]:
+        """The shards that this replica holds."""
+        return self._leases.held
+
     async def run(self) -> None:
         """Works the shards that fall to this replica, until cancelled. Errors are retried."""
         async with beside(self._watch_generation()):

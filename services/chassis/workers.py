@@ -20,6 +20,9 @@ from services.kernel.errors import StoreUnavailable, Unavailable
 log = structlog.get_logger(__name__)
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+#: What passes by itself, and is no fault of the shard: a peer that is away, workers in each other's
+#: way.
+_PASSING = (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: Folds without progress after which a projection is taken to be stuck.
 MOST_IDLE_FOLDS = 1_000
 
@@ -117,8 +120,9 @@ class Worker:
             except (FenceLost, StoreUnavailable):
                 raise
             except Exception as error:
-                self._careful_until = max(self._careful_until, batch.next)
-                messages = messages[:1]
+                if not isinstance(error, _PASSING):
+                    self._careful_until = max(self._careful_until, batch.next)
+                    messages = messages[:1]
                 await self._pause("fold_failed", position, error, failures)
                 failures += 1
             else:
@@ -142,9 +146,8 @@ class Worker:
 
     async def _pause(self, event: str, at: Position, error: Exception, failures: int) -> None:
         name = type(error).__name__
-        if isinstance(error, Unavailable):
-            # It passes by itself, and what the bus brings can be folded meanwhile.
-            log.info(event, shard=self._shard, at=at.next, error=name)
+        if isinstance(error, _PASSING):
+            log.warning(event, shard=self._shard, at=at.next, error=name)
         else:
             log.error(event, shard=self._shard, at=at.next, attempt=failures + 1, exc_info=error)
             self._told.fault(self._shard, f"{name} at {at.next}")

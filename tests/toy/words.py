@@ -168,7 +168,7 @@ def facts_between(batch: Batch, until: int) -> list[Said]:
 async def count_words(conn: asyncpg.Connection, shard: int, facts: Sequence[Said]) -> None:
     """Counts, and keeps the digest."""
     deltas: Counter[str] = Counter()
-    for fact, n in Counter(facts).items():
+    for fact, n in sorted(Counter(facts).items()):
         now = await conn.fetchval(
             "INSERT INTO word_count VALUES ($1, $2, $3, $4)"
             " ON CONFLICT (workspace, leaf, word) DO UPDATE SET n = word_count.n + $4 RETURNING n",

@@ -1,0 +1,245 @@
+"""Replicas share the shards, take over from one another, and never write over each other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+from toy.running import DEADLINE, Replica, relaying, replica, say
+from toy.words import LogUpstream, WordLog, Words, story
+
+from services.chassis.database import connect, lock_class
+from services.chassis.intake import Intake, Limits
+from services.chassis.position import Position, save_position, take_fence
+from services.chassis.stream import Output
+from services.chassis.tail import Tail
+from services.chassis.testing import wait_until
+from services.chassis.workers import FenceLost, Told, Worker
+from services.kernel.errors import StoreUnavailable
+from services.kernel.tokens import Token
+
+SHARDS = 4
+SCHEMA = "toy_g1,toy"
+
+
+async def sessions(dsn: str, shard: int) -> list[int]:
+    """The server processes that hold the lock of a shard."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        return [
+            row["pid"]
+            for row in await conn.fetch(
+                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND classid = $1 AND objid = $2 AND objsubid = 2"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                *(lock_class("lease toy") % 2**32, shard),
+            )
+        ]
+    finally:
+        await conn.close()
+
+
+async def cut(dsn: str, *pids: int) -> None:
+    """Ends sessions, as when their process dies."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        for pid in pids:
+            await conn.execute("SELECT pg_terminate_backend($1)", pid)
+    finally:
+        await conn.close()
+
+
+def held(*replicas: Replica) -> list[int]:
+    return [len(toy.runner.held) for toy in replicas]
+
+
+async def test_three_replicas_share_four_shards_as_one_would_do_it(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        toys = [
+            await stack.enter_async_context(
+                replica(database, nats_url, word_log, tmp_path, shards=SHARDS)
+            )
+            for _ in range(3)
+        ]
+        relay = await stack.enter_async_context(relaying(toys[0].bus, word_log, SHARDS))
+        await wait_until(lambda: sorted(held(*toys)) == [1, 1, 2])
+        token = Token()
+        for i in range(40):
+            said = await say(word_log, relay, story(10, i), shard=i % SHARDS)
+            token = token.join(said)
+        # Any replica knows how far all have come.
+        for toy in toys:
+            assert await toy.runner.wait_for(token, DEADLINE) == token
+        shared = await toys[0].digests()
+        assert await toys[0].counted() == 400
+        assert all(toy.words.folds for toy in toys)
+    await drop_toy(database)
+    async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as alone:
+        await alone.runner.wait_for(token, DEADLINE)
+        assert await alone.digests() == shared
+
+
+async def test_a_replica_that_leaves_or_comes_is_made_up_for(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    def one() -> object:
+        return replica(database, nats_url, word_log, tmp_path, shards=SHARDS)
+
+    async with one() as first:
+        await wait_until(lambda: held(first) == [SHARDS])
+        async with one() as second:
+            await wait_until(lambda: held(first, second) == [2, 2])
+        await wait_until(lambda: held(first) == [SHARDS])
+
+
+async def test_a_cut_connection_is_made_anew_and_nothing_is_lost(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path) as toy,
+        relaying(toy.bus, word_log) as relay,
+    ):
+        for i in range(4):
+            await toy.runner.wait_for(await say(word_log, relay, story(10, i)), DEADLINE)
+            await cut(database, *await sessions(database, 0))
+        await toy.runner.wait_for(await say(word_log, relay, story(10, 9)), DEADLINE)
+        assert await toy.counted() == 50
+        assert await toy.position() == 50
+
+
+async def test_another_replica_takes_over_when_the_sessions_of_one_are_cut(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path) as first,
+        relaying(first.bus, word_log) as relay,
+    ):
+        await wait_until(lambda: held(first) == [1])
+        async with replica(database, nats_url, word_log, tmp_path) as second:
+            working, waiting = first, second
+            for i in range(3):
+                token = await say(word_log, relay, story(10, i))
+                await waiting.runner.wait_for(token, DEADLINE)
+                member = await sessions(database, 2**31 - 1)
+                await cut(database, *await sessions(database, 0), *member)
+            await working.runner.wait_for(await say(word_log, relay, story(10, 5)), DEADLINE)
+            assert await working.counted() == 40
+
+
+async def test_a_zombie_cannot_write_past_the_fence(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    """A worker that lost its lock without knowing is stopped by the position's row."""
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await say(word_log, None, story(10)), DEADLINE)
+        zombie = await connect(database, schema=SCHEMA)
+        before = Position(0, 5, 5, 5, 5)
+        try:
+            async with zombie.transaction():
+                assert not await take_fence(zombie, before)
+            worker = Worker(0, zombie, Words(), Backwards(word_log, toy), Told(quiet, ignore))
+            with pytest.raises(FenceLost):
+                await worker.run()
+        finally:
+            await zombie.close()
+        assert await toy.counted() == 20
+
+
+class Backwards(Intake):
+    """An intake during which the other worker goes on."""
+
+    def __init__(self, log: WordLog, toy: Replica) -> None:
+        super().__init__(0, Tail(toy.bus, "onefold.log.0", "x"), LogUpstream(log), Limits())
+        self._log, self._toy = log, toy
+
+    async def next(self, at: int) -> tuple[object, ...]:
+        token = await say(self._log, None, story(10, 1))
+        await self._toy.runner.wait_for(token, DEADLINE)
+        return tuple([m async for m in self._upstream.read(0, at, 0)])
+
+
+async def quiet(position: Position, outputs: object) -> None: ...
+
+
+def ignore(shard: int, fault: str) -> None: ...
+
+
+async def test_two_workers_without_locks_still_count_everything_once(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    """The fence alone keeps the state right, whatever the locks do."""
+    await word_log.append(0, story(300))
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(Token((300,)), DEADLINE)
+        expected = await toy.digests()
+    await drop_toy(database)
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+
+        async def unlocked() -> None:
+            conn = await connect(database, schema=SCHEMA)
+            try:
+                intake = Intake(
+                    0,
+                    Tail(toy.bus, "x", "x"),
+                    LogUpstream(word_log),
+                    Limits(messages=1),
+                    silence=0.0,
+                )
+                await Worker(0, conn, Words(), intake, Told(quiet, ignore)).run()
+            except FenceLost:
+                pass
+            finally:
+                await conn.close()
+
+        tasks = [asyncio.create_task(unlocked()) for _ in range(3)]
+        await toy.runner.wait_for(Token((300,)), DEADLINE)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await toy.digests() == expected
+
+
+async def test_saving_needs_no_outputs_and_a_fence_holds_until_the_end(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await wait_until(lambda: held(toy) == [1])
+    conn, other = [await connect(database, schema=SCHEMA) for _ in range(2)]
+    try:
+        start = Position(0)
+        async with conn.transaction():
+            assert await take_fence(conn, start)
+            waiting = asyncio.create_task(in_transaction(other, start))
+            await save_position(conn, Position(0, 3, 2, 3, 9), [Output(0, 2, b"x")])
+        assert not await waiting
+    finally:
+        await conn.close()
+        await other.close()
+
+
+async def in_transaction(conn: asyncpg.Connection, at: Position) -> bool:
+    async with conn.transaction():
+        return await take_fence(conn, at)
+
+
+async def test_a_store_that_is_away_is_told(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await say(word_log, None, story(3)), DEADLINE)
+        await toy.database.pool.expire_connections()
+        toy.database.pool.set_connect_args("postgresql://nobody@127.0.0.1:1/none")
+        with pytest.raises(StoreUnavailable):
+            await toy.runner.status()
+        toy.database.pool.set_connect_args(database)
+
+
+async def drop_toy(dsn: str) -> None:
+    conn = await asyncpg.connect(dsn)
+    await conn.execute("DROP SCHEMA toy CASCADE; DROP SCHEMA toy_g1 CASCADE")
+    await conn.close()
