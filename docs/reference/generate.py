@@ -1,99 +1,39 @@
-"""Generate docs/reference/settings.md: `python docs/reference/generate.py [--check]`.
+"""Generate the reference: `python docs/reference/generate.py [--check]`.
 
-`--check` writes nothing and fails if the page is not what the settings say.
+`--check` writes nothing and fails if a page is not what the code says.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from pydantic import SecretStr
+from docs.reference.pages import api, commands, metrics, settings
 
-from services.chassis.settings import ServiceSettings
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = Path(__file__).with_name("settings.md")
-
-HEAD = """\
-# Settings
-
-Generated from the settings of the services by `python docs/reference/generate.py`; do not edit.
-
-Services read their settings from the environment. Each can be given under two names:
-`ONEFOLD_<SERVICE>_<NAME>` for one service and `ONEFOLD_<NAME>` for all of them; the first wins. So
-`ONEFOLD_LOG_LEVEL=debug` makes every service talkative, and `ONEFOLD_PROFILE_LOG_LEVEL=debug`
-profile alone. A setting that is wrong ends the service at once, with code 2 and a line that names
-it. `./onefold up` sets all that is required.
-"""
+HERE = Path(__file__).resolve().parent
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api.page,
+    "commands.md": commands.page,
+    "metrics.md": metrics.page,
+    "settings.md": settings.page,
+}
 
 
-def page() -> str:
-    """The text of the page."""
-    parts = [HEAD, _section("Every service", ServiceSettings, "ONEFOLD_")]
-    for kind in _kinds():
-        if own := _own(kind):
-            prefix = f"ONEFOLD_{kind.service.upper()}_"
-            parts.append(_section(kind.service.capitalize(), kind, prefix, own))
-    return "\n".join(parts)
+def stale() -> list[str]:
+    """The pages that are not what the code says."""
+    return [name for name, page in PAGES.items() if _text(HERE / name) != page()]
 
 
-def _kinds() -> Iterator[type[ServiceSettings]]:
-    for file in sorted((ROOT / "services").glob("*/settings.py")):
-        module = importlib.import_module(f"services.{file.parent.name}.settings")
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, ServiceSettings) and kind is not ServiceSettings:
-                yield kind
-
-
-def _own(kind: type[ServiceSettings]) -> list[str]:
-    return [name for name in kind.model_fields if name not in ServiceSettings.model_fields]
-
-
-def _section(
-    title: str, kind: type[ServiceSettings], prefix: str, names: list[str] | None = None
-) -> str:
-    told = _comments(kind)
-    rows = ["| name | default | meaning |", "|---|---|---|"]
-    for name in names or list(kind.model_fields):
-        default = _default(kind.model_fields[name])
-        rows.append(f"| `{prefix}{name.upper()}` | {default} | {told[name]} |")
-    return f"## {title}\n\n" + "\n".join(rows) + "\n"
-
-
-def _comments(kind: type[ServiceSettings]) -> dict[str, str]:
-    """The `#:` lines above each field."""
-    told: dict[str, str] = {}
-    lines: list[str] = []
-    for line in inspect.getsource(kind).splitlines():
-        if comment := re.fullmatch(r"    #: ?(.*)", line):
-            lines.append(comment[1])
-            continue
-        if field := re.match(r"    (\w+):", line):
-            told[field[1]] = " ".join(lines).replace("|", "\\|")
-        lines = []
-    return told
-
-
-def _default(field: Any) -> str:
-    if field.is_required():
-        return "required"
-    value = field.default
-    if value is None or value == "" or isinstance(value, SecretStr):
-        return ""
-    return f"`{value}`"
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 if __name__ == "__main__":
+    old = stale()
     if "--check" in sys.argv:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-            raise SystemExit(
-                "stale: docs/reference/settings.md (python docs/reference/generate.py)"
-            )
-    else:
-        PAGE.write_text(page(), encoding="utf-8")
+        for name in old:
+            print(f"stale: docs/reference/{name} (python docs/reference/generate.py)")
+        raise SystemExit(1 if old else 0)
+    for name in old:
+        (HERE / name).write_text(PAGES[name](), encoding="utf-8")
