@@ -1,8 +1,8 @@
 """Log lines: one JSON object a line on stderr.
 
 Event names are snake_case and in the past (`facts_appended shard=3 count=512`); values are keys.
-Nothing personal is ever logged. An exception is logged by its type, the first line of its message
-(the further lines of a PostgreSQL error quote the row) and its frames, without their variables.
+Nothing personal is ever logged. An exception is logged by its type, its frames without their
+variables, and of its message only what cannot quote a value (see `first_line`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+import asyncpg
 import structlog
 
 _MAX_MESSAGE = 300
@@ -44,9 +45,25 @@ def configure(service: str, level: str = "info") -> None:
     root.setLevel(max(threshold, logging.WARNING))
 
 
+#: Errors of a wrong program; their messages name types and attributes, not values.
+_TELLING = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, cut to 300 characters."""
-    return (str(error).splitlines() or [""])[0][:_MAX_MESSAGE]
+    """What may be told of an error's message: its first line, cut to 300 characters.
+
+    The messages of our own errors hold nothing personal, and those of a wrong program name types
+    and attributes. Any other message may quote the value that it is about, so of those only what
+    has a fixed vocabulary is told: SQLSTATE and the names of the database's own things, errno.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        named = (error.sqlstate, error.table_name, error.column_name, error.constraint_name)
+        return " ".join(part for part in named if part)
+    if isinstance(error, OSError):
+        return error.strerror or ""
+    if isinstance(error, _TELLING) or type(error).__module__.startswith("services."):
+        return (str(error).splitlines() or [""])[0][:_MAX_MESSAGE]
+    return ""
 
 
 class _ForwardingHandler(logging.Handler):

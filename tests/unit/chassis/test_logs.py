@@ -7,10 +7,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
 from services.chassis import logs
+from services.kernel.errors import InvalidField
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,7 @@ def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[s
     secret = "a@b.cn"
     try:
         try:
-            raise ValueError(f"duplicate key\nDETAIL: Key (email)=({secret}) exists")
+            raise ValueError(f"invalid input for argument $1: {secret}")
         except ValueError as cause:
             raise RuntimeError("fold failed") from cause
     except RuntimeError:
@@ -61,8 +63,25 @@ def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[s
     [line] = _lines(capsys)
     assert secret not in json.dumps(line)
     assert line["exception"]["type"] == "RuntimeError"
-    assert line["exception"]["cause"]["message"] == "duplicate key"
+    assert line["exception"]["cause"]["message"] == ""
     assert "test_an_exception" in line["exception"]["frames"][0]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            asyncpg.PostgresError.new({"C": "23505", "M": "quotes a@b.cn", "t": "leaf"}),
+            "23505 leaf",
+        ),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (InvalidField("write a text", field="name"), "write a text"),
+        (TypeError("expected bytes, not int"), "expected bytes, not int"),
+        (KeyError("a@b.cn"), ""),
+    ],
+)
+def test_only_messages_that_cannot_quote_a_value_are_told(error: Exception, told: str) -> None:
+    assert logs.first_line(error) == told
 
 
 def test_groups_of_exceptions_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
