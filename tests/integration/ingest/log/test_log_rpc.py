@@ -1,0 +1,288 @@
+"""LogService as the other services call it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+from onefold.log.v1 import log_service_pb2 as pb
+from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub, add_LogServiceServicer_to_server
+from onefold.type.v1.token_pb2 import Token as TokenMessage
+
+from services.chassis.auth import AccessKey, Authenticator, Principal, Role, hash_key
+from services.chassis.clients import channel
+from services.chassis.rpc import RpcServer
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import Metrics
+from services.chassis.testing import MakeSettings
+from services.ingest.log import EventLog, NewFact
+from services.ingest.log_rpc import ALLOWED, MOST_FACTS, MOST_LEAVES, LogRpc
+from services.kernel.errors import EtagMismatch, InvalidField, NotAllowed, OnefoldError, TooLarge
+from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.time import DAY_US
+
+ADMIN = "ofk_admin_of_this_test"
+PEOPLE = [LeafId(bytes([n]) * 16) for n in range(1, 6)]
+
+Serve = Callable[..., Awaitable[Any]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(
+    event_log: EventLog, make_settings: MakeSettings, internal_key: str
+) -> AsyncIterator[Serve]:
+    """Serves the log; answers with a stub of it."""
+
+    async def load(key_hash: bytes) -> AccessKey | None:
+        admin = Principal(WorkspaceId("shop"), Role.ADMIN, "key_admin")
+        return AccessKey(admin, False) if key_hash == hash_key(ADMIN) else None
+
+    async with AsyncExitStack() as scope:
+
+        async def start(
+            *, key: str = internal_key, workspace_id: str = "", may_advance: bool = False
+        ) -> Any:
+            settings = make_settings(ServiceSettings, drain_s=0.5)
+            authenticator = Authenticator(load, internal_key)
+            server = RpcServer(settings, authenticator, ALLOWED, Metrics("log"))
+            server.add(add_LogServiceServicer_to_server, LogRpc(event_log, may_advance=may_advance))
+            await scope.enter_async_context(server)
+            peer = channel(f"127.0.0.1:{server.port}", key, workspace_id=workspace_id)
+            return LogServiceStub(await scope.enter_async_context(peer))
+
+        yield start
+
+
+def message(fact: NewFact) -> Fact:
+    return Fact(
+        workspace_id=fact.workspace_id,
+        fact_id=fact.fact_id,
+        kind=fact.kind,
+        leaf_id=fact.leaf_id or b"",
+        occurred_at_us=fact.occurred_at_us,
+        source_id=fact.source_id,
+        actor=fact.actor,
+        payload=fact.payload,
+    )
+
+
+def append_request(facts: list[NewFact]) -> pb.AppendRequest:
+    return pb.AppendRequest(facts=[message(fact) for fact in facts])
+
+
+async def facts_of(stream: Any) -> list[Fact]:
+    return [fact async for response in stream for fact in response.batch.facts]
+
+
+async def test_what_is_appended_can_be_read(serve: Serve, logs: Logs) -> None:
+    stub = await serve()
+    facts = make_facts(range(1_200))
+    answer = await stub.Append(append_request(facts))
+    assert (answer.appended, answer.duplicates) == (1_200, 0)
+    again = await stub.Append(append_request(facts))
+    assert (again.appended, again.duplicates, again.token) == (0, 1_200, answer.token)
+    read: list[Fact] = []
+    for shard in range(SHARDS):
+        told = await facts_of(stub.Read(pb.ReadRequest(shard=shard)))
+        assert [(fact.shard, fact.offset) for fact in told] == [
+            (shard, offset) for offset in range(answer.token.offsets[shard])
+        ]
+        read += told
+    for fact in read:
+        assert 0 < fact.occurred_at_us <= fact.recorded_at_us
+        for output in ("shard", "offset", "recorded_at_us"):
+            fact.ClearField(output)  # type: ignore[arg-type]
+    by_id = {fact.fact_id: fact for fact in read}
+    assert by_id == {fact.fact_id: message(fact) for fact in facts}
+
+
+async def test_a_fact_that_tells_no_time_took_place_when_it_was_recorded(serve: Serve) -> None:
+    stub = await serve()
+    fact = make_fact("a", occurred_at_us=0, leaf_id=None)
+    await stub.Append(append_request([fact]))
+    [told] = await facts_of(stub.Read(pb.ReadRequest(shard=1)))
+    assert told.occurred_at_us == told.recorded_at_us > 0
+
+
+async def test_a_part_of_a_shard_can_be_read_in_pages(serve: Serve) -> None:
+    stub = await serve()
+    await stub.Append(append_request([make_fact(n, leaf_id=LeafId(bytes(16))) for n in range(100)]))
+    request = pb.ReadRequest(shard=0, from_offset=10, until_offset=55, page_size=20)
+    batches = [response.batch async for response in stub.Read(request)]
+    assert [(b.first_offset, len(b.facts)) for b in batches] == [(10, 20), (30, 20), (50, 5)]
+    beyond = pb.ReadRequest(shard=0, from_offset=90, until_offset=10_000)
+    assert len(await facts_of(stub.Read(beyond))) == 10
+    assert await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=100))) == []
+
+
+async def test_some_kinds_can_be_read(serve: Serve) -> None:
+    stub = await serve()
+    await stub.Append(
+        append_request([make_fact(n, leaf_id=None, kind=f"k.{n % 3}") for n in range(12)])
+    )
+    told = await facts_of(stub.Read(pb.ReadRequest(shard=2, kinds=["k.1", "k.2", "k.9"])))
+    assert [fact.offset for fact in told] == [1, 2, 4, 5, 7, 8, 10, 11]
+
+
+async def test_a_follower_hears_what_comes(serve: Serve) -> None:
+    stub = await serve()
+    await stub.Append(append_request([make_fact("a", leaf_id=None)]))
+    stream = stub.Follow(pb.FollowRequest(shard=3))
+    async with asyncio.timeout(20):
+        assert [fact.offset for fact in (await anext(stream)).batch.facts] == [0]
+        coming = asyncio.ensure_future(anext(stream))
+        await stub.Append(append_request([make_fact("b", leaf_id=None)]))
+        response = await coming
+    assert response.batch.first_offset == 1
+    assert [fact.payload for fact in response.batch.facts] == [b"payload of b"]
+    await stream.aclose()
+
+
+async def people(stub: Any) -> list[NewFact]:
+    """Facts of five people, three each, in mixed order."""
+    facts = [
+        make_fact(f"{n}-{m}", leaf_id=leaf, occurred_at_us=1_000 * (7 * n % 5) + m + 1)
+        for n, leaf in enumerate(PEOPLE)
+        for m in range(3)
+    ]
+    await stub.Append(
+        append_request([*facts, make_fact("other", workspace_id="other", leaf_id=PEOPLE[0])])
+    )
+    return facts
+
+
+async def leaf_facts(stub: Any, **fields: Any) -> list[Fact]:
+    request = pb.ReadLeavesRequest(**{"workspace_id": "shop", "leaf_ids": PEOPLE, **fields})
+    return [fact async for response in stub.ReadLeaves(request) for fact in response.facts]
+
+
+def newest_first(facts: list[NewFact]) -> list[bytes]:
+    ordered = sorted(facts, key=lambda f: (f.occurred_at_us, f.fact_id), reverse=True)
+    return [fact.fact_id for fact in ordered]
+
+
+async def test_the_facts_of_leaves_come_newest_first(serve: Serve) -> None:
+    stub = await serve(workspace_id="shop")
+    facts = await people(stub)
+    told = await leaf_facts(stub)
+    assert [fact.fact_id for fact in told] == newest_first(facts)
+    assert [fact.fact_id for fact in await leaf_facts(stub, limit=4)] == newest_first(facts)[:4]
+    some = [fact for fact in facts if fact.leaf_id in PEOPLE[1:3]]
+    told = await leaf_facts(stub, leaf_ids=[*PEOPLE[1:3], PEOPLE[1]])
+    assert [fact.fact_id for fact in told] == newest_first(some)
+    before = [fact for fact in facts if fact.occurred_at_us < 2_002]
+    told = await leaf_facts(stub, before_us=2_002)
+    assert [fact.fact_id for fact in told] == newest_first(before)
+    assert await leaf_facts(stub, leaf_ids=[]) == []
+
+
+async def test_the_facts_of_leaves_as_of_a_token_or_an_instant(serve: Serve) -> None:
+    stub = await serve(workspace_id="shop")
+    facts = await people(stub)
+    head = await stub.GetHead(pb.GetHeadRequest())
+    await stub.TickClock(pb.TickClockRequest())
+    late = make_fact("late", leaf_id=PEOPLE[0])
+    await stub.Append(append_request([late]))
+    assert len(await leaf_facts(stub)) == len(facts) + 1
+    as_of_token = await leaf_facts(stub, before_token=head.token)
+    as_of_instant = await leaf_facts(stub, recorded_until_us=head.now_us)
+    assert [f.fact_id for f in as_of_token] == [f.fact_id for f in as_of_instant]
+    assert [f.fact_id for f in as_of_token] == newest_first(facts)
+    assert await leaf_facts(stub, before_token=TokenMessage()) == []
+
+
+async def test_whole_timelines_are_streamed(serve: Serve) -> None:
+    stub = await serve(workspace_id="shop")
+    facts = [make_fact(n, leaf_id=PEOPLE[0], occurred_at_us=n + 1) for n in range(2_600)]
+    await stub.Append(append_request(facts))
+    told = await leaf_facts(stub)
+    assert [fact.occurred_at_us for fact in told] == list(range(2_600, 0, -1))
+
+
+async def test_leaves_of_another_workspace_are_refused(serve: Serve) -> None:
+    stub = await serve(workspace_id="other")
+    with pytest.raises(NotAllowed):
+        await leaf_facts(stub)
+
+
+async def test_the_clock_ticks_and_moves_where_it_may(serve: Serve) -> None:
+    stub = await serve(may_advance=True)
+    before = await stub.GetHead(pb.GetHeadRequest())
+    ticked = await stub.TickClock(pb.TickClockRequest(advance_us=8 * DAY_US))
+    after = await stub.GetHead(pb.GetHeadRequest())
+    assert ticked.at_us >= before.now_us + 8 * DAY_US
+    assert after.now_us >= ticked.at_us
+    assert list(after.token.offsets) == list(ticked.token.offsets) == [1] * SHARDS
+
+
+async def test_the_clock_is_fixed_elsewhere(serve: Serve) -> None:
+    stub = await serve(may_advance=False)
+    with pytest.raises(NotAllowed) as refused:
+        await stub.TickClock(pb.TickClockRequest(advance_us=1))
+    assert refused.value.reason == "CLOCK_FIXED"
+    assert (await stub.TickClock(pb.TickClockRequest())).at_us > 0
+
+
+async def test_a_reused_id_refuses_the_whole_call(serve: Serve, logs: Logs) -> None:
+    stub = await serve()
+    await stub.Append(append_request([make_fact("a")]))
+    with pytest.raises(EtagMismatch):
+        await stub.Append(append_request([make_fact("b"), make_fact("a", payload=b"other")]))
+    assert sum((await logs.check_whole()).values()) == 1
+
+
+BAD: list[tuple[str, Any, type[OnefoldError]]] = [
+    ("Append", append_request([make_fact("a", fact_id=b"short")]), InvalidField),
+    ("Append", append_request([make_fact("a", workspace_id="")]), InvalidField),
+    ("Append", pb.AppendRequest(facts=[Fact()] * (MOST_FACTS + 1)), TooLarge),
+    ("Read", pb.ReadRequest(shard=SHARDS), InvalidField),
+    ("Follow", pb.FollowRequest(shard=SHARDS), InvalidField),
+    ("ReadLeaves", pb.ReadLeavesRequest(workspace_id="shop", leaf_ids=[b"x"]), InvalidField),
+    (
+        "ReadLeaves",
+        pb.ReadLeavesRequest(workspace_id="shop", leaf_ids=[bytes(16)] * (MOST_LEAVES + 1)),
+        TooLarge,
+    ),
+    ("TickClock", pb.TickClockRequest(advance_us=-1), InvalidField),
+    ("TickClock", pb.TickClockRequest(advance_us=2**62), InvalidField),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "error"), BAD)
+async def test_bad_requests_are_refused(
+    serve: Serve, method: str, request_: Any, error: type[OnefoldError]
+) -> None:
+    stub = await serve(workspace_id="shop", may_advance=True)
+    with pytest.raises(error):
+        await call(getattr(stub, method), request_)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("Append", pb.AppendRequest()),
+        ("Read", pb.ReadRequest()),
+        ("Follow", pb.FollowRequest()),
+        ("ReadLeaves", pb.ReadLeavesRequest(workspace_id="shop")),
+        ("GetHead", pb.GetHeadRequest()),
+        ("TickClock", pb.TickClockRequest()),
+    ],
+)
+async def test_only_services_may_call(serve: Serve, method: str, request_: Any) -> None:
+    stub = await serve(key=ADMIN)
+    with pytest.raises(NotAllowed):
+        await call(getattr(stub, method), request_)
+
+
+async def call(method: Any, request: Any) -> Any:
+    """Calls; of a stream, takes all that there is."""
+    answer = method(request)
+    if hasattr(answer, "__aiter__"):
+        return [response async for response in answer]
+    return await answer
