@@ -1,0 +1,219 @@
+"""The whole way, from an event accepted to a membership saved and relayed.
+
+python -m bench.pipeline
+
+PostgreSQL, NATS, the five services and the load, each a process of its own, share this machine.
+The load is an endless education month over gRPC. It keeps a bounded number of events on their
+way, so the rate that it reaches is the rate of the slowest part, held for a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
+
+from bench import cpu, load
+from bench.harness import Result, print_results, say
+from services.chassis.database import connect
+from services.chassis.embedded.stack import ROOT, SERVICES, Stack
+from services.cli.apply import apply_pack
+from services.cli.client import Client
+from services.cli.definitions import read_pack
+from services.cli.place import Doors
+
+PACK = ROOT / "packs" / "education"
+GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
+CALLERS = 8
+#: Events on their way at most: some seconds' worth.
+WINDOW = 40_000
+PROBES_A_SECOND = 10.0
+COPIED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long to measure, seconds."""
+
+    warm_up: float = 15.0
+    sustained: float = 60.0
+    paced: float = 30.0
+
+    def events(self) -> int:
+        """As many as can be needed."""
+        return int((self.warm_up + self.sustained) * 1.3 * GOAL_RATE + self.paced * GOAL_RATE)
+
+
+class Worker:
+    """The generator's process, told what to do line by line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def do(self, what: str, **told: Any) -> dict[str, Any]:
+        """Have something done; what came of it."""
+        return await self.ask({"do": what, **told})
+
+    async def ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(task).encode() + b"\n")
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the load's process has ended")
+        return json.loads(line)
+
+
+@asynccontextmanager
+async def generator(task: dict[str, Any]) -> AsyncIterator[Worker]:
+    """The load, ready to begin."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.generator"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,
+    )
+    try:
+        worker = Worker(process)
+        await worker.ask(task)
+        yield worker
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def define(stack: Stack) -> str:
+    """Applies the education pack, its messages written to a file; the key of a source."""
+    doors = Doors({s: a["grpc"] for s, a in stack.addresses().items()}, {}, stack.admin_key)
+    pack = read_pack(PACK, {"COUPON_URL": "http://127.0.0.1:9", "COUPON_SECRET": "whsec_AAAA"})
+    for destination in pack.destinations:
+        destination.file.name = "coupons.ndjson"
+    async with Client(doors) as client:
+        await apply_pack(client, pack)
+        request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="school-app", title="load")
+        return str((await client.call(client.admin.IssueKey, request)).key)
+
+
+async def sustained(stack: Stack, worker: Worker, length: Length) -> tuple[float, str]:
+    """Events a second whose consequences have reached the last service."""
+    how = {"callers": CALLERS, "window": WINDOW}
+    await worker.do("sustain", seconds=length.warm_up, **how)
+    used, began = await cpu.times(stack, {"generator": worker.pid}), time.monotonic()
+    told = await worker.do("sustain", seconds=length.sustained, **how)
+    spent = cpu.by_name(used, await cpu.times(stack, {"generator": worker.pid}))
+    (first_at, first), (last_at, last) = told["looks"][0], told["looks"][-1]
+    rate = (last - first) / (last_at - first_at)
+    cpu.tell(spent, last - first, time.monotonic() - began)
+    drained = await worker.do("drain")
+    say(f"{rate:,.0f} events/s; all of {drained['reached']:,} were reached at the end")
+    return rate, f"{sum(spent.values()) / (last - first) * 1e6:.0f} us of CPU an event"
+
+
+async def copied(stack: Stack) -> float:
+    """Events a second of COPY, 1,000 a commit, of the same facts into a table like the log's."""
+    conn = await connect(stack.postgres.dsn, schema="ingest")
+    try:
+        await conn.execute("CREATE TABLE fact_copied (LIKE fact INCLUDING ALL)")
+        rows = await conn.fetch('SELECT * FROM fact ORDER BY shard, "offset" LIMIT $1', COPIED)
+        began = time.perf_counter()
+        for start in range(0, len(rows), 1_000):
+            await conn.copy_records_to_table("fact_copied", records=rows[start : start + 1_000])
+        return len(rows) / (time.perf_counter() - began)
+    finally:
+        await conn.close()
+
+
+async def delayed(worker: Worker, length: Length) -> tuple[float, str]:
+    """Milliseconds from acknowledgement to membership, the 99th percentile."""
+    how = {"rate": GOAL_RATE / 2, "probes": PROBES_A_SECOND}
+    await worker.do("pace", seconds=5, name="warm", **how)
+    told = await worker.do("pace", seconds=length.paced, name="probe", **how)
+    waited = sorted(told["waited"])
+    if not waited or told["missing"]:
+        raise RuntimeError(f"{told['missing']} memberships did not come")
+
+    def at(part: float) -> float:
+        return waited[min(len(waited) - 1, int(part * len(waited)))] * 1e3
+
+    note = f"{len(waited)} people; median {at(0.5):.0f} ms, p90 {at(0.9):.0f}, max {at(1):.0f}"
+    say(f"p99 {at(0.99):.0f} ms; {note}")
+    return at(0.99), note
+
+
+async def run(folder: Path, length: Length) -> list[Result]:
+    """Both figures on one system."""
+    file = folder / "load.bin"
+    say(f"writing {length.events():,} events")
+    await asyncio.to_thread(load.write, file, length.events(), time.time_ns() // 1000)
+    async with Stack(folder / "data") as stack:
+        task = {
+            "ingest": stack.address("ingest"),
+            "last": stack.address(SERVICES[-1]),
+            "nats": stack.nats.url,
+            "admin_key": stack.admin_key,
+            "source_key": await define(stack),
+            "file": str(file),
+        }
+        async with generator(task) as worker:
+            rate, cost = await sustained(stack, worker, length)
+            p99, waits = await delayed(worker, length)
+        reference = await copied(stack)
+    return [
+        Result(
+            name="pipeline_events",
+            unit="events/s",
+            figure=round(rate, 1),
+            reference=round(reference, 1),
+            ratio=round(rate / reference, 3),
+            spread=0.0,
+            rounds=1,
+            goal=GOAL_RATE,
+            holds=rate >= GOAL_RATE,
+            note=f"goal in events/s; one run of {length.sustained:.0f} s, not interleaved; {cost}; "
+            "reference: COPY of the same facts in batches of 1000, one commit each, into a table "
+            "with the same columns and indexes",
+        ),
+        Result(
+            name="pipeline_p99",
+            unit="ms",
+            figure=round(p99, 1),
+            reference=0.0,
+            ratio=0.0,
+            spread=0.0,
+            rounds=1,
+            goal=GOAL_P99_MS,
+            holds=p99 <= GOAL_P99_MS,
+            note=f"less is better; {GOAL_RATE / 2:.0f} events/s beside; {waits}",
+        ),
+    ]
+
+
+def main() -> None:
+    """Prints the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    usual = Length()
+    parser.add_argument("--warm-up", type=float, default=usual.warm_up)
+    parser.add_argument("--sustained", type=float, default=usual.sustained)
+    parser.add_argument("--paced", type=float, default=usual.paced)
+    length = Length(**vars(parser.parse_args()))
+    with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
+        print_results(uvloop.run(run(Path(folder), length)))
+
+
+if __name__ == "__main__":
+    main()
