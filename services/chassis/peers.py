@@ -5,6 +5,7 @@ Every call raises OnefoldError.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
@@ -63,6 +64,44 @@ class LogPeer:
     async def head(self) -> log_service_pb2.GetHeadResponse:
         """Where the log ends. Raises OnefoldError."""
         return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
+
+    async def read(
+        self, shard: int, first: int, until: int, *, kinds: Sequence[str] = (), page: int = 0
+    ) -> AsyncIterator[Sequence[log_pb2.Fact]]:
+        """The facts [first, until) of a shard in order, page by page; only of these kinds, if any.
+
+        `until` 0 = the end as of the call. Raises OnefoldError.
+        """
+        request = log_service_pb2.ReadRequest(
+            shard=shard, from_offset=first, until_offset=until, kinds=kinds, page_size=page
+        )
+        async for answer in self._stub.Read(request):
+            yield answer.batch.facts
+
+    async def read_leaves(
+        self,
+        workspace_id: WorkspaceId,
+        leaf_ids: Sequence[bytes],
+        *,
+        before_us: int = 0,
+        before: Token | None = None,
+        recorded_until_us: int = 0,
+        limit: int = 0,
+    ) -> list[log_pb2.Fact]:
+        """Facts of some leaves (at most 1,000), newest occurrence first; 0 and None = no bound.
+
+        Raises OnefoldError.
+        """
+        request = log_service_pb2.ReadLeavesRequest(
+            workspace_id=workspace_id,
+            leaf_ids=leaf_ids,
+            before_us=before_us,
+            before_token=None if before is None else token_to_proto(before),
+            recorded_until_us=recorded_until_us,
+            limit=limit,
+        )
+        answers = self._stub.ReadLeaves(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        return [fact async for answer in answers for fact in answer.facts]
 
 
 class IdentityPeer:
