@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.chassis import logs
 from services.chassis.embedded.stack import ROOT, Stack
 from services.cli import show, system
 from services.cli.apply import apply_pack
@@ -88,6 +89,7 @@ async def _demo(folder: Path, visitors: int) -> list[str]:
     from services.cli.demo.scenario import Demo
     from services.cli.demo.story import tell
 
+    logs.configure("demo", "error")
     settings = {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
     stack = Stack(folder, settings=settings, progress=_say_step)
     async with Receiver() as receiver, stack:

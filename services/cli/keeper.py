@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from services.chassis import logs
 from services.chassis.embedded.engine import EngineError, make_folder
 from services.chassis.embedded.stack import Stack
 from services.cli.place import stack_file
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
     """Keep the stack; the exit code is 1 where it could not be started."""
     settings = {k: v for k, v in os.environ.items() if k.startswith("ONEFOLD_SET_")}
     named = {f"ONEFOLD_{k.removeprefix('ONEFOLD_SET_')}": v for k, v in settings.items()}
+    logs.configure("keeper", "info")
     return asyncio.run(keep(Path(argv[0]), named))
 
 
