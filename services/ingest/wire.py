@@ -51,7 +51,7 @@ class EventOffer:
             message.type,
             message.name,
             message.message_id,
-            [(i.namespace, i.value) for i in message.identifiers],
+            tuple([(i.namespace, i.value) for i in message.identifiers]),
             message.occurred_at_us,
             None,
             message.properties,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.kernel.ids import IdentifierId, LeafId, hash_text
@@ -56,7 +57,7 @@ def standard(namespace: str, value: str) -> Identifier | None:
 
 def fault(namespace: str, value: object) -> str | None:
     """What is wrong with an identifier as it came, for people; None where nothing is."""
-    if not namespace or len(namespace) > MAX_NAMESPACE or not set(namespace) <= _NAMESPACE_LETTERS:
+    if not _is_namespace(namespace):
         return f"a namespace has 1 to {MAX_NAMESPACE} characters of a-z, 0-9, '_' and '.'"
     if not isinstance(value, str):
         return f"the value of {namespace} must be a string"
@@ -78,6 +79,11 @@ def strongest(identifiers: Iterable[Identifier]) -> Identifier:
 def leaf_of(workspace_id: str, identifiers: Iterable[Identifier]) -> LeafId:
     """The leaf of an event with these identifiers (at least one)."""
     return LeafId(strongest(identifiers).id_in(workspace_id))
+
+
+@lru_cache(maxsize=1024)
+def _is_namespace(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAMESPACE and set(text) <= _NAMESPACE_LETTERS
 
 
 def _rank(identifier: Identifier) -> tuple[int, str, str]:

@@ -24,10 +24,9 @@ _FEW_KEYS_BYTES = 5 * MAX_KEYS
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _everything = msgspec.json.Decoder().decode
-#: Every digit becomes 0 and every E becomes e, so that a big number is a plain substring.
-_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+#: Digits and + become 0, E becomes e: so a big number, or a big exponent, is a plain substring.
+_NUMBERS = bytes.maketrans(b"123456789+E", b"0000000000e")
 _MANY_DIGITS = b"0" * 19
-_BIG_EXPONENT = b"0e000"
 #: Where such digits are a number and no part of a text such as a UUID.
 _HUGE_NUMBER = re.compile(rb"[:,\[\s]-?(?:[\d.]{19}|[\d.]+[eE]\+?\d{3})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -35,26 +34,27 @@ _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 #: Too many digits for Python to make a number of.
 _ENDLESS_DIGITS = re.compile(rb"\d{309}")
 _BRACE = ord("{")
+_EMPTY = b"{}"
 
 
-def documents_fault(**documents: bytes) -> Refusal | None:
-    """What is wrong with any of the documents of one event, by field; None where nothing is.
+def documents_fault(
+    properties: bytes = b"", traits: bytes = b"", context: bytes = b""
+) -> Refusal | None:
+    """What is wrong with any of the documents of one event; None where nothing is.
 
     An empty document stands for {}.
     """
-    for field, document in documents.items():
-        if document and (fault := _form_fault(field, document)):
-            return fault
-    joined = b"".join(documents.values())
-    if _is_utf8(joined) and not _is_suspicious(joined):
-        return None
-    for field, document in documents.items():
-        if document and (fault := _walk(field, document)):
-            return fault
-    return None
+    fault = None
+    if properties and properties != _EMPTY:
+        fault = _fault("properties", properties)
+    if fault is None and traits and traits != _EMPTY:
+        fault = _fault("traits", traits)
+    if fault is None and context and context != _EMPTY:
+        fault = _fault("context", context)
+    return fault
 
 
-def _form_fault(field: str, document: bytes) -> Refusal | None:
+def _fault(field: str, document: bytes) -> Refusal | None:
     if len(document) > MAX_BYTES:
         return _too_large(field, f"has more than {MAX_BYTES} bytes")
     try:
@@ -63,17 +63,21 @@ def _form_fault(field: str, document: bytes) -> Refusal | None:
         return _malformed(field, document)
     if document[0] != _BRACE and document.lstrip()[:1] != b"{":
         return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
+    if _is_suspicious(document) or not _is_utf8(document):
+        return _walk(field, document)
     return None
 
 
 def _is_suspicious(joined: bytes) -> bool:
     """Whether there may be a fault that skipping does not find; wrong only in saying yes."""
-    if joined.count(b"{") + joined.count(b"[") > MAX_DEPTH or b"\\u0000" in joined:
+    if joined.count(b"{") + joined.count(b"[") > MAX_DEPTH:
+        return True
+    if b"\\" in joined and b"\\u0000" in joined:
         return True
     if len(joined) > _FEW_KEYS_BYTES and joined.count(b":") > MAX_KEYS:
         return True
-    numbers = joined.translate(_NUMBERS, b"+")
-    if _MANY_DIGITS in numbers or _BIG_EXPONENT in numbers:
+    numbers = joined.translate(_NUMBERS)
+    if _MANY_DIGITS in numbers or b"0e000" in numbers:
         return _HUGE_NUMBER.search(joined) is not None
     return False
 

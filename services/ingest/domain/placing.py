@@ -115,9 +115,21 @@ class _Caller:
     def take(self, fact: NewFact, keys: Iterator[Key]) -> None:
         """Places the next fact; takes its keys from `keys`."""
         content = (self.kinds[fact.kind], fact.payload)
-        width = 1 if fact.leaf_id is not None else len(self.next)
+        if fact.leaf_id is None:
+            self._take_everywhere(fact, content, islice(keys, len(self.next)))
+            return
+        key = next(keys)
+        self.touched.add(key[0])
+        there = self.new.get(key) or self.held.known.get(key)
+        if there is None:
+            self.offsets.append(self._add(fact, key, content))
+            return
+        (self.duplicates if there == content else self.reused).append(len(self.offsets))
+        self.offsets.append(-1)
+
+    def _take_everywhere(self, fact: NewFact, content: Content, keys: Iterator[Key]) -> None:
         first, reused = -1, False
-        for key in islice(keys, width):
+        for key in keys:
             there = self.new.get(key) or self.held.known.get(key)
             self.touched.add(key[0])
             if there is None:
@@ -133,15 +145,13 @@ class _Caller:
 
     def _add(self, fact: NewFact, key: Key, content: Content) -> int:
         workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload = fact
-        shard = key[0]
+        shard, instant = key[0], self.held.instant_us
         offset = self.next[shard]
         self.next[shard] = offset + 1
         self.new[key] = content
-        instant = self.held.instant_us
-        known_then = (min(occurred, instant), instant, shard, content[0])
-        self.rows.append(
-            Row(offset, *known_then, fact_id, leaf_id, workspace_id, source_id, actor, payload)
-        )
+        occurred = occurred if occurred < instant else instant
+        known = (offset, occurred, instant, shard, content[0], fact_id, leaf_id)
+        self.rows.append(Row(*known, workspace_id, source_id, actor, payload))
         return offset
 
     def answer(self, request: Request, rows: list[Row]) -> Answer:

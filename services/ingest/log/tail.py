@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from services.ingest.domain.facts import Row
 from services.kernel.tokens import Token
@@ -23,17 +24,20 @@ class ShardTail:
         self._weight = 0
         self._bell: asyncio.Event = asyncio.Event()
 
-    def add(self, row: Row) -> None:
-        """Takes in the next committed row of this process; call `ring` after the last one."""
-        if row.offset < self.end:  # the table was asked between the commit and now
-            return
-        if row.offset > self.end:  # others have appended in between: those rows are not here
+    def add(self, rows: Sequence[Row]) -> None:
+        """Takes in the next committed rows of this process (at least one, contiguous)."""
+        first = rows[0].offset
+        if first < self.end:  # the table was asked between the commit and now
+            rows = rows[self.end - first :]
+        elif first > self.end:  # others have appended in between: those rows are not here
             self._clear()
-        self._rows.append(row)
-        self._weight += len(row.payload) + _ROW_WEIGHT
-        self.end = row.offset + 1
-        if self._weight > self._limit:
-            self._forget_older_half()
+        if rows:
+            self._rows.extend(rows)
+            self._weight += _weight(rows)
+            self.end = rows[-1].offset + 1
+            while self._weight > self._limit:
+                self._forget_older_half()
+        self.ring()
 
     def learn_end(self, end: int) -> None:
         """Takes in that the shard ends there, as read from the table."""
@@ -62,7 +66,11 @@ class ShardTail:
 
     def _forget_older_half(self) -> None:
         self._rows = self._rows[(len(self._rows) + 1) // 2 :]
-        self._weight = sum(len(row.payload) + _ROW_WEIGHT for row in self._rows)
+        self._weight = _weight(self._rows)
+
+
+def _weight(rows: Sequence[Row]) -> int:
+    return sum([len(row.payload) for row in rows]) + len(rows) * _ROW_WEIGHT
 
 
 class Tail:
@@ -78,13 +86,12 @@ class Tail:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Takes in what this process has committed, in the order of its commits."""
-        touched = set()
+        by_shard: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
-            self.shards[row.shard].add(row)
-            touched.add(row.shard)
-            self.newest_us = row.recorded_at_us
-        for shard in touched:
-            self.shards[shard].ring()
+            by_shard[row.shard].append(row)
+        for shard, added in by_shard.items():
+            self.newest_us = added[-1].recorded_at_us
+            self.shards[shard].add(added)
 
     def learn(self, ends: Token) -> None:
         """Takes in where the shards end, as read from the table."""

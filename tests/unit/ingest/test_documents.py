@@ -20,7 +20,7 @@ from services.ingest.domain.documents import (
 
 
 def reason(document: bytes) -> str | None:
-    fault = documents_fault(properties=document)
+    fault = documents_fault(document, b"", b"")
     return fault.reason if fault else None
 
 
@@ -83,7 +83,7 @@ def test_bad(bad: bytes, why: str) -> None:
 
 
 def test_the_field_at_fault_is_named() -> None:
-    fault = documents_fault(properties=b'{"a":1}', traits=b"", context=b'{"a":1e999}')
+    fault = documents_fault(b'{"a":1}', b"", b'{"a":1e999}')
     assert fault is not None
     assert fault.field == "context"
 
@@ -108,6 +108,6 @@ def test_scanning_finds_all_that_walking_finds(value: dict[str, Any], ascii_only
 
 @given(st.binary(max_size=60))
 def test_any_bytes_have_an_answer(document: bytes) -> None:
-    fault = documents_fault(properties=document)
+    fault = documents_fault(document, b"", b"")
     if fault is None and document:
         assert isinstance(json.loads(document), dict)

@@ -24,7 +24,7 @@ def test_what_was_added_can_be_taken_from_any_place() -> None:
     tail = ShardTail(1 << 20)
     tail.learn_end(5)
     for offset in range(5, 9):
-        tail.add(row(offset))
+        tail.add([row(offset)])
     assert offsets(tail, 5) == [5, 6, 7, 8]
     assert offsets(tail, 7, 1) == [7]
     assert offsets(tail, 4) == []
@@ -34,8 +34,8 @@ def test_what_was_added_can_be_taken_from_any_place() -> None:
 
 def test_rows_after_those_of_others_begin_anew() -> None:
     tail = ShardTail(1 << 20)
-    tail.add(row(0))
-    tail.add(row(4))
+    tail.add([row(0)])
+    tail.add([row(4)])
     assert offsets(tail, 0) == []
     assert offsets(tail, 4) == [4]
 
@@ -43,16 +43,16 @@ def test_rows_after_those_of_others_begin_anew() -> None:
 def test_rows_that_the_table_has_told_before_are_left_out() -> None:
     tail = ShardTail(1 << 20)
     tail.learn_end(3)
-    tail.add(row(2))
+    tail.add([row(2)])
     assert tail.end == 3
-    tail.add(row(3))
+    tail.add([row(3)])
     assert offsets(tail, 3) == [3]
 
 
 def test_only_so_many_bytes_are_kept() -> None:
     tail = ShardTail(10_000)
     for offset in range(100):
-        tail.add(row(offset, payload=bytes(600)))
+        tail.add([row(offset, payload=bytes(600))])
     kept = offsets(tail, 99 - len(tail.take(95, 100)))
     assert 1 <= len(kept) <= 10
     assert offsets(tail, 99) == [99]
@@ -68,7 +68,7 @@ def test_taken_rows_are_contiguous_and_begin_where_asked(
     for ours, size in steps:
         if ours:
             for offset in range(end, end + size):
-                tail.add(row(offset, payload=bytes(400)))
+                tail.add([row(offset, payload=bytes(400))])
         elif size > 2:
             tail.learn_end(end + size)
         end += size
