@@ -21,6 +21,7 @@ import uvloop
 
 from bench.harness import Result, compare, interleave, print_results, say
 from bench.peers import EventSourcing, MessageDb, PeerEvent
+from services.chassis import logs
 from services.chassis.database import connect, connect_pool
 from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.migrate import migrate
@@ -199,6 +200,7 @@ async def run(folder: Path) -> list[Result]:
 
 def main() -> None:
     """Prints the report."""
+    logs.configure("bench", "warning")
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
         print_results(uvloop.run(run(Path(folder))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ import structlog
 from services.chassis.database import acquire
 from services.ingest.domain.facts import Appended, NewFact, Row
 from services.ingest.domain.placing import Answer, Request
-from services.ingest.log import store
+from services.ingest.log import meters, store
 from services.ingest.log.appender import Appender
 from services.ingest.log.group import GroupCommit
 from services.ingest.log.reader import PAGE_ROWS, Reader
@@ -116,8 +117,11 @@ class EventLog:
 
     async def _commit(self, requests: Sequence[Request]) -> Sequence[Answer]:
         async with self._appender.connection() as conn:
-            placed = await self._writer.append(conn, requests)
+            with meters.COMMIT.time():
+                placed = await self._writer.append(conn, requests)
             self.tail.add(placed.rows)
+        meters.GROUP.observe(len(placed.rows))
+        meters.FACTS.inc(len(placed.rows))
         return placed.answers
 
     async def _tick(
@@ -152,6 +156,8 @@ class EventLog:
         if len(ends.offsets) != self.shards:
             raise ValueError(f"this log has {len(ends.offsets)} shards and not {self.shards}")
         self.tail.learn(ends)
+        for shard, tail in enumerate(self.tail.shards):
+            meters.END.labels(shard).set_function(partial(getattr, tail, "end"))
         log.info("log_opened", shards=self.shards, facts=sum(ends.offsets))
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container
+from functools import partial
 
 import asyncpg
 import structlog
@@ -13,6 +14,7 @@ from services.chassis.database import Database
 from services.chassis.leases import Leases
 from services.chassis.relay import Relay
 from services.chassis.stream import Output
+from services.ingest.log import meters
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.reader import PAGE_ROWS
 from services.ingest.log.wire import BATCH_FACTS, to_outputs
@@ -67,6 +69,7 @@ class LogRelay:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leases.run())
             for shard in range(self._log.shards):
+                meters.RELAYED.labels(shard).set_function(partial(self.published, shard))
                 group.create_task(self._hand_over(shard))
 
     async def _work(self, shard: int, _: asyncpg.Connection) -> None:
