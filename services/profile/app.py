@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
-from services.chassis.auth import Authenticator, fold_access
+from services.chassis.access import fold_access
 from services.chassis.position import add_digest
 from services.chassis.stream import Batch, Folded
 from services.kernel.errors import Unavailable
@@ -21,7 +21,7 @@ from services.profile.domain.batch import Plan, cut, is_definition, plan
 from services.profile.domain.decide import Decided
 from services.profile.domain.facts import Assignment, Entry, Notice
 from services.profile.domain.leaves import Folding, fold, touched_leaves
-from services.profile.domain.model import leaf_share
+from services.profile.domain.model import as_int, leaf_share
 from services.profile.domain.settle import TIME
 from services.profile.growing import Grower, Grown
 from services.profile.rulebook import Rulebook
@@ -62,13 +62,14 @@ class ProfileApp:
         rulebook: Rulebook,
         settler: Settler,
         grower: Grower,
-        authenticator: Authenticator | None = None,
+        on_access: Callable[[], None] = lambda: None,
         pace: Pace = Pace(),
     ) -> None:
+        """`on_access` is called when keys were folded."""
         self._rulebook = rulebook
         self._settler = settler
         self._grower = grower
-        self._authenticator = authenticator
+        self._on_access = on_access
         self._pace = pace
         #: Steps taken since a shard last took in facts.
         self._steps: Counter[int] = Counter()
@@ -81,7 +82,7 @@ class ProfileApp:
         defining = is_definition(entries[0])
         if defining and entries[-1].offset >= growth.learnt:
             await self._grower.learn(conn, batch.shard, entries, growth)
-            return _unconsumed(batch, Said())
+            return Folded(batch.first, batch.log_offset, batch.log_time_us)
         if not growth.idle and self._is_turn(batch, defining):
             grown = await self._grow(conn, batch, growth, defining)
             if grown is not None:
@@ -110,7 +111,10 @@ class ProfileApp:
 
     async def _say_grown(self, conn: Connection, batch: Batch, grown: Grown) -> Folded:
         await add_digest(conn, batch.shard, grown.deltas)
-        return _unconsumed(batch, Said(standings=grown.standings, live=grown.live))
+        said = Said(standings=grown.standings, live=grown.live)
+        if said:
+            return _unconsumed(batch, said)
+        return Folded(batch.first, batch.log_offset, batch.log_time_us)
 
     async def _take(
         self,
@@ -137,6 +141,7 @@ class ProfileApp:
         await add_digest(conn, batch.shard, _sum(deltas, decided))
         said = Said(standings=decided.news, notices=notices)
         if not taken:
+            # Said even where it is nothing: the runner goes by it that the work gets on.
             return _unconsumed(batch, said)
         consumed_to = taken[-1].offset + 1
         outputs = wire.outputs(batch, said, consumed_to, planned.at_us)
@@ -150,14 +155,14 @@ class ProfileApp:
             rows = [(at, workspace, n.kind, n.fact) for at, workspace, n in lasting]
             await store.save_definitions(conn, shard, rows)
             facts = wire.facts_of(n for _, _, n in lasting)
-            if await fold_access(conn, facts) and self._authenticator:
-                self._authenticator.forget()
+            if await fold_access(conn, facts):
+                self._on_access()
         return [n for _, _, n in told]
 
 
 async def _load(
     conn: Connection, shard: int, entries: Iterable[Entry]
-) -> tuple[dict[LeafId, LeafState], dict[LeafId, int]]:
+) -> tuple[dict[LeafId, LeafState], dict[LeafId, bytes]]:
     """The states and the digest shares of the leaves that events touch."""
     leaves = touched_leaves(entries)
     known = await store.load_leaves(conn, shard, leaves) if leaves else {}
@@ -166,17 +171,21 @@ async def _load(
 
 
 async def _save(
-    conn: Connection, shard: int, folding: Folding, shares: dict[LeafId, int]
+    conn: Connection, shard: int, folding: Folding, shares: dict[LeafId, bytes]
 ) -> dict[str, int]:
     """Keep the states; what they add to the digests."""
-    rows: list[LeafRow] = []
+    added: list[LeafRow] = []
+    changed: list[LeafRow] = []
     deltas: dict[str, int] = {}
     for leaf_id, state in folding.states.items():
         workspace_id, raw = folding.workspaces[leaf_id], encode(state)
-        share = leaf_share(leaf_id, raw)
+        share, before = leaf_share(leaf_id, raw), shares.get(leaf_id)
+        rows = added if before is None else changed
         rows.append(LeafRow(leaf_id, workspace_id, raw, share))
-        deltas[workspace_id] = deltas.get(workspace_id, 0) + share - shares.get(leaf_id, 0)
-    await store.save_leaves(conn, shard, rows)
+        delta = as_int(share) - (as_int(before) if before else 0)
+        deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
+    await store.add_leaves(conn, shard, added)
+    await store.save_leaves(conn, shard, changed)
     return deltas
 
 
@@ -194,5 +203,5 @@ def _sum(deltas: dict[str, int], decided: Decided) -> dict[str, int]:
 
 def _unconsumed(batch: Batch, said: Said) -> Folded:
     """Ask to be called again with the same batch, after saying something or nothing."""
-    outputs = wire.outputs(batch, said, batch.log_offset, batch.log_time_us) if said else ()
+    outputs = wire.outputs(batch, said, batch.log_offset, batch.log_time_us)
     return Folded(batch.first, batch.log_offset, batch.log_time_us, outputs)

@@ -14,7 +14,7 @@ from services.profile import store
 from services.profile.domain.facts import Entry
 from services.profile.domain.growth import Fill, Filler, Key, Past, Stage, Sweep, grown, next_task
 from services.profile.domain.growth import news as news_of
-from services.profile.domain.model import Catalogues, Standing, leaf_share
+from services.profile.domain.model import Catalogues, Standing, as_int, leaf_share
 from services.profile.domain.settle import Question
 from services.profile.ports import PastReader
 from services.profile.rulebook import Rulebook
@@ -123,7 +123,7 @@ class Grower:
             joined = encode(join(decode(state), more))
             row = LeafRow(leaf_id, workspace_id, joined, leaf_share(leaf_id, joined))
             rows.append(row)
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + row.share - share
+            deltas[workspace_id] = deltas.get(workspace_id, 0) + as_int(row.share) - as_int(share)
         await store.save_leaves(conn, shard, rows)
         return deltas
 

@@ -2,11 +2,16 @@
 -- The states of leaves of one shard.
 SELECT leaf_id, state, share FROM leaf WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
 
--- name: save_leaves
--- Puts states in the place of older ones.
+-- name: add_leaves
+-- Leaves that were not there.
 INSERT INTO leaf (shard, leaf_id, workspace_id, state, share)
 SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::bytea[])
-ON CONFLICT (shard, leaf_id) DO UPDATE SET state = excluded.state, share = excluded.share
+
+-- name: save_leaves
+-- Puts states in the place of older ones.
+UPDATE leaf SET state = t.state, share = t.share
+FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) AS t (leaf_id, state, share)
+WHERE leaf.shard = $1 AND leaf.leaf_id = t.leaf_id
 
 -- name: lock
 -- Takes keys in the order given, so that two workers never wait for each other in a circle.
@@ -28,9 +33,8 @@ SET profile_id = excluded.profile_id, version = excluded.version,
     value = coalesce(excluded.value, assignment.value)
 
 -- name: leaves_of_profiles
--- The leaves of these profiles; no states where the caller has them at hand.
-SELECT a.profile_id, a.workspace_id, l.leaf_id,
-       CASE WHEN l.leaf_id = ANY ($2::bytea[]) THEN NULL ELSE l.state END AS state
+-- The leaves of these profiles.
+SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state
 FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
 WHERE a.profile_id = ANY ($1::bytea[])
 
@@ -80,7 +84,7 @@ ON CONFLICT DO NOTHING
 -- name: load_definitions
 -- Facts of these kinds that shards have taken in, in order; of one shard or (null) of all.
 SELECT fact FROM definition
-WHERE ($1::int IS NULL OR shard = $1) AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
+WHERE ($1::int IS NULL OR shard = $1) AND ($2::text[] IS NULL OR kind = ANY ($2::text[])) ORDER BY log_offset, shard
 
 -- name: learn
 -- A shard has learnt the definitions before an offset.
@@ -127,3 +131,46 @@ UPDATE growth SET idle = $2, next = $3, until = $4, after = $5 WHERE shard = $1
 -- The next leaves of a shard, in some workspaces.
 SELECT leaf_id, workspace_id FROM leaf
 WHERE shard = $1 AND leaf_id > $2 AND workspace_id = ANY ($3::text[]) ORDER BY leaf_id LIMIT $4
+
+-- name: resolve
+-- Whose these identifiers are, in one workspace.
+SELECT identifier_id, profile_id FROM assignment
+WHERE workspace_id = $1 AND identifier_id = ANY ($2::bytea[])
+
+-- name: load_people
+-- Everything about some profiles of one workspace, a row an identifier.
+SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state
+FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+WHERE a.workspace_id = $1 AND a.profile_id = ANY ($2::bytea[])
+ORDER BY a.profile_id, a.namespace, a.value, a.identifier_id
+
+-- name: live_predicates
+-- Predicates of a workspace that are live on all of so many shards.
+SELECT predicate_id FROM predicate WHERE workspace_id = $1 AND state = 2
+GROUP BY predicate_id HAVING count(*) >= $2
+
+-- name: workspace_definitions
+-- Facts of one kind in one workspace that any shard has taken in.
+SELECT fact FROM definition WHERE workspace_id = $1 AND kind = $2 ORDER BY log_offset, shard
+
+-- name: shard_definitions
+-- Facts that concern no person, as a shard told them.
+SELECT fact FROM definition WHERE shard = $1 ORDER BY log_offset
+
+-- name: shard_live_predicates
+-- Predicates that are live in a shard.
+SELECT workspace_id, predicate_id FROM predicate WHERE shard = $1 AND state = 2
+
+-- name: shard_standings
+-- How every profile of a shard stands that has leaves.
+SELECT profile_id, workspace_id, version, holds, due, at, merged_into
+FROM standing WHERE shard = $1 AND merged_into IS NULL
+
+-- name: count_rows
+-- Named counts for the status.
+SELECT
+    (SELECT count(*) FROM leaf) AS leaves,
+    (SELECT count(*) FROM assignment) AS identifiers,
+    (SELECT count(*) FROM standing WHERE merged_into IS NULL) AS profiles,
+    (SELECT count(DISTINCT (workspace_id, predicate_id)) FROM predicate) AS predicates,
+    (SELECT count(*) FROM growth WHERE NOT idle) AS growing_shards

@@ -98,7 +98,7 @@ class Settler:
         self, conn: Connection, profiles: Collection[ProfileId], at_hand: Mapping[LeafId, LeafState]
     ) -> list[Person]:
         leaves: dict[ProfileId, list[HeldLeaf]] = defaultdict(list)
-        for leaf in await store.leaves_of_profiles(conn, profiles, at_hand.keys()):
+        for leaf in await store.leaves_of_profiles(conn, profiles):
             leaves[leaf.profile_id].append(leaf)
         standings = await store.load_standings(conn, profiles)
         empty = [p for p in profiles if p not in leaves and p in standings]
@@ -133,4 +133,5 @@ class Settler:
 
 
 def _state(leaf: HeldLeaf, at_hand: Mapping[LeafId, LeafState]) -> LeafState:
-    return at_hand[leaf.leaf_id] if leaf.state is None else decode(leaf.state)
+    known = at_hand.get(leaf.leaf_id)
+    return decode(leaf.state) if known is None else known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,8 +31,8 @@ class LeafRow(NamedTuple):
     workspace_id: WorkspaceId
     #: Canonical bytes of its LeafState.
     state: bytes
-    #: Its share of the digest.
-    share: int
+    #: Its share of the digest, 16 bytes.
+    share: bytes
 
 
 class HeldLeaf(NamedTuple):
@@ -41,8 +41,8 @@ class HeldLeaf(NamedTuple):
     profile_id: ProfileId
     workspace_id: WorkspaceId
     leaf_id: LeafId
-    #: None where the caller has the state at hand.
-    state: bytes | None
+    #: Canonical bytes of its LeafState.
+    state: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +64,34 @@ class Growth:
 
 async def load_leaves(
     conn: Connection, shard: int, leaves: Collection[LeafId]
-) -> dict[LeafId, tuple[bytes, int]]:
+) -> dict[LeafId, tuple[bytes, bytes]]:
     """The states and shares of leaves of one shard; unknown ones are left out."""
     rows = await conn.fetch(Q.load_leaves, shard, leaves)
-    return {row[0]: (row[1], int.from_bytes(row[2], "big")) for row in rows}
+    return {leaf_id: (state, share) for leaf_id, state, share in rows}
+
+
+async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+    """Keep leaves that are new."""
+    if rows:
+        await conn.execute(
+            Q.add_leaves,
+            shard,
+            [row.leaf_id for row in rows],
+            [row.workspace_id for row in rows],
+            [row.state for row in rows],
+            [row.share for row in rows],
+        )
 
 
 async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
-    """Put these leaves in the place of older ones."""
+    """Put leaves in the place of older ones."""
     if rows:
         await conn.execute(
             Q.save_leaves,
             shard,
             [row.leaf_id for row in rows],
-            [row.workspace_id for row in rows],
             [row.state for row in rows],
-            [row.share.to_bytes(16, "big") for row in rows],
+            [row.share for row in rows],
         )
 
 
@@ -112,11 +124,9 @@ async def save_assignments(conn: Connection, moves: Sequence[Move], shards: int)
     )
 
 
-async def leaves_of_profiles(
-    conn: Connection, profiles: Collection[ProfileId], at_hand: Collection[LeafId] = ()
-) -> list[HeldLeaf]:
-    """All leaves of these profiles; without states for the leaves that are at hand."""
-    rows = await conn.fetch(Q.leaves_of_profiles, profiles, at_hand)
+async def leaves_of_profiles(conn: Connection, profiles: Collection[ProfileId]) -> list[HeldLeaf]:
+    """All leaves of these profiles."""
+    rows = await conn.fetch(Q.leaves_of_profiles, profiles)
     return [HeldLeaf(*row) for row in rows]
 
 
@@ -215,9 +225,9 @@ async def save_definitions(
 
 
 async def load_definitions(
-    conn: Connection, shard: int | None, kinds: Collection[str]
+    conn: Connection, shard: int | None, kinds: Collection[str] | None
 ) -> list[bytes]:
-    """Serialised facts of these kinds that a shard (or any) has taken in, in order."""
+    """Serialised facts of these kinds (None = all) that a shard (or any) has taken in, in order."""
     return [row[0] for row in await conn.fetch(Q.load_definitions, shard, kinds)]
 
 
@@ -255,6 +265,76 @@ async def leaf_page(
     return [(row[0], row[1]) for row in rows]
 
 
+class PersonRow(NamedTuple):
+    """One identifier of a profile."""
+
+    profile_id: ProfileId
+    leaf_id: LeafId
+    #: The standard form; None where it was never told.
+    identifier: Identifier | None
+    #: Canonical bytes of the LeafState; None where the identifier is no leaf.
+    state: bytes | None
+
+
+async def resolve(
+    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> dict[bytes, ProfileId]:
+    """The profiles that hold these identifiers; unknown ones are left out. A profile's id is an
+    identifier's, so the ids that a profile ever had lead to who it is now."""
+    rows = await conn.fetch(Q.resolve, workspace_id, ids)
+    return {row[0]: row[1] for row in rows}
+
+
+async def load_people(
+    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
+) -> list[PersonRow]:
+    """Everything about these profiles."""
+    rows = await conn.fetch(Q.load_people, workspace_id, profiles)
+    return [
+        PersonRow(profile, id_, Identifier(namespace, value) if namespace else None, state)
+        for profile, id_, namespace, value, state in rows
+    ]
+
+
+async def live_predicates(
+    conn: Connection, workspace_id: WorkspaceId, shards: int
+) -> frozenset[int]:
+    """The predicates that are live on all shards."""
+    rows = await conn.fetch(Q.live_predicates, workspace_id, shards)
+    return frozenset(_unsigned(row[0]) for row in rows)
+
+
+async def workspace_definitions(
+    conn: Connection, workspace_id: WorkspaceId, kind: str
+) -> list[bytes]:
+    """Serialised facts of one kind in one workspace; each comes once a shard."""
+    return [row[0] for row in await conn.fetch(Q.workspace_definitions, workspace_id, kind)]
+
+
+async def shard_definitions(conn: Connection, shard: int) -> list[bytes]:
+    """Serialised facts that concern no person, as a shard told them."""
+    return [row[0] for row in await conn.fetch(Q.shard_definitions, shard)]
+
+
+async def shard_live_predicates(conn: Connection, shard: int) -> list[Key]:
+    """The predicates that are live in a shard."""
+    rows = await conn.fetch(Q.shard_live_predicates, shard)
+    return [Key(row[0], _unsigned(row[1])) for row in rows]
+
+
+async def shard_standings(
+    conn: Connection, shard: int, *, prefetch: int
+) -> AsyncIterator[Standing]:
+    """How every profile of a shard stands that has leaves; inside a transaction."""
+    async for row in conn.cursor(Q.shard_standings, shard, prefetch=prefetch):
+        yield standing(row)
+
+
+async def count_rows(conn: Connection) -> dict[str, int]:
+    """Named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
+
+
 def _columns(keys: Iterable[Key]) -> tuple[list[str], list[int]]:
     ordered = sorted(keys)
     return [key.workspace_id for key in ordered], [_signed(key.id) for key in ordered]
@@ -266,8 +346,3 @@ def _signed(id_: int) -> int:
 
 def _unsigned(id_: int) -> int:
     return id_ % (1 << 64)
-
-
-def named(rows: Iterable[Mapping[str, Any]]) -> list[Identifier]:
-    """The standard forms of rows of assignments, where they are known."""
-    return [Identifier(row["namespace"], row["value"]) for row in rows if row["namespace"]]

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from onefold.identity.v1 import identity_events_pb2
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.segment.v1.segment_events_pb2 import SegmentDefined
-from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1 import identifier_pb2
+from onefold.type.v1.event_pb2 import Event, EventType
 
-from services.chassis.rules_wire import rule_from_proto
+from services.chassis.rules_wire import rule_from_proto, rule_to_proto
 from services.chassis.stream import Batch, Output
 from services.kernel.errors import InvalidField
 from services.kernel.fold.events import EventView
-from services.kernel.identifiers import Identifier
-from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.identifiers import Identifier, fault, standard
+from services.kernel.ids import (
+    NO_ID,
+    FactId,
+    IdentifierId,
+    LeafId,
+    ProfileId,
+    WorkspaceId,
+    from_hex,
+    to_hex,
+)
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
+from services.kernel.rules.text import to_text
 from services.profile.domain.facts import Assignment, Entry, Notice
 from services.profile.domain.growth import Key, Past
 from services.profile.domain.model import Standing
+from services.profile.domain.people import Mark, Profile, Told
+from services.profile.domain.tags import Answer, Tag
 
 EVENT: str = Event.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
@@ -113,6 +129,38 @@ def definitions(facts: Iterable[bytes]) -> list[tuple[WorkspaceId, Notice]]:
     return [(WorkspaceId(fact.workspace_id), notice(fact)) for fact in told.values()]
 
 
+def tag(workspace_id: WorkspaceId, message: events_pb.TagDefined) -> Tag:
+    """The tag of a message. Raises InvalidField where its rule cannot be read."""
+    return Tag(
+        workspace_id,
+        message.tag_id,
+        message.version,
+        message.title,
+        rule_from_proto(message.rule, "tag.rule"),
+        message.retired,
+    )
+
+
+def tag_message(told: Tag) -> events_pb.TagDefined:
+    """The message of a tag."""
+    return events_pb.TagDefined(
+        tag_id=told.tag_id,
+        title=told.title,
+        rule=rule_to_proto(told.rule),
+        version=told.version,
+        retired=told.retired,
+    )
+
+
+def tags(facts: Iterable[bytes]) -> Iterator[Tag]:
+    """The tags of facts that define some; those that cannot be read are left out."""
+    told = {fact.fact_id: fact for fact in map(Fact.FromString, facts)}
+    for fact in told.values():
+        with suppress(InvalidField):
+            message = events_pb.TagDefined.FromString(fact.payload)
+            yield tag(WorkspaceId(fact.workspace_id), message)
+
+
 def assignment(message: identity_events_pb2.Assignment) -> Assignment:
     """An assignment as identity says it."""
     told = message.identifier if message.HasField("identifier") else None
@@ -133,9 +181,24 @@ def past(facts: Iterable[Fact]) -> Iterator[Past]:
             yield Past(fact.offset, workspace, leaf_id, event_view(fact))
 
 
+def told(facts: Iterable[Fact]) -> Iterator[Told]:
+    """The events among the facts of a person."""
+    for fact in facts:
+        if fact.kind == EVENT:
+            named = Event.FromString(fact.payload).identifiers
+            shaped = (standard(i.namespace, i.value) for i in named)
+            identifiers = tuple(i for i in shaped if i is not None)
+            yield Told(LeafId(fact.leaf_id), event_view(fact), identifiers)
+
+
 def facts_of(notices: Iterable[Notice]) -> list[Fact]:
     """The facts of notices."""
-    return [Fact.FromString(told.fact) for told in notices]
+    return facts_from(told.fact for told in notices)
+
+
+def facts_from(raws: Iterable[bytes]) -> list[Fact]:
+    """Facts as they are kept."""
+    return [Fact.FromString(raw) for raw in raws]
 
 
 def change_message(standing: Standing) -> events_pb.ProfileChange:
@@ -196,3 +259,92 @@ def _parts(said: Said) -> Iterator[tuple[str, Any]]:
         yield "facts", fact
     for standing in said.standings:
         yield "changes", change_message(standing)
+
+
+def profile_message(told: Profile) -> pb.Profile:
+    """A person, as told outside."""
+    view = told.view
+    return pb.Profile(
+        profile_id=to_hex(told.profile_id),
+        identifiers=[
+            identifier_pb2.Identifier(namespace=i.namespace, value=i.value)
+            for i in told.identifiers
+        ],
+        traits=[
+            pb.Trait(name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value)
+            for name, (at_us, fact_id, value) in view.traits().items()
+        ],
+        tags=told.tags,
+        first_seen_us=view.first_seen_us,
+        last_seen_us=view.last_seen_us,
+        event_count=view.event_count,
+        leaf_ids=[to_hex(leaf) for leaf in told.leaf_ids],
+    )
+
+
+def timeline_entry(fact: Fact) -> pb.TimelineEntry:
+    """One thing in a person's life."""
+    entry = pb.TimelineEntry(
+        fact_id=to_hex(fact.fact_id),
+        kind=fact.kind,
+        occurred_at_us=fact.occurred_at_us,
+        recorded_at_us=fact.recorded_at_us,
+        source_id=fact.source_id,
+    )
+    if fact.kind == EVENT:
+        event = Event.FromString(fact.payload)
+        entry.type = EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
+        entry.name = event.name
+        entry.channel = event.channel
+        entry.properties = event.properties
+        entry.traits = event.traits
+    return entry
+
+
+def verdict_message(told: Answer) -> pb.PredicateVerdict:
+    """One predicate and how it came out."""
+    return pb.PredicateVerdict(
+        predicate=to_text(told.predicate),
+        actual=msgspec.json.encode(told.actual),
+        holds=told.holds,
+    )
+
+
+def page_token(mark: Mark) -> str:
+    """A place in a timeline, as callers keep it."""
+    return f"{mark.occurred_at_us}.{to_hex(mark.fact_id)}.{mark.entries}"
+
+
+def mark_from(token: str) -> Mark | None:
+    """The place of a page token; None where it is empty. Raises InvalidField."""
+    if not token:
+        return None
+    try:
+        at_us, fact_id, count = token.split(".")
+        return Mark(int(at_us), FactId(from_hex(fact_id)), int(count))
+    except ValueError:
+        raise InvalidField("take it from an earlier response", field="page_token") from None
+
+
+def asked_id(workspace_id: WorkspaceId, request: Any) -> bytes:
+    """The id of the identifier, or the profile id, that a request asks by. Raises InvalidField."""
+    match request.WhichOneof("by"):
+        case "identifier":
+            named = request.identifier
+            if wrong := fault(named.namespace, named.value):
+                raise InvalidField(wrong, field="identifier")
+            shaped = standard(named.namespace, named.value)
+            # What names nobody has an id all the same, under which nobody is found.
+            return (shaped or Identifier(named.namespace, "")).id_in(workspace_id)
+        case "profile_id":
+            return id_from(request.profile_id, "profile_id")
+        case _:
+            raise InvalidField("give a profile id or an identifier", field="by")
+
+
+def id_from(text: str, field: str) -> bytes:
+    """The 16 bytes of an id. Raises InvalidField."""
+    try:
+        return from_hex(text)
+    except ValueError as error:
+        raise InvalidField(str(error), field=field) from None

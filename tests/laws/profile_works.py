@@ -17,6 +17,7 @@ from services.profile import wire
 from services.profile.app import Pace, ProfileApp
 from services.profile.domain.growth import Past
 from services.profile.domain.model import (
+    as_int,
     assignment_share,
     leaf_share,
     standing_share,
@@ -163,8 +164,8 @@ async def _counted(conn: asyncpg.Connection) -> dict[str, str]:
     shares: dict[str, list[int]] = {}
     for row in await conn.fetch("SELECT * FROM leaf"):
         share = leaf_share(row["leaf_id"], row["state"])
-        assert row["share"] == share.to_bytes(16, "big")
-        shares.setdefault(row["workspace_id"], []).append(share)
+        assert row["share"] == share
+        shares.setdefault(row["workspace_id"], []).append(as_int(share))
     for row in await conn.fetch("SELECT * FROM assignment"):
         share = assignment_share(row["identifier_id"], row["profile_id"])
         shares.setdefault(row["workspace_id"], []).append(share)

@@ -1,0 +1,7 @@
+"""`python -m services.profile`."""
+
+from services.chassis.runtime import run
+from services.profile.service import serve
+from services.profile.settings import ProfileSettings
+
+run(ProfileSettings, serve)
