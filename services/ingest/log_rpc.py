@@ -30,9 +30,8 @@ _LOG = "/onefold.log.v1.LogService/"
 _SERVICES = frozenset({Role.INTERNAL})
 
 ALLOWED: Allowed = {
-    f"{_LOG}{method}": _SERVICES
-    for method in ("Append", "Read", "Follow", "ReadLeaves", "GetHead", "TickClock")
-}
+    f"{_LOG}{method}": _SERVICES for method in ("Append", "Read", "Follow", "ReadLeaves")
+} | {f"{_LOG}{method}": _SERVICES | {Role.ADMIN} for method in ("GetHead", "TickClock")}
 
 MOST_FACTS = 5_000
 MOST_LEAVES = 1_000

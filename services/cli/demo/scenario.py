@@ -182,6 +182,13 @@ class Demo:
         request = log_pb.TickClockRequest()
         return (await self._internal.call(self._internal.log.TickClock, request)).token
 
+    async def _pass(self, span_us: int) -> Any:
+        """Move the clock, and wait until every service has seen it."""
+        request = log_pb.TickClockRequest(advance_us=span_us)
+        tick = await self._client.call(self._client.log.TickClock, request)
+        await self._settle(tick.token)
+        return tick
+
     async def _settle(self, token: Any) -> None:
         """Wait until every service has taken in the log up to a token."""
         for service in PROJECTIONS:
@@ -219,14 +226,9 @@ class Demo:
         """Let time pass, and hold the segment against the truth at each instant."""
         ahead = 0
         for after in LOOKS_US:
-            request = log_pb.TickClockRequest(advance_us=after - ahead)
-            tick = await self._client.call(self._client.log.TickClock, request)
+            await self._pass(after - ahead)
             ahead = after
-            await self._settle(
-                (
-                    await self._client.call(self._client.log.TickClock, log_pb.TickClockRequest())
-                ).token
-            )
+            tick = await self._pass(0)
             members = await self._members(tick.at_us)
             found = {await self._visitor(member, truth) for member in members}
             planted = truth.high_intent(tick.at_us)
