@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -40,6 +40,16 @@ class PeerEvent(NamedTuple):
     payload: bytes
 
 
+class Peer(Protocol):
+    """An event store to be measured against."""
+
+    async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
+        """Appends batch after batch, one commit each."""
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+
+
 class EventSourcing:
     """eventsourcing's PostgresApplicationRecorder; `functions`: its variant with a function."""
 
@@ -59,12 +69,11 @@ class EventSourcing:
         self._recorder = PostgresApplicationRecorder(self._store, events_table_name=table)
         self._recorder.create_table()
 
-    async def append(self, events: Sequence[PeerEvent]) -> None:
-        """Appends in a thread, as the library is synchronous."""
-        await asyncio.to_thread(self._append, events)
+    async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
+        """Appends batch after batch, in one thread, as the library is synchronous."""
+        await asyncio.to_thread(self._append_all, batches)
 
-    def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
-        """Appends batch after batch in this thread."""
+    def _append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
         for batch in batches:
             self._append(batch)
 
@@ -78,7 +87,7 @@ class EventSourcing:
             ]
         )
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Closes its connections."""
         self._store.close()
 
@@ -113,7 +122,7 @@ class MessageDb:
             ]
             await self._conn.executemany("SELECT write_message($1, $2, 'track', $3::jsonb)", rows)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Closes its connection."""
         await self._conn.close()
 
