@@ -8,7 +8,7 @@ to the relay and wakes those who wait for a token.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -62,6 +62,7 @@ class ProjectionRunner:
     `upstream_subject`: what is heard, such as `onefold.log`; the shard is appended to it.
     `subject`: what is said, such as `onefold.identity`; None for a service that says nothing.
     `silence`: seconds without a message after which upstream is asked whether one was missed.
+    `on_saved`: called with the shard after each commit, when everybody can see what was folded.
     Use: `async with beside(runner.run()):`; cancel it to stop at once, nothing half done stays.
     """
 
@@ -80,6 +81,7 @@ class ProjectionRunner:
         outbox_retention: float = 86_400.0,
         silence: float = SILENCE,
         metrics: Metrics | None = None,
+        on_saved: Callable[[int], None] | None = None,
     ) -> None:
         self.service = service
         self.shards = shards
@@ -91,6 +93,7 @@ class ProjectionRunner:
         self._limits = limits
         self._silence = silence
         self._metrics = metrics
+        self._on_saved = on_saved
         outbox = Outbox(database.pool, retention=outbox_retention)
         self._relay = Relay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
@@ -167,6 +170,8 @@ class ProjectionRunner:
 
     async def _tell_saved(self, position: Position, outputs: Sequence[Output]) -> None:
         self._reached.note(position.shard, position.log_offset)
+        if self._on_saved is not None:
+            self._on_saved(position.shard)
         if self._relay is not None and outputs:
             await self._relay.offer(position.shard, outputs)
 
