@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook as Signer
-from yarl import URL
 
 from services.activation.channels import Message
+from services.activation.channels.addresses import (
+    PrivateAddress,
+    PublicResolver,
+    Resolver,
+    public_socket,
+    refuse_private,
+)
 from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, Webhook
 
 TIMEOUT_S = 15.0
 MAX_RETRY_AFTER = 86_400.0
+#: Of an answer's body so many bytes, for so many seconds, are let pass for the connection to be
+#: used again; what is longer or slower is cut off. Nothing of it is kept.
+PASSED_BYTES, PASSED_S = 64 * 1024, 1.0
 #: Answers after which the same message may be taken later; every 5xx is among them too.
 _LATER = frozenset({408, 409, 425, 429})
 _SENT_AS = {"content-type": "application/json", "user-agent": "onefold"}
-
-
-class PrivateAddress(OSError):
-    """A host is, or resolves to, an address that is not to be reached."""
+_NOT_PUBLIC = Outcome(Verdict.REFUSED, "the host has an address that is not public")
 
 
 class WebhookSender:
-    """Sends over HTTP. `private`: whether loopback and private addresses may be reached."""
+    """Sends over HTTP. `private`: whether loopback and private addresses may be reached.
 
-    def __init__(self, *, private: bool) -> None:
+    `timeout_s`: from the begin of an attempt to the status of its answer, seconds. Leaving the
+    scope closes the connections.
+    """
+
+    def __init__(
+        self,
+        *,
+        private: bool,
+        timeout_s: float = TIMEOUT_S,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self._private = private
-        resolver = ThreadedResolver()
-        # The check is at the moment of dialling: what a name meant before tells nothing.
-        chosen: AbstractResolver = resolver if private else PublicResolver(resolver)
+        self._timeout_s = timeout_s
+        names = resolver or Resolver()
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=256, resolver=chosen, ttl_dns_cache=10),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            connector=aiohttp.TCPConnector(
+                # Each destination has a bound of its own: those that hang take from nobody else.
+                limit=0,
+                resolver=names if private else PublicResolver(names),
+                ttl_dns_cache=10,
+                socket_factory=None if private else public_socket,
+            ),
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
 
@@ -49,27 +71,46 @@ class WebhookSender:
             raise TypeError("a webhook sender sends webhooks")
         try:
             if not self._private:
-                refuse_private_literal(channel.url)
-            headers = _SENT_AS | sign(channel.secret, message, datetime.now(UTC))
-            async with self._http.post(
-                channel.url, data=message.body, headers=headers, allow_redirects=False
-            ) as answer:
-                return judge(answer.status, answer.headers.get("retry-after", ""))
+                refuse_private(channel.url)
+            return await self._post(channel, message)
         except PrivateAddress:
-            return Outcome(Verdict.REFUSED, "the host has an address that is not public")
-        except TimeoutError:
-            return Outcome(Verdict.FAILED, f"no answer within {TIMEOUT_S:.0f} s")
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, PrivateAddress):
-                return Outcome(Verdict.REFUSED, "the host has an address that is not public")
-            return Outcome(Verdict.FAILED, "no connection")
-        except aiohttp.InvalidURL:
-            return Outcome(Verdict.REFUSED, "the URL cannot be read")
-        except aiohttp.ClientError as error:
-            return Outcome(Verdict.FAILED, type(error).__name__)
+            return _NOT_PUBLIC
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            return self._outcome_of(error)
 
-    async def close(self) -> None:
-        """Close the connections."""
+    async def _post(self, channel: Webhook, message: Message) -> Outcome:
+        headers = _SENT_AS | sign(channel.secret, message, datetime.now(UTC))
+        async with self._http.post(
+            channel.url, data=message.body, headers=headers, allow_redirects=False
+        ) as answer:
+            outcome = judge(answer.status, answer.headers.get("retry-after", ""))
+            await _let_pass(answer.content)
+            return outcome
+
+    def _outcome_of(self, error: Exception) -> Outcome:
+        match error:
+            case aiohttp.ClientConnectorError(os_error=PrivateAddress()):
+                return _NOT_PUBLIC
+            case TimeoutError():
+                return Outcome(Verdict.FAILED, f"no answer within {self._timeout_s:g} s")
+            case aiohttp.ClientConnectorCertificateError():
+                return Outcome(Verdict.FAILED, "the certificate is not accepted")
+            case aiohttp.ClientConnectorDNSError():
+                return Outcome(Verdict.FAILED, "the host has no address")
+            case aiohttp.ClientConnectorError():
+                return Outcome(Verdict.FAILED, "no connection")
+            case aiohttp.ClientConnectionError() | OSError():
+                return Outcome(Verdict.FAILED, "the connection was lost")
+            case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
+                return Outcome(Verdict.FAILED, "the answer is no HTTP")
+            case ValueError():
+                return Outcome(Verdict.REFUSED, "the URL cannot be read")
+        return Outcome(Verdict.FAILED, type(error).__name__)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
 
@@ -89,61 +130,28 @@ def judge(status: int, retry_after: str) -> Outcome:
     if 200 <= status < 300:
         return Outcome(Verdict.DELIVERED, reason)
     if status in _LATER or status >= 500:
-        return Outcome(Verdict.FAILED, reason, pause_asked(retry_after))
+        return Outcome(Verdict.FAILED, reason, pause_asked(retry_after, datetime.now(UTC)))
     return Outcome(Verdict.REFUSED, reason)
 
 
-def pause_asked(header: str) -> float:
+def pause_asked(header: str, now: datetime) -> float:
     """Seconds of a Retry-After header (a number or a date); 0 where it tells nothing."""
-    if header.strip().isdecimal():
-        return min(float(header), MAX_RETRY_AFTER)
+    text = header.strip()
+    if text.isascii() and text.isdecimal():
+        return float(min(int(text[:9]), MAX_RETRY_AFTER))
     try:
-        until = parsedate_to_datetime(header)
-    except ValueError:
+        until = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return 0.0
-    seconds = (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    # A date without a zone, which the standard does not know, is one of UTC.
+    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
-def refuse_private_literal(url: str) -> None:
-    """Raises PrivateAddress where the host is a private address in any spelling."""
-    host = (URL(url).host or "").rstrip(".").removeprefix("[").removesuffix("]")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # inet_aton takes what browsers take: 2130706433, 0x7f.1, 0177.0.0.1.
-        try:
-            address = ipaddress.ip_address(socket.inet_aton(host))
-        except OSError:
-            return
-    if not is_public(address):
-        raise PrivateAddress(0, "not public")
-
-
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is of the open internet, seen through IPv4 inside IPv6."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(inner)
-    return address.is_global and not address.is_multicast
-
-
-class PublicResolver(AbstractResolver):
-    """Resolves names, and refuses those with an address that is not public."""
-
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Every address of the host. Raises PrivateAddress."""
-        found = await self._inner.resolve(host, port, family)
-        if not all(is_public(ipaddress.ip_address(f["host"].partition("%")[0])) for f in found):
-            raise PrivateAddress(0, "not public")
-        return found
-
-    async def close(self) -> None:
-        """Close the resolver."""
-        await self._inner.close()
+async def _let_pass(content: aiohttp.StreamReader) -> None:
+    """Let the rest of a short answer pass; the outcome is known by its status alone."""
+    passed = 0
+    with suppress(aiohttp.ClientError, TimeoutError, OSError):
+        async with asyncio.timeout(PASSED_S):
+            while passed < PASSED_BYTES and (part := await content.readany()):
+                passed += len(part)

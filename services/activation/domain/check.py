@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Collection
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from services.activation.domain.model import Destination, NatsSubject, NdjsonFile, Webhook
 from services.kernel.errors import InvalidField
 
 MAX_ID = 128
+MAX_TITLE = 200
+MAX_SEGMENTS = 1_000
+MAX_TRAITS = 200
+MAX_URL = 2_048
+MAX_SUBJECT = 256
 MAX_CONTENT = 64 * 1024
 #: Bytes of a signing secret, as Standard Webhooks asks.
 SECRET_BYTES = range(24, 65)
@@ -20,16 +27,17 @@ _SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 def check(destination: Destination) -> None:
     """Raises InvalidField, which tells what to write instead."""
-    if not 0 < len(destination.destination_id) <= MAX_ID:
-        _refuse("destination_id", f"has 1 to {MAX_ID} characters")
-    if not destination.destination_id.isprintable():
-        _refuse("destination_id", "has printable characters only")
+    check_id(destination.destination_id)
+    if len(destination.title) > MAX_TITLE or "\0" in destination.title:
+        _refuse("title", f"has at most {MAX_TITLE} characters and no NUL")
+    _check_names("segment_ids", destination.segment_ids, MAX_SEGMENTS)
     if not destination.segment_ids:
         _refuse("segment_ids", "names at least one segment")
     if not destination.triggers:
         _refuse("triggers", "names at least one of ENTERED and LEFT")
     if len(destination.content) > MAX_CONTENT:
         _refuse("content", f"has at most {MAX_CONTENT} bytes")
+    _check_names("traits", destination.traits, MAX_TRAITS)
     match destination.channel:
         case Webhook(url, secret):
             _check_url(url)
@@ -41,15 +49,36 @@ def check(destination: Destination) -> None:
                 _refuse("file.name", "is a file name of letters, digits, '.', '_' and '-'")
 
 
+def check_id(destination_id: str) -> None:
+    """Raises InvalidField where a text cannot be the id of a destination."""
+    if not _is_name(destination_id):
+        _refuse("destination_id", f"has 1 to {MAX_ID} printable characters")
+
+
+def _check_names(field: str, names: Collection[str], most: int) -> None:
+    if len(names) > most:
+        _refuse(field, f"has at most {most} entries")
+    if not all(map(_is_name, names)):
+        _refuse(field, f"has entries of 1 to {MAX_ID} printable characters")
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_ID and text.isprintable()
+
+
 def _check_url(url: str) -> None:
+    if len(url) > MAX_URL:
+        _refuse("webhook.url", f"has at most {MAX_URL} characters")
     try:
         parts = urlsplit(url)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         fine = False
-    if not fine:
-        _refuse("webhook.url", "is an http or https URL with a host")
-    if parts.username is not None or parts.fragment:
+    # Parsers do not agree about what these make of the host.
+    odd = not url.isprintable() or " " in url or "\\" in url
+    if odd or not fine:
+        _refuse("webhook.url", "is an http or https URL with a host, such as https://x.example/in")
+    if "@" in parts.netloc or "#" in url:
         _refuse("webhook.url", "has no user and no fragment; the signature tells who sends")
 
 
@@ -63,13 +92,17 @@ def _check_secret(secret: str) -> None:
 
 
 def _check_subject(subject: str) -> None:
-    if not _SUBJECT.fullmatch(subject):
-        _refuse("nats.subject", "is a subject without wildcards, such as onefold.out.coupons")
+    if not _SUBJECT.fullmatch(subject) or not subject.isprintable() or len(subject) > MAX_SUBJECT:
+        _refuse(
+            "nats.subject",
+            f"is a subject without wildcards of at most {MAX_SUBJECT} printable characters, such"
+            " as onefold.out.coupons",
+        )
     if subject.startswith(("$", "_INBOX")) or (
         subject.startswith("onefold.") and not subject.startswith("onefold.out.")
     ):
         _refuse("nats.subject", "lies outside of `onefold.`, or below `onefold.out.`")
 
 
-def _refuse(field: str, wanted: str) -> None:
+def _refuse(field: str, wanted: str) -> NoReturn:
     raise InvalidField(f"{field} {wanted}", field=f"destination.{field}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -32,7 +32,8 @@ class Webhook:
     """An HTTP endpoint, signed as Standard Webhooks."""
 
     url: str
-    secret: str
+    #: Kept out of every text that is made of this value.
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ class Destination:
         """Whether a change of membership concerns it."""
         return not self.retired and segment_id in self.segment_ids and trigger in self.triggers
 
+    def before(self, ordinal: int) -> int:
+        """The ordinal of the change before this one that it hears of; 0 where there is none."""
+        return max(0, ordinal - (1 if len(self.triggers) > 1 else 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -102,6 +107,8 @@ class Effect:
     trigger: Trigger
     ordinal: int
     at_us: int
+    #: The ordinal of the effect that the person is to hear of before; 0 where there is none.
+    before: int
     state: State
     reason: str = ""
 

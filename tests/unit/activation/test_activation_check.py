@@ -1,0 +1,185 @@
+"""What is refused as a destination, where, and what to write instead."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+from onefold.activation.v1 import activation_facts_pb2 as pb
+
+from services.activation import wire
+from services.activation.domain.check import MAX_CONTENT, check
+from services.activation.domain.model import Destination, Trigger
+from services.kernel.errors import InvalidField
+
+SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
+
+
+def message(**fields: object) -> pb.DestinationDefined:
+    """A destination that is well, but for these fields."""
+    told = {
+        "destination_id": "coupon",
+        "segment_ids": ["trial"],
+        "triggers": [1],
+        "webhook": pb.Webhook(url="https://x.example/in", secret=SECRET),
+    } | fields
+    return pb.DestinationDefined(**{k: v for k, v in told.items() if v is not None})
+
+
+def take(told: pb.DestinationDefined) -> Destination:
+    destination = wire.destination_from("school", told)
+    check(destination)
+    return destination
+
+
+def webhook(url: str, secret: str = SECRET) -> dict[str, object]:
+    return {"webhook": pb.Webhook(url=url, secret=secret)}
+
+
+def nats(subject: str) -> dict[str, object]:
+    return {"webhook": None, "nats": pb.NatsSubject(subject=subject)}
+
+
+def file(name: str) -> dict[str, object]:
+    return {"webhook": None, "file": pb.NdjsonFile(name=name)}
+
+
+BAD: list[tuple[dict[str, object], str, str]] = [
+    ({"destination_id": ""}, "destination_id", "1 to 128"),
+    ({"destination_id": "x" * 129}, "destination_id", "1 to 128"),
+    ({"destination_id": "a\0b"}, "destination_id", "printable"),
+    ({"destination_id": "a\nb"}, "destination_id", "printable"),
+    ({"title": "x" * 201}, "title", "at most 200"),
+    ({"title": "\0"}, "title", "NUL"),
+    ({"segment_ids": []}, "segment_ids", "at least one"),
+    ({"segment_ids": [""]}, "segment_ids", "1 to 128"),
+    ({"segment_ids": ["a\0"]}, "segment_ids", "printable"),
+    ({"segment_ids": [f"s{n}" for n in range(1_001)]}, "segment_ids", "at most 1000"),
+    ({"triggers": []}, "triggers", "ENTERED and LEFT"),
+    ({"triggers": [0]}, "triggers", "ENTERED or LEFT"),
+    ({"triggers": [3]}, "triggers", "ENTERED or LEFT"),
+    ({"traits": ["a" * 129]}, "traits", "1 to 128"),
+    ({"traits": [f"t{n}" for n in range(201)]}, "traits", "at most 200"),
+    ({"content": b"{"}, "content", "JSON object"),
+    ({"content": b"[1]"}, "content", "JSON object"),
+    ({"content": b'"x"'}, "content", "JSON object"),
+    ({"content": b'{"a":NaN}'}, "content", "JSON object"),
+    ({"content": b'{"a":"\\ud800"}'}, "content", "JSON object"),
+    ({"content": b"\xff\xfe"}, "content", "JSON object"),
+    ({"content": b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"}, "content", "JSON object"),
+    ({"content": b'{"a":"' + b"x" * MAX_CONTENT + b'"}'}, "content", "at most"),
+    ({"webhook": None}, "channel", "webhook, nats or file"),
+    *[
+        (webhook(url), "webhook.url", wanted)
+        for url, wanted in [
+            ("", "http or https"),
+            ("x.example/in", "http or https"),
+            ("ftp://x.example/in", "http or https"),
+            ("file:///etc/passwd", "http or https"),
+            ("gopher://x.example", "http or https"),
+            ("https:///in", "with a host"),
+            ("https://x.example:0/", "with a host"),
+            ("https://x.example:65536/", "with a host"),
+            ("https://x.example:port/", "with a host"),
+            ("https://[::1/", "with a host"),
+            ("https://x.exa\nmple/", "with a host"),
+            ("https://x.example/a b", "with a host"),
+            ("https://x.example\\@y.example/", "with a host"),
+            ("https://me@x.example/", "no user"),
+            ("https://:@x.example/", "no user"),
+            ("https://@x.example/", "no user"),
+            ("https://x.example/#in", "no fragment"),
+            ("https://x.example/#", "no fragment"),
+            ("https://x.example/" + "a" * 2_048, "at most 2048"),
+        ]
+    ],
+    *[
+        (webhook("https://x.example/in", secret), "webhook.secret", "base64 of 24 to 64")
+        for secret in (
+            "",
+            "secret",
+            SECRET.removeprefix("whsec_"),
+            "whsec_!!!!",
+            "whsec_" + base64.b64encode(bytes(23)).decode(),
+            "whsec_" + base64.b64encode(bytes(65)).decode(),
+        )
+    ],
+    *[
+        (nats(subject), "nats.subject", wanted)
+        for subject, wanted in [
+            ("", "without wildcards"),
+            ("a..b", "without wildcards"),
+            (".a", "without wildcards"),
+            ("a.", "without wildcards"),
+            ("a.*", "without wildcards"),
+            ("a.>", "without wildcards"),
+            ("a b", "without wildcards"),
+            ("a\r\nPUB b", "without wildcards"),
+            ("a\0b", "without wildcards"),
+            ("a" * 257, "at most 256"),
+            ("$JS.API.STREAM.DELETE.ONEFOLD_LOG", "lies outside"),
+            ("$SYS.x", "lies outside"),
+            ("_INBOX.x", "lies outside"),
+            ("onefold.log.0", "lies outside"),
+            ("onefold.in.school.web", "lies outside"),
+        ]
+    ],
+    *[
+        (file(name), "file.name", "file name")
+        for name in ("", ".", "..", "../x", "a/b", "/etc/x", ".x", "a\0", "x" * 129, "-x", "a\n")
+    ],
+]
+
+
+@pytest.mark.parametrize(("fields", "path", "remedy"), BAD)
+def test_what_is_wrong_is_refused_with_its_path_and_a_remedy(
+    fields: dict[str, object], path: str, remedy: str
+) -> None:
+    with pytest.raises(InvalidField) as told:
+        take(message(**fields))
+    assert told.value.field == f"destination.{path}"
+    assert remedy in told.value.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        webhook("http://127.0.0.1:8080/in?token=x"),
+        webhook("https://[::1]:8443/"),
+        webhook("https://bücher.example/优惠券"),
+        nats("onefold.out.coupons"),
+        nats("coupons"),
+        nats("优惠券.高意向"),
+        file("coupons.ndjson"),
+        {"triggers": [1, 2], "traits": ["email", "城市"], "title": "限时优惠券"},
+        {"content": b""},
+        {"destination_id": "优惠券"},
+    ],
+)
+def test_what_is_well_is_taken(fields: dict[str, object]) -> None:
+    take(message(**fields))
+
+
+def test_content_is_kept_in_one_form() -> None:
+    one, other = (
+        take(message(content=raw)).content
+        for raw in (b'{"b": 1, "a": [2.0]}', b'{"a":[2.0],"b":1}')
+    )
+    assert one == other
+    assert msgspec.json.decode(one) == {"a": [2.0], "b": 1}
+
+
+def test_a_message_and_back() -> None:
+    told = message(triggers=[2, 1, 2], segment_ids=["b", "a", "b"], traits=["z", "a"], version=3)
+    destination = take(told)
+    assert destination.triggers == frozenset(Trigger)
+    again = wire.destination_message(destination, with_secret=True)
+    assert wire.destination("school", again.SerializeToString()) == destination
+    assert SECRET not in str(wire.destination_message(destination, with_secret=False))
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b""])
+def test_a_payload_that_is_no_destination_is_refused(payload: bytes) -> None:
+    with pytest.raises(InvalidField):
+        wire.destination("school", payload)
