@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import asyncpg
@@ -10,6 +10,8 @@ import structlog
 
 from services.activation import store, wire
 from services.activation.domain.decide import effects
+from services.activation.domain.model import Change
+from services.activation.store import Place
 from services.chassis.access import fold_access
 from services.chassis.stream import Batch, Folded
 from services.kernel.errors import InvalidField
@@ -18,38 +20,73 @@ log = structlog.get_logger(__name__)
 
 
 class ActivationApp:
-    """The projection of this service; it writes the ledger and sends nothing itself."""
+    """The projection of this service; it writes the ledger and sends nothing itself.
+
+    `on_effects` is called with the places for which effects were written, `on_defined` where a
+    destination was defined; both by `committed`, as nobody sees the rows before.
+    """
 
     def __init__(
-        self, shards: int, *, on_effects: Callable[[], None], on_access: Callable[[], None]
+        self,
+        shards: int,
+        *,
+        on_effects: Callable[[Collection[Place]], None],
+        on_defined: Callable[[], None],
+        on_access: Callable[[], None],
     ) -> None:
         self._shards = shards
         self._on_effects = on_effects
+        self._on_defined = on_defined
         self._on_access = on_access
+        #: By shard, what its fold wrote and did not commit yet.
+        self._written: dict[int, set[Place]] = {}
+        self._defined: set[int] = set()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
-        """Fold one batch; see chassis.stream.Projection."""
+        """Fold one batch; see chassis.stream.Projection.
+
+        Changes are matched with the destinations that were defined before them in their shard.
+        """
+        facts: list[Any] = []
+        waiting: list[Change] = []
         told = [wire.memberships_changed(m.payload) for m in batch.messages]
-        facts = [fact for message in told for fact in message.facts]
-        defined = [fact for fact in facts if fact.kind == wire.DESTINATION_DEFINED]
-        for fact in defined:
-            await self._define(conn, fact)
-        changes = [wire.change(c) for message in told for c in message.changes]
-        if changes:
-            found = effects(changes, await store.load_destinations(conn))
-            if found:
-                await store.add_effects(conn, found, self._shards)
+        for message in told:
+            defined = [f for f in message.facts if f.kind == wire.DESTINATION_DEFINED]
+            if defined:
+                await self._write(conn, batch.shard, waiting)
+                waiting = []
+            for fact in defined:
+                await self._define(conn, batch.shard, fact)
+            waiting += map(wire.change, message.changes)
+            facts += message.facts
+        await self._write(conn, batch.shard, waiting)
         if await fold_access(conn, facts):
             self._on_access()
-        if changes or defined:
-            self._on_effects()
-        last = told[-1]
-        return Folded(batch.next, last.log_offset, last.log_time_us)
+        return Folded(batch.next, told[-1].log_offset, told[-1].log_time_us)
 
-    async def _define(self, conn: asyncpg.Connection, fact: Any) -> None:
+    def committed(self, shard: int) -> None:
+        """What was folded of a shard can be seen now."""
+        if shard in self._defined:
+            self._defined.discard(shard)
+            self._on_defined()
+        if written := self._written.pop(shard, None):
+            self._on_effects(written)
+
+    async def _write(self, conn: asyncpg.Connection, shard: int, changes: Sequence[Change]) -> None:
+        if not changes:
+            return
+        workspaces = {change.workspace_id for change in changes}
+        known = await store.load_destinations_of_shard(conn, shard, workspaces)
+        if found := effects(changes, known):
+            await store.add_effects(conn, found, self._shards)
+            places = {Place(e.workspace_id, e.destination_id) for e in found}
+            self._written.setdefault(shard, set()).update(places)
+
+    async def _define(self, conn: asyncpg.Connection, shard: int, fact: Any) -> None:
         try:
             destination = wire.destination(fact.workspace_id, fact.payload)
         except InvalidField:
             log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
             return
-        await store.save_destination(conn, destination, fact.payload)
+        await store.save_destination(conn, shard, destination, fact.payload)
+        self._defined.add(shard)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from services.activation.domain.model import Destination, Trigger
 from services.activation.store import Attempt
 from services.chassis.clients import PeerChannel
 from services.chassis.principal import WORKSPACE_KEY
+from services.kernel.errors import NotFound
 from services.kernel.ids import to_hex
 from services.kernel.time import to_rfc3339
 
@@ -29,19 +30,34 @@ class Renderer:
         self, destination: Destination, attempts: Sequence[Attempt]
     ) -> list[tuple[Attempt, bytes]]:
         """A body for each attempt. Raises OnefoldError where profile does not answer."""
-        request = pb.BatchGetProfilesRequest(
-            profile_ids=sorted({to_hex(a.profile_id) for a in attempts})
-        )
+        wanted = sorted({to_hex(attempt.profile_id) for attempt in attempts})
         metadata = ((WORKSPACE_KEY, destination.workspace_id),)
+        request = pb.BatchGetProfilesRequest(profile_ids=wanted)
         answer = await self._stub.BatchGetProfiles(request, metadata=metadata)
         profiles = {profile.profile_id: profile for profile in answer.profiles}
+        gone = [id_ for id_ in wanted if id_ not in profiles]
+        profiles |= await self._heirs(gone, metadata)
         return [(a, body(destination, a, profiles.get(to_hex(a.profile_id)))) for a in attempts]
+
+    async def _heirs(self, gone: Iterable[str], metadata: Any) -> dict[str, Any]:
+        """By id, the profiles that hold now what those that are gone were; seldom any."""
+        found: dict[str, Any] = {}
+        for id_ in gone:
+            try:
+                request = pb.GetProfileRequest(profile_id=id_)
+                answer = await self._stub.GetProfile(request, metadata=metadata)
+            except NotFound:
+                continue
+            found[id_] = answer.profile
+        return found
 
 
 def body(destination: Destination, attempt: Attempt, profile: Any | None) -> bytes:
     """One message as JSON (UTF-8).
 
-    A profile that became part of another one meanwhile is told by its id alone.
+    `data.profile.id` is the profile that entered or left, also where it became part of another one
+    meanwhile: then the identifiers and traits are those of the other one. A person of whom
+    nothing is known any more is told by the id alone.
     """
     person: dict[str, Any] = {"id": to_hex(attempt.profile_id)}
     if profile is not None:

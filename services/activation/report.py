@@ -7,12 +7,15 @@ import asyncio
 import structlog
 
 from services.activation import store, wire
-from services.chassis.database import Database, transaction
+from services.chassis.database import Database, acquire
 from services.chassis.peers import LogPeer
 from services.kernel.errors import Unavailable
 
-PAGE = 500
+#: Ends in one call.
+PAGE = 1_000
+#: Seconds between two looks.
 PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -26,23 +29,33 @@ class Reporter:
         self._actor = actor
 
     async def run(self) -> None:
-        """Report until cancelled."""
+        """Report until cancelled. What goes wrong is told and tried again."""
+        pause = PAUSE
         while True:
             try:
                 if await self.report_once():
                     continue
+                pause = PAUSE
             except Unavailable as error:
                 log.warning("reports_delayed", reason=error.reason)
-            await asyncio.sleep(PAUSE)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except Exception as error:
+                log.error("reports_failed", exc_info=error)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
     async def report_once(self) -> int:
         """Report one page; how many ends there were."""
-        async with transaction(self._database.pool) as conn:
+        async with acquire(self._database.pool) as conn:
             rows = await conn.fetch(store.Q.unreported, PAGE)
         if not rows:
             return 0
         await self._log.append([wire.delivery_ended(row, self._actor) for row in rows])
-        async with transaction(self._database.pool) as conn:
-            ids, shards = [r["effect_id"] for r in rows], [r["shard"] for r in rows]
-            await conn.execute(store.Q.mark_reported, ids, shards)
+        async with acquire(self._database.pool) as conn:
+            await conn.execute(
+                store.Q.mark_reported,
+                [row["effect_id"] for row in rows],
+                [row["shard"] for row in rows],
+                [row["attempts"] for row in rows],
+            )
         return len(rows)

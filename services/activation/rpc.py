@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +10,17 @@ from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
 
 from services.activation import store, wire
-from services.activation.domain.check import check
+from services.activation.channels.addresses import PrivateAddress, refuse_private
+from services.activation.domain.check import check, check_id
 from services.activation.domain.model import Destination, Webhook
-from services.chassis.database import Database, acquire
+from services.activation.store import Place
+from services.chassis.database import Database, acquire, transaction
 from services.chassis.deadlines import within
 from services.chassis.peers import LogPeer, token_from_proto, token_to_proto
 from services.chassis.principal import Role, workspace_id
 from services.chassis.projection import ProjectionRunner
 from services.chassis.rpc import Allowed
-from services.kernel.errors import InvalidField, NotFound
+from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.tokens import Token
 
@@ -34,22 +37,45 @@ ALLOWED: Allowed = {
 PAGE, MAX_PAGE = 50, 1_000
 REACH_SECONDS = 30.0
 _NEWEST = (2**63 - 1, b"\xff" * 16)
+#: Of a page token's instant: so many fit into 64 bits.
+_DIGITS = 18
 
 
 class ActivationRpc(pb_grpc.ActivationServiceServicer):
-    """onefold.activation.v1.ActivationService."""
+    """onefold.activation.v1.ActivationService.
 
-    def __init__(self, database: Database, runner: ProjectionRunner, log: LogPeer) -> None:
+    `private_targets`: whether webhooks may reach addresses that are not public. `on_effects` is
+    called where something is to be sent.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        runner: ProjectionRunner,
+        log: LogPeer,
+        *,
+        private_targets: bool,
+        on_effects: Callable[[Collection[Place]], None],
+    ) -> None:
         self._database = database
         self._runner = runner
         self._log = log
+        self._private_targets = private_targets
+        self._on_effects = on_effects
 
     async def DefineDestination(self, request: Any, context: Any) -> Any:
-        """Define a destination. An empty secret keeps the one that is there."""
+        """Define a destination. An empty secret keeps the one that is there.
+
+        The secret of a webhook stands in the log, and in this service's table, as it was given:
+        sealing it is not built yet. No answer and no log line tells it.
+        """
         asked = wire.destination_from(workspace_id(), request.destination)
-        present = await self._present(asked.destination_id)
+        check_id(asked.destination_id)
+        async with acquire(self._database.pool) as conn:
+            present = await store.load_destination(conn, workspace_id(), asked.destination_id)
         asked = _keep_secret(asked, present)
         check(asked)
+        self._check_target(asked)
         changed = present is None or replace(present, version=asked.version) != asked
         stands = asked if present is None or changed else present
         token = Token()
@@ -66,10 +92,9 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def ListDestinations(self, request: Any, context: Any) -> Any:
         """List the destinations, without secrets."""
         async with acquire(self._database.pool) as conn:
-            found = await store.load_destinations(conn)
-        mine = [d for d in found if d.workspace_id == workspace_id()]
+            found = await store.load_destinations_of(conn, workspace_id())
         return pb.ListDestinationsResponse(
-            destinations=[wire.destination_message(d, with_secret=False) for d in mine]
+            destinations=[wire.destination_message(d, with_secret=False) for d in found]
         )
 
     async def ListDeliveries(self, request: Any, context: Any) -> Any:
@@ -77,7 +102,10 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         size = _page_size(request.page_size)
         at_us, effect_id = _page_token(request.page_token)
         profile_id = _id(request.profile_id, "profile_id") if request.profile_id else b""
-        async with acquire(self._database.pool) as conn:
+        if request.destination_id:
+            check_id(request.destination_id)
+        async with transaction(self._database.pool) as conn:
+            await conn.execute(store.Q.plan_each)
             rows = await conn.fetch(
                 store.Q.list_effects,
                 workspace_id(),
@@ -105,18 +133,17 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         return pb.CountDeliveriesResponse(counts=counts)
 
     async def RetryDelivery(self, request: Any, context: Any) -> Any:
-        """Put a dead effect back in the queue."""
+        """Put a dead effect back in the queue, for one more attempt."""
         effect_id = _id(request.effect_id, "effect_id")
         async with acquire(self._database.pool) as conn:
             row = await conn.fetchrow(store.Q.retry, workspace_id(), effect_id)
-        if row is None:
+            is_dead = row or await conn.fetchval(store.Q.is_dead, workspace_id(), effect_id)
+        if not is_dead:
             raise NotFound("there is no dead effect of this id; list those with state DEAD")
+        if row is None:
+            raise ServiceUnavailable("the log is still to be told that it is dead; try again")
+        self._on_effects([Place(row["workspace_id"], row["destination_id"])])
         return pb.RetryDeliveryResponse(delivery=wire.delivery(row))
-
-    async def _present(self, destination_id: str) -> Destination | None:
-        async with acquire(self._database.pool) as conn:
-            row = await conn.fetchrow(store.Q.load_destination, workspace_id(), destination_id)
-        return wire.destination(workspace_id(), row["message"]) if row else None
 
     async def _append(self, destination: Destination) -> Token:
         return await self._log.define(
@@ -125,6 +152,26 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
             destination.version,
             wire.destination_message(destination, with_secret=True),
         )
+
+    def _check_target(self, destination: Destination) -> None:
+        """Raises InvalidField where no attempt could ever be made.
+
+        What a name means is known only when it is dialled, and is checked again then.
+        """
+        if self._private_targets or not isinstance(destination.channel, Webhook):
+            return
+        try:
+            refuse_private(destination.channel.url)
+        except PrivateAddress:
+            raise InvalidField(
+                "webhook.url has a host that is not public; give one that is, or let the operator"
+                " allow private targets",
+                field="destination.webhook.url",
+            ) from None
+        except ValueError:
+            raise InvalidField(
+                "webhook.url is an http or https URL with a host", field="destination.webhook.url"
+            ) from None
 
 
 def _keep_secret(asked: Destination, present: Destination | None) -> Destination:
@@ -149,7 +196,7 @@ def _page_token(told: str) -> tuple[int, bytes]:
     if not told:
         return _NEWEST
     at_us, _, effect_id = told.partition(".")
-    if not at_us.isdecimal():
+    if not (at_us.isascii() and at_us.isdecimal() and len(at_us) <= _DIGITS):
         raise InvalidField("page_token is not one of ours", field="page_token")
     return int(at_us), _id(effect_id, "page_token")
 

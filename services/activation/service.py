@@ -17,6 +17,7 @@ from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
 from services.activation.channels.nats import NatsSender
 from services.activation.channels.webhook import WebhookSender
+from services.activation.courier import Tools
 from services.activation.dispatch import Dispatcher
 from services.activation.domain.decide import Retries
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
@@ -26,6 +27,7 @@ from services.activation.rpc import ALLOWED, ActivationRpc
 from services.activation.settings import ActivationSettings
 from services.activation.store import count_rows
 from services.activation.upstream import SegmentUpstream
+from services.activation.watch import DeliveryMetrics
 from services.chassis.ground import Ground, ground
 from services.chassis.peers import LogPeer
 from services.chassis.projection import ProjectionRunner
@@ -47,9 +49,15 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
     ):
         log = LogPeer(ingest, settings.service)
         retries = Retries(settings.attempts, settings.first_pause_s, settings.longest_pause_s)
-        dispatcher = Dispatcher(base.database, Renderer(profile), senders, retries)
+        tools = Tools(
+            base.database, Renderer(profile), senders, retries, DeliveryMetrics(base.metrics)
+        )
+        dispatcher = Dispatcher(tools, drain_s=settings.drain_s)
         app = ActivationApp(
-            settings.shards, on_effects=dispatcher.wake, on_access=base.authenticator.forget
+            settings.shards,
+            on_effects=dispatcher.wake,
+            on_defined=dispatcher.reload,
+            on_access=base.authenticator.forget,
         )
         runner = ProjectionRunner(
             settings.service,
@@ -61,29 +69,33 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
             subject=None,
             shards=settings.shards,
             metrics=base.metrics,
+            on_saved=app.committed,
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_ActivationServiceServicer_to_server, ActivationRpc(base.database, runner, log))
+        doors = ActivationRpc(
+            base.database,
+            runner,
+            log,
+            private_targets=settings.private_targets == "allowed",
+            on_effects=dispatcher.wake,
+        )
+        rpc.add(add_ActivationServiceServicer_to_server, doors)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows),
         )
         operations = base.operations(runner)
         reporter = Reporter(base.database, log, settings.service)
-        work = alongside(runner.run(), dispatcher.run(), reporter.run())
-        async with rpc, operations.serving(), work:
+        work = alongside(runner.run(), reporter.run())
+        # What is in flight ends before the doors close.
+        async with rpc, operations.serving(), dispatcher.running(), work:
             yield Doors(rpc.port, operations.port)
 
 
 @asynccontextmanager
 async def _senders(settings: ActivationSettings, base: Ground) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
-    webhooks = WebhookSender(private=settings.private_targets == "allowed")
-    try:
-        yield {
-            Webhook: webhooks,
-            NatsSubject: NatsSender(base.bus),
-            NdjsonFile: FileSender(out),
-        }
-    finally:
-        await webhooks.close()
+    allowed = settings.private_targets == "allowed"
+    async with WebhookSender(private=allowed) as webhooks:
+        with FileSender(out) as files:
+            yield {Webhook: webhooks, NatsSubject: NatsSender(base.bus), NdjsonFile: files}

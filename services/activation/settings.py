@@ -18,7 +18,7 @@ class ActivationSettings(ServiceSettings):
     #: you do not trust with your own network may define destinations.
     private_targets: Literal["refused", "allowed"] = "refused"
     #: How often a delivery is tried before it is dead.
-    attempts: Annotated[int, Field(ge=1)] = 12
+    attempts: Annotated[int, Field(ge=1)] = 24
     #: Seconds before the second attempt; the pause doubles with each.
     first_pause_s: Annotated[float, Field(gt=0)] = 1.0
     #: The longest pause between two attempts, seconds.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as service_pb
 from onefold.log.v1 import log_pb2
@@ -45,9 +47,17 @@ def change(told: segment_events_pb2.MembershipChange) -> Change:
     )
 
 
+@lru_cache(maxsize=4_096)
 def destination(workspace_id: str, message: bytes) -> Destination:
-    """The destination that a DestinationDefined holds. Raises InvalidField."""
-    return destination_from(workspace_id, facts_pb.DestinationDefined.FromString(message))
+    """The destination that a serialised DestinationDefined holds. Raises InvalidField.
+
+    Remembered, as the same few are asked for with every batch.
+    """
+    try:
+        told = facts_pb.DestinationDefined.FromString(message)
+    except DecodeError:
+        raise InvalidField("it is no DestinationDefined", field="destination") from None
+    return destination_from(workspace_id, told)
 
 
 def destination_from(workspace_id: str, told: facts_pb.DestinationDefined) -> Destination:
@@ -105,7 +115,7 @@ def delivery(row: Any) -> service_pb.Delivery:
         attempts=row["attempts"],
         reason=row["reason"],
         created_at_us=row["at_us"],
-        next_attempt_us=int(row["due"] * 1e6) if waits else 0,
+        next_attempt_us=int(row["due"] * 1_000_000) if waits else 0,
     )
 
 
@@ -156,6 +166,6 @@ def _trigger(number: int) -> Trigger:
 def _content(raw: bytes) -> bytes:
     try:
         content = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidField("content is a JSON object", field="destination.content") from None
     return msgspec.json.encode(content, order="sorted")

@@ -17,6 +17,8 @@ CREATE TABLE effect (
     body           bytea,
     -- When the next attempt is due; while one runs, when it is given up as unknown.
     due_at         timestamptz NOT NULL DEFAULT now(),
+    -- It was heard of before the change that came before it, which another shard will tell.
+    early          boolean  NOT NULL DEFAULT false,
     -- Whether the log knows the end.
     reported       boolean  NOT NULL DEFAULT false,
     PRIMARY KEY (effect_id, shard)
@@ -30,3 +32,6 @@ CREATE INDEX effect_of_profile ON effect (profile_id, destination_id, segment_id
 CREATE INDEX effect_unreported ON effect (effect_id) WHERE NOT reported AND state IN (3, 4, 5);
 
 CREATE INDEX effect_newest ON effect (workspace_id, at_us DESC, effect_id DESC);
+
+-- Those that somebody has to look at, among many that are well.
+CREATE INDEX effect_dead ON effect (workspace_id, at_us DESC, effect_id DESC) WHERE state = 4;
