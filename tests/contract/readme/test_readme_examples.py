@@ -33,7 +33,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_first_events_of_the_readme(environment: dict[str, str]) -> None:
     *sending, asking = blocks("First events")
     # The last event is on its way when its publisher is answered; whoever asks for a member waits.
@@ -46,7 +46,7 @@ def test_the_first_events_of_the_readme(environment: dict[str, str]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=540,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "email: li@example.cn" in done.stdout
