@@ -13,20 +13,18 @@ from services.chassis.access import fold_access
 from services.chassis.position import add_digest
 from services.chassis.stream import Batch, Folded
 from services.kernel.errors import Unavailable
-from services.kernel.fold.leaf import LeafState, decode, encode
-from services.kernel.ids import LeafId
 from services.profile import store, wire
 from services.profile.domain.assign import newest
 from services.profile.domain.batch import Plan, cut, is_definition, plan
 from services.profile.domain.decide import Decided
 from services.profile.domain.facts import Assignment, Entry, Notice
-from services.profile.domain.leaves import Folding, fold, touched_leaves
-from services.profile.domain.model import as_int, leaf_share
+from services.profile.domain.leaves import Folding
 from services.profile.domain.settle import TIME
 from services.profile.growing import Grower, Grown
+from services.profile.keeping import fold_leaves
 from services.profile.rulebook import Rulebook
 from services.profile.settling import Asking, Settler
-from services.profile.store import Connection, Growth, LeafRow
+from services.profile.store import Connection, Growth
 from services.profile.wire import Heard, Said
 
 log = structlog.get_logger(__name__)
@@ -130,9 +128,7 @@ class ProfileApp:
         planned = plan(entries, dues, limit)
         taken = entries[: planned.take]
         catalogues = await self._rulebook.of_shard(conn, batch.shard, growth.revision)
-        states, shares = await _load(conn, batch.shard, taken)
-        folding = fold(taken, states, catalogues)
-        deltas = await _save(conn, batch.shard, folding, shares)
+        folding, deltas = await fold_leaves(conn, batch.shard, taken, catalogues)
         asking = _asking(folding, heard.assignments if taken else (), planned)
         decided = await self._settler.settle(
             conn, batch.shard, asking, planned.at_us, folding.states
@@ -158,35 +154,6 @@ class ProfileApp:
             if await fold_access(conn, facts):
                 self._on_access()
         return [n for _, _, n in told]
-
-
-async def _load(
-    conn: Connection, shard: int, entries: Iterable[Entry]
-) -> tuple[dict[LeafId, LeafState], dict[LeafId, bytes]]:
-    """The states and the digest shares of the leaves that events touch."""
-    leaves = touched_leaves(entries)
-    known = await store.load_leaves(conn, shard, leaves) if leaves else {}
-    states = {leaf: decode(state) for leaf, (state, _) in known.items()}
-    return states, {leaf: share for leaf, (_, share) in known.items()}
-
-
-async def _save(
-    conn: Connection, shard: int, folding: Folding, shares: dict[LeafId, bytes]
-) -> dict[str, int]:
-    """Keep the states; what they add to the digests."""
-    added: list[LeafRow] = []
-    changed: list[LeafRow] = []
-    deltas: dict[str, int] = {}
-    for leaf_id, state in folding.states.items():
-        workspace_id, raw = folding.workspaces[leaf_id], encode(state)
-        share, before = leaf_share(leaf_id, raw), shares.get(leaf_id)
-        rows = added if before is None else changed
-        rows.append(LeafRow(leaf_id, workspace_id, raw, share))
-        delta = as_int(share) - (as_int(before) if before else 0)
-        deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
-    await store.add_leaves(conn, shard, added)
-    await store.save_leaves(conn, shard, changed)
-    return deltas
 
 
 def _asking(folding: Folding, assignments: Iterable[Assignment], planned: Plan) -> Asking:

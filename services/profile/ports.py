@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import asyncpg
+
 from services.profile.domain.growth import Past
+from services.profile.domain.model import Catalogues
 
 
 class PastReader(Protocol):
@@ -16,4 +19,12 @@ class PastReader(Protocol):
 
         Raises Unavailable where the log cannot be read now.
         """
+        ...
+
+
+class Rules(Protocol):
+    """What profiles are asked."""
+
+    async def of_all(self, conn: asyncpg.Connection) -> Catalogues:
+        """What any shard has learnt, by workspace; see `rulebook.Rulebook`."""
         ...

@@ -174,3 +174,21 @@ SELECT
     (SELECT count(*) FROM standing WHERE merged_into IS NULL) AS profiles,
     (SELECT count(DISTINCT (workspace_id, predicate_id)) FROM predicate) AS predicates,
     (SELECT count(*) FROM growth WHERE NOT idle) AS growing_shards
+
+-- name: everybody
+-- The leaves of all profiles, those of one profile together.
+SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state
+FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+ORDER BY a.profile_id
+
+-- name: next_version
+-- A version above all that were given.
+SELECT nextval('standing_version')
+
+-- name: due_shards
+-- Whose worker looks next at these profiles.
+SELECT profile_id, due_shard FROM standing WHERE profile_id = ANY ($1::bytea[])
+
+-- name: growing
+-- Whether any shard is still at work on what it learnt.
+SELECT EXISTS (SELECT FROM growth WHERE NOT idle)

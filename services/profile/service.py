@@ -15,12 +15,14 @@ from services.chassis.peers import LogPeer
 from services.chassis.projection import ProjectionRunner
 from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection_rpc import ProjectionRpc
+from services.chassis.rebuild import Rebuild
 from services.chassis.runtime import Doors
 from services.chassis.scopes import alongside
 from services.profile.app import ProfileApp
 from services.profile.asking import Asking
 from services.profile.growing import Grower
 from services.profile.queries import ProfileQueries
+from services.profile.rebuild import ProfileRebuilder
 from services.profile.rpc import ALLOWED, ProfileRpc
 from services.profile.rulebook import Rulebook
 from services.profile.settings import ProfileSettings
@@ -38,6 +40,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
         base.channel(settings.ingest_url) as ingest,
     ):
         log = LogPeer(ingest, settings.service)
+        upstream = IdentityUpstream(identity)
         rulebook = Rulebook()
         settler = Settler(rulebook, settings.shards)
         app = ProfileApp(
@@ -51,19 +54,21 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             app,
             database=base.database,
             bus=base.bus,
-            upstream=IdentityUpstream(identity),
+            upstream=upstream,
             upstream_subject="onefold.identity",
             subject="onefold.profile",
             shards=settings.shards,
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
+        rebuilder = ProfileRebuilder(upstream, log, base.database, runner)
+        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         queries = ProfileQueries(base.database, runner)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, ProfileRpc(queries, Asking(queries, log)))
         rpc.add(
             add_ProjectionServiceServicer_to_server,
-            ProjectionRpc(runner, base.database, counts=count_rows),
+            ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
         async with rpc, operations.serving(), alongside(runner.run()):

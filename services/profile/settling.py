@@ -14,7 +14,7 @@ from services.profile.domain.decide import Decided, Person, decide, questions
 from services.profile.domain.facts import Assignment
 from services.profile.domain.model import assignment_share
 from services.profile.domain.settle import Question
-from services.profile.rulebook import Rulebook
+from services.profile.ports import Rules
 from services.profile.store import Connection, HeldLeaf
 
 
@@ -35,9 +35,11 @@ class Asking:
 class Settler:
     """Settles profiles in the open transaction of a fold."""
 
-    def __init__(self, rulebook: Rulebook, shards: int) -> None:
+    def __init__(self, rulebook: Rules, shards: int, *, space: str = "profile") -> None:
+        """`space` keeps locks apart from those that others take on the same ids."""
         self._rulebook = rulebook
         self._shards = shards
+        self._salt = store.lock_salt(space)
 
     async def settle(
         self,
@@ -79,7 +81,7 @@ class Settler:
             held |= at_stake(asking.told, known)
             locked = conn.transaction()
             await locked.start()
-            await store.lock(conn, held)
+            await store.lock(conn, held, self._salt)
             known = await store.load_assignments(conn, asking.told.keys())
             if at_stake(asking.told, known) <= held:
                 await locked.commit()

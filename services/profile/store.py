@@ -10,7 +10,14 @@ import asyncpg
 
 from services.chassis.database import Queries
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
+from services.kernel.ids import (
+    IdentifierId,
+    LeafId,
+    ProfileId,
+    WorkspaceId,
+    hash_id,
+    shard_of,
+)
 from services.profile.domain.assign import Move
 from services.profile.domain.batch import Due
 from services.profile.domain.facts import Assignment
@@ -19,9 +26,6 @@ from services.profile.domain.model import Standing, pack_ids, unpack_ids
 
 Q = Queries.load(__package__)
 Connection = asyncpg.Connection
-
-#: Keeps our advisory locks apart from those that other services take on the same ids.
-_LOCK_SALT = 0x70726F66696C65
 
 
 class LeafRow(NamedTuple):
@@ -95,9 +99,23 @@ async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> 
         )
 
 
-async def lock(conn: Connection, ids: Iterable[bytes]) -> None:
-    """Hold these ids against other workers of this service until the transaction ends."""
-    prefixes = {int.from_bytes(id_[:8], "big", signed=True) ^ _LOCK_SALT for id_ in ids}
+async def copy_leaves(conn: Connection, shard: int, rows: Iterable[LeafRow]) -> None:
+    """Keep many leaves that are new."""
+    await conn.copy_records_to_table(
+        "leaf",
+        columns=("shard", "leaf_id", "workspace_id", "state", "share"),
+        records=[(shard, *row) for row in rows],
+    )
+
+
+def lock_salt(space: str) -> int:
+    """What keeps the locks of a space apart from those that others take on the same ids."""
+    return int.from_bytes(hash_id("profile", space)[:8], "big", signed=True)
+
+
+async def lock(conn: Connection, ids: Iterable[bytes], salt: int) -> None:
+    """Hold these ids against other workers of this space until the transaction ends."""
+    prefixes = {int.from_bytes(id_[:8], "big", signed=True) ^ salt for id_ in ids}
     await conn.execute(Q.lock, sorted(prefixes))
 
 
@@ -121,6 +139,21 @@ async def save_assignments(conn: Connection, moves: Sequence[Move], shards: int)
         [a.version for a in told],
         [a.identifier.namespace if a.identifier else None for a in told],
         [a.identifier.value if a.identifier else None for a in told],
+    )
+
+
+async def copy_assignments(
+    conn: Connection, assignments: Iterable[Assignment], shards: int
+) -> None:
+    """Keep many assignments that are new."""
+    columns = ("shard", "workspace_id", "identifier_id", "profile_id", "version")
+    await conn.copy_records_to_table(
+        "assignment",
+        columns=(*columns, "namespace", "value"),
+        records=[
+            (shard_of(told.identifier_id, shards), *told[:4], *(told.identifier or (None, None)))
+            for told in assignments
+        ],
     )
 
 
@@ -165,6 +198,27 @@ async def save_standings(
     return [s._replace(version=versions[s.profile_id]) for s in standings]
 
 
+async def next_version(conn: Connection) -> int:
+    """A version above all that were given."""
+    return int(await conn.fetchval(Q.next_version))
+
+
+async def copy_standings(conn: Connection, standings: Iterable[Standing], shards: int) -> None:
+    """Keep many standings that are new; the worker of a profile's own shard looks again."""
+    columns = ("shard", "profile_id", "workspace_id", "version", "holds", "due", "due_shard", "at")
+    await conn.copy_records_to_table(
+        "standing",
+        columns=columns,
+        records=[
+            (
+                *((shard := shard_of(s.profile_id, shards)), s.profile_id, s.workspace_id),
+                *(s.version, pack_ids(s.holds), s.due_us, shard, s.at_us),
+            )
+            for s in standings
+        ],
+    )
+
+
 async def save_dues(
     conn: Connection, worker: int, standings: Sequence[Standing], shards: int
 ) -> None:
@@ -183,6 +237,23 @@ async def load_dues(conn: Connection, shard: int, until_us: int, limit: int) -> 
     of a shard looked at last."""
     rows = await conn.fetch(Q.load_dues, shard, until_us, limit)
     return [Due(*row) for row in rows]
+
+
+async def due_shards(conn: Connection, profiles: Collection[ProfileId]) -> dict[ProfileId, int]:
+    """Whose worker looks next at these profiles."""
+    rows = await conn.fetch(Q.due_shards, profiles)
+    return {row[0]: row[1] for row in rows}
+
+
+async def everybody(conn: Connection, *, prefetch: int) -> AsyncIterator[HeldLeaf]:
+    """The leaves of all profiles, those of one profile together; inside a transaction."""
+    async for row in conn.cursor(Q.everybody, prefetch=prefetch):
+        yield HeldLeaf(*row)
+
+
+async def is_growing(conn: Connection) -> bool:
+    """Whether any shard is still at work on what it learnt."""
+    return bool(await conn.fetchval(Q.growing))
 
 
 async def load_revisions(conn: Connection) -> tuple[tuple[int, int], ...]:

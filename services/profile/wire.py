@@ -191,6 +191,15 @@ def told(facts: Iterable[Fact]) -> Iterator[Told]:
             yield Told(LeafId(fact.leaf_id), event_view(fact), identifiers)
 
 
+def lasting(facts: Iterable[Fact]) -> list[tuple[int, WorkspaceId, str, bytes]]:
+    """What is kept of facts that concern no person: offset, workspace, kind, the whole fact."""
+    return [
+        (fact.offset, WorkspaceId(fact.workspace_id), fact.kind, fact.SerializeToString())
+        for fact in facts
+        if not fact.leaf_id and fact.kind != CLOCK_TICKED
+    ]
+
+
 def facts_of(notices: Iterable[Notice]) -> list[Fact]:
     """The facts of notices."""
     return facts_from(told.fact for told in notices)

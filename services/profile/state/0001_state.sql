@@ -52,6 +52,10 @@ CREATE TABLE standing (
 
 CREATE INDEX standing_by_due ON standing (due_shard, due) WHERE due IS NOT NULL;
 
+-- What the digest covers of it.
+CREATE VIEW present_standing AS
+SELECT profile_id, workspace_id, holds FROM standing WHERE merged_into IS NULL;
+
 -- Facts that concern no person (ticks left out), as each shard of the log told them.
 CREATE TABLE definition (
     shard        integer NOT NULL,

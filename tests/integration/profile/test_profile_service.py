@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import msgspec
 import pytest
 from integration.profile.profile_house import House, house
-from laws.profile_world import Happening
+from laws.profile_world import RULES, START_US, Happening, life
 from onefold.profile.v1 import profile_events_pb2 as events_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.rules_wire import rule_to_proto
@@ -213,3 +216,57 @@ async def test_bad_questions_name_their_field(
         with pytest.raises(InvalidField) as refused:
             await home.profile.GetProfile(pb.GetProfileRequest(**asked))
         assert refused.value.field == field
+
+
+async def rebuild(home: House, **asked: object) -> projection_pb.RebuildResponse:
+    async for told in home.projection.Rebuild(projection_pb.RebuildRequest(**asked)):
+        last = told
+    assert list(last.differing_rows) == []
+    assert last.equal
+    return last
+
+
+async def history(home: House, seed: int, first: int) -> None:
+    now = await now_us(home)
+    chance = random.Random(seed)
+    happenings = [
+        replace(
+            h, occurred_at_us=h.occurred_at_us - START_US + now - 10 * DAY_US, message=first + n
+        )
+        for n, h in enumerate(life(chance, 300, 60))
+    ]
+    await home.append(h.fact() for h in chance.sample(happenings, len(happenings)))
+
+
+async def test_a_rebuild_ends_in_the_same_state_and_can_take_over(open_house: OpenHouse) -> None:
+    async with open_house() as home:
+        await history(home, 1, 0)
+        for number, rule in enumerate(RULES):
+            await define(home, f"t{number}", rule)
+        await history(home, 2, 1_000)
+        await home.tick(DAY_US)
+        first = await rebuild(home)
+        assert first.done >= 600
+        await rebuild(home, shards=1, workers=2)
+        await rebuild(home, shards=8)
+        taken_over = await rebuild(home, switch_over=True)
+        assert dict(taken_over.live_digests).keys() == {"school"}
+
+        status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
+        assert status.generation == 2
+        await history(home, 3, 2_000)
+        await define(home, "late", CountPredicate(EventFilter("trial"), 0, Operator.GE, 2))
+        await home.tick(DAY_US)
+        await rebuild(home)
+        known = {}
+        for shard in range(3):
+            async for response in home.profile.Read(pb.ReadRequest(shard=shard)):
+                for change in response.batch.changes:
+                    if change.version > getattr(known.get(change.profile_id), "version", 0):
+                        known[change.profile_id] = change
+        present = {p: set(c.holds) for p, c in known.items() if not c.merged_into}
+        standings = {}
+        for shard in range(3):
+            async for answer in home.profile.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
+                standings |= {s.profile_id: set(s.holds) for s in answer.standings}
+        assert present == standings
