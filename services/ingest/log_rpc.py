@@ -106,16 +106,17 @@ class LogRpc(LogServiceServicer):
             raise NotAllowed("these leaves are of another workspace than the call")
         return LeafFacts(
             workspace_id=caller,
-            leaves=[(leaf, self._until(request, leaf)) for leaf in _leaf_ids(request.leaf_ids)],
+            leaves=[self._leaf(request, leaf_id) for leaf_id in _leaf_ids(request.leaf_ids)],
             before_us=request.before_us or FOREVER_US,
             recorded_until_us=request.recorded_until_us or FOREVER_US,
             limit=request.limit or None,
         )
 
-    def _until(self, request: log_pb.ReadLeavesRequest, leaf_id: LeafId) -> int:
+    def _leaf(self, request: log_pb.ReadLeavesRequest, leaf_id: LeafId) -> tuple[int, LeafId, int]:
+        shard = shard_of(leaf_id, self._log.shards)
         if not request.HasField("before_token"):
-            return FOREVER_US
-        return read_token(request.before_token).offset(shard_of(leaf_id, self._log.shards))
+            return shard, leaf_id, FOREVER_US
+        return shard, leaf_id, read_token(request.before_token).offset(shard)
 
     async def GetHead(self, request: log_pb.GetHeadRequest, context: Any) -> log_pb.GetHeadResponse:
         """Tell where the log ends."""

@@ -68,17 +68,17 @@ LIMIT $5;
 -- name: of_leaves
 -- The facts of some leaves of a workspace, newest occurrence first, as of a token and an instant.
 SELECT f.*
-FROM unnest($2::bytea [], $3::bigint []) AS l (leaf_id, until)
+FROM unnest($2::smallint [], $3::bytea [], $4::bigint []) AS l (shard, leaf_id, until)
 CROSS JOIN LATERAL (
     SELECT
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, fact.leaf_id,
         workspace_id, source_id, actor, payload
     FROM fact
     WHERE
-        fact.leaf_id = l.leaf_id AND fact."offset" < l.until
-        AND workspace_id = $1 AND occurred_at < $4 AND recorded_at <= $5
+        fact.shard = l.shard AND fact.leaf_id = l.leaf_id AND fact."offset" < l.until
+        AND workspace_id = $1 AND occurred_at < $5 AND recorded_at <= $6
     ORDER BY occurred_at DESC, fact_id DESC
-    LIMIT $6
+    LIMIT $7
 ) AS f
 ORDER BY f.occurred_at DESC, f.fact_id DESC
-LIMIT $6;
+LIMIT $7;

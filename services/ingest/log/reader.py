@@ -29,8 +29,8 @@ class LeafFacts:
     """Which facts of which leaves are asked for."""
 
     workspace_id: WorkspaceId
-    #: Each leaf, and the offset in its shard to stop before.
-    leaves: Sequence[tuple[LeafId, int]]
+    #: Each leaf with its shard, and the offset there to stop before.
+    leaves: Sequence[tuple[int, LeafId, int]]
     #: Only those that occurred before this, Unix microseconds.
     before_us: int = FOREVER_US
     #: Only those that were recorded at or before this, Unix microseconds.
@@ -90,8 +90,9 @@ class Reader:
         """The facts of leaves, newest occurrence first; of the same instant, highest id first."""
         arguments = (
             asked.workspace_id,
-            [leaf_id for leaf_id, _ in asked.leaves],
-            [until for _, until in asked.leaves],
+            [shard for shard, _, _ in asked.leaves],
+            [leaf_id for _, leaf_id, _ in asked.leaves],
+            [until for _, _, until in asked.leaves],
             asked.before_us,
             asked.recorded_until_us,
             asked.limit,
