@@ -85,7 +85,7 @@ class Worker:
                 messages = await self._intake.next(position.next)
             except Exception as error:
                 await self._intake.restart()
-                await self._pause("intake_failed", position, error, failures)
+                await self._pause("intake", position, error, failures)
                 failures += 1
             else:
                 if failures:
@@ -123,7 +123,7 @@ class Worker:
                 if not isinstance(error, _PASSING):
                     self._careful_until = max(self._careful_until, batch.next)
                     messages = messages[:1]
-                await self._pause("fold_failed", position, error, failures)
+                await self._pause("fold", position, error, failures)
                 failures += 1
             else:
                 if failures:
@@ -144,12 +144,19 @@ class Worker:
         self._measure(position, after, time.perf_counter() - began)
         return after
 
-    async def _pause(self, event: str, at: Position, error: Exception, failures: int) -> None:
+    async def _pause(self, part: str, at: Position, error: Exception, failures: int) -> None:
         name = type(error).__name__
         if isinstance(error, _PASSING):
-            log.warning(event, shard=self._shard, at=at.next, error=name)
+            log.warning("turn_failed", part=part, shard=self._shard, at=at.next, error=name)
         else:
-            log.error(event, shard=self._shard, at=at.next, attempt=failures + 1, exc_info=error)
+            log.error(
+                "turn_failed",
+                part=part,
+                shard=self._shard,
+                at=at.next,
+                attempt=failures + 1,
+                exc_info=error,
+            )
             self._told.fault(self._shard, f"{name} at {at.next}")
         await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 

@@ -112,7 +112,7 @@ class Engine(ABC):
                 if isinstance(error, OSError):
                     raise EngineError(f"{self.name} cannot use {self.home}: {error}") from error
                 raise
-        log.info(f"{self.name}_started", pid=self.pid, adopted=adopted)
+        log.info("engine_started", engine=self.name, pid=self.pid, adopted=adopted)
 
     async def stop(self) -> None:
         """Stop the server cleanly, whoever started it; a start that goes on is given up.
@@ -127,7 +127,7 @@ class Engine(ABC):
                 await self._end()
             finally:
                 self._leave_folder()
-        log.info(f"{self.name}_stopped")
+        log.info("engine_stopped", engine=self.name)
 
     async def watch(self) -> None:
         """Bring the server back, on the same port, each time it dies, until `stop`."""
@@ -136,7 +136,7 @@ class Engine(ABC):
             await ended(pid)
             async with self._turn:
                 if not self._stopping and self._pid == pid:
-                    log.warning(f"{self.name}_died", pid=pid)
+                    log.warning("engine_died", engine=self.name, pid=pid)
                     await self._revive()
 
     async def _revive(self) -> None:
@@ -146,12 +146,12 @@ class Engine(ABC):
             try:
                 await self._launch()
             except (EngineError, OSError) as error:
-                log.error(f"{self.name}_restart_failed", reason=str(error))
+                log.error("engine_restart_failed", engine=self.name, reason=str(error))
                 await self._kill()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                log.info(f"{self.name}_restarted", pid=self.pid)
+                log.info("engine_restarted", engine=self.name, pid=self.pid)
                 return
 
     async def _adopt(self) -> bool:
@@ -214,7 +214,7 @@ class Engine(ABC):
                 )
             if now > tell_at:
                 tell_at = now + PROGRESS_SECONDS
-                log.info(f"{self.name}_awaited", seconds=round(now - began))
+                log.info("engine_awaited", engine=self.name, seconds=round(now - began))
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_POLL)  # each try is a line in PostgreSQL's log
         return False
