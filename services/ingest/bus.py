@@ -20,17 +20,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import NotFoundError
-from prometheus_client import Counter
 
 from services.chassis.auth import Authenticator, Role, key_from_authorization
 from services.chassis.bus import BUS_ERRORS, Bus
 from services.chassis.errors import known
 from services.chassis.principal import require
 from services.ingest.app import Intake, Sender, Taken
+from services.ingest.counts import EventCounts
 from services.ingest.domain.model import Refusal
 from services.ingest.letters import Letter, answer_json, check_place, read_letter
 from services.ingest.ports import Offer
-from services.ingest.rpc import count_events, sender_of
+from services.ingest.rpc import sender_of
 from services.ingest.wire import taken_json
 from services.kernel.errors import OnefoldError, Unavailable
 from services.kernel.ids import to_hex
@@ -60,14 +60,14 @@ class NatsDoor:
         bus: Bus,
         intake: Intake,
         authenticator: Authenticator,
-        events: Counter,
+        counts: EventCounts,
         *,
         replicas: int = 1,
     ) -> None:
         self._bus = bus
         self._intake = intake
         self._authenticator = authenticator
-        self._events = events
+        self._counts = counts
         self._replicas = replicas
         self._heard: deque[Msg] = deque()
         self._some = asyncio.Event()
@@ -172,7 +172,7 @@ class NatsDoor:
             for msg, _ in letters:
                 await self._turn_away(msg, error)
             return
-        count_events(self._events, sender.door, taken)
+        self._counts.taken(sender.door, taken)
         refused = {rejection.place for rejection in taken.rejections}
         place = 0
         for msg, offers in letters:
@@ -185,7 +185,7 @@ class NatsDoor:
         except Exception as error:
             await self._turn_away(msg, error)
             return
-        self._events.labels(sender.door, refusal.reason).inc()
+        self._counts.refused(sender.door, refusal.reason)
         await msg.term()
 
     async def _turn_away(self, msg: Msg, error: Exception) -> None:
@@ -197,7 +197,7 @@ class NatsDoor:
             return
         # Whoever sent it is not known, so there is no quarantine to keep it in.
         log.warning("message_turned_away", reason=failed.reason)
-        self._events.labels("nats", failed.reason).inc()
+        self._counts.refused("nats", failed.reason)
         await msg.term()
 
     async def _answer(self, msg: Msg) -> None:
@@ -221,7 +221,7 @@ class NatsDoor:
         except Exception as error:
             failed = _known(error)
             return _told(failed.reason, failed.message)
-        count_events(self._events, sender.door, taken)
+        self._counts.taken(sender.door, taken)
         return _outcome_of(taken)
 
 

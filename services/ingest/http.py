@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 import msgspec
 import structlog
-from prometheus_client import Counter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,11 +22,12 @@ from services.chassis.errors import ANSWERS, known
 from services.chassis.principal import require
 from services.ingest.app import MAX_EVENTS, Intake, Sender, Taken
 from services.ingest.bodies import BadEncoding, inflate, read_body, too_large
+from services.ingest.counts import EventCounts
 from services.ingest.domain.model import EventType, Refusal
 from services.ingest.domain.segment import Body, read_batch
 from services.ingest.domain.segment import read_body as read_outer
 from services.ingest.ports import Offer
-from services.ingest.rpc import count_events, sender_of
+from services.ingest.rpc import sender_of
 from services.ingest.wire import CallOffer, field_json, taken_json
 from services.kernel.errors import OnefoldError, TooLarge, Unavailable
 from services.kernel.ids import to_hex
@@ -55,6 +55,10 @@ _PREFLIGHT = {
 }
 
 
+class _TooSlow(Exception):
+    """A body did not arrive in time."""
+
+
 class HttpDoor:
     """Events over HTTP."""
 
@@ -62,14 +66,14 @@ class HttpDoor:
         self,
         intake: Intake,
         authenticator: Authenticator,
-        events: Counter,
+        counts: EventCounts,
         *,
         max_body_bytes: int,
         timeout_s: float,
     ) -> None:
         self._intake = intake
         self._authenticator = authenticator
-        self._events = events
+        self._counts = counts
         self._limit = max_body_bytes
         self._timeout_s = timeout_s
 
@@ -88,17 +92,30 @@ class HttpDoor:
         if request.method == "OPTIONS":
             return Response(headers=_PREFLIGHT)
         try:
+            raw = await self._read(request)
             async with asyncio.timeout(self._timeout_s):
-                return await self._take(request, CALLS[call])
+                return await self._take(request, raw, CALLS[call])
         except ClientDisconnect:
             return Response(status_code=400)  # nobody hears it
+        except _TooSlow:
+            told = {"success": False, "code": "TOO_SLOW", "message": "the body did not arrive"}
+            return _json(408, told)
         except Exception as error:
             return _refused(known(error), error)
 
-    async def _take(self, request: Request, type_: EventType | None) -> Response:
+    async def _read(self, request: Request) -> bytes:
+        if int(request.headers.get("content-length") or 0) > self._limit:
+            raise too_large(self._limit)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await read_body(request.stream(), self._limit)
+        except TimeoutError:
+            raise _TooSlow from None
+
+    async def _take(self, request: Request, raw: bytes, type_: EventType | None) -> Response:
         key = _key_of(request)
         sender = await self._sender(key) if key else None
-        raw, outer = await self._read(request, sender)
+        raw, outer = self._open(raw, request.headers.get("content-encoding", ""))
         if sender is None:
             key = outer.write_key if isinstance(outer, Body) else None
             sender = await self._sender(key if isinstance(key, str) else None)
@@ -114,7 +131,7 @@ class HttpDoor:
 
     async def _offer(self, sender: Sender, offers: list[Offer]) -> Response:
         taken = await self._intake.take(sender, offers)
-        count_events(self._events, sender.door, taken)
+        self._counts.taken(sender.door, taken)
         return _answer(taken)
 
     async def _sender(self, key: str | None) -> Sender:
@@ -122,19 +139,16 @@ class HttpDoor:
         require(caller, _SENDERS)
         return sender_of(caller, "http")
 
-    async def _read(self, request: Request, sender: Sender | None) -> tuple[bytes, Body | Refusal]:
-        if int(request.headers.get("content-length") or 0) > self._limit:
-            raise too_large(self._limit)
-        raw = await read_body(request.stream(), self._limit)
+    def _open(self, raw: bytes, encoding: str) -> tuple[bytes, Body | Refusal]:
         try:
-            raw = inflate(raw, request.headers.get("content-encoding", ""), self._limit)
+            raw = inflate(raw, encoding, self._limit)
         except BadEncoding as error:
             return raw, Refusal(error.reason, "", error.message)
         return raw, read_outer(raw)
 
     async def _refuse(self, sender: Sender, raw: bytes, refusal: Refusal) -> Response:
         kept = await self._intake.refuse_body(sender, raw, refusal)
-        self._events.labels(sender.door, refusal.reason).inc()
+        self._counts.refused(sender.door, refusal.reason)
         return _json(400, {**_told(refusal), "quarantineId": to_hex(kept)})
 
 

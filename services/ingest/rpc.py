@@ -9,12 +9,12 @@ from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
-from prometheus_client import Counter
 
 from services.chassis.auth import Principal, Role, issue_key, principal, workspace_id
 from services.chassis.rpc import Allowed
 from services.ingest.admin import Administration
-from services.ingest.app import Intake, Sender, Taken, check_size
+from services.ingest.app import Intake, Sender, check_size
+from services.ingest.counts import EventCounts
 from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
 from services.ingest.ports import Quarantine
 from services.ingest.wire import (
@@ -63,10 +63,10 @@ def sender_of(caller: Principal, door: str) -> Sender:
 class IngestRpc(IngestServiceServicer):
     """Events over gRPC."""
 
-    def __init__(self, intake: Intake, quarantine: Quarantine, events: Counter) -> None:
+    def __init__(self, intake: Intake, quarantine: Quarantine, counts: EventCounts) -> None:
         self._intake = intake
         self._quarantine = quarantine
-        self._events = events
+        self._counts = counts
 
     async def IngestEvents(
         self, request: ingest_pb.IngestEventsRequest, context: Any
@@ -86,7 +86,7 @@ class IngestRpc(IngestServiceServicer):
     async def _take(self, events: Any, sender: Sender) -> ingest_pb.IngestEventsResponse:
         check_size(len(events))
         taken = await self._intake.take(sender, [EventOffer(event) for event in events])
-        count_events(self._events, sender.door, taken)
+        self._counts.taken(sender.door, taken)
         return taken_message(taken)
 
     async def ListQuarantined(
@@ -114,15 +114,6 @@ class IngestRpc(IngestServiceServicer):
 def _door(context: Any) -> str:
     metadata = dict(context.invocation_metadata() or ())
     return "file" if metadata.get(DOOR_KEY) == "file" else "grpc"
-
-
-def count_events(events: Counter, door: str, taken: Taken) -> None:
-    """Count what became of a batch, by door and outcome."""
-    for outcome, count in (("accepted", taken.accepted), ("duplicate", taken.duplicates)):
-        if count:
-            events.labels(door, outcome).inc(count)
-    for rejection in taken.rejections:
-        events.labels(door, rejection.refusal.reason).inc()
 
 
 class AdminRpc(AdminServiceServicer):

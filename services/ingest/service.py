@@ -23,9 +23,10 @@ from services.ingest.admin import Administration
 from services.ingest.app import Intake
 from services.ingest.bus import NatsDoor
 from services.ingest.clock import LogClock
+from services.ingest.counts import EventCounts
 from services.ingest.first_start import prepare
 from services.ingest.http import HttpDoor
-from services.ingest.log import EventLog, LogRelay, Ticker
+from services.ingest.log import EventLog, LogRelay, Ticker, meters
 from services.ingest.log_rpc import ALLOWED as LOG_ALLOWED
 from services.ingest.log_rpc import LogRpc
 from services.ingest.rpc import ALLOWED, AdminRpc, IngestRpc
@@ -102,7 +103,9 @@ def _assemble(
     clock: LogClock,
 ) -> Ingest:
     metrics = Metrics(settings.service)
-    events = metrics.counter("events", "What became of events.", ["door", "outcome"])
+    for meter in (meters.FACTS, meters.GROUP, meters.COMMIT, meters.END, meters.RELAYED):
+        metrics.registry.register(meter)
+    counts = EventCounts(metrics)
     definitions = DefinitionStore(database.pool, read_definition, fold_access_told)
     quarantine = QuarantineStore(database.pool, settings.shards)
     authenticator = Authenticator(
@@ -117,10 +120,10 @@ def _assemble(
     rpc = RpcServer(settings, authenticator, {**ALLOWED, **LOG_ALLOWED}, metrics)
     log_rpc = LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
     rpc.add(add_LogServiceServicer_to_server, log_rpc)
-    rpc.add(add_IngestServiceServicer_to_server, IngestRpc(intake, quarantine, events))
+    rpc.add(add_IngestServiceServicer_to_server, IngestRpc(intake, quarantine, counts))
     rpc.add(add_AdminServiceServicer_to_server, AdminRpc(administration))
     http = HttpDoor(
-        *(intake, authenticator, events),
+        *(intake, authenticator, counts),
         max_body_bytes=settings.max_body_bytes,
         timeout_s=settings.http_timeout_s,
     )
@@ -136,7 +139,7 @@ def _assemble(
         checks={"postgres": postgres_answers},
         routes=http.routes(),
     )
-    nats = NatsDoor(bus, intake, authenticator, events, replicas=settings.nats_replicas)
+    nats = NatsDoor(bus, intake, authenticator, counts, replicas=settings.nats_replicas)
     return Ingest(event_log, intake, administration, rpc, operations, nats)
 
 

@@ -26,7 +26,8 @@ def to_us(instant: datetime) -> int:
     """Unix time in microseconds. A datetime without a zone is refused with ValueError."""
     if instant.tzinfo is None:
         raise ValueError("an instant needs a time zone")
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    since = instant - _EPOCH
+    return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
 
 
 def from_us(us: int) -> datetime:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.domain.model import EventType, RawEvent, Refusal
+from services.ingest.domain.times import read_instant
 from services.kernel.identifiers import fault
 
 #: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
@@ -81,11 +82,16 @@ _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 def read_body(raw: bytes) -> Body | Refusal:
     """The outer shape of a request's body; a refusal concerns the body as a whole."""
     try:
-        return _decode_body(raw)
+        body = _decode_body(raw)
     except msgspec.ValidationError:
         return Refusal("NOT_AN_EVENT", "", "the body must be a JSON object")
     except _MALFORMED:
         return Refusal("JSON_INVALID", "", "the body is not valid JSON in UTF-8")
+    # Read once for all its events; what cannot be read is left for each of them to be refused for.
+    sent_us = read_instant("sent_at", body.sent_at)
+    if isinstance(sent_us, int):
+        body.sent_at = sent_us
+    return body
 
 
 def read_batch(body: Body) -> list[bytes] | Refusal:

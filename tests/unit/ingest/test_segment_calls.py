@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.ingest.domain.model import EventType, RawEvent, Refusal
 from services.ingest.domain.segment import Body, read_batch, read_body, read_call
+from services.kernel.time import parse_rfc3339
 
 
 def read(call: dict[str, Any], type_: EventType | None = None, **batch: Any) -> RawEvent:
@@ -48,7 +49,7 @@ def test_a_track() -> None:
         "m",
         (("user_id", "u"), ("anonymous_id", "a")),
         "2026-11-21T20:00:00Z",
-        "2026-11-21T20:00:01Z",
+        parse_rfc3339("2026-11-21T20:00:01Z"),
         b'{"price": 1}',
         b"",
         b'{"ip": "::1"}',

@@ -1,0 +1,25 @@
+"""A sender that never ends its body holds nothing for long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from services.chassis.telemetry import Metrics, OperationsServer
+from services.ingest.counts import EventCounts
+from services.ingest.http import HttpDoor
+
+NOBODY: Any = None
+
+
+async def test_a_body_that_does_not_arrive() -> None:
+    metrics = Metrics("ingest")
+    door = HttpDoor(*(NOBODY, NOBODY, EventCounts(metrics)), max_body_bytes=1_000, timeout_s=0.05)
+    server = OperationsServer(metrics, host="127.0.0.1", port=0, routes=door.routes())
+    async with server.serving(), asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert b" 408 " in await reader.readline()
+        assert b"TOO_SLOW" in await reader.read(1_000)
+        writer.close()
+        await writer.wait_closed()
