@@ -18,6 +18,7 @@ from onefold.ingest.v1.admin_service_pb2 import IssueKeyRequest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
 
 from services.chassis.embedded.process import is_alive, workers_in
@@ -82,8 +83,11 @@ class World:
 
     async def rest(self) -> None:
         """Let all windows run out, and wait until every service has taken in the whole log."""
-        tick = log_pb.TickClockRequest(advance_us=40 * DAY_US)
-        await self.patiently(self.client.log.TickClock, tick)
+        await self.pass_time(40 * DAY_US)
+
+    async def pass_time(self, span_us: int) -> None:
+        """Move the clock, and wait until every service has taken in the log and that tick."""
+        await self.patiently(self.client.log.TickClock, log_pb.TickClockRequest(advance_us=span_us))
         for _ in range(2):
             answer = await self.patiently(self.client.log.TickClock, log_pb.TickClockRequest())
             for service in PROJECTIONS:
@@ -92,12 +96,19 @@ class World:
                     projection_pb.AwaitTokenRequest(token=answer.token),
                 )
 
-    async def patiently(self, method: Any, request: Any) -> Any:
-        """Call until there is an answer."""
+    async def members(self, segment_id: str) -> list[str]:
+        """The profile ids of a segment's members, at most 1,000."""
+        request = segment_pb.ListMembersRequest(segment_id=segment_id, page_size=1_000)
+        answer = await self.patiently(self.client.segment.ListMembers, request, self.client)
+        return [member.profile_id for member in answer.members]
+
+    async def patiently(self, method: Any, request: Any, client: Client | None = None) -> Any:
+        """Call until there is an answer; as another service, or with the key of `client`."""
+        caller = client or self.internal
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(OnefoldError):
-                    return await self.internal.call(method, request, 20.0)
+                    return await caller.call(method, request, 20.0)
                 await asyncio.sleep(0.2)
 
     async def log_ids(self) -> list[str]:
