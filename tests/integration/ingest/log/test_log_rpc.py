@@ -270,14 +270,24 @@ async def test_bad_requests_are_refused(
         ("Read", pb.ReadRequest()),
         ("Follow", pb.FollowRequest()),
         ("ReadLeaves", pb.ReadLeavesRequest(workspace_id="shop")),
-        ("GetHead", pb.GetHeadRequest()),
-        ("TickClock", pb.TickClockRequest()),
     ],
 )
 async def test_only_services_may_call(serve: Serve, method: str, request_: Any) -> None:
     stub = await serve(key=ADMIN)
     with pytest.raises(NotAllowed):
         await call(getattr(stub, method), request_)
+
+
+async def test_an_administrator_may_ask_for_the_end_and_tick_where_the_clock_moves(
+    serve: Serve,
+) -> None:
+    stub = await serve(key=ADMIN, may_advance=True)
+    ticked = await stub.TickClock(pb.TickClockRequest())
+    assert (await stub.GetHead(pb.GetHeadRequest())).token == ticked.token
+    stub = await serve(key=ADMIN, may_advance=False)
+    with pytest.raises(NotAllowed) as refused:
+        await stub.TickClock(pb.TickClockRequest())
+    assert refused.value.reason == "CLOCK_FIXED"
 
 
 async def call(method: Any, request: Any) -> Any:
