@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.reference.pages import api, commands, metrics, settings
+from docs.reference.pages import api, commands, metrics, rooms, settings
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api.page,
     "commands.md": commands.page,
     "metrics.md": metrics.page,
+    "rooms.md": rooms.page,
     "settings.md": settings.page,
 }
 
