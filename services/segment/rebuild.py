@@ -117,7 +117,8 @@ class SegmentRebuilder:
             touched.update(ProfileId(c.profile_id) for c in told.changes)
             progress(max(0, told.log_offset - at.log_offset))
             at = Position(at.shard, message.next, 0, told.log_offset, told.log_time_us)
-        if at.log_offset != goal:
+        # The first reading may be ahead of a goal that was set before it; the next goal is not.
+        if at.log_offset < goal:
             raise ServiceUnavailable(f"profile has not said all of shard {at.shard} yet; try again")
         async with transaction(pool) as conn:
             await save_position(conn, at)

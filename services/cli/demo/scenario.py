@@ -116,7 +116,6 @@ class Demo:
             await self._count(school, truth)
             await self._look(school, truth)
             await self._check_deliveries()
-            await self._prove()
         return self.report
 
     async def _define(self) -> dict[Door, str]:
@@ -240,8 +239,9 @@ class Demo:
             )
             self.report.looks.append(look)
             self.report.expect(look.equal, f"the segment {look.after} is not what was planted")
-            if not after and members:
-                await self._tell_story(min(members))
+            if not after:
+                await self._tell_story(min(members, default=""))
+                await self._prove()
 
     async def _members(self, as_of_us: int) -> list[str]:
         members: list[str] = []
@@ -270,6 +270,8 @@ class Demo:
         return list(answer.identifiers)
 
     async def _tell_story(self, profile_id: str) -> None:
+        if not profile_id:
+            return
         client = self._client
         profile = await client.call(
             client.profile.GetProfile, profile_pb.GetProfileRequest(profile_id=profile_id)

@@ -125,10 +125,7 @@ class School:
         low, high = _KINDS[visitor.kind][1]
         # Most people come for some days in a row and then stay away.
         middle = self.start_us + self._random.randrange(DAYS * DAY_US)
-        times = sorted(
-            self._within(int(self._random.gauss(middle, 4 * DAY_US)))
-            for _ in range(self._random.randint(low, high))
-        )
+        times = sorted(self._visit_near(middle) for _ in range(self._random.randint(low, high)))
         known_from = None if visitor.kind in ("passer_by", "reader") else len(times) // 3
         logged_in: set[str] = set()
         for index, at in enumerate(times):
@@ -141,6 +138,13 @@ class School:
         if logged_in:
             self._log_in_elsewhere(visitor, logged_in, times[-1])
             self._engage(visitor, times)
+
+    def _visit_near(self, middle: int) -> int:
+        """An instant of the month, early enough for what follows a visit."""
+        while True:
+            at = int(self._random.gauss(middle, 4 * DAY_US))
+            if self.start_us <= at <= self.end_us - 6 * HOUR_US:
+                return at
 
     def _log_in_elsewhere(self, visitor: _Visitor, logged_in: set[str], at: int) -> None:
         """Every device of a known person is recognised in the end."""
@@ -279,5 +283,5 @@ class School:
 
     def _within(self, at: int) -> int:
         """`at` in whole milliseconds, kept inside the month."""
-        inside = max(self.start_us, min(at, self.end_us - MINUTE_US))
+        inside = min(at, self.end_us - MINUTE_US)
         return inside - inside % 1_000

@@ -32,7 +32,10 @@ def tell(report: Report) -> None:
     show.table(
         "\nRebuilt from the log beside the live state",
         ("projection", "log cut into", "digest", "equal"),
-        [(s, f"{n or 4} shards", digest, _word(equal)) for s, n, digest, equal in report.proofs],
+        [
+            (s, "1 shard" if n == 1 else "4 shards", digest, _word(equal))
+            for s, n, digest, equal in report.proofs
+        ],
     )
     for fault in report.faults:
         show.out.print(f"[bold red]WRONG[/] {fault}")
@@ -54,8 +57,9 @@ def _deliveries(report: Report) -> None:
     received = sum(report.received.values())
     states = ", ".join(f"{n:,} {state.lower()}" for state, n in sorted(report.deliveries.items()))
     show.out.print(
-        f"\nCoupons: {states}; {received:,} webhooks came, "
-        f"{len(report.received):,} different, {report.forged} with a wrong signature"
+        f"\nCoupons: {states}. {received:,} webhooks came with {len(report.received):,} different "
+        f"keys, {report.forged} with a wrong signature. A suppressed coupon is one whose person "
+        "was told under an earlier profile."
     )
 
 
@@ -73,12 +77,13 @@ def _story(story: dict[str, Any]) -> Tree:
     events = tree.add(f"did {profile.event_count} things; the last of them")
     for entry in story["timeline"][:SHOWN]:
         when = to_rfc3339(entry.occurred_at_us)[:16]
-        what = entry.name or entry.type
+        what = entry.name or entry.type or entry.kind.rpartition(".")[2]
         events.add(f"{when} {entry.channel:<12} {what} {entry.properties.decode()[:60]}")
     why = tree.add(f"is in 高意向试听用户, because {story['why'].rule_text}")
     for verdict in story["why"].predicates:
         actual = verdict.actual.decode()
-        why.add(f"{_word(verdict.holds)}: {verdict.predicate} (it is {actual})")
+        held = "holds" if verdict.holds else "does not hold"
+        why.add(f"{verdict.predicate} {held}: it is {actual}")
     for change in story["history"]:
         word = "entered" if change.entered else "left"
         tree.add(f"{word} {change.segment_id} at {to_rfc3339(change.at_us)[:19]}")
