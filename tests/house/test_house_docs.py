@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from house.house_tree import ROOT, SERVICES, Source, must_pass, source, told, tracked, under
 
 from services.chassis.settings import ServiceSettings
+from services.cli.definitions import Pack, read_pack
+from services.cli.mapping import read_mapping
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*)$")
@@ -145,6 +148,30 @@ def test_every_word_of_the_glossary_is_in_order() -> None:
     assert len(words) > 30
     assert words == sorted(words, key=str.casefold)
     assert len(words) == len(set(words)), "one word, one thing"
+
+
+def yaml_blocks(path: str) -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```", source(path).text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/how-to/apply.md"])
+def test_definitions_in_the_documents_can_be_read(path: str, tmp_path: Path) -> None:
+    blocks = yaml_blocks(path)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "pack.yaml").write_text(block, "utf-8")
+        assert any(vars_of(read_pack(tmp_path / "pack.yaml", {})))
+
+
+def vars_of(pack: Pack) -> list[list[object]]:
+    return [list(found) for found in (pack.sources, pack.tags, pack.segments, pack.destinations)]
+
+
+def test_mappings_in_the_documents_can_be_read() -> None:
+    blocks = yaml_blocks("docs/how-to/import.md")
+    assert blocks
+    for block in blocks:
+        assert read_mapping(yaml.safe_load(block)).columns()
 
 
 def test_capabilities_name_tests_that_are_there() -> None:
