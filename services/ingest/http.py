@@ -23,9 +23,9 @@ from services.chassis.principal import require
 from services.ingest.app import MAX_EVENTS, Intake, Sender, Taken
 from services.ingest.bodies import BadEncoding, inflate, read_body, too_large
 from services.ingest.counts import EventCounts
+from services.ingest.domain.batches import Body, read_batch
+from services.ingest.domain.batches import read_body as read_outer
 from services.ingest.domain.model import EventType, Refusal
-from services.ingest.domain.segment import Body, read_batch
-from services.ingest.domain.segment import read_body as read_outer
 from services.ingest.ports import Offer
 from services.ingest.rpc import sender_of
 from services.ingest.wire import CallOffer, field_json, taken_json
@@ -117,8 +117,9 @@ class HttpDoor:
         sender = await self._sender(key) if key else None
         raw, outer = self._open(raw, request.headers.get("content-encoding", ""))
         if sender is None:
-            key = outer.write_key if isinstance(outer, Body) else None
-            sender = await self._sender(key if isinstance(key, str) else None)
+            told = outer.write_key if isinstance(outer, Body) else None
+            key = told if isinstance(told, str) else None
+            sender = await self._sender(key)
         raw = _without_key(raw, key)
         if isinstance(outer, Refusal):
             return await self._refuse(sender, raw, outer)

@@ -9,8 +9,8 @@ import msgspec
 
 from services.ingest.app import MAX_EVENTS
 from services.ingest.bodies import inflate
+from services.ingest.domain.batches import read_batch, read_body
 from services.ingest.domain.model import RawEvent, Refusal
-from services.ingest.domain.segment import read_batch, read_body
 from services.ingest.wire import CallOffer, EventOffer, read_events
 from services.kernel.errors import NotAllowed, OnefoldError
 
@@ -58,7 +58,7 @@ def _json(data: bytes) -> Sequence[CallOffer] | Refusal:
     body = read_body(raw)
     if isinstance(body, Refusal):
         return body
-    if not body.batch:
+    if not body.is_batch:
         return [CallOffer(raw)]
     calls = read_batch(body)
     return calls if isinstance(calls, Refusal) else [CallOffer(call, None, body) for call in calls]

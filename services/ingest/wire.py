@@ -23,6 +23,7 @@ from onefold.type.v1.token_pb2 import Token as TokenMessage
 
 from services.chassis.auth import fold_access
 from services.ingest.app import Rejection, Taken
+from services.ingest.domain.batches import Body
 from services.ingest.domain.definitions import (
     SOURCE_DEFINED,
     WORKSPACE_DEFINED,
@@ -32,7 +33,7 @@ from services.ingest.domain.definitions import (
     WorkspaceDefinition,
 )
 from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal
-from services.ingest.domain.segment import FIELD_NAMES, TYPES, Body, read_call
+from services.ingest.domain.segment import FIELD_NAMES, TYPES, read_call
 from services.ingest.ports import Cursor, Entry, Offer, Told
 from services.kernel.errors import InvalidField
 from services.kernel.ids import from_hex, to_hex

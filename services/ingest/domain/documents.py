@@ -60,7 +60,7 @@ def _fault(field: str, document: bytes) -> Refusal | None:
     try:
         _skip(document)
     except (msgspec.DecodeError, RecursionError):
-        return _malformed(field, document)
+        return malformed(field, document)
     if document[0] != _BRACE and document.lstrip()[:1] != b"{":
         return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
     if _is_suspicious(document) or not _is_utf8(document):
@@ -92,17 +92,18 @@ def _is_utf8(document: bytes) -> bool:
     return True
 
 
-def _malformed(field: str, document: bytes) -> Refusal:
-    """Why a document is no JSON; what is nearly JSON is named by its true fault."""
+def malformed(field: str, document: bytes) -> Refusal:
+    """Why something is no JSON; what is nearly JSON is named by its true fault."""
+    named = field or "the JSON"
     if document.count(b"{") + document.count(b"[") > MAX_DEPTH and _nests_too_deep(document):
         return _too_large(field, f"is nested deeper than {MAX_DEPTH} levels")
     if _SURROGATE.search(document):
-        return Refusal("VALUE_INVALID", field, f"{field} holds half of a surrogate pair")
+        return Refusal("VALUE_INVALID", field, f"{named} holds half of a surrogate pair")
     if _NOT_A_NUMBER.search(document):
-        return Refusal("VALUE_INVALID", field, f"{field} holds NaN or Infinity, which JSON has not")
+        return Refusal("VALUE_INVALID", field, f"{named} holds NaN or Infinity, which JSON has not")
     if b"\0" in document:
-        return Refusal("VALUE_INVALID", field, f"{field} holds a NUL character")
-    return Refusal("JSON_INVALID", field, f"{field} is not valid JSON")
+        return Refusal("VALUE_INVALID", field, f"{named} holds a NUL character")
+    return Refusal("JSON_INVALID", field, f"{named} is not valid JSON in UTF-8")
 
 
 def _nests_too_deep(document: bytes) -> bool:
@@ -163,4 +164,4 @@ def _huge(field: str) -> Refusal:
 
 
 def _too_large(field: str, what: str) -> Refusal:
-    return Refusal("PROPERTIES_TOO_LARGE", field, f"{field} {what}")
+    return Refusal("PROPERTIES_TOO_LARGE", field, f"{field or 'the JSON'} {what}")

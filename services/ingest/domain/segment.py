@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from services.ingest.domain.batches import Body
+from services.ingest.domain.documents import malformed
 from services.ingest.domain.model import EventType, RawEvent, Refusal
-from services.ingest.domain.times import read_instant
 from services.kernel.identifiers import fault
 
 #: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
@@ -31,15 +32,6 @@ FIELD_NAMES = {
 }
 
 _NOTHING = msgspec.Raw(b"")
-
-
-class Body(msgspec.Struct, rename="camel"):
-    """A request's body: a batch, or one call."""
-
-    batch: msgspec.Raw = _NOTHING
-    sent_at: Any = None
-    write_key: Any = None
-    context: msgspec.Raw = _NOTHING
 
 
 class _Call(msgspec.Struct, rename="camel"):
@@ -71,40 +63,10 @@ class _NamedTraits(msgspec.Struct):
     phone: Any = None
 
 
-_decode_body = msgspec.json.Decoder(Body).decode
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_call = msgspec.json.Decoder(_Call).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
 _decode_named = msgspec.json.Decoder(_NamedTraits).decode
 _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-
-
-def read_body(raw: bytes) -> Body | Refusal:
-    """The outer shape of a request's body; a refusal concerns the body as a whole."""
-    try:
-        body = _decode_body(raw)
-    except msgspec.ValidationError:
-        return Refusal("NOT_AN_EVENT", "", "the body must be a JSON object")
-    except _MALFORMED:
-        return Refusal("JSON_INVALID", "", "the body is not valid JSON in UTF-8")
-    # Read once for all its events; what cannot be read is left for each of them to be refused for.
-    sent_us = read_instant("sent_at", body.sent_at)
-    if isinstance(sent_us, int):
-        body.sent_at = sent_us
-    return body
-
-
-def read_batch(body: Body) -> list[bytes] | Refusal:
-    """The calls of a batch, each as it came."""
-    if not body.batch or body.batch == b"null":
-        return Refusal("BATCH_EMPTY", "batch", "the body needs a list `batch` of events")
-    try:
-        calls = _decode_list(body.batch)
-    except _MALFORMED:
-        return Refusal("BATCH_EMPTY", "batch", "`batch` must be a list of events")
-    if not calls:
-        return Refusal("BATCH_EMPTY", "batch", "the batch holds no event")
-    return [bytes(call) for call in calls]
 
 
 def read_call(
@@ -116,11 +78,11 @@ def read_call(
     except msgspec.ValidationError:
         return Refusal("NOT_AN_EVENT", "", "an event must be a JSON object")
     except _MALFORMED:
-        return Refusal("JSON_INVALID", "", "the event is not valid JSON in UTF-8")
+        return malformed("", raw)
     kind = type_ or (TYPES.get(call.type.lower()) if isinstance(call.type, str) else None)
     if kind is None:
         return Refusal("NOT_AN_EVENT", "type", f"the type must be one of {', '.join(TYPES)}")
-    document = _document(call.context) or (_document(body.context) if body else b"")
+    document = _document(call.context) or (_without_null(body.context) if body else b"")
     context = _context_of(document, kind)
     traits = _document(call.traits)
     if not traits and kind is EventType.IDENTIFY:
@@ -141,7 +103,10 @@ def read_call(
 
 
 def _document(raw: msgspec.Raw) -> bytes:
-    document = bytes(raw)
+    return _without_null(bytes(raw))
+
+
+def _without_null(document: bytes) -> bytes:
     return b"" if document == b"null" else document
 
 

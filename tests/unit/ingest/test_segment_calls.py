@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.model import EventType, RawEvent, Refusal
-from services.ingest.domain.segment import Body, read_batch, read_body, read_call
+from services.ingest.domain.admit import admit
+from services.ingest.domain.batches import Body, read_batch, read_body
+from services.ingest.domain.model import EventType, RawEvent, Refusal, Source
+from services.ingest.domain.segment import read_call
 from services.kernel.time import parse_rfc3339
 
 
@@ -157,7 +159,7 @@ def test_what_is_no_event(call: bytes, reason: str) -> None:
     [
         (b"", "JSON_INVALID"),
         (b"{", "JSON_INVALID"),
-        (b'{"a":' * 50_000, "JSON_INVALID"),
+        (b'{"a":' * 50_000, "PROPERTIES_TOO_LARGE"),
         (b'{"writeKey":"\xff"}', "JSON_INVALID"),
         (b"[1]", "NOT_AN_EVENT"),
         (b"7", "NOT_AN_EVENT"),
@@ -200,3 +202,64 @@ junk = st.one_of(st.none(), st.integers(), st.text(max_size=4), st.lists(st.inte
 )
 def test_any_object_of_a_known_type_is_read(call: dict[str, Any]) -> None:
     assert isinstance(read_call(json.dumps(call).encode()), RawEvent)
+
+
+def reason_of(call: bytes) -> str | None:
+    """Why a call is refused, by whichever part of the door."""
+    raw = read_call(call)
+    if isinstance(raw, RawEvent):
+        outcome = admit(raw, Source("w", "s"), parse_rfc3339("2026-11-21T20:00:00Z"), str)
+        return outcome.reason if isinstance(outcome, Refusal) else None
+    return raw.reason
+
+
+GOOD = b'{ "type": "page", "userId": "\xe6\x9d\x8e" }'
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"type":"page","userId":"u","properties":{"a":NaN}}', "VALUE_INVALID"),
+        (b'{"type":"page","userId":"u","properties":{"a":-Infinity}}', "VALUE_INVALID"),
+        (b'{"type":"page","userId":"u","properties":{"a":"\\ud83d"}}', "VALUE_INVALID"),
+        (b'{"type":"page","userId":"u","properties":{"a":"\x00"}}', "VALUE_INVALID"),
+        (b'{"type":"page","userId":"u","properties":{"a":"\x07"}}', "JSON_INVALID"),
+        (b'{"type":"page","userId":"u\xff"}', "JSON_INVALID"),
+    ],
+)
+def test_one_malformed_call_does_not_take_the_others_with_it(bad: bytes, reason: str) -> None:
+    whole = b' {"writeKey": "k", "sentAt":"2026-11-21T20:00:01Z" , "batch" : [' + GOOD + b" , "
+    body = read_body(whole + bad + b",\n" + GOOD + b'] , "context": {"ip": 1} } ')
+    assert isinstance(body, Body)
+    assert read_batch(body) == [GOOD, bad, GOOD]
+    assert (body.write_key, body.sent_at) == ("k", parse_rfc3339("2026-11-21T20:00:01Z"))
+    assert body.context == b'{"ip": 1}'
+    assert reason_of(bad) == reason
+    assert reason_of(GOOD) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"batch":[NaN,]}',
+        b'{"batch":[NaN',
+        b'{"batch":[NaN]',
+        b'{"batch":[NaN]} x',
+        b'{"batch":{"a":NaN}}',
+        b'{"batch" [NaN]}',
+        b"{batch:[NaN]}",
+        b"[NaN]",
+        b'{"batch":[NaN' + b"[" * 5_000 + b"]}",
+    ],
+)
+def test_what_cannot_be_cut_is_refused_as_a_whole(body: bytes) -> None:
+    assert isinstance(read_body(body), Refusal)
+
+
+@given(
+    st.lists(st.sampled_from([GOOD, b"NaN", b'"\\ud800"', b"[1, 2]", b'"\xff"', b"5"]), max_size=6)
+)
+def test_cutting_keeps_every_call_as_it_came(calls: list[bytes]) -> None:
+    body = read_body(b'{"batch":[' + b" ,".join(calls) + b"]}")
+    assert isinstance(body, Body)
+    assert body.calls == calls
