@@ -18,7 +18,7 @@ from services.ingest.domain.placing import Content, Key, Placed, Request, Shards
 from services.ingest.log.store import COLUMNS, Kinds, Q, heads
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
-FEW = 64
+FEW = 128
 #: After a repeat was seen, so many transactions look before they write.
 WARY = 50
 
