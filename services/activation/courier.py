@@ -29,7 +29,7 @@ from services.activation.domain.pace import Pace, paced
 from services.activation.render import Renderer
 from services.activation.store import Attempt, Claim, Place
 from services.activation.watch import DeliveryMetrics
-from services.chassis.database import Database, transaction
+from services.chassis.database import Database, acquire, transaction
 from services.kernel.errors import OnefoldError, Unavailable
 from services.kernel.ids import to_hex
 
@@ -41,6 +41,8 @@ STALE_S = 30.0
 #: How long an effect rests whose message could not be made, seconds.
 UNREADY_S = 1.0
 RETIRED = "the destination was retired"
+#: How long ends are gathered, where others are still on their way, before they are recorded, s.
+GATHER_S = 0.004
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 log = structlog.get_logger(__name__)
@@ -112,6 +114,8 @@ class Courier:
 
     async def _turn(self, attempts: asyncio.TaskGroup) -> bool:
         """Record what ended and begin what is due; whether there may be more to do at once."""
+        if self._ends and len(self._ends) < self._open:
+            await asyncio.sleep(GATHER_S)
         ends, self._ends = self._ends, []
         room = self._room()
         look = self._look and room > 0
@@ -133,16 +137,16 @@ class Courier:
         return bool(self._ends) or (self._look and self._room() > 0)
 
     async def _save(self, ends: Sequence[tuple[Attempt, Next]], room: int) -> tuple[bool, Claim]:
-        tools, freed, claim = self._tools, False, Claim()
-        async with transaction(tools.database.pool) as conn:
+        """Record ends and begin attempts: one commit for both, as it is what costs most."""
+        lease_s, freed, claim = self._tools.lease_s, False, Claim()
+        opened = transaction if ends and room else acquire
+        async with opened(self._tools.database.pool) as conn:
             if ends:
                 freed = await store.end_attempts(conn, ends)
             if room and self.destination.retired:
                 await store.give_up(conn, self._place, RETIRED)
             elif room:
-                claim = await store.claim(
-                    conn, self._place, room, lease_s=tools.lease_s, wait_s=tools.lease_s
-                )
+                claim = await store.claim(conn, self._place, room, lease_s=lease_s, wait_s=lease_s)
         return freed, claim
 
     def _room(self) -> int:
@@ -182,7 +186,7 @@ class Courier:
             return []
         try:
             made = await self._tools.renderer.render(destination, fresh)
-            async with transaction(self._tools.database.pool) as conn:
+            async with acquire(self._tools.database.pool) as conn:
                 kept = await store.keep_bodies(conn, made)
         except Exception as error:
             _tell(self._place, error)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.activation.domain.decide import Outcome
 from services.activation.domain.model import Destination
@@ -23,12 +24,15 @@ class DeliveryMetrics:
     """Counts attempts by how they ended, and measures how long they took."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._attempts = metrics.counter(
+        attempts = metrics.counter(
             "attempts", "Attempts at deliveries, by channel and verdict.", ["channel", "verdict"]
         )
-        self._seconds = metrics.histogram(
+        seconds = metrics.histogram(
             "attempt_seconds", "How long an attempt took, by channel.", ["channel"]
         )
+        # Looked up once, as every attempt needs two.
+        self._attempts = lru_cache(maxsize=None)(attempts.labels)
+        self._seconds = lru_cache(maxsize=None)(seconds.labels)
 
     @contextmanager
     def attempt(self, destination: Destination) -> Iterator[Watched]:
@@ -39,5 +43,5 @@ class DeliveryMetrics:
             yield watched
         finally:
             verdict = watched.outcome.verdict.value if watched.outcome else "cut_off"
-            self._attempts.labels(channel, verdict).inc()
-            self._seconds.labels(channel).observe(time.perf_counter() - began)
+            self._attempts(channel, verdict).inc()
+            self._seconds(channel).observe(time.perf_counter() - began)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import time
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from standardwebhooks.webhooks import Webhook as Signer
 
 from services.activation.channels import Message
 from services.activation.channels.addresses import (
@@ -79,7 +82,7 @@ class WebhookSender:
             return self._outcome_of(error)
 
     async def _post(self, channel: Webhook, message: Message) -> Outcome:
-        headers = _SENT_AS | sign(channel.secret, message, datetime.now(UTC))
+        headers = _SENT_AS | sign(channel.secret, message, int(time.time()))
         async with self._http.post(
             channel.url, data=message.body, headers=headers, allow_redirects=False
         ) as answer:
@@ -114,14 +117,21 @@ class WebhookSender:
         await self._http.close()
 
 
-def sign(secret: str, message: Message, now: datetime) -> dict[str, str]:
-    """The headers webhook-id, webhook-timestamp and webhook-signature."""
-    body = message.body.decode()
+def sign(secret: str, message: Message, now_s: int) -> dict[str, str]:
+    """The headers webhook-id, webhook-timestamp and webhook-signature; `now_s` in Unix seconds."""
+    signed = b"%s.%d.%s" % (message.key.encode(), now_s, message.body)
+    digest = b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
     return {
         "webhook-id": message.key,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Signer(secret).sign(message.key, now, body),
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": f"v1,{digest}",
     }
+
+
+@lru_cache(maxsize=1_024)
+def _key(secret: str) -> bytes:
+    """The bytes of a secret. Raises ValueError where it is none."""
+    return b64decode(secret.removeprefix("whsec_"), validate=True)
 
 
 def judge(status: int, retry_after: str) -> Outcome:
@@ -150,6 +160,8 @@ def pause_asked(header: str, now: datetime) -> float:
 
 async def _let_pass(content: aiohttp.StreamReader) -> None:
     """Let the rest of a short answer pass; the outcome is known by its status alone."""
+    if content.is_eof():
+        return
     passed = 0
     with suppress(aiohttp.ClientError, TimeoutError, OSError):
         async with asyncio.timeout(PASSED_S):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from services.activation.domain.decide import Outcome, Retries, Verdict
 
 #: Attempts at once.
-FULL = 64
+FULL = 128
 #: Failures one after another, with no success, after which a destination is taken to be down.
 PATIENCE = 16
 #: Seconds; the rest between two tries of a destination that is down doubles up to this.
