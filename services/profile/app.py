@@ -21,7 +21,7 @@ from services.profile.domain.facts import Assignment, Entry, Notice
 from services.profile.domain.leaves import Folding
 from services.profile.domain.settle import TIME
 from services.profile.growing import Grower, Grown
-from services.profile.keeping import fold_leaves
+from services.profile.keeping import Mark, Memory, fold_leaves
 from services.profile.rulebook import Rulebook
 from services.profile.settling import Asking, Settler
 from services.profile.store import Connection, Growth
@@ -60,10 +60,12 @@ class ProfileApp:
         rulebook: Rulebook,
         settler: Settler,
         grower: Grower,
+        memory: Memory,
         on_access: Callable[[], None] = lambda: None,
         pace: Pace = Pace(),
     ) -> None:
         """`on_access` is called when keys were folded."""
+        self._memory = memory
         self._rulebook = rulebook
         self._settler = settler
         self._grower = grower
@@ -74,9 +76,9 @@ class ProfileApp:
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """Fold the first part of a batch that can be folded at once, or take a step of growing."""
-        growth = await store.load_growth(conn, batch.shard)
         heard = wire.hear(batch)
         entries = heard.entries[: cut(heard.entries)]
+        growth = await store.load_growth(conn, batch.shard, entries[-1].recorded_at_us)
         defining = is_definition(entries[0])
         if defining and entries[-1].offset >= growth.learnt:
             await self._grower.learn(conn, batch.shard, entries, growth)
@@ -123,12 +125,11 @@ class ProfileApp:
         growth: Growth,
     ) -> Folded:
         """Take in entries, as many as leave no more profiles due than can be looked at."""
-        limit = self._pace.due
-        dues = await store.load_dues(conn, batch.shard, entries[-1].recorded_at_us, limit + 1)
-        planned = plan(entries, dues, limit)
+        planned = await self._plan(conn, batch.shard, entries, growth)
         taken = entries[: planned.take]
         catalogues = await self._rulebook.of_shard(conn, batch.shard, growth.revision)
-        folding, deltas = await fold_leaves(conn, batch.shard, taken, catalogues)
+        remembered = self._memory.open(batch.shard, _mark(batch.first, batch.next_output, growth))
+        folding, deltas = await fold_leaves(conn, batch.shard, taken, catalogues, remembered)
         asking = _asking(folding, heard.assignments if taken else (), planned)
         decided = await self._settler.settle(
             conn, batch.shard, asking, planned.at_us, folding.states
@@ -141,7 +142,18 @@ class ProfileApp:
             return _unconsumed(batch, said)
         consumed_to = taken[-1].offset + 1
         outputs = wire.outputs(batch, said, consumed_to, planned.at_us)
+        mark = _mark(consumed_to, outputs[-1].next, growth)
+        self._memory.close(batch.shard, mark, remembered)
         return Folded(consumed_to, consumed_to, planned.at_us, outputs)
+
+    async def _plan(
+        self, conn: Connection, shard: int, entries: Sequence[Entry], growth: Growth
+    ) -> Plan:
+        if not growth.is_due:
+            return plan(entries, (), 0)
+        limit = self._pace.due
+        dues = await store.load_dues(conn, shard, entries[-1].recorded_at_us, limit + 1)
+        return plan(entries, dues, limit)
 
     async def _keep(self, conn: Connection, shard: int, entries: Iterable[Entry]) -> list[Notice]:
         """Keep what concerns no person: keys, definitions."""
@@ -159,6 +171,11 @@ class ProfileApp:
 def _asking(folding: Folding, assignments: Iterable[Assignment], planned: Plan) -> Asking:
     told = newest([*folding.hints.values(), *assignments])
     return Asking(folding.questions, told, dict.fromkeys(planned.due, TIME))
+
+
+def _mark(first: int, next_output: int, growth: Growth) -> Mark:
+    """Where a shard stands: its position, and how far its leaves were back-filled."""
+    return first, next_output, growth.revision, growth.next, growth.until
 
 
 def _sum(deltas: dict[str, int], decided: Decided) -> dict[str, int]:

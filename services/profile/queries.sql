@@ -17,6 +17,10 @@ WHERE leaf.shard = $1 AND leaf.leaf_id = t.leaf_id
 -- Takes keys in the order given, so that two workers never wait for each other in a circle.
 SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key
 
+-- name: try_lock
+-- Takes keys unless somebody else has one of them.
+SELECT coalesce(bool_and(pg_try_advisory_xact_lock(key)), true) FROM unnest($1::bigint[]) AS key
+
 -- name: load_assignments
 -- Whose these identifiers are.
 SELECT workspace_id, identifier_id, profile_id, version
@@ -32,10 +36,12 @@ SET profile_id = excluded.profile_id, version = excluded.version,
     namespace = coalesce(excluded.namespace, assignment.namespace),
     value = coalesce(excluded.value, assignment.value)
 
--- name: leaves_of_profiles
--- The leaves of these profiles.
-SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state
+-- name: load_profiles
+-- The leaves of these profiles, and how each of them stands.
+SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state,
+       s.version, s.holds, s.due, s.at, s.merged_into
 FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+LEFT JOIN standing s ON s.profile_id = a.profile_id
 WHERE a.profile_id = ANY ($1::bytea[])
 
 -- name: load_standings
@@ -72,8 +78,10 @@ SELECT due, profile_id FROM standing WHERE due_shard = $1 AND due <= $2 ORDER BY
 SELECT shard, revision FROM growth ORDER BY shard
 
 -- name: load_growth
--- How far a shard is with what it learnt.
-SELECT revision, learnt, idle, next, until, after FROM growth WHERE shard = $1
+-- How far a shard is with what it learnt, and whether anybody is due at an instant.
+SELECT g.revision, g.learnt, g.idle, g.next, g.until, g.after,
+       EXISTS (SELECT FROM standing WHERE due_shard = $1 AND due <= $2) AS is_due
+FROM (SELECT $1::int AS shard) AS asked LEFT JOIN growth g ON g.shard = asked.shard
 
 -- name: save_definitions
 -- Keeps facts that concern no person.

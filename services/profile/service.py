@@ -21,6 +21,7 @@ from services.chassis.scopes import alongside
 from services.profile.app import ProfileApp
 from services.profile.asking import Asking
 from services.profile.growing import Grower
+from services.profile.keeping import Memory
 from services.profile.queries import ProfileQueries
 from services.profile.rebuild import ProfileRebuilder
 from services.profile.rpc import ALLOWED, ProfileRpc
@@ -47,6 +48,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             rulebook=rulebook,
             settler=settler,
             grower=Grower(rulebook, settler, LogPast(log)),
+            memory=Memory(settings.remembered_leaves),
             on_access=base.authenticator.forget,
         )
         runner = ProjectionRunner(

@@ -16,3 +16,5 @@ class ProfileSettings(ServiceSettings):
 
     #: How long what was said is kept for segment and others to read again, seconds.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
+    #: Leaves that were folded last and need not be loaded again; about 1 KB each.
+    remembered_leaves: Annotated[int, Field(ge=0)] = 50_000

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from services.kernel.fold.leaf import LeafState, decode, merge
+from services.kernel.errors import ServiceUnavailable
+from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
 from services.profile import store
 from services.profile.domain.assign import Move, at_stake, moves
 from services.profile.domain.decide import Decided, Person, decide, questions
 from services.profile.domain.facts import Assignment
-from services.profile.domain.model import assignment_share
+from services.profile.domain.model import Standing, assignment_share
 from services.profile.domain.settle import Question
 from services.profile.ports import Rules
 from services.profile.store import Connection, HeldLeaf
@@ -72,21 +73,21 @@ class Settler:
     async def _hold(self, conn: Connection, asking: Asking) -> Mapping[IdentifierId, Assignment]:
         """Lock all that is at stake; whose the identifiers are, which nobody changes from here on.
 
-        Locks are taken in one order. Where more turns out to be at stake, all are let go and taken
-        anew: to add one later could close a circle of workers that wait for each other.
+        Locks are taken in one order. Where more turns out to be at stake, it is not waited for:
+        that could close a circle of workers that wait for each other. Raises ServiceUnavailable
+        where somebody else holds it; then the whole fold is to be tried again.
         """
-        held: set[bytes] = set(asking.profiles)
         known = await self._guess(conn, asking.told)
+        held = at_stake(asking.told, known) | asking.profiles.keys()
+        await store.lock(conn, held, self._salt)
         while True:
-            held |= at_stake(asking.told, known)
-            locked = conn.transaction()
-            await locked.start()
-            await store.lock(conn, held, self._salt)
-            known = await store.load_assignments(conn, asking.told.keys())
-            if at_stake(asking.told, known) <= held:
-                await locked.commit()
+            known = await store.load_assignments(conn, asking.told.keys()) if asking.told else {}
+            more = at_stake(asking.told, known) - held
+            if not more:
                 return known
-            await locked.rollback()
+            if not await store.try_lock(conn, more, self._salt):
+                raise ServiceUnavailable("people at stake changed hands meanwhile; try again")
+            held |= more
 
     async def _guess(
         self, conn: Connection, told: Mapping[IdentifierId, Assignment]
@@ -97,26 +98,30 @@ class Settler:
         return told
 
     async def _people(
-        self, conn: Connection, profiles: Collection[ProfileId], at_hand: Mapping[LeafId, LeafState]
+        self, conn: Connection, profiles: Set[ProfileId], at_hand: Mapping[LeafId, LeafState]
     ) -> list[Person]:
+        """These profiles as they are; those of which nothing is known are left out."""
         leaves: dict[ProfileId, list[HeldLeaf]] = defaultdict(list)
-        for leaf in await store.leaves_of_profiles(conn, profiles):
+        standings: dict[ProfileId, Standing | None] = {}
+        for leaf, standing in await store.load_profiles(conn, profiles):
             leaves[leaf.profile_id].append(leaf)
+            standings[leaf.profile_id] = standing
+        people = [
+            Person(profile_id, held[0].workspace_id, standings[profile_id], _view(held, at_hand))
+            for profile_id, held in leaves.items()
+        ]
+        gone = profiles - leaves.keys()
+        return people + (await self._gone(conn, gone) if gone else [])
+
+    async def _gone(self, conn: Connection, profiles: Collection[ProfileId]) -> list[Person]:
+        """Profiles that have no leaves any more, and their heirs."""
         standings = await store.load_standings(conn, profiles)
-        empty = [p for p in profiles if p not in leaves and p in standings]
-        heirs = await store.load_assignments(conn, empty) if empty else {}
-        people: list[Person] = []
-        for profile_id in profiles:
-            held = leaves.get(profile_id)
-            standing = standings.get(profile_id)
-            heir = heirs.get(IdentifierId(profile_id))
-            if held:
-                states = [_state(leaf, at_hand) for leaf in held]
-                people.append(Person(profile_id, held[0].workspace_id, standing, merge(states)))
-            elif standing is not None:
-                gone_to = heir.profile_id if heir else None
-                people.append(Person(profile_id, standing.workspace_id, standing, None, gone_to))
-        return people
+        now = await store.load_assignments(conn, standings.keys())
+        heirs = {told.identifier_id: told.profile_id for told in now.values()}
+        return [
+            Person(p, standing.workspace_id, standing, None, heirs.get(IdentifierId(p)))
+            for p, standing in standings.items()
+        ]
 
     async def _save(
         self, conn: Connection, shard: int, decided: Decided, moved: list[Move]
@@ -134,6 +139,5 @@ class Settler:
         return Decided(news, dues, deltas)
 
 
-def _state(leaf: HeldLeaf, at_hand: Mapping[LeafId, LeafState]) -> LeafState:
-    known = at_hand.get(leaf.leaf_id)
-    return decode(leaf.state) if known is None else known
+def _view(held: Iterable[HeldLeaf], at_hand: Mapping[LeafId, LeafState]) -> ProfileView:
+    return merge([at_hand.get(leaf.leaf_id) or decode(leaf.state) for leaf in held])

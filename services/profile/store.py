@@ -64,6 +64,8 @@ class Growth:
     until: int = 0
     #: The last leaf that was looked at once more.
     after: bytes = b""
+    #: Time alone may have changed profiles that the worker of the shard looked at last.
+    is_due: bool = False
 
 
 async def load_leaves(
@@ -115,8 +117,16 @@ def lock_salt(space: str) -> int:
 
 async def lock(conn: Connection, ids: Iterable[bytes], salt: int) -> None:
     """Hold these ids against other workers of this space until the transaction ends."""
-    prefixes = {int.from_bytes(id_[:8], "big", signed=True) ^ salt for id_ in ids}
-    await conn.execute(Q.lock, sorted(prefixes))
+    await conn.execute(Q.lock, _lock_keys(ids, salt))
+
+
+async def try_lock(conn: Connection, ids: Iterable[bytes], salt: int) -> bool:
+    """Hold these ids too, unless somebody else holds one of them."""
+    return bool(await conn.fetchval(Q.try_lock, _lock_keys(ids, salt)))
+
+
+def _lock_keys(ids: Iterable[bytes], salt: int) -> list[int]:
+    return sorted({int.from_bytes(id_[:8], "big", signed=True) ^ salt for id_ in ids})
 
 
 async def load_assignments(
@@ -157,10 +167,20 @@ async def copy_assignments(
     )
 
 
-async def leaves_of_profiles(conn: Connection, profiles: Collection[ProfileId]) -> list[HeldLeaf]:
-    """All leaves of these profiles."""
-    rows = await conn.fetch(Q.leaves_of_profiles, profiles)
-    return [HeldLeaf(*row) for row in rows]
+async def load_profiles(
+    conn: Connection, profiles: Collection[ProfileId]
+) -> list[tuple[HeldLeaf, Standing | None]]:
+    """All leaves of these profiles, each with how its profile stands (None = never told)."""
+    rows = await conn.fetch(Q.load_profiles, profiles)
+    return [
+        (
+            HeldLeaf(profile, workspace, leaf, state),
+            None
+            if version is None
+            else Standing(profile, workspace, version, unpack_ids(holds), due, at, merged_into),
+        )
+        for profile, workspace, leaf, state, version, holds, due, at, merged_into in rows
+    ]
 
 
 async def load_standings(
@@ -261,10 +281,10 @@ async def load_revisions(conn: Connection) -> tuple[tuple[int, int], ...]:
     return tuple((row[0], row[1]) for row in await conn.fetch(Q.load_revisions))
 
 
-async def load_growth(conn: Connection, shard: int) -> Growth:
-    """How far a shard is with what it learnt."""
-    row = await conn.fetchrow(Q.load_growth, shard)
-    return Growth() if row is None else Growth(*row)
+async def load_growth(conn: Connection, shard: int, at_us: int) -> Growth:
+    """How far a shard is with what it learnt; and whether anybody is due at an instant."""
+    row: Any = await conn.fetchrow(Q.load_growth, shard, at_us)
+    return Growth(is_due=row[6]) if row[0] is None else Growth(*row)
 
 
 async def save_growth(conn: Connection, shard: int, growth: Growth) -> None:

@@ -74,23 +74,31 @@ def hear(batch: Batch) -> Heard:
         if len(facts) != message.next - message.first:
             raise ValueError(f"facts {message.first} to {message.next} came as {len(facts)}")
         skip = max(0, batch.first - message.first)
-        entries.extend(_entries(facts[skip:], said.profile_ids, message.first, skip))
-        assignments.extend(map(assignment, said.assignments))
+        read = _entries(facts[skip:], said.profile_ids[16 * skip :], message.first + skip)
+        entries = entries + read if entries else read
+        assignments += map(assignment, said.assignments)
     return Heard(entries, assignments)
 
 
-def _entries(facts: Iterable[Fact], profiles: bytes, first: int, skip: int) -> Iterator[Entry]:
-    for index, fact in enumerate(facts, skip):
-        offset, recorded_at_us, workspace = first + index, fact.recorded_at_us, fact.workspace_id
-        leaf_id = fact.leaf_id
+def _entries(facts: Iterable[Fact], profiles: bytes, first: int) -> list[Entry]:
+    entries: list[Entry] = []
+    at = 0
+    for offset, fact in enumerate(facts, first):
+        leaf_id, workspace_id = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
         if leaf_id:
-            profile_id = profiles[16 * index : 16 * index + 16]
+            profile_id = ProfileId(profiles[at : at + 16])
             event = event_view(fact) if fact.kind == EVENT else None
-            yield Entry(offset, recorded_at_us, workspace, leaf_id, profile_id, event, None)  # type: ignore[arg-type]  # the ids are bytes and text here
+            entry = Entry(
+                offset, fact.recorded_at_us, workspace_id, leaf_id, profile_id, event, None
+            )
         else:
             told = notice(fact)
-            workspace_id = WorkspaceId(workspace)
-            yield Entry(offset, recorded_at_us, workspace_id, _NO_LEAF, _NO_PROFILE, None, told)
+            entry = Entry(
+                offset, fact.recorded_at_us, workspace_id, _NO_LEAF, _NO_PROFILE, None, told
+            )
+        entries.append(entry)
+        at += 16
+    return entries
 
 
 def event_view(fact: Fact) -> EventView:

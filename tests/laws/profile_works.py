@@ -12,6 +12,7 @@ from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 
 from services.chassis.position import Position, digests
 from services.kernel.digest import digest_of, to_hex
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import NO_ID
 from services.profile import wire
 from services.profile.app import Pace, ProfileApp
@@ -24,6 +25,7 @@ from services.profile.domain.model import (
     unpack_ids,
 )
 from services.profile.growing import Grower
+from services.profile.keeping import Memory
 from services.profile.rulebook import Rulebook
 from services.profile.settling import Settler
 from services.profile.store import standing
@@ -61,7 +63,8 @@ class Works:
         self.pool = pool
         self.positions = [Position(shard) for shard in range(shards)]
         self.said: list[list[ProfilesChanged]] = [[] for _ in range(shards)]
-        self.app = _app(log, chunk, page, pace or Pace(due=3, patience=20, few=2, idle_steps=2))
+        pace = pace or Pace(due=3, patience=20, few=2, idle_steps=2)
+        self.app = _app(log, chunk, page, pace, seed % 3 * 20)
         self._tear = tear
         self._chance = random.Random(seed)
 
@@ -78,7 +81,7 @@ class Works:
                 folded = await self.app.fold(conn, offered)
                 if self._chance.random() < self._tear:
                     raise Torn
-        except Torn:
+        except (Torn, ServiceUnavailable):
             return
         self.positions[shard] = position.after(folded)
         for output in folded.outputs:
@@ -152,11 +155,13 @@ class Works:
         return {p for said in self.said[shard] for p in said.live_predicates}
 
 
-def _app(log: Log, chunk: int, page: int, pace: Pace) -> ProfileApp:
+def _app(log: Log, chunk: int, page: int, pace: Pace, remembered: int) -> ProfileApp:
     rulebook = Rulebook()
     settler = Settler(rulebook, len(log.shards))
     grower = Grower(rulebook, settler, MemoryPast(log), chunk=chunk, page=page)
-    return ProfileApp(rulebook=rulebook, settler=settler, grower=grower, pace=pace)
+    return ProfileApp(
+        rulebook=rulebook, settler=settler, grower=grower, memory=Memory(remembered), pace=pace
+    )
 
 
 async def _counted(conn: asyncpg.Connection) -> dict[str, str]:

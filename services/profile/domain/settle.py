@@ -48,7 +48,7 @@ def settle(
         holds = (standing.holds - question.asked) | found
         due_us = earlier(due_us, standing.due_us)
     if is_back or holds != standing.holds:
-        return standing._replace(holds=holds, due_us=due_us, at_us=at_us, merged_into=None)
+        return Standing(*standing[:3], holds, due_us, at_us)
     if is_due or earlier(due_us, standing.due_us) != standing.due_us:
         return standing._replace(due_us=due_us)
     return standing
