@@ -119,6 +119,11 @@ class ProfileView:
 
     def __init__(self, leaves: tuple[LeafState, ...]) -> None:
         self._leaves = leaves
+        if len(leaves) == 1:  # so are most, and this is done for every event that matters
+            self.first_seen_us = leaves[0].first_seen_us
+            self.last_seen_us = leaves[0].last_seen_us
+            self.event_count = leaves[0].event_count
+            return
         self.first_seen_us = min((leaf.first_seen_us for leaf in leaves), default=NEVER_YET)
         self.last_seen_us = max((leaf.last_seen_us for leaf in leaves), default=NEVER)
         self.event_count = sum(leaf.event_count for leaf in leaves)
