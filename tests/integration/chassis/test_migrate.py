@@ -86,7 +86,7 @@ async def test_a_new_generation_has_the_same_state_tables(database: str, root: P
 async def test_a_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
     (root / "toy" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n text)")
-    with pytest.raises(MigrationRefused, match="toy/0001_history.sql was changed"):
+    with pytest.raises(MigrationRefused, match=r"toy/0001_history\.sql was changed"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 

@@ -14,7 +14,9 @@ CHASSIS = Path("services/chassis")
 
 
 def test_statements_are_attributes() -> None:
-    queries = Queries.parse("-- name: one\n-- Gives one.\nSELECT 1\n\n-- name: two\nSELECT 2\n", "x")
+    queries = Queries.parse(
+        "-- name: one\n-- Gives one.\nSELECT 1\n\n-- name: two\nSELECT 2\n", "x"
+    )
     assert queries.one == "-- Gives one.\nSELECT 1"
     assert queries.two == "SELECT 2"
     assert dir(queries) == ["one", "two"]
