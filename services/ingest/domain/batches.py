@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs leave it out
 from typing import Any
 
 import msgspec
@@ -108,7 +107,9 @@ def _members(text: str) -> Iterator[tuple[str, Any, str]]:
     """The members of the object that a text is: name, value, and the value's own text."""
     at = _expect(text, _skip(text, 0), "{")
     while text[at] != "}":
-        name, at = scanstring(text, _expect(text, at, '"'), False)
+        name, at = _decoder.raw_decode(text, at)
+        if not isinstance(name, str):
+            raise ValueError("a name is missing")
         at = _skip(text, _expect(text, _skip(text, at), ":"))
         value, end = _decoder.raw_decode(text, at)
         yield name, value, text[at:end]
