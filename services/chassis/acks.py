@@ -8,6 +8,7 @@ from itertools import count
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.errors import APIError, NoStreamResponseError
 
 
@@ -17,13 +18,19 @@ class Acks:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._inbox = ""
+        self._subscription: Subscription | None = None
         self._numbers = count()
         self._expected: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
         """Listens; to be called once, when the connection is up."""
         self._inbox = self._client.new_inbox()
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._hear)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._hear)
+
+    async def close(self) -> None:
+        """Listens no more."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
 
     def expect(self) -> tuple[str, asyncio.Future[None]]:
         """Where the next message is to be answered, and the future of that answer.

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 #: What may be raised where NATS is away, or a stream is.
 BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSError)
 
+#: RuntimeError: uvloop refuses to write what the client still has to a connection that is gone.
+_ENDINGS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
+
 RANGE = "Onefold-Range"
 #: Set where the payload is too large for NATS: it is to be read upstream.
 UPSTREAM_ONLY = "Onefold-Upstream-Only"
@@ -217,6 +220,7 @@ class Bus:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         self._up.clear()
+        await _quietly(self._acks.close())
         await _quietly(self._client.close())
 
 
@@ -245,5 +249,5 @@ def _nudge_subject(subject: str) -> str:
 async def _quietly(ending: Awaitable[object]) -> None:
     try:
         await ending
-    except BUS_ERRORS as error:
+    except _ENDINGS as error:
         log.debug("bus_error_at_end", error=type(error).__name__)

@@ -1,9 +1,9 @@
 """The relay: what a service has committed goes to the bus, in order, and nothing is left out.
 
 It begins where the newest message of the stream ends, sends without waiting for one another, and
-looks at the acknowledgements in order. At any failure it begins anew in the same way, so a message
-may come twice, or be laid across another; a hole cannot come but by the stream losing
-what it had.
+looks at the acknowledgements in order. At a failure it begins anew at the first message that was
+not acknowledged, so a message may come twice, or be laid across another. Where a stream is empty it
+begins at the newest output: whoever listens reads what lies before it from the store.
 """
 
 from __future__ import annotations
@@ -160,36 +160,37 @@ class Relay:
             try:
                 await self._bus.ready()
                 async with self._bus.nudged(self._place(shard), line.look_again):
-                    await self._publish_from(shard, line, await self._begin(shard))
+                    await self._publish_from(shard, line, await self._begin(shard, line))
             except* _INTERRUPTIONS as group:
                 names = sorted({type(error).__name__ for error in group.exceptions})
                 log.info("relay_interrupted", subject=self._place(shard), errors=names)
             failures = 0 if line.published > before else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
-    async def _begin(self, shard: int) -> int:
-        """The place from which on the stream has nothing."""
+    async def _begin(self, shard: int, line: _Line) -> int:
+        """The place from which on the stream has to be given everything."""
         await self._bus.ensure_stream(self._subject)
         place = self._place(shard)
         # In this order: what is committed meanwhile makes the tail longer, never the other way.
         last = await self._bus.last_range(place)
         tail = await self._outputs.tail(shard)
         if last is not None and last[1] <= tail:
-            return last[1]
+            # A message may have failed, and one after it arrived.
+            return min(last[1], line.published or last[1])
         if last is not None:
             # The stream has what was never committed here: it is of another life of the store.
             log.warning("foreign_stream_purged", subject=place, stream=last[1], store=tail)
             await self._bus.purge(place)
-        await self._publish_newest(shard, tail)
-        return tail
+        return await self._publish_newest(shard, tail)
 
-    async def _publish_newest(self, shard: int, tail: int) -> None:
+    async def _publish_newest(self, shard: int, tail: int) -> int:
         """Sends the newest output alone, so that whoever waits learns how far the truth is."""
-        newest = await self._outputs.read(shard, tail - 1, 1) if tail else []
-        for output in newest:
-            acknowledged = await self._bus.publish(self._place(shard), output, again=True)
+        for newest in await self._outputs.read(shard, tail - 1, 1) if tail else []:
+            acknowledged = await self._bus.publish(self._place(shard), newest, again=True)
             async with asyncio.timeout(ACK_TIMEOUT):
                 await acknowledged
+            return newest.next
+        return tail
 
     async def _publish_from(self, shard: int, line: _Line, at: int) -> None:
         line.published = at

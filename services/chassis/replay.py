@@ -1,7 +1,7 @@
 """The plain way to build a state anew: the service's own fold over the whole upstream.
 
-For a service whose upstream is kept from the beginning and counts in offsets of the log, and whose
-fold reads and writes nothing but the generation it is given.
+For a service whose upstream is kept from the beginning, is cut exactly where a reading is to end,
+and counts in offsets of the log, and whose fold touches nothing but the generation it is given.
 """
 
 from __future__ import annotations
@@ -39,9 +39,13 @@ class Replay:
             async with room:
                 await self._replay_shard(pool, shard, until.offset(shard), progress)
 
-        async with asyncio.TaskGroup() as group:
-            for shard in range(len(until.offsets)):
-                group.create_task(work(shard))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for shard in range(len(until.offsets)):
+                    group.create_task(work(shard))
+        except ExceptionGroup as errors:
+            # The first one ended the others.
+            raise errors.exceptions[0] from None
 
     async def _replay_shard(
         self, pool: asyncpg.Pool, shard: int, until: int, progress: Callable[[int], None]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
 
 from services.chassis.database import connect_pool
+from services.chassis.intake import Limits
 from services.chassis.position import add_digest
+from services.chassis.rebuild import rows_that_differ
+from services.chassis.replay import Replay
 from services.chassis.stream import Batch, Folded, Message, Output
 from services.kernel.digest import row_digest
+from services.kernel.tokens import Token
 
 SERVICE = "toy"
 LOG_SUBJECT = "onefold.log"
@@ -59,6 +63,14 @@ def decode(message: Message) -> list[Said]:
     facts = [Said(*fact) for fact in json.loads(message.payload)]
     assert len(facts) == message.next - message.first
     return facts
+
+
+def cut(message: Message, until: int) -> Message:
+    """What of a message lies before a place."""
+    if message.next <= until:
+        return message
+    facts = decode(message)[: until - message.first]
+    return Message(message.first, until, encode(facts))
 
 
 class WordLog:
@@ -129,7 +141,7 @@ class LogUpstream:
             for output in await self._log.read(shard, first, 4):
                 if output.first >= until:
                     return
-                yield Message(output.first, output.next, output.payload)
+                yield cut(Message(output.first, output.next, output.payload), until)
                 first = output.next
 
 
@@ -151,6 +163,37 @@ class Words:
         await count_words(conn, batch.shard, facts)
         output = Output(batch.first, until, encode(facts))
         return Folded(until, until, batch.log_time_us + len(facts), (output,))
+
+
+class WordsRebuilder:
+    """Rebuilds the toy's state from its log."""
+
+    def __init__(self, log: WordLog, words: Words | None = None) -> None:
+        self._replay = Replay(words or Words(), LogUpstream(log), Limits(messages=2))
+        #: The schemas of every adoption.
+        self.adopted: list[tuple[str, str]] = []
+
+    async def rebuild(
+        self,
+        pool: asyncpg.Pool,
+        until: Token,
+        *,
+        shards: int,
+        workers: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        await self._replay.rebuild(pool, until, workers=workers, progress=progress)
+
+    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+        self.adopted.append((live, new))
+
+    async def differing_rows(
+        self, conn: asyncpg.Connection, live: str, new: str, limit: int
+    ) -> list[str]:
+        named = "workspace || '/' || leaf"
+        return await rows_that_differ(
+            conn, live, new, "word_count", named, "workspace, leaf, word, n", limit
+        )
 
 
 def facts_between(batch: Batch, until: int) -> list[Said]:
