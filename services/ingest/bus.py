@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -25,7 +25,7 @@ from services.chassis.auth import Authenticator, Role, key_from_authorization
 from services.chassis.bus import BUS_ERRORS, Bus
 from services.chassis.errors import known
 from services.chassis.principal import require
-from services.ingest.app import Intake, Sender, Taken
+from services.ingest.app import MAX_EVENTS, Intake, Sender, Taken
 from services.ingest.counts import EventCounts
 from services.ingest.domain.model import Refusal
 from services.ingest.letters import Letter, answer_json, check_place, read_letter
@@ -50,6 +50,10 @@ _PAUSE_S = 1.0
 _KEY_TRIES = 5
 _MOST_ASKED = 256
 _SENDERS = frozenset({Role.SOURCE})
+
+
+#: A message and the events in it.
+_Read = tuple[Msg, Sequence[Offer]]
 
 
 class NatsDoor:
@@ -141,7 +145,7 @@ class NatsDoor:
 
     async def _take(self, msgs: Sequence[Msg]) -> None:
         """Take messages, those of one sender together."""
-        by_sender: dict[Sender, list[tuple[Msg, Sequence[Offer]]]] = {}
+        by_sender: dict[Sender, list[_Read]] = {}
         for msg in msgs:
             try:
                 sender, offers = await self._read(msg)
@@ -153,7 +157,8 @@ class NatsDoor:
             else:
                 by_sender.setdefault(sender, []).append((msg, offers))
         for sender, letters in by_sender.items():
-            await self._take_from(sender, letters)
+            for portion in _portions(letters):
+                await self._take_from(sender, portion)
 
     async def _read(self, msg: Msg) -> tuple[Sender, Sequence[Offer] | Refusal]:
         letter = _letter(msg)
@@ -163,9 +168,7 @@ class NatsDoor:
         check_place(letter.subject, caller.workspace_id, caller.source_id)
         return sender_of(caller, "nats"), read_letter(letter)
 
-    async def _take_from(
-        self, sender: Sender, letters: Sequence[tuple[Msg, Sequence[Offer]]]
-    ) -> None:
+    async def _take_from(self, sender: Sender, letters: Sequence[_Read]) -> None:
         try:
             taken = await self._intake.take(sender, [o for _, offers in letters for o in offers])
         except Exception as error:
@@ -223,6 +226,20 @@ class NatsDoor:
             return _told(failed.reason, failed.message)
         self._counts.taken(sender.door, taken)
         return _outcome_of(taken)
+
+
+def _portions(letters: Sequence[_Read]) -> Iterator[list[_Read]]:
+    """Letters together as long as they hold few enough events for one transaction."""
+    portion: list[_Read] = []
+    events = 0
+    for letter in letters:
+        events += len(letter[1])
+        if portion and events > MAX_EVENTS:
+            yield portion
+            portion, events = [], len(letter[1])
+        portion.append(letter)
+    if portion:
+        yield portion
 
 
 def _known(error: Exception) -> OnefoldError:
