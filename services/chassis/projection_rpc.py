@@ -100,7 +100,8 @@ class ProjectionRpc(ProjectionServiceServicer):
             yield _progress(told) if isinstance(told, Progress) else _outcome(told)
 
     async def _wait_for(self, token: Token) -> Token:
-        return await self._runner.wait_for(token, within(PATIENCE))
+        # A little less than the caller has, so that the answer still reaches them.
+        return await self._runner.wait_for(token, within(PATIENCE) * 0.9)
 
 
 def _may_see(internal: bool, own: str, workspace: str) -> bool:
