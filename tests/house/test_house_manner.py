@@ -205,3 +205,16 @@ def test_every_package_of_a_lock_has_a_hash() -> None:
             if pinned.match(line) and "--hash=sha256:" not in file.lines[at + 1]:
                 faults.append(f"{file.path}:{at + 1} {line}")
     assert not faults, told(faults, "what is installed is what was locked")
+
+
+def test_every_metric_that_is_declared_is_measured() -> None:
+    telemetry = next(s for s in under("services/chassis") if s.path.endswith("/telemetry.py"))
+    declared = [
+        f.name
+        for f in functions(telemetry)
+        if any(ast.unparse(d) == "cached_property" for d in f.decorator_list)
+    ]
+    others = "\n".join(s.text for s in under("services") if s is not telemetry)
+    faults = [name for name in declared if not re.search(rf"\bmetrics\.{name}\b", others)]
+    assert declared
+    assert not faults, told(faults, "a metric that nobody measures tells that all is well")
