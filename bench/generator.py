@@ -88,6 +88,17 @@ class Generator:
         looks = sent.looks[first:]
         return {"looks": looks, "acknowledged": sent.acknowledged, "reached": sent.reached}
 
+    async def load(self, events: int, callers: int) -> dict[str, Any]:
+        """Sends so many events, whatever others make of them."""
+        began = time.monotonic()
+
+        async def call() -> None:
+            while self.sent.acknowledged < events:
+                await self._send_next()
+
+        await asyncio.gather(*(call() for _ in range(callers)))
+        return {"acknowledged": self.sent.acknowledged, "seconds": time.monotonic() - began}
+
     async def drain(self) -> dict[str, Any]:
         """Waits until all is taken in."""
         began = time.monotonic()
@@ -155,8 +166,17 @@ class Generator:
         self.sent.note(IngestEventsResponse.FromString(answer))
 
     async def _reach(self, offsets: list[int], timeout: float) -> None:
-        request = projection_pb.AwaitTokenRequest(token=Token(offsets=offsets))
-        await self._await(request.SerializeToString(), metadata=self._as_admin, timeout=timeout)
+        request = projection_pb.AwaitTokenRequest(token=Token(offsets=offsets)).SerializeToString()
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                await self._await(request, metadata=self._as_admin, timeout=timeout)
+            except grpc.aio.AioRpcError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     @asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:

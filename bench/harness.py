@@ -8,6 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
+import structlog
+
+# Standard output is for the report alone.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
 #: Does one round and answers with its figure.
 Contender = Callable[[], Awaitable[float]]
 #: The figures of a contender, one a round.

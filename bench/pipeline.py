@@ -11,15 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
@@ -27,6 +22,7 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 
 from bench import cpu, load
 from bench.harness import Result, print_results, say
+from bench.worker import Worker, worker
 from services.chassis.database import connect
 from services.chassis.embedded.stack import ROOT, SERVICES, Stack
 from services.cli.apply import apply_pack
@@ -56,47 +52,6 @@ class Length:
         return int((self.warm_up + self.sustained) * 1.3 * GOAL_RATE + self.paced * GOAL_RATE)
 
 
-class Worker:
-    """The generator's process, told what to do line by line."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    async def do(self, what: str, **told: Any) -> dict[str, Any]:
-        """Have something done; what came of it."""
-        return await self.ask({"do": what, **told})
-
-    async def ask(self, task: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(task).encode() + b"\n")
-        line = await self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the load's process has ended")
-        return json.loads(line)
-
-
-@asynccontextmanager
-async def generator(task: dict[str, Any]) -> AsyncIterator[Worker]:
-    """The load, ready to begin."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.generator"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 24,
-    )
-    try:
-        worker = Worker(process)
-        await worker.ask(task)
-        yield worker
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
 async def define(stack: Stack) -> str:
     """Applies the education pack, its messages written to a file; the key of a source."""
     doors = Doors({s: a["grpc"] for s, a in stack.addresses().items()}, {}, stack.admin_key)
@@ -109,17 +64,17 @@ async def define(stack: Stack) -> str:
         return str((await client.call(client.admin.IssueKey, request)).key)
 
 
-async def sustained(stack: Stack, worker: Worker, length: Length) -> tuple[float, str]:
+async def sustained(stack: Stack, generator: Worker, length: Length) -> tuple[float, str]:
     """Events a second whose consequences have reached the last service."""
     how = {"callers": CALLERS, "window": WINDOW}
-    await worker.do("sustain", seconds=length.warm_up, **how)
-    used, began = await cpu.times(stack, {"generator": worker.pid}), time.monotonic()
-    told = await worker.do("sustain", seconds=length.sustained, **how)
-    spent = cpu.by_name(used, await cpu.times(stack, {"generator": worker.pid}))
+    await generator.ask(do="sustain", seconds=length.warm_up, **how)
+    used, began = await cpu.times(stack, {"generator": generator.pid}), time.monotonic()
+    told = await generator.ask(do="sustain", seconds=length.sustained, **how)
+    spent = cpu.by_name(used, await cpu.times(stack, {"generator": generator.pid}))
     (first_at, first), (last_at, last) = told["looks"][0], told["looks"][-1]
     rate = (last - first) / (last_at - first_at)
     cpu.tell(spent, last - first, time.monotonic() - began)
-    drained = await worker.do("drain")
+    drained = await generator.ask(do="drain")
     say(f"{rate:,.0f} events/s; all of {drained['reached']:,} were reached at the end")
     return rate, f"{sum(spent.values()) / (last - first) * 1e6:.0f} us of CPU an event"
 
@@ -138,11 +93,11 @@ async def copied(stack: Stack) -> float:
         await conn.close()
 
 
-async def delayed(worker: Worker, length: Length) -> tuple[float, str]:
+async def delayed(generator: Worker, length: Length) -> tuple[float, str]:
     """Milliseconds from acknowledgement to membership, the 99th percentile."""
     how = {"rate": GOAL_RATE / 2, "probes": PROBES_A_SECOND}
-    await worker.do("pace", seconds=5, name="warm", **how)
-    told = await worker.do("pace", seconds=length.paced, name="probe", **how)
+    await generator.ask(do="pace", seconds=5, name="warm", **how)
+    told = await generator.ask(do="pace", seconds=length.paced, name="probe", **how)
     waited = sorted(told["waited"])
     if not waited or told["missing"]:
         raise RuntimeError(f"{told['missing']} memberships did not come")
@@ -169,9 +124,10 @@ async def run(folder: Path, length: Length) -> list[Result]:
             "source_key": await define(stack),
             "file": str(file),
         }
-        async with generator(task) as worker:
-            rate, cost = await sustained(stack, worker, length)
-            p99, waits = await delayed(worker, length)
+        async with worker("bench.generator") as generator:
+            await generator.ask(**task)
+            rate, cost = await sustained(stack, generator, length)
+            p99, waits = await delayed(generator, length)
         reference = await copied(stack)
     return [
         Result(

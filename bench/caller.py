@@ -1,0 +1,94 @@
+"""A client of gRPC doors that keeps a server busy: a process of its own.
+
+Started by `bench.ingest`, which writes one JSON object a line to its standard input (what to do)
+and reads one a line from its standard output (what came of it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import grpc
+import msgspec
+import uvloop
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from onefold.type.v1 import event_pb2
+from onefold.type.v1.identifier_pb2 import Identifier
+
+PEOPLE = 20_000
+_PROPERTIES = {"course": "math-7", "price": 399, "paid": True, "teacher": "li"}
+
+
+def event() -> event_pb2.Event:
+    """A track event of somebody at random, about 480 bytes in all."""
+    who = int.from_bytes(os.urandom(4), "big") % PEOPLE
+    return event_pb2.Event(
+        type=event_pb2.EVENT_TYPE_TRACK,
+        name="viewed_course_page",
+        message_id=os.urandom(16).hex(),
+        identifiers=[Identifier(namespace="user_id", value=f"student-{who:05d}")],
+        occurred_at_us=time.time_ns() // 1000,
+        properties=msgspec.json.encode(_PROPERTIES),
+        context=msgspec.json.encode({"library": {"name": "analytics"}, "page": "p" * 270}),
+    )
+
+
+def requests(count: int, size: int) -> list[bytes]:
+    """Serialised requests of `size` new events each."""
+    return [
+        IngestEventsRequest(events=[event() for _ in range(size)]).SerializeToString()
+        for _ in range(count)
+    ]
+
+
+class Caller:
+    """Calls one method again and again."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        self._metadata = (("authorization", f"Bearer {task['key']}"),)
+        self._addresses: dict[str, str] = task["addresses"]
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def rate(self, where: str, method: str, events: int, size: int, callers: int) -> float:
+        """Events a second, by so many callers that each wait for their answers."""
+        call = self._channel(where).unary_unary(method)
+        waiting = requests(events // size, size)
+        accepted = 0
+
+        async def keep_calling() -> None:
+            nonlocal accepted
+            while waiting:
+                answer = await call(waiting.pop(), metadata=self._metadata)
+                accepted += IngestEventsResponse.FromString(answer).accepted
+
+        began = time.perf_counter()
+        await asyncio.gather(*(keep_calling() for _ in range(callers)))
+        seconds = time.perf_counter() - began
+        if where == "ingest" and accepted != events // size * size:
+            raise RuntimeError(f"{accepted} of {events} events were accepted")
+        return events / seconds
+
+    def _channel(self, where: str) -> grpc.aio.Channel:
+        if where not in self._channels:
+            self._channels[where] = grpc.aio.insecure_channel(self._addresses[where])
+        return self._channels[where]
+
+
+async def main() -> None:
+    """Does what is asked, line by line."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    caller = Caller(json.loads(await reader.readline()))
+    print("{}", flush=True)
+    while line := await reader.readline():
+        print(json.dumps(await caller.rate(**json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
