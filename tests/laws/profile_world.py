@@ -178,10 +178,10 @@ class People:
         self.profile_of |= dict.fromkeys(changed, profile)
         return profile, [self._assignment(i) for i in changed]
 
-    def take_apart(self, leaf: bytes, fact_of: Fact) -> list[Assignment]:
-        """Give an identifier a profile of its own again, as a person could decide."""
-        self.profile_of[leaf] = leaf
-        return [self._assignment(leaf)]
+    def take_apart(self, one: bytes, other: bytes) -> list[Assignment]:
+        """Give two identifiers profiles of their own again, as a person could decide."""
+        self.profile_of |= {one: one, other: other}
+        return [self._assignment(one), self._assignment(other)]
 
     def _assignment(self, id_: bytes) -> Assignment:
         self._version += 1

@@ -12,6 +12,8 @@ import pytest_asyncio
 from laws.profile_works import Works
 from laws.profile_world import (
     RULES,
+    WORKSPACE,
+    Attributed,
     Happening,
     Log,
     People,
@@ -24,6 +26,7 @@ from laws.profile_world import (
 
 from services.chassis.database import Database
 from services.chassis.migrate import migrate
+from services.kernel.identifiers import Identifier
 from services.kernel.time import HOUR_US
 
 STATE = "leaf, assignment, standing, definition, predicate, series, growth, digest"
@@ -108,3 +111,49 @@ async def test_people_leave_when_time_passes_and_nothing_else_happens(pool: asyn
         await works.fold_all(told, 1)
         assert await works.standings() == expected(happenings, people.profile_of, RULES, instant)
     assert await works.standings() != before
+
+
+async def test_a_merge_moves_no_data_and_gives_each_leaf_back_when_it_is_taken_apart(
+    pool: asyncpg.Pool,
+) -> None:
+    chance = random.Random(21)
+    ann, user = Identifier("anonymous_id", "a"), Identifier("user_id", "u")
+    alone = [replace(h, identifiers=(chance.choice([ann, user]),)) for h in life(chance, 40, 2)]
+    together = replace(alone[0], identifiers=(user, ann), message=99)
+    log, people = Log(4), People()
+    definitions = [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
+    end_us = fill(log, alone, chance, definitions, "first")
+    told = attribute(log, people, chance)
+    works = Works(pool, log, seed=21)
+    await works.fold_all(told, 50)
+    assert len(await works.standings()) == 2
+    states = await pool.fetch("SELECT leaf_id, state FROM leaf WHERE leaf_id <> $1", together.leaf)
+
+    log.append(together.fact(), end_us)
+    log.tick(end_us)
+    continue_with(told, log, people)
+    await works.fold_all(told, 50)
+    happenings = [*alone, together]
+    found = await works.standings()
+    assert len(found) == 1
+    assert found == expected(happenings, people.profile_of, RULES, end_us)
+    assert states == await pool.fetch(
+        "SELECT leaf_id, state FROM leaf WHERE leaf_id <> $1", together.leaf
+    )
+
+    apart = people.take_apart(ann.id_in(WORKSPACE), user.id_in(WORKSPACE))
+    log.tick(end_us)
+    continue_with(told, log, people)
+    told[1][-1].assignments = apart
+    await works.fold_all(told, 50)
+    found = await works.standings()
+    assert len(found) == 2
+    assert found == expected(happenings, people.profile_of, RULES, end_us)
+    assert works.heard_last() == found
+    await works.digest()
+
+
+def continue_with(told: list[list[Attributed]], log: Log, people: People) -> None:
+    for shard, facts in enumerate(log.shards):
+        for fact in facts[len(told[shard]) :]:
+            told[shard].append(Attributed(fact, *people.hear(fact)))
