@@ -10,7 +10,7 @@ import structlog
 from services.chassis.stream import Batch
 from services.kernel.fold.leaf import LeafState, decode, encode, join
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
-from services.profile import store
+from services.profile import metrics, store
 from services.profile.domain.facts import Entry
 from services.profile.domain.growth import Fill, Filler, Key, Past, Stage, Sweep, grown, next_task
 from services.profile.domain.growth import news as news_of
@@ -96,6 +96,7 @@ class Grower:
             growth = replace(growth, next=0, until=task.until)
         until = min(growth.next + self._chunk, growth.until)
         events = await self._read(shard, growth.next, until)
+        metrics.REREAD.inc(len(events))
         keys = [series.key for series in task.series]
         stage = Stage.DONE if until == growth.until else Stage.AT_WORK
         if task.is_new or stage is Stage.DONE:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
-from services.profile import store
+from services.profile import metrics, store
 from services.profile.domain.assign import Move, at_stake, moves
 from services.profile.domain.decide import Decided, Person, decide, questions
 from services.profile.domain.facts import Assignment
@@ -68,6 +68,8 @@ class Settler:
         asked = questions(asking.leaves, asking.profiles, asking.told, known, moved)
         people = await self._people(conn, asked.keys(), at_hand or {})
         decided = decide(asked, people, await self._rulebook.of_all(conn), at_us)
+        metrics.LOOKS.inc(len(people))
+        metrics.CHANGES.inc(len(decided.news))
         return await self._save(conn, shard, decided, moved)
 
     async def _hold(self, conn: Connection, asking: Asking) -> Mapping[IdentifierId, Assignment]:
@@ -86,6 +88,7 @@ class Settler:
             if not more:
                 return known
             if not await store.try_lock(conn, more, self._salt):
+                metrics.LOCK_RETRIES.inc()
                 raise ServiceUnavailable("people at stake changed hands meanwhile; try again")
             held |= more
 
