@@ -1,0 +1,188 @@
+"""Lines of JSON in a file: whole, once, and on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.activation.channels import Message
+from services.activation.channels.file import FileSender, append_once
+from services.activation.domain.decide import Outcome, Verdict
+from services.activation.domain.model import Destination, NdjsonFile, Trigger
+from services.kernel.ids import WorkspaceId
+
+OUT = Destination(
+    WorkspaceId("school"),
+    "d",
+    1,
+    "",
+    NdjsonFile("out.ndjson"),
+    ("s",),
+    frozenset({Trigger.ENTERED}),
+    b"{}",
+    (),
+)
+DELIVERED = Outcome(Verdict.DELIVERED)
+
+
+def message(n: int = 1, attempt: int = 1) -> Message:
+    key = f"{n:032x}"
+    return Message(key, json.dumps({"id": key, "名": "王"}).encode(), attempt)
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Iterator[FileSender]:
+    with FileSender(tmp_path / "out") as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "school" / "out.ndjson"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was brought to disk, in order."""
+    names: list[str] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        names.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return names
+
+
+def lines(file: Path) -> list[bytes]:
+    return file.read_bytes().split(b"\n")[:-1]
+
+
+async def test_each_message_is_a_line(sender: FileSender, file: Path) -> None:
+    sent = [message(n) for n in range(200)]
+    assert set(await asyncio.gather(*(sender.send(OUT, m) for m in sent))) == {DELIVERED}
+    assert sorted(lines(file)) == sorted(m.body for m in sent)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_line_is_on_disk_before_it_counts(
+    sender: FileSender, synced: list[str], tmp_path: Path
+) -> None:
+    await sender.send(OUT, message(1))
+    assert synced == ["out.ndjson", "school", "out", tmp_path.name], "the file, then its name"
+    synced.clear()
+    await sender.send(OUT, message(2))
+    assert synced == ["out.ndjson"]
+    synced.clear()
+    await sender.send(OUT, message(2, attempt=2))
+    assert synced == ["out.ndjson"], "the attempt before may have died ahead of this"
+
+
+async def test_many_share_one_way_to_the_disk(sender: FileSender, synced: list[str]) -> None:
+    await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(100)))
+    assert synced.count("out.ndjson") <= 3
+
+
+async def test_a_second_attempt_writes_nothing_twice(sender: FileSender, file: Path) -> None:
+    for attempt in (1, 2, 3):
+        assert await sender.send(OUT, message(1, attempt)) == DELIVERED
+    assert lines(file) == [message(1).body]
+    assert await sender.send(OUT, message(2, attempt=2)) == DELIVERED
+    assert lines(file) == [message(1).body, message(2).body]
+
+
+async def test_a_torn_line_swallows_nothing(sender: FileSender, file: Path) -> None:
+    await sender.send(OUT, message(1))
+    with file.open("ab") as torn:
+        torn.write(message(2).body[:-5])
+    assert await sender.send(OUT, message(2, attempt=2)) == DELIVERED
+    assert await sender.send(OUT, message(3)) == DELIVERED
+    assert lines(file) == [message(1).body, message(2).body[:-5], message(2).body, message(3).body]
+
+
+async def test_a_line_torn_at_its_very_end_is_whole(sender: FileSender, file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_bytes(message(1).body)
+    assert await sender.send(OUT, message(1, attempt=2)) == DELIVERED
+    assert lines(file) == [message(1).body]
+
+
+async def test_a_key_in_somebody_elses_line_is_no_line_of_its_own(
+    sender: FileSender, file: Path
+) -> None:
+    quoting = Message("f" * 32, json.dumps({"quotes": message(1).key}).encode(), 1)
+    await sender.send(OUT, quoting)
+    await sender.send(OUT, message(1, attempt=2))
+    assert lines(file) == [quoting.body, message(1).body]
+
+
+async def test_a_file_that_was_moved_away_is_begun_anew(sender: FileSender, file: Path) -> None:
+    await sender.send(OUT, message(1))
+    file.rename(file.with_suffix(".old"))
+    await sender.send(OUT, message(2))
+    assert lines(file) == [message(2).body]
+
+
+async def test_two_processes_write_whole_lines(file: Path) -> None:
+    """Two senders stand for two processes: each opens and locks the file for itself."""
+    with FileSender(file.parent.parent) as one, FileSender(file.parent.parent) as other:
+        await asyncio.gather(
+            *(sender.send(OUT, message(n)) for n in range(100) for sender in (one, other))
+        )
+    assert sorted(lines(file)) == sorted([message(n).body for n in range(100)] * 2)
+
+
+async def test_no_folder_and_no_room_are_failures(tmp_path: Path) -> None:
+    with FileSender(None) as nowhere:
+        outcome = await nowhere.send(OUT, message())
+        assert outcome == Outcome(Verdict.FAILED, "the service has no data folder")
+    (tmp_path / "taken").write_text("a file where a folder has to be")
+    with FileSender(tmp_path / "taken") as sender:
+        outcomes = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
+    assert set(outcomes) == {Outcome(Verdict.FAILED, os.strerror(errno.ENOTDIR))}
+
+
+async def test_a_full_disk_is_a_failure_for_all_that_wait(
+    sender: FileSender, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        outcomes = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
+        assert {o.verdict for o in outcomes} == {Verdict.FAILED}
+    outcomes = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(5)))
+    assert set(outcomes) == {DELIVERED}
+    assert sorted(lines(file)) == sorted(message(n).body for n in range(5))
+
+
+async def test_who_is_cancelled_leaves_nobody_waiting(sender: FileSender, file: Path) -> None:
+    tasks = [asyncio.ensure_future(sender.send(OUT, message(n))) for n in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    outcomes = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(50)))
+    assert set(outcomes) == {DELIVERED}
+    assert sorted(lines(file)) == sorted(message(n).body for n in range(50))
+
+
+def test_only_the_end_of_a_long_file_is_searched(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / "long"
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as long:
+        long.write(message(1).body + b"\n")
+        for _ in range(17):
+            long.write(secrets.token_bytes(1 << 19).hex().encode() + b"\n")
+        long.write(message(2).body + b"\n")
+    append_once(file, [message(2, attempt=2)])
+    assert file.read_bytes().count(message(2).body) == 1
