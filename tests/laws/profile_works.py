@@ -32,12 +32,16 @@ from services.profile.store import standing
 
 
 class MemoryPast:
-    """A log in memory as `PastReader`."""
+    """A log in memory as `PastReader`; it is away now and then."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, away: float = 0.0) -> None:
         self._log = log
+        self._away = away
+        self._chance = random.Random(0)
 
     async def events(self, shard: int, first: int, until: int) -> Sequence[Past]:
+        if self._chance.random() < self._away:
+            raise ServiceUnavailable("the log is away")
         return list(wire.past(self._log.shards[shard][first:until]))
 
 
@@ -158,7 +162,7 @@ class Works:
 def _app(log: Log, chunk: int, page: int, pace: Pace, remembered: int) -> ProfileApp:
     rulebook = Rulebook()
     settler = Settler(rulebook, len(log.shards))
-    grower = Grower(rulebook, settler, MemoryPast(log), chunk=chunk, page=page)
+    grower = Grower(rulebook, settler, MemoryPast(log, away=0.2), chunk=chunk, page=page)
     return ProfileApp(
         rulebook=rulebook, settler=settler, grower=grower, memory=Memory(remembered), pace=pace
     )

@@ -18,6 +18,8 @@ from laws.profile_world import (
     life,
 )
 
+from services.kernel.rules.ids import predicate_id, predicates
+
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("side_by_side", [False, True])
@@ -41,3 +43,39 @@ async def test_standings_are_what_a_look_at_everything_finds(
     assert found == expected(happenings, people.profile_of, RULES, end_us)
     assert works.heard_last() == found
     await works.digest()
+
+
+async def test_workspaces_that_ask_the_same_are_back_filled_each_for_itself(
+    pool: asyncpg.Pool,
+) -> None:
+    log, people, chance = Log(2), People(), random.Random(3)
+    happenings = life(chance, 60, 20)
+    fill(log, happenings, chance, [definition("s", RULES[1])], "first")
+    end_us = log.shards[0][-1].recorded_at_us
+    log.append(definition("s", RULES[1], workspace="college"), end_us)
+    log.tick(end_us)
+    said = attribute(log, people, chance)
+    works = Works(pool, log, seed=3)
+    await works.fold_all(said, 50)
+    await works.fold_to_the_end(log, said, end_us)
+    asked = {predicate_id(p) for p in predicates(RULES[1])}
+    for shard in range(2):
+        told = [m for m in works.said[shard] if m.live_predicates]
+        assert [m.live_workspace_id for m in told] == ["school", "college"]
+        assert all(set(m.live_predicates) == asked for m in told)
+
+
+async def test_what_is_passed_on_is_every_fact_that_concerns_no_person(pool: asyncpg.Pool) -> None:
+    log, people, chance = Log(2), People(), random.Random(4)
+    rules = [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
+    fill(log, life(chance, 40, 10), chance, rules)
+    said = attribute(log, people, chance)
+    works = Works(pool, log, seed=4)
+    await works.fold_all(said, 9)
+    for shard, facts in enumerate(log.shards):
+        passed = [f.offset for m in works.said[shard] for f in m.facts]
+        assert passed == [f.offset for f in facts if not f.leaf_id]
+        reached = [m.log_offset for m in works.said[shard]]
+        assert reached == sorted(reached)
+        assert reached[-1] == len(facts)
+        assert works.positions[shard].log_time_us == facts[-1].recorded_at_us

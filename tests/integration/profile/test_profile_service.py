@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
+import asyncpg
 import msgspec
 import pytest
 from integration.profile.profile_house import House, house
@@ -19,6 +20,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.rules_wire import rule_to_proto
 from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField, NotFound
+from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.identifiers import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule
 from services.kernel.rules.values import Operator
@@ -270,3 +272,22 @@ async def test_a_rebuild_ends_in_the_same_state_and_can_take_over(open_house: Op
             async for answer in home.profile.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
                 standings |= {s.profile_id: set(s.holds) for s in answer.standings}
         assert present == standings
+
+
+async def test_a_rebuild_names_what_differs(open_house: OpenHouse, database: str) -> None:
+    async with open_house() as home:
+        await define(home, "keen", RECENT)
+        now = await now_us(home)
+        await home.append(h.fact() for h in views(now))
+        await home.tick()
+        conn = await asyncpg.connect(database)
+        changed = await conn.fetch(
+            "UPDATE profile_g1.leaf SET state = $1 RETURNING encode(leaf_id, 'hex')",
+            encode(LeafState()),
+        )
+        await conn.execute("UPDATE profile_g1.digest SET value = value + 1")
+        await conn.close()
+        async for told in home.projection.Rebuild(projection_pb.RebuildRequest()):
+            last = told
+        assert not last.equal
+        assert sorted(last.differing_rows) == sorted(f"leaf {row[0]}" for row in changed)
