@@ -101,9 +101,9 @@ class Metrics:
         return self.histogram("fold_seconds", "How long one batch took, from load to commit.")
 
     @cached_property
-    def lag_facts(self) -> Gauge:
-        """How many facts the log is ahead, by `shard`."""
-        return self.gauge("lag_facts", "How many facts the log is ahead.", ["shard"])
+    def log_offset(self) -> Gauge:
+        """How far the log is taken in, by `shard`: less than ingest's head by the lag in facts."""
+        return self.gauge("log_offset", "The offset after the last fact taken in.", ["shard"])
 
     @cached_property
     def lag_seconds(self) -> Gauge:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -23,6 +24,8 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 #: What passes by itself, and is no fault of the shard: a peer that is away, workers in each other's
 #: way.
 _PASSING = (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+#: Seconds for which messages may gather while the last ones are folded already.
+LONGEST_REST = 0.25
 #: Folds without progress after which a projection is taken to be stuck.
 MOST_IDLE_FOLDS = 1_000
 
@@ -65,6 +68,7 @@ class Worker:
         self._metrics = metrics
         #: Up to here messages are folded one by one: among them one failed.
         self._careful_until = 0
+        self._log_time_us = 0
 
     async def run(self) -> None:
         """Works until cancelled. Raises FenceLost, StoreUnavailable."""
@@ -73,10 +77,38 @@ class Worker:
         if position is None:
             raise FenceLost("the generation is closed")
         await self._told.saved(position, ())
-        while True:
-            messages = await self._take_in(position)
-            position = await self._fold_all(position, messages)
-            await self._intake.ack()
+        self._log_time_us = position.log_time_us
+        with self._lag_told():
+            while True:
+                messages = await self._take_in(position)
+                began = time.perf_counter()
+                position = await self._fold_all(position, messages)
+                await self._intake.ack()
+                await self._rest(position, time.perf_counter() - began)
+
+    async def _rest(self, at: Position, worked_s: float) -> None:
+        """Lets messages gather for as long as the last ones took.
+
+        A transaction costs much whatever is in it. So batches grow with the load, and one message
+        alone is still folded at once.
+        """
+        if not self._intake.is_full(at.next):
+            await asyncio.sleep(min(worked_s, LONGEST_REST))
+
+    @contextmanager
+    def _lag_told(self) -> Iterator[None]:
+        """The lag is told as of the asking: of a shard that stands still, it grows."""
+        if self._metrics is None:
+            yield
+            return
+        lag = self._metrics.lag_seconds
+        lag.labels(self._shard).set_function(
+            lambda: max(0.0, time.time() - self._log_time_us / 1e6)
+        )
+        try:
+            yield
+        finally:
+            lag.remove(self._shard)
 
     async def _take_in(self, position: Position) -> tuple[Message, ...]:
         failures = 0
@@ -168,8 +200,8 @@ class Worker:
         metrics.facts_folded.labels(self._shard).inc(facts)
         metrics.batch_facts.observe(facts)
         metrics.fold_seconds.observe(seconds)
-        behind = time.time() - after.log_time_us / 1e6
-        metrics.lag_seconds.labels(self._shard).set(max(0.0, behind))
+        metrics.log_offset.labels(self._shard).set(after.log_offset)
+        self._log_time_us = after.log_time_us
 
 
 def _check(batch: Batch, folded: Folded) -> None:

@@ -19,6 +19,7 @@ from services.cli import show, system
 from services.cli.apply import apply_pack
 from services.cli.client import Client
 from services.cli.definitions import read_pack
+from services.cli.keeper import settings_given
 from services.cli.place import default_data_dir, find_doors
 from services.kernel.time import parse_span, to_rfc3339
 
@@ -54,6 +55,7 @@ def up(
     show.out.print("Onefold is running." if started else "Onefold was running already.")
     show.out.print(f"  events over HTTP   {doors.http['ingest']}/v1/batch")
     show.out.print(f"  events over gRPC   {doors.grpc['ingest']}")
+    show.out.print(f"  NATS               {system.nats_place(data)}")
     show.out.print(f"  admin key          {data / 'admin.key'}")
     show.out.print("Next: `onefold status`, `onefold apply -f packs/education`, `onefold down`.")
 
@@ -90,7 +92,8 @@ async def _demo(folder: Path, visitors: int) -> list[str]:
     from services.cli.demo.story import tell
 
     logs.configure("demo", "error")
-    settings = {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
+    settings = settings_given(os.environ)
+    settings |= {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
     stack = Stack(folder, settings=settings, progress=_say_step)
     async with Receiver() as receiver, stack:
         report = await Demo(stack, receiver, visitors=visitors).run()

@@ -18,16 +18,33 @@ from typing import IO
 
 from services.chassis import logs
 from services.chassis.embedded.engine import EngineError, make_folder
-from services.chassis.embedded.stack import Stack
+from services.chassis.embedded.stack import SERVICES, Stack
 from services.cli.place import stack_file
 
 
 def main(argv: list[str]) -> int:
     """Keep the stack; the exit code is 1 where it could not be started."""
-    settings = {k: v for k, v in os.environ.items() if k.startswith("ONEFOLD_SET_")}
-    named = {f"ONEFOLD_{k.removeprefix('ONEFOLD_SET_')}": v for k, v in settings.items()}
     logs.configure("keeper", "info")
-    return asyncio.run(keep(Path(argv[0]), named))
+    return asyncio.run(keep(Path(argv[0]), settings_given(os.environ)))
+
+
+#: What names other things than settings of the services, or what the stack itself decides.
+_NOT_SETTINGS = frozenset(
+    {
+        *("ONEFOLD_DATA", "ONEFOLD_KEY", "ONEFOLD_WRITE_KEY", "ONEFOLD_PYTHON"),
+        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_HOST"),
+        *(f"ONEFOLD_{service.upper()}_URL" for service in SERVICES),
+    }
+)
+
+
+def settings_given(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of services that the environment names, such as `ONEFOLD_INGEST_HTTP_PORT`."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("ONEFOLD_") and name not in _NOT_SETTINGS
+    }
 
 
 async def keep(data_dir: Path, settings: Mapping[str, str]) -> int:

@@ -16,6 +16,7 @@ from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 
 from services.chassis.embedded.engine import EngineError, keep_secrets, make_folder
+from services.chassis.embedded.ports import remembered
 from services.chassis.embedded.process import is_alive
 from services.chassis.embedded.stack import ROOT
 from services.cli import show
@@ -35,8 +36,7 @@ def up(data_dir: Path, settings: Mapping[str, str]) -> bool:
     keeper = subprocess.Popen(
         [sys.executable, "-m", "services.cli.keeper", str(data_dir.resolve())],
         cwd=ROOT,
-        env=os.environ
-        | {f"ONEFOLD_SET_{k.removeprefix('ONEFOLD_')}": v for k, v in settings.items()},
+        env=os.environ | settings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=(data_dir / "keeper.log").open("ab"),
@@ -96,6 +96,14 @@ async def _service_row(client: Client, name: str, head: Any) -> tuple[str, str, 
     behind = " ".join(str(head.token.offsets[s.shard] - s.log_offset) for s in told.shards)
     counts = ", ".join(f"{count:,} {what}" for what, count in sorted(told.counts.items()))
     return name, behind, str(told.generation), counts
+
+
+def nats_place(data_dir: Path) -> str:
+    """Where NATS listens, and where its credentials are kept."""
+    port = remembered(data_dir / "nats" / "ports.json").get("client")
+    if port is None:
+        return "as ONEFOLD_NATS_URL says"
+    return f"127.0.0.1:{port} (credentials in {data_dir / 'nats' / 'passwords.json'})"
 
 
 def internal_key(data_dir: Path) -> str:

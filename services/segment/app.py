@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,9 +30,20 @@ class SegmentApp:
     standings. So a token is reached only after the definitions before it are carried out.
     """
 
-    def __init__(self, shards: int, *, on_access: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        shards: int,
+        *,
+        on_access: Callable[[], None],
+        on_announced: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`on_announced` is told, for every announcement that was saved, how many seconds lie
+        between the log learning what led to it and now."""
         self._shards = shards
         self._on_access = on_access
+        self._on_announced = on_announced
+        #: By shard, the instants of what is announced in the transaction that is open.
+        self._announcing: dict[int, list[int]] = {}
         self._rulebook: tuple[int, Rulebook] | None = None
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
@@ -51,6 +63,14 @@ class SegmentApp:
         return await self._announce(
             conn, batch, found, facts, batch.next, last.log_offset, last.log_time_us
         )
+
+    def saved(self, shard: int) -> None:
+        """What a shard folded last can be seen now."""
+        now = time.time()
+        for at_us in self._announcing.pop(shard, ()):
+            # A clock that was moved ahead makes no latency.
+            if at_us <= now * 1e6:
+                self._on_announced(now - at_us / 1e6)
 
     async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
         """Take in definitions and live predicates; whether there was news that asks for sweeps."""
@@ -157,6 +177,7 @@ class SegmentApp:
         log_offset: int | None,
         log_time_us: int,
     ) -> Folded:
+        self._announcing[batch.shard] = [change.at_us for change in found]
         numbers = await store.ordinals(conn, found) if found else []
         if found:
             await store.write_history(conn, batch.shard, batch.next_output, found, numbers)

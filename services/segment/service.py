@@ -37,7 +37,11 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
         base.channel(settings.ingest_url) as ingest,
     ):
         upstream = ProfileUpstream(profile)
-        app = SegmentApp(settings.shards, on_access=base.authenticator.forget)
+        app = SegmentApp(
+            settings.shards,
+            on_access=base.authenticator.forget,
+            on_announced=base.metrics.event_to_membership_seconds.observe,
+        )
         runner = ProjectionRunner(
             settings.service,
             app,
@@ -49,6 +53,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
             shards=settings.shards,
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
+            on_saved=app.saved,
         )
         queries = SegmentQueries(
             base.database, runner, IdentityPeer(identity), LogPeer(ingest, settings.service)

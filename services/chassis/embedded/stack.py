@@ -28,15 +28,18 @@ from onefold.projection.v1.projection_service_pb2 import AwaitTokenRequest
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
 from services.chassis.clients import channel
-from services.chassis.embedded.engine import Engine, EngineError, keep_secrets, make_folder
+from services.chassis.embedded.engine import EngineError, keep_secrets, make_folder
+from services.chassis.embedded.given import GivenNats, GivenPostgres
 from services.chassis.embedded.nats import NatsServer
 from services.chassis.embedded.ports import LOOPBACK, recall
 from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.embedded.process import LAUNCH, end, ended
+from services.kernel.errors import Unavailable
 
 ROOT = Path(__file__).resolve().parents[3]
 #: In the order in which an event meets them.
 SERVICES = ("ingest", "identity", "profile", "segment", "activation")
+DSN, NATS_URL = "ONEFOLD_POSTGRES_DSN", "ONEFOLD_NATS_URL"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 STOP_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
@@ -131,6 +134,11 @@ class ServiceProcess:
         return False
 
 
+def _port_name(key: str) -> str:
+    """The setting that fixes a port: `ingest_http` is ONEFOLD_INGEST_HTTP_PORT."""
+    return f"ONEFOLD_{key.upper()}_PORT"
+
+
 #: A process that was killed while it started is brought back by its watcher.
 _BACK_SOON = (-signal.SIGKILL, -signal.SIGTERM)
 
@@ -148,6 +156,7 @@ class Stack:
         only: Sequence[str] = SERVICES,
     ) -> None:
         """`settings` are environment variables of the services (`ONEFOLD_…`), over the stack's.
+        Where they name a PostgreSQL or a NATS, that is used in the place of our own.
 
         `replicas` processes of each service but ingest run; the first has the known address.
         `only` these services are started, the first one before the others.
@@ -155,6 +164,11 @@ class Stack:
         self.data_dir = data_dir.expanduser().resolve()
         self.postgres = PostgresServer(self.data_dir)
         self.nats = NatsServer(self.data_dir)
+        given = dict(settings or {})
+        self._engines: tuple[GivenPostgres | PostgresServer, GivenNats | NatsServer] = (
+            GivenPostgres(given[DSN]) if given.get(DSN) else self.postgres,
+            GivenNats(given[NATS_URL]) if given.get(NATS_URL) else self.nats,
+        )
         self.services: dict[str, ServiceProcess] = {}
         self._settings = dict(settings or {})
         self._progress = progress
@@ -174,6 +188,15 @@ class Stack:
     def addresses(self) -> dict[str, dict[str, str]]:
         """By service: its `grpc` door (`host:port`) and its `http` door (a URL)."""
         return {s: {"grpc": self.address(s), "http": self.http(s)} for s in SERVICES}
+
+    @property
+    def nats_url(self) -> str:
+        """NATS, with its credentials."""
+        return self._engines[1].url
+
+    @property
+    def _logs(self) -> Path:
+        return self.data_dir / "logs"
 
     @property
     def internal_key(self) -> str:
@@ -201,14 +224,14 @@ class Stack:
         """Start everything; return when every service is ready. Raises EngineError."""
         make_folder(self.data_dir)
         try:
-            for engine in (self.postgres, self.nats):
+            for engine in self._engines:
                 await self._step(engine.name, engine.start())
             self._choose_ports()
             await self._start_services()
         except BaseException:
             await self.stop()
             raise
-        watched: list[Engine | ServiceProcess] = [self.postgres, self.nats, *self.services.values()]
+        watched = [*self._engines, *self.services.values()]
         self._watchers = [asyncio.create_task(each.watch()) for each in watched]
 
     async def stop(self) -> None:
@@ -219,8 +242,8 @@ class Stack:
         self._watchers = []
         await asyncio.gather(*(service.stop() for service in self.services.values()))
         self.services = {}
-        await self.nats.stop()
-        await self.postgres.stop()
+        for engine in reversed(self._engines):
+            await engine.stop()
 
     async def _start_services(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
@@ -234,7 +257,14 @@ class Stack:
 
     async def _settle(self) -> None:
         """Wait until all services have heard of what the log begins with: the first keys."""
-        async with asyncio.timeout(READY_SECONDS), AsyncExitStack() as scope:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._reach_head()
+        except (TimeoutError, Unavailable) as error:
+            raise EngineError(f"the services do not follow the log: see {self._logs}") from error
+
+    async def _reach_head(self) -> None:
+        async with AsyncExitStack() as scope:
             channels = {
                 name: await scope.enter_async_context(
                     channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
@@ -252,7 +282,7 @@ class Stack:
     def _process(self, name: str, number: int) -> ServiceProcess:
         suffix = f"-{number + 1}" if number else ""
         key = f"{name}{suffix}"
-        folder = self.data_dir / "logs"
+        folder = self._logs
         make_folder(folder)
         process = ServiceProcess(
             name,
@@ -268,8 +298,8 @@ class Stack:
         passed = {k: v for k, v in os.environ.items() if not k.startswith(("ONEFOLD_", "PG"))}
         own = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")]),
-            "ONEFOLD_POSTGRES_DSN": self.postgres.dsn,
-            "ONEFOLD_NATS_URL": self.nats.url,
+            DSN: self._engines[0].dsn,
+            NATS_URL: self._engines[1].url,
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),
             # Whoever runs a system on one machine has receivers on it, too.
@@ -287,7 +317,8 @@ class Stack:
             for number in self._numbers(name)
             for door in ("grpc", "http")
         ]
-        self._ports = recall(self.data_dir / "ports.json", *keys)
+        ports = recall(self.data_dir / "ports.json", *keys)
+        self._ports = {key: int(self._settings.get(_port_name(key), ports[key])) for key in keys}
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         self._progress(name, False)

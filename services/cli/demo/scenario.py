@@ -162,7 +162,7 @@ class Demo:
                 await senders.through_grpc(events, client, sent)
         elif door is Door.NATS:
             subject = f"onefold.in.default.{SOURCES[door]}"
-            await senders.through_nats(events, self._stack.nats.url, subject, key, sent)
+            await senders.through_nats(events, self._stack.nats_url, subject, key, sent)
         else:
             await senders.through_file(events, self._stack.data_dir, self._client, key, sent)
 

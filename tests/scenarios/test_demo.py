@@ -1,0 +1,31 @@
+"""The demo as a newcomer starts it, only smaller: every figure of its report is checked by it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.chassis.embedded.stack import ROOT
+
+MANY = 50
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_proves_itself(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "services.cli", "demo", "--visitors", "300"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4_000:] + run.stderr[-4_000:]
+    assert "All of it is as it was planted." in run.stdout
+    assert "high-intent-trial" in run.stdout
+    assert not [line for line in run.stderr.splitlines() if "error" in line.lower()]
+    assert len(run.stdout.splitlines()) > MANY
