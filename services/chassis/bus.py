@@ -34,18 +34,20 @@ RANGE = "Onefold-Range"
 #: Set where the payload is too large for NATS: it is to be read upstream.
 UPSTREAM_ONLY = "Onefold-Upstream-Only"
 _ROOT = "onefold."
+#: Bytes; larger payloads are read upstream, so that a few of them do not choke a listener.
+LARGEST = 1_000_000
 _HEADROOM = 4096
 _RECONNECT_PAUSE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How much a stream keeps."""
+    """How much a stream keeps. It is a tail: what is older is read upstream."""
 
     #: Seconds.
-    max_age: float = 86_400.0
+    max_age: float = 21_600.0
     #: Bytes a stream.
-    max_bytes: int = 1 << 30
+    max_bytes: int = 256 << 20
     #: Copies in a cluster.
     replicas: int = 1
     #: Seconds in which a message id is known again; NATS keeps the ids in memory.
@@ -109,7 +111,7 @@ class Bus:
         if not again:
             headers["Nats-Msg-Id"] = _message_id(subject, output)
         payload = output.payload
-        if len(payload) + _HEADROOM > self._client.max_payload:
+        if len(payload) > min(LARGEST, self._client.max_payload - _HEADROOM):
             headers[UPSTREAM_ONLY], payload = "1", b""
         inbox, acknowledged = self._acks.expect()
         try:

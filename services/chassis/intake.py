@@ -25,7 +25,7 @@ class Limits:
     """How much is folded in one transaction; the first message is always taken whole."""
 
     #: Messages.
-    messages: int = 64
+    messages: int = 256
     #: Places of the upstream's coordinate: facts, for the log and identity.
     span: int = 2_000
     #: Bytes of payload.
@@ -77,6 +77,10 @@ class Intake:
             heard, self._heard = self._heard, None
             await self._tail.ack(heard)
 
+    def is_full(self, at: int) -> bool:
+        """Whether as much as the limits allow is there already, or can be read."""
+        return self._reading is not None or self._tail.newest(at) - at >= self._limits.span
+
     async def restart(self) -> None:
         """Forgets what is being read."""
         reading, self._reading, self._over = self._reading, None, None
@@ -94,9 +98,10 @@ class Intake:
             return self._take_heard(at)
         if self._gap_at == at:
             # Upstream has nothing that leads up to it; what comes later shows whether it ever had.
-            log.warning("message_out_of_place_dropped", shard=self._shard, at=at, until=until)
             self._gap_at = None
-            self._tail.skip()
+            log.warning("messages_out_of_place_dropped", shard=self._shard, at=at, until=until)
+            while (heard := self._tail.peek()) and _missing_until(heard, at) is not None:
+                self._tail.skip()
             return ()
         log.info("gap_found", shard=self._shard, first=at, next=until)
         self._reading, self._gap_at = self._upstream.read(self._shard, at, until), at

@@ -33,7 +33,8 @@ MEMORY = 16_000_000
 #: Seconds.
 ACK_TIMEOUT = 5.0
 LOOK_EVERY = 2.0
-PRUNE_EVERY = 60.0
+#: Also before the first time: after a long stop of everything, listeners may still have to read.
+PRUNE_EVERY = 900.0
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 _INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeGone)
 

@@ -20,17 +20,20 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import BadRequestError
 
-from services.chassis.bus import BUS_ERRORS, UPSTREAM_ONLY, Bus, range_of
+from services.chassis.bus import BUS_ERRORS, LARGEST, UPSTREAM_ONLY, Bus, range_of
 from services.chassis.stream import Message
 
 log = structlog.get_logger(__name__)
 
-#: Messages that may be on their way to us and not yet taken.
-WINDOW = 128
+#: Messages that may be on their way to us and not yet taken, and bytes: NATS cuts off a client that
+#: lets too many wait.
+WINDOW = 256
+WINDOW_SIZE = 4 * LARGEST
 #: Seconds.
 EXPIRES = 20.0
 HEARTBEAT = 1.0
 ACK_WAIT = 120.0
+AWAY = 0.25
 _PAUSES = (0.1, 0.2, 0.5, 1.0)
 _STATUS, _PENDING = "Status", "Nats-Pending-Messages"
 _HEARTBEAT_STATUS = "100"
@@ -59,6 +62,7 @@ class Tail:
         self._subject = subject
         self._durable = durable
         self._heard: deque[Heard] = deque()
+        self._size = 0
         self._arrived = asyncio.Event()
         #: Messages asked for and not yet come.
         self._open = 0
@@ -70,13 +74,20 @@ class Tail:
         self._keeping: asyncio.Task[None] | None = None
 
     async def wait(self, silence: float) -> Heard | None:
-        """The next message, which stays the next one; None where none came for some seconds."""
+        """The next message, which stays the next one; None where none came for some seconds.
+
+        Where NATS is away, that is told sooner.
+        """
         if not self._heard:
             self._arrived.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(silence):
+                async with asyncio.timeout(silence if self._bus.connected else min(silence, AWAY)):
                     await self._arrived.wait()
         return self.peek()
+
+    def newest(self, at: int) -> int:
+        """The place after the last message that is here, or `at` where that is later."""
+        return max(at, self._heard[-1].message.next) if self._heard else at
 
     def peek(self) -> Heard | None:
         """The next message, if it is there already; it stays the next one."""
@@ -84,9 +95,12 @@ class Tail:
 
     def skip(self) -> None:
         """Takes the next message."""
-        self._heard.popleft()
-        if len(self._heard) + self._open <= WINDOW // 2:
+        self._size -= len(self._heard.popleft().message.payload)
+        if self._has_room():
             self._disturbed.set()
+
+    def _has_room(self) -> bool:
+        return len(self._heard) + self._open <= WINDOW // 2 and self._size <= WINDOW_SIZE // 2
 
     async def ack(self, heard: Heard) -> None:
         """Acknowledges a message and all before it. NATS being away is no error: it comes again."""
@@ -158,11 +172,12 @@ class Tail:
                 return
 
     async def _ask(self) -> None:
-        missing = WINDOW - self._open - len(self._heard)
-        if missing < WINDOW // 2:
+        if not self._has_room():
             return
+        missing = WINDOW - self._open - len(self._heard)
         request = {
             "batch": missing,
+            "max_bytes": WINDOW_SIZE,
             "expires": int(EXPIRES * 1e9),
             "idle_heartbeat": int(HEARTBEAT * 1e9),
         }
