@@ -13,6 +13,7 @@ from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
 
 Q = Queries.load(__package__)
+_NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,21 @@ async def take_fence(conn: asyncpg.Connection, at: Position) -> bool:
 
 
 async def save_position(
-    conn: asyncpg.Connection, to: Position, outputs: Sequence[Output] = ()
+    conn: asyncpg.Connection,
+    to: Position,
+    outputs: Sequence[Output] = (),
+    deltas: Mapping[str, int] = _NOTHING,
 ) -> None:
-    """Keeps outputs in the outbox and moves the position; the fence must be held."""
+    """Keeps outputs in the outbox, adds to digests (see `add_digest`) and moves the position.
+
+    The fence must be held.
+    """
     moved = (to.shard, to.next, to.next_output, to.log_offset, to.log_time_us)
-    if not outputs:
+    if not outputs and not deltas:
         await conn.execute(Q.save_position, *moved)
         return
     columns = ([o.first for o in outputs], [o.next for o in outputs], [o.payload for o in outputs])
-    await conn.execute(Q.save_outputs_and_position, *moved, *columns)
+    await conn.execute(Q.save_outputs_and_position, *moved, *columns, *_changed(deltas))
 
 
 def token_of(positions: Sequence[Position]) -> Token:
@@ -102,11 +109,16 @@ def token_of(positions: Sequence[Position]) -> Token:
 async def add_digest(conn: asyncpg.Connection, shard: int, deltas: Mapping[str, int]) -> None:
     """Adds to the digest of each workspace (new row's share minus old row's share), mod 2^128.
 
-    Call it inside the fold, once a batch.
+    Inside a transaction; a fold rather hands its deltas on with what it did (`Folded.deltas`).
     """
+    workspaces, changes = _changed(deltas)
+    if workspaces:
+        await conn.execute(Q.add_digest, shard, workspaces, changes)
+
+
+def _changed(deltas: Mapping[str, int]) -> tuple[list[str], list[int]]:
     changed = sorted((w, d % MODULUS) for w, d in deltas.items() if d % MODULUS)
-    if changed:
-        await conn.execute(Q.add_digest, shard, [w for w, _ in changed], [d for _, d in changed])
+    return [w for w, _ in changed], [d for _, d in changed]
 
 
 async def digests(conn: asyncpg.Connection) -> dict[str, str]:

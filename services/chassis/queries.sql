@@ -21,10 +21,15 @@ FOR UPDATE
 UPDATE position SET next = $2, next_output = $3, log_offset = $4, log_time_us = $5 WHERE shard = $1
 
 -- name: save_outputs_and_position
--- Keeps outputs for the relay and moves the position.
+-- Keeps outputs for the relay, adds to the digests modulo 2^128, and moves the position.
 WITH saved AS (
     INSERT INTO outbox (shard, first, next, payload)
     SELECT $1, * FROM unnest($6::bigint[], $7::bigint[], $8::bytea[])
+), summed AS (
+    INSERT INTO digest (workspace, shard, value)
+    SELECT workspace, $1, delta FROM unnest($9::text[], $10::numeric[]) AS d (workspace, delta)
+    ON CONFLICT (workspace, shard) DO UPDATE
+    SET value = mod(digest.value + excluded.value, 340282366920938463463374607431768211456)
 )
 UPDATE position SET next = $2, next_output = $3, log_offset = $4, log_time_us = $5 WHERE shard = $1
 

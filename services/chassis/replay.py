@@ -69,8 +69,9 @@ class Replay:
             messages = tuple(m for m in messages if m.next > position.next)
             batch = batch_at(position, messages)
             async with transaction(pool) as conn:
-                position = position.after(await self._projection.fold(conn, batch))
-                await save_position(conn, position)
+                folded = await self._projection.fold(conn, batch)
+                position = position.after(folded)
+                await save_position(conn, position, (), folded.deltas)
         return position
 
 

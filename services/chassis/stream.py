@@ -7,8 +7,8 @@ in the log; profile and segment count their own messages.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import asyncpg
@@ -64,6 +64,8 @@ class Folded:
     log_time_us: int
     #: In order, starting at `batch.next_output`, without gaps.
     outputs: tuple[Output, ...] = ()
+    #: What is added to the digest of each workspace: new rows' shares minus old rows' shares.
+    deltas: Mapping[str, int] = field(default_factory=dict)
 
 
 class Projection(Protocol):
@@ -72,9 +74,9 @@ class Projection(Protocol):
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """Fold one batch inside the open transaction of `conn`.
 
-        The runner has taken the fence on the position; after the fold it saves the outputs and the
-        new position in the same transaction. Called for one batch of a shard at a time. An
-        exception rolls everything back, and the batch comes again.
+        The runner has taken the fence on the position; after the fold it saves the outputs, the
+        deltas and the new position in the same transaction. Called for one batch of a shard at a
+        time. An exception rolls everything back, and the batch comes again.
         """
         ...
 

@@ -171,7 +171,7 @@ class Worker:
                 folded = await self._projection.fold(self._conn, batch)
                 _check(batch, folded)
                 after = position.after(folded)
-                await save_position(self._conn, after, folded.outputs)
+                await save_position(self._conn, after, folded.outputs, folded.deltas)
         await self._told.saved(after, folded.outputs)
         self._measure(position, after, time.perf_counter() - began)
         return after

@@ -10,13 +10,13 @@ from services.chassis.access import fold_access
 from services.chassis.stream import Batch, Folded
 from services.identity import wire
 from services.identity.domain.facts import First
-from services.identity.domain.model import Assignment, Evidence
+from services.identity.domain.model import Evidence, Learnt
 from services.identity.domain.naming import Names
 from services.identity.learn import learn
 from services.identity.memory import Memory, Remembered
 from services.identity.ports import Tables
 from services.identity.store import PostgresTables
-from services.kernel.ids import NO_ID, IdentifierId, LeafId
+from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
 
 
 class Identity:
@@ -33,9 +33,9 @@ class Identity:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """See `services.chassis.stream.Projection.fold`."""
         heard = wire.hear(batch)
-        tables = PostgresTables(conn, shard=batch.shard, shards=self._shards)
-        assignments = await learn_from(tables, self._memory, heard.sightings)
-        profiles = await _profiles(tables, heard.leaves)
+        tables = PostgresTables(conn, shards=self._shards)
+        learnt = await learn_from(tables, self._memory, heard.sightings)
+        profiles = await _profiles(tables, heard.leaves, learnt)
         # Last: its rows are the same for all shards, and who waits for one holds nothing up.
         if heard.leafless and await fold_access(conn, heard.leafless):
             self._on_access()
@@ -43,22 +43,20 @@ class Identity:
             consumed_to=batch.next,
             log_offset=batch.next,
             log_time_us=heard.log_time_us or batch.log_time_us,
-            outputs=wire.outputs(batch.shard, heard, profiles, assignments),
+            outputs=wire.outputs(batch.shard, heard, profiles, learnt.assignments),
+            deltas=learnt.deltas,
         )
 
 
-async def learn_from(
-    tables: Tables, memory: Memory, sightings: Mapping[Names, First]
-) -> tuple[Assignment, ...]:
-    """Takes in what may be new, and answers which identifiers belong elsewhere now."""
+async def learn_from(tables: Tables, memory: Memory, sightings: Mapping[Names, First]) -> Learnt:
+    """Takes in what may be new, and answers what came of it."""
     evidence, unsettled = gather(memory, sightings)
     if not evidence:
-        return ()
-    known = await tables.identifiers(evidence.names)
-    known_edges = await tables.edges(evidence.edges)
+        return Learnt()
+    kept = await tables.look(evidence)
     for remembered in unsettled:
-        remembered.settle(known, known_edges)
-    return await learn(tables, evidence, known, known_edges)
+        remembered.settle(kept.known, kept.edges)
+    return await learn(tables, evidence, kept)
 
 
 def gather(memory: Memory, sightings: Mapping[Names, First]) -> tuple[Evidence, list[Remembered]]:
@@ -72,8 +70,10 @@ def gather(memory: Memory, sightings: Mapping[Names, First]) -> tuple[Evidence, 
     return evidence, unsettled
 
 
-async def _profiles(tables: Tables, leaves: list[LeafId]) -> list[bytes]:
+async def _profiles(tables: Tables, leaves: list[LeafId], learnt: Learnt) -> list[bytes]:
     """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
-    asked = {leaf for leaf in leaves if leaf}
-    found = await tables.profiles(asked) if asked else {}
+    found: dict[IdentifierId, ProfileId] = dict(learnt.profiles)
+    asked = {leaf for leaf in leaves if leaf} - found.keys()
+    if asked:
+        found |= await tables.profiles(asked)
     return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]

@@ -8,13 +8,12 @@ since a profile's id may change while one waits, what was locked is read again u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from services.identity import metrics
 from services.identity.domain.decide import at_stake, decide, news
 from services.identity.domain.digest import deltas
-from services.identity.domain.facts import Edge, First, Name
-from services.identity.domain.model import Assignment, Evidence, Known, Moved, Outcome
+from services.identity.domain.facts import Name
+from services.identity.domain.model import Assignment, Evidence, Kept, Learnt, Moved, Outcome
 from services.identity.ports import Tables
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import IdentifierId
@@ -23,63 +22,51 @@ from services.kernel.ids import IdentifierId
 _TRIES = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What is known about people while nobody else can change it."""
+async def learn(tables: Tables, evidence: Evidence, kept: Kept) -> Learnt:
+    """Takes in evidence, and answers what came of it.
 
-    known: dict[IdentifierId, Known]
-    edges: dict[Edge, First]
-
-
-async def learn(
-    tables: Tables,
-    evidence: Evidence,
-    known: Mapping[IdentifierId, Known],
-    known_edges: Mapping[Edge, First],
-) -> tuple[Assignment, ...]:
-    """Takes in evidence, and answers which identifiers belong elsewhere now.
-
-    `known` and `known_edges` were just read, without locks. Raises StoreUnavailable.
+    `kept` was just read, without locks. Raises StoreUnavailable.
     """
-    fresh = news(evidence, known, known_edges)
+    fresh = news(evidence, kept.known, kept.edges)
     if not fresh:
-        return ()
-    held = await _hold(tables, fresh, at_stake(fresh, known))
+        return Learnt()
+    held, version = await _hold(tables, fresh, at_stake(fresh, kept.known))
     fresh = news(fresh, held.known, held.edges)
-    return await _save(tables, decide(fresh, held.known, held.edges), fresh.names, held)
+    outcome = decide(fresh, held.known, held.edges)
+    return await _save(tables, outcome, fresh.names, held, version)
 
 
-async def _hold(tables: Tables, fresh: Evidence, stake: set[bytes]) -> _Held:
+async def _hold(tables: Tables, fresh: Evidence, stake: set[bytes]) -> tuple[Kept, int]:
+    """What is known about people while nobody else can change it, and the version of the change."""
     for _ in range(_TRIES):
-        async with tables.savepoint() as savepoint:
-            everything = await tables.lock(stake)
-            known = await tables.identifiers(fresh.names)
-            needed = at_stake(fresh, known)
-            if everything or needed <= stake:
-                return await _complete(tables, fresh, known)
-            savepoint.give_up()
+        everything = await tables.hold(stake)
+        kept, version = await tables.look_again(fresh)
+        needed = at_stake(fresh, kept.known)
+        if everything or needed <= stake:
+            return kept, version
+        await tables.let_go()
         metrics.LOCK_RETRIES.inc()
         stake = needed
     raise StoreUnavailable("the same people are being merged elsewhere; try again")
 
 
-async def _complete(tables: Tables, fresh: Evidence, known: dict[IdentifierId, Known]) -> _Held:
-    naming = {row.profile_id for row in known.values()} - known.keys()
-    if naming:
-        known |= await tables.identifiers(naming)
-    return _Held(known, await tables.edges(fresh.edges))
-
-
 async def _save(
-    tables: Tables, outcome: Outcome, names: Mapping[IdentifierId, Name], held: _Held
-) -> tuple[Assignment, ...]:
-    version = await tables.next_version() if outcome.added or outcome.moved else 0
+    tables: Tables,
+    outcome: Outcome,
+    names: Mapping[IdentifierId, Name],
+    held: Kept,
+    version: int,
+) -> Learnt:
     await tables.keep(outcome, names, version)
     moved = await tables.move(outcome, version)
-    await tables.add_digest(deltas(outcome, names, held.known, held.edges, moved))
     metrics.IDENTIFIERS.inc(len(outcome.added))
     metrics.MOVES.inc(len(moved))
-    return _assignments(outcome, names, moved, version)
+    return Learnt(
+        _assignments(outcome, names, moved, version),
+        outcome.profiles,
+        outcome.moved,
+        deltas(outcome, names, held.known, held.edges, moved),
+    )
 
 
 def _assignments(

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from services.identity.domain.facts import Edge, First, Name
-from services.identity.domain.model import Known, Moved, Outcome
+from services.identity.domain.facts import Name
+from services.identity.domain.model import Evidence, Kept, Moved, Outcome
 from services.kernel.ids import IdentifierId, ProfileId
-
-
-class Savepoint(Protocol):
-    """A place in a transaction to go back to."""
-
-    def give_up(self) -> None:
-        """At the end of the block, undo what was done in it and let go of its locks."""
-        ...
 
 
 class Tables(Protocol):
@@ -26,28 +17,25 @@ class Tables(Protocol):
         """The profiles of those of `ids` that are known."""
         ...
 
-    async def identifiers(self, ids: Collection[bytes]) -> dict[IdentifierId, Known]:
-        """Those of `ids` that are known."""
+    async def look(self, evidence: Evidence) -> Kept:
+        """What is known of the identifiers and edges of some evidence."""
         ...
 
-    async def edges(self, edges: Collection[Edge]) -> dict[Edge, First]:
-        """Those of `edges` that are known, each with its earliest evidence."""
-        ...
+    async def hold(self, stake: Collection[bytes]) -> bool:
+        """Keep others from locking any of these until the transaction ends or they are let go, and
+        answer whether others are kept from locking anything at all.
 
-    def savepoint(self) -> AbstractAsyncContextManager[Savepoint]:
-        """A place to go back to."""
-        ...
-
-    async def lock(self, stake: Collection[bytes]) -> bool:
-        """Keep others from locking any of these until the transaction ends or the savepoint is
-        given up, and answer whether they are kept from locking anything at all.
-
-        Callers that lock once at a time never wait for each other in a circle.
+        Callers that hold once at a time never wait for each other in a circle.
         """
         ...
 
-    async def next_version(self) -> int:
-        """A version higher than all that were given before; ask under the locks."""
+    async def let_go(self) -> None:
+        """Let go of what was held last; nothing may have been written since."""
+        ...
+
+    async def look_again(self, evidence: Evidence) -> tuple[Kept, int]:
+        """As `look`, with the identifiers that their profiles are named by; and a version higher
+        than all that were given before. Ask while all that is at stake is held."""
         ...
 
     async def keep(
@@ -58,8 +46,4 @@ class Tables(Protocol):
 
     async def move(self, outcome: Outcome, version: int) -> list[Moved]:
         """Give the identifiers of the moved profiles to those that they live on in."""
-        ...
-
-    async def add_digest(self, deltas: Mapping[str, int]) -> None:
-        """Add to the digest of each workspace."""
         ...

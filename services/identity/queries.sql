@@ -2,16 +2,35 @@
 -- The profiles of the identifiers that are known among some.
 SELECT identifier_id, profile_id FROM identifier WHERE identifier_id = ANY ($1::bytea[])
 
--- name: load_identifiers
--- The identifiers that are known among some.
-SELECT identifier_id, profile_id, first_seen_us, first_fact
+-- name: look
+-- What is known of identifiers and edges; a row without a strength is an identifier.
+SELECT identifier_id AS a, profile_id AS b, NULL::smallint AS strength, first_seen_us, first_fact
 FROM identifier WHERE identifier_id = ANY ($1::bytea[])
-
--- name: load_edges
--- The edges that are known among some.
+UNION ALL
 SELECT edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact
-FROM unnest($1::bytea[], $2::bytea[], $3::smallint[]) AS asked (a, b, strength)
+FROM unnest($2::bytea[], $3::bytea[], $4::smallint[]) AS asked (a, b, strength)
 JOIN edge ON edge.a = asked.a AND edge.b = asked.b AND edge.strength = asked.strength
+
+-- name: look_again
+-- As look, with the identifiers that profiles are named by; and one row without ids, whose number is
+-- the version of what is assigned now: later ones are higher. Ask under the locks.
+WITH named AS MATERIALIZED (
+    SELECT identifier_id, profile_id, first_seen_us, first_fact
+    FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+)
+SELECT identifier_id AS a, profile_id AS b, NULL::smallint AS strength, first_seen_us, first_fact
+FROM named
+UNION ALL
+SELECT identifier_id, profile_id, NULL, first_seen_us, first_fact
+FROM identifier WHERE identifier_id IN (
+    SELECT profile_id FROM named EXCEPT SELECT identifier_id FROM named
+)
+UNION ALL
+SELECT edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact
+FROM unnest($2::bytea[], $3::bytea[], $4::smallint[]) AS asked (a, b, strength)
+JOIN edge ON edge.a = asked.a AND edge.b = asked.b AND edge.strength = asked.strength
+UNION ALL
+SELECT NULL, NULL, NULL, nextval('assignment_version'), NULL
 
 -- name: lock
 -- Takes the first lock shared and the others alone, one after the other.
@@ -21,10 +40,6 @@ FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (key, place)
 -- name: lock_all
 -- Takes the first lock alone: nobody else holds any of the others then.
 SELECT pg_advisory_xact_lock($1)
-
--- name: next_version
--- The version of what is assigned now; later ones are higher. Ask under the locks.
-SELECT nextval('assignment_version')
 
 -- name: see_earlier
 -- Keeps earlier evidence of known identifiers.

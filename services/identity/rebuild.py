@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import asyncpg
@@ -73,7 +74,9 @@ class Refold:
         for names, first in heard.sightings.items():
             shard = shard_of(LeafId(names[1]), self._shards)
             by_shard.setdefault(shard, {})[names] = first
-        for shard, sightings in sorted(by_shard.items()):
-            tables = PostgresTables(conn, shard=shard, shards=self._shards, space=REBUILDING)
-            await learn_from(tables, self._memory, sightings)
-        return Folded(batch.next, batch.next, heard.log_time_us or batch.log_time_us)
+        deltas: Counter[str] = Counter()
+        for _, sightings in sorted(by_shard.items()):
+            tables = PostgresTables(conn, shards=self._shards, space=REBUILDING)
+            deltas.update((await learn_from(tables, self._memory, sightings)).deltas)
+        now = heard.log_time_us or batch.log_time_us
+        return Folded(batch.next, batch.next, now, deltas=deltas)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
 from services.chassis.database import Queries
-from services.chassis.position import add_digest
 from services.identity.domain.facts import Edge, First, Name
-from services.identity.domain.model import Assignment, Known, Moved, Outcome, Person, Seen
+from services.identity.domain.model import (
+    Assignment,
+    Evidence,
+    Kept,
+    Known,
+    Moved,
+    Outcome,
+    Person,
+    Seen,
+)
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
 
@@ -35,63 +42,41 @@ _EDGE_COLUMNS = "shard a b strength workspace_id first_seen_us first_fact"
 class PostgresTables:
     """Identifiers and edges inside the open transaction of a connection.
 
-    `shard` is the one whose worker writes, `shards` how many there are, `space` that of the locks.
+    `shards`: how many there are; `space`: that of the locks.
     """
 
-    def __init__(
-        self, conn: asyncpg.Connection, *, shard: int, shards: int, space: int = LIVE
-    ) -> None:
+    def __init__(self, conn: asyncpg.Connection, *, shards: int, space: int = LIVE) -> None:
         self._conn = conn
         self._space = space
-        self._shard = shard
         self._shards = shards
 
     async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
         """See `Tables.profiles`."""
         return _pairs(await self._conn.fetch(Q.load_profiles, list(ids)))
 
-    async def identifiers(self, ids: Collection[bytes]) -> dict[IdentifierId, Known]:
-        """See `Tables.identifiers`."""
-        rows = await self._conn.fetch(Q.load_identifiers, list(ids))
-        return {id_: Known(profile, First(at, fact)) for id_, profile, at, fact in rows}
+    async def look(self, evidence: Evidence) -> Kept:
+        """See `Tables.look`."""
+        return _kept(await self._conn.fetch(Q.look, *_asked(evidence)))
 
-    async def edges(self, edges: Collection[Edge]) -> dict[Edge, First]:
-        """See `Tables.edges`."""
-        if not edges:
-            return {}
-        rows = await self._conn.fetch(Q.load_edges, *_columns(edges))
-        return {Edge(a, b, strength): First(at, fact) for a, b, strength, at, fact in rows}
-
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[_Savepoint]:
-        """See `Tables.savepoint`."""
-        savepoint = _Savepoint()
-        inner = self._conn.transaction()
-        await inner.start()
-        try:
-            yield savepoint
-        except BaseException:
-            await inner.rollback()
-            raise
-        if savepoint.given_up:
-            await inner.rollback()
-        else:
-            await inner.commit()
-
-    async def lock(self, stake: Collection[bytes]) -> bool:
-        """See `Tables.lock`."""
+    async def hold(self, stake: Collection[bytes]) -> bool:
+        """See `Tables.hold`."""
         if len(stake) > _MANY:
             await self._conn.execute(Q.lock_all, self._lock_key(_ALL))
             return True
         # In one order for all callers, or two could wait for each other for ever.
         keys = sorted({self._lock_key(int.from_bytes(id_[:8], "big")) for id_ in stake})
+        await self._conn.execute("SAVEPOINT held")
         await self._conn.execute(Q.lock, [self._lock_key(_ALL), *keys])
         return False
 
-    async def next_version(self) -> int:
-        """See `Tables.next_version`."""
-        version: int = await self._conn.fetchval(Q.next_version)
-        return version
+    async def let_go(self) -> None:
+        """See `Tables.let_go`."""
+        await self._conn.execute("ROLLBACK TO SAVEPOINT held")
+
+    async def look_again(self, evidence: Evidence) -> tuple[Kept, int]:
+        """See `Tables.look_again`."""
+        *rows, last = await self._conn.fetch(Q.look_again, *_asked(evidence))
+        return _kept(rows), last["first_seen_us"]
 
     async def keep(
         self, outcome: Outcome, names: Mapping[IdentifierId, Name], version: int
@@ -124,10 +109,6 @@ class PostgresTables:
             for id_, before, after, workspace, namespace, value, at, fact in rows
         ]
 
-    async def add_digest(self, deltas: Mapping[str, int]) -> None:
-        """See `Tables.add_digest`."""
-        await add_digest(self._conn, self._shard, deltas)
-
     def _lock_key(self, number: int) -> int:
         return int.from_bytes((number ^ self._space).to_bytes(8, "big"), "big", signed=True)
 
@@ -143,12 +124,20 @@ class PostgresTables:
         return (shard, *edge, name.workspace_id, *outcome.added_edges[edge])
 
 
-class _Savepoint:
-    def __init__(self) -> None:
-        self.given_up = False
+def _asked(evidence: Evidence) -> tuple[list[Any], ...]:
+    edges = _columns(evidence.edges) if evidence.edges else [[], [], []]
+    return ([*evidence.names], *edges)
 
-    def give_up(self) -> None:
-        self.given_up = True
+
+def _kept(rows: Iterable[Any]) -> Kept:
+    known: dict[IdentifierId, Known] = {}
+    edges: dict[Edge, First] = {}
+    for a, b, strength, at, fact in rows:
+        if strength is None:
+            known[a] = Known(b, First(at, fact))
+        else:
+            edges[Edge(a, b, strength)] = First(at, fact)
+    return Kept(known, edges)
 
 
 def _columns(rows: Collection[tuple[object, ...]]) -> list[list[object]]:

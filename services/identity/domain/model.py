@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.identity.domain.facts import Edge, First, Mention, Name
@@ -53,6 +53,15 @@ class Known(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of some identifiers and edges."""
+
+    known: dict[IdentifierId, Known]
+    #: Each with its earliest evidence.
+    edges: dict[Edge, First]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What follows from evidence."""
 
@@ -88,6 +97,19 @@ class Assignment(NamedTuple):
     profile_id: ProfileId
     version: int
     name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What came of evidence."""
+
+    assignments: tuple[Assignment, ...] = ()
+    #: The profile that holds each identifier that the evidence touches.
+    profiles: Mapping[IdentifierId, ProfileId] = field(default_factory=dict)
+    #: Profiles that live on under another id.
+    moved: Mapping[ProfileId, ProfileId] = field(default_factory=dict)
+    #: What is added to the digest of each workspace.
+    deltas: Mapping[str, int] = field(default_factory=dict)
 
 
 class Seen(NamedTuple):

@@ -12,7 +12,7 @@ from laws.identity_model import WORKSPACE, Seen, truth
 from onefold.identity.v1.identity_events_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
-from services.chassis.position import digests
+from services.chassis.position import add_digest, digests
 from services.chassis.stream import Batch, Folded
 from services.identity import store
 from services.identity.app import Identity
@@ -33,7 +33,9 @@ def identity(size: int = 1_000) -> Identity:
 
 async def fold(pool: asyncpg.Pool, app: Identity, batch: Batch) -> Folded:
     async with pool.acquire() as conn, conn.transaction():
-        return await app.fold(conn, batch)
+        folded = await app.fold(conn, batch)
+        await add_digest(conn, batch.shard, folded.deltas)
+        return folded
 
 
 async def profiles(pool: asyncpg.Pool) -> dict[bytes, bytes]:
@@ -70,6 +72,7 @@ async def work(
             try:
                 async with pool.acquire() as conn, conn.transaction():
                     folded = await app.fold(conn, batch)
+                    await add_digest(conn, shard, folded.deltas)
                     if chance.random() < 0.2:
                         raise Torn
                 break
