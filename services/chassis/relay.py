@@ -19,6 +19,7 @@ import structlog
 from services.chassis.bus import BUS_ERRORS, Bus
 from services.chassis.database import acquire
 from services.chassis.position import Q
+from services.chassis.scopes import end_if_cancelled
 from services.chassis.stream import Message, Output
 from services.kernel.errors import RangeGone, StoreUnavailable
 
@@ -165,6 +166,7 @@ class Relay:
             except* _INTERRUPTIONS as group:
                 names = sorted({type(error).__name__ for error in group.exceptions})
                 log.info("relay_interrupted", subject=self._place(shard), errors=names)
+            end_if_cancelled()
             failures = 0 if line.published > before else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_INSIST_EVERY_S = 0.2
 
 
 @asynccontextmanager
@@ -22,6 +23,7 @@ async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]
         async with asyncio.TaskGroup() as group:
             yield group.create_task(work)
     except BaseExceptionGroup as errors:
+        end_if_cancelled()
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from None
         raise
@@ -40,3 +42,27 @@ async def alongside(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def end_if_cancelled() -> None:
+    """Raises CancelledError where the present task is to end.
+
+    To be called by a loop that catches what comes out of a task group and goes on: where a task of
+    the group fails in the moment in which the loop is cancelled, only the failure comes out, and
+    the loop would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; again and again where it swallows the cancellation.
+
+    What it failed with is not raised.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_INSIST_EVERY_S)
+    if not task.cancelled():
+        task.exception()
