@@ -88,10 +88,11 @@ class Bulk:
         deltas: dict[str, int] = {}
         for leaf_id, (workspace_id, state) in page.items():
             before = known.get(leaf_id)
-            raw = encode(state if before is None else join(decode(before[0]), state))
-            row = LeafRow(leaf_id, workspace_id, raw, leaf_share(leaf_id, raw))
-            (added if before is None else changed).append(row)
-            delta = as_int(row.share) - (as_int(before[1]) if before else 0)
+            raw = encode(state if before is None else join(decode(before), state))
+            (added if before is None else changed).append(LeafRow(leaf_id, workspace_id, raw))
+            delta = as_int(leaf_share(leaf_id, raw))
+            if before is not None:
+                delta -= as_int(leaf_share(leaf_id, before))
             deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
         await store.copy_leaves(conn, shard, added)
         await store.save_leaves(conn, shard, changed)

@@ -120,11 +120,11 @@ class Grower:
         rows: list[LeafRow] = []
         deltas: dict[str, int] = {}
         for leaf_id, (workspace_id, more) in added.items():
-            state, share = known[leaf_id]
-            joined = encode(join(decode(state), more))
-            row = LeafRow(leaf_id, workspace_id, joined, leaf_share(leaf_id, joined))
-            rows.append(row)
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + as_int(row.share) - as_int(share)
+            before = known[leaf_id]
+            joined = encode(join(decode(before), more))
+            rows.append(LeafRow(leaf_id, workspace_id, joined))
+            delta = as_int(leaf_share(leaf_id, joined)) - as_int(leaf_share(leaf_id, before))
+            deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
         await store.save_leaves(conn, shard, rows)
         return deltas
 

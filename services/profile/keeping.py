@@ -85,8 +85,8 @@ async def _load(
             known[leaf_id] = kept
     if missing:
         loaded = await store.load_leaves(conn, shard, missing)
-        for leaf_id, (state, share) in loaded.items():
-            known[leaf_id] = Kept(decode(state), share)
+        for leaf_id, state in loaded.items():
+            known[leaf_id] = Kept(decode(state), leaf_share(leaf_id, state))
     return known
 
 
@@ -106,10 +106,10 @@ async def _save(
         share = leaf_share(leaf_id, raw)
         new[workspace_id].append(share)
         if before is None:
-            added.append(LeafRow(leaf_id, workspace_id, raw, share))
+            added.append(LeafRow(leaf_id, workspace_id, raw))
         else:
             old[workspace_id].append(before.share)
-            changed.append(LeafRow(leaf_id, workspace_id, raw, share))
+            changed.append(LeafRow(leaf_id, workspace_id, raw))
         remembered[leaf_id] = Kept(state, share)
     await store.add_leaves(conn, shard, added)
     await store.save_leaves(conn, shard, changed)

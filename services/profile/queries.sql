@@ -1,16 +1,16 @@
 -- name: load_leaves
 -- The states of leaves of one shard.
-SELECT leaf_id, state, share FROM leaf WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
+SELECT leaf_id, state FROM leaf WHERE shard = $1 AND leaf_id = ANY ($2::bytea[])
 
 -- name: add_leaves
 -- Leaves that were not there.
-INSERT INTO leaf (shard, leaf_id, workspace_id, state, share)
-SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::bytea[])
+INSERT INTO leaf (shard, leaf_id, workspace_id, state)
+SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bytea[])
 
 -- name: save_leaves
 -- Puts states in the place of older ones.
-UPDATE leaf SET state = t.state, share = t.share
-FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) AS t (leaf_id, state, share)
+UPDATE leaf SET state = t.state
+FROM unnest($2::bytea[], $3::bytea[]) AS t (leaf_id, state)
 WHERE leaf.shard = $1 AND leaf.leaf_id = t.leaf_id
 
 -- name: lock

@@ -35,8 +35,6 @@ class LeafRow(NamedTuple):
     workspace_id: WorkspaceId
     #: Canonical bytes of its LeafState.
     state: bytes
-    #: Its share of the digest, 16 bytes.
-    share: bytes
 
 
 class HeldLeaf(NamedTuple):
@@ -70,10 +68,10 @@ class Growth:
 
 async def load_leaves(
     conn: Connection, shard: int, leaves: Collection[LeafId]
-) -> dict[LeafId, tuple[bytes, bytes]]:
-    """The states and shares of leaves of one shard; unknown ones are left out."""
+) -> dict[LeafId, bytes]:
+    """The states of leaves of one shard; unknown ones are left out."""
     rows = await conn.fetch(Q.load_leaves, shard, leaves)
-    return {leaf_id: (state, share) for leaf_id, state, share in rows}
+    return dict(rows)
 
 
 async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
@@ -85,7 +83,6 @@ async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> N
             [row.leaf_id for row in rows],
             [row.workspace_id for row in rows],
             [row.state for row in rows],
-            [row.share for row in rows],
         )
 
 
@@ -97,7 +94,6 @@ async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> 
             shard,
             [row.leaf_id for row in rows],
             [row.state for row in rows],
-            [row.share for row in rows],
         )
 
 
@@ -105,7 +101,7 @@ async def copy_leaves(conn: Connection, shard: int, rows: Iterable[LeafRow]) -> 
     """Keep many leaves that are new."""
     await conn.copy_records_to_table(
         "leaf",
-        columns=("shard", "leaf_id", "workspace_id", "state", "share"),
+        columns=("shard", "leaf_id", "workspace_id", "state"),
         records=[(shard, *row) for row in rows],
     )
 

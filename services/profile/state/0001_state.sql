@@ -7,8 +7,6 @@ CREATE TABLE leaf (
     workspace_id text    NOT NULL,
     -- A kernel LeafState: canonical bytes.
     state        bytea   NOT NULL,
-    -- The row's share of the digest, 16 bytes.
-    share        bytea   NOT NULL,
     PRIMARY KEY (shard, leaf_id)
 ) WITH (fillfactor = 70);
 
