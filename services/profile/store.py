@@ -71,7 +71,7 @@ async def load_leaves(
 ) -> dict[LeafId, bytes]:
     """The states of leaves of one shard; unknown ones are left out."""
     rows = await conn.fetch(Q.load_leaves, shard, leaves)
-    return dict(rows)
+    return {row["leaf_id"]: row["state"] for row in rows}
 
 
 async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
