@@ -1,4 +1,4 @@
-"""Where the processors' time goes: by process, from /proc."""
+"""Where the processors' time and the memory go: by process, from /proc."""
 
 from __future__ import annotations
 
@@ -63,3 +63,15 @@ def _of(pid: int, *, ended: bool = False) -> float:
     fields = line.rpartition(")")[2].split()
     first = 13 if ended else 11
     return sum(map(int, fields[first : first + 2])) / _TICK
+
+
+def forget_peak(pid: int) -> None:
+    """From here on `peak` tells of what comes."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process had resident at any time, bytes."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 import structlog
@@ -40,6 +40,10 @@ class Result:
     holds: bool
     #: What the reader must know, such as what the reference was, or why there is none.
     note: str = ""
+
+    def held_by(self, holds: bool) -> Result:
+        """The same, where the goal is not one of the ratio."""
+        return replace(self, holds=holds)
 
 
 def compare(

@@ -13,7 +13,11 @@ from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
+from services.chassis.embedded.stack import ROOT
+from services.chassis.rules_wire import rule_from_proto
+from services.cli.definitions import Pack, read_pack
 from services.cli.demo.school import Happening, School
+from services.kernel.rules.model import Rule
 from services.kernel.time import MINUTE_US
 
 #: Events a request.
@@ -25,6 +29,20 @@ VISITORS = 6_000
 
 _TYPES = {n.removeprefix("EVENT_TYPE_").lower(): v for n, v in event_pb2.EventType.items()}
 _LENGTH = struct.Struct(">I")
+
+
+def pack() -> Pack:
+    """The education pack, with messages written to a file."""
+    values = {"COUPON_URL": "http://127.0.0.1:9", "COUPON_SECRET": "whsec_AAAA"}
+    found = read_pack(ROOT / "packs" / "education", values)
+    for destination in found.destinations:
+        destination.file.name = "coupons.ndjson"
+    return found
+
+
+def rules(of: Pack) -> list[Rule]:
+    """The rules of a pack."""
+    return [rule_from_proto(told.rule) for told in (*of.tags, *of.segments)]
 
 
 def events(end_us: int) -> Iterator[event_pb2.Event]:

@@ -24,13 +24,11 @@ from bench import cpu, load
 from bench.harness import Result, print_results, say
 from bench.worker import Worker, worker
 from services.chassis.database import connect
-from services.chassis.embedded.stack import ROOT, SERVICES, Stack
+from services.chassis.embedded.stack import SERVICES, Stack
 from services.cli.apply import apply_pack
 from services.cli.client import Client
-from services.cli.definitions import read_pack
 from services.cli.place import Doors
 
-PACK = ROOT / "packs" / "education"
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
 CALLERS = 8
 #: Events on their way at most: some seconds' worth.
@@ -55,11 +53,8 @@ class Length:
 async def define(stack: Stack) -> str:
     """Applies the education pack, its messages written to a file; the key of a source."""
     doors = Doors({s: a["grpc"] for s, a in stack.addresses().items()}, {}, stack.admin_key)
-    pack = read_pack(PACK, {"COUPON_URL": "http://127.0.0.1:9", "COUPON_SECRET": "whsec_AAAA"})
-    for destination in pack.destinations:
-        destination.file.name = "coupons.ndjson"
     async with Client(doors) as client:
-        await apply_pack(client, pack)
+        await apply_pack(client, load.pack())
         request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="school-app", title="load")
         return str((await client.call(client.admin.IssueKey, request)).key)
 

@@ -1,0 +1,190 @@
+"""All projections built anew from the log, beside a bare loop that folds it in memory.
+
+python -m bench.rebuild
+
+The services are processes of their own, and serve while they rebuild. A third of the log is
+rebuilt first, to see that the memory needed does not grow with the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from onefold.projection.v1.projection_service_pb2 import RebuildRequest
+from onefold.type.v1.event_pb2 import Event
+
+from bench import cpu, load
+from bench.harness import Result, compare, interleave, print_results, say
+from bench.pipeline import define
+from bench.worker import Worker, worker
+from services.chassis.database import connect_pool
+from services.chassis.embedded.stack import SERVICES, Stack
+from services.cli.client import Client
+from services.cli.place import Doors
+from services.cli.proof import REBUILT
+from services.ingest.domain.facts import Row
+from services.ingest.log import EventLog
+from services.kernel.fold.catalogue import Catalogue
+from services.kernel.fold.events import EventView
+from services.kernel.fold.leaf import LeafState, fold_event
+
+EVENTS = 300_000
+ROUNDS = 5
+WORKERS = 4
+GOAL_RATE, GOAL_MEMORY = 30_000.0, 1.3
+EVENT = Event.DESCRIPTOR.full_name
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What there is to measure with."""
+
+    stack: Stack
+    client: Client
+    generator: Worker
+
+    async def append(self, events: int) -> int:
+        """Sends events until there are so many; waits for all services; how many there are."""
+        told = await self.generator.ask(do="load", events=events, callers=8)
+        await self.generator.ask(do="drain")
+        return int(told["acknowledged"])
+
+    async def rebuild(self, service: str) -> int:
+        """Rebuilds one projection, and answers how many facts it folded."""
+        request = RebuildRequest(workers=WORKERS)
+        method = self.client.projection(service).Rebuild
+        last: Any = None
+        async for told in self.client.stream(method, request):
+            last = told
+        if last is None or not last.finished or not last.equal:
+            raise RuntimeError(f"the rebuild of {service} ended early, or is another state")
+        return int(last.done)
+
+    async def peak(self, service: str) -> int:
+        """The most memory that a rebuild takes in its process, bytes."""
+        pid = self.stack.services[service].pid
+        cpu.forget_peak(pid)
+        await self.rebuild(service)
+        return cpu.peak(pid)
+
+    async def peaks(self) -> dict[str, int]:
+        """The peak of every service, one after the other."""
+        found = {service: await self.peak(service) for service in REBUILT}
+        told = ", ".join(f"{service} {size / 1e6:,.0f} MB" for service, size in found.items())
+        say(f"peak memory: {told}")
+        return found
+
+    async def all_at_once(self) -> float:
+        """Events a second, from the first service's start to the last one's end."""
+        began = time.perf_counter()
+        done = await asyncio.gather(*map(self.rebuild, REBUILT))
+        return max(done) / (time.perf_counter() - began)
+
+
+async def bare_loop(log: EventLog) -> float:
+    """Events a second of a loop that reads the log and folds leaves into a dict, on one core."""
+    catalogue = Catalogue.of(load.rules(load.pack()))
+    leaves: dict[bytes | None, LeafState] = {}
+    count, began = 0, time.perf_counter()
+    for shard, end in enumerate((await log.heads()).token.offsets):
+        async for rows in log.reader.read(shard, 0, end):
+            for row in rows:
+                if log.kinds.names[row.kind_id] == EVENT:
+                    _fold(leaves, row, catalogue)
+            count += len(rows)
+    return count / (time.perf_counter() - began)
+
+
+def _fold(leaves: dict[bytes | None, LeafState], row: Row, catalogue: Catalogue) -> None:
+    event = Event.FromString(row.payload)
+    state = leaves.get(row.leaf_id)
+    if state is None:
+        state = leaves[row.leaf_id] = LeafState()
+    fact = (row.occurred_at_us, row.fact_id)
+    view = EventView(event.type, event.name, *fact, event.properties, event.traits)
+    fold_event(state, view, catalogue)
+
+
+async def run(folder: Path, events: int) -> list[Result]:
+    """Both figures on one system."""
+    file = folder / "load.bin"
+    say(f"writing {events:,} events")
+    await asyncio.to_thread(load.write, file, events + 4_000, time.time_ns() // 1000)
+    async with Stack(folder / "data") as stack:
+        key = await define(stack)
+    async with Stack(folder / "data") as stack, worker("bench.generator") as generator:
+        await generator.ask(
+            ingest=stack.address("ingest"),
+            last=stack.address(SERVICES[-1]),
+            nats=stack.nats.url,
+            admin_key=stack.admin_key,
+            source_key=key,
+            file=str(file),
+        )
+        doors = Doors({s: stack.address(s) for s in SERVICES}, {}, stack.internal_key)
+        async with Client(doors) as client:
+            bench = Bench(stack, client, generator)
+            say(f"{await bench.append(events // 3):,} events are in the log")
+            few = await bench.peaks()
+            say(f"{await bench.append(events):,} events are in the log")
+            many = await bench.peaks()
+            rate = await measured(bench)
+    return [rate, memory(few, many)]
+
+
+async def measured(bench: Bench) -> Result:
+    """The rate of all rebuilds beside the bare loop."""
+    pool = await connect_pool(bench.stack.postgres.dsn, schema="ingest")
+    async with EventLog(pool, shards=4) as log:
+        contenders = {"rebuild": bench.all_at_once, "bare loop": lambda: bare_loop(log)}
+        figures = await interleave(ROUNDS, contenders)
+    await pool.close()
+    found = compare(
+        "rebuild_all",
+        figures["rebuild"],
+        figures["bare loop"],
+        goal=GOAL_RATE,
+        unit="events/s",
+        note="goal in events/s: identity, profile and segment side by side, from the start to the "
+        "last one's proof; reference: one process that reads the log and folds leaves in memory",
+    )
+    return found.held_by(found.figure >= GOAL_RATE)
+
+
+def memory(few: dict[str, int], many: dict[str, int]) -> Result:
+    """How the peak of memory grows when the log grows threefold; the worst service counts."""
+    worst = max(REBUILT, key=lambda service: many[service] / few[service])
+    ratio = many[worst] / few[worst]
+    told = ", ".join(f"{s} {few[s] / 1e6:.0f} to {many[s] / 1e6:.0f} MB" for s in REBUILT)
+    return Result(
+        name="rebuild_memory",
+        unit="bytes",
+        figure=float(many[worst]),
+        reference=float(few[worst]),
+        ratio=round(ratio, 3),
+        spread=0.0,
+        rounds=1,
+        goal=GOAL_MEMORY,
+        holds=ratio < GOAL_MEMORY,
+        note=f"less is better: the peak with the whole log over that with a third of it; {told}",
+    )
+
+
+def main() -> None:
+    """Prints the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS)
+    events = parser.parse_args().events
+    with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
+        print_results(uvloop.run(run(Path(folder), events)))
+
+
+if __name__ == "__main__":
+    main()
