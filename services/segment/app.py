@@ -20,6 +20,8 @@ from services.segment.domain.decide import Rulebook, changes, newest
 from services.segment.domain.model import Cause, Change, Standing
 
 SWEEP_PAGE = 1_000
+#: Changes, and the ordinal of each.
+Numbered = tuple[list[Change], list[int]]
 
 
 class SegmentApp:
@@ -55,14 +57,13 @@ class SegmentApp:
         if sweep is not None:
             return await self._sweep(conn, batch, sweep)
         standings = [wire.standing(change) for message in told for change in message.changes]
-        found = await self._settle(conn, standings)
+        found, numbers = await self._settle(conn, standings)
         facts = [fact for message in told for fact in message.facts]
         if await fold_access(conn, facts):
             self._on_access()
         last = told[-1]
-        return await self._announce(
-            conn, batch, found, facts, batch.next, last.log_offset, last.log_time_us
-        )
+        at = (batch.next, last.log_offset, last.log_time_us)
+        return await self._announce(conn, batch, found, numbers, facts, *at)
 
     def saved(self, shard: int) -> None:
         """What a shard folded last can be seen now."""
@@ -74,11 +75,15 @@ class SegmentApp:
 
     async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
         """Take in definitions and live predicates; whether there was news that asks for sweeps."""
+        if not any(m.live_predicates or _definitions(m) for m in told):
+            return False
+        # One worker after another: of two that each bring the last thing that a segment waits for,
+        # the second one must see what the first one brought.
+        await conn.execute(store.Q.lock_revision)
         news = False
         for message in told:
-            for fact in message.facts:
-                if fact.kind == wire.SEGMENT_DEFINED:
-                    news |= await self._take_definition(conn, shard, fact)
+            for fact in _definitions(message):
+                news |= await self._take_definition(conn, shard, fact)
             if message.live_predicates:
                 news |= await self._take_live(conn, shard, message)
         if news:
@@ -120,31 +125,32 @@ class SegmentApp:
             )
 
     async def _sweep(self, conn: asyncpg.Connection, batch: Batch, sweep: store.Sweep) -> Folded:
+        """One page of a sweep. It is announced also where nobody enters or leaves: so a sweep of
+        many pages moves on, and takes no more locks at a time than one page has."""
+        if not sweep.after:
+            await store.join_sweeps(conn, batch.shard, sweep)
         page = await store.sweep_page(conn, batch.shard, sweep, SWEEP_PAGE)
         await store.lock(conn, page)
         standings = await store.load_standings(conn, page)
         found = await self._decide(conn, list(standings.values()), Cause.DEFINITION)
         found = [replace(c, at_us=max(c.at_us, batch.log_time_us)) for c in found]
-        await self._save(conn, found)
+        found, numbers = await self._save(conn, found)
         done = len(page) < SWEEP_PAGE
         await store.save_sweep(conn, batch.shard, sweep, page[-1] if page else b"", done)
-        if not found:
-            return _unconsumed(batch)
-        return await self._announce(conn, batch, found, (), batch.first, None, batch.log_time_us)
+        at = (batch.first, batch.log_offset, batch.log_time_us)
+        return await self._announce(conn, batch, found, numbers, (), *at)
 
-    async def _settle(self, conn: asyncpg.Connection, told: Sequence[Standing]) -> list[Change]:
+    async def _settle(self, conn: asyncpg.Connection, told: Sequence[Standing]) -> Numbered:
         """Keep newer standings and let their profiles enter and leave."""
         if not told:
-            return []
+            return [], []
         profiles = sorted({s.profile_id for s in told})
         await store.lock(conn, profiles)
         newer = newest(told, await store.load_standings(conn, profiles))
         if not newer:
-            return []
+            return [], []
         await store.save_standings(conn, newer, self._shards)
-        found = await self._decide(conn, newer, Cause.RULE)
-        await self._save(conn, found)
-        return found
+        return await self._save(conn, await self._decide(conn, newer, Cause.RULE))
 
     async def _decide(
         self, conn: asyncpg.Connection, standings: Sequence[Standing], cause: Cause
@@ -163,36 +169,39 @@ class SegmentApp:
             self._rulebook = (revision, await store.load_rulebook(conn, self._shards))
         return self._rulebook[1]
 
-    async def _save(self, conn: asyncpg.Connection, found: Sequence[Change]) -> None:
-        if found:
-            await store.save_changes(conn, found, self._shards)
+    async def _save(self, conn: asyncpg.Connection, found: Sequence[Change]) -> Numbered:
+        """Let profiles enter and leave; the changes as they are to be announced, and ordinals."""
+        if not found:
+            return [], []
+        numbered, numbers = await store.number(conn, found)
+        await store.save_changes(conn, numbered, self._shards)
+        return numbered, numbers
 
     async def _announce(
         self,
         conn: asyncpg.Connection,
         batch: Batch,
         found: Sequence[Change],
+        numbers: Sequence[int],
         facts: Sequence[Any],
         consumed_to: int,
-        log_offset: int | None,
+        log_offset: int,
         log_time_us: int,
     ) -> Folded:
         self._announcing[batch.shard] = [change.at_us for change in found]
-        numbers = await store.ordinals(conn, found) if found else []
         if found:
             await store.write_history(conn, batch.shard, batch.next_output, found, numbers)
             await add_digest(conn, batch.shard, digest_deltas(found))
-        offset = batch.log_offset if log_offset is None else log_offset
         payload = wire.memberships_changed(
             batch.shard,
             batch.next_output,
-            offset,
+            log_offset,
             log_time_us,
             map(wire.change_message, found, numbers),
             facts,
         )
         output = Output(batch.next_output, batch.next_output + 1, payload)
-        return Folded(consumed_to, offset, log_time_us, (output,))
+        return Folded(consumed_to, log_offset, log_time_us, (output,))
 
 
 def membership_share(workspace_id: str, segment_id: str, profile_id: bytes) -> int:
@@ -208,6 +217,10 @@ def digest_deltas(found: Iterable[Change]) -> dict[str, int]:
         before = deltas.get(change.workspace_id, 0)
         deltas[change.workspace_id] = (before + (share if change.entered else -share)) % MODULUS
     return deltas
+
+
+def _definitions(message: Any) -> list[Any]:
+    return [fact for fact in message.facts if fact.kind == wire.SEGMENT_DEFINED]
 
 
 def _unconsumed(batch: Batch) -> Folded:

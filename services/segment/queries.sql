@@ -1,6 +1,6 @@
 -- name: lock_profiles
 -- Takes the profiles in one order, so that two workers never wait for each other in a circle.
-SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key;
+SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key;
 
 -- name: load_standings
 -- How these profiles stand.
@@ -34,11 +34,11 @@ USING unnest($1::bytea[], $2::text[]) AS t (p, s)
 WHERE m.profile_id = t.p AND m.segment_id = t.s;
 
 -- name: load_ordinals
--- The last ordinal announced for each of these profiles and segments.
-SELECT t.p AS profile_id, t.s AS segment_id, h.ordinal
+-- The last ordinal and instant announced for each of these profiles and segments.
+SELECT t.p AS profile_id, t.s AS segment_id, h.ordinal, h.at_us
 FROM unnest($1::bytea[], $2::text[]) AS t (p, s)
 CROSS JOIN LATERAL (
-    SELECT ordinal FROM history h
+    SELECT ordinal, at_us FROM history h
     WHERE h.profile_id = t.p AND h.segment_id = t.s ORDER BY ordinal DESC LIMIT 1
 ) h;
 
@@ -53,6 +53,10 @@ FROM unnest($3::int[], $4::text[], $5::text[], $6::int[], $7::bytea[], $8::bool[
 -- name: load_revision
 -- Whether definitions changed since they were read.
 SELECT value FROM revision;
+
+-- name: lock_revision
+-- Lets one worker at a time change what is defined.
+SELECT value FROM revision FOR UPDATE;
 
 -- name: bump_revision
 -- Tells every cache that definitions changed.
@@ -91,12 +95,19 @@ VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 -- Asks for a sweep of a shard anew, whatever was swept before.
 INSERT INTO sweep (shard, workspace_id, segment_id, version)
 VALUES ($1, $2, $3, $4)
-ON CONFLICT (shard, workspace_id, segment_id, version) DO UPDATE SET after = '\x', done = false;
+ON CONFLICT (shard, workspace_id, segment_id, version)
+DO UPDATE SET after = '\x', done = false, asked = sweep.asked + 1;
 
 -- name: next_sweep
 -- One sweep of a shard that is not done.
-SELECT workspace_id, segment_id, version, after FROM sweep
+SELECT workspace_id, segment_id, version, after, asked FROM sweep
 WHERE shard = $1 AND NOT done ORDER BY workspace_id, segment_id, version LIMIT 1;
+
+-- name: join_sweeps
+-- Those of a shard and workspace that did not begin are done when the one that begins is.
+UPDATE sweep SET done = true
+WHERE shard = $1 AND workspace_id = $2 AND NOT done AND after = '\x'
+  AND (segment_id, version) <> ($3, $4);
 
 -- name: sweep_page
 -- The next profiles of a shard and workspace to look at.
@@ -104,9 +115,9 @@ SELECT profile_id FROM standing
 WHERE shard = $1 AND workspace_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
 
 -- name: save_sweep
--- How far a sweep is.
+-- How far a sweep is, unless it was asked for anew meanwhile.
 UPDATE sweep SET after = $5, done = $6
-WHERE shard = $1 AND workspace_id = $2 AND segment_id = $3 AND version = $4;
+WHERE shard = $1 AND workspace_id = $2 AND segment_id = $3 AND version = $4 AND asked = $7;
 
 -- name: sizes
 -- Members of each segment of a workspace.

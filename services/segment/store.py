@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
 
-from services.chassis.database import Queries
+from services.chassis.database import Queries, lock_class
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment import wire
@@ -17,6 +17,8 @@ from services.segment.domain.model import Change, Definition, Standing
 
 Q = Queries.load(__package__)
 Connection = asyncpg.Connection
+#: Keeps the locks of this service apart from those that others take on the same profiles.
+_LOCK_SALT = lock_class("segment profile")
 #: By workspace and (signed) id of the predicate: on how many shards it is live.
 LiveCounts = dict[tuple[str, int], int]
 
@@ -29,11 +31,13 @@ class Sweep:
     segment_id: str
     version: int
     after: bytes
+    #: How often it was asked for.
+    asked: int
 
 
 async def lock(conn: Connection, profiles: Iterable[ProfileId]) -> None:
     """Hold these profiles until the transaction ends."""
-    keys = sorted({int.from_bytes(p[:8], "big", signed=True) for p in profiles})
+    keys = sorted({int.from_bytes(p[:8], "big", signed=True) ^ _LOCK_SALT for p in profiles})
     await conn.execute(Q.lock_profiles, keys)
 
 
@@ -87,13 +91,22 @@ async def save_changes(conn: Connection, changes: Sequence[Change], shards: int)
         )
 
 
-async def ordinals(conn: Connection, changes: Sequence[Change]) -> list[int]:
-    """The ordinal of each change: one more than the last one announced."""
+async def number(conn: Connection, found: Sequence[Change]) -> tuple[list[Change], list[int]]:
+    """The changes and the ordinal of each: one more than the last one announced.
+
+    Shards differ in how far they are, so an instant may lie before the one announced last; it is
+    moved up to it, for what is announced of a membership to be in order of time, too.
+    """
     rows = await conn.fetch(
-        Q.load_ordinals, [c.profile_id for c in changes], [c.segment_id for c in changes]
+        Q.load_ordinals, [c.profile_id for c in found], [c.segment_id for c in found]
     )
-    last = {(row["profile_id"], row["segment_id"]): row["ordinal"] for row in rows}
-    return [last.get((c.profile_id, c.segment_id), 0) + 1 for c in changes]
+    last = {(r["profile_id"], r["segment_id"]): (r["ordinal"], r["at_us"]) for r in rows}
+    befores = [last.get((c.profile_id, c.segment_id), (0, 0)) for c in found]
+    numbered = [
+        change if change.at_us >= at_us else replace(change, at_us=at_us)
+        for change, (_, at_us) in zip(found, befores, strict=True)
+    ]
+    return numbered, [ordinal + 1 for ordinal, _ in befores]
 
 
 async def write_history(
@@ -129,7 +142,9 @@ async def load_rulebook(conn: Connection, shards: int) -> Rulebook:
 
 
 def is_live(definition: Definition, counts: LiveCounts, shards: int) -> bool:
-    """Whether every predicate of the rule is live on every shard."""
+    """Whether every predicate of the rule is live on every shard, or nothing is asked any more."""
+    if definition.retired:
+        return True
     asked = (_signed(predicate_id(p)) for p in predicates(definition.rule))
     return all(counts.get((definition.workspace_id, p), 0) >= shards for p in asked)
 
@@ -162,7 +177,18 @@ async def next_sweep(conn: Connection, shard: int) -> Sweep | None:
     row = await conn.fetchrow(Q.next_sweep, shard)
     if row is None:
         return None
-    return Sweep(WorkspaceId(row["workspace_id"]), row["segment_id"], row["version"], row["after"])
+    return Sweep(
+        WorkspaceId(row["workspace_id"]),
+        row["segment_id"],
+        row["version"],
+        row["after"],
+        row["asked"],
+    )
+
+
+async def join_sweeps(conn: Connection, shard: int, sweep: Sweep) -> None:
+    """A sweep that begins looks at everything: it carries those along that did not begin yet."""
+    await conn.execute(Q.join_sweeps, shard, sweep.workspace_id, sweep.segment_id, sweep.version)
 
 
 async def sweep_page(conn: Connection, shard: int, sweep: Sweep, size: int) -> list[ProfileId]:
@@ -172,10 +198,9 @@ async def sweep_page(conn: Connection, shard: int, sweep: Sweep, size: int) -> l
 
 
 async def save_sweep(conn: Connection, shard: int, sweep: Sweep, after: bytes, done: bool) -> None:
-    """How far a sweep is now."""
-    await conn.execute(
-        Q.save_sweep, shard, sweep.workspace_id, sweep.segment_id, sweep.version, after, done
-    )
+    """How far a sweep is now, unless it was asked for anew meanwhile."""
+    key = (shard, sweep.workspace_id, sweep.segment_id, sweep.version)
+    await conn.execute(Q.save_sweep, *key, after, done, sweep.asked)
 
 
 async def count_rows(conn: Connection) -> dict[str, int]:

@@ -6,10 +6,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from onefold.profile.v1 import profile_events_pb2
 from onefold.segment.v1 import segment_events_pb2
 
 from services.chassis.rules_wire import rule_from_proto, rule_to_proto
+from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.segment.domain.model import Cause, Change, Definition, Standing
 
@@ -34,8 +36,12 @@ def standing(change: profile_events_pb2.ProfileChange) -> Standing:
 
 
 def definition(workspace_id: str, message: bytes) -> Definition:
-    """The definition that a SegmentDefined holds."""
-    return definition_from(workspace_id, segment_events_pb2.SegmentDefined.FromString(message))
+    """The definition that a serialised SegmentDefined holds. Raises InvalidField."""
+    try:
+        told = segment_events_pb2.SegmentDefined.FromString(message)
+    except DecodeError:
+        raise InvalidField("it is no SegmentDefined", field="segment") from None
+    return definition_from(workspace_id, told)
 
 
 def definition_from(workspace_id: str, told: segment_events_pb2.SegmentDefined) -> Definition:

@@ -52,6 +52,8 @@ CREATE TABLE sweep (
     version      integer NOT NULL,
     after        bytea   NOT NULL DEFAULT '\x',
     done         boolean NOT NULL DEFAULT false,
+    -- Counts how often it was asked for: a page of an older asking moves nothing.
+    asked        integer NOT NULL DEFAULT 1,
     PRIMARY KEY (shard, workspace_id, segment_id, version)
 );
 

@@ -1,0 +1,46 @@
+"""Fixtures of segment: an empty live state for a log of 2 shards."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest_asyncio
+from integration.segment.segment_world import SHARDS, Works
+
+from services.chassis.database import Database
+from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.migrate import migrate
+
+_TABLES = (
+    "standing, membership, definition, live_predicate, sweep, history, outbox, digest,"
+    " access_key, access_source"
+)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def segment_database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
+    """A database of this folder's tests."""
+    name = f"onefold_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres_server.admin_dsn)
+    try:
+        await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+        dsn = postgres_server.dsn.rpartition("/")[0] + f"/{name}"
+        await migrate(dsn, "segment", shards=SHARDS)
+        async with Database(dsn, "segment", max_size=8) as opened:
+            yield opened
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def works(segment_database: Database) -> Works:
+    """Workers that begin with nothing."""
+    pool = segment_database.pool
+    await pool.execute(
+        f"TRUNCATE {_TABLES}; UPDATE revision SET value = 0;"
+        " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+    )
+    return Works(pool)
