@@ -32,7 +32,9 @@ app = typer.Typer(
 )
 clock = typer.Typer(no_args_is_help=True, help="The log's clock (demo and test only).")
 keys = typer.Typer(no_args_is_help=True, help="Keys of the workspace.")
+quarantine = typer.Typer(no_args_is_help=True, help="What was refused, and its way back.")
 app.add_typer(clock, name="clock")
+app.add_typer(quarantine, name="quarantine")
 app.add_typer(keys, name="keys")
 
 DataDir = Annotated[
@@ -148,7 +150,10 @@ def import_(
 
     with show.errors():
         doors = find_doors(data)
-    report = show.run(import_file(file, mapping, doors.grpc["ingest"], key))
+    with show.bars() as bars:
+        task = bars.add_task(file.name, total=None)
+        to = doors.grpc["ingest"]
+        report = show.run(import_file(file, mapping, to, key, lambda n: bars.advance(task, n)))
     show.out.print(f"{report.accepted:,} new, {report.duplicates:,} known already")
     for line in report.refusals:
         show.out.print(f"line {line.line}: {line.reason} {line.message}")
@@ -184,6 +189,47 @@ def verify(
 
     if not show.run(_with_client(data, lambda client: verify_all(client, shards), internal=data)):
         raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    data: DataDir,
+    service: Annotated[str, typer.Argument(help="identity, profile or segment.")],
+    workers: Annotated[int, typer.Option(help="Workers that fold side by side.")] = 1,
+) -> None:
+    """Build the state of a service anew from the log, and put it in the place of the live one."""
+    from services.cli.proof import REBUILT, rebuild_one
+
+    if service not in REBUILT:
+        show.fail(f"name one of {', '.join(REBUILT)}; activation keeps what was sent for ever")
+    done = show.run(_with_client(data, lambda c: rebuild_one(c, service, workers), internal=data))
+    raise typer.Exit(0 if done else 1)
+
+
+@quarantine.command("list")
+def quarantine_list(
+    data: DataDir,
+    limit: Annotated[int, typer.Option(help="At most this many.", min=1, max=1_000)] = 50,
+) -> None:
+    """List what was refused, newest first."""
+    from services.cli.quarantine import show_quarantined
+
+    show.run(_with_client(data, lambda client: show_quarantined(client, limit)))
+
+
+@quarantine.command("release")
+def quarantine_release(
+    data: DataDir,
+    quarantine_id: Annotated[str, typer.Argument(help="An id out of the list.")],
+    repaired: Annotated[
+        Path | None, typer.Option("--repaired", help="The repaired event (JSON).")
+    ] = None,
+) -> None:
+    """Release one refused event, repaired or as it was."""
+    from services.cli.quarantine import release
+
+    raw = repaired.read_bytes() if repaired else None
+    show.run(_with_client(data, lambda client: release(client, quarantine_id, raw)))
 
 
 @clock.command("advance")

@@ -14,12 +14,14 @@ from services.kernel.errors import OnefoldError
 REBUILT = ("identity", "profile", "segment")
 
 
-async def rebuild(client: Client, service: str, *, shards: int, switch_over: bool = False) -> Any:
+async def rebuild(
+    client: Client, service: str, *, shards: int, workers: int = 1, switch_over: bool = False
+) -> Any:
     """Rebuild a projection beside the live one; the last message tells the digests.
 
     Raises OnefoldError.
     """
-    request = RebuildRequest(shards=shards, switch_over=switch_over)
+    request = RebuildRequest(shards=shards, workers=workers, switch_over=switch_over)
     last = None
     with show.bars() as bars:
         task = bars.add_task(f"rebuilding {service}", total=None)
@@ -46,3 +48,15 @@ async def verify_all(client: Client, shards: int) -> bool:
             show.err.print(f"{service}: differs: {row}")
     show.table("", ("projection", "workspace", "live digest", "rebuilt digest", "equal"), rows)
     return equal
+
+
+async def rebuild_one(client: Client, service: str, workers: int) -> bool:
+    """Rebuild a service and switch over; whether that was done."""
+    told = await rebuild(client, service, shards=0, workers=workers, switch_over=True)
+    if told.equal:
+        show.out.print(f"{service} is built anew from {told.done:,} facts, and live.")
+        return True
+    show.err.print(f"{service}: the rebuilt digest differs; the live state was left in place")
+    for row in told.differing_rows:
+        show.err.print(f"  differs: {row}")
+    return False

@@ -1,0 +1,98 @@
+"""The command line over a system that stays: started, defined, asked, rebuilt, stopped, kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.chassis.embedded.stack import ROOT
+
+
+class System:
+    """`onefold` over one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self._environ = os.environ | {"ONEFOLD_DATA": str(data), "COLUMNS": "200"}
+
+    def __call__(self, *arguments: str, fails: bool = False) -> str:
+        run = subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments],
+            cwd=ROOT,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert bool(run.returncode) == fails, run.stdout + run.stderr
+        return run.stderr if fails else run.stdout
+
+    def send(self, key: str, body: bytes) -> tuple[int, dict[str, object]]:
+        door = next(w for w in self("status").split() if w.startswith("http://"))
+        request = urllib.request.Request(
+            f"{door}/v1/batch", body, {"Authorization": f"Bearer {key}"}
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            return refused.code, json.load(refused)
+
+
+@pytest.fixture
+def onefold(tmp_path: Path) -> Iterator[System]:
+    system = System(tmp_path / "data")
+    yield system
+    system("down")
+
+
+@pytest.mark.timeout(300)
+def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
+    assert "nothing runs over" in onefold("status", fails=True)
+    assert "Onefold is running." in onefold("up")
+    assert "was running already" in onefold("up")
+
+    pack = ("apply", "-f", "packs/education/segments.yaml")
+    assert "would change" in onefold(*pack, "--dry-run")
+    assert "changed" in onefold(*pack)
+    assert "is so already" in onefold(*pack), "a second run changes nothing"
+    onefold("apply", "-f", "packs/education/sources.yaml")
+    key = onefold("keys", "issue", "--source", "school-web").strip()
+
+    good = {"type": "track", "event": "registered", "userId": "u-1", "messageId": "m-1"}
+    bad = {"type": "track", "event": "registered", "messageId": "m-2"}
+    status, answer = onefold.send(key, json.dumps({"batch": [good, bad]}).encode())
+    assert (status, answer["accepted"], len(answer["rejections"])) == (200, 1, 1)
+
+    listed = onefold("quarantine", "list")
+    assert "NO_IDENTIFIER" in listed
+    refused = next(line.split()[0] for line in listed.splitlines() if "school-web" in line)
+    repaired = tmp_path / "repaired.json"
+    event = {
+        "type": "EVENT_TYPE_TRACK",
+        "name": "registered",
+        "message_id": "m-2",
+        "identifiers": [{"namespace": "user_id", "value": "u-2"}],
+        "properties": {"plan": "free"},
+    }
+    repaired.write_text(json.dumps(event), encoding="utf-8")
+    assert "in the log" in onefold("quarantine", "release", refused, "--repaired", str(repaired))
+
+    assert "clock" in onefold("clock", "advance", "8d", fails=True)
+    for service in ("identity", "profile", "segment"):
+        assert "and live" in onefold("rebuild", service)
+    assert "NO" not in onefold("verify", "--shards", "2").split()
+
+    assert "Stopped." in onefold("down")
+    assert "Nothing runs" in onefold("down")
+    onefold("up")
+    assert "u-2" in onefold("profile", "user_id:u-2"), "what was sent before is still there"
+    key_id = next(w for w in onefold("keys", "list").split() if w.startswith("key_"))
+    assert "opens nothing" in onefold("keys", "disable", key_id)
