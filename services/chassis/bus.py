@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import nats.errors
 import structlog
@@ -20,6 +20,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 
 from services.chassis.acks import Acks
+from services.chassis.scopes import end, end_if_cancelled
 from services.chassis.stream import Output
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,8 @@ _ROOT = "onefold."
 LARGEST = 1_000_000
 _HEADROOM = 4096
 _RECONNECT_PAUSE = 0.25
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Bus:
         """Makes the stream of a subject such as `onefold.log`, if it is missing; its name."""
         name = stream_name(subject)
         try:
-            await self.jetstream.stream_info(name)
+            await heed(self.jetstream.stream_info(name))
         except NotFoundError:
             await self._make_stream(name, subject)
         return name
@@ -115,7 +118,7 @@ class Bus:
             headers[UPSTREAM_ONLY], payload = "1", b""
         inbox, acknowledged = self._acks.expect()
         try:
-            await self._client.publish(subject, payload, reply=inbox, headers=headers)
+            await heed(self._client.publish(subject, payload, reply=inbox, headers=headers))
         except BaseException:
             acknowledged.cancel()
             raise
@@ -125,7 +128,7 @@ class Bus:
         """The range of the newest message of `onefold.<what>.<shard>`; None where there is none."""
         name = stream_name(subject.rpartition(".")[0])
         try:
-            message = await self.jetstream.get_last_msg(name, subject)
+            message = await heed(self.jetstream.get_last_msg(name, subject))
         except NotFoundError:
             return None
         return range_of(message.headers)
@@ -133,12 +136,12 @@ class Bus:
     async def purge(self, subject: str) -> None:
         """Drops what the stream has of `onefold.<what>.<shard>`."""
         name = stream_name(subject.rpartition(".")[0])
-        await self.jetstream.purge_stream(name, subject=subject)
+        await heed(self.jetstream.purge_stream(name, subject=subject))
 
     async def nudge(self, subject: str) -> None:
         """Tells those who listen with `nudged` that there is something new; may get lost."""
         if self.connected:
-            await self._client.publish(_nudge_subject(subject))
+            await heed(self._client.publish(_nudge_subject(subject)))
 
     @asynccontextmanager
     async def nudged(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
@@ -147,7 +150,7 @@ class Bus:
         async def hear(_: Msg) -> None:
             call()
 
-        subscription = await self._client.subscribe(_nudge_subject(subject), cb=hear)
+        subscription = await heed(self._client.subscribe(_nudge_subject(subject), cb=hear))
         try:
             yield
         finally:
@@ -163,26 +166,27 @@ class Bus:
             self._listeners.discard(call)
 
     async def _make_stream(self, name: str, subject: str) -> None:
-        limits = self._limits
         try:
-            await self.jetstream.add_stream(
-                api.StreamConfig(
-                    name=name,
-                    subjects=[f"{subject}.>"],
-                    max_age=limits.max_age,
-                    max_bytes=limits.max_bytes,
-                    num_replicas=limits.replicas,
-                    duplicate_window=limits.duplicate_window,
-                    storage=api.StorageType.FILE,
-                    # What is lost here is read upstream: a flush a message would buy nothing, and
-                    # costs eight times the work.
-                    persist_mode=api.PersistMode.ASYNC if limits.replicas == 1 else None,
-                )
-            )
+            await heed(self.jetstream.add_stream(self._stream_config(name, subject)))
             log.info("stream_made", stream=name)
         except BadRequestError:
             # Somebody else has just made it, perhaps with other limits.
-            await self.jetstream.stream_info(name)
+            await heed(self.jetstream.stream_info(name))
+
+    def _stream_config(self, name: str, subject: str) -> api.StreamConfig:
+        limits = self._limits
+        return api.StreamConfig(
+            name=name,
+            subjects=[f"{subject}.>"],
+            max_age=limits.max_age,
+            max_bytes=limits.max_bytes,
+            num_replicas=limits.replicas,
+            duplicate_window=limits.duplicate_window,
+            storage=api.StorageType.FILE,
+            # What is lost here is read upstream: a flush a message would buy nothing, and costs
+            # eight times the work.
+            persist_mode=api.PersistMode.ASYNC if limits.replicas == 1 else None,
+        )
 
     async def _connect(self) -> None:
         # Tries for ever: -1 also holds for the first connection.
@@ -219,11 +223,22 @@ class Bus:
 
     async def __aexit__(self, *_: object) -> None:
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+            await end(self._connecting)
         self._up.clear()
         await _quietly(self._acks.close())
         await _quietly(self._client.close())
+
+
+async def heed(call: Awaitable[T]) -> T:
+    """Awaits a call of nats-py and heeds a cancellation that came meanwhile.
+
+    nats-py swallows some: it catches CancelledError while it flushes, and the wait_for of Python
+    3.11 loses one that comes together with the answer. Whoever is cancelled would wait for ever.
+    """
+    try:
+        return await call
+    finally:
+        end_if_cancelled()
 
 
 def stream_name(subject: str) -> str:

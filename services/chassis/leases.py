@@ -17,6 +17,7 @@ import asyncpg
 import structlog
 
 from services.chassis.database import Database, Queries, lock_class, store_errors
+from services.chassis.scopes import end, end_if_cancelled
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class Leases:
                     await self._be_member(group)
                 except StoreUnavailable:
                     log.warning("membership_lost", lease=self._name)
+                end_if_cancelled()
                 await asyncio.sleep(CENSUS)
 
     async def _be_member(self, group: asyncio.TaskGroup) -> None:
@@ -98,6 +100,7 @@ class Leases:
             except Exception as error:
                 told = log.info if isinstance(error, StoreUnavailable) else log.exception
                 told("lease_interrupted", lease=self._name, shard=shard, error=type(error).__name__)
+            end_if_cancelled()
             failures = 0 if loop.time() - began > _PAUSES[-1] else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
@@ -124,9 +127,8 @@ class Leases:
                 raise StoreUnavailable("the connection that held the shard is lost")
             work.result()
         finally:
-            work.cancel()
-            watch.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
+            await end(work)
+            await end(watch)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[asyncpg.Connection]:

@@ -19,7 +19,7 @@ import structlog
 from services.chassis.bus import BUS_ERRORS, Bus
 from services.chassis.database import acquire
 from services.chassis.position import Q
-from services.chassis.scopes import end_if_cancelled
+from services.chassis.scopes import end
 from services.chassis.stream import Message, Output
 from services.kernel.errors import RangeGone, StoreUnavailable
 
@@ -159,16 +159,24 @@ class Relay:
         failures = 0
         while True:
             before = line.published
+            # A task of its own: a failed task group leaves its task looking as if cancelled, and a
+            # cancellation may get lost in it.
+            attempt = asyncio.ensure_future(self._publish(shard, line))
             try:
-                await self._bus.ready()
-                async with self._bus.nudged(self._place(shard), line.look_again):
-                    await self._publish_from(shard, line, await self._begin(shard, line))
+                await asyncio.wait((attempt,))
+                attempt.result()
             except* _INTERRUPTIONS as group:
                 names = sorted({type(error).__name__ for error in group.exceptions})
                 log.info("relay_interrupted", subject=self._place(shard), errors=names)
-            end_if_cancelled()
+            finally:
+                await end(attempt)
             failures = 0 if line.published > before else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+
+    async def _publish(self, shard: int, line: _Line) -> None:
+        await self._bus.ready()
+        async with self._bus.nudged(self._place(shard), line.look_again):
+            await self._publish_from(shard, line, await self._begin(shard, line))
 
     async def _begin(self, shard: int, line: _Line) -> int:
         """The place from which on the stream has to be given everything."""

@@ -45,11 +45,10 @@ async def alongside(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
 
 
 def end_if_cancelled() -> None:
-    """Raises CancelledError where the present task is to end.
+    """Raises CancelledError where the present task is to end, though it was not told so.
 
-    To be called by a loop that catches what comes out of a task group and goes on: where a task of
-    the group fails in the moment in which the loop is cancelled, only the failure comes out, and
-    the loop would go on for ever.
+    Some libraries swallow a cancellation. Not for a task that has opened a task group and goes on
+    after its failure: in Python 3.11 it looks as if cancelled from then on (python/cpython#116720).
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -20,7 +20,8 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import BadRequestError
 
-from services.chassis.bus import BUS_ERRORS, LARGEST, UPSTREAM_ONLY, Bus, range_of
+from services.chassis.bus import BUS_ERRORS, LARGEST, UPSTREAM_ONLY, Bus, heed, range_of
+from services.chassis.scopes import end, end_if_cancelled
 from services.chassis.stream import Message
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,7 @@ class Tail:
         """Acknowledges a message and all before it. NATS being away is no error: it comes again."""
         if self._bus.connected:
             try:
-                await self._bus.client.publish(heard.reply, b"+ACK")
+                await heed(self._bus.client.publish(heard.reply, b"+ACK"))
             except BUS_ERRORS as error:
                 log.debug("ack_lost", subject=self._subject, error=type(error).__name__)
 
@@ -121,6 +122,7 @@ class Tail:
                     await self._ask_on()
             except BUS_ERRORS as error:
                 log.info("tail_lost", subject=self._subject, error=type(error).__name__)
+            end_if_cancelled()
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
@@ -129,23 +131,23 @@ class Tail:
         self._stream = await self._bus.ensure_stream(self._subject.rpartition(".")[0])
         await self._ensure_consumer()
         client = self._bus.client
-        subscription = await client.subscribe(client.new_inbox(), cb=self._hear)
+        subscription = await heed(client.subscribe(client.new_inbox(), cb=self._hear))
         self._inbox, self._open, self._gone = subscription.subject, 0, False
         self._note_life()
         try:
             yield
         finally:
             with suppress(*BUS_ERRORS):
-                await subscription.unsubscribe()
+                await heed(subscription.unsubscribe())
 
     async def _ensure_consumer(self) -> None:
         jetstream = self._bus.jetstream
         try:
-            await jetstream.add_consumer(self._stream, self._config())
+            await heed(jetstream.add_consumer(self._stream, self._config()))
         except BadRequestError:
             # One of that name is there, of another make.
-            await jetstream.delete_consumer(self._stream, self._durable)
-            await jetstream.add_consumer(self._stream, self._config())
+            await heed(jetstream.delete_consumer(self._stream, self._durable))
+            await heed(jetstream.add_consumer(self._stream, self._config()))
 
     def _config(self) -> api.ConsumerConfig:
         return api.ConsumerConfig(
@@ -182,11 +184,9 @@ class Tail:
             "idle_heartbeat": int(HEARTBEAT * 1e9),
         }
         self._open += missing
-        await self._bus.client.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}",
-            json.dumps(request).encode(),
-            reply=self._inbox,
-        )
+        place = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
+        asking = json.dumps(request).encode()
+        await heed(self._bus.client.publish(place, asking, reply=self._inbox))
 
     async def _hear(self, msg: Msg) -> None:
         self._note_life()
@@ -232,5 +232,4 @@ class Tail:
 
     async def __aexit__(self, *_: object) -> None:
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await end(self._keeping)
