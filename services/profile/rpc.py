@@ -60,6 +60,8 @@ class ProfileRpc(ProfileServiceServicer):
         token = await self._reach(request)
         as_of = _as_of(request)
         if as_of is not None:
+            if as_of.token is not None:
+                await self._queries.reach(as_of.token, within(PATIENCE))
             found = await self._asking.profile(workspace, id_, as_of)
         else:
             people, token = await self._people([id_])
