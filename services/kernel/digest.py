@@ -11,16 +11,18 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 MODULUS = 1 << 128
+_SIZES = tuple(size.to_bytes(4, "big") for size in range(256))
 
 
 def row_digest(*parts: str | bytes) -> int:
     """The share of one row, 0 <= share < 2^128. Parts are length-prefixed, so no two rows agree."""
-    hasher = blake2b(digest_size=16)
+    framed: list[bytes] = []
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
-        hasher.update(len(raw).to_bytes(4, "big"))
-        hasher.update(raw)
-    return int.from_bytes(hasher.digest(), "big")
+        size = len(raw)
+        framed.append(_SIZES[size] if size < len(_SIZES) else size.to_bytes(4, "big"))
+        framed.append(raw)
+    return int.from_bytes(blake2b(b"".join(framed), digest_size=16).digest(), "big")
 
 
 def digest_of(rows: Iterable[int], start: int = 0) -> int:

@@ -43,9 +43,9 @@ class Shards:
     known: dict[Key, Content]
 
     @staticmethod
-    def empty(touched: Iterable[int]) -> Shards:
+    def empty(touched: Iterable[int], known: Mapping[Key, Content] | None = None) -> Shards:
         """Shards that start at 0 at the end of time: facts placed there get ranks."""
-        return Shards(next=dict.fromkeys(touched, 0), instant_us=2**62, known={})
+        return Shards(next=dict.fromkeys(touched, 0), instant_us=2**62, known=dict(known or {}))
 
 
 @dataclass(slots=True)

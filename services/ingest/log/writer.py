@@ -1,20 +1,22 @@
 """The transactions that append.
 
-Most facts are new, so the writer first writes without looking: the unique index objects where one
-is known. Then it looks before it writes, and goes on looking for a while, for repeats come in
-swarms: a client that had no answer sends all it had once more.
+Most facts are new, and most of those that are not were appended here a moment ago, and are
+remembered. So the writer first writes without looking: the unique index objects where a fact is
+known after all. Then it looks before it writes, and goes on looking for a while, for repeats come
+in swarms: a client that had no answer sends all it had once more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
 from services.ingest.domain.facts import NewFact, Row
 from services.ingest.domain.placing import Content, Key, Placed, Request, Shards, keys_of, place
+from services.ingest.log.recent import Recent
 from services.ingest.log.store import COLUMNS, Kinds, Q, heads
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
@@ -39,6 +41,7 @@ class Writer:
     def __init__(self, shards: int, kinds: Kinds) -> None:
         self._shards = shards
         self._kinds = kinds
+        self._recent = Recent()
         self._wary = 0
 
     async def append(self, conn: asyncpg.Connection, requests: Sequence[Request]) -> Placed:
@@ -57,7 +60,7 @@ class Writer:
         held.known = await _known(conn, keys)
         if held.known:
             self._wary = WARY
-        return await self._commit(conn, held, place(requests, keys, held, self._kinds))
+        return await self._place(conn, requests, keys, held)
 
     async def tick(
         self,
@@ -84,16 +87,30 @@ class Writer:
     async def _append_unseen(
         self, conn: asyncpg.Connection, requests: Sequence[Request], keys: Sequence[Key]
     ) -> Placed:
-        touched = sorted({key[0] for key in keys})
-        if len(keys) > FEW:
-            held = await self._begin(conn, touched)
-            return await self._commit(conn, held, place(requests, keys, held, self._kinds))
-        # Placed twice: from zero to learn the ranks, then from where the shards did end.
-        ranked = place(requests, keys, Shards.empty(touched), self._kinds)
-        if not ranked.rows:  # every caller contradicts itself
-            return ranked
-        [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
-        return place(requests, keys, _held(touched, row), self._kinds)
+        touched, known = sorted({key[0] for key in keys}), self._recent.among(keys)
+        if len(keys) <= FEW:
+            # Placed twice: from zero to learn the ranks, then from where the shards did end.
+            ranked = place(requests, keys, Shards.empty(touched, known), self._kinds)
+            if ranked.rows:
+                [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
+                held = _held(touched, row, known)
+                placed = place(requests, keys, held, self._kinds)
+                self._recent.add(held.known)
+                return placed
+        held = await self._begin(conn, touched)
+        held.known = known
+        return await self._place(conn, requests, keys, held)
+
+    async def _place(
+        self,
+        conn: asyncpg.Connection,
+        requests: Sequence[Request],
+        keys: Sequence[Key],
+        held: Shards,
+    ) -> Placed:
+        placed = await self._commit(conn, held, place(requests, keys, held, self._kinds))
+        self._recent.add(held.known)
+        return placed
 
     async def _begin(
         self, conn: asyncpg.Connection, touched: Iterable[int], *, advance_us: int = 0
@@ -121,10 +138,11 @@ class Writer:
         return placed
 
 
-def _held(touched: Sequence[int], row: asyncpg.Record) -> Shards:
-    return Shards(
-        next=dict(zip(touched, row["nexts"], strict=True)), instant_us=row["instant"], known={}
-    )
+def _held(
+    touched: Sequence[int], row: asyncpg.Record, known: Mapping[Key, Content] | None = None
+) -> Shards:
+    ends = dict(zip(touched, row["nexts"], strict=True))
+    return Shards(next=ends, instant_us=row["instant"], known=dict(known or {}))
 
 
 async def _known(conn: asyncpg.Connection, keys: Sequence[Key]) -> dict[Key, Content]:
