@@ -21,6 +21,7 @@ WATCH_PAGE = 500
 #: How long a watcher waits before it looks for what other replicas announced, seconds.
 WATCH_PAUSE = 0.5
 MAX_ID = 128
+MAX_TITLE = 200
 
 
 class SegmentQueries:
@@ -47,7 +48,8 @@ class SegmentQueries:
 
         Raises InvalidField, EtagMismatch.
         """
-        _check_id(asked.segment_id)
+        check_id(asked.segment_id, "segment.segment_id")
+        check_title(asked.title)
         present = await self._definition(asked.workspace_id, asked.segment_id)
         if present is not None and present.says_the_same(asked):
             return present, False, await self.token()
@@ -121,9 +123,14 @@ class SegmentQueries:
             yield message.payload
 
     async def _starts(self, told: Sequence[int]) -> list[int]:
+        shards = len((await self.token()).offsets)
+        if told and len(told) != shards:
+            raise InvalidField(
+                f"from_sequences has one entry for each of the {shards} shards, or none",
+                field="from_sequences",
+            )
         if told:
             return list(told)
-        shards = len((await self.token()).offsets)
         async with acquire(self._database.pool) as conn:
             return [await conn.fetchval(store.Q.last_sequence, shard) for shard in range(shards)]
 
@@ -142,8 +149,15 @@ class SegmentQueries:
         return wire.definition(workspace_id, row["message"]) if row else None
 
 
-def _check_id(segment_id: str) -> None:
+def check_id(segment_id: str, field: str) -> None:
+    """Raises InvalidField where a text cannot be the id of a segment."""
     if not 0 < len(segment_id) <= MAX_ID or not segment_id.isprintable():
+        raise InvalidField(f"segment_id has 1 to {MAX_ID} printable characters", field=field)
+
+
+def check_title(title: str) -> None:
+    """Raises InvalidField where a text for people is too long or holds NUL."""
+    if len(title) > MAX_TITLE or "\0" in title:
         raise InvalidField(
-            f"segment_id has 1 to {MAX_ID} printable characters", field="segment.segment_id"
+            f"title has at most {MAX_TITLE} characters and no NUL", field="segment.title"
         )

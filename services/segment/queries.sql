@@ -148,7 +148,7 @@ WITH page AS (
         SELECT sequence FROM history
         WHERE shard = $1 AND sequence >= $2 AND workspace_id = $3
         ORDER BY sequence, position LIMIT $4
-    ) some
+    ) AS first_rows
 )
 SELECT h.* FROM history h JOIN page USING (sequence)
 WHERE h.shard = $1 AND h.workspace_id = $3 ORDER BY h.sequence, h.position;

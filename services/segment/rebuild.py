@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ from services.chassis.database import acquire, transaction
 from services.chassis.position import Position, add_digest, load_positions, save_position
 from services.chassis.projection import ProjectionRunner
 from services.chassis.rebuild import rows_that_differ
-from services.kernel.errors import ServiceUnavailable
+from services.kernel.errors import InvalidField, ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
 from services.segment import store, wire
@@ -49,14 +50,16 @@ class SegmentRebuilder:
         """See chassis.rebuild.Rebuilder."""
         async with acquire(pool) as conn:
             positions = await load_positions(conn)
-        fresh = not any(p.next or p.log_offset for p in positions)
+        everybody = not any(p.next or p.log_offset for p in positions)
         touched: set[ProfileId] = set()
-        if fresh:
+        if everybody:
             positions = await self._read_all(pool, positions, shards)
         for position in positions:
             goal = until.offset(position.shard)
-            touched |= await self._follow(pool, position, goal, shards, progress)
-        await self._decide(pool, None if fresh else sorted(touched), shards)
+            followed, defined = await self._follow(pool, position, goal, shards, progress)
+            touched |= followed
+            everybody |= defined
+        await self._decide(pool, None if everybody else sorted(touched), shards)
 
     async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Members stay in since they came; caches of definitions are outdated."""
@@ -105,32 +108,42 @@ class SegmentRebuilder:
         goal: int,
         shards: int,
         progress: Callable[[int], None],
-    ) -> set[ProfileId]:
-        """Take in what a shard said up to an offset of the log; the profiles it was about."""
+    ) -> tuple[set[ProfileId], bool]:
+        """Take in what a shard said up to an offset of the log.
+
+        The profiles it was about, and whether it was about definitions, and so about everybody.
+        """
         touched: set[ProfileId] = set()
+        defined = False
         at = position
-        async for message in self._upstream.read(position.shard, position.next, 0):
-            told = wire.profiles_changed(message.payload)
-            if told.log_offset > goal:
-                break
-            await self._take(pool, at.shard, told, told.changes, shards)
-            touched.update(ProfileId(c.profile_id) for c in told.changes)
-            progress(max(0, told.log_offset - at.log_offset))
-            at = Position(at.shard, message.next, 0, told.log_offset, told.log_time_us)
+        async with aclosing(self._upstream.read(position.shard, position.next, 0)) as messages:
+            async for message in messages:
+                told = wire.profiles_changed(message.payload)
+                if told.log_offset > goal:
+                    break
+                defined |= await self._take(pool, at.shard, told, told.changes, shards)
+                touched.update(ProfileId(c.profile_id) for c in told.changes)
+                progress(max(0, told.log_offset - at.log_offset))
+                at = Position(at.shard, message.next, 0, told.log_offset, told.log_time_us)
         # The first reading may be ahead of a goal that was set before it; the next goal is not.
         if at.log_offset < goal:
             raise ServiceUnavailable(f"profile has not said all of shard {at.shard} yet; try again")
         async with transaction(pool) as conn:
             await save_position(conn, at)
-        return touched
+        return touched, defined
 
     async def _take(
         self, pool: asyncpg.Pool, shard: int, told: Any, changed: Iterable[Any], shards: int
-    ) -> None:
-        """Keep definitions, live predicates and standings; the newest of each wins."""
+    ) -> bool:
+        """Keep definitions, live predicates and standings; the newest of each wins.
+
+        Answers whether there was anything but standings.
+        """
+        definitions = [fact for fact in told.facts if fact.kind == wire.SEGMENT_DEFINED]
         async with transaction(pool) as conn:
-            for fact in told.facts:
-                if fact.kind == wire.SEGMENT_DEFINED:
+            for fact in definitions:
+                # What the live state could not read is not in it either.
+                with suppress(InvalidField):
                     await store.keep_definition(conn, fact)
             if told.live_predicates:
                 workspace_id = told.live_workspace_id
@@ -139,6 +152,7 @@ class SegmentRebuilder:
             if standings:
                 known = await store.load_standings(conn, [s.profile_id for s in standings])
                 await store.save_standings(conn, newest(standings, known), shards)
+        return bool(definitions or told.live_predicates)
 
     async def _decide(
         self, pool: asyncpg.Pool, touched: Sequence[ProfileId] | None, shards: int

@@ -16,7 +16,7 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, from_hex, to_hex
 from services.kernel.tokens import Token
-from services.segment.queries import SegmentQueries
+from services.segment.queries import SegmentQueries, check_id
 from services.segment.wire import definition_from, definition_message, history_message
 
 _PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
@@ -32,6 +32,8 @@ ALLOWED: Allowed = {
 }
 PAGE, MAX_PAGE = 50, 1_000
 REACH_SECONDS = 30.0
+#: The highest sequence there can be.
+_MOST = 2**63 - 1
 
 
 class SegmentRpc(pb_grpc.SegmentServiceServicer):
@@ -62,6 +64,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
 
     async def ListMembers(self, request: Any, context: Any) -> Any:
         """List members, by profile id."""
+        check_id(request.segment_id, "segment_id")
         token = await self._reach(request)
         size = _page_size(request.page_size)
         after = _page_token(request.page_token)
@@ -90,7 +93,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def WatchMemberships(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Stream entries and exits of the workspace as they come."""
         wanted = frozenset(request.segment_ids)
-        watched = self._queries.watch(workspace_id(), tuple(request.from_sequences))
+        starts = tuple(request.from_sequences)
+        if any(start > _MOST for start in starts):
+            raise InvalidField("a sequence is one that a response told", field="from_sequences")
+        watched = self._queries.watch(workspace_id(), starts)
         async for shard, rows, following in watched:
             told = [history_message(r) for r in rows if not wanted or r["segment_id"] in wanted]
             yield pb.WatchMembershipsResponse(changes=told, shard=shard, next_sequence=following)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from onefold.profile.v1 import profile_service_pb2 as pb
@@ -18,20 +19,21 @@ class ProfileUpstream:
     def __init__(self, channel: PeerChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[Message, None]:
         """See chassis.stream.Upstream; the coordinate is the sequence."""
         request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
             yield Message(batch.sequence, batch.sequence + 1, batch.SerializeToString())
 
-    async def standings(self, shard: int) -> AsyncIterator[pb.ReadStandingsResponse]:
+    async def standings(self, shard: int) -> AsyncGenerator[pb.ReadStandingsResponse, None]:
         """How every profile of a shard stands, with the sequence from which to follow on."""
         async for answer in self._stub.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
             yield answer
 
     async def following(self, shard: int) -> tuple[int, int]:
         """The sequence from which to follow a shard on, and the offset in the log it stands at."""
-        async for answer in self.standings(shard):
-            return answer.next_sequence, answer.log_offset
+        async with aclosing(self.standings(shard)) as answers:
+            async for answer in answers:
+                return answer.next_sequence, answer.log_offset
         return 0, 0
