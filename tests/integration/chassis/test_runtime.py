@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     behaviour: str = "good"
 
 async def fail():
-    raise KeyError("a worker failed")
+    raise TypeError("a worker failed")
 
 @asynccontextmanager
 async def serve(settings):

@@ -63,14 +63,14 @@ async def test_metrics_are_named_after_the_service() -> None:
     async with serving() as (url, metrics):
         metrics.facts_folded.labels("3").inc(512)
         metrics.refused.labels("NO_IDENTIFIER").inc()
-        metrics.lag_facts.labels("0").set(7)
+        metrics.log_offset.labels("0").set(7)
         metrics.event_to_membership_seconds.observe(0.3)
         status, text = await _get(f"{url}/metrics")
         assert status == 200
         for line in (
             'onefold_test_facts_folded_total{shard="3"} 512.0',
             'onefold_test_refused_total{reason="NO_IDENTIFIER"} 1.0',
-            'onefold_test_lag_facts{shard="0"} 7.0',
+            'onefold_test_log_offset{shard="0"} 7.0',
             'onefold_test_event_to_membership_seconds_bucket{le="0.5"} 1.0',
         ):
             assert line in text
