@@ -41,6 +41,7 @@ STALE_S = 30.0
 #: How long an effect rests whose message could not be made, seconds.
 UNREADY_S = 1.0
 RETIRED = "the destination was retired"
+ENDLESS = "its attempts never came to an end"
 #: How long ends are gathered, where others are still on their way, before they are recorded, s.
 GATHER_S = 0.004
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -169,12 +170,16 @@ class Courier:
 
     async def _carry(self, begun: Sequence[Attempt], destination: Destination) -> None:
         """Make attempts that were begun, those first whose message is there."""
-        began = _now()
+        began, most = _now(), self._tools.retries.attempts
+        # Whatever ends this process each time it is sent must not do so for ever.
+        endless = [a for a in begun if a.lost and a.attempts > most]
+        self._end(endless, Next(State.DEAD, ENDLESS))
+        rest = begun if not endless else [a for a in begun if a not in endless]
         async with asyncio.TaskGroup() as group:
-            for attempt in begun:
+            for attempt in rest:
                 if attempt.body is not None:
                     group.create_task(self._attempt(destination, attempt, attempt.body, began))
-            fresh = [attempt for attempt in begun if attempt.body is None]
+            fresh = [attempt for attempt in rest if attempt.body is None]
             for attempt, body in await self._make_bodies(destination, fresh):
                 group.create_task(self._attempt(destination, attempt, body, began))
 

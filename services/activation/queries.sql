@@ -56,7 +56,7 @@ WITH reached AS (
     SELECT min(log_time_us) AS time_us FROM position
 ),
 due AS MATERIALIZED (
-    SELECT c.effect_id, c.shard,
+    SELECT c.effect_id, c.shard, c.state = 2 AS lost,
            c.early AND c.at_us >= reached.time_us AS early,
            EXISTS (
                SELECT FROM effect b
@@ -74,10 +74,11 @@ SET state = CASE WHEN d.early OR d.blocked THEN e.state ELSE 2 END,
     due_at = now() + interval '1 s'
         * CASE WHEN d.blocked THEN $5::float8 WHEN d.early THEN 1.0 ELSE $4::float8 END
 FROM unnest(ARRAY(SELECT effect_id FROM due), ARRAY(SELECT shard FROM due),
-            ARRAY(SELECT early FROM due), ARRAY(SELECT blocked FROM due))
-    AS d (effect_id, shard, early, blocked)
+            ARRAY(SELECT lost FROM due), ARRAY(SELECT early FROM due),
+            ARRAY(SELECT blocked FROM due))
+    AS d (effect_id, shard, lost, early, blocked)
 WHERE e.effect_id = d.effect_id AND e.shard = d.shard
-RETURNING d.early OR d.blocked AS waits, e.effect_id, e.shard, e.segment_id, e.profile_id,
+RETURNING d.early OR d.blocked AS waits, d.lost, e.effect_id, e.shard, e.segment_id, e.profile_id,
           e.trigger, e.ordinal, e.at_us, e.attempts, e.body;
 
 -- name: keep_bodies

@@ -41,6 +41,8 @@ class Attempt:
     attempts: int
     #: What is sent; None where it is to be made first.
     body: bytes | None
+    #: The attempt before it never came to an end.
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +201,5 @@ def _attempt(row: Any) -> Attempt:
         row["at_us"],
         row["attempts"],
         row["body"],
+        row["lost"],
     )

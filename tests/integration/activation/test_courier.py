@@ -22,7 +22,7 @@ from integration.activation.ledger_world import (
 from integration.activation.receiver import Answer, Receiver, receiving, with_headers
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from services.activation import dispatch, store
+from services.activation import courier, dispatch, store
 from services.activation.domain.decide import Retries
 from services.activation.domain.model import State, Webhook
 from services.activation.domain.pace import FULL
@@ -405,3 +405,42 @@ async def test_a_message_tells_who_did_what(ledger: Ledger, receiver: Receiver) 
         "content": {"coupon": "TRIAL-50", "文": "优惠"},
     }
     assert (left["type"], left["data"]["ordinal"]) == ("segment.left", 2)
+
+
+async def test_an_effect_whose_attempts_never_end_is_given_up(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    """As one does that kills the process whenever it is sent."""
+    to = hook(receiver.url())
+    await ledger.define(to)
+    lost, again = await ledger.add([change(1), change(2)], to)
+    await ledger.database.pool.execute("UPDATE effect SET attempts = $1", QUICK.attempts)
+    unknown = "UPDATE effect SET state = 2 WHERE effect_id = $1"
+    await ledger.database.pool.execute(unknown, lost.effect_id)
+    async with ledger.dispatching():
+        await ledger.all_are(State.DEAD, State.DELIVERED)
+    assert receiver.keys() == [to_hex(again.effect_id)], "one that is tried again by hand is sent"
+    row = await ledger.row(lost)
+    assert (row["state"], row["reason"]) == (State.DEAD, "its attempts never came to an end")
+
+
+async def test_an_attempt_that_was_begun_too_long_ago_is_not_made(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the process stood still: by then somebody else may have taken it over."""
+    to = hook(receiver.url())
+    await ledger.define(to)
+    (made,) = await ledger.add([change(1)], to)
+
+    async def put_back() -> bool:
+        row = await ledger.row(made)
+        return (row["attempts"], row["reason"]) == (0, "it was begun too long ago")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(courier, "STALE_S", -1.0)
+        async with ledger.dispatching():
+            await wait_until(put_back)
+    assert not receiver.got
+    async with ledger.dispatching():
+        await ledger.all_are(State.DELIVERED)
+    assert (await ledger.row(made))["attempts"] == 1

@@ -100,9 +100,7 @@ async def test_nats_away_is_a_failure_and_nothing_is_sent_later(nats_url: str) -
     assert outcome == Outcome(Verdict.FAILED, "NATS cannot be reached")
 
 
-async def test_a_stream_that_is_made_later_is_found(
-    bus: Bus, client: Client, monkeypatch: object
-) -> None:
+async def test_a_stream_that_is_made_later_is_found(bus: Bus, client: Client) -> None:
     sender = NatsSender(bus)
     assert await sender.send(to("late.x"), message()) == DELIVERED
     stream = client.jetstream()
