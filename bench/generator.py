@@ -67,7 +67,7 @@ class Generator:
         self._as_source = (("authorization", f"Bearer {task['source_key']}"),)
         self._as_admin = (("authorization", f"Bearer {task['admin_key']}"),)
         self._nats_url: str = task["nats"]
-        self._requests: Iterator[bytes] = load.read(Path(task["file"]).open("rb"))  # noqa: SIM115
+        self._requests: Iterator[bytes] = load.read(Path(task["file"]).open("rb"))  # noqa: SIM115 - read to the end at once
         self.sent = Sent()
 
     async def sustain(self, seconds: float, callers: int, window: int) -> dict[str, Any]:

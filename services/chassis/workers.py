@@ -98,17 +98,17 @@ class Worker:
     @contextmanager
     def _lag_told(self) -> Iterator[None]:
         """The lag is told as of the asking: of a shard that stands still, it grows."""
-        if self._metrics is None:
+        metrics = self._metrics
+        if metrics is None:
             yield
             return
-        lag = self._metrics.lag_seconds
-        lag.labels(self._shard).set_function(
+        metrics.lag_seconds.labels(self._shard).set_function(
             lambda: max(0.0, time.time() - self._log_time_us / 1e6)
         )
         try:
             yield
         finally:
-            lag.remove(self._shard)
+            metrics.lag_seconds.remove(self._shard)
 
     async def _take_in(self, position: Position) -> tuple[Message, ...]:
         failures = 0
