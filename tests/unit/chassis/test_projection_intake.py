@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy.heard import HeardTail, Range
 
 from services.chassis.intake import Intake, Limits, UpstreamBroken
 from services.chassis.stream import Message
-from services.chassis.tail import Heard, Tail
 from services.kernel.errors import RangeGone
 
 
@@ -23,31 +23,8 @@ def message(first: int, until: int) -> Message:
     return Message(first, until, content(first, until))
 
 
-class Bus(Tail):
-    """A tail that has heard these ranges; `None` is a silence, `(first, next, True)` too large."""
-
-    def __init__(self, ranges: list[tuple[int, int, bool] | None]) -> None:
-        self._ranges = ranges
-        self.acked: list[str] = []
-
-    async def wait(self, silence: float) -> Heard | None:
-        if self._ranges and self._ranges[0] is None:
-            self._ranges.pop(0)
-            return None
-        return self.peek()
-
-    def peek(self) -> Heard | None:
-        if not self._ranges or self._ranges[0] is None:
-            return None
-        first, until, absent = self._ranges[0]
-        shown = Message(first, until, b"") if absent else message(first, until)
-        return Heard(shown, f"reply {until}", absent)
-
-    def skip(self) -> None:
-        self._ranges.pop(0)
-
-    async def ack(self, heard: Heard) -> None:
-        self.acked.append(heard.reply)
+def heard(ranges: list[Range | None]) -> HeardTail:
+    return HeardTail(ranges, content)
 
 
 class Store:
@@ -67,7 +44,7 @@ class Store:
             yield message(start, min(start + self.page, end))
 
 
-def drain(bus: Bus, store: Store, limits: Limits | None = None) -> list[tuple[Message, ...]]:
+def drain(bus: HeardTail, store: Store, limits: Limits | None = None) -> list[tuple[Message, ...]]:
     """Takes everything in, up to the store's length."""
 
     async def run() -> list[tuple[Message, ...]]:
@@ -99,51 +76,49 @@ ranges = st.tuples(st.integers(0, 30), st.integers(1, 8), st.booleans()).map(
 
 
 @given(st.lists(st.none() | ranges, max_size=20), st.integers(1, 7), st.integers(1, 12))
-def test_everything_comes_once_and_in_order(
-    heard: list[tuple[int, int, bool] | None], page: int, span: int
-) -> None:
+def test_everything_comes_once_and_in_order(told: list[Range | None], page: int, span: int) -> None:
     store = Store(31, page)
-    batches = drain(Bus([*heard, None]), store, Limits(messages=4, span=span))
+    batches = drain(heard([*told, None]), store, Limits(messages=4, span=span))
     assert unfolded(batches) == content(0, 31)
     assert all(len(batch) <= 4 for batch in batches)
 
 
 def test_contiguous_messages_come_together_without_reading_upstream() -> None:
     store = Store(9)
-    batches = drain(Bus([(0, 3, False), (3, 4, False), (4, 9, False)]), store)
+    batches = drain(heard([(0, 3, False), (3, 4, False), (4, 9, False)]), store)
     assert [len(batch) for batch in batches] == [3]
     assert store.reads == []
 
 
 def test_a_gap_is_read_upstream_and_the_message_is_kept() -> None:
     store = Store(12)
-    batches = drain(Bus([(0, 3, False), (8, 12, False)]), store)
+    batches = drain(heard([(0, 3, False), (8, 12, False)]), store)
     assert unfolded(batches) == content(0, 12)
     assert store.reads == [(3, 8)]
 
 
 def test_after_a_silence_upstream_is_asked() -> None:
     store = Store(4)
-    assert unfolded(drain(Bus([None]), store)) == content(0, 4)
+    assert unfolded(drain(heard([None]), store)) == content(0, 4)
     assert store.reads == [(0, 0)]
 
 
 def test_what_was_seen_is_skipped() -> None:
     store = Store(6)
-    bus = Bus([(0, 3, False), (0, 3, False), (1, 2, False), (2, 6, False)])
+    bus = heard([(0, 3, False), (0, 3, False), (1, 2, False), (2, 6, False)])
     assert unfolded(drain(bus, store)) == content(0, 6)
     assert store.reads == []
 
 
 def test_a_message_too_large_for_the_bus_is_read_upstream() -> None:
     store = Store(6)
-    bus = Bus([(0, 3, False), (3, 5, True), (5, 6, False)])
+    bus = heard([(0, 3, False), (3, 5, True), (5, 6, False)])
     assert unfolded(drain(bus, store)) == content(0, 6)
     assert store.reads == [(3, 5)]
 
 
 def test_only_the_newest_of_a_batch_is_acknowledged() -> None:
-    bus = Bus([(0, 3, False), (3, 6, False)])
+    bus = heard([(0, 3, False), (3, 6, False)])
     drain(bus, Store(6))
     assert bus.acked == ["reply 6"]
 
@@ -151,7 +126,7 @@ def test_only_the_newest_of_a_batch_is_acknowledged() -> None:
 def test_a_message_that_upstream_knows_nothing_of_is_dropped() -> None:
     store = Store(6)
     # [40, 50) is of another life of the store: nothing leads up to it.
-    bus = Bus([(0, 6, False), (40, 50, False), (40, 50, False), None])
+    bus = heard([(0, 6, False), (40, 50, False), (40, 50, False), None])
 
     async def run() -> list[Message]:
         intake = Intake(0, bus, store, Limits())
@@ -164,16 +139,16 @@ def test_a_message_that_upstream_knows_nothing_of_is_dropped() -> None:
 
 
 def test_limits_bound_a_batch_but_for_its_first_message() -> None:
-    bus = Bus([(0, 10, False), (10, 12, False), (12, 14, False), (14, 20, False)])
+    bus = heard([(0, 10, False), (10, 12, False), (12, 14, False), (14, 20, False)])
     batches = drain(bus, Store(20), Limits(messages=10, span=5))
     assert [(batch[0].first, batch[-1].next) for batch in batches] == [(0, 10), (10, 14), (14, 20)]
-    bus = Bus([(0, 3, False), (3, 6, False)])
+    bus = heard([(0, 3, False), (3, 6, False)])
     assert len(drain(bus, Store(6), Limits(size=4))) == 2
 
 
 def test_what_is_no_longer_kept_is_told() -> None:
     with pytest.raises(RangeGone):
-        drain(Bus([None]), Store(6, kept_from=3))
+        drain(heard([None]), Store(6, kept_from=3))
 
 
 def test_an_upstream_with_a_hole_is_refused() -> None:
@@ -182,4 +157,4 @@ def test_an_upstream_with_a_hole_is_refused() -> None:
             yield message(first + 1, first + 2)
 
     with pytest.raises(UpstreamBroken):
-        drain(Bus([None]), Holed(6))
+        drain(heard([None]), Holed(6))
