@@ -28,7 +28,7 @@ Q = Queries.load(__package__)
 CENSUS = 0.5
 #: The lock that members share stands where no shard can.
 MEMBERS = 2**31 - 1
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_TIMEOUT = 2.0
 
 Work = Callable[[int, asyncpg.Connection], Awaitable[None]]

@@ -1,0 +1,61 @@
+"""PostgreSQL and NATS go away under a running service, and come back, or come back empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy.running import DEADLINE, relaying, replica, say
+from toy.words import LOG_SUBJECT, WordLog, story
+
+from services.chassis.embedded.nats import NatsServer
+from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.testing import QUICK, wait_until
+from services.kernel.errors import StoreUnavailable
+
+
+async def test_postgres_goes_away_and_comes_back(nats_url: str, tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path / "engines", settings=QUICK) as server:
+        log = await WordLog.make(server.dsn)
+        try:
+            async with (
+                replica(server.dsn, nats_url, log, tmp_path) as toy,
+                relaying(toy.bus, log) as relay,
+            ):
+                for i in range(3):
+                    token = await say(log, relay, story(10, i))
+                    await toy.runner.wait_for(token, DEADLINE)
+                    await server.stop()
+                    with pytest.raises(StoreUnavailable):
+                        await toy.runner.token()
+                    await wait_until(lambda: not toy.runner.held)
+                    await server.start()
+                await toy.runner.wait_for(await say(log, relay, story(10, 5)), DEADLINE)
+                assert await toy.counted() == 40
+        finally:
+            await log.close()
+
+
+async def test_a_nats_that_comes_back_empty_is_filled_again(
+    database: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        NatsServer(tmp_path / "engines") as server,
+        replica(database, server.url, word_log, tmp_path) as toy,
+        relaying(toy.bus, word_log) as relay,
+    ):
+        for i in range(3):
+            token = await say(word_log, relay, story(10, i))
+            await toy.runner.wait_for(token, DEADLINE)
+            await server.wipe()
+        await toy.runner.wait_for(await say(word_log, relay, story(10, 5)), DEADLINE)
+        assert await toy.counted() == 40
+
+        async def published() -> bool:
+            last = await toy.bus.last_range("onefold.toy.0")
+            return last is not None and last[1] == 40
+
+        await toy.bus.ready()
+        await toy.bus.ensure_stream(LOG_SUBJECT)
+        await toy.bus.ensure_stream("onefold.toy")
+        await wait_until(published)
