@@ -154,6 +154,7 @@ async def test_a_poison_message_stops_the_shard_and_nothing_is_skipped(
         await wait_until(toy.runner.faults)
         # What lies before it is folded, message by message.
         await wait_until(lambda: at_position(toy, 10))
+        await wait_until(lambda: toy.runner.faults() == {0: "ValueError at 10"})
         with pytest.raises(Exception, match="shard 0: ValueError at 10"):
             await toy.runner.check()
         [state] = await toy.runner.status()
