@@ -83,7 +83,11 @@ class Reached:
     async def _look_together(self) -> None:
         """Looks at most once in a while, for all who wait."""
         loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         async with self._looking:
+            if self._looked_at > asked_at:
+                # Somebody looked while we waited for our turn.
+                return
             pause = self._looked_at + LOOK_EVERY - loop.time()
             if pause > 0:
                 await asyncio.sleep(pause)
