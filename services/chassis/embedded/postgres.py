@@ -56,11 +56,13 @@ SETTINGS: Mapping[str, str] = {
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
     # Positions, heads and standings are updated with every batch.
-    "autovacuum_naptime": "15s",
+    "autovacuum_naptime": "30s",
     "autovacuum_vacuum_scale_factor": "0.05",
     "autovacuum_vacuum_insert_scale_factor": "0.2",
     "autovacuum_analyze_scale_factor": "0.05",
     "autovacuum_vacuum_cost_limit": "2000",
+    # Every plan is a look-up by a key; what values are common matters to none.
+    "default_statistics_target": "20",
     # A refused statement goes to its client, not to the log: its values are people's data.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",

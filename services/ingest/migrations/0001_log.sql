@@ -28,6 +28,8 @@ CREATE UNIQUE INDEX fact_id_once ON fact (shard, fact_id);
 CREATE INDEX fact_leaf ON fact (leaf_id, occurred_at) WHERE leaf_id IS NOT NULL;
 -- Not compressed: pglz is slow, lz4 is not in every server, and sealed payloads do not shrink.
 ALTER TABLE fact ALTER COLUMN payload SET STORAGE EXTERNAL;
+-- Nothing is looked up by it: what ANALYZE would learn of it is of no use.
+ALTER TABLE fact ALTER COLUMN payload SET STATISTICS 0;
 -- Rows only ever come: vacuum by their number, to freeze them while they are still in memory.
 ALTER TABLE fact SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 
