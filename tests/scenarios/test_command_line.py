@@ -94,5 +94,6 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
     assert "Nothing runs" in onefold("down")
     onefold("up")
     assert "u-2" in onefold("profile", "user_id:u-2"), "what was sent before is still there"
-    key_id = next(w for w in onefold("keys", "list").split() if w.startswith("key_"))
+    listed = onefold("keys", "list").splitlines()
+    key_id = next(line.split()[0] for line in listed if "school-web" in line)
     assert "opens nothing" in onefold("keys", "disable", key_id)

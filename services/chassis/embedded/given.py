@@ -51,6 +51,10 @@ class GivenPostgres:
         """It was there before, and stays."""
 
 
+async def _pass_over(_error: Exception) -> None:
+    """The connection attempt raises what is wrong; it need not be told twice."""
+
+
 class GivenNats:
     """A nats-server that is there already."""
 
@@ -63,7 +67,11 @@ class GivenNats:
         """See that it can be used. Raises EngineError."""
         try:
             client = await nats.connect(
-                self.url, connect_timeout=CONNECT_SECONDS, allow_reconnect=False
+                self.url,
+                connect_timeout=CONNECT_SECONDS,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                error_cb=_pass_over,
             )
             await client.jetstream().account_info()
             await client.close()
