@@ -8,7 +8,7 @@ connections is `<service>_g<live>, <service>`, so statements name tables without
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from importlib.resources import files
@@ -81,21 +81,33 @@ async def connect_pool(
         )
 
 
-async def connect(dsn: str, *, schema: str) -> asyncpg.Connection:
+async def connect(dsn: str, *, schema: str, by_key: bool = False) -> asyncpg.Connection:
     """Opens one connection of its own with the search path `schema`.
 
-    Raises StoreUnavailable where PostgreSQL is away.
+    `by_key`: it looks rows up by their keys and does nothing else. Raises StoreUnavailable where
+    PostgreSQL is away.
     """
     with store_errors():
-        return await asyncpg.connect(dsn, **_connect_args(schema))
+        return await asyncpg.connect(dsn, **_connect_args(schema, _BY_KEY if by_key else {}))
 
 
-def _connect_args(schema: str) -> dict[str, Any]:
+#: A table that grows fast is larger than its statistics tell, and then a plan that reads all of it
+#: looks cheap. Whoever looks up by keys has one good plan, whatever the statistics.
+_BY_KEY = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
     # Given at start-up and not by SET: the pool's RESET ALL would take a SET back.
     settings = {
         "search_path": schema,
         "application_name": f"onefold:{schema.split(',')[0]}",
         "jit": "off",
+        **more,
     }
     return {
         "server_settings": settings,
@@ -183,9 +195,12 @@ class Database:
             return self.service
         return f"{generation_schema(self.service, generation)},{self.service}"
 
-    async def connect(self) -> asyncpg.Connection:
-        """Opens a connection of its own to the live generation; the caller closes it."""
-        return await connect(self.dsn, schema=self.schema)
+    async def connect(self, *, by_key: bool = False) -> asyncpg.Connection:
+        """Opens a connection of its own to the live generation; the caller closes it.
+
+        `by_key`: it looks rows up by their keys and does nothing else.
+        """
+        return await connect(self.dsn, schema=self.schema, by_key=by_key)
 
     async def refresh(self) -> bool:
         """Reads which generation is live; where it is another one, points the pool there.

@@ -133,7 +133,7 @@ class Leases:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[asyncpg.Connection]:
         with store_errors():
-            conn = await self._database.connect()
+            conn = await self._database.connect(by_key=True)
             try:
                 yield conn
             finally:

@@ -8,10 +8,13 @@ INSERT INTO leaf (shard, leaf_id, workspace_id, state)
 SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bytea[])
 
 -- name: save_leaves
--- Puts states in the place of older ones.
+-- Puts states in the place of older ones. OFFSET keeps the shard with each leaf: the planner would
+-- else read all leaves of the shard, and look for each among those that are given.
 UPDATE leaf SET state = t.state
-FROM unnest($2::bytea[], $3::bytea[]) AS t (leaf_id, state)
-WHERE leaf.shard = $1 AND leaf.leaf_id = t.leaf_id
+FROM (
+    SELECT $1::int AS shard, * FROM unnest($2::bytea[], $3::bytea[]) AS u (leaf_id, state) OFFSET 0
+) AS t
+WHERE leaf.shard = t.shard AND leaf.leaf_id = t.leaf_id
 
 -- name: lock
 -- Takes keys in the order given, so that two workers never wait for each other in a circle.
