@@ -23,7 +23,7 @@ from services.profile.domain.settle import TIME
 from services.profile.growing import Grower, Grown
 from services.profile.keeping import Mark, Memory, fold_leaves
 from services.profile.rulebook import Rulebook
-from services.profile.settling import Asking, Settler
+from services.profile.settling import Asking, PeopleHeld, Settler
 from services.profile.store import Connection, Growth
 from services.profile.wire import Heard, Said
 
@@ -103,6 +103,9 @@ class ProfileApp:
         self._steps[batch.shard] += 1
         try:
             return await self._grower.step(conn, batch, growth)
+        except PeopleHeld:
+            # Part of the step is written, and people are locked: nothing else may follow in here.
+            raise
         except Unavailable:
             if defining and batch.first <= self._pace.patience:
                 raise

@@ -31,13 +31,12 @@ FROM assignment WHERE identifier_id = ANY ($1::bytea[])
 
 -- name: save_assignments
 -- Puts newer assignments in the place of older ones.
-INSERT INTO assignment (shard, workspace_id, identifier_id, profile_id, version, namespace, value)
-SELECT * FROM unnest($1::int[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[],
-                     $7::text[])
-ON CONFLICT (identifier_id, shard) DO UPDATE
-SET profile_id = excluded.profile_id, version = excluded.version,
-    namespace = coalesce(excluded.namespace, assignment.namespace),
-    value = coalesce(excluded.value, assignment.value)
+UPDATE assignment a
+SET profile_id = t.profile_id, version = t.version,
+    namespace = coalesce(t.namespace, a.namespace), value = coalesce(t.value, a.value)
+FROM unnest($1::int[], $2::bytea[], $3::bytea[], $4::bigint[], $5::text[], $6::text[])
+    AS t (shard, identifier_id, profile_id, version, namespace, value)
+WHERE a.identifier_id = t.identifier_id AND a.shard = t.shard
 
 -- name: load_profiles
 -- The leaves of these profiles, and how each of them stands.

@@ -19,6 +19,10 @@ from services.profile.ports import Rules
 from services.profile.store import Connection, HeldLeaf
 
 
+class PeopleHeld(ServiceUnavailable):
+    """Somebody else holds people at stake: the whole transaction is to be tried again."""
+
+
 @dataclass(slots=True)
 class Asking:
     """Who is to be looked at, and why."""
@@ -76,8 +80,8 @@ class Settler:
         """Lock all that is at stake; whose the identifiers are, which nobody changes from here on.
 
         Locks are taken in one order. Where more turns out to be at stake, it is not waited for:
-        that could close a circle of workers that wait for each other. Raises ServiceUnavailable
-        where somebody else holds it; then the whole fold is to be tried again.
+        that could close a circle of workers that wait for each other. Raises PeopleHeld where
+        somebody else holds it.
         """
         known = await self._guess(conn, asking.told)
         held = at_stake(asking.told, known) | asking.profiles.keys()
@@ -89,7 +93,7 @@ class Settler:
                 return known
             if not await store.try_lock(conn, more, self._salt):
                 metrics.LOCK_RETRIES.inc()
-                raise ServiceUnavailable("people at stake changed hands meanwhile; try again")
+                raise PeopleHeld("people at stake changed hands meanwhile; try again")
             held |= more
 
     async def _guess(

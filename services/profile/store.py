@@ -134,24 +134,27 @@ async def load_assignments(
 
 
 async def save_assignments(conn: Connection, moves: Sequence[Move], shards: int) -> None:
-    """Keep what identifiers belong to now."""
-    told = [move.now for move in moves]
-    await conn.execute(
-        Q.save_assignments,
-        [shard_of(a.identifier_id, shards) for a in told],
-        [a.workspace_id for a in told],
-        [a.identifier_id for a in told],
-        [a.profile_id for a in told],
-        [a.version for a in told],
-        [a.identifier.namespace if a.identifier else None for a in told],
-        [a.identifier.value if a.identifier else None for a in told],
-    )
+    """Keep what identifiers belong to now; nobody else may write of them meanwhile."""
+    new = [move.now for move in moves if move.before is None]
+    if new:
+        await copy_assignments(conn, new, shards)
+    told = [move.now for move in moves if move.before is not None]
+    if told:
+        await conn.execute(
+            Q.save_assignments,
+            [shard_of(a.identifier_id, shards) for a in told],
+            [a.identifier_id for a in told],
+            [a.profile_id for a in told],
+            [a.version for a in told],
+            [a.identifier.namespace if a.identifier else None for a in told],
+            [a.identifier.value if a.identifier else None for a in told],
+        )
 
 
 async def copy_assignments(
     conn: Connection, assignments: Iterable[Assignment], shards: int
 ) -> None:
-    """Keep many assignments that are new."""
+    """Keep assignments that are new."""
     columns = ("shard", "workspace_id", "identifier_id", "profile_id", "version")
     await conn.copy_records_to_table(
         "assignment",
