@@ -24,15 +24,17 @@ class FactsAttributed(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., first_offset: _Optional[int] = ..., next_offset: _Optional[int] = ..., fact_batch: _Optional[bytes] = ..., profile_ids: _Optional[bytes] = ..., assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("workspace_id", "identifier_id", "profile_id", "version", "identifier")
+    __slots__ = ("workspace_id", "identifier_id", "profile_id", "version", "identifier", "before_profile_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     identifier_id: bytes
     profile_id: bytes
     version: int
     identifier: _identifier_pb2.Identifier
-    def __init__(self, workspace_id: _Optional[str] = ..., identifier_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ...) -> None: ...
+    before_profile_id: bytes
+    def __init__(self, workspace_id: _Optional[str] = ..., identifier_id: _Optional[bytes] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., before_profile_id: _Optional[bytes] = ...) -> None: ...

@@ -23,35 +23,94 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.identity.v1 import identity_events_pb2 as onefold_dot_identity_dot_v1_dot_identity__events__pb2
+from onefold.identity.v1 import identity_facts_pb2 as onefold_dot_identity_dot_v1_dot_identity__facts__pb2
 from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identifier__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onefold/identity/v1/identity_service.proto\x12\x13onefold.identity.v1\x1a)onefold/identity/v1/identity_events.proto\x1a onefold/type/v1/identifier.proto\x1a\x1bonefold/type/v1/token.proto\"\x81\x01\n\x0eResolveRequest\x12\x30\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x13\n\x0bprofile_ids\x18\x02 \x03(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"M\n\x0fResolveResponse\x12\x13\n\x0bprofile_ids\x18\x01 \x03(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"V\n\x16ListIdentifiersRequest\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"j\n\x0fKnownIdentifier\x12/\n\nidentifier\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x15\n\rfirst_seen_us\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\"\x8f\x01\n\x17ListIdentifiersResponse\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x39\n\x0bidentifiers\x18\x02 \x03(\x0b\x32$.onefold.identity.v1.KnownIdentifier\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"G\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x14\n\x0cuntil_offset\x18\x03 \x01(\x04\"C\n\x0cReadResponse\x12\x33\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32$.onefold.identity.v1.FactsAttributed\"B\n\x16ReadAssignmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"v\n\x17ReadAssignmentsResponse\x12\x34\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x1f.onefold.identity.v1.Assignment\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\x94\x03\n\x0fIdentityService\x12T\n\x07Resolve\x12#.onefold.identity.v1.ResolveRequest\x1a$.onefold.identity.v1.ResolveResponse\x12l\n\x0fListIdentifiers\x12+.onefold.identity.v1.ListIdentifiersRequest\x1a,.onefold.identity.v1.ListIdentifiersResponse\x12M\n\x04Read\x12 .onefold.identity.v1.ReadRequest\x1a!.onefold.identity.v1.ReadResponse0\x01\x12n\n\x0fReadAssignments\x12+.onefold.identity.v1.ReadAssignmentsRequest\x1a,.onefold.identity.v1.ReadAssignmentsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onefold/identity/v1/identity_service.proto\x12\x13onefold.identity.v1\x1a)onefold/identity/v1/identity_events.proto\x1a(onefold/identity/v1/identity_facts.proto\x1a onefold/type/v1/identifier.proto\x1a\x1bonefold/type/v1/token.proto\"\x92\x01\n\x0eResolveRequest\x12\x30\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x13\n\x0bprofile_ids\x18\x02 \x03(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"M\n\x0fResolveResponse\x12\x13\n\x0bprofile_ids\x18\x01 \x03(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"V\n\x16ListIdentifiersRequest\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"j\n\x0fKnownIdentifier\x12/\n\nidentifier\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x15\n\rfirst_seen_us\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\"\x8f\x01\n\x17ListIdentifiersResponse\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x39\n\x0bidentifiers\x18\x02 \x03(\x0b\x32$.onefold.identity.v1.KnownIdentifier\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xb6\x01\n\x13\x45xplainMatchRequest\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12%\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xab\x02\n\x04\x45\x64ge\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12/\n\x08strength\x18\x03 \x01(\x0e\x32\x1d.onefold.identity.v1.Strength\x12\x0f\n\x07\x66\x61\x63t_id\x18\x04 \x01(\t\x12\x15\n\rfirst_seen_us\x18\x05 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x06 \x01(\x03\x12-\n\x04held\x18\x07 \x01(\x0e\x32\x1f.onefold.identity.v1.HeldReason\x12\x16\n\x0eheld_namespace\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\"\xb8\x01\n\x14\x45xplainMatchResponse\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12\x14\n\x0cprofile_id_a\x18\x02 \x01(\t\x12\x14\n\x0cprofile_id_b\x18\x03 \x01(\t\x12\'\n\x04path\x18\x04 \x03(\x0b\x32\x19.onefold.identity.v1.Edge\x12\x16\n\x0epolicy_version\x18\x05 \x01(\r\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x0bLinkRequest\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x0cLinkResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"q\n\x0fSeparateRequest\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x10SeparateResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x93\x01\n\x0fListHeldRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12/\n\x06reason\x18\x03 \x01(\x0e\x32\x1f.onefold.identity.v1.HeldReason\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"_\n\x08HeldEdge\x12\'\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x19.onefold.identity.v1.Edge\x12\x14\n\x0cprofile_id_a\x18\x02 \x01(\t\x12\x14\n\x0cprofile_id_b\x18\x03 \x01(\t\"\x7f\n\x10ListHeldResponse\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.onefold.identity.v1.HeldEdge\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa0\x01\n\rDecideRequest\x12&\n\x01\x61\x18\x01 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12&\n\x01\x62\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.Identifier\x12/\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\x1d.onefold.identity.v1.Decision\x12\x0e\n\x06reason\x18\x04 \x01(\t\"7\n\x0e\x44\x65\x63ideResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"<\n\x10GetPolicyRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8e\x01\n\x11GetPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.onefold.identity.v1.IdentityPolicy\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"[\n\x13\x44\x65\x66inePolicyRequest\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.onefold.identity.v1.IdentityPolicy\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"_\n\x14\x44\x65\x66inePolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"u\n\x14PreviewPolicyRequest\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.onefold.identity.v1.IdentityPolicy\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"6\n\x08Grouping\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x16\n\x0eidentifier_ids\x18\x02 \x03(\x0c\"i\n\nRegrouping\x12-\n\x06\x62\x65\x66ore\x18\x01 \x03(\x0b\x32\x1d.onefold.identity.v1.Grouping\x12,\n\x05\x61\x66ter\x18\x02 \x03(\x0b\x32\x1d.onefold.identity.v1.Grouping\"\x95\x01\n\nPolicySums\x12\x17\n\x0fprofiles_before\x18\x01 \x01(\x04\x12\x16\n\x0eprofiles_after\x18\x02 \x01(\x04\x12\x16\n\x0e\x62iggest_before\x18\x03 \x03(\r\x12\x15\n\rbiggest_after\x18\x04 \x03(\r\x12\x13\n\x0bheld_before\x18\x05 \x01(\x04\x12\x12\n\nheld_after\x18\x06 \x01(\x04\"\xae\x01\n\x15PreviewPolicyResponse\x12\x35\n\nregrouping\x18\x01 \x01(\x0b\x32\x1f.onefold.identity.v1.RegroupingH\x00\x12/\n\x04sums\x18\x02 \x01(\x0b\x32\x1f.onefold.identity.v1.PolicySumsH\x00\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x06\n\x04part\"H\n\x13JudgeMatchesRequest\x12\x31\n\x07matches\x18\x01 \x03(\x0b\x32 .onefold.identity.v1.MatchJudged\"=\n\x14JudgeMatchesResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x98\x01\n\x12ListMatchesRequest\x12\x31\n\tjudgement\x18\x01 \x01(\x0e\x32\x1e.onefold.identity.v1.Judgement\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x88\x01\n\x13ListMatchesResponse\x12\x31\n\x07matches\x18\x01 \x03(\x0b\x32 .onefold.identity.v1.MatchJudged\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\":\n\x12WatchMergesRequest\x12$\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x04Move\x12\x19\n\x11\x62\x65\x66ore_profile_id\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_profile_id\x18\x02 \x01(\t\x12\x30\n\x0bidentifiers\x18\x03 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\"c\n\x13WatchMergesResponse\x12(\n\x05moves\x18\x01 \x03(\x0b\x32\x19.onefold.identity.v1.Move\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\"G\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x14\n\x0cuntil_offset\x18\x03 \x01(\x04\"C\n\x0cReadResponse\x12\x33\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32$.onefold.identity.v1.FactsAttributed\"B\n\x16ReadAssignmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"v\n\x17ReadAssignmentsResponse\x12\x34\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x1f.onefold.identity.v1.Assignment\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token*\xbf\x01\n\nHeldReason\x12\x1b\n\x17HELD_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13HELD_REASON_BLOCKED\x10\x01\x12\x17\n\x13HELD_REASON_IGNORED\x10\x02\x12\x16\n\x12HELD_REASON_SHARED\x10\x03\x12\x18\n\x14HELD_REASON_GIVEN_UP\x10\x04\x12\x15\n\x11HELD_REASON_LIMIT\x10\x05\x12\x19\n\x15HELD_REASON_SEPARATED\x10\x06\x32\xa1\x0b\n\x0fIdentityService\x12T\n\x07Resolve\x12#.onefold.identity.v1.ResolveRequest\x1a$.onefold.identity.v1.ResolveResponse\x12l\n\x0fListIdentifiers\x12+.onefold.identity.v1.ListIdentifiersRequest\x1a,.onefold.identity.v1.ListIdentifiersResponse\x12\x63\n\x0c\x45xplainMatch\x12(.onefold.identity.v1.ExplainMatchRequest\x1a).onefold.identity.v1.ExplainMatchResponse\x12K\n\x04Link\x12 .onefold.identity.v1.LinkRequest\x1a!.onefold.identity.v1.LinkResponse\x12W\n\x08Separate\x12$.onefold.identity.v1.SeparateRequest\x1a%.onefold.identity.v1.SeparateResponse\x12W\n\x08ListHeld\x12$.onefold.identity.v1.ListHeldRequest\x1a%.onefold.identity.v1.ListHeldResponse\x12Q\n\x06\x44\x65\x63ide\x12\".onefold.identity.v1.DecideRequest\x1a#.onefold.identity.v1.DecideResponse\x12Z\n\tGetPolicy\x12%.onefold.identity.v1.GetPolicyRequest\x1a&.onefold.identity.v1.GetPolicyResponse\x12\x63\n\x0c\x44\x65\x66inePolicy\x12(.onefold.identity.v1.DefinePolicyRequest\x1a).onefold.identity.v1.DefinePolicyResponse\x12h\n\rPreviewPolicy\x12).onefold.identity.v1.PreviewPolicyRequest\x1a*.onefold.identity.v1.PreviewPolicyResponse0\x01\x12\x63\n\x0cJudgeMatches\x12(.onefold.identity.v1.JudgeMatchesRequest\x1a).onefold.identity.v1.JudgeMatchesResponse\x12`\n\x0bListMatches\x12\'.onefold.identity.v1.ListMatchesRequest\x1a(.onefold.identity.v1.ListMatchesResponse\x12\x62\n\x0bWatchMerges\x12\'.onefold.identity.v1.WatchMergesRequest\x1a(.onefold.identity.v1.WatchMergesResponse0\x01\x12M\n\x04Read\x12 .onefold.identity.v1.ReadRequest\x1a!.onefold.identity.v1.ReadResponse0\x01\x12n\n\x0fReadAssignments\x12+.onefold.identity.v1.ReadAssignmentsRequest\x1a,.onefold.identity.v1.ReadAssignmentsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.identity.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESOLVEREQUEST']._serialized_start=174
-  _globals['_RESOLVEREQUEST']._serialized_end=303
-  _globals['_RESOLVERESPONSE']._serialized_start=305
-  _globals['_RESOLVERESPONSE']._serialized_end=382
-  _globals['_LISTIDENTIFIERSREQUEST']._serialized_start=384
-  _globals['_LISTIDENTIFIERSREQUEST']._serialized_end=470
-  _globals['_KNOWNIDENTIFIER']._serialized_start=472
-  _globals['_KNOWNIDENTIFIER']._serialized_end=578
-  _globals['_LISTIDENTIFIERSRESPONSE']._serialized_start=581
-  _globals['_LISTIDENTIFIERSRESPONSE']._serialized_end=724
-  _globals['_READREQUEST']._serialized_start=726
-  _globals['_READREQUEST']._serialized_end=797
-  _globals['_READRESPONSE']._serialized_start=799
-  _globals['_READRESPONSE']._serialized_end=866
-  _globals['_READASSIGNMENTSREQUEST']._serialized_start=868
-  _globals['_READASSIGNMENTSREQUEST']._serialized_end=934
-  _globals['_READASSIGNMENTSRESPONSE']._serialized_start=936
-  _globals['_READASSIGNMENTSRESPONSE']._serialized_end=1054
-  _globals['_IDENTITYSERVICE']._serialized_start=1057
-  _globals['_IDENTITYSERVICE']._serialized_end=1461
+  _globals['_HELDREASON']._serialized_start=4437
+  _globals['_HELDREASON']._serialized_end=4628
+  _globals['_RESOLVEREQUEST']._serialized_start=216
+  _globals['_RESOLVEREQUEST']._serialized_end=362
+  _globals['_RESOLVERESPONSE']._serialized_start=364
+  _globals['_RESOLVERESPONSE']._serialized_end=441
+  _globals['_LISTIDENTIFIERSREQUEST']._serialized_start=443
+  _globals['_LISTIDENTIFIERSREQUEST']._serialized_end=529
+  _globals['_KNOWNIDENTIFIER']._serialized_start=531
+  _globals['_KNOWNIDENTIFIER']._serialized_end=637
+  _globals['_LISTIDENTIFIERSRESPONSE']._serialized_start=640
+  _globals['_LISTIDENTIFIERSRESPONSE']._serialized_end=783
+  _globals['_EXPLAINMATCHREQUEST']._serialized_start=786
+  _globals['_EXPLAINMATCHREQUEST']._serialized_end=968
+  _globals['_EDGE']._serialized_start=971
+  _globals['_EDGE']._serialized_end=1270
+  _globals['_EXPLAINMATCHRESPONSE']._serialized_start=1273
+  _globals['_EXPLAINMATCHRESPONSE']._serialized_end=1457
+  _globals['_LINKREQUEST']._serialized_start=1459
+  _globals['_LINKREQUEST']._serialized_end=1568
+  _globals['_LINKRESPONSE']._serialized_start=1570
+  _globals['_LINKRESPONSE']._serialized_end=1623
+  _globals['_SEPARATEREQUEST']._serialized_start=1625
+  _globals['_SEPARATEREQUEST']._serialized_end=1738
+  _globals['_SEPARATERESPONSE']._serialized_start=1740
+  _globals['_SEPARATERESPONSE']._serialized_end=1797
+  _globals['_LISTHELDREQUEST']._serialized_start=1800
+  _globals['_LISTHELDREQUEST']._serialized_end=1947
+  _globals['_HELDEDGE']._serialized_start=1949
+  _globals['_HELDEDGE']._serialized_end=2044
+  _globals['_LISTHELDRESPONSE']._serialized_start=2046
+  _globals['_LISTHELDRESPONSE']._serialized_end=2173
+  _globals['_DECIDEREQUEST']._serialized_start=2176
+  _globals['_DECIDEREQUEST']._serialized_end=2336
+  _globals['_DECIDERESPONSE']._serialized_start=2338
+  _globals['_DECIDERESPONSE']._serialized_end=2393
+  _globals['_GETPOLICYREQUEST']._serialized_start=2395
+  _globals['_GETPOLICYREQUEST']._serialized_end=2455
+  _globals['_GETPOLICYRESPONSE']._serialized_start=2458
+  _globals['_GETPOLICYRESPONSE']._serialized_end=2600
+  _globals['_DEFINEPOLICYREQUEST']._serialized_start=2602
+  _globals['_DEFINEPOLICYREQUEST']._serialized_end=2693
+  _globals['_DEFINEPOLICYRESPONSE']._serialized_start=2695
+  _globals['_DEFINEPOLICYRESPONSE']._serialized_end=2790
+  _globals['_PREVIEWPOLICYREQUEST']._serialized_start=2792
+  _globals['_PREVIEWPOLICYREQUEST']._serialized_end=2909
+  _globals['_GROUPING']._serialized_start=2911
+  _globals['_GROUPING']._serialized_end=2965
+  _globals['_REGROUPING']._serialized_start=2967
+  _globals['_REGROUPING']._serialized_end=3072
+  _globals['_POLICYSUMS']._serialized_start=3075
+  _globals['_POLICYSUMS']._serialized_end=3224
+  _globals['_PREVIEWPOLICYRESPONSE']._serialized_start=3227
+  _globals['_PREVIEWPOLICYRESPONSE']._serialized_end=3401
+  _globals['_JUDGEMATCHESREQUEST']._serialized_start=3403
+  _globals['_JUDGEMATCHESREQUEST']._serialized_end=3475
+  _globals['_JUDGEMATCHESRESPONSE']._serialized_start=3477
+  _globals['_JUDGEMATCHESRESPONSE']._serialized_end=3538
+  _globals['_LISTMATCHESREQUEST']._serialized_start=3541
+  _globals['_LISTMATCHESREQUEST']._serialized_end=3693
+  _globals['_LISTMATCHESRESPONSE']._serialized_start=3696
+  _globals['_LISTMATCHESRESPONSE']._serialized_end=3832
+  _globals['_WATCHMERGESREQUEST']._serialized_start=3834
+  _globals['_WATCHMERGESREQUEST']._serialized_end=3892
+  _globals['_MOVE']._serialized_start=3894
+  _globals['_MOVE']._serialized_end=4003
+  _globals['_WATCHMERGESRESPONSE']._serialized_start=4005
+  _globals['_WATCHMERGESRESPONSE']._serialized_end=4104
+  _globals['_READREQUEST']._serialized_start=4106
+  _globals['_READREQUEST']._serialized_end=4177
+  _globals['_READRESPONSE']._serialized_start=4179
+  _globals['_READRESPONSE']._serialized_end=4246
+  _globals['_READASSIGNMENTSREQUEST']._serialized_start=4248
+  _globals['_READASSIGNMENTSREQUEST']._serialized_end=4314
+  _globals['_READASSIGNMENTSRESPONSE']._serialized_start=4316
+  _globals['_READASSIGNMENTSRESPONSE']._serialized_end=4434
+  _globals['_IDENTITYSERVICE']._serialized_start=4631
+  _globals['_IDENTITYSERVICE']._serialized_end=6072
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,9 @@
 from onefold.identity.v1 import identity_events_pb2 as _identity_events_pb2
+from onefold.identity.v1 import identity_facts_pb2 as _identity_facts_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -9,15 +11,34 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class HeldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HELD_REASON_UNSPECIFIED: _ClassVar[HeldReason]
+    HELD_REASON_BLOCKED: _ClassVar[HeldReason]
+    HELD_REASON_IGNORED: _ClassVar[HeldReason]
+    HELD_REASON_SHARED: _ClassVar[HeldReason]
+    HELD_REASON_GIVEN_UP: _ClassVar[HeldReason]
+    HELD_REASON_LIMIT: _ClassVar[HeldReason]
+    HELD_REASON_SEPARATED: _ClassVar[HeldReason]
+HELD_REASON_UNSPECIFIED: HeldReason
+HELD_REASON_BLOCKED: HeldReason
+HELD_REASON_IGNORED: HeldReason
+HELD_REASON_SHARED: HeldReason
+HELD_REASON_GIVEN_UP: HeldReason
+HELD_REASON_LIMIT: HeldReason
+HELD_REASON_SEPARATED: HeldReason
+
 class ResolveRequest(_message.Message):
-    __slots__ = ("identifiers", "profile_ids", "at_least")
+    __slots__ = ("identifiers", "profile_ids", "at_least", "purpose")
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     profile_ids: _containers.RepeatedScalarFieldContainer[str]
     at_least: _token_pb2.Token
-    def __init__(self, identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    purpose: str
+    def __init__(self, identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., purpose: _Optional[str] = ...) -> None: ...
 
 class ResolveResponse(_message.Message):
     __slots__ = ("profile_ids", "token")
@@ -54,6 +75,285 @@ class ListIdentifiersResponse(_message.Message):
     identifiers: _containers.RepeatedCompositeFieldContainer[KnownIdentifier]
     token: _token_pb2.Token
     def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[KnownIdentifier, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ExplainMatchRequest(_message.Message):
+    __slots__ = ("a", "b", "at_least", "as_of")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    at_least: _token_pb2.Token
+    as_of: _token_pb2.Token
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class Edge(_message.Message):
+    __slots__ = ("a", "b", "strength", "fact_id", "first_seen_us", "last_seen_us", "held", "held_namespace", "actor", "reason")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    HELD_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    strength: _identity_facts_pb2.Strength
+    fact_id: str
+    first_seen_us: int
+    last_seen_us: int
+    held: HeldReason
+    held_namespace: str
+    actor: str
+    reason: str
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., strength: _Optional[_Union[_identity_facts_pb2.Strength, str]] = ..., fact_id: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., held: _Optional[_Union[HeldReason, str]] = ..., held_namespace: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ExplainMatchResponse(_message.Message):
+    __slots__ = ("same", "profile_id_a", "profile_id_b", "path", "policy_version", "token")
+    SAME_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_A_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_B_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    same: bool
+    profile_id_a: str
+    profile_id_b: str
+    path: _containers.RepeatedCompositeFieldContainer[Edge]
+    policy_version: int
+    token: _token_pb2.Token
+    def __init__(self, same: _Optional[bool] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ..., path: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., policy_version: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class LinkRequest(_message.Message):
+    __slots__ = ("a", "b", "reason")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    reason: str
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class LinkResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class SeparateRequest(_message.Message):
+    __slots__ = ("a", "b", "reason")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    reason: str
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SeparateResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListHeldRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "reason", "at_least")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    reason: HeldReason
+    at_least: _token_pb2.Token
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., reason: _Optional[_Union[HeldReason, str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class HeldEdge(_message.Message):
+    __slots__ = ("edge", "profile_id_a", "profile_id_b")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_A_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_B_FIELD_NUMBER: _ClassVar[int]
+    edge: Edge
+    profile_id_a: str
+    profile_id_b: str
+    def __init__(self, edge: _Optional[_Union[Edge, _Mapping]] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ...) -> None: ...
+
+class ListHeldResponse(_message.Message):
+    __slots__ = ("held", "next_page_token", "token")
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    held: _containers.RepeatedCompositeFieldContainer[HeldEdge]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, held: _Optional[_Iterable[_Union[HeldEdge, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class DecideRequest(_message.Message):
+    __slots__ = ("a", "b", "decision", "reason")
+    A_FIELD_NUMBER: _ClassVar[int]
+    B_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    a: _identifier_pb2.Identifier
+    b: _identifier_pb2.Identifier
+    decision: _identity_facts_pb2.Decision
+    reason: str
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., decision: _Optional[_Union[_identity_facts_pb2.Decision, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DecideResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ("at_least",)
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    at_least: _token_pb2.Token
+    def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("policy", "version", "live", "token")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    policy: _identity_facts_pb2.IdentityPolicy
+    version: int
+    live: bool
+    token: _token_pb2.Token
+    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., version: _Optional[int] = ..., live: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class DefinePolicyRequest(_message.Message):
+    __slots__ = ("policy", "dry_run")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    policy: _identity_facts_pb2.IdentityPolicy
+    dry_run: bool
+    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DefinePolicyResponse(_message.Message):
+    __slots__ = ("version", "changed", "token")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    changed: bool
+    token: _token_pb2.Token
+    def __init__(self, version: _Optional[int] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewPolicyRequest(_message.Message):
+    __slots__ = ("policy", "at_least")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    policy: _identity_facts_pb2.IdentityPolicy
+    at_least: _token_pb2.Token
+    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class Grouping(_message.Message):
+    __slots__ = ("profile_id", "identifier_ids")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Regrouping(_message.Message):
+    __slots__ = ("before", "after")
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    before: _containers.RepeatedCompositeFieldContainer[Grouping]
+    after: _containers.RepeatedCompositeFieldContainer[Grouping]
+    def __init__(self, before: _Optional[_Iterable[_Union[Grouping, _Mapping]]] = ..., after: _Optional[_Iterable[_Union[Grouping, _Mapping]]] = ...) -> None: ...
+
+class PolicySums(_message.Message):
+    __slots__ = ("profiles_before", "profiles_after", "biggest_before", "biggest_after", "held_before", "held_after")
+    PROFILES_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_AFTER_FIELD_NUMBER: _ClassVar[int]
+    BIGGEST_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    BIGGEST_AFTER_FIELD_NUMBER: _ClassVar[int]
+    HELD_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    HELD_AFTER_FIELD_NUMBER: _ClassVar[int]
+    profiles_before: int
+    profiles_after: int
+    biggest_before: _containers.RepeatedScalarFieldContainer[int]
+    biggest_after: _containers.RepeatedScalarFieldContainer[int]
+    held_before: int
+    held_after: int
+    def __init__(self, profiles_before: _Optional[int] = ..., profiles_after: _Optional[int] = ..., biggest_before: _Optional[_Iterable[int]] = ..., biggest_after: _Optional[_Iterable[int]] = ..., held_before: _Optional[int] = ..., held_after: _Optional[int] = ...) -> None: ...
+
+class PreviewPolicyResponse(_message.Message):
+    __slots__ = ("regrouping", "sums", "token")
+    REGROUPING_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    regrouping: Regrouping
+    sums: PolicySums
+    token: _token_pb2.Token
+    def __init__(self, regrouping: _Optional[_Union[Regrouping, _Mapping]] = ..., sums: _Optional[_Union[PolicySums, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class JudgeMatchesRequest(_message.Message):
+    __slots__ = ("matches",)
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchJudged]
+    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchJudged, _Mapping]]] = ...) -> None: ...
+
+class JudgeMatchesResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _token_pb2.Token
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListMatchesRequest(_message.Message):
+    __slots__ = ("judgement", "page_size", "page_token", "at_least")
+    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    judgement: _identity_facts_pb2.Judgement
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    def __init__(self, judgement: _Optional[_Union[_identity_facts_pb2.Judgement, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListMatchesResponse(_message.Message):
+    __slots__ = ("matches", "next_page_token", "token")
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchJudged]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchJudged, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class WatchMergesRequest(_message.Message):
+    __slots__ = ()
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    def __init__(self, **kwargs) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("before_profile_id", "after_profile_id", "identifiers")
+    BEFORE_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    before_profile_id: str
+    after_profile_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    def __init__(self, before_profile_id: _Optional[str] = ..., after_profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ...) -> None: ...
+
+class WatchMergesResponse(_message.Message):
+    __slots__ = ("moves", "shard", "next_offset")
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    shard: int
+    next_offset: int
+    def __init__(self, moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., shard: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
 
 class ReadRequest(_message.Message):
     __slots__ = ("shard", "from_offset", "until_offset")

@@ -45,6 +45,61 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.FromString,
                 _registered_method=True)
+        self.ExplainMatch = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/ExplainMatch',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchResponse.FromString,
+                _registered_method=True)
+        self.Link = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/Link',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.FromString,
+                _registered_method=True)
+        self.Separate = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/Separate',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.FromString,
+                _registered_method=True)
+        self.ListHeld = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/ListHeld',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.FromString,
+                _registered_method=True)
+        self.Decide = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/Decide',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/GetPolicy',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.DefinePolicy = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/DefinePolicy',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyResponse.FromString,
+                _registered_method=True)
+        self.PreviewPolicy = channel.unary_stream(
+                '/onefold.identity.v1.IdentityService/PreviewPolicy',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyResponse.FromString,
+                _registered_method=True)
+        self.JudgeMatches = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/JudgeMatches',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.FromString,
+                _registered_method=True)
+        self.ListMatches = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/ListMatches',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesResponse.FromString,
+                _registered_method=True)
+        self.WatchMerges = channel.unary_stream(
+                '/onefold.identity.v1.IdentityService/WatchMerges',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesResponse.FromString,
+                _registered_method=True)
         self.Read = channel.unary_stream(
                 '/onefold.identity.v1.IdentityService/Read',
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.SerializeToString,
@@ -71,6 +126,86 @@ class IdentityServiceServicer:
 
     def ListIdentifiers(self, request, context):
         """Lists the identifiers of a profile, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMatch(self, request, context):
+        """Explains why two identifiers are one person, or why not; as of now or of
+        an earlier state of the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Link(self, request, context):
+        """Says that two identifiers are the same person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Separate(self, request, context):
+        """Says that two identifiers are not the same person; what was merged is
+        taken apart, and no later evidence joins them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHeld(self, request, context):
+        """Lists evidence that would join people and is held back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decide(self, request, context):
+        """Decides about evidence that is held back, or takes a decision back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Tells the policy of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefinePolicy(self, request, context):
+        """Defines the policy of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewPolicy(self, request, context):
+        """Tries a policy on the whole history: streams who would be merged and who
+        split, and last the sums. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def JudgeMatches(self, request, context):
+        """Takes in what a model or a person says about probable matches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMatches(self, request, context):
+        """Lists probable matches, such as those that a person has to look at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMerges(self, request, context):
+        """Streams merges and splits as they come, from a state of the log on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +238,61 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListIdentifiers,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.SerializeToString,
+            ),
+            'ExplainMatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMatch,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchResponse.SerializeToString,
+            ),
+            'Link': grpc.unary_unary_rpc_method_handler(
+                    servicer.Link,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.SerializeToString,
+            ),
+            'Separate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Separate,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.SerializeToString,
+            ),
+            'ListHeld': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeld,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.SerializeToString,
+            ),
+            'Decide': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decide,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'DefinePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefinePolicy,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyResponse.SerializeToString,
+            ),
+            'PreviewPolicy': grpc.unary_stream_rpc_method_handler(
+                    servicer.PreviewPolicy,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyResponse.SerializeToString,
+            ),
+            'JudgeMatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.JudgeMatches,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.SerializeToString,
+            ),
+            'ListMatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMatches,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesResponse.SerializeToString,
+            ),
+            'WatchMerges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMerges,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesResponse.SerializeToString,
             ),
             'Read': grpc.unary_stream_rpc_method_handler(
                     servicer.Read,
@@ -170,6 +360,303 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/ListIdentifiers',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListIdentifiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainMatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/ExplainMatch',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Link(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/Link',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Separate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/Separate',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/ListHeld',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/Decide',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/GetPolicy',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefinePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/DefinePolicy',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DefinePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/PreviewPolicy',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JudgeMatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/JudgeMatches',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/ListMatches',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListMatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMerges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onefold.identity.v1.IdentityService/WatchMerges',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesResponse.FromString,
             options,
             channel_credentials,
             insecure,

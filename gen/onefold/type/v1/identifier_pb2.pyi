@@ -5,9 +5,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Identifier(_message.Message):
-    __slots__ = ("namespace", "value")
+    __slots__ = ("namespace", "value", "verified")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     value: str
-    def __init__(self, namespace: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    verified: bool
+    def __init__(self, namespace: _Optional[str] = ..., value: _Optional[str] = ..., verified: _Optional[bool] = ...) -> None: ...
