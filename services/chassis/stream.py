@@ -87,6 +87,8 @@ class Upstream(Protocol):
     def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
         """The messages that cover [first, until), in order; `until` 0 = what there is.
 
-        Raises RangeGone where they are no longer kept.
+        Ends where what there is ends, also where `until` lies beyond it: a message of another life
+        of the store may ask for what was never said. Raises RangeGone where they are no longer
+        kept.
         """
         ...

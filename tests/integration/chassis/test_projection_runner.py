@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
-import nats
 import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
@@ -211,16 +210,11 @@ async def test_a_purged_stream_and_a_lost_consumer_heal(
         assert await toy.counted() == 30
 
 
+@pytest.mark.parametrize("ranged_last", [False, True])
 async def test_messages_of_another_life_of_the_store_do_no_harm(
-    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path, ranged_last: bool
 ) -> None:
-    connection = await nats.connect(nats_url)
-    async with Bus(nats_url, name="stranger") as bus:
-        await bus.ready()
-        await bus.ensure_stream(LOG_SUBJECT)
-        await bus.publish("onefold.log.0", Output(500, 501, encode(story(1))))
-        await connection.publish("onefold.log.0", b"no message of ours")
-        await connection.close()
+    await leave_strange_messages(nats_url, ranged_last=ranged_last)
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
@@ -228,6 +222,19 @@ async def test_messages_of_another_life_of_the_store_do_no_harm(
         await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
         assert await toy.counted() == 10
         await all_published(toy.bus, LOG_SUBJECT, 10)
+
+
+async def test_a_strange_message_that_is_heard_before_all_else_does_no_harm(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    await leave_strange_messages(nats_url, ranged_last=True)
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        # The worker looks upstream for what leads up to it, and finds a log without facts.
+        await wait_until(lambda: (0, 0, 500) in toy.upstream.reads)
+        async with relaying(toy.bus, word_log) as relay:
+            await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+            assert await toy.counted() == 10
+            await all_published(toy.bus, LOG_SUBJECT, 10)
 
 
 async def test_two_runs_over_other_batches_have_the_same_digests(
@@ -242,6 +249,23 @@ async def test_two_runs_over_other_batches_have_the_same_digests(
         await forget(database)
     assert found[0] == found[1]
     assert set(found[0]) == {"w0", "w1"}
+
+
+async def leave_strange_messages(nats_url: str, *, ranged_last: bool) -> None:
+    """Leaves in the stream of the log what this log never said, in this order."""
+    async with Bus(nats_url, name="stranger") as bus:
+        await bus.ready()
+        await bus.ensure_stream(LOG_SUBJECT)
+
+        async def ranged() -> None:
+            acknowledged = await bus.publish("onefold.log.0", Output(500, 501, encode(story(1))))
+            await acknowledged
+
+        async def without_range() -> None:
+            await bus.jetstream.publish("onefold.log.0", b"no message of ours")
+
+        for leave in (without_range, ranged) if ranged_last else (ranged, without_range):
+            await leave()
 
 
 async def say_each(log: WordLog, relay: object, facts: list[Said]) -> int:
