@@ -2,8 +2,8 @@
 
 Most facts are new, and most of those that are not were appended here a moment ago, and are
 remembered. So the writer first writes without looking: the unique index objects where a fact is
-known after all. Then it looks before it writes, and goes on looking for a while, for repeats come
-in swarms: a client that had no answer sends all it had once more.
+known after all. Then it looks before it writes, and goes on looking for as long as that finds what
+is not remembered, for repeats come in swarms: a client that had no answer sends all it had once more.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Writer:
         self._wary -= 1
         held = await self._begin(conn, {key[0] for key in keys})
         held.known = await _known(conn, keys)
-        if held.known:
+        if held.known.keys() - self._recent.among(held.known).keys():
             self._wary = WARY
         return await self._place(conn, requests, keys, held)
 
