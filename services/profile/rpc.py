@@ -21,6 +21,8 @@ from services.kernel.tokens import Token
 from services.profile import wire
 from services.profile.asking import Asking, AsOf
 from services.profile.domain.people import Profile, mark_after
+from services.profile.preview import Previews
+from services.profile.preview_wire import previewed_people
 from services.profile.queries import ProfileQueries, Standings
 
 _SERVICE = "/onefold.profile.v1.ProfileService/"
@@ -33,6 +35,7 @@ ALLOWED: Allowed = {
     f"{_SERVICE}BatchGetProfiles": _PEOPLE,
     f"{_SERVICE}ListTimeline": _PEOPLE,
     f"{_SERVICE}ExplainRule": _PEOPLE,
+    f"{_SERVICE}PreviewPeople": _PEOPLE,
     f"{_SERVICE}DefineTag": _PEOPLE,
     f"{_SERVICE}ListTags": _PEOPLE,
     f"{_SERVICE}Read": _SERVICES,
@@ -47,9 +50,10 @@ PATIENCE = 30.0
 class ProfileRpc(ProfileServiceServicer):
     """onefold.profile.v1.ProfileService."""
 
-    def __init__(self, queries: ProfileQueries, asking: Asking) -> None:
+    def __init__(self, queries: ProfileQueries, asking: Asking, previews: Previews) -> None:
         self._queries = queries
         self._asking = asking
+        self._previews = previews
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -115,6 +119,17 @@ class ProfileRpc(ProfileServiceServicer):
             predicates=map(wire.verdict_message, explained.answers),
             rule_text=to_text(rule),
             at_us=explained.at_us,
+        )
+
+    async def PreviewPeople(
+        self, request: pb.PreviewPeopleRequest, context: Any
+    ) -> pb.PreviewPeopleResponse:
+        """Tell how people would stand if their identifiers were grouped otherwise."""
+        groups = previewed_people(request.people)
+        await self._reach(request)
+        news, token = await self._previews.people(workspace_id(), groups)
+        return pb.PreviewPeopleResponse(
+            changes=map(wire.change_message, news), token=token_to_proto(token)
         )
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:

@@ -22,6 +22,7 @@ from services.profile.app import ProfileApp
 from services.profile.asking import Asking
 from services.profile.growing import Grower
 from services.profile.keeping import Memory
+from services.profile.preview import Previews
 from services.profile.queries import ProfileQueries
 from services.profile.rebuild import ProfileRebuilder
 from services.profile.rpc import ALLOWED, ProfileRpc
@@ -67,7 +68,8 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         queries = ProfileQueries(base.database, runner)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_ProfileServiceServicer_to_server, ProfileRpc(queries, Asking(queries, log)))
+        doors = ProfileRpc(queries, Asking(queries, log), Previews(queries))
+        rpc.add(add_ProfileServiceServicer_to_server, doors)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),

@@ -16,8 +16,15 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, from_hex, to_hex
 from services.kernel.tokens import Token
+from services.segment.preview import Previews
+from services.segment.preview_wire import previewed_standings
 from services.segment.queries import SegmentQueries, check_id
-from services.segment.wire import definition_from, definition_message, history_message
+from services.segment.wire import (
+    change_message,
+    definition_from,
+    definition_message,
+    history_message,
+)
 
 _PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
 _SERVICE = "/onefold.segment.v1.SegmentService/"
@@ -27,6 +34,7 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ListSegments": _PEOPLE,
     f"{_SERVICE}ListMembers": _PEOPLE,
     f"{_SERVICE}ListMemberships": _PEOPLE,
+    f"{_SERVICE}PreviewMemberships": _PEOPLE,
     f"{_SERVICE}WatchMemberships": _PEOPLE,
     f"{_SERVICE}Read": frozenset({Role.INTERNAL}),
 }
@@ -39,8 +47,9 @@ _MOST = 2**63 - 1
 class SegmentRpc(pb_grpc.SegmentServiceServicer):
     """onefold.segment.v1.SegmentService."""
 
-    def __init__(self, queries: SegmentQueries) -> None:
+    def __init__(self, queries: SegmentQueries, previews: Previews) -> None:
         self._queries = queries
+        self._previews = previews
 
     async def DefineSegment(self, request: Any, context: Any) -> Any:
         """Define a segment."""
@@ -88,6 +97,16 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
             segment_ids=sorted(segments),
             history=map(history_message, history),
             token=token_to_proto(token),
+        )
+
+    async def PreviewMemberships(self, request: Any, context: Any) -> Any:
+        """Tell who would enter and leave if profiles stood otherwise."""
+        workspace = workspace_id()
+        standings = previewed_standings(workspace, request.standings)
+        token = await self._reach(request)
+        found = await self._previews.memberships(workspace, standings)
+        return pb.PreviewMembershipsResponse(
+            changes=[change_message(change, 0) for change in found], token=token_to_proto(token)
         )
 
     async def WatchMemberships(self, request: Any, context: Any) -> AsyncIterator[Any]:

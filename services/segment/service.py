@@ -19,6 +19,7 @@ from services.chassis.rebuild import Rebuild
 from services.chassis.runtime import Doors
 from services.chassis.scopes import alongside
 from services.segment.app import SegmentApp
+from services.segment.preview import Previews
 from services.segment.queries import SegmentQueries
 from services.segment.rebuild import SegmentRebuilder
 from services.segment.rpc import ALLOWED, SegmentRpc
@@ -61,7 +62,8 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
         rebuilder = SegmentRebuilder(upstream, runner)
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_SegmentServiceServicer_to_server, SegmentRpc(queries))
+        doors = SegmentRpc(queries, Previews(base.database, runner))
+        rpc.add(add_SegmentServiceServicer_to_server, doors)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),

@@ -155,6 +155,30 @@ class ExplainRuleResponse(_message.Message):
     at_us: int
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateVerdict, _Mapping]]] = ..., rule_text: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
 
+class PreviewedPerson(_message.Message):
+    __slots__ = ("profile_id", "identifier_ids")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class PreviewPeopleRequest(_message.Message):
+    __slots__ = ("people", "at_least")
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    people: _containers.RepeatedCompositeFieldContainer[PreviewedPerson]
+    at_least: _token_pb2.Token
+    def __init__(self, people: _Optional[_Iterable[_Union[PreviewedPerson, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewPeopleResponse(_message.Message):
+    __slots__ = ("changes", "token")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    token: _token_pb2.Token
+    def __init__(self, changes: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class DefineTagRequest(_message.Message):
     __slots__ = ("tag", "dry_run")
     TAG_FIELD_NUMBER: _ClassVar[int]

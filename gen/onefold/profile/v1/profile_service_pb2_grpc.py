@@ -55,6 +55,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
                 _registered_method=True)
+        self.PreviewPeople = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/PreviewPeople',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.FromString,
+                _registered_method=True)
         self.DefineTag = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/DefineTag',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagRequest.SerializeToString,
@@ -104,6 +109,14 @@ class ProfileServiceServicer:
 
     def ExplainRule(self, request, context):
         """Explains a rule for one profile: each predicate, its value and verdict.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewPeople(self, request, context):
+        """Tells how people would stand if identity grouped their identifiers
+        otherwise. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +172,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.ExplainRule,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.SerializeToString,
+            ),
+            'PreviewPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPeople,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.SerializeToString,
             ),
             'DefineTag': grpc.unary_unary_rpc_method_handler(
                     servicer.DefineTag,
@@ -290,6 +308,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/ExplainRule',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/PreviewPeople',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from onefold.profile.v1 import profile_events_pb2 as _profile_events_pb2
 from onefold.segment.v1 import segment_events_pb2 as _segment_events_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
@@ -105,6 +106,22 @@ class ListMembershipsResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class PreviewMembershipsRequest(_message.Message):
+    __slots__ = ("standings", "at_least")
+    STANDINGS_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    standings: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    at_least: _token_pb2.Token
+    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewMembershipsResponse(_message.Message):
+    __slots__ = ("changes", "token")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    token: _token_pb2.Token
+    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class WatchMembershipsRequest(_message.Message):
     __slots__ = ("segment_ids", "from_sequences")
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -134,7 +151,9 @@ class ReadRequest(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
 
 class ReadResponse(_message.Message):
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "next_sequence")
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     batch: _segment_events_pb2.MembershipsChanged
-    def __init__(self, batch: _Optional[_Union[_segment_events_pb2.MembershipsChanged, _Mapping]] = ...) -> None: ...
+    next_sequence: int
+    def __init__(self, batch: _Optional[_Union[_segment_events_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ...) -> None: ...

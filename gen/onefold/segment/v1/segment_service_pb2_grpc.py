@@ -55,6 +55,11 @@ class SegmentServiceStub:
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsRequest.SerializeToString,
                 response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsResponse.FromString,
                 _registered_method=True)
+        self.PreviewMemberships = channel.unary_unary(
+                '/onefold.segment.v1.SegmentService/PreviewMemberships',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
+                _registered_method=True)
         self.WatchMemberships = channel.unary_stream(
                 '/onefold.segment.v1.SegmentService/WatchMemberships',
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.SerializeToString,
@@ -99,6 +104,14 @@ class SegmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewMemberships(self, request, context):
+        """Tells who would enter and leave if profiles stood otherwise. Changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchMemberships(self, request, context):
         """Streams entries and exits of the workspace as they come, from a sequence on.
         """
@@ -135,6 +148,11 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     servicer.ListMemberships,
                     request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsRequest.FromString,
                     response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsResponse.SerializeToString,
+            ),
+            'PreviewMemberships': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewMemberships,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.SerializeToString,
             ),
             'WatchMemberships': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMemberships,
@@ -256,6 +274,33 @@ class SegmentService:
             '/onefold.segment.v1.SegmentService/ListMemberships',
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsRequest.SerializeToString,
             onefold_dot_segment_dot_v1_dot_segment__service__pb2.ListMembershipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewMemberships(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.segment.v1.SegmentService/PreviewMemberships',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.PreviewMembershipsResponse.FromString,
             options,
             channel_credentials,
             insecure,
