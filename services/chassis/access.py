@@ -1,4 +1,4 @@
-"""The keys that a service knows: folded from the log into its own tables, looked up from there."""
+"""The keys and workspaces that a service knows: folded from the log into its own tables."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import asyncpg
-from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined
+from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.database import Queries, acquire
 from services.chassis.principal import Principal, Role
+from services.kernel.identifiers import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
 
 KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
 SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
-#: The kinds of facts that change who may call.
-ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED})
+WORKSPACE_DEFINED = WorkspaceDefined.DESCRIPTOR.full_name
+#: The kinds of facts that change who may call, and what is known of them.
+ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED})
 
 Q = Queries.parse(files(__package__).joinpath("access.sql").read_text("utf-8"), "access.sql")
 
@@ -35,6 +37,8 @@ class AccessKey(NamedTuple):
 
 #: Finds the key with a hash (SHA-256); None where there is none.
 LoadKey = Callable[[bytes], Awaitable[AccessKey | None]]
+#: Finds the default region of a workspace; None where it is not known yet.
+LoadRegion = Callable[[str], Awaitable[str | None]]
 
 
 def load_from(pool: asyncpg.Pool) -> LoadKey:
@@ -46,22 +50,77 @@ def load_from(pool: asyncpg.Pool) -> LoadKey:
         if row is None:
             return None
         workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
-        holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id)
+        region = row["default_region"] or DEFAULT_REGION
+        holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
         return AccessKey(holder, row["disabled"])
 
     return load
 
 
+def regions_from(pool: asyncpg.Pool) -> LoadRegion:
+    """Looks default regions up in the table of the service that `pool` belongs to."""
+
+    async def load(workspace_id: str) -> str | None:
+        async with acquire(pool) as conn:
+            found = await _regions(conn, [workspace_id])
+        return found.get(workspace_id)
+
+    return load
+
+
+class Regions:
+    """The default regions of workspaces, for a fold.
+
+    A workspace is told once, before all that is of it, in every shard of the log: so what a fold
+    finds here is a function of the log, though the table may be ahead of the shard.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, workspace_id: str) -> str:
+        """The default region of a workspace that was looked up."""
+        return self._known.get(workspace_id, DEFAULT_REGION)
+
+    async def look_up(
+        self, conn: asyncpg.Connection, facts: Iterable[Fact], workspaces: Iterable[str]
+    ) -> None:
+        """Learn the regions of `workspaces`, by `facts` that were just heard and by the table."""
+        for fact in facts:
+            if fact.kind == WORKSPACE_DEFINED:
+                self._known[fact.workspace_id] = _region_told(fact)
+        missing = list(set(workspaces) - self._known.keys())
+        if missing:
+            found = await _regions(conn, missing)
+            self._known |= {name: found.get(name, DEFAULT_REGION) for name in missing}
+
+
+async def _regions(conn: asyncpg.Connection, workspaces: list[str]) -> dict[str, str]:
+    rows = await conn.fetch(Q.load_regions, workspaces)
+    return {row["workspace_id"]: row["default_region"] for row in rows}
+
+
+def _region_told(fact: Fact) -> str:
+    return WorkspaceDefined.FromString(fact.payload).default_region or DEFAULT_REGION
+
+
 async def fold_access(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
-    """Fold what the facts tell about keys and sources; the others are passed over.
+    """Fold what the facts tell about workspaces, keys and sources; the others are passed over.
 
     In any order and any number of times it ends in the same state. Answers whether there was
     anything; then call `Authenticator.forget`.
     """
     told = [fact for fact in facts if fact.kind in ACCESS_KINDS]
+    await _fold_workspaces(conn, [f for f in told if f.kind == WORKSPACE_DEFINED])
     await _fold_keys(conn, [f for f in told if f.kind == KEY_DEFINED])
     await _fold_sources(conn, [f for f in told if f.kind == SOURCE_DEFINED])
     return bool(told)
+
+
+async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows = sorted({fact.workspace_id: _region_told(fact) for fact in facts}.items())
+    if rows:
+        await conn.execute(Q.fold_workspaces, *map(list, zip(*rows, strict=True)))
 
 
 async def _fold_keys(conn: asyncpg.Connection, facts: list[Fact]) -> None:

@@ -1,10 +1,21 @@
 -- name: load_key
--- The key with a hash, and whether its source is disabled.
-SELECT k.key_id, k.workspace_id, k.role, k.source_id,
+-- The key with a hash, the region of its workspace, and whether its source is disabled.
+SELECT k.key_id, k.workspace_id, k.role, k.source_id, w.default_region,
     k.disabled OR coalesce(s.disabled, false) AS disabled
 FROM access_key AS k
 LEFT JOIN access_source AS s USING (workspace_id, source_id)
+LEFT JOIN access_workspace AS w USING (workspace_id)
 WHERE k.key_hash = $1
+
+-- name: load_regions
+-- The default regions of workspaces.
+SELECT workspace_id, default_region FROM access_workspace WHERE workspace_id = any($1::text[])
+
+-- name: fold_workspaces
+-- A workspace is told once; its region never changes, for leaves rest on it.
+INSERT INTO access_workspace (workspace_id, default_region)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING
 
 -- name: fold_keys
 -- The highest version of a key holds; of two that are equal, the disabled one.

@@ -9,9 +9,17 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from services.chassis.access import AccessKey, LoadKey, fold_access, load_from
+from services.chassis.access import (
+    AccessKey,
+    LoadKey,
+    LoadRegion,
+    fold_access,
+    load_from,
+    regions_from,
+)
 from services.chassis.deadlines import within
 from services.chassis.keys import IssuedKey, hash_key, issue_key, key_from_authorization
 from services.chassis.principal import (
@@ -20,10 +28,12 @@ from services.chassis.principal import (
     Role,
     acting_as,
     principal,
+    region,
     require,
     workspace_id,
 )
 from services.kernel.errors import NotAllowed, StoreUnavailable
+from services.kernel.identifiers import DEFAULT_REGION
 from services.kernel.ids import WorkspaceId
 
 __all__ = [
@@ -32,6 +42,7 @@ __all__ = [
     "Authenticator",
     "IssuedKey",
     "LoadKey",
+    "LoadRegion",
     "Principal",
     "Role",
     "acting_as",
@@ -41,9 +52,13 @@ __all__ = [
     "key_from_authorization",
     "load_from",
     "principal",
+    "region",
+    "regions_from",
     "require",
     "workspace_id",
 ]
+
+T = TypeVar("T")
 
 _MAX_CACHED = 10_000
 _LOOKUP_S = 5.0
@@ -65,11 +80,15 @@ class Authenticator:
         load: LoadKey,
         internal_key: str,
         *,
+        load_region: LoadRegion | None = None,
         ttl_s: float = 5.0,
         miss_ttl_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
+        self._load_region = load_region
+        #: Of workspaces that internal calls have named. They never change.
+        self._regions: dict[str, str] = {}
         self._internal = hash_key(internal_key)
         self._ttl_s = ttl_s
         self._miss_ttl_s = min(miss_ttl_s, ttl_s)
@@ -88,7 +107,8 @@ class Authenticator:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
         key_hash = hash_key(key)
         if hmac.compare_digest(key_hash, self._internal):
-            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal")
+            named = await self._region_of(workspace_id)
+            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=named)
         found = await self._find(key_hash)
         if found is None:
             raise NotAllowed("this key is not known; check it", reason="KEY_UNKNOWN")
@@ -109,14 +129,19 @@ class Authenticator:
             return believed
         if now < self._missing.get(key_hash, 0.0):
             return None
-        try:
-            async with asyncio.timeout(within(_LOOKUP_S)):
-                found = await self._load(key_hash)
-        except TimeoutError:
-            raise StoreUnavailable("keys cannot be looked up in time; try again") from None
+        found = await _in_time(self._load(key_hash))
         if now >= self._settled_at:
             self._keep(key_hash, found, now)
         return found
+
+    async def _region_of(self, workspace_id: str) -> str:
+        """The default region of a workspace that an internal call names."""
+        known = self._regions.get(workspace_id)
+        if known is None and workspace_id and self._load_region is not None:
+            known = await _in_time(self._load_region(workspace_id))
+            if known is not None:
+                self._regions[workspace_id] = known
+        return known or DEFAULT_REGION
 
     def _keep(self, key_hash: bytes, found: AccessKey | None, now: float) -> None:
         kept = self._missing if found is None else self._believed
@@ -126,6 +151,14 @@ class Authenticator:
             self._missing[key_hash] = now + self._miss_ttl_s
         else:
             self._believed[key_hash] = (now + self._ttl_s, found)
+
+
+async def _in_time(lookup: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(within(_LOOKUP_S)):
+            return await lookup
+    except TimeoutError:
+        raise StoreUnavailable("keys cannot be looked up in time; try again") from None
 
 
 _NOTHING: tuple[float, AccessKey | None] = (float("-inf"), None)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.chassis.auth import Authenticator, load_from
+from services.chassis.auth import Authenticator, load_from, regions_from
 from services.chassis.bus import Bus
 from services.chassis.clients import PeerChannel, channel
 from services.chassis.database import Database, acquire
@@ -62,6 +62,7 @@ async def ground(settings: ServiceSettings) -> AsyncIterator[Ground]:
         authenticator = Authenticator(
             load_from(database.pool),
             settings.internal_key.get_secret_value(),
+            load_region=regions_from(database.pool),
             ttl_s=settings.key_cache_s,
         )
         yield Ground(settings, database, bus, authenticator, Metrics(settings.service))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from services.kernel.errors import NotAllowed
+from services.kernel.identifiers import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
 
 #: The metadata in which an internal call names its workspace.
@@ -39,6 +40,8 @@ class Principal:
     key_id: str
     #: Empty where the role is not SOURCE.
     source_id: SourceId = _NO_SOURCE
+    #: The default region of the workspace: where numbers without a country code are dialled.
+    region: str = DEFAULT_REGION
 
     @property
     def internal(self) -> bool:
@@ -63,6 +66,11 @@ def workspace_id() -> WorkspaceId:
     if not named:
         raise NotAllowed(f"name a workspace in the metadata {WORKSPACE_KEY}")
     return named
+
+
+def region() -> str:
+    """The default region of the workspace of the call. Raises NotAllowed outside of a call."""
+    return principal().region
 
 
 def become(caller: Principal) -> None:

@@ -33,6 +33,7 @@ class Identity:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """See `services.chassis.stream.Projection.fold`."""
         heard = wire.hear(batch)
+        await self._memory.regions.look_up(conn, heard.leafless, heard.workspaces)
         tables = PostgresTables(conn, shards=self._shards)
         learnt = await learn_from(tables, self._memory, heard.sightings)
         profiles = await _profiles(tables, heard.leaves, learnt)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.chassis.access import Regions
 from services.identity.domain.facts import Edge, First, Mention
 from services.identity.domain.model import Known
 from services.identity.domain.naming import Names, mention_of
@@ -51,6 +52,8 @@ class Memory:
     def __init__(self, size: int) -> None:
         # Two halves, each filled and then dropped whole: cheaper than keeping an order.
         self._half = max(1, size // 2)
+        #: The regions by which identifiers are read; look them up before anything is recalled.
+        self.regions = Regions()
         self._young: dict[Names, Remembered] = {}
         self._old: dict[Names, Remembered] = {}
 
@@ -58,11 +61,14 @@ class Memory:
         """What is remembered of these; made now where nothing is."""
         found = self._young.get(names)
         if found is None:
-            found = self._old.get(names) or Remembered(mention_of(names))
+            found = self._old.get(names) or Remembered(self._read(names))
             if len(self._young) >= self._half:
                 self._old, self._young = self._young, {}
             self._young[names] = found
         return found
+
+    def _read(self, names: Names) -> Mention:
+        return mention_of(names, self.regions.of(names[0]))
 
     @property
     def size(self) -> int:

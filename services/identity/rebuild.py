@@ -70,6 +70,7 @@ class Refold:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """See chassis.stream.Projection."""
         heard = wire.hear(batch)
+        await self._memory.regions.look_up(conn, heard.leafless, heard.workspaces)
         by_shard: dict[int, wire.Sightings] = {}
         for names, first in heard.sightings.items():
             shard = shard_of(LeafId(names[1]), self._shards)

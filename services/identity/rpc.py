@@ -11,7 +11,7 @@ from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceService
 
 from services.chassis.deadlines import within
 from services.chassis.peers import token_from_proto, token_to_proto
-from services.chassis.principal import Role, workspace_id
+from services.chassis.principal import Role, region, workspace_id
 from services.chassis.rpc import Allowed
 from services.identity import wire
 from services.identity.queries import IdentityQueries
@@ -44,8 +44,9 @@ class IdentityRpc(IdentityServiceServicer):
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
         """Tell who identifiers or profile ids are."""
         workspace = workspace_id()
+        named = _limited(request.identifiers, "identifiers")
         asked = [
-            *wire.asked_identifiers(workspace, _limited(request.identifiers, "identifiers")),
+            *wire.asked_identifiers(workspace, region(), named),
             *wire.asked_profiles(_limited(request.profile_ids, "profile_ids")),
         ]
         token = await self._reach(request)

@@ -43,6 +43,11 @@ class Heard:
     #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
     log_time_us: int
 
+    @property
+    def workspaces(self) -> set[WorkspaceId]:
+        """Whose identifiers are told of."""
+        return {names[0] for names in self.sightings}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -174,14 +179,14 @@ def _identifier_message(name: Name) -> IdentifierMessage | None:
 
 
 def asked_identifiers(
-    workspace_id: WorkspaceId, messages: Iterable[IdentifierMessage]
+    workspace_id: WorkspaceId, region: str, messages: Iterable[IdentifierMessage]
 ) -> Iterator[bytes]:
     """The ids of identifiers as they came; empty where one names nobody. Raises InvalidField."""
     for index, message in enumerate(messages):
         wrong = fault(message.namespace, message.value)
         if wrong:
             raise InvalidField(wrong, field=f"identifiers[{index}]")
-        identifier = standard(message.namespace, message.value)
+        identifier = standard(message.namespace, message.value, region)
         yield identifier.id_in(workspace_id) if identifier else b""
 
 

@@ -18,6 +18,8 @@ from services.ingest.domain.definitions import (
     SourceDefinition,
     WorkspaceDefinition,
     check_id,
+    check_region,
+    check_same_region,
     check_source,
     check_title,
     next_source,
@@ -110,20 +112,28 @@ class Administration:
     async def create_workspace(
         self, workspace: WorkspaceDefinition, admin: KeyDefinition, actor: str
     ) -> Token | None:
-        """Make a workspace with its first key, at once; None where it was there already."""
+        """Make a workspace with its first key, at once; None where it was there already.
+
+        Raises InvalidField, also where it is there with another default region.
+        """
         check_id("workspace_id", workspace.workspace_id)
         check_title("title", workspace.title)
+        check_region("default_region", workspace.default_region)
         await self.catch_up()
-        if await self._definitions.has_workspace(workspace.workspace_id):
+        if await self._is_known(workspace):
             return None
         try:
             return await self._say(actor, workspace, admin)
         except EtagMismatch:  # somebody made it in between
             await self.catch_up()
+            await self._is_known(workspace)
             return None
 
     async def ensure(self, *definitions: Definition) -> None:
-        """Say what a first start needs; what is said already is not said again."""
+        """Say what a first start needs; what is said already is not said again.
+
+        Raises InvalidField where a workspace is there with another default region.
+        """
         await self.catch_up()
         for definition in definitions:
             if not await self._is_known(definition):
@@ -137,7 +147,10 @@ class Administration:
     async def _is_known(self, definition: Definition) -> bool:
         match definition:
             case WorkspaceDefinition():
-                return await self._definitions.has_workspace(definition.workspace_id)
+                made = await self._definitions.workspace(definition.workspace_id)
+                if made is not None:
+                    check_same_region(made, definition)
+                return made is not None
             case SourceDefinition():
                 known = await self._definitions.source(
                     definition.workspace_id, definition.source_id

@@ -34,6 +34,8 @@ class Sender(NamedTuple):
     key_id: str
     #: grpc, http, nats or file.
     door: str
+    #: The default region of the workspace.
+    region: str
 
 
 class Rejection(NamedTuple):
@@ -95,14 +97,15 @@ class Intake:
         await self._quarantine.keep([entry])
         return entry.quarantine_id
 
-    async def release(self, entry: Entry, offer: Offer, key_id: str) -> Taken:
+    async def release(self, entry: Entry, offer: Offer, sender: Sender) -> Taken:
         """Take an entry of the quarantine, repaired or as it was; any number of times.
+
+        `sender` is who releases it, to where it was sent.
 
         What is refused again stays where it is.
         """
         if isinstance(offer.event, Refusal):
             return _still_refused(entry, offer.event)
-        sender = Sender(entry.workspace_id, entry.source_id, key_id, entry.door)
         source = await self._source(sender)
         # Released twice, an event without an id of its own must be the same event.
         own_id = f"released-{to_hex(entry.quarantine_id)}"
@@ -125,7 +128,7 @@ class Intake:
     async def _source(self, sender: Sender) -> Source:
         workspace_id, source_id = sender.workspace_id, sender.source_id
         channel = await self._channels.channel_of(workspace_id, source_id)
-        return Source(workspace_id, source_id, channel)
+        return Source(workspace_id, source_id, channel, sender.region)
 
     async def _append(self, facts: list[NewFact]) -> Appended:
         if not facts:

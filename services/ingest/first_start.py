@@ -20,11 +20,18 @@ KEY_FILE = "admin.key"
 
 
 async def prepare(
-    administration: Administration, admin_key: SecretStr | None, data_dir: Path | None
+    administration: Administration,
+    admin_key: SecretStr | None,
+    data_dir: Path | None,
+    default_region: str = "",
 ) -> None:
-    """Make sure that the workspace and its admin key are in the log; any number of times."""
+    """Make sure that the workspace and its admin key are in the log; any number of times.
+
+    Raises InvalidField where the workspace is there with another default region.
+    """
     key = admin_key.get_secret_value() if admin_key else read_or_make_key(data_dir)
-    await administration.ensure(WorkspaceDefinition(WORKSPACE, "the first workspace"))
+    workspace = WorkspaceDefinition(WORKSPACE, "the first workspace", default_region)
+    await administration.ensure(workspace)
     if key:
         await administration.ensure(_definition(key))
 

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from services.ingest.domain.definitions import KeyDefinition, SourceDefinition
+from services.ingest.domain.definitions import (
+    KeyDefinition,
+    SourceDefinition,
+    WorkspaceDefinition,
+)
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, RawEvent, Refusal
 from services.kernel.ids import FactId
@@ -127,8 +131,8 @@ class Definitions(Channels, Protocol):
         """Fold what the log tells beyond what was folded; answers whether there was any."""
         ...
 
-    async def has_workspace(self, workspace_id: str) -> bool:
-        """Whether there is such a workspace."""
+    async def workspace(self, workspace_id: str) -> WorkspaceDefinition | None:
+        """One workspace."""
         ...
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:

@@ -50,8 +50,9 @@ SELECT next FROM head WHERE shard = 0
 UPDATE folded SET next = $1
 
 -- name: fold_workspaces
--- The first title holds.
-INSERT INTO workspace (workspace_id, title) SELECT * FROM unnest($1::text [], $2::text [])
+-- The first title and region hold.
+INSERT INTO workspace (workspace_id, title, default_region)
+SELECT * FROM unnest($1::text [], $2::text [], $3::text [])
 ON CONFLICT DO NOTHING
 
 -- name: fold_sources
@@ -78,9 +79,9 @@ ON CONFLICT (workspace_id, key_id) DO UPDATE
     SET version = excluded.version, disabled = excluded.disabled
     WHERE old.version < excluded.version
 
--- name: workspaces
--- The title of a workspace; nothing where there is none.
-SELECT title FROM workspace WHERE workspace_id = $1
+-- name: workspace
+-- One workspace.
+SELECT workspace_id, title, default_region FROM workspace WHERE workspace_id = $1
 
 -- name: sources
 -- The sources of a workspace.

@@ -57,7 +57,7 @@ _PAGE, _MAX_PAGE = 50, 1_000
 
 def sender_of(caller: Principal, door: str) -> Sender:
     """Who hands events in."""
-    return Sender(caller.workspace_id, caller.source_id, caller.key_id, door)
+    return Sender(caller.workspace_id, caller.source_id, caller.key_id, door, caller.region)
 
 
 class IngestRpc(IngestServiceServicer):
@@ -107,7 +107,9 @@ class IngestRpc(IngestServiceServicer):
         quarantine_id = read_id("quarantine_id", request.quarantine_id)
         entry = await self._intake.find(workspace_id(), quarantine_id)
         offer = EventOffer(request.event) if request.HasField("event") else offer_of(entry)
-        taken = await self._intake.release(entry, offer, principal().key_id)
+        by = principal()
+        sender = Sender(by.workspace_id, entry.source_id, by.key_id, entry.door, by.region)
+        taken = await self._intake.release(entry, offer, sender)
         return ingest_pb.ReleaseQuarantinedResponse(result=taken_message(taken))
 
 
@@ -180,7 +182,9 @@ class AdminRpc(AdminServiceServicer):
         """Make a workspace."""
         issued = issue_key(Role.ADMIN)
         made = await self._administration.create_workspace(
-            WorkspaceDefinition(request.workspace_id, request.title),
+            WorkspaceDefinition(
+                request.workspace_id, request.title, request.default_region.upper()
+            ),
             KeyDefinition(
                 *(request.workspace_id, issued.key_id, issued.key_hash, Role.ADMIN),
                 title="the first admin key",

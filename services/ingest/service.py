@@ -13,7 +13,7 @@ from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
-from services.chassis.auth import Authenticator, load_from
+from services.chassis.auth import Authenticator, load_from, regions_from
 from services.chassis.bus import Bus
 from services.chassis.database import Database, acquire
 from services.chassis.migrate import migrate
@@ -79,7 +79,12 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         event_log = await scope.enter_async_context(EventLog(database.pool, shards=settings.shards))
         clock = LogClock(lambda: event_log.tail.newest_us)
         service = _assemble(settings, database, bus, event_log, clock)
-        await prepare(service.administration, settings.admin_key, settings.data_dir)
+        await prepare(
+            service.administration,
+            settings.admin_key,
+            settings.data_dir,
+            settings.default_region,
+        )
         lives = (
             service.nats.run(),
             LogRelay(event_log, database, bus).run(),
@@ -111,6 +116,7 @@ def _assemble(
     authenticator = Authenticator(
         load_from(database.pool),
         settings.internal_key.get_secret_value(),
+        load_region=regions_from(database.pool),
         ttl_s=settings.key_cache_s,
     )
     intake = Intake(event_log, quarantine, definitions, clock)

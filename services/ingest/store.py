@@ -148,10 +148,11 @@ class DefinitionStore:
         self._channels[name] = (now + self.BELIEVED_S, channel)
         return channel
 
-    async def has_workspace(self, workspace_id: str) -> bool:
-        """Whether there is such a workspace."""
+    async def workspace(self, workspace_id: str) -> WorkspaceDefinition | None:
+        """One workspace."""
         async with acquire(self._pool) as conn:
-            return await conn.fetchval(Q.workspaces, workspace_id) is not None
+            row = await conn.fetchrow(Q.workspace, workspace_id)
+        return WorkspaceDefinition(*row) if row else None
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:
         """The sources of a workspace, by id."""

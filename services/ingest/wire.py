@@ -251,7 +251,8 @@ def read_definition(told: Told) -> Definition:
     """The definition that a fact tells."""
     workspace_id, payload = told.workspace_id, told.payload
     if told.kind == WORKSPACE_DEFINED:
-        return WorkspaceDefinition(workspace_id, WorkspaceDefined.FromString(payload).title)
+        made = WorkspaceDefined.FromString(payload)
+        return WorkspaceDefinition(workspace_id, made.title, made.default_region)
     if told.kind == SOURCE_DEFINED:
         return source_of(workspace_id, SourceDefined.FromString(payload))
     key = KeyDefined.FromString(payload)
@@ -269,7 +270,7 @@ def write_definition(definition: Definition) -> bytes:
 def definition_message(definition: Definition) -> WorkspaceDefined | SourceDefined | KeyDefined:
     """The message of a definition."""
     if isinstance(definition, WorkspaceDefinition):
-        return WorkspaceDefined(title=definition.title)
+        return WorkspaceDefined(title=definition.title, default_region=definition.default_region)
     if isinstance(definition, SourceDefinition):
         return source_message(definition)
     told: Any = definition._asdict()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.peers import LogPeer
+from services.chassis.principal import region
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.catalogue import Catalogue
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
@@ -56,7 +57,7 @@ class Asking:
             rules = given(await self._queries.tags(at, workspace_id))
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
         facts = await self._facts(workspace_id, leaves, as_of)
-        recalled = recall(wire.told(facts), Catalogue.of(rules.values()))
+        recalled = recall(wire.told(facts, region()), Catalogue.of(rules.values()))
         if not recalled.leaf_ids:
             raise NotFound("nothing was known of this person then")
         return _profile(profile_id, recalled, held(rules, recalled.view, at_us))
@@ -84,7 +85,7 @@ class Asking:
             _, leaves = await self._find(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
         facts = await self._facts(workspace_id, leaves, AsOf(token))
-        recalled = recall(wire.told(facts), Catalogue.of([rule]))
+        recalled = recall(wire.told(facts, region()), Catalogue.of([rule]))
         holds, answers = answer(rule, recalled.view, now_us)
         return Explained(holds, answers, now_us)
 

@@ -189,12 +189,12 @@ def past(facts: Iterable[Fact]) -> Iterator[Past]:
             yield Past(fact.offset, workspace, leaf_id, event_view(fact))
 
 
-def told(facts: Iterable[Fact]) -> Iterator[Told]:
-    """The events among the facts of a person."""
+def told(facts: Iterable[Fact], region: str) -> Iterator[Told]:
+    """The events among the facts of a person; `region` is their workspace's."""
     for fact in facts:
         if fact.kind == EVENT:
             named = Event.FromString(fact.payload).identifiers
-            shaped = (standard(i.namespace, i.value) for i in named)
+            shaped = (standard(i.namespace, i.value, region) for i in named)
             identifiers = tuple(i for i in shaped if i is not None)
             yield Told(LeafId(fact.leaf_id), event_view(fact), identifiers)
 
@@ -343,14 +343,14 @@ def mark_from(token: str) -> Mark | None:
         raise InvalidField("take it from an earlier response", field="page_token") from None
 
 
-def asked_id(workspace_id: WorkspaceId, request: Any) -> bytes:
+def asked_id(workspace_id: WorkspaceId, region: str, request: Any) -> bytes:
     """The id of the identifier, or the profile id, that a request asks by. Raises InvalidField."""
     match request.WhichOneof("by"):
         case "identifier":
             named = request.identifier
             if wrong := fault(named.namespace, named.value):
                 raise InvalidField(wrong, field="identifier")
-            shaped = standard(named.namespace, named.value)
+            shaped = standard(named.namespace, named.value, region)
             # What names nobody has an id all the same, under which nobody is found.
             return (shaped or Identifier(named.namespace, "")).id_in(workspace_id)
         case "profile_id":

@@ -10,7 +10,7 @@ from house.house_tree import PURE, ROOT, SERVICES, Source, source, told, under
 _VALUES = """
     __future__ array base64 binascii bisect collections collections.abc dataclasses datetime decimal
     difflib enum fractions functools hashlib heapq itertools json math operator re struct sys types
-    typing unicodedata urllib.parse msgspec
+    typing unicodedata urllib.parse msgspec phonenumbers idna
 """
 _CLOCKS = "now utcnow today time time_ns monotonic perf_counter localtime gmtime"
 _DICE = "urandom token_bytes token_hex token_urlsafe uuid1 uuid4 getrandbits"

@@ -249,7 +249,7 @@ def expected(
 
 def life(chance: random.Random, events: int, names: int, days: int = 10) -> list[Happening]:
     """Events of few people with many names, some late, some repeated."""
-    namespaces = ["user_id", "phone", "anonymous_id", "device_id"]
+    namespaces = ["user_id", "member_id", "anonymous_id", "device_id"]
     pool = [Identifier(chance.choice(namespaces), f"n{i}") for i in range(names)]
     happenings = []
     for number in range(events):

@@ -13,14 +13,17 @@ from services.kernel.ids import LeafId, WorkspaceId
 Names: TypeAlias = tuple[WorkspaceId, LeafId, Strength, tuple[tuple[str, str], ...]]
 
 
-def mention_of(names: Names) -> Mention:
-    """What these identifiers say. Values that name nobody say nothing."""
+def mention_of(names: Names, region: str) -> Mention:
+    """What these identifiers say. Values that name nobody say nothing.
+
+    `region` is the default region of their workspace.
+    """
     workspace_id, leaf_id, strength, raw = names
-    return mention(workspace_id, leaf_id, _usable(raw), strength)
+    return mention(workspace_id, leaf_id, _usable(raw, region), strength)
 
 
-def _usable(raw: tuple[tuple[str, str], ...]) -> Iterator[Identifier]:
+def _usable(raw: tuple[tuple[str, str], ...], region: str) -> Iterator[Identifier]:
     for namespace, value in raw:
-        identifier = None if fault(namespace, value) else standard(namespace, value)
+        identifier = None if fault(namespace, value) else standard(namespace, value, region)
         if identifier is not None:
             yield identifier

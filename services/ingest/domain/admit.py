@@ -12,12 +12,14 @@ from functools import lru_cache
 from services.ingest.domain.documents import documents_fault
 from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.times import correct, place, read_instant
-from services.kernel.identifiers import fault, leaf_of, standard
+from services.kernel.identifiers import fault, leaf_of, needs, standard
 from services.kernel.ids import LeafId, event_fact_id
 
 MAX_MESSAGE_ID = 100
 MAX_TEXT = 512
 MAX_IDENTIFIERS = 64
+#: Of how many namespaces a message tells what they need.
+_TOLD = 4
 
 #: (namespace, value) pairs as they came.
 _Said = tuple[tuple[str, object], ...]
@@ -35,7 +37,7 @@ def admit(
     wrong = _texts_fault(raw)
     if wrong is not None:
         return wrong
-    leaf_id = _leaf(raw, source.workspace_id)
+    leaf_id = _leaf(raw, source)
     if isinstance(leaf_id, Refusal):
         return leaf_id
     times = _times(raw, now_us)
@@ -103,19 +105,19 @@ def _bad_text(field: str) -> Refusal:
     )
 
 
-def _leaf(raw: RawEvent, workspace_id: str) -> LeafId | Refusal:
+def _leaf(raw: RawEvent, source: Source) -> LeafId | Refusal:
     """The leaf by the identifiers that name somebody."""
     identifiers, is_alias = tuple(raw.identifiers), raw.type == _ALIAS
     try:
-        return _leaf_of(workspace_id, identifiers, is_alias)
+        return _leaf_of(source.workspace_id, source.region, identifiers, is_alias)
     except TypeError:  # a value is a list or an object, which cannot be looked up
-        return _leaf_of.__wrapped__(workspace_id, identifiers, is_alias)
+        return _leaf_of.__wrapped__(source.workspace_id, source.region, identifiers, is_alias)
 
 
 # The same people come again and again; this halves what an event costs.
 @lru_cache(maxsize=1 << 14)
 def _leaf_of(
-    workspace_id: str, identifiers: tuple[tuple[str, object], ...], is_alias: bool
+    workspace_id: str, region: str, identifiers: tuple[tuple[str, object], ...], is_alias: bool
 ) -> LeafId | Refusal:
     if len(identifiers) > MAX_IDENTIFIERS:
         return Refusal(
@@ -125,12 +127,16 @@ def _leaf_of(
         wrong = fault(namespace, value)
         if wrong is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", wrong)
-    named = {standard(namespace, str(value)) for namespace, value in identifiers}
+    named = {standard(namespace, str(value), region) for namespace, value in identifiers}
     usable = [identifier for identifier in named if identifier is not None]
     if not usable:
-        return Refusal(
-            "NO_IDENTIFIER", "identifiers", "no identifier names anybody: add one that does"
-        )
+        return _names_nobody(region, [namespace for namespace, _ in identifiers])
     if is_alias and len(usable) < 2:
         return Refusal("NO_IDENTIFIER", "identifiers", "an alias needs two different identifiers")
     return leaf_of(workspace_id, usable)
+
+
+def _names_nobody(region: str, namespaces: list[str]) -> Refusal:
+    wanted = "; ".join(f"{n} needs {needs(n, region)}" for n in sorted(set(namespaces))[:_TOLD])
+    told = f"no identifier names anybody: {wanted or 'add one that does'}"
+    return Refusal("NO_IDENTIFIER", "identifiers", told)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.kernel.errors import InvalidField
+from services.kernel.identifiers import DEFAULT_REGION, is_region
 
 #: The full names of the facts, as of onefold.ingest.v1.
 WORKSPACE_DEFINED = "onefold.ingest.v1.WorkspaceDefined"
@@ -24,6 +25,8 @@ class WorkspaceDefinition(NamedTuple):
 
     workspace_id: str
     title: str = ""
+    #: Where telephone numbers without a country code are dialled; empty = DEFAULT_REGION.
+    default_region: str = ""
 
 
 class SourceDefinition(NamedTuple):
@@ -71,6 +74,25 @@ def check_title(field: str, title: str) -> None:
     """Raises InvalidField where a text for people is too long or holds NUL."""
     if len(title) > MAX_TITLE or "\0" in title:
         raise InvalidField(f"it has at most {MAX_TITLE} characters and no NUL", field=field)
+
+
+def check_region(field: str, region: str) -> None:
+    """Raises InvalidField where numbers cannot be read as dialled there; empty is allowed."""
+    if region and not is_region(region):
+        raise InvalidField(
+            "a region has two capital letters of ISO 3166, such as CN or US", field=field
+        )
+
+
+def check_same_region(known: WorkspaceDefinition, wanted: WorkspaceDefinition) -> None:
+    """Raises InvalidField where a workspace would get another region than it has."""
+    region = known.default_region or DEFAULT_REGION
+    if wanted.default_region not in ("", region):
+        raise InvalidField(
+            f"the workspace {known.workspace_id} has the default region {region} for ever, as the "
+            "leaves of its log rest on it: leave it, or make another workspace",
+            field="default_region",
+        )
 
 
 def check_source(source: SourceDefinition) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from services.kernel.identifiers import DEFAULT_REGION
 from services.kernel.ids import FactId, LeafId
 
 
@@ -27,6 +28,8 @@ class Source(NamedTuple):
     source_id: str
     #: The channel of events that name none.
     channel: str = ""
+    #: The default region of the workspace.
+    region: str = DEFAULT_REGION
 
 
 class RawEvent(NamedTuple):

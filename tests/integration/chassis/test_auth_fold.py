@@ -10,20 +10,30 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
-from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined
+from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
 from services.chassis import access
-from services.chassis.auth import Authenticator, Role, fold_access, issue_key, load_from
+from services.chassis.access import Regions
+from services.chassis.auth import (
+    Authenticator,
+    Role,
+    fold_access,
+    issue_key,
+    load_from,
+    regions_from,
+)
 from services.kernel.errors import NotAllowed
 
-SCHEMA = Path(access.__file__).parent / "migrations" / "0002_access_key.sql"
+SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))
 WEB = issue_key(Role.SOURCE)
 APP = issue_key(Role.SOURCE)
 ADMIN = issue_key(Role.ADMIN)
 
 
-def _fact(message: KeyDefined | SourceDefined | ClockTicked, workspace: str = "shop") -> Fact:
+def _fact(
+    message: KeyDefined | SourceDefined | WorkspaceDefined | ClockTicked, workspace: str = "shop"
+) -> Fact:
     return Fact(
         workspace_id=workspace,
         kind=message.DESCRIPTOR.full_name,
@@ -37,6 +47,8 @@ def _key(issued: tuple[str | None, str, bytes], **fields: object) -> Fact:
 
 
 FACTS = [
+    _fact(WorkspaceDefined(title="a shop", default_region="US")),
+    _fact(WorkspaceDefined(title="another shop"), "other"),
     _key(WEB, role=1, source_id="web", version=1),
     _key(WEB, role=1, source_id="web", version=2, disabled=True),
     _key(APP, role=1, source_id="app", version=1),
@@ -56,14 +68,15 @@ FACTS = [
 @pytest_asyncio.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(database, min_size=1, max_size=5) as pool:
-        await pool.execute(SCHEMA.read_text())
+        await pool.execute("".join(file.read_text() for file in SCHEMA))
         yield pool
 
 
 async def _state(pool: asyncpg.Pool) -> list[tuple[object, ...]]:
     keys = await pool.fetch("SELECT * FROM access_key ORDER BY key_hash")
     sources = await pool.fetch("SELECT * FROM access_source ORDER BY source_id")
-    return [tuple(row) for row in keys + sources]
+    workspaces = await pool.fetch("SELECT * FROM access_workspace ORDER BY workspace_id")
+    return [tuple(row) for row in keys + sources + workspaces]
 
 
 async def _fold_in_batches(pool: asyncpg.Pool, facts: list[Fact], size: int) -> None:
@@ -76,10 +89,10 @@ async def _fold_in_batches(pool: asyncpg.Pool, facts: list[Fact], size: int) -> 
 async def test_any_order_and_repetition_is_the_same_state(pool: asyncpg.Pool) -> None:
     await _fold_in_batches(pool, FACTS, len(FACTS))
     expected = await _state(pool)
-    assert len(expected) == 5
+    assert len(expected) == 7
     dice = random.Random(20_26)
     for _ in range(25):
-        await pool.execute("TRUNCATE access_key, access_source")
+        await pool.execute("TRUNCATE access_key, access_source, access_workspace")
         shuffled = dice.sample(FACTS, len(FACTS)) + dice.choices(FACTS, k=5)
         await _fold_in_batches(pool, shuffled, dice.randint(1, 7))
         assert await _state(pool) == expected
@@ -90,7 +103,7 @@ async def test_workers_of_several_shards_fold_the_same_at_once(pool: asyncpg.Poo
         for shard in range(4):
             turned = FACTS[shard:] + FACTS[:shard]
             workers.create_task(_fold_in_batches(pool, turned, 13))
-    assert len(await _state(pool)) == 5
+    assert len(await _state(pool)) == 7
 
 
 async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
@@ -98,6 +111,7 @@ async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
     authenticator = Authenticator(load_from(pool), "an-internal-key")
     admin = await authenticator.authenticate(ADMIN.key)
     assert (admin.workspace_id, admin.role, admin.key_id) == ("shop", Role.ADMIN, ADMIN.key_id)
+    assert admin.region == "US"
     for disabled in (WEB, APP):  # the key itself, and the source of the key
         with pytest.raises(NotAllowed) as caught:
             await authenticator.authenticate(disabled.key)
@@ -107,4 +121,26 @@ async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
 async def test_tells_whether_there_was_anything(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as conn:
         assert not await fold_access(conn, [_fact(ClockTicked(at_us=1))])
-        assert await fold_access(conn, FACTS[:1])
+        for kind in (FACTS[0], FACTS[2]):
+            assert await fold_access(conn, [kind])
+
+
+async def test_an_internal_call_has_the_region_of_the_workspace_it_names(
+    pool: asyncpg.Pool,
+) -> None:
+    internal = "an-internal-key"
+    authenticator = Authenticator(load_from(pool), internal, load_region=regions_from(pool))
+    assert (await authenticator.authenticate(internal, "shop")).region == "CN"  # not known yet
+    await _fold_in_batches(pool, FACTS, 3)
+    for workspace, region in ("shop", "US"), ("other", "CN"), ("", "CN"), ("nowhere", "CN"):
+        assert (await authenticator.authenticate(internal, workspace)).region == region
+
+
+async def test_a_fold_knows_regions_by_its_facts_and_by_the_table(pool: asyncpg.Pool) -> None:
+    heard, restarted = Regions(), Regions()
+    async with pool.acquire() as conn:
+        await heard.look_up(conn, FACTS, ["shop", "other"])
+        assert (heard.of("shop"), heard.of("other")) == ("US", "CN")
+        await fold_access(conn, FACTS)
+        await restarted.look_up(conn, [], ["shop", "other", "nowhere"])
+    assert [restarted.of(name) for name in ("shop", "other", "nowhere")] == ["US", "CN", "CN"]

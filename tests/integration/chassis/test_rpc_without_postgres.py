@@ -19,7 +19,7 @@ from services.chassis.telemetry import Metrics
 from services.chassis.testing import QUICK, wait_until
 from services.kernel.errors import StoreUnavailable
 
-SCHEMA = Path(access.__file__).parent / "migrations" / "0002_access_key.sql"
+SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 SOURCE, ANOTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
 INTERNAL = "the-internal-key-of-this-test"
@@ -38,7 +38,7 @@ class Ingest(pb_grpc.IngestServiceServicer):
 
 async def _pool(server: PostgresServer) -> asyncpg.Pool:
     pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=2)
-    await pool.execute(SCHEMA.read_text())
+    await pool.execute("".join(file.read_text() for file in SCHEMA))
     for key in (SOURCE, ANOTHER):
         await pool.execute(
             "INSERT INTO access_key VALUES ($1, $2, 'shop', 1, 'web', 1, false)",

@@ -104,7 +104,7 @@ class Log:
 
 def people(chance: random.Random, events: int, names: int) -> list[Seen]:
     """Events of few people with many names, so that workers meet."""
-    namespaces = ["user_id", "phone", "anonymous_id", "device_id"]
+    namespaces = ["user_id", "member_id", "anonymous_id", "device_id"]
     pool = [Identifier(chance.choice(namespaces), f"n{i}") for i in range(names)]
     return [
         Seen(

@@ -63,11 +63,11 @@ async def test_every_refusal_has_its_line(doors: Any, mapping: Path, tmp_path: P
     run = uuid.uuid4().hex
     lines = rows(run, 700)
     lines[3] = f"Bought,2026-11-01 08:00:00,null,3,{run}"
-    lines[10] = f"Bought,tomorrow,13800138000,3,{run}"
-    lines[11] = f"Bought,2026-11-01 08:00:00,13800138000,much,{run}"
+    lines[10] = f"Bought,tomorrow,13800138001,3,{run}"
+    lines[11] = f"Bought,2026-11-01 08:00:00,13800138001,much,{run}"
     lines[12] = "Bought"
-    lines[600] = f",2026-11-01 08:00:00,13800138000,3,{run}"
-    lines[601] = f"Bought,1970-01-01 08:00:00,13800138000,3,{run}"
+    lines[600] = f",2026-11-01 08:00:00,13800138001,3,{run}"
+    lines[601] = f"Bought,1970-01-01 08:00:00,13800138001,3,{run}"
     file = write(tmp_path / "crm.csv", lines, "gb18030")
     report = await import_file(file, mapping, address(doors), doors.key)
     assert (report.accepted, report.refused) == (694, 6)

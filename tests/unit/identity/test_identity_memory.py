@@ -59,14 +59,14 @@ def test_memory_keeps_to_its_size() -> None:
 
 def test_junk_and_faulty_identifiers_say_nothing() -> None:
     raw = (("user_id", "u"), ("phone", "000000"), ("e mail", "a@b.cn"), ("email", "x" * 600))
-    said = mention_of((WORKSPACE, LEAF, Strength.OBSERVED, raw))
+    said = mention_of((WORKSPACE, LEAF, Strength.OBSERVED, raw), "CN")
     assert set(said.names) == {LEAF}
     assert said.edges == ()
 
 
 def test_forms_of_one_value_are_one_identifier() -> None:
     raw = (("user_id", "u"), ("email", "A@B.cn"), ("email", " a@b.cn"))
-    said = mention_of((WORKSPACE, LEAF, Strength.STATED, raw))
+    said = mention_of((WORKSPACE, LEAF, Strength.STATED, raw), "CN")
     (edge,) = said.edges
     assert edge.strength == Strength.STATED
     assert edge.a < edge.b
@@ -74,6 +74,6 @@ def test_forms_of_one_value_are_one_identifier() -> None:
 
 def test_a_leaf_that_no_identifier_gives_is_named_by_its_id() -> None:
     old = LeafId(bytes(range(16)))
-    said = mention_of((WORKSPACE, old, Strength.OBSERVED, (("user_id", "u"),)))
+    said = mention_of((WORKSPACE, old, Strength.OBSERVED, (("user_id", "u"),)), "CN")
     assert said.names[IdentifierId(old)].identifier is None
     assert len(said.edges) == 1

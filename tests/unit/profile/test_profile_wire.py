@@ -103,5 +103,5 @@ def test_page_tokens_are_read_back() -> None:
 def test_an_identifier_that_names_nobody_finds_nobody() -> None:
     request = GetProfileRequest()
     request.identifier.namespace, request.identifier.value = "email", "null"
-    id_ = wire.asked_id(WorkspaceId("w"), request)
+    id_ = wire.asked_id(WorkspaceId("w"), "CN", request)
     assert id_ == Identifier("email", "").id_in(WorkspaceId("w"))

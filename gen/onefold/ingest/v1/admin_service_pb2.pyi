@@ -79,12 +79,14 @@ class ListKeysResponse(_message.Message):
     def __init__(self, keys: _Optional[_Iterable[_Union[_ingest_facts_pb2.KeyDefined, _Mapping]]] = ...) -> None: ...
 
 class CreateWorkspaceRequest(_message.Message):
-    __slots__ = ("workspace_id", "title")
+    __slots__ = ("workspace_id", "title", "default_region")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_REGION_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     title: str
-    def __init__(self, workspace_id: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
+    default_region: str
+    def __init__(self, workspace_id: _Optional[str] = ..., title: _Optional[str] = ..., default_region: _Optional[str] = ...) -> None: ...
 
 class CreateWorkspaceResponse(_message.Message):
     __slots__ = ("admin_key", "token")

@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\"!\n\x10WorkspaceDefined\x12\r\n\x05title\x18\x01 \x01(\t\"e\n\rSourceDefined\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\"\x9a\x01\n\nKeyDefined\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08key_hash\x18\x02 \x01(\x0c\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12\x11\n\tsource_id\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r*O\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x10\n\x0cROLE_SERVICE\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\"9\n\x10WorkspaceDefined\x12\r\n\x05title\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x02 \x01(\t\"e\n\rSourceDefined\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\"\x9a\x01\n\nKeyDefined\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08key_hash\x18\x02 \x01(\x0c\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12\x11\n\tsource_id\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r*O\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x10\n\x0cROLE_SERVICE\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.ingest.v1.ingest_facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=354
-  _globals['_ROLE']._serialized_end=433
+  _globals['_ROLE']._serialized_start=378
+  _globals['_ROLE']._serialized_end=457
   _globals['_WORKSPACEDEFINED']._serialized_start=59
-  _globals['_WORKSPACEDEFINED']._serialized_end=92
-  _globals['_SOURCEDEFINED']._serialized_start=94
-  _globals['_SOURCEDEFINED']._serialized_end=195
-  _globals['_KEYDEFINED']._serialized_start=198
-  _globals['_KEYDEFINED']._serialized_end=352
+  _globals['_WORKSPACEDEFINED']._serialized_end=116
+  _globals['_SOURCEDEFINED']._serialized_start=118
+  _globals['_SOURCEDEFINED']._serialized_end=219
+  _globals['_KEYDEFINED']._serialized_start=222
+  _globals['_KEYDEFINED']._serialized_end=376
 # @@protoc_insertion_point(module_scope)

@@ -17,10 +17,12 @@ ROLE_SERVICE: Role
 ROLE_ADMIN: Role
 
 class WorkspaceDefined(_message.Message):
-    __slots__ = ("title",)
+    __slots__ = ("title", "default_region")
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_REGION_FIELD_NUMBER: _ClassVar[int]
     title: str
-    def __init__(self, title: _Optional[str] = ...) -> None: ...
+    default_region: str
+    def __init__(self, title: _Optional[str] = ..., default_region: _Optional[str] = ...) -> None: ...
 
 class SourceDefined(_message.Message):
     __slots__ = ("source_id", "title", "channel", "version", "disabled")

@@ -1,0 +1,54 @@
+"""Digests that stand for a value which its sender keeps to itself: `email_sha256`, `imei_md5` …
+
+A namespace that ends in `_md5`, `_sha1`, `_sha256` or `_sha512` holds digests. What was hashed
+cannot be looked at, but the digests of the usual junk are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+
+from services.kernel.identifiers.junk import JUNK
+
+#: Hexadecimal digits of each algorithm.
+_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+def hashed(namespace: str) -> Callable[[str, str], str | None] | None:
+    """The form of a namespace that holds digests; None where it holds none."""
+    algorithm = algorithm_of(namespace)
+    return partial(_digest, algorithm) if algorithm else None
+
+
+def algorithm_of(namespace: str) -> str:
+    """By which its values were hashed; empty where they were not."""
+    plain, _, last = namespace.rpartition("_")
+    return last if plain and last in _LENGTHS else ""
+
+
+def _digest(algorithm: str, value: str, region: str) -> str | None:
+    lowered = value.lower()
+    if len(lowered) != _LENGTHS[algorithm] or not _HEX.fullmatch(lowered):
+        return None
+    return None if len(set(lowered)) < 3 or lowered in _of_junk(algorithm) else lowered
+
+
+@cache
+def _of_junk(algorithm: str) -> frozenset[str]:
+    return frozenset(
+        hashlib.new(algorithm, text.encode(), usedforsecurity=False).hexdigest()
+        for text in _hashed_by_mistake()
+    )
+
+
+def _hashed_by_mistake() -> Iterator[str]:
+    for word in JUNK:
+        yield from (word, word.upper(), word.capitalize(), f" {word}", f"{word}\n")
+    for digit in "0", "1", "9":
+        yield from (digit * count for count in range(1, 33))
+    yield from ("+86", "86", "+8613800138000", "8613800138000", "13800138000")
+    yield from ("02:00:00:00:00:00", "020000000000", "00:00:00:00:00:00")

@@ -1,0 +1,35 @@
+"""Values that stand where a name should be: what programs and forms leave behind.
+
+This list is the same for everybody. What a workspace wants blocked besides is of its identity
+policy, which a leaf never depends on.
+"""
+
+from __future__ import annotations
+
+#: In lower case.
+JUNK: frozenset[str] = frozenset(
+    {
+        *("", "null", "(null)", "none", "nil", "undefined", "nan", "n/a", "na", "anonymous"),
+        *("guest", "unknown", "test", "test@test.com", "user", "true", "false", "-", "default"),
+        *("00000000-0000-0000-0000-000000000000", "your_user_id", "distinct_id"),
+        *("not_specified", "not set", "(not set)", "empty", "blank", "string", "无", "空", "未知"),
+    }
+)
+
+# A variable that nobody filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
+_FRAMES = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
+
+
+def is_junk(value: str) -> bool:
+    """Whether a value in standard form names nobody, whatever its namespace."""
+    lowered = value.lower()
+    if lowered in JUNK or not lowered.strip("0-. _"):
+        return True
+    # Of 138****0000 there are ten thousand.
+    return "**" in lowered or (value[0] in "{$%<[_" and _is_frame(value))
+
+
+def _is_frame(value: str) -> bool:
+    if value.startswith("__"):
+        return len(value) > 4 and value.endswith("__")
+    return len(value) > 1 and value.endswith(_FRAMES.get(value[0], "\0"))
