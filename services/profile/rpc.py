@@ -12,7 +12,7 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.deadlines import within
 from services.chassis.peers import token_from_proto, token_to_proto
-from services.chassis.principal import Role, workspace_id
+from services.chassis.principal import Role, region, workspace_id
 from services.chassis.rpc import Allowed
 from services.chassis.rules_wire import rule_from_proto
 from services.kernel.errors import InvalidField, NotFound, TooLarge
@@ -60,7 +60,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.GetProfileResponse:
         """Get one profile, as it is or as it was."""
         workspace = workspace_id()
-        id_ = wire.asked_id(workspace, request)
+        id_ = wire.asked_id(workspace, region(), request)
         token = await self._reach(request)
         as_of = _as_of(request)
         if as_of is not None:
@@ -99,7 +99,7 @@ class ProfileRpc(ProfileServiceServicer):
             raise InvalidField(f"page_size is at most {MOST_ON_A_PAGE}", field="page_size")
         size = request.page_size or PAGE
         after = wire.mark_from(request.page_token)
-        id_ = wire.asked_id(workspace, request)
+        id_ = wire.asked_id(workspace, region(), request)
         facts = await self._asking.timeline(workspace, id_, size + 1, after)
         page = facts[:size]
         more = ""
@@ -113,7 +113,8 @@ class ProfileRpc(ProfileServiceServicer):
         """Explain how a rule comes out for a person."""
         workspace = workspace_id()
         rule = rule_from_proto(request.rule)
-        explained = await self._asking.explain(workspace, wire.asked_id(workspace, request), rule)
+        asked = wire.asked_id(workspace, region(), request)
+        explained = await self._asking.explain(workspace, asked, rule)
         return pb.ExplainRuleResponse(
             holds=explained.holds,
             predicates=map(wire.verdict_message, explained.answers),
