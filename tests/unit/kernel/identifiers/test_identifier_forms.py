@@ -1,0 +1,358 @@
+"""The standard forms: what is one, what is none, and the laws that hold for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import unicodedata
+from importlib.metadata import version
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.kernel.identifiers import (
+    FORMS_VERSION,
+    MAX_VALUE,
+    STRENGTH,
+    WEAKEST,
+    fault,
+    is_region,
+    needs,
+    standard,
+)
+from services.kernel.identifiers.phones import _read, phone
+
+UUID = "3f2b8a10-9c4d-4e6f-8a7b-1c2d3e4f5a6b"
+OTHERS = ("wechat_openid", "wechat_openid.wx5f1a", "email_sha256", "phone_md5", "crm.number")
+NAMESPACES = (*STRENGTH, *WEAKEST, *OTHERS)
+#: What `fault` lets through.
+printable = st.text(max_size=40).filter(str.isprintable)
+digits = st.text("0123456789", max_size=14)
+#: Nearly numbers, addresses, ids and digests, which mere text hardly ever hits.
+nearly = st.one_of(
+    printable,
+    st.text("0123456789+-() .;extEXT#转/*", max_size=24),
+    st.builds("{}@{}".format, printable, printable),
+    st.builds(
+        "{}@{}.{}".format, printable, printable, st.sampled_from(["cn", "公司", "XN--55QX5D"])
+    ),
+    st.text("0123456789abcdefABCDEF-{}:", max_size=40),
+    st.text("0123456789abcdefABCDEF", min_size=32, max_size=32),
+)
+regions = st.sampled_from(["CN", "US", "IT", "AR", "HK", "nowhere"])
+
+
+def form(namespace: str, value: str, region: str = "CN") -> str | None:
+    shaped = standard(namespace, value, region)
+    assert shaped is None or shaped.namespace == namespace
+    return shaped.value if shaped else None
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class TestLaws:
+    @given(st.sampled_from(NAMESPACES), nearly, regions)
+    @settings(max_examples=500, deadline=None)
+    def test_a_standard_form_is_its_own(self, namespace: str, value: str, region: str) -> None:
+        shaped = form(namespace, value, region)
+        if shaped is not None:
+            assert form(namespace, shaped, region) == shaped
+
+    @pytest.mark.parametrize("namespace", ["email", "user_id"])
+    def test_so_it_is_for_every_single_character(self, namespace: str) -> None:
+        dress = "{}@x.cn" if namespace == "email" else "{}1"
+        for number in range(sys.maxunicode + 1):
+            if (character := chr(number)).isprintable():
+                shaped = form(namespace, dress.format(character))
+                assert shaped is None or form(namespace, shaped) == shaped, hex(number)
+
+    @given(st.sampled_from(NAMESPACES), nearly, regions)
+    @settings(max_examples=300, deadline=None)
+    def test_width_and_spaces_around_never_matter(
+        self, namespace: str, value: str, region: str
+    ) -> None:
+        wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in value)
+        assert form(namespace, f"  {wide} ", region) == form(namespace, value, region)
+
+    @given(
+        st.sampled_from([n for n in NAMESPACES if n in ("email", "idfa", "imei", "oaid")]), nearly
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_case_never_matters_where_it_says_nothing(self, namespace: str, value: str) -> None:
+        value = value.encode("ascii", "ignore").decode()
+        shaped = form(namespace, value.lower())
+        if namespace != "oaid" or (shaped or "").count("-") == 4:
+            assert form(namespace, value.upper()) == form(namespace, value) == shaped
+
+    @given(st.text(max_size=MAX_VALUE), st.sampled_from(NAMESPACES), regions)
+    @settings(deadline=None)
+    def test_it_never_raises(self, value: str, namespace: str, region: str) -> None:
+        if fault(namespace, value) is None:
+            form(namespace, value, region)
+
+    @pytest.mark.parametrize(
+        "value", ["xn--", "x@xn--", "x@xn--a.cn", "x@\u00ad.cn", "@", "+", "+86", ";ext=1"]
+    )
+    @pytest.mark.parametrize("namespace", NAMESPACES)
+    def test_odd_values(self, namespace: str, value: str) -> None:
+        form(namespace, value)
+
+    def test_the_version_names_the_libraries_that_the_forms_stand_on(self) -> None:
+        """Another release reads some values otherwise: count FORMS_VERSION up, and rebuild."""
+        stands_on = {2: ("9.0.42", "3")}
+        found = version("phonenumberslite"), version("idna").partition(".")[0]
+        assert found == stands_on[FORMS_VERSION]
+
+
+class TestPhone:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("+86 138-0000-0000", "138 0000 0000", "0086 138 0000 0000", "13800000000"),
+            *("+8613800000000", "8613800000000", "(+86) 138.0000.0000", "tel:+86-138-0000-0000"),
+            *(
+                "＋８６ １３８００００００００",
+                "138–0000–0000",
+                "+86 (138) 0000 0000",
+                "0 138 0000 0000",
+            ),
+        ],
+    )
+    def test_one_number(self, value: str) -> None:
+        assert form("phone", value) == "+8613800000000"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("", "0", "138", "1380000000", "138000000000", "23800000000", "+86 12345678901"),
+            *("138****0000", "13800000000 / 13900000000", "call 13800000000", "13800000000x"),
+            *("+", "++8613800000000", "10086", "13800138000", "+86 138 0013 8000", "1-800-FLOWERS"),
+            *("+999 1234567", "00000000000", "13800000000@qq.com", "一三八"),
+        ],
+    )
+    def test_no_number(self, value: str) -> None:
+        assert form("phone", value) is None
+
+    @pytest.mark.parametrize(
+        ("value", "region", "expected"),
+        [
+            ("(650) 253-0000", "US", "+16502530000"),
+            ("(650) 253-0000", "CN", None),
+            ("650 253 0000", "nowhere", None),
+            ("+1 650 253 0000", "nowhere", "+16502530000"),
+            ("13800000000", "US", None),
+            ("+86 138 0000 0000", "US", "+8613800000000"),
+            ("010-6552 9988", "CN", "+861065529988"),
+            ("02 3661 8300", "IT", "+390236618300"),
+            ("5123 4567", "HK", "+85251234567"),
+        ],
+    )
+    def test_a_number_is_read_as_dialled_in_the_region(
+        self, value: str, region: str, expected: str | None
+    ) -> None:
+        assert form("phone", value, region) == expected
+
+    @pytest.mark.parametrize(
+        "value",
+        ["010-65529988转12", "(010) 6552 9988 ext. 12", "+861065529988;ext=12", "01065529988x12"],
+    )
+    def test_an_extension_is_another_phone(self, value: str) -> None:
+        assert form("phone", value) == "+861065529988;ext=12"
+
+    @given(
+        st.sampled_from(["", "+86", "86", "086"]), st.text("0123456789", min_size=9, max_size=11)
+    )
+    @settings(max_examples=1_000, deadline=None)
+    def test_the_short_way_reads_as_the_library_does(self, code: str, rest: str) -> None:
+        for value in (f"{code}1{rest}", f"{code}13{rest[1:]}"):
+            assert phone.__wrapped__(value, "CN") == _read(value, "CN")
+
+    @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+    def test_every_region_reads_its_own_numbers(self, region: str) -> None:
+        for kind in phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE:
+            number = phonenumbers.example_number_for_type(region, kind)
+            if number is None:
+                continue
+            for style in range(4):  # E164, INTERNATIONAL, NATIONAL, RFC3966
+                written = phonenumbers.format_number(number, style)
+                shaped = form("phone", written, region)
+                assert shaped is not None
+                assert form("phone", shaped, "CN") == shaped
+
+    def test_regions(self) -> None:
+        assert is_region("CN")
+        assert not any(map(is_region, ["cn", "", "XX", "CHN", "86"]))
+
+
+class TestEmail:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (" Li@Example.CN ", "li@example.cn"),
+            ("ｌｉ＠ｅｘａｍｐｌｅ．ｃｎ", "li@example.cn"),
+            ("li+shop@gmail.com", "li+shop@gmail.com"),
+            ("l.i@gmail.com", "l.i@gmail.com"),
+            ("李雷@例子.公司", "李雷@xn--fsqu00a.xn--55qx5d"),
+            ("李雷@XN--FSQU00A.xn--55qx5d", "李雷@xn--fsqu00a.xn--55qx5d"),
+            ("li@BÜCHER.example", "li@xn--bcher-kva.example"),
+            ("o'neill@example.ie", "o'neill@example.ie"),
+        ],
+    )
+    def test_one_form(self, value: str, expected: str) -> None:
+        assert form("email", value) == expected
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("", "li", "@example.cn", "li@", "li@@example.cn", "a@b@example.cn", "li@localhost"),
+            *("li@example..cn", "li@-example.cn", "li@.cn", "li@example.cn.", "li@1.2.3.4"),
+            *("li lei@example.cn", "Li <li@example.cn>", "a@x.cn,b@x.cn", "mailto:li@example.cn"),
+            *(
+                f"{'x' * 65}@example.cn",
+                f"li@{'x' * 64}.cn",
+                f"li@{'x.' * 127}cn",
+                "li@exa_mple.cn",
+            ),
+        ],
+    )
+    def test_no_address(self, value: str) -> None:
+        assert form("email", value) is None
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("test@test.com", "TEST@test.com.cn", "a@a.com", "null@example.cn", "noreply@shop.cn"),
+            *("l***@example.cn", "deleted-17@users.invalid"),
+        ],
+    )
+    def test_nobodys_address(self, value: str) -> None:
+        assert form("email", value) is None
+
+
+class TestDevices:
+    @pytest.mark.parametrize("namespace", ["idfa", "idfv", "gaid", "oaid", "device_id"])
+    @pytest.mark.parametrize("dress", [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}"])
+    def test_dresses_of_one_uuid(self, namespace: str, dress: str) -> None:
+        assert form(namespace, dress) == UUID
+
+    @pytest.mark.parametrize("namespace", ["idfa", "idfv", "gaid"])
+    @pytest.mark.parametrize("value", [UUID[:-1], f"{UUID}0", "iPhone", UUID.replace("a", "g")])
+    def test_what_is_no_uuid(self, namespace: str, value: str) -> None:
+        assert form(namespace, value) is None
+
+    @pytest.mark.parametrize("namespace", WEAKEST)
+    @pytest.mark.parametrize(
+        "value", ["0", "00000000-0000-0000-0000-000000000000", "0" * 15, "null"]
+    )
+    def test_zeros_are_no_device(self, namespace: str, value: str) -> None:
+        assert form(namespace, value) is None
+
+    @pytest.mark.parametrize(
+        ("namespace", "value"),
+        [
+            ("android_id", "9774d56d682e549c"),
+            ("imei", "004999010640000"),
+            ("idfa", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+            ("gaid", "00000000-0000-0000-0000-000000000001"),
+            ("device_id", "02:00:00:00:00:00"),
+            ("device_id", "12345678-1234-1234-1234-123456789012"),
+        ],
+    )
+    def test_ids_of_many_devices(self, namespace: str, value: str) -> None:
+        assert form(namespace, value) is None
+
+    def test_imei(self) -> None:
+        for value in ("490154203237518", "49-015420-323751-8", "49 015420 323751 8"):
+            assert form("imei", value) == "490154203237518"
+        for value in ("490154203237519", "49015420323751", "4901542032375180", "49015420323751x"):
+            assert form("imei", value) is None
+
+    def test_an_android_id_keeps_its_zeros(self) -> None:
+        assert form("android_id", "A1B2C3D4E5F60718") == "a1b2c3d4e5f60718"
+        assert form("android_id", "a1b2c3d4e5f607") == "00a1b2c3d4e5f607"
+        assert form("android_id", "a1b2") is None
+
+    def test_free_ids_keep_what_may_say_something(self) -> None:
+        assert form("device_id", "Till-7b") == "Till-7b"
+        assert form("device_id", "D12") == "D12"
+        assert form("oaid", "ABCDEF0123456789") == "abcdef0123456789"
+
+
+class TestDigests:
+    @pytest.mark.parametrize(
+        ("namespace", "value"),
+        [
+            ("email_sha256", sha256("li@example.cn")),
+            ("phone_md5", md5("13800000000")),
+            ("imei_md5", md5("490154203237518")),
+            ("card_sha1", hashlib.sha1(b"7", usedforsecurity=False).hexdigest()),
+        ],
+    )
+    def test_one_form(self, namespace: str, value: str) -> None:
+        assert form(namespace, f" {value.upper()} ") == value
+        assert form(namespace, value[:-1]) is None
+        assert form(namespace, f"{value[:-1]}g") is None
+
+    @pytest.mark.parametrize(
+        "text", ["", " ", "null", "NULL", "None", "undefined", "0", "00000000000", "0" * 15]
+    )
+    def test_the_digest_of_junk(self, text: str) -> None:
+        assert form("email_sha256", sha256(text)) is None
+        assert form("phone_md5", md5(text)) is None
+
+    def test_all_zeros(self) -> None:
+        assert form("phone_md5", "0" * 32) is None
+        assert form("phone_sha256", "f" * 64) is None
+
+
+class TestOthers:
+    @pytest.mark.parametrize(
+        "namespace", ["user_id", "anonymous_id", "member_id", "cookie", "crm.no"]
+    )
+    def test_case_and_signs_are_kept(self, namespace: str) -> None:
+        assert form(namespace, " Ｎo. Ab-1 ") == "No. Ab-1"
+
+    def test_each_app_has_its_openids(self) -> None:
+        value = "oABC_def-123"
+        named = {standard(n, value, "CN") for n in ("wechat_openid.wx1", "wechat_openid.wx2")}
+        assert len(named) == 2
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *(
+                "null",
+                "NULL",
+                "（null）",
+                "None",
+                "undefined",
+                "0000",
+                "0-0",
+                "N/A",
+                "anonymous",
+                "未知",
+            ),
+            *("{{user_id}}", "${uid}", "%uid%", "<id>", "[object Object]", "__OAID__", "ab**cd"),
+        ],
+    )
+    @pytest.mark.parametrize("namespace", ["user_id", "anonymous_id", "wechat_unionid", "crm"])
+    def test_junk(self, namespace: str, value: str) -> None:
+        assert form(namespace, value) is None
+
+    @pytest.mark.parametrize("value", ["007", "0x1", "_id_7", "nullable", "{", "a*b", "100%"])
+    def test_no_junk(self, value: str) -> None:
+        assert form("user_id", value) == value
+
+    def test_it_is_told_what_is_needed_without_the_value(self) -> None:
+        told = {namespace: needs(namespace, "US") for namespace in NAMESPACES}
+        assert "dialled in US" in told["phone"]
+        assert len(set(told.values())) == 6
+        assert all(unicodedata.is_normalized("NFKC", text) for text in told.values())

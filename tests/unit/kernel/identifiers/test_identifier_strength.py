@@ -1,0 +1,50 @@
+"""Which identifier an event is kept under."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.identifiers import (
+    STRENGTH,
+    WEAKEST,
+    Identifier,
+    family,
+    leaf_of,
+    rank,
+    strongest,
+)
+
+identifiers = st.builds(
+    Identifier,
+    st.sampled_from([*STRENGTH, *WEAKEST, "crm", "email_md5", "wechat_openid.wx1", "imei_sha256"]),
+    st.sampled_from("abc"),
+)
+
+
+def test_the_order_is_fixed() -> None:
+    """It decides where every event lies: a change would part people's old events from new ones."""
+    names = [
+        *("crm", "cookie", "wechat_openid.wx2", "wechat_openid.wx1", "phone_sha256", "phone"),
+        *("email_md5", "email", "user_id", "member_id", "wechat_unionid", "anonymous_id", "idfv"),
+        *("android_id", "idfa", "idfa_md5", "gaid", "oaid", "imei", "device_id", "loyalty"),
+    ]
+    ranked = sorted((Identifier(name, "x") for name in names), key=rank)
+    assert [identifier.namespace for identifier in ranked] == [
+        *("user_id", "member_id", "wechat_unionid", "wechat_openid.wx1", "wechat_openid.wx2"),
+        *("email", "email_md5", "phone", "phone_sha256", "crm", "loyalty", "anonymous_id", "idfv"),
+        *("android_id", "idfa", "idfa_md5", "gaid", "oaid", "imei", "device_id", "cookie"),
+    ]
+
+
+@given(st.lists(identifiers, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_the_leaf_is_a_function_of_the_set(named: list[Identifier], chance: object) -> None:
+    shuffled = [*named, named[0]]
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert strongest(shuffled) == strongest(named)
+    assert leaf_of("w", shuffled) == strongest(named).id_in("w")
+
+
+def test_families() -> None:
+    assert family("wechat_openid.wx1") == family("wechat_openid") == "wechat_openid"
+    assert family("crm.number") == "crm.number"
