@@ -62,7 +62,9 @@ class ActivationApp:
         await self._write(conn, batch.shard, waiting)
         if await fold_access(conn, facts):
             self._on_access()
-        return Folded(batch.next, told[-1].log_offset, told[-1].log_time_us)
+        # What is told again from long ago does not say how far the log was.
+        reached = max(batch.log_offset, told[-1].log_offset)
+        return Folded(batch.next, reached, max(batch.log_time_us, told[-1].log_time_us))
 
     def committed(self, shard: int) -> None:
         """What was folded of a shard can be seen now."""

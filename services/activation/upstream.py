@@ -23,4 +23,5 @@ class SegmentUpstream:
         request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
-            yield Message(batch.sequence, batch.sequence + 1, batch.SerializeToString())
+            following = answer.next_sequence or batch.sequence + 1
+            yield Message(batch.sequence, following, batch.SerializeToString())

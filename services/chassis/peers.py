@@ -12,6 +12,8 @@ from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from onefold.log.v1 import log_pb2, log_service_pb2
 from onefold.log.v1 import log_service_pb2_grpc as log_grpc
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2, token_pb2
 
 from services.chassis.clients import PeerChannel
@@ -20,6 +22,9 @@ from services.kernel.errors import EtagMismatch
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
 from services.kernel.tokens import Token
+
+#: As many as identity takes in one question.
+_MOST_ASKED = 1_000
 
 
 def token_to_proto(token: Token) -> token_pb2.Token:
@@ -104,6 +109,18 @@ class LogPeer:
         return [fact async for answer in answers for fact in answer.facts]
 
 
+class ProjectionPeer:
+    """What every service that folds the log tells of itself."""
+
+    def __init__(self, channel: PeerChannel) -> None:
+        self._stub: Any = projection_grpc.ProjectionServiceStub(channel)
+
+    async def reached(self) -> Token:
+        """How far its state is. Raises OnefoldError."""
+        status = await self._stub.GetStatus(projection_pb.GetStatusRequest())
+        return Token.of({shard.shard: shard.log_offset for shard in status.shards})
+
+
 class IdentityPeer:
     """Identity as another service sees it."""
 
@@ -124,6 +141,19 @@ class IdentityPeer:
         """The present id of a profile, given any id that it ever had; None where it has none."""
         request = identity_pb.ResolveRequest(profile_ids=[to_hex(profile_id)])
         return await self._resolve(workspace_id, request, at_least)
+
+    async def heirs(
+        self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
+    ) -> dict[ProfileId, ProfileId]:
+        """Who profiles are now, for those that are somebody, given ids that they ever had."""
+        found: dict[ProfileId, ProfileId] = {}
+        for start in range(0, len(profile_ids), _MOST_ASKED):
+            asked = profile_ids[start : start + _MOST_ASKED]
+            request = identity_pb.ResolveRequest(profile_ids=map(to_hex, asked))
+            answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
+            present = zip(asked, answer.profile_ids, strict=True)
+            found |= {old: ProfileId(from_hex(now)) for old, now in present if now}
+        return found
 
     async def _resolve(
         self,

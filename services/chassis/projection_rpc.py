@@ -91,11 +91,14 @@ class ProjectionRpc(ProjectionServiceServicer):
     async def Rebuild(
         self, request: pb.RebuildRequest, context: Any
     ) -> AsyncIterator[pb.RebuildResponse]:
-        """Build anew, compare, and switch if asked."""
+        """Build anew, compare, and switch or replace if asked."""
         if self._rebuild is None:
             raise NotFound(f"{self._runner.service} has nothing to rebuild")
         async for told in self._rebuild.run(
-            shards=request.shards, workers=request.workers, switch_over=request.switch_over
+            shards=request.shards,
+            workers=request.workers,
+            switch_over=request.switch_over,
+            replacing=request.replace,
         ):
             yield _progress(told) if isinstance(told, Progress) else _outcome(told)
 
@@ -131,4 +134,5 @@ def _outcome(told: Outcome) -> pb.RebuildResponse:
         differing_rows=told.differing_rows,
         token=token_to_proto(told.token),
         finished=True,
+        switched=told.switched,
     )

@@ -3,14 +3,18 @@
 The new generation is folded from the log while the live one goes on. For the last stretch every
 worker, in whichever replica, is held at its fence: the rebuild locks the rows of the positions.
 Then both states stand at the same token, and their digests must be the same.
+
+A state that stands still, because upstream no longer keeps what it needs, cannot be compared with:
+it is replaced. The new one is folded up to where upstream is, goes on where the outputs of the old
+one ended, and says what changed in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from typing import Protocol
 
@@ -26,8 +30,17 @@ from services.chassis.database import (
     store_errors,
 )
 from services.chassis.migrate import ROOT, create_generation
-from services.chassis.position import Q, digests, load_positions, lock_positions, token_of
+from services.chassis.position import (
+    Position,
+    Q,
+    digests,
+    load_positions,
+    lock_positions,
+    save_position,
+    token_of,
+)
 from services.chassis.scopes import beside
+from services.chassis.stream import Output
 from services.kernel.errors import EtagMismatch, InvalidField
 from services.kernel.tokens import Token
 
@@ -83,6 +96,43 @@ class Rebuilder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """A state that is put in the place of another one without a comparison."""
+
+    #: The schemas.
+    live: str
+    new: str
+    #: Where all shards of the old state stood, and where those of the new one stand.
+    before: Sequence[Position]
+    after: Sequence[Position]
+
+
+class Replacer(Protocol):
+    """What a service knows about a new state that goes beyond where the live one stands still."""
+
+    async def reached(self) -> Token:
+        """How far upstream is; what it said up to there can be read or is in its state."""
+        ...
+
+    async def build(
+        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+    ) -> None:
+        """As `Rebuilder.rebuild`, without regard to the live state."""
+        ...
+
+    async def say(
+        self, conn: asyncpg.Connection, replaced: Replaced
+    ) -> Mapping[int, Sequence[Output]]:
+        """What those downstream must hear of what changed in between, by shard.
+
+        Takes on what the new state must continue, too. `conn` sees the new state; every worker is
+        held still. The outputs begin at `next_output` of the positions before; the last one of
+        each shard tells the offset in the log of the position after.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a rebuild is."""
 
@@ -107,27 +157,44 @@ class Outcome:
 
 
 class Rebuild:
-    """Rebuilds the state of one service. `shards` are those of the log."""
+    """Rebuilds the state of one service. `shards` are those of the log.
+
+    `replacer`: None for a service whose upstream is kept for ever, and which therefore never has to
+    go beyond where it stands.
+    """
 
     def __init__(
-        self, database: Database, rebuilder: Rebuilder, *, shards: int, root: Traversable = ROOT
+        self,
+        database: Database,
+        rebuilder: Rebuilder,
+        *,
+        shards: int,
+        replacer: Replacer | None = None,
+        root: Traversable = ROOT,
     ) -> None:
         self._database = database
         self._rebuilder = rebuilder
+        self._replacer = replacer
         self._shards = shards
         self._root = root
 
     async def run(
-        self, *, shards: int = 0, workers: int = 1, switch_over: bool = False
+        self,
+        *,
+        shards: int = 0,
+        workers: int = 1,
+        switch_over: bool = False,
+        replacing: bool = False,
     ) -> AsyncIterator[Progress | Outcome]:
         """Rebuilds and compares; tells progress, and last the outcome.
 
-        `shards`: as if the log were cut into so many, 0 = as it is. Raises InvalidField where
-        another cut is to be switched to, EtagMismatch where a rebuild is under way already.
+        `shards`: as if the log were cut into so many, 0 = as it is. `replacing`: switch over
+        whatever the comparison says, to a state that has all that upstream has. Raises InvalidField
+        where another cut is to be switched to, EtagMismatch where a rebuild is under way already.
         """
-        if switch_over and shards not in (0, self._shards):
+        if (switch_over or replacing) and shards not in (0, self._shards):
             raise InvalidField("a state that is cut otherwise cannot become live", field="shards")
-        task = _Task(shards or self._shards, max(1, workers), switch_over)
+        task = _Task(shards or self._shards, max(1, workers), switch_over, replacing)
         async with self._attempt(task) as attempt, beside(attempt.carry_out()) as carried:
             while not carried.done():
                 yield Progress(task.done, max(task.done, sum(task.until.offsets)))
@@ -146,7 +213,8 @@ class Rebuild:
                 await create_generation(conn, service, generation, self._shards, self._root)
                 schema = database.schema_of(generation)
                 async with await connect_pool(database.dsn, schema=schema) as pool:
-                    yield _Attempt(database, self._rebuilder, task, conn, pool, generation)
+                    rebuilder, replacer = self._rebuilder, self._replacer
+                    yield _Attempt(database, rebuilder, replacer, task, conn, pool, generation)
             finally:
                 await conn.close()
 
@@ -158,6 +226,7 @@ class _Task:
     shards: int
     workers: int
     switch_over: bool
+    replacing: bool = False
     done: int = 0
     until: Token = field(default_factory=Token)
 
@@ -172,6 +241,7 @@ class _Attempt:
         self,
         database: Database,
         rebuilder: Rebuilder,
+        replacer: Replacer | None,
         task: _Task,
         conn: asyncpg.Connection,
         pool: asyncpg.Pool,
@@ -179,6 +249,7 @@ class _Attempt:
     ) -> None:
         self._database = database
         self._rebuilder = rebuilder
+        self._replacer = replacer if task.replacing else None
         self._task = task
         self._conn = conn
         self._pool = pool
@@ -188,11 +259,11 @@ class _Attempt:
         self._new = generation_schema(self._service, generation)
 
     async def carry_out(self) -> Outcome:
-        """Catches up, compares, switches if asked, cleans up."""
+        """Catches up, compares or replaces, switches if asked, cleans up."""
         outcome = None
         try:
             await self._catch_up()
-            outcome = await self._compare()
+            outcome = await (self._replace() if self._task.replacing else self._compare())
             return outcome
         finally:
             if outcome is not None and outcome.switched:
@@ -204,13 +275,21 @@ class _Attempt:
     async def _catch_up(self) -> None:
         for _ in range(MOST_STRETCHES):
             before = sum(self._task.until.offsets)
-            await self._rebuild_until(token_of(await load_positions(self._conn)))
+            await self._rebuild_until(await self._goal(await load_positions(self._conn)))
             if sum(self._task.until.offsets) - before < SHORT_ENOUGH:
                 return
+
+    async def _goal(self, live: Sequence[Position]) -> Token:
+        """Where the live state stands; or, where it is left behind, upstream."""
+        goal = token_of(live)
+        return goal.join(await self._replacer.reached()) if self._replacer else goal
 
     async def _rebuild_until(self, until: Token) -> None:
         task = self._task
         task.until = until
+        if self._replacer is not None:
+            await self._replacer.build(self._pool, until, workers=task.workers, progress=task.count)
+            return
         await self._rebuilder.rebuild(
             self._pool, until, shards=task.shards, workers=task.workers, progress=task.count
         )
@@ -243,6 +322,40 @@ class _Attempt:
         rows = await self._rebuilder.differing_rows(self._conn, self._live, self._new, MOST_ROWS)
         return Outcome(False, live, rebuilt, token, self._task.done, rows[:MOST_ROWS])
 
+    async def _replace(self) -> Outcome:
+        """Puts the new state in the place of the live one, in one transaction."""
+        async with self._conn.transaction():
+            before = await lock_positions(self._conn)
+            await self._rebuild_until(await self._goal(before))
+            live = await digests(self._conn)
+            await self._see(self._new)
+            rebuilt, after = await digests(self._conn), await load_positions(self._conn)
+            said = await self._say(before, after)
+            for at, old in zip(after, before, strict=True):
+                await self._go_on(at, old, said.get(at.shard, ()))
+            await self._see(self._live)
+            await self._make_live()
+        log.warning("state_replaced", service=self._service, equal=live == rebuilt)
+        token = token_of(after)
+        return Outcome(live == rebuilt, live, rebuilt, token, self._task.done, switched=True)
+
+    async def _see(self, schema: str) -> None:
+        await self._conn.execute(f"SET LOCAL search_path TO {schema},{self._service}")
+
+    async def _say(
+        self, before: Sequence[Position], after: Sequence[Position]
+    ) -> Mapping[int, Sequence[Output]]:
+        if self._replacer is None:
+            return {}
+        return await self._replacer.say(self._conn, Replaced(self._live, self._new, before, after))
+
+    async def _go_on(self, at: Position, old: Position, said: Sequence[Output]) -> None:
+        """The new state goes on where the outputs of the old one ended."""
+        following = said[-1].next if said else old.next_output
+        time_us = max(at.log_time_us, old.log_time_us)
+        to = replace(at, next_output=following, log_time_us=time_us)
+        await save_position(self._conn, to, said)
+
     async def _switch(self) -> None:
         """Both states are the same, so the new one stands where the live one stands."""
         await self._rebuilder.adopt(self._conn, self._live, self._new)
@@ -252,6 +365,9 @@ class _Attempt:
             " log_time_us = live.log_time_us"
             f" FROM {self._live}.position AS live WHERE live.shard = new.shard"
         )
+        await self._make_live()
+
+    async def _make_live(self) -> None:
         # From here on no fence of the old generation holds: its workers look for the new one.
         await self._conn.execute(Q.close_positions)
         await self._conn.execute(

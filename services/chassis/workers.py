@@ -118,11 +118,21 @@ class Worker:
             except Exception as error:
                 await self._intake.restart()
                 await self._pause("intake", position, error, failures)
+                await self._stay(position)
                 failures += 1
             else:
                 if failures:
                     self._told.fault(self._shard, "")
                 return messages
+
+    async def _stay(self, position: Position) -> None:
+        """Raises FenceLost where this state is no longer the one to go on with.
+
+        Who takes nothing in comes by no fence, and would stand before a gap that was closed.
+        """
+        with store_errors():
+            if await load_position(self._conn, self._shard) != position:
+                raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
 
     async def _fold_all(self, position: Position, messages: tuple[Message, ...]) -> Position:
         """Folds messages in as many transactions as the projection asks for."""

@@ -15,13 +15,21 @@ REBUILT = ("identity", "profile", "segment")
 
 
 async def rebuild(
-    client: Client, service: str, *, shards: int, workers: int = 1, switch_over: bool = False
+    client: Client,
+    service: str,
+    *,
+    shards: int,
+    workers: int = 1,
+    switch_over: bool = False,
+    replace: bool = False,
 ) -> Any:
     """Rebuild a projection beside the live one; the last message tells the digests.
 
     Raises OnefoldError.
     """
-    request = RebuildRequest(shards=shards, workers=workers, switch_over=switch_over)
+    request = RebuildRequest(
+        shards=shards, workers=workers, switch_over=switch_over, replace=replace
+    )
     last = None
     with show.bars() as bars:
         task = bars.add_task(f"rebuilding {service}", total=None)
@@ -60,3 +68,17 @@ async def rebuild_one(client: Client, service: str, workers: int) -> bool:
     for row in told.differing_rows:
         show.err.print(f"  differs: {row}")
     return False
+
+
+async def replace_one(client: Client, service: str, workers: int) -> bool:
+    """Put a new state in the place of one that stands still; whether that was done.
+
+    Identity cannot say what changed between two of its facts; so profile, which hears it, takes its
+    whole state in anew.
+    """
+    done = True
+    for each in ("identity", "profile") if service == "identity" else (service,):
+        told = await rebuild(client, each, shards=0, workers=workers, replace=True)
+        done &= told.switched
+        show.out.print(f"{each} is built anew from {told.done:,} facts, and live.")
+    return done

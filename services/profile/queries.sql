@@ -167,6 +167,30 @@ SELECT fact FROM definition WHERE workspace_id = $1 AND kind = $2 ORDER BY log_o
 -- Facts that concern no person, as a shard told them.
 SELECT fact FROM definition WHERE shard = $1 ORDER BY log_offset
 
+-- name: definitions_since
+-- Facts that concern no person, from an offset of a shard on.
+SELECT fact FROM definition WHERE shard = $1 AND log_offset >= $2 ORDER BY log_offset
+
+-- name: renew_changed
+-- Who stands otherwise than in another schema; they get a new version.
+UPDATE standing s SET version = $1
+WHERE s.merged_into IS NULL AND NOT EXISTS (
+    SELECT FROM {live}.present_standing l WHERE l.profile_id = s.profile_id AND l.holds = s.holds
+)
+RETURNING profile_id, workspace_id, version, holds, due, at, merged_into
+
+-- name: keep_gone
+-- Who stood somehow in another schema and has no leaves any more, with the heir.
+INSERT INTO standing
+    (shard, profile_id, workspace_id, version, holds, due, due_shard, at, merged_into)
+SELECT l.shard, l.profile_id, l.workspace_id, $1, '\x', NULL, l.shard, $2,
+       coalesce(nullif(a.profile_id, l.profile_id), $3)
+FROM {live}.standing l LEFT JOIN assignment a ON a.identifier_id = l.profile_id
+WHERE l.merged_into IS NULL AND NOT EXISTS (
+    SELECT FROM standing s WHERE s.profile_id = l.profile_id
+)
+RETURNING profile_id, workspace_id, version, holds, due, at, merged_into
+
 -- name: shard_live_predicates
 -- Predicates that are live in a shard.
 SELECT workspace_id, predicate_id FROM predicate WHERE shard = $1 AND state = 2

@@ -7,12 +7,12 @@ proves it: one state of it, then what identity said after that state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import asyncpg
 
 from services.chassis.database import Database, acquire, transaction
-from services.chassis.peers import LogPeer
+from services.chassis.peers import LogPeer, ProjectionPeer
 from services.chassis.position import (
     Position,
     add_digest,
@@ -20,8 +20,9 @@ from services.chassis.position import (
     save_position,
 )
 from services.chassis.projection import ProjectionRunner
-from services.chassis.rebuild import rows_that_differ
+from services.chassis.rebuild import Replaced, rows_that_differ
 from services.chassis.replay import Replay
+from services.chassis.stream import Output
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
@@ -31,6 +32,7 @@ from services.profile.domain.growth import grown
 from services.profile.domain.model import Catalogues
 from services.profile.domain.settle import TIME
 from services.profile.refold import Refold, settler_by
+from services.profile.replaced import say_replaced
 from services.profile.settling import Asking
 from services.profile.upstream import IdentityUpstream
 
@@ -51,10 +53,12 @@ class ProfileRebuilder:
         self,
         upstream: IdentityUpstream,
         log: LogPeer,
+        identity: ProjectionPeer,
         live: Database,
         runner: ProjectionRunner,
     ) -> None:
         self._upstream = upstream
+        self._identity = identity
         self._log = log
         self._live = live
         self._runner = runner
@@ -70,13 +74,25 @@ class ProfileRebuilder:
     ) -> None:
         """See chassis.rebuild.Rebuilder."""
         await self._refuse_growing()
-        async with acquire(pool) as conn:
-            positions = await load_positions(conn)
-        if any(p.log_offset for p in positions):
-            await self._follow(pool, until, shards, progress)
-        else:
-            await self._from_nothing(pool, until, shards, workers, progress)
-        await self._pass_time(pool, shards)
+        known = await self._build(pool, until, shards, workers, progress)
+        # Only from there on is there a token at which both states can stand.
+        await self._runner.wait_for(known, PATIENCE)
+
+    async def reached(self) -> Token:
+        """See chassis.rebuild.Replacer."""
+        return await self._identity.reached()
+
+    async def build(
+        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+    ) -> None:
+        """See chassis.rebuild.Replacer."""
+        await self._build(pool, until, len(until.offsets), workers, progress)
+
+    async def say(
+        self, conn: asyncpg.Connection, replaced: Replaced
+    ) -> Mapping[int, Sequence[Output]]:
+        """See chassis.rebuild.Replacer."""
+        return await say_replaced(conn, replaced)
 
     async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """What was learnt is carried over. Versions come from a sequence that outlasts
@@ -104,6 +120,25 @@ class ProfileRebuilder:
             if await store.is_growing(conn):
                 raise ServiceUnavailable("definitions are being back-filled; try again later")
 
+    async def _build(
+        self,
+        pool: asyncpg.Pool,
+        until: Token,
+        shards: int,
+        workers: int,
+        progress: Callable[[int], None],
+    ) -> Token:
+        """Fold up to `until`; the state of which something may have been seen."""
+        known = until
+        async with acquire(pool) as conn:
+            positions = await load_positions(conn)
+        if any(p.log_offset for p in positions):
+            await self._follow(pool, until, shards, progress)
+        else:
+            known = await self._from_nothing(pool, until, shards, workers, progress)
+        await self._pass_time(pool, shards)
+        return known
+
     async def _from_nothing(
         self,
         pool: asyncpg.Pool,
@@ -111,7 +146,7 @@ class ProfileRebuilder:
         shards: int,
         workers: int,
         progress: Callable[[int], None],
-    ) -> None:
+    ) -> Token:
         catalogues = await self._learn(until)
         bulk = Bulk(pool, catalogues, shards)
         room = asyncio.Semaphore(workers)
@@ -132,8 +167,7 @@ class ProfileRebuilder:
         async with transaction(pool) as conn:
             for position in positions:
                 await save_position(conn, position)
-        # Only from there on is there a token at which both states can stand.
-        await self._runner.wait_for(known, PATIENCE)
+        return known
 
     async def _learn(self, until: Token) -> Catalogues:
         """What all definitions before a token ask for."""

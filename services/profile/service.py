@@ -11,7 +11,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 )
 
 from services.chassis.ground import ground
-from services.chassis.peers import LogPeer
+from services.chassis.peers import LogPeer, ProjectionPeer
 from services.chassis.projection import ProjectionRunner
 from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection_rpc import ProjectionRpc
@@ -64,8 +64,8 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
-        rebuilder = ProfileRebuilder(upstream, log, base.database, runner)
-        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
+        rebuilder = ProfileRebuilder(upstream, log, ProjectionPeer(identity), base.database, runner)
+        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards, replacer=rebuilder)
         queries = ProfileQueries(base.database, runner)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         doors = ProfileRpc(queries, Asking(queries, log), Previews(queries))

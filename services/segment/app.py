@@ -189,6 +189,7 @@ class SegmentApp:
         log_time_us: int,
     ) -> Folded:
         self._announcing[batch.shard] = [change.at_us for change in found]
+        await store.write_notices(conn, batch.shard, batch.next_output, facts)
         if found:
             await store.write_history(conn, batch.shard, batch.next_output, found, numbers)
             await add_digest(conn, batch.shard, digest_deltas(found))

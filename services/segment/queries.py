@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from services.chassis.database import Database, acquire
 from services.chassis.peers import IdentityPeer, LogPeer
 from services.chassis.projection import ProjectionRunner
-from services.chassis.relay import Outbox
+from services.chassis.stream import Message
 from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 from services.segment import store, wire
 from services.segment.domain.model import Definition
+from services.segment.memory import said
 
 WATCH_PAGE = 500
 #: How long a watcher waits before it looks for what other replicas announced, seconds.
@@ -117,10 +118,9 @@ class SegmentQueries:
             if idle:
                 await asyncio.sleep(WATCH_PAUSE)
 
-    async def said(self, shard: int, first: int, until: int) -> AsyncIterator[bytes]:
-        """What was said on the bus. Raises RangeGone where it is no longer kept."""
-        async for message in Outbox(self._database.pool).stream(shard, first, until):
-            yield message.payload
+    def said(self, shard: int, first: int, until: int) -> AsyncGenerator[Message]:
+        """What was said on the bus, however long ago."""
+        return said(self._database.pool, shard, first, until)
 
     async def _starts(self, told: Sequence[int]) -> list[int]:
         shards = len((await self.token()).offsets)

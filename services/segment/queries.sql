@@ -20,6 +20,44 @@ SET version = excluded.version, holds = excluded.holds,
 -- The segments of these profiles.
 SELECT profile_id, segment_id FROM membership WHERE profile_id = ANY ($1::bytea[]);
 
+-- name: load_memberships_in
+-- The segments of these profiles in another schema.
+SELECT profile_id, segment_id FROM {schema}.membership WHERE profile_id = ANY ($1::bytea[]);
+
+-- name: load_segment
+-- The members of a segment.
+SELECT segment_version, profile_id, since_us FROM membership
+WHERE workspace_id = $1 AND segment_id = $2 ORDER BY profile_id;
+
+-- name: load_difference
+-- Who is in what in one of two schemas and not in the other.
+SELECT coalesce(n.workspace_id, l.workspace_id), coalesce(n.segment_id, l.segment_id),
+       coalesce(n.segment_version, d.version, l.segment_version),
+       coalesce(n.profile_id, l.profile_id), n.profile_id IS NOT NULL,
+       coalesce(s.at_us, $1), s.profile_id IS NOT NULL
+FROM {live}.membership l
+FULL JOIN {new}.membership n USING (profile_id, segment_id)
+LEFT JOIN {new}.standing s ON s.profile_id = coalesce(n.profile_id, l.profile_id) AND s.merged_into IS NULL
+LEFT JOIN {new}.definition d ON d.workspace_id = l.workspace_id AND d.segment_id = l.segment_id
+WHERE l.profile_id IS NULL OR n.profile_id IS NULL
+ORDER BY 4, 2;
+
+-- name: take_on_memberships
+-- Members who stayed in are in since they came, by the version that let them in.
+UPDATE membership n SET since_us = l.since_us, segment_version = l.segment_version
+FROM {live}.membership l
+WHERE l.profile_id = n.profile_id AND l.segment_id = n.segment_id;
+
+-- name: set_since
+-- Since when members are in.
+UPDATE membership n SET since_us = t.since_us
+FROM unnest($1::bytea[], $2::text[], $3::bigint[]) AS t (profile_id, segment_id, since_us)
+WHERE n.profile_id = t.profile_id AND n.segment_id = t.segment_id;
+
+-- name: take_on_revision
+-- What was cached of definitions is outdated.
+UPDATE revision SET value = (SELECT value + 1 FROM {live}.revision);
+
 -- name: enter
 -- Adds memberships.
 INSERT INTO membership
@@ -49,6 +87,34 @@ INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segmen
 SELECT $1, $2, t.*
 FROM unnest($3::int[], $4::text[], $5::text[], $6::int[], $7::bytea[], $8::bool[], $9::int[],
             $10::bigint[], $11::smallint[], $12::bytea[]) AS t;
+
+-- name: write_notices
+-- Keeps facts that concern no person and are passed on.
+INSERT INTO notice (shard, sequence, position, fact)
+SELECT $1, $2, t.* FROM unnest($3::int[], $4::bytea[]) AS t;
+
+-- name: outbox_begin
+-- The oldest sequence of a shard that the outbox still has.
+SELECT first FROM outbox WHERE shard = $1 ORDER BY first LIMIT 1;
+
+-- name: telling_sequences
+-- The first sequences of a range at which anything was announced or passed on.
+(SELECT DISTINCT sequence FROM history
+ WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
+UNION
+(SELECT DISTINCT sequence FROM notice
+ WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence LIMIT $4)
+ORDER BY sequence LIMIT $4;
+
+-- name: announced
+-- What was announced on a shard in a range of sequences.
+SELECT * FROM history WHERE shard = $1 AND sequence >= $2 AND sequence < $3
+ORDER BY sequence, position;
+
+-- name: noticed
+-- What was passed on by a shard in a range of sequences.
+SELECT sequence, fact FROM notice WHERE shard = $1 AND sequence >= $2 AND sequence < $3
+ORDER BY sequence, position;
 
 -- name: load_revision
 -- Whether definitions changed since they were read.

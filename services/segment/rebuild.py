@@ -1,29 +1,33 @@
 """The state of segment, built anew from how everybody stands at profile.
 
 Profile's standings are themselves a fold of the log and are proven by profile's own rebuild; so
-nothing here is read from the live state of this service but since when members are in.
+nothing here is read from the live state of this service but what depends on when it was learnt:
+since when members are in, and who is in a segment whose rule waits to be live.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 import asyncpg
 
-from services.chassis.database import acquire, transaction
+from services.chassis.database import Database, acquire, transaction
+from services.chassis.peers import IdentityPeer, ProjectionPeer
 from services.chassis.position import Position, add_digest, load_positions, save_position
 from services.chassis.projection import ProjectionRunner
-from services.chassis.rebuild import rows_that_differ
+from services.chassis.rebuild import Replaced, rows_that_differ
+from services.chassis.stream import Output
 from services.kernel.errors import InvalidField, ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
 from services.segment import store, wire
 from services.segment.app import digest_deltas
-from services.segment.domain.decide import changes, newest
+from services.segment.domain.decide import changes, newest, replaced_members
 from services.segment.domain.model import Cause
+from services.segment.replaced import say_replaced
 from services.segment.upstream import ProfileUpstream
 
 PAGE = 2_000
@@ -34,8 +38,18 @@ PATIENCE = 120.0
 class SegmentRebuilder:
     """See chassis.rebuild.Rebuilder."""
 
-    def __init__(self, upstream: ProfileUpstream, runner: ProjectionRunner) -> None:
+    def __init__(
+        self,
+        upstream: ProfileUpstream,
+        profile: ProjectionPeer,
+        people: IdentityPeer,
+        live: Database,
+        runner: ProjectionRunner,
+    ) -> None:
         self._upstream = upstream
+        self._profile = profile
+        self._people = people
+        self._live = live
         self._runner = runner
 
     async def rebuild(
@@ -48,18 +62,46 @@ class SegmentRebuilder:
         progress: Callable[[int], None],
     ) -> None:
         """See chassis.rebuild.Rebuilder."""
+        seen = await self._build(pool, until, shards, progress)
+        # Only from there on is there a token at which both can stand.
+        await self._runner.wait_for(seen, PATIENCE)
+
+    async def reached(self) -> Token:
+        """See chassis.rebuild.Replacer."""
+        return await self._profile.reached()
+
+    async def build(
+        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+    ) -> None:
+        """See chassis.rebuild.Replacer."""
+        await self._build(pool, until, len(until.offsets), progress)
+
+    async def say(
+        self, conn: asyncpg.Connection, replaced: Replaced
+    ) -> Mapping[int, Sequence[Output]]:
+        """See chassis.rebuild.Replacer."""
+        facts = {p.shard: await self._upstream.facts(p.shard) for p in replaced.after}
+        return await say_replaced(conn, replaced, facts, self._people)
+
+    async def _build(
+        self, pool: asyncpg.Pool, until: Token, shards: int, progress: Callable[[int], None]
+    ) -> Token:
+        """Fold up to `until`; the state of which something may have been seen."""
         async with acquire(pool) as conn:
             positions = await load_positions(conn)
         everybody = not any(p.next or p.log_offset for p in positions)
         touched: set[ProfileId] = set()
+        seen = Token()
         if everybody:
-            positions = await self._read_all(pool, positions, shards)
+            positions, seen = await self._read_all(pool, positions, shards)
         for position in positions:
             goal = until.offset(position.shard)
             followed, defined = await self._follow(pool, position, goal, shards, progress)
             touched |= followed
             everybody |= defined
         await self._decide(pool, None if everybody else sorted(touched), shards)
+        await self._keep_frozen(pool, shards)
+        return seen
 
     async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Members stay in since they came; caches of definitions are outdated."""
@@ -82,24 +124,22 @@ class SegmentRebuilder:
 
     async def _read_all(
         self, pool: asyncpg.Pool, positions: Sequence[Position], shards: int
-    ) -> list[Position]:
-        """Take in how everybody stands.
+    ) -> tuple[list[Position], Token]:
+        """Take in how everybody stands; from where to follow on, and what may have been seen.
 
         The shards are read one after another while profile goes on. So each is followed from where
-        it stood before the first was read, and the live state is waited for until it has all that
-        was seen: only then is there a token at which both can stand.
+        it stood before the first was read.
         """
         starts = [await self._upstream.following(p.shard) for p in positions]
         for position in positions:
             async for told in self._upstream.standings(position.shard):
                 await self._take(pool, position.shard, told, told.standings, shards)
         ends = [await self._upstream.following(p.shard) for p in positions]
-        seen = Token(tuple(offset for _, offset in ends))
-        await self._runner.wait_for(seen, PATIENCE)
-        return [
-            Position(p.shard, sequence, 0, offset, 0)
-            for p, (sequence, offset) in zip(positions, starts, strict=True)
+        following = [
+            Position(p.shard, sequence, 0, offset, time_us)
+            for p, (sequence, offset, time_us) in zip(positions, starts, strict=True)
         ]
+        return following, Token(tuple(offset for _, offset, _ in ends))
 
     async def _follow(
         self,
@@ -175,6 +215,24 @@ class SegmentRebuilder:
             present = await store.load_memberships(conn, page)
             found = changes(standings, present, rulebook, Cause.DEFINITION)
             if found:
+                await store.save_changes(conn, found, shards)
+                await add_digest(conn, 0, digest_deltas(found))
+
+    async def _keep_frozen(self, pool: asyncpg.Pool, shards: int) -> None:
+        """Nobody enters or leaves a segment whose rule is not live: who is in it, the past tells.
+
+        So its members are those of the live state, as far as they still are somebody.
+        """
+        async with acquire(pool) as conn:
+            rulebook = await store.load_rulebook(conn, await _log_shards(conn))
+        for workspace_id, segment_id in sorted(rulebook.frozen):
+            async with acquire(self._live.pool) as conn:
+                kept = await store.load_segment(conn, workspace_id, segment_id)
+            async with transaction(pool) as conn:
+                known = await store.load_segment(conn, workspace_id, segment_id)
+                present = await store.present(conn, [m.profile_id for m in kept])
+                kept = [m for m in kept if m.profile_id in present]
+                found = replaced_members(known, kept)
                 await store.save_changes(conn, found, shards)
                 await add_digest(conn, 0, digest_deltas(found))
 

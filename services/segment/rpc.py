@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from onefold.segment.v1 import segment_service_pb2 as pb
@@ -123,10 +124,11 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def Read(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Stream what was said on the bus."""
         said = self._queries.said(request.shard, request.from_sequence, request.until_sequence)
-        async for payload in said:
-            response = pb.ReadResponse()
-            response.batch.MergeFromString(payload)
-            yield response
+        async with aclosing(said) as messages:
+            async for message in messages:
+                response = pb.ReadResponse(next_sequence=message.next)
+                response.batch.MergeFromString(message.payload)
+                yield response
 
     async def _reach(self, request: Any) -> Token:
         if not request.HasField("at_least"):

@@ -11,7 +11,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServicer_to_server
 
 from services.chassis.ground import ground
-from services.chassis.peers import IdentityPeer, LogPeer
+from services.chassis.peers import IdentityPeer, LogPeer, ProjectionPeer
 from services.chassis.projection import ProjectionRunner
 from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection_rpc import ProjectionRpc
@@ -56,11 +56,12 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
             metrics=base.metrics,
             on_saved=app.saved,
         )
-        queries = SegmentQueries(
-            base.database, runner, IdentityPeer(identity), LogPeer(ingest, settings.service)
+        people = IdentityPeer(identity)
+        queries = SegmentQueries(base.database, runner, people, LogPeer(ingest, settings.service))
+        rebuilder = SegmentRebuilder(
+            upstream, ProjectionPeer(profile), people, base.database, runner
         )
-        rebuilder = SegmentRebuilder(upstream, runner)
-        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
+        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards, replacer=rebuilder)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         doors = SegmentRpc(queries, Previews(base.database, runner))
         rpc.add(add_SegmentServiceServicer_to_server, doors)

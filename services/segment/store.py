@@ -13,7 +13,7 @@ from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment import wire
 from services.segment.domain.decide import Rulebook
-from services.segment.domain.model import Change, Definition, Standing
+from services.segment.domain.model import Cause, Change, Definition, Member, Standing
 
 Q = Queries.load(__package__)
 Connection = asyncpg.Connection
@@ -73,6 +73,63 @@ async def load_memberships(
     return {profile: frozenset(segments) for profile, segments in found.items()}
 
 
+async def load_memberships_in(
+    conn: Connection, schema: str, profiles: Sequence[ProfileId]
+) -> dict[ProfileId, frozenset[str]]:
+    """The segments of each of these profiles in another schema."""
+    found: dict[ProfileId, set[str]] = {}
+    for row in await conn.fetch(Q.load_memberships_in.replace("{schema}", schema), profiles):
+        found.setdefault(row["profile_id"], set()).add(row["segment_id"])
+    return {profile: frozenset(segments) for profile, segments in found.items()}
+
+
+async def load_segment(
+    conn: Connection, workspace_id: WorkspaceId, segment_id: str
+) -> list[Member]:
+    """The members of a segment."""
+    rows = await conn.fetch(Q.load_segment, workspace_id, segment_id)
+    return [Member(workspace_id, segment_id, *row) for row in rows]
+
+
+async def present(conn: Connection, profiles: Sequence[ProfileId]) -> frozenset[ProfileId]:
+    """Those among some profiles that are somebody."""
+    standings = await load_standings(conn, profiles)
+    return frozenset(p for p, standing in standings.items() if standing.merged_into is None)
+
+
+async def load_difference(
+    conn: Connection, live: str, new: str, at_us: int
+) -> list[tuple[Change, bool]]:
+    """Who is in what in one of two schemas and not in the other: as changes from `live` to `new`,
+    each with whether its profile stands somehow in `new`. Those of whom nothing else is known
+    change at `at_us`."""
+    statement = Q.load_difference.replace("{live}", live).replace("{new}", new)
+    rows = await conn.fetch(statement, at_us)
+    return [
+        (
+            Change(
+                *(WorkspaceId(workspace), segment, version, ProfileId(profile)),
+                *(entered, at, Cause.RULE),
+            ),
+            is_somebody,
+        )
+        for workspace, segment, version, profile, entered, at, is_somebody in rows
+    ]
+
+
+async def take_on_memberships(conn: Connection, live: str, changes: Sequence[Change]) -> None:
+    """Those who stayed in are in since they came; who entered, since the change tells it."""
+    await conn.execute(Q.take_on_memberships.replace("{live}", live))
+    entered = [c for c in changes if c.entered]
+    await conn.execute(
+        Q.set_since,
+        [c.profile_id for c in entered],
+        [c.segment_id for c in entered],
+        [c.at_us for c in entered],
+    )
+    await conn.execute(Q.take_on_revision.replace("{live}", live))
+
+
 async def save_changes(conn: Connection, changes: Sequence[Change], shards: int) -> None:
     """Let profiles enter and leave."""
     left = [c for c in changes if not c.entered]
@@ -128,6 +185,13 @@ async def write_history(
         [c.cause.value for c in changes],
         [c.other_profile_id for c in changes],
     )
+
+
+async def write_notices(conn: Connection, shard: int, sequence: int, facts: Iterable[Any]) -> None:
+    """Keep the facts that are passed on at this place; ticks are left out."""
+    lasting = [f.SerializeToString() for f in facts if f.kind != wire.CLOCK_TICKED]
+    if lasting:
+        await conn.execute(Q.write_notices, shard, sequence, list(range(len(lasting))), lasting)
 
 
 async def load_rulebook(conn: Connection, shards: int) -> Rulebook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -31,9 +31,17 @@ class ProfileUpstream:
         async for answer in self._stub.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
             yield answer
 
-    async def following(self, shard: int) -> tuple[int, int]:
-        """The sequence from which to follow a shard on, and the offset in the log it stands at."""
+    async def following(self, shard: int) -> tuple[int, int, int]:
+        """The sequence from which to follow a shard on, and the offset in the log it stands at,
+        with the log's clock there (Unix microseconds)."""
         async with aclosing(self.standings(shard)) as answers:
             async for answer in answers:
-                return answer.next_sequence, answer.log_offset
-        return 0, 0
+                return answer.next_sequence, answer.log_offset, answer.log_time_us
+        return 0, 0, 0
+
+    async def facts(self, shard: int) -> Sequence[Any]:
+        """All facts that concern no person and were passed on by a shard, in order."""
+        async with aclosing(self.standings(shard)) as answers:
+            async for answer in answers:
+                return tuple(answer.facts)
+        return ()

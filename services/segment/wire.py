@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.profile.v1 import profile_events_pb2
 from onefold.segment.v1 import segment_events_pb2
 
@@ -15,6 +16,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.segment.domain.model import Cause, Change, Definition, Standing
 
+CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 SEGMENT_DEFINED: str = segment_events_pb2.SegmentDefined.DESCRIPTOR.full_name
 
 
@@ -117,6 +119,13 @@ def memberships_changed(
         changes=changes,
         facts=facts,
     ).SerializeToString()
+
+
+def retold(shard: int, sequence: int, facts: Iterable[bytes], rows: Iterable[Any]) -> bytes:
+    """A message of the bus made of what was kept for ever; how far the log was is not told."""
+    read = Fact.FromString
+    changes = map(history_message, rows)
+    return memberships_changed(shard, sequence, 0, 0, changes, [read(raw) for raw in facts])
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:

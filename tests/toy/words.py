@@ -17,10 +17,11 @@ import asyncpg
 from services.chassis.database import connect_pool
 from services.chassis.intake import Limits
 from services.chassis.position import add_digest
-from services.chassis.rebuild import rows_that_differ
+from services.chassis.rebuild import Replaced, rows_that_differ
 from services.chassis.replay import Replay
 from services.chassis.stream import Batch, Folded, Message, Output
 from services.kernel.digest import row_digest
+from services.kernel.errors import RangeGone
 from services.kernel.tokens import Token
 
 SERVICE = "toy"
@@ -133,9 +134,13 @@ class LogUpstream:
         self._log = log
         #: What was read, for tests to look at.
         self.reads: list[tuple[int, int, int]] = []
+        #: What lies before is no longer kept.
+        self.gone_before = 0
 
     async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
         self.reads.append((shard, first, until))
+        if first < self.gone_before:
+            raise RangeGone(f"the log begins at {self.gone_before}")
         tail = await self._log.tail(shard)
         # Who reads for a message that this log never said asks for more than there is.
         until = min(until or tail, tail)
@@ -196,6 +201,30 @@ class WordsRebuilder:
         return await rows_that_differ(
             conn, live, new, "word_count", named, "workspace, leaf, word, n", limit
         )
+
+
+class WordsReplacer(WordsRebuilder):
+    """Replaces the toy's state by one that goes up to a token, and says it in one message."""
+
+    def __init__(self, log: WordLog, until: Token) -> None:
+        super().__init__(log)
+        self._until = until
+
+    async def reached(self) -> Token:
+        return self._until
+
+    async def build(
+        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+    ) -> None:
+        await self._replay.rebuild(pool, until, workers=workers, progress=progress)
+
+    async def say(
+        self, conn: asyncpg.Connection, replaced: Replaced
+    ) -> dict[int, tuple[Output, ...]]:
+        return {
+            after.shard: (Output(before.next_output, after.next, b"[]"),)
+            for before, after in zip(replaced.before, replaced.after, strict=True)
+        }
 
 
 def facts_between(batch: Batch, until: int) -> list[Said]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
-from services.segment.domain.model import Cause, Change, Definition, Standing
+from services.segment.domain.model import Cause, Change, Definition, Member, Standing
 
 #: The segments of each profile.
 Memberships = Mapping[ProfileId, frozenset[str]]
@@ -39,6 +39,11 @@ class Rulebook:
         }
         kept = {s for s in present if (workspace_id, s) in self._frozen}
         return frozenset(decided | kept)
+
+    @property
+    def frozen(self) -> frozenset[tuple[WorkspaceId, str]]:
+        """The segments that wait: workspace and id."""
+        return frozenset(self._frozen)
 
     def version(self, workspace_id: WorkspaceId, segment_id: str) -> int:
         """The version in force; 0 where the segment is not known."""
@@ -73,16 +78,34 @@ def changes(
         for segment_id in sorted(before ^ after):
             version = rulebook.version(standing.workspace_id, segment_id)
             found.append(_change(standing, segment_id, version, segment_id in after, cause))
-    return _mark_merges(found, standings, present)
+    return mark_merges(found, standings, present)
+
+
+def replaced_members(known: Iterable[Member], kept: Iterable[Member]) -> list[Change]:
+    """The changes that make the members `known` those that are `kept`."""
+    before = {m.profile_id: m for m in known}
+    after = {m.profile_id: m for m in kept}
+    return [
+        Change(
+            *(m.workspace_id, m.segment_id, m.segment_version, m.profile_id),
+            *(m.profile_id in after, m.since_us, Cause.DEFINITION),
+        )
+        for m in [*before.values(), *after.values()]
+        if (m.profile_id in before) != (m.profile_id in after)
+    ]
 
 
 def _change(s: Standing, segment_id: str, version: int, entered: bool, cause: Cause) -> Change:
     return Change(s.workspace_id, segment_id, version, s.profile_id, entered, s.at_us, cause)
 
 
-def _mark_merges(
+def mark_merges(
     found: list[Change], standings: Iterable[Standing], present: Memberships
 ) -> list[Change]:
+    """The changes, those of them marked with which a membership moves to an heir among `standings`.
+
+    `present`: the segments of the heirs before.
+    """
     heirs = {s.profile_id: s.merged_into for s in standings if s.merged_into is not None}
     if not heirs:
         return found

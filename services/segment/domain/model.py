@@ -50,6 +50,17 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One profile in one segment."""
+
+    workspace_id: WorkspaceId
+    segment_id: str
+    segment_version: int
+    profile_id: ProfileId
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One profile enters or leaves one segment."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
 import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
-from toy.words import WordLog, Words, WordsRebuilder, story
+from toy.words import WordLog, Words, WordsRebuilder, WordsReplacer, story
 
 from services.chassis.position import lock_positions
 from services.chassis.rebuild import Outcome, Progress, Rebuild
+from services.chassis.relay import Outbox
 from services.chassis.scopes import beside
+from services.chassis.stream import Output
 from services.chassis.testing import wait_until
 from services.kernel.errors import EtagMismatch, InvalidField
 from services.kernel.tokens import Token
@@ -136,6 +139,53 @@ async def test_outputs_go_on_without_a_hole_after_a_switch(
             assert row["first"] == at
             at = row["next"]
         assert at == 205
+
+
+async def test_a_state_that_differs_is_replaced_where_that_is_asked_for(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
+        await toy.runner.wait_for(await filled(word_log), DEADLINE)
+        right = await toy.digests()
+        await toy.database.pool.execute("UPDATE word_count SET n = n + 1")
+        await toy.database.pool.execute("UPDATE digest SET value = value + 1")
+        rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
+        outcome = await outcome_of(rebuild.run(replacing=True))
+        assert (outcome.equal, outcome.switched) == (False, True)
+        assert await schemas(database) == {"toy_g1", "toy_g2"}
+        assert await toy.digests() == outcome.rebuilt == right
+        for shard in range(SHARDS):
+            await toy.runner.wait_for(await say(word_log, None, story(5), shard=shard), DEADLINE)
+        for shard in range(SHARDS):
+            outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
+            assert all(one.next == two.first for one, two in pairwise(outputs))
+            assert outputs[-1].next == 205
+
+
+async def test_a_worker_that_hears_nothing_any_more_finds_the_state_in_its_place(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    """Upstream has let go of what comes next; the new state begins behind it, and says so."""
+    async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
+        await toy.runner.wait_for(await filled(word_log), DEADLINE)
+        toy.upstream.gone_before = 300
+        end = await filled(word_log, 120)
+        end = Token(tuple([await word_log.tail(shard) for shard in range(SHARDS)]))
+        await wait_until(lambda: set(toy.runner.faults()) == set(range(SHARDS)))
+        replacer = WordsReplacer(word_log, end)
+        rebuild = Rebuild(
+            *(toy.database, replacer), shards=SHARDS, replacer=replacer, root=tmp_path
+        )
+        outcome = await outcome_of(rebuild.run(replacing=True))
+        assert (outcome.token, outcome.switched) == (end, True)
+        await toy.runner.wait_for(end, DEADLINE)
+        assert await toy.counted() == 320 * SHARDS
+        for shard in range(SHARDS):
+            await toy.runner.wait_for(await say(word_log, None, story(5), shard=shard), DEADLINE)
+            outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
+            assert Output(200, 320, b"[]") in outputs
+            assert outputs[-1].next == 325
+        assert toy.runner.faults() == {}
 
 
 async def test_what_a_rebuild_leaves_when_it_fails_is_cleared_away(

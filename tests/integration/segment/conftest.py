@@ -14,7 +14,7 @@ from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.migrate import migrate
 
 _TABLES = (
-    "standing, membership, definition, live_predicate, sweep, history, outbox, digest,"
+    "standing, membership, definition, live_predicate, sweep, history, notice, outbox, digest,"
     " access_key, access_source"
 )
 

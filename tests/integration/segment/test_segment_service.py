@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -45,6 +46,7 @@ from services.chassis.stream import Output
 from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
+from services.kernel.rules.form import from_form
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 from services.segment.wire import SEGMENT_DEFINED
@@ -360,6 +362,42 @@ async def test_what_was_said_can_be_read_again(whole: Whole) -> None:
     assert rebuilt(changes) == {("buyers", p) for p in await whole.members("buyers")}
 
 
+async def test_what_the_outbox_has_forgotten_is_told_again(whole: Whole, database: str) -> None:
+    """Every announcement and every fact, in order, and facts before the changes they hold for."""
+    await a_small_school(whole, 9)
+    await whole.say_everywhere(facts=[defined("buyers", CITY, version=2)])
+    await whole.say(0, stands(1, 2, CITY_ID))
+    await whole.settled()
+
+    async def read(shard: int, first: int = 0) -> list[Any]:
+        request = pb.ReadRequest(shard=shard, from_sequence=first)
+        return [answer async for answer in whole.internal.Read(request)]
+
+    def told(answers: list[Any]) -> list[Any]:
+        return [each for a in answers for each in (*a.batch.facts, *a.batch.changes)]
+
+    for shard in range(SHARDS):
+        before = await read(shard)
+        conn = await asyncpg.connect(database)
+        await conn.execute(
+            "DELETE FROM segment.outbox WHERE shard = $1 AND first <"
+            " (SELECT max(first) FROM segment.outbox WHERE shard = $1)",
+            shard,
+        )
+        await conn.close()
+        again = await read(shard)
+        assert told(again) == told(before)
+        assert len(again) < len(before)
+        assert again[0].batch.sequence == 0
+        for one, two in pairwise(again):
+            assert one.next_sequence == two.batch.sequence
+        assert again[-1] == before[-1]
+        part = pb.ReadRequest(shard=shard, from_sequence=2, until_sequence=5)
+        parts = [answer async for answer in whole.internal.Read(part)]
+        assert (parts[0].batch.sequence, parts[-1].next_sequence) == (2, 5)
+        assert told(parts) == told([a for a in before if 2 <= a.batch.sequence < 5])
+
+
 async def digest(whole: Whole) -> dict[str, str]:
     request = projection_pb.GetDigestRequest(at_least=whole.token())
     return dict((await whole.projection.GetDigest(request)).digests)
@@ -443,6 +481,23 @@ async def test_a_rule_that_comes_at_the_last_stretch_is_about_everybody(whole: W
     outcome = await whole.rebuild(switch_over=True)
     assert outcome.equal, list(outcome.differing_rows)
     assert await whole.members("buyers") == {profile(n) for n in range(10)}
+
+
+async def test_members_of_a_segment_that_waits_are_no_difference(whole: Whole) -> None:
+    """Its rule asks what is not known yet: nobody enters or leaves, whoever was in stays in."""
+    await a_small_school(whole)
+    unknown = from_form({"count": {"event": "danced", "at_least": 1}})
+    await whole.say_everywhere(facts=[defined("buyers", unknown, version=2)])
+    await whole.say(0, stands(1, 2), stands(40, 1, BOUGHT_ID), stands(2, 2, into=40))
+    await whole.settled()
+    waiting = await whole.members("buyers")
+    assert profile(1) in waiting
+    assert profile(2) not in waiting
+    outcome = await whole.rebuild(switch_over=True)
+    assert outcome.equal, list(outcome.differing_rows)
+    await whole.settled()
+    assert await whole.members("buyers") == waiting
+    assert (await whole.rebuild()).equal
 
 
 async def test_a_difference_is_named(whole: Whole, database: str) -> None:

@@ -76,17 +76,19 @@ class AwaitTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class RebuildRequest(_message.Message):
-    __slots__ = ("switch_over", "shards", "workers")
+    __slots__ = ("switch_over", "shards", "workers", "replace")
     SWITCH_OVER_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
     switch_over: bool
     shards: int
     workers: int
-    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ...) -> None: ...
+    replace: bool
+    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., replace: _Optional[bool] = ...) -> None: ...
 
 class RebuildResponse(_message.Message):
-    __slots__ = ("done", "total", "equal", "live_digests", "rebuilt_digests", "differing_rows", "token", "finished")
+    __slots__ = ("done", "total", "equal", "live_digests", "rebuilt_digests", "differing_rows", "token", "finished", "switched")
     class LiveDigestsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +111,7 @@ class RebuildResponse(_message.Message):
     DIFFERING_ROWS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    SWITCHED_FIELD_NUMBER: _ClassVar[int]
     done: int
     total: int
     equal: bool
@@ -117,4 +120,5 @@ class RebuildResponse(_message.Message):
     differing_rows: _containers.RepeatedScalarFieldContainer[str]
     token: _token_pb2.Token
     finished: bool
-    def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., equal: _Optional[bool] = ..., live_digests: _Optional[_Mapping[str, str]] = ..., rebuilt_digests: _Optional[_Mapping[str, str]] = ..., differing_rows: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., finished: _Optional[bool] = ...) -> None: ...
+    switched: bool
+    def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., equal: _Optional[bool] = ..., live_digests: _Optional[_Mapping[str, str]] = ..., rebuilt_digests: _Optional[_Mapping[str, str]] = ..., differing_rows: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., finished: _Optional[bool] = ..., switched: _Optional[bool] = ...) -> None: ...

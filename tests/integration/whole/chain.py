@@ -1,0 +1,161 @@
+"""All five services on one database, each of which can be away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import nats
+from laws.profile_world import WORKSPACE
+from onefold.log.v1 import log_service_pb2 as log_pb
+from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+
+from services.activation.service import serve as serve_activation
+from services.activation.settings import ActivationSettings
+from services.chassis.clients import channel
+from services.chassis.testing import MakeSettings
+from services.identity.service import serve as serve_identity
+from services.identity.settings import IdentitySettings
+from services.ingest.service import serve as serve_ingest
+from services.ingest.settings import IngestSettings
+from services.profile.service import serve as serve_profile
+from services.profile.settings import ProfileSettings
+from services.segment.service import serve as serve_segment
+from services.segment.settings import SegmentSettings
+
+SHARDS = 3
+KINDS: dict[str, tuple[Any, Any]] = {
+    "ingest": (serve_ingest, IngestSettings),
+    "identity": (serve_identity, IdentitySettings),
+    "profile": (serve_profile, ProfileSettings),
+    "segment": (serve_segment, SegmentSettings),
+    "activation": (serve_activation, ActivationSettings),
+}
+FOLDS = ("identity", "profile", "segment", "activation")
+
+
+class Chain:
+    """The services that run, in the order of the flow."""
+
+    def __init__(self, make_settings: MakeSettings, key: str, dsn: str, nats_url: str) -> None:
+        self.dsn = dsn
+        self._make_settings = make_settings
+        self._key = key
+        self._nats_url = nats_url
+        self._scopes: dict[str, AsyncExitStack] = {}
+        self._urls: dict[str, str] = {}
+        self._ready: dict[str, str] = {}
+        self._stubs: dict[str, Any] = {}
+        self._token: Any = None
+
+    async def start(self, name: str) -> None:
+        serve, kind = KINDS[name]
+        more: dict[str, Any] = {"tick_interval_s": 0.2} if name == "ingest" else {}
+        if name in self._urls:
+            # Who comes back is found where it was.
+            more["grpc_port"] = int(self._urls[name].rpartition(":")[2])
+        settings = self._make_settings(
+            kind,
+            postgres_dsn=self.dsn,
+            shards=SHARDS,
+            call_timeout_s=60.0,
+            **{f"{other}_url": url for other, url in self._urls.items()},
+            **more,
+        )
+        scope = self._scopes[name] = AsyncExitStack()
+        doors = await scope.enter_async_context(serve(settings))
+        self._ready[name] = f"http://127.0.0.1:{doors.http_port}/readyz"
+        self._urls[name] = f"127.0.0.1:{doors.grpc_port}"
+        opened = await scope.enter_async_context(
+            channel(self._urls[name], self._key, workspace_id=WORKSPACE, timeout_s=60.0)
+        )
+        self._stubs[name] = (LogServiceStub if name == "ingest" else ProjectionServiceStub)(opened)
+
+    async def stop(self, name: str) -> None:
+        await self._scopes.pop(name).aclose()
+
+    async def stop_all(self) -> None:
+        for name in reversed(list(self._scopes)):
+            await self.stop(name)
+
+    async def append(self, facts: Iterable[Fact]) -> None:
+        """Append facts, and let the clock tick after them."""
+        facts = list(facts)
+        if facts:
+            await self._stubs["ingest"].Append(log_pb.AppendRequest(facts=facts))
+        self._token = (await self._stubs["ingest"].TickClock(log_pb.TickClockRequest())).token
+
+    async def reach(self, *names: str) -> None:
+        """Wait until services have taken in what was appended. Raises TokenNotReached."""
+        for name in names:
+            request = projection_pb.AwaitTokenRequest(token=self._token)
+            await self._stubs[name].AwaitToken(request)
+
+    async def stands_still(self, name: str) -> bool:
+        """Whether shards of a service cannot go on."""
+        return "ShardsStandStill" in await asyncio.to_thread(_get, self._ready[name])
+
+    async def rest(self) -> None:
+        """Let what was asked for by what was taken in be done, too."""
+        for _ in range(3):
+            await self.append(())
+            await self.reach(*FOLDS)
+
+    async def digests(self) -> dict[str, dict[str, str]]:
+        found = {}
+        for name in FOLDS[:3]:
+            answer = await self._stubs[name].GetDigest(projection_pb.GetDigestRequest())
+            found[name] = dict(answer.digests)
+        return found
+
+    async def rebuild(self, name: str, **asked: Any) -> projection_pb.RebuildResponse:
+        request = projection_pb.RebuildRequest(**asked)
+        return [told async for told in self._stubs[name].Rebuild(request)][-1]
+
+    async def forget(self, name: str) -> None:
+        """Let a service's outbox and stream forget all but the newest that it said."""
+        await self.query(
+            f"DELETE FROM {name}.outbox o WHERE first <"
+            f" (SELECT max(first) FROM {name}.outbox WHERE shard = o.shard)"
+        )
+        connection = await nats.connect(self._nats_url)
+        await connection.jetstream().purge_stream(f"ONEFOLD_{name.upper()}", keep=1)
+        await connection.close()
+
+    async def query(self, sql: str) -> list[Any]:
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            return list(await conn.fetch(sql))
+        finally:
+            await conn.close()
+
+
+@asynccontextmanager
+async def chain(
+    make_settings: MakeSettings, key: str, dsn: str, nats_url: str
+) -> AsyncIterator[Chain]:
+    """All of them, running."""
+    made = Chain(make_settings, key, dsn, nats_url)
+    try:
+        for name in KINDS:
+            await made.start(name)
+        yield made
+    finally:
+        await made.stop_all()
+
+
+def _get(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
