@@ -9,8 +9,8 @@ from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId
 from services.profile.wire import id_from
 
-MOST_PREVIEWED = 1_000
-MOST_PREVIEWED_IDENTIFIERS = 10_000
+MOST_PREVIEWED = 10_000
+MOST_PREVIEWED_IDENTIFIERS = 100_000
 
 
 def previewed_people(messages: Sequence[Any]) -> dict[ProfileId, list[IdentifierId]]:

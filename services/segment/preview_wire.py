@@ -11,7 +11,7 @@ from services.kernel.ids import NO_ID, WorkspaceId
 from services.segment import wire
 from services.segment.domain.model import Standing
 
-MOST_PREVIEWED = 2_000
+MOST_PREVIEWED = 20_000
 
 
 def previewed_standings(workspace_id: WorkspaceId, messages: Sequence[Any]) -> list[Standing]:

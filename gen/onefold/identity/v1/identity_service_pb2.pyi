@@ -57,14 +57,16 @@ class ListIdentifiersRequest(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class KnownIdentifier(_message.Message):
-    __slots__ = ("identifier", "first_seen_us", "fact_id")
+    __slots__ = ("identifier", "first_seen_us", "fact_id", "identifier_id")
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_ID_FIELD_NUMBER: _ClassVar[int]
     identifier: _identifier_pb2.Identifier
     first_seen_us: int
     fact_id: str
-    def __init__(self, identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., first_seen_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
+    identifier_id: str
+    def __init__(self, identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., first_seen_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., identifier_id: _Optional[str] = ...) -> None: ...
 
 class ListIdentifiersResponse(_message.Message):
     __slots__ = ("profile_id", "identifiers", "token")
