@@ -135,7 +135,11 @@ class Authenticator:
         return found
 
     async def _region_of(self, workspace_id: str) -> str:
-        """The default region of a workspace that an internal call names."""
+        """The default region of a workspace that an internal call names.
+
+        Other services learn of a workspace from us or from further down the chain, so a call for
+        one that is not known here yet asks for nothing that is.
+        """
         known = self._regions.get(workspace_id)
         if known is None and workspace_id and self._load_region is not None:
             known = await _in_time(self._load_region(workspace_id))

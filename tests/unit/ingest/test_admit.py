@@ -80,6 +80,26 @@ class TestIdentifiers:
         assert refusal(alias._replace(identifiers=same)).reason == "NO_IDENTIFIER"
         take(alias._replace(identifiers=(("user_id", "u1"), ("anonymous_id", "a1"))))
 
+    @pytest.mark.parametrize("phone", ["+86 138-0000-0000", "138 0000 0000", "13800000000"])
+    def test_spellings_of_a_number_are_one_leaf(self, phone: str) -> None:
+        raw = EVENT._replace(identifiers=(("phone", phone),))
+        assert take(raw).leaf_id == leaf_of("default", [Identifier("phone", "+8613800000000")])
+
+    def test_a_number_is_read_by_the_region_of_the_workspace(self) -> None:
+        raw = EVENT._replace(identifiers=(("phone", "(650) 253-0000"),))
+        assert refusal(raw).reason == "NO_IDENTIFIER"
+        leaf_id = take(raw, SITE._replace(region="US")).leaf_id
+        assert leaf_id == leaf_of("default", [Identifier("phone", "+16502530000")])
+
+    def test_an_invalid_number_beside_a_name_is_dropped(self) -> None:
+        raw = EVENT._replace(identifiers=(("phone", "138"), ("user_id", "u1")))
+        assert take(raw).leaf_id == leaf_of("default", [Identifier("user_id", "u1")])
+
+    def test_a_refusal_tells_what_is_needed(self) -> None:
+        told = refusal(EVENT._replace(identifiers=(("phone", "138"), ("idfa", "0")))).message
+        assert "phone needs a number that exists" in told
+        assert "idfa needs the id as the device tells it" in told
+
     def test_a_message_names_no_value(self) -> None:
         raw = EVENT._replace(identifiers=(("phone", "13800138000\x01"),))
         assert "138" not in refusal(raw).message

@@ -1,0 +1,116 @@
+"""However a number is written, it is one; a number that does not exist is nobody's."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from integration.identity.identity_feed import Log
+from integration.identity.identity_house import House, house
+from laws.identity_model import WORKSPACE
+from onefold.identity.v1 import identity_service_pb2 as pb
+from onefold.ingest.v1.ingest_facts_pb2 import WorkspaceDefined
+from onefold.log.v1.log_pb2 import Fact
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
+from onefold.type.v1.identifier_pb2 import Identifier
+
+from services.chassis.peers import token_to_proto
+from services.chassis.testing import MakeSettings
+from services.ingest.domain.admit import admit
+from services.ingest.domain.model import Accepted, RawEvent, Source
+
+SPELLINGS = ("+86 138-0000-0000", "138 0000 0000", "0086 138 0000 0000", "13800000000")
+_numbers = count(1)
+
+
+def said(*identifiers: tuple[str, str], region: str = "CN") -> Fact:
+    """The fact that ingest makes of an event with these identifiers."""
+    number = next(_numbers)
+    event = Event(
+        type=EVENT_TYPE_TRACK,
+        name="Signed In",
+        message_id=f"forms-{number}",
+        identifiers=[Identifier(namespace=n, value=v) for n, v in identifiers],
+    )
+    raw = RawEvent(EVENT_TYPE_TRACK, event.name, event.message_id, identifiers)
+    taken = admit(raw, Source(WORKSPACE, "site", "web", region), number, str)
+    assert isinstance(taken, Accepted), taken
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=taken.fact_id,
+        kind=Event.DESCRIPTOR.full_name,
+        leaf_id=taken.leaf_id,
+        occurred_at_us=number,
+        payload=event.SerializeToString(),
+    )
+
+
+def workspace(region: str) -> Fact:
+    told = WorkspaceDefined(title="a school", default_region=region)
+    kind, payload = told.DESCRIPTOR.full_name, told.SerializeToString()
+    return Fact(workspace_id=WORKSPACE, fact_id=bytes(16), kind=kind, payload=payload)
+
+
+async def people(home: House, *identifiers: tuple[str, str]) -> list[str]:
+    asked = [Identifier(namespace=n, value=v) for n, v in identifiers]
+    request = pb.ResolveRequest(identifiers=asked, at_least=token_to_proto(home.log.token))
+    return list((await home.identity.Resolve(request)).profile_ids)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_spellings_of_one_number_are_one_person(
+    make_settings: MakeSettings, internal_key: str, nats_url: str, shards: int
+) -> None:
+    log = Log(shards)
+    log.append(
+        said(("anonymous_id", f"visit-{n}"), ("phone", spelling))
+        for n, spelling in enumerate(SPELLINGS)
+    )
+    log.append(said(("phone", spelling)) for spelling in SPELLINGS)
+    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+        visits = [("anonymous_id", f"visit-{n}") for n in range(len(SPELLINGS))]
+        found = await people(home, *visits, *(("phone", spelling) for spelling in SPELLINGS))
+    assert len(set(found)) == 1
+    assert found[0]
+
+
+async def test_a_number_that_does_not_exist_links_nobody(
+    make_settings: MakeSettings, internal_key: str, nats_url: str
+) -> None:
+    log = Log(2)
+    for value in ("1380000000", "+86 123 4567 8901", "13800138000", "138****0000"):
+        log.append(said(("user_id", user), ("phone", value)) for user in ("li", "wang"))
+        assert value in str(log.shards), "the raw value stays in the log"
+    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+        li, wang, phone = await people(
+            home, ("user_id", "li"), ("user_id", "wang"), ("phone", "1380000000")
+        )
+    assert li != wang
+    assert li
+    assert wang
+    assert not phone
+
+
+async def test_numbers_are_read_by_the_region_of_the_workspace(
+    make_settings: MakeSettings, internal_key: str, nats_url: str
+) -> None:
+    log = Log(2)
+    log.append([workspace("US")])
+    log.append(
+        said(("anonymous_id", name), ("phone", number), region="US")
+        for name, number in (("a", "(650) 253-0000"), ("b", "+1 650 253 0000"), ("c", "6502530000"))
+    )
+    log.append([said(("anonymous_id", "d"), ("phone", "13800000000"), region="US")])
+    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+        await people(home)  # the workspace is known when its first events are
+        *same, other, by_number, no_number = await people(
+            home,
+            *(("anonymous_id", name) for name in "abcd"),
+            *(("phone", "650-253-0000"), ("phone", "13800000000")),
+        )
+        assert {*same, by_number} == {same[0]} != {other}
+        assert not no_number
+        async for told in home.projection.Rebuild(projection_pb.RebuildRequest()):
+            last = told
+        assert last.equal

@@ -1,0 +1,104 @@
+"""Numbers at the doors: what is no number is told and can be mended; regions are given once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from integration.ingest.ingest_doors import make_source
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ReleaseQuarantinedRequest
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.type.v1.errors_pb2 import ErrorReason
+from onefold.type.v1.event_pb2 import Event
+
+from services.chassis.clients import channel
+from services.ingest.domain.definitions import WorkspaceDefinition
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers import Identifier
+
+
+def named(event: Event, *identifiers: tuple[str, str]) -> Event:
+    del event.identifiers[:]
+    for namespace, value in identifiers:
+        event.identifiers.add(namespace=namespace, value=value)
+    return event
+
+
+async def test_only_an_invalid_number_is_refused_and_can_be_mended(
+    doors: Any, make_event: Any
+) -> None:
+    event = named(make_event(), ("phone", "138 0000 000"))
+    [rejection] = (await doors.ingest(event)).rejections
+    assert rejection.reason == ErrorReason.ERROR_REASON_NO_IDENTIFIER
+    assert "phone needs a number that exists" in rejection.message
+    assert "dialled in CN" in rejection.message
+    assert "138" not in rejection.message
+    mended = named(Event.FromString(event.SerializeToString()), ("phone", "138 0000 0007"))
+    async with doors.channel(doors.admin_key) as peer:
+        request = ReleaseQuarantinedRequest(quarantine_id=rejection.quarantine_id, event=mended)
+        result = (await IngestServiceStub(peer).ReleaseQuarantined(request)).result
+    assert result.accepted == 1
+    [(row, _)] = await doors.facts(event.message_id)
+    assert row["leaf_id"] == Identifier("phone", "+8613800000007").id_in("default")
+
+
+async def test_an_invalid_number_beside_a_name_is_kept_and_links_nobody(
+    doors: Any, make_event: Any
+) -> None:
+    event = named(make_event(), ("phone", "138 0000 000"), ("user_id", "li"))
+    assert (await doors.ingest(event)).accepted == 1
+    [(row, logged)] = await doors.facts(event.message_id)
+    assert row["leaf_id"] == Identifier("user_id", "li").id_in("default")
+    assert logged.identifiers[0].value == "138 0000 000"
+
+
+async def test_an_invalid_number_in_the_traits_of_an_identify_is_a_trait(
+    doors: Any, make_call: Any
+) -> None:
+    call = make_call(type="identify", userId="lei", traits={"phone": "none", "email": "x"})
+    assert (await doors.post("/v1/identify", call))[1]["accepted"] == 1
+
+
+async def create(doors: Any, workspace_id: str, region: str) -> str:
+    wish = admin_pb.CreateWorkspaceRequest(workspace_id=workspace_id, default_region=region)
+    async with doors.channel(doors.settings.internal_key.get_secret_value()) as peer:
+        return str((await AdminServiceStub(peer).CreateWorkspace(wish)).admin_key)
+
+
+async def test_each_door_reads_numbers_by_the_region_of_the_workspace(
+    doors: Any, make_event: Any, make_call: Any
+) -> None:
+    key = await make_source(doors.service, await create(doors, "west", "us"), "site", "web")
+    expected = Identifier("phone", "+16502530000").id_in("west")
+    event = named(make_event(), ("phone", "(650) 253-0000"))
+    async with channel(f"127.0.0.1:{doors.service.grpc_port}", key) as peer:
+        request = IngestEventsRequest(events=[event])
+        assert (await IngestServiceStub(peer).IngestEvents(request)).accepted == 1
+    call = make_call(context={"externalIds": [{"type": "phone", "id": "650.253.0000"}]})
+    del call["userId"]
+    assert (await doors.post("/v1/track", call, key=key))[1]["accepted"] == 1
+    for message_id in (event.message_id, call["messageId"]):
+        [(row, _)] = await doors.facts(message_id)
+        assert row["leaf_id"] == expected
+
+
+async def test_a_region_is_given_once(doors: Any) -> None:
+    assert await create(doors, "east", "HK")
+    assert not await create(doors, "east", "")
+    assert not await create(doors, "east", "HK")
+    for workspace_id, region in (("east", "CN"), ("default", "US")):
+        with pytest.raises(InvalidField, match="for ever") as caught:
+            await create(doors, workspace_id, region)
+        assert caught.value.field == "default_region"
+    with pytest.raises(InvalidField, match="ISO 3166"):
+        await create(doors, "north", "Narnia")
+
+
+async def test_another_region_at_a_later_start_is_refused(doors: Any) -> None:
+    administration = doors.service.administration
+    for region in ("", "CN"):
+        await administration.ensure(WorkspaceDefinition("default", default_region=region))
+    with pytest.raises(InvalidField, match="make another workspace"):
+        await administration.ensure(WorkspaceDefinition("default", default_region="US"))
