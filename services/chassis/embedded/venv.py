@@ -24,9 +24,13 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCK, TEST_LOCK = "requirements.lock", "requirements-test.lock"
-#: Commands that need what only the tests need.
-TEST_COMMANDS = ("test", "bench")
+LOCK, TEST_LOCK, LINKAGE_LOCK = (
+    "requirements.lock",
+    "requirements-test.lock",
+    "requirements-linkage.lock",
+)
+#: Commands that need more than the services do.
+MORE = {"test": TEST_LOCK, "bench": TEST_LOCK, "match": LINKAGE_LOCK}
 #: In the environment: whose checkout it serves, and that its making or changing goes on.
 OWNER, UNFINISHED = "onefold-checkout", "onefold-unfinished"
 #: A package in a lock.
@@ -46,7 +50,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     """Become the command line, or exit with one line that says why not."""
     if not os.environ.get("HOME", "/"):
         del os.environ["HOME"]  # empty would mean the folder /; without it the user database tells
-    locks = [LOCK, TEST_LOCK] if argv[:1] and argv[0] in TEST_COMMANDS else [LOCK]
+    locks = [LOCK, *(MORE[command] for command in argv[:1] if command in MORE)]
     try:
         place = ensure(ROOT, locks)
     except (SetupError, OSError) as error:

@@ -1,0 +1,193 @@
+"""Probable matches over the wire: people in, matches out, and what was said about them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from onefold.identity.v1 import identity_facts_pb2 as facts
+from onefold.identity.v1 import identity_service_pb2 as pb
+from onefold.profile.v1.profile_service_pb2 import BatchGetProfilesRequest
+from onefold.type.v1 import identifier_pb2
+from rich.markup import escape
+from rich.tree import Tree
+
+from services.cli import show
+from services.cli.calling import identifier_from
+from services.cli.client import Client
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers import Identifier
+from services.matching.config import read_config
+from services.matching.job import (
+    BY_PERSON,
+    Found,
+    Judgement,
+    Match,
+    Pair,
+    find_matches,
+    news,
+    pair_of,
+)
+from services.matching.linkage import Weight
+from services.matching.people import Person
+
+#: Profiles asked for, matches said, matches listed with one call.
+_PROFILES, _SAID, _LISTED = 500, 500, 1_000
+
+
+async def match_all(client: Client, internal: Client, config: Path, *, say: bool) -> Found:
+    """Match the people of the workspace; `say` says what is new, else it is only counted.
+
+    `internal` carries the key of the services: only they may ask for all profiles.
+    """
+    settings = read_config(config)
+    people = [person async for person in read_people(client, internal)]
+    found = find_matches(people, settings)
+    fresh = news(found, await read_matches(client))
+    if say:
+        await _say(client, fresh)
+    _summarise(found, fresh, said=say)
+    return found
+
+
+async def read_people(client: Client, internal: Client) -> AsyncIterator[Person]:
+    """Everybody in the workspace that the key of `client` opens."""
+    method, request = internal.identity.ReadAssignments, pb.ReadAssignmentsRequest()
+    ids = {
+        assignment.profile_id.hex()
+        async for answer in internal.stream(method, request)
+        for assignment in answer.assignments
+    }
+    for chunk in _chunks(sorted(ids), _PROFILES):
+        asked = BatchGetProfilesRequest(profile_ids=chunk)
+        # Profiles of other workspaces are unknown to the key, and left out.
+        for profile in (await client.call(client.profile.BatchGetProfiles, asked)).profiles:
+            yield _person(profile)
+
+
+async def read_matches(
+    client: Client, judgement: Judgement | None = None, limit: int = 0
+) -> dict[Pair, Match]:
+    """What was said last about each pair; `limit` 0 = all of it."""
+    request = pb.ListMatchesRequest(judgement=_number(judgement), page_size=limit or _LISTED)
+    told: dict[Pair, Match] = {}
+    while True:
+        answer = await client.call(client.identity.ListMatches, request)
+        told |= {match.pair: match for match in map(_match, answer.matches)}
+        request.page_token = answer.next_page_token
+        if limit or not request.page_token:
+            return told
+
+
+async def show_matches(client: Client, judgement: str, limit: int) -> None:
+    """Print matches as trees: the two, and what speaks for and against."""
+    told = await read_matches(client, _judgement(judgement), limit)
+    for match in sorted(told.values(), key=lambda m: -m.probability):
+        show.out.print(_tree(match))
+    if not told:
+        show.out.print("There is none.")
+
+
+async def judge_match(
+    client: Client, a: str, b: str, purposes: Sequence[str], *, same: bool
+) -> None:
+    """Say for a person whether two are one; it stands against every model. Raises InvalidField."""
+    pair = pair_of(_identifier(a), _identifier(b))
+    if same and not purposes:
+        raise InvalidField("name with --purpose what the match may be used for")
+    judgement = Judgement.ACCEPTED if same else Judgement.REJECTED
+    known = (await read_matches(client)).get(pair)
+    probability, weights = (known.probability, known.weights) if known else (float(same), ())
+    told = tuple(sorted(purposes)) if same else ()
+    await _say(client, [Match(pair, judgement, probability, BY_PERSON, told, weights)])
+    show.out.print("It is in the log.")
+
+
+async def _say(client: Client, matches: Sequence[Match]) -> None:
+    for chunk in _chunks(matches, _SAID):
+        request = pb.JudgeMatchesRequest(matches=map(_told, chunk))
+        await client.call(client.identity.JudgeMatches, request)
+
+
+def _summarise(found: Found, fresh: Sequence[Match], *, said: bool) -> None:
+    show.out.print(
+        f"{found.people:,} people, {found.compared:,} of whom allow it; model {found.model_version}"
+    )
+    rows = [(j.value.replace("_", " "), found.count(j)) for j in Judgement if found.count(j)]
+    show.table("", ("judgement", "matches"), rows)
+    for objection, count in found.objections().most_common():
+        show.out.print(f"  put before a person, as {objection}: {count:,}")
+    verb = "were said" if said else "are new; say them with --say"
+    show.out.print(f"{len(fresh):,} {verb}.")
+
+
+def _tree(match: Match) -> Tree:
+    told = ", ".join(match.purposes)
+    judged = match.judgement.value.replace("_", " ") + (f" for {told}" if told else "")
+    tree = Tree(f"{_name(match.pair[0])}  {_name(match.pair[1])}")
+    tree.add(f"{judged}, probability {match.probability:.4f}, by {match.model_version}")
+    for weight in sorted(match.weights, key=lambda w: -w.log2_bayes_factor):
+        tree.add(f"{weight.log2_bayes_factor:+6.1f}  {weight.comparison}: {weight.outcome}")
+    return tree
+
+
+def _person(profile: Any) -> Person:
+    return Person(
+        profile_id=profile.profile_id,
+        identifiers=tuple((i.namespace, i.value) for i in profile.identifiers),
+        traits={trait.name: msgspec.json.decode(trait.value) for trait in profile.traits},
+        first_seen_us=profile.first_seen_us,
+        last_seen_us=profile.last_seen_us,
+    )
+
+
+def _match(told: facts.MatchJudged) -> Match:
+    a, b = (Identifier(i.namespace, i.value) for i in (told.a, told.b))
+    weights = (Weight(w.comparison, w.outcome, w.log2_bayes_factor) for w in told.weights)
+    name = facts.Judgement.Name(told.judgement).removeprefix("JUDGEMENT_").lower()
+    purposes = tuple(sorted(told.purposes))
+    judgement, version = Judgement(name), told.model_version
+    return Match(pair_of(a, b), judgement, told.probability, version, purposes, tuple(weights))
+
+
+def _told(match: Match) -> facts.MatchJudged:
+    a, b = (identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in match.pair)
+    return facts.MatchJudged(
+        a=a,
+        b=b,
+        judgement=_number(match.judgement),
+        probability=match.probability,
+        model_version=match.model_version,
+        purposes=match.purposes,
+        weights=(facts.MatchWeight(**weight._asdict()) for weight in match.weights),
+    )
+
+
+def _number(judgement: Judgement | None) -> Any:
+    name = judgement.name if judgement else "UNSPECIFIED"
+    return facts.Judgement.Value(f"JUDGEMENT_{name}")
+
+
+def _judgement(text: str) -> Judgement | None:
+    try:
+        return None if text == "all" else Judgement(text.replace("-", "_"))
+    except ValueError as error:
+        raise InvalidField("--judgement is accepted, to-review, rejected or all") from error
+
+
+def _identifier(text: str) -> Identifier:
+    told = identifier_from(text)
+    return Identifier(told.namespace, told.value)
+
+
+def _name(identifier: Identifier) -> str:
+    return escape(f"{identifier.namespace}:{identifier.value}")
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
