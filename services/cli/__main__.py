@@ -9,18 +9,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from services.chassis import logs
 from services.chassis.embedded.stack import ROOT, Stack
-from services.cli import show, system
+from services.cli import explain, identity, matches, show, system
 from services.cli.apply import apply_pack
-from services.cli.client import Client
+from services.cli.calling import DataDir, with_client
 from services.cli.definitions import read_pack
 from services.cli.keeper import settings_given
-from services.cli.place import default_data_dir, find_doors
+from services.cli.place import find_doors
 from services.kernel.time import parse_span, to_rfc3339
 
 app = typer.Typer(
@@ -36,10 +36,10 @@ quarantine = typer.Typer(no_args_is_help=True, help="What was refused, and its w
 app.add_typer(clock, name="clock")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(keys, name="keys")
-
-DataDir = Annotated[
-    Path, typer.Option("--data", help="The data folder.", default_factory=default_data_dir)
-]
+app.add_typer(explain.app, name="explain")
+app.add_typer(identity.app, name="identity")
+app.add_typer(matches.app, name="matches")
+app.command()(matches.match)
 
 
 @app.command()
@@ -128,11 +128,11 @@ def apply(
         list[str] | None, typer.Option("--set", help="NAME=VALUE for ${NAME} in the pack.")
     ] = None,
 ) -> None:
-    """Define sources, tags, segments and destinations from files."""
+    """Define sources, the identity policy, tags, segments and destinations from files."""
     pairs = dict(pair.partition("=")[::2] for pair in values or ())
     with show.errors():
         pack = read_pack(file, {**os.environ, **pairs})
-    applied = show.run(_with_client(data, lambda c: apply_pack(c, pack, dry_run=dry_run)))
+    applied = show.run(with_client(data, lambda c: apply_pack(c, pack, dry_run=dry_run)))
     word = "would change" if dry_run else "changed"
     rows = [(a.kind, a.id, a.version, word if a.changed else "is so already") for a in applied]
     show.table("", ("kind", "id", "version", ""), rows)
@@ -168,7 +168,7 @@ def profile(
     """Show one person: identifiers, traits, tags, memberships, and the latest events."""
     from services.cli.people import show_person
 
-    show.run(_with_client(data, lambda client: show_person(client, who)))
+    show.run(with_client(data, lambda client: show_person(client, who)))
 
 
 @app.command()
@@ -176,7 +176,7 @@ def segments(data: DataDir) -> None:
     """List the segments and their sizes."""
     from services.cli.people import show_segments
 
-    show.run(_with_client(data, show_segments))
+    show.run(with_client(data, show_segments))
 
 
 @app.command()
@@ -187,7 +187,7 @@ def verify(
     """Rebuild every projection from the log beside the live one, and compare their digests."""
     from services.cli.proof import verify_all
 
-    if not show.run(_with_client(data, lambda client: verify_all(client, shards), internal=data)):
+    if not show.run(with_client(data, lambda client: verify_all(client, shards), internal=data)):
         raise typer.Exit(1)
 
 
@@ -196,13 +196,25 @@ def rebuild(
     data: DataDir,
     service: Annotated[str, typer.Argument(help="identity, profile or segment.")],
     workers: Annotated[int, typer.Option(help="Workers that fold side by side.")] = 1,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Whatever the comparison says: for a service that stands still (RANGE_GONE).",
+        ),
+    ] = False,
 ) -> None:
-    """Build the state of a service anew from the log, and put it in the place of the live one."""
-    from services.cli.proof import REBUILT, rebuild_one
+    """Build the state of a service anew from the log, and put it in the place of the live one.
+
+    Only if their digests are equal; with --replace in any case, and up to where the service before
+    it is: what changed in between is then told to those after it.
+    """
+    from services.cli.proof import REBUILT, rebuild_one, replace_one
 
     if service not in REBUILT:
         show.fail(f"name one of {', '.join(REBUILT)}; activation keeps what was sent for ever")
-    done = show.run(_with_client(data, lambda c: rebuild_one(c, service, workers), internal=data))
+    one = replace_one if replace else rebuild_one
+    done = show.run(with_client(data, lambda c: one(c, service, workers), internal=data))
     raise typer.Exit(0 if done else 1)
 
 
@@ -214,7 +226,7 @@ def quarantine_list(
     """List what was refused, newest first."""
     from services.cli.quarantine import show_quarantined
 
-    show.run(_with_client(data, lambda client: show_quarantined(client, limit)))
+    show.run(with_client(data, lambda client: show_quarantined(client, limit)))
 
 
 @quarantine.command("release")
@@ -229,7 +241,7 @@ def quarantine_release(
     from services.cli.quarantine import release
 
     raw = repaired.read_bytes() if repaired else None
-    show.run(_with_client(data, lambda client: release(client, quarantine_id, raw)))
+    show.run(with_client(data, lambda client: release(client, quarantine_id, raw)))
 
 
 @clock.command("advance")
@@ -242,7 +254,7 @@ def clock_advance(data: DataDir, span: Annotated[str, typer.Argument(help="Such 
     except ValueError as error:
         show.fail(str(error))
     request = TickClockRequest(advance_us=advance_us)
-    tick = show.run(_with_client(data, lambda c: c.call(c.log.TickClock, request)))
+    tick = show.run(with_client(data, lambda c: c.call(c.log.TickClock, request)))
     show.out.print(f"The log's clock stands at {to_rfc3339(tick.at_us)}.")
 
 
@@ -261,7 +273,7 @@ def keys_issue(
     request = admin_service_pb2.IssueKeyRequest(
         role=f"ROLE_{role.upper()}", source_id=source, title=title
     )
-    issued = show.run(_with_client(data, lambda c: c.call(c.admin.IssueKey, request)))
+    issued = show.run(with_client(data, lambda c: c.call(c.admin.IssueKey, request)))
     show.out.print(issued.key)
     show.err.print(f"id {issued.key_id}; the key is shown this once")
 
@@ -275,7 +287,7 @@ def keys_list(data: DataDir) -> None:
     from onefold.ingest.v1 import admin_service_pb2, ingest_facts_pb2
 
     request = admin_service_pb2.ListKeysRequest()
-    answer = show.run(_with_client(data, lambda c: c.call(c.admin.ListKeys, request)))
+    answer = show.run(with_client(data, lambda c: c.call(c.admin.ListKeys, request)))
     rows = [
         (
             k.key_id,
@@ -295,7 +307,7 @@ def keys_disable(data: DataDir, key_id: str) -> None:
     from onefold.ingest.v1 import admin_service_pb2
 
     request = admin_service_pb2.DisableKeyRequest(key_id=key_id)
-    show.run(_with_client(data, lambda c: c.call(c.admin.DisableKey, request)))
+    show.run(with_client(data, lambda c: c.call(c.admin.DisableKey, request)))
     show.out.print(f"{key_id} opens nothing any more.")
 
 
@@ -321,13 +333,6 @@ def bench(
         code = subprocess.call([sys.executable, "-m", f"bench.{name}"], cwd=ROOT)
         if code:
             raise typer.Exit(code)
-
-
-async def _with_client(data: Path, work: Any, *, internal: Path | None = None) -> Any:
-    doors = find_doors(data)
-    key = system.internal_key(internal) if internal else None
-    async with Client(doors, key) as client:
-        return await work(client)
 
 
 if __name__ == "__main__":

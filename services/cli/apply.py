@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
@@ -35,6 +37,9 @@ async def apply_pack(client: Client, pack: Pack, *, dry_run: bool = False) -> li
     """
     applied: list[Applied] = []
     token = None
+    if pack.identity_policy is not None:
+        answer = await _define_policy(client, pack.identity_policy, dry_run=dry_run)
+        applied.append(Applied("identity policy", "", answer.version, answer.changed))
     for kind, method, request in _requests(client, pack, dry_run):
         answer = await client.call(method, request)
         told = getattr(answer, kind)
@@ -42,9 +47,29 @@ async def apply_pack(client: Client, pack: Pack, *, dry_run: bool = False) -> li
         if answer.changed and not dry_run:
             token = answer.token
     if token is not None:
-        await _known_everywhere(client, token)
+        await known_everywhere(client, token)
         await _live(client, {s.segment_id for s in pack.segments})
     return applied
+
+
+async def _define_policy(client: Client, policy: IdentityPolicy, *, dry_run: bool) -> Any:
+    """Define the identity policy; waits until everybody is grouped by it, everywhere."""
+    request = identity_pb.DefinePolicyRequest(policy=policy, dry_run=dry_run)
+    answer = await client.call(client.identity.DefinePolicy, request)
+    if answer.changed and not dry_run:
+        await known_everywhere(client, await _settled(client, answer.token))
+    return answer
+
+
+async def _settled(client: Client, token: Any) -> Any:
+    """The state of the log in which everybody has been looked at by the newest policy."""
+    request = identity_pb.GetPolicyRequest(at_least=token)
+    async with asyncio.timeout(LIVE_SECONDS):
+        while True:
+            answer = await client.call(client.identity.GetPolicy, request)
+            if answer.live:
+                return answer.token
+            await asyncio.sleep(0.1)
 
 
 def _requests(client: Client, pack: Pack, dry_run: bool) -> list[tuple[str, Any, Any]]:
@@ -80,7 +105,8 @@ def _requests(client: Client, pack: Pack, dry_run: bool) -> list[tuple[str, Any,
     ]
 
 
-async def _known_everywhere(client: Client, token: Any) -> None:
+async def known_everywhere(client: Client, token: Any) -> None:
+    """Wait until every service has folded what the token includes."""
     for service in PROJECTIONS:
         request = projection_pb.AwaitTokenRequest(token=token)
         await client.call(client.projection(service).AwaitToken, request)

@@ -1,12 +1,13 @@
 """Definitions as files: YAML to the messages that the services take.
 
-A pack is a folder of `*.yaml` files (or one file) with any of these lists::
+A pack is a folder of `*.yaml` files (or one file) with any of these::
 
     sources:      [{id, title, channel, disabled}]
     tags:         [{id, title, rule, retired}]
     segments:     [{id, title, rule, retired}]
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
 
+and once `identity_policy: {namespaces, blocked, ignored}`.
 `${NAME}` in any text is filled in from the values given.
 """
 
@@ -28,16 +29,20 @@ from onefold.activation.v1.activation_facts_pb2 import (
     NdjsonFile,
     Webhook,
 )
+from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_events_pb2 import TagDefined
 from onefold.segment.v1.segment_events_pb2 import SegmentDefined
 
 from services.chassis.rules_wire import rule_to_proto
+from services.cli.policy_form import read_policy
+from services.cli.shapes import ON, flag, mapping, text, texts
 from services.kernel.errors import InvalidField
 from services.kernel.rules.errors import RuleError
 from services.kernel.rules.form import from_form
 
 _TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
+_POLICY = "identity_policy"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _Message = TypeVar("_Message")
 
@@ -46,6 +51,7 @@ _Message = TypeVar("_Message")
 class Pack:
     """What a pack defines, in the order in which it must be applied."""
 
+    identity_policy: IdentityPolicy | None = None
     sources: list[SourceDefined] = field(default_factory=list)
     tags: list[TagDefined] = field(default_factory=list)
     segments: list[SegmentDefined] = field(default_factory=list)
@@ -81,8 +87,12 @@ def _read_file(file: Path, values: Mapping[str, str], pack: Pack) -> None:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidField(f"this is no YAML: {' '.join(str(error).split())}") from None
-    lists = _mapping(_fill(document or {}, values), "", set(_READERS))
-    for name, entries in lists.items():
+    told = mapping(_fill(document or {}, values), "", {*_READERS, _POLICY})
+    if _POLICY in told:
+        if pack.identity_policy is not None:
+            raise InvalidField(f"{_POLICY}: a pack has one; another file has it", field=_POLICY)
+        pack.identity_policy = read_policy(told.pop(_POLICY), _POLICY)
+    for name, entries in told.items():
         if not isinstance(entries, list):
             raise InvalidField(f"{name}: write a list", field=name)
         target: list[Any] = getattr(pack, name)
@@ -107,46 +117,46 @@ def _value_of(name: str, values: Mapping[str, str]) -> str:
 
 
 def _source(entry: Any, place: str) -> SourceDefined:
-    told = _mapping(entry, place, {"id", "title", "channel", "disabled"})
+    told = mapping(entry, place, {"id", "title", "channel", "disabled"})
     return SourceDefined(
-        source_id=_text(told, "id", place, required=True),
-        title=_text(told, "title", place),
-        channel=_text(told, "channel", place),
-        disabled=_flag(told, "disabled", place),
+        source_id=text(told, "id", place, required=True),
+        title=text(told, "title", place),
+        channel=text(told, "channel", place),
+        disabled=flag(told, "disabled", place),
     )
 
 
 def _tag(entry: Any, place: str) -> TagDefined:
-    told = _mapping(entry, place, {"id", "title", "rule", "retired"})
+    told = mapping(entry, place, {"id", "title", "rule", "retired"})
     return TagDefined(
-        tag_id=_text(told, "id", place, required=True),
-        title=_text(told, "title", place),
+        tag_id=text(told, "id", place, required=True),
+        title=text(told, "title", place),
         rule=_rule(told, place),
-        retired=_flag(told, "retired", place),
+        retired=flag(told, "retired", place),
     )
 
 
 def _segment(entry: Any, place: str) -> SegmentDefined:
-    told = _mapping(entry, place, {"id", "title", "rule", "retired"})
+    told = mapping(entry, place, {"id", "title", "rule", "retired"})
     return SegmentDefined(
-        segment_id=_text(told, "id", place, required=True),
-        title=_text(told, "title", place),
+        segment_id=text(told, "id", place, required=True),
+        title=text(told, "title", place),
         rule=_rule(told, place),
-        retired=_flag(told, "retired", place),
+        retired=flag(told, "retired", place),
     )
 
 
 def _destination(entry: Any, place: str) -> DestinationDefined:
     plain = {"id", "title", "segments", "on", "traits", "content", "retired"}
-    told = _mapping(entry, place, plain | set(_CHANNELS))
+    told = mapping(entry, place, plain | set(_CHANNELS))
     message = DestinationDefined(
-        destination_id=_text(told, "id", place, required=True),
-        title=_text(told, "title", place),
-        segment_ids=_texts(told, "segments", place),
-        triggers=[_trigger(t, f"{place}.on") for t in _texts(told, _ON, place)],
-        traits=_texts(told, "traits", place),
-        content=msgspec.json.encode(_mapping(told.get("content", {}), f"{place}.content")),
-        retired=_flag(told, "retired", place),
+        destination_id=text(told, "id", place, required=True),
+        title=text(told, "title", place),
+        segment_ids=texts(told, "segments", place),
+        triggers=[_trigger(t, f"{place}.on") for t in texts(told, ON, place)],
+        traits=texts(told, "traits", place),
+        content=msgspec.json.encode(mapping(told.get("content", {}), f"{place}.content")),
+        retired=flag(told, "retired", place),
     )
     _set_channel(message, told, place)
     return message
@@ -158,8 +168,8 @@ def _set_channel(message: DestinationDefined, told: dict[str, Any], place: str) 
         raise InvalidField(f"{place}: write exactly one of {', '.join(_CHANNELS)}", field=place)
     name = named[0]
     keys, make = _CHANNELS[name]
-    part = _mapping(told[name], f"{place}.{name}", keys)
-    texts = {key: _text(part, key, f"{place}.{name}", required=True) for key in keys}
+    part = mapping(told[name], f"{place}.{name}", keys)
+    texts = {key: text(part, key, f"{place}.{name}", required=True) for key in keys}
     getattr(message, name).CopyFrom(make(texts))
 
 
@@ -174,8 +184,6 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "segments": _segment,
     "destinations": _destination,
 }
-#: YAML 1.1 reads a bare `on` as true; both spellings mean the same key.
-_ON = "on"
 
 
 def _rule(told: dict[str, Any], place: str) -> Any:
@@ -190,35 +198,3 @@ def _trigger(word: str, place: str) -> Any:
     if word not in _TRIGGERS:
         raise InvalidField(f"{place}: {word!r} is no trigger; write entered or left", field=place)
     return _TRIGGERS[word]
-
-
-def _mapping(value: Any, place: str, known: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidField(f"{place or 'file'}: write a mapping of names to values", field=place)
-    shaped = {_ON if key is True else key: v for key, v in value.items()}
-    strange = sorted(str(key) for key in shaped if known is not None and key not in known)
-    if strange:
-        wanted = ", ".join(sorted(known or ()))
-        raise InvalidField(f"{place or 'file'}: unknown {strange[0]!r}; known: {wanted}")
-    return shaped
-
-
-def _text(told: dict[str, Any], key: str, place: str, *, required: bool = False) -> str:
-    value = told.get(key, "")
-    if not isinstance(value, str) or (required and not value):
-        raise InvalidField(f"{place}.{key}: write a text", field=f"{place}.{key}")
-    return value
-
-
-def _texts(told: dict[str, Any], key: str, place: str) -> list[str]:
-    value = told.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise InvalidField(f"{place}.{key}: write a list of texts", field=f"{place}.{key}")
-    return value
-
-
-def _flag(told: dict[str, Any], key: str, place: str) -> bool:
-    value = told.get(key, False)
-    if not isinstance(value, bool):
-        raise InvalidField(f"{place}.{key}: write true or false", field=f"{place}.{key}")
-    return value

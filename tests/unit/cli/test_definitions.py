@@ -45,7 +45,7 @@ def test_the_education_pack_is_read_whole() -> None:
     [
         ("segments: [{id: a, rule: {count: {event: x, at_leest: 1}}}]", "segments[0].rule"),
         ("segments: [{rule: {all: []}}]", "segments[0].id: write a text"),
-        ("segmints: []", "unknown 'segmints'; known: destinations, segments, sources, tags"),
+        ("segmints: []", "unknown 'segmints'; known: destinations, identity_policy, segments"),
         ("segments: {}", "segments: write a list"),
         ("- a", "write a mapping"),
         ("a: [", "this is no YAML"),

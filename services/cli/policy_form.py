@@ -1,0 +1,108 @@
+"""An identity policy as YAML, and back::
+
+    namespaces: [{name, limit, shared_after, given_up_after, linking}]
+    blocked:    [{namespace, pattern}]
+    ignored:    [stated | verified | observed | beside]
+
+`given_up_after` is a span of whole days such as `180d`; `linking` is always, verified or never.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onefold.identity.v1.identity_facts_pb2 import (
+    BlockedValue,
+    IdentityPolicy,
+    Linking,
+    NamespacePolicy,
+    Strength,
+)
+
+from services.cli.shapes import count, entries, mapping, text, texts
+from services.cli.words import value_of, word_of
+from services.kernel.errors import InvalidField
+from services.kernel.time import DAY_US, parse_span
+
+_LINKING, _STRENGTH = "LINKING_", "STRENGTH_"
+
+
+def read_policy(form: Any, place: str) -> IdentityPolicy:
+    """The policy of a form. Raises InvalidField, naming the place."""
+    told = mapping(form, place, {"namespaces", "blocked", "ignored"})
+    named = enumerate(entries(told, "namespaces", place))
+    blocked = enumerate(entries(told, "blocked", place))
+    return IdentityPolicy(
+        namespaces=[_namespace(entry, f"{place}.namespaces[{at}]") for at, entry in named],
+        blocked=[_blocked(entry, f"{place}.blocked[{at}]") for at, entry in blocked],
+        ignored=[
+            value_of(Strength, _STRENGTH, word, f"{place}.ignored", but=("decided",))
+            for word in texts(told, "ignored", place)
+        ],
+    )
+
+
+def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
+    """The form of a policy; what is left out is not said."""
+    form: dict[str, Any] = {"namespaces": [_namespace_form(n) for n in policy.namespaces]}
+    if policy.blocked:
+        form["blocked"] = [_said(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked]
+    if policy.ignored:
+        form["ignored"] = [strength_word(strength) for strength in policy.ignored]
+    return form
+
+
+def strength_word(strength: int) -> str:
+    """Such as `observed`."""
+    return word_of(Strength, _STRENGTH, strength)
+
+
+def _namespace(entry: Any, place: str) -> NamespacePolicy:
+    known = {"name", "limit", "shared_after", "given_up_after", "linking"}
+    told = mapping(entry, place, known)
+    return NamespacePolicy(
+        namespace=text(told, "name", place, required=True),
+        limit=count(told, "limit", place),
+        shared_after=count(told, "shared_after", place),
+        given_up_after_days=_days(told, "given_up_after", place),
+        linking=_linking(told, place),
+    )
+
+
+def _linking(told: dict[str, Any], place: str) -> Any:
+    word = text(told, "linking", place)
+    return value_of(Linking, _LINKING, word, f"{place}.linking") if word else None
+
+
+def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
+    days, linking = policy.given_up_after_days, policy.linking
+    return _said(
+        name=policy.namespace,
+        limit=policy.limit,
+        shared_after=policy.shared_after,
+        given_up_after=f"{days}d" if days else "",
+        linking=word_of(Linking, _LINKING, linking) if linking else "",
+    )
+
+
+def _blocked(entry: Any, place: str) -> BlockedValue:
+    told = mapping(entry, place, {"namespace", "pattern"})
+    pattern = text(told, "pattern", place, required=True)
+    return BlockedValue(namespace=text(told, "namespace", place), pattern=pattern)
+
+
+def _days(told: dict[str, Any], key: str, place: str) -> int:
+    span = text(told, key, place)
+    if not span:
+        return 0
+    try:
+        days, rest = divmod(parse_span(span), DAY_US)
+    except ValueError as error:
+        raise InvalidField(f"{place}.{key}: {error}", field=f"{place}.{key}") from None
+    if rest:
+        raise InvalidField(f"{place}.{key}: write whole days, such as 180d", field=f"{place}.{key}")
+    return days
+
+
+def _said(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}

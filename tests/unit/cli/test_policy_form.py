@@ -1,0 +1,111 @@
+"""Identity policies as YAML: what is read, what is written back, what is refused and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from onefold.identity.v1 import identity_facts_pb2 as pb
+
+from services.cli.definitions import read_pack
+from services.cli.policy_form import read_policy, write_policy
+from services.kernel.errors import InvalidField
+
+WHOLE = """
+identity_policy:
+  namespaces:
+    - {name: user_id, limit: 1}
+    - {name: phone, limit: 5, shared_after: 10, given_up_after: 26w, linking: verified}
+  blocked:
+    - {namespace: email, pattern: "*@example.com"}
+    - {pattern: test}
+  ignored: [beside]
+"""
+printable = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
+numbers = st.integers(0, 2**31 - 1)
+policies = st.builds(
+    pb.IdentityPolicy,
+    namespaces=st.lists(
+        st.builds(
+            pb.NamespacePolicy,
+            namespace=st.sampled_from(["user_id", "phone", "card.x"]),
+            limit=numbers,
+            shared_after=numbers,
+            given_up_after_days=st.integers(0, 36_500),
+            linking=st.sampled_from(list(pb.Linking.values())),
+        )
+    ),
+    blocked=st.lists(
+        st.builds(
+            pb.BlockedValue,
+            namespace=st.sampled_from(["", "email"]),
+            pattern=st.text(printable, min_size=1, max_size=8),
+        )
+    ),
+    ignored=st.lists(st.sampled_from([pb.STRENGTH_STATED, pb.STRENGTH_BESIDE])),
+)
+
+
+def pack_of(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "pack.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_policy_is_read_whole(tmp_path: Path) -> None:
+    policy = read_pack(pack_of(tmp_path, WHOLE), {}).identity_policy
+    assert policy is not None
+    user, phone = policy.namespaces
+    assert (user.namespace, user.limit, user.linking) == ("user_id", 1, 0)
+    assert (phone.limit, phone.shared_after, phone.given_up_after_days) == (5, 10, 182)
+    assert phone.linking == pb.LINKING_VERIFIED
+    assert [(b.namespace, b.pattern) for b in policy.blocked] == [
+        ("email", "*@example.com"),
+        ("", "test"),
+    ]
+    assert list(policy.ignored) == [pb.STRENGTH_BESIDE]
+
+
+@given(policies)
+def test_what_is_written_is_read_as_it_was(policy: pb.IdentityPolicy) -> None:
+    text = yaml.safe_dump(write_policy(policy), allow_unicode=True)
+    assert read_policy(yaml.safe_load(text), "identity_policy") == policy
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ([], "p: write a mapping"),
+        ({"names": []}, "unknown 'names'; known: blocked, ignored, namespaces"),
+        ({"namespaces": {}}, "p.namespaces: write a list"),
+        ({"namespaces": [{}]}, "p.namespaces[0].name: write a text"),
+        ({"namespaces": [{"name": "phone", "limit": -1}]}, "limit: write a whole number, 0 or"),
+        ({"namespaces": [{"name": "phone", "limit": 1.5}]}, "limit: write a whole number"),
+        ({"namespaces": [{"name": "phone", "limit": True}]}, "limit: write a whole number"),
+        ({"namespaces": [{"name": "phone", "max": 1}]}, "p.namespaces[0]: unknown 'max'"),
+        ({"namespaces": [{"name": "phone", "given_up_after": "36h"}]}, "whole days, such as 180d"),
+        ({"namespaces": [{"name": "phone", "given_up_after": "soon"}]}, "given_up_after: "),
+        (
+            {"namespaces": [{"name": "phone", "linking": "often"}]},
+            "p.namespaces[0].linking: unknown 'often'; write always, verified, never",
+        ),
+        ({"blocked": [{"namespace": "email"}]}, "p.blocked[0].pattern: write a text"),
+        ({"ignored": ["decided"]}, "unknown 'decided'; write stated, verified, observed, beside"),
+        ({"ignored": "beside"}, "p.ignored: write a list of texts"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_place(form: Any, told: str) -> None:
+    with pytest.raises(InvalidField) as error:
+        read_policy(form, "p")
+    assert told in str(error.value)
+
+
+def test_a_pack_has_one_policy(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(WHOLE, encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(WHOLE, encoding="utf-8")
+    with pytest.raises(InvalidField, match=r"b\.yaml: identity_policy: a pack has one"):
+        read_pack(tmp_path, {})
