@@ -78,11 +78,10 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self._check_target(asked)
         changed = present is None or replace(present, version=asked.version) != asked
         stands = asked if present is None or changed else present
-        token = Token()
         if changed:
             stands = replace(asked, version=present.version + 1 if present else 1)
-            if not request.dry_run:
-                token = await self._append(stands)
+        writes = changed and not request.dry_run
+        token = await (self._append(stands) if writes else self._runner.token())
         return pb.DefineDestinationResponse(
             destination=wire.destination_message(stands, with_secret=False),
             changed=changed,

@@ -73,6 +73,7 @@ class Bus:
         self._acks = Acks(self._client)
         self._up = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
+        self._begun = False
         self._listeners: set[Callable[[], None]] = set()
 
     @property
@@ -189,6 +190,7 @@ class Bus:
         )
 
     async def _connect(self) -> None:
+        self._begun = True
         # Tries for ever: -1 also holds for the first connection.
         await self._client.connect(
             servers=[self._url],
@@ -225,8 +227,10 @@ class Bus:
         if self._connecting is not None:
             await end(self._connecting)
         self._up.clear()
-        await _quietly(self._acks.close())
-        await _quietly(self._client.close())
+        if self._begun:
+            # A client that never began to connect takes being closed for a fault of ours.
+            await _quietly(self._acks.close())
+            await _quietly(self._client.close())
 
 
 async def heed(call: Awaitable[T]) -> T:

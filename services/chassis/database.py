@@ -8,6 +8,8 @@ connections is `<service>_g<live>, <service>`, so statements name tables without
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
@@ -19,7 +21,7 @@ import asyncpg
 
 from services.kernel.errors import StoreUnavailable
 
-#: What asyncpg raises when the server is away, goes away or takes no more connections.
+#: What says that the server is away, goes away or takes no more connections.
 _AWAY: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -27,8 +29,17 @@ _AWAY: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,  # a connection that was lost between two statements
-    OSError,
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    ssl.SSLError,
 )
+#: Classes of SQLSTATE after which the same transaction may succeed: connection, rollback (deadlock,
+#: serialisation), resources, intervention of an operator (shutdown, recovery, cancelled).
+_PASSING = frozenset({"08", "40", "53", "57"})
+#: So may it after these: a standby answered in the midst of a switch-over, a session that idled in
+#: a transaction was ended, a lock was not to be had.
+_PASSING_STATES = frozenset({"25006", "25P03", "55P03"})
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
@@ -38,7 +49,17 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         # A pool takes a connection that was lost back from under its user.
         return any(word in str(error) for word in ("closed", "closing", "released back"))
-    return isinstance(error, _AWAY)
+    # asyncio raises a plain OSError where no address of a host can be connected to; one of another
+    # kind is about something else, such as a file.
+    return isinstance(error, _AWAY) or type(error) is OSError
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether PostgreSQL is away, or has said that the same transaction may succeed later."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in _PASSING or state in _PASSING_STATES
+    return is_away(error)
 
 
 @contextmanager

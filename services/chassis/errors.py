@@ -7,15 +7,14 @@ did wrong becomes StoreUnavailable; what nobody foresaw becomes INTERNAL and tel
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import asyncpg
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from services.chassis.database import may_pass
 from services.kernel.errors import (
     EtagMismatch,
     InvalidField,
@@ -78,11 +77,6 @@ ANSWERS: Mapping[str, Answer] = {
     "BATCH_EMPTY": _FIELD,
 }
 
-#: Classes of SQLSTATE after which the same transaction may succeed: connection, rollback (deadlock,
-#: serialisation), resources, intervention of an operator (shutdown, recovery, cancelled).
-_PASSING = frozenset({"08", "40", "53", "57"})
-_READ_ONLY = "25006"  # a standby answered: a switch-over is under way
-
 
 def known(error: BaseException) -> OnefoldError:
     """The error of ours that tells `error`; its reason is INTERNAL where nobody foresaw it."""
@@ -90,28 +84,13 @@ def known(error: BaseException) -> OnefoldError:
         return error
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return known(error.exceptions[0])
-    if store_is_away(error):
+    if may_pass(error):
         return StoreUnavailable("PostgreSQL cannot be reached; try again")
     if isinstance(error, grpc.aio.AioRpcError):
         return from_rpc(error)
     if isinstance(error, DecodeError):
         return InvalidField("the request is no message of this call")
     return OnefoldError("a fault of the server; its log tells more")
-
-
-def store_is_away(error: BaseException) -> bool:
-    """Whether `error` says that PostgreSQL cannot be reached, or asks to try again."""
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state[:2] in _PASSING or state == _READ_ONLY
-    if isinstance(error, asyncpg.InterfaceError):
-        # "connection is closed", "pool is closing", and where it was lost in the midst of its use:
-        # "connection has been released back to the pool".
-        return "is clos" in str(error) or "released back" in str(error)
-    # asyncio raises a plain OSError where no address of a host can be connected to; asyncpg, its
-    # InternalClientError where a connection was lost between two statements.
-    away = ConnectionError | TimeoutError | socket.gaierror | asyncpg.InternalClientError
-    return isinstance(error, away) or type(error) is OSError
 
 
 def to_status(error: OnefoldError) -> status_pb2.Status:

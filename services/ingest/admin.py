@@ -74,7 +74,9 @@ class Administration:
             current = await self._definitions.source(wanted.workspace_id, wanted.source_id)
             changed = next_source(current, wanted)
             if changed is None or dry_run:
-                return DefinedSource(changed or current or wanted, changed is not None, Token())
+                # What stands is in the log, so its end includes it.
+                token = (await self._log.heads()).token
+                return DefinedSource(changed or current or wanted, changed is not None, token)
             try:
                 return DefinedSource(changed, True, await self._say(actor, changed))
             except EtagMismatch:

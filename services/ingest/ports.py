@@ -14,6 +14,7 @@ from services.ingest.domain.definitions import (
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, RawEvent, Refusal
 from services.kernel.ids import FactId
+from services.kernel.tokens import Token
 
 
 class Offer(Protocol):
@@ -41,8 +42,21 @@ class Offer(Protocol):
         ...
 
 
+class Heads(Protocol):
+    """Where the log ends."""
+
+    @property
+    def token(self) -> Token:
+        """The end of every shard."""
+        ...
+
+
 class Log(Protocol):
     """The event log, as far as the doors need it."""
+
+    async def heads(self) -> Heads:
+        """Where it ends now. Raises StoreUnavailable."""
+        ...
 
     async def append(self, facts: Sequence[NewFact], *, whole: bool = False) -> Appended:
         """Append, and answer after the commit; see EventLog.append."""

@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
-from services.chassis.database import is_away
+from services.chassis.database import may_pass
 from services.kernel.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
-
-#: What PostgreSQL says when it cannot do now what it can do another time.
-_NOT_NOW: tuple[type[BaseException], ...] = (
-    TimeoutError,
-    asyncpg.InsufficientResourcesError,  # disk full, too many connections
-    asyncpg.OperatorInterventionError,
-    asyncpg.TransactionRollbackError,  # deadlock, serialisation
-    asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a switch
-)
 
 
 class Appender:
@@ -45,7 +34,7 @@ class Appender:
                     yield await self._open()
             except BaseException as error:
                 await self._drop()
-                if is_away(error) or isinstance(error, _NOT_NOW):
+                if may_pass(error):
                     raise StoreUnavailable("PostgreSQL does not answer; try again") from error
                 raise
 

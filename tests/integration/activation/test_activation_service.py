@@ -244,6 +244,8 @@ async def test_definitions_have_versions_and_repeats_change_nothing(
     assert (first.changed, first.destination.version) == (True, 1)
     again = await _defined(whole, coupon(receiver.url(), triggers=[2, 1, 1], content=b" { } "))
     assert (again.changed, again.destination.version) == (False, 1)
+    # What stands unchanged is in the state that was looked at.
+    assert list(again.token.offsets) == [2] * SHARDS
     kept = coupon(receiver.url(), webhook=facts_pb.Webhook(url=receiver.url()))
     assert not (await _defined(whole, kept)).changed, "an empty secret keeps the one there is"
     second = await _defined(whole, coupon(receiver.url(), title="优惠券"))

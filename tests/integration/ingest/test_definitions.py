@@ -18,6 +18,8 @@ from onefold.ingest.v1.ingest_service_pb2 import (
     ReleaseQuarantinedRequest,
 )
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.log.v1.log_service_pb2 import GetHeadRequest
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.clients import channel
@@ -42,6 +44,8 @@ class TestSources:
         assert (first.changed, first.source.version) == (True, 1)
         assert (again.changed, again.source.version) == (False, 1)
         assert (other.changed, other.source.version) == (True, 2)
+        # What stands unchanged is included in the end of the log.
+        assert sum(again.token.offsets) >= sum(first.token.offsets) > 0
         assert sum(other.token.offsets) > sum(first.token.offsets)
         [app] = [s for s in listed.sources if s.source_id == "app"]
         assert app.channel == "mini_program"
@@ -193,6 +197,22 @@ async def source_key(service: Ingest, admin_key: str) -> str:
         await stub.DefineSource(defining(source_id="site"))
         wish = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
         return str((await stub.IssueKey(wish)).key)
+
+
+async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(doors: Any) -> None:
+    """A token is no secret (who may wait needs one), but a sender gets by with its own."""
+    async with doors.channel(doors.admin_key) as peer:
+        defined = await AdminServiceStub(peer).DefineSource(defining(source_id="late"))
+        head = await LogServiceStub(peer).GetHead(GetHeadRequest())
+        pairs = zip(head.token.offsets, defined.token.offsets, strict=True)
+        assert all(end >= own > 0 for end, own in pairs)
+        assert head.now_us > 0
+        wish = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
+        service = (await AdminServiceStub(peer).IssueKey(wish)).key
+    for key in (doors.key, service):
+        async with doors.channel(key) as peer:
+            with pytest.raises(NotAllowed):
+                await LogServiceStub(peer).GetHead(GetHeadRequest())
 
 
 async def send(service: Ingest, key: str, event: Event) -> Any:

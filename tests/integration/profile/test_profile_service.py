@@ -158,6 +158,8 @@ async def test_tags_are_defined_once_and_counted_up(open_house: OpenHouse) -> No
         first = await define(home, "keen", RECENT)
         again = await define(home, "keen", RECENT)
         assert (first.changed, again.changed, again.tag.version) == (True, False, 1)
+        pairs = zip(again.token.offsets, first.token.offsets, strict=True)
+        assert all(now >= then > 0 for now, then in pairs)
         other = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 3)
         assert (await define(home, "keen", other)).tag.version == 2
         await home.reach()

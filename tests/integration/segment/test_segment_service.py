@@ -281,6 +281,9 @@ async def test_a_definition_becomes_a_fact_once(whole: Whole) -> None:
         told = SegmentDefined(segment_id="buyers", rule=rule_to_proto(BOUGHT), **fields)
         request = pb.DefineSegmentRequest(segment=told, dry_run=dry_run)
         answer = await stub.DefineSegment(request)
+        if not answer.changed:
+            # What stands unchanged is in the state that was looked at.
+            assert list(answer.token.offsets) == list(whole.token().offsets)
         facts = [f for f in whole.around.log.facts.values() if f.kind == SEGMENT_DEFINED]
         await whole.say_everywhere(facts=facts)
         await whole.settled()

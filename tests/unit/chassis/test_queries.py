@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from services.chassis.database import Queries, is_away, lock_class, store_errors
+from services.chassis.database import Queries, is_away, lock_class, may_pass, store_errors
 from services.kernel.errors import StoreUnavailable
 
 CHASSIS = Path("services/chassis")
@@ -44,6 +45,24 @@ def test_the_server_being_away_is_one_error() -> None:
     with pytest.raises(KeyError), store_errors():
         raise KeyError("another")
     assert not is_away(ValueError())
+    assert not is_away(FileNotFoundError("about a file, and not about the server"))
+
+
+def test_who_is_in_the_way_is_not_away() -> None:
+    """A worker whose transaction lost a deadlock has its connection, and tries again on it."""
+    deadlock = asyncpg.DeadlockDetectedError("deadlock")
+    assert may_pass(deadlock)
+    assert not is_away(deadlock)
+    with pytest.raises(asyncpg.DeadlockDetectedError), store_errors():
+        raise deadlock
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(), TimeoutError(), asyncpg.CannotConnectNowError("starting")]
+)
+def test_who_is_away_may_come_back(error: BaseException) -> None:
+    assert is_away(error)
+    assert may_pass(error)
 
 
 def test_lock_classes_fit_into_four_bytes() -> None:
