@@ -16,7 +16,7 @@ from services.kernel.digest import MODULUS, row_digest
 from services.kernel.errors import InvalidField
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment import store, wire
-from services.segment.domain.decide import Rulebook, changes, newest
+from services.segment.domain.decide import Rulebook, came_back, changes, mark_returns, newest
 from services.segment.domain.model import Cause, Change, Standing
 
 SWEEP_PAGE = 1_000
@@ -146,11 +146,16 @@ class SegmentApp:
             return [], []
         profiles = sorted({s.profile_id for s in told})
         await store.lock(conn, profiles)
-        newer = newest(told, await store.load_standings(conn, profiles))
+        known = await store.load_standings(conn, profiles)
+        newer = newest(told, known)
         if not newer:
             return [], []
         await store.save_standings(conn, newer, self._shards)
-        return await self._save(conn, await self._decide(conn, newer, Cause.RULE))
+        found = await self._decide(conn, newer, Cause.RULE)
+        parted = came_back(newer, known)
+        if found and parted:
+            found = mark_returns(found, parted, await store.last_causes(conn, found))
+        return await self._save(conn, found)
 
     async def _decide(
         self, conn: asyncpg.Connection, standings: Sequence[Standing], cause: Cause

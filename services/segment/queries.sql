@@ -80,6 +80,15 @@ CROSS JOIN LATERAL (
     WHERE h.profile_id = t.p AND h.segment_id = t.s ORDER BY ordinal DESC LIMIT 1
 ) h;
 
+-- name: load_causes
+-- Why each of these profiles entered or left these segments last.
+SELECT t.p AS profile_id, t.s AS segment_id, h.cause
+FROM unnest($1::bytea[], $2::text[]) AS t (p, s)
+CROSS JOIN LATERAL (
+    SELECT cause FROM history h
+    WHERE h.profile_id = t.p AND h.segment_id = t.s ORDER BY ordinal DESC LIMIT 1
+) h;
+
 -- name: write_history
 -- Keeps what is announced.
 INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,

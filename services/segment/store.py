@@ -166,6 +166,16 @@ async def number(conn: Connection, found: Sequence[Change]) -> tuple[list[Change
     return numbered, [ordinal + 1 for ordinal, _ in befores]
 
 
+async def last_causes(
+    conn: Connection, found: Sequence[Change]
+) -> dict[tuple[ProfileId, str], Cause]:
+    """Why the memberships that change changed last; those that never did are left out."""
+    rows = await conn.fetch(
+        Q.load_causes, [c.profile_id for c in found], [c.segment_id for c in found]
+    )
+    return {(row["profile_id"], row["segment_id"]): Cause(row["cause"]) for row in rows}
+
+
 async def write_history(
     conn: Connection, shard: int, sequence: int, changes: Sequence[Change], numbers: Sequence[int]
 ) -> None:

@@ -123,8 +123,48 @@ def mark_merges(
     return [_carry(change, carried) for change in marked]
 
 
+def came_back(
+    newer: Iterable[Standing], known: Mapping[ProfileId, Standing]
+) -> dict[ProfileId, ProfileId]:
+    """Those who are people of their own again, and whom they were part of."""
+    return {
+        s.profile_id: keeper
+        for s in newer
+        if s.merged_into is None
+        and s.profile_id in known
+        and (keeper := known[s.profile_id].merged_into) is not None
+    }
+
+
+def mark_returns(
+    found: list[Change],
+    parted: Mapping[ProfileId, ProfileId],
+    last: Mapping[tuple[ProfileId, str], Cause],
+) -> list[Change]:
+    """The changes, those of them marked with which a membership comes back that a merge took along.
+
+    `parted`: as `came_back` tells; `last`: why the memberships changed last. So nobody welcomes or
+    dismisses those again who were only taken apart.
+    """
+    others: dict[tuple[ProfileId, str], ProfileId] = {}
+    for change in found:
+        key = (change.profile_id, change.segment_id)
+        if change.entered and change.profile_id in parted and last.get(key) is Cause.MERGE:
+            keeper = parted[change.profile_id]
+            others[key] = keeper
+            if last.get((keeper, change.segment_id)) is Cause.MERGE:
+                others[keeper, change.segment_id] = change.profile_id
+    return [
+        _between(change, others.get((change.profile_id, change.segment_id))) for change in found
+    ]
+
+
+def _between(change: Change, other: ProfileId | None) -> Change:
+    if other is None:
+        return change
+    return replace(change, cause=Cause.MERGE, other_profile_id=other)
+
+
 def _carry(change: Change, carried: Mapping[tuple[ProfileId, str], ProfileId]) -> Change:
     giver = carried.get((change.profile_id, change.segment_id)) if change.entered else None
-    if giver is None:
-        return change
-    return replace(change, cause=Cause.MERGE, other_profile_id=giver)
+    return _between(change, giver)

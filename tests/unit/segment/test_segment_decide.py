@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.form import from_form
 from services.kernel.rules.ids import predicate_id, predicates
-from services.segment.domain.decide import Rulebook, changes, newest
+from services.segment.domain.decide import (
+    Rulebook,
+    came_back,
+    changes,
+    mark_returns,
+    newest,
+)
 from services.segment.domain.model import Cause, Definition, Standing
 
 W = WorkspaceId("w")
@@ -114,3 +120,32 @@ def test_members_are_those_for_whom_the_rule_holds_last(told: list[tuple[int, se
         wanted = {"buyers"} if BOUGHT_ID in holds else set()
         wanted |= set() if VISITED_ID in holds else {"idle"}
         assert present.get(who, frozenset()) == wanted
+
+
+def apart(*last: tuple[int, Cause]) -> list[tuple[ProfileId, bool, Cause, ProfileId | None]]:
+    """Profile 1, a buyer, comes out of profile 2; `last`: why they entered or left last."""
+    known = {profile(1): standing(1, into=2), profile(2): standing(2, BOUGHT_ID)}
+    newer = [standing(1, BOUGHT_ID, version=2), standing(2, version=2)]
+    found = changes(newer, {profile(2): frozenset({"buyers"})}, Rulebook([BUYERS]))
+    causes = {(profile(n), "buyers"): cause for n, cause in last}
+    told = mark_returns(found, came_back(newer, known), causes)
+    return [(c.profile_id, c.entered, c.cause, c.other_profile_id) for c in told]
+
+
+def test_who_was_merged_and_is_taken_apart_is_not_welcomed_again() -> None:
+    assert apart((1, Cause.MERGE), (2, Cause.MERGE)) == [
+        (profile(1), True, Cause.MERGE, profile(2)),
+        (profile(2), False, Cause.MERGE, profile(1)),
+    ], "what the merge brought goes back without a farewell"
+    assert apart((1, Cause.MERGE), (2, Cause.RULE)) == [
+        (profile(1), True, Cause.MERGE, profile(2)),
+        (profile(2), False, Cause.RULE, None),
+    ], "who was a member before the merge leaves for themselves"
+
+
+def test_who_left_by_rule_before_the_merge_is_welcomed_when_taken_apart() -> None:
+    for last in ([(1, Cause.RULE)], []):
+        assert apart(*last) == [
+            (profile(1), True, Cause.RULE, None),
+            (profile(2), False, Cause.RULE, None),
+        ]
