@@ -21,8 +21,8 @@ PARTS = ("name", "surname", "given_name", "birth_date", "phone", "email", "addre
 class Thresholds:
     """From which probability on a match is accepted, and from which it is shown to a person."""
 
-    accept: float = 0.95
-    review: float = 0.6
+    accept: float = 0.9
+    review: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from itertools import combinations, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from people import hard_names as names
+from services.kernel.time import DAY_US
+from services.matching.people import Person
+from tests.people import hard_names as names
 
 #: Of the first and the last day that anything happens, since 1970-01-01.
 FIRST_DAY, LAST_DAY = 18_700, 20_600
@@ -362,3 +364,11 @@ _ACCENTS = str.maketrans("üéèëíóáöäñễ", "ueeeioaoane")
 
 def _plain(text: str) -> str:
     return text.translate(_ACCENTS)
+
+
+def as_person(record: Record) -> Person:
+    """The record as a profile of somebody who allows analytics; traits as the source wrote them."""
+    told = [*record.unique.items(), ("anonymous_id", record.record_id)]
+    days = record.first_day * DAY_US, record.last_day * DAY_US
+    traits = {**record.traits, "consent_analytics": True}
+    return Person(record.record_id, tuple(told), traits, *days)

@@ -1,0 +1,220 @@
+"""Probable matches beside Splink run plainly: how well on three sets of data, and how fast.
+
+python -m bench.identity_matching
+
+F1 is that of pairs, at the thresholds of services/matching/default.yaml, for both sides alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import duckdb
+import uvloop
+
+from bench import febrl, plain_splink
+from bench.harness import Result, compare, interleave, print_results
+from services.matching.config import read_config
+from services.matching.job import Judgement, find_matches
+from services.matching.judge import Verdict, judge
+from services.matching.linkage import Linkage
+from services.matching.records import compared, spokesman
+from tests.people.hard_people import as_person, hard_people, true_pairs
+
+ROUNDS = 5
+#: How much worse than Splink F1 may be on data that both find easy.
+ALLOWANCE = 0.002
+CONFIG = read_config()
+Pairs = set[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well pairs were found."""
+
+    f1: float
+    precision: float
+    recall: float
+    #: Pairs that are two people.
+    false_merges: int
+    #: F1 when who matches somebody also matches whom these match.
+    joined_f1: float
+
+
+@dataclass(frozen=True)
+class MatchingResult(Result):
+    """A line of the report that tells both sides in full."""
+
+    ours: dict[str, Quality] = field(default_factory=dict)
+    references: dict[str, Quality] = field(default_factory=dict)
+
+
+def matching_rows() -> list[Result]:
+    """All rows of this part."""
+    return [quality_on("febrl3"), quality_on("febrl4"), uvloop.run(speed()), quality_on_people()]
+
+
+def quality_on(data: str) -> Result:
+    """F1 on one of the sets of FEBRL."""
+    with duckdb.connect() as connection:
+        truth = febrl.truth(connection, febrl.load(connection, data))
+    ours = measured(run_ours(data)[0], truth)
+    theirs = measured(run_theirs(data)[0], truth)
+    note = f"the reference is Splink's own example for these data; may be {ALLOWANCE} less"
+    return quality(f"{data}_f1_vs_splink", ours, {"plain": theirs}, ALLOWANCE, note)
+
+
+def quality_on_people() -> Result:
+    """F1 on people who are hard to match."""
+    records = hard_people()
+    truth = true_pairs(records)
+    people = [as_person(record) for record in records]
+    names = {spokesman(person): person.profile_id for person in people}
+    found = find_matches(people, CONFIG)
+    accepted = (m.pair for m in found.matches if m.judgement is Judgement.ACCEPTED)
+    ours = measured({_ordered(names[a], names[b]) for a, b in accepted}, truth)
+    references = {
+        "plain": measured(plain_people(plain_splink.tidied(records)), truth),
+        "plain on our prepared records": measured(
+            plain_people(plain_splink.prepared(compared(p, CONFIG) for p in people)), truth
+        ),
+    }
+    note = (
+        f"{len(records):,} records, {len(truth):,} true pairs; of ours "
+        f"{found.count(Judgement.TO_REVIEW):,} more are put before a person"
+    )
+    return quality("hard_f1_vs_splink", ours, references, 0.0, note)
+
+
+def plain_people(table: Any) -> Pairs:
+    """What Splink with its stock comparisons finds."""
+    at_least = CONFIG.thresholds.accept
+    with duckdb.connect() as connection:
+        return set(plain_splink.link(connection, [table], plain_splink.people(), at_least=at_least))
+
+
+async def speed() -> Result:
+    """Both sets of FEBRL, from the registered table to the pairs; less is better."""
+
+    async def ours() -> float:
+        return sum(run_ours(data)[1] for data in febrl.FILES)
+
+    async def theirs() -> float:
+        return sum(run_theirs(data)[1] for data in febrl.FILES)
+
+    figures = await interleave(ROUNDS, {"ours": ours, "plain Splink": theirs})
+    note = (
+        "less is better: seconds for FEBRL 3 and 4, training, scores and evidence, with the same "
+        "records and blocking rules as the reference, Splink run plainly; goal: at most"
+    )
+    found = compare(
+        "febrl_time_vs_splink",
+        figures["ours"],
+        figures["plain Splink"],
+        goal=1.0,
+        unit="s",
+        note=note,
+    )
+    return found.held_by(found.ratio <= found.goal)
+
+
+def run_ours(data: str) -> tuple[Pairs, float]:
+    """Our pairs, and the seconds they took."""
+
+    def work(connection: Any, tables: list[str]) -> Pairs:
+        linked = Linkage(febrl.MODELS[data], connection, tables).run(CONFIG.thresholds.review)
+        judged = judge(
+            linked.pairs, CONFIG.thresholds, febrl.RULES[data], apart=_never, clash=_never
+        )
+        return {(j.scored.a, j.scored.b) for j in judged if j.verdict is Verdict.ACCEPTED}
+
+    return _timed(data, work)
+
+
+def run_theirs(data: str) -> tuple[Pairs, float]:
+    """Splink's pairs, and the seconds they took."""
+    at_least = CONFIG.thresholds.accept
+
+    def work(connection: Any, tables: list[str]) -> Pairs:
+        recipe = plain_splink.RECIPES[data]()
+        return set(plain_splink.link(connection, tables, recipe, at_least=at_least))
+
+    return _timed(data, work)
+
+
+def _timed(data: str, work: Callable[[Any, list[str]], Pairs]) -> tuple[Pairs, float]:
+    with duckdb.connect() as connection:
+        tables = febrl.load(connection, data)
+        began = time.perf_counter()
+        return work(connection, tables), time.perf_counter() - began
+
+
+def quality(
+    name: str, ours: Quality, references: dict[str, Quality], allowance: float, note: str
+) -> Result:
+    """One line; the first reference is the one that counts."""
+    reference = next(iter(references.values())).f1
+    return MatchingResult(
+        name=name,
+        unit="F1",
+        figure=round(ours.f1, 4),
+        reference=round(reference, 4),
+        ratio=round(ours.f1 / reference, 4),
+        spread=0.0,
+        rounds=1,
+        goal=round((reference - allowance) / reference, 4),
+        holds=ours.f1 >= reference - allowance,
+        note=f"{note}; both at a probability of {CONFIG.thresholds.accept}, seeds fixed",
+        ours={"onefold": ours},
+        references=references,
+    )
+
+
+def measured(found: Pairs, truth: Pairs) -> Quality:
+    """How well pairs were found."""
+    right = len(found & truth)
+    precision, recall = right / max(1, len(found)), right / len(truth)
+    return Quality(
+        f1=round(_f1(found, truth), 5),
+        precision=round(precision, 5),
+        recall=round(recall, 5),
+        false_merges=len(found) - right,
+        joined_f1=round(_f1(joined(found), truth), 5),
+    )
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    """All pairs within the groups that the pairs make."""
+    groups: dict[str, list[str]] = {}
+    for a, b in pairs:
+        of_a, of_b = groups.get(a, [a]), groups.get(b, [b])
+        if of_a is not of_b:
+            both = of_a + of_b
+            groups |= dict.fromkeys(both, both)
+    distinct = {id(group): group for group in groups.values()}.values()
+    return {_ordered(a, b) for group in distinct for a, b in combinations(group, 2)}
+
+
+def _f1(found: Pairs, truth: Pairs) -> float:
+    return 2 * len(found & truth) / (len(found) + len(truth))
+
+
+def _ordered(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a < b else (b, a)
+
+
+def _never(a: str, b: str) -> bool:
+    return False
+
+
+def main() -> None:
+    """Prints the report."""
+    print_results(matching_rows())
+
+
+if __name__ == "__main__":
+    main()
