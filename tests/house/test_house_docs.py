@@ -154,7 +154,9 @@ def yaml_blocks(path: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```", source(path).text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/how-to/apply.md"])
+@pytest.mark.parametrize(
+    "path", ["README.md", "docs/how-to/apply.md", "docs/how-to/identity-policy.md"]
+)
 def test_definitions_in_the_documents_can_be_read(path: str, tmp_path: Path) -> None:
     blocks = yaml_blocks(path)
     assert blocks
@@ -164,7 +166,8 @@ def test_definitions_in_the_documents_can_be_read(path: str, tmp_path: Path) -> 
 
 
 def vars_of(pack: Pack) -> list[list[object]]:
-    return [list(found) for found in (pack.sources, pack.tags, pack.segments, pack.destinations)]
+    lists = (pack.sources, pack.tags, pack.segments, pack.destinations)
+    return [[pack.identity_policy] if pack.identity_policy else [], *map(list, lists)]
 
 
 def test_mappings_in_the_documents_can_be_read() -> None:
