@@ -29,7 +29,7 @@ from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.migrate import migrate
 from services.ingest.domain.facts import Row
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.store import COLUMNS
+from services.ingest.log.copying import COLUMNS
 from services.kernel.ids import FactId, LeafId, hash_id, shard_of
 
 ROUNDS = 5

@@ -166,16 +166,9 @@ def _fresh() -> str:
 
 
 def _fact(sender: Sender, accepted: Accepted, payload: bytes) -> NewFact:
-    return NewFact(
-        sender.workspace_id,
-        accepted.fact_id,
-        EVENT,
-        accepted.leaf_id,
-        accepted.occurred_at_us,
-        sender.source_id,
-        sender.key_id,
-        payload,
-    )
+    workspace_id, source_id, key_id, *_ = sender
+    fact_id, leaf_id, _, occurred_us, *_ = accepted
+    return NewFact(workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload)
 
 
 def _entry(sender: Sender, form: str, raw: bytes, refusal: Refusal, now_us: int) -> Entry:

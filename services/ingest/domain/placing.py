@@ -80,8 +80,7 @@ def place(
     rest = iter(keys)
     for request in requests:
         caller = _Caller(held, kinds)
-        for fact in request.facts:
-            caller.take(fact, rest)
+        caller.take(request.facts, rest)
         placed.answers.append(caller.answer(request, placed.rows))
     return placed
 
@@ -112,31 +111,33 @@ class _Caller:
         self.duplicates: list[int] = []
         self.reused: list[int] = []
 
-    def take(self, fact: NewFact, keys: Iterator[Key]) -> None:
-        """Places the next fact; takes its keys from `keys`."""
-        content = (self.kinds[fact.kind], fact.payload)
-        if fact.leaf_id is None:
-            self._take_everywhere(fact, content, islice(keys, len(self.next)))
-            return
-        key = next(keys)
-        self.touched.add(key[0])
-        there = self.new.get(key) or self.held.known.get(key)
-        if there is None:
-            self.offsets.append(self._add(fact, key, content))
-            return
-        (self.duplicates if there == content else self.reused).append(len(self.offsets))
-        self.offsets.append(-1)
+    def take(self, facts: Iterable[NewFact], keys: Iterator[Key]) -> None:
+        """Places facts; takes their keys from `keys`."""
+        kinds, new, known, offsets = self.kinds, self.new, self.held.known, self.offsets
+        for fact in facts:
+            content = (kinds[fact.kind], fact.payload)
+            if fact.leaf_id is None:
+                self._take_everywhere(fact, content, islice(keys, len(self.next)))
+                continue
+            key = next(keys)
+            there = new.get(key) or known.get(key)
+            if there is None:
+                offsets.append(self._add(fact, key, content))
+                continue
+            self.touched.add(key[0])
+            (self.duplicates if there == content else self.reused).append(len(offsets))
+            offsets.append(-1)
 
     def _take_everywhere(self, fact: NewFact, content: Content, keys: Iterator[Key]) -> None:
         first, reused = -1, False
         for key in keys:
             there = self.new.get(key) or self.held.known.get(key)
-            self.touched.add(key[0])
             if there is None:
                 offset = self._add(fact, key, content)
                 first = offset if first < 0 else first
-            elif there != content:
-                reused = True
+                continue
+            self.touched.add(key[0])
+            reused = reused or there != content
         if reused:
             self.reused.append(len(self.offsets))
         elif first < 0:
@@ -150,8 +151,10 @@ class _Caller:
         self.next[shard] = offset + 1
         self.new[key] = content
         occurred = occurred if occurred < instant else instant
-        known = (offset, occurred, instant, shard, content[0], fact_id, leaf_id)
-        self.rows.append(Row(*known, workspace_id, source_id, actor, payload))
+        where = (offset, occurred, instant, shard, content[0], fact_id, leaf_id)
+        # At half the cost of Row(...), and it is done once an event.
+        row: Row = tuple.__new__(Row, (*where, workspace_id, source_id, actor, payload))
+        self.rows.append(row)
         return offset
 
     def answer(self, request: Request, rows: list[Row]) -> Answer:
@@ -164,6 +167,7 @@ class _Caller:
         self.held.next.update(self.next)
         self.held.known.update(self.new)
         rows.extend(self.rows)
+        self.touched.update({row.shard for row in self.rows})
         return Appended(
             appended=len(self.offsets) - len(self.duplicates) - len(self.reused),
             duplicates=frozenset(self.duplicates),

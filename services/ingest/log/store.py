@@ -12,32 +12,27 @@ from services.kernel.tokens import Token
 
 Q = Queries.load(__package__)
 
-#: The columns of the table `fact`, in the order of `Row`.
-COLUMNS = (
-    *("offset", "occurred_at", "recorded_at", "shard", "kind_id", "fact_id", "leaf_id"),
-    *("workspace_id", "source_id", "actor", "payload"),
-)
-
 
 class Kinds(Mapping[str, int]):
     """The kinds of facts: name to number, and back by `names`."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
+        #: Numbers by name: what this mapping maps, to be asked without a call in between.
+        self.ids: dict[str, int] = {}
         self.names: dict[int, str] = {}
 
     def __getitem__(self, name: str) -> int:
-        return self._ids[name]
+        return self.ids[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self.ids)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     async def learn(self, conn: asyncpg.Connection, names: Iterable[str]) -> None:
         """Makes sure that all of these have numbers; not inside a transaction."""
-        missing = sorted(set(names) - self._ids.keys())
+        missing = sorted(set(names) - self.ids.keys())
         if missing:
             await conn.execute(Q.add_kinds, missing)
             await self.load(conn)
@@ -45,7 +40,7 @@ class Kinds(Mapping[str, int]):
     async def load(self, conn: asyncpg.Connection) -> None:
         """Reads all kinds."""
         for kind_id, name in await conn.fetch(Q.kinds):
-            self._ids[name] = kind_id
+            self.ids[name] = kind_id
             self.names[kind_id] = name
 
 

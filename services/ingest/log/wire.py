@@ -43,19 +43,17 @@ def add_facts(messages: Any, rows: Iterable[Row], names: Mapping[int, str]) -> N
     """Adds rows to a repeated field of facts. `names`: the kinds by their numbers."""
     add = messages.add
     for row in rows:
-        add(
-            shard=row.shard,
-            offset=row.offset,
-            workspace_id=row.workspace_id,
-            fact_id=row.fact_id,
-            kind=names[row.kind_id],
-            leaf_id=row.leaf_id or b"",
-            occurred_at_us=row.occurred_at_us,
-            recorded_at_us=row.recorded_at_us,
-            source_id=row.source_id,
-            actor=row.actor,
-            payload=row.payload,
-        )
+        offset, occurred_us, recorded_us, shard, kind_id, fact_id, leaf_id, *said = row
+        fact = add()  # and not add(shard=...): keywords cost a third more
+        fact.shard = shard
+        fact.offset = offset
+        fact.fact_id = fact_id
+        fact.kind = names[kind_id]
+        if leaf_id is not None:
+            fact.leaf_id = leaf_id
+        fact.occurred_at_us = occurred_us
+        fact.recorded_at_us = recorded_us
+        fact.workspace_id, fact.source_id, fact.actor, fact.payload = said
 
 
 def fill_batch(batch: FactBatch, rows: Sequence[Row], names: Mapping[int, str]) -> None:

@@ -16,8 +16,9 @@ import asyncpg
 
 from services.ingest.domain.facts import NewFact, Row
 from services.ingest.domain.placing import Content, Key, Placed, Request, Shards, keys_of, place
+from services.ingest.log.copying import copy
 from services.ingest.log.recent import Recent
-from services.ingest.log.store import COLUMNS, Kinds, Q, heads
+from services.ingest.log.store import Kinds, Q, heads
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
 FEW = 128
@@ -82,7 +83,7 @@ class Writer:
         held.instant_us += 1  # no tick before can have this instant, so none can have this fact id
         requests = [Request([tick_at(held.instant_us)])]
         keys = keys_of(requests, self._shards)
-        return await self._commit(conn, held, place(requests, keys, held, self._kinds))
+        return await self._commit(conn, held, place(requests, keys, held, self._kinds.ids))
 
     async def _append_unseen(
         self, conn: asyncpg.Connection, requests: Sequence[Request], keys: Sequence[Key]
@@ -90,11 +91,11 @@ class Writer:
         touched, known = sorted({key[0] for key in keys}), self._recent.among(keys)
         if len(keys) <= FEW:
             # Placed twice: from zero to learn the ranks, then from where the shards did end.
-            ranked = place(requests, keys, Shards.empty(touched, known), self._kinds)
+            ranked = place(requests, keys, Shards.empty(touched, known), self._kinds.ids)
             if ranked.rows:
                 [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
                 held = _held(touched, row, known)
-                placed = place(requests, keys, held, self._kinds)
+                placed = place(requests, keys, held, self._kinds.ids)
                 self._recent.add(held.known)
                 return placed
         held = await self._begin(conn, touched)
@@ -108,7 +109,7 @@ class Writer:
         keys: Sequence[Key],
         held: Shards,
     ) -> Placed:
-        placed = await self._commit(conn, held, place(requests, keys, held, self._kinds))
+        placed = await self._commit(conn, held, place(requests, keys, held, self._kinds.ids))
         self._recent.add(held.known)
         return placed
 
@@ -126,7 +127,7 @@ class Writer:
         if not placed.rows:
             await conn.execute("ROLLBACK")
             return placed
-        await conn.copy_records_to_table("fact", records=placed.rows, columns=COLUMNS)
+        await copy(conn, placed.rows)
         # A shard that got nothing new did not hear what time it is: its head stays as it is. One
         # script without parameters is one round trip; all its values are integers.
         grown = {row.shard for row in placed.rows}

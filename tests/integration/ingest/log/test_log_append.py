@@ -283,7 +283,7 @@ async def test_any_batching_and_repetition_gives_the_same_set(
 
 async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log: EventLog) -> None:
     """The rows are written, the commit is not: then the session is ended by the server."""
-    original = asyncpg.Connection.copy_records_to_table
+    original = asyncpg.Connection.copy_to_table
     victims: list[int] = []
 
     async def copy_and_die(conn: asyncpg.Connection, *args: object, **kwargs: object) -> str:
@@ -294,7 +294,7 @@ async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncpg.Connection, "copy_records_to_table", copy_and_die)
+        patch.setattr(asyncpg.Connection, "copy_to_table", copy_and_die)
         with pytest.raises(StoreUnavailable):
             await event_log.append(make_facts(range(FEW + 1)))
         assert sum((await logs.check_whole()).values()) == 0
