@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from services.kernel.identifiers.junk import is_junk
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX = re.compile(r"\{?([0-9a-f]+(?:[:-][0-9a-f]+)*)\}?", re.IGNORECASE)
 _ANDROID_ID = re.compile(r"[0-9a-f]{13,16}")
 _HEX_DRESS = str.maketrans("", "", "-:")
@@ -32,14 +35,14 @@ _OF_MANY = frozenset(
 
 def _uuid(value: str, region: str) -> str | None:
     digits = _digits(value)
-    if digits is None or len(digits) != 32:
-        return None
-    return _of_one(digits)
+    return _of_one(digits) if digits is not None and len(digits) == 32 else None
 
 
 def _free(value: str, region: str) -> str | None:
     digits = _digits(value)
-    return value if digits is None or len(digits) < 12 else _of_one(digits)
+    if digits is not None and len(digits) >= 12:
+        return _of_one(digits)
+    return None if is_junk(value) else value
 
 
 def _android_id(value: str, region: str) -> str | None:
@@ -57,6 +60,8 @@ def _imei(value: str, region: str) -> str | None:
 
 def _digits(value: str) -> str | None:
     """The hexadecimal digits, if it is made of nothing else."""
+    if _UUID.fullmatch(value):
+        return value.replace("-", "")
     found = _HEX.fullmatch(value)
     return found[1].translate(_HEX_DRESS).lower() if found else None
 

@@ -33,11 +33,12 @@ _TWINS = frozenset(
 
 def email(value: str, region: str) -> str | None:
     """One address in one form; None where it is none, or nobody's."""
-    local, _, domain = _lower(value).partition("@")
+    lowered = _lower(value)
+    local, _, domain = lowered.partition("@")
     named = _domain(domain)
     if named is None or not _LOCAL.fullmatch(local) or _is_nobodys(local, named):
         return None
-    return f"{local}@{named}"
+    return lowered if named is domain else f"{local}@{named}"
 
 
 def _domain(domain: str) -> str | None:
@@ -62,5 +63,6 @@ def _lower(text: str) -> str:
 
 
 def _is_nobodys(local: str, domain: str) -> bool:
-    twin = local in _TWINS and domain.partition(".")[0] == local
-    return twin or local in _NOBODYS or "**" in local or domain.endswith(".invalid")
+    if local in _NOBODYS or (local in _TWINS and domain.partition(".")[0] == local):
+        return True
+    return "**" in local or domain.endswith(".invalid")

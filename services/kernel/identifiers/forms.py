@@ -33,9 +33,7 @@ def standard(namespace: str, value: str, region: str) -> Identifier | None:
     without a country code are dialled: the workspace's default region.
     """
     shaped = _form_of(namespace)(_tidy(value), region)
-    if shaped is None or is_junk(shaped):
-        return None
-    return Identifier(namespace, shaped)
+    return None if shaped is None else Identifier(namespace, shaped)
 
 
 def needs(namespace: str, region: str) -> str:
@@ -63,8 +61,8 @@ def _tidy(value: str) -> str:
     return (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
 
 
-def _as_it_is(value: str, region: str) -> str:
-    return value
+def _as_it_is(value: str, region: str) -> str | None:
+    return None if is_junk(value) else value
 
 
 _FORMS: dict[str, _Form] = {"email": email, "phone": phone, **DEVICES}

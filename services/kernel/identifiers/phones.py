@@ -17,11 +17,12 @@ DEFAULT_REGION = "CN"
 # What people write around the digits, an extension at the end. Anything else is no number, though
 # the library would find one inside: a form is not a search.
 _WRITTEN = re.compile(
-    r"(?:tel:)?(?P<number>[ (]*\+?[\d ()./-]+?)"
+    r"(?:tel:)?(?P<number>[ ()./-]*\+?[\d ()./-]+?)"
     r"(?:[ ,;]*(?:extension|ext|x|#|转|分机)[ .:=]*(?P<extension>[0-9]{1,7}))?",
     re.IGNORECASE,
 )
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-"))
+_SIGNS = str.maketrans("", "", " ()./-")
 #: Numbers that people type where they must type one: this is China Mobile's own.
 _PLACEHOLDERS = frozenset({"+8613800138000"})
 
@@ -36,11 +37,13 @@ def is_region(text: str) -> bool:
 @lru_cache(maxsize=1 << 14)
 def phone(value: str, region: str) -> str | None:
     """`+` and digits, `;ext=` and an extension where there is one; None where it is no number."""
-    # Three of four numbers come so; it spares them the library, which takes thirty times as long.
-    if region == "CN" and (plain := _mobile_of_china().fullmatch(value)):
+    value = value.translate(_DASHES)
+    # Most numbers of China are of mobile phones; it spares them the library, which takes ten times
+    # as long.
+    if region == "CN" and (plain := _mobile_of_china().fullmatch(value.translate(_SIGNS))):
         shaped: str | None = f"+86{plain[1]}"
     else:
-        shaped = _read(value.translate(_DASHES), region)
+        shaped = _read(value, region)
     return None if shaped in _PLACEHOLDERS else shaped
 
 

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import unicodedata
 from importlib.metadata import version
+from random import Random
 
 import phonenumbers
 import pytest
@@ -82,15 +83,12 @@ class TestLaws:
         wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in value)
         assert form(namespace, f"  {wide} ", region) == form(namespace, value, region)
 
-    @given(
-        st.sampled_from([n for n in NAMESPACES if n in ("email", "idfa", "imei", "oaid")]), nearly
-    )
+    @given(st.sampled_from(["email", "idfa", "imei", "android_id", "email_sha256"]), nearly)
     @settings(max_examples=300, deadline=None)
     def test_case_never_matters_where_it_says_nothing(self, namespace: str, value: str) -> None:
         value = value.encode("ascii", "ignore").decode()
         shaped = form(namespace, value.lower())
-        if namespace != "oaid" or (shaped or "").count("-") == 4:
-            assert form(namespace, value.upper()) == form(namespace, value) == shaped
+        assert form(namespace, value.upper()) == form(namespace, value) == shaped
 
     @given(st.text(max_size=MAX_VALUE), st.sampled_from(NAMESPACES), regions)
     @settings(deadline=None)
@@ -168,12 +166,20 @@ class TestPhone:
         assert form("phone", value) == "+861065529988;ext=12"
 
     @given(
-        st.sampled_from(["", "+86", "86", "086"]), st.text("0123456789", min_size=9, max_size=11)
+        st.sampled_from(["", "+86", "86", "086"]),
+        st.text("0123456789", min_size=9, max_size=11),
+        st.randoms(use_true_random=False),
     )
     @settings(max_examples=1_000, deadline=None)
-    def test_the_short_way_reads_as_the_library_does(self, code: str, rest: str) -> None:
+    def test_the_short_way_reads_as_the_library_does(
+        self, code: str, rest: str, chance: Random
+    ) -> None:
         for value in (f"{code}1{rest}", f"{code}13{rest[1:]}"):
-            assert phone.__wrapped__(value, "CN") == _read(value, "CN")
+            signs = "".join(
+                chance.choice(["", "", " ", "-", ".", "(", ")", "/"]) + c for c in value
+            )
+            for written in (value, signs):
+                assert phone.__wrapped__(written, "CN") == _read(written, "CN")
 
     @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
     def test_every_region_reads_its_own_numbers(self, region: str) -> None:
