@@ -31,7 +31,7 @@ NAME = Comparison(
         Level(
             "short form of the same name",
             "surname_l = surname_r and (formal_l = formal_r or (han_l is null and han_r is null"
-            " and (length(given_l) = 1 or length(given_r) = 1) and given_l[1] = given_r[1]))",
+            " and (length(given_l) = 1 or length(given_r) = 1) and left(given_l, 1) = left(given_r, 1)))",
         ),
         Level(
             "a letter or two differ",
@@ -55,7 +55,8 @@ BORN = Comparison(
         Level(
             "a digit differs, or day and month changed over",
             f"({_ONE_OFF.format('born')}) or (left(born_l, 4) = left(born_r, 4)"
-            " and born_l[6:7] = born_r[9:10] and born_l[9:10] = born_r[6:7])",
+            " and substr(born_l, 6, 2) = substr(born_r, 9, 2)"
+            " and substr(born_l, 9, 2) = substr(born_r, 6, 2))",
         ),
         Level("same month", "left(born_l, 7) = left(born_r, 7)"),
         Level("same day, another year", "right(born_l, 5) = right(born_r, 5)"),

@@ -8,7 +8,10 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FLOORS = ("ingest", "identity", "profile", "segment", "activation", "chassis", "kernel", "cli")
+FLOORS = (
+    *("ingest", "identity", "profile", "segment", "activation"),
+    *("matching", "chassis", "kernel", "cli"),
+)
 
 HEAD = """\
 # Every room

@@ -74,6 +74,7 @@ class Checkout:
         (self.root / "requirements.lock").write_text(line)
         extra = wheel(self.wheels, "extra", "1.0")
         (self.root / "requirements-test.lock").write_text(line + extra)
+        (self.root / "requirements-linkage.lock").write_text(extra)
 
     def environment(self, python: Path) -> dict[str, str]:
         return {
@@ -160,6 +161,9 @@ def test_life_of_an_environment(checkout: Checkout, tmp_path: Path) -> None:
     again = checkout.told("up")
     assert (again["tiny"], again["extra"]) == ("2.0", False)
     assert not (environment / "half").exists()
+
+    # What matching stands on is installed for it alone.
+    assert checkout.told("match")["extra"] is True
 
 
 def test_no_python_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
