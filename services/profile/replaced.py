@@ -11,7 +11,7 @@ from services.chassis.access import fold_access
 from services.chassis.position import Position
 from services.chassis.rebuild import Replaced
 from services.chassis.stream import Batch, Output
-from services.kernel.ids import shard_of
+from services.kernel.ids import NO_ID, shard_of
 from services.profile import store, wire
 from services.profile.domain.growth import Key, Stage, grown
 from services.profile.domain.model import Standing
@@ -72,9 +72,11 @@ async def _changed(conn: Connection, replaced: Replaced) -> dict[int, list[Stand
     version = await store.next_version(conn)
     shards = len(replaced.after)
     now_us = max(at.log_time_us for at in replaced.after)
-    changed = await store.renew_changed(conn, replaced.live, version)
-    gone = await store.keep_gone(conn, replaced.live, version, now_us)
+    renew = store.Q.renew_changed.replace("{live}", replaced.live)
+    keep = store.Q.keep_gone.replace("{live}", replaced.live)
+    changed = await conn.fetch(renew, version)
+    gone = await conn.fetch(keep, version, now_us, NO_ID)
     by_shard: dict[int, list[Standing]] = defaultdict(list)
-    for standing in [*changed, *gone]:
+    for standing in map(store.standing, [*changed, *gone]):
         by_shard[shard_of(standing.profile_id, shards)].append(standing)
     return by_shard

@@ -11,7 +11,6 @@ import asyncpg
 from services.chassis.database import Queries
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import (
-    NO_ID,
     IdentifierId,
     LeafId,
     ProfileId,
@@ -410,18 +409,6 @@ async def shard_definitions(conn: Connection, shard: int) -> list[bytes]:
 async def definitions_since(conn: Connection, shard: int, first: int) -> list[bytes]:
     """Serialised facts that concern no person, from an offset of a shard on, in order."""
     return [row[0] for row in await conn.fetch(Q.definitions_since, shard, first)]
-
-
-async def renew_changed(conn: Connection, live: str, version: int) -> list[Standing]:
-    """Who stands otherwise than in the schema `live`; they get this version."""
-    rows = await conn.fetch(Q.renew_changed.replace("{live}", live), version)
-    return [standing(row) for row in rows]
-
-
-async def keep_gone(conn: Connection, live: str, version: int, at_us: int) -> list[Standing]:
-    """Who stood somehow in the schema `live` and has no leaves any more; now kept as merged."""
-    statement = Q.keep_gone.replace("{live}", live)
-    return [standing(row) for row in await conn.fetch(statement, version, at_us, NO_ID)]
 
 
 async def shard_live_predicates(conn: Connection, shard: int) -> list[Key]:

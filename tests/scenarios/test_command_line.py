@@ -88,6 +88,10 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
     assert "clock" in onefold("clock", "advance", "8d", fails=True)
     for service in ("identity", "profile", "segment"):
         assert "and live" in onefold("rebuild", service)
+    replaced = onefold("rebuild", "identity", "--replace")
+    assert "identity is built anew" in replaced
+    assert "profile is built anew" in replaced, "who hears identity is told all of it"
+    assert "and live" in onefold("rebuild", "segment", "--replace")
     assert "NO" not in onefold("verify", "--shards", "2").split()
 
     assert "Stopped." in onefold("down")

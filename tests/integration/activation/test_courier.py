@@ -103,7 +103,9 @@ async def test_lost_connections_and_slow_answers_are_tried_again(
     (made,) = await ledger.add([change(1)], to)
     async with ledger.dispatching(timeout_s=0.2):
         await ledger.all_are(State.DELIVERED)
-    assert receiver.keys() == [to_hex(made.effect_id)] * 5
+    # The last answer may be slow, too, where the machine is: then it is tried once more.
+    assert len(receiver.keys()) >= 5
+    assert set(receiver.keys()) == {to_hex(made.effect_id)}
     assert len({got.body for got in receiver.got}) == 1
 
 
