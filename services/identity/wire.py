@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from onefold.identity.v1 import identity_events_pb2 as events_pb2
 from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
 from onefold.log.v1.log_pb2 import Fact, FactBatch
-from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
@@ -17,7 +17,7 @@ from services.identity.domain.facts import First, Name, Strength
 from services.identity.domain.model import Assignment, Seen
 from services.identity.domain.naming import Names
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import fault, standard
+from services.kernel.identifiers import ACCOUNT_ID, fault, standard
 from services.kernel.ids import LeafId, WorkspaceId, from_hex, to_hex
 
 EVENT = Event.DESCRIPTOR.full_name
@@ -92,13 +92,25 @@ def _hear_facts(
         elif fact.kind == EVENT:
             event = read(fact.payload)
             raw = tuple([(i.namespace, i.value) for i in event.identifiers])
-            names = (fact.workspace_id, leaf, strength_of(event.type, observed), raw)
+            type_ = event.type
+            if type_ == EVENT_TYPE_GROUP and event.member_leaf_id:
+                raw = _of_account(event)
+            names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
             at = fact.occurred_at_us
             known = sightings.get(names)
             if known is None:
                 sightings[names] = First(at, fact.fact_id)
             elif at <= known[0]:
                 sightings[names] = min(known, First(at, fact.fact_id))
+
+
+def _of_account(event: Event) -> tuple[tuple[str, str], ...]:
+    """The identifiers of a group event's copy under the account's leaf: those of the account.
+
+    The copy under the person's leaf tells those of the person: so nobody is linked to an account.
+    """
+    more = [(i.namespace, i.value) for i in event.group_identifiers]
+    return ((ACCOUNT_ID, event.group_id), *more)
 
 
 def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:

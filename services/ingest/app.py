@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from services.ingest.domain.admit import admit
 from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.domain.model import Accepted, RawEvent, Refusal, Source
+from services.ingest.domain.model import Accepted, Copy, RawEvent, Refusal, Source
+from services.ingest.pairs import Pair, append_pairs
 from services.ingest.ports import Channels, Clock, Entry, Log, Offer, Quarantine
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.ids import hash_id, to_hex
@@ -73,23 +74,30 @@ class Intake:
         source = await self._source(sender)
         facts: list[NewFact] = []
         places: list[int] = []
+        pairs: dict[int, Pair] = {}
         refused: dict[int, Refusal] = {}
         for index, offer in enumerate(offers):
             event = offer.event
             outcome = admit(event, source, now_us, _fresh) if type(event) is RawEvent else event
             if type(outcome) is Accepted:
-                facts.append(_fact(sender, outcome, offer.payload(outcome)))
-                places.append(index)
+                fact = _fact(sender, outcome, offer.payload(outcome))
+                if outcome.copy is None:
+                    facts.append(fact)
+                    places.append(index)
+                else:
+                    pairs[index] = _pair(fact, outcome.copy, offer.copy_payload(outcome))
             elif type(outcome) is Refusal:
                 refused[index] = outcome
         appended = await self._append(facts)
         refused |= {places[index]: _REUSED for index in appended.reused}
-        return Taken(
-            appended.appended,
-            len(appended.duplicates),
-            await self._keep(sender, offers, refused, now_us) if refused else (),
-            appended.token,
-        )
+        new, known, token = appended.appended, len(appended.duplicates), appended.token
+        if pairs:
+            appended = await self._append_pairs(list(pairs.values()))
+            refused |= {list(pairs)[index]: _REUSED for index in appended.reused}
+            new, known = new + appended.appended, known + len(appended.duplicates)
+            token = token.join(appended.token)
+        kept = await self._keep(sender, offers, refused, now_us) if refused else ()
+        return Taken(new, known, kept, token)
 
     async def refuse_body(self, sender: Sender, raw: bytes, refusal: Refusal) -> bytes:
         """Keep a whole body that holds no event; answers its quarantine id."""
@@ -112,7 +120,12 @@ class Intake:
         outcome = admit(offer.event, source, self._clock.now_us(), lambda: own_id)
         if isinstance(outcome, Refusal):
             return _still_refused(entry, outcome)
-        appended = await self._append([_fact(sender, outcome, offer.payload(outcome))])
+        fact = _fact(sender, outcome, offer.payload(outcome))
+        if outcome.copy is None:
+            appended = await self._append([fact])
+        else:
+            pair = _pair(fact, outcome.copy, offer.copy_payload(outcome))
+            appended = await self._append_pairs([pair])
         if appended.reused:
             return _still_refused(entry, _REUSED)
         await self._quarantine.release(entry.quarantine_id, outcome.fact_id)
@@ -134,6 +147,11 @@ class Intake:
         if not facts:
             return _NOTHING
         appended = await self._log.append(facts)
+        self._clock.learn(appended.recorded_at_us)
+        return appended
+
+    async def _append_pairs(self, pairs: Sequence[Pair]) -> Appended:
+        appended = await append_pairs(self._log, pairs)
         self._clock.learn(appended.recorded_at_us)
         return appended
 
@@ -169,6 +187,10 @@ def _fact(sender: Sender, accepted: Accepted, payload: bytes) -> NewFact:
     workspace_id, source_id, key_id, *_ = sender
     fact_id, leaf_id, _, occurred_us, *_ = accepted
     return NewFact(workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload)
+
+
+def _pair(fact: NewFact, copy: Copy, payload: bytes) -> Pair:
+    return fact, fact._replace(fact_id=copy.fact_id, leaf_id=copy.leaf_id, payload=payload)
 
 
 def _entry(sender: Sender, form: str, raw: bytes, refusal: Refusal, now_us: int) -> Entry:

@@ -41,6 +41,10 @@ class Offer(Protocol):
         """
         ...
 
+    def copy_payload(self, accepted: Accepted) -> bytes:
+        """The same of a group event's copy: what it says of the account, and the member's leaf."""
+        ...
+
 
 class Heads(Protocol):
     """Where the log ends."""

@@ -17,7 +17,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.ingest.v1.ingest_service_pb2 import Rejection as RejectionMessage
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.errors_pb2 import ErrorReason
-from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
@@ -48,8 +48,9 @@ class EventOffer:
 
     def __init__(self, message: Event) -> None:
         self.message = message
+        type_ = message.type
         values = (
-            message.type,
+            type_,
             message.name,
             message.message_id,
             tuple([(i.namespace, i.value) for i in message.identifiers]),
@@ -60,6 +61,7 @@ class EventOffer:
             message.context,
             message.channel,
             message.group_id,
+            _of_account(message) if type_ == EVENT_TYPE_GROUP else (),
         )
         # At half the cost of RawEvent(...), and it is done once an event.
         self.event: RawEvent | Refusal = tuple.__new__(RawEvent, values)
@@ -75,7 +77,17 @@ class EventOffer:
             message.message_id = accepted.message_id
         if message.channel != accepted.channel:
             message.channel = accepted.channel
+        if accepted.copy is not None:
+            message.ClearField("member_leaf_id")
         return message.SerializeToString()
+
+    def copy_payload(self, accepted: Accepted) -> bytes:
+        """What it says of the account."""
+        return _copy_payload(self.message, accepted)
+
+
+def _of_account(message: Event) -> tuple[tuple[str, str], ...]:
+    return tuple([(i.namespace, i.value) for i in message.group_identifiers])
 
 
 def read_events(data: bytes) -> list[EventOffer] | Refusal:
@@ -105,6 +117,13 @@ class CallOffer:
 
     def payload(self, accepted: Accepted) -> bytes:
         """The event that goes into the log."""
+        return self._message(accepted).SerializeToString()
+
+    def copy_payload(self, accepted: Accepted) -> bytes:
+        """What it says of the account."""
+        return _copy_payload(self._message(accepted), accepted)
+
+    def _message(self, accepted: Accepted) -> Event:
         event: Any = self.event  # accepted, so it is an event, and its values are of their types
         message = Event(
             type=event.type,
@@ -118,7 +137,10 @@ class CallOffer:
             group_id=event.group_id or "",
         )
         message.identifiers.extend(Identifier(namespace=n, value=v) for n, v in event.identifiers)
-        return message.SerializeToString()
+        message.group_identifiers.extend(
+            Identifier(namespace=n, value=v) for n, v in event.group_identifiers
+        )
+        return message
 
 
 class _Unreadable:
@@ -135,6 +157,24 @@ class _Unreadable:
 
     def payload(self, accepted: Accepted) -> bytes:
         raise NotImplementedError
+
+    copy_payload = payload
+
+
+def _copy_payload(message: Event, accepted: Accepted) -> bytes:
+    """The account's copy holds nothing of the person but their leaf: whoever forgets a person need
+    not look for them among accounts."""
+    copy = Event(
+        type=message.type,
+        message_id=accepted.message_id,
+        occurred_at_us=message.occurred_at_us,
+        traits=message.traits,
+        channel=accepted.channel,
+        group_id=message.group_id,
+        group_identifiers=message.group_identifiers,
+        member_leaf_id=accepted.leaf_id,
+    )
+    return copy.SerializeToString()
 
 
 def offer_of(entry: Entry) -> Offer:

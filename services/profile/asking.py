@@ -14,6 +14,7 @@ from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.kernel.tokens import Token
 from services.profile import wire
+from services.profile.domain.accounts import AccountName
 from services.profile.domain.people import Mark, Profile, Recalled, recall
 from services.profile.domain.tags import Answer, Tag, answer, given, held
 from services.profile.queries import ProfileQueries, Snapshot
@@ -60,7 +61,10 @@ class Asking:
         recalled = recall(wire.told(facts, region()), Catalogue.of(rules.values()))
         if not recalled.leaf_ids:
             raise NotFound("nothing was known of this person then")
-        return _profile(profile_id, recalled, held(rules, recalled.view, at_us))
+        _check_person(recalled)
+        async with self._queries.snapshot() as at:
+            accounts = await self._queries.accounts(at, workspace_id, recalled.view)
+        return _profile(profile_id, recalled, held(rules, recalled.view, at_us), accounts)
 
     async def timeline(
         self, workspace_id: WorkspaceId, id_: bytes, size: int, after: Mark | None
@@ -86,6 +90,7 @@ class Asking:
             token, now_us = at.token, at.now_us
         facts = await self._facts(workspace_id, leaves, AsOf(token))
         recalled = recall(wire.told(facts, region()), Catalogue.of([rule]))
+        _check_person(recalled)
         holds, answers = answer(rule, recalled.view, now_us)
         return Explained(holds, answers, now_us)
 
@@ -149,5 +154,13 @@ class Asking:
         return newest_us
 
 
-def _profile(profile_id: ProfileId, recalled: Recalled, tags: Sequence[str]) -> Profile:
-    return Profile(profile_id, sorted(recalled.identifiers), recalled.view, tags, recalled.leaf_ids)
+def _check_person(recalled: Recalled) -> None:
+    if recalled.view.is_account:
+        raise NotFound("this is an account: ask GetAccount")
+
+
+def _profile(
+    profile_id: ProfileId, recalled: Recalled, tags: Sequence[str], accounts: Sequence[AccountName]
+) -> Profile:
+    identifiers = sorted(recalled.identifiers)
+    return Profile(profile_id, identifiers, recalled.view, tags, recalled.leaf_ids, accounts)

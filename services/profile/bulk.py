@@ -17,6 +17,7 @@ from services.chassis.position import add_digest
 from services.kernel.fold.leaf import LeafState, decode, encode, fold_event, join, merge
 from services.kernel.ids import LeafId, WorkspaceId, shard_of
 from services.profile import store
+from services.profile.account_store import AccountRow, account_row, save_accounts
 from services.profile.domain.facts import Assignment
 from services.profile.domain.growth import Past
 from services.profile.domain.model import (
@@ -85,10 +86,14 @@ class Bulk:
         known = await store.load_leaves(conn, shard, page.keys())
         added: list[LeafRow] = []
         changed: list[LeafRow] = []
+        accounts: list[AccountRow] = []
         deltas: dict[str, int] = {}
-        for leaf_id, (workspace_id, state) in page.items():
+        for leaf_id, (workspace_id, more) in page.items():
             before = known.get(leaf_id)
-            raw = encode(state if before is None else join(decode(before), state))
+            state = more if before is None else join(decode(before), more)
+            raw = encode(state)
+            if state.members:
+                accounts.append(account_row(leaf_id, workspace_id, state))
             (added if before is None else changed).append(LeafRow(leaf_id, workspace_id, raw))
             delta = as_int(leaf_share(leaf_id, raw))
             if before is not None:
@@ -96,6 +101,7 @@ class Bulk:
             deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
         await store.copy_leaves(conn, shard, added)
         await store.save_leaves(conn, shard, changed)
+        await save_accounts(conn, shard, accounts)
         await add_digest(conn, 0, deltas)
 
     async def assign(self, assignments: Sequence[Assignment]) -> None:
@@ -114,16 +120,22 @@ class Bulk:
             version = await store.next_version(reading)
             page: list[Standing] = []
             async for held in _profiles(reading):
-                page.append(self._stand(held, version, at_us))
+                standing = self._stand(held, version, at_us)
+                if standing is None:
+                    continue
+                page.append(standing)
                 if len(page) == PAGE:
                     await self._save(page)
                     page = []
             await self._save(page)
 
-    def _stand(self, held: Sequence[HeldLeaf], version: int, at_us: int) -> Standing:
+    def _stand(self, held: Sequence[HeldLeaf], version: int, at_us: int) -> Standing | None:
+        """How a person stands; None where it is an account."""
         profile_id, workspace_id = held[0].profile_id, held[0].workspace_id
         catalogue = self._catalogues.get(workspace_id, NOTHING_ASKED)
         view = merge(decode(leaf.state) for leaf in held)
+        if view.is_account:
+            return None
         holds, due_us = evaluate(catalogue.predicates, view, catalogue, at_us)
         return Standing(profile_id, workspace_id, version, holds, due_us, at_us)
 

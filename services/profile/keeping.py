@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
 from services.profile import store
+from services.profile.account_store import AccountRow, account_row, save_accounts
 from services.profile.domain.facts import Entry
 from services.profile.domain.leaves import Folding, fold, touched_leaves
 from services.profile.domain.model import Catalogues, leaf_share
@@ -101,6 +102,7 @@ async def _save(
     changed: list[LeafRow] = []
     new: dict[WorkspaceId, list[bytes]] = defaultdict(list)
     old: dict[WorkspaceId, list[bytes]] = defaultdict(list)
+    accounts: list[AccountRow] = []
     for leaf_id, state in folding.states.items():
         workspace_id, raw, before = folding.workspaces[leaf_id], encode(state), known.get(leaf_id)
         share = leaf_share(leaf_id, raw)
@@ -111,8 +113,11 @@ async def _save(
             old[workspace_id].append(before.share)
             changed.append(LeafRow(leaf_id, workspace_id, raw))
         remembered[leaf_id] = Kept(state, share)
+        if state.members:
+            accounts.append(account_row(leaf_id, workspace_id, state))
     await store.add_leaves(conn, shard, added)
     await store.save_leaves(conn, shard, changed)
+    await save_accounts(conn, shard, accounts)
     return {w: _sum(shares) - _sum(old[w]) for w, shares in new.items()}
 
 

@@ -13,11 +13,13 @@ from services.chassis.projection import ProjectionRunner
 from services.chassis.relay import Outbox
 from services.chassis.stream import Message
 from services.kernel.errors import InvalidField
-from services.kernel.fold.leaf import LeafState, decode, merge
+from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 from services.profile import store, wire
+from services.profile.account_store import account_names
+from services.profile.domain.accounts import AccountName
 from services.profile.domain.growth import Key
 from services.profile.domain.model import Standing
 from services.profile.domain.people import Profile
@@ -58,7 +60,7 @@ class Standings:
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """What the rows of one profile tell."""
 
     identifiers: list[Identifier] = field(default_factory=list)
@@ -94,18 +96,29 @@ class ProfileQueries:
         order; ids that lead nowhere are left out."""
         found = await store.resolve(at.conn, workspace_id, ids)
         wanted = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
-        rows = _group(await store.load_people(at.conn, workspace_id, wanted))
+        rows = group(await store.load_people(at.conn, workspace_id, wanted))
         live = await store.live_predicates(at.conn, workspace_id, len(at.positions))
         rules = given(await self.tags(at, workspace_id), live)
         people: list[Profile] = []
         for profile_id in wanted:
             person = rows[profile_id]
-            if person.leaves:
-                view = merge(person.leaves.values())
+            view = merge(person.leaves.values())
+            if person.leaves and not view.is_account:
                 tags = held(rules, view, at.now_us)
                 leaves = sorted(person.leaves)
-                people.append(Profile(profile_id, person.identifiers, view, tags, leaves))
+                accounts = await self.accounts(at, workspace_id, view)
+                people.append(Profile(profile_id, person.identifiers, view, tags, leaves, accounts))
         return people
+
+    async def accounts(
+        self, at: Snapshot, workspace_id: WorkspaceId, view: ProfileView
+    ) -> Sequence[AccountName]:
+        """The accounts that a person belongs to, by profile id."""
+        leaves = view.accounts
+        if not leaves:
+            return ()
+        found = await store.resolve(at.conn, workspace_id, leaves)
+        return sorted((await account_names(at.conn, workspace_id, set(found.values()))).values())
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
@@ -152,8 +165,9 @@ class ProfileQueries:
         return shard
 
 
-def _group(rows: Iterable[store.PersonRow]) -> dict[ProfileId, _Held]:
-    people: dict[ProfileId, _Held] = defaultdict(_Held)
+def group(rows: Iterable[store.PersonRow]) -> dict[ProfileId, Held]:
+    """The rows of each profile."""
+    people: dict[ProfileId, Held] = defaultdict(Held)
     for row in rows:
         person = people[row.profile_id]
         if row.identifier is not None:

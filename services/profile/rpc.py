@@ -18,7 +18,8 @@ from services.chassis.rules_wire import rule_from_proto
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
-from services.profile import wire
+from services.profile import account_wire, wire
+from services.profile.accounts import AccountAsked, AccountQueries
 from services.profile.asking import Asking, AsOf
 from services.profile.domain.people import Profile, mark_after
 from services.profile.preview import Previews
@@ -33,6 +34,8 @@ _SERVICES = frozenset({Role.INTERNAL})
 ALLOWED: Allowed = {
     f"{_SERVICE}GetProfile": _PEOPLE,
     f"{_SERVICE}BatchGetProfiles": _PEOPLE,
+    f"{_SERVICE}GetAccount": _PEOPLE,
+    f"{_SERVICE}ListAccounts": _PEOPLE,
     f"{_SERVICE}ListTimeline": _PEOPLE,
     f"{_SERVICE}ExplainRule": _PEOPLE,
     f"{_SERVICE}PreviewPeople": _PEOPLE,
@@ -41,7 +44,7 @@ ALLOWED: Allowed = {
     f"{_SERVICE}Read": _SERVICES,
     f"{_SERVICE}ReadStandings": _SERVICES,
 }
-MOST_ASKED = 1_000
+MOST_ASKED, MOST_RULES = 1_000, 20
 PAGE, MOST_ON_A_PAGE = 50, 1_000
 #: Seconds for which a token is waited for where the caller set no deadline.
 PATIENCE = 30.0
@@ -54,6 +57,7 @@ class ProfileRpc(ProfileServiceServicer):
         self._queries = queries
         self._asking = asking
         self._previews = previews
+        self._accounts = AccountQueries(queries)
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -90,14 +94,45 @@ class ProfileRpc(ProfileServiceServicer):
             profiles=map(wire.profile_message, people), token=token_to_proto(token)
         )
 
+    async def GetAccount(
+        self, request: pb.GetAccountRequest, context: Any
+    ) -> pb.GetAccountResponse:
+        """Get one account, its members, and what is known of them together."""
+        workspace = workspace_id()
+        if len(request.rules) > MOST_RULES:
+            raise TooLarge(f"at most {MOST_RULES} rules a call; split it", limit=str(MOST_RULES))
+        asked = AccountAsked(
+            workspace,
+            account_wire.asked_account(workspace, region(), request),
+            _page_size(request),
+            account_wire.place_from(request.page_token),
+            [rule_from_proto(rule) for rule in request.rules],
+            request.include_children,
+        )
+        await self._reach(request)
+        found, at = await self._accounts.find(asked)
+        return account_wire.account_response(found, at.token)
+
+    async def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: Any
+    ) -> pb.ListAccountsResponse:
+        """List the accounts of the workspace."""
+        workspace, size = workspace_id(), _page_size(request)
+        after = account_wire.place_from(request.page_token)
+        await self._reach(request)
+        told, more, at = await self._accounts.page(workspace, after, size)
+        return pb.ListAccountsResponse(
+            accounts=map(account_wire.account_message, told),
+            next_page_token=more.hex(),
+            token=token_to_proto(at.token),
+        )
+
     async def ListTimeline(
         self, request: pb.ListTimelineRequest, context: Any
     ) -> pb.ListTimelineResponse:
         """List what the person did, newest first."""
         workspace = workspace_id()
-        if request.page_size > MOST_ON_A_PAGE:
-            raise InvalidField(f"page_size is at most {MOST_ON_A_PAGE}", field="page_size")
-        size = request.page_size or PAGE
+        size = _page_size(request)
         after = wire.mark_from(request.page_token)
         id_ = wire.asked_id(workspace, region(), request)
         facts = await self._asking.timeline(workspace, id_, size + 1, after)
@@ -173,6 +208,12 @@ class ProfileRpc(ProfileServiceServicer):
     async def _reach(self, request: Any) -> Token:
         asked = token_from_proto(request.at_least) if request.HasField("at_least") else None
         return await self._queries.reach(asked, within(PATIENCE))
+
+
+def _page_size(request: Any) -> int:
+    if request.page_size > MOST_ON_A_PAGE:
+        raise InvalidField(f"page_size is at most {MOST_ON_A_PAGE}", field="page_size")
+    return int(request.page_size) or PAGE
 
 
 def _as_of(request: pb.GetProfileRequest) -> AsOf | None:

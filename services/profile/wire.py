@@ -20,8 +20,9 @@ from onefold.type.v1.event_pb2 import Event, EventType
 from services.chassis.rules_wire import rule_from_proto, rule_to_proto
 from services.chassis.stream import Batch, Output
 from services.kernel.errors import InvalidField
-from services.kernel.fold.events import EventView
-from services.kernel.identifiers import Identifier, fault, standard
+from services.kernel.fold.events import GROUP, EventView
+from services.kernel.fold.leaf import ProfileView
+from services.kernel.identifiers import Identifier, account_leaf, fault, standard
 from services.kernel.ids import (
     NO_ID,
     FactId,
@@ -35,6 +36,7 @@ from services.kernel.ids import (
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.text import to_text
+from services.profile.domain.accounts import AccountName
 from services.profile.domain.facts import Assignment, Entry, Notice
 from services.profile.domain.growth import Key, Past
 from services.profile.domain.model import Standing
@@ -104,13 +106,32 @@ def _entries(facts: Iterable[Fact], profiles: bytes, first: int) -> list[Entry]:
 def event_view(fact: Fact) -> EventView:
     """The event of a fact that is one, as a fold sees it."""
     event = Event.FromString(fact.payload)
+    type_ = event.type
+    if type_ == GROUP:
+        return _group_view(fact, event)
     return EventView(
-        event.type,
+        type_,
         event.name,
         fact.occurred_at_us,
         fact.fact_id,
         event.properties,
         event.traits,
+    )
+
+
+def _group_view(fact: Fact, event: Event) -> EventView:
+    """Of the two copies of a group event, the account's names its member."""
+    member = event.member_leaf_id
+    account = b"" if member else account_leaf(fact.workspace_id, event.group_id) or b""
+    return EventView(
+        GROUP,
+        "",
+        fact.occurred_at_us,
+        fact.fact_id,
+        event.properties,
+        event.traits,
+        account,
+        member,
     )
 
 
@@ -278,25 +299,38 @@ def _parts(said: Said) -> Iterator[tuple[str, Any]]:
         yield "changes", change_message(standing)
 
 
+def identifier_message(told: Identifier) -> identifier_pb2.Identifier:
+    """An identifier, as told outside."""
+    return identifier_pb2.Identifier(namespace=told.namespace, value=told.value)
+
+
+def trait_messages(view: ProfileView) -> list[pb.Trait]:
+    """The traits that are there, as told outside."""
+    return [
+        pb.Trait(name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value)
+        for name, (at_us, fact_id, value) in view.traits().items()
+    ]
+
+
 def profile_message(told: Profile) -> pb.Profile:
     """A person, as told outside."""
     view = told.view
     return pb.Profile(
         profile_id=to_hex(told.profile_id),
-        identifiers=[
-            identifier_pb2.Identifier(namespace=i.namespace, value=i.value)
-            for i in told.identifiers
-        ],
-        traits=[
-            pb.Trait(name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value)
-            for name, (at_us, fact_id, value) in view.traits().items()
-        ],
+        identifiers=map(identifier_message, told.identifiers),
+        traits=trait_messages(view),
         tags=told.tags,
         first_seen_us=view.first_seen_us,
         last_seen_us=view.last_seen_us,
         event_count=view.event_count,
         leaf_ids=[to_hex(leaf) for leaf in told.leaf_ids],
+        accounts=map(account_name, told.accounts),
     )
+
+
+def account_name(told: AccountName) -> pb.AccountName:
+    """An account, named."""
+    return pb.AccountName(profile_id=to_hex(told.profile_id), account_ids=told.account_ids)
 
 
 def timeline_entry(fact: Fact) -> pb.TimelineEntry:

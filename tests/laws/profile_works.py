@@ -13,8 +13,10 @@ from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 from services.chassis.position import Position, digests
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.errors import ServiceUnavailable
+from services.kernel.fold.leaf import decode
 from services.kernel.ids import NO_ID
 from services.profile import wire
+from services.profile.account_store import account_row
 from services.profile.app import Pace, ProfileApp
 from services.profile.domain.growth import Past
 from services.profile.domain.model import (
@@ -141,6 +143,7 @@ class Works:
         async with self.pool.acquire() as conn:
             kept = await digests(conn)
             assert kept == await _counted(conn)
+            await check_accounts(conn)
             return kept
 
     def heard_last(self) -> dict[bytes, frozenset[int]]:
@@ -157,6 +160,24 @@ class Works:
     def live(self, shard: int) -> set[int]:
         """The predicates that a shard said are live."""
         return {p for said in self.said[shard] for p in said.live_predicates}
+
+
+async def check_accounts(conn: asyncpg.Connection) -> None:
+    """What is kept of accounts is what the states of their leaves say; none of them stands."""
+    found = await conn.fetch(
+        "SELECT shard, leaf_id, workspace_id, parent_at, parent_fact, parent_leaf FROM account"
+    )
+    told = {}
+    for leaf in await conn.fetch("SELECT * FROM leaf"):
+        state = decode(leaf["state"])
+        if state.members:
+            row = account_row(leaf["leaf_id"], leaf["workspace_id"], state)
+            told[leaf["shard"], row.leaf_id, row.workspace_id] = row.parent or (None, None, None)
+    assert {tuple(row)[:3]: tuple(row)[3:] for row in found} == told
+    assert not await conn.fetchval(
+        "SELECT count(*) FROM account c JOIN assignment a ON a.identifier_id = c.leaf_id"
+        " JOIN standing s ON s.profile_id = a.profile_id"
+    )
 
 
 def _app(log: Log, chunk: int, page: int, pace: Pace, remembered: int) -> ProfileApp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from oracle.rules_oracle import OracleEvent, rule_holds
 
 from services.chassis.rules_wire import rule_to_proto
 from services.chassis.stream import Batch, Message
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers import ACCOUNT_ID, Identifier, account_leaf, leaf_of
 from services.kernel.ids import (
     NO_ID,
     WorkspaceId,
@@ -76,6 +76,9 @@ class Happening:
     type: str = "track"
     properties: Mapping[str, Any] = field(default_factory=dict)
     traits: Mapping[str, Any] = field(default_factory=dict)
+    #: Of a group event.
+    group_id: str = ""
+    group_identifiers: tuple[Identifier, ...] = ()
 
     @property
     def leaf(self) -> bytes:
@@ -93,6 +96,8 @@ class Happening:
             identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in self.identifiers],
             properties=msgspec.json.encode(self.properties),
             traits=msgspec.json.encode(self.traits),
+            group_id=self.group_id,
+            group_identifiers=map(_identifier, self.group_identifiers),
         )
         return Fact(
             workspace_id=WORKSPACE,
@@ -103,6 +108,27 @@ class Happening:
             source_id="site",
             payload=event.SerializeToString(),
         )
+
+    def facts(self) -> list[Fact]:
+        """Its facts: of a group event there are two."""
+        return [self.fact(), self._copy()] if self.type == "group" else [self.fact()]
+
+    def _copy(self) -> Fact:
+        account = account_leaf(WORKSPACE, self.group_id)
+        assert account
+        event = Event(
+            type=TYPES["group"],  # type: ignore[arg-type]
+            message_id=str(self.message),
+            traits=msgspec.json.encode(self.traits),
+            group_id=self.group_id,
+            group_identifiers=map(_identifier, self.group_identifiers),
+            member_leaf_id=self.leaf,
+        )
+        copy = self.fact()
+        copy.fact_id = event_fact_id(WORKSPACE, "site", str(self.message), account)
+        copy.leaf_id = account
+        copy.payload = event.SerializeToString()
+        return copy
 
     def seen(self) -> OracleEvent:
         name = self.name if self.type == "track" else ""
@@ -165,7 +191,7 @@ class People:
         """The profile of a fact's leaf, and what changed."""
         if fact.kind != EVENT:
             return NO_ID, []
-        named = [Identifier(i.namespace, i.value) for i in _event(fact).identifiers]
+        named = _named(_event(fact))
         ids = {i.id_in(WORKSPACE): i for i in named}
         self._named |= ids
         for id_ in ids:
@@ -248,7 +274,7 @@ def expected(
 
 
 def life(chance: random.Random, events: int, names: int, days: int = 10) -> list[Happening]:
-    """Events of few people with many names, some late, some repeated."""
+    """Events of few people with many names, some late, some repeated; some join accounts."""
     namespaces = ["user_id", "member_id", "anonymous_id", "device_id"]
     pool = [Identifier(chance.choice(namespaces), f"n{i}") for i in range(names)]
     happenings = []
@@ -264,7 +290,17 @@ def life(chance: random.Random, events: int, names: int, days: int = 10) -> list
                 {"city": chance.choice(["北京市", "上海市"]), "age": chance.randrange(3)},
             )
         )
-    return happenings
+    return [joining(h, chance) if chance.random() < 0.15 else h for h in happenings]
+
+
+def joining(happening: Happening, chance: random.Random) -> Happening:
+    """A group event in the place of another event."""
+    traits: dict[str, Any] = {"city": chance.choice(["北京市", "上海市"])}
+    if chance.random() < 0.5:
+        traits["parent_account_id"] = chance.choice(["g0", "g1", "g2", None, "never named"])
+    more = (Identifier("account_domain", chance.choice("xyz")),) if chance.random() < 0.2 else ()
+    group = f"g{chance.randrange(5)}"
+    return replace(happening, type="group", traits=traits, group_id=group, group_identifiers=more)
 
 
 def fill(
@@ -285,7 +321,8 @@ def fill(
         if isinstance(fact, Happening):
             at_us = max(at_us, fact.occurred_at_us)
         at_us += chance.choice([0, 1, 1_000, 30_000_000])
-        log.append(fact.fact() if isinstance(fact, Happening) else fact, at_us)
+        for one in fact.facts() if isinstance(fact, Happening) else [fact]:
+            log.append(one, at_us)
         if chance.random() < 0.1:
             at_us += chance.choice([1_000_000, HOUR_US])
             log.tick(at_us)
@@ -319,6 +356,18 @@ def batch(
         position.log_offset,
         position.log_time_us,
     )
+
+
+def _identifier(told: Identifier) -> IdentifierMessage:
+    return IdentifierMessage(namespace=told.namespace, value=told.value)
+
+
+def _named(event: Event) -> list[Identifier]:
+    """Whom a fact names together: of a group event's copy the account, else the person."""
+    if not event.member_leaf_id:
+        return [Identifier(i.namespace, i.value) for i in event.identifiers]
+    more = [Identifier(i.namespace, i.value) for i in event.group_identifiers]
+    return [Identifier(ACCOUNT_ID, event.group_id), *more]
 
 
 def _event(fact: Fact) -> Event:

@@ -29,7 +29,7 @@ from services.chassis.migrate import migrate
 from services.kernel.identifiers import Identifier
 from services.kernel.time import HOUR_US
 
-STATE = "leaf, assignment, standing, definition, predicate, series, growth, digest"
+STATE = "leaf, account, assignment, standing, definition, predicate, series, growth, digest"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

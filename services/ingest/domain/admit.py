@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from services.ingest.domain.accounts import account_of_event
 from services.ingest.domain.documents import documents_fault
-from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
+from services.ingest.domain.model import Accepted, Copy, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.times import EARLIEST_US, correct, place, read_instant
-from services.kernel.identifiers import fault, leaf_of, needs, standard
+from services.kernel.identifiers import fault, leaf_of, names_account, needs, standard
 from services.kernel.ids import LeafId, event_fact_id
 
 MAX_MESSAGE_ID = 100
@@ -25,7 +26,7 @@ _TOLD = 4
 _Said = tuple[tuple[str, object], ...]
 
 _TYPES = frozenset(map(int, EventType))
-_TRACK, _ALIAS = int(EventType.TRACK), int(EventType.ALIAS)
+_TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.GROUP))
 
 
 def admit(
@@ -33,7 +34,7 @@ def admit(
 ) -> Accepted | Refusal:
     """Take an event of a source, or refuse it; `now_us` is the log's clock."""
     # Taken apart once: to ask a tuple for each by its name costs more than some of the checks.
-    type_, name, said_id, identifiers, timestamp, sent_at, *documents, channel, group_id = raw
+    type_, name, said_id, identifiers, timestamp, sent_at, *documents, channel, group_id, _ = raw
     if type_ not in _TYPES:
         return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six of the treaty")
     wrong = _texts_fault(type_, name, said_id, channel, group_id)
@@ -49,13 +50,22 @@ def admit(
     if wrong is not None:
         return wrong
     message_id = str(said_id or "").strip() or new_message_id()
-    return Accepted(
+    accepted = Accepted(
         event_fact_id(source.workspace_id, source.source_id, message_id, leaf_id),
         leaf_id,
         message_id,
         *times,
         str(channel or source.channel),
     )
+    return _with_copy(accepted, raw, source) if type_ == _GROUP else accepted
+
+
+def _with_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Accepted | Refusal:
+    leaf_id = account_of_event(raw, source.workspace_id)
+    if isinstance(leaf_id, Refusal):
+        return leaf_id
+    fact_id = event_fact_id(source.workspace_id, source.source_id, accepted.message_id, leaf_id)
+    return accepted._replace(copy=Copy(fact_id, leaf_id))
 
 
 def _times(timestamp: object, sent_at: object, now_us: int) -> tuple[int, int] | Refusal:
@@ -130,7 +140,7 @@ def _leaf_of(
             "IDENTIFIER_INVALID", "identifiers", f"at most {MAX_IDENTIFIERS} identifiers an event"
         )
     for index, (namespace, value) in enumerate(identifiers):
-        wrong = fault(namespace, value)
+        wrong = fault(namespace, value) or _account_fault(namespace)
         if wrong is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", wrong)
     named = {standard(namespace, str(value), region) for namespace, value in identifiers}
@@ -140,6 +150,12 @@ def _leaf_of(
     if is_alias and len(usable) < 2:
         return Refusal("NO_IDENTIFIER", "identifiers", "an alias needs two different identifiers")
     return leaf_of(workspace_id, usable)
+
+
+def _account_fault(namespace: str) -> str | None:
+    if not names_account(namespace):
+        return None
+    return f"{namespace} names an account and not a person: send it with a group event"
 
 
 def _names_nobody(region: str, namespaces: list[str]) -> Refusal:

@@ -54,6 +54,12 @@ def documents_fault(
     return fault
 
 
+def member_of(document: bytes, name: str) -> object:
+    """A member of a document without a fault; None where it is absent or null."""
+    raw = _top_level(document).get(name) if document else None
+    return None if raw is None else _everything(raw)
+
+
 def _fault(field: str, document: bytes) -> Refusal | None:
     if len(document) > MAX_BYTES:
         return _too_large(field, f"has more than {MAX_BYTES} bytes")

@@ -51,6 +51,15 @@ class RawEvent(NamedTuple):
     context: bytes = b""
     channel: object = ""
     group_id: object = ""
+    #: (namespace, value) pairs of the account as they came, beside the group id.
+    group_identifiers: Sequence[tuple[str, object]] = ()
+
+
+class Copy(NamedTuple):
+    """The second place of a group event: under the leaf of the account."""
+
+    fact_id: FactId
+    leaf_id: LeafId
 
 
 class Accepted(NamedTuple):
@@ -65,6 +74,8 @@ class Accepted(NamedTuple):
     #: By the sender's clock, as sent: Unix microseconds, 0 = not said.
     stated_at_us: int
     channel: str
+    #: Of a group event; both facts are in the log, or none.
+    copy: Copy | None = None
 
 
 class Refusal(NamedTuple):

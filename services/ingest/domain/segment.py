@@ -7,6 +7,7 @@ an identify inside `context`, `originalTimestamp` in the place of `timestamp`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from services.ingest.domain.batches import Body
 from services.ingest.domain.documents import malformed
 from services.ingest.domain.model import EventType, RawEvent, Refusal
-from services.kernel.identifiers import fault
+from services.kernel.identifiers import ACCOUNT_PREFIX, fault, names_account
 
 #: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
 SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})
@@ -29,7 +30,11 @@ FIELD_NAMES = {
     "group_id": "groupId",
     "name": "event",
     "identifiers": "userId",
+    "group_identifiers": "context.externalIds",
 }
+
+#: The collection of external ids that name an account.
+ACCOUNTS = "accounts"
 
 _NOTHING = msgspec.Raw(b"")
 
@@ -99,6 +104,7 @@ def read_call(
         document,
         _channel(call.channel, context.channel),
         call.group_id,
+        tuple(_of_account(context.external_ids)) if kind is EventType.GROUP else (),
     )
 
 
@@ -159,11 +165,28 @@ def _stated_in_traits(traits: bytes) -> list[tuple[str, object]]:
 
 def _external(external_ids: object) -> list[tuple[str, object]]:
     """`context.externalIds`: a list of {type, id}; what does not fit is left alone."""
+    return _fitting(
+        (str(entry.get("type")).lower(), entry.get("id"))
+        for entry in _entries(external_ids)
+        if entry.get("collection") != ACCOUNTS
+    )
+
+
+def _of_account(external_ids: object) -> list[tuple[str, object]]:
+    """Those of the collection `accounts`; a type may be short: `domain` is `account_domain`."""
+    types = [
+        (str(entry.get("type")).lower(), entry.get("id"))
+        for entry in _entries(external_ids)
+        if entry.get("collection") == ACCOUNTS
+    ]
+    return _fitting((n if names_account(n) else ACCOUNT_PREFIX + n, value) for n, value in types)
+
+
+def _entries(external_ids: object) -> list[dict[str, Any]]:
     if not isinstance(external_ids, list):
         return []
-    pairs = [
-        (str(entry.get("type")).lower(), entry.get("id"))
-        for entry in external_ids
-        if isinstance(entry, dict)
-    ]
+    return [entry for entry in external_ids if isinstance(entry, dict)]
+
+
+def _fitting(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
     return [(n, value) for n, value in pairs if fault(n, value) is None]

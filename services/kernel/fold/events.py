@@ -39,6 +39,10 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     properties: bytes = b""
     #: A JSON object (UTF-8), or empty.
     traits: bytes = b""
+    #: Of a group event under the leaf of the person: the leaf of the account. 16 bytes, or empty.
+    account_leaf: bytes = b""
+    #: Of a group event under the leaf of the account: the leaf of the person. 16 bytes, or empty.
+    member_leaf: bytes = b""
 
 
 def name_in_rules(event: EventView) -> str:

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from services.kernel.fold.catalogue import Catalogue
-from services.kernel.fold.events import IDENTIFY, EventView, read_value, split_object
+from services.kernel.fold.events import GROUP, IDENTIFY, EventView, read_value, split_object
+from services.kernel.fold.leaf_ids import joined_ids, split_ids, with_id
 from services.kernel.fold.series import CountSeries, DistinctSeries
 from services.kernel.rules.model import SeriesKind
 
@@ -26,6 +27,7 @@ AnySeries: TypeAlias = CountSeries | DistinctSeries
 NEVER_YET = 2**63 - 1
 NEVER = -(2**63)
 _NONE: frozenset[int] = frozenset()
+_NOTHING_ASKED = Catalogue()
 
 
 class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -42,15 +44,29 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     traits: dict[str, Stated] = {}
     #: By series id.
     series: dict[int, AnySeries] = {}
+    #: The leaves of the accounts that this leaf of a person belongs to; see leaf_ids.
+    accounts: bytes = b""
+    #: The leaves of the persons that belong to this leaf of an account; see leaf_ids. It is never
+    #: empty where the leaf is an account's, and always where it is a person's.
+    members: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LeafState)
+#: How the encoding of a state without sets of leaf ids ends, and how it begins without that end: an
+#: array of 6 instead of 8.
+_NO_LEAVES, _WITHOUT_LEAVES = b"\xc4\x00\xc4\x00", b"\x96"
 
 
 def encode(state: LeafState) -> bytes:
-    """The canonical bytes of a state: equal states have equal bytes."""
-    return _encoder.encode(state)
+    """The canonical bytes of a state: equal states have equal bytes.
+
+    The sets of leaf ids are left out where both are empty. So it is for most, and was for all.
+    """
+    raw = _encoder.encode(state)
+    if state.accounts or state.members:
+        return raw
+    return _WITHOUT_LEAVES + raw[1 : -len(_NO_LEAVES)]
 
 
 def decode(data: bytes) -> LeafState:
@@ -68,6 +84,8 @@ def fold_event(state: LeafState, event: EventView, catalogue: Catalogue) -> froz
     state.event_count += 1
     if event.type == IDENTIFY:
         return _fold_traits(state, event, catalogue)
+    if event.type == GROUP:
+        return _fold_group(state, event)
     return fold_series(state, event, catalogue)
 
 
@@ -100,6 +118,8 @@ def join(a: LeafState, b: LeafState) -> LeafState:
         a.event_count + b.event_count,
         _join_traits(a.traits, b.traits),
         _join_series(a.series, b.series),
+        joined_ids(a.accounts, b.accounts),
+        joined_ids(a.members, b.members),
     )
 
 
@@ -127,6 +147,22 @@ class ProfileView:
         self.first_seen_us = min((leaf.first_seen_us for leaf in leaves), default=NEVER_YET)
         self.last_seen_us = max((leaf.last_seen_us for leaf in leaves), default=NEVER)
         self.event_count = sum(leaf.event_count for leaf in leaves)
+
+    @property
+    def is_account(self) -> bool:
+        """Whether it is an account, and no person. Rules are for persons: of an account none is
+        asked, and it stands nowhere."""
+        return bool(self._leaves) and all(leaf.members for leaf in self._leaves)
+
+    @property
+    def accounts(self) -> list[bytes]:
+        """The leaves of the accounts that the person belongs to, ascending."""
+        return split_ids(reduce(joined_ids, (leaf.accounts for leaf in self._leaves), b""))
+
+    @property
+    def members(self) -> list[bytes]:
+        """The leaves of the persons that belong to the account, ascending."""
+        return split_ids(reduce(joined_ids, (leaf.members for leaf in self._leaves), b""))
 
     def stated(self, name: str) -> Stated | None:
         """A trait as it was stated last, null or not; None where it never was."""
@@ -160,6 +196,16 @@ class ProfileView:
 def merge(states: Iterable[LeafState]) -> ProfileView:
     """Leaves read as one profile, in whatever order they come."""
     return ProfileView(tuple(states))
+
+
+def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
+    """The traits are the account's; nobody's rules ask for what is kept here."""
+    if event.member_leaf:
+        state.members = with_id(state.members, event.member_leaf)
+        _fold_traits(state, event, _NOTHING_ASKED)
+    elif event.account_leaf:
+        state.accounts = with_id(state.accounts, event.account_leaf)
+    return _NONE
 
 
 def _fold_traits(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:

@@ -85,6 +85,8 @@ def decide(
     dues: list[Standing] = []
     deltas: dict[str, int] = {}
     for person in people:
+        if person.view is not None and person.view.is_account:
+            continue  # rules are for persons: an account stands nowhere
         before = person.standing or newcomer(person.profile_id, person.workspace_id)
         if person.view is None:
             now = vanish(before, person.heir, at_us)

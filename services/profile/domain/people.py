@@ -11,6 +11,7 @@ from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, LeafId, ProfileId
+from services.profile.domain.accounts import AccountName
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Profile:
     view: ProfileView
     tags: Sequence[str]
     leaf_ids: Sequence[LeafId]
+    accounts: Sequence[AccountName] = ()
 
 
 class Told(NamedTuple):

@@ -14,7 +14,7 @@ import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuarantinedRequest
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
-from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 
 from services.chassis.testing import wait_until
 
@@ -83,6 +83,25 @@ BAD = {
     "unknown type": Bad("NOT_AN_EVENT", setting(type=99), {"type": "purchase"}),
     "no type": Bad("NOT_AN_EVENT", setting(type=0), {"type": None}),
     "no object": Bad("NOT_AN_EVENT", None, '"%s"'),
+    "an account as a person": Bad(
+        "IDENTIFIER_INVALID",
+        identifiers(("user_id", "u1"), ("account_domain", "acme.cn")),
+        {"context": {"externalIds": [{"type": "account_domain", "id": "acme.cn"}]}},
+    ),
+    "no group id": Bad(
+        "NO_IDENTIFIER", setting(type=EVENT_TYPE_GROUP), {"type": "group", "groupId": None}
+    ),
+    "junk group id": Bad(
+        "NO_IDENTIFIER",
+        setting(type=EVENT_TYPE_GROUP, group_id="undefined"),
+        {"type": "group", "groupId": "undefined"},
+    ),
+    "group id a number": Bad("VALUE_INVALID", None, {"type": "group", "groupId": 7}),
+    "an account above itself": Bad(
+        "VALUE_INVALID",
+        setting(type=EVENT_TYPE_GROUP, group_id="acme", traits=b'{"parent_account_id":"acme"}'),
+        {"type": "group", "groupId": "acme", "traits": {"parent_account_id": "acme"}},
+    ),
     "no name": Bad("NAME_MISSING", setting(name=""), {"event": None}),
     "name with NUL": Bad("VALUE_INVALID", setting(name="a\0"), {"event": "a\0"}),
     "time unreadable": Bad("TIME_INVALID", None, {"timestamp": "yesterday"}),

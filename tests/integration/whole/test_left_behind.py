@@ -44,7 +44,8 @@ def chapters() -> list[list[Fact]]:
     people = life(chance, 400, 80)
     told: list[list[Fact]] = []
     for number in range(4):
-        told.append([h.fact() for h in people[number * 100 : number * 100 + 100]])
+        part = people[number * 100 : number * 100 + 100]
+        told.append([fact for h in part for fact in h.facts()])
     definitions = [definition(s, rule) for s, rule in zip(SEGMENTS, RULES, strict=True)]
     told[0] = [*definitions[:-1], *told[0]]
     told[1] = [definitions[-1], definition(SEGMENTS[0], RULES[1], version=2), *told[1]]

@@ -24,7 +24,7 @@ class Trait(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Profile(_message.Message):
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
@@ -41,7 +42,38 @@ class Profile(_message.Message):
     last_seen_us: int
     event_count: int
     leaf_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ...) -> None: ...
+
+class AccountName(_message.Message):
+    __slots__ = ("profile_id", "account_ids")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_IDS_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    account_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile_id: _Optional[str] = ..., account_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("profile_id", "identifiers", "traits", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "parent", "refused_parent")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    TRAITS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_PARENT_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    traits: _containers.RepeatedCompositeFieldContainer[Trait]
+    first_seen_us: int
+    last_seen_us: int
+    event_count: int
+    leaf_ids: _containers.RepeatedScalarFieldContainer[str]
+    parent: AccountName
+    refused_parent: AccountName
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., parent: _Optional[_Union[AccountName, _Mapping]] = ..., refused_parent: _Optional[_Union[AccountName, _Mapping]] = ...) -> None: ...
 
 class GetProfileRequest(_message.Message):
     __slots__ = ("profile_id", "identifier", "at_least", "as_of_token", "as_of_us")
@@ -78,6 +110,90 @@ class BatchGetProfilesResponse(_message.Message):
     profiles: _containers.RepeatedCompositeFieldContainer[Profile]
     token: _token_pb2.Token
     def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class GetAccountRequest(_message.Message):
+    __slots__ = ("profile_id", "account_id", "identifier", "at_least", "page_size", "page_token", "rules", "include_children")
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    profile_id: str
+    account_id: str
+    identifier: _identifier_pb2.Identifier
+    at_least: _token_pb2.Token
+    page_size: int
+    page_token: str
+    rules: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Rule]
+    include_children: bool
+    def __init__(self, profile_id: _Optional[str] = ..., account_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[_rule_pb2.Rule, _Mapping]]] = ..., include_children: _Optional[bool] = ...) -> None: ...
+
+class GetAccountResponse(_message.Message):
+    __slots__ = ("account", "children", "member_profile_ids", "next_page_token", "roll_up", "token")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ROLL_UP_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    account: Account
+    children: _containers.RepeatedCompositeFieldContainer[AccountName]
+    member_profile_ids: _containers.RepeatedScalarFieldContainer[str]
+    next_page_token: str
+    roll_up: RollUp
+    token: _token_pb2.Token
+    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., children: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., member_profile_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., roll_up: _Optional[_Union[RollUp, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class RollUp(_message.Message):
+    __slots__ = ("members", "first_seen_us", "last_seen_us", "event_count", "rules", "accounts", "at_us")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    members: int
+    first_seen_us: int
+    last_seen_us: int
+    event_count: int
+    rules: _containers.RepeatedCompositeFieldContainer[RolledUpRule]
+    accounts: int
+    at_us: int
+    def __init__(self, members: _Optional[int] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[RolledUpRule, _Mapping]]] = ..., accounts: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class RolledUpRule(_message.Message):
+    __slots__ = ("holds", "predicates", "rule_text")
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
+    holds: bool
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateVerdict]
+    rule_text: str
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateVerdict, _Mapping]]] = ..., rule_text: _Optional[str] = ...) -> None: ...
+
+class ListAccountsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "at_least")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListAccountsResponse(_message.Message):
+    __slots__ = ("accounts", "next_page_token", "token")
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[Account]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListTimelineRequest(_message.Message):
     __slots__ = ("profile_id", "identifier", "page_size", "page_token")

@@ -45,6 +45,16 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.FromString,
                 _registered_method=True)
+        self.GetAccount = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/GetAccount',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountResponse.FromString,
+                _registered_method=True)
+        self.ListAccounts = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/ListAccounts',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsResponse.FromString,
+                _registered_method=True)
         self.ListTimeline = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/ListTimeline',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTimelineRequest.SerializeToString,
@@ -95,6 +105,21 @@ class ProfileServiceServicer:
 
     def BatchGetProfiles(self, request, context):
         """Gets many profiles by profile id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAccount(self, request, context):
+        """Gets one account by any of its identifiers or (also old) profile ids, with
+        its place among other accounts, its members, and what is known of them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccounts(self, request, context):
+        """Lists the accounts of the workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +187,16 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.BatchGetProfiles,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.SerializeToString,
+            ),
+            'GetAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccount,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountResponse.SerializeToString,
+            ),
+            'ListAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccounts,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsResponse.SerializeToString,
             ),
             'ListTimeline': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTimeline,
@@ -254,6 +289,60 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/BatchGetProfiles',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/GetAccount',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/ListAccounts',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ EVENT_TYPE_GROUP: EventType
 EVENT_TYPE_ALIAS: EventType
 
 class Event(_message.Message):
-    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id")
+    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id", "group_identifiers", "member_leaf_id")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,8 @@ class Event(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_LEAF_ID_FIELD_NUMBER: _ClassVar[int]
     type: EventType
     name: str
     message_id: str
@@ -47,4 +49,6 @@ class Event(_message.Message):
     context: bytes
     channel: str
     group_id: str
-    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
+    group_identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    member_leaf_id: bytes
+    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ...) -> None: ...

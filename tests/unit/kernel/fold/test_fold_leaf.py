@@ -13,7 +13,7 @@ from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
 
 from services.kernel.fold.catalogue import Catalogue
-from services.kernel.fold.events import IDENTIFY, TRACK, EventView
+from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import (
     NEVER,
     NEVER_YET,
@@ -224,3 +224,64 @@ def test_the_encoding_does_not_change() -> None:
         "82 cf692e37fd2b678913 93 00 c410 0100000000000000 0200000000000000 80"
         "   cfc9b611f9e2eff8b0 93 01 82 a26e37 01 a3736331 02 c2"
     )
+
+
+def joined_by(at_us: int, fact: int, person: bytes, **traits: Any) -> EventView:
+    """The account's copy of a group event."""
+    stated = msgspec.json.encode(traits)
+    return EventView(
+        GROUP, "", at_us, fact.to_bytes(16, "big"), b"", stated, member_leaf=person * 16
+    )
+
+
+def test_a_group_event_tells_the_account_its_member_and_its_traits() -> None:
+    state = LeafState()
+    assert fold_event(state, joined_by(3, 1, b"b", city="北京市"), CATALOGUE) == frozenset()
+    assert fold_event(state, joined_by(5, 2, b"a", plan="pro"), CATALOGUE) == frozenset()
+    assert fold_event(state, joined_by(4, 3, b"b", plan="free"), CATALOGUE) == frozenset()
+    view = merge([decode(encode(state))])
+    assert view.is_account
+    assert view.members == [b"a" * 16, b"b" * 16]
+    assert (view.trait("city"), view.trait("plan"), view.event_count) == ("北京市", "pro", 3)
+
+
+def test_a_group_event_tells_the_person_the_account_and_none_of_its_traits() -> None:
+    state = LeafState()
+    told = EventView(GROUP, "", 3, bytes(16), b"", b'{"city":"x"}', account_leaf=b"g" * 16)
+    assert fold_event(state, told, CATALOGUE) == frozenset()
+    view = merge([LeafState(), decode(encode(state))])
+    assert not view.is_account
+    assert (view.accounts, view.traits(), view.event_count) == ([b"g" * 16], {}, 1)
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), orders)
+def test_members_and_accounts_are_the_same_in_any_order_and_tree(
+    numbers: list[int], random: Any
+) -> None:
+    events = [
+        joined_by(n % 3, n, bytes([n % 4]), plan=n)
+        if n % 2
+        else EventView(GROUP, "", n, bytes(16), account_leaf=bytes([n]) * 16)
+        for n in numbers
+    ]
+    plain = LeafState()
+    for event in events:
+        fold_event(plain, event, CATALOGUE)
+    random.shuffle(events)
+    cut = random.randrange(len(events) + 1)
+    parts = [LeafState(), LeafState()]
+    for at, event in enumerate(events):
+        fold_event(parts[at < cut], event, CATALOGUE)
+    assert encode(join(decode(encode(parts[0])), parts[1])) == encode(plain)
+
+
+def test_the_encoding_of_an_account_does_not_change() -> None:
+    """Golden bytes; those of a leaf that no group event names are as they were before."""
+    state = LeafState()
+    fold_event(state, joined_by(3, 5, b"m", plan="pro"), CATALOGUE)
+    assert encode(state) == bytes.fromhex(
+        "98 01 03 03 01"
+        "81 a4706c616e 93 03 c410 00000000000000000000000000000005 c405 2270726f22"
+        "80 c400 c410" + "6d" * 16
+    )
+    assert encode(LeafState())[:1] == b"\x96"
