@@ -31,7 +31,8 @@ NAME = Comparison(
         Level(
             "short form of the same name",
             "surname_l = surname_r and (formal_l = formal_r or (han_l is null and han_r is null"
-            " and (length(given_l) = 1 or length(given_r) = 1) and left(given_l, 1) = left(given_r, 1)))",
+            " and (length(given_l) = 1 or length(given_r) = 1)"
+            " and left(given_l, 1) = left(given_r, 1)))",
         ),
         Level(
             "a letter or two differ",
