@@ -26,6 +26,8 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _PASSING = (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: Seconds for which messages may gather while the last ones are folded already.
 LONGEST_REST = 0.25
+#: Batches of so many places cost too much for each of them: there is load, and too little gathers.
+SMALL_BATCHES = range(100, 1_000)
 #: Folds without progress after which a projection is taken to be stuck.
 MOST_IDLE_FOLDS = 1_000
 
@@ -81,19 +83,20 @@ class Worker:
         with self._lag_told():
             while True:
                 messages = await self._take_in(position)
-                began = time.perf_counter()
+                before, began = position.next, time.perf_counter()
                 position = await self._fold_all(position, messages)
                 await self._intake.ack()
-                await self._rest(position, time.perf_counter() - began)
+                await self._rest(position, position.next - before, time.perf_counter() - began)
 
-    async def _rest(self, at: Position, worked_s: float) -> None:
-        """Lets messages gather for as long as the last ones took.
+    async def _rest(self, at: Position, taken: int, worked_s: float) -> None:
+        """Lets messages gather for as long as the last ones took, or twice as long.
 
         A transaction costs much whatever is in it. So batches grow with the load, and one message
         alone is still folded at once.
         """
         if not self._intake.is_full(at.next):
-            await asyncio.sleep(min(worked_s, LONGEST_REST))
+            rest_s = 2 * worked_s if taken in SMALL_BATCHES else worked_s
+            await asyncio.sleep(min(rest_s, LONGEST_REST))
 
     @contextmanager
     def _lag_told(self) -> Iterator[None]:

@@ -84,21 +84,14 @@ def hear(batch: Batch) -> Heard:
 
 def _entries(facts: Iterable[Fact], profiles: bytes, first: int) -> list[Entry]:
     entries: list[Entry] = []
-    at = 0
+    add, new, at = entries.append, tuple.__new__, 0
     for offset, fact in enumerate(facts, first):
-        leaf_id, workspace_id = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
-        if leaf_id:
-            profile_id = ProfileId(profiles[at : at + 16])
-            event = event_view(fact) if fact.kind == EVENT else None
-            entry = Entry(
-                offset, fact.recorded_at_us, workspace_id, leaf_id, profile_id, event, None
-            )
-        else:
-            told = notice(fact)
-            entry = Entry(
-                offset, fact.recorded_at_us, workspace_id, _NO_LEAF, _NO_PROFILE, None, told
-            )
-        entries.append(entry)
+        leaf_id = fact.leaf_id
+        who = (leaf_id, profiles[at : at + 16]) if leaf_id else (_NO_LEAF, _NO_PROFILE)
+        event = event_view(fact) if leaf_id and fact.kind == EVENT else None
+        told = None if leaf_id else notice(fact)
+        # At half the cost of Entry(...), and it is done ten thousand times a second.
+        add(new(Entry, (offset, fact.recorded_at_us, fact.workspace_id, *who, event, told)))
         at += 16
     return entries
 

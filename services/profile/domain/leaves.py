@@ -40,7 +40,7 @@ def fold(
     folding = Folding(known)
     states, workspaces, questions = folding.states, folding.workspaces, folding.questions
     for entry in entries:
-        event, leaf_id = entry.event, entry.leaf_id
+        _, _, workspace_id, leaf_id, _, event, _ = entry
         if event is None:
             continue
         state = states.get(leaf_id)
@@ -48,9 +48,8 @@ def fold(
             state = states[leaf_id] = LeafState()
             questions[leaf_id] = EVERYTHING
             folding.hints[leaf_id] = _hint(entry)
-        workspaces[leaf_id] = entry.workspace_id
-        catalogue = catalogues.get(entry.workspace_id, NOTHING_ASKED)
-        touched = fold_event(state, event, catalogue)
+        workspaces[leaf_id] = workspace_id
+        touched = fold_event(state, event, catalogues.get(workspace_id, NOTHING_ASKED))
         if touched:
             _ask(folding, entry, Question(touched))
     return folding
