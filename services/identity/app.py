@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import asyncpg
 
 from services.chassis.access import fold_access
 from services.chassis.stream import Batch, Folded
 from services.identity import wire
-from services.identity.domain.facts import First
-from services.identity.domain.model import Evidence, Learnt
-from services.identity.domain.naming import Names
-from services.identity.learn import learn
+from services.identity.domain.facts import Pair
+from services.identity.domain.model import Evidence, Kept, Learnt
+from services.identity.domain.naming import named
+from services.identity.learn import Revisit, learn
+from services.identity.matches import fold_matches
 from services.identity.memory import Memory, Remembered
 from services.identity.ports import Tables
+from services.identity.resettling import fold_policies, next_step
 from services.identity.store import PostgresTables
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
+
+_NOBODY: Revisit = {}
 
 
 class Identity:
@@ -29,52 +34,80 @@ class Identity:
         self._memory = memory
         #: Called where keys were folded.
         self._on_access = on_access
+        #: Shards in which people have to be looked at anew.
+        self._resettling: set[int] = set()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
         """See `services.chassis.stream.Projection.fold`."""
         heard = wire.hear(batch)
-        await self._memory.regions.look_up(conn, heard.leafless, heard.workspaces)
-        tables = PostgresTables(conn, shards=self._shards)
-        learnt = await learn_from(tables, self._memory, heard.sightings)
-        profiles = await _profiles(tables, heard.leaves, learnt)
-        # Last: its rows are the same for all shards, and who waits for one holds nothing up.
-        if heard.leafless and await fold_access(conn, heard.leafless):
-            self._on_access()
+        memory, shards = self._memory, self._shards
+        await memory.regions.look_up(conn, heard.leafless, heard.workspaces)
+        tables = PostgresTables(conn, shards=shards)
+        step = await next_step(conn, batch.shard) if batch.shard in self._resettling else None
+        revisit = {step.workspace_id: step.profiles} if step else {}
+        learnt = await learn_from(tables, memory, heard.sightings, heard.decisions, revisit)
+        profiles = await self._profiles(tables, batch.shard, heard.leaves, learnt)
+        deltas = Counter(learnt.deltas)
+        deltas.update(await fold_matches(conn, shards, memory, heard.matches))
+        if heard.leafless:
+            await self._fold_leafless(conn, batch.shard, heard)
+        if step is not None:
+            await step.end(conn)
         return Folded(
             consumed_to=batch.next,
             log_offset=batch.next,
             log_time_us=heard.log_time_us or batch.log_time_us,
             outputs=wire.outputs(batch.shard, heard, profiles, learnt.assignments),
-            deltas=learnt.deltas,
+            deltas=deltas,
         )
 
+    async def _fold_leafless(self, conn: asyncpg.Connection, shard: int, heard: wire.Heard) -> None:
+        # Last: these rows are the same for all shards, and who waits for one holds nothing up.
+        if await fold_access(conn, heard.leafless):
+            self._on_access()
+        await fold_policies(conn, shard, self._shards, heard.policies)
 
-async def learn_from(tables: Tables, memory: Memory, sightings: Mapping[Names, First]) -> Learnt:
+    async def _profiles(
+        self, tables: PostgresTables, shard: int, leaves: list[LeafId], learnt: Learnt
+    ) -> list[bytes]:
+        """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
+        found: dict[IdentifierId, ProfileId] = dict(learnt.profiles)
+        asked = {leaf for leaf in leaves if leaf} - found.keys()
+        known, is_resettling = await tables.profiles_and_work(asked, shard)
+        # People are looked at anew from the next batch on.
+        (self._resettling.add if is_resettling else self._resettling.discard)(shard)
+        found |= known
+        return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]
+
+
+async def learn_from(
+    tables: Tables,
+    memory: Memory,
+    sightings: wire.Sightings,
+    decisions: Iterable[wire.Decided] = (),
+    revisit: Revisit = _NOBODY,
+) -> Learnt:
     """Takes in what may be new, and answers what came of it."""
     evidence, unsettled = gather(memory, sightings)
-    if not evidence:
+    for decided in decisions:
+        region = memory.regions.of(decided.workspace_id)
+        two = named(decided.workspace_id, decided.identifiers, region)
+        if two:
+            evidence.decide(Pair(min(two), max(two)), decided.decision, two)
+    if not evidence and not any(revisit.values()):
         return Learnt()
-    kept = await tables.look(evidence)
+    kept = await tables.look(evidence) if evidence else Kept()
     for remembered in unsettled:
         remembered.settle(kept.known, kept.edges)
-    return await learn(tables, evidence, kept)
+    return await learn(tables, evidence, kept, revisit)
 
 
-def gather(memory: Memory, sightings: Mapping[Names, First]) -> tuple[Evidence, list[Remembered]]:
+def gather(memory: Memory, sightings: wire.Sightings) -> tuple[Evidence, list[Remembered]]:
     """The evidence that may be new, and what is remembered about its identifiers."""
     evidence, unsettled = Evidence(), []
-    for names, first in sightings.items():
+    for names, span in sightings.items():
         remembered = memory.recall(names)
-        if first.occurred_at_us <= remembered.settled_us:
-            evidence.add(remembered.mention, first)
+        if remembered.is_news(span):
+            evidence.add(remembered.mention, span)
             unsettled.append(remembered)
     return evidence, unsettled
-
-
-async def _profiles(tables: Tables, leaves: list[LeafId], learnt: Learnt) -> list[bytes]:
-    """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
-    found: dict[IdentifierId, ProfileId] = dict(learnt.profiles)
-    asked = {leaf for leaf in leaves if leaf} - found.keys()
-    if asked:
-        found |= await tables.profiles(asked)
-    return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]

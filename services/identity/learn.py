@@ -7,71 +7,180 @@ since a profile's id may change while one waits, what was locked is read again u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from services.identity import metrics
-from services.identity.domain.decide import at_stake, decide, news
+from services.identity.domain.company import Met, company, counted
 from services.identity.domain.digest import deltas
 from services.identity.domain.facts import Name
-from services.identity.domain.model import Assignment, Evidence, Kept, Learnt, Moved, Outcome
+from services.identity.domain.model import (
+    Assignment,
+    Changes,
+    Evidence,
+    Ground,
+    Kept,
+    Learnt,
+    Moved,
+    Region,
+)
+from services.identity.domain.news import at_stake, by_workspace, news
+from services.identity.domain.plan import Plan
+from services.identity.domain.policy import DEFAULT, Policy
+from services.identity.domain.region import Area, Outcome, WholeArea
 from services.identity.ports import Tables
 from services.kernel.errors import StoreUnavailable
-from services.kernel.ids import IdentifierId
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 #: Each one more means that somebody else merged the same people meanwhile.
 _TRIES = 50
+#: Profiles that are to be looked at whatever is new, by workspace.
+Revisit = Mapping[WorkspaceId, Collection[ProfileId]]
+_NOBODY: Revisit = {}
 
 
-async def learn(tables: Tables, evidence: Evidence, kept: Kept) -> Learnt:
+async def learn(
+    tables: Tables, evidence: Evidence, kept: Kept, revisit: Revisit = _NOBODY
+) -> Learnt:
     """Takes in evidence, and answers what came of it.
 
     `kept` was just read, without locks. Raises StoreUnavailable.
     """
-    fresh = news(evidence, kept.known, kept.edges)
-    if not fresh:
+    fresh = news(evidence, kept)
+    if not fresh and not any(revisit.values()):
         return Learnt()
-    held, version = await _hold(tables, fresh, at_stake(fresh, kept.known))
-    fresh = news(fresh, held.known, held.edges)
-    outcome = decide(fresh, held.known, held.edges)
-    return await _save(tables, outcome, fresh.names, held, version)
-
-
-async def _hold(tables: Tables, fresh: Evidence, stake: set[bytes]) -> tuple[Kept, int]:
-    """What is known about people while nobody else can change it, and the version of the change."""
+    stake = at_stake(fresh, kept.known).union(*revisit.values())
     for _ in range(_TRIES):
         everything = await tables.hold(stake)
-        kept, version = await tables.look_again(fresh)
-        needed = at_stake(fresh, kept.known)
+        ground = await tables.look_again(fresh)
+        still_fresh = news(fresh, ground.kept)
+        needed = at_stake(fresh, ground.kept.known)
         if everything or needed <= stake:
-            return kept, version
+            changes, looked_at = await _decide(tables, still_fresh, ground, revisit)
+            if everything or looked_at <= stake:
+                return await _save(tables, changes, fresh.names, ground.version)
+            needed |= looked_at
         await tables.let_go()
         metrics.LOCK_RETRIES.inc()
-        stake = needed
+        stake = needed.union(*revisit.values())
     raise StoreUnavailable("the same people are being merged elsewhere; try again")
 
 
+async def _decide(
+    tables: Tables, fresh: Evidence, ground: Ground, revisit: Revisit
+) -> tuple[Changes, set[ProfileId]]:
+    """What follows, and the profiles that were looked at for it."""
+    changes, looked_at = Changes(), set[ProfileId]()
+    parts = by_workspace(fresh)
+    for workspace in parts.keys() | {w for w, profiles in revisit.items() if profiles}:
+        policy = ground.policies.get(workspace, DEFAULT)
+        plan = Plan(parts.get(workspace) or Evidence(), ground, policy)
+        again = revisit.get(workspace, ())
+        if again or workspace in ground.unsettled:
+            area, outcome = await _look_at_all(tables, plan, again)
+        else:
+            await _prepare(tables, plan)
+            changes_now = plan.changes(skipped := plan.slow())
+            if not skipped:
+                changes.join(changes_now)
+                continue
+            area, outcome = await _look_at_some(tables, plan)
+        looked_at |= area.profiles
+        # Last, for it knows more of the edges that both tell of.
+        changes.join(plan.changes(area.clusters))
+        changes.join(area.changes(outcome))
+    return changes, looked_at
+
+
+async def _prepare(tables: Tables, plan: Plan) -> None:
+    """Find who can be taken in the short way."""
+    suspects = {id_: plan.node(id_).namespace for id_ in plan.suspects()}
+    plan.judge(await _company(tables, suspects, plan.policy) if suspects else {})
+    asked = plan.asks()
+    plan.weigh(await tables.counts(asked) if asked else {})
+
+
+async def _look_at_some(tables: Tables, plan: Plan) -> tuple[Area, Outcome]:
+    """Settle those who cannot, and their neighbours as far as they are concerned."""
+    metrics.AREAS.inc()
+    area = Area(plan)
+    around, asked = Region(), set(plan.turning)
+    while asked:
+        around.join(await tables.around(asked))
+        plan.turning |= asked
+        asked = area.judge(around)
+    while True:
+        while missing := area.missing():
+            area.take(missing, await tables.region(missing))
+        outcome = area.settle()
+        if outcome is not None:
+            return area, outcome
+
+
+async def _look_at_all(
+    tables: Tables, plan: Plan, again: Iterable[ProfileId]
+) -> tuple[Area, Outcome]:
+    """Settle people without trust in what is kept of their edges."""
+    metrics.AREAS.inc()
+    plan.judge({})
+    area = WholeArea(plan, again)
+    growing = True
+    while growing:
+        while missing := area.missing():
+            region = await tables.region(missing)
+            area.take(missing, region)
+            area.take((), await tables.around(region.members))
+        strangers = area.strangers()
+        met = await _company(tables, strangers, plan.policy) if strangers else {}
+        growing = area.close(met)
+    outcome = area.settle()
+    if outcome is None:
+        raise AssertionError("a closed area has no neighbours")
+    return area, outcome
+
+
+async def _company(
+    tables: Tables, asked: Mapping[IdentifierId, str], policy: Policy
+) -> dict[IdentifierId, list[Met]]:
+    """Whom identifiers, given by their namespace, were seen with: all, or enough to be shared."""
+    by_namespace: dict[str, set[IdentifierId]] = {}
+    for id_, namespace in asked.items():
+        by_namespace.setdefault(namespace, set()).add(id_)
+    met: dict[IdentifierId, list[Met]] = {id_: [] for id_ in asked}
+    for namespace, ids in by_namespace.items():
+        rule, rank = policy.rule(namespace), policy.rank
+        weaker = [name for name in policy.rules if rank(name) >= rank(namespace)]
+        most = 4 * rule.shared_after + 16
+        while ids:
+            found = await tables.company(ids, weaker, counted(rule, policy), most)
+            for id_, some in found.items():
+                met[id_] = [one for one in some if rank(one.namespace) < rank(namespace)]
+            ids = {
+                id_
+                for id_, some in found.items()
+                if len(some) >= most and not company(met[id_], rule).shared
+            }
+            most *= 16
+    return met
+
+
 async def _save(
-    tables: Tables,
-    outcome: Outcome,
-    names: Mapping[IdentifierId, Name],
-    held: Kept,
-    version: int,
+    tables: Tables, changes: Changes, names: Mapping[IdentifierId, Name], version: int
 ) -> Learnt:
-    await tables.keep(outcome, names, version)
-    moved = await tables.move(outcome, version)
-    metrics.IDENTIFIERS.inc(len(outcome.added))
+    moved = [*await tables.save(changes, names, version), *changes.placed]
+    metrics.IDENTIFIERS.inc(len(changes.added))
     metrics.MOVES.inc(len(moved))
     return Learnt(
-        _assignments(outcome, names, moved, version),
-        outcome.profiles,
-        outcome.moved,
-        deltas(outcome, names, held.known, held.edges, moved),
+        _assignments(changes, names, moved, version),
+        changes.profiles,
+        deltas(changes, names, moved),
     )
 
 
 def _assignments(
-    outcome: Outcome, names: Mapping[IdentifierId, Name], moved: list[Moved], version: int
+    changes: Changes, names: Mapping[IdentifierId, Name], moved: list[Moved], version: int
 ) -> tuple[Assignment, ...]:
-    added = [Assignment(i, outcome.profiles[i], version, names[i]) for i in outcome.added]
-    again = [Assignment(row.identifier_id, row.after, version, row.name) for row in moved]
+    added = [
+        Assignment(i, known.profile_id, version, names[i]) for i, known in changes.added.items()
+    ]
+    again = [Assignment(m.identifier_id, m.after, version, m.name, m.before) for m in moved]
     return (*added, *again)

@@ -9,3 +9,6 @@ MOVES = Counter("onefold_identity_moves", "Identifiers that moved to another pro
 LOCK_RETRIES = Counter(
     "onefold_identity_lock_retries", "Times that people at stake were merged elsewhere meanwhile."
 )
+AREAS = Counter(
+    "onefold_identity_areas", "Times that people had to be looked at whole, with their neighbours."
+)

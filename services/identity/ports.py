@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from services.identity.domain.company import Met
 from services.identity.domain.facts import Name
-from services.identity.domain.model import Evidence, Kept, Moved, Outcome
+from services.identity.domain.model import Changes, Evidence, Ground, Kept, Moved, Region
 from services.kernel.ids import IdentifierId, ProfileId
+
+#: A profile and a namespace.
+Share = tuple[ProfileId, str]
 
 
 class Tables(Protocol):
-    """Identifiers and edges, inside one open transaction."""
+    """Identifiers, edges and decisions, inside one open transaction."""
 
     async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
         """The profiles of those of `ids` that are known."""
         ...
 
     async def look(self, evidence: Evidence) -> Kept:
-        """What is known of the identifiers and edges of some evidence."""
+        """What is known of the identifiers, edges and decisions of some evidence."""
         ...
 
     async def hold(self, stake: Collection[bytes]) -> bool:
@@ -33,17 +37,40 @@ class Tables(Protocol):
         """Let go of what was held last; nothing may have been written since."""
         ...
 
-    async def look_again(self, evidence: Evidence) -> tuple[Kept, int]:
-        """As `look`, with the identifiers that their profiles are named by; and a version higher
-        than all that were given before. Ask while all that is at stake is held."""
+    async def look_again(self, evidence: Evidence) -> Ground:
+        """As `look`, with the identifiers that their profiles are named by, and what else counts.
+
+        Ask while all that is at stake is held.
+        """
         ...
 
-    async def keep(
-        self, outcome: Outcome, names: Mapping[IdentifierId, Name], version: int
-    ) -> None:
-        """Keep what is new, and what was seen earlier than is known."""
+    async def company(
+        self,
+        ids: Collection[IdentifierId],
+        namespaces: Collection[str],
+        strengths: Collection[int],
+        most: int,
+    ) -> dict[IdentifierId, list[Met]]:
+        """Whom each of these was seen with at some strengths, those of `namespaces` left out; at
+        most so many of each, whichever."""
         ...
 
-    async def move(self, outcome: Outcome, version: int) -> list[Moved]:
-        """Give the identifiers of the moved profiles to those that they live on in."""
+    async def counts(self, asked: Mapping[ProfileId, Collection[str]]) -> dict[Share, int]:
+        """How many identifiers profiles have of the namespaces asked for, and of each of their
+        scoped forms and digests."""
+        ...
+
+    async def region(self, profiles: Collection[ProfileId]) -> Region:
+        """These profiles with all edges that bind them, and those that are held between them and
+        others; and whom people separated from them."""
+        ...
+
+    async def around(self, ids: Collection[IdentifierId]) -> Region:
+        """All edges of these, held or not; all ends are beyond."""
+        ...
+
+    async def save(
+        self, changes: Changes, names: Mapping[IdentifierId, Name], version: int
+    ) -> list[Moved]:
+        """Write changes; answers who moved along with a profile."""
         ...

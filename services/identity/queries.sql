@@ -1,36 +1,136 @@
 -- name: load_profiles
--- The profiles of the identifiers that are known among some.
+-- The profiles of the identifiers that are known among some. A row of `work`: people of the shard
+-- have to be looked at anew.
 SELECT identifier_id, profile_id FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+UNION ALL
+(SELECT 'work'::bytea, 'work'::bytea FROM resettle WHERE shard = $2 LIMIT 1)
 
 -- name: look
--- What is known of identifiers and edges; a row without a strength is an identifier.
-SELECT identifier_id AS a, profile_id AS b, NULL::smallint AS strength, first_seen_us, first_fact
+-- What is known of identifiers (kind 0), edges (1) and decisions (2).
+SELECT 0 AS kind, identifier_id AS a, profile_id AS b, marks AS n, first_seen_us, first_fact,
+    0 AS last_day, '' AS text, '' AS reason
 FROM identifier WHERE identifier_id = ANY ($1::bytea[])
 UNION ALL
-SELECT edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact
+SELECT 1, edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact,
+    edge.last_day * 8 + edge.held, edge.held_namespace, ''
 FROM unnest($2::bytea[], $3::bytea[], $4::smallint[]) AS asked (a, b, strength)
 JOIN edge ON edge.a = asked.a AND edge.b = asked.b AND edge.strength = asked.strength
+UNION ALL
+SELECT 2, decision.a, decision.b, verdict, occurred_at_us, fact_id, 0, actor, reason
+FROM unnest($5::bytea[], $6::bytea[]) AS asked (a, b)
+JOIN decision ON decision.a = asked.a AND decision.b = asked.b
 
 -- name: look_again
--- As look, with the identifiers that profiles are named by; and one row without ids, whose number is
--- the version of what is assigned now: later ones are higher. Ask under the locks.
+-- As look, with the identifiers that profiles are named by; the version of what is assigned now,
+-- later ones are higher (3); policies, and whether people still have to be looked at by them (4);
+-- and the profiles between which and others something is held (5). Ask under the locks.
 WITH named AS MATERIALIZED (
-    SELECT identifier_id, profile_id, first_seen_us, first_fact
+    SELECT identifier_id, profile_id, marks, first_seen_us, first_fact
     FROM identifier WHERE identifier_id = ANY ($1::bytea[])
 )
-SELECT identifier_id AS a, profile_id AS b, NULL::smallint AS strength, first_seen_us, first_fact
+SELECT 0 AS kind, identifier_id AS a, profile_id AS b, marks AS n, first_seen_us, first_fact,
+    0 AS last_day, '' AS text, '' AS reason
 FROM named
 UNION ALL
-SELECT identifier_id, profile_id, NULL, first_seen_us, first_fact
+SELECT 0, identifier_id, profile_id, marks, first_seen_us, first_fact, 0, '', ''
 FROM identifier WHERE identifier_id IN (
     SELECT profile_id FROM named EXCEPT SELECT identifier_id FROM named
 )
 UNION ALL
-SELECT edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact
+SELECT 1, edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact,
+    edge.last_day * 8 + edge.held, edge.held_namespace, ''
 FROM unnest($2::bytea[], $3::bytea[], $4::smallint[]) AS asked (a, b, strength)
 JOIN edge ON edge.a = asked.a AND edge.b = asked.b AND edge.strength = asked.strength
 UNION ALL
-SELECT NULL, NULL, NULL, nextval('assignment_version'), NULL
+SELECT 2, decision.a, decision.b, verdict, occurred_at_us, fact_id, 0, actor, reason
+FROM unnest($5::bytea[], $6::bytea[]) AS asked (a, b)
+JOIN decision ON decision.a = asked.a AND decision.b = asked.b
+UNION ALL
+SELECT 3, NULL, NULL, NULL, nextval('assignment_version'), NULL, 0, '', ''
+UNION ALL
+SELECT 4, newest.message, NULL, (
+    EXISTS (SELECT FROM resettle WHERE resettle.workspace_id = asked.workspace_id)
+)::int, newest.version, NULL, 0, asked.workspace_id, ''
+FROM unnest($7::text[]) AS asked (workspace_id)
+JOIN LATERAL (
+    SELECT message, version FROM policy WHERE policy.workspace_id = asked.workspace_id
+    ORDER BY version DESC LIMIT 1
+) AS newest ON true
+UNION ALL
+SELECT DISTINCT 5, identifier.profile_id, NULL::bytea, NULL::int, NULL::bigint, NULL::bytea, 0, '', ''
+FROM (SELECT DISTINCT profile_id FROM named) AS asked
+JOIN identifier ON identifier.profile_id = asked.profile_id AND identifier.marks & 1 = 1
+
+-- name: load_company
+-- Whom identifiers were seen with at some strengths, some namespaces left out; of each so many.
+SELECT asked.id, met.other, coalesce(met.namespace, ''), met.first_seen_us, met.first_fact,
+    met.last_day
+FROM unnest($1::bytea[]) AS asked (id)
+CROSS JOIN LATERAL (
+    SELECT near.*, identifier.namespace
+    FROM (
+        SELECT b AS other, first_seen_us, first_fact, last_day FROM edge
+        WHERE edge.a = asked.id AND strength = ANY ($3::smallint[])
+        UNION ALL
+        SELECT a, first_seen_us, first_fact, last_day FROM edge
+        WHERE edge.b = asked.id AND strength = ANY ($3::smallint[])
+    ) AS near
+    JOIN identifier ON identifier.identifier_id = near.other
+    WHERE identifier.namespace IS NULL OR identifier.namespace <> ALL ($2::text[])
+    LIMIT $4
+) AS met
+
+-- name: count_identifiers
+-- How many identifiers profiles have of some namespaces, of their scoped forms and digests.
+SELECT asked.profile_id, held.namespace, count(DISTINCT held.identifier_id)
+FROM unnest($1::bytea[], $2::text[]) AS asked (profile_id, name)
+CROSS JOIN LATERAL (
+    SELECT namespace, identifier_id FROM identifier
+    WHERE identifier.profile_id = asked.profile_id AND namespace = asked.name
+    UNION ALL
+    SELECT namespace, identifier_id FROM identifier
+    WHERE identifier.profile_id = asked.profile_id
+      AND namespace > asked.name || '.' AND namespace < asked.name || '/'
+    UNION ALL
+    SELECT namespace, identifier_id FROM identifier
+    WHERE identifier.profile_id = asked.profile_id
+      AND namespace > asked.name || '_' AND namespace < asked.name || '`'
+) AS held
+GROUP BY 1, 2
+
+-- name: load_members
+-- The identifiers of profiles.
+SELECT identifier_id, workspace_id, namespace, value, profile_id, first_seen_us, first_fact, marks
+FROM identifier WHERE profile_id = ANY ($1::bytea[])
+
+-- name: load_identifiers
+-- Identifiers by their ids.
+SELECT identifier_id, workspace_id, namespace, value, profile_id, first_seen_us, first_fact, marks
+FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+
+-- name: load_region
+-- The edges that bind some identifiers, and those that are held between them and other profiles;
+-- and from whom people separated them (strength 0).
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace
+FROM edge WHERE a = ANY ($1::bytea[]) AND held = 0
+UNION
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace
+FROM edge WHERE a = ANY ($2::bytea[]) AND held >= 5
+UNION
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace
+FROM edge WHERE b = ANY ($2::bytea[]) AND held >= 5
+UNION
+SELECT a, b, 0, 0, '', 0, 0, '' FROM decision WHERE a = ANY ($2::bytea[]) AND verdict = 2
+UNION
+SELECT a, b, 0, 0, '', 0, 0, '' FROM decision WHERE b = ANY ($2::bytea[]) AND verdict = 2
+
+-- name: load_around
+-- All edges of some identifiers.
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace
+FROM edge WHERE a = ANY ($1::bytea[])
+UNION
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace
+FROM edge WHERE b = ANY ($1::bytea[])
 
 -- name: lock
 -- Takes the first lock shared and the others alone, one after the other.
@@ -49,13 +149,30 @@ FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
     AS seen (identifier_id, first_seen_us, first_fact)
 WHERE identifier.identifier_id = seen.identifier_id
 
--- name: see_edges_earlier
--- Keeps earlier evidence of known edges.
+-- name: change_edges
+-- Puts edges in the place of older ones.
 UPDATE edge
-SET first_seen_us = seen.first_seen_us, first_fact = seen.first_fact
-FROM unnest($1::bytea[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bytea[])
-    AS seen (a, b, strength, first_seen_us, first_fact)
+SET first_seen_us = seen.first_seen_us, first_fact = seen.first_fact, last_day = seen.last_day,
+    held = seen.held, held_namespace = seen.held_namespace
+FROM unnest($1::bytea[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bytea[], $6::integer[],
+        $7::smallint[], $8::text[])
+    AS seen (a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace)
 WHERE edge.a = seen.a AND edge.b = seen.b AND edge.strength = seen.strength
+
+-- name: remove_edges
+-- Takes out what is no longer decided.
+DELETE FROM edge USING unnest($1::bytea[], $2::bytea[], $3::smallint[]) AS gone (a, b, strength)
+WHERE edge.a = gone.a AND edge.b = gone.b AND edge.strength = gone.strength
+
+-- name: save_decisions
+-- Puts decisions in the place of older ones.
+INSERT INTO decision
+    (shard, a, b, workspace_id, occurred_at_us, fact_id, verdict, actor, reason)
+SELECT * FROM unnest($1::integer[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[],
+    $6::bytea[], $7::smallint[], $8::text[], $9::text[])
+ON CONFLICT (a, b, shard) DO UPDATE
+SET occurred_at_us = excluded.occurred_at_us, fact_id = excluded.fact_id,
+    verdict = excluded.verdict, actor = excluded.actor, reason = excluded.reason
 
 -- name: move
 -- Gives all identifiers of some profiles to others.
@@ -65,6 +182,75 @@ FROM unnest($2::bytea[], $3::bytea[]) AS moved (before, after)
 WHERE identifier.profile_id = moved.before
 RETURNING identifier_id, moved.before, profile_id, workspace_id, namespace, value,
     first_seen_us, first_fact
+
+-- name: place
+-- Gives identifiers to profiles one by one.
+UPDATE identifier SET profile_id = placed.profile_id, version = $1
+FROM unnest($2::bytea[], $3::bytea[]) AS placed (identifier_id, profile_id)
+WHERE identifier.identifier_id = placed.identifier_id
+
+-- name: mark
+-- Notes what is so of identifiers.
+UPDATE identifier SET marks = marked.marks
+FROM unnest($1::bytea[], $2::smallint[]) AS marked (identifier_id, marks)
+WHERE identifier.identifier_id = marked.identifier_id
+
+-- name: save_policy
+-- Keeps a policy; a row tells that it is new, and whether it is the newest.
+INSERT INTO policy (workspace_id, version, message, shard, log_offset, recorded_at_us)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING version > coalesce((SELECT max(version) FROM policy WHERE workspace_id = $1), 0)
+
+-- name: begin_resettling
+-- From here on, all shards look at everybody of a workspace anew.
+INSERT INTO resettle (shard, workspace_id, version) SELECT generate_series(0, $2::int - 1), $1, $3
+ON CONFLICT (shard, workspace_id) DO UPDATE SET version = excluded.version, cursor = ''
+
+-- name: resettling
+-- Where a shard stands in looking at people anew.
+SELECT workspace_id, version, cursor FROM resettle WHERE shard = $1 ORDER BY workspace_id LIMIT 1
+
+-- name: next_people
+-- The next identifiers of a shard, and whether each names a profile of a workspace.
+SELECT identifier_id, identifier_id = profile_id AND workspace_id = $3 AS is_one
+FROM identifier WHERE identifier_id > $2 AND shard = $1
+ORDER BY identifier_id LIMIT $4
+
+-- name: move_cursor
+-- Where a shard stands now; unless everybody has to be looked at by a newer policy.
+UPDATE resettle SET cursor = $4 WHERE shard = $1 AND workspace_id = $2 AND version = $3
+
+-- name: end_resettling
+-- A shard has looked at everybody; unless they have to be by a newer policy.
+DELETE FROM resettle WHERE shard = $1 AND workspace_id = $2 AND version = $3
+
+-- name: load_matches
+-- Matches of pairs.
+SELECT match.a, match.b, occurred_at_us, fact_id, message
+FROM unnest($1::bytea[], $2::bytea[]) AS asked (a, b)
+JOIN match ON match.a = asked.a AND match.b = asked.b
+
+-- name: save_matches
+-- Puts matches in the place of older ones. Only the worker of their shard writes them.
+INSERT INTO match
+    (shard, a, b, workspace_id, occurred_at_us, fact_id, judgement, purposes, message)
+SELECT shard, a, b, workspace_id, occurred_at_us, fact_id, judgement,
+    string_to_array(purposes, E'\n'), message
+FROM unnest($1::integer[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[],
+    $7::smallint[], $8::text[], $9::bytea[])
+    AS told (shard, a, b, workspace_id, occurred_at_us, fact_id, judgement, purposes, message)
+ON CONFLICT (a, b, shard) DO UPDATE
+SET occurred_at_us = excluded.occurred_at_us, fact_id = excluded.fact_id,
+    judgement = excluded.judgement, purposes = excluded.purposes, message = excluded.message
+
+-- name: count_resettling
+-- How many shards still look at people anew.
+SELECT count(*) FROM resettle WHERE $1::text IS NULL OR workspace_id = $1
+
+-- name: newest_policy
+-- The policy of a workspace.
+SELECT message, version FROM policy WHERE workspace_id = $1 ORDER BY version DESC LIMIT 1
 
 -- name: resolve
 -- The profiles of the identifiers that are known among some of a workspace.
@@ -88,4 +274,7 @@ SELECT workspace_id, identifier_id, profile_id, version, namespace, value FROM i
 SELECT
     (SELECT count(*) FROM identifier) AS identifiers,
     (SELECT count(*) FROM identifier WHERE identifier_id = profile_id) AS profiles,
-    (SELECT count(*) FROM edge) AS edges
+    (SELECT count(*) FROM edge) AS edges,
+    (SELECT count(*) FROM edge WHERE held > 0) AS held,
+    (SELECT count(*) FROM decision) AS decisions,
+    (SELECT count(*) FROM resettle) AS shards_resettling

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 import asyncpg
 
+from services.chassis.database import Database, acquire, transaction
+from services.chassis.position import add_digest, load_positions
 from services.chassis.rebuild import rows_that_differ
 from services.chassis.replay import Replay
-from services.chassis.stream import Batch, Folded, Upstream
+from services.chassis.stream import Batch, Folded
 from services.identity import wire
 from services.identity.app import learn_from
+from services.identity.domain.model import Evidence, Kept
+from services.identity.learn import learn
+from services.identity.matches import fold_matches
 from services.identity.memory import Memory
+from services.identity.resettling import fold_policies, is_resettling, next_step
 from services.identity.store import REBUILDING, PostgresTables
+from services.identity.upstream import LogUpstream
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.tokens import Token
 
+#: Seconds to wait until the live state has looked at everybody by its policies, and between looks.
+PATIENCE = 600.0
+PAUSE = 0.3
+
 _IDENTIFIER = "encode(identifier_id, 'hex')"
-_EDGE = "encode(a, 'hex') || ' ' || encode(b, 'hex')"
+_PAIR = "encode(a, 'hex') || ' ' || encode(b, 'hex')"
 
 
 class IdentityRebuilder:
     """See chassis.rebuild.Rebuilder."""
 
-    def __init__(self, upstream: Upstream, *, remembered: int) -> None:
+    def __init__(self, upstream: LogUpstream, live: Database, *, remembered: int) -> None:
         self._upstream = upstream
+        self._live = live
         self._remembered = remembered
 
     async def rebuild(
@@ -37,12 +50,43 @@ class IdentityRebuilder:
         workers: int,
         progress: Callable[[int], None],
     ) -> None:
-        """See chassis.rebuild.Rebuilder."""
-        replay = Replay(Refold(Memory(self._remembered), shards), self._upstream)
+        """See chassis.rebuild.Rebuilder.
+
+        The newest policies are learnt first, so that people are settled by them from the start.
+        """
+        async with acquire(pool) as conn:
+            is_begun = any(p.log_offset for p in await load_positions(conn))
+        if not is_begun:
+            await self._wait_until_settled()
+        await self._learn_policies(pool, until, shards, anew=is_begun)
+        memory = Memory(self._remembered)
+        replay = Replay(Refold(memory, shards), self._upstream)
         if shards != len(until.offsets):
             # A batch then learns once a shard, and workers that lock twice wait in a circle.
             workers = 1
         await replay.rebuild(pool, until, workers=workers, progress=progress)
+        await _resettle(pool, shards)
+
+    async def _wait_until_settled(self) -> None:
+        """While people are looked at anew, the live state is neither of the old policy nor of the
+        new one, and nothing can be compared with it."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                async with acquire(self._live.pool) as conn:
+                    if not await is_resettling(conn):
+                        return
+                await asyncio.sleep(PAUSE)
+
+    async def _learn_policies(
+        self, pool: asyncpg.Pool, until: Token, shards: int, *, anew: bool
+    ) -> None:
+        for shard, offset in enumerate(until.offsets):
+            if not offset:
+                continue
+            async for facts in self._upstream.facts(shard, offset, [wire.POLICY_DEFINED]):
+                told = [wire.policy_told(fact) for fact in facts]
+                async with transaction(pool) as conn:
+                    await fold_policies(conn, shard, shards, told, anew=anew)
 
     async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Nothing to carry over: versions come from a sequence that outlasts generations."""
@@ -53,8 +97,12 @@ class IdentityRebuilder:
         """See chassis.rebuild.Rebuilder."""
         columns = "identifier_id, profile_id, first_seen_us, first_fact"
         rows = await rows_that_differ(conn, live, new, "identifier", _IDENTIFIER, columns, limit)
-        columns = "strength, first_seen_us, first_fact"
-        return rows + await rows_that_differ(conn, live, new, "edge", _EDGE, columns, limit)
+        columns = "strength, first_seen_us, first_fact, last_day, held, held_namespace"
+        rows += await rows_that_differ(conn, live, new, "edge", _PAIR, columns, limit)
+        columns = "occurred_at_us, fact_id, verdict"
+        rows += await rows_that_differ(conn, live, new, "decision", _PAIR, columns, limit)
+        columns = "occurred_at_us, fact_id, message"
+        return rows + await rows_that_differ(conn, live, new, "match", _PAIR, columns, limit)
 
 
 class Refold:
@@ -72,12 +120,36 @@ class Refold:
         heard = wire.hear(batch)
         await self._memory.regions.look_up(conn, heard.leafless, heard.workspaces)
         by_shard: dict[int, wire.Sightings] = {}
-        for names, first in heard.sightings.items():
+        for names, span in heard.sightings.items():
             shard = shard_of(LeafId(names[1]), self._shards)
-            by_shard.setdefault(shard, {})[names] = first
+            by_shard.setdefault(shard, {})[names] = span
+        if heard.decisions:
+            by_shard.setdefault(0, {})
         deltas: Counter[str] = Counter()
-        for _, sightings in sorted(by_shard.items()):
+        for shard, sightings in sorted(by_shard.items()):
             tables = PostgresTables(conn, shards=self._shards, space=REBUILDING)
-            deltas.update((await learn_from(tables, self._memory, sightings)).deltas)
+            decisions = heard.decisions if shard == min(by_shard) else ()
+            learnt = await learn_from(tables, self._memory, sightings, decisions)
+            deltas.update(learnt.deltas)
+        deltas.update(await fold_matches(conn, self._shards, self._memory, heard.matches))
         now = heard.log_time_us or batch.log_time_us
         return Folded(batch.next, batch.next, now, deltas=deltas)
+
+
+async def _resettle(pool: asyncpg.Pool, shards: int) -> None:
+    """Look at everybody who still has to be, by a policy that came while the state was built."""
+    for shard in range(shards):
+        while await _look_at_some(pool, shard, shards):
+            pass
+
+
+async def _look_at_some(pool: asyncpg.Pool, shard: int, shards: int) -> bool:
+    async with transaction(pool) as conn:
+        step = await next_step(conn, shard)
+        if step is None:
+            return False
+        tables = PostgresTables(conn, shards=shards, space=REBUILDING)
+        learnt = await learn(tables, Evidence(), Kept(), {step.workspace_id: step.profiles})
+        await add_digest(conn, shard, learnt.deltas)
+        await step.end(conn)
+        return True

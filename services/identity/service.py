@@ -48,7 +48,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
-        rebuilder = IdentityRebuilder(upstream, remembered=settings.remembered)
+        rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         queries = IdentityQueries(base.database, runner)

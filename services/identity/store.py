@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
 from services.chassis.database import Queries
-from services.identity.domain.facts import Edge, First, Name
+from services.identity.domain.bind import Held
+from services.identity.domain.company import Met
+from services.identity.domain.facts import Decision, Edge, First, Name, Pair, Span
 from services.identity.domain.model import (
     Assignment,
+    Changes,
+    EdgeChange,
     Evidence,
+    Ground,
     Kept,
     Known,
+    KnownEdge,
+    Mark,
+    Member,
     Moved,
-    Outcome,
     Person,
+    Region,
     Seen,
 )
+from services.identity.domain.policy import Policy
+from services.identity.ports import Share
+from services.identity.wire import read_policy
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
 
@@ -30,17 +41,23 @@ LIVE = int.from_bytes(hash_id("onefold", "identity", "live")[:8], "big")
 REBUILDING = int.from_bytes(hash_id("onefold", "identity", "rebuilding")[:8], "big")
 #: Held shared by whoever locks ids one by one, and alone by whoever locks too many for that.
 _ALL = 0
+#: Stands for a shard where none is asked for.
+NO_SHARD = -1
+_WORK = IdentifierId(b"work")
 #: PostgreSQL has room for some thousands of locks in all.
 _MANY = 256
 
 _IDENTIFIER_COLUMNS = (
-    "shard identifier_id workspace_id namespace value profile_id first_seen_us first_fact version"
+    "shard identifier_id workspace_id namespace value profile_id first_seen_us first_fact marks"
+    " version"
 )
-_EDGE_COLUMNS = "shard a b strength workspace_id first_seen_us first_fact"
+_EDGE_COLUMNS = (
+    "shard a b strength workspace_id first_seen_us first_fact last_day held held_namespace"
+)
 
 
 class PostgresTables:
-    """Identifiers and edges inside the open transaction of a connection.
+    """Identifiers, edges and decisions inside the open transaction of a connection.
 
     `shards`: how many there are; `space`: that of the locks.
     """
@@ -52,11 +69,22 @@ class PostgresTables:
 
     async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
         """See `Tables.profiles`."""
-        return _pairs(await self._conn.fetch(Q.load_profiles, list(ids)))
+        return (await self.profiles_and_work(ids, NO_SHARD))[0]
+
+    async def profiles_and_work(
+        self, ids: Collection[bytes], shard: int
+    ) -> tuple[dict[IdentifierId, ProfileId], bool]:
+        """The profiles of those of `ids` that are known; and whether people of a shard have to be
+        looked at anew."""
+        profiles = _pairs(await self._conn.fetch(Q.load_profiles, list(ids), shard))
+        return profiles, bool(profiles.pop(_WORK, b""))
 
     async def look(self, evidence: Evidence) -> Kept:
         """See `Tables.look`."""
-        return _kept(await self._conn.fetch(Q.look, *_asked(evidence)))
+        kept = Kept()
+        for row in await self._conn.fetch(Q.look, *_asked(evidence)):
+            _READ[row[0]](kept, row)
+        return kept
 
     async def hold(self, stake: Collection[bytes]) -> bool:
         """See `Tables.hold`."""
@@ -73,71 +101,192 @@ class PostgresTables:
         """See `Tables.let_go`."""
         await self._conn.execute("ROLLBACK TO SAVEPOINT held")
 
-    async def look_again(self, evidence: Evidence) -> tuple[Kept, int]:
+    async def look_again(self, evidence: Evidence) -> Ground:
         """See `Tables.look_again`."""
-        *rows, last = await self._conn.fetch(Q.look_again, *_asked(evidence))
-        return _kept(rows), last["first_seen_us"]
+        workspaces = list({name.workspace_id for name in evidence.names.values()})
+        kept, version = Kept(), 0
+        policies: dict[WorkspaceId, Policy] = {}
+        unsettled: set[WorkspaceId] = set()
+        contested: set[ProfileId] = set()
+        for row in await self._conn.fetch(Q.look_again, *_asked(evidence), workspaces):
+            kind, workspace = row[0], row[7]
+            if kind <= _DECISION:
+                _READ[kind](kept, row)
+            elif kind == _VERSION:
+                version = row[4]
+            elif kind == _POLICY:
+                policies[workspace] = read_policy(row[1], row[4])
+                if row[3]:
+                    unsettled.add(workspace)
+            else:
+                contested.add(row[1])
+        return Ground(kept, version, policies, frozenset(unsettled), frozenset(contested))
 
-    async def keep(
-        self, outcome: Outcome, names: Mapping[IdentifierId, Name], version: int
-    ) -> None:
-        """See `Tables.keep`."""
-        if outcome.added:
-            rows = [(*self._row(outcome, i, names[i]), version) for i in sorted(outcome.added)]
+    async def company(
+        self,
+        ids: Collection[IdentifierId],
+        namespaces: Collection[str],
+        strengths: Collection[int],
+        most: int,
+    ) -> dict[IdentifierId, list[Met]]:
+        """See `Tables.company`."""
+        met: dict[IdentifierId, list[Met]] = {}
+        rows = await self._conn.fetch(
+            Q.load_company, list(ids), list(namespaces), list(strengths), most
+        )
+        for id_, other, namespace, at, fact, day in rows:
+            met.setdefault(id_, []).append(Met(other, namespace, Span(First(at, fact), day)))
+        return met
+
+    async def counts(self, asked: Mapping[ProfileId, Collection[str]]) -> dict[Share, int]:
+        """See `Tables.counts`."""
+        pairs = [(profile, name) for profile, names in asked.items() for name in names]
+        rows = await self._conn.fetch(Q.count_identifiers, *_columns(pairs))
+        return {(profile, namespace): count for profile, namespace, count in rows}
+
+    async def region(self, profiles: Collection[ProfileId]) -> Region:
+        """See `Tables.region`."""
+        rows = await self._conn.fetch(Q.load_members, list(profiles))
+        region = Region({row[0]: _member(row) for row in rows})
+        marked = [id_ for id_, one in region.members.items() if one.marks & Mark.CONTESTED]
+        for row in await self._conn.fetch(Q.load_region, list(region.members), marked):
+            if row[2]:
+                region.edges[Edge(*row[:3])] = _known_edge(row)
+            else:
+                region.separated.add(Pair(*row[:2]))
+        await self._load_beyond(region)
+        return region
+
+    async def around(self, ids: Collection[IdentifierId]) -> Region:
+        """See `Tables.around`."""
+        region = Region()
+        for row in await self._conn.fetch(Q.load_around, list(ids)):
+            region.edges[Edge(*row[:3])] = _known_edge(row)
+        await self._load_beyond(region)
+        return region
+
+    async def _load_beyond(self, region: Region) -> None:
+        missing = {id_ for edge in region.edges for id_ in edge[:2]} - region.members.keys()
+        if missing:
+            rows = await self._conn.fetch(Q.load_identifiers, list(missing))
+            region.beyond = {row[0]: _member(row) for row in rows}
+
+    async def save(
+        self, changes: Changes, names: Mapping[IdentifierId, Name], version: int
+    ) -> list[Moved]:
+        """See `Tables.save`."""
+        if changes.added:
+            rows = [
+                (*self._row(i, known, names[i]), version)
+                for i, known in sorted(changes.added.items())
+            ]
             await self._copy("identifier", _IDENTIFIER_COLUMNS, rows)
-        if outcome.earlier:
-            sightings = [(i, *first) for i, first in outcome.earlier.items()]
+        if changes.earlier:
+            sightings = [(i, *first) for i, (_, first) in changes.earlier.items()]
             await self._conn.execute(Q.see_earlier, *_columns(sightings))
-        if outcome.added_edges:
-            edges = [self._edge_row(outcome, e, names[e.a]) for e in sorted(outcome.added_edges)]
-            await self._copy("edge", _EDGE_COLUMNS, edges)
-        if outcome.earlier_edges:
-            seen = [(*e, *first) for e, first in outcome.earlier_edges.items()]
-            await self._conn.execute(Q.see_edges_earlier, *_columns(seen))
+        if changes.edges:
+            await self._save_edges(changes.edges)
+        if changes.decisions:
+            await self._save_decisions(changes.decisions, names)
+        moved = await self._move(changes, version) if changes.moved else []
+        if changes.placed:
+            placed = [(one.identifier_id, one.after) for one in changes.placed]
+            await self._conn.execute(Q.place, version, *_columns(placed))
+        if changes.marked:
+            await self._conn.execute(Q.mark, *_columns(changes.marked.items()))
+        return moved
+
+    async def _save_edges(self, edges: Mapping[Edge, EdgeChange]) -> None:
+        added: list[tuple[Any, ...]] = []
+        changed: list[tuple[object, ...]] = []
+        gone: list[Edge] = []
+        for edge, (workspace, before, now) in edges.items():
+            if now is None:
+                gone.append(edge)
+            elif before is None:
+                added.append((*edge, workspace, *_edge_columns(now)))
+            else:
+                changed.append((*edge, *_edge_columns(now)))
+        if added:
+            added.sort()
+            rows = [(shard_of(row[0], self._shards), *row) for row in added]
+            await self._copy("edge", _EDGE_COLUMNS, rows)
+        if changed:
+            await self._conn.execute(Q.change_edges, *_columns(changed))
+        if gone:
+            await self._conn.execute(Q.remove_edges, *_columns(gone))
+
+    async def _save_decisions(
+        self,
+        decisions: Mapping[Pair, tuple[Decision | None, Decision]],
+        names: Mapping[IdentifierId, Name],
+    ) -> None:
+        rows = []
+        for pair, (_, now) in sorted(decisions.items()):
+            workspace, shard = names[pair.a].workspace_id, shard_of(pair.a, self._shards)
+            rows.append((shard, *pair, workspace, *now.at, now.verdict, now.actor, now.reason))
+        await self._conn.execute(Q.save_decisions, *_columns(rows))
 
     async def _copy(self, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
         # COPY costs a third of what INSERT … SELECT unnest(…) costs on this side of the wire.
         await self._conn.copy_records_to_table(table, records=rows, columns=columns.split())
 
-    async def move(self, outcome: Outcome, version: int) -> list[Moved]:
-        """See `Tables.move`."""
-        if not outcome.moved:
-            return []
-        rows = await self._conn.fetch(Q.move, version, *_columns(outcome.moved.items()))
+    async def _move(self, changes: Changes, version: int) -> list[Moved]:
+        rows = await self._conn.fetch(Q.move, version, *_columns(changes.moved.items()))
         return [
             Moved(id_, before, after, _name(workspace, namespace, value), First(at, fact))
             for id_, before, after, workspace, namespace, value, at, fact in rows
+            if id_ not in changes.added
         ]
 
     def _lock_key(self, number: int) -> int:
         return int.from_bytes((number ^ self._space).to_bytes(8, "big"), "big", signed=True)
 
-    def _row(self, outcome: Outcome, id_: IdentifierId, name: Name) -> tuple[object, ...]:
+    def _row(self, id_: IdentifierId, known: Known, name: Name) -> tuple[object, ...]:
         shard, spelled = shard_of(id_, self._shards), name.identifier or (None, None)
-        return (
-            *(shard, id_, name.workspace_id, *spelled),
-            *(outcome.profiles[id_], *outcome.added[id_]),
-        )
-
-    def _edge_row(self, outcome: Outcome, edge: Edge, name: Name) -> tuple[object, ...]:
-        shard = shard_of(edge.a, self._shards)
-        return (shard, *edge, name.workspace_id, *outcome.added_edges[edge])
+        profile, first, marks = known
+        return (shard, id_, name.workspace_id, *spelled, profile, *first, marks)
 
 
 def _asked(evidence: Evidence) -> tuple[list[Any], ...]:
     edges = _columns(evidence.edges) if evidence.edges else [[], [], []]
-    return ([*evidence.names], *edges)
+    pairs = _columns(evidence.decisions) if evidence.decisions else [[], []]
+    return ([*evidence.names], *edges, *pairs)
 
 
-def _kept(rows: Iterable[Any]) -> Kept:
-    known: dict[IdentifierId, Known] = {}
-    edges: dict[Edge, First] = {}
-    for a, b, strength, at, fact in rows:
-        if strength is None:
-            known[a] = Known(b, First(at, fact))
-        else:
-            edges[Edge(a, b, strength)] = First(at, fact)
-    return Kept(known, edges)
+def _read_identifier(kept: Kept, row: Any) -> None:
+    kept.known[row[1]] = Known(row[2], First(row[4], row[5]), row[3])
+
+
+def _read_edge(kept: Kept, row: Any) -> None:
+    day, held = divmod(row[6], 8)
+    why = Held(held, row[7]) if held else None
+    edge = Edge(row[1], row[2], row[3])
+    kept.edges[edge] = KnownEdge(Span(First(row[4], row[5]), day), why)
+
+
+def _read_decision(kept: Kept, row: Any) -> None:
+    at = First(row[4], row[5])
+    kept.decisions[Pair(row[1], row[2])] = Decision(at, row[3], row[7], row[8])
+
+
+_READ = (_read_identifier, _read_edge, _read_decision)
+_DECISION, _VERSION, _POLICY = 2, 3, 4
+
+
+def _member(row: Any) -> Member:
+    _, workspace, namespace, value, profile, at, fact, marks = row
+    return Member(_name(workspace, namespace, value), profile, First(at, fact), marks)
+
+
+def _known_edge(row: Any) -> KnownEdge:
+    at, fact, day, held, namespace = row[3:8]
+    return KnownEdge(Span(First(at, fact), day), Held(held, namespace) if held else None)
+
+
+def _edge_columns(row: KnownEdge) -> tuple[object, ...]:
+    (first, day), held = row
+    return (*first, day, *(held or (0, "")))
 
 
 def _columns(rows: Collection[tuple[object, ...]]) -> list[list[object]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import ReadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 
@@ -25,3 +26,11 @@ class LogUpstream:
             batch = answer.batch
             end = batch.first_offset + len(batch.facts)
             yield Message(batch.first_offset, end, batch.SerializeToString())
+
+    async def facts(
+        self, shard: int, until: int, kinds: Sequence[str]
+    ) -> AsyncIterator[Sequence[Fact]]:
+        """The facts of some kinds of a shard before an offset, in order."""
+        request = ReadRequest(shard=shard, until_offset=until, kinds=kinds)
+        async for answer in self._stub.Read(request):
+            yield answer.batch.facts

@@ -4,30 +4,91 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 from onefold.identity.v1 import identity_events_pb2 as events_pb2
+from onefold.identity.v1.identity_facts_pb2 import (
+    JUDGEMENT_ACCEPTED,
+    LINKING_ALWAYS,
+    LINKING_NEVER,
+    LINKING_VERIFIED,
+    BlockedValue,
+    IdentityPolicy,
+    IdentityPolicyDefined,
+    LinkDecided,
+    MatchJudged,
+    NamespacePolicy,
+)
+from onefold.identity.v1.identity_facts_pb2 import Linking as LinkingMessage
 from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
-from services.identity.domain.facts import First, Name, Strength
+from services.identity.domain.facts import Decision, First, Name, Span, Strength
 from services.identity.domain.model import Assignment, Seen
-from services.identity.domain.naming import Names
+from services.identity.domain.naming import Names, Raw
+from services.identity.domain.policy import Blocked, Linking, Policy, Rule
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import ACCOUNT_ID, fault, standard
 from services.kernel.ids import LeafId, WorkspaceId, from_hex, to_hex
+from services.kernel.time import DAY_US
 
+_LINKINGS: dict[int, Linking] = {
+    LINKING_VERIFIED: Linking.VERIFIED,
+    LINKING_NEVER: Linking.NEVER,
+}
+_TOLD: dict[Linking, LinkingMessage] = {
+    Linking.ALWAYS: LINKING_ALWAYS,
+    Linking.VERIFIED: LINKING_VERIFIED,
+    Linking.NEVER: LINKING_NEVER,
+}
 EVENT = Event.DESCRIPTOR.full_name
+LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
+MATCH_JUDGED = MatchJudged.DESCRIPTOR.full_name
+POLICY_DEFINED = IdentityPolicyDefined.DESCRIPTOR.full_name
 _STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
 #: Small messages are passed on together up to this size: each message costs much by itself.
 _OUTPUT_BYTES = 512 * 1024
 
 
-#: The earliest event with each set of identifiers.
-Sightings: TypeAlias = dict[Names, First]
+#: The earliest event with each set of identifiers, and the day of the last.
+Sightings: TypeAlias = dict[Names, Span]
+
+
+class Decided(NamedTuple):
+    """What a person decided, as it came."""
+
+    workspace_id: WorkspaceId
+    #: Two.
+    identifiers: tuple[Raw, ...]
+    decision: Decision
+
+
+class PolicyTold(NamedTuple):
+    """A policy, as it came."""
+
+    workspace_id: WorkspaceId
+    version: int
+    #: A serialised IdentityPolicy.
+    message: bytes
+    offset: int
+    recorded_at_us: int
+
+
+class MatchTold(NamedTuple):
+    """A judgement of a probable match, as it came."""
+
+    workspace_id: WorkspaceId
+    #: Two.
+    identifiers: tuple[Raw, ...]
+    at: First
+    judgement: int
+    purposes: tuple[str, ...]
+    #: A serialised MatchJudged.
+    message: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +99,8 @@ class Heard:
     #: The leaf of each fact in order; empty where it has none.
     leaves: list[LeafId]
     sightings: Sightings
+    decisions: list[Decided]
+    matches: list[MatchTold]
     #: Facts that concern no person.
     leafless: list[Fact]
     #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
@@ -46,7 +109,15 @@ class Heard:
     @property
     def workspaces(self) -> set[WorkspaceId]:
         """Whose identifiers are told of."""
-        return {names[0] for names in self.sightings}
+        told = {names[0] for names in self.sightings}
+        told.update(decided.workspace_id for decided in self.decisions)
+        told.update(match.workspace_id for match in self.matches)
+        return told
+
+    @property
+    def policies(self) -> list[PolicyTold]:
+        """The policies that were defined."""
+        return [policy_told(fact) for fact in self.leafless if fact.kind == POLICY_DEFINED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +139,25 @@ def hear(batch: Batch) -> Heard:
     leaves: list[LeafId] = []
     sightings: Sightings = {}
     leafless: list[Fact] = []
+    others: list[Fact] = []
     log_time_us = 0
     for messages in _groups(batch.messages):
         part, facts = _open(messages, batch.first)
         parts.append(part)
-        _hear_facts(facts.facts, leaves, sightings, leafless)
+        _hear_facts(facts.facts, leaves, sightings, leafless, others)
         if facts.facts:
             log_time_us = facts.facts[-1].recorded_at_us
-    return Heard(tuple(parts), leaves, sightings, leafless, log_time_us)
+    decisions = [_decided(fact) for fact in others if fact.kind == LINK_DECIDED]
+    matches = [_match_told(fact) for fact in others if fact.kind == MATCH_JUDGED]
+    return Heard(tuple(parts), leaves, sightings, decisions, matches, leafless, log_time_us)
 
 
 def _hear_facts(
-    facts: Iterable[Any], leaves: list[LeafId], sightings: Sightings, leafless: list[Fact]
+    facts: Iterable[Any],
+    leaves: list[LeafId],
+    sightings: Sightings,
+    leafless: list[Fact],
+    others: list[Fact],
 ) -> None:
     # Runs ten thousand times a second: plain tuples, no calls, and nothing is made that may not be
     # needed.
@@ -91,26 +169,55 @@ def _hear_facts(
             leafless.append(fact)
         elif fact.kind == EVENT:
             event = read(fact.payload)
-            raw = tuple([(i.namespace, i.value) for i in event.identifiers])
+            raw = tuple([(i.namespace, i.value, i.verified) for i in event.identifiers])
             type_ = event.type
             if type_ == EVENT_TYPE_GROUP and event.member_leaf_id:
                 raw = _of_account(event)
             names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
             at = fact.occurred_at_us
+            day = at // DAY_US
             known = sightings.get(names)
             if known is None:
-                sightings[names] = First(at, fact.fact_id)
-            elif at <= known[0]:
-                sightings[names] = min(known, First(at, fact.fact_id))
+                sightings[names] = Span(First(at, fact.fact_id), day)
+            elif at <= known[0][0] or day > known[1]:
+                sightings[names] = known.also(Span(First(at, fact.fact_id), day))
+        else:
+            others.append(fact)
 
 
-def _of_account(event: Event) -> tuple[tuple[str, str], ...]:
+def _decided(fact: Any) -> Decided:
+    said = LinkDecided.FromString(fact.payload)
+    at = First(fact.occurred_at_us, fact.fact_id)
+    decision = Decision(at, said.decision, fact.actor, said.reason)
+    return Decided(fact.workspace_id, _two(said), decision)
+
+
+def _match_told(fact: Any) -> MatchTold:
+    said = MatchJudged.FromString(fact.payload)
+    at = First(fact.occurred_at_us, fact.fact_id)
+    purposes = tuple(said.purposes) if said.judgement == JUDGEMENT_ACCEPTED else ()
+    parts = (at, said.judgement, purposes, fact.payload)
+    return MatchTold(fact.workspace_id, _two(said), *parts)
+
+
+def policy_told(fact: Any) -> PolicyTold:
+    """The policy of a fact."""
+    said = IdentityPolicyDefined.FromString(fact.payload)
+    message = said.policy.SerializeToString(deterministic=True)
+    return PolicyTold(fact.workspace_id, said.version, message, fact.offset, fact.recorded_at_us)
+
+
+def _two(said: Any) -> tuple[Raw, ...]:
+    return tuple((i.namespace, i.value, False) for i in (said.a, said.b))
+
+
+def _of_account(event: Event) -> tuple[Raw, ...]:
     """The identifiers of a group event's copy under the account's leaf: those of the account.
 
     The copy under the person's leaf tells those of the person: so nobody is linked to an account.
     """
-    more = [(i.namespace, i.value) for i in event.group_identifiers]
-    return ((ACCOUNT_ID, event.group_id), *more)
+    more = [(i.namespace, i.value, i.verified) for i in event.group_identifiers]
+    return ((ACCOUNT_ID, event.group_id, False), *more)
 
 
 def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
@@ -181,6 +288,7 @@ def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
         profile_id=assignment.profile_id,
         version=assignment.version,
         identifier=_identifier_message(assignment.name),
+        before_profile_id=assignment.before or b"",
     )
 
 
@@ -224,3 +332,39 @@ def known_identifier(seen: Seen) -> KnownIdentifier:
         first_seen_us=seen.first.occurred_at_us,
         fact_id=to_hex(seen.first.fact_id),
     )
+
+
+def policy_from(message: IdentityPolicy, version: int) -> Policy:
+    """The policy that a message says, which was checked when it was asked for."""
+    rules = {said.namespace: _rule(said) for said in message.namespaces}
+    blocked = tuple(Blocked(said.namespace, said.pattern) for said in message.blocked)
+    return Policy(version, rules, blocked, frozenset(message.ignored))
+
+
+def policy_message(policy: Policy) -> IdentityPolicy:
+    """A policy as it is said."""
+    return IdentityPolicy(
+        namespaces=[
+            NamespacePolicy(
+                namespace=name,
+                limit=rule.limit,
+                shared_after=rule.shared_after,
+                given_up_after_days=rule.given_up_after_days,
+                linking=_TOLD[rule.linking],
+            )
+            for name, rule in policy.rules.items()
+        ],
+        blocked=[BlockedValue(namespace=one, pattern=two) for one, two in policy.blocked],
+        ignored=sorted(policy.ignored),  # type: ignore[arg-type]  # a strength's number is its name
+    )
+
+
+@lru_cache(maxsize=1_000)
+def read_policy(message: bytes, version: int) -> Policy:
+    """The policy of a serialised message."""
+    return policy_from(IdentityPolicy.FromString(message), version)
+
+
+def _rule(said: NamespacePolicy) -> Rule:
+    linking = _LINKINGS.get(said.linking, Linking.ALWAYS)
+    return Rule(said.limit, said.shared_after, said.given_up_after_days, linking)

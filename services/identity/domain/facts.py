@@ -1,23 +1,31 @@
-"""What events say about who is whom: who is named together, how strongly, and since when."""
+"""What facts say about who is whom: who is named together, how strongly, since when; what people
+decided."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers import Identifier, strongest
 from services.kernel.ids import FactId, IdentifierId, LeafId, WorkspaceId
+from services.kernel.time import DAY_US
 
 
 class Strength(IntEnum):
     """How strongly an edge binds; the smaller number is taken first."""
 
+    #: A person decided it.
+    DECIDED = 1
     #: Somebody says it: an alias.
-    STATED = 1
-    #: Seen together on one event.
-    OBSERVED = 2
+    STATED = 2
+    #: Seen on one event with its strongest identifier, and checked by the sender.
+    VERIFIED = 3
+    #: Seen on one event with its strongest identifier.
+    OBSERVED = 4
+    #: Seen on one event beside its strongest identifier.
+    BESIDE = 5
 
 
 class First(NamedTuple):
@@ -28,12 +36,61 @@ class First(NamedTuple):
     fact_id: FactId
 
 
+class Span(NamedTuple):
+    """Since when, and until when, two identifiers were seen together."""
+
+    first: First
+    #: Days since 1970 (UTC). No finer, so that what is seen all the time is written once a day.
+    last_day: int
+
+    def also(self, other: Span) -> Span:
+        """Both; the order does not matter, nor does how often."""
+        return Span(min(self.first, other.first), max(self.last_day, other.last_day))
+
+
+def span_of(first: First) -> Span:
+    """One moment."""
+    return Span(first, first.occurred_at_us // DAY_US)
+
+
+class Pair(NamedTuple):
+    """Two identifiers, a < b."""
+
+    a: IdentifierId
+    b: IdentifierId
+
+
 class Edge(NamedTuple):
     """Two identifiers that belong together, a < b."""
 
     a: IdentifierId
     b: IdentifierId
     strength: int
+
+
+def edge_of(one: IdentifierId, other: IdentifierId, strength: int) -> Edge:
+    """The edge between two."""
+    return Edge(one, other, strength) if one < other else Edge(other, one, strength)
+
+
+class Verdict(IntEnum):
+    """What a person decided about two identifiers."""
+
+    LINK = 1
+    SEPARATE = 2
+    #: What was decided before is taken back.
+    WITHDRAW = 3
+
+
+class Decision(NamedTuple):
+    """What a person decided. The latest counts: the order of the tuple."""
+
+    at: First
+    verdict: int
+    #: Who.
+    actor: str
+    #: Why, for people.
+    reason: str
 
 
 class Name(NamedTuple):
@@ -57,16 +114,40 @@ def mention(
     leaf_id: LeafId,
     identifiers: Iterable[Identifier],
     strength: Strength,
+    verified: Collection[Identifier] = (),
 ) -> Mention:
     """What an event says that is kept under `leaf_id` and carries these standard identifiers.
 
+    `strength` is STATED or OBSERVED; `verified` are those that the sender has checked.
+
     The edges are a star around the leaf: "seen with this person's strongest identifier". A star
-    connects the same component as all pairs do, grows with n and not with n^2, and the day an edge
-    to the leaf is refused, the weaker identifiers do not slip past it.
+    connects the same component as all pairs do, grows with n and not with n^2, and where an edge to
+    the leaf is held, the weaker identifier does not slip past it. A second, weaker star around the
+    next strongest keeps the others together where the leaf binds nobody.
     """
     leaf = IdentifierId(leaf_id)
     names = {leaf: Name(workspace_id, None)}
     for identifier in identifiers:
         names[identifier.id_in(workspace_id)] = Name(workspace_id, identifier)
-    edges = tuple(Edge(min(leaf, i), max(leaf, i), strength) for i in names if i != leaf)
-    return Mention(names, edges)
+    edges = [
+        edge_of(leaf, id_, _strength(strength, name.identifier, verified))
+        for id_, name in names.items()
+        if id_ != leaf
+    ]
+    if len(names) > 2 and strength == Strength.OBSERVED:
+        edges.extend(_beside(leaf, names))
+    return Mention(names, tuple(edges))
+
+
+def _strength(
+    strength: Strength, identifier: Identifier | None, verified: Collection[Identifier]
+) -> Strength:
+    if verified and strength == Strength.OBSERVED and identifier in verified:
+        return Strength.VERIFIED
+    return strength
+
+
+def _beside(leaf: IdentifierId, names: Mapping[IdentifierId, Name]) -> Iterator[Edge]:
+    rest = {name.identifier: id_ for id_, name in names.items() if id_ != leaf and name.identifier}
+    centre = rest[strongest(rest)]
+    return (edge_of(centre, id_, Strength.BESIDE) for id_ in rest.values() if id_ != centre)

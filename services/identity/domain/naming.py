@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from services.identity.domain.facts import Mention, Strength, mention
+from services.identity.domain.facts import Mention, Name, Strength, mention
 from services.kernel.identifiers import Identifier, fault, standard
-from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 
-#: The identifiers of an event as they came: workspace, leaf, strength, (namespace, value) each.
-Names: TypeAlias = tuple[WorkspaceId, LeafId, Strength, tuple[tuple[str, str], ...]]
+#: An identifier as it came: namespace, value, and whether the sender has checked it.
+Raw: TypeAlias = tuple[str, str, bool]
+#: The identifiers of an event as they came: workspace, leaf, strength (STATED or OBSERVED), each.
+Names: TypeAlias = tuple[WorkspaceId, LeafId, Strength, tuple[Raw, ...]]
 
 
 def mention_of(names: Names, region: str) -> Mention:
@@ -19,11 +21,20 @@ def mention_of(names: Names, region: str) -> Mention:
     `region` is the default region of their workspace.
     """
     workspace_id, leaf_id, strength, raw = names
-    return mention(workspace_id, leaf_id, _usable(raw, region), strength)
+    usable = list(_usable(raw, region))
+    verified = {identifier for identifier, is_verified in usable if is_verified}
+    identifiers = [identifier for identifier, _ in usable]
+    return mention(workspace_id, leaf_id, identifiers, strength, verified)
 
 
-def _usable(raw: tuple[tuple[str, str], ...], region: str) -> Iterator[Identifier]:
-    for namespace, value in raw:
+def named(workspace_id: WorkspaceId, raw: Iterable[Raw], region: str) -> dict[IdentifierId, Name]:
+    """The identifiers that a decision is about; fewer than were told where one names nobody."""
+    identifiers = [identifier for identifier, _ in _usable(tuple(raw), region)]
+    return {i.id_in(workspace_id): Name(workspace_id, i) for i in identifiers}
+
+
+def _usable(raw: tuple[Raw, ...], region: str) -> Iterator[tuple[Identifier, bool]]:
+    for namespace, value, is_verified in raw:
         identifier = None if fault(namespace, value) else standard(namespace, value, region)
         if identifier is not None:
-            yield identifier
+            yield identifier, is_verified

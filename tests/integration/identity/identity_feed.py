@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from laws.identity_model import WORKSPACE, Seen
+from laws.identity_model import WORKSPACE, Ruled, Seen
+from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
+from services.identity.domain.policy import Policy
+from services.identity.wire import policy_message
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import shard_of
+from services.kernel.ids import definition_fact_id, shard_of
 from services.kernel.tokens import Token
 
 EVENT = Event.DESCRIPTOR.full_name
@@ -25,7 +28,10 @@ def event_fact(seen: Seen) -> Fact:
         type=EVENT_TYPE_ALIAS if seen.alias else EVENT_TYPE_TRACK,
         name="Course Viewed",
         message_id=str(seen.message),
-        identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in seen.identifiers],
+        identifiers=[
+            IdentifierMessage(namespace=i.namespace, value=i.value, verified=i in seen.verified)
+            for i in seen.identifiers
+        ],
         properties=b'{"course_id":"c1"}',
     )
     return Fact(
@@ -38,6 +44,42 @@ def event_fact(seen: Seen) -> Fact:
         actor="key_1",
         payload=event.SerializeToString(),
     )
+
+
+def ruled_fact(ruled: Ruled) -> Fact:
+    """A person's decision."""
+    said = LinkDecided(
+        a=IdentifierMessage(namespace=ruled.one.namespace, value=ruled.one.value),
+        b=IdentifierMessage(namespace=ruled.other.namespace, value=ruled.other.value),
+        decision=int(ruled.verdict),  # type: ignore[arg-type]  # a verdict's number is its name
+        reason=ruled.decision.reason,
+    )
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=ruled.first.fact_id,
+        kind=LinkDecided.DESCRIPTOR.full_name,
+        leaf_id=ruled.leaf,
+        occurred_at_us=ruled.occurred_at_us,
+        actor=ruled.decision.actor,
+        payload=said.SerializeToString(),
+    )
+
+
+def policy_fact(policy: Policy) -> Fact:
+    """A policy, defined."""
+    said = IdentityPolicyDefined(policy=policy_message(policy), version=policy.version)
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=definition_fact_id(WORKSPACE, "identity_policy", "", policy.version),
+        kind=IdentityPolicyDefined.DESCRIPTOR.full_name,
+        occurred_at_us=1,
+        payload=said.SerializeToString(),
+    )
+
+
+def fact_of(told: Seen | Ruled) -> Fact:
+    """What was told, as a fact."""
+    return event_fact(told) if isinstance(told, Seen) else ruled_fact(told)
 
 
 class Log:

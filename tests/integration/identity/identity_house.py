@@ -39,7 +39,11 @@ class LogDoor(LogServiceServicer):
         until = request.until_offset or len(self._log.shards[request.shard])
         for first in range(request.from_offset, until, CUT):
             message = self._log.message(request.shard, first, min(first + CUT, until))
-            yield ReadResponse(batch=FactBatch.FromString(message.payload))
+            batch = FactBatch.FromString(message.payload)
+            if request.kinds:
+                wanted = [fact for fact in batch.facts if fact.kind in request.kinds]
+                batch = FactBatch(shard=batch.shard, facts=wanted)
+            yield ReadResponse(batch=batch)
 
 
 @dataclass

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from integration.identity.identity_feed import Log, event_fact, people
 from laws.identity_model import WORKSPACE, Seen, truth
+from laws.identity_story import digest_of_truth
 from onefold.identity.v1.identity_events_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
@@ -16,8 +17,10 @@ from services.chassis.position import add_digest, digests
 from services.chassis.stream import Batch, Folded
 from services.identity import store
 from services.identity.app import Identity
-from services.identity.domain.digest import edge_share, identifier_share
-from services.identity.domain.facts import Edge, First
+from services.identity.domain.bind import Held
+from services.identity.domain.digest import decision_share, edge_share, identifier_share
+from services.identity.domain.facts import Decision, Edge, First, Pair, Span
+from services.identity.domain.model import KnownEdge
 from services.identity.memory import Memory
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.identifiers import Identifier
@@ -47,11 +50,18 @@ async def recounted(pool: asyncpg.Pool) -> str:
     ids = await pool.fetch(
         "SELECT identifier_id, profile_id, first_seen_us, first_fact FROM identifier"
     )
-    edges = await pool.fetch("SELECT a, b, strength, first_seen_us, first_fact FROM edge")
-    rows = [identifier_share(i, p, First(at, fact)) for i, p, at, fact in ids]
-    return to_hex(
-        digest_of(rows + [edge_share(Edge(a, b, s), First(at, f)) for a, b, s, at, f in edges])
+    edges = await pool.fetch(
+        "SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace FROM edge"
     )
+    rows = [identifier_share(i, p, First(at, fact)) for i, p, at, fact in ids]
+    for a, b, strength, at, fact, day, held, namespace in edges:
+        why = Held(held, namespace) if held else None
+        rows.append(edge_share(Edge(a, b, strength), KnownEdge(Span(First(at, fact), day), why)))
+    decisions = await pool.fetch("SELECT a, b, occurred_at_us, fact_id, verdict FROM decision")
+    for a, b, at, fact, verdict in decisions:
+        decision = Decision(First(at, fact), verdict, "", "")
+        rows.append(decision_share(Pair(a, b), decision))
+    return to_hex(digest_of(rows))
 
 
 def said(folded: Folded) -> list[FactsAttributed]:
@@ -105,8 +115,8 @@ async def test_workers_side_by_side_find_what_one_finds(
     expected = truth(events)
     assert await profiles(pool) == expected.profiles
     async with pool.acquire() as conn:
-        assert await digests(conn) == {WORKSPACE: to_hex(expected.digest)}
-    assert await recounted(pool) == to_hex(expected.digest)
+        assert await digests(conn) == {WORKSPACE: to_hex(digest_of_truth(events))}
+    assert await recounted(pool) == to_hex(digest_of_truth(events))
     # Those downstream, who only hear assignments in any order, come to know the same.
     heard: dict[bytes, tuple[int, bytes]] = {}
     for newest in told:
@@ -202,7 +212,7 @@ async def test_an_earlier_event_is_noticed_although_its_people_are_remembered(
         await fold(pool, app, log.batch(0, first, 1))
     firsts = await pool.fetch("SELECT first_seen_us FROM identifier")
     assert {at for (at,) in firsts} == {2}
-    assert await recounted(pool) == to_hex(truth([Seen((ANN, USER), 2, 2)]).digest)
+    assert await recounted(pool) == to_hex(digest_of_truth([Seen((ANN, USER), 2, 2)]))
 
 
 async def test_the_same_name_in_two_workspaces_is_two_people(pool: asyncpg.Pool) -> None:

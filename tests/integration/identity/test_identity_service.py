@@ -14,6 +14,7 @@ import pytest
 from integration.identity.identity_feed import Log, event_fact, people
 from integration.identity.identity_house import House, house
 from laws.identity_model import WORKSPACE, Seen, truth
+from laws.identity_story import digest_of_truth
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
@@ -64,8 +65,7 @@ async def rebuild(home: House, **asked: Any) -> projection_pb.RebuildResponse:
 async def test_what_the_log_says_is_folded_and_said(open_house: OpenHouse) -> None:
     events = history()
     async with open_house(log_of(events)) as home:
-        expected = truth(events)
-        assert await digest(home) == {WORKSPACE: to_hex(expected.digest)}
+        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
         for shard in range(2):
             said = [r.batch async for r in home.identity.Read(pb.ReadRequest(shard=shard))]
             facts = [f for b in said for f in FactBatch.FromString(b.fact_batch).facts]
@@ -83,7 +83,7 @@ async def test_events_that_come_later_are_heard_from_the_bus(open_house: OpenHou
         home.log.append(event_fact(e) for e in events[50:])
         for shard in range(2):
             await home.relay.offer(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(truth(events).digest)}
+        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
         assert home.door.reads >= before
 
 
@@ -175,7 +175,7 @@ async def test_a_rebuild_proves_itself(open_house: OpenHouse, asked: dict[str, i
         live = await digest(home)
         told = await rebuild(home, **asked)
         assert told.equal
-        assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(truth(events).digest)}
+        assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(digest_of_truth(events))}
 
 
 async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: OpenHouse) -> None:
@@ -186,7 +186,7 @@ async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: Open
         home.log.append(event_fact(e) for e in events[100:])
         for shard in range(2):
             await home.relay.offer(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(truth(events).digest)}
+        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
         newest: dict[bytes, tuple[int, bytes]] = {}
         for shard in range(2):
             async for r in home.identity.Read(pb.ReadRequest(shard=shard)):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from services.identity.domain.facts import Edge, First, Strength
-from services.identity.domain.model import Known
+from services.identity.domain.facts import Edge, First, Span, Strength, span_of
+from services.identity.domain.model import Known, KnownEdge
 from services.identity.domain.naming import Names, mention_of
 from services.identity.memory import NEVER, Memory, Remembered
 from services.kernel.identifiers import Identifier
@@ -13,15 +13,17 @@ LEAF = LeafId(Identifier("user_id", "u").id_in(WORKSPACE))
 
 
 def names(value: str = "v") -> Names:
-    raw = (("user_id", "u"), ("anonymous_id", value))
+    raw = (("user_id", "u", False), ("anonymous_id", value, False))
     return (WORKSPACE, LEAF, Strength.OBSERVED, raw)
 
 
-def kept(remembered: Remembered, at: int) -> tuple[dict[IdentifierId, Known], dict[Edge, First]]:
+def kept(
+    remembered: Remembered, at: int
+) -> tuple[dict[IdentifierId, Known], dict[Edge, KnownEdge]]:
     first = First(at, FACT)
     mention = remembered.mention
     known = {id_: Known(ProfileId(LEAF), first) for id_ in mention.names}
-    return known, dict.fromkeys(mention.edges, first)
+    return known, dict.fromkeys(mention.edges, KnownEdge(span_of(first)))
 
 
 def test_nothing_is_settled_until_all_of_it_was_read() -> None:
@@ -37,9 +39,19 @@ def test_nothing_is_settled_until_all_of_it_was_read() -> None:
 def test_what_was_seen_last_decides_since_when_nothing_is_new() -> None:
     remembered = Memory(10).recall(names())
     known, edges = kept(remembered, 5)
-    edges[remembered.mention.edges[0]] = First(9, FACT)
+    edges[remembered.mention.edges[0]] = KnownEdge(span_of(First(9, FACT)))
     remembered.settle(known, edges)
     assert remembered.settled_us == 9
+
+
+def test_an_event_is_news_where_it_is_early_or_of_a_later_day() -> None:
+    remembered = Memory(10).recall(names())
+    known, edges = kept(remembered, 5)
+    edges[remembered.mention.edges[0]] = KnownEdge(Span(First(5, FACT), 3))
+    remembered.settle(known, edges)
+    assert remembered.is_news(Span(First(5, FACT), 0))
+    assert not remembered.is_news(Span(First(6, FACT), 3))
+    assert remembered.is_news(Span(First(6, FACT), 4))
 
 
 def test_the_same_names_are_remembered_while_they_are_used() -> None:
@@ -58,14 +70,16 @@ def test_memory_keeps_to_its_size() -> None:
 
 
 def test_junk_and_faulty_identifiers_say_nothing() -> None:
-    raw = (("user_id", "u"), ("phone", "000000"), ("e mail", "a@b.cn"), ("email", "x" * 600))
+    told = (("user_id", "u"), ("phone", "000000"), ("e mail", "a@b.cn"), ("email", "x" * 600))
+    raw = tuple((namespace, value, False) for namespace, value in told)
     said = mention_of((WORKSPACE, LEAF, Strength.OBSERVED, raw), "CN")
     assert set(said.names) == {LEAF}
     assert said.edges == ()
 
 
 def test_forms_of_one_value_are_one_identifier() -> None:
-    raw = (("user_id", "u"), ("email", "A@B.cn"), ("email", " a@b.cn"))
+    told = (("user_id", "u"), ("email", "A@B.cn"), ("email", " a@b.cn"))
+    raw = tuple((namespace, value, False) for namespace, value in told)
     said = mention_of((WORKSPACE, LEAF, Strength.STATED, raw), "CN")
     (edge,) = said.edges
     assert edge.strength == Strength.STATED
@@ -74,6 +88,6 @@ def test_forms_of_one_value_are_one_identifier() -> None:
 
 def test_a_leaf_that_no_identifier_gives_is_named_by_its_id() -> None:
     old = LeafId(bytes(range(16)))
-    said = mention_of((WORKSPACE, old, Strength.OBSERVED, (("user_id", "u"),)), "CN")
+    said = mention_of((WORKSPACE, old, Strength.OBSERVED, (("user_id", "u", False),)), "CN")
     assert said.names[IdentifierId(old)].identifier is None
     assert len(said.edges) == 1

@@ -8,11 +8,12 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message
 from services.identity import wire
-from services.identity.domain.facts import First, Name, Strength
+from services.identity.domain.facts import First, Name, Strength, span_of
 from services.identity.domain.model import Assignment
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId
+from services.kernel.time import DAY_US
 
 LEAF = bytes(range(16))
 
@@ -42,7 +43,7 @@ def batch(first: int, *messages: Message) -> Batch:
 
 def test_only_the_earliest_of_the_same_names_is_kept() -> None:
     heard = wire.hear(batch(0, message(fact(0, at=7), fact(1, at=5), fact(2, at=5), fact(3, at=6))))
-    assert list(heard.sightings.values()) == [First(5, FactId((1).to_bytes(16, "big")))]
+    assert list(heard.sightings.values()) == [span_of(First(5, FactId((1).to_bytes(16, "big"))))]
     assert heard.leaves == [LEAF] * 4
     assert heard.log_time_us == 103
 
@@ -51,6 +52,12 @@ def test_an_alias_is_stated_and_not_only_seen() -> None:
     heard = wire.hear(batch(0, message(fact(0), fact(1, kind=EVENT_TYPE_ALIAS))))
     strengths = {names[2] for names in heard.sightings}
     assert strengths == {Strength.STATED, Strength.OBSERVED}
+
+
+def test_the_last_day_of_the_same_names_is_kept() -> None:
+    days = [fact(n, at=day * DAY_US + 1) for n, day in enumerate((3, 1, 5, 4))]
+    (span,) = wire.hear(batch(0, message(*days))).sightings.values()
+    assert (span.first.occurred_at_us, span.last_day) == (DAY_US + 1, 5)
 
 
 def test_facts_without_a_leaf_are_set_apart() -> None:

@@ -1,0 +1,69 @@
+"""Settling finds what the obvious model finds, whatever the evidence and the policy."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws.identity_model import Story, truth
+from laws.identity_story import gather, held_edges, policies, stories
+
+from services.identity.domain.bind import BETWEEN, Node
+from services.identity.domain.facts import Edge, Pair, Span, Verdict
+from services.identity.domain.model import Evidence, decided_edge
+from services.identity.domain.policy import Policy
+from services.identity.domain.settle import Settled, settle
+from services.kernel.ids import IdentifierId
+
+#: The machine may be busy: how long an example takes says nothing.
+unhurried = settings(deadline=None)
+
+
+def settled(evidence: Evidence, policy: Policy) -> Settled:
+    nodes: dict[IdentifierId, Node] = {}
+    for id_, first in evidence.identifiers.items():
+        identifier = evidence.names[id_].identifier
+        assert identifier is not None
+        nodes[id_] = Node(*identifier, first)
+    edges: dict[Edge, Span] = dict(evidence.edges)
+    apart: set[Pair] = set()
+    for pair, decision in evidence.decisions.items():
+        made = decided_edge(pair, decision)
+        if made:
+            edges[made[0]] = made[1]
+        elif decision.verdict == Verdict.SEPARATE:
+            apart.add(pair)
+    return settle(nodes, edges, apart, policy)
+
+
+@settings(deadline=None, max_examples=500)
+@given(stories, policies)
+def test_settling_finds_what_the_obvious_model_finds(story: Story, policy: Policy) -> None:
+    expected = truth(story, policy)
+    found = settled(gather(story), policy)
+    assert found.profiles == expected.profiles
+    assert found.held == held_edges(expected)
+
+
+@unhurried
+@given(stories, policies, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_and_repetition_do_not_matter(
+    story: Story, policy: Policy, chance: random.Random
+) -> None:
+    shuffled = [*story, *story]
+    chance.shuffle(shuffled)
+    once, twice = settled(gather(story), policy), settled(gather(shuffled), policy)
+    assert (once.profiles, once.held) == (twice.profiles, twice.held)
+
+
+@unhurried
+@given(stories, policies)
+def test_what_is_held_for_others_sake_lies_between_profiles(story: Story, policy: Policy) -> None:
+    found = settled(gather(story), policy)
+    for edge in gather(story).edges:
+        held = found.held.get(edge)
+        if held is None:
+            assert found.profiles[edge.a] == found.profiles[edge.b]
+        elif held.reason in BETWEEN:
+            assert found.profiles[edge.a] != found.profiles[edge.b]
