@@ -172,6 +172,27 @@ def profile(
 
 
 @app.command()
+def account(
+    data: DataDir,
+    who: Annotated[str, typer.Argument(help="A group id, account_NAMESPACE:VALUE, or profile:ID.")],
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="Evaluate a tag over all members together.")
+    ] = None,
+    children: Annotated[
+        bool, typer.Option("--children", help="Count the members of accounts below it in.")
+    ] = False,
+) -> None:
+    """Show one account: identifiers, traits, parent, children, members, and what they add up to."""
+    from services.cli.accounts import show_account
+
+    show.run(
+        with_client(
+            data, lambda client: show_account(client, who, tags or [], include_children=children)
+        )
+    )
+
+
+@app.command()
 def segments(data: DataDir) -> None:
     """List the segments and their sizes."""
     from services.cli.people import show_segments

@@ -28,6 +28,9 @@ async def show_person(client: Client, who: str) -> None:
         since = to_rfc3339(trait.occurred_at_us)[:19]
         traits.add(f"{trait.name} = {trait.value.decode()} (said at {since})")
     tree.add(f"tags: {', '.join(profile.tags) or 'none'}")
+    if profile.accounts:
+        names = (", ".join(name.account_ids) or name.profile_id for name in profile.accounts)
+        tree.add(f"accounts: {'; '.join(names)}")
     await _add_memberships(client, tree, profile.profile_id)
     await _add_timeline(client, tree, profile)
     show.out.print(tree)

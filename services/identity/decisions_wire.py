@@ -10,7 +10,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.identifiers import Identifier, fault, needs, standard
+from services.kernel.identifiers import Identifier, fault, names_account, needs, standard
 from services.kernel.ids import FactId, IdentifierId, WorkspaceId, hash_id
 
 LINK_DECIDED: str = pb.LinkDecided.DESCRIPTOR.full_name
@@ -58,10 +58,12 @@ def named(message: Any, asker: Asker, field: str) -> Identifier:
 
 def pair(request: Any, asker: Asker, place: str = "") -> Pair:
     """The two identifiers of a request. Raises InvalidField."""
-    a = named(request.a, asker, f"{place}a")
-    b = named(request.b, asker, f"{place}b")
+    field = f"{place}b"
+    a, b = named(request.a, asker, f"{place}a"), named(request.b, asker, field)
     if a == b:
-        raise InvalidField("a and b are the same identifier; name two", field=f"{place}b")
+        raise InvalidField("a and b are the same identifier; name two", field=field)
+    if names_account(a.namespace) != names_account(b.namespace):
+        raise InvalidField("an account and a person are never one; name two of a kind", field=field)
     if a.id_in(asker.workspace_id) > b.id_in(asker.workspace_id):
         a, b = b, a
     return Pair(asker.workspace_id, a, b)

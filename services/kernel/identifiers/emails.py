@@ -41,6 +41,12 @@ def email(value: str, region: str) -> str | None:
     return lowered if named is domain else f"{local}@{named}"
 
 
+def domain(value: str, region: str) -> str | None:
+    """A domain alone, as an account has one; None where it is none, or nobody's."""
+    named = _domain(_lower(value))
+    return None if named is None or named.endswith(".invalid") else named
+
+
 def _domain(domain: str) -> str | None:
     if not domain.isascii() or "xn--" in domain:
         named = _in_ascii(domain)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from services.kernel.identifiers.devices import DEVICES
-from services.kernel.identifiers.emails import email
+from services.kernel.identifiers.emails import domain, email
 from services.kernel.identifiers.hashes import hashed
 from services.kernel.identifiers.junk import is_junk
 from services.kernel.identifiers.model import Identifier
@@ -42,6 +42,8 @@ def needs(namespace: str, region: str) -> str:
         return f"a number that exists, with + and country code or as it is dialled in {region}"
     if namespace == "email":
         return "an address such as name@example.com that belongs to somebody"
+    if namespace == "account_domain":
+        return "a domain such as example.com, without anything around it"
     if namespace == "imei":
         return "15 digits, the last of which is their check digit"
     if namespace in DEVICES:
@@ -65,4 +67,9 @@ def _as_it_is(value: str, region: str) -> str | None:
     return None if is_junk(value) else value
 
 
-_FORMS: dict[str, _Form] = {"email": email, "phone": phone, **DEVICES}
+_FORMS: dict[str, _Form] = {
+    "email": email,
+    "phone": phone,
+    "account_domain": domain,
+    **DEVICES,
+}

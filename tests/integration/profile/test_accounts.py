@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from integration.profile.profile_house import House, house
 from laws.profile_world import WORKSPACE, Happening
+from onefold.identity.v1.identity_facts_pb2 import DECISION_LINK, LinkDecided
+from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1 import profile_events_pb2 as events_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
@@ -50,6 +52,7 @@ class Told:
     """Happenings with message ids and instants of their own."""
 
     def __init__(self, now: int) -> None:
+        self.now = now
         self._at = now - 5 * DAY_US
         self._number = 0
 
@@ -95,6 +98,24 @@ async def get_profile(home: House, namespace: str, value: str) -> pb.Profile:
 async def define(home: House, tag_id: str, rule: Rule) -> None:
     tag = events_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
     home.token = (await home.profile.DefineTag(pb.DefineTagRequest(tag=tag))).token
+
+
+def one_account(a: str, b: str, at_us: int) -> Fact:
+    """Somebody's decision that two group ids are of one account."""
+    said = LinkDecided(
+        a=IdentifierMessage(namespace="account_id", value=a),
+        b=IdentifierMessage(namespace="account_id", value=b),
+        decision=DECISION_LINK,
+        reason="a merger",
+    )
+    return Fact(
+        workspace_id=WORKSPACE,
+        fact_id=b"one account " + a.encode() + b.encode(),
+        kind=LinkDecided.DESCRIPTOR.full_name,
+        leaf_id=min(bytes.fromhex(account_profile(name)) for name in (a, b)),
+        occurred_at_us=at_us,
+        payload=said.SerializeToString(),
+    )
 
 
 def traits_of(told: pb.Account | pb.Profile) -> dict[str, Any]:
@@ -352,9 +373,10 @@ async def test_accounts_are_listed_in_pages(open_house: OpenHouse) -> None:
         told = await told_by(home)
         names = [f"g{n}" for n in range(7)]
         happenings = [told.group("user_id:ann", name, parent_account_id="g0!") for name in names]
-        # Two names of one account: it is listed once.
-        also = [told.group("user_id:ann", g, "account_tax_id:91") for g in ("g2", "g5")]
-        await tell(home, [*happenings, *also])
+        await tell(home, happenings)
+        # Somebody says that two of them are one: it is listed once.
+        await home.append([one_account("g2", "g5", told.now)])
+        await home.tick()
         seen: list[pb.Account] = []
         token = ""
         for _ in range(10):

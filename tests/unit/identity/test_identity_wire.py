@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from onefold.identity.v1.identity_events_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import Fact, FactBatch
-from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_PAGE, Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, EVENT_TYPE_PAGE, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message
@@ -58,6 +58,27 @@ def test_the_last_day_of_the_same_names_is_kept() -> None:
     days = [fact(n, at=day * DAY_US + 1) for n, day in enumerate((3, 1, 5, 4))]
     (span,) = wire.hear(batch(0, message(*days))).sightings.values()
     assert (span.first.occurred_at_us, span.last_day) == (DAY_US + 1, 5)
+
+
+def test_a_group_event_names_the_person_here_and_the_account_there() -> None:
+    """Never both together: nothing links a person and an account."""
+    event = Event(
+        type=EVENT_TYPE_GROUP,
+        identifiers=[IdentifierMessage(namespace="user_id", value="u")],
+        group_id="acme",
+        group_identifiers=[IdentifierMessage(namespace="account_domain", value="acme.cn")],
+    )
+    of_person = fact(0)
+    of_person.payload = event.SerializeToString()
+    event.ClearField("identifiers")
+    event.member_leaf_id = LEAF
+    of_account = fact(1, leaf=b"a" * 16)
+    of_account.payload = event.SerializeToString()
+    heard = wire.hear(batch(0, message(of_person, of_account)))
+    assert [(names[1], names[3]) for names in heard.sightings] == [
+        (LEAF, (("user_id", "u", False),)),
+        (b"a" * 16, (("account_id", "acme", False), ("account_domain", "acme.cn", False))),
+    ]
 
 
 def test_facts_without_a_leaf_are_set_apart() -> None:

@@ -18,6 +18,9 @@ from services.kernel.identifiers import (
     MAX_VALUE,
     STRENGTH,
     WEAKEST,
+    Identifier,
+    account_leaf,
+    account_of,
     fault,
     is_region,
     needs,
@@ -26,7 +29,15 @@ from services.kernel.identifiers import (
 from services.kernel.identifiers.phones import _read, phone
 
 UUID = "3f2b8a10-9c4d-4e6f-8a7b-1c2d3e4f5a6b"
-OTHERS = ("wechat_openid", "wechat_openid.wx5f1a", "email_sha256", "phone_md5", "crm.number")
+OTHERS = (
+    "account_id",
+    "account_domain",
+    "wechat_openid",
+    "wechat_openid.wx5f1a",
+    "email_sha256",
+    "phone_md5",
+    "crm.number",
+)
 NAMESPACES = (*STRENGTH, *WEAKEST, *OTHERS)
 #: What `fault` lets through.
 printable = st.text(max_size=40).filter(str.isprintable)
@@ -83,7 +94,10 @@ class TestLaws:
         wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in value)
         assert form(namespace, f"  {wide} ", region) == form(namespace, value, region)
 
-    @given(st.sampled_from(["email", "idfa", "imei", "android_id", "email_sha256"]), nearly)
+    @given(
+        st.sampled_from(["email", "account_domain", "idfa", "imei", "android_id", "email_sha256"]),
+        nearly,
+    )
     @settings(max_examples=300, deadline=None)
     def test_case_never_matters_where_it_says_nothing(self, namespace: str, value: str) -> None:
         value = value.encode("ascii", "ignore").decode()
@@ -360,5 +374,27 @@ class TestOthers:
     def test_it_is_told_what_is_needed_without_the_value(self) -> None:
         told = {namespace: needs(namespace, "US") for namespace in NAMESPACES}
         assert "dialled in US" in told["phone"]
-        assert len(set(told.values())) == 6
+        assert len(set(told.values())) == 7
         assert all(unicodedata.is_normalized("NFKC", text) for text in told.values())
+
+
+class TestAccounts:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("Acme.CN", "acme.cn"),
+            (" www.acme.cn ", "www.acme.cn"),
+            ("例子.公司", "xn--fsqu00a.xn--55qx5d"),
+            ("acme", None),
+            ("https://acme.example/", None),
+            ("acme.invalid", None),
+        ],
+    )
+    def test_domains(self, value: str, expected: str | None) -> None:
+        assert form("account_domain", value) == expected
+
+    def test_a_group_id_has_the_same_form_in_every_region(self) -> None:
+        for region in ("CN", "US"):
+            assert standard("account_id", " ａcme ", region) == account_of("acme")
+        assert account_leaf("w", "acme") == Identifier("account_id", "acme").id_in("w")
+        assert account_leaf("w", "null") is account_leaf("w", "a\0") is None
