@@ -49,9 +49,10 @@ async def learn(
     if not fresh and not any(revisit.values()):
         return Learnt()
     stake = at_stake(fresh, kept.known).union(*revisit.values())
+    workspaces = {name.workspace_id for name in fresh.names.values()} | revisit.keys()
     for _ in range(_TRIES):
         everything = await tables.hold(stake)
-        ground = await tables.look_again(fresh)
+        ground = await tables.look_again(fresh, workspaces)
         still_fresh = news(fresh, ground.kept)
         needed = at_stake(fresh, ground.kept.known)
         if everything or needed <= stake:

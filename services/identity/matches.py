@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import asyncpg
 
 from services.chassis.database import Queries
-from services.identity.domain.facts import First, Pair
+from services.identity.domain.bind import bind
+from services.identity.domain.facts import Edge, First, Pair, Strength
+from services.identity.domain.model import Region
 from services.identity.domain.naming import named
+from services.identity.domain.region import node_of
+from services.identity.explaining import newest_policy
 from services.identity.memory import Memory
+from services.identity.store import PostgresTables
 from services.identity.wire import MatchTold
 from services.kernel.digest import row_digest
-from services.kernel.ids import shard_of
+from services.kernel.errors import TooLarge
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, shard_of
 
 Q = Queries.load(__package__)
+#: Taken after all that was seen.
+_PROBABLE = Strength.BESIDE + 1
+#: Identifiers of people that matches join.
+MOST_MEMBERS = 20_000
 
 
 async def fold_matches(
@@ -56,3 +66,31 @@ def _columns(match: MatchTold) -> tuple[object, ...]:
 def _share(pair: Pair, at: First, message: bytes) -> int:
     when = at.occurred_at_us.to_bytes(8, "big", signed=True)
     return row_digest(b"match", pair.a, pair.b, when, at.fact_id, message)
+
+
+async def join_probable(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    found: Mapping[IdentifierId, ProfileId],
+    purpose: str,
+) -> dict[IdentifierId, ProfileId]:
+    """The profiles found, joined by the matches that were accepted for a purpose; inside a
+    transaction that sees one state. Never against a limit or a decision. Raises TooLarge."""
+    tables = PostgresTables(conn, shards=1)
+    region, matched = Region(), dict[Edge, First]()
+    missing = set(found.values())
+    while missing:
+        near = await tables.region(missing)
+        region.join(near)
+        rows = await conn.fetch(Q.matches_of, workspace_id, purpose, list(near.members))
+        matched |= {Edge(a, b, _PROBABLE): First(at, fact) for a, b, at, fact in rows}
+        ends = {id_ for edge in matched for id_ in edge[:2]} - region.members.keys()
+        missing = set((await tables.profiles(ends)).values()) if ends else set()
+        if len(region.members) > MOST_MEMBERS:
+            raise TooLarge("too many are joined by matches", limit=str(MOST_MEMBERS))
+    eligible = [(edge, row.span.first) for edge, row in region.edges.items() if row.held is None]
+    eligible += [(edge, at) for edge, at in matched.items() if region.members.keys() >= {*edge[:2]}]
+    nodes = {id_: node_of(member) for id_, member in region.members.items()}
+    policy = await newest_policy(conn, workspace_id)
+    joined, _ = bind(nodes, eligible, region.separated, policy)
+    return {id_: joined[IdentifierId(profile)] for id_, profile in found.items()}

@@ -8,7 +8,7 @@ from typing import Protocol
 from services.identity.domain.company import Met
 from services.identity.domain.facts import Name
 from services.identity.domain.model import Changes, Evidence, Ground, Kept, Moved, Region
-from services.kernel.ids import IdentifierId, ProfileId
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 #: A profile and a namespace.
 Share = tuple[ProfileId, str]
@@ -37,8 +37,9 @@ class Tables(Protocol):
         """Let go of what was held last; nothing may have been written since."""
         ...
 
-    async def look_again(self, evidence: Evidence) -> Ground:
-        """As `look`, with the identifiers that their profiles are named by, and what else counts.
+    async def look_again(self, evidence: Evidence, workspaces: Collection[WorkspaceId]) -> Ground:
+        """As `look`, with the identifiers that their profiles are named by, and what else counts
+        in these workspaces.
 
         Ask while all that is at stake is held.
         """

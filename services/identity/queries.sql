@@ -248,9 +248,79 @@ SET occurred_at_us = excluded.occurred_at_us, fact_id = excluded.fact_id,
 -- How many shards still look at people anew.
 SELECT count(*) FROM resettle WHERE $1::text IS NULL OR workspace_id = $1
 
--- name: newest_policy
--- The policy of a workspace.
-SELECT message, version FROM policy WHERE workspace_id = $1 ORDER BY version DESC LIMIT 1
+-- name: policies
+-- The policies of a workspace, the newest first, and where each was first seen.
+SELECT message, version, shard, log_offset FROM policy
+WHERE workspace_id = $1 ORDER BY version DESC
+
+-- name: decisions_of
+-- The decisions on some pairs.
+SELECT decision.occurred_at_us, decision.fact_id, decision.verdict, decision.actor, decision.reason
+FROM unnest($1::bytea[], $2::bytea[]) AS asked (a, b)
+JOIN decision ON decision.a = asked.a AND decision.b = asked.b
+
+-- name: separations_between
+-- What separates two profiles, the earliest first.
+SELECT decision.occurred_at_us, decision.fact_id, decision.verdict, decision.actor, decision.reason
+FROM identifier AS one
+JOIN decision ON decision.verdict = 2 AND one.identifier_id IN (decision.a, decision.b)
+JOIN identifier AS other ON other.identifier_id IN (decision.a, decision.b)
+    AND other.profile_id = $2
+WHERE one.profile_id = $1 AND one.marks & 1 = 1
+ORDER BY decision.occurred_at_us, decision.fact_id
+
+-- name: decided_with
+-- Whom people decided about together with some identifiers.
+SELECT a, b FROM decision WHERE a = ANY ($1::bytea[]) OR b = ANY ($1::bytea[])
+
+-- name: read_identifiers
+-- All identifiers of a workspace.
+SELECT identifier_id, namespace, value, profile_id, first_seen_us, first_fact
+FROM identifier WHERE workspace_id = $1
+
+-- name: read_edges
+-- All edges of a workspace.
+SELECT a, b, strength, first_seen_us, first_fact, last_day, held FROM edge WHERE workspace_id = $1
+
+-- name: read_separations
+-- All pairs of a workspace that people separated.
+SELECT a, b FROM decision WHERE workspace_id = $1 AND verdict = 2
+
+-- name: list_held
+-- What is held back for some reasons, after a place, with the profiles it would join.
+SELECT edge.a, edge.b, edge.strength, edge.first_seen_us, edge.first_fact, edge.last_day, edge.held,
+    edge.held_namespace, one.namespace, one.value, one.profile_id,
+    other.namespace, other.value, other.profile_id
+FROM edge
+JOIN identifier AS one ON one.identifier_id = edge.a
+JOIN identifier AS other ON other.identifier_id = edge.b
+WHERE edge.workspace_id = $1 AND edge.held = ANY ($2::smallint[])
+  AND (edge.a, edge.b, edge.strength) > ($3, $4, $5)
+ORDER BY edge.a, edge.b, edge.strength LIMIT $6
+
+-- name: list_matches
+-- Probable matches after a place, of one judgement or (null) all.
+SELECT a, b, message FROM match
+WHERE workspace_id = $1 AND ($2::smallint IS NULL OR judgement = $2) AND (a, b) > ($3, $4)
+ORDER BY a, b LIMIT $5
+
+-- name: decision_fact
+-- The fact of the decision on a pair.
+SELECT fact_id, verdict FROM decision WHERE a = $1 AND b = $2 AND workspace_id = $3
+
+-- name: match_fact
+-- The fact of the judgement of a pair.
+SELECT fact_id, message FROM match WHERE a = $1 AND b = $2 AND workspace_id = $3
+
+-- name: matches_of
+-- Accepted matches for a purpose that begin or end at some identifiers.
+SELECT a, b, occurred_at_us, fact_id FROM match
+WHERE workspace_id = $1 AND judgement = 1 AND $2 = ANY (purposes)
+  AND (a = ANY ($3::bytea[]) OR b = ANY ($3::bytea[]))
+
+-- name: digest_of_partition
+-- Who is whom.
+SELECT identifier_id, profile_id FROM identifier WHERE workspace_id = $1
 
 -- name: resolve
 -- The profiles of the identifiers that are known among some of a workspace.

@@ -11,6 +11,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 )
 
 from services.chassis.ground import ground
+from services.chassis.peers import LogPeer
 from services.chassis.projection import ProjectionRunner
 from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection_rpc import ProjectionRpc
@@ -51,7 +52,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
         rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        queries = IdentityQueries(base.database, runner)
+        queries = IdentityQueries(base.database, runner, LogPeer(ingest, settings.service))
         rpc.add(add_IdentityServiceServicer_to_server, IdentityRpc(queries))
         rpc.add(
             add_ProjectionServiceServicer_to_server,

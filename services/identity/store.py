@@ -10,7 +10,9 @@ import asyncpg
 from services.chassis.database import Queries
 from services.identity.domain.bind import Held
 from services.identity.domain.company import Met
-from services.identity.domain.facts import Decision, Edge, First, Name, Pair, Span
+from services.identity.domain.digest import partition_share
+from services.identity.domain.explain import HeldTie, Tie
+from services.identity.domain.facts import Decision, Edge, First, Name, Pair, Span, Verdict
 from services.identity.domain.model import (
     Assignment,
     Changes,
@@ -30,8 +32,9 @@ from services.identity.domain.model import (
 from services.identity.domain.policy import Policy
 from services.identity.ports import Share
 from services.identity.wire import read_policy
+from services.kernel.digest import MODULUS
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
+from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
 
 Q = Queries.load(__package__)
 
@@ -101,14 +104,13 @@ class PostgresTables:
         """See `Tables.let_go`."""
         await self._conn.execute("ROLLBACK TO SAVEPOINT held")
 
-    async def look_again(self, evidence: Evidence) -> Ground:
+    async def look_again(self, evidence: Evidence, workspaces: Collection[WorkspaceId]) -> Ground:
         """See `Tables.look_again`."""
-        workspaces = list({name.workspace_id for name in evidence.names.values()})
         kept, version = Kept(), 0
         policies: dict[WorkspaceId, Policy] = {}
         unsettled: set[WorkspaceId] = set()
         contested: set[ProfileId] = set()
-        for row in await self._conn.fetch(Q.look_again, *_asked(evidence), workspaces):
+        for row in await self._conn.fetch(Q.look_again, *_asked(evidence), list(workspaces)):
             kind, workspace = row[0], row[7]
             if kind <= _DECISION:
                 _READ[kind](kept, row)
@@ -329,6 +331,61 @@ async def read_assignments(conn: asyncpg.Connection, *, prefetch: int) -> AsyncI
     async for row in conn.cursor(Q.read_assignments, prefetch=prefetch):
         workspace, id_, profile, version, namespace, value = row
         yield Assignment(id_, profile, version, _name(workspace, namespace, value))
+
+
+async def list_held(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    reasons: Collection[int],
+    after: Edge,
+    limit: int,
+) -> list[HeldTie]:
+    """What is held back for some reasons, after an edge, in order."""
+    asked = [int(reason) for reason in reasons]
+    rows = await conn.fetch(Q.list_held, workspace_id, asked, *after, limit)
+    found = []
+    for row in rows:
+        known = _known_edge(row)
+        one, other = (_name(workspace_id, *row[at : at + 2]).identifier for at in (8, 11))
+        tie = Tie(one, other, Edge(*row[:3]), known.span, known.held)
+        found.append(HeldTie(tie, row[10], row[13]))
+    return found
+
+
+async def list_matches(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    judgement: int | None,
+    after: Pair,
+    limit: int,
+) -> list[tuple[Pair, bytes]]:
+    """Probable matches after a pair, in order."""
+    rows = await conn.fetch(Q.list_matches, workspace_id, judgement, *after, limit)
+    return [(Pair(a, b), message) for a, b, message in rows]
+
+
+async def decision_on(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, pair: Pair
+) -> tuple[FactId, Verdict] | None:
+    """The decision on a pair that counts."""
+    row = await conn.fetchrow(Q.decision_fact, *pair, workspace_id)
+    return (FactId(row[0]), Verdict(row[1])) if row else None
+
+
+async def match_on(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, pair: Pair
+) -> tuple[FactId, bytes] | None:
+    """The judgement of a pair that counts."""
+    row = await conn.fetchrow(Q.match_fact, *pair, workspace_id)
+    return (FactId(row[0]), row[1]) if row else None
+
+
+async def partition_digest(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> int:
+    """The digest of who is whom alone; inside a transaction."""
+    total = 0
+    async for id_, profile in conn.cursor(Q.digest_of_partition, workspace_id, prefetch=5_000):
+        total += partition_share(id_, profile)
+    return total % MODULUS
 
 
 async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:

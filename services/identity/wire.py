@@ -32,8 +32,8 @@ from services.identity.domain.model import Assignment, Seen
 from services.identity.domain.naming import Names, Raw
 from services.identity.domain.policy import Blocked, Linking, Policy, Rule
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import ACCOUNT_ID, fault, standard
-from services.kernel.ids import LeafId, WorkspaceId, from_hex, to_hex
+from services.kernel.identifiers import ACCOUNT_ID, Identifier, fault, standard
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.time import DAY_US
 
 _LINKINGS: dict[int, Linking] = {
@@ -150,6 +150,21 @@ def hear(batch: Batch) -> Heard:
     decisions = [_decided(fact) for fact in others if fact.kind == LINK_DECIDED]
     matches = [_match_told(fact) for fact in others if fact.kind == MATCH_JUDGED]
     return Heard(tuple(parts), leaves, sightings, decisions, matches, leafless, log_time_us)
+
+
+class Said(NamedTuple):
+    """What some facts say about people."""
+
+    sightings: Sightings
+    decisions: list[Decided]
+
+
+def said(facts: Iterable[Fact]) -> Said:
+    """What facts say, wherever they were read."""
+    sightings: Sightings = {}
+    others: list[Fact] = []
+    _hear_facts(facts, [], sightings, [], others)
+    return Said(sightings, [_decided(fact) for fact in others if fact.kind == LINK_DECIDED])
 
 
 def _hear_facts(
@@ -290,6 +305,20 @@ def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
         identifier=_identifier_message(assignment.name),
         before_profile_id=assignment.before or b"",
     )
+
+
+def assignments_from(payload: bytes) -> Iterator[Assignment]:
+    """The assignments of what was said."""
+    for told in events_pb2.FactsAttributed.FromString(payload).assignments:
+        named = told.identifier
+        spelled = Identifier(named.namespace, named.value) if told.HasField("identifier") else None
+        yield Assignment(
+            IdentifierId(told.identifier_id),
+            ProfileId(told.profile_id),
+            told.version,
+            Name(WorkspaceId(told.workspace_id), spelled),
+            ProfileId(told.before_profile_id) if told.before_profile_id else None,
+        )
 
 
 def _identifier_message(name: Name) -> IdentifierMessage | None:

@@ -27,7 +27,7 @@ from services.identity.domain.model import (
 from services.identity.domain.policy import Policy, kin
 from services.identity.ports import Share
 from services.kernel.digest import digest_of
-from services.kernel.ids import IdentifierId, ProfileId, shard_of
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, shard_of
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class MemoryTables:
         """See `Tables.let_go`."""
         self.held.clear()
 
-    async def look_again(self, evidence: Evidence) -> Ground:
+    async def look_again(self, evidence: Evidence, workspaces: Collection[WorkspaceId]) -> Ground:
         """See `Tables.look_again`."""
         assert self.held
         kept = await self.look(evidence)
@@ -92,7 +92,7 @@ class MemoryTables:
         return Ground(
             kept,
             self.version,
-            {WORKSPACE: self.policy} if self.policy else {},
+            {w: self.policy for w in workspaces if self.policy},
             frozenset({WORKSPACE} if self.cursors else ()),
             frozenset(
                 row.profile_id

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from services.identity.domain.bind import BETWEEN, Held, Node
 from services.identity.domain.company import ALONE, SEEN_TOGETHER, Company, Met, company, counted
-from services.identity.domain.facts import Edge, First, Span, Strength
+from services.identity.domain.facts import Edge, First, Name, Span, Strength
 from services.identity.domain.model import (
     Changes,
     EdgeChange,
@@ -78,9 +78,8 @@ class Plan:
 
     def node(self, id_: IdentifierId) -> Node:
         """An identifier of the fresh evidence."""
-        namespace, value = self.fresh.names[id_].identifier or ("", "")
         first = self.fresh.identifiers.get(id_)
-        return Node(namespace, value, first or self._known[id_].first)
+        return node_from(self.fresh.names[id_], first or self._known[id_].first)
 
     def rule(self, id_: IdentifierId) -> Rule:
         """The rule for an identifier of the fresh evidence."""
@@ -317,3 +316,9 @@ def marks_of(one: Company) -> int:
     """What is noted of an identifier's company."""
     shared = Mark.SHARED if one.shared else 0
     return shared | (Mark.HANDED if one.handed_over_day is not None else 0)
+
+
+def node_from(name: Name, first: First) -> Node:
+    """An identifier, as far as settling cares."""
+    namespace, value = name.identifier or ("", "")
+    return Node(namespace, value, first)

@@ -25,7 +25,7 @@ from services.identity.domain.model import (
     Region,
     decided_edge,
 )
-from services.identity.domain.plan import Cluster, Plan, marks_of
+from services.identity.domain.plan import Cluster, Plan, marks_of, node_from
 from services.identity.domain.settle import all_companies, ineligible
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
@@ -389,5 +389,4 @@ class WholeArea(Area):
 
 def node_of(member: Member, first: First | None = None) -> Node:
     """A member, as far as settling cares."""
-    namespace, value = member.name.identifier or ("", "")
-    return Node(namespace, value, first or member.first)
+    return node_from(member.name, first or member.first)
