@@ -86,7 +86,7 @@ def _add_place(tree: Tree, answer: Any) -> None:
 def _add_members(tree: Tree, answer: Any, tags: list[str]) -> None:
     all_, shown = answer.roll_up, answer.member_profile_ids
     of = f" of {all_.accounts} accounts" if all_.accounts > 1 else ""
-    branch = tree.add(f"{all_.members} members{of}, {all_.event_count} events of theirs")
+    branch = tree.add(f"members: {all_.members}{of}, with {all_.event_count} events")
     if all_.first_seen_us:
         seen = [to_rfc3339(us)[:19] for us in (all_.first_seen_us, all_.last_seen_us)]
         branch.add(f"first seen {seen[0]}, last seen {seen[1]}")

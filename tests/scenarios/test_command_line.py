@@ -85,6 +85,13 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
     repaired.write_text(json.dumps(event), encoding="utf-8")
     assert "in the log" in onefold("quarantine", "release", refused, "--repaired", str(repaired))
 
+    joins = {"type": "group", "userId": "u-1", "groupId": "acme", "messageId": "m-3"}
+    traits = {"plan": "pro", "parent_account_id": "hq"}
+    status, answer = onefold.send(
+        key, json.dumps({"batch": [{**joins, "traits": traits}]}).encode()
+    )
+    assert (status, answer["accepted"]) == (200, 1)
+
     assert "clock" in onefold("clock", "advance", "8d", fails=True)
     for service in ("identity", "profile", "segment"):
         assert "and live" in onefold("rebuild", service)
@@ -98,6 +105,10 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
     assert "Nothing runs" in onefold("down")
     onefold("up")
     assert "u-2" in onefold("profile", "user_id:u-2"), "what was sent before is still there"
+    told = onefold("account", "acme", "--children")
+    assert all(part in told for part in ("account_id: acme", "below hq", "members: 1"))
+    assert "accounts: acme" in onefold("profile", "user_id:u-1")
+    assert "no account is known" in onefold("account", "nobody", fails=True)
     listed = onefold("keys", "list").splitlines()
     key_id = next(line.split()[0] for line in listed if "school-web" in line)
     assert "opens nothing" in onefold("keys", "disable", key_id)

@@ -53,7 +53,7 @@ def test_a_tree_tells_the_place_the_members_and_what_they_add_up_to() -> None:
     told = _printed(answer)
     for part in (
         *("account_id: acme", 'plan = "pro"', "below hq", "c" * 32, "d" * 32),
-        *("2 members of 2 accounts, 5 events", "keen: holds (count(bought) >= 3: 4)"),
+        *("members: 2 of 2 accounts, with 5 events", "keen: holds (count(bought) >= 3: 4)"),
     ):
         assert part in told
     assert "circle" not in told
