@@ -15,7 +15,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from bench.harness import Contender, Result, interleave, say, spread
-from services.chassis.database import connect
+from services.chassis.database import Database
 from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.migrate import migrate
 from services.chassis.stream import Batch, Message
@@ -206,6 +206,7 @@ async def results(folder: Path) -> list[Result]:
 
 async def _store(dsn: str, scope: AsyncExitStack) -> Store:
     await migrate(dsn, "identity", shards=SHARDS)
-    conn = await connect(dsn, schema="identity_g1", by_key=True)
+    database = await scope.enter_async_context(Database(dsn, "identity"))
+    conn = await database.connect(by_key=True)
     scope.push_async_callback(conn.close)
     return Store(conn, People(seed=7))
