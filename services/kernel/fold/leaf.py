@@ -51,11 +51,18 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     members: bytes = b""
 
 
+class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
+    """The first fields of a state, which are all of it where both sets are empty."""
+
+    first_seen_us: int
+    last_seen_us: int
+    event_count: int
+    traits: dict[str, Stated]
+    series: dict[int, AnySeries]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LeafState)
-#: How the encoding of a state without sets of leaf ids ends, and how it begins without that end: an
-#: array of 6 instead of 8.
-_NO_LEAVES, _WITHOUT_LEAVES = b"\xc4\x00\xc4\x00", b"\x96"
 
 
 def encode(state: LeafState) -> bytes:
@@ -63,10 +70,10 @@ def encode(state: LeafState) -> bytes:
 
     The sets of leaf ids are left out where both are empty. So it is for most, and was for all.
     """
-    raw = _encoder.encode(state)
     if state.accounts or state.members:
-        return raw
-    return _WITHOUT_LEAVES + raw[1 : -len(_NO_LEAVES)]
+        return _encoder.encode(state)
+    first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
+    return _encoder.encode(_WithoutLeaves(first_us, last_us, count, state.traits, state.series))
 
 
 def decode(data: bytes) -> LeafState:
