@@ -44,8 +44,12 @@ class LogPeer:
         self._stub: Any = log_grpc.LogServiceStub(channel)
         self._actor = actor
 
-    async def define(self, workspace_id: str, key: str, version: int, message: Any) -> Token:
+    async def define(
+        self, workspace_id: str, key: str, version: int, message: Any, *, actor: str = ""
+    ) -> Token:
         """Append one version of a definition; the state of the log that includes it.
+
+        `actor`: who says it, where that is not the service itself.
 
         Raises EtagMismatch where another definition of this version is there already.
         """
@@ -54,7 +58,7 @@ class LogPeer:
             workspace_id=workspace_id,
             fact_id=definition_fact_id(WorkspaceId(workspace_id), kind, key, version),
             kind=kind,
-            actor=self._actor,
+            actor=actor or self._actor,
             payload=message.SerializeToString(deterministic=True),
         )
         answer = await self.append([fact])

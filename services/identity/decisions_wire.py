@@ -9,12 +9,11 @@ from onefold.identity.v1 import identity_facts_pb2 as pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
+from services.identity.domain.facts import Pair
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.identifiers import Identifier, fault, names_account, needs, standard
-from services.kernel.ids import FactId, IdentifierId, WorkspaceId, hash_id
+from services.kernel.ids import FactId, WorkspaceId, hash_id
 
-LINK_DECIDED: str = pb.LinkDecided.DESCRIPTOR.full_name
-MATCH_JUDGED: str = pb.MatchJudged.DESCRIPTOR.full_name
 MOST_REASON = 500
 MOST_MATCHES = 1_000
 MOST_WORD, MOST_PURPOSES, MOST_WEIGHTS = 128, 20, 100
@@ -30,7 +29,7 @@ class Asker(NamedTuple):
     key_id: str
 
 
-class Pair(NamedTuple):
+class Two(NamedTuple):
     """Two identifiers in standard form, in the order of their ids."""
 
     workspace_id: WorkspaceId
@@ -38,9 +37,9 @@ class Pair(NamedTuple):
     b: Identifier
 
     @property
-    def ids(self) -> tuple[IdentifierId, IdentifierId]:
+    def ids(self) -> Pair:
         """The ids of both; a fact about them lies under the first one."""
-        return self.a.id_in(self.workspace_id), self.b.id_in(self.workspace_id)
+        return Pair(self.a.id_in(self.workspace_id), self.b.id_in(self.workspace_id))
 
 
 def named(message: Any, asker: Asker, field: str) -> Identifier:
@@ -56,7 +55,7 @@ def named(message: Any, asker: Asker, field: str) -> Identifier:
     return shaped
 
 
-def pair(request: Any, asker: Asker, place: str = "") -> Pair:
+def pair(request: Any, asker: Asker, place: str = "") -> Two:
     """The two identifiers of a request. Raises InvalidField."""
     field = f"{place}b"
     a, b = named(request.a, asker, f"{place}a"), named(request.b, asker, field)
@@ -66,7 +65,7 @@ def pair(request: Any, asker: Asker, place: str = "") -> Pair:
         raise InvalidField("an account and a person are never one; name two of a kind", field=field)
     if a.id_in(asker.workspace_id) > b.id_in(asker.workspace_id):
         a, b = b, a
-    return Pair(asker.workspace_id, a, b)
+    return Two(asker.workspace_id, a, b)
 
 
 def reason(told: str) -> str:
@@ -95,12 +94,12 @@ def decision(told: int) -> Any:
     return told
 
 
-def decided(pair: Pair, decision: Any, reason: str) -> pb.LinkDecided:
+def decided(pair: Two, decision: Any, reason: str) -> pb.LinkDecided:
     """The message of a decision."""
     return pb.LinkDecided(a=_message(pair.a), b=_message(pair.b), decision=decision, reason=reason)
 
 
-def judged(message: pb.MatchJudged, asker: Asker, place: str) -> tuple[Pair, pb.MatchJudged]:
+def judged(message: pb.MatchJudged, asker: Asker, place: str) -> tuple[Two, pb.MatchJudged]:
     """Whom a judgement is about, and the judgement in the form in which it is kept.
 
     Raises InvalidField.
@@ -155,7 +154,7 @@ def _check_word(told: str, field: str) -> None:
         raise InvalidField(f"1 to {MOST_WORD} printable characters", field=field)
 
 
-def fact_about(pair: Pair, message: Any, asker: Asker, before: FactId | None) -> Fact:
+def fact_about(pair: Two, message: Any, asker: Asker, before: FactId | None) -> Fact:
     """The fact that says `message` about two identifiers, as of when the log learns it.
 
     Its id is made of what it says and of `before`, the fact that held until then: to say the same

@@ -10,7 +10,8 @@ from onefold.identity.v1 import identity_facts_pb2 as pb
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import MAX_VALUE, fault, standard
 
-POLICY_DEFINED: str = pb.IdentityPolicyDefined.DESCRIPTOR.full_name
+#: What its versions are counted under: a workspace has one.
+POLICY = "policy"
 MOST_NAMESPACES, MOST_BLOCKED = 200, 1_000
 #: A limit that is larger is none.
 MOST_IN_A_PROFILE = 1_000_000
@@ -39,6 +40,11 @@ def checked_policy(
     kept.blocked.extend(pb.BlockedValue(namespace=n, pattern=p) for n, p in blocked)
     kept.ignored.extend(sorted(set(told.ignored)))
     return kept
+
+
+def policy_defined(policy: pb.IdentityPolicy, version: int) -> pb.IdentityPolicyDefined:
+    """The message of a definition."""
+    return pb.IdentityPolicyDefined(policy=policy, version=version)
 
 
 def _check_namespaces(told: Any, field: str) -> None:

@@ -176,10 +176,12 @@ class IdentityQueries:
         async with self._one_state() as conn:
             return await store.decision_on(conn, workspace_id, pair)
 
-    async def match_on(self, workspace_id: WorkspaceId, pair: Pair) -> tuple[FactId, bytes] | None:
-        """The judgement of two identifiers that counts now: its fact and serialised MatchJudged."""
+    async def judgements(
+        self, workspace_id: WorkspaceId, pairs: Sequence[Pair]
+    ) -> dict[Pair, tuple[FactId, bytes]]:
+        """Of pairs that were judged: the fact that counts now, and the serialised MatchJudged."""
         async with self._one_state() as conn:
-            return await store.match_on(conn, workspace_id, pair)
+            return await store.judgements(conn, workspace_id, pairs)
 
     async def partition_digest(self, workspace_id: WorkspaceId) -> int:
         """The digest of who is whom alone, whatever the evidence for it."""

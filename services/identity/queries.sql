@@ -308,9 +308,12 @@ ORDER BY a, b LIMIT $5
 -- The fact of the decision on a pair.
 SELECT fact_id, verdict FROM decision WHERE a = $1 AND b = $2 AND workspace_id = $3
 
--- name: match_fact
--- The fact of the judgement of a pair.
-SELECT fact_id, message FROM match WHERE a = $1 AND b = $2 AND workspace_id = $3
+-- name: judgements
+-- The judgements of pairs, and their facts.
+SELECT match.a, match.b, fact_id, message
+FROM unnest($1::bytea[], $2::bytea[]) AS asked (a, b)
+JOIN match ON match.a = asked.a AND match.b = asked.b
+WHERE workspace_id = $3
 
 -- name: matches_of
 -- Accepted matches for a purpose that begin or end at some identifiers.

@@ -7,17 +7,14 @@ from contextlib import aclosing
 from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as pb
-from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceServicer
 
-from services.chassis.deadlines import within
-from services.chassis.peers import token_from_proto, token_to_proto
+from services.chassis.peers import token_to_proto
 from services.chassis.principal import Role, region, workspace_id
 from services.chassis.rpc import Allowed
 from services.identity import wire
-from services.identity.queries import IdentityQueries
-from services.kernel.errors import NotFound, TooLarge
+from services.identity.deciding_rpc import DecidingRpc
+from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, to_hex
-from services.kernel.tokens import Token
 
 _SERVICE = "/onefold.identity.v1.IdentityService/"
 _PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
@@ -27,30 +24,38 @@ _SERVICES = frozenset({Role.INTERNAL})
 ALLOWED: Allowed = {
     f"{_SERVICE}Resolve": _PEOPLE,
     f"{_SERVICE}ListIdentifiers": _PEOPLE,
+    f"{_SERVICE}ExplainMatch": _PEOPLE,
+    f"{_SERVICE}Link": _PEOPLE,
+    f"{_SERVICE}Separate": _PEOPLE,
+    f"{_SERVICE}ListHeld": _PEOPLE,
+    f"{_SERVICE}Decide": _PEOPLE,
+    f"{_SERVICE}GetPolicy": _PEOPLE,
+    f"{_SERVICE}DefinePolicy": _PEOPLE,
+    f"{_SERVICE}PreviewPolicy": _PEOPLE,
+    f"{_SERVICE}JudgeMatches": _PEOPLE,
+    f"{_SERVICE}ListMatches": _PEOPLE,
+    f"{_SERVICE}WatchMerges": _PEOPLE,
     f"{_SERVICE}Read": _SERVICES,
     f"{_SERVICE}ReadAssignments": _SERVICES,
 }
 MOST_ASKED = 1_000
-#: Seconds for which a token is waited for where the caller set no deadline.
-PATIENCE = 30.0
+#: Characters of a purpose.
+MOST_PURPOSE = 128
 
 
-class IdentityRpc(IdentityServiceServicer):
+class IdentityRpc(DecidingRpc):
     """onefold.identity.v1.IdentityService."""
-
-    def __init__(self, queries: IdentityQueries) -> None:
-        self._queries = queries
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
         """Tell who identifiers or profile ids are."""
-        workspace = workspace_id()
+        workspace, purpose = workspace_id(), _purpose(request.purpose)
         named = _limited(request.identifiers, "identifiers")
         asked = [
             *wire.asked_identifiers(workspace, region(), named),
             *wire.asked_profiles(_limited(request.profile_ids, "profile_ids")),
         ]
         token = await self._reach(request)
-        found = await self._queries.profiles(workspace, [id_ for id_ in asked if id_])
+        found = await self._queries.profiles(workspace, [id_ for id_ in asked if id_], purpose)
         profiles = [found.get(IdentifierId(id_), b"") if id_ else b"" for id_ in asked]
         return pb.ResolveResponse(
             profile_ids=[to_hex(profile) for profile in profiles], token=token_to_proto(token)
@@ -68,7 +73,7 @@ class IdentityRpc(IdentityServiceServicer):
             raise NotFound("no profile has or had this id; check it")
         return pb.ListIdentifiersResponse(
             profile_id=to_hex(person.profile_id),
-            identifiers=map(wire.known_identifier, person.identifiers),
+            identifiers=[wire.known_identifier(workspace, seen) for seen in person.identifiers],
             token=token_to_proto(token),
         )
 
@@ -92,12 +97,16 @@ class IdentityRpc(IdentityServiceServicer):
                     assignments=map(wire.assignment_message, page), token=token_to_proto(token)
                 )
 
-    async def _reach(self, request: Any) -> Token:
-        asked = token_from_proto(request.at_least) if request.HasField("at_least") else None
-        return await self._queries.reach(asked, within(PATIENCE))
-
 
 def _limited(asked: Any, field: str) -> Any:
     if len(asked) > MOST_ASKED:
         raise TooLarge(f"at most {MOST_ASKED} {field} a call; split it", limit=str(MOST_ASKED))
     return asked
+
+
+def _purpose(told: str) -> str:
+    if len(told) > MOST_PURPOSE or not told.isprintable():
+        raise InvalidField(
+            f"a purpose has at most {MOST_PURPOSE} printable characters", field="purpose"
+        )
+    return told

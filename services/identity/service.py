@@ -19,6 +19,7 @@ from services.chassis.rebuild import Rebuild
 from services.chassis.runtime import Doors
 from services.chassis.scopes import alongside
 from services.identity.app import Identity
+from services.identity.deciding import Deciding
 from services.identity.memory import Memory
 from services.identity.queries import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
@@ -52,8 +53,10 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
         rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        queries = IdentityQueries(base.database, runner, LogPeer(ingest, settings.service))
-        rpc.add(add_IdentityServiceServicer_to_server, IdentityRpc(queries))
+        log = LogPeer(ingest, settings.service)
+        queries = IdentityQueries(base.database, runner, log)
+        doors = IdentityRpc(queries, Deciding(queries, log))
+        rpc.add(add_IdentityServiceServicer_to_server, doors)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),

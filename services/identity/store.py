@@ -372,12 +372,12 @@ async def decision_on(
     return (FactId(row[0]), Verdict(row[1])) if row else None
 
 
-async def match_on(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, pair: Pair
-) -> tuple[FactId, bytes] | None:
-    """The judgement of a pair that counts."""
-    row = await conn.fetchrow(Q.match_fact, *pair, workspace_id)
-    return (FactId(row[0]), row[1]) if row else None
+async def judgements(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, pairs: Sequence[Pair]
+) -> dict[Pair, tuple[FactId, bytes]]:
+    """The judgements of pairs that count."""
+    rows = await conn.fetch(Q.judgements, *_columns(pairs), workspace_id)
+    return {Pair(a, b): (fact, message) for a, b, fact, message in rows}
 
 
 async def partition_digest(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> int:

@@ -353,13 +353,14 @@ def id_from(told: str, field: str) -> bytes:
         raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
 
 
-def known_identifier(seen: Seen) -> KnownIdentifier:
+def known_identifier(workspace_id: WorkspaceId, seen: Seen) -> KnownIdentifier:
     """An identifier and where it was first seen."""
     namespace, value = seen.identifier
     return KnownIdentifier(
         identifier=IdentifierMessage(namespace=namespace, value=value),
         first_seen_us=seen.first.occurred_at_us,
         fact_id=to_hex(seen.first.fact_id),
+        identifier_id=to_hex(seen.identifier.id_in(workspace_id)),
     )
 
 
