@@ -3,7 +3,7 @@
 Most facts are new, and most of those that are not were appended here a moment ago, and are
 remembered. So the writer first writes without looking: the unique index objects where a fact is
 known after all. Then it looks before it writes, and goes on looking for as long as that finds what
-is not remembered, for repeats come in swarms: a client without an answer sends all it had once more.
+is not remembered, for repeats come in swarms: one without an answer sends all it had once more.
 """
 
 from __future__ import annotations
