@@ -73,10 +73,12 @@ def _devices(events: list[Happening]) -> int:
 def _identifiers(events: list[Happening]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for event in events:
+        phone = event.phone or event.traits.get("phone", "")
         told = {
             "user_id": event.user_id,
             "anonymous_id": event.anonymous_id,
-            "phone": event.phone or event.traits.get("phone", ""),
+            # As it is dialled from anywhere.
+            "phone": phone and f"+86{phone}",
             "email": event.traits.get("email", ""),
         }
         found |= {(namespace, value) for namespace, value in told.items() if value}

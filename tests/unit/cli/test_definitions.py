@@ -9,6 +9,7 @@ from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
 
 from services.chassis.rules_wire import rule_from_proto
 from services.cli.definitions import read_pack
+from services.identity.policy_wire import checked_policy
 from services.kernel.errors import InvalidField
 from services.kernel.rules.text import to_text
 
@@ -38,6 +39,8 @@ def test_the_education_pack_is_read_whole() -> None:
     assert destination.webhook.url == "http://x/"
     assert list(destination.triggers) == [TRIGGER_ENTERED]
     assert list(destination.segment_ids) == ["high-intent-trial"]
+    assert pack.identity_policy is not None
+    assert checked_policy(pack.identity_policy, "CN").namespaces[0].namespace == "user_id"
 
 
 @pytest.mark.parametrize(
