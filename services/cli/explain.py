@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToJson
-from onefold.identity.v1.identity_facts_pb2 import STRENGTH_DECIDED
 from onefold.identity.v1.identity_service_pb2 import ExplainMatchRequest, HeldReason
 from rich.text import Text
 from rich.tree import Tree
@@ -92,7 +91,7 @@ def told_edge(edge: Any) -> Iterator[str]:
     """What there is to say of an edge: why it is held, where it comes from and since when."""
     if edge.held:
         yield f"HELD: {told_reason(edge)}"
-    if edge.strength == STRENGTH_DECIDED:
+    if edge.actor:
         yield f"by {edge.actor}: {edge.reason}"
     since, last = to_rfc3339(edge.first_seen_us)[:10], to_rfc3339(edge.last_seen_us)[:10]
     span = f"{since} to {last}" if last > since else since
