@@ -42,9 +42,9 @@ def test_all_doors_are_used_and_every_event_is_delivered(school: School) -> None
 def test_identifiers_tell_visitors_apart(school: School) -> None:
     truth = Truth(school)
     for event in school.happenings:
-        for namespace in ("user_id", "anonymous_id", "phone"):
+        for namespace, prefix in (("user_id", ""), ("anonymous_id", ""), ("phone", "+86")):
             if value := getattr(event, namespace):
-                assert truth.visitor_of(namespace, value) == event.visitor
+                assert truth.visitor_of(namespace, prefix + value) == event.visitor
 
 
 def test_the_truth_is_what_the_visitors_did(school: School) -> None:
