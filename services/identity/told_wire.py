@@ -9,7 +9,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.peers import token_to_proto
 from services.identity.domain.explain import Explanation, HeldTie, Tie
-from services.identity.domain.facts import Edge, Pair
+from services.identity.domain.facts import SEEN_DAYS, Edge, Pair
 from services.identity.domain.preview import Grouping, Regrouping, Sums
 from services.identity.moves import Move, Moves
 from services.kernel.errors import InvalidField
@@ -52,7 +52,7 @@ def _edge_message(tie: Tie) -> pb.Edge:
         strength=tie.edge.strength,  # type: ignore[arg-type]  # the numbers are the enum's
         fact_id=to_hex(first.fact_id),
         first_seen_us=first.occurred_at_us,
-        last_seen_us=last_day * DAY_US,
+        last_seen_us=(last_day - SEEN_DAYS + 1) * DAY_US,
         held=why,  # type: ignore[arg-type]  # the numbers are the enum's
         held_namespace=namespace,
         actor=tie.actor,

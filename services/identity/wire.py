@@ -27,14 +27,21 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
-from services.identity.domain.facts import Decision, First, Name, Span, Strength
+from services.identity.domain.facts import (
+    SEEN_DAYS,
+    SEEN_US,
+    Decision,
+    First,
+    Name,
+    Span,
+    Strength,
+)
 from services.identity.domain.model import Assignment, Seen
 from services.identity.domain.naming import Names, Raw
 from services.identity.domain.policy import Blocked, Linking, Policy, Rule
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import ACCOUNT_ID, Identifier, fault, standard
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
-from services.kernel.time import DAY_US
 
 _LINKINGS: dict[int, Linking] = {
     LINKING_VERIFIED: Linking.VERIFIED,
@@ -190,7 +197,7 @@ def _hear_facts(
                 raw = _of_account(event)
             names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
             at = fact.occurred_at_us
-            day = at // DAY_US
+            day = at // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1  # last_day(at), without the call
             known = sightings.get(names)
             if known is None:
                 sightings[names] = Span(First(at, fact.fact_id), day)

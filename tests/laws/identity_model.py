@@ -265,7 +265,7 @@ def _gave_up(i: Identifier, pair: frozenset[Identifier], known: Truth, policy: P
         return False
     met = _met(i, known, policy)
     together = [
-        _day(at)
+        _last_day(at)
         for (other_pair, strength), firsts in known.ties.items()
         if other_pair == pair and strength > Strength.STATED
         for at in firsts
@@ -274,7 +274,7 @@ def _gave_up(i: Identifier, pair: frozenset[Identifier], known: Truth, policy: P
         if one.namespace != two.namespace:
             continue
         handed_over = _day(min(met[two]))
-        gone = handed_over - _day(max(met[one])) >= days
+        gone = handed_over - _last_day(max(met[one])) >= days
         if gone and handed_over - max(together) >= days:
             return True
     return False
@@ -282,3 +282,7 @@ def _gave_up(i: Identifier, pair: frozenset[Identifier], known: Truth, policy: P
 
 def _day(at: First) -> int:
     return at.occurred_at_us // DAY_US
+
+
+def _last_day(at: First) -> int:
+    return next(day for day in range(_day(at), _day(at) + 30) if day % 30 == 29)

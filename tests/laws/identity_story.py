@@ -32,7 +32,7 @@ NAMESPACES = [*LISTED, *LISTED, *SCOPED]
 
 names = st.builds(Identifier, st.sampled_from(NAMESPACES), st.sampled_from("abc"))
 #: Few days, many collisions.
-instants = st.builds(lambda day, us: day * DAY_US + us, st.integers(0, 4), st.integers(0, 3))
+instants = st.builds(lambda day, us: 15 * day * DAY_US + us, st.integers(0, 8), st.integers(0, 3))
 
 
 @st.composite
@@ -53,7 +53,7 @@ rules = st.builds(
     Rule,
     limit=st.sampled_from([0, 1, 1, 2]),
     shared_after=st.sampled_from([0, 0, 1, 2]),
-    given_up_after_days=st.sampled_from([0, 0, 1, 2]),
+    given_up_after_days=st.sampled_from([0, 0, 1, 45]),
     linking=st.sampled_from([Linking.ALWAYS, Linking.ALWAYS, Linking.VERIFIED, Linking.NEVER]),
 )
 blocked = st.builds(
@@ -75,7 +75,7 @@ tight = st.just(
         0,
         {
             name: Rule(
-                min(rule.limit, 2), min(rule.shared_after, 2), rule.given_up_after_days and 2
+                min(rule.limit, 2), min(rule.shared_after, 2), rule.given_up_after_days and 45
             )
             for name, rule in DEFAULT.rules.items()
         },

@@ -36,11 +36,17 @@ class First(NamedTuple):
     fact_id: FactId
 
 
+#: What is seen all the time is written once in so many days, also where years come at once.
+SEEN_DAYS = 30
+SEEN_US = SEEN_DAYS * DAY_US
+
+
 class Span(NamedTuple):
     """Since when, and until when, two identifiers were seen together."""
 
     first: First
-    #: Days since 1970 (UTC). No finer, so that what is seen all the time is written once a day.
+    #: Days since 1970 (UTC): the last one of the SEEN_DAYS in which they were seen last. No finer,
+    #: and never too early.
     last_day: int
 
     def also(self, other: Span) -> Span:
@@ -50,7 +56,12 @@ class Span(NamedTuple):
 
 def span_of(first: First) -> Span:
     """One moment."""
-    return Span(first, first.occurred_at_us // DAY_US)
+    return Span(first, last_day(first.occurred_at_us))
+
+
+def last_day(at_us: int) -> int:
+    """The last one of the SEEN_DAYS that an instant (Unix microseconds) lies in."""
+    return at_us // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1
 
 
 class Pair(NamedTuple):

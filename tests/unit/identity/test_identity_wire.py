@@ -54,10 +54,10 @@ def test_an_alias_is_stated_and_not_only_seen() -> None:
     assert strengths == {Strength.STATED, Strength.OBSERVED}
 
 
-def test_the_last_day_of_the_same_names_is_kept() -> None:
-    days = [fact(n, at=day * DAY_US + 1) for n, day in enumerate((3, 1, 5, 4))]
+def test_until_when_the_same_names_were_seen_is_kept() -> None:
+    days = [fact(n, at=day * DAY_US + 1) for n, day in enumerate((33, 1, 95, 64))]
     (span,) = wire.hear(batch(0, message(*days))).sightings.values()
-    assert (span.first.occurred_at_us, span.last_day) == (DAY_US + 1, 5)
+    assert (span.first.occurred_at_us, span.last_day) == (DAY_US + 1, 119)
 
 
 def test_a_group_event_names_the_person_here_and_the_account_there() -> None:
