@@ -138,17 +138,3 @@ def merges(
     from services.cli.lookup import show_merges
 
     show.run(with_client(data, lambda client: show_merges(client, since, follow=follow)))
-
-
-@app.command()
-def matches(
-    data: DataDir,
-    judged: Annotated[
-        str, typer.Option("--judged", help="to_review, accepted or rejected; all if not said.")
-    ] = "",
-    limit: Most = 50,
-) -> None:
-    """List probable matches, such as those that a person has to look at."""
-    from services.cli.lookup import show_matches
-
-    show.run(with_client(data, lambda client: show_matches(client, judged, limit)))

@@ -1,22 +1,18 @@
-"""Who is who, as a person reads it: profiles, identifiers, merges and splits, probable matches."""
+"""Who is who, as a person reads it: profiles, identifiers, merges and splits."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as pb
-from onefold.identity.v1.identity_facts_pb2 import Judgement
 from rich.markup import escape
 from rich.text import Text
 
 from services.cli import show
 from services.cli.calling import identifier_from, spelled, token_from, written
 from services.cli.client import Client
-from services.cli.words import value_of, word_of
 from services.kernel.errors import NotFound
 from services.kernel.time import to_rfc3339
-
-_JUDGEMENT = "JUDGEMENT_"
 
 
 async def show_resolved(client: Client, who: list[str], purpose: str) -> None:
@@ -77,27 +73,6 @@ def told_move(move: Any) -> Text:
     """One line: what went from where to where."""
     names = ", ".join(map(spelled, move.identifiers)) or "what has no name"
     return Text(f"{move.before_profile_id} → {move.after_profile_id}  {names}")
-
-
-async def show_matches(client: Client, judged: str, limit: int) -> None:
-    """Print probable matches."""
-    wanted = value_of(Judgement, _JUDGEMENT, judged, "--judged") if judged else None
-    request = pb.ListMatchesRequest(judgement=wanted, page_size=limit)
-    answer = await client.call(client.identity.ListMatches, request)
-    rows = [
-        (
-            escape(spelled(match.a)),
-            escape(spelled(match.b)),
-            f"{match.probability:.3f}",
-            word_of(Judgement, _JUDGEMENT, match.judgement),
-            ", ".join(match.purposes),
-            match.model_version,
-        )
-        for match in answer.matches
-    ]
-    show.table("", ("a", "b", "probability", "judged", "for", "model"), rows)
-    if answer.next_page_token:
-        show.out.print("There are more.")
 
 
 def _covers(reached: list[int], wanted: Any) -> bool:
