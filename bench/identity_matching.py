@@ -27,6 +27,8 @@ from services.matching.records import compared, spokesman
 from tests.people.hard_people import as_person, hard_people, true_pairs
 
 ROUNDS = 5
+#: Seeds of people that the model was not made on: that was the generator's own.
+HELD_OUT = (2_101, 2_102, 2_103)
 #: How much worse than Splink F1 may be on data that both find easy.
 ALLOWANCE = 0.002
 CONFIG = read_config()
@@ -59,9 +61,16 @@ def matching_rows() -> list[Result]:
     return [quality_on("febrl3"), quality_on("febrl4"), uvloop.run(speed()), quality_on_people()]
 
 
+def quiet() -> Any:
+    """A database in memory that writes nothing into the report."""
+    connection = duckdb.connect()
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 def quality_on(data: str) -> Result:
     """F1 on one of the sets of FEBRL."""
-    with duckdb.connect() as connection:
+    with quiet() as connection:
         truth = febrl.truth(connection, febrl.load(connection, data))
     ours = measured(run_ours(data)[0], truth)
     theirs = measured(run_theirs(data)[0], truth)
@@ -70,8 +79,32 @@ def quality_on(data: str) -> Result:
 
 
 def quality_on_people() -> Result:
-    """F1 on people who are hard to match."""
-    records = hard_people()
+    """F1 on people who are hard to match; of several sets the one whose ratio is the median."""
+    sets = [people_of(seed) for seed in HELD_OUT]
+    ordered = sorted(sets, key=lambda one: one.ratio)
+    told = ", ".join(f"{one.ours.f1:.4f} to {one.references['plain'].f1:.4f}" for one in sets)
+    middle = ordered[len(ordered) // 2]
+    note = f"{middle.note}; sets that nobody looked at before: {told}"
+    return quality("hard_f1_vs_splink", middle.ours, middle.references, 0.0, note)
+
+
+@dataclass(frozen=True)
+class People:
+    """How both sides did on one set of people."""
+
+    ours: Quality
+    references: dict[str, Quality]
+    note: str
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the reference."""
+        return self.ours.f1 / self.references["plain"].f1
+
+
+def people_of(seed: int) -> People:
+    """Both sides on one set."""
+    records = hard_people(seed=seed)
     truth = true_pairs(records)
     people = [as_person(record) for record in records]
     names = {spokesman(person): person.profile_id for person in people}
@@ -88,13 +121,13 @@ def quality_on_people() -> Result:
         f"{len(records):,} records, {len(truth):,} true pairs; of ours "
         f"{found.count(Judgement.TO_REVIEW):,} more are put before a person"
     )
-    return quality("hard_f1_vs_splink", ours, references, 0.0, note)
+    return People(ours, references, note)
 
 
 def plain_people(table: Any) -> Pairs:
     """What Splink with its stock comparisons finds."""
     at_least = CONFIG.thresholds.accept
-    with duckdb.connect() as connection:
+    with quiet() as connection:
         return set(plain_splink.link(connection, [table], plain_splink.people(), at_least=at_least))
 
 
@@ -160,7 +193,7 @@ _SIDES = {"ours": run_ours, "plain Splink": run_theirs}
 
 
 def _timed(data: str, work: Callable[[Any, list[str]], Pairs]) -> tuple[Pairs, float]:
-    with duckdb.connect() as connection:
+    with quiet() as connection:
         tables = febrl.load(connection, data)
         began = time.perf_counter()
         return work(connection, tables), time.perf_counter() - began

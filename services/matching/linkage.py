@@ -97,6 +97,8 @@ class Linkage:
     def run(self, at_least: float) -> Linked:
         """Train and score."""
         threads = self._connection.execute("select current_setting('threads')").fetchone()[0]
+        # What a person is to see of the progress is said by the command, and not by an engine.
+        self._connection.execute("set enable_progress_bar = false")
         self._connection.execute("set threads = 1")
         try:
             self._train()
