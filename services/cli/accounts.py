@@ -54,7 +54,7 @@ def account_tree(answer: Any, tags: list[str]) -> Tree:
     traits = tree.add("traits")
     for trait in account.traits:
         since = to_rfc3339(trait.occurred_at_us)[:19]
-        traits.add(f"{trait.name} = {trait.value.decode()} (said at {since})")
+        traits.add(f"{trait.name} = {show.readable(trait.value)} (said at {since})")
     _add_place(tree, answer)
     _add_members(tree, answer, tags)
     return tree
@@ -91,7 +91,7 @@ def _add_members(tree: Tree, answer: Any, tags: list[str]) -> None:
         seen = [to_rfc3339(us)[:19] for us in (all_.first_seen_us, all_.last_seen_us)]
         branch.add(f"first seen {seen[0]}, last seen {seen[1]}")
     for tag_id, rule in zip(tags, all_.rules, strict=True):
-        values = ", ".join(f"{v.predicate}: {v.actual.decode()}" for v in rule.predicates)
+        values = ", ".join(f"{v.predicate}: {show.readable(v.actual)}" for v in rule.predicates)
         branch.add(f"{tag_id}: {'holds' if rule.holds else 'does not hold'} ({values})")
     own = branch.add("the first members of its own") if shown else branch
     for profile_id in shown:

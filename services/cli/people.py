@@ -26,7 +26,7 @@ async def show_person(client: Client, who: str) -> None:
     traits = tree.add("traits")
     for trait in profile.traits:
         since = to_rfc3339(trait.occurred_at_us)[:19]
-        traits.add(f"{trait.name} = {trait.value.decode()} (said at {since})")
+        traits.add(f"{trait.name} = {show.readable(trait.value)} (said at {since})")
     tree.add(f"tags: {', '.join(profile.tags) or 'none'}")
     if profile.accounts:
         names = (", ".join(name.account_ids) or name.profile_id for name in profile.accounts)
@@ -58,7 +58,9 @@ async def _add_timeline(client: Client, tree: Tree, profile: Any) -> None:
     branch = tree.add(f"{profile.event_count} events, the latest first")
     for entry in (await client.call(client.profile.ListTimeline, request)).entries:
         when = to_rfc3339(entry.occurred_at_us)[:19]
-        branch.add(f"{when} {entry.channel} {entry.name or entry.type} {entry.properties.decode()}")
+        branch.add(
+            f"{when} {entry.channel} {entry.name or entry.type} {show.readable(entry.properties)}"
+        )
 
 
 async def show_segments(client: Client) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -59,6 +60,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     for row in kept:
         shaped.add_row(*row)
     out.print(shaped)
+
+
+def readable(document: bytes) -> str:
+    """A JSON document as people read it: its letters as they are, and not as escapes."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(document)).decode()
+    except msgspec.DecodeError:
+        return document.decode(errors="replace")
 
 
 def bars() -> Progress:

@@ -26,6 +26,7 @@ def test_the_demo_proves_itself(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout[-4_000:] + run.stderr[-4_000:]
     assert "All of it is as it was planted." in run.stdout
+    assert "precision 1.0000, recall 1.0000" in run.stdout
     assert "high-intent-trial" in run.stdout
     assert not [line for line in run.stderr.splitlines() if "error" in line.lower()]
     assert len(run.stdout.splitlines()) > MANY

@@ -19,6 +19,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
+from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.chassis.embedded.stack import ROOT, Stack
 from services.cli import show
@@ -26,6 +27,7 @@ from services.cli.apply import apply_pack
 from services.cli.client import PROJECTIONS, Client
 from services.cli.definitions import read_pack
 from services.cli.demo import senders
+from services.cli.demo.likeness import Likeness, likeness
 from services.cli.demo.receiver import Receiver
 from services.cli.demo.school import Door, Happening, School
 from services.cli.demo.truth import Truth
@@ -45,6 +47,7 @@ SOURCES = {
 LOOKS_US = (0, 1 * DAY_US, 3 * DAY_US, 5 * DAY_US, 8 * DAY_US)
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
 WAIT_SECONDS = 120.0
+ASKED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Report:
     seconds: float = 0.0
     profiles: tuple[int, int] = (0, 0)
     identifiers: tuple[int, int] = (0, 0)
+    likeness: Likeness | None = None
     looks: list[Look] = field(default_factory=list)
     deliveries: dict[str, int] = field(default_factory=dict)
     received: Counter[str] = field(default_factory=Counter)
@@ -220,6 +224,24 @@ class Demo:
             ("identifiers", self.report.identifiers),
         ):
             self.report.expect(found == planted, f"{found} {what} were found, {planted} planted")
+        planted_people = truth.people()
+        alike = likeness(await self._people(list(planted_people)), planted_people)
+        self.report.likeness = alike
+        self.report.expect(
+            alike[:2] == (1.0, 1.0), "the identifiers of some people are not those planted"
+        )
+
+    async def _people(self, names: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The profile that holds each identifier."""
+        found: dict[tuple[str, str], str] = {}
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            asked = names[start : start + ASKED_AT_ONCE]
+            request = identity_pb.ResolveRequest(
+                identifiers=[Identifier(namespace=n, value=v) for n, v in asked]
+            )
+            answer = await self._client.call(self._client.identity.Resolve, request)
+            found |= {name: p for name, p in zip(asked, answer.profile_ids, strict=True) if p}
+        return found
 
     async def _look(self, school: School, truth: Truth) -> None:
         """Let time pass, and hold the segment against the truth at each instant."""

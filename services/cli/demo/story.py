@@ -19,8 +19,14 @@ def tell(report: Report) -> None:
     found, planted = report.profiles
     ids, planted_ids = report.identifiers
     show.out.print(
-        f"\n{ids:,} identifiers are {found:,} profiles (planted: {planted_ids:,} and {planted:,})\n"
+        f"\n{ids:,} identifiers are {found:,} profiles (planted: {planted_ids:,} and {planted:,})"
     )
+    if report.likeness is not None:
+        precision, recall, pairs = report.likeness
+        show.out.print(
+            f"of {pairs:,} pairs of identifiers that are one person: precision {precision:.4f}, "
+            f"recall {recall:.4f}\n"
+        )
     if report.story:
         show.out.print(_story(report.story))
     show.table(
@@ -71,17 +77,17 @@ def _story(story: dict[str, Any]) -> Tree:
     for each in story["identifiers"]:
         seen = to_rfc3339(each.first_seen_us)[:16]
         known.add(f"{each.identifier.namespace}: {each.identifier.value} (since {seen})")
-    traits = ", ".join(f"{t.name} = {t.value.decode()}" for t in profile.traits)
+    traits = ", ".join(f"{t.name} = {show.readable(t.value)}" for t in profile.traits)
     tree.add(f"traits: {traits}")
     tree.add(f"tags: {', '.join(profile.tags)}")
     events = tree.add(f"did {profile.event_count} things; the last of them")
     for entry in story["timeline"][:SHOWN]:
         when = to_rfc3339(entry.occurred_at_us)[:16]
         what = entry.name or entry.type or entry.kind.rpartition(".")[2]
-        events.add(f"{when} {entry.channel:<12} {what} {entry.properties.decode()[:60]}")
+        events.add(f"{when} {entry.channel:<12} {what} {show.readable(entry.properties)[:60]}")
     why = tree.add(f"is in 高意向试听用户, because {story['why'].rule_text}")
     for verdict in story["why"].predicates:
-        actual = verdict.actual.decode()
+        actual = show.readable(verdict.actual)
         held = "holds" if verdict.holds else "does not hold"
         why.add(f"{verdict.predicate} {held}: it is {actual}")
     for change in story["history"]:

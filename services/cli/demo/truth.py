@@ -32,6 +32,16 @@ class Truth:
         for nothing tells that they are the same person."""
         return sum(1 if _known(events) else _devices(events) for events in self._events.values())
 
+    def people(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """The person that every identifier belongs to: a visitor, and the device where they are not
+        known."""
+        return {
+            identifier: (visitor, "" if _known(events) else device)
+            for visitor, events in self._events.items()
+            for device, of_device in _by_device(events).items()
+            for identifier in _identifiers(of_device)
+        }
+
     def identifiers(self) -> int:
         """How many different identifiers were sent."""
         return sum(len(_identifiers(events)) for events in self._events.values())
@@ -68,6 +78,13 @@ def _known(events: list[Happening]) -> bool:
 
 def _devices(events: list[Happening]) -> int:
     return len({e.anonymous_id for e in events if e.anonymous_id})
+
+
+def _by_device(events: list[Happening]) -> dict[str, list[Happening]]:
+    found: dict[str, list[Happening]] = defaultdict(list)
+    for event in events:
+        found[event.anonymous_id].append(event)
+    return found
 
 
 def _identifiers(events: list[Happening]) -> set[tuple[str, str]]:
