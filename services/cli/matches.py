@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from services.cli import show, system
+from services.cli import show
 from services.cli.calling import DataDir, with_client
-from services.cli.client import Client
-from services.cli.place import find_doors
 
 app = typer.Typer(no_args_is_help=True, help="Probable matches: who may be the same person.")
 
@@ -28,20 +26,12 @@ def match(
     """Find people who are probably one, by name, birth date, phone, mail and address.
 
     Only those who allow a purpose are looked at, and nobody is merged: matches are said beside,
-    and used for the purposes that both allow. It needs the key of the services, so it is run over
-    the data folder. Installs Splink on first use.
+    and used for the purposes that both allow. Installs Splink on first use.
     """
-    show.run(_match(data, config, say=say))
-
-
-async def _match(data: Path, config: Path | None, *, say: bool) -> None:
     from services.cli.matching import match_all
     from services.matching.config import DEFAULT
 
-    doors = find_doors(data)
-    key = system.internal_key(data)
-    async with Client(doors) as client, Client(doors, key) as internal:
-        await match_all(client, internal, config or DEFAULT, say=say)
+    show.run(with_client(data, lambda client: match_all(client, config or DEFAULT, say=say)))
 
 
 @app.command("list")

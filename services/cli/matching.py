@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from onefold.identity.v1 import identity_facts_pb2 as facts
 from onefold.identity.v1 import identity_service_pb2 as pb
-from onefold.profile.v1.profile_service_pb2 import BatchGetProfilesRequest
+from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest
 from onefold.type.v1 import identifier_pb2
 from rich.markup import escape
 from rich.tree import Tree
@@ -38,13 +38,10 @@ from services.matching.people import Person
 _PROFILES, _SAID, _LISTED = 500, 500, 1_000
 
 
-async def match_all(client: Client, internal: Client, config: Path, *, say: bool) -> Found:
-    """Match the people of the workspace; `say` says what is new, else it is only counted.
-
-    `internal` carries the key of the services: only they may ask for all profiles.
-    """
+async def match_all(client: Client, config: Path, *, say: bool) -> Found:
+    """Match the people of the workspace; `say` says what is new, else it is only counted."""
     settings = read_config(config)
-    people = [person async for person in read_people(client, internal)]
+    people = [person async for person in read_people(client)]
     found = find_matches(people, settings)
     fresh = news(found, await read_matches(client))
     if say:
@@ -53,19 +50,20 @@ async def match_all(client: Client, internal: Client, config: Path, *, say: bool
     return found
 
 
-async def read_people(client: Client, internal: Client) -> AsyncIterator[Person]:
-    """Everybody in the workspace that the key of `client` opens."""
-    method, request = internal.identity.ReadAssignments, pb.ReadAssignmentsRequest()
-    ids = {
-        assignment.profile_id.hex()
-        async for answer in internal.stream(method, request)
-        for assignment in answer.assignments
-    }
-    for chunk in _chunks(sorted(ids), _PROFILES):
-        asked = BatchGetProfilesRequest(profile_ids=chunk)
-        # Profiles of other workspaces are unknown to the key, and left out.
-        for profile in (await client.call(client.profile.BatchGetProfiles, asked)).profiles:
-            yield _person(profile)
+async def read_people(client: Client) -> AsyncIterator[Person]:
+    """Everybody in the workspace that the key of `client` opens, each once."""
+    seen: set[str] = set()
+    request = ListProfilesRequest(page_size=_PROFILES)
+    while True:
+        answer = await client.call(client.profile.ListProfiles, request)
+        # Who is merged or taken apart meanwhile may come twice.
+        for profile in answer.profiles:
+            if profile.profile_id not in seen:
+                seen.add(profile.profile_id)
+                yield _person(profile)
+        request.page_token = answer.next_page_token
+        if not request.page_token:
+            return
 
 
 async def read_matches(

@@ -11,7 +11,7 @@ from services.kernel.fold.leaf import decode, merge
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.profile import account_store as accounts
-from services.profile import store
+from services.profile import people_store
 from services.profile.domain.accounts import (
     Account,
     AccountName,
@@ -63,7 +63,7 @@ class AccountQueries:
         """
         async with self._queries.snapshot() as at:
             reading = Reading(at, asked.workspace_id)
-            found = await store.resolve(at.conn, asked.workspace_id, [asked.id])
+            found = await people_store.resolve(at.conn, asked.workspace_id, [asked.id])
             profile_id = found.get(asked.id, ProfileId(asked.id))
             [held] = await reading.held([profile_id])
             tree = await reading.tree_above([profile_id])
@@ -102,7 +102,7 @@ class Reading(NamedTuple):
     async def held(self, profiles: Sequence[ProfileId]) -> list[Held]:
         """What is kept of these accounts: nothing of one that was only named as a parent, nor of a
         person."""
-        rows = group(await store.load_people(self.at.conn, self.workspace_id, profiles))
+        rows = group(await people_store.load_people(self.at.conn, self.workspace_id, profiles))
         found = [rows.get(profile_id, Held()) for profile_id in profiles]
         for held in found:
             if not merge(held.leaves.values()).is_account:
@@ -188,7 +188,7 @@ class Reading(NamedTuple):
         for part in _chunks(profiles):
             for state in await accounts.states_of(conn, workspace_id, part):
                 for leaves in _chunks(merge([decode(state)]).members):
-                    found.update((await store.resolve(conn, workspace_id, leaves)).values())
+                    found.update((await people_store.resolve(conn, workspace_id, leaves)).values())
         return found
 
     async def _check_counted(self, rules: Sequence[Rule]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from services.kernel.fold.leaf import decode
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
-from services.profile import store
+from services.profile import people_store, store
 from services.profile.domain.decide import Person, decide
 from services.profile.domain.model import Standing
 from services.profile.domain.preview import regrouped
@@ -41,8 +41,8 @@ class Previews:
         groups: Mapping[ProfileId, Sequence[IdentifierId]],
     ) -> list[Person]:
         wanted = {id_: profile for profile, ids in groups.items() for id_ in ids}
-        present = set((await store.resolve(at.conn, workspace_id, list(wanted))).values())
-        rows = await store.load_people(at.conn, workspace_id, present)
+        present = set((await people_store.resolve(at.conn, workspace_id, list(wanted))).values())
+        rows = await people_store.load_people(at.conn, workspace_id, present)
         # What somebody holds and nobody asked about stays where it is.
         homes = {IdentifierId(row.leaf_id): row.profile_id for row in rows} | wanted
         states = {row.leaf_id: decode(row.state) for row in rows if row.state is not None}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from services.chassis.database import Database, acquire
 from services.chassis.position import Position, load_positions, token_of
@@ -17,7 +18,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
-from services.profile import store, wire
+from services.profile import people_store, store, wire
 from services.profile.account_store import account_names
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.growth import Key
@@ -94,41 +95,70 @@ class ProfileQueries:
     ) -> list[Profile]:
         """The profiles that ids of identifiers, or (also old) profile ids, lead to: each once, in
         order; ids that lead nowhere are left out."""
-        found = await store.resolve(at.conn, workspace_id, ids)
+        found = await people_store.resolve(at.conn, workspace_id, ids)
         wanted = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
-        rows = group(await store.load_people(at.conn, workspace_id, wanted))
+        rows = group(await people_store.load_people(at.conn, workspace_id, wanted))
+        return await self._told(at, workspace_id, {who: rows[who] for who in wanted})
+
+    async def page(
+        self, workspace_id: WorkspaceId, after: bytes, size: int
+    ) -> tuple[list[Profile], bytes, Snapshot]:
+        """Persons after a profile, by id; the one after which there are more (or nothing); the
+        state that was read."""
+        async with self.snapshot() as at:
+            rows = await people_store.list_people(at.conn, workspace_id, after, size + 1)
+            held = group(rows)
+            page = dict(islice(held.items(), size))
+            more = max(page) if len(held) > size else b""
+            return await self._told(at, workspace_id, page), more, at
+
+    async def _told(
+        self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, Held]
+    ) -> list[Profile]:
+        """The persons among these, as told outside."""
         live = await store.live_predicates(at.conn, workspace_id, len(at.positions))
         rules = given(await self.tags(at, workspace_id), live)
-        people: list[Profile] = []
-        for profile_id in wanted:
-            person = rows[profile_id]
-            view = merge(person.leaves.values())
-            if person.leaves and not view.is_account:
-                tags = held(rules, view, at.now_us)
-                leaves = sorted(person.leaves)
-                accounts = await self.accounts(at, workspace_id, view)
-                people.append(Profile(profile_id, person.identifiers, view, tags, leaves, accounts))
-        return people
+        views = {who: merge(held.leaves.values()) for who, held in rows.items() if held.leaves}
+        people = {who: view for who, view in views.items() if not view.is_account}
+        accounts = await self._accounts(at, workspace_id, people.values())
+        return [
+            Profile(
+                profile_id,
+                rows[profile_id].identifiers,
+                view,
+                held(rules, view, at.now_us),
+                sorted(rows[profile_id].leaves),
+                _named(view, accounts),
+            )
+            for profile_id, view in people.items()
+        ]
 
     async def accounts(
         self, at: Snapshot, workspace_id: WorkspaceId, view: ProfileView
     ) -> Sequence[AccountName]:
         """The accounts that a person belongs to, by profile id."""
-        leaves = view.accounts
+        return _named(view, await self._accounts(at, workspace_id, [view]))
+
+    async def _accounts(
+        self, at: Snapshot, workspace_id: WorkspaceId, views: Iterable[ProfileView]
+    ) -> dict[bytes, AccountName]:
+        """The accounts that people belong to, by the leaves that tell so."""
+        leaves = {leaf for view in views for leaf in view.accounts}
         if not leaves:
-            return ()
-        found = await store.resolve(at.conn, workspace_id, leaves)
-        return sorted((await account_names(at.conn, workspace_id, set(found.values()))).values())
+            return {}
+        found = await people_store.resolve(at.conn, workspace_id, leaves)
+        names = await account_names(at.conn, workspace_id, set(found.values()))
+        return {leaf: names[who] for leaf, who in found.items() if who in names}
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
     ) -> tuple[ProfileId, list[LeafId]] | None:
         """The profile that an id leads to, and the ids of its identifiers: facts may lie under any
         of them. None where it leads nowhere."""
-        found = await store.resolve(at.conn, workspace_id, [id_])
+        found = await people_store.resolve(at.conn, workspace_id, [id_])
         if id_ not in found:
             return None
-        rows = await store.load_people(at.conn, workspace_id, [found[id_]])
+        rows = await people_store.load_people(at.conn, workspace_id, [found[id_]])
         return found[id_], [row.leaf_id for row in rows]
 
     async def tags(self, at: Snapshot, workspace_id: WorkspaceId) -> dict[str, Tag]:
@@ -165,7 +195,7 @@ class ProfileQueries:
         return shard
 
 
-def group(rows: Iterable[store.PersonRow]) -> dict[ProfileId, Held]:
+def group(rows: Iterable[people_store.PersonRow]) -> dict[ProfileId, Held]:
     """The rows of each profile."""
     people: dict[ProfileId, Held] = defaultdict(Held)
     for row in rows:
@@ -175,3 +205,9 @@ def group(rows: Iterable[store.PersonRow]) -> dict[ProfileId, Held]:
         if row.state is not None:
             person.leaves[row.leaf_id] = decode(row.state)
     return people
+
+
+def _named(view: ProfileView, accounts: Mapping[bytes, AccountName]) -> Sequence[AccountName]:
+    """The accounts of one person, each once, by profile id."""
+    mine = (accounts[leaf] for leaf in view.accounts if leaf in accounts)
+    return sorted({name.profile_id: name for name in mine}.values())

@@ -154,6 +154,17 @@ FROM assignment a LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identi
 WHERE a.workspace_id = $1 AND a.profile_id = ANY ($2::bytea[])
 ORDER BY a.profile_id, a.namespace, a.value, a.identifier_id
 
+-- name: list_people
+-- The same of the persons after one, so many. Accounts have no standing.
+SELECT a.profile_id, a.identifier_id, a.namespace, a.value, l.state
+FROM (
+    SELECT profile_id FROM standing
+    WHERE workspace_id = $1 AND merged_into IS NULL AND profile_id > $2
+    ORDER BY profile_id LIMIT $3
+) AS s JOIN assignment a ON a.profile_id = s.profile_id AND a.workspace_id = $1
+LEFT JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
+ORDER BY a.profile_id, a.namespace, a.value, a.identifier_id
+
 -- name: live_predicates
 -- Predicates of a workspace that are live on all of so many shards.
 SELECT predicate_id FROM predicate WHERE workspace_id = $1 AND state = 2

@@ -34,6 +34,7 @@ _SERVICES = frozenset({Role.INTERNAL})
 ALLOWED: Allowed = {
     f"{_SERVICE}GetProfile": _PEOPLE,
     f"{_SERVICE}BatchGetProfiles": _PEOPLE,
+    f"{_SERVICE}ListProfiles": _PEOPLE,
     f"{_SERVICE}GetAccount": _PEOPLE,
     f"{_SERVICE}ListAccounts": _PEOPLE,
     f"{_SERVICE}ListTimeline": _PEOPLE,
@@ -92,6 +93,20 @@ class ProfileRpc(ProfileServiceServicer):
         people, token = await self._people(ids)
         return pb.BatchGetProfilesResponse(
             profiles=map(wire.profile_message, people), token=token_to_proto(token)
+        )
+
+    async def ListProfiles(
+        self, request: pb.ListProfilesRequest, context: Any
+    ) -> pb.ListProfilesResponse:
+        """List the persons of the workspace."""
+        workspace, size = workspace_id(), _page_size(request)
+        after = account_wire.place_from(request.page_token)
+        await self._reach(request)
+        people, more, at = await self._queries.page(workspace, after, size)
+        return pb.ListProfilesResponse(
+            profiles=map(wire.profile_message, people),
+            next_page_token=more.hex(),
+            token=token_to_proto(at.token),
         )
 
     async def GetAccount(

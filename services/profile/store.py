@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from services.chassis.database import Queries
-from services.kernel.identifiers import Identifier
 from services.kernel.ids import (
     IdentifierId,
     LeafId,
@@ -353,37 +352,6 @@ async def leaf_page(
     """The next leaves of a shard in some workspaces, ascending."""
     rows = await conn.fetch(Q.leaf_page, shard, after, workspaces, size)
     return [(row[0], row[1]) for row in rows]
-
-
-class PersonRow(NamedTuple):
-    """One identifier of a profile."""
-
-    profile_id: ProfileId
-    leaf_id: LeafId
-    #: The standard form; None where it was never told.
-    identifier: Identifier | None
-    #: Canonical bytes of the LeafState; None where the identifier is no leaf.
-    state: bytes | None
-
-
-async def resolve(
-    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
-) -> dict[bytes, ProfileId]:
-    """The profiles that hold these identifiers; unknown ones are left out. A profile's id is an
-    identifier's, so the ids that a profile ever had lead to who it is now."""
-    rows = await conn.fetch(Q.resolve, workspace_id, ids)
-    return {row[0]: row[1] for row in rows}
-
-
-async def load_people(
-    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
-) -> list[PersonRow]:
-    """Everything about these profiles."""
-    rows = await conn.fetch(Q.load_people, workspace_id, profiles)
-    return [
-        PersonRow(profile, id_, Identifier(namespace, value) if namespace else None, state)
-        for profile, id_, namespace, value, state in rows
-    ]
 
 
 async def live_predicates(

@@ -111,6 +111,26 @@ class BatchGetProfilesResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
+class ListProfilesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "at_least")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    at_least: _token_pb2.Token
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class ListProfilesResponse(_message.Message):
+    __slots__ = ("profiles", "next_page_token", "token")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    next_page_token: str
+    token: _token_pb2.Token
+    def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class GetAccountRequest(_message.Message):
     __slots__ = ("profile_id", "account_id", "identifier", "at_least", "page_size", "page_token", "rules", "include_children")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]

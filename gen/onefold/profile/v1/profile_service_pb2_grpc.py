@@ -45,6 +45,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.FromString,
                 _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/ListProfiles',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/GetAccount',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetAccountRequest.SerializeToString,
@@ -105,6 +110,14 @@ class ProfileServiceServicer:
 
     def BatchGetProfiles(self, request, context):
         """Gets many profiles by profile id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Lists the persons of the workspace, by profile id. Each page is one state;
+        who is merged or taken apart between two pages may come twice, or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,6 +200,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.BatchGetProfiles,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesResponse.SerializeToString,
             ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
@@ -289,6 +307,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/BatchGetProfiles',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.BatchGetProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/ListProfiles',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
