@@ -15,10 +15,12 @@ from integration.whole.whole_doors import Whole, identifier, whole
 from onefold.identity.v1 import identity_facts_pb2 as facts
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest
 from onefold.type.v1 import event_pb2
 
 from services.chassis.embedded.stack import ROOT
 from services.chassis.testing import MakeSettings
+from services.kernel.errors import NotAllowed
 from services.matching.job import BY_PERSON
 from services.matching.people import Person
 from tests.people.hard_people import as_person, hard_people
@@ -109,6 +111,8 @@ async def test_people_are_matched_for_what_they_allow_and_never_against_certaint
     services = ("ingest", "identity", "profile")
     async with whole(make_settings, internal_key, tmp_path, *services) as home:
         await send_people(home)
+        with pytest.raises(NotAllowed):
+            await home.source.call(home.source.profile.ListProfiles, ListProfilesRequest())
         assert "say them with --say" in await onefold(home, "match")
         assert await listed(home) == {}, "a dry run says nothing"
 
