@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.matching.names import NOBODY, name_of
@@ -25,6 +25,10 @@ def test_simplified_and_traditional_characters_are_one_name(
 
 
 @given(SURNAMES, GIVEN)
+@example(
+    hard_names.Sign("王", "王", "wang"),
+    [hard_names.Sign("敏", "敏", "min"), hard_names.Sign("国", "國", "guo")],
+)
 def test_pinyin_sounds_like_the_characters_in_either_order(
     surname: hard_names.Sign, given: list[hard_names.Sign]
 ) -> None:
