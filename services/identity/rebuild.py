@@ -22,6 +22,7 @@ from services.identity.memory import Memory
 from services.identity.resettling import fold_policies, is_resettling, next_step
 from services.identity.store import REBUILDING, PostgresTables
 from services.identity.upstream import LogUpstream
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.tokens import Token
 
@@ -69,13 +70,13 @@ class IdentityRebuilder:
 
     async def _wait_until_settled(self) -> None:
         """While people are looked at anew, the live state is neither of the old policy nor of the
-        new one, and nothing can be compared with it."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                async with acquire(self._live.pool) as conn:
-                    if not await is_resettling(conn):
-                        return
-                await asyncio.sleep(PAUSE)
+        new one, and nothing can be compared with it. Raises ServiceUnavailable."""
+        for _ in range(round(PATIENCE / PAUSE)):
+            async with acquire(self._live.pool) as conn:
+                if not await is_resettling(conn):
+                    return
+            await asyncio.sleep(PAUSE)
+        raise ServiceUnavailable("people are still looked at anew by a policy; try again later")
 
     async def _learn_policies(
         self, pool: asyncpg.Pool, until: Token, shards: int, *, anew: bool

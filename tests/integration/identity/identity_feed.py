@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from laws.identity_model import WORKSPACE, Ruled, Seen
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided
-from onefold.log.v1.log_pb2 import Fact, FactBatch
+from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
@@ -75,6 +75,11 @@ def policy_fact(policy: Policy) -> Fact:
         occurred_at_us=1,
         payload=said.SerializeToString(),
     )
+
+
+def tick() -> Fact:
+    """Time passes."""
+    return Fact(kind=ClockTicked.DESCRIPTOR.full_name)
 
 
 def fact_of(told: Seen | Ruled) -> Fact:

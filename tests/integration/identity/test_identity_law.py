@@ -7,11 +7,10 @@ import random
 
 import asyncpg
 import pytest
-from integration.identity.identity_feed import Log, fact_of, policy_fact
+from integration.identity.identity_feed import Log, fact_of, policy_fact, tick
 from integration.identity.test_identity_fold import recounted, work
 from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import digest_of_truth
-from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
 from services.chassis.position import digests
 from services.identity.app import Identity
@@ -53,15 +52,16 @@ def named(namespace: str, number: int) -> Identifier:
     return Identifier(namespace, f"+861380000{number:04}" if namespace == "phone" else f"n{number}")
 
 
-def log_of(told: list[Seen | Ruled], policies: list[Policy], chance: random.Random) -> Log:
+def log_of(
+    told: list[Seen | Ruled], policies: list[Policy], chance: random.Random, shards: int = 4
+) -> Log:
     """The story, with policies somewhere in it, and time that passes after it."""
-    log = Log(4)
+    log = Log(shards)
     cuts = sorted(chance.sample(range(len(told)), len(policies)))
     for at, fact in enumerate(told):
         log.append(policy_fact(policies[i]) for i, cut in enumerate(cuts) if cut == at)
         log.append([fact_of(fact)])
-    tick = Fact(kind=ClockTicked.DESCRIPTOR.full_name)
-    log.append([tick] * 40)
+    log.append([tick()] * 40)
     return log
 
 

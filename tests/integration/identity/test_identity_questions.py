@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from integration.identity.identity_feed import Log, fact_of, people, policy_fact
+from integration.identity.identity_feed import Log, fact_of, people, policy_fact, tick
 from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import edge_between
-from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
 from services.chassis.database import Database
 from services.chassis.migrate import migrate
@@ -90,7 +89,7 @@ class Asked:
     async def settle(self) -> None:
         """Let time pass until everybody was looked at by the policy."""
         while not (await self.queries.policy(WORKSPACE)).live:
-            self.log.append([_tick()])
+            self.log.append([tick()])
             await self.fold()
 
     async def _fold(self, shard: int, size: int) -> None:
@@ -111,10 +110,6 @@ class Asked:
     async def profiles(self) -> dict[IdentifierId, bytes]:
         rows = await self.database.pool.fetch("SELECT identifier_id, profile_id FROM identifier")
         return dict(rows)
-
-
-def _tick() -> Fact:
-    return Fact(kind=ClockTicked.DESCRIPTOR.full_name, payload=b"")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

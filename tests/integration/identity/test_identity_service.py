@@ -11,8 +11,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from integration.identity.identity_feed import Log, event_fact, people
+from integration.identity.identity_feed import Log, event_fact, people, policy_fact, tick
 from integration.identity.identity_house import House, house
+from integration.identity.test_identity_law import POLICIES, story
+from integration.identity.test_identity_law import log_of as log_of_story
 from laws.identity_model import WORKSPACE, Seen, truth
 from laws.identity_story import digest_of_truth
 from onefold.identity.v1 import identity_service_pb2 as pb
@@ -23,6 +25,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.clients import channel
 from services.chassis.peers import token_from_proto, token_to_proto
 from services.chassis.testing import MakeSettings, wait_until
+from services.identity.domain.policy import DEFAULT, Policy
 from services.kernel.digest import to_hex
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, TooLarge
 from services.kernel.identifiers import Identifier
@@ -176,6 +179,41 @@ async def test_a_rebuild_proves_itself(open_house: OpenHouse, asked: dict[str, i
         told = await rebuild(home, **asked)
         assert told.equal
         assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(digest_of_truth(events))}
+
+
+async def settled(home: House) -> None:
+    """Let time pass until everybody was looked at by the policy."""
+    while True:
+        await digest(home)
+        status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
+        if not status.counts["shards_resettling"]:
+            return
+        before = home.log.token
+        home.log.append([tick()])
+        for shard, first in enumerate(before.offsets):
+            await home.relay.offer(shard, await home.log.read(shard, first, 1_000))
+
+
+@pytest.mark.parametrize("asked", [{"switch_over": True}, {"shards": 1}])
+async def test_a_rebuild_knows_decisions_and_policies(
+    open_house: OpenHouse, asked: dict[str, int]
+) -> None:
+    chance = random.Random(21)
+    told = story(chance, 150, 30)
+    policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(POLICIES[:2], 1)]
+    async with open_house(log_of_story(told, policies, chance, shards=2)) as home:
+        await settled(home)
+        live = await digest(home)
+        answer = await rebuild(home, **asked)
+        assert answer.equal
+        wanted = {WORKSPACE: to_hex(digest_of_truth(told, policies[-1]))}
+        assert dict(answer.rebuilt_digests) == live == wanted
+        # Whoever has to be looked at anew again is looked at in the state that took over.
+        home.log.append([policy_fact(Policy(3, DEFAULT.rules))])
+        for shard in range(2):
+            await home.relay.offer(shard, await home.log.read(shard, 0, 1_000))
+        await settled(home)
+        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(told))}
 
 
 async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: OpenHouse) -> None:
