@@ -41,6 +41,8 @@ _PASSING = frozenset({"08", "40", "53", "57"})
 #: a transaction was ended, a lock was not to be had.
 _PASSING_STATES = frozenset({"25006", "25P03", "55P03"})
 CONNECT_TIMEOUT = 10.0
+#: Of a pool that has none to give for so long, nothing more is to be hoped for this time.
+ACQUIRE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
 
 
@@ -75,9 +77,10 @@ def store_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the pool; raises StoreUnavailable where PostgreSQL is or goes away."""
+    """A connection of the pool; raises StoreUnavailable where PostgreSQL is or goes away, or where
+    the pool has none to give in time."""
     with store_errors():
-        async with pool.acquire() as conn:
+        async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as conn:
             # The proxy has all of Connection's methods; the stubs have them as two types.
             yield cast(asyncpg.Connection, conn)
 

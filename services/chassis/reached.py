@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 from services.chassis.position import Position, token_of
+from services.chassis.scopes import end
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
@@ -65,7 +66,7 @@ class Reached:
             if missing <= set(self._held()):
                 await self._told()
             else:
-                await self._look_together()
+                await self._look_or_be_told()
         return self._known
 
     def _lacks(self, shard: int, token: Token) -> bool:
@@ -79,6 +80,19 @@ class Reached:
             await asyncio.wait((waiter,), timeout=LOOK_EVERY * 25)
         finally:
             self._waiters.discard(waiter)
+
+    async def _look_or_be_told(self) -> None:
+        """Looks, unless a worker here tells first: a store that hangs holds up nobody then."""
+        waiter = asyncio.get_running_loop().create_future()
+        looking = asyncio.ensure_future(self._look_together())
+        self._waiters.add(waiter)
+        try:
+            await asyncio.wait((waiter, looking), return_when=asyncio.FIRST_COMPLETED)
+            if looking.done():
+                looking.result()
+        finally:
+            self._waiters.discard(waiter)
+            await end(looking)
 
     async def _look_together(self) -> None:
         """Looks at most once in a while, for all who wait."""

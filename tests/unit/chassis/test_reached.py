@@ -71,6 +71,21 @@ async def test_a_shard_that_moves_away_is_looked_at() -> None:
     assert await waiting == Token((4,))
 
 
+async def test_a_look_that_hangs_holds_up_nobody_whom_a_worker_tells() -> None:
+    held: set[int] = set()
+
+    async def hang() -> list[Position]:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing wakes it")
+
+    reached = Reached(1, hang, lambda: held)
+    waiting = asyncio.create_task(reached.wait_for(Token((4,)), DEADLINE))
+    await asyncio.sleep(0.01)
+    held.add(0)
+    reached.note(0, 4)
+    assert await waiting == Token((4,))
+
+
 async def test_what_is_not_reached_in_time_is_told_with_both_tokens() -> None:
     reached = reached_by(Store(3))
     with pytest.raises(TokenNotReached) as told:
