@@ -32,7 +32,7 @@ _COMPOUND = tuple(_COMPOUND_TOLD.split())
 _SURNAME_SOUNDS_TOLD = """
     单/shan4 曾/zeng1 仇/qiu2 解/xie4 查/zha1 翟/zhai2 尉迟/yu4+chi2 朴/piao2 区/ou1 盖/ge3
     任/ren2 覃/qin2 缪/miao4 华/hua4 纪/ji3 燕/yan1 种/chong2 乐/yue4 冼/xian3 佘/she2
-    长孙/zhang3+sun1 万/wan4 葛/ge3
+    长孙/zhang3+sun1 万/wan4 葛/ge3 沈/shen3
 """
 _SURNAME_SOUNDS = {
     family: tuple(sounds.split("+"))
@@ -110,7 +110,8 @@ def simplified(text: str) -> str:
 
 
 def _chinese(text: str) -> Name:
-    han = _TITLES_HAN.sub("", _NOT_HAN.sub("", simplified(text)))
+    # One by one: in a name, neighbours are no phrase (沈靜 is no 沉静).
+    han = _TITLES_HAN.sub("", _NOT_HAN.sub("", "".join(map(simplified, text))))
     at = 2 if han[:2] in _COMPOUND and len(han) > 2 else 1
     family, own = han[:at], han[at:]
     toned = [*_sounds(family, _SURNAME_SOUNDS.get(family, ())), *_sounds(own)]
@@ -118,7 +119,7 @@ def _chinese(text: str) -> Name:
     surname, given = "".join(plain[:at]), "".join(plain[at:])
     if not given:
         return Name("", surname, "", "", "", "")
-    return Name(han, surname, given, given, " ".join(sorted(plain)), " ".join(toned))
+    return Name(han, surname, given, given, _sound(surname, given), " ".join(toned))
 
 
 def _sounds(characters: str, known: Sequence[str] = ()) -> Sequence[str]:
@@ -135,8 +136,7 @@ def _latin(family: Sequence[str], own: Sequence[str]) -> Name:
     if not surname or not given:
         return Name("", surname, given, _formal(given), "", "") if surname + given else NOBODY
     if _is_pinyin(surname, given):
-        syllables = [s for word in (*family, *own) for s in _syllables(word) or (word,)]
-        return Name("", surname, given, given, " ".join(sorted(syllables)), "")
+        return Name("", surname, given, given, _sound(surname, given), "")
     given = own[0]
     return Name("", surname, given, _formal(given), " ".join(sorted((surname, given))), "")
 
@@ -163,6 +163,15 @@ def _run_together(word: str) -> Name:
 
 def _is_pinyin(surname: str, given: str) -> bool:
     return surname in _surname_sounds() and 0 < len(_syllables(given)) <= 3
+
+
+def _sound(surname: str, given: str) -> str:
+    """The syllables of a name in the order of the alphabet.
+
+    Letters that run together can be parted in several ways (`nana` is na na, or nan a). So names in
+    characters are run together too, and all are parted in the same one.
+    """
+    return " ".join(sorted(s for part in (surname, given) for s in _syllables(part) or (part,)))
 
 
 @cache
