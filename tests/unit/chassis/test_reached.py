@@ -73,14 +73,16 @@ async def test_a_shard_that_moves_away_is_looked_at() -> None:
 
 async def test_a_look_that_hangs_holds_up_nobody_whom_a_worker_tells() -> None:
     held: set[int] = set()
+    looking = asyncio.Event()
 
     async def hang() -> list[Position]:
+        looking.set()
         await asyncio.Event().wait()
         raise AssertionError("nothing wakes it")
 
     reached = Reached(1, hang, lambda: held)
     waiting = asyncio.create_task(reached.wait_for(Token((4,)), DEADLINE))
-    await asyncio.sleep(0.01)
+    await looking.wait()
     held.add(0)
     reached.note(0, 4)
     assert await waiting == Token((4,))
