@@ -66,32 +66,37 @@ class Reached:
             if missing <= set(self._held()):
                 await self._told()
             else:
-                await self._look_or_be_told()
+                await self._look_unless_told(token)
         return self._known
 
     def _lacks(self, shard: int, token: Token) -> bool:
         return self._known.offset(shard) < token.offset(shard)
 
-    async def _told(self) -> None:
-        """Waits for the next commit here; not for ever, as the shard may move."""
+    async def _told(self, *looks: asyncio.Future[None]) -> None:
+        """Waits for the next commit here or for a look; not for ever, as a shard may move."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            await asyncio.wait((waiter,), timeout=LOOK_EVERY * 25)
+            await asyncio.wait(
+                (waiter, *looks),
+                timeout=LOOK_EVERY * 25,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         finally:
             self._waiters.discard(waiter)
 
-    async def _look_or_be_told(self) -> None:
-        """Looks, unless a worker here tells first: a store that hangs holds up nobody then."""
-        waiter = asyncio.get_running_loop().create_future()
+    async def _look_unless_told(self, token: Token) -> None:
+        """Looks, unless workers here tell of `token` first: no look that hangs holds it up then.
+
+        What else they tell ends no look, or a busy shard would keep others from being seen.
+        """
         looking = asyncio.ensure_future(self._look_together())
-        self._waiters.add(waiter)
         try:
-            await asyncio.wait((waiter, looking), return_when=asyncio.FIRST_COMPLETED)
+            while not looking.done() and not self._known.covers(token):
+                await self._told(looking)
             if looking.done():
                 looking.result()
         finally:
-            self._waiters.discard(waiter)
             await end(looking)
 
     async def _look_together(self) -> None:

@@ -88,6 +88,25 @@ async def test_a_look_that_hangs_holds_up_nobody_whom_a_worker_tells() -> None:
     assert await waiting == Token((4,))
 
 
+async def test_a_busy_shard_here_keeps_no_other_from_being_looked_at() -> None:
+    store, turns = Store(0, 4), 50
+
+    async def load() -> list[Position]:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await store.load()
+
+    reached = Reached(2, load, lambda: {0})
+    waiting = asyncio.create_task(reached.wait_for(Token((0, 4)), DEADLINE))
+    told = 0
+    while not waiting.done():
+        told += 1
+        reached.note(0, told)
+        await asyncio.sleep(0)
+    assert (await waiting).covers(Token((0, 4)))
+    assert store.looks == 1
+
+
 async def test_what_is_not_reached_in_time_is_told_with_both_tokens() -> None:
     reached = reached_by(Store(3))
     with pytest.raises(TokenNotReached) as told:
