@@ -15,6 +15,7 @@ from services.identity.domain.facts import Edge, Mention, Span
 from services.identity.domain.model import Known, KnownEdge
 from services.identity.domain.naming import Names, mention_of
 from services.kernel.ids import IdentifierId
+from services.kernel.last_used import LastUsed
 
 #: Later than every event.
 NEVER = 1 << 63
@@ -54,30 +55,17 @@ class Remembered:
 
 
 class Memory:
-    """Remembers at most `size` sets of identifiers, those used longest ago leave first."""
+    """Remembers at most `size` sets of identifiers, about those used longest ago leave first."""
 
     def __init__(self, size: int) -> None:
-        # Two halves, each filled and then dropped whole: cheaper than keeping an order.
-        self._half = max(1, size // 2)
         #: The regions by which identifiers are read; look them up before anything is recalled.
         self.regions = Regions()
-        self._young: dict[Names, Remembered] = {}
-        self._old: dict[Names, Remembered] = {}
+        self._known = LastUsed[Names, Remembered](size)
 
     def recall(self, names: Names) -> Remembered:
         """What is remembered of these; made now where nothing is."""
-        found = self._young.get(names)
+        found = self._known.get(names)
         if found is None:
-            found = self._old.get(names) or Remembered(self._read(names))
-            if len(self._young) >= self._half:
-                self._old, self._young = self._young, {}
-            self._young[names] = found
+            found = Remembered(mention_of(names, self.regions.of(names[0])))
+            self._known.put(names, found)
         return found
-
-    def _read(self, names: Names) -> Mention:
-        return mention_of(names, self.regions.of(names[0]))
-
-    @property
-    def size(self) -> int:
-        """How many are remembered."""
-        return len(self._young) + len(self._old)

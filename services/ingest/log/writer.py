@@ -17,13 +17,16 @@ import asyncpg
 from services.ingest.domain.facts import NewFact, Row
 from services.ingest.domain.placing import Content, Key, Placed, Request, Shards, keys_of, place
 from services.ingest.log.copying import copy
-from services.ingest.log.recent import Recent
 from services.ingest.log.store import Kinds, Q, heads
+from services.kernel.last_used import LastUsed
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
 FEW = 128
 #: After a repeat was seen, so many transactions look before they write.
 WARY = 50
+#: Facts that were appended last, or found to be there; most of their payloads are kept for
+#: followers anyway.
+REMEMBERED = 50_000
 
 # A replica that hangs while it holds heads would hang all the others: PostgreSQL ends its session.
 _BEGIN = """BEGIN;
@@ -42,7 +45,8 @@ class Writer:
     def __init__(self, shards: int, kinds: Kinds) -> None:
         self._shards = shards
         self._kinds = kinds
-        self._recent = Recent()
+        #: Facts that are in the log for certain.
+        self._recent = LastUsed[Key, Content](REMEMBERED)
         self._wary = 0
 
     async def append(self, conn: asyncpg.Connection, requests: Sequence[Request]) -> Placed:
@@ -96,7 +100,7 @@ class Writer:
                 [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
                 held = _held(touched, row, known)
                 placed = place(requests, keys, held, self._kinds.ids)
-                self._recent.add(held.known)
+                self._recent.update(held.known)
                 return placed
         held = await self._begin(conn, touched)
         held.known = known
@@ -110,7 +114,7 @@ class Writer:
         held: Shards,
     ) -> Placed:
         placed = await self._commit(conn, held, place(requests, keys, held, self._kinds.ids))
-        self._recent.add(held.known)
+        self._recent.update(held.known)
         return placed
 
     async def _begin(

@@ -62,13 +62,6 @@ def test_the_same_names_are_remembered_while_they_are_used() -> None:
         assert memory.recall(names("often")) is often
 
 
-def test_memory_keeps_to_its_size() -> None:
-    memory = Memory(10)
-    for n in range(100):
-        memory.recall(names(str(n)))
-    assert memory.size <= 10
-
-
 def test_junk_and_faulty_identifiers_say_nothing() -> None:
     told = (("user_id", "u"), ("phone", "000000"), ("e mail", "a@b.cn"), ("email", "x" * 600))
     raw = tuple((namespace, value, False) for namespace, value in told)
