@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from services.ingest.domain.admit import admit
@@ -72,32 +72,20 @@ class Intake:
         """Take a batch of any size; what is answered is committed. Raises StoreUnavailable."""
         now_us = self._clock.now_us()
         source = await self._source(sender)
-        facts: list[NewFact] = []
-        places: list[int] = []
-        pairs: dict[int, Pair] = {}
+        admitted = _Admitted(sender)
         refused: dict[int, Refusal] = {}
         for index, offer in enumerate(offers):
             event = offer.event
             outcome = admit(event, source, now_us, _fresh) if type(event) is RawEvent else event
             if type(outcome) is Accepted:
-                fact = _fact(sender, outcome, offer.payload(outcome))
-                if outcome.copy is None:
-                    facts.append(fact)
-                    places.append(index)
-                else:
-                    pairs[index] = _pair(fact, outcome.copy, offer.copy_payload(outcome))
+                admitted.add(index, outcome, offer)
             elif type(outcome) is Refusal:
                 refused[index] = outcome
-        appended = await self._append(facts)
-        refused |= {places[index]: _REUSED for index in appended.reused}
-        new, known, token = appended.appended, len(appended.duplicates), appended.token
-        if pairs:
-            appended = await self._append_pairs(list(pairs.values()))
-            refused |= {list(pairs)[index]: _REUSED for index in appended.reused}
-            new, known = new + appended.appended, known + len(appended.duplicates)
-            token = token.join(appended.token)
-        kept = await self._keep(sender, offers, refused, now_us) if refused else ()
-        return Taken(new, known, kept, token)
+        taken, reused = await self._append(admitted)
+        refused |= reused
+        if not refused:
+            return taken
+        return replace(taken, rejections=await self._keep(sender, offers, refused, now_us))
 
     async def refuse_body(self, sender: Sender, raw: bytes, refusal: Refusal) -> bytes:
         """Keep a whole body that holds no event; answers its quarantine id."""
@@ -120,16 +108,13 @@ class Intake:
         outcome = admit(offer.event, source, self._clock.now_us(), lambda: own_id)
         if isinstance(outcome, Refusal):
             return _still_refused(entry, outcome)
-        fact = _fact(sender, outcome, offer.payload(outcome))
-        if outcome.copy is None:
-            appended = await self._append([fact])
-        else:
-            pair = _pair(fact, outcome.copy, offer.copy_payload(outcome))
-            appended = await self._append_pairs([pair])
-        if appended.reused:
+        admitted = _Admitted(sender)
+        admitted.add(0, outcome, offer)
+        taken, reused = await self._append(admitted)
+        if reused:
             return _still_refused(entry, _REUSED)
         await self._quarantine.release(entry.quarantine_id, outcome.fact_id)
-        return Taken(appended.appended, len(appended.duplicates), (), appended.token)
+        return taken
 
     async def find(self, workspace_id: str, quarantine_id: bytes) -> Entry:
         """An entry of the quarantine. Raises NotFound."""
@@ -143,17 +128,21 @@ class Intake:
         channel = await self._channels.channel_of(workspace_id, source_id)
         return Source(workspace_id, source_id, channel, sender.region)
 
-    async def _append(self, facts: list[NewFact]) -> Appended:
-        if not facts:
-            return _NOTHING
-        appended = await self._log.append(facts)
-        self._clock.learn(appended.recorded_at_us)
-        return appended
-
-    async def _append_pairs(self, pairs: Sequence[Pair]) -> Appended:
-        appended = await append_pairs(self._log, pairs)
-        self._clock.learn(appended.recorded_at_us)
-        return appended
+    async def _append(self, admitted: _Admitted) -> tuple[Taken, dict[int, Refusal]]:
+        """What became of what was admitted; and, by place, what is refused as it came before."""
+        answers: list[tuple[Sequence[int], Appended]] = []
+        if admitted.facts:
+            answers.append((admitted.places, await self._log.append(admitted.facts)))
+        if admitted.pairs:
+            pairs = list(admitted.pairs.values())
+            answers.append((list(admitted.pairs), await append_pairs(self._log, pairs)))
+        new, known, token, reused = 0, 0, Token(), set[int]()
+        for places, appended in answers:
+            self._clock.learn(appended.recorded_at_us)
+            new, known = new + appended.appended, known + len(appended.duplicates)
+            token = token.join(appended.token)
+            reused.update(places[index] for index in appended.reused)
+        return Taken(new, known, (), token), dict.fromkeys(reused, _REUSED)
 
     async def _keep(
         self, sender: Sender, offers: Sequence[Offer], refused: dict[int, Refusal], now_us: int
@@ -176,7 +165,22 @@ def check_size(count: int) -> None:
         raise InvalidField(f"a batch has at most {MAX_EVENTS} events: split it", field="events")
 
 
-_NOTHING = Appended(0, frozenset(), frozenset(), Token(), 0, ())
+class _Admitted:
+    """Facts of events that were admitted, by where these stand in their batch."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.facts: list[NewFact] = []
+        self.places: list[int] = []
+        self.pairs: dict[int, Pair] = {}
+
+    def add(self, place: int, accepted: Accepted, offer: Offer) -> None:
+        fact = _fact(self._sender, accepted, offer.payload(accepted))
+        if accepted.copy is None:
+            self.facts.append(fact)
+            self.places.append(place)
+        else:
+            self.pairs[place] = _pair(fact, accepted.copy, offer.copy_payload(accepted))
 
 
 def _fresh() -> str:
