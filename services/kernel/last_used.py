@@ -35,11 +35,19 @@ class LastUsed(Generic[K, V]):
         self._young[key] = value
 
     def among(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values of those of `keys` that are remembered."""
-        return {key: found for key in keys if (found := self.get(key)) is not None}
+        """The values of those of `keys` that are remembered. To look is not to use them."""
+        young, old = self._young, self._old
+        return {
+            key: found
+            for key in keys
+            if (found := young.get(key)) is not None or (found := old.get(key)) is not None
+        }
 
     def update(self, values: Mapping[K, V]) -> None:
         """Remember many values."""
+        if len(self._young) + len(values) <= self._half:
+            self._young.update(values)  # all at once costs a fifth
+            return
         for key, value in values.items():
             self.put(key, value)
 
