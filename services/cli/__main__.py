@@ -345,7 +345,9 @@ def suite(
 
 @app.command()
 def bench(
-    names: Annotated[list[str], typer.Argument(help="append, ingest, pipeline, rebuild, identity.")],
+    names: Annotated[
+        list[str], typer.Argument(help="append, ingest, pipeline, rebuild, identity.")
+    ],
 ) -> None:
     """Run benchmarks; print one JSON object each."""
     for name in names:

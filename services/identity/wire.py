@@ -23,7 +23,7 @@ from onefold.identity.v1.identity_facts_pb2 import (
 from onefold.identity.v1.identity_facts_pb2 import Linking as LinkingMessage
 from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
 from onefold.log.v1.log_pb2 import Fact, FactBatch
-from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event, EventNames
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.stream import Batch, Message, Output
@@ -183,7 +183,7 @@ def _hear_facts(
 ) -> None:
     # Runs ten thousand times a second: plain tuples, no calls, and nothing is made that may not be
     # needed.
-    read, strength_of, observed = Event.FromString, _STRENGTHS.get, Strength.OBSERVED
+    read, strength_of, observed = EventNames.FromString, _STRENGTHS.get, Strength.OBSERVED
     for fact in facts:
         leaf = fact.leaf_id
         leaves.append(leaf)
@@ -191,10 +191,11 @@ def _hear_facts(
             leafless.append(fact)
         elif fact.kind == EVENT:
             event = read(fact.payload)
-            raw = tuple([(i.namespace, i.value, i.verified) for i in event.identifiers])
             type_ = event.type
-            if type_ == EVENT_TYPE_GROUP and event.member_leaf_id:
-                raw = _of_account(event)
+            if type_ == EVENT_TYPE_GROUP:
+                raw = _of_group_event(Event.FromString(fact.payload))
+            else:
+                raw = _taken_apart(tuple(event.identifiers))
             names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
             at = fact.occurred_at_us
             day = at // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1  # last_day(at), without the call
@@ -233,13 +234,22 @@ def _two(said: Any) -> tuple[Raw, ...]:
     return tuple((i.namespace, i.value, False) for i in (said.a, said.b))
 
 
-def _of_account(event: Event) -> tuple[Raw, ...]:
-    """The identifiers of a group event's copy under the account's leaf: those of the account.
+# The same people come again and again.
+@lru_cache(maxsize=1 << 15)
+def _taken_apart(serialised: tuple[bytes, ...]) -> tuple[Raw, ...]:
+    return _raw(map(IdentifierMessage.FromString, serialised))
 
-    The copy under the person's leaf tells those of the person: so nobody is linked to an account.
-    """
-    more = [(i.namespace, i.value, i.verified) for i in event.group_identifiers]
-    return ((ACCOUNT_ID, event.group_id, False), *more)
+
+def _of_group_event(event: Event) -> tuple[Raw, ...]:
+    """The copy under the account's leaf tells the identifiers of the account, the one under the
+    person's leaf those of the person: so nobody is linked to an account."""
+    if event.member_leaf_id:
+        return ((ACCOUNT_ID, event.group_id, False), *_raw(event.group_identifiers))
+    return _raw(event.identifiers)
+
+
+def _raw(identifiers: Iterable[Any]) -> tuple[Raw, ...]:
+    return tuple([(i.namespace, i.value, i.verified) for i in identifiers])
 
 
 def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
