@@ -36,6 +36,9 @@ __all__ = ["Limits", "ProjectionRunner", "ShardState"]
 DEFAULT_LIMITS = Limits()
 #: Seconds between two looks at which generation is live.
 GENERATION_WATCH = 1.0
+#: Shards that are folded at a time: one computes while the store is at work for another. More would
+#: all take longer, and none be done sooner.
+TURNS = 2
 
 
 class ShardsStandStill(Exception):
@@ -98,6 +101,7 @@ class ProjectionRunner:
         self._relay = Relay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
         self._reached = Reached(shards, self._load_positions, lambda: self._leases.held)
+        self._turns = asyncio.Semaphore(TURNS)
         self._faults: dict[int, str] = {}
 
     @property
@@ -151,7 +155,7 @@ class ProjectionRunner:
         async with Tail(self._bus, place, f"{self.service}-{shard}") as tail:
             intake = Intake(shard, tail, self._upstream, self._limits, silence=self._silence)
             told = Told(self._tell_saved, self._tell_fault)
-            worker = Worker(shard, conn, self._projection, intake, told, self._metrics)
+            worker = Worker(shard, conn, self._projection, intake, told, self._turns, self._metrics)
             try:
                 await self._work_and_relay(shard, worker)
             except FenceLost as error:

@@ -60,13 +60,16 @@ class Worker:
         projection: Projection,
         intake: Intake,
         told: Told,
+        turns: asyncio.Semaphore,
         metrics: Metrics | None = None,
     ) -> None:
+        """`turns`: so many workers of this process fold at a time."""
         self._shard = shard
         self._conn = conn
         self._projection = projection
         self._intake = intake
         self._told = told
+        self._turns = turns
         self._metrics = metrics
         #: Up to here messages are folded one by one: among them one failed.
         self._careful_until = 0
@@ -176,18 +179,23 @@ class Worker:
                 return after
 
     async def _fold_once(self, position: Position, batch: Batch) -> Position:
-        began = time.perf_counter()
-        with store_errors():
-            async with self._conn.transaction():
-                if not await take_fence(self._conn, position):
-                    raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
-                folded = await self._projection.fold(self._conn, batch)
-                _check(batch, folded)
-                after = position.after(folded)
-                await save_position(self._conn, after, folded.outputs, folded.deltas)
+        async with self._turns:
+            began = time.perf_counter()
+            with store_errors():
+                folded, after = await self._commit(position, batch)
         await self._told.saved(after, folded.outputs)
         self._measure(position, after, time.perf_counter() - began)
         return after
+
+    async def _commit(self, position: Position, batch: Batch) -> tuple[Folded, Position]:
+        async with self._conn.transaction():
+            if not await take_fence(self._conn, position):
+                raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
+            folded = await self._projection.fold(self._conn, batch)
+            _check(batch, folded)
+            after = position.after(folded)
+            await save_position(self._conn, after, folded.outputs, folded.deltas)
+        return folded, after
 
     async def _pause(self, part: str, at: Position, error: Exception, failures: int) -> None:
         name = type(error).__name__

@@ -83,7 +83,9 @@ async def test_any_order_repetition_and_batching_ends_in_the_same_state(
     )
     tail = HeardTail(heard, lambda first, until: encode(FACTS[first:until]))
     intake = Intake(0, tail, LogUpstream(word_log), limits, silence=0)
-    worker = Worker(0, conn, Words(chunk=chunk), intake, Told(stop_at_end, lambda *_: None))
+    worker = Worker(
+        0, conn, Words(chunk=chunk), intake, Told(stop_at_end, lambda *_: None), asyncio.Semaphore()
+    )
     try:
         async with asyncio.timeout(20):
             await worker.run()

@@ -142,7 +142,14 @@ async def test_a_zombie_cannot_write_past_the_fence(
         try:
             async with zombie.transaction():
                 assert not await take_fence(zombie, before)
-            worker = Worker(0, zombie, Words(), Backwards(word_log, toy), Told(quiet, ignore))
+            worker = Worker(
+                0,
+                zombie,
+                Words(),
+                Backwards(word_log, toy),
+                Told(quiet, ignore),
+                asyncio.Semaphore(),
+            )
             with pytest.raises(FenceLost):
                 await worker.run()
         finally:
@@ -190,7 +197,9 @@ async def test_two_workers_without_locks_still_count_everything_once(
                     Limits(messages=1),
                     silence=0.0,
                 )
-                await Worker(0, conn, Words(), intake, Told(quiet, ignore)).run()
+                await Worker(
+                    0, conn, Words(), intake, Told(quiet, ignore), asyncio.Semaphore()
+                ).run()
             except FenceLost:
                 pass
             finally:
