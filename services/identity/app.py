@@ -10,12 +10,12 @@ import asyncpg
 from services.chassis.access import fold_access
 from services.chassis.stream import Batch, Folded
 from services.identity import wire
-from services.identity.domain.facts import Pair
+from services.identity.domain.facts import Mention, Pair
 from services.identity.domain.model import Evidence, Kept, Learnt
-from services.identity.domain.naming import named
+from services.identity.domain.naming import Names, named
 from services.identity.learn import Revisit, learn
 from services.identity.matches import fold_matches
-from services.identity.memory import Memory, Remembered
+from services.identity.memory import Memory
 from services.identity.ports import Tables
 from services.identity.resettling import fold_policies, next_step
 from services.identity.store import PostgresTables
@@ -97,17 +97,19 @@ async def learn_from(
     if not evidence and not any(revisit.values()):
         return Learnt()
     kept = await tables.look(evidence) if evidence else Kept()
-    for remembered in unsettled:
-        remembered.settle(kept.known, kept.edges)
+    for names, mention in unsettled:
+        memory.settle(names, mention, kept.known, kept.edges)
     return await learn(tables, evidence, kept, revisit)
 
 
-def gather(memory: Memory, sightings: wire.Sightings) -> tuple[Evidence, list[Remembered]]:
-    """The evidence that may be new, and what is remembered about its identifiers."""
+def gather(
+    memory: Memory, sightings: wire.Sightings
+) -> tuple[Evidence, list[tuple[Names, Mention]]]:
+    """The evidence that may be new, and whose it is."""
     evidence, unsettled = Evidence(), []
     for names, span in sightings.items():
-        remembered = memory.recall(names)
-        if remembered.is_news(span):
-            evidence.add(remembered.mention, span)
-            unsettled.append(remembered)
+        if memory.is_news(names, span):
+            mention = memory.mention(names)
+            evidence.add(mention, span)
+            unsettled.append((names, mention))
     return evidence, unsettled

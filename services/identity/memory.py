@@ -9,6 +9,7 @@ written: that may still be rolled back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.chassis.access import Regions
 from services.identity.domain.facts import Edge, Mention, Span
@@ -17,55 +18,52 @@ from services.identity.domain.naming import Names, mention_of
 from services.kernel.ids import IdentifierId
 from services.kernel.last_used import LastUsed
 
-#: Later than every event.
+#: Later than every day.
 NEVER = 1 << 63
 
 
-class Remembered:
-    """What a set of identifiers says, and since when nothing that it says is new."""
+class Settled(NamedTuple):
+    """Since when nothing is new that a set of identifiers says."""
 
-    __slots__ = ("mention", "settled_day", "settled_us")
-
-    def __init__(self, mention: Mention) -> None:
-        self.mention = mention
-        #: Events with these identifiers that occurred after this tell of nothing earlier.
-        self.settled_us = NEVER
-        #: Events of days up to this one tell of nothing later: all of it was seen since.
-        self.settled_day = NEVER
-
-    def is_news(self, span: Span) -> bool:
-        """Whether events of a span of time may tell something new."""
-        return span[0][0] <= self.settled_us or span[1] > self.settled_day
-
-    def settle(
-        self, known: Mapping[IdentifierId, Known], known_edges: Mapping[Edge, KnownEdge]
-    ) -> None:
-        """Take note of what was read from the tables, if all of it was there."""
-        latest, day = 0, NEVER
-        for id_ in self.mention.names:
-            if id_ not in known:
-                return
-            latest = max(latest, known[id_].first.occurred_at_us)
-        for edge in self.mention.edges:
-            if edge not in known_edges:
-                return
-            span = known_edges[edge].span
-            latest, day = max(latest, span.first.occurred_at_us), min(day, span.last_day)
-        self.settled_us, self.settled_day = latest, day
+    #: Events that occurred after this (Unix microseconds) tell of nothing earlier.
+    us: int
+    #: Events of days up to this one tell of nothing later: all of it was seen since.
+    day: int
 
 
 class Memory:
     """Remembers at most `size` sets of identifiers, about those used longest ago leave first."""
 
     def __init__(self, size: int) -> None:
-        #: The regions by which identifiers are read; look them up before anything is recalled.
+        #: The regions by which identifiers are read; look them up before anything is asked.
         self.regions = Regions()
-        self._known = LastUsed[Names, Remembered](size)
+        self._settled = LastUsed[Names, Settled](size)
 
-    def recall(self, names: Names) -> Remembered:
-        """What is remembered of these; made now where nothing is."""
-        found = self._known.get(names)
-        if found is None:
-            found = Remembered(mention_of(names, self.regions.of(names[0])))
-            self._known.put(names, found)
-        return found
+    def is_news(self, names: Names, span: Span) -> bool:
+        """Whether events with these identifiers, of a span of time, may tell something new."""
+        settled = self._settled.get(names)
+        return settled is None or span[0][0] <= settled[0] or span[1] > settled[1]
+
+    def mention(self, names: Names) -> Mention:
+        """What these identifiers say."""
+        return mention_of(names, self.regions.of(names[0]))
+
+    def settle(
+        self,
+        names: Names,
+        mention: Mention,
+        known: Mapping[IdentifierId, Known],
+        known_edges: Mapping[Edge, KnownEdge],
+    ) -> None:
+        """Take note of what was read from the tables, if all of a mention was there."""
+        latest, day = 0, NEVER
+        for id_ in mention.names:
+            if id_ not in known:
+                return
+            latest = max(latest, known[id_].first.occurred_at_us)
+        for edge in mention.edges:
+            if edge not in known_edges:
+                return
+            span = known_edges[edge].span
+            latest, day = max(latest, span.first.occurred_at_us), min(day, span.last_day)
+        self._settled.put(names, Settled(latest, day))

@@ -16,5 +16,5 @@ class IdentitySettings(ServiceSettings):
 
     #: How long what was said is kept for profile to read again, seconds.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
-    #: Sets of identifiers whose evidence is remembered to be known; about 1 KB each.
+    #: Sets of identifiers whose evidence is remembered to be known; about 0.5 KB each.
     remembered: Annotated[int, Field(ge=0)] = 100_000

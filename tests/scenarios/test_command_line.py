@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from services.chassis.embedded.stack import ROOT
-
-
-class System:
-    """`onefold` over one data folder."""
-
-    def __init__(self, data: Path) -> None:
-        self._environ = os.environ | {"ONEFOLD_DATA": str(data), "COLUMNS": "200"}
-
-    def __call__(self, *arguments: str, fails: bool = False) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
-            cwd=ROOT,
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert bool(run.returncode) == fails, run.stdout + run.stderr
-        return run.stderr if fails else run.stdout
-
-    def send(self, key: str, body: bytes) -> tuple[int, dict[str, object]]:
-        door = next(w for w in self("status").split() if w.startswith("http://"))
-        request = urllib.request.Request(
-            f"{door}/v1/batch", body, {"Authorization": f"Bearer {key}"}
-        )
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as refused:
-            return refused.code, json.load(refused)
-
-
-@pytest.fixture
-def onefold(tmp_path: Path) -> Iterator[System]:
-    system = System(tmp_path / "data")
-    yield system
-    system("down")
+from scenarios.conftest import CommandLine
 
 
 @pytest.mark.timeout(300)
-def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
+def test_a_day_with_the_command_line(onefold: CommandLine, tmp_path: Path) -> None:
     assert "nothing runs over" in onefold("status", fails=True)
     assert "Onefold is running." in onefold("up")
     assert "was running already" in onefold("up")
@@ -68,7 +24,7 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
 
     good = {"type": "track", "event": "registered", "userId": "u-1", "messageId": "m-1"}
     bad = {"type": "track", "event": "registered", "messageId": "m-2"}
-    status, answer = onefold.send(key, json.dumps({"batch": [good, bad]}).encode())
+    status, answer = onefold.send("batch", key, {"batch": [good, bad]})
     assert (status, answer["accepted"], len(answer["rejections"])) == (200, 1, 1)
 
     listed = onefold("quarantine", "list")
@@ -87,9 +43,7 @@ def test_a_day_with_the_command_line(onefold: System, tmp_path: Path) -> None:
 
     joins = {"type": "group", "userId": "u-1", "groupId": "acme", "messageId": "m-3"}
     traits = {"plan": "pro", "parent_account_id": "hq"}
-    status, answer = onefold.send(
-        key, json.dumps({"batch": [{**joins, "traits": traits}]}).encode()
-    )
+    status, answer = onefold.send("batch", key, {"batch": [{**joins, "traits": traits}]})
     assert (status, answer["accepted"]) == (200, 1)
 
     assert "clock" in onefold("clock", "advance", "8d", fails=True)

@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from services.chassis.embedded.stack import ROOT
-
-
-class System:
-    """`onefold` over one data folder."""
-
-    def __init__(self, data: Path) -> None:
-        self._environ = os.environ | {"ONEFOLD_DATA": str(data), "COLUMNS": "200"}
-
-    def __call__(self, *arguments: str, fails: bool = False) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
-            cwd=ROOT,
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert bool(run.returncode) == fails, run.stdout + run.stderr
-        return run.stderr if fails else run.stdout
-
-    def identify(self, key: str, **names: object) -> None:
-        door = next(w for w in self("status").split() if w.startswith("http://"))
-        request = urllib.request.Request(
-            f"{door}/v1/identify",
-            json.dumps(names).encode(),
-            {"Authorization": f"Bearer {key}"},
-        )
-        with urllib.request.urlopen(request) as answer:
-            assert answer.status == 200
-
-
-@pytest.fixture
-def onefold(tmp_path: Path) -> Iterator[System]:
-    system = System(tmp_path / "data")
-    yield system
-    system("down")
-
+from scenarios.conftest import CommandLine
 
 POLICY = "identity_policy: {namespaces: [{name: user_id%s}, {name: phone}]}\n"
 
 
 @pytest.mark.timeout(300)
-def test_people_are_explained_separated_and_previewed(onefold: System, tmp_path: Path) -> None:
+def test_people_are_explained_separated_and_previewed(onefold: CommandLine, tmp_path: Path) -> None:
     onefold("up")
     onefold("apply", "-f", "packs/education/sources.yaml")
     wide, careful = tmp_path / "wide.yaml", tmp_path / "careful.yaml"
@@ -67,7 +24,8 @@ def test_people_are_explained_separated_and_previewed(onefold: System, tmp_path:
     key = onefold("keys", "issue", "--source", "school-web").strip()
     for user in ("li", "wang"):
         traits = {"phone": "13800000001"}
-        onefold.identify(key, userId=user, traits=traits, messageId=f"m-{user}")
+        said = {"userId": user, "traits": traits, "messageId": f"m-{user}"}
+        assert onefold.send("identify", key, said)[0] == 200
     onefold("apply", "-f", "packs/education/tags.yaml")  # waits until all of it is folded
 
     why = onefold("explain", "match", "user_id:li", "user_id:wang")

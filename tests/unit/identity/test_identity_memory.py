@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from services.identity.domain.facts import Edge, First, Span, Strength, span_of
+from services.identity.domain.facts import Edge, First, Span, Strength
 from services.identity.domain.model import Known, KnownEdge
 from services.identity.domain.naming import Names, mention_of
-from services.identity.memory import NEVER, Memory, Remembered
+from services.identity.memory import Memory
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 
@@ -13,53 +13,56 @@ LEAF = LeafId(Identifier("user_id", "u").id_in(WORKSPACE))
 
 
 def names(value: str = "v") -> Names:
-    raw = (("user_id", "u", False), ("anonymous_id", value, False))
+    raw = (("user_id", "u", False), ("anonymous_id", value, False), ("cookie", "c", False))
     return (WORKSPACE, LEAF, Strength.OBSERVED, raw)
 
 
-def kept(
-    remembered: Remembered, at: int
-) -> tuple[dict[IdentifierId, Known], dict[Edge, KnownEdge]]:
+SAID = Memory(1).mention(names())
+FIRST, LATER, *_ = SAID.edges
+
+
+def kept(at: int) -> tuple[dict[IdentifierId, Known], dict[Edge, KnownEdge]]:
     first = First(at, FACT)
-    mention = remembered.mention
-    known = {id_: Known(ProfileId(LEAF), first) for id_ in mention.names}
-    return known, dict.fromkeys(mention.edges, KnownEdge(span_of(first)))
+    known = {id_: Known(ProfileId(LEAF), first) for id_ in SAID.names}
+    return known, dict.fromkeys(SAID.edges, KnownEdge(Span(first, 3)))
 
 
 def test_nothing_is_settled_until_all_of_it_was_read() -> None:
-    remembered = Memory(10).recall(names())
-    known, edges = kept(remembered, 5)
-    remembered.settle({}, edges)
-    remembered.settle(known, {})
-    assert remembered.settled_us == NEVER
-    remembered.settle(known, edges)
-    assert remembered.settled_us == 5
+    memory = Memory(10)
+    known, edges = kept(5)
+    memory.settle(names(), SAID, {}, edges)
+    memory.settle(names(), SAID, known, {FIRST: edges[FIRST]})
+    assert memory.is_news(names(), Span(First(6, FACT), 3))
+    memory.settle(names(), SAID, known, edges)
+    assert not memory.is_news(names(), Span(First(6, FACT), 3))
 
 
 def test_what_was_seen_last_decides_since_when_nothing_is_new() -> None:
-    remembered = Memory(10).recall(names())
-    known, edges = kept(remembered, 5)
-    edges[remembered.mention.edges[0]] = KnownEdge(span_of(First(9, FACT)))
-    remembered.settle(known, edges)
-    assert remembered.settled_us == 9
+    memory = Memory(10)
+    known, edges = kept(5)
+    edges[LATER] = KnownEdge(Span(First(9, FACT), 3))
+    memory.settle(names(), SAID, known, edges)
+    assert memory.is_news(names(), Span(First(9, FACT), 3))
+    assert not memory.is_news(names(), Span(First(10, FACT), 3))
 
 
 def test_an_event_is_news_where_it_is_early_or_of_a_later_day() -> None:
-    remembered = Memory(10).recall(names())
-    known, edges = kept(remembered, 5)
-    edges[remembered.mention.edges[0]] = KnownEdge(Span(First(5, FACT), 3))
-    remembered.settle(known, edges)
-    assert remembered.is_news(Span(First(5, FACT), 0))
-    assert not remembered.is_news(Span(First(6, FACT), 3))
-    assert remembered.is_news(Span(First(6, FACT), 4))
+    memory = Memory(10)
+    known, edges = kept(5)
+    edges[FIRST] = KnownEdge(Span(First(5, FACT), 7))
+    memory.settle(names(), SAID, known, edges)
+    assert memory.is_news(names(), Span(First(5, FACT), 0))
+    assert not memory.is_news(names(), Span(First(6, FACT), 3))
+    assert memory.is_news(names(), Span(First(6, FACT), 4))
 
 
 def test_the_same_names_are_remembered_while_they_are_used() -> None:
-    memory = Memory(4)
-    often = memory.recall(names("often"))
+    memory, late = Memory(4), Span(First(6, FACT), 3)
+    memory.settle(names("often"), SAID, *kept(5))
     for n in range(20):
-        memory.recall(names(str(n)))
-        assert memory.recall(names("often")) is often
+        memory.settle(names(str(n)), SAID, *kept(5))
+        assert not memory.is_news(names("often"), late)
+    assert memory.is_news(names("0"), late)
 
 
 def test_junk_and_faulty_identifiers_say_nothing() -> None:
