@@ -74,6 +74,10 @@ class LogPeer:
         """Where the log ends. Raises OnefoldError."""
         return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
 
+    async def tick(self) -> None:
+        """Let every shard hear what time it is. Raises OnefoldError."""
+        await self._stub.TickClock(log_service_pb2.TickClockRequest())
+
     async def read(
         self, shard: int, first: int, until: int, *, kinds: Sequence[str] = (), page: int = 0
     ) -> AsyncIterator[Sequence[log_pb2.Fact]]:

@@ -22,18 +22,27 @@ from services.identity.store import PostgresTables
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
 
 _NOBODY: Revisit = {}
+#: Facts in a batch after which the next one may be long in coming.
+LITTLE = 100
 
 
 class Identity:
     """Folds the log into who is whom, and passes it on with the profile of each fact."""
 
     def __init__(
-        self, *, shards: int, memory: Memory, on_access: Callable[[], None] = lambda: None
+        self,
+        *,
+        shards: int,
+        memory: Memory,
+        on_access: Callable[[], None] = lambda: None,
+        on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_access` is called where keys were folded; `on_waiting` where people have to be looked
+        at anew with what comes next, and little comes."""
         self._shards = shards
         self._memory = memory
-        #: Called where keys were folded.
         self._on_access = on_access
+        self._on_waiting = on_waiting
         #: Shards in which people have to be looked at anew.
         self._resettling: set[int] = set()
 
@@ -53,6 +62,9 @@ class Identity:
             await self._fold_leafless(conn, batch.shard, heard)
         if step is not None:
             await step.end(conn)
+        is_waiting = heard.policies or batch.shard in self._resettling
+        if is_waiting and len(heard.leaves) <= LITTLE:
+            self._on_waiting()
         return Folded(
             consumed_to=batch.next,
             log_offset=batch.next,

@@ -21,6 +21,7 @@ from services.chassis.scopes import alongside
 from services.identity.app import Identity
 from services.identity.deciding import Deciding
 from services.identity.memory import Memory
+from services.identity.metronome import Metronome
 from services.identity.queries import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
 from services.identity.rpc import ALLOWED, IdentityRpc
@@ -34,12 +35,15 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
     """Identity, ready to be called, until the scope ends."""
     async with ground(settings) as base, base.channel(settings.ingest_url) as ingest:
         upstream = LogUpstream(ingest)
+        log = LogPeer(ingest, settings.service)
+        metronome = Metronome(log)
         runner = ProjectionRunner(
             settings.service,
             Identity(
                 shards=settings.shards,
                 memory=Memory(settings.remembered),
                 on_access=base.authenticator.forget,
+                on_waiting=metronome.ask,
             ),
             database=base.database,
             bus=base.bus,
@@ -53,7 +57,6 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
         rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
         rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        log = LogPeer(ingest, settings.service)
         queries = IdentityQueries(base.database, runner, log)
         doors = IdentityRpc(queries, Deciding(queries, log))
         rpc.add(add_IdentityServiceServicer_to_server, doors)
@@ -62,5 +65,5 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
-        async with rpc, operations.serving(), alongside(runner.run()):
+        async with rpc, operations.serving(), alongside(runner.run(), metronome.run()):
             yield Doors(rpc.port, operations.port)

@@ -53,15 +53,29 @@ async def present(home: Whole, **fields: Any) -> Any:
 
 async def apply(home: Whole, told: facts_pb.IdentityPolicy) -> Token:
     """Define, and wait until everybody is grouped by it; the state then."""
-    token = (await define(home, told)).token
-
-    async def live() -> Any:
-        answer = await present(home, at_least=token)
-        return answer.live and [answer]
-
-    await wait_until(live, deadline_s=30.0)
+    await wait_for(home, (await define(home, told)).token)
     reached: Token = await home.rest()
     return reached
+
+
+async def wait_for(home: Whole, token: Token) -> None:
+    """Until everybody is grouped by the policy that is newest then."""
+
+    async def live() -> bool:
+        return bool((await present(home, at_least=token)).live)
+
+    await wait_until(live, deadline_s=30.0)
+
+
+async def test_everybody_is_soon_grouped_by_a_policy_though_nothing_else_happens(
+    make_settings: MakeSettings, internal_key: str, tmp_path: Path
+) -> None:
+    names = ("ingest", "identity")
+    async with whole(make_settings, internal_key, tmp_path, *names, tick_interval_s=3_600) as home:
+        everybody = await neighbours(home)
+        before = await groups(home, everybody)
+        await wait_for(home, (await define(home, CAREFUL)).token)
+        assert await groups(home, everybody) != before
 
 
 async def neighbours(home: Whole) -> list[str]:

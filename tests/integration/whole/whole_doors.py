@@ -124,17 +124,16 @@ class Whole:
 
 @asynccontextmanager
 async def whole(
-    make_settings: MakeSettings, key: str, data: Path, *names: str
+    make_settings: MakeSettings, key: str, data: Path, *names: str, tick_interval_s: float = 0.2
 ) -> AsyncIterator[Whole]:
     """The system, or the first services of it, with a source `web` and a key of each role."""
+    ticking = {"tick_interval_s": tick_interval_s, "clock_advance": "allowed"}
     async with AsyncExitStack() as scope:
         urls: dict[str, str] = {}
         for name, (serve, kind) in KINDS.items():
             if names and name not in names:
                 continue
-            more: dict[str, Any] = (
-                {"tick_interval_s": 0.2, "clock_advance": "allowed"} if name == "ingest" else {}
-            )
+            more: dict[str, Any] = ticking if name == "ingest" else {}
             settings = make_settings(
                 kind,
                 shards=SHARDS,
