@@ -25,7 +25,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 #: way.
 _PASSING = (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: Seconds for which messages may gather while the last ones are folded already.
-LONGEST_REST = 0.25
+LONGEST_REST = 0.2
 #: Batches of so many places cost too much for each of them: there is load, and too little gathers.
 SMALL_BATCHES = range(100, 1_000)
 #: Folds without progress after which a projection is taken to be stuck.
@@ -74,6 +74,8 @@ class Worker:
         #: Up to here messages are folded one by one: among them one failed.
         self._careful_until = 0
         self._log_time_us = 0
+        #: Seconds that the last messages took, without the waiting for a turn.
+        self._worked_s = 0.0
 
     async def run(self) -> None:
         """Works until cancelled. Raises FenceLost, StoreUnavailable."""
@@ -86,20 +88,20 @@ class Worker:
         with self._lag_told():
             while True:
                 messages = await self._take_in(position)
-                before, began = position.next, time.perf_counter()
+                before, self._worked_s = position.next, 0.0
                 position = await self._fold_all(position, messages)
                 await self._intake.ack()
-                await self._rest(position, position.next - before, time.perf_counter() - began)
+                await self._rest(position, position.next - before)
 
-    async def _rest(self, at: Position, taken: int, worked_s: float) -> None:
+    async def _rest(self, at: Position, taken: int) -> None:
         """Lets messages gather for as long as the last ones took, or twice as long.
 
         A transaction costs much whatever is in it. So batches grow with the load, and one message
         alone is still folded at once.
         """
         if not self._intake.is_full(at.next):
-            rest_s = 2 * worked_s if taken in SMALL_BATCHES else worked_s
-            await asyncio.sleep(min(rest_s, LONGEST_REST))
+            times = 2 if taken in SMALL_BATCHES else 1
+            await asyncio.sleep(min(times * self._worked_s, LONGEST_REST))
 
     @contextmanager
     def _lag_told(self) -> Iterator[None]:
@@ -183,8 +185,10 @@ class Worker:
             began = time.perf_counter()
             with store_errors():
                 folded, after = await self._commit(position, batch)
+            took_s = time.perf_counter() - began
+        self._worked_s += took_s
         await self._told.saved(after, folded.outputs)
-        self._measure(position, after, time.perf_counter() - began)
+        self._measure(position, after, took_s)
         return after
 
     async def _commit(self, position: Position, batch: Batch) -> tuple[Folded, Position]:
