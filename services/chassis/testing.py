@@ -1,7 +1,7 @@
 """Fixtures that give tests the real engines, and the one way in which a test waits.
 
-One PostgreSQL and one nats-server a session, started when the first test asks; a database of its
-own for each test; no stream left of the test before. `tests/conftest.py` loads this module.
+One PostgreSQL and one nats-server a process of tests, started when the first test asks; a database
+of its own for each test; no stream left of the test before. `tests/conftest.py` loads this module.
 """
 
 from __future__ import annotations
