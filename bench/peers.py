@@ -143,5 +143,7 @@ def _fetch(folder: Path) -> Path | None:
     if done.returncode or not archives:
         return None
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data")
+        # Python before 3.11.4 has no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return folder / "package" / "database"
