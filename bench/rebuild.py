@@ -3,7 +3,8 @@
 python -m bench.rebuild
 
 The services are processes of their own, and serve while they rebuild. A third of the log is
-rebuilt first, to see that the memory needed does not grow with the log.
+rebuilt first, to see that the memory needed does not grow with the log; each time by services that
+have just been started, for what they remember of the events they took in grows up to a bound.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,20 @@ async def run(folder: Path, events: int) -> list[Result]:
     await asyncio.to_thread(load.write, file, events + 4_000, time.time_ns() // 1000)
     async with Stack(folder / "data") as stack:
         key = await define(stack)
+    async with started(folder, key) as bench:
+        say(f"{await bench.append(events // 3):,} events are in the log")
+    async with started(folder, key) as bench:
+        few = await bench.peaks()
+        say(f"{await bench.append(events):,} events were sent, the first of them again")
+    async with started(folder, key) as bench:
+        many = await bench.peaks()
+        rate = await measured(bench)
+    return [rate, memory(few, many)]
+
+
+@asynccontextmanager
+async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
+    """The system, just started, and a load that begins at its beginning."""
     async with Stack(folder / "data") as stack, worker("bench.generator") as generator:
         await generator.ask(
             ingest=stack.address("ingest"),
@@ -126,17 +143,11 @@ async def run(folder: Path, events: int) -> list[Result]:
             nats=stack.nats.url,
             admin_key=stack.admin_key,
             source_key=key,
-            file=str(file),
+            file=str(folder / "load.bin"),
         )
         doors = Doors({s: stack.address(s) for s in SERVICES}, {}, stack.internal_key)
         async with Client(doors) as client:
-            bench = Bench(stack, client, generator)
-            say(f"{await bench.append(events // 3):,} events are in the log")
-            few = await bench.peaks()
-            say(f"{await bench.append(events):,} events are in the log")
-            many = await bench.peaks()
-            rate = await measured(bench)
-    return [rate, memory(few, many)]
+            yield Bench(stack, client, generator)
 
 
 async def measured(bench: Bench) -> Result:
