@@ -12,9 +12,9 @@ from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
 
 from services.chassis.bus import Bus
-from services.chassis.projection import Limits
+from services.chassis.projection import TURNS, Limits
 from services.chassis.relay import Outbox
-from services.chassis.stream import Output
+from services.chassis.stream import Batch, Folded, Output
 from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
@@ -57,6 +57,51 @@ async def test_facts_are_folded_and_outputs_are_relayed_in_order(
         ranges = await published(toy.bus, TOY_SUBJECT)
         assert ranges[0][0] == 0
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
+
+
+class HeldUp(Words):
+    """Begins to fold, and goes on when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = self.most = 0
+        self.let = asyncio.Event()
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+        self.begun += 1
+        self.most = max(self.most, self.begun)
+        await self.let.wait()
+        folded = await super().fold(conn, batch)
+        self.begun -= 1
+        return folded
+
+
+async def test_some_shards_are_folded_at_a_time_and_the_others_after_them(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = HeldUp()
+    tokens = [await say(word_log, None, story(10), shard) for shard in range(4)]
+    async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
+        await wait_until(lambda: words.begun == TURNS)
+        for _ in range(50):
+            await toy.counted()
+        words.let.set()
+        for token in tokens:
+            await toy.runner.wait_for(token, DEADLINE)
+    assert words.most == TURNS
+
+
+async def test_shards_that_cannot_go_on_hold_up_no_others(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = Words(poison="poison")
+    for shard in range(TURNS):
+        await say(word_log, None, [Said("w0", "leaf", "poison")], shard)
+    tokens = [await say(word_log, None, story(10), shard) for shard in range(TURNS, 4)]
+    async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
+        for token in tokens:
+            await toy.runner.wait_for(token, DEADLINE)
+        await wait_until(lambda: set(toy.runner.faults()) == set(range(TURNS)))
 
 
 async def test_a_state_answers_for_its_position(
