@@ -23,13 +23,13 @@ import uvloop
 
 from bench.harness import Contender, Result, compare, interleave, print_results, say
 from bench.peers import EventSourcing, MessageDb, Peer, PeerEvent
-from services.chassis import logs
-from services.chassis.database import Database, connect
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database, connect
+from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime import logs
+from services.devstack.postgres import PostgresServer
 from services.ingest.domain.facts import Row
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.copying import COLUMNS
+from services.ingest.log.copy_format import COLUMNS
 from services.kernel.ids import FactId, LeafId, hash_id, shard_of
 
 ROUNDS = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from bench.harness import say
-from services.chassis.embedded.stack import Stack
+from services.devstack.stack import Stack
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _BACKENDS = "SELECT pid, application_name, backend_type FROM pg_stat_activity"

@@ -7,8 +7,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from services.matching.judge import Rules
-from services.matching.model import Comparison, Level, LinkageModel, same
+from services.linkage.classify import Rules
+from services.linkage.model import Comparison, Level, LinkageModel, same
 
 COLUMNS = (
     *("rec_id", "given_name", "surname", "street_number", "address_1", "address_2", "suburb"),

@@ -14,7 +14,7 @@ from bench import identity_stream
 from bench.harness import print_results
 from bench.identity_graph import graph_row
 from bench.identity_matching import matching_rows
-from services.chassis import logs
+from services.chassis.runtime import logs
 
 
 def main() -> None:

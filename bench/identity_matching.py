@@ -2,7 +2,7 @@
 
 python -m bench.identity_matching
 
-F1 is that of pairs, at the thresholds of services/matching/default.yaml, for both sides alike.
+F1 is that of pairs, at the thresholds of services/linkage/default.yaml, for both sides alike.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import uvloop
 
 from bench import febrl, plain_splink
 from bench.harness import Contender, Result, compare, interleave, print_results
-from services.matching.config import read_config
-from services.matching.job import Judgement, find_matches
-from services.matching.judge import Verdict, judge
-from services.matching.linkage import Linkage
-from services.matching.records import compared, spokesman
+from services.linkage.classify import Verdict, judge
+from services.linkage.config import read_config
+from services.linkage.job import Judgement, find_matches
+from services.linkage.linker import Linkage
+from services.linkage.records import compared, spokesman
 from tests.people.hard_people import as_person, hard_people, true_pairs
 
 ROUNDS = 5

@@ -15,12 +15,12 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from bench.harness import Contender, Result, interleave, say, spread
-from services.chassis.database import Database
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.migrate import migrate
-from services.chassis.stream import Batch, Message
-from services.identity.app import Identity
-from services.identity.memory import Memory
+from services.chassis.messaging.stream import Batch, Message
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.devstack.postgres import PostgresServer
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import Identity
 from services.identity.settings import IdentitySettings
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import hash_id

@@ -21,11 +21,11 @@ from bench.append import Log, contender
 from bench.echo import METHOD as ECHO
 from bench.harness import Result, compare, interleave, print_results
 from bench.worker import Worker, worker
-from services.chassis.database import connect_pool
-from services.chassis.embedded.stack import Stack
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import connect_pool
+from services.chassis.postgres.migrate import migrate
 from services.cli.client import Client
-from services.cli.place import Doors
+from services.cli.endpoints import Doors
+from services.devstack.stack import Stack
 from services.ingest.log import EventLog
 
 ROUNDS = 5

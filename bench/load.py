@@ -13,10 +13,10 @@ from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.embedded.stack import ROOT
-from services.chassis.rules_wire import rule_from_proto
+from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import Pack, read_pack
-from services.cli.demo.school import Happening, School
+from services.cli.demo.dataset import Happening, School
+from services.devstack.stack import ROOT
 from services.kernel.rules.model import Rule
 from services.kernel.time import MINUTE_US
 

@@ -23,11 +23,11 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 from bench import cpu, load
 from bench.harness import Result, print_results, say
 from bench.worker import Worker, worker
-from services.chassis.database import connect
-from services.chassis.embedded.stack import SERVICES, Stack
+from services.chassis.postgres.database import connect
 from services.cli.apply import apply_pack
 from services.cli.client import Client
-from services.cli.place import Doors
+from services.cli.endpoints import Doors
+from services.devstack.stack import SERVICES, Stack
 
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
 CALLERS = 8

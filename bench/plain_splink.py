@@ -16,8 +16,8 @@ from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 from splink import comparison_library as cl
 
 from bench import febrl
-from services.matching.contacts import birth_date, mailbox, phone_number
-from services.matching.records import Compared
+from services.linkage.contacts import birth_date, mailbox, phone_number
+from services.linkage.records import Compared
 from tests.people.hard_people import Record
 
 logging.getLogger("splink").setLevel(logging.ERROR)

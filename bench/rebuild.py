@@ -27,16 +27,16 @@ from bench import cpu, load
 from bench.harness import Result, compare, interleave, print_results, say
 from bench.pipeline import define
 from bench.worker import Worker, worker
-from services.chassis.database import connect_pool
-from services.chassis.embedded.stack import SERVICES, Stack
+from services.chassis.postgres.database import connect_pool
 from services.cli.client import Client
-from services.cli.place import Doors
-from services.cli.proof import REBUILT
+from services.cli.endpoints import Doors
+from services.cli.verify import REBUILT
+from services.devstack.stack import SERVICES, Stack
 from services.ingest.domain.facts import Row
 from services.ingest.log import EventLog
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_event
+from services.kernel.fold.predicate_index import Catalogue
 
 EVENTS = 300_000
 ROUNDS = 5

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from services.chassis.embedded.stack import ROOT
+from services.devstack.stack import ROOT
 
 
 class Worker:

@@ -2,6 +2,6 @@
 
 from services.activation.service import serve
 from services.activation.settings import ActivationSettings
-from services.chassis.runtime import run
+from services.chassis.runtime.run import run
 
 run(ActivationSettings, serve)

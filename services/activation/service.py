@@ -12,29 +12,29 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 
-from services.activation.app import ActivationApp
+from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
 from services.activation.channels.nats import NatsSender
 from services.activation.channels.webhook import WebhookSender
-from services.activation.courier import Tools
-from services.activation.dispatch import Dispatcher
-from services.activation.domain.decide import Retries
+from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.outcomes import Reporter
+from services.activation.delivery.render import Renderer
+from services.activation.delivery.worker import Tools
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
-from services.activation.render import Renderer
-from services.activation.report import Reporter
-from services.activation.rpc import ALLOWED, ActivationRpc
+from services.activation.domain.transitions import Retries
+from services.activation.metrics import DeliveryMetrics
+from services.activation.projection.fold import ActivationApp
 from services.activation.settings import ActivationSettings
-from services.activation.store import count_rows
+from services.activation.store.postgres import count_rows
 from services.activation.upstream import SegmentUpstream
-from services.activation.watch import DeliveryMetrics
-from services.chassis.ground import Ground, ground
-from services.chassis.peers import LogPeer
-from services.chassis.projection import ProjectionRunner
-from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection_rpc import ProjectionRpc
-from services.chassis.runtime import Doors
-from services.chassis.scopes import alongside
+from services.chassis.bootstrap import Ground, ground
+from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection.grpc import ProjectionRpc
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogPeer
+from services.chassis.runtime.run import Doors
+from services.chassis.runtime.tasks import alongside
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from typing import Any
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
-from services.chassis.clients import PeerChannel
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.rpc.channel import PeerChannel
 
 
 class SegmentUpstream:

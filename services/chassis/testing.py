@@ -20,9 +20,9 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 
 T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)

@@ -13,14 +13,15 @@ from typing import Annotated
 
 import typer
 
-from services.chassis import logs
-from services.chassis.embedded.stack import ROOT, Stack
-from services.cli import explain, identity, matches, show, system
+from services.chassis.runtime import logs
+from services.cli import explain, identity, matches, system
+from services.cli import output as show
 from services.cli.apply import apply_pack
-from services.cli.calling import DataDir, with_client
+from services.cli.context import DataDir, with_client
 from services.cli.definitions import read_pack
-from services.cli.keeper import settings_given
-from services.cli.place import find_doors
+from services.cli.endpoints import find_doors
+from services.cli.supervisor import settings_given
+from services.devstack.stack import ROOT, Stack
 from services.kernel.time import parse_span, to_rfc3339
 
 app = typer.Typer(
@@ -90,8 +91,8 @@ def demo(
 
 async def _demo(folder: Path, visitors: int) -> list[str]:
     from services.cli.demo.receiver import Receiver
+    from services.cli.demo.report import tell
     from services.cli.demo.scenario import Demo
-    from services.cli.demo.story import tell
 
     logs.configure("demo", "error")
     settings = settings_given(os.environ)
@@ -206,7 +207,7 @@ def verify(
     shards: Annotated[int, typer.Option(help="Rebuild as if the log had this many shards.")] = 0,
 ) -> None:
     """Rebuild every projection from the log beside the live one, and compare their digests."""
-    from services.cli.proof import verify_all
+    from services.cli.verify import verify_all
 
     if not show.run(with_client(data, lambda client: verify_all(client, shards), internal=data)):
         raise typer.Exit(1)
@@ -230,7 +231,7 @@ def rebuild(
     Only if their digests are equal; with --replace in any case, and up to where the service before
     it is: what changed in between is then told to those after it.
     """
-    from services.cli.proof import REBUILT, rebuild_one, replace_one
+    from services.cli.verify import REBUILT, rebuild_one, replace_one
 
     if service not in REBUILT:
         show.fail(f"name one of {', '.join(REBUILT)}; activation keeps what was sent for ever")
@@ -338,7 +339,7 @@ def suite(
     faults: Annotated[int, typer.Option(help="Only the fault tests, with this many seeds.")] = 0,
 ) -> None:
     """Run the whole test suite on the real engines; more arguments go to pytest."""
-    from services.cli.suite import run_suite
+    from services.cli.run_tests import run_suite
 
     raise typer.Exit(run_suite(context.args, faults))
 

@@ -8,7 +8,7 @@ from onefold.profile.v1.profile_service_pb2 import GetAccountRequest, ListTagsRe
 from onefold.type.v1.identifier_pb2 import Identifier
 from rich.tree import Tree
 
-from services.cli import show
+from services.cli import output as show
 from services.cli.client import Client
 from services.kernel.identifiers import names_account
 from services.kernel.time import to_rfc3339

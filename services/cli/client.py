@@ -16,8 +16,8 @@ from onefold.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.segment.v1 import segment_service_pb2_grpc as segment_grpc
 
-from services.chassis.errors import from_rpc
-from services.cli.place import Doors
+from services.chassis.rpc.errors import from_rpc
+from services.cli.endpoints import Doors
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),

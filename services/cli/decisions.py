@@ -12,13 +12,13 @@ from onefold.identity.v1.identity_facts_pb2 import (
 )
 from rich.markup import escape
 
-from services.cli import show
+from services.cli import output as show
 from services.cli.apply import known_everywhere
-from services.cli.calling import identifier_from, spelled
 from services.cli.client import Client
+from services.cli.context import identifier_from, spelled
+from services.cli.enums import value_of
 from services.cli.explain import HELD_REASON, reason_word, told_reason
 from services.cli.policy_form import strength_word
-from services.cli.words import value_of
 from services.kernel.errors import InvalidField
 
 _DECISIONS = {

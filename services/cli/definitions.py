@@ -34,12 +34,12 @@ from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_events_pb2 import TagDefined
 from onefold.segment.v1.segment_events_pb2 import SegmentDefined
 
-from services.chassis.rules_wire import rule_to_proto
+from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy
-from services.cli.shapes import ON, flag, mapping, text, texts
+from services.cli.yaml_values import ON, flag, mapping, text, texts
 from services.kernel.errors import InvalidField
 from services.kernel.rules.errors import RuleError
-from services.kernel.rules.form import from_form
+from services.kernel.rules.json_form import from_form
 
 _TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
 _POLICY = "identity_policy"

@@ -11,11 +11,11 @@ from onefold.identity.v1.identity_service_pb2 import ExplainMatchRequest, HeldRe
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli import show
-from services.cli.calling import DataDir, identifier_from, spelled, token_from, with_client, written
+from services.cli import output as show
 from services.cli.client import Client
+from services.cli.context import DataDir, identifier_from, spelled, token_from, with_client, written
+from services.cli.enums import word_of
 from services.cli.policy_form import strength_word
-from services.cli.words import word_of
 from services.kernel.time import to_rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Why things are as they are.")

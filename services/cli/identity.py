@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from services.cli import show
-from services.cli.calling import DataDir, with_client
+from services.cli import output as show
+from services.cli.context import DataDir, with_client
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ def resolve(
     ] = "",
 ) -> None:
     """Tell which profile holds each identifier, or what became of each profile."""
-    from services.cli.lookup import show_resolved
+    from services.cli.profiles import show_resolved
 
     show.run(with_client(data, lambda client: show_resolved(client, who, purpose)))
 
@@ -42,7 +42,7 @@ def list_(
     who: Annotated[str, typer.Argument(help="NAMESPACE:VALUE, or a profile id.")],
 ) -> None:
     """List the identifiers of one person, oldest first."""
-    from services.cli.lookup import show_identifiers
+    from services.cli.profiles import show_identifiers
 
     show.run(with_client(data, lambda client: show_identifiers(client, who)))
 
@@ -135,6 +135,6 @@ def merges(
     ] = False,
 ) -> None:
     """Print who was merged and split."""
-    from services.cli.lookup import show_merges
+    from services.cli.profiles import show_merges
 
     show.run(with_client(data, lambda client: show_merges(client, since, follow=follow)))

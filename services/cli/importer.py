@@ -25,7 +25,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.clients import PeerChannel, channel
+from services.chassis.rpc.channel import PeerChannel, channel
 from services.cli.mapping import BadCell, FileMapping, Row, read_json, read_mapping
 from services.kernel.errors import InvalidField, Unavailable
 from services.kernel.tokens import Token

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from services.cli import show
-from services.cli.calling import DataDir, with_client
+from services.cli import output as show
+from services.cli.context import DataDir, with_client
 
 app = typer.Typer(no_args_is_help=True, help="Probable matches: who may be the same person.")
 
@@ -29,7 +29,7 @@ def match(
     and used for the purposes that both allow. Installs Splink on first use.
     """
     from services.cli.matching import match_all
-    from services.matching.config import DEFAULT
+    from services.linkage.config import DEFAULT
 
     show.run(with_client(data, lambda client: match_all(client, config or DEFAULT, say=say)))
 

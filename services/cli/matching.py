@@ -15,13 +15,13 @@ from onefold.type.v1 import identifier_pb2
 from rich.markup import escape
 from rich.tree import Tree
 
-from services.cli import show
-from services.cli.calling import identifier_from
+from services.cli import output as show
 from services.cli.client import Client
+from services.cli.context import identifier_from
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
-from services.matching.config import read_config
-from services.matching.job import (
+from services.linkage.config import read_config
+from services.linkage.job import (
     BY_PERSON,
     Found,
     Judgement,
@@ -31,8 +31,8 @@ from services.matching.job import (
     news,
     pair_of,
 )
-from services.matching.linkage import Weight
-from services.matching.people import Person
+from services.linkage.linker import Weight
+from services.linkage.people import Person
 
 #: Profiles asked for, matches said, matches listed with one call.
 _PROFILES, _SAID, _LISTED = 500, 500, 1_000

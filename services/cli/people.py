@@ -10,8 +10,8 @@ from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListS
 from onefold.type.v1.identifier_pb2 import Identifier
 from rich.tree import Tree
 
-from services.chassis.rules_wire import rule_from_proto
-from services.cli import show
+from services.chassis.codec.rules import rule_from_proto
+from services.cli import output as show
 from services.cli.client import Client
 from services.kernel.rules.text import to_text
 from services.kernel.time import to_rfc3339

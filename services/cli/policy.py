@@ -18,9 +18,9 @@ from onefold.segment.v1.segment_events_pb2 import MEMBERSHIP_CAUSE_MERGE
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli import show
-from services.cli.calling import spelled, written
+from services.cli import output as show
 from services.cli.client import Client
+from services.cli.context import spelled, written
 from services.cli.definitions import read_pack
 from services.cli.policy_form import write_policy
 from services.kernel.errors import InvalidField

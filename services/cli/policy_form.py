@@ -19,8 +19,8 @@ from onefold.identity.v1.identity_facts_pb2 import (
     Strength,
 )
 
-from services.cli.shapes import count, entries, mapping, text, texts
-from services.cli.words import value_of, word_of
+from services.cli.enums import value_of, word_of
+from services.cli.yaml_values import count, entries, mapping, text, texts
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US, parse_span
 

@@ -14,7 +14,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.cli import show
+from services.cli import output as show
 from services.cli.client import Client
 from services.kernel.errors import InvalidField
 from services.kernel.time import to_rfc3339

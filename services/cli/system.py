@@ -15,13 +15,13 @@ from typing import Any
 from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 
-from services.chassis.embedded.engine import EngineError, keep_secrets, make_folder
-from services.chassis.embedded.ports import remembered
-from services.chassis.embedded.process import is_alive
-from services.chassis.embedded.stack import ROOT
-from services.cli import show
+from services.cli import output as show
 from services.cli.client import PROJECTIONS, Client
-from services.cli.place import find_doors, is_kept, read_stack
+from services.cli.endpoints import find_doors, is_kept, read_stack
+from services.devstack.managed_server import EngineError, keep_secrets, make_folder
+from services.devstack.ports import remembered
+from services.devstack.process import is_alive
+from services.devstack.stack import ROOT
 from services.kernel.errors import OnefoldError
 from services.kernel.time import to_rfc3339
 
@@ -34,7 +34,7 @@ def up(data_dir: Path, settings: Mapping[str, str]) -> bool:
         return False
     make_folder(data_dir)
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.keeper", str(data_dir.resolve())],
+        [sys.executable, "-m", "services.cli.supervisor", str(data_dir.resolve())],
         cwd=ROOT,
         env=os.environ | settings,
         stdin=subprocess.DEVNULL,

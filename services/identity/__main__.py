@@ -1,6 +1,6 @@
 """`python -m services.identity`."""
 
-from services.chassis.runtime import run
+from services.chassis.runtime.run import run
 from services.identity.service import serve
 from services.identity.settings import IdentitySettings
 

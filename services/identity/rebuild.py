@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 import asyncpg
 
-from services.chassis.database import Database, acquire, transaction
-from services.chassis.position import add_digest, load_positions
-from services.chassis.rebuild import rows_that_differ
-from services.chassis.replay import Replay
-from services.chassis.stream import Batch, Folded
-from services.identity import wire
-from services.identity.app import learn_from
-from services.identity.domain.model import Evidence, Kept
-from services.identity.learn import learn
-from services.identity.matches import fold_matches
-from services.identity.memory import Memory
-from services.identity.resettling import fold_policies, is_resettling, next_step
-from services.identity.store import REBUILDING, PostgresTables
+from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.chassis.projection.checkpoint import add_digest, load_positions
+from services.chassis.projection.rebuild import rows_that_differ
+from services.chassis.projection.replay import Replay
+from services.identity.codec import bus as wire
+from services.identity.domain.rows import Evidence, Kept
+from services.identity.projection.apply_evidence import learn
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import learn_from
+from services.identity.projection.matches import fold_matches
+from services.identity.projection.policy_rollout import fold_policies, is_resettling, next_step
+from services.identity.store.postgres import REBUILDING, PostgresTables
 from services.identity.upstream import LogUpstream
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId, shard_of

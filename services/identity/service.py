@@ -10,23 +10,23 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 
-from services.chassis.ground import ground
-from services.chassis.peers import LogPeer
-from services.chassis.projection import ProjectionRunner
-from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection_rpc import ProjectionRpc
-from services.chassis.rebuild import Rebuild
-from services.chassis.runtime import Doors
-from services.chassis.scopes import alongside
-from services.identity.app import Identity
-from services.identity.deciding import Deciding
-from services.identity.memory import Memory
-from services.identity.metronome import Metronome
-from services.identity.queries import IdentityQueries
+from services.chassis.bootstrap import ground
+from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection.grpc import ProjectionRpc
+from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogPeer
+from services.chassis.runtime.run import Doors
+from services.chassis.runtime.tasks import alongside
+from services.identity.api.grpc import ALLOWED, IdentityRpc
+from services.identity.commands.decisions import Deciding
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import Identity
+from services.identity.projection.tick_requester import Metronome
+from services.identity.queries.profiles import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
-from services.identity.rpc import ALLOWED, IdentityRpc
 from services.identity.settings import IdentitySettings
-from services.identity.store import count_rows
+from services.identity.store.postgres import count_rows
 from services.identity.upstream import LogUpstream
 
 

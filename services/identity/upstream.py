@@ -9,8 +9,8 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import ReadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 
-from services.chassis.clients import PeerChannel
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.rpc.channel import PeerChannel
 
 
 class LogUpstream:

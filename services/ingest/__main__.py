@@ -1,6 +1,6 @@
 """`python -m services.ingest`."""
 
-from services.chassis.runtime import run
+from services.chassis.runtime.run import run
 from services.ingest.service import serve
 from services.ingest.settings import IngestSettings
 

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from services.ingest.domain.definitions import (
-    KeyDefinition,
-    SourceDefinition,
-    WorkspaceDefinition,
-)
+from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, RawEvent, Refusal
 from services.kernel.ids import FactId

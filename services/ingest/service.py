@@ -13,26 +13,27 @@ from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
-from services.chassis.auth import Authenticator, load_from, regions_from
-from services.chassis.bus import Bus
-from services.chassis.database import Database, acquire
-from services.chassis.migrate import migrate
-from services.chassis.rpc import RpcServer
-from services.chassis.telemetry import Metrics, OperationsServer
-from services.ingest.admin import Administration
-from services.ingest.app import Intake
-from services.ingest.bus import NatsDoor
-from services.ingest.clock import LogClock
-from services.ingest.counts import EventCounts
-from services.ingest.first_start import prepare
-from services.ingest.http import HttpDoor
-from services.ingest.log import EventLog, LogRelay, Ticker, meters
-from services.ingest.log_rpc import ALLOWED as LOG_ALLOWED
-from services.ingest.log_rpc import LogRpc
-from services.ingest.rpc import ALLOWED, AdminRpc, IngestRpc
+from services.chassis.access.authenticator import Authenticator, load_from, regions_from
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.postgres.migrate import migrate
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.telemetry import Metrics, OperationsServer
+from services.ingest.api.http import HttpDoor
+from services.ingest.api.ingest_grpc import ALLOWED, AdminRpc, IngestRpc
+from services.ingest.api.log_grpc import ALLOWED as LOG_ALLOWED
+from services.ingest.api.log_grpc import LogRpc
+from services.ingest.api.nats import NatsDoor
+from services.ingest.bootstrap import prepare
+from services.ingest.codec.events import fold_access_told, read_definition, write_definition
+from services.ingest.commands.admin import Administration
+from services.ingest.commands.intake import Intake
+from services.ingest.log import EventLog, LogRelay, Ticker
+from services.ingest.log import metrics as meters
+from services.ingest.log.log_clock import LogClock
+from services.ingest.metrics import EventCounts
 from services.ingest.settings import IngestSettings
-from services.ingest.store import DefinitionStore, QuarantineStore
-from services.ingest.wire import fold_access_told, read_definition, write_definition
+from services.ingest.store.definitions import DefinitionStore, QuarantineStore
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)

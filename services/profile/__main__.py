@@ -1,6 +1,6 @@
 """`python -m services.profile`."""
 
-from services.chassis.runtime import run
+from services.chassis.runtime.run import run
 from services.profile.service import serve
 from services.profile.settings import ProfileSettings
 

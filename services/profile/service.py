@@ -10,26 +10,26 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 
-from services.chassis.ground import ground
-from services.chassis.peers import LogPeer, ProjectionPeer
-from services.chassis.projection import ProjectionRunner
-from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection_rpc import ProjectionRpc
-from services.chassis.rebuild import Rebuild
-from services.chassis.runtime import Doors
-from services.chassis.scopes import alongside
-from services.profile.app import ProfileApp
-from services.profile.asking import Asking
-from services.profile.growing import Grower
-from services.profile.keeping import Memory
-from services.profile.preview import Previews
-from services.profile.queries import ProfileQueries
-from services.profile.rebuild import ProfileRebuilder
-from services.profile.rpc import ALLOWED, ProfileRpc
-from services.profile.rulebook import Rulebook
+from services.chassis.bootstrap import ground
+from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection.grpc import ProjectionRpc
+from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogPeer, ProjectionPeer
+from services.chassis.runtime.run import Doors
+from services.chassis.runtime.tasks import alongside
+from services.profile.api.grpc import ALLOWED, ProfileRpc
+from services.profile.projection.backfill import Grower
+from services.profile.projection.evaluate import Settler
+from services.profile.projection.fold import ProfileApp
+from services.profile.projection.leaves import Memory
+from services.profile.projection.predicates import Rulebook
+from services.profile.queries.history import Asking
+from services.profile.queries.preview import Previews
+from services.profile.queries.profiles import ProfileQueries
+from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
-from services.profile.settling import Settler
-from services.profile.store import count_rows
+from services.profile.store.postgres import count_rows
 from services.profile.upstream import IdentityUpstream, LogPast
 
 

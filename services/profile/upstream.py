@@ -8,13 +8,13 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
-from services.chassis.clients import PeerChannel
-from services.chassis.peers import LogPeer, token_from_proto
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.rpc.channel import PeerChannel
+from services.chassis.rpc.clients import LogPeer, token_from_proto
 from services.kernel.tokens import Token
-from services.profile import wire
+from services.profile.codec import bus as wire
+from services.profile.domain.backfill import Past
 from services.profile.domain.facts import Assignment
-from services.profile.domain.growth import Past
 
 
 class IdentityUpstream:

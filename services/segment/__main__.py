@@ -1,6 +1,6 @@
 """`python -m services.segment`."""
 
-from services.chassis.runtime import run
+from services.chassis.runtime.run import run
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 

@@ -10,21 +10,21 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 )
 from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServicer_to_server
 
-from services.chassis.ground import ground
-from services.chassis.peers import IdentityPeer, LogPeer, ProjectionPeer
-from services.chassis.projection import ProjectionRunner
-from services.chassis.projection_rpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection_rpc import ProjectionRpc
-from services.chassis.rebuild import Rebuild
-from services.chassis.runtime import Doors
-from services.chassis.scopes import alongside
-from services.segment.app import SegmentApp
-from services.segment.preview import Previews
-from services.segment.queries import SegmentQueries
-from services.segment.rebuild import SegmentRebuilder
-from services.segment.rpc import ALLOWED, SegmentRpc
+from services.chassis.bootstrap import ground
+from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
+from services.chassis.projection.grpc import ProjectionRpc
+from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import IdentityPeer, LogPeer, ProjectionPeer
+from services.chassis.runtime.run import Doors
+from services.chassis.runtime.tasks import alongside
+from services.segment.api.grpc import ALLOWED, SegmentRpc
+from services.segment.projection.fold import SegmentApp
+from services.segment.queries.memberships import SegmentQueries
+from services.segment.queries.preview import Previews
+from services.segment.rebuild.rebuild import SegmentRebuilder
 from services.segment.settings import SegmentSettings
-from services.segment.store import count_rows
+from services.segment.store.postgres import count_rows
 from services.segment.upstream import ProfileUpstream
 
 

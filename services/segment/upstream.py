@@ -9,8 +9,8 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
-from services.chassis.clients import PeerChannel
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.rpc.channel import PeerChannel
 
 
 class ProfileUpstream:

@@ -17,9 +17,9 @@ from random import Random
 import pytest
 from faults.world import SETTINGS, Nemesis, close_world, keep_seed, make_world
 
-from services.chassis.embedded.stack import Stack
+from services.cli.demo.dataset import School
 from services.cli.demo.receiver import Receiver
-from services.cli.demo.school import School
+from services.devstack.stack import Stack
 
 FOLDER = Path(__file__).parent
 VISITORS = 250

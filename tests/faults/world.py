@@ -21,15 +21,15 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
 
-from services.chassis.embedded.process import is_alive, workers_in
-from services.chassis.embedded.stack import ROOT, SERVICES, Stack
 from services.cli.apply import apply_pack
 from services.cli.client import PROJECTIONS, Client
 from services.cli.definitions import read_pack
+from services.cli.demo.clients import message
+from services.cli.demo.dataset import Happening
 from services.cli.demo.receiver import Receiver
-from services.cli.demo.school import Happening
-from services.cli.demo.senders import message
-from services.cli.place import Doors
+from services.cli.endpoints import Doors
+from services.devstack.process import is_alive, workers_in
+from services.devstack.stack import ROOT, SERVICES, Stack
 from services.kernel.errors import OnefoldError
 from services.kernel.time import DAY_US
 

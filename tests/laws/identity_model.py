@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import combinations
 
-from services.identity.domain.bind import Reason
-from services.identity.domain.facts import Decision, First, Strength, Verdict
+from services.identity.domain.evidence import Decision, First, Strength, Verdict
+from services.identity.domain.linking import Reason
 from services.identity.domain.policy import DEFAULT, Linking, Policy, Rule
 from services.kernel.identifiers import WEAKEST, Identifier, leaf_of, strongest
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 from laws.identity_model import WORKSPACE, Ruled, Seen, Truth, truth
 
-from services.identity.domain.bind import Held
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
-from services.identity.domain.facts import (
+from services.identity.domain.evidence import (
     Edge,
     Name,
     Pair,
@@ -19,8 +18,9 @@ from services.identity.domain.facts import (
     mention,
     span_of,
 )
-from services.identity.domain.model import Evidence, KnownEdge
+from services.identity.domain.linking import Held
 from services.identity.domain.policy import DEFAULT, Blocked, Linking, Policy, Rule
+from services.identity.domain.rows import Evidence, KnownEdge
 from services.kernel.digest import digest_of
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.time import DAY_US

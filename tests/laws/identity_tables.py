@@ -1,4 +1,4 @@
-"""The tables of identity as dicts: what `services.identity.ports.Tables` promises, plainly."""
+"""The tables of identity as dicts: what `services.identity.projection.ports.Tables` promises, plainly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from laws.identity_model import WORKSPACE
 
-from services.identity.domain.bind import BETWEEN
-from services.identity.domain.company import Met
+from services.identity.domain.co_occurrence import Met
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
-from services.identity.domain.facts import Decision, Edge, Name, Pair, Verdict
-from services.identity.domain.model import (
+from services.identity.domain.evidence import Decision, Edge, Name, Pair, Verdict
+from services.identity.domain.linking import BETWEEN
+from services.identity.domain.policy import Policy, kin
+from services.identity.domain.rows import (
     Changes,
     Evidence,
     Ground,
@@ -24,8 +25,7 @@ from services.identity.domain.model import (
     Moved,
     Region,
 )
-from services.identity.domain.policy import Policy, kin
-from services.identity.ports import Share
+from services.identity.projection.ports import Share
 from services.kernel.digest import digest_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, shard_of
 
@@ -43,7 +43,7 @@ def now(work: Coroutine[Any, Any, T]) -> T:
 
 
 class MemoryTables:
-    """See `services.identity.ports.Tables`."""
+    """See `services.identity.projection.ports.Tables`."""
 
     def __init__(self, shards: int = 1) -> None:
         self.shards = shards

@@ -10,15 +10,13 @@ import asyncpg
 from laws.profile_world import Attributed, Log, batch
 from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 
-from services.chassis.position import Position, digests
+from services.chassis.projection.checkpoint import Position, digests
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import decode
 from services.kernel.ids import NO_ID
-from services.profile import wire
-from services.profile.account_store import account_row
-from services.profile.app import Pace, ProfileApp
-from services.profile.domain.growth import Past
+from services.profile.codec import bus as wire
+from services.profile.domain.backfill import Past
 from services.profile.domain.model import (
     as_int,
     assignment_share,
@@ -26,11 +24,13 @@ from services.profile.domain.model import (
     standing_share,
     unpack_ids,
 )
-from services.profile.growing import Grower
-from services.profile.keeping import Memory
-from services.profile.rulebook import Rulebook
-from services.profile.settling import Settler
-from services.profile.store import standing
+from services.profile.projection.backfill import Grower
+from services.profile.projection.evaluate import Settler
+from services.profile.projection.fold import Pace, ProfileApp
+from services.profile.projection.leaves import Memory
+from services.profile.projection.predicates import Rulebook
+from services.profile.store.accounts import account_row
+from services.profile.store.postgres import standing
 
 
 class MemoryPast:

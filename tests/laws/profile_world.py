@@ -16,16 +16,10 @@ from onefold.type.v1.event_pb2 import Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from oracle.rules_oracle import OracleEvent, rule_holds
 
-from services.chassis.rules_wire import rule_to_proto
-from services.chassis.stream import Batch, Message
+from services.chassis.codec.rules import rule_to_proto
+from services.chassis.messaging.stream import Batch, Message
 from services.kernel.identifiers import ACCOUNT_ID, Identifier, account_leaf, leaf_of
-from services.kernel.ids import (
-    NO_ID,
-    WorkspaceId,
-    definition_fact_id,
-    event_fact_id,
-    shard_of,
-)
+from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, event_fact_id, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (
     All,

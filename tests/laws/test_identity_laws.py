@@ -10,9 +10,9 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, Story, truth
 from laws.identity_story import digest_of_truth, gather, policies, seen, stories
 from laws.identity_tables import MemoryTables, now
 
-from services.identity.domain.news import news
+from services.identity.domain.delta import news
 from services.identity.domain.policy import Policy
-from services.identity.learn import learn
+from services.identity.projection.apply_evidence import learn
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, shard_of
 

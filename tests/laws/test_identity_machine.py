@@ -9,11 +9,11 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import gather, held_edges, policies, ruled, seen
 from laws.identity_tables import MemoryTables, now
 
-from services.identity.domain.bind import BETWEEN
-from services.identity.domain.facts import Verdict
-from services.identity.domain.model import Evidence, Kept, Mark
+from services.identity.domain.evidence import Verdict
+from services.identity.domain.linking import BETWEEN
 from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.learn import learn
+from services.identity.domain.rows import Evidence, Kept, Mark
+from services.identity.projection.apply_evidence import learn
 from services.kernel.digest import digest_of
 from services.kernel.ids import shard_of
 

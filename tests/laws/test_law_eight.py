@@ -27,12 +27,12 @@ from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
-from services.identity import wire
-from services.identity.app import learn_from
-from services.identity.domain.facts import Verdict
-from services.identity.memory import Memory
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.identity.codec import bus as wire
+from services.identity.domain.evidence import Verdict
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import learn_from
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US

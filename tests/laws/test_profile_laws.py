@@ -24,8 +24,8 @@ from laws.profile_world import (
     life,
 )
 
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
 from services.kernel.identifiers import Identifier
 from services.kernel.time import HOUR_US
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from laws.identity_model import Story, truth
 from laws.identity_story import gather, held_edges, policies, stories
 
-from services.identity.domain.bind import BETWEEN, Node
-from services.identity.domain.facts import Edge, Pair, Span, Verdict
-from services.identity.domain.model import Evidence, decided_edge
+from services.identity.domain.evidence import Edge, Pair, Span, Verdict
+from services.identity.domain.linking import BETWEEN, Node
 from services.identity.domain.policy import Policy
-from services.identity.domain.settle import Settled, settle
+from services.identity.domain.resolution import Settled, settle
+from services.identity.domain.rows import Evidence, decided_edge
 from services.kernel.ids import IdentifierId
 
 #: The machine may be busy: how long an example takes says nothing.

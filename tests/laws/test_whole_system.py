@@ -19,12 +19,12 @@ from onefold.projection.v1.projection_service_pb2 import RebuildRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.embedded.stack import Stack
 from services.chassis.testing import wait_until
+from services.cli.demo.dataset import Happening, School
+from services.cli.demo.expected import Truth
 from services.cli.demo.receiver import Receiver
-from services.cli.demo.school import Happening, School
-from services.cli.demo.truth import Truth
-from services.cli.proof import REBUILT
+from services.cli.verify import REBUILT
+from services.devstack.stack import Stack
 from services.kernel.time import DAY_US
 
 VISITORS = 60

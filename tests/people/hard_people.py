@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from services.kernel.time import DAY_US
-from services.matching.people import Person
+from services.linkage.people import Person
 from tests.people import hard_names as names
 
 #: Of the first and the last day that anything happens, since 1970-01-01.

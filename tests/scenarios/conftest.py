@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.embedded.stack import ROOT
+from services.devstack.stack import ROOT
 
 
 class CommandLine:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.embedded.stack import ROOT
+from services.devstack.stack import ROOT
 
 MANY = 50
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from services.chassis.stream import Message
-from services.chassis.tail import Heard, Tail
+from services.chassis.messaging.stream import Message
+from services.chassis.messaging.subscription import Heard, Tail
 
 #: (first, next, too large for the bus), or None for a silence.
 Range = tuple[int, int, bool]

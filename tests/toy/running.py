@@ -19,13 +19,13 @@ from toy.words import (
     toy_root,
 )
 
-from services.chassis.bus import Bus
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
-from services.chassis.position import digests, load_positions
-from services.chassis.projection import ProjectionRunner
-from services.chassis.relay import Relay
-from services.chassis.scopes import beside
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.relay import Relay
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.checkpoint import digests, load_positions
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.runtime.tasks import beside
 from services.kernel.tokens import Token
 
 #: Seconds after which a test gives up.

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.database import connect_pool
-from services.chassis.intake import Limits
-from services.chassis.position import add_digest
-from services.chassis.rebuild import Replaced, rows_that_differ
-from services.chassis.replay import Replay
-from services.chassis.stream import Batch, Folded, Message, Output
+from services.chassis.messaging.stream import Batch, Folded, Message, Output
+from services.chassis.postgres.database import connect_pool
+from services.chassis.projection.checkpoint import add_digest
+from services.chassis.projection.consumer import Limits
+from services.chassis.projection.rebuild import Replaced, rows_that_differ
+from services.chassis.projection.replay import Replay
 from services.kernel.digest import row_digest
 from services.kernel.errors import RangeGone
 from services.kernel.tokens import Token

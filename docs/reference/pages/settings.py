@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.chassis.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.activation.domain.decide import Outcome
 from services.activation.domain.model import Destination
+from services.activation.domain.transitions import Outcome
 
 
 @dataclass(frozen=True, slots=True)

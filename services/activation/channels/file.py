@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from services.activation.channels import Message
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, NdjsonFile
+from services.activation.domain.transitions import Outcome, Verdict
 
 #: How much of a file's end is searched for a line whose attempt ended unknown, bytes.
 SEARCHED = 16 * 1024 * 1024

@@ -9,9 +9,9 @@ import structlog
 from nats.js.errors import APIError, NotFoundError
 
 from services.activation.channels import Message
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, NatsSubject
-from services.chassis.bus import Bus
+from services.activation.domain.transitions import Outcome, Verdict
+from services.chassis.messaging.jetstream import Bus
 
 TIMEOUT_S = 5.0
 #: How long it is believed that a subject is, or is not, of a stream, seconds.

@@ -16,15 +16,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from services.activation.channels import Message
-from services.activation.channels.addresses import (
+from services.activation.channels.ssrf import (
     PrivateAddress,
     PublicResolver,
     Resolver,
     public_socket,
     refuse_private,
 )
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, Webhook
+from services.activation.domain.transitions import Outcome, Verdict
 
 TIMEOUT_S = 15.0
 MAX_RETRY_AFTER = 86_400.0

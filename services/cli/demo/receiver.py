@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from services.chassis.embedded.ports import LOOPBACK
+from services.devstack.ports import LOOPBACK
 
 
 class Receiver:

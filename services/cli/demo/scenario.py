@@ -21,18 +21,18 @@ from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.embedded.stack import ROOT, Stack
-from services.cli import show
+from services.cli import output as show
 from services.cli.apply import apply_pack
 from services.cli.client import PROJECTIONS, Client
 from services.cli.definitions import read_pack
-from services.cli.demo import senders
-from services.cli.demo.likeness import Likeness, likeness
+from services.cli.demo import clients as senders
+from services.cli.demo.dataset import Door, Happening, School
+from services.cli.demo.expected import Truth
+from services.cli.demo.pairwise_scores import Likeness, likeness
 from services.cli.demo.receiver import Receiver
-from services.cli.demo.school import Door, Happening, School
-from services.cli.demo.truth import Truth
-from services.cli.place import Doors
-from services.cli.proof import REBUILT, rebuild
+from services.cli.endpoints import Doors
+from services.cli.verify import REBUILT, rebuild
+from services.devstack.stack import ROOT, Stack
 from services.kernel.time import DAY_US, SECOND_US, format_span
 
 PACK = ROOT / "packs" / "education"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from services.identity.domain.facts import Decision, Edge, First, Name, Pair, Strength
-from services.identity.domain.model import Changes, KnownEdge, Moved
+from services.identity.domain.evidence import Decision, Edge, First, Name, Pair, Strength
+from services.identity.domain.rows import Changes, KnownEdge, Moved
 from services.kernel.digest import row_digest
 from services.kernel.ids import IdentifierId, ProfileId
 

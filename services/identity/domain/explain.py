@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.identity.domain.bind import Held
-from services.identity.domain.facts import Edge, Span
+from services.identity.domain.evidence import Edge, Span
+from services.identity.domain.linking import Held
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 

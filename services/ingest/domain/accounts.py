@@ -5,7 +5,7 @@ Pure. A group event concerns a person and an account, so it is kept under the le
 
 from __future__ import annotations
 
-from services.ingest.domain.documents import member_of
+from services.ingest.domain.json_limits import member_of
 from services.ingest.domain.model import RawEvent, Refusal
 from services.kernel.identifiers import (
     ACCOUNT_ID,

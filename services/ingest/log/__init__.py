@@ -5,8 +5,8 @@ LogService append through `EventLog.append`, which answers after the commit.
 """
 
 from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.log.clock import Ticker
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.relay import LogRelay
+from services.ingest.log.ticker import Ticker
 
 __all__ = ["Appended", "EventLog", "LogRelay", "NewFact", "Ticker"]

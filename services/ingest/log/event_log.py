@@ -12,15 +12,16 @@ from typing import Self
 import asyncpg
 import structlog
 
-from services.chassis.database import acquire
+from services.chassis.postgres.database import acquire
 from services.ingest.domain.facts import Appended, NewFact, Row
-from services.ingest.domain.placing import Answer, Request
-from services.ingest.log import meters, store
-from services.ingest.log.appender import Appender
-from services.ingest.log.group import GroupCommit
+from services.ingest.domain.offsets import Answer, Request
+from services.ingest.log import metrics as meters
+from services.ingest.log import store
+from services.ingest.log.codec import tick_at
+from services.ingest.log.connection import Appender
+from services.ingest.log.group_commit import GroupCommit
 from services.ingest.log.reader import PAGE_ROWS, Reader
-from services.ingest.log.tail import Tail
-from services.ingest.log.wire import tick_at
+from services.ingest.log.recent import Tail
 from services.ingest.log.writer import Writer
 from services.kernel.errors import InvalidField, StoreUnavailable
 from services.kernel.tokens import Token

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.chassis.database import acquire, transaction
+from services.chassis.postgres.database import acquire, transaction
 from services.ingest.domain.facts import Row
 from services.ingest.log.store import Heads, Kinds, Q, heads
 from services.kernel.errors import OnefoldError

@@ -9,15 +9,15 @@ from functools import partial
 import asyncpg
 import structlog
 
-from services.chassis.bus import BUS_ERRORS, Bus
-from services.chassis.database import Database
-from services.chassis.leases import Leases
-from services.chassis.relay import Relay
-from services.chassis.stream import Output
-from services.ingest.log import meters
+from services.chassis.messaging.jetstream import BUS_ERRORS, Bus
+from services.chassis.messaging.relay import Relay
+from services.chassis.messaging.stream import Output
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.leases import Leases
+from services.ingest.log import metrics as meters
+from services.ingest.log.codec import BATCH_FACTS, to_outputs
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.reader import PAGE_ROWS
-from services.ingest.log.wire import BATCH_FACTS, to_outputs
 
 log = structlog.get_logger(__name__)
 

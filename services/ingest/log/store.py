@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.chassis.database import Queries
+from services.chassis.postgres.database import Queries
 from services.kernel.tokens import Token
 
 Q = Queries.load(__package__)

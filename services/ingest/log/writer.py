@@ -15,10 +15,10 @@ from typing import Any
 import asyncpg
 
 from services.ingest.domain.facts import NewFact, Row
-from services.ingest.domain.placing import Content, Key, Placed, Request, Shards, keys_of, place
-from services.ingest.log.copying import copy
+from services.ingest.domain.offsets import Content, Key, Placed, Request, Shards, keys_of, place
+from services.ingest.log.copy_format import copy
 from services.ingest.log.store import Kinds, Q, heads
-from services.kernel.last_used import LastUsed
+from services.kernel.cache import LastUsed
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
 FEW = 128

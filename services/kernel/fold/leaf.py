@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from services.kernel.fold.catalogue import Catalogue
+from services.kernel.fold.accumulators import CountSeries, DistinctSeries
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, read_value, split_object
-from services.kernel.fold.leaf_ids import joined_ids, split_ids, with_id
-from services.kernel.fold.series import CountSeries, DistinctSeries
+from services.kernel.fold.packed_ids import joined_ids, split_ids, with_id
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.rules.model import SeriesKind
 
 #: A trait as it was stated: occurred_at in Unix microseconds, the fact's id, the JSON value as it

@@ -21,16 +21,10 @@ from services.kernel.identifiers.accounts import (
     account_of,
     names_account,
 )
-from services.kernel.identifiers.forms import FORMS_VERSION, needs, standard
-from services.kernel.identifiers.model import (
-    MAX_NAMESPACE,
-    MAX_VALUE,
-    Identifier,
-    family,
-    fault,
-)
+from services.kernel.identifiers.model import MAX_NAMESPACE, MAX_VALUE, Identifier, family, fault
+from services.kernel.identifiers.normalize import FORMS_VERSION, needs, standard
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
-from services.kernel.identifiers.strength import STRENGTH, WEAKEST, leaf_of, rank, strongest
+from services.kernel.identifiers.priority import STRENGTH, WEAKEST, leaf_of, rank, strongest
 
 __all__ = [
     "ACCOUNT_ID",

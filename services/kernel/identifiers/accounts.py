@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from services.kernel.identifiers.forms import standard
 from services.kernel.identifiers.model import Identifier, fault
+from services.kernel.identifiers.normalize import standard
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
 
-from services.kernel.rules.form import events_form, to_form
+from services.kernel.rules.json_form import events_form, to_form
 from services.kernel.rules.model import (
     All,
     Any_,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from services.kernel.fold.leaf import LeafState, fold_event
 from services.kernel.ids import LeafId, WorkspaceId
+from services.profile.domain.evaluation import EVERYTHING, Question
 from services.profile.domain.facts import Assignment, Entry
 from services.profile.domain.model import NOTHING_ASKED, Catalogues
-from services.profile.domain.settle import EVERYTHING, Question
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from struct import pack, unpack
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.digest import row_digest
-from services.kernel.fold.catalogue import Catalogue
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 
 #: What is asked of the people of each workspace.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from services.kernel.fold.leaf import LeafState, merge
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.profile.domain.decide import Person
+from services.profile.domain.decisions import Person
 from services.profile.domain.model import Standing
 
 

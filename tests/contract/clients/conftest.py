@@ -10,8 +10,8 @@ import pytest_asyncio
 from contract.clients.node_clients import NodeClients, NodeMissing
 from integration.ingest.ingest_doors import Doors, open_doors
 
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -10,7 +10,7 @@ import pytest_asyncio
 from integration.activation.ledger_world import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
 
-from services.chassis.embedded.postgres import PostgresServer
+from services.devstack.postgres import PostgresServer
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -15,7 +15,7 @@ from onefold.segment.v1 import segment_events_pb2, segment_service_pb2, segment_
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
-from services.chassis.errors import ANSWERS, DETAILS_KEY, to_status
+from services.chassis.rpc.errors import ANSWERS, DETAILS_KEY, to_status
 from services.kernel.errors import NotFound, OnefoldError, ServiceUnavailable
 from services.kernel.ids import to_hex
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import asyncpg
 
-from services.activation import store, wire
 from services.activation.channels import Sender
 from services.activation.channels.webhook import WebhookSender
-from services.activation.courier import Tools
-from services.activation.dispatch import Dispatcher
-from services.activation.domain.decide import Retries, effects
+from services.activation.codec import bus as wire
+from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.render import body
+from services.activation.delivery.worker import Tools
 from services.activation.domain.model import (
     Change,
     Channel,
@@ -26,12 +26,13 @@ from services.activation.domain.model import (
     Trigger,
     Webhook,
 )
-from services.activation.render import body
-from services.activation.store import Attempt, Place
-from services.activation.watch import DeliveryMetrics
-from services.chassis.database import Database, transaction
-from services.chassis.migrate import migrate
-from services.chassis.telemetry import Metrics
+from services.activation.domain.transitions import Retries, effects
+from services.activation.metrics import DeliveryMetrics
+from services.activation.store import postgres as store
+from services.activation.store.postgres import Attempt, Place
+from services.chassis.postgres.database import Database, transaction
+from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import wait_until
 from services.kernel.ids import ProfileId, WorkspaceId
 

@@ -25,16 +25,16 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_events_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
 
-from services.activation import wire
+from services.activation.codec import bus as wire
 from services.activation.domain.model import State
 from services.activation.service import serve
 from services.activation.settings import ActivationSettings
-from services.chassis.bus import Bus
-from services.chassis.clients import PeerChannel, channel
-from services.chassis.keys import IssuedKey, issue_key
-from services.chassis.principal import Role
-from services.chassis.runtime import Running
-from services.chassis.stream import Output
+from services.chassis.access.keys import IssuedKey, issue_key
+from services.chassis.access.principal import Role
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.stream import Output
+from services.chassis.rpc.channel import PeerChannel, channel
+from services.chassis.runtime.run import Running
 from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex

@@ -22,10 +22,12 @@ from integration.activation.ledger_world import (
 from integration.activation.receiver import Answer, Receiver, receiving, with_headers
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from services.activation import courier, dispatch, store
-from services.activation.domain.decide import Retries
+from services.activation.delivery import dispatcher as dispatch
+from services.activation.delivery import worker as courier
+from services.activation.domain.circuit_breaker import FULL
 from services.activation.domain.model import State, Webhook
-from services.activation.domain.pace import FULL
+from services.activation.domain.transitions import Retries
+from services.activation.store import postgres as store
 from services.chassis.testing import wait_until
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex

@@ -14,8 +14,8 @@ import pytest
 
 from services.activation.channels import Message
 from services.activation.channels.file import FileSender, append_once
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, NdjsonFile, Trigger
+from services.activation.domain.transitions import Outcome, Verdict
 from services.kernel.ids import WorkspaceId
 
 OUT = Destination(

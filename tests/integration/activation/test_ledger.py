@@ -25,15 +25,16 @@ from onefold.activation.v1.activation_facts_pb2 import DestinationDefined
 from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_events_pb2 import MembershipChange, MembershipsChanged
 
-from services.activation import store, wire
-from services.activation.app import ActivationApp
-from services.activation.courier import Courier
-from services.activation.domain.decide import Next
+from services.activation.codec import bus as wire
+from services.activation.delivery.worker import Courier
+from services.activation.domain.circuit_breaker import FULL
 from services.activation.domain.model import Destination, State
-from services.activation.domain.pace import FULL
-from services.activation.store import Place
-from services.chassis.database import transaction
-from services.chassis.stream import Batch, Folded, Message
+from services.activation.domain.transitions import Next
+from services.activation.projection.fold import ActivationApp
+from services.activation.store import postgres as store
+from services.activation.store.postgres import Place
+from services.chassis.messaging.stream import Batch, Folded, Message
+from services.chassis.postgres.database import transaction
 from services.chassis.testing import wait_until
 from services.kernel.ids import to_hex
 

@@ -14,9 +14,9 @@ from nats.js import api
 
 from services.activation.channels import Message
 from services.activation.channels.nats import NatsSender
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, NatsSubject, Trigger
-from services.chassis.bus import Bus
+from services.activation.domain.transitions import Outcome, Verdict
+from services.chassis.messaging.jetstream import Bus
 from services.chassis.testing import wait_until
 from services.kernel.ids import WorkspaceId
 

@@ -16,9 +16,9 @@ from integration.activation.ledger_world import Ledger, change, hook, open_ledge
 from integration.activation.receiver import Receiver
 
 from services.activation.domain.model import State
-from services.chassis.database import connect
-from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.postgres.database import connect
 from services.chassis.testing import QUICK, wait_until
+from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import to_hex
 

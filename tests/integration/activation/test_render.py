@@ -10,9 +10,9 @@ from integration.activation.fake_peers import Peers, peers
 from integration.activation.ledger_world import Ledger, change, hook, profile
 from integration.activation.receiver import Receiver
 
+from services.activation.delivery.render import Renderer
 from services.activation.domain.model import Effect, State
-from services.activation.render import Renderer
-from services.chassis.clients import PeerChannel, channel
+from services.chassis.rpc.channel import PeerChannel, channel
 from services.chassis.testing import wait_until
 from services.kernel.ids import to_hex
 

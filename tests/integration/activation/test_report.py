@@ -10,13 +10,15 @@ from integration.activation.fake_peers import Peers, peers
 from integration.activation.ledger_world import Ledger, W, change, hook, places
 from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded
 
-from services.activation import report, store, wire
-from services.activation.domain.decide import Next
+from services.activation.codec import bus as wire
+from services.activation.delivery import outcomes as report
+from services.activation.delivery.outcomes import Reporter
 from services.activation.domain.model import Effect, State
-from services.activation.report import Reporter
-from services.chassis.clients import channel
-from services.chassis.peers import LogPeer
-from services.chassis.scopes import alongside
+from services.activation.domain.transitions import Next
+from services.activation.store import postgres as store
+from services.chassis.rpc.channel import channel
+from services.chassis.rpc.clients import LogPeer
+from services.chassis.runtime.tasks import alongside
 from services.chassis.testing import wait_until
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex

@@ -20,8 +20,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from services.activation.channels import Message
 from services.activation.channels.webhook import MAX_RETRY_AFTER, WebhookSender, judge, pause_asked
-from services.activation.domain.decide import Outcome, Verdict
 from services.activation.domain.model import Destination, Trigger, Webhook
+from services.activation.domain.transitions import Outcome, Verdict
 from services.kernel.ids import WorkspaceId
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -300,7 +300,7 @@ async def test_a_name_that_is_bound_anew_is_not_dialled(
     """Public when it is looked up, private at the moment of dialling: the last door is shut."""
     async with WebhookSender(private=False, timeout_s=2.0, resolver=Names("127.0.0.1")) as sender:
         monkeypatch.setattr(
-            "services.activation.channels.addresses.PublicResolver.resolve",
+            "services.activation.channels.ssrf.PublicResolver.resolve",
             lambda self, *asked, **named: self._inner.resolve(*asked, **named),
         )
         outcome = await sender.send(destination(receiver.url(host="x.example")), message())

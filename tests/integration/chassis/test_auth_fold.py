@@ -13,9 +13,8 @@ import pytest_asyncio
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
-from services.chassis import access
-from services.chassis.access import Regions
-from services.chassis.auth import (
+from services.chassis.access import tables as access
+from services.chassis.access.authenticator import (
     Authenticator,
     Role,
     fold_access,
@@ -23,6 +22,7 @@ from services.chassis.auth import (
     load_from,
     regions_from,
 )
+from services.chassis.access.tables import Regions
 from services.kernel.errors import NotAllowed
 
 SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))

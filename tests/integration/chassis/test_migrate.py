@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from toy.words import toy_root
 
-from services.chassis.database import Database, connect
-from services.chassis.migrate import MigrationRefused, create_generation, migrate
+from services.chassis.postgres.database import Database, connect
+from services.chassis.postgres.migrate import MigrationRefused, create_generation, migrate
 from services.kernel.errors import StoreUnavailable
 
 SHARDS = 4

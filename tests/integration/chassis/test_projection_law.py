@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from toy.heard import HeardTail, Range
 from toy.words import LogUpstream, Said, WordLog, Words, encode, story, toy_root
 
-from services.chassis.database import connect
-from services.chassis.intake import Intake, Limits
-from services.chassis.migrate import migrate
-from services.chassis.position import Position, digests
-from services.chassis.stream import Output
-from services.chassis.workers import Told, Worker
+from services.chassis.messaging.stream import Output
+from services.chassis.postgres.database import connect
+from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.checkpoint import Position, digests
+from services.chassis.projection.consumer import Intake, Limits
+from services.chassis.projection.worker import Told, Worker
 from services.kernel.digest import digest_of, row_digest, to_hex
 
 LENGTH = 40

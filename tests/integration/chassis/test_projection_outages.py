@@ -8,9 +8,9 @@ import pytest
 from toy.running import DEADLINE, relaying, replica, say
 from toy.words import LOG_SUBJECT, WordLog, story
 
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.testing import QUICK, wait_until
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
 

@@ -11,13 +11,13 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LogUpstream, WordLog, Words, story
 
-from services.chassis.database import connect, lock_class
-from services.chassis.intake import Intake, Limits
-from services.chassis.position import Position, save_position, take_fence
-from services.chassis.stream import Output
-from services.chassis.tail import Tail
+from services.chassis.messaging.stream import Output
+from services.chassis.messaging.subscription import Tail
+from services.chassis.postgres.database import connect, lock_class
+from services.chassis.projection.checkpoint import Position, save_position, take_fence
+from services.chassis.projection.consumer import Intake, Limits
+from services.chassis.projection.worker import FenceLost, Told, Worker
 from services.chassis.testing import wait_until
-from services.chassis.workers import FenceLost, Told, Worker
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
 

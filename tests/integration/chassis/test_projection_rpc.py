@@ -14,14 +14,20 @@ from onefold.projection.v1 import projection_service_pb2_grpc as stubs
 from toy.running import DEADLINE, Replica, replica, say
 from toy.words import WordLog, WordsRebuilder, story
 
-from services.chassis.auth import AccessKey, Authenticator, Principal, Role, hash_key
-from services.chassis.clients import channel
-from services.chassis.peers import token_from_proto, token_to_proto
-from services.chassis.projection_rpc import ALLOWED, ProjectionRpc
-from services.chassis.rebuild import Rebuild
-from services.chassis.rpc import RpcServer
-from services.chassis.settings import ServiceSettings
-from services.chassis.telemetry import Metrics
+from services.chassis.access.authenticator import (
+    AccessKey,
+    Authenticator,
+    Principal,
+    Role,
+    hash_key,
+)
+from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
+from services.chassis.projection.rebuild import Rebuild
+from services.chassis.rpc.channel import channel
+from services.chassis.rpc.clients import token_from_proto, token_to_proto
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, TokenNotReached
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token

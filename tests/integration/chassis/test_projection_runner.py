@@ -11,10 +11,10 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
 
-from services.chassis.bus import Bus
-from services.chassis.projection import TURNS, Limits
-from services.chassis.relay import Outbox
-from services.chassis.stream import Batch, Folded, Output
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.stream import Batch, Folded, Output
+from services.chassis.projection.runner import TURNS, Limits
 from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token

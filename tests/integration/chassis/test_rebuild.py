@@ -11,11 +11,11 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import WordLog, Words, WordsRebuilder, WordsReplacer, story
 
-from services.chassis.position import lock_positions
-from services.chassis.rebuild import Outcome, Progress, Rebuild
-from services.chassis.relay import Outbox
-from services.chassis.scopes import beside
-from services.chassis.stream import Output
+from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.stream import Output
+from services.chassis.projection.checkpoint import lock_positions
+from services.chassis.projection.rebuild import Outcome, Progress, Rebuild
+from services.chassis.runtime.tasks import beside
 from services.chassis.testing import wait_until
 from services.kernel.errors import EtagMismatch, InvalidField
 from services.kernel.tokens import Token

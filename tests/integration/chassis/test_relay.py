@@ -13,14 +13,14 @@ import pytest_asyncio
 from toy.running import DEADLINE, relaying, replica, say
 from toy.words import LOG_SUBJECT, WordLog, story, toy_root
 
-from services.chassis.bus import UPSTREAM_ONLY, Bus, range_of
-from services.chassis.database import Database
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.migrate import migrate
-from services.chassis.relay import Outbox, Relay
-from services.chassis.scopes import beside
-from services.chassis.stream import Message, Output
+from services.chassis.messaging.jetstream import UPSTREAM_ONLY, Bus, range_of
+from services.chassis.messaging.relay import Outbox, Relay
+from services.chassis.messaging.stream import Message, Output
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime.tasks import beside
 from services.chassis.testing import wait_until
+from services.devstack.nats import NatsServer
 from services.kernel.errors import RangeGone
 
 PLACE = f"{LOG_SUBJECT}.0"

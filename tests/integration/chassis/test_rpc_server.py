@@ -20,13 +20,20 @@ from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 
-from services.chassis.auth import AccessKey, Authenticator, Principal, Role, hash_key, principal
-from services.chassis.clients import channel
-from services.chassis.deadlines import deadline
-from services.chassis.errors import DETAILS_KEY
-from services.chassis.rpc import RpcServer
-from services.chassis.settings import ServiceSettings
-from services.chassis.telemetry import Metrics
+from services.chassis.access.authenticator import (
+    AccessKey,
+    Authenticator,
+    Principal,
+    Role,
+    hash_key,
+    principal,
+)
+from services.chassis.rpc.channel import channel
+from services.chassis.rpc.errors import DETAILS_KEY
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.deadlines import deadline
+from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import wait_until
 from services.kernel import errors
 from services.kernel.ids import SourceId, WorkspaceId

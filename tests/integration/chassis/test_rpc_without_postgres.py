@@ -9,14 +9,14 @@ import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
 
-from services.chassis import access
-from services.chassis.auth import Authenticator, Role, issue_key, load_from
-from services.chassis.clients import channel
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.rpc import RpcServer
-from services.chassis.settings import ServiceSettings
-from services.chassis.telemetry import Metrics
+from services.chassis.access import tables as access
+from services.chassis.access.authenticator import Authenticator, Role, issue_key, load_from
+from services.chassis.rpc.channel import channel
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import QUICK, wait_until
+from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
 SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from services.chassis import runtime
+from services.chassis.runtime import run as runtime
 from services.chassis.testing import wait_until
 
 SERVICE = """
 import asyncio, sys
 from contextlib import asynccontextmanager
 from typing import ClassVar
-from services.chassis.runtime import Doors, run
-from services.chassis.settings import ServiceSettings
+from services.chassis.runtime.run import Doors, run
+from services.chassis.runtime.settings import ServiceSettings
 
 class Settings(ServiceSettings):
     service: ClassVar[str] = "sample"

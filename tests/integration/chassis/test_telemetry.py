@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 
-from services.chassis.telemetry import Check, Metrics, OperationsServer
+from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 
 
 @asynccontextmanager

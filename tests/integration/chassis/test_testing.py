@@ -6,7 +6,7 @@ import asyncpg
 import nats
 import pytest
 
-from services.chassis.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.testing import MakeSettings, wait_until
 
 

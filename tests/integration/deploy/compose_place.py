@@ -22,9 +22,9 @@ from typing import Any
 
 import yaml
 
-from services.chassis.embedded.binaries import find_postgres
-from services.chassis.embedded.ports import LOOPBACK, free_port
-from services.chassis.embedded.process import LAUNCH, end
+from services.devstack.binaries import find_postgres
+from services.devstack.ports import LOOPBACK, free_port
+from services.devstack.process import LAUNCH, end
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))

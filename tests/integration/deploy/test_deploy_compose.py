@@ -38,12 +38,12 @@ from integration.deploy.compose_place import (
     stop,
 )
 
-from services.chassis.embedded import stack
-from services.chassis.embedded.binaries import find_nats
-from services.chassis.embedded.nats import MAX_PAYLOAD_BYTES
-from services.chassis.embedded.ports import LOOPBACK
-from services.chassis.embedded.postgres import BUILTIN_LOCALE_SINCE_18, SETTINGS, PostgresServer
 from services.chassis.testing import wait_until
+from services.devstack import stack
+from services.devstack.binaries import find_nats
+from services.devstack.nats import MAX_PAYLOAD_BYTES
+from services.devstack.ports import LOOPBACK
+from services.devstack.postgres import BUILTIN_LOCALE_SINCE_18, SETTINGS, PostgresServer
 
 GRPC, HTTP = 9090, 8080
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -11,9 +11,9 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.stream import Batch, Message, Output
+from services.chassis.messaging.stream import Batch, Message, Output
+from services.identity.codec.bus import policy_message
 from services.identity.domain.policy import Policy
-from services.identity.wire import policy_message
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import definition_fact_id, shard_of
 from services.kernel.tokens import Token

@@ -18,10 +18,10 @@ from onefold.log.v1.log_service_pb2_grpc import (
 )
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
-from services.chassis.bus import Bus
-from services.chassis.clients import channel
-from services.chassis.relay import Relay
-from services.chassis.scopes import beside
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.relay import Relay
+from services.chassis.rpc.channel import channel
+from services.chassis.runtime.tasks import beside
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve
 from services.identity.settings import IdentitySettings

@@ -13,15 +13,15 @@ from laws.identity_story import digest_of_truth
 from onefold.identity.v1.identity_events_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
-from services.chassis.position import add_digest, digests
-from services.chassis.stream import Batch, Folded
-from services.identity import store
-from services.identity.app import Identity
-from services.identity.domain.bind import Held
+from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.projection.checkpoint import add_digest, digests
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
-from services.identity.domain.facts import Decision, Edge, First, Pair, Span
-from services.identity.domain.model import KnownEdge
-from services.identity.memory import Memory
+from services.identity.domain.evidence import Decision, Edge, First, Pair, Span
+from services.identity.domain.linking import Held
+from services.identity.domain.rows import KnownEdge
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import Identity
+from services.identity.store import postgres as store
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, LeafId

@@ -12,12 +12,12 @@ from integration.identity.test_identity_fold import recounted, work
 from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import digest_of_truth
 
-from services.chassis.position import digests
-from services.identity.app import Identity
-from services.identity.domain.bind import Held
-from services.identity.domain.facts import Edge, Strength, Verdict
+from services.chassis.projection.checkpoint import digests
+from services.identity.domain.evidence import Edge, Strength, Verdict
+from services.identity.domain.linking import Held
 from services.identity.domain.policy import DEFAULT, Blocked, Linking, Policy, Rule
-from services.identity.memory import Memory
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import Identity
 from services.kernel.digest import to_hex
 from services.kernel.identifiers import Identifier
 from services.kernel.time import DAY_US

@@ -14,17 +14,17 @@ from integration.identity.identity_feed import Log, fact_of, people, policy_fact
 from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import edge_between
 
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
-from services.chassis.position import Position, add_digest, save_position
-from services.identity.app import Identity
-from services.identity.domain.bind import Reason
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.checkpoint import Position, add_digest, save_position
+from services.identity.domain.evidence import Strength, Verdict
 from services.identity.domain.explain import Explanation
-from services.identity.domain.facts import Strength, Verdict
+from services.identity.domain.linking import Reason
 from services.identity.domain.policy import DEFAULT, Policy, Rule
 from services.identity.domain.preview import Regrouping, Sums
-from services.identity.memory import Memory
-from services.identity.queries import IdentityQueries
+from services.identity.projection.evidence_cache import Memory
+from services.identity.projection.fold import Identity
+from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId

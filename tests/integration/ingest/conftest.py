@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from integration.ingest.ingest_doors import Doors, a_call, an_event, open_doors
 
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

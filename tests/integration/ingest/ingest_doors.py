@@ -25,9 +25,9 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 
-from services.chassis.clients import PeerChannel, channel
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
+from services.chassis.rpc.channel import PeerChannel, channel
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
 

@@ -22,7 +22,7 @@ from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.clients import channel
+from services.chassis.rpc.channel import channel
 from services.chassis.testing import MakeSettings, wait_until
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings

@@ -16,9 +16,9 @@ import pytest
 import pytest_asyncio
 from integration.ingest.ingest_doors import Doors, make_source
 
-from services.chassis.embedded.nats import NatsServer
-from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.testing import QUICK, wait_until
+from services.devstack.nats import NatsServer
+from services.devstack.postgres import PostgresServer
 from services.ingest.service import serve
 from services.ingest.settings import IngestSettings
 from services.kernel.errors import StoreUnavailable

@@ -13,7 +13,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.clients import channel
+from services.chassis.rpc.channel import channel
 from services.ingest.domain.definitions import WorkspaceDefinition
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier

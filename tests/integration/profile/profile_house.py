@@ -15,7 +15,7 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
-from services.chassis.clients import channel
+from services.chassis.rpc.channel import channel
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings

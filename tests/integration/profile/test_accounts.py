@@ -19,7 +19,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.rules_wire import rule_to_proto
+from services.chassis.codec.rules import rule_to_proto
 from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.identifiers import Identifier, account_leaf
@@ -33,7 +33,8 @@ from services.kernel.rules.model import (
 )
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
-from services.profile import account_store, accounts
+from services.profile.queries import accounts
+from services.profile.store import accounts as account_store
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 BOUGHT = CountPredicate(EventFilter("bought"), 30 * DAY_US, Operator.GE, 3)

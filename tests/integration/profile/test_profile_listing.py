@@ -14,15 +14,15 @@ from onefold.profile.v1 import profile_events_pb2 as events_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
-from services.chassis.rules_wire import rule_to_proto
+from services.chassis.codec.rules import rule_to_proto
 from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
-from services.profile import people_store
-from services.profile.store import Q
+from services.profile.store import profiles as people_store
+from services.profile.store.postgres import Q
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)

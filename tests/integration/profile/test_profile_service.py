@@ -17,7 +17,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.rules_wire import rule_to_proto
+from services.chassis.codec.rules import rule_to_proto
 from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, encode

@@ -8,12 +8,12 @@ import pytest
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
-from services.profile import store
-from services.profile.domain.assign import Move
+from services.profile.domain.assignments import Move
+from services.profile.domain.evaluation import EVERYTHING
 from services.profile.domain.facts import Assignment
-from services.profile.domain.settle import EVERYTHING
-from services.profile.rulebook import Rulebook
-from services.profile.settling import Asking, Settler
+from services.profile.projection.evaluate import Asking, Settler
+from services.profile.projection.predicates import Rulebook
+from services.profile.store import postgres as store
 
 WORKSPACE, LEAF = WorkspaceId("school"), LeafId(b"l" * 16)
 OLD, NEW = ProfileId(b"o" * 16), ProfileId(b"n" * 16)

@@ -9,9 +9,9 @@ import asyncpg
 import pytest_asyncio
 from integration.segment.segment_world import SHARDS, Works
 
-from services.chassis.database import Database
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.devstack.postgres import PostgresServer
 
 _TABLES = (
     "standing, membership, definition, live_predicate, sweep, history, notice, outbox, digest,"

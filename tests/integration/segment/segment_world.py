@@ -12,17 +12,23 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_events_pb2 import ProfileChange, ProfilesChanged
 from onefold.segment.v1.segment_events_pb2 import MembershipChange, MembershipsChanged
 
-from services.chassis.position import batch_at, digests, load_position, save_position, take_fence
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.projection.checkpoint import (
+    batch_at,
+    digests,
+    load_position,
+    save_position,
+    take_fence,
+)
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.kernel.rules.form import from_form
 from services.kernel.rules.ids import predicate_id, predicates
+from services.kernel.rules.json_form import from_form
 from services.kernel.rules.model import Rule, TraitPredicate
 from services.kernel.rules.values import Operator
-from services.segment import wire
-from services.segment.app import SegmentApp, membership_share
+from services.segment.codec import bus as wire
 from services.segment.domain.model import Definition
+from services.segment.projection.fold import SegmentApp, membership_share
 
 W = WorkspaceId("school")
 SHARDS = 2

@@ -32,9 +32,11 @@ from onefold.segment.v1.segment_events_pb2 import (
 )
 
 from services.kernel.ids import shard_of
-from services.segment import app, store, wire
-from services.segment.domain.decide import Rulebook
+from services.segment.codec import bus as wire
+from services.segment.domain.membership import Rulebook
 from services.segment.domain.model import Standing
+from services.segment.projection import fold as app
+from services.segment.store import postgres as store
 
 
 def causes(changes: list) -> list[tuple[str, int, bool, str]]:
@@ -303,7 +305,12 @@ async def test_a_sweep_of_many_pages_goes_on(works: Works, monkeypatch: pytest.M
 
 
 async def one_fold(works: Works, shard: int) -> None:
-    from services.chassis.position import batch_at, load_position, save_position, take_fence
+    from services.chassis.projection.checkpoint import (
+        batch_at,
+        load_position,
+        save_position,
+        take_fence,
+    )
 
     async with works.pool.acquire() as conn, conn.transaction():
         position = await load_position(conn, shard)

@@ -19,12 +19,12 @@ from integration.segment.segment_world import (
 )
 from onefold.segment.v1.segment_events_pb2 import MembershipCause, MembershipChange
 
-from services.chassis.database import Database
+from services.chassis.postgres.database import Database
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
-from services.segment.preview import Previews
-from services.segment.preview_wire import MOST_PREVIEWED, previewed_standings
-from services.segment.wire import change_message
+from services.segment.codec.bus import change_message
+from services.segment.codec.preview import MOST_PREVIEWED, previewed_standings
+from services.segment.queries.preview import Previews
 
 W = WorkspaceId("school")
 

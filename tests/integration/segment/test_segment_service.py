@@ -37,19 +37,19 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
-from services.chassis.bus import Bus
-from services.chassis.clients import channel
-from services.chassis.keys import IssuedKey, issue_key
-from services.chassis.principal import Role
-from services.chassis.rules_wire import rule_to_proto
-from services.chassis.stream import Output
+from services.chassis.access.keys import IssuedKey, issue_key
+from services.chassis.access.principal import Role
+from services.chassis.codec.rules import rule_to_proto
+from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.stream import Output
+from services.chassis.rpc.channel import channel
 from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
-from services.kernel.rules.form import from_form
+from services.kernel.rules.json_form import from_form
+from services.segment.codec.bus import SEGMENT_DEFINED
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
-from services.segment.wire import SEGMENT_DEFINED
 
 SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.SERVICE, Role.ADMIN, Role.SOURCE))
 KEYS = ((SCHOOL, W, Role.SERVICE), (OTHER, "other", Role.ADMIN), (SOURCE, W, Role.SOURCE))

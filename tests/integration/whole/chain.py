@@ -20,7 +20,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 
 from services.activation.service import serve as serve_activation
 from services.activation.settings import ActivationSettings
-from services.chassis.clients import channel
+from services.chassis.rpc.channel import channel
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings

@@ -17,8 +17,8 @@ from laws.profile_world import RULES, definition, life
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.log.v1.log_pb2 import Fact
 
-from services.chassis.embedded.postgres import PostgresServer
 from services.chassis.testing import MakeSettings, wait_until
+from services.devstack.postgres import PostgresServer
 from services.kernel.ids import WorkspaceId, definition_fact_id
 
 SEGMENTS = [f"s{number}" for number in range(len(RULES))]

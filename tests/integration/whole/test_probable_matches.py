@@ -18,11 +18,11 @@ from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest
 from onefold.type.v1 import event_pb2
 
-from services.chassis.embedded.stack import ROOT
 from services.chassis.testing import MakeSettings
+from services.devstack.stack import ROOT
 from services.kernel.errors import NotAllowed
-from services.matching.job import BY_PERSON
-from services.matching.people import Person
+from services.linkage.job import BY_PERSON
+from services.linkage.people import Person
 from tests.people.hard_people import as_person, hard_people
 
 Told = dict[frozenset[str], facts.MatchJudged]

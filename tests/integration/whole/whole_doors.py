@@ -24,7 +24,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.chassis.testing import MakeSettings, wait_until
 from services.cli.client import Client
-from services.cli.place import Doors
+from services.cli.endpoints import Doors
 
 SHARDS = 2
 _ON_THEIR_WAY = (

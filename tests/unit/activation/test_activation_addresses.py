@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.channels.addresses import (
+from services.activation.channels.ssrf import (
     PrivateAddress,
     PublicResolver,
     address_of,

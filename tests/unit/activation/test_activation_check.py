@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
-from services.activation import wire
-from services.activation.domain.check import MAX_CONTENT, check
+from services.activation.codec import bus as wire
 from services.activation.domain.model import Destination, Trigger
+from services.activation.domain.validation import MAX_CONTENT, check
 from services.kernel.errors import InvalidField
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()

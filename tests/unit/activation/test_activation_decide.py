@@ -8,15 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.decide import (
-    Next,
-    Outcome,
-    Retries,
-    Verdict,
-    after_attempt,
-    effects,
-    put_back,
-)
 from services.activation.domain.model import (
     Change,
     Destination,
@@ -25,6 +16,15 @@ from services.activation.domain.model import (
     Trigger,
     Webhook,
     effect_id,
+)
+from services.activation.domain.transitions import (
+    Next,
+    Outcome,
+    Retries,
+    Verdict,
+    after_attempt,
+    effects,
+    put_back,
 )
 from services.kernel.ids import ProfileId, WorkspaceId
 

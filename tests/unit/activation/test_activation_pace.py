@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.decide import Outcome, Retries, Verdict
-from services.activation.domain.pace import FULL, LONGEST_REST, PATIENCE, Pace, paced
+from services.activation.domain.circuit_breaker import FULL, LONGEST_REST, PATIENCE, Pace, paced
+from services.activation.domain.transitions import Outcome, Retries, Verdict
 
 RETRIES = Retries()
 FAILED, DELIVERED = Outcome(Verdict.FAILED), Outcome(Verdict.DELIVERED)

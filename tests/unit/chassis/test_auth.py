@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onefold.ingest.v1 import ingest_facts_pb2
 
-from services.chassis.auth import (
+from services.chassis.access.authenticator import (
     AccessKey,
     Authenticator,
     Principal,
@@ -25,7 +25,7 @@ from services.chassis.auth import (
     require,
     workspace_id,
 )
-from services.chassis.deadlines import start_deadline
+from services.chassis.runtime.deadlines import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
 

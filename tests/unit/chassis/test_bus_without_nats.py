@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.chassis.bus import Bus
+from services.chassis.messaging.jetstream import Bus
 
 #: A port at which nobody listens.
 NOWHERE = "nats://127.0.0.1:1"

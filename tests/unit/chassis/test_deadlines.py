@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 
-from services.chassis.deadlines import deadline, start_deadline, within
+from services.chassis.runtime.deadlines import deadline, start_deadline, within
 
 
 def test_without_a_call_there_is_none() -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import structlog
 
-from services.chassis import logs
+from services.chassis.runtime import logs
 from services.kernel.errors import InvalidField
 
 

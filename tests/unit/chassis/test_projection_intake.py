@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy.heard import HeardTail, Range
 
-from services.chassis.intake import Intake, Limits, UpstreamBroken
-from services.chassis.stream import Message
+from services.chassis.messaging.stream import Message
+from services.chassis.projection.consumer import Intake, Limits, UpstreamBroken
 from services.kernel.errors import RangeGone
 
 

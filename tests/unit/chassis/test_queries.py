@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.chassis.database import Queries, is_away, lock_class, may_pass, store_errors
+from services.chassis.postgres.database import Queries, is_away, lock_class, may_pass, store_errors
 from services.kernel.errors import StoreUnavailable
 
 CHASSIS = Path("services/chassis")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from services.chassis.position import Position
-from services.chassis.reached import Reached
+from services.chassis.projection.checkpoint import Position
+from services.chassis.projection.progress import Reached
 from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onefold.type.v1 import errors_pb2
 
-from services.chassis import errors
+from services.chassis.rpc import errors
 from services.kernel import errors as kernel
 
 REASONS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.scopes import beside
+from services.chassis.runtime.tasks import beside
 
 
 async def _fails() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from pydantic import ValidationError
 
-from services.chassis.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings
 
 REQUIRED = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:pg-secret@localhost/onefold",

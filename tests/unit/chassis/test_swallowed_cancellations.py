@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from services.chassis.bus import heed
-from services.chassis.scopes import end
+from services.chassis.messaging.jetstream import heed
+from services.chassis.runtime.tasks import end
 
 
 async def swallow() -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
 
-from services.chassis.rules_wire import rule_from_proto
+from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import read_pack
-from services.identity.policy_wire import checked_policy
+from services.identity.codec.policy import checked_policy
 from services.kernel.errors import InvalidField
 from services.kernel.rules.text import to_text
 

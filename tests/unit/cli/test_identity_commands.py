@@ -8,10 +8,10 @@ from onefold.identity.v1.identity_facts_pb2 import STRENGTH_DECIDED, STRENGTH_OB
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
-from services.cli.calling import identifier_from, spelled, token_from, written
+from services.cli.context import identifier_from, spelled, token_from, written
 from services.cli.explain import show_match, told_reason
-from services.cli.lookup import told_move
 from services.cli.policy import Preview, _parts, report
+from services.cli.profiles import told_move
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.demo.likeness import likeness
+from services.cli.demo.pairwise_scores import likeness
 
 groupings = st.dictionaries(st.integers(0, 9), st.integers(0, 3), min_size=1)
 

@@ -14,9 +14,9 @@ from onefold.type.v1.identifier_pb2 import Identifier
 from services.cli import matching
 from services.cli.matching import judge_match, match_all, show_matches
 from services.kernel.errors import InvalidField
-from services.matching.config import DEFAULT, MatchingConfig
-from services.matching.job import BY_PERSON, Found, find_matches
-from services.matching.people import Person
+from services.linkage.config import DEFAULT, MatchingConfig
+from services.linkage.job import BY_PERSON, Found, find_matches
+from services.linkage.people import Person
 from tests.people.hard_people import as_person, hard_people
 
 PAGE = 40

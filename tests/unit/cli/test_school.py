@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.demo.school import DAYS, Door, School
-from services.cli.demo.truth import Truth
+from services.cli.demo.dataset import DAYS, Door, School
+from services.cli.demo.expected import Truth
 from services.kernel.time import DAY_US, MINUTE_US
 
 END = 1_790_000_000_000_000

@@ -6,7 +6,7 @@ import pytest
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.identity.decisions_wire import Asker, pair
+from services.identity.codec.decisions import Asker, pair
 from services.identity.domain.policy import default_policy
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId

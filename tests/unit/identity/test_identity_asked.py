@@ -9,8 +9,8 @@ from onefold.identity.v1 import identity_facts_pb2 as pb
 from onefold.identity.v1.identity_service_pb2 import LinkRequest
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.identity import decisions_wire as wire
-from services.identity.policy_wire import checked_policy
+from services.identity.codec import decisions as wire
+from services.identity.codec.policy import checked_policy
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 

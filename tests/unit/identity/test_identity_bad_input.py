@@ -10,12 +10,12 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, Story, truth
 from laws.identity_story import gather
 from laws.identity_tables import MemoryTables, now
 
-from services.identity.domain.bind import Reason
-from services.identity.domain.facts import Strength, Verdict, span_of
-from services.identity.domain.model import Evidence, Region
-from services.identity.domain.naming import mention_of
+from services.identity.domain.evidence import Strength, Verdict, span_of
+from services.identity.domain.linking import Reason
+from services.identity.domain.normalize import mention_of
 from services.identity.domain.policy import DEFAULT
-from services.identity.learn import learn
+from services.identity.domain.rows import Evidence, Region
+from services.identity.projection.apply_evidence import learn
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.time import DAY_US

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from services.identity.domain.facts import Edge, First, Span, Strength
-from services.identity.domain.model import Known, KnownEdge
-from services.identity.domain.naming import Names, mention_of
-from services.identity.memory import Memory
+from services.identity.domain.evidence import Edge, First, Span, Strength
+from services.identity.domain.normalize import Names, mention_of
+from services.identity.domain.rows import Known, KnownEdge
+from services.identity.projection.evidence_cache import Memory
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 

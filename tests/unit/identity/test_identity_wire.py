@@ -6,10 +6,10 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, EVENT_TYPE_PAGE, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.stream import Batch, Message
-from services.identity import wire
-from services.identity.domain.facts import First, Name, Strength, span_of
-from services.identity.domain.model import Assignment
+from services.chassis.messaging.stream import Batch, Message
+from services.identity.codec import bus as wire
+from services.identity.domain.evidence import First, Name, Strength, span_of
+from services.identity.domain.rows import Assignment
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.admit import admit
+from services.ingest.domain.admission import admit
 from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
-from services.ingest.domain.times import EARLIEST_US, TOLERANCE_US
+from services.ingest.domain.timestamps import EARLIEST_US, TOLERANCE_US
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import event_fact_id
 from services.kernel.time import DAY_US, HOUR_US, SECOND_US, parse_rfc3339, to_rfc3339

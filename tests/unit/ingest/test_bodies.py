@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.bodies import BadEncoding, inflate, read_body
+from services.ingest.api.http_body import BadEncoding, inflate, read_body
 from services.kernel.errors import TooLarge
 
 LIMIT = 1_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.documents import (
+from services.ingest.domain.json_limits import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_KEYS,

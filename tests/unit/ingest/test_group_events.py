@@ -11,12 +11,12 @@ import pytest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.ingest.domain.admit import admit
+from services.ingest.codec.events import CallOffer, EventOffer
+from services.ingest.commands.group_events import append_pairs
+from services.ingest.domain.admission import admit
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
-from services.ingest.domain.segment import read_call
-from services.ingest.pairs import append_pairs
-from services.ingest.wire import CallOffer, EventOffer
+from services.ingest.domain.segment_spec import read_call
 from services.kernel.errors import EtagMismatch, StoreUnavailable
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import event_fact_id

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from onefold.type.v1.errors_pb2 import ErrorReason
 
-from services.chassis.auth import Role, hash_key
-from services.ingest import wire
-from services.ingest.app import Rejection, Taken
-from services.ingest.clock import LogClock
+from services.chassis.access.authenticator import Role, hash_key
+from services.ingest.bootstrap import read_or_make_key
+from services.ingest.codec import events as wire
+from services.ingest.commands.intake import Rejection, Taken
 from services.ingest.domain.definitions import (
     KEY_DEFINED,
     SOURCE_DEFINED,
@@ -25,7 +25,7 @@ from services.ingest.domain.definitions import (
     next_source,
 )
 from services.ingest.domain.model import Refusal
-from services.ingest.first_start import read_or_make_key
+from services.ingest.log.log_clock import LogClock
 from services.ingest.ports import Told
 from services.kernel.tokens import Token
 

@@ -9,8 +9,8 @@ import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1.event_pb2 import Event
 
+from services.ingest.api.nats_message import Letter, check_place, read_letter
 from services.ingest.domain.model import RawEvent, Refusal
-from services.ingest.letters import Letter, check_place, read_letter
 from services.kernel.errors import NotAllowed
 
 CALL = {"type": "track", "event": "e", "userId": "u"}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.admit import admit
-from services.ingest.domain.batches import Body, read_batch, read_body
+from services.ingest.domain.admission import admit
 from services.ingest.domain.model import EventType, RawEvent, Refusal, Source
-from services.ingest.domain.segment import read_call
+from services.ingest.domain.request_body import Body, read_batch, read_body
+from services.ingest.domain.segment_spec import read_call
 from services.kernel.time import parse_rfc3339
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.chassis.telemetry import Metrics, OperationsServer
-from services.ingest.counts import EventCounts
-from services.ingest.http import HttpDoor
+from services.chassis.runtime.telemetry import Metrics, OperationsServer
+from services.ingest.api.http import HttpDoor
+from services.ingest.metrics import EventCounts
 
 NOBODY: Any = None
 

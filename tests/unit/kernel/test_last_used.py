@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.last_used import LastUsed
+from services.kernel.cache import LastUsed
 
 
 def test_what_was_put_is_known_and_nothing_else() -> None:

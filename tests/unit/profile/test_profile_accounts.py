@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, merge
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.identifiers import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule, TraitPredicate
 from services.kernel.rules.values import Operator
-from services.profile.account_store import account_row
 from services.profile.domain.accounts import RolledUp, Stated, Tree, series_of, stated_parent
-from services.profile.domain.decide import Person, decide
-from services.profile.domain.settle import EVERYTHING
+from services.profile.domain.decisions import Person, decide
+from services.profile.domain.evaluation import EVERYTHING
+from services.profile.store.accounts import account_row
 
 W = WorkspaceId("w")
 A, B, C, D = (ProfileId(bytes([n]) * 16) for n in b"abcd")

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
-from services.profile.domain.assign import Move, at_stake, moves, newest
-from services.profile.domain.decide import questions
+from services.profile.domain.assignments import Move, at_stake, moves, newest
+from services.profile.domain.decisions import questions
+from services.profile.domain.evaluation import EVERYTHING, Question
 from services.profile.domain.facts import Assignment
-from services.profile.domain.settle import EVERYTHING, Question
 
 
 def told(identifier: str, profile: str, version: int) -> Assignment:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
-from services.profile.domain.batch import LEAP_US, Due, cut, plan
 from services.profile.domain.facts import Entry, Notice
+from services.profile.domain.scheduling import LEAP_US, Due, cut, plan
 
 TICK = Notice("onefold.log.v1.ClockTicked", b"", is_tick=True)
 DEFINITION = Notice("onefold.segment.v1.SegmentDefined", b"", is_tick=False, asks=())

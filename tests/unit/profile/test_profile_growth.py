@@ -5,15 +5,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import TRACK, EventView
 from services.kernel.fold.leaf import LeafState, encode, fold_event, join
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id, series_id, series_of
 from services.kernel.rules.model import CountPredicate, EventFilter, Predicate, TraitPredicate
 from services.kernel.rules.values import Operator
-from services.profile.domain.facts import Notice
-from services.profile.domain.growth import (
+from services.profile.domain.backfill import (
     Asked,
     Fill,
     Filler,
@@ -26,6 +25,7 @@ from services.profile.domain.growth import (
     news,
     next_task,
 )
+from services.profile.domain.facts import Notice
 
 WORKSPACE, LEAF = WorkspaceId("w"), LeafId(bytes(16))
 VIEWED = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, merge
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import All, CountPredicate, EventFilter, Not, TraitPredicate
 from services.kernel.rules.values import Operator
-from services.profile.domain.people import Mark, Told, mark_after, recall
+from services.profile.domain.profile import Mark, Told, mark_after, recall
 from services.profile.domain.tags import Tag, answer, given, held, newest
 
 VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)

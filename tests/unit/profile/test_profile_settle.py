@@ -3,23 +3,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import CountPredicate, EventFilter, TraitPredicate
 from services.kernel.rules.values import Operator
-from services.profile.domain.decide import Person, decide
+from services.profile.domain.decisions import Person, decide
+from services.profile.domain.evaluation import EVERYTHING, TIME, Question, newcomer, settle, vanish
 from services.profile.domain.model import Standing, standing_share
-from services.profile.domain.settle import (
-    EVERYTHING,
-    TIME,
-    Question,
-    newcomer,
-    settle,
-    vanish,
-)
 
 WORKSPACE, ME = WorkspaceId("w"), ProfileId(b"p" * 16)
 RECENT = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)

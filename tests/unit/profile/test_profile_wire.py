@@ -17,14 +17,14 @@ from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_events_pb2 import SegmentDefined
 
-from services.chassis.stream import Batch
+from services.chassis.messaging.stream import Batch
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, FactId, ProfileId, WorkspaceId
-from services.profile import wire
-from services.profile.domain.growth import Key
+from services.profile.codec import bus as wire
+from services.profile.domain.backfill import Key
 from services.profile.domain.model import Standing
-from services.profile.domain.people import Mark
+from services.profile.domain.profile import Mark
 
 USER, PHONE = Identifier("user_id", "u"), Identifier("phone", "+861")
 

@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.kernel.rules.form import from_form
 from services.kernel.rules.ids import predicate_id, predicates
-from services.segment.domain.decide import (
-    Rulebook,
-    came_back,
-    changes,
-    mark_returns,
-    newest,
-)
+from services.kernel.rules.json_form import from_form
+from services.segment.domain.membership import Rulebook, came_back, changes, mark_returns, newest
 from services.segment.domain.model import Cause, Definition, Standing
 
 W = WorkspaceId("w")

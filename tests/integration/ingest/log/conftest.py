@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest_asyncio
 
-from services.chassis.database import Database
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
 from services.ingest.log import EventLog, NewFact
 from services.kernel.ids import FactId, LeafId, hash_id
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 
-from services.chassis.database import Database
-from services.chassis.embedded.postgres import PostgresServer
-from services.chassis.migrate import migrate
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
 from services.chassis.testing import QUICK
+from services.devstack.postgres import PostgresServer
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.writer import FEW
 from services.kernel.errors import EtagMismatch, StoreUnavailable

@@ -11,8 +11,8 @@ from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
 
-from services.chassis.bus import RANGE, Bus
-from services.chassis.database import Database
+from services.chassis.messaging.jetstream import RANGE, Bus
+from services.chassis.postgres.database import Database
 from services.chassis.testing import wait_until
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.relay import LogOutputs

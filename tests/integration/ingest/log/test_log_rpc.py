@@ -15,14 +15,20 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub, add_LogServiceServicer_to_server
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
-from services.chassis.auth import AccessKey, Authenticator, Principal, Role, hash_key
-from services.chassis.clients import channel
-from services.chassis.rpc import RpcServer
-from services.chassis.settings import ServiceSettings
-from services.chassis.telemetry import Metrics
+from services.chassis.access.authenticator import (
+    AccessKey,
+    Authenticator,
+    Principal,
+    Role,
+    hash_key,
+)
+from services.chassis.rpc.channel import channel
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import MakeSettings
+from services.ingest.api.log_grpc import ALLOWED, MOST_FACTS, MOST_LEAVES, LogRpc
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log_rpc import ALLOWED, MOST_FACTS, MOST_LEAVES, LogRpc
 from services.kernel.errors import EtagMismatch, InvalidField, NotAllowed, OnefoldError, TooLarge
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.time import DAY_US

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.facts import Row
-from services.ingest.log.copying import binary
+from services.ingest.log.copy_format import binary
 
 _IDS = st.binary(min_size=16, max_size=16)
 _LONG = st.integers(-(2**63), 2**63 - 1)

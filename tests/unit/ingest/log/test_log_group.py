@@ -10,8 +10,8 @@ import pytest
 
 from services.chassis.testing import wait_until
 from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.domain.placing import Answer, Request
-from services.ingest.log.group import GroupCommit
+from services.ingest.domain.offsets import Answer, Request
+from services.ingest.log.group_commit import GroupCommit
 from services.kernel.errors import EtagMismatch, StoreUnavailable
 from services.kernel.ids import FactId
 from services.kernel.tokens import Token

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.facts import Appended, NewFact, Row
-from services.ingest.domain.placing import Placed, Request, Shards, keys_of, place
+from services.ingest.domain.offsets import Placed, Request, Shards, keys_of, place
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import FactId, LeafId
 from services.kernel.tokens import Token

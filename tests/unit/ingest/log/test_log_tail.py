@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.facts import Row
-from services.ingest.log.tail import ShardTail, Tail
+from services.ingest.log.recent import ShardTail, Tail
 from services.kernel.tokens import Token
 
 

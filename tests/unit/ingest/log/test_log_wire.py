@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
 from services.ingest.domain.facts import MAX_PAYLOAD, Row
-from services.ingest.log.wire import (
-    BATCH_BYTES,
-    CLOCK_TICKED,
-    cut,
-    read_fact,
-    tick_at,
-    to_outputs,
-)
+from services.ingest.log.codec import BATCH_BYTES, CLOCK_TICKED, cut, read_fact, tick_at, to_outputs
 from services.kernel.errors import InvalidField
 
 NAMES = {1: "onefold.type.v1.Event", 2: CLOCK_TICKED}

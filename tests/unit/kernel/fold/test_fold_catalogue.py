@@ -13,12 +13,12 @@ from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
 
 from services.kernel.fold import events
-from services.kernel.fold.catalogue import Catalogue, reach
 from services.kernel.fold.events import IDENTIFY, PAGE, SCREEN, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, merge
+from services.kernel.fold.predicate_index import Catalogue, reach
 from services.kernel.rules.evaluate import evaluate_predicate
-from services.kernel.rules.form import from_form
 from services.kernel.rules.ids import predicate_id, predicates
+from services.kernel.rules.json_form import from_form
 from services.kernel.rules.model import Rule
 
 VIEWED = from_form({"distinct": {"event": "viewed", "property": "id", "within": "7d", "eq": 3}})

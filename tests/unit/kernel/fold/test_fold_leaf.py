@@ -12,7 +12,6 @@ from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import (
     NEVER,
@@ -26,8 +25,9 @@ from services.kernel.fold.leaf import (
     merge,
     only,
 )
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.rules.evaluate import evaluate_predicate
-from services.kernel.rules.form import from_form
+from services.kernel.rules.json_form import from_form
 from services.kernel.rules.model import Rule
 
 RULES = [

@@ -7,7 +7,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.fold.leaf_ids import joined_ids, split_ids, with_id
+from services.kernel.fold.packed_ids import joined_ids, split_ids, with_id
 
 few = st.lists(st.integers(0, 12).map(lambda n: bytes([n]) * 16))
 

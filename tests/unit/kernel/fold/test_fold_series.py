@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.kernel.fold import series as module
-from services.kernel.fold.series import KEPT, CountSeries, DistinctSeries, distinct_key
+from services.kernel.fold import accumulators as module
+from services.kernel.fold.accumulators import KEPT, CountSeries, DistinctSeries, distinct_key
 
 DAY = 86_400_000_000
 #: A few days, with ties.

@@ -9,8 +9,8 @@ from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
 
-from services.kernel.fold.catalogue import Catalogue
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
+from services.kernel.fold.predicate_index import Catalogue
 from services.kernel.rules.evaluate import Verdict, evaluate_predicate, evaluate_rule
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (

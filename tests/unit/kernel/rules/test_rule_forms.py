@@ -13,7 +13,14 @@ from oracle import rules_strategies as some
 
 from services.kernel.errors import InvalidField
 from services.kernel.rules.errors import RuleError
-from services.kernel.rules.form import MAX_DEPTH, MAX_RULES, from_form, from_json, to_form, to_json
+from services.kernel.rules.json_form import (
+    MAX_DEPTH,
+    MAX_RULES,
+    from_form,
+    from_json,
+    to_form,
+    to_json,
+)
 from services.kernel.rules.model import (
     All,
     Any_,

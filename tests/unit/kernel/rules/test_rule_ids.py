@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from oracle import rules_strategies as some
 
-from services.kernel.rules.form import from_form
 from services.kernel.rules.ids import predicate_id, predicates, series_id, series_of
+from services.kernel.rules.json_form import from_form
 from services.kernel.rules.model import Predicate, Series, SeriesKind
 
 GOLDEN = [

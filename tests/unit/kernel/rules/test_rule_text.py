@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from oracle import rules_strategies as some
 
-from services.kernel.rules.form import from_form
+from services.kernel.rules.json_form import from_form
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.text import to_text
 

@@ -1,0 +1,151 @@
+"""The keys and workspaces that a service knows: folded from the log into its own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
+from typing import NamedTuple
+
+import asyncpg
+from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
+from onefold.log.v1.log_pb2 import Fact
+
+from services.chassis.access.principal import Principal, Role
+from services.chassis.postgres.database import Queries, acquire
+from services.kernel.identifiers import DEFAULT_REGION
+from services.kernel.ids import SourceId, WorkspaceId
+
+KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
+SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
+WORKSPACE_DEFINED = WorkspaceDefined.DESCRIPTOR.full_name
+#: The kinds of facts that change who may call, and what is known of them.
+ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED})
+
+Q = Queries.parse(files(__package__).joinpath("tables.sql").read_text("utf-8"), "tables.sql")
+
+#: The roles that a key of the log can have.
+_KEY_ROLES: frozenset[int] = frozenset({1, 2, 3})
+_HASH_BYTES = 32
+
+
+class AccessKey(NamedTuple):
+    """A key as the log tells it."""
+
+    principal: Principal
+    disabled: bool
+
+
+#: Finds the key with a hash (SHA-256); None where there is none.
+LoadKey = Callable[[bytes], Awaitable[AccessKey | None]]
+#: Finds the default region of a workspace; None where it is not known yet.
+LoadRegion = Callable[[str], Awaitable[str | None]]
+
+
+def load_from(pool: asyncpg.Pool) -> LoadKey:
+    """Looks keys up in the table of the service that `pool` belongs to."""
+
+    async def load(key_hash: bytes) -> AccessKey | None:
+        async with acquire(pool) as conn:
+            row = await conn.fetchrow(Q.load_key, key_hash)
+        if row is None:
+            return None
+        workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
+        region = row["default_region"] or DEFAULT_REGION
+        holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
+        return AccessKey(holder, row["disabled"])
+
+    return load
+
+
+def regions_from(pool: asyncpg.Pool) -> LoadRegion:
+    """Looks default regions up in the table of the service that `pool` belongs to."""
+
+    async def load(workspace_id: str) -> str | None:
+        async with acquire(pool) as conn:
+            found = await _regions(conn, [workspace_id])
+        return found.get(workspace_id)
+
+    return load
+
+
+class Regions:
+    """The default regions of workspaces, for a fold.
+
+    A workspace is told once, before all that is of it, in every shard of the log: so what a fold
+    finds here is a function of the log, though the table may be ahead of the shard.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, workspace_id: str) -> str:
+        """The default region of a workspace that was looked up."""
+        return self._known.get(workspace_id, DEFAULT_REGION)
+
+    async def look_up(
+        self, conn: asyncpg.Connection, facts: Iterable[Fact], workspaces: Iterable[str]
+    ) -> None:
+        """Learn the regions of `workspaces`, by `facts` that were just heard and by the table."""
+        for fact in facts:
+            if fact.kind == WORKSPACE_DEFINED:
+                self._known[fact.workspace_id] = _region_told(fact)
+        missing = list(set(workspaces) - self._known.keys())
+        if missing:
+            found = await _regions(conn, missing)
+            self._known |= {name: found.get(name, DEFAULT_REGION) for name in missing}
+
+
+async def _regions(conn: asyncpg.Connection, workspaces: list[str]) -> dict[str, str]:
+    rows = await conn.fetch(Q.load_regions, workspaces)
+    return {row["workspace_id"]: row["default_region"] for row in rows}
+
+
+def _region_told(fact: Fact) -> str:
+    return WorkspaceDefined.FromString(fact.payload).default_region or DEFAULT_REGION
+
+
+async def fold_access(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
+    """Fold what the facts tell about workspaces, keys and sources; the others are passed over.
+
+    In any order and any number of times it ends in the same state. Answers whether there was
+    anything; then call `Authenticator.forget`.
+    """
+    told = [fact for fact in facts if fact.kind in ACCESS_KINDS]
+    await _fold_workspaces(conn, [f for f in told if f.kind == WORKSPACE_DEFINED])
+    await _fold_keys(conn, [f for f in told if f.kind == KEY_DEFINED])
+    await _fold_sources(conn, [f for f in told if f.kind == SOURCE_DEFINED])
+    return bool(told)
+
+
+async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows = sorted({fact.workspace_id: _region_told(fact) for fact in facts}.items())
+    if rows:
+        await conn.execute(Q.fold_workspaces, *map(list, zip(*rows, strict=True)))
+
+
+async def _fold_keys(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows: dict[bytes, tuple[bytes, str, str, int, str, int, bool]] = {}
+    for fact in facts:
+        key = KeyDefined.FromString(fact.payload)
+        if key.role not in _KEY_ROLES or len(key.key_hash) != _HASH_BYTES:
+            continue
+        known = rows.get(key.key_hash)
+        if known is None or known[5:] < (key.version, key.disabled):
+            rows[key.key_hash] = (
+                *(key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id),
+                *(key.version, key.disabled),
+            )
+    if rows:
+        # Sorted, so that the workers of several shards that learn the same cannot deadlock.
+        await conn.execute(Q.fold_keys, *map(list, zip(*sorted(rows.values()), strict=True)))
+
+
+async def _fold_sources(conn: asyncpg.Connection, facts: list[Fact]) -> None:
+    rows: dict[tuple[str, str], tuple[int, bool]] = {}
+    for fact in facts:
+        source = SourceDefined.FromString(fact.payload)
+        name, state = (fact.workspace_id, source.source_id), (source.version, source.disabled)
+        rows[name] = max(state, rows.get(name, state))
+    if rows:
+        flat = sorted((*name, *state) for name, state in rows.items())
+        await conn.execute(Q.fold_sources, *map(list, zip(*flat, strict=True)))

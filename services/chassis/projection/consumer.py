@@ -1,0 +1,176 @@
+"""What comes to a shard: contiguous messages, from the bus where it has them, else from upstream.
+
+Whoever folds asks for what follows a place; whether it was heard, heard twice, missed, or is too
+large for the bus, is settled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from services.chassis.messaging.stream import Message, Upstream
+from services.chassis.messaging.subscription import Heard, Tail
+
+log = structlog.get_logger(__name__)
+
+#: Seconds without a message after which upstream is asked whether one was missed.
+SILENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is folded in one transaction; the first message is always taken whole."""
+
+    #: Messages.
+    messages: int = 256
+    #: Places of the upstream's coordinate: facts, for the log and identity.
+    span: int = 2_000
+    #: Bytes of payload.
+    size: int = 4_000_000
+
+
+class UpstreamBroken(Exception):
+    """Upstream left a part out, which it must not."""
+
+
+class Intake:
+    """The messages of one shard, in order and without gaps."""
+
+    def __init__(
+        self,
+        shard: int,
+        tail: Tail,
+        upstream: Upstream,
+        limits: Limits,
+        *,
+        silence: float = SILENCE,
+    ) -> None:
+        self._shard = shard
+        self._tail = tail
+        self._upstream = upstream
+        self._limits = limits
+        self._silence = silence
+        self._reading: AsyncIterator[Message] | None = None
+        #: Read, and left for the next batch.
+        self._over: Message | None = None
+        #: Where upstream was last read because of a gap, until it gave something.
+        self._gap_at: int | None = None
+        self._heard: Heard | None = None
+
+    async def next(self, at: int) -> tuple[Message, ...]:
+        """What follows the place `at`: at least one message, as many as the limits allow.
+
+        The first one may begin before `at`. Raises RangeGone, UpstreamBroken, and what reading
+        upstream raises; `restart` then makes it begin anew.
+        """
+        while True:
+            taken = await (self._listen(at) if self._reading is None else self._read(at))
+            if taken:
+                return taken
+
+    async def ack(self) -> None:
+        """Acknowledges what was heard; to be called once it is saved."""
+        if self._heard is not None:
+            heard, self._heard = self._heard, None
+            await self._tail.ack(heard)
+
+    def is_full(self, at: int) -> bool:
+        """Whether as much as the limits allow is there already, or can be read."""
+        return self._reading is not None or self._tail.newest(at) - at >= self._limits.span
+
+    async def restart(self) -> None:
+        """Forgets what is being read."""
+        reading, self._reading, self._over = self._reading, None, None
+        if isinstance(reading, AsyncGenerator):
+            await reading.aclose()
+
+    async def _listen(self, at: int) -> tuple[Message, ...]:
+        heard = await self._tail.wait(self._silence)
+        if heard is None:
+            # A message may have been lost with nothing after it to show the gap.
+            self._reading, self._gap_at = self._upstream.read(self._shard, at, 0), None
+            return ()
+        until = _missing_until(heard, at)
+        if until is None:
+            return self._take_heard(at)
+        if self._gap_at == at:
+            # Upstream has nothing that leads up to it; what comes later shows whether it ever had.
+            self._gap_at = None
+            log.warning("messages_out_of_place_dropped", shard=self._shard, at=at, until=until)
+            while (heard := self._tail.peek()) and _missing_until(heard, at) is not None:
+                self._tail.skip()
+            return ()
+        log.info("gap_found", shard=self._shard, first=at, next=until)
+        self._reading, self._gap_at = self._upstream.read(self._shard, at, until), at
+        return ()
+
+    def _take_heard(self, at: int) -> tuple[Message, ...]:
+        take = Take(at, self._limits)
+        while (heard := self._tail.peek()) is not None:
+            if _missing_until(heard, take.next) is not None or not take.add(heard.message):
+                break
+            self._heard = heard
+            self._tail.skip()
+        return tuple(take.messages)
+
+    async def _read(self, at: int) -> tuple[Message, ...]:
+        take = Take(at, self._limits)
+        while (message := await self._next_read()) is not None:
+            if message.first > take.next:
+                raise UpstreamBroken(
+                    f"shard {self._shard}: [{take.next}, {message.first}) left out"
+                )
+            if not take.add(message):
+                self._over = message
+                break
+        else:
+            self._reading = None
+        if take.messages:
+            self._gap_at = None
+        return tuple(take.messages)
+
+    async def _next_read(self) -> Message | None:
+        over, self._over = self._over, None
+        if over is not None or self._reading is None:
+            return over
+        return await anext(self._reading, None)
+
+
+def _missing_until(heard: Heard, at: int) -> int | None:
+    """Up to which place upstream must be read before this message is of use; None = it is."""
+    message = heard.message
+    if message.next <= at:
+        return None
+    if heard.upstream_only:
+        return message.next
+    return message.first if message.first > at else None
+
+
+class Take:
+    """Contiguous messages, as many as the limits allow."""
+
+    def __init__(self, at: int, limits: Limits) -> None:
+        self.messages: list[Message] = []
+        self.next = at
+        self._limits = limits
+        self._span = 0
+        self._size = 0
+
+    def add(self, message: Message) -> bool:
+        """Takes a message, or leaves it out where nothing in it is new; False if there is no room.
+
+        The first one always has room.
+        """
+        if message.next <= self.next:
+            return True
+        span, size = self._span + message.next - self.next, self._size + len(message.payload)
+        limits = self._limits
+        full = len(self.messages) >= limits.messages or span > limits.span or size > limits.size
+        if full and self.messages:
+            return False
+        self.messages.append(message)
+        self.next, self._span, self._size = message.next, span, size
+        return True

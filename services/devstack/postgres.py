@@ -1,0 +1,295 @@
+"""A private PostgreSQL in the data folder: real binaries under a supervisor of ours.
+
+<data folder>/postgres/
+    lock  ports.json  passwords.json  server.log      ours
+    cluster/           PostgreSQL's own, owned by the account that it runs as
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from services.devstack.account import Account, reachable, unprivileged
+from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
+from services.devstack.managed_server import Engine, EngineError, Recovering, keep_secrets
+from services.devstack.ports import LOOPBACK, is_free, recall
+from services.devstack.process import end, ended, is_alive, spawn, workers_in, works_in
+
+ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
+
+#: What is a letter: under plain "C" Chinese text has no trigrams. Systems name UTF-8 differently.
+LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
+#: Order and letters that are the same on every machine; before PostgreSQL 17 there was libc only.
+BUILTIN_LOCALES = {17: "C.UTF-8"}
+BUILTIN_LOCALE_SINCE_18 = "PG_UNICODE_FAST"
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",  # a path of more than 107 bytes is no socket
+    "cluster_name": "onefold",
+    "max_connections": "200",
+    "max_locks_per_transaction": "512",
+    "idle_in_transaction_session_timeout": "60s",
+    "jit": "off",
+    "timezone": "UTC",
+    # Statements are short and cores few; and containers have little /dev/shm for parallel plans.
+    "max_parallel_workers_per_gather": "0",
+    "max_parallel_maintenance_workers": "0",
+    "random_page_cost": "1.1",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    # An acknowledged event is on disk.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_buffers": "16MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    # Positions, heads and standings are updated with every batch.
+    "autovacuum_naptime": "30s",
+    "autovacuum_vacuum_scale_factor": "0.05",
+    "autovacuum_vacuum_insert_scale_factor": "0.2",
+    "autovacuum_analyze_scale_factor": "0.05",
+    "autovacuum_vacuum_cost_limit": "2000",
+    # Every plan is a look-up by a key; what values are common matters to none.
+    "default_statistics_target": "20",
+    # A refused statement goes to its client, not to the log: its values are people's data.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_timezone": "UTC",
+    "log_startup_progress_interval": "5s",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresServer(Engine):
+    """PostgreSQL on a loopback port, with a database `onefold` owned by the role `onefold`."""
+
+    name = "postgres"
+    # Fast: sessions are cut off, all is written. Immediate: recovery follows. Last: an ill disk.
+    stop_steps = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        die_with_parent: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings` are PostgreSQL's, over ours (`{"shared_buffers": "1GB"}`)."""
+        super().__init__(data_dir, die_with_parent=die_with_parent)
+        self.cluster = self.home / "cluster"
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._port = 0
+        self._passwords: dict[str, str] = {}
+        self._account: Account | None = None
+        self._binaries: PostgresBinaries | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1."""
+        return self._port
+
+    @property
+    def dsn(self) -> str:
+        """As the role `onefold`, to the database `onefold`."""
+        return self._dsn(ROLE, DATABASE)
+
+    @property
+    def admin_dsn(self) -> str:
+        """As the superuser, to the database `postgres`."""
+        return self._dsn(ADMIN, "postgres")
+
+    def _dsn(self, role: str, database: str) -> str:
+        return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self._port}/{database}"
+
+    def _find_running(self) -> int | None:
+        self._passwords = keep_secrets(self.home / "passwords.json", ADMIN, ROLE)
+        with suppress(OSError, ValueError, IndexError):
+            lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            pid, port = int(lines[0]), int(lines[3])
+            if works_in(pid, self.cluster):
+                self._port = port
+                return pid
+        return None
+
+    def _choose_ports(self) -> None:
+        self._port = recall(self.home / "ports.json", "postgres")["postgres"]
+
+    def _ports_are_free(self) -> bool:
+        return is_free(self._port)
+
+    async def _spawn(self) -> subprocess.Popen[bytes]:
+        binaries = await asyncio.to_thread(self._find_binaries)
+        if not self.cluster.exists():
+            await self._make_cluster(binaries)
+        self._check_version(binaries)
+        await self._outlive_orphans()
+        options = {**self._settings, "port": str(self._port)}
+        with reachable(self.cluster, self._account) as (path, descriptors):
+            return spawn(
+                [
+                    binaries.folder / "postgres",
+                    "-D",
+                    path,
+                    *(f"--{key}={value}" for key, value in options.items()),
+                ],
+                cwd=Path("/"),
+                log=self.log_file,
+                account=self._account,
+                death_signal=self._death_signal,
+                descriptors=descriptors,
+            )
+
+    def _find_binaries(self) -> PostgresBinaries:
+        if self._binaries is None:
+            try:
+                self._account = unprivileged(self.cluster)
+                self._binaries = postgres_for(self._account)
+            except LookupError as error:
+                raise EngineError(str(error)) from error
+        return self._binaries
+
+    async def _make_cluster(self, binaries: PostgresBinaries) -> None:
+        """Whole or not at all: made beside and renamed, so a start that was cut off is repeated."""
+        half = self.home / "cluster.new"
+        shutil.rmtree(half, ignore_errors=True)
+        for locale in LOCALES:
+            half.mkdir(mode=0o700)
+            if self._account:
+                os.chown(half, self._account.uid, self._account.gid)
+            self._turn_log_over()
+            if await self._initdb(binaries, half, locale):
+                half.rename(self.cluster)
+                return
+            shutil.rmtree(half)
+            if "locale" not in (words := self._last_words()):
+                break
+        raise EngineError(f"the database could not be made: {words} (more in {self.log_file})")
+
+    async def _initdb(self, binaries: PostgresBinaries, folder: Path, locale: str) -> bool:
+        with (
+            reachable(folder, self._account) as (path, descriptors),
+            tempfile.NamedTemporaryFile(dir=self.home) as password,
+        ):
+            password.write(self._passwords[ADMIN].encode("ascii"))
+            password.flush()
+            if self._account:
+                os.chown(password.name, self._account.uid, self._account.gid)
+            # Where the account cannot pass, it opens the password as well by its descriptor.
+            secret = f"/proc/self/fd/{password.fileno()}" if descriptors else password.name
+            options = {
+                "pgdata": path,
+                "username": ADMIN,
+                "pwfile": secret,
+                "auth": "scram-sha-256",
+            }
+            options |= {"encoding": "UTF8", "locale": locale, **_builtin_locale(binaries.major)}
+            initdb = spawn(
+                [
+                    binaries.folder / "initdb",
+                    "--data-checksums",
+                    *(f"--{key}={value}" for key, value in options.items()),
+                ],
+                cwd=Path("/"),
+                log=self.log_file,
+                account=self._account,
+                death_signal=signal.SIGKILL,
+                descriptors=(*descriptors, password.fileno()),
+            )
+            await ended(initdb.pid)
+            return initdb.wait() == 0
+
+    def _check_version(self, binaries: PostgresBinaries) -> None:
+        try:
+            made_by = int((self.cluster / "PG_VERSION").read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"{self.cluster} is no database of PostgreSQL: restore it or take another folder"
+            ) from error
+        if made_by != binaries.major:
+            raise EngineError(
+                f"{self.cluster} is of PostgreSQL {made_by}, the binaries are {binaries.major}: "
+                f"set {PG_VARIABLE} to the bin folder of PostgreSQL {made_by}"
+            )
+
+    async def _outlive_orphans(self) -> None:
+        """Wait for the children of a killed postmaster: while one lives, no other can start."""
+        for pid in workers_in(self.cluster):
+            log.info("postgres_orphan_awaited", pid=pid)
+            await end(pid, (signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0))
+        # In a container process numbers come again soon: PostgreSQL would mind a stranger.
+        with suppress(OSError, ValueError, IndexError):
+            pid_file = self.cluster / "postmaster.pid"
+            pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
+            if is_alive(pid) and not workers_in(self.cluster):
+                pid_file.unlink()
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.admin_dsn, timeout=5.0)
+        except asyncpg.CannotConnectNowError as error:
+            raise Recovering from error
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise EngineError(
+                f"{self.home}/passwords.json is not the one of this database"
+            ) from error
+        except NO_ANSWER:
+            return False
+        await connection.close(timeout=5.0)
+        return True
+
+    async def _prepare(self) -> None:
+        try:
+            connection = await asyncpg.connect(self.admin_dsn, timeout=30.0)
+            try:
+                await self._make_role_and_database(connection)
+            finally:
+                await connection.close(timeout=5.0)
+        except NO_ANSWER as error:
+            raise EngineError(f"postgres refused to make the database: {error}") from error
+
+    async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
+        if not await connection.fetchval(ROLE_EXISTS, ROLE):
+            await connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._passwords[ROLE]}'")
+        if not await connection.fetchval(DATABASE_EXISTS, DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+        if await connection.fetchval(LZ4_IS_BUILT_IN):
+            await connection.execute("ALTER SYSTEM SET wal_compression = 'lz4'")
+            await connection.execute("SELECT pg_reload_conf()")
+
+
+#: What a connection can fail with while the server comes and goes.
+NO_ANSWER = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+ROLE_EXISTS = "SELECT true FROM pg_roles WHERE rolname = $1"
+DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
+LZ4_IS_BUILT_IN = """
+SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
+"""
+
+
+def _builtin_locale(major: int) -> dict[str, str]:
+    if major < min(BUILTIN_LOCALES):
+        return {}
+    return {
+        "locale-provider": "builtin",
+        "builtin-locale": BUILTIN_LOCALES.get(major, BUILTIN_LOCALE_SINCE_18),
+    }

@@ -1,0 +1,417 @@
+"""Protobuf to domain and back: the only file that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from onefold.identity.v1 import identity_events_pb2 as events_pb2
+from onefold.identity.v1.identity_facts_pb2 import (
+    JUDGEMENT_ACCEPTED,
+    LINKING_ALWAYS,
+    LINKING_NEVER,
+    LINKING_VERIFIED,
+    BlockedValue,
+    IdentityPolicy,
+    IdentityPolicyDefined,
+    LinkDecided,
+    MatchJudged,
+    NamespacePolicy,
+)
+from onefold.identity.v1.identity_facts_pb2 import Linking as LinkingMessage
+from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
+from onefold.log.v1.log_pb2 import Fact, FactBatch
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event, EventNames
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+
+from services.chassis.messaging.stream import Batch, Message, Output
+from services.identity.domain.evidence import (
+    SEEN_DAYS,
+    SEEN_US,
+    Decision,
+    First,
+    Name,
+    Span,
+    Strength,
+)
+from services.identity.domain.normalize import Names, Raw
+from services.identity.domain.policy import Blocked, Linking, Policy, Rule
+from services.identity.domain.rows import Assignment, Seen
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers import ACCOUNT_ID, Identifier, fault, standard
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
+
+_LINKINGS: dict[int, Linking] = {
+    LINKING_VERIFIED: Linking.VERIFIED,
+    LINKING_NEVER: Linking.NEVER,
+}
+_TOLD: dict[Linking, LinkingMessage] = {
+    Linking.ALWAYS: LINKING_ALWAYS,
+    Linking.VERIFIED: LINKING_VERIFIED,
+    Linking.NEVER: LINKING_NEVER,
+}
+EVENT = Event.DESCRIPTOR.full_name
+LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
+MATCH_JUDGED = MatchJudged.DESCRIPTOR.full_name
+POLICY_DEFINED = IdentityPolicyDefined.DESCRIPTOR.full_name
+_STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
+#: Small messages are passed on together up to this size: each message costs much by itself.
+_OUTPUT_BYTES = 512 * 1024
+
+
+#: The earliest event with each set of identifiers, and the day of the last.
+Sightings: TypeAlias = dict[Names, Span]
+
+
+class Decided(NamedTuple):
+    """What a person decided, as it came."""
+
+    workspace_id: WorkspaceId
+    #: Two.
+    identifiers: tuple[Raw, ...]
+    decision: Decision
+
+
+class PolicyTold(NamedTuple):
+    """A policy, as it came."""
+
+    workspace_id: WorkspaceId
+    version: int
+    #: A serialised IdentityPolicy.
+    message: bytes
+    offset: int
+    recorded_at_us: int
+
+
+class MatchTold(NamedTuple):
+    """A judgement of a probable match, as it came."""
+
+    workspace_id: WorkspaceId
+    #: Two.
+    identifiers: tuple[Raw, ...]
+    at: First
+    judgement: int
+    purposes: tuple[str, ...]
+    #: A serialised MatchJudged.
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a batch of the log says, as far as identity cares."""
+
+    parts: tuple[Part, ...]
+    #: The leaf of each fact in order; empty where it has none.
+    leaves: list[LeafId]
+    sightings: Sightings
+    decisions: list[Decided]
+    matches: list[MatchTold]
+    #: Facts that concern no person.
+    leafless: list[Fact]
+    #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
+    log_time_us: int
+
+    @property
+    def workspaces(self) -> set[WorkspaceId]:
+        """Whose identifiers are told of."""
+        told = {names[0] for names in self.sightings}
+        told.update(decided.workspace_id for decided in self.decisions)
+        told.update(match.workspace_id for match in self.matches)
+        return told
+
+    @property
+    def policies(self) -> list[PolicyTold]:
+        """The policies that were defined."""
+        return [policy_told(fact) for fact in self.leafless if fact.kind == POLICY_DEFINED]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Contiguous facts that are passed on in one message."""
+
+    first: int
+    next: int
+    #: A serialised FactBatch.
+    payload: bytes
+
+
+def hear(batch: Batch) -> Heard:
+    """Reads a batch from its first place on.
+
+    Raises ValueError where a message does not cover what it says it does.
+    """
+    parts: list[Part] = []
+    leaves: list[LeafId] = []
+    sightings: Sightings = {}
+    leafless: list[Fact] = []
+    others: list[Fact] = []
+    log_time_us = 0
+    for messages in _groups(batch.messages):
+        part, facts = _open(messages, batch.first)
+        parts.append(part)
+        _hear_facts(facts.facts, leaves, sightings, leafless, others)
+        if facts.facts:
+            log_time_us = facts.facts[-1].recorded_at_us
+    decisions = [_decided(fact) for fact in others if fact.kind == LINK_DECIDED]
+    matches = [_match_told(fact) for fact in others if fact.kind == MATCH_JUDGED]
+    return Heard(tuple(parts), leaves, sightings, decisions, matches, leafless, log_time_us)
+
+
+class Said(NamedTuple):
+    """What some facts say about people."""
+
+    sightings: Sightings
+    decisions: list[Decided]
+
+
+def said(facts: Iterable[Fact]) -> Said:
+    """What facts say, wherever they were read."""
+    sightings: Sightings = {}
+    others: list[Fact] = []
+    _hear_facts(facts, [], sightings, [], others)
+    return Said(sightings, [_decided(fact) for fact in others if fact.kind == LINK_DECIDED])
+
+
+def _hear_facts(
+    facts: Iterable[Any],
+    leaves: list[LeafId],
+    sightings: Sightings,
+    leafless: list[Fact],
+    others: list[Fact],
+) -> None:
+    # Runs ten thousand times a second: plain tuples, no calls, and nothing is made that may not be
+    # needed.
+    read, strength_of, observed = EventNames.FromString, _STRENGTHS.get, Strength.OBSERVED
+    for fact in facts:
+        leaf = fact.leaf_id
+        leaves.append(leaf)
+        if not leaf:
+            leafless.append(fact)
+        elif fact.kind == EVENT:
+            event = read(fact.payload)
+            type_ = event.type
+            if type_ == EVENT_TYPE_GROUP:
+                raw = _of_group_event(Event.FromString(fact.payload))
+            else:
+                raw = _taken_apart(tuple(event.identifiers))
+            names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
+            at = fact.occurred_at_us
+            day = at // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1  # last_day(at), without the call
+            known = sightings.get(names)
+            if known is None:
+                sightings[names] = Span(First(at, fact.fact_id), day)
+            elif at <= known[0][0] or day > known[1]:
+                sightings[names] = known.also(Span(First(at, fact.fact_id), day))
+        else:
+            others.append(fact)
+
+
+def _decided(fact: Any) -> Decided:
+    said = LinkDecided.FromString(fact.payload)
+    at = First(fact.occurred_at_us, fact.fact_id)
+    decision = Decision(at, said.decision, fact.actor, said.reason)
+    return Decided(fact.workspace_id, _two(said), decision)
+
+
+def _match_told(fact: Any) -> MatchTold:
+    said = MatchJudged.FromString(fact.payload)
+    at = First(fact.occurred_at_us, fact.fact_id)
+    purposes = tuple(said.purposes) if said.judgement == JUDGEMENT_ACCEPTED else ()
+    parts = (at, said.judgement, purposes, fact.payload)
+    return MatchTold(fact.workspace_id, _two(said), *parts)
+
+
+def policy_told(fact: Any) -> PolicyTold:
+    """The policy of a fact."""
+    said = IdentityPolicyDefined.FromString(fact.payload)
+    message = said.policy.SerializeToString(deterministic=True)
+    return PolicyTold(fact.workspace_id, said.version, message, fact.offset, fact.recorded_at_us)
+
+
+def _two(said: Any) -> tuple[Raw, ...]:
+    return tuple((i.namespace, i.value, False) for i in (said.a, said.b))
+
+
+# The same people come again and again.
+@lru_cache(maxsize=1 << 15)
+def _taken_apart(serialised: tuple[bytes, ...]) -> tuple[Raw, ...]:
+    return _raw(map(IdentifierMessage.FromString, serialised))
+
+
+def _of_group_event(event: Event) -> tuple[Raw, ...]:
+    """The copy under the account's leaf tells the identifiers of the account, the one under the
+    person's leaf those of the person: so nobody is linked to an account."""
+    if event.member_leaf_id:
+        return ((ACCOUNT_ID, event.group_id, False), *_raw(event.group_identifiers))
+    return _raw(event.identifiers)
+
+
+def _raw(identifiers: Iterable[Any]) -> tuple[Raw, ...]:
+    return tuple([(i.namespace, i.value, i.verified) for i in identifiers])
+
+
+def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Neighbours that together are not too large."""
+    group: list[Message] = []
+    size = 0
+    for message in messages:
+        if group and size + len(message.payload) > _OUTPUT_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += len(message.payload)
+    if group:
+        yield group
+
+
+def _open(messages: Sequence[Message], first: int) -> tuple[Part, FactBatch]:
+    """The facts of neighbours from `first` on, and the part to pass on.
+
+    One whole message is passed on as it came.
+    """
+    # Protobuf: serialised messages in a row are their merger, repeated fields one after the other.
+    payload = b"".join(message.payload for message in messages)
+    facts = FactBatch.FromString(payload)
+    start, end = messages[0].first, messages[-1].next
+    if len(facts.facts) != end - start:
+        raise ValueError(f"facts {start} to {end} of the log came as {len(facts.facts)}")
+    if start < first or len(messages) > 1:
+        del facts.facts[: max(0, first - start)]
+        facts.first_offset = start = max(start, first)
+        payload = facts.SerializeToString()
+    return Part(start, end, payload), facts
+
+
+def outputs(
+    shard: int,
+    heard: Heard,
+    profiles: Sequence[bytes],
+    assignments: Iterable[Assignment],
+) -> tuple[Output, ...]:
+    """What is said downstream: each part with the profiles of its facts (16 bytes a fact).
+
+    Assignments go with the first part: nobody then sees a fact without what it led to.
+    """
+    said = []
+    learnt = [assignment_message(a) for a in assignments]
+    done = 0
+    for part in heard.parts:
+        count = part.next - part.first
+        attributed = events_pb2.FactsAttributed(
+            shard=shard,
+            first_offset=part.first,
+            next_offset=part.next,
+            fact_batch=part.payload,
+            profile_ids=b"".join(profiles[done : done + count]),
+            assignments=learnt,
+        )
+        said.append(Output(part.first, part.next, attributed.SerializeToString()))
+        done, learnt = done + count, []
+    return tuple(said)
+
+
+def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
+    """An assignment as it is said."""
+    return events_pb2.Assignment(
+        workspace_id=assignment.name.workspace_id,
+        identifier_id=assignment.identifier_id,
+        profile_id=assignment.profile_id,
+        version=assignment.version,
+        identifier=_identifier_message(assignment.name),
+        before_profile_id=assignment.before or b"",
+    )
+
+
+def assignments_from(payload: bytes) -> Iterator[Assignment]:
+    """The assignments of what was said."""
+    for told in events_pb2.FactsAttributed.FromString(payload).assignments:
+        named = told.identifier
+        spelled = Identifier(named.namespace, named.value) if told.HasField("identifier") else None
+        yield Assignment(
+            IdentifierId(told.identifier_id),
+            ProfileId(told.profile_id),
+            told.version,
+            Name(WorkspaceId(told.workspace_id), spelled),
+            ProfileId(told.before_profile_id) if told.before_profile_id else None,
+        )
+
+
+def _identifier_message(name: Name) -> IdentifierMessage | None:
+    if name.identifier is None:
+        return None
+    return IdentifierMessage(namespace=name.identifier.namespace, value=name.identifier.value)
+
+
+def asked_identifiers(
+    workspace_id: WorkspaceId, region: str, messages: Iterable[IdentifierMessage]
+) -> Iterator[bytes]:
+    """The ids of identifiers as they came; empty where one names nobody. Raises InvalidField."""
+    for index, message in enumerate(messages):
+        wrong = fault(message.namespace, message.value)
+        if wrong:
+            raise InvalidField(wrong, field=f"identifiers[{index}]")
+        identifier = standard(message.namespace, message.value, region)
+        yield identifier.id_in(workspace_id) if identifier else b""
+
+
+def asked_profiles(told: Iterable[str]) -> Iterator[bytes]:
+    """Profile ids as they came. Raises InvalidField."""
+    for index, text in enumerate(told):
+        yield id_from(text, f"profile_ids[{index}]")
+
+
+def id_from(told: str, field: str) -> bytes:
+    """An id as it came. Raises InvalidField."""
+    try:
+        return from_hex(told)
+    except ValueError:
+        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
+
+
+def known_identifier(workspace_id: WorkspaceId, seen: Seen) -> KnownIdentifier:
+    """An identifier and where it was first seen."""
+    namespace, value = seen.identifier
+    return KnownIdentifier(
+        identifier=IdentifierMessage(namespace=namespace, value=value),
+        first_seen_us=seen.first.occurred_at_us,
+        fact_id=to_hex(seen.first.fact_id),
+        identifier_id=to_hex(seen.identifier.id_in(workspace_id)),
+    )
+
+
+def policy_from(message: IdentityPolicy, version: int) -> Policy:
+    """The policy that a message says, which was checked when it was asked for."""
+    rules = {said.namespace: _rule(said) for said in message.namespaces}
+    blocked = tuple(Blocked(said.namespace, said.pattern) for said in message.blocked)
+    return Policy(version, rules, blocked, frozenset(message.ignored))
+
+
+def policy_message(policy: Policy) -> IdentityPolicy:
+    """A policy as it is said."""
+    return IdentityPolicy(
+        namespaces=[
+            NamespacePolicy(
+                namespace=name,
+                limit=rule.limit,
+                shared_after=rule.shared_after,
+                given_up_after_days=rule.given_up_after_days,
+                linking=_TOLD[rule.linking],
+            )
+            for name, rule in policy.rules.items()
+        ],
+        blocked=[BlockedValue(namespace=one, pattern=two) for one, two in policy.blocked],
+        ignored=sorted(policy.ignored),  # type: ignore[arg-type]  # a strength's number is its name
+    )
+
+
+@lru_cache(maxsize=1_000)
+def read_policy(message: bytes, version: int) -> Policy:
+    """The policy of a serialised message."""
+    return policy_from(IdentityPolicy.FromString(message), version)
+
+
+def _rule(said: NamespacePolicy) -> Rule:
+    linking = _LINKINGS.get(said.linking, Linking.ALWAYS)
+    return Rule(said.limit, said.shared_after, said.given_up_after_days, linking)

@@ -1,0 +1,192 @@
+"""The Segment specification's JSON calls, read into events.
+
+Field names and their meaning follow the public specification (`userId`, `anonymousId`,
+`previousId`, `traits`, `context` …) and what its clients really send: ids that are null, traits of
+an identify inside `context`, `originalTimestamp` in the place of `timestamp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from services.ingest.domain.json_limits import malformed
+from services.ingest.domain.model import EventType, RawEvent, Refusal
+from services.ingest.domain.request_body import Body
+from services.kernel.identifiers import ACCOUNT_PREFIX, fault, names_account
+
+#: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
+SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})
+
+TYPES = {type_.name.lower(): type_ for type_ in EventType}
+
+#: The treaty's field names in the words of the specification.
+FIELD_NAMES = {
+    "message_id": "messageId",
+    "occurred_at_us": "timestamp",
+    "sent_at": "sentAt",
+    "group_id": "groupId",
+    "name": "event",
+    "identifiers": "userId",
+    "group_identifiers": "context.externalIds",
+}
+
+#: The collection of external ids that name an account.
+ACCOUNTS = "accounts"
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class _Call(msgspec.Struct, rename="camel"):
+    type: Any = None
+    event: Any = None
+    name: Any = None
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Any = None
+    group_id: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    channel: Any = None
+    properties: msgspec.Raw = _NOTHING
+    traits: msgspec.Raw = _NOTHING
+    context: msgspec.Raw = _NOTHING
+
+
+class _Context(msgspec.Struct, rename="camel"):
+    traits: msgspec.Raw = _NOTHING
+    channel: Any = None
+    external_ids: Any = None
+
+
+class _NamedTraits(msgspec.Struct):
+    email: Any = None
+    phone: Any = None
+
+
+_decode_call = msgspec.json.Decoder(_Call).decode
+_decode_context = msgspec.json.Decoder(_Context).decode
+_decode_named = msgspec.json.Decoder(_NamedTraits).decode
+_MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def read_call(
+    raw: bytes, type_: EventType | None = None, body: Body | None = None
+) -> RawEvent | Refusal:
+    """One call as an event; `type_` is given where the address names it, `body` for a batch."""
+    try:
+        call = _decode_call(raw)
+    except msgspec.ValidationError:
+        return Refusal("NOT_AN_EVENT", "", "an event must be a JSON object")
+    except _MALFORMED:
+        return malformed("", raw)
+    kind = type_ or (TYPES.get(call.type.lower()) if isinstance(call.type, str) else None)
+    if kind is None:
+        return Refusal("NOT_AN_EVENT", "type", f"the type must be one of {', '.join(TYPES)}")
+    document = _document(call.context) or (_without_null(body.context) if body else b"")
+    context = _context_of(document, kind)
+    traits = _document(call.traits)
+    if not traits and kind is EventType.IDENTIFY:
+        traits = _document(context.traits)
+    return RawEvent(
+        kind,
+        call.event if kind is EventType.TRACK else call.name,
+        call.message_id,
+        tuple(_identifiers(call, kind, traits, context)),
+        call.timestamp or call.original_timestamp,
+        call.sent_at or (body.sent_at if body else None),
+        _document(call.properties),
+        traits,
+        document,
+        _channel(call.channel, context.channel),
+        call.group_id,
+        tuple(_of_account(context.external_ids)) if kind is EventType.GROUP else (),
+    )
+
+
+def _document(raw: msgspec.Raw) -> bytes:
+    return _without_null(bytes(raw))
+
+
+def _without_null(document: bytes) -> bytes:
+    return b"" if document == b"null" else document
+
+
+def _context_of(document: bytes, kind: EventType) -> _Context:
+    """What the context says beside describing itself; a malformed one says nothing here."""
+    if kind is not EventType.IDENTIFY and not (
+        b'"channel"' in document or b'"externalIds"' in document
+    ):
+        return _NO_CONTEXT
+    try:
+        return _decode_context(document)
+    except _MALFORMED:
+        return _NO_CONTEXT
+
+
+_NO_CONTEXT = _Context()
+
+
+def _channel(stated: object, in_context: object) -> object:
+    if isinstance(stated, str) and stated.lower() in SDK_CHANNELS:
+        stated = None
+    return stated or in_context
+
+
+def _identifiers(
+    call: _Call, kind: EventType, traits: bytes, context: _Context
+) -> list[tuple[str, object]]:
+    named: list[tuple[str, object]] = [
+        ("user_id", call.user_id),
+        ("anonymous_id", call.anonymous_id),
+    ]
+    if kind is EventType.ALIAS and call.previous_id:
+        # Clients send either kind of id as the previous one; it is an alias of both.
+        named += [("user_id", call.previous_id), ("anonymous_id", call.previous_id)]
+    if kind is EventType.IDENTIFY and traits:
+        named += _stated_in_traits(traits)
+    named += _external(context.external_ids)
+    return [pair for pair in named if pair[1] is not None and pair[1] != ""]
+
+
+def _stated_in_traits(traits: bytes) -> list[tuple[str, object]]:
+    """The e-mail address and telephone number of an identify. A bad one is a trait, no fault."""
+    try:
+        named = _decode_named(traits)
+    except _MALFORMED:
+        return []
+    pairs = (("email", named.email), ("phone", named.phone))
+    return [(n, value) for n, value in pairs if fault(n, value) is None]
+
+
+def _external(external_ids: object) -> list[tuple[str, object]]:
+    """`context.externalIds`: a list of {type, id}; what does not fit is left alone."""
+    return _fitting(
+        (str(entry.get("type")).lower(), entry.get("id"))
+        for entry in _entries(external_ids)
+        if entry.get("collection") != ACCOUNTS
+    )
+
+
+def _of_account(external_ids: object) -> list[tuple[str, object]]:
+    """Those of the collection `accounts`; a type may be short: `domain` is `account_domain`."""
+    types = [
+        (str(entry.get("type")).lower(), entry.get("id"))
+        for entry in _entries(external_ids)
+        if entry.get("collection") == ACCOUNTS
+    ]
+    return _fitting((n if names_account(n) else ACCOUNT_PREFIX + n, value) for n, value in types)
+
+
+def _entries(external_ids: object) -> list[dict[str, Any]]:
+    if not isinstance(external_ids, list):
+        return []
+    return [entry for entry in external_ids if isinstance(entry, dict)]
+
+
+def _fitting(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
+    return [(n, value) for n, value in pairs if fault(n, value) is None]

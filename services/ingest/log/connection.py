@@ -1,0 +1,57 @@
+"""The one connection that a process appends by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+import asyncpg
+
+from services.chassis.postgres.database import may_pass
+from services.kernel.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+
+class Appender:
+    """Lends its connection to one transaction at a time; after any error it takes a new one."""
+
+    def __init__(self, pool: asyncpg.Pool, *, timeout_s: float = 30.0) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+        self._lock = asyncio.Lock()
+        self._conn: PoolConnectionProxy[asyncpg.Record] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """The connection. Raises StoreUnavailable where PostgreSQL is away, busy or too slow."""
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    yield await self._open()
+            except BaseException as error:
+                await self._drop()
+                if may_pass(error):
+                    raise StoreUnavailable("PostgreSQL does not answer; try again") from error
+                raise
+
+    async def close(self) -> None:
+        """Gives the connection back."""
+        async with self._lock:
+            await self._drop()
+
+    async def _open(self) -> asyncpg.Connection:
+        if self._conn is None:
+            self._conn = await self._pool.acquire()
+        return cast(asyncpg.Connection, self._conn)
+
+    async def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with suppress(asyncpg.InterfaceError):  # a lost one is back in the pool already
+                # Whatever it was in the middle of ends with it, on the server as well.
+                conn.terminate()
+            await self._pool.release(conn)

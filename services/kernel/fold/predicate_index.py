@@ -1,0 +1,169 @@
+"""The catalogue: which events feed which series, and which predicates depend on what.
+
+It is made from the rules that are in force, and does not change; a new rule makes a new catalogue.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from services.kernel.fold.accumulators import distinct_key
+from services.kernel.fold.events import (
+    IDENTIFY,
+    EventView,
+    name_in_rules,
+    read_object,
+    split_object,
+)
+from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
+from services.kernel.rules.ids import predicates, series_id
+from services.kernel.rules.model import Predicate, PropertyFilter, Rule, Series, SeriesKind
+from services.kernel.rules.values import test_of
+
+Properties: TypeAlias = dict[str, Any]
+
+#: What a series takes from an event that has no value in it.
+COUNTED = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A series, as seen from an event of the right name."""
+
+    series_id: int
+    kind: SeriesKind
+    #: Whether the properties must be read.
+    reads: bool
+    #: What the series takes from an event with these properties: COUNTED, a key, or None = nothing.
+    take: Callable[[Properties], str | None]
+    #: The predicates that may change when the series does.
+    touches: frozenset[int]
+
+
+class Catalogue:
+    """What a fold must know of the rules in force."""
+
+    __slots__ = ("_by_trait", "_feeds", "predicates", "series_ids")
+
+    #: By id.
+    predicates: Mapping[int, CompiledPredicate]
+    #: Every series that is kept.
+    series_ids: frozenset[int]
+
+    def __init__(self, asked: Iterable[Predicate] = ()) -> None:
+        compiled = map(compile_predicate, asked)
+        self.predicates = {predicate.id: predicate for predicate in compiled}
+        self._feeds = _feeds_of(self.predicates.values())
+        self._by_trait = _by_trait(self.predicates.values())
+        self.series_ids = frozenset(f.series_id for feeds in self._feeds.values() for f in feeds)
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> Catalogue:
+        """The catalogue of these rules."""
+        return cls(predicate for rule in rules for predicate in predicates(rule))
+
+    def with_rules(self, rules: Iterable[Rule]) -> Catalogue:
+        """This catalogue with more rules."""
+        more = (predicate for rule in rules for predicate in predicates(rule))
+        return Catalogue([*(known.predicate for known in self.predicates.values()), *more])
+
+    def takings(self, event: EventView) -> list[tuple[Feed, str]]:
+        """The series that take something from an event, and what: COUNTED or a key.
+
+        The properties are only read where a series needs them.
+        """
+        feeds = self._feeds.get(name_in_rules(event))
+        if feeds is None:
+            return []
+        properties: Properties | None = None
+        taken: list[tuple[Feed, str]] = []
+        for feed in feeds:
+            if properties is None and feed.reads:
+                properties = read_object(event.properties)
+            what = feed.take(properties or {})
+            if what is not None:
+                taken.append((feed, what))
+        return taken
+
+    def touched_by_trait(self, name: str) -> frozenset[int]:
+        """The predicates that may change when a trait does."""
+        return self._by_trait.get(name, _NONE)
+
+    def touched(self, event: EventView) -> frozenset[int]:
+        """The ids of the predicates that an event may change, whatever the state before it."""
+        touched = _NONE.union(*(feed.touches for feed, _ in self.takings(event)))
+        if event.type == IDENTIFY and self._by_trait:
+            touched = touched.union(*map(self.touched_by_trait, split_object(event.traits)))
+        return touched
+
+
+_NONE: frozenset[int] = frozenset()
+
+
+def _feeds_of(known: Iterable[CompiledPredicate]) -> dict[str, tuple[Feed, ...]]:
+    """Event name -> its feeds, those that read no properties first."""
+    asking: dict[Series, set[int]] = defaultdict(set)
+    for predicate in known:
+        if predicate.series is not None:
+            asking[predicate.series].add(predicate.id)
+    by_event: dict[str, list[Feed]] = defaultdict(list)
+    for series, ids in asking.items():
+        by_event[series.events.event].append(_feed(series, frozenset(ids)))
+    return {name: tuple(sorted(feeds, key=_order)) for name, feeds in by_event.items()}
+
+
+def _order(feed: Feed) -> tuple[bool, int]:
+    return feed.reads, feed.series_id
+
+
+def _by_trait(known: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
+    asking: dict[str, set[int]] = defaultdict(set)
+    for predicate in known:
+        if predicate.trait is not None:
+            asking[predicate.trait].add(predicate.id)
+    return {name: frozenset(ids) for name, ids in asking.items()}
+
+
+def _feed(series: Series, touches: frozenset[int]) -> Feed:
+    where = series.events.where
+    reads = bool(where) or series.kind is SeriesKind.DISTINCT
+    take = _take(where, series.property)
+    return Feed(series_id(series), series.kind, reads, take, touches)
+
+
+def _take(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
+    tests = tuple((reach(f.property), test_of(f.operator, f.value)) for f in where)
+    value_of = reach(of) if of else None
+
+    def take(properties: Properties) -> str | None:
+        for value, test in tests:
+            if not test(value(properties)):
+                return None
+        return distinct_key(value_of(properties)) if value_of else COUNTED
+
+    return take
+
+
+def reach(path: str) -> Callable[[Properties], Any]:
+    """The function that gives a property by its path; None where it is absent.
+
+    `a.b` is the member `b` of the object `a`; a member that is itself called `a.b` goes first.
+    """
+    steps = path.split(".")
+    if len(steps) == 1:
+        return lambda properties: properties.get(path)
+
+    def walk(properties: Properties) -> Any:
+        if path in properties:
+            return properties[path]
+        value: Any = properties
+        for step in steps:
+            if type(value) is not dict:
+                return None
+            value = value.get(step)
+        return value
+
+    return walk

@@ -1,0 +1,205 @@
+"""The documents are true: fresh where they are generated, whole where they are written."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from architecture.source_tree import ROOT, SERVICES, Source, must_pass, source, told, tracked, under
+
+from services.chassis.runtime.settings import ServiceSettings
+from services.cli.definitions import Pack, read_pack
+from services.cli.mapping import read_mapping
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.*)$")
+RPC = re.compile(r"^\s*rpc (\w+)", re.MULTILINE)
+
+
+def pages() -> list[Source]:
+    return [s for s in tracked() if s.path.endswith(".md")]
+
+
+def test_the_reference_is_fresh() -> None:
+    must_pass("python", "docs/reference/generate.py", "--check")
+
+
+def kinds() -> Iterator[type[ServiceSettings]]:
+    for service in SERVICES:
+        module = importlib.import_module(f"services.{service}.settings")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, ServiceSettings):
+                yield kind
+
+
+def test_every_setting_is_documented_with_its_meaning() -> None:
+    rows = source("docs/reference/settings.md").lines
+    shared = ServiceSettings.model_fields
+    names = {f"ONEFOLD_{name.upper()}" for name in shared}
+    for kind in kinds():
+        own = kind.model_fields.keys() - shared.keys()
+        names |= {f"ONEFOLD_{kind.service}_{name}".upper() for name in own}
+    meant = {row.split("|")[1].strip(" `"): row.split("|")[3].strip() for row in rows if "|" in row}
+    faults = [name for name in sorted(names) if not meant.get(name)]
+    assert not faults, told(faults, "a setting without a line of `#:` above it")
+
+
+def test_every_call_is_documented_with_its_meaning() -> None:
+    page = source("docs/reference/api.md").text
+    calls = [
+        (s.path, name) for s in under("protos", suffix=".proto") for name in RPC.findall(s.text)
+    ]
+    faults = [
+        f"{path} {name}"
+        for path, name in calls
+        if not re.search(rf"^\| `{name}` \|.*\| [^|]+ \|$", page, re.MULTILINE)
+    ]
+    assert calls
+    assert not faults, told(faults, "a call that the reference does not tell")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.path)
+def test_every_link_leads_somewhere(page: Source) -> None:
+    faults = []
+    for number, line in enumerate(page.lines, 1):
+        for target in LINK.findall(line):
+            if "://" not in target and not leads_somewhere(page, target):
+                faults.append(f"{page.path}:{number} {target}")
+    assert not faults, told(faults, "a link to nothing")
+
+
+def leads_somewhere(page: Source, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (ROOT / page.path).parent / path if path else ROOT / page.path
+    if not file.exists():
+        return False
+    if not anchor:
+        return True
+    if line := re.fullmatch(r"L(\d+)(?:-L\d+)?", anchor):
+        return int(line[1]) <= len(file.read_text("utf-8").splitlines())
+    return anchor in anchors(file)
+
+
+def anchors(file: Path) -> set[str]:
+    headings = (HEADING.match(line) for line in file.read_text("utf-8").splitlines())
+    return {slug(found[1]) for found in headings if found}
+
+
+def slug(heading: str) -> str:
+    plain = re.sub(r"[`*_]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def test_the_tour_names_functions_that_are_there() -> None:
+    """`path.py` `name` in the tour: the file defines that name."""
+    page = source("docs/tour.md")
+    named = re.findall(r"\[`([\w.]+)`\]\(\.\./([\w/]+\.py)\)", page.text)
+    faults = [f"{name} in {path}" for name, path in named if not defines(path, name)]
+    assert len(named) > 20, "the tour goes by functions"
+    assert not faults, told(faults, "the tour names what is not there")
+
+
+def defines(path: str, name: str) -> bool:
+    text = source(path).text
+    return all(
+        re.search(rf"^\s*(?:async )?(?:def|class) {part}\b", text, re.MULTILINE)
+        for part in name.split(".")
+    )
+
+
+def test_every_file_of_the_services_is_told() -> None:
+    """The list of rooms is generated from the docstrings, so each file has one."""
+    page = source("docs/reference/rooms.md").text
+    faults = [
+        s.path
+        for s in under("services")
+        if not s.path.endswith(("__init__.py", "__main__.py"))
+        and not re.search(rf"\(\.\./\.\./{re.escape(s.path)}\) \| [^|]+ \|", page)
+    ]
+    assert not faults, told(faults, "a file without a first line that tells what it is")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_tour_passes_through_every_service(service: str) -> None:
+    page = source("docs/tour.md").text
+    rooms = [f"services/{service}/{part}" for part in ("app.py", "domain/", "wire.py")]
+    assert [room for room in rooms if room not in page] == []
+
+
+def test_decisions_are_numbered_and_told_in_one_way() -> None:
+    found = sorted(s.path for s in under("docs/decisions", suffix=".md") if "/00" in s.path)
+    numbers = [int(Path(path).name[:4]) for path in found]
+    assert numbers == list(range(1, len(found) + 1))
+    for path in found:
+        page = source(path)
+        assert re.match(r"# \d+\. \S", page.text), path
+        headings = [line for line in page.lines if line.startswith("## ")]
+        assert headings == ["## Question", "## Decision", "## Consequences"], path
+        assert Path(path).name in source("docs/decisions/README.md").text, path
+
+
+def test_every_word_of_the_glossary_is_in_order() -> None:
+    words = re.findall(r"^\*\*([^*]+)\*\*", source("docs/glossary.md").text, re.MULTILINE)
+    assert len(words) > 30
+    assert words == sorted(words, key=str.casefold)
+    assert len(words) == len(set(words)), "one word, one thing"
+
+
+def yaml_blocks(path: str) -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```", source(path).text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "docs/how-to/apply.md", "docs/how-to/identity-policy.md"]
+)
+def test_definitions_in_the_documents_can_be_read(path: str, tmp_path: Path) -> None:
+    blocks = yaml_blocks(path)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "pack.yaml").write_text(block, "utf-8")
+        assert any(vars_of(read_pack(tmp_path / "pack.yaml", {})))
+
+
+def vars_of(pack: Pack) -> list[list[object]]:
+    lists = (pack.sources, pack.tags, pack.segments, pack.destinations)
+    return [[pack.identity_policy] if pack.identity_policy else [], *map(list, lists)]
+
+
+def test_mappings_in_the_documents_can_be_read() -> None:
+    blocks = yaml_blocks("docs/how-to/import.md")
+    assert blocks
+    for block in blocks:
+        assert read_mapping(yaml.safe_load(block)).columns()
+
+
+def test_capabilities_name_tests_that_are_there() -> None:
+    """`tests/…::name` in the list of capabilities: such a test is in that file."""
+    page = source("docs/reference/capabilities.md").text
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    faults = [f"{path}::{name}" for path, name in named if f"def {name}(" not in _text(path)]
+    assert named
+    assert not faults, told(faults, "a capability that nothing proves")
+
+
+def _text(path: str) -> str:
+    return (ROOT / path).read_text("utf-8") if (ROOT / path).exists() else ""
+
+
+@pytest.mark.parametrize(
+    "name", ["up", "down", "status", "demo", "apply", "import", "verify", "test"]
+)
+def test_the_readme_names_what_the_command_line_can(name: str) -> None:
+    assert f"./onefold {name}" in source("README.md").text
+
+
+def test_the_readme_names_only_what_the_command_line_can() -> None:
+    commands = re.findall(r"^## (.+)$", source("docs/reference/commands.md").text, re.MULTILINE)
+    first = {command.split()[0] for command in commands} | {"--help"}
+    for page in pages():
+        used = set(re.findall(r"\./onefold ([a-z-]+)", page.text))
+        assert used <= first, f"{page.path}: {used - first}"

@@ -1,0 +1,100 @@
+"""Each linter of the house finds nothing; where a rule is not followed, the reason stands here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import pytest
+from architecture.source_tree import ROOT, must_pass, run, told, under
+
+#: Rules of squawk that no migration follows.
+SQUAWK_LEFT_OUT = {
+    "prefer-bigint-over-int": "shards, versions and ordinals count to thousands",
+    "prefer-bigint-over-smallint": "enums and shards; in the log each byte is paid a billion times",
+    "require-lock-timeout": "one process migrates at a time, and serves only after it",
+    "require-statement-timeout": "a migration that was cut off would only begin again",
+}
+#: Rules that one migration breaks, because it may.
+SQUAWK_LET_PASS = {
+    ("services/ingest/migrations/0003_definitions.sql", "require-concurrent-index-creation"): (
+        "released together with the table, which is empty"
+    ),
+    ("services/profile/state/0003_people_in_order.sql", "require-concurrent-index-creation"): (
+        "released together with the table, which is empty"
+    ),
+}
+
+
+def test_ruff_finds_nothing() -> None:
+    must_pass("ruff", "check", ".")
+
+
+def test_every_file_has_the_one_format() -> None:
+    must_pass("ruff", "format", "--check", ".")
+
+
+def test_types_hold() -> None:
+    must_pass("mypy", "services", "protos/generate.py", "docs")
+
+
+def test_floors_hold() -> None:
+    must_pass("lint-imports", "--no-cache")
+
+
+def test_protos_are_well_made() -> None:
+    must_pass("buf", "lint", cwd=ROOT / "protos")
+
+
+def test_protos_have_the_one_format() -> None:
+    must_pass("buf", "format", "--diff", "--exit-code", cwd=ROOT / "protos")
+
+
+def test_generated_code_is_fresh() -> None:
+    must_pass("python", "protos/generate.py", "--check")
+
+
+def migrations() -> list[str]:
+    found = [s.path for s in under("services", suffix=".sql")]
+    return [path for path in found if path.split("/")[-2] in ("migrations", "state")]
+
+
+def squawk(*more: str) -> list[dict[str, Any]]:
+    asked = ["--pg-version", "15", "--assume-in-transaction", "--reporter", "json"]
+    found: list[dict[str, Any]] = json.loads(run("squawk", *asked, *more, *migrations()).stdout)
+    return found
+
+
+def test_migrations_lock_nobody_out() -> None:
+    places = [
+        f"{f['file']}:{f['line'] + 1} {f['rule_name']} {f['message']}"
+        for f in squawk(*(f"--exclude={rule}" for rule in SQUAWK_LEFT_OUT))
+        if (f["file"], f["rule_name"]) not in SQUAWK_LET_PASS
+    ]
+    assert not places, told(places, "squawk")
+
+
+def test_every_exception_of_squawk_is_needed() -> None:
+    broken = {(f["file"], f["rule_name"]) for f in squawk()}
+    idle = SQUAWK_LEFT_OUT.keys() - {rule for _, rule in broken}
+    assert not idle, f"take away what nothing breaks: {idle}"
+    assert SQUAWK_LET_PASS.keys() <= broken, "take away what nothing breaks"
+
+
+def test_the_image_is_well_made() -> None:
+    must_pass("hadolint", "Dockerfile")
+
+
+def test_the_compose_file_fits_its_schema() -> None:
+    must_pass("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+
+
+@pytest.mark.parametrize(("script", "shell"), [("onefold", "sh"), (".ci/run", "bash")])
+def test_scripts_can_be_run(script: str, shell: str) -> None:
+    assert os.access(ROOT / script, os.X_OK), f"{script} is not executable"
+    read = subprocess.run(
+        [shell, "-n", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert read.returncode == 0, read.stderr

@@ -1,0 +1,153 @@
+"""The private NATS: messages outlive it, and it comes back when it is killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from services.chassis.testing import wait_until
+from services.devstack.binaries import NATS_VARIABLE
+from services.devstack.managed_server import EngineError, FolderInUse
+from services.devstack.nats import NatsServer
+from services.devstack.process import is_alive
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with NatsServer(tmp_path) as running:
+        yield running
+
+
+async def connect(server: NatsServer) -> Client:
+    return await nats.connect(server.url, allow_reconnect=False, error_cb=ignore)
+
+
+async def ignore(_: Exception) -> None:
+    """A cut connection is part of these tests."""
+
+
+async def publish(server: NatsServer, count: int) -> None:
+    client = await connect(server)
+    stream = client.jetstream()
+    await stream.add_stream(name="facts", subjects=["facts.>"])
+    for number in range(count):
+        await stream.publish("facts.0", str(number).encode())
+    await client.close()
+
+
+async def consume(server: NatsServer, count: int) -> list[int]:
+    client = await connect(server)
+    subscription = await client.jetstream().pull_subscribe("facts.0", durable="reader")
+    messages = await subscription.fetch(count, timeout=10)
+    for message in messages:
+        await message.ack()
+    await client.close()
+    return [int(message.data) for message in messages]
+
+
+async def test_messages_outlive_a_restart_and_the_port_stays(tmp_path: Path) -> None:
+    async with NatsServer(tmp_path) as first:
+        await publish(first, 20)
+    async with NatsServer(tmp_path) as second:
+        assert second.url == first.url
+        assert await consume(second, 20) == list(range(20))
+
+
+async def test_killed_server_comes_back_with_every_acknowledged_message(
+    server: NatsServer,
+) -> None:
+    watching = asyncio.create_task(server.watch())
+    await publish(server, 20)
+    killed, url = server.pid, server.url
+    os.kill(killed, signal.SIGKILL)
+    await wait_until(lambda: server.pid != killed)
+    await wait_until(lambda: answers(server))
+    assert server.url == url
+    assert await consume(server, 20) == list(range(20))
+    await server.stop()
+    await watching
+
+
+async def answers(server: NatsServer) -> bool:
+    try:
+        return b"INFO" in await talk(server, "")
+    except OSError:
+        return False
+
+
+async def talk(server: NatsServer, words: str) -> bytes:
+    """Say something to the server and give its greeting and its answer."""
+    place = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    try:
+        writer.write(words.encode())
+        return await reader.readline() + (await reader.readline() if words else b"")
+    finally:
+        writer.close()
+
+
+async def test_wipe_loses_the_streams_only(server: NatsServer) -> None:
+    watching = asyncio.create_task(server.watch())
+    await publish(server, 1)
+    before, url = server.pid, server.url
+    await server.wipe()
+    assert (server.pid != before, server.url) == (True, url)
+    client = await connect(server)
+    with pytest.raises(NotFoundError):
+        await client.jetstream().stream_info("facts")
+    await client.close()
+    assert not watching.done()
+    await server.stop()
+    await watching
+
+
+async def test_stranger_is_refused(server: NatsServer) -> None:
+    assert b"Authorization Violation" in await talk(server, "CONNECT {}\r\nPING\r\n")
+
+
+async def test_messages_are_flushed_before_they_are_acknowledged(server: NatsServer) -> None:
+    assert '"sync_interval": "always"' in (server.home / "nats.conf").read_text()
+    assert (server.home / "nats.conf").stat().st_mode & 0o077 == 0
+
+
+async def test_eight_megabytes_pass(server: NatsServer) -> None:
+    client = await connect(server)
+    assert client.max_payload == 8 * 1024 * 1024
+    await client.close()
+
+
+async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
+    first = NatsServer(tmp_path, die_with_parent=False)
+    await first.start()
+    first._leave_folder()  # as the system does when a supervisor dies
+    async with NatsServer(tmp_path) as second:
+        assert (second.pid, second.url) == (first.pid, first.url)
+    await wait_until(lambda: not is_alive(first.pid))
+    first._reap()
+
+
+async def test_second_supervisor_is_told(tmp_path: Path, server: NatsServer) -> None:
+    with pytest.raises(FolderInUse, match="--data"):
+        await NatsServer(tmp_path).start()
+
+
+async def test_missing_program_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NATS_VARIABLE, str(tmp_path))
+    with pytest.raises(EngineError, match=NATS_VARIABLE):
+        await NatsServer(tmp_path).start()
+
+
+async def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="cannot use"):
+        await NatsServer(tmp_path / "file").start()

@@ -1,0 +1,294 @@
+"""The private PostgreSQL: what it gives, and how it takes kills, restarts and bad folders."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from services.chassis.testing import wait_until
+from services.devstack.account import unprivileged
+from services.devstack.binaries import PG_VARIABLE
+from services.devstack.managed_server import EngineError, FolderInUse
+from services.devstack.ports import LOOPBACK
+from services.devstack.postgres import PostgresServer
+from services.devstack.process import is_alive, workers_in
+
+SMALL = {"shared_buffers": "32MB"}
+OLDER = Path("/usr/lib/postgresql/15/bin")
+#: A supervisor in a process of its own: starts, tells, and waits to be killed.
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from services.devstack.postgres import PostgresServer
+
+async def supervise(folder, tie):
+    server = PostgresServer(Path(folder), die_with_parent=tie == "tied")
+    await server.start()
+    print(server.pid, server.port, flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(supervise(*sys.argv[1:]))
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
+    """For tests that only look."""
+    async with PostgresServer(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+async def fetch(dsn: str, query: str, *arguments: object) -> object:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query, *arguments)
+    finally:
+        await connection.close()
+
+
+def supervise(folder: Path, tie: str) -> tuple[subprocess.Popen[str], int, int]:
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(folder), tie], stdout=subprocess.PIPE, text=True
+    )
+    assert supervisor.stdout is not None
+    while words := supervisor.stdout.readline().split():
+        if words[0].isdigit():
+            return supervisor, int(words[0]), int(words[1])
+    raise AssertionError("the supervisor ended")
+
+
+async def test_role_owns_its_database_and_is_no_superuser(server: PostgresServer) -> None:
+    owns = (
+        "SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = 'onefold'"
+    )
+    assert await fetch(server.dsn, owns) is True
+    assert await fetch(server.dsn, "SHOW is_superuser") == "off"
+    assert await fetch(server.admin_dsn, "SHOW is_superuser") == "on"
+
+
+async def test_what_is_committed_is_on_disk(server: PostgresServer) -> None:
+    for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
+        assert await fetch(server.dsn, f"SHOW {setting}") == "on"
+
+
+async def test_chinese_text_has_trigrams(server: PostgresServer) -> None:
+    if not await fetch(
+        server.dsn, "SELECT true FROM pg_available_extensions WHERE name = 'pg_trgm'"
+    ):
+        pytest.skip("this PostgreSQL was built without pg_trgm")
+    await fetch(server.dsn, "CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    assert await fetch(server.dsn, "SELECT show_trgm('上海市浦东新区')")
+
+
+async def test_password_is_demanded(server: PostgresServer) -> None:
+    for password in ("", "wrong"):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(
+                host=LOOPBACK,
+                port=server.port,
+                user="onefold_admin",
+                password=password,
+                database="postgres",
+            )
+
+
+async def test_secrets_and_logs_are_for_the_owner_only(server: PostgresServer) -> None:
+    for name in ("passwords.json", "server.log", "lock"):
+        assert (server.home / name).stat().st_mode & 0o077 == 0
+
+
+async def test_refused_statement_leaves_no_trace_in_the_log(server: PostgresServer) -> None:
+    with pytest.raises(asyncpg.InvalidTextRepresentationError):
+        await fetch(server.dsn, "SELECT 'mei@example.org'::text::int")
+    assert "mei@" not in server.log_file.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+async def test_root_gives_up_its_rights(server: PostgresServer) -> None:
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    ids = next(line for line in status.splitlines() if line.startswith("Uid:"))
+    assert "0" not in ids.split()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root keeps what others cannot enter")
+async def test_data_below_a_closed_folder_stays_where_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    async with PostgresServer(tmp_path / "deep", settings=SMALL) as closed:
+        assert await fetch(closed.dsn, "SELECT 1") == 1
+        assert (tmp_path / "deep" / "postgres" / "cluster" / "PG_VERSION").exists()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+async def test_stop_and_start_keep_data_and_port(tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as first:
+        await fetch(first.dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
+    assert not is_alive_in(first)
+    async with PostgresServer(tmp_path, settings=SMALL) as second:
+        assert second.dsn == first.dsn
+        assert await fetch(second.dsn, "SELECT answer FROM kept") == 42
+
+
+async def test_taken_port_is_exchanged_for_another(tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as first:
+        port = first.port
+    stranger = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
+    async with stranger, PostgresServer(tmp_path, settings=SMALL) as second:
+        assert second.port != port
+        assert await fetch(second.dsn, "SELECT 1") == 1
+
+
+async def test_killed_server_comes_back_with_every_committed_row(tmp_path: Path) -> None:
+    committed = 0
+
+    async def write(dsn: str) -> None:
+        nonlocal committed
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("CREATE TABLE fact (number bigint)")
+        while True:
+            await connection.execute("INSERT INTO fact VALUES ($1)", committed)
+            committed += 1
+
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        watching = asyncio.create_task(server.watch())
+        writing = asyncio.create_task(write(server.dsn))
+        await wait_until(lambda: committed > 100)
+        killed, dsn = server.pid, server.dsn
+        os.kill(killed, signal.SIGKILL)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InternalClientError, OSError)):
+            await writing
+        await wait_until(lambda: server.pid != killed and is_alive(server.pid))
+        assert server.dsn == dsn
+        counted = await wait_until(lambda: count_when_up(dsn))
+        assert counted >= committed
+    await watching
+
+
+async def count_when_up(dsn: str) -> int:
+    try:
+        return int(str(await fetch(dsn, "SELECT count(*) FROM fact")))
+    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError):
+        return 0
+
+
+async def test_second_supervisor_is_told_who_has_the_folder(tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as first:
+        with pytest.raises(FolderInUse, match=f"process {os.getpid()}.*--data"):
+            await PostgresServer(tmp_path, settings=SMALL).start()
+        assert await fetch(first.dsn, "SELECT 1") == 1
+
+
+async def test_two_folders_are_two_servers(tmp_path: Path, server: PostgresServer) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as other:
+        assert other.port != server.port
+        assert await fetch(other.dsn, "SELECT 1") == await fetch(server.dsn, "SELECT 1")
+
+
+async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
+    supervisor, pid, port = await asyncio.to_thread(supervise, tmp_path, "free")
+    with supervisor:
+        supervisor.kill()
+    async with PostgresServer(tmp_path) as adopted:
+        assert (adopted.pid, adopted.port) == (pid, port)
+        assert await fetch(adopted.dsn, "SELECT 1") == 1
+    assert not is_alive(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a life to the parent's")
+async def test_server_dies_with_its_supervisor(tmp_path: Path) -> None:
+    supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
+    with supervisor:
+        supervisor.kill()
+    await wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a life to the parent's")
+async def test_start_meets_a_server_that_is_just_stopping(tmp_path: Path) -> None:
+    supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
+    with supervisor:
+        supervisor.kill()
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        assert server.pid != pid
+        assert await fetch(server.dsn, "SELECT 1") == 1
+
+
+async def test_first_start_that_was_cut_off_is_repeated(tmp_path: Path) -> None:
+    half = tmp_path / "postgres" / "cluster.new" / "base"
+    half.mkdir(parents=True)
+    (half / "1").write_text("half")
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        assert await fetch(server.dsn, "SELECT 1") == 1
+
+
+async def test_strangers_process_number_does_not_stop_a_start(tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        cluster = server.cluster
+    account = unprivileged(cluster)
+    rights = {"user": account.uid, "group": account.gid} if account else {}
+    with subprocess.Popen(["sleep", "600"], cwd="/", **rights) as stranger:
+        (cluster / "postmaster.pid").write_text(f"{stranger.pid}\n{cluster}\n1\n1\n\n\n")
+        async with PostgresServer(tmp_path, settings=SMALL) as server:
+            assert server.pid != stranger.pid
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+async def test_missing_binaries_say_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PG_VARIABLE, str(tmp_path))
+    with pytest.raises(EngineError, match=PG_VARIABLE):
+        await PostgresServer(tmp_path / "data").start()
+
+
+async def test_lost_passwords_and_other_versions_are_told(tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        passwords, version = server.home / "passwords.json", server.cluster / "PG_VERSION"
+    kept = passwords.read_text()
+    passwords.unlink()
+    with pytest.raises(EngineError, match="passwords"):
+        await server.start()
+    passwords.write_text(kept)
+    version.write_text("11\n")
+    with pytest.raises(EngineError, match=f"PostgreSQL 11.*{PG_VARIABLE}"):
+        await server.start()
+    assert not is_alive_in(server)
+
+
+@pytest.mark.skipif(not OLDER.exists(), reason="no older PostgreSQL on this machine")
+async def test_older_server_knows_chinese_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PG_VARIABLE, str(OLDER))
+    async with PostgresServer(tmp_path, settings=SMALL) as server:
+        assert await fetch(server.dsn, "SELECT 'ÄÖ上' ~* '^äö.$'") is True
+        assert int(str(await fetch(server.dsn, "SHOW server_version_num"))) < 160_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that others cannot enter")
+async def test_binaries_in_a_closed_folder_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.devstack.binaries import find_postgres
+
+    package = find_postgres().parents[1]
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, tmp_path / part.name)
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv(PG_VARIABLE, str(tmp_path / package.name / "pginstall" / "bin"))
+    async with PostgresServer(tmp_path / "data", settings=SMALL) as server:
+        program = Path(f"/proc/{server.pid}/exe").readlink()
+        assert not program.is_relative_to(tmp_path)
+    shutil.rmtree(program.parents[3])
+
+
+def is_alive_in(server: PostgresServer) -> bool:
+    return bool(workers_in(server.cluster))
