@@ -15,7 +15,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from bench.harness import Contender, Result, interleave, say, spread
-from services.chassis.messaging.stream import Batch, Message
+from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
@@ -148,7 +148,7 @@ class Store:
         for offset, fact in enumerate(facts, first):
             fact.offset = offset
         payload = FactBatch(first_offset=first, facts=facts).SerializeToString()
-        return Batch(0, first, end, (Message(first, end, payload),), first, first, START_US)
+        return Batch(0, first, end, (StreamMessage(first, end, payload),), first, first, START_US)
 
     async def _fold(self, batch: Batch) -> None:
         at = batch

@@ -36,7 +36,7 @@ from services.ingest.domain.facts import Row
 from services.ingest.log import EventLog
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_event
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.predicate_index import PredicateIndex
 
 EVENTS = 300_000
 ROUNDS = 5
@@ -93,7 +93,7 @@ class Bench:
 
 async def bare_loop(log: EventLog) -> float:
     """Events a second of a loop that reads the log and folds leaves into a dict, on one core."""
-    catalogue = Catalogue.of(load.rules(load.pack()))
+    catalogue = PredicateIndex.from_rules(load.rules(load.pack()))
     leaves: dict[bytes | None, LeafState] = {}
     count, began = 0, time.perf_counter()
     for shard, end in enumerate((await log.heads()).token.offsets):
@@ -105,7 +105,7 @@ async def bare_loop(log: EventLog) -> float:
     return count / (time.perf_counter() - began)
 
 
-def _fold(leaves: dict[bytes | None, LeafState], row: Row, catalogue: Catalogue) -> None:
+def _fold(leaves: dict[bytes | None, LeafState], row: Row, catalogue: PredicateIndex) -> None:
     event = Event.FromString(row.payload)
     state = leaves.get(row.leaf_id)
     if state is None:

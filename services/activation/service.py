@@ -28,26 +28,26 @@ from services.activation.projection.fold import ActivationApp
 from services.activation.settings import ActivationSettings
 from services.activation.store.postgres import count_rows
 from services.activation.upstream import SegmentUpstream
-from services.chassis.bootstrap import Ground, ground
+from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogPeer
-from services.chassis.runtime.run import Doors
-from services.chassis.runtime.tasks import alongside
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.tasks import background
 
 
 @asynccontextmanager
-async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
+async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
     """Activation, ready to be called, until the scope ends."""
     async with (
-        ground(settings) as base,
+        open_service(settings) as base,
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.ingest_url) as ingest,
         _senders(settings, base) as senders,
     ):
-        log = LogPeer(ingest, settings.service)
+        log = LogClient(ingest, settings.service)
         retries = Retries(settings.attempts, settings.first_pause_s, settings.longest_pause_s)
         tools = Tools(
             base.database, Renderer(profile), senders, retries, DeliveryMetrics(base.metrics)
@@ -57,7 +57,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
             settings.shards,
             on_effects=dispatcher.wake,
             on_defined=dispatcher.reload,
-            on_access=base.authenticator.forget,
+            on_access=base.authenticator.invalidate,
         )
         runner = ProjectionRunner(
             settings.service,
@@ -86,14 +86,16 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Doors]:
         )
         operations = base.operations(runner)
         reporter = Reporter(base.database, log, settings.service)
-        work = alongside(runner.run(), reporter.run())
+        work = background(runner.run(), reporter.run())
         # What is in flight ends before the doors close.
         async with rpc, operations.serving(), dispatcher.running(), work:
-            yield Doors(rpc.port, operations.port)
+            yield Endpoints(rpc.port, operations.port)
 
 
 @asynccontextmanager
-async def _senders(settings: ActivationSettings, base: Ground) -> AsyncIterator[dict[type, Sender]]:
+async def _senders(
+    settings: ActivationSettings, base: ServiceContext
+) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
     allowed = settings.private_targets == "allowed"
     async with WebhookSender(private=allowed) as webhooks:

@@ -8,20 +8,20 @@ from typing import Any
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
-from services.chassis.messaging.stream import Message
-from services.chassis.rpc.channel import PeerChannel
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.rpc.channel import ServiceChannel
 
 
 class SegmentUpstream:
     """Reads what segment said."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.SegmentServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """See chassis.stream.Upstream; the coordinate is the sequence. Raises OnefoldError."""
         request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
             following = answer.next_sequence or batch.sequence + 1
-            yield Message(batch.sequence, following, batch.SerializeToString())
+            yield StreamMessage(batch.sequence, following, batch.SerializeToString())

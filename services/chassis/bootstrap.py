@@ -6,31 +6,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.chassis.access.authenticator import Authenticator, load_from, regions_from
-from services.chassis.messaging.jetstream import Bus
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.tables import key_loader, region_loader
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.migrate import migrate
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.channel import PeerChannel, channel
+from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.server import Allowed, RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ServiceContext:
     """What a service is put together from; open as long as its scope lasts."""
 
     settings: ServiceSettings
     database: Database
-    bus: Bus
+    bus: JetStreamBus
     authenticator: Authenticator
     metrics: Metrics
 
-    def channel(self, url: str) -> PeerChannel:
+    def channel(self, url: str) -> ServiceChannel:
         """A channel to another service, with the internal key; enter it to close it."""
         key = self.settings.internal_key.get_secret_value()
-        return channel(url, key, timeout_s=self.settings.call_timeout_s)
+        return open_channel(url, key, timeout_s=self.settings.call_timeout_s)
 
     def rpc(self, allowed: Allowed) -> RpcServer:
         """The gRPC door; add the services, then enter it."""
@@ -42,27 +43,27 @@ class Ground:
             self.metrics,
             host=self.settings.host,
             port=self.settings.http_port,
-            checks={"postgres": self._postgres_answers, "shards": runner.check},
+            checks={"postgres": self._check_postgres, "shards": runner.check},
         )
 
-    async def _postgres_answers(self) -> None:
+    async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:
             await conn.fetchval("SELECT 1")
 
 
 @asynccontextmanager
-async def ground(settings: ServiceSettings) -> AsyncIterator[Ground]:
+async def open_service(settings: ServiceSettings) -> AsyncIterator[ServiceContext]:
     """Migrate, connect, and hold it all for the scope. Raises StoreUnavailable."""
     dsn = settings.postgres_dsn.get_secret_value()
     await migrate(dsn, settings.service, shards=settings.shards)
     async with (
         Database(dsn, settings.service, max_size=settings.postgres_connections) as database,
-        Bus(settings.nats_url.get_secret_value(), name=settings.service) as bus,
+        JetStreamBus(settings.nats_url.get_secret_value(), name=settings.service) as bus,
     ):
         authenticator = Authenticator(
-            load_from(database.pool),
+            key_loader(database.pool),
             settings.internal_key.get_secret_value(),
-            load_region=regions_from(database.pool),
+            load_region=region_loader(database.pool),
             ttl_s=settings.key_cache_s,
         )
-        yield Ground(settings, database, bus, authenticator, Metrics(settings.service))
+        yield ServiceContext(settings, database, bus, authenticator, Metrics(settings.service))

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from services.cli import output as show
 from services.cli.client import Client
-from services.kernel.identifiers import names_account
+from services.kernel.identifiers import is_account_namespace
 from services.kernel.time import to_rfc3339
 
 #: Members that are shown.
@@ -37,7 +37,7 @@ async def show_account(
 def by(who: str) -> dict[str, Any]:
     """How an account is asked for. A group id may hold a colon, and look like anything."""
     namespace, colon, value = who.partition(":")
-    if colon and names_account(namespace):
+    if colon and is_account_namespace(namespace):
         return {"identifier": Identifier(namespace=namespace, value=value)}
     if namespace == "profile" and colon:
         return {"profile_id": value}

@@ -39,7 +39,7 @@ from services.cli.policy_form import read_policy
 from services.cli.yaml_values import ON, flag, mapping, text, texts
 from services.kernel.errors import InvalidField
 from services.kernel.rules.errors import RuleError
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 
 _TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
 _POLICY = "identity_policy"
@@ -188,7 +188,7 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
 
 def _rule(told: dict[str, Any], place: str) -> Any:
     try:
-        return rule_to_proto(from_form(told.get("rule")))
+        return rule_to_proto(parse_rule(told.get("rule")))
     except RuleError as error:
         under = error.under(f"{place}.rule")
         raise InvalidField(under.message, field=under.field) from None

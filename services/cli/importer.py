@@ -25,9 +25,9 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.rpc.channel import PeerChannel, channel
+from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.cli.mapping import BadCell, FileMapping, Row, read_json, read_mapping
-from services.kernel.errors import InvalidField, Unavailable
+from services.kernel.errors import InvalidField, RetryableError
 from services.kernel.tokens import Token
 
 BATCH = 500
@@ -85,7 +85,7 @@ class _Line(NamedTuple):
 async def import_file(
     file: Path,
     mapping: Path,
-    to: str | PeerChannel,
+    to: str | ServiceChannel,
     key: str,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -95,7 +95,7 @@ async def import_file(
     file or mapping are wrong as a whole, and OnefoldError where the service refuses.
     """
     shape = load_mapping(mapping)
-    peer = channel(to, key, timeout_s=CALL_S) if isinstance(to, str) else to
+    peer = open_channel(to, key, timeout_s=CALL_S) if isinstance(to, str) else to
     try:
         return await _Importer(shape, IngestServiceStub(peer), progress).run(file)
     finally:
@@ -166,7 +166,7 @@ class _Importer:
         report = self._report
         report.accepted += answer.accepted
         report.duplicates += answer.duplicates
-        report.token = report.token.join(Token(tuple(answer.token.offsets)))
+        report.token = report.token.union(Token(tuple(answer.token.offsets)))
         for rejection in answer.rejections:
             reason = ErrorReason.Name(rejection.reason).removeprefix("ERROR_REASON_")
             field_ = rejection.field.partition(".")[2]
@@ -180,7 +180,7 @@ class _Importer:
         while True:
             try:
                 return await self._stub.IngestEvents(request, metadata=_DOOR)
-            except Unavailable as error:
+            except RetryableError as error:
                 if loop.time() + error.retry_after > end:
                     raise
                 await asyncio.sleep(error.retry_after)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.devstack.managed_server import EngineError
+from services.devstack.managed_server import ServerError
 from services.kernel.errors import OnefoldError
 
 _Result = TypeVar("_Result")
@@ -34,7 +34,7 @@ def errors() -> Iterator[None]:
     """Make one line and exit code 1 of an error of ours."""
     try:
         yield
-    except (OnefoldError, EngineError) as error:
+    except (OnefoldError, ServerError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         err.print("stopped")

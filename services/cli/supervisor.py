@@ -18,7 +18,7 @@ from typing import IO
 
 from services.chassis.runtime import logs
 from services.cli.endpoints import stack_file
-from services.devstack.managed_server import EngineError, make_folder
+from services.devstack.managed_server import ServerError, make_folder
 from services.devstack.stack import SERVICES, Stack
 
 
@@ -60,7 +60,7 @@ async def keep(data_dir: Path, settings: Mapping[str, str]) -> int:
                 _tell({"ready": True})
                 await stop.wait()
                 _withdraw(file)
-    except EngineError as error:
+    except ServerError as error:
         _tell({"error": str(error)})
         return 1
     return 0
@@ -73,7 +73,7 @@ def _held(data_dir: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise EngineError(
+        raise ServerError(
             f"{data_dir} is kept by another onefold: stop it with `onefold down`, "
             "or choose another folder with --data"
         ) from None

@@ -18,8 +18,8 @@ from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from services.cli import output as show
 from services.cli.client import PROJECTIONS, Client
 from services.cli.endpoints import find_doors, is_kept, read_stack
-from services.devstack.managed_server import EngineError, keep_secrets, make_folder
-from services.devstack.ports import remembered
+from services.devstack.managed_server import ServerError, load_or_create_secrets, make_folder
+from services.devstack.ports import saved_ports
 from services.devstack.process import is_alive
 from services.devstack.stack import ROOT
 from services.kernel.errors import OnefoldError
@@ -55,12 +55,12 @@ def _follow(keeper: subprocess.Popen[str], data_dir: Path) -> None:
             if told.get("ready"):
                 return
             if "error" in told:
-                raise EngineError(told["error"])
+                raise ServerError(told["error"])
             if told["done"]:
                 show.err.print(f"  {told['step']} is ready")
             else:
                 status.update(f"starting {told['step']}")
-    raise EngineError(f"the system did not start: see {data_dir / 'keeper.log'}")
+    raise ServerError(f"the system did not start: see {data_dir / 'keeper.log'}")
 
 
 async def down(data_dir: Path) -> bool:
@@ -100,7 +100,7 @@ async def _service_row(client: Client, name: str, head: Any) -> tuple[str, str, 
 
 def nats_place(data_dir: Path) -> str:
     """Where NATS listens, and where its credentials are kept."""
-    port = remembered(data_dir / "nats" / "ports.json").get("client")
+    port = saved_ports(data_dir / "nats" / "ports.json").get("client")
     if port is None:
         return "as ONEFOLD_NATS_URL says"
     return f"127.0.0.1:{port} (credentials in {data_dir / 'nats' / 'passwords.json'})"
@@ -111,4 +111,4 @@ def internal_key(data_dir: Path) -> str:
 
     Raises EngineError.
     """
-    return keep_secrets(data_dir / "secrets.json", "internal")["internal"]
+    return load_or_create_secrets(data_dir / "secrets.json", "internal")["internal"]

@@ -9,7 +9,7 @@ import nats
 import nats.errors
 import structlog
 
-from services.devstack.managed_server import EngineError
+from services.devstack.managed_server import ServerError
 
 OLDEST_POSTGRES = 150_000
 CONNECT_SECONDS = 10
@@ -17,7 +17,7 @@ CONNECT_SECONDS = 10
 log = structlog.get_logger(__name__)
 
 
-class GivenPostgres:
+class ExternalPostgres:
     """A PostgreSQL that is there already."""
 
     name = "postgres"
@@ -30,13 +30,13 @@ class GivenPostgres:
         try:
             conn = await asyncpg.connect(self.dsn, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError, asyncpg.PostgresError) as error:
-            raise EngineError(
+            raise ServerError(
                 f"PostgreSQL cannot be reached ({type(error).__name__}): check ONEFOLD_POSTGRES_DSN"
             ) from error
         try:
             version = int(await conn.fetchval("SHOW server_version_num"))
             if version < OLDEST_POSTGRES:
-                raise EngineError("PostgreSQL is older than 15: use a newer server")
+                raise ServerError("PostgreSQL is older than 15: use a newer server")
             # Under a locale of bytes a Chinese character is no letter, and has no trigrams.
             if not await conn.fetchval("SELECT '上' ~ '^[[:alpha:]]$'"):
                 log.warning("locale_knows_no_chinese", remedy="create the database with C.UTF-8")
@@ -55,7 +55,7 @@ async def _pass_over(_error: Exception) -> None:
     """The connection attempt raises what is wrong; it need not be told twice."""
 
 
-class GivenNats:
+class ExternalNats:
     """A nats-server that is there already."""
 
     name = "nats"
@@ -76,7 +76,7 @@ class GivenNats:
             await client.jetstream().account_info()
             await client.close()
         except (OSError, TimeoutError, nats.errors.Error) as error:
-            raise EngineError(
+            raise ServerError(
                 f"NATS with JetStream cannot be reached ({type(error).__name__}): "
                 "check ONEFOLD_NATS_URL"
             ) from error

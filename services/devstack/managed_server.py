@@ -37,11 +37,11 @@ TELLING_WORDS = ("FATAL", "PANIC", "[FTL]", "error:", "nats-server:")
 log = structlog.get_logger(__name__)
 
 
-class EngineError(Exception):
+class ServerError(Exception):
     """An engine cannot be started, or does not end. The text is one line for the user."""
 
 
-class FolderInUse(EngineError):
+class FolderInUse(ServerError):
     """Another onefold supervises this data folder."""
 
 
@@ -49,7 +49,7 @@ class Recovering(Exception):
     """The engine lives and says that it needs more time."""
 
 
-class Engine(ABC):
+class ManagedServer(ABC):
     """A server in a folder of its own below the data folder; one supervisor at a time."""
 
     name: ClassVar[str]
@@ -76,7 +76,7 @@ class Engine(ABC):
     def pid(self) -> int:
         """The server's process. Raises EngineError when it was not started."""
         if self._pid is None:
-            raise EngineError(f"{self.name} is not started")
+            raise ServerError(f"{self.name} is not started")
         return self._pid
 
     async def __aenter__(self) -> Self:
@@ -99,18 +99,18 @@ class Engine(ABC):
         async with self._turn:
             self._stopping = False
             try:
-                self._take_folder()
+                self._lock_folder()
                 adopted = await self._adopt()
                 if not adopted:
-                    await self._launch_anew()
+                    await self._relaunch()
                     await self._prepare()
             except FolderInUse:
                 raise
             except BaseException as error:
                 await self._kill()
-                self._leave_folder()
+                self._unlock_folder()
                 if isinstance(error, OSError):
-                    raise EngineError(f"{self.name} cannot use {self.home}: {error}") from error
+                    raise ServerError(f"{self.name} cannot use {self.home}: {error}") from error
                 raise
         log.info("engine_started", engine=self.name, pid=self.pid, adopted=adopted)
 
@@ -126,7 +126,7 @@ class Engine(ABC):
             try:
                 await self._end()
             finally:
-                self._leave_folder()
+                self._unlock_folder()
         log.info("engine_stopped", engine=self.name)
 
     async def watch(self) -> None:
@@ -137,15 +137,15 @@ class Engine(ABC):
             async with self._turn:
                 if not self._stopping and self._pid == pid:
                     log.warning("engine_died", engine=self.name, pid=pid)
-                    await self._revive()
+                    await self._restart()
 
-    async def _revive(self) -> None:
+    async def _restart(self) -> None:
         pause = FIRST_PAUSE
         while not self._stopping:
             self._reap()
             try:
                 await self._launch()
-            except (EngineError, OSError) as error:
+            except (ServerError, OSError) as error:
                 log.error("engine_restart_failed", engine=self.name, reason=str(error))
                 await self._kill()
                 await asyncio.sleep(pause)
@@ -161,24 +161,24 @@ class Engine(ABC):
         """
         self._pid = self._find_running()
         for attempt in range(ADOPTION_TRIES):
-            if self._pid is None or not await self._became_ready():
+            if self._pid is None or not await self._wait_until_ready():
                 return False
             try:
                 await self._prepare()
-            except EngineError:
+            except ServerError:
                 if attempt == ADOPTION_TRIES - 1:
                     raise
             else:
                 break
         return True
 
-    async def _launch_anew(self) -> None:
+    async def _relaunch(self) -> None:
         """Launch on a port of our choice, which another program may take before the server does."""
         for attempt in range(PORT_TRIES):
             self._choose_ports()
             try:
                 await self._launch()
-            except EngineError:
+            except ServerError:
                 await self._kill()
                 if attempt == PORT_TRIES - 1 or self._ports_are_free():
                     raise
@@ -186,30 +186,30 @@ class Engine(ABC):
                 return
 
     async def _launch(self) -> None:
-        self._turn_log_over()
+        self._rotate_log()
         self._child = await self._spawn()
         self._pid = self._child.pid
-        if not await self._became_ready():
-            raise EngineError(
-                f"{self.name} did not start: {self._last_words()} (more in {self.log_file})"
+        if not await self._wait_until_ready():
+            raise ServerError(
+                f"{self.name} did not start: {self._log_tail()} (more in {self.log_file})"
             )
 
-    async def _became_ready(self) -> bool:
+    async def _wait_until_ready(self) -> bool:
         """Wait until the server answers; False: it ended. Raises EngineError after too long."""
         began = time.monotonic()
         deadline, tell_at = began + READY_SECONDS, began + PROGRESS_SECONDS
         pause = FIRST_POLL
-        while self._runs():
+        while self._is_running():
             try:
-                if await self._answers():
+                if await self._responds():
                     return True
             except Recovering:
                 deadline = began + RECOVERY_SECONDS
             if self._stopping:
-                raise EngineError(f"{self.name} was stopped before it answered")
+                raise ServerError(f"{self.name} was stopped before it answered")
             now = time.monotonic()
             if now > deadline:
-                raise EngineError(
+                raise ServerError(
                     f"{self.name} gave no answer in {deadline - began:.0f} s: see {self.log_file}"
                 )
             if now > tell_at:
@@ -219,7 +219,7 @@ class Engine(ABC):
             pause = min(1.2 * pause, LONGEST_POLL)  # each try is a line in PostgreSQL's log
         return False
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         self._reap()
         return self._pid is not None and is_alive(self._pid)
 
@@ -229,20 +229,20 @@ class Engine(ABC):
 
     async def _end(self) -> None:
         if self._pid is not None and not await end(self._pid, *self.stop_steps):
-            raise EngineError(f"{self.name} (process {self._pid}) does not end")
-        self._forget()
+            raise ServerError(f"{self.name} (process {self._pid}) does not end")
+        self._clear_process()
 
     async def _kill(self) -> None:
         """After a failed start nothing of ours stays; a server that we found running does."""
         if self._child is not None and self._child.poll() is None:
             await end(self._child.pid, *self.stop_steps)
-        self._forget()
+        self._clear_process()
 
-    def _forget(self) -> None:
+    def _clear_process(self) -> None:
         self._reap()
         self._child = self._pid = None
 
-    def _take_folder(self) -> None:
+    def _lock_folder(self) -> None:
         """Hold the folder's lock until we stop or die."""
         if self._lock_descriptor is not None:
             raise FolderInUse(f"{self.name} in {self.data_dir} is started already")
@@ -261,7 +261,7 @@ class Engine(ABC):
         os.write(descriptor, str(os.getpid()).encode("ascii"))
         self._lock_descriptor = descriptor
 
-    def _leave_folder(self) -> None:
+    def _unlock_folder(self) -> None:
         if self._lock_descriptor is not None:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
@@ -271,12 +271,12 @@ class Engine(ABC):
         """What the server says."""
         return self.home / "server.log"
 
-    def _turn_log_over(self) -> None:
+    def _rotate_log(self) -> None:
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         """The line of this start's log that tells best why it ended."""
         with suppress(OSError), self.log_file.open("rb") as said:
             said.seek(self._log_start)
@@ -306,7 +306,7 @@ class Engine(ABC):
         """Start the process on the chosen ports. Raises EngineError."""
 
     @abstractmethod
-    async def _answers(self) -> bool:
+    async def _responds(self) -> bool:
         """Say whether the server serves. Raises Recovering when it lives but needs more time."""
 
     @abstractmethod
@@ -321,7 +321,7 @@ def make_folder(folder: Path) -> None:
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
-def keep_secrets(file: Path, *names: str) -> dict[str, str]:
+def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
     """Read the passwords of these names; random ones go to a new file (mode 600) first.
 
     Raises EngineError.
@@ -340,6 +340,6 @@ def keep_secrets(file: Path, *names: str) -> dict[str, str]:
         kept = json.loads(file.read_text(encoding="ascii"))
         return {name: str(kept[name]) for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(
+        raise ServerError(
             f"{file} cannot be read as passwords: restore it, or choose another data folder"
         ) from error

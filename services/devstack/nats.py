@@ -16,8 +16,13 @@ from contextlib import suppress
 import structlog
 
 from services.devstack.binaries import find_nats
-from services.devstack.managed_server import Engine, EngineError, Recovering, keep_secrets
-from services.devstack.ports import LOOPBACK, is_free, recall, remembered
+from services.devstack.managed_server import (
+    ManagedServer,
+    Recovering,
+    ServerError,
+    load_or_create_secrets,
+)
+from services.devstack.ports import LOOPBACK, is_free, load_ports, saved_ports
 from services.devstack.process import spawn, works_in
 
 USER = "onefold"
@@ -29,7 +34,7 @@ STORE, CONFIG, PID_FILE, PORTS = "store", "nats.conf", "nats.pid", "ports.json"
 log = structlog.get_logger(__name__)
 
 
-class NatsServer(Engine):
+class NatsServer(ManagedServer):
     """nats-server on loopback ports: one for clients, one for monitoring."""
 
     name = "nats"
@@ -56,8 +61,8 @@ class NatsServer(Engine):
         log.info("nats_wiped", pid=self.pid)
 
     def _find_running(self) -> int | None:
-        self._password = keep_secrets(self.home / "passwords.json", USER)[USER]
-        self._ports = remembered(self.home / PORTS)
+        self._password = load_or_create_secrets(self.home / "passwords.json", USER)[USER]
+        self._ports = saved_ports(self.home / PORTS)
         with suppress(OSError, ValueError):
             pid = int((self.home / PID_FILE).read_text(encoding="ascii"))
             if {"client", "monitor"} <= self._ports.keys() and works_in(pid, self.home):
@@ -65,7 +70,7 @@ class NatsServer(Engine):
         return None
 
     def _choose_ports(self) -> None:
-        self._ports = recall(self.home / PORTS, "client", "monitor")
+        self._ports = load_ports(self.home / PORTS, "client", "monitor")
 
     def _ports_are_free(self) -> bool:
         return all(map(is_free, self._ports.values()))
@@ -74,7 +79,7 @@ class NatsServer(Engine):
         try:
             program = find_nats()
         except LookupError as error:
-            raise EngineError(str(error)) from error
+            raise ServerError(str(error)) from error
         self._write_config()
         return spawn(
             [program, "-c", CONFIG],
@@ -103,7 +108,7 @@ class NatsServer(Engine):
         ) as output:
             json.dump(config, output, indent=1)
 
-    async def _answers(self) -> bool:
+    async def _responds(self) -> bool:
         """Ask `/healthz`, which says no until JetStream has read its store."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):

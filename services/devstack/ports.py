@@ -37,12 +37,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def recall(file: Path, *names: str) -> dict[str, int]:
+def load_ports(file: Path, *names: str) -> dict[str, int]:
     """Give a port to each name and keep them in the file.
 
     The port of the last time is given again if it is still free.
     """
-    kept = remembered(file)
+    kept = saved_ports(file)
     ports = {name: port for name in names if (port := kept.get(name)) and is_free(port)}
     for name in names:
         while name not in ports:
@@ -52,7 +52,7 @@ def recall(file: Path, *names: str) -> dict[str, int]:
     return ports
 
 
-def remembered(file: Path) -> dict[str, int]:
+def saved_ports(file: Path) -> dict[str, int]:
     """Read the ports kept in the file; none when there is no such file or it is broken."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))

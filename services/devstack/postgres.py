@@ -20,8 +20,13 @@ import structlog
 
 from services.devstack.account import Account, reachable, unprivileged
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
-from services.devstack.managed_server import Engine, EngineError, Recovering, keep_secrets
-from services.devstack.ports import LOOPBACK, is_free, recall
+from services.devstack.managed_server import (
+    ManagedServer,
+    Recovering,
+    ServerError,
+    load_or_create_secrets,
+)
+from services.devstack.ports import LOOPBACK, is_free, load_ports
 from services.devstack.process import end, ended, is_alive, spawn, workers_in, works_in
 
 ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
@@ -74,7 +79,7 @@ SETTINGS: Mapping[str, str] = {
 log = structlog.get_logger(__name__)
 
 
-class PostgresServer(Engine):
+class PostgresServer(ManagedServer):
     """PostgreSQL on a loopback port, with a database `onefold` owned by the role `onefold`."""
 
     name = "postgres"
@@ -116,7 +121,7 @@ class PostgresServer(Engine):
         return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self._port}/{database}"
 
     def _find_running(self) -> int | None:
-        self._passwords = keep_secrets(self.home / "passwords.json", ADMIN, ROLE)
+        self._passwords = load_or_create_secrets(self.home / "passwords.json", ADMIN, ROLE)
         with suppress(OSError, ValueError, IndexError):
             lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid, port = int(lines[0]), int(lines[3])
@@ -126,7 +131,7 @@ class PostgresServer(Engine):
         return None
 
     def _choose_ports(self) -> None:
-        self._port = recall(self.home / "ports.json", "postgres")["postgres"]
+        self._port = load_ports(self.home / "ports.json", "postgres")["postgres"]
 
     def _ports_are_free(self) -> bool:
         return is_free(self._port)
@@ -136,7 +141,7 @@ class PostgresServer(Engine):
         if not self.cluster.exists():
             await self._make_cluster(binaries)
         self._check_version(binaries)
-        await self._outlive_orphans()
+        await self._wait_for_orphans()
         options = {**self._settings, "port": str(self._port)}
         with reachable(self.cluster, self._account) as (path, descriptors):
             return spawn(
@@ -159,7 +164,7 @@ class PostgresServer(Engine):
                 self._account = unprivileged(self.cluster)
                 self._binaries = postgres_for(self._account)
             except LookupError as error:
-                raise EngineError(str(error)) from error
+                raise ServerError(str(error)) from error
         return self._binaries
 
     async def _make_cluster(self, binaries: PostgresBinaries) -> None:
@@ -170,14 +175,14 @@ class PostgresServer(Engine):
             half.mkdir(mode=0o700)
             if self._account:
                 os.chown(half, self._account.uid, self._account.gid)
-            self._turn_log_over()
+            self._rotate_log()
             if await self._initdb(binaries, half, locale):
                 half.rename(self.cluster)
                 return
             shutil.rmtree(half)
-            if "locale" not in (words := self._last_words()):
+            if "locale" not in (words := self._log_tail()):
                 break
-        raise EngineError(f"the database could not be made: {words} (more in {self.log_file})")
+        raise ServerError(f"the database could not be made: {words} (more in {self.log_file})")
 
     async def _initdb(self, binaries: PostgresBinaries, folder: Path, locale: str) -> bool:
         with (
@@ -216,16 +221,16 @@ class PostgresServer(Engine):
         try:
             made_by = int((self.cluster / "PG_VERSION").read_text(encoding="ascii"))
         except (OSError, ValueError) as error:
-            raise EngineError(
+            raise ServerError(
                 f"{self.cluster} is no database of PostgreSQL: restore it or take another folder"
             ) from error
         if made_by != binaries.major:
-            raise EngineError(
+            raise ServerError(
                 f"{self.cluster} is of PostgreSQL {made_by}, the binaries are {binaries.major}: "
                 f"set {PG_VARIABLE} to the bin folder of PostgreSQL {made_by}"
             )
 
-    async def _outlive_orphans(self) -> None:
+    async def _wait_for_orphans(self) -> None:
         """Wait for the children of a killed postmaster: while one lives, no other can start."""
         for pid in workers_in(self.cluster):
             log.info("postgres_orphan_awaited", pid=pid)
@@ -237,13 +242,13 @@ class PostgresServer(Engine):
             if is_alive(pid) and not workers_in(self.cluster):
                 pid_file.unlink()
 
-    async def _answers(self) -> bool:
+    async def _responds(self) -> bool:
         try:
             connection = await asyncpg.connect(self.admin_dsn, timeout=5.0)
         except asyncpg.CannotConnectNowError as error:
             raise Recovering from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
-            raise EngineError(
+            raise ServerError(
                 f"{self.home}/passwords.json is not the one of this database"
             ) from error
         except NO_ANSWER:
@@ -259,7 +264,7 @@ class PostgresServer(Engine):
             finally:
                 await connection.close(timeout=5.0)
         except NO_ANSWER as error:
-            raise EngineError(f"postgres refused to make the database: {error}") from error
+            raise ServerError(f"postgres refused to make the database: {error}") from error
 
     async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
         if not await connection.fetchval(ROLE_EXISTS, ROLE):

@@ -27,14 +27,14 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.projection.v1.projection_service_pb2 import AwaitTokenRequest
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
-from services.chassis.rpc.channel import channel
-from services.devstack.external import GivenNats, GivenPostgres
-from services.devstack.managed_server import EngineError, keep_secrets, make_folder
+from services.chassis.rpc.channel import open_channel
+from services.devstack.external import ExternalNats, ExternalPostgres
+from services.devstack.managed_server import ServerError, load_or_create_secrets, make_folder
 from services.devstack.nats import NatsServer
-from services.devstack.ports import LOOPBACK, recall
+from services.devstack.ports import LOOPBACK, load_ports
 from services.devstack.postgres import PostgresServer
 from services.devstack.process import LAUNCH, end, ended
-from services.kernel.errors import Unavailable
+from services.kernel.errors import RetryableError
 
 ROOT = Path(__file__).resolve().parents[2]
 #: In the order in which an event meets them.
@@ -66,7 +66,7 @@ class ServiceProcess:
     def pid(self) -> int:
         """The process. Raises EngineError when it was not started."""
         if self._child is None:
-            raise EngineError(f"{self.name} is not started")
+            raise ServerError(f"{self.name} is not started")
         return self._child.pid
 
     def start(self) -> None:
@@ -90,10 +90,10 @@ class ServiceProcess:
         """Wait until it says so. Raises EngineError when it ends or takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_SECONDS):
-                while not await self._says_ready(http):  # noqa: ASYNC110 nobody tells us
+                while not await self._is_ready(http):  # noqa: ASYNC110 nobody tells us
                     await asyncio.sleep(POLL_SECONDS)
                 return
-        raise EngineError(f"{self.name} did not become ready: see {self._log_file}")
+        raise ServerError(f"{self.name} did not become ready: see {self._log_file}")
 
     async def watch(self) -> None:
         """Bring it back each time it dies, until `stop`."""
@@ -121,13 +121,13 @@ class ServiceProcess:
         if self._child is None:
             return
         if not await end(self._child.pid, *STOP_STEPS):
-            raise EngineError(f"{self.name} (process {self._child.pid}) does not end")
+            raise ServerError(f"{self.name} (process {self._child.pid}) does not end")
         self._child.wait()
         self._child = None
 
-    async def _says_ready(self, http: aiohttp.ClientSession) -> bool:
+    async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
         if self._child is not None and self._child.poll() not in (None, *_BACK_SOON):
-            raise EngineError(f"{self.name} did not start: see {self._log_file}")
+            raise ServerError(f"{self.name} did not start: see {self._log_file}")
         with suppress(aiohttp.ClientError, TimeoutError):
             async with http.get(f"http://{LOOPBACK}:{self.http_port}/readyz") as answer:
                 return answer.status == 200
@@ -165,9 +165,9 @@ class Stack:
         self.postgres = PostgresServer(self.data_dir)
         self.nats = NatsServer(self.data_dir)
         given = dict(settings or {})
-        self._engines: tuple[GivenPostgres | PostgresServer, GivenNats | NatsServer] = (
-            GivenPostgres(given[DSN]) if given.get(DSN) else self.postgres,
-            GivenNats(given[NATS_URL]) if given.get(NATS_URL) else self.nats,
+        self._engines: tuple[ExternalPostgres | PostgresServer, ExternalNats | NatsServer] = (
+            ExternalPostgres(given[DSN]) if given.get(DSN) else self.postgres,
+            ExternalNats(given[NATS_URL]) if given.get(NATS_URL) else self.nats,
         )
         self.services: dict[str, ServiceProcess] = {}
         self._settings = dict(settings or {})
@@ -201,7 +201,7 @@ class Stack:
     @property
     def internal_key(self) -> str:
         """The key with which services call each other."""
-        return keep_secrets(self.data_dir / "secrets.json", "internal")["internal"]
+        return load_or_create_secrets(self.data_dir / "secrets.json", "internal")["internal"]
 
     @property
     def admin_key(self) -> str:
@@ -253,21 +253,21 @@ class Stack:
                 for process in processes:
                     process.start()
                 await asyncio.gather(*(self._step(p.name, p.ready(http)) for p in processes))
-        await self._settle()
+        await self._wait_for_caught_up()
 
-    async def _settle(self) -> None:
+    async def _wait_for_caught_up(self) -> None:
         """Wait until all services have heard of what the log begins with: the first keys."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._reach_head()
-        except (TimeoutError, Unavailable) as error:
-            raise EngineError(f"the services do not follow the log: see {self._logs}") from error
+        except (TimeoutError, RetryableError) as error:
+            raise ServerError(f"the services do not follow the log: see {self._logs}") from error
 
     async def _reach_head(self) -> None:
         async with AsyncExitStack() as scope:
             channels = {
                 name: await scope.enter_async_context(
-                    channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
+                    open_channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
                 )
                 for name in self._only
             }
@@ -317,7 +317,7 @@ class Stack:
             for number in self._numbers(name)
             for door in ("grpc", "http")
         ]
-        ports = recall(self.data_dir / "ports.json", *keys)
+        ports = load_ports(self.data_dir / "ports.json", *keys)
         self._ports = {key: int(self._settings.get(_port_name(key), ports[key])) for key in keys}
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:

@@ -42,7 +42,7 @@ class SetupError(Exception):
     """The environment cannot be made. The text is one line for the user."""
 
 
-class CutOff(SetupError):
+class Interrupted(SetupError):
     """The program that makes it was killed: the environment may be half made."""
 
 
@@ -54,15 +54,15 @@ def main(argv: Sequence[str]) -> NoReturn:
     try:
         place = ensure(ROOT, locks)
     except (SetupError, OSError) as error:
-        say(str(error))
+        print_progress(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted; the next start begins anew")
+        print_progress("interrupted; the next start begins anew")
         sys.exit(130)
-    become(place / "bin" / "python", argv)
+    exec_python(place / "bin" / "python", argv)
 
 
-def become(python: Path, argv: Sequence[str]) -> NoReturn:
+def exec_python(python: Path, argv: Sequence[str]) -> NoReturn:
     """Run the command line in our place and in the caller's folder, whose files are no modules."""
     environment = {name: text for name, text in os.environ.items() if name != "PYTHONHOME"}
     environment["PYTHONSAFEPATH"] = "1"
@@ -71,16 +71,16 @@ def become(python: Path, argv: Sequence[str]) -> NoReturn:
 
 def ensure(root: Path, locks: Sequence[str]) -> Path:
     """Give an environment that holds what the locks say. Raises SetupError, OSError."""
-    place = choose_place(root, locks)
+    place = choose_folder(root, locks)
     if not is_ready(place, root, locks):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(place.parent):
+        with exclusive_lock(place.parent):
             if not is_ready(place, root, locks):
                 make(place, root, locks)
     return place
 
 
-def choose_place(root: Path, locks: Sequence[str]) -> Path:
+def choose_folder(root: Path, locks: Sequence[str]) -> Path:
     """The checkout's own folder if it is ready or ours to write, else one in the user's cache."""
     beside = root / ".venv"
     ours = os.access(root, os.W_OK) and (not beside.exists() or os.access(beside, os.W_OK))
@@ -128,25 +128,25 @@ def make(place: Path, root: Path, locks: Sequence[str]) -> None:
     for packages in place.glob("lib/python*/site-packages"):
         (packages / "onefold.pth").write_text(f"{root}\n{root / 'gen'}\n", encoding="utf-8")
     (place / OWNER).write_text(str(root), encoding="utf-8")
-    say("ready")
+    print_progress("ready")
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Hold the folder against other starts; the system lets go of it when we die."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another onefold that sets up the same environment")
+            print_progress("waiting for another onefold that sets up the same environment")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def say(text: str, *, over: bool = False) -> None:
+def print_progress(text: str, *, over: bool = False) -> None:
     """Tell the user; `over` writes over the line before, and nothing where there is no terminal."""
     terminal = sys.stderr.isatty()
     if over and not terminal:
@@ -161,7 +161,7 @@ def _create(place: Path, root: Path) -> None:
             f"the Python at {sys.executable} cannot make environments: install its venv module "
             "(Debian, Ubuntu: python3-venv), or name another in ONEFOLD_PYTHON"
         )
-    say(f"first run: making {place}")
+    print_progress(f"first run: making {place}")
     if place.exists():
         shutil.rmtree(place)
     place.mkdir(parents=True)
@@ -176,7 +176,7 @@ def _create(place: Path, root: Path) -> None:
 def _install(place: Path, root: Path, lock: str) -> None:
     """Have pip install the lock; a refusal of pip leaves the environment as it was."""
     total = len(PINNED.findall((root / lock).read_text(encoding="utf-8")))
-    say(f"installing the {total} packages of {lock} (some minutes the first time)")
+    print_progress(f"installing the {total} packages of {lock} (some minutes the first time)")
     ours = (place / OWNER).exists()
     if ours:
         (place / UNFINISHED).touch()
@@ -187,7 +187,7 @@ def _install(place: Path, root: Path, lock: str) -> None:
     pip = [str(place / "bin" / "python"), "-I", "-m", "pip", "install", *options, "-r", lock]
     try:
         _run(pip, f"pip could not install {lock} (is a package index in reach?)", root, total)
-    except CutOff:
+    except Interrupted:
         raise
     except SetupError:
         (place / UNFINISHED).unlink(missing_ok=True)
@@ -216,12 +216,12 @@ def _run(argv: list[str], failure: str, cwd: Path, total: int = 0) -> None:
             lines = [*lines[-TOLD_LINES:], line.strip()]
             if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
                 seen += 1
-                say(f"{seen}/{total} {found[1]}", over=True)
+                print_progress(f"{seen}/{total} {found[1]}", over=True)
             elif line.startswith("Installing collected packages"):
-                say(f"unpacking {total} packages", over=True)
+                print_progress(f"unpacking {total} packages", over=True)
     if process.returncode != 0:
         why = [line for line in lines if line.startswith(("ERROR", "Error"))] or lines
-        kind = SetupError if process.returncode > 0 else CutOff
+        kind = SetupError if process.returncode > 0 else Interrupted
         raise kind(f"{failure}: {(why or ['it said nothing'])[-1]}")
 
 

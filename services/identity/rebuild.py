@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import asyncpg
 
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.postgres.database import Database, acquire, transaction
-from services.chassis.projection.checkpoint import add_digest, load_positions
-from services.chassis.projection.rebuild import rows_that_differ
-from services.chassis.projection.replay import Replay
+from services.chassis.projection.checkpoint import add_digest, load_checkpoints
+from services.chassis.projection.rebuild import differing_digest_rows
+from services.chassis.projection.replay import LogReplay
 from services.identity.codec import bus as wire
 from services.identity.domain.rows import Evidence, Kept
 from services.identity.projection.apply_evidence import learn
@@ -56,12 +56,12 @@ class IdentityRebuilder:
         The newest policies are learnt first, so that people are settled by them from the start.
         """
         async with acquire(pool) as conn:
-            is_begun = any(p.log_offset for p in await load_positions(conn))
+            is_begun = any(p.log_offset for p in await load_checkpoints(conn))
         if not is_begun:
             await self._wait_until_settled()
         await self._learn_policies(pool, until, shards, anew=is_begun)
         memory = Memory(self._remembered)
-        replay = Replay(Refold(memory, shards), self._upstream)
+        replay = LogReplay(Refold(memory, shards), self._upstream)
         if shards != len(until.offsets):
             # A batch then learns once a shard, and workers that lock twice wait in a circle.
             workers = 1
@@ -89,7 +89,7 @@ class IdentityRebuilder:
                 async with transaction(pool) as conn:
                     await fold_policies(conn, shard, shards, told, anew=anew)
 
-    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Nothing to carry over: versions come from a sequence that outlasts generations."""
 
     async def differing_rows(
@@ -97,13 +97,15 @@ class IdentityRebuilder:
     ) -> list[str]:
         """See chassis.rebuild.Rebuilder."""
         columns = "identifier_id, profile_id, first_seen_us, first_fact"
-        rows = await rows_that_differ(conn, live, new, "identifier", _IDENTIFIER, columns, limit)
+        rows = await differing_digest_rows(
+            conn, live, new, "identifier", _IDENTIFIER, columns, limit
+        )
         columns = "strength, first_seen_us, first_fact, last_day, held, held_namespace"
-        rows += await rows_that_differ(conn, live, new, "edge", _PAIR, columns, limit)
+        rows += await differing_digest_rows(conn, live, new, "edge", _PAIR, columns, limit)
         columns = "occurred_at_us, fact_id, verdict"
-        rows += await rows_that_differ(conn, live, new, "decision", _PAIR, columns, limit)
+        rows += await differing_digest_rows(conn, live, new, "decision", _PAIR, columns, limit)
         columns = "occurred_at_us, fact_id, message"
-        return rows + await rows_that_differ(conn, live, new, "match", _PAIR, columns, limit)
+        return rows + await differing_digest_rows(conn, live, new, "match", _PAIR, columns, limit)
 
 
 class Refold:
@@ -116,10 +118,10 @@ class Refold:
         self._memory = memory
         self._shards = shards
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """See chassis.stream.Projection."""
         heard = wire.hear(batch)
-        await self._memory.regions.look_up(conn, heard.leafless, heard.workspaces)
+        await self._memory.regions.load(conn, heard.leafless, heard.workspaces)
         by_shard: dict[int, wire.Sightings] = {}
         for names, span in heard.sightings.items():
             shard = shard_of(LeafId(names[1]), self._shards)
@@ -134,7 +136,7 @@ class Refold:
             deltas.update(learnt.deltas)
         deltas.update(await fold_matches(conn, self._shards, self._memory, heard.matches))
         now = heard.log_time_us or batch.log_time_us
-        return Folded(batch.next, batch.next, now, deltas=deltas)
+        return FoldResult(batch.next, batch.next, now, deltas=deltas)
 
 
 async def _resettle(pool: asyncpg.Pool, shards: int) -> None:

@@ -10,14 +10,14 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 
-from services.chassis.bootstrap import ground
+from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogPeer
-from services.chassis.runtime.run import Doors
-from services.chassis.runtime.tasks import alongside
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.tasks import background
 from services.identity.api.grpc import ALLOWED, IdentityRpc
 from services.identity.commands.decisions import Deciding
 from services.identity.projection.evidence_cache import Memory
@@ -31,18 +31,18 @@ from services.identity.upstream import LogUpstream
 
 
 @asynccontextmanager
-async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
+async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
     """Identity, ready to be called, until the scope ends."""
-    async with ground(settings) as base, base.channel(settings.ingest_url) as ingest:
+    async with open_service(settings) as base, base.channel(settings.ingest_url) as ingest:
         upstream = LogUpstream(ingest)
-        log = LogPeer(ingest, settings.service)
+        log = LogClient(ingest, settings.service)
         metronome = Metronome(log)
         runner = ProjectionRunner(
             settings.service,
             Identity(
                 shards=settings.shards,
                 memory=Memory(settings.remembered),
-                on_access=base.authenticator.forget,
+                on_access=base.authenticator.invalidate,
                 on_waiting=metronome.ask,
             ),
             database=base.database,
@@ -55,7 +55,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
             metrics=base.metrics,
         )
         rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
-        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards)
+        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         queries = IdentityQueries(base.database, runner, log)
         doors = IdentityRpc(queries, Deciding(queries, log))
@@ -65,5 +65,5 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Doors]:
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
-        async with rpc, operations.serving(), alongside(runner.run(), metronome.run()):
-            yield Doors(rpc.port, operations.port)
+        async with rpc, operations.serving(), background(runner.run(), metronome.run()):
+            yield Endpoints(rpc.port, operations.port)

@@ -9,23 +9,23 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import ReadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 
-from services.chassis.messaging.stream import Message
-from services.chassis.rpc.channel import PeerChannel
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.rpc.channel import ServiceChannel
 
 
 class LogUpstream:
     """Reads the log; the coordinate is the offset. Every call raises OnefoldError."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = LogServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """See chassis.stream.Upstream."""
         request = ReadRequest(shard=shard, from_offset=first, until_offset=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
             end = batch.first_offset + len(batch.facts)
-            yield Message(batch.first_offset, end, batch.SerializeToString())
+            yield StreamMessage(batch.first_offset, end, batch.SerializeToString())
 
     async def facts(
         self, shard: int, until: int, kinds: Sequence[str]

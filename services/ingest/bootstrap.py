@@ -9,7 +9,8 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from services.chassis.access.authenticator import Role, hash_key, issue_key
+from services.chassis.access.keys import hash_key, issue_key
+from services.chassis.access.principal import Role
 from services.ingest.commands.admin import Administration
 from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
 

@@ -13,8 +13,9 @@ from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
-from services.chassis.access.authenticator import Authenticator, load_from, regions_from
-from services.chassis.messaging.jetstream import Bus
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.tables import key_loader, region_loader
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.migrate import migrate
 from services.chassis.rpc.server import RpcServer
@@ -75,7 +76,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             Database(dsn, settings.service, max_size=settings.postgres_connections)
         )
         bus = await scope.enter_async_context(
-            Bus(settings.nats_url.get_secret_value(), name=settings.service)
+            JetStreamBus(settings.nats_url.get_secret_value(), name=settings.service)
         )
         event_log = await scope.enter_async_context(EventLog(database.pool, shards=settings.shards))
         clock = LogClock(lambda: event_log.tail.newest_us)
@@ -104,7 +105,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
 def _assemble(
     settings: IngestSettings,
     database: Database,
-    bus: Bus,
+    bus: JetStreamBus,
     event_log: EventLog,
     clock: LogClock,
 ) -> Ingest:
@@ -115,14 +116,14 @@ def _assemble(
     definitions = DefinitionStore(database.pool, read_definition, fold_access_told)
     quarantine = QuarantineStore(database.pool, settings.shards)
     authenticator = Authenticator(
-        load_from(database.pool),
+        key_loader(database.pool),
         settings.internal_key.get_secret_value(),
-        load_region=regions_from(database.pool),
+        load_region=region_loader(database.pool),
         ttl_s=settings.key_cache_s,
     )
     intake = Intake(event_log, quarantine, definitions, clock)
     administration = Administration(
-        event_log, definitions, clock, write_definition, authenticator.forget
+        event_log, definitions, clock, write_definition, authenticator.invalidate
     )
     rpc = RpcServer(settings, authenticator, {**ALLOWED, **LOG_ALLOWED}, metrics)
     log_rpc = LogRpc(event_log, may_advance=settings.clock_advance == "allowed")

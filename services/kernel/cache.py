@@ -9,7 +9,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class LastUsed(Generic[K, V]):
+class RecentCache(Generic[K, V]):
     """At most `most` values (2 at the least), none of them None; about the oldest leave first.
 
     The last `most` // 2 that were used are always there.
@@ -34,7 +34,7 @@ class LastUsed(Generic[K, V]):
             self._old, self._young = self._young, {}
         self._young[key] = value
 
-    def among(self, keys: Iterable[K]) -> dict[K, V]:
+    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """The values of those of `keys` that are remembered. To look is not to use them."""
         young, old = self._young, self._old
         return {

@@ -34,23 +34,23 @@ class OnefoldError(Exception):
         self.metadata = metadata
 
 
-class Refused(OnefoldError):
+class ClientError(OnefoldError):
     """The caller must change something before trying again."""
 
 
-class InvalidField(Refused):
+class InvalidField(ClientError):
     """A field is missing or wrong; `field` is its path."""
 
     reason = "FIELD_INVALID"
 
 
-class NotFound(Refused):
+class NotFound(ClientError):
     """What was asked for does not exist."""
 
     reason = "NOT_FOUND"
 
 
-class NotAllowed(Refused):
+class NotAllowed(ClientError):
     """The caller is not known, or may not do this."""
 
     REASONS: ClassVar[frozenset[str]] = frozenset(
@@ -64,44 +64,44 @@ class NotAllowed(Refused):
         self.reason = reason
 
 
-class EtagMismatch(Refused):
+class Conflict(ClientError):
     """Somebody else wrote in between."""
 
     reason = "ETAG_MISMATCH"
 
 
-class TooLarge(Refused):
+class TooLarge(ClientError):
     """A request is over a limit."""
 
     reason = "TOO_LARGE"
 
 
-class RangeGone(Refused):
+class RangeExpired(ClientError):
     """What is asked for is older than what is kept."""
 
     reason = "RANGE_GONE"
 
 
-class Unavailable(OnefoldError):
+class RetryableError(OnefoldError):
     """Something is away for a while; the same call may succeed later."""
 
     #: Seconds after which to try again.
     retry_after: float = 1.0
 
 
-class StoreUnavailable(Unavailable):
+class StoreUnavailable(RetryableError):
     """PostgreSQL cannot be reached."""
 
     reason = "STORE_UNAVAILABLE"
 
 
-class ServiceUnavailable(Unavailable):
+class ServiceUnavailable(RetryableError):
     """Another service cannot be reached, or did not answer in time."""
 
     reason = "SERVICE_UNAVAILABLE"
 
 
-class TokenNotReached(Unavailable):
+class TokenNotReached(RetryableError):
     """A demanded token was not reached in time."""
 
     reason = "TOKEN_NOT_REACHED"

@@ -12,11 +12,11 @@ class Token:
 
     offsets: tuple[int, ...] = ()
 
-    def covers(self, other: Token) -> bool:
+    def includes(self, other: Token) -> bool:
         """Whether this state includes the other one."""
         return all(a >= b for a, b in zip_longest(self.offsets, other.offsets, fillvalue=0))
 
-    def join(self, other: Token) -> Token:
+    def union(self, other: Token) -> Token:
         """The smallest state that includes both."""
         pairs = zip_longest(self.offsets, other.offsets, fillvalue=0)
         return Token(tuple(max(a, b) for a, b in pairs))
@@ -26,7 +26,7 @@ class Token:
         return self.offsets[shard] if shard < len(self.offsets) else 0
 
     @staticmethod
-    def of(by_shard: dict[int, int]) -> Token:
+    def from_offsets(by_shard: dict[int, int]) -> Token:
         """The token of these offsets by shard."""
         if not by_shard:
             return Token()

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import date
 
-from services.kernel.identifiers import standard
+from services.kernel.identifiers import normalize
 from services.linkage.names import simplified
 
 #: What forms fill in where nobody has said anything.
@@ -58,7 +58,7 @@ def phone_number(text: str, region: str) -> str:
 
     A number that does not exist keeps its digits: it may be one with a typing error.
     """
-    shaped = standard("phone", text, region)
+    shaped = normalize("phone", text, region)
     digits = re.sub(r"\D", "", shaped.value if shaped else text)
     if len(digits) == 11 and digits.startswith("1") and region == "CN":
         digits = f"86{digits}"

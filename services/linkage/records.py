@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
-from services.kernel.identifiers import Identifier, strongest
+from services.kernel.identifiers import Identifier, primary_identifier
 from services.kernel.time import DAY_US
 from services.linkage.config import MatchingConfig
 from services.linkage.contacts import birth_date, mailbox, phone_number, place_of
@@ -88,7 +88,7 @@ def clash(a: Compared, b: Compared) -> bool:
 
 def spokesman(person: Person) -> Identifier:
     """The identifier that a match names: the strongest one."""
-    return strongest(Identifier(*identifier) for identifier in person.identifiers)
+    return primary_identifier(Identifier(*identifier) for identifier in person.identifiers)
 
 
 def _told(traits: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -10,14 +10,14 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 
-from services.chassis.bootstrap import ground
+from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogPeer, ProjectionPeer
-from services.chassis.runtime.run import Doors
-from services.chassis.runtime.tasks import alongside
+from services.chassis.rpc.clients import LogClient, ProjectionClient
+from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.tasks import background
 from services.profile.api.grpc import ALLOWED, ProfileRpc
 from services.profile.projection.backfill import Grower
 from services.profile.projection.evaluate import Settler
@@ -34,14 +34,14 @@ from services.profile.upstream import IdentityUpstream, LogPast
 
 
 @asynccontextmanager
-async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
+async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
     """Profile, ready to be called, until the scope ends."""
     async with (
-        ground(settings) as base,
+        open_service(settings) as base,
         base.channel(settings.identity_url) as identity,
         base.channel(settings.ingest_url) as ingest,
     ):
-        log = LogPeer(ingest, settings.service)
+        log = LogClient(ingest, settings.service)
         upstream = IdentityUpstream(identity)
         rulebook = Rulebook()
         settler = Settler(rulebook, settings.shards)
@@ -50,7 +50,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             settler=settler,
             grower=Grower(rulebook, settler, LogPast(log)),
             memory=Memory(settings.remembered_leaves),
-            on_access=base.authenticator.forget,
+            on_access=base.authenticator.invalidate,
         )
         runner = ProjectionRunner(
             settings.service,
@@ -64,8 +64,12 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
-        rebuilder = ProfileRebuilder(upstream, log, ProjectionPeer(identity), base.database, runner)
-        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards, replacer=rebuilder)
+        rebuilder = ProfileRebuilder(
+            upstream, log, ProjectionClient(identity), base.database, runner
+        )
+        rebuild = RebuildRunner(
+            base.database, rebuilder, shards=settings.shards, replacer=rebuilder
+        )
         queries = ProfileQueries(base.database, runner)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         doors = ProfileRpc(queries, Asking(queries, log), Previews(queries))
@@ -75,5 +79,5 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Doors]:
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
-        async with rpc, operations.serving(), alongside(runner.run()):
-            yield Doors(rpc.port, operations.port)
+        async with rpc, operations.serving(), background(runner.run()):
+            yield Endpoints(rpc.port, operations.port)

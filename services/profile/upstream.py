@@ -8,9 +8,9 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
-from services.chassis.messaging.stream import Message
-from services.chassis.rpc.channel import PeerChannel
-from services.chassis.rpc.clients import LogPeer, token_from_proto
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.rpc.channel import ServiceChannel
+from services.chassis.rpc.clients import LogClient, token_from_proto
 from services.kernel.tokens import Token
 from services.profile.codec import bus as wire
 from services.profile.domain.backfill import Past
@@ -20,15 +20,15 @@ from services.profile.domain.facts import Assignment
 class IdentityUpstream:
     """Reads what identity said; the coordinate is the offset. Every call raises OnefoldError."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = IdentityServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """See chassis.stream.Upstream."""
         request = pb.ReadRequest(shard=shard, from_offset=first, until_offset=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
-            yield Message(batch.first_offset, batch.next_offset, batch.SerializeToString())
+            yield StreamMessage(batch.first_offset, batch.next_offset, batch.SerializeToString())
 
     async def assignments(self, at_least: Token) -> AsyncIterator[tuple[Token, list[Assignment]]]:
         """Whose every identifier is, page by page, in one state that includes `at_least`."""
@@ -42,7 +42,7 @@ class IdentityUpstream:
 class LogPast:
     """The event log as `ports.PastReader`."""
 
-    def __init__(self, log: LogPeer) -> None:
+    def __init__(self, log: LogClient) -> None:
         self._log = log
 
     async def events(self, shard: int, first: int, until: int) -> Sequence[Past]:

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import acquire
 from services.segment.codec import bus as wire
 from services.segment.store import postgres as store
@@ -24,7 +24,9 @@ PAGE = 100
 MOST_CHANGES = 2_000
 
 
-async def said(pool: asyncpg.Pool, shard: int, first: int, until: int) -> AsyncGenerator[Message]:
+async def said(
+    pool: asyncpg.Pool, shard: int, first: int, until: int
+) -> AsyncGenerator[StreamMessage]:
     """The messages that cover [first, until) of a shard; `until` 0 = what there is."""
     async with acquire(pool) as conn:
         begin = await conn.fetchval(store.Q.outbox_begin, shard)
@@ -38,7 +40,7 @@ async def said(pool: asyncpg.Pool, shard: int, first: int, until: int) -> AsyncG
             yield message
 
 
-async def _retold(pool: asyncpg.Pool, shard: int, first: int, stop: int) -> list[Message]:
+async def _retold(pool: asyncpg.Pool, shard: int, first: int, stop: int) -> list[StreamMessage]:
     """The next messages of a range, told again out of what is kept for ever."""
     async with acquire(pool) as conn, conn.transaction(isolation="repeatable_read"):
         rows = await conn.fetch(store.Q.telling_sequences, shard, first, stop, PAGE)
@@ -48,7 +50,7 @@ async def _retold(pool: asyncpg.Pool, shard: int, first: int, stop: int) -> list
     parts = list(_parts(first, [r["sequence"] for r in rows], announced, noticed))
     ends = [part.first for part in parts[1:]] + [end]
     return [
-        Message(part.first, end, wire.retold(shard, part.first, part.facts, part.rows))
+        StreamMessage(part.first, end, wire.retold(shard, part.first, part.facts, part.rows))
         for part, end in zip(parts, ends, strict=True)
     ]
 

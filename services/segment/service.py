@@ -10,14 +10,14 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 )
 from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServicer_to_server
 
-from services.chassis.bootstrap import ground
+from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild import Rebuild
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import IdentityPeer, LogPeer, ProjectionPeer
-from services.chassis.runtime.run import Doors
-from services.chassis.runtime.tasks import alongside
+from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
+from services.chassis.runtime.run import Endpoints
+from services.chassis.runtime.tasks import background
 from services.segment.api.grpc import ALLOWED, SegmentRpc
 from services.segment.projection.fold import SegmentApp
 from services.segment.queries.memberships import SegmentQueries
@@ -29,10 +29,10 @@ from services.segment.upstream import ProfileUpstream
 
 
 @asynccontextmanager
-async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
+async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
     """Segment, ready to be called, until the scope ends."""
     async with (
-        ground(settings) as base,
+        open_service(settings) as base,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.identity_url) as identity,
         base.channel(settings.ingest_url) as ingest,
@@ -40,7 +40,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
         upstream = ProfileUpstream(profile)
         app = SegmentApp(
             settings.shards,
-            on_access=base.authenticator.forget,
+            on_access=base.authenticator.invalidate,
             on_announced=base.metrics.event_to_membership_seconds.observe,
         )
         runner = ProjectionRunner(
@@ -56,12 +56,14 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
             metrics=base.metrics,
             on_saved=app.saved,
         )
-        people = IdentityPeer(identity)
-        queries = SegmentQueries(base.database, runner, people, LogPeer(ingest, settings.service))
+        people = IdentityClient(identity)
+        queries = SegmentQueries(base.database, runner, people, LogClient(ingest, settings.service))
         rebuilder = SegmentRebuilder(
-            upstream, ProjectionPeer(profile), people, base.database, runner
+            upstream, ProjectionClient(profile), people, base.database, runner
         )
-        rebuild = Rebuild(base.database, rebuilder, shards=settings.shards, replacer=rebuilder)
+        rebuild = RebuildRunner(
+            base.database, rebuilder, shards=settings.shards, replacer=rebuilder
+        )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         doors = SegmentRpc(queries, Previews(base.database, runner))
         rpc.add(add_SegmentServiceServicer_to_server, doors)
@@ -70,5 +72,5 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Doors]:
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
-        async with rpc, operations.serving(), alongside(runner.run()):
-            yield Doors(rpc.port, operations.port)
+        async with rpc, operations.serving(), background(runner.run()):
+            yield Endpoints(rpc.port, operations.port)

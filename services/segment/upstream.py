@@ -9,22 +9,22 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
-from services.chassis.messaging.stream import Message
-from services.chassis.rpc.channel import PeerChannel
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.rpc.channel import ServiceChannel
 
 
 class ProfileUpstream:
     """Reads what profile said, and how everybody stands. Every call raises OnefoldError."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[Message, None]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage, None]:
         """See chassis.stream.Upstream; the coordinate is the sequence."""
         request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
         async for answer in self._stub.Read(request):
             batch = answer.batch
-            yield Message(batch.sequence, batch.sequence + 1, batch.SerializeToString())
+            yield StreamMessage(batch.sequence, batch.sequence + 1, batch.SerializeToString())
 
     async def standings(self, shard: int) -> AsyncGenerator[pb.ReadStandingsResponse, None]:
         """How every profile of a shard stands, with the sequence from which to follow on."""

@@ -10,7 +10,7 @@ from itertools import combinations
 from services.identity.domain.evidence import Decision, First, Strength, Verdict
 from services.identity.domain.linking import Reason
 from services.identity.domain.policy import DEFAULT, Linking, Policy, Rule
-from services.kernel.identifiers import WEAKEST, Identifier, leaf_of, strongest
+from services.kernel.identifiers import DEVICE_NAMESPACES, Identifier, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
 from services.kernel.time import DAY_US
 
@@ -109,7 +109,7 @@ def truth(story: Iterable[Seen | Ruled], policy: Policy = DEFAULT) -> Truth:
 
 def ties_of(event: Seen) -> list[Tie]:
     """Who is named with whom on one event."""
-    leaf = strongest(event.identifiers)
+    leaf = primary_identifier(event.identifiers)
     rest = set(event.identifiers) - {leaf}
     if event.alias:
         return [(frozenset({leaf, i}), Strength.STATED) for i in rest]
@@ -118,7 +118,7 @@ def ties_of(event: Seen) -> list[Tie]:
         for i in rest
     ]
     if rest:
-        second = strongest(rest)
+        second = primary_identifier(rest)
         together += [(frozenset({second, i}), Strength.BESIDE) for i in rest - {second}]
     return together
 
@@ -198,7 +198,7 @@ def _over(person: frozenset[Identifier], same: list[frozenset[Identifier]], poli
 def rank(namespace: str, policy: Policy) -> int:
     """The place of a namespace: as listed; others before the machines'."""
     listed = list(policy.rules)
-    machines = [n for n in listed if n in WEAKEST]
+    machines = [n for n in listed if n in DEVICE_NAMESPACES]
     order = listed[: listed.index(machines[0])] if machines else listed
     places = [*order, None, *listed[len(order) :]]
     return places.index(listed_as(namespace, policy))

@@ -10,7 +10,7 @@ import asyncpg
 from laws.profile_world import Attributed, Log, batch
 from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 
-from services.chassis.projection.checkpoint import Position, digests
+from services.chassis.projection.checkpoint import Checkpoint, digests
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import decode
@@ -67,7 +67,7 @@ class Works:
     ) -> None:
         shards = len(log.shards)
         self.pool = pool
-        self.positions = [Position(shard) for shard in range(shards)]
+        self.positions = [Checkpoint(shard) for shard in range(shards)]
         self.said: list[list[ProfilesChanged]] = [[] for _ in range(shards)]
         pace = pace or Pace(due=3, patience=20, few=2, idle_steps=2)
         self.app = _app(log, chunk, page, pace, seed % 3 * 20)

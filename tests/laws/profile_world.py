@@ -17,7 +17,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from oracle.rules_oracle import OracleEvent, rule_holds
 
 from services.chassis.codec.rules import rule_to_proto
-from services.chassis.messaging.stream import Batch, Message
+from services.chassis.messaging.stream import Batch, StreamMessage
 from services.kernel.identifiers import ACCOUNT_ID, Identifier, account_leaf, leaf_of
 from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, event_fact_id, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
@@ -235,7 +235,7 @@ def attribute(log: Log, people: People, chance: random.Random) -> list[list[Attr
     return said
 
 
-def message(shard: int, part: list[Attributed]) -> Message:
+def message(shard: int, part: list[Attributed]) -> StreamMessage:
     facts = [a.fact for a in part]
     first = facts[0].offset
     batch = FactBatch(shard=shard, first_offset=first, facts=facts)
@@ -247,7 +247,7 @@ def message(shard: int, part: list[Attributed]) -> Message:
         profile_ids=b"".join(a.profile_id for a in part),
         assignments=[assignment for a in part for assignment in a.assignments],
     )
-    return Message(first, first + len(facts), attributed.SerializeToString())
+    return StreamMessage(first, first + len(facts), attributed.SerializeToString())
 
 
 def expected(

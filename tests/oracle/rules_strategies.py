@@ -11,8 +11,8 @@ from oracle.rules_oracle import OracleEvent
 from services.kernel.fold import events as event_types
 from services.kernel.fold.events import EventView
 from services.kernel.rules.model import (
-    AGEING,
-    COUNTING,
+    AGE_OPERATORS,
+    COUNT_OPERATORS,
     All,
     Any_,
     CountPredicate,
@@ -78,17 +78,19 @@ event_filters = st.builds(
 )
 windows = st.one_of(st.just(0), st.integers(1, LONGEST))
 numbers = st.integers(0, 4)
-counts = st.builds(CountPredicate, event_filters, windows, st.sampled_from(COUNTING), numbers)
+counts = st.builds(
+    CountPredicate, event_filters, windows, st.sampled_from(COUNT_OPERATORS), numbers
+)
 distincts = st.builds(
     DistinctPredicate,
     event_filters,
     st.sampled_from(PATHS),
     windows,
-    st.sampled_from(COUNTING),
+    st.sampled_from(COUNT_OPERATORS),
     numbers,
 )
 last_seens = st.builds(
-    LastSeenPredicate, event_filters, st.sampled_from(AGEING), st.integers(1, LONGEST)
+    LastSeenPredicate, event_filters, st.sampled_from(AGE_OPERATORS), st.integers(1, LONGEST)
 )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from services.chassis.messaging.stream import Message
-from services.chassis.messaging.subscription import Heard, Tail
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.messaging.subscription import PullSubscription, ReceivedMessage
 
 #: (first, next, too large for the bus), or None for a silence.
 Range = tuple[int, int, bool]
 
 
-class HeardTail(Tail):
+class HeardTail(PullSubscription):
     """Gives messages of these ranges, in this order, and then silence."""
 
     def __init__(
@@ -22,24 +22,24 @@ class HeardTail(Tail):
         #: Where was acknowledged: "reply <next>".
         self.acked: list[str] = []
 
-    async def wait(self, silence: float) -> Heard | None:
+    async def wait(self, silence: float) -> ReceivedMessage | None:
         if self._ranges and self._ranges[0] is None:
             self._ranges.pop(0)
             return None
         return self.peek()
 
-    def peek(self) -> Heard | None:
+    def peek(self) -> ReceivedMessage | None:
         if not self._ranges or self._ranges[0] is None:
             return None
         first, until, absent = self._ranges[0]
         payload = b"" if absent else self._payload(first, until)
-        return Heard(Message(first, until, payload), f"reply {until}", absent)
+        return ReceivedMessage(StreamMessage(first, until, payload), f"reply {until}", absent)
 
-    def newest(self, at: int) -> int:
+    def high_water_mark(self, at: int) -> int:
         return max([at, *(heard[1] for heard in self._ranges if heard)])
 
-    def skip(self) -> None:
+    def pop(self) -> None:
         self._ranges.pop(0)
 
-    async def ack(self, heard: Heard) -> None:
+    async def ack(self, heard: ReceivedMessage) -> None:
         self.acked.append(heard.reply)

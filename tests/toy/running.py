@@ -19,13 +19,13 @@ from toy.words import (
     toy_root,
 )
 
-from services.chassis.messaging.jetstream import Bus
-from services.chassis.messaging.relay import Relay
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.chassis.projection.checkpoint import digests, load_positions
+from services.chassis.projection.checkpoint import digests, load_checkpoints
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.runtime.tasks import beside
+from services.chassis.runtime.tasks import task_scope
 from services.kernel.tokens import Token
 
 #: Seconds after which a test gives up.
@@ -37,7 +37,7 @@ class Replica:
     """One process of the toy service."""
 
     database: Database
-    bus: Bus
+    bus: JetStreamBus
     runner: ProjectionRunner
     words: Words
     upstream: LogUpstream
@@ -52,7 +52,7 @@ class Replica:
 
     async def position(self, shard: int = 0) -> int:
         async with self.database.pool.acquire() as conn:
-            return (await load_positions(conn))[shard].next
+            return (await load_checkpoints(conn))[shard].next
 
     def has_folded(self, shard: int) -> bool:
         return any(fold[0] == shard for fold in self.words.folds)
@@ -73,7 +73,7 @@ async def replica(
     words = words or Words()
     upstream = LogUpstream(log)
     await migrate(dsn, SERVICE, shards=shards, root=toy_root(root))
-    async with Database(dsn, SERVICE) as database, Bus(nats_url, name=SERVICE) as bus:
+    async with Database(dsn, SERVICE) as database, JetStreamBus(nats_url, name=SERVICE) as bus:
         runner = ProjectionRunner(
             SERVICE,
             words,
@@ -85,25 +85,27 @@ async def replica(
             shards=shards,
             **{"silence": 0.3, **options},
         )
-        async with beside(runner.run()) as running:
+        async with task_scope(runner.run()) as running:
             yield Replica(database, bus, runner, words, upstream)
             running.cancel()
 
 
 @asynccontextmanager
-async def relaying(bus: Bus, log: WordLog, shards: int = 1) -> AsyncIterator[Relay]:
+async def relaying(bus: JetStreamBus, log: WordLog, shards: int = 1) -> AsyncIterator[OutboxRelay]:
     """A relay of the log, for all shards, without leases."""
-    relay = Relay(bus, LOG_SUBJECT, log)
+    relay = OutboxRelay(bus, LOG_SUBJECT, log)
     async with AsyncExitStack() as stack:
         for shard in range(shards):
-            running = await stack.enter_async_context(beside(relay.run_shard(shard)))
+            running = await stack.enter_async_context(task_scope(relay.run_shard(shard)))
             stack.callback(running.cancel)
         yield relay
 
 
-async def say(log: WordLog, relay: Relay | None, facts: Sequence[Said], shard: int = 0) -> Token:
+async def say(
+    log: WordLog, relay: OutboxRelay | None, facts: Sequence[Said], shard: int = 0
+) -> Token:
     """Appends and relays, as ingest does; the state that includes it."""
     outputs = await log.append(shard, facts)
     if relay is not None:
-        await relay.offer(shard, outputs)
-    return Token.of({shard: await log.tail(shard)})
+        await relay.enqueue(shard, outputs)
+    return Token.from_offsets({shard: await log.tail(shard)})

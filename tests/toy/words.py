@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.messaging.stream import Batch, Folded, Message, Output
+from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, StreamMessage
 from services.chassis.postgres.database import connect_pool
 from services.chassis.projection.checkpoint import add_digest
 from services.chassis.projection.consumer import Limits
-from services.chassis.projection.rebuild import Replaced, rows_that_differ
-from services.chassis.projection.replay import Replay
+from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
+from services.chassis.projection.replay import LogReplay
 from services.kernel.digest import row_digest
-from services.kernel.errors import RangeGone
+from services.kernel.errors import RangeExpired
 from services.kernel.tokens import Token
 
 SERVICE = "toy"
@@ -59,19 +59,19 @@ def encode(facts: Sequence[Said]) -> bytes:
     return json.dumps(facts).encode()
 
 
-def decode(message: Message) -> list[Said]:
+def decode(message: StreamMessage) -> list[Said]:
     """The facts of a message, one a place."""
     facts = [Said(*fact) for fact in json.loads(message.payload)]
     assert len(facts) == message.next - message.first
     return facts
 
 
-def cut(message: Message, until: int) -> Message:
+def cut(message: StreamMessage, until: int) -> StreamMessage:
     """What of a message lies before a place."""
     if message.next <= until:
         return message
     facts = decode(message)[: until - message.first]
-    return Message(message.first, until, encode(facts))
+    return StreamMessage(message.first, until, encode(facts))
 
 
 class WordLog:
@@ -93,7 +93,7 @@ class WordLog:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def append(self, shard: int, facts: Iterable[Said]) -> list[Output]:
+    async def append(self, shard: int, facts: Iterable[Said]) -> list[OutboxMessage]:
         """Appends in one transaction; what a relay may be offered."""
         rows = [json.dumps(fact) for fact in facts]
         async with self._pool.acquire() as conn, conn.transaction():
@@ -109,7 +109,7 @@ class WordLog:
         async with self._pool.acquire() as conn:
             return await self._tail(conn, shard)
 
-    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         rows = await self._pool.fetch(
             'SELECT fact FROM said WHERE shard = $1 AND "offset" >= $2 ORDER BY "offset" LIMIT $3',
             *(shard, first, limit * self.page),
@@ -137,10 +137,10 @@ class LogUpstream:
         #: What lies before is no longer kept.
         self.gone_before = 0
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         self.reads.append((shard, first, until))
         if first < self.gone_before:
-            raise RangeGone(f"the log begins at {self.gone_before}")
+            raise RangeExpired(f"the log begins at {self.gone_before}")
         tail = await self._log.tail(shard)
         # Who reads for a message that this log never said asks for more than there is.
         until = min(until or tail, tail)
@@ -148,7 +148,7 @@ class LogUpstream:
             for output in await self._log.read(shard, first, 4):
                 if output.first >= until:
                     return
-                yield cut(Message(output.first, output.next, output.payload), until)
+                yield cut(StreamMessage(output.first, output.next, output.payload), until)
                 first = output.next
 
 
@@ -161,22 +161,22 @@ class Words:
         #: (shard, first, next) of every fold that was begun.
         self.folds: list[tuple[int, int, int]] = []
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         self.folds.append((batch.shard, batch.first, batch.next))
         until = min(batch.next, batch.first + self._chunk) if self._chunk else batch.next
         facts = facts_between(batch, until)
         if self.poison and any(fact.word == self.poison for fact in facts):
             raise ValueError("this word cannot be counted")
         await count_words(conn, batch.shard, facts)
-        output = Output(batch.first, until, encode(facts))
-        return Folded(until, until, batch.log_time_us + len(facts), (output,))
+        output = OutboxMessage(batch.first, until, encode(facts))
+        return FoldResult(until, until, batch.log_time_us + len(facts), (output,))
 
 
 class WordsRebuilder:
     """Rebuilds the toy's state from its log."""
 
     def __init__(self, log: WordLog, words: Words | None = None) -> None:
-        self._replay = Replay(words or Words(), LogUpstream(log), Limits(messages=2))
+        self._replay = LogReplay(words or Words(), LogUpstream(log), Limits(messages=2))
         #: The schemas of every adoption.
         self.adopted: list[tuple[str, str]] = []
 
@@ -198,7 +198,7 @@ class WordsRebuilder:
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
     ) -> list[str]:
         named = "workspace || '/' || leaf"
-        return await rows_that_differ(
+        return await differing_digest_rows(
             conn, live, new, "word_count", named, "workspace, leaf, word, n", limit
         )
 
@@ -219,10 +219,10 @@ class WordsReplacer(WordsRebuilder):
         await self._replay.rebuild(pool, until, workers=workers, progress=progress)
 
     async def say(
-        self, conn: asyncpg.Connection, replaced: Replaced
-    ) -> dict[int, tuple[Output, ...]]:
+        self, conn: asyncpg.Connection, replaced: StateSwap
+    ) -> dict[int, tuple[OutboxMessage, ...]]:
         return {
-            after.shard: (Output(before.next_output, after.next, b"[]"),)
+            after.shard: (OutboxMessage(before.next_output, after.next, b"[]"),)
             for before, after in zip(replaced.before, replaced.after, strict=True)
         }
 
@@ -256,9 +256,9 @@ def _share(fact: Said, n: int) -> int:
     return row_digest(*fact, str(n))
 
 
-def _output(first: int, rows: Sequence[str]) -> Output:
+def _output(first: int, rows: Sequence[str]) -> OutboxMessage:
     payload = ("[" + ",".join(rows) + "]").encode()
-    return Output(first, first + len(rows), payload)
+    return OutboxMessage(first, first + len(rows), payload)
 
 
 def story(length: int, seed: int = 0) -> list[Said]:

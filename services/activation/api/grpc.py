@@ -18,9 +18,9 @@ from services.activation.store.postgres import Place
 from services.chassis.access.principal import Role, workspace_id
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogPeer, token_from_proto, token_to_proto
+from services.chassis.rpc.clients import LogClient, token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.tokens import Token
@@ -53,7 +53,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self,
         database: Database,
         runner: ProjectionRunner,
-        log: LogPeer,
+        log: LogClient,
         *,
         private_targets: bool,
         on_effects: Callable[[Collection[Place]], None],
@@ -123,7 +123,9 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def CountDeliveries(self, request: Any, context: Any) -> Any:
         """Count effects by destination and state."""
         if request.HasField("at_least"):
-            await self._runner.wait_for(token_from_proto(request.at_least), within(REACH_SECONDS))
+            await self._runner.wait_for(
+                token_from_proto(request.at_least), clip_to_deadline(REACH_SECONDS)
+            )
         async with acquire(self._database.pool) as conn:
             rows = await conn.fetch(store.Q.count_effects, workspace_id())
         counts = [

@@ -11,7 +11,7 @@ from nats.js.errors import APIError, NotFoundError
 from services.activation.channels import Message
 from services.activation.domain.model import Destination, NatsSubject
 from services.activation.domain.transitions import Outcome, Verdict
-from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.jetstream import JetStreamBus
 
 TIMEOUT_S = 5.0
 #: How long it is believed that a subject is, or is not, of a stream, seconds.
@@ -27,7 +27,7 @@ class NatsSender:
     stream's window; elsewhere delivered = the server has it for those who listen now.
     """
 
-    def __init__(self, bus: Bus, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, bus: JetStreamBus, *, timeout_s: float = TIMEOUT_S) -> None:
         self._bus = bus
         self._timeout_s = timeout_s
         #: By subject: whether a stream takes it in, and until when that is believed.

@@ -9,8 +9,8 @@ import structlog
 from services.activation.codec import bus as wire
 from services.activation.store import postgres as store
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.rpc.clients import LogPeer
-from services.kernel.errors import Unavailable
+from services.chassis.rpc.clients import LogClient
+from services.kernel.errors import RetryableError
 
 #: Ends in one call.
 PAGE = 1_000
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Reporter:
     """Appends DeliveryEnded facts; a repeat after a crash is the same fact."""
 
-    def __init__(self, database: Database, log_peer: LogPeer, actor: str) -> None:
+    def __init__(self, database: Database, log_peer: LogClient, actor: str) -> None:
         self._database = database
         self._log = log_peer
         self._actor = actor
@@ -37,7 +37,7 @@ class Reporter:
                 if await self.report_once():
                     continue
                 pause = PAUSE
-            except Unavailable as error:
+            except RetryableError as error:
                 log.warning("reports_delayed", reason=error.reason)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except Exception as error:

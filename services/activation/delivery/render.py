@@ -12,7 +12,7 @@ from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 from services.activation.domain.model import Destination, Trigger
 from services.activation.store.postgres import Attempt
 from services.chassis.access.principal import WORKSPACE_KEY
-from services.chassis.rpc.channel import PeerChannel
+from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import NotFound
 from services.kernel.ids import to_hex
 from services.kernel.time import to_rfc3339
@@ -23,7 +23,7 @@ _TYPES = {Trigger.ENTERED: "segment.entered", Trigger.LEFT: "segment.left"}
 class Renderer:
     """Makes the bodies of messages."""
 
-    def __init__(self, profiles: PeerChannel) -> None:
+    def __init__(self, profiles: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(profiles)
 
     async def render(

@@ -30,7 +30,7 @@ from services.activation.metrics import DeliveryMetrics
 from services.activation.store import postgres as store
 from services.activation.store.postgres import Attempt, Claim, Place
 from services.chassis.postgres.database import Database, acquire, transaction
-from services.kernel.errors import OnefoldError, Unavailable
+from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
 #: How long an attempt may take before it counts as unknown, seconds.
@@ -231,7 +231,7 @@ class Courier:
 
 def _tell(place: Place, error: Exception) -> None:
     names = {"workspace": place.workspace_id, "destination": place.destination_id}
-    if isinstance(error, Unavailable):
+    if isinstance(error, RetryableError):
         log.warning("sending_delayed", reason=error.reason, **names)
     else:
         log.error("sending_failed", exc_info=error, **names)

@@ -13,8 +13,8 @@ from services.activation.domain.model import Change
 from services.activation.domain.transitions import effects
 from services.activation.store import postgres as store
 from services.activation.store.postgres import Place
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.kernel.errors import InvalidField
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class ActivationApp:
         self._written: dict[int, set[Place]] = {}
         self._defined: set[int] = set()
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see chassis.stream.Projection.
 
         Changes are matched with the destinations that were defined before them in their shard.
@@ -61,11 +61,11 @@ class ActivationApp:
             waiting += map(wire.change, message.changes)
             facts += message.facts
         await self._write(conn, batch.shard, waiting)
-        if await fold_access(conn, facts):
+        if await fold_access_facts(conn, facts):
             self._on_access()
         # What is told again from long ago does not say how far the log was.
         reached = max(batch.log_offset, told[-1].log_offset)
-        return Folded(batch.next, reached, max(batch.log_time_us, told[-1].log_time_us))
+        return FoldResult(batch.next, reached, max(batch.log_time_us, told[-1].log_time_us))
 
     def committed(self, shard: int) -> None:
         """What was folded of a shard can be seen now."""

@@ -12,51 +12,20 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.chassis.access.keys import IssuedKey, hash_key, issue_key, key_from_authorization
+from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import (
-    WORKSPACE_KEY,
     Principal,
     Role,
-    acting_as,
-    principal,
-    region,
-    require,
-    workspace_id,
 )
 from services.chassis.access.tables import (
     AccessKey,
     LoadKey,
     LoadRegion,
-    fold_access,
-    load_from,
-    regions_from,
 )
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.identifiers import DEFAULT_REGION
 from services.kernel.ids import WorkspaceId
-
-__all__ = [
-    "WORKSPACE_KEY",
-    "AccessKey",
-    "Authenticator",
-    "IssuedKey",
-    "LoadKey",
-    "LoadRegion",
-    "Principal",
-    "Role",
-    "acting_as",
-    "fold_access",
-    "hash_key",
-    "issue_key",
-    "key_from_authorization",
-    "load_from",
-    "principal",
-    "region",
-    "regions_from",
-    "require",
-    "workspace_id",
-]
 
 T = TypeVar("T")
 
@@ -73,7 +42,7 @@ class Authenticator:
 
     #: How long lookups go past the cache after `forget`, seconds: longer than a fold takes to
     #: commit, so that nothing that was read before the commit is believed after it.
-    SETTLING_S = 5.0
+    CACHE_BYPASS_S = 5.0
 
     def __init__(
         self,
@@ -93,7 +62,7 @@ class Authenticator:
         self._ttl_s = ttl_s
         self._miss_ttl_s = min(miss_ttl_s, ttl_s)
         self._clock = clock
-        self._believed: dict[bytes, tuple[float, AccessKey]] = {}
+        self._cache: dict[bytes, tuple[float, AccessKey]] = {}
         self._missing: dict[bytes, float] = {}
         self._settled_at = float("-inf")
 
@@ -116,15 +85,15 @@ class Authenticator:
             raise NotAllowed("this key is disabled; use another one", reason="KEY_DISABLED")
         return found.principal
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Believe nothing that was looked up before; for when keys were just folded."""
-        self._believed.clear()
+        self._cache.clear()
         self._missing.clear()
-        self._settled_at = self._clock() + self.SETTLING_S
+        self._settled_at = self._clock() + self.CACHE_BYPASS_S
 
     async def _find(self, key_hash: bytes) -> AccessKey | None:
         now = self._clock()
-        until, believed = self._believed.get(key_hash, _NOTHING)
+        until, believed = self._cache.get(key_hash, _NOTHING)
         if now < until:
             return believed
         if now < self._missing.get(key_hash, 0.0):
@@ -148,18 +117,18 @@ class Authenticator:
         return known or DEFAULT_REGION
 
     def _keep(self, key_hash: bytes, found: AccessKey | None, now: float) -> None:
-        kept = self._missing if found is None else self._believed
+        kept = self._missing if found is None else self._cache
         if len(kept) >= _MAX_CACHED:
             kept.clear()
         if found is None:
             self._missing[key_hash] = now + self._miss_ttl_s
         else:
-            self._believed[key_hash] = (now + self._ttl_s, found)
+            self._cache[key_hash] = (now + self._ttl_s, found)
 
 
 async def _in_time(lookup: Awaitable[T]) -> T:
     try:
-        async with asyncio.timeout(within(_LOOKUP_S)):
+        async with asyncio.timeout(clip_to_deadline(_LOOKUP_S)):
             return await lookup
     except TimeoutError:
         raise StoreUnavailable("keys cannot be looked up in time; try again") from None

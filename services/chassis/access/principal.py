@@ -73,13 +73,13 @@ def region() -> str:
     return principal().region
 
 
-def become(caller: Principal) -> None:
+def set_principal(caller: Principal) -> None:
     """From here on the present task works for `caller`."""
     _PRINCIPAL.set(caller)
 
 
 @contextmanager
-def acting_as(caller: Principal) -> Iterator[None]:
+def as_principal(caller: Principal) -> Iterator[None]:
     """What runs inside is done for `caller`."""
     reset = _PRINCIPAL.set(caller)
     try:
@@ -88,7 +88,7 @@ def acting_as(caller: Principal) -> Iterator[None]:
         _PRINCIPAL.reset(reset)
 
 
-def require(caller: Principal, allowed: Container[Role]) -> None:
+def require_role(caller: Principal, allowed: Container[Role]) -> None:
     """Raises NotAllowed where the caller's role is not among `allowed`."""
     if caller.role not in allowed:
         raise NotAllowed(

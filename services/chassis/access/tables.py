@@ -41,7 +41,7 @@ LoadKey = Callable[[bytes], Awaitable[AccessKey | None]]
 LoadRegion = Callable[[str], Awaitable[str | None]]
 
 
-def load_from(pool: asyncpg.Pool) -> LoadKey:
+def key_loader(pool: asyncpg.Pool) -> LoadKey:
     """Looks keys up in the table of the service that `pool` belongs to."""
 
     async def load(key_hash: bytes) -> AccessKey | None:
@@ -57,7 +57,7 @@ def load_from(pool: asyncpg.Pool) -> LoadKey:
     return load
 
 
-def regions_from(pool: asyncpg.Pool) -> LoadRegion:
+def region_loader(pool: asyncpg.Pool) -> LoadRegion:
     """Looks default regions up in the table of the service that `pool` belongs to."""
 
     async def load(workspace_id: str) -> str | None:
@@ -68,7 +68,7 @@ def regions_from(pool: asyncpg.Pool) -> LoadRegion:
     return load
 
 
-class Regions:
+class WorkspaceRegions:
     """The default regions of workspaces, for a fold.
 
     A workspace is told once, before all that is of it, in every shard of the log: so what a fold
@@ -82,13 +82,13 @@ class Regions:
         """The default region of a workspace that was looked up."""
         return self._known.get(workspace_id, DEFAULT_REGION)
 
-    async def look_up(
+    async def load(
         self, conn: asyncpg.Connection, facts: Iterable[Fact], workspaces: Iterable[str]
     ) -> None:
         """Learn the regions of `workspaces`, by `facts` that were just heard and by the table."""
         for fact in facts:
             if fact.kind == WORKSPACE_DEFINED:
-                self._known[fact.workspace_id] = _region_told(fact)
+                self._known[fact.workspace_id] = _defined_region(fact)
         missing = list(set(workspaces) - self._known.keys())
         if missing:
             found = await _regions(conn, missing)
@@ -100,11 +100,11 @@ async def _regions(conn: asyncpg.Connection, workspaces: list[str]) -> dict[str,
     return {row["workspace_id"]: row["default_region"] for row in rows}
 
 
-def _region_told(fact: Fact) -> str:
+def _defined_region(fact: Fact) -> str:
     return WorkspaceDefined.FromString(fact.payload).default_region or DEFAULT_REGION
 
 
-async def fold_access(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
+async def fold_access_facts(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
     """Fold what the facts tell about workspaces, keys and sources; the others are passed over.
 
     In any order and any number of times it ends in the same state. Answers whether there was
@@ -118,7 +118,7 @@ async def fold_access(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
 
 
 async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
-    rows = sorted({fact.workspace_id: _region_told(fact) for fact in facts}.items())
+    rows = sorted({fact.workspace_id: _defined_region(fact) for fact in facts}.items())
     if rows:
         await conn.execute(Q.fold_workspaces, *map(list, zip(*rows, strict=True)))
 

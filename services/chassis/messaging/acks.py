@@ -12,7 +12,7 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import APIError, NoStreamResponseError
 
 
-class Acks:
+class PublishAcks:
     """One inbox for all acknowledgements of a connection."""
 
     def __init__(self, client: Client) -> None:
@@ -25,14 +25,14 @@ class Acks:
     async def open(self) -> None:
         """Listens; to be called once, when the connection is up."""
         self._inbox = self._client.new_inbox()
-        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._hear)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
 
     async def close(self) -> None:
         """Listens no more."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
 
-    def expect(self) -> tuple[str, asyncio.Future[None]]:
+    def next_reply(self) -> tuple[str, asyncio.Future[None]]:
         """Where the next message is to be answered, and the future of that answer.
 
         The future fails with nats.js.errors.APIError or NoStreamResponseError. It may never end:
@@ -44,7 +44,7 @@ class Acks:
         future.add_done_callback(lambda _: self._expected.pop(number, None))
         return f"{self._inbox}.{number}", future
 
-    async def _hear(self, msg: Msg) -> None:
+    async def _receive(self, msg: Msg) -> None:
         future = self._expected.get(msg.subject.rpartition(".")[2])
         if future is None or future.done():
             return

@@ -19,9 +19,9 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 
-from services.chassis.messaging.acks import Acks
-from services.chassis.messaging.stream import Output
-from services.chassis.runtime.tasks import end, end_if_cancelled
+from services.chassis.messaging.acks import PublishAcks
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +31,12 @@ BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSEr
 #: RuntimeError: uvloop refuses to write what the client still has to a connection that is gone.
 _ENDINGS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
 
-RANGE = "Onefold-Range"
+RANGE_HEADER = "Onefold-Range"
 #: Set where the payload is too large for NATS: it is to be read upstream.
-UPSTREAM_ONLY = "Onefold-Upstream-Only"
+CLAIM_CHECK = "Onefold-Upstream-Only"
 _ROOT = "onefold."
 #: Bytes; larger payloads are read upstream, so that a few of them do not choke a listener.
-LARGEST = 1_000_000
+MAX_PAYLOAD = 1_000_000
 _HEADROOM = 4096
 _RECONNECT_PAUSE = 0.25
 
@@ -57,7 +57,7 @@ class StreamLimits:
     duplicate_window: float = 60.0
 
 
-class Bus:
+class JetStreamBus:
     """A connection to NATS that lives as long as the service, whether NATS is there or not.
 
     `async with Bus(url, name="profile") as bus:` answers at once; it connects behind the scenes and
@@ -70,7 +70,7 @@ class Bus:
         self._limits = limits
         self._client = Client()
         self._jetstream = self._client.jetstream()
-        self._acks = Acks(self._client)
+        self._acks = PublishAcks(self._client)
         self._up = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._begun = False
@@ -99,27 +99,29 @@ class Bus:
         """Makes the stream of a subject such as `onefold.log`, if it is missing; its name."""
         name = stream_name(subject)
         try:
-            await heed(self.jetstream.stream_info(name))
+            await await_cancellable(self.jetstream.stream_info(name))
         except NotFoundError:
             await self._make_stream(name, subject)
         return name
 
     async def publish(
-        self, subject: str, output: Output, *, again: bool = False
+        self, subject: str, output: OutboxMessage, *, again: bool = False
     ) -> asyncio.Future[None]:
         """Sends an output; the future ends when JetStream has it, or with the error.
 
         `again`: without the message id, which would be known even where the message is gone.
         """
-        headers = {RANGE: f"{output.first}-{output.next}"}
+        headers = {RANGE_HEADER: f"{output.first}-{output.next}"}
         if not again:
             headers["Nats-Msg-Id"] = _message_id(subject, output)
         payload = output.payload
-        if len(payload) > min(LARGEST, self._client.max_payload - _HEADROOM):
-            headers[UPSTREAM_ONLY], payload = "1", b""
-        inbox, acknowledged = self._acks.expect()
+        if len(payload) > min(MAX_PAYLOAD, self._client.max_payload - _HEADROOM):
+            headers[CLAIM_CHECK], payload = "1", b""
+        inbox, acknowledged = self._acks.next_reply()
         try:
-            await heed(self._client.publish(subject, payload, reply=inbox, headers=headers))
+            await await_cancellable(
+                self._client.publish(subject, payload, reply=inbox, headers=headers)
+            )
         except BaseException:
             acknowledged.cancel()
             raise
@@ -129,7 +131,7 @@ class Bus:
         """The range of the newest message of `onefold.<what>.<shard>`; None where there is none."""
         name = stream_name(subject.rpartition(".")[0])
         try:
-            message = await heed(self.jetstream.get_last_msg(name, subject))
+            message = await await_cancellable(self.jetstream.get_last_msg(name, subject))
         except NotFoundError:
             return None
         return range_of(message.headers)
@@ -137,28 +139,30 @@ class Bus:
     async def purge(self, subject: str) -> None:
         """Drops what the stream has of `onefold.<what>.<shard>`."""
         name = stream_name(subject.rpartition(".")[0])
-        await heed(self.jetstream.purge_stream(name, subject=subject))
+        await await_cancellable(self.jetstream.purge_stream(name, subject=subject))
 
-    async def nudge(self, subject: str) -> None:
+    async def notify(self, subject: str) -> None:
         """Tells those who listen with `nudged` that there is something new; may get lost."""
         if self.connected:
-            await heed(self._client.publish(_nudge_subject(subject)))
+            await await_cancellable(self._client.publish(_notification_subject(subject)))
 
     @asynccontextmanager
-    async def nudged(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
+    async def on_notify(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
         """Calls `call` at every nudge of a subject."""
 
         async def hear(_: Msg) -> None:
             call()
 
-        subscription = await heed(self._client.subscribe(_nudge_subject(subject), cb=hear))
+        subscription = await await_cancellable(
+            self._client.subscribe(_notification_subject(subject), cb=hear)
+        )
         try:
             yield
         finally:
             await _quietly(subscription.unsubscribe())
 
     @asynccontextmanager
-    async def at_reconnect(self, call: Callable[[], None]) -> AsyncIterator[None]:
+    async def on_reconnect(self, call: Callable[[], None]) -> AsyncIterator[None]:
         """Calls `call` whenever NATS is back."""
         self._listeners.add(call)
         try:
@@ -168,11 +172,11 @@ class Bus:
 
     async def _make_stream(self, name: str, subject: str) -> None:
         try:
-            await heed(self.jetstream.add_stream(self._stream_config(name, subject)))
+            await await_cancellable(self.jetstream.add_stream(self._stream_config(name, subject)))
             log.info("stream_made", stream=name)
         except BadRequestError:
             # Somebody else has just made it, perhaps with other limits.
-            await heed(self.jetstream.stream_info(name))
+            await await_cancellable(self.jetstream.stream_info(name))
 
     def _stream_config(self, name: str, subject: str) -> api.StreamConfig:
         limits = self._limits
@@ -197,23 +201,23 @@ class Bus:
             name=f"onefold:{self._name}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_PAUSE,  # type: ignore[arg-type]  # seconds, a float will do
-            error_cb=self._tell_error,
-            disconnected_cb=self._tell_loss,
-            reconnected_cb=self._tell_return,
+            error_cb=self._log_error,
+            disconnected_cb=self._log_disconnect,
+            reconnected_cb=self._log_reconnect,
         )
         await self._acks.open()
         self._up.set()
         log.info("bus_connected")
 
-    async def _tell_error(self, error: Exception) -> None:
+    async def _log_error(self, error: Exception) -> None:
         log.debug("bus_error_reported", error=type(error).__name__)
 
-    async def _tell_loss(self) -> None:
+    async def _log_disconnect(self) -> None:
         if self._up.is_set():
             log.warning("bus_lost")
         self._up.clear()
 
-    async def _tell_return(self) -> None:
+    async def _log_reconnect(self) -> None:
         self._up.set()
         log.info("bus_reconnected")
         for call in tuple(self._listeners):
@@ -225,7 +229,7 @@ class Bus:
 
     async def __aexit__(self, *_: object) -> None:
         if self._connecting is not None:
-            await end(self._connecting)
+            await cancel_and_wait(self._connecting)
         self._up.clear()
         if self._begun:
             # A client that never began to connect takes being closed for a fault of ours.
@@ -233,7 +237,7 @@ class Bus:
             await _quietly(self._client.close())
 
 
-async def heed(call: Awaitable[T]) -> T:
+async def await_cancellable(call: Awaitable[T]) -> T:
     """Awaits a call of nats-py and heeds a cancellation that came meanwhile.
 
     nats-py swallows some: it catches CancelledError while it flushes, and the wait_for of Python
@@ -242,7 +246,7 @@ async def heed(call: Awaitable[T]) -> T:
     try:
         return await call
     finally:
-        end_if_cancelled()
+        raise_if_cancelled()
 
 
 def stream_name(subject: str) -> str:
@@ -252,18 +256,18 @@ def stream_name(subject: str) -> str:
 
 def range_of(headers: dict[str, str] | None) -> tuple[int, int] | None:
     """The half-open range that a message covers; None where it tells none."""
-    first, dash, until = (headers or {}).get(RANGE, "").partition("-")
+    first, dash, until = (headers or {}).get(RANGE_HEADER, "").partition("-")
     if not (dash and first.isdecimal() and until.isdecimal() and int(first) < int(until)):
         return None
     return int(first), int(until)
 
 
-def _message_id(subject: str, output: Output) -> str:
+def _message_id(subject: str, output: OutboxMessage) -> str:
     what = subject.removeprefix(_ROOT).replace(".", "-")
     return f"{what}-{output.first}-{output.next}"
 
 
-def _nudge_subject(subject: str) -> str:
+def _notification_subject(subject: str) -> str:
     return f"{_ROOT}nudge.{subject.removeprefix(_ROOT)}"
 
 

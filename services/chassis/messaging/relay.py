@@ -16,34 +16,34 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from services.chassis.messaging.jetstream import BUS_ERRORS, Bus
-from services.chassis.messaging.stream import Message, Output
+from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
+from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import acquire
 from services.chassis.projection.checkpoint import Q
-from services.chassis.runtime.tasks import end
-from services.kernel.errors import RangeGone, StoreUnavailable
+from services.chassis.runtime.tasks import cancel_and_wait
+from services.kernel.errors import RangeExpired, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 #: Messages on their way to the bus and not yet acknowledged.
-WINDOW = 64
+MAX_IN_FLIGHT = 64
 #: Messages read again from the store at a time.
 PAGE = 64
 #: Bytes a shard that are kept in memory for sending; more is read again from the store.
-MEMORY = 16_000_000
+QUEUE_BYTES = 16_000_000
 #: Seconds.
 ACK_TIMEOUT = 5.0
-LOOK_EVERY = 2.0
+POLL_S = 2.0
 #: Also before the first time: after a long stop of everything, listeners may still have to read.
-PRUNE_EVERY = 900.0
+PRUNE_INTERVAL_S = 900.0
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
-_INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeGone)
+_INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeExpired)
 
 
-class Outputs(Protocol):
+class OutboxReader(Protocol):
     """Where committed outputs can be read again: the outbox, or the log itself."""
 
-    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         """At most `limit` outputs in order, from the one that covers `first` on; [] at the end.
 
         Raises RangeGone where `first` is no longer kept.
@@ -60,7 +60,7 @@ class Outputs(Protocol):
 
 
 class Outbox:
-    """The outbox of a service as `Outputs`, and as what its `Read` serves.
+    """The outbox of a service as `OutboxReader`, and as what its `Read` serves.
 
     `retention`: seconds for which an output is kept.
     """
@@ -69,27 +69,27 @@ class Outbox:
         self._pool = pool
         self._retention = retention
 
-    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
-        """See `Outputs.read`."""
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
+        """See `OutboxReader.read`."""
         async with acquire(self._pool) as conn:
             rows = await conn.fetch(Q.read_outbox, shard, first, limit)
         if rows and rows[0]["first"] > first:
-            raise RangeGone(f"the outbox begins at {rows[0]['first']}; rebuild from the log")
-        return [Output(*row) for row in rows]
+            raise RangeExpired(f"the outbox begins at {rows[0]['first']}; rebuild from the log")
+        return [OutboxMessage(*row) for row in rows]
 
     async def tail(self, shard: int) -> int:
-        """See `Outputs.tail`."""
+        """See `OutboxReader.tail`."""
         async with acquire(self._pool) as conn:
             return await conn.fetchval(Q.outbox_tail, shard) or 0
 
     async def prune(self, shard: int, published: int) -> None:
-        """See `Outputs.prune`. The newest output always stays: it tells where the outbox ends."""
+        """See `OutboxReader.prune`. The newest output always stays: it tells where the outbox ends."""
         done = "DELETE 1"
         while done != "DELETE 0":
             async with acquire(self._pool) as conn:
                 done = await conn.execute(Q.prune_outbox, shard, published, self._retention)
 
-    async def stream(self, shard: int, first: int, until: int = 0) -> AsyncIterator[Message]:
+    async def stream(self, shard: int, first: int, until: int = 0) -> AsyncIterator[StreamMessage]:
         """The messages that cover [first, until), `until` 0 = what there is; for `Read` rpcs.
 
         The first and the last one may reach beyond the range. Raises RangeGone.
@@ -102,26 +102,26 @@ class Outbox:
             for output in page:
                 if output.first >= until:
                     return
-                yield Message(output.first, output.next, output.payload)
+                yield StreamMessage(output.first, output.next, output.payload)
             first = page[-1].next
 
 
-class Relay:
+class OutboxRelay:
     """Publishes the outputs of a service, shard by shard.
 
     `subject` such as `onefold.log`; the shard is appended. `outputs` is where committed outputs are
     read; `offer` spares the reading.
     """
 
-    def __init__(self, bus: Bus, subject: str, outputs: Outputs) -> None:
+    def __init__(self, bus: JetStreamBus, subject: str, outputs: OutboxReader) -> None:
         self._bus = bus
         self._subject = subject
         self._outputs = outputs
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, _ShardQueue] = {}
 
     async def run_shard(self, shard: int) -> None:
         """Publishes a shard until cancelled. Only its holder may run it (see `leases`)."""
-        line = self._lines[shard] = _Line()
+        line = self._lines[shard] = _ShardQueue()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._prune(shard, line))
@@ -130,7 +130,7 @@ class Relay:
             if self._lines.get(shard) is line:
                 del self._lines[shard]
 
-    async def offer(self, shard: int, outputs: Sequence[Output]) -> None:
+    async def enqueue(self, shard: int, outputs: Sequence[OutboxMessage]) -> None:
         """Hands over what was just committed, in order.
 
         Where this process does not relay the shard, it nudges the one that does.
@@ -139,23 +139,23 @@ class Relay:
         if line is not None:
             line.add(outputs)
         elif outputs:
-            await self._nudge(shard)
+            await self._notify(shard)
 
     def published(self, shard: int) -> int:
         """The place up to which this process knows the stream to have everything; for metrics."""
         line = self._lines.get(shard)
         return line.published if line else 0
 
-    async def _nudge(self, shard: int) -> None:
+    async def _notify(self, shard: int) -> None:
         try:
-            await self._bus.nudge(self._place(shard))
+            await self._bus.notify(self._subject_of(shard))
         except BUS_ERRORS as error:
             log.debug("nudge_lost", shard=shard, error=type(error).__name__)
 
-    def _place(self, shard: int) -> str:
+    def _subject_of(self, shard: int) -> str:
         return f"{self._subject}.{shard}"
 
-    async def _publish_always(self, shard: int, line: _Line) -> None:
+    async def _publish_always(self, shard: int, line: _ShardQueue) -> None:
         failures = 0
         while True:
             before = line.published
@@ -167,21 +167,21 @@ class Relay:
                 attempt.result()
             except* _INTERRUPTIONS as group:
                 names = sorted({type(error).__name__ for error in group.exceptions})
-                log.info("relay_interrupted", subject=self._place(shard), errors=names)
+                log.info("relay_interrupted", subject=self._subject_of(shard), errors=names)
             finally:
-                await end(attempt)
+                await cancel_and_wait(attempt)
             failures = 0 if line.published > before else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
-    async def _publish(self, shard: int, line: _Line) -> None:
+    async def _publish(self, shard: int, line: _ShardQueue) -> None:
         await self._bus.ready()
-        async with self._bus.nudged(self._place(shard), line.look_again):
+        async with self._bus.on_notify(self._subject_of(shard), line.mark_dirty):
             await self._publish_from(shard, line, await self._begin(shard, line))
 
-    async def _begin(self, shard: int, line: _Line) -> int:
+    async def _begin(self, shard: int, line: _ShardQueue) -> int:
         """The place from which on the stream has to be given everything."""
         await self._bus.ensure_stream(self._subject)
-        place = self._place(shard)
+        place = self._subject_of(shard)
         # In this order: what is committed meanwhile makes the tail longer, never the other way.
         last = await self._bus.last_range(place)
         tail = await self._outputs.tail(shard)
@@ -197,16 +197,16 @@ class Relay:
     async def _publish_newest(self, shard: int, tail: int) -> int:
         """Sends the newest output alone, so that whoever waits learns how far the truth is."""
         for newest in await self._outputs.read(shard, tail - 1, 1) if tail else []:
-            acknowledged = await self._bus.publish(self._place(shard), newest, again=True)
+            acknowledged = await self._bus.publish(self._subject_of(shard), newest, again=True)
             async with asyncio.timeout(ACK_TIMEOUT):
                 await acknowledged
             return newest.next
         return tail
 
-    async def _publish_from(self, shard: int, line: _Line, at: int) -> None:
+    async def _publish_from(self, shard: int, line: _ShardQueue, at: int) -> None:
         line.published = at
-        line.look_again()
-        sent = _Sent()
+        line.mark_dirty()
+        sent = _InFlight()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(sent.await_acks(line))
@@ -214,15 +214,15 @@ class Relay:
         finally:
             sent.forget()
 
-    async def _send(self, shard: int, line: _Line, at: int, sent: _Sent) -> None:
+    async def _send(self, shard: int, line: _ShardQueue, at: int, sent: _InFlight) -> None:
         while True:
             for output in await self._next(shard, line, at):
                 await sent.room.acquire()
-                acknowledged = await self._bus.publish(self._place(shard), output)
+                acknowledged = await self._bus.publish(self._subject_of(shard), output)
                 sent.queue.put_nowait((output.next, acknowledged))
                 at = output.next
 
-    async def _next(self, shard: int, line: _Line, at: int) -> list[Output]:
+    async def _next(self, shard: int, line: _ShardQueue, at: int) -> list[OutboxMessage]:
         """What comes after `at`; waits until there is something."""
         while True:
             if outputs := line.take(at):
@@ -235,23 +235,23 @@ class Relay:
                     return outputs
             await line.wait()
 
-    async def _prune(self, shard: int, line: _Line) -> None:
+    async def _prune(self, shard: int, line: _ShardQueue) -> None:
         while True:
-            await asyncio.sleep(PRUNE_EVERY)
+            await asyncio.sleep(PRUNE_INTERVAL_S)
             try:
                 await self._outputs.prune(shard, line.published)
             except StoreUnavailable:
-                log.info("pruning_put_off", subject=self._place(shard))
+                log.info("pruning_put_off", subject=self._subject_of(shard))
 
 
-class _Sent:
+class _InFlight:
     """What is on its way to the bus, in order."""
 
     def __init__(self) -> None:
-        self.room = asyncio.Semaphore(WINDOW)
+        self.room = asyncio.Semaphore(MAX_IN_FLIGHT)
         self.queue: asyncio.Queue[tuple[int, asyncio.Future[None]]] = asyncio.Queue()
 
-    async def await_acks(self, line: _Line) -> None:
+    async def await_acks(self, line: _ShardQueue) -> None:
         """Notes how far the stream has everything. Raises what a message failed with."""
         while True:
             until, acknowledged = await self.queue.get()
@@ -266,7 +266,7 @@ class _Sent:
             self.queue.get_nowait()[1].cancel()
 
 
-class _Line:
+class _ShardQueue:
     """What waits to be sent for one shard."""
 
     def __init__(self) -> None:
@@ -274,26 +274,26 @@ class _Line:
         self.published = 0
         #: Whether the store may have what was not offered here.
         self.look = True
-        self._queue: deque[Output] = deque()
+        self._queue: deque[OutboxMessage] = deque()
         self._size = 0
         self._told = asyncio.Event()
 
-    def add(self, outputs: Sequence[Output]) -> None:
+    def add(self, outputs: Sequence[OutboxMessage]) -> None:
         """Queues outputs, or forgets all where they are too many: the store has them."""
         self._queue.extend(outputs)
         self._size += sum(len(output.payload) for output in outputs)
-        if self._size > MEMORY:
+        if self._size > QUEUE_BYTES:
             self._queue.clear()
             self._size = 0
             self.look = True
         self._told.set()
 
-    def look_again(self) -> None:
+    def mark_dirty(self) -> None:
         """The store may have something new."""
         self.look = True
         self._told.set()
 
-    def take(self, at: int) -> list[Output]:
+    def take(self, at: int) -> list[OutboxMessage]:
         """What is queued from `at` on; [] where it begins later."""
         while self._queue and self._queue[0].next <= at:
             self._size -= len(self._queue.popleft().payload)
@@ -314,7 +314,7 @@ class _Line:
             return
         self._told.clear()
         try:
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout(POLL_S):
                 await self._told.wait()
         except TimeoutError:
             self.look = True

@@ -15,7 +15,7 @@ import asyncpg
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class StreamMessage:
     """One message of an upstream, not yet decoded."""
 
     #: The first place it covers.
@@ -35,7 +35,7 @@ class Batch:
     first: int
     #: The place after the last message.
     next: int
-    messages: tuple[Message, ...]
+    messages: tuple[StreamMessage, ...]
     #: The place of the first output that the fold may give.
     next_output: int
     #: The offset in the log, and the log's clock there (Unix microseconds), as of the position.
@@ -44,7 +44,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutboxMessage:
     """One message that a fold gives to those downstream."""
 
     first: int
@@ -53,7 +53,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldResult:
     """What a fold did with a batch. All of it is saved in the fold's transaction."""
 
     #: The place up to which the batch was taken in; less than `batch.next` asks to be called again
@@ -63,7 +63,7 @@ class Folded:
     log_offset: int
     log_time_us: int
     #: In order, starting at `batch.next_output`, without gaps.
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[OutboxMessage, ...] = ()
     #: What is added to the digest of each workspace: new rows' shares minus old rows' shares.
     deltas: Mapping[str, int] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class Folded:
 class Projection(Protocol):
     """What a service does with a batch: load, decide, save."""
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch inside the open transaction of `conn`.
 
         The runner has taken the fence on the position; after the fold it saves the outputs, the
@@ -84,7 +84,7 @@ class Projection(Protocol):
 class Upstream(Protocol):
     """Where the missing part of a stream can be read."""
 
-    def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """The messages that cover [first, until), in order; `until` 0 = what there is.
 
         Ends where what there is ends, also where `until` lies beyond it: a message of another life

@@ -22,21 +22,21 @@ from nats.js.errors import BadRequestError
 
 from services.chassis.messaging.jetstream import (
     BUS_ERRORS,
-    LARGEST,
-    UPSTREAM_ONLY,
-    Bus,
-    heed,
+    CLAIM_CHECK,
+    MAX_PAYLOAD,
+    JetStreamBus,
+    await_cancellable,
     range_of,
 )
-from services.chassis.messaging.stream import Message
-from services.chassis.runtime.tasks import end, end_if_cancelled
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
 log = structlog.get_logger(__name__)
 
 #: Messages that may be on their way to us and not yet taken, and bytes: NATS cuts off a client that
 #: lets too many wait.
-WINDOW = 256
-WINDOW_SIZE = 4 * LARGEST
+PREFETCH = 256
+PREFETCH_BYTES = 4 * MAX_PAYLOAD
 #: Seconds.
 EXPIRES = 20.0
 HEARTBEAT = 1.0
@@ -48,77 +48,79 @@ _HEARTBEAT_STATUS = "100"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """A message of the bus."""
 
-    message: Message
+    message: StreamMessage
     #: Where it is acknowledged.
     reply: str
     #: The payload is not here; it is to be read upstream.
-    upstream_only: bool
+    is_claim_check: bool
 
 
-class Tail:
+class PullSubscription:
     """The messages of `subject` (such as `onefold.log.0`) for the durable consumer `durable`.
 
     `async with Tail(bus, subject, durable) as tail:`. Starts at the newest message: what lies
     before it, the listener reads upstream.
     """
 
-    def __init__(self, bus: Bus, subject: str, durable: str) -> None:
+    def __init__(self, bus: JetStreamBus, subject: str, durable: str) -> None:
         self._bus = bus
         self._subject = subject
         self._durable = durable
-        self._heard: deque[Heard] = deque()
+        self._received: deque[ReceivedMessage] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
         #: Messages asked for and not yet come.
         self._open = 0
         self._disturbed = asyncio.Event()
-        self._gone = False
+        self._lost = False
         self._alive_at = 0.0
         self._stream = ""
         self._inbox = ""
-        self._keeping: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
 
-    async def wait(self, silence: float) -> Heard | None:
+    async def wait(self, silence: float) -> ReceivedMessage | None:
         """The next message, which stays the next one; None where none came for some seconds.
 
         Where NATS is away, that is told sooner.
         """
-        if not self._heard:
+        if not self._received:
             self._arrived.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(silence if self._bus.connected else min(silence, AWAY)):
                     await self._arrived.wait()
         return self.peek()
 
-    def newest(self, at: int) -> int:
+    def high_water_mark(self, at: int) -> int:
         """The place after the last message that is here, or `at` where that is later."""
-        return max(at, self._heard[-1].message.next) if self._heard else at
+        return max(at, self._received[-1].message.next) if self._received else at
 
-    def peek(self) -> Heard | None:
+    def peek(self) -> ReceivedMessage | None:
         """The next message, if it is there already; it stays the next one."""
-        return self._heard[0] if self._heard else None
+        return self._received[0] if self._received else None
 
-    def skip(self) -> None:
+    def pop(self) -> None:
         """Takes the next message."""
-        self._size -= len(self._heard.popleft().message.payload)
+        self._size -= len(self._received.popleft().message.payload)
         if self._has_room():
             self._disturbed.set()
 
     def _has_room(self) -> bool:
-        return len(self._heard) + self._open <= WINDOW // 2 and self._size <= WINDOW_SIZE // 2
+        return (
+            len(self._received) + self._open <= PREFETCH // 2 and self._size <= PREFETCH_BYTES // 2
+        )
 
-    async def ack(self, heard: Heard) -> None:
+    async def ack(self, heard: ReceivedMessage) -> None:
         """Acknowledges a message and all before it. NATS being away is no error: it comes again."""
         if self._bus.connected:
             try:
-                await heed(self._bus.client.publish(heard.reply, b"+ACK"))
+                await await_cancellable(self._bus.client.publish(heard.reply, b"+ACK"))
             except BUS_ERRORS as error:
                 log.debug("ack_lost", subject=self._subject, error=type(error).__name__)
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         """Keeps a consumer, a subscription and open requests, whatever happens to NATS."""
         failures = 0
         while True:
@@ -126,10 +128,10 @@ class Tail:
                 await self._bus.ready()
                 async with self._attached():
                     failures = 0
-                    await self._ask_on()
+                    await self._keep_requests_open()
             except BUS_ERRORS as error:
                 log.info("tail_lost", subject=self._subject, error=type(error).__name__)
-            end_if_cancelled()
+            raise_if_cancelled()
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
@@ -138,23 +140,25 @@ class Tail:
         self._stream = await self._bus.ensure_stream(self._subject.rpartition(".")[0])
         await self._ensure_consumer()
         client = self._bus.client
-        subscription = await heed(client.subscribe(client.new_inbox(), cb=self._hear))
-        self._inbox, self._open, self._gone = subscription.subject, 0, False
-        self._note_life()
+        subscription = await await_cancellable(
+            client.subscribe(client.new_inbox(), cb=self._receive)
+        )
+        self._inbox, self._open, self._lost = subscription.subject, 0, False
+        self._note_heartbeat()
         try:
             yield
         finally:
             with suppress(*BUS_ERRORS):
-                await heed(subscription.unsubscribe())
+                await await_cancellable(subscription.unsubscribe())
 
     async def _ensure_consumer(self) -> None:
         jetstream = self._bus.jetstream
         try:
-            await heed(jetstream.add_consumer(self._stream, self._config()))
+            await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
         except BadRequestError:
             # One of that name is there, of another make.
-            await heed(jetstream.delete_consumer(self._stream, self._durable))
-            await heed(jetstream.add_consumer(self._stream, self._config()))
+            await await_cancellable(jetstream.delete_consumer(self._stream, self._durable))
+            await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
 
     def _config(self) -> api.ConsumerConfig:
         return api.ConsumerConfig(
@@ -164,15 +168,15 @@ class Tail:
             # One shard has one listener that works in order: one acknowledgement a batch will do.
             ack_policy=api.AckPolicy.ALL,
             ack_wait=ACK_WAIT,
-            max_ack_pending=WINDOW * 100,
+            max_ack_pending=PREFETCH * 100,
             # The position in PostgreSQL is the truth; this one may be forgotten.
             mem_storage=True,
         )
 
-    async def _ask_on(self) -> None:
-        while not self._gone:
+    async def _keep_requests_open(self) -> None:
+        while not self._lost:
             self._disturbed.clear()
-            await self._ask()
+            await self._request()
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
                     await self._disturbed.wait()
@@ -180,37 +184,39 @@ class Tail:
                 log.info("tail_silent", subject=self._subject)
                 return
 
-    async def _ask(self) -> None:
+    async def _request(self) -> None:
         if not self._has_room():
             return
-        missing = WINDOW - self._open - len(self._heard)
+        missing = PREFETCH - self._open - len(self._received)
         request = {
             "batch": missing,
-            "max_bytes": WINDOW_SIZE,
+            "max_bytes": PREFETCH_BYTES,
             "expires": int(EXPIRES * 1e9),
             "idle_heartbeat": int(HEARTBEAT * 1e9),
         }
         self._open += missing
         place = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
         asking = json.dumps(request).encode()
-        await heed(self._bus.client.publish(place, asking, reply=self._inbox))
+        await await_cancellable(self._bus.client.publish(place, asking, reply=self._inbox))
 
-    async def _hear(self, msg: Msg) -> None:
-        self._note_life()
+    async def _receive(self, msg: Msg) -> None:
+        self._note_heartbeat()
         headers = msg.headers or {}
         status = headers.get(_STATUS)
         if status is not None:
-            self._hear_status(status, headers)
+            self._receive_status(status, headers)
             return
         self._open = max(0, self._open - 1)
         covered = range_of(headers)
         if covered is None:
             log.warning("message_without_range_dropped", subject=self._subject)
             return
-        self._heard.append(Heard(Message(*covered, msg.data), msg.reply, UPSTREAM_ONLY in headers))
+        self._received.append(
+            ReceivedMessage(StreamMessage(*covered, msg.data), msg.reply, CLAIM_CHECK in headers)
+        )
         self._arrived.set()
 
-    def _hear_status(self, status: str, headers: dict[str, str]) -> None:
+    def _receive_status(self, status: str, headers: dict[str, str]) -> None:
         if status == _HEARTBEAT_STATUS:
             return
         if _PENDING in headers:
@@ -218,25 +224,25 @@ class Tail:
             self._open = max(0, self._open - int(headers[_PENDING]))
             self._disturbed.set()
         else:
-            self._lose()
+            self._mark_lost()
 
-    def _lose(self) -> None:
+    def _mark_lost(self) -> None:
         """The consumer is gone, or what was asked for will not come."""
-        self._gone = True
+        self._lost = True
         self._disturbed.set()
 
-    def _note_life(self) -> None:
+    def _note_heartbeat(self) -> None:
         self._alive_at = self._loop.time()
 
-    async def _live(self) -> None:
-        async with self._bus.at_reconnect(self._lose):
-            await self._keep()
+    async def _watch_heartbeats(self) -> None:
+        async with self._bus.on_reconnect(self._mark_lost):
+            await self._run()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._keeping = self._loop.create_task(self._live())
+        self._running = self._loop.create_task(self._watch_heartbeats())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._keeping is not None:
-            await end(self._keeping)
+        if self._running is not None:
+            await cancel_and_wait(self._running)

@@ -22,7 +22,7 @@ import asyncpg
 from services.kernel.errors import StoreUnavailable
 
 #: What says that the server is away, goes away or takes no more connections.
-_AWAY: tuple[type[BaseException], ...] = (
+_CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -36,41 +36,41 @@ _AWAY: tuple[type[BaseException], ...] = (
 )
 #: Classes of SQLSTATE after which the same transaction may succeed: connection, rollback (deadlock,
 #: serialisation), resources, intervention of an operator (shutdown, recovery, cancelled).
-_PASSING = frozenset({"08", "40", "53", "57"})
+_TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57"})
 #: So may it after these: a standby answered in the midst of a switch-over, a session that idled in
 #: a transaction was ended, a lock was not to be had.
-_PASSING_STATES = frozenset({"25006", "25P03", "55P03"})
+_TRANSIENT_STATES = frozenset({"25006", "25P03", "55P03"})
 CONNECT_TIMEOUT = 10.0
 #: Of a pool that has none to give for so long, nothing more is to be hoped for this time.
 ACQUIRE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
 
 
-def is_away(error: BaseException) -> bool:
+def is_connection_error(error: BaseException) -> bool:
     """Whether an exception of asyncpg means that PostgreSQL cannot be reached now."""
     if isinstance(error, asyncpg.InterfaceError):
         # A pool takes a connection that was lost back from under its user.
         return any(word in str(error) for word in ("closed", "closing", "released back"))
     # asyncio raises a plain OSError where no address of a host can be connected to; one of another
     # kind is about something else, such as a file.
-    return isinstance(error, _AWAY) or type(error) is OSError
+    return isinstance(error, _CONNECTION_ERRORS) or type(error) is OSError
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether PostgreSQL is away, or has said that the same transaction may succeed later."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
-        return state[:2] in _PASSING or state in _PASSING_STATES
-    return is_away(error)
+        return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
+    return is_connection_error(error)
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Raises StoreUnavailable in the place of whatever says that PostgreSQL is away."""
     try:
         yield
     except BaseException as error:
-        if is_away(error):
+        if is_connection_error(error):
             raise StoreUnavailable("PostgreSQL cannot be reached; try again") from error
         raise
 
@@ -79,7 +79,7 @@ def store_errors() -> Iterator[None]:
 async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the pool; raises StoreUnavailable where PostgreSQL is or goes away, or where
     the pool has none to give in time."""
-    with store_errors():
+    with translate_store_errors():
         async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as conn:
             # The proxy has all of Connection's methods; the stubs have them as two types.
             yield cast(asyncpg.Connection, conn)
@@ -99,7 +99,7 @@ async def connect_pool(
 
     Raises StoreUnavailable where PostgreSQL is away.
     """
-    with store_errors():
+    with translate_store_errors():
         return await asyncpg.create_pool(
             dsn, min_size=min_size, max_size=max_size, **_connect_args(schema)
         )
@@ -111,13 +111,13 @@ async def connect(dsn: str, *, schema: str, by_key: bool = False) -> asyncpg.Con
     `by_key`: it looks rows up by their keys and does nothing else. Raises StoreUnavailable where
     PostgreSQL is away.
     """
-    with store_errors():
-        return await asyncpg.connect(dsn, **_connect_args(schema, _BY_KEY if by_key else {}))
+    with translate_store_errors():
+        return await asyncpg.connect(dsn, **_connect_args(schema, _POINT_LOOKUPS if by_key else {}))
 
 
 #: A table that grows fast is larger than its statistics tell, and then a plan that reads all of it
 #: looks cheap. Whoever looks up by keys has one good plan, whatever the statistics.
-_BY_KEY = {
+_POINT_LOOKUPS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -245,7 +245,7 @@ class Database:
             return await live_generation(conn, self.service)
 
     async def __aenter__(self) -> Self:
-        with store_errors():
+        with translate_store_errors():
             conn = await connect(self.dsn, schema=self.service)
             try:
                 self.generation = await live_generation(conn, self.service)

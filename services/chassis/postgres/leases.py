@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Database, Queries, lock_class, store_errors
-from services.chassis.runtime.tasks import end, end_if_cancelled
+from services.chassis.postgres.database import Database, Queries, lock_class, translate_store_errors
+from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 Q = Queries.load("services.chassis.projection")
 
 #: Seconds between two counts of the members, which bounds how long a dead one's shards lie still.
-CENSUS = 0.5
+MEMBERSHIP_POLL_S = 0.5
 #: The lock that members share stands where no shard can.
 MEMBERS = 2**31 - 1
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -52,11 +52,11 @@ class Leases:
         self._held: set[int] = set()
 
     @property
-    def held(self) -> frozenset[int]:
+    def leased(self) -> frozenset[int]:
         """The shards that this replica holds."""
         return frozenset(self._held)
 
-    async def taken(self, conn: asyncpg.Connection) -> frozenset[int]:
+    async def leased_by_anyone(self, conn: asyncpg.Connection) -> frozenset[int]:
         """The shards that any replica holds."""
         rows = await conn.fetch(Q.list_leases, self._class)
         return frozenset(row["shard"] for row in rows if row["shard"] != MEMBERS)
@@ -66,45 +66,45 @@ class Leases:
         async with asyncio.TaskGroup() as group:
             while True:
                 try:
-                    await self._be_member(group)
+                    await self._join_group(group)
                 except StoreUnavailable:
                     log.warning("membership_lost", lease=self._name)
-                end_if_cancelled()
-                await asyncio.sleep(CENSUS)
+                raise_if_cancelled()
+                await asyncio.sleep(MEMBERSHIP_POLL_S)
 
-    async def _be_member(self, group: asyncio.TaskGroup) -> None:
+    async def _join_group(self, group: asyncio.TaskGroup) -> None:
         async with self._session() as conn:
             await conn.execute("SELECT pg_advisory_lock_shared($1, $2)", self._class, MEMBERS)
             own = conn.get_server_pid()
             while True:
                 rows = await conn.fetch(Q.list_leases, self._class)
                 members = sorted(row["pid"] for row in rows if row["shard"] == MEMBERS)
-                self._deal(group, members.index(own), len(members))
-                await asyncio.sleep(CENSUS)
+                self._assign_shards(group, members.index(own), len(members))
+                await asyncio.sleep(MEMBERSHIP_POLL_S)
 
-    def _deal(self, group: asyncio.TaskGroup, rank: int, members: int) -> None:
+    def _assign_shards(self, group: asyncio.TaskGroup, rank: int, members: int) -> None:
         due = {shard for shard in range(self._shards) if shard % members == rank}
         for shard in self._tasks.keys() - due:
             self._tasks.pop(shard).cancel()
         for shard in due - self._tasks.keys():
-            self._tasks[shard] = group.create_task(self._keep(shard))
+            self._tasks[shard] = group.create_task(self._keep_leased(shard))
 
-    async def _keep(self, shard: int) -> None:
+    async def _keep_leased(self, shard: int) -> None:
         """Holds a shard and works it, again and again."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             began = loop.time()
             try:
-                await self._hold(shard)
+                await self._run_leased(shard)
             except Exception as error:
                 told = log.info if isinstance(error, StoreUnavailable) else log.exception
                 told("lease_interrupted", lease=self._name, shard=shard, error=type(error).__name__)
-            end_if_cancelled()
+            raise_if_cancelled()
             failures = 0 if loop.time() - began > _PAUSES[-1] else failures + 1
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
-    async def _hold(self, shard: int) -> None:
+    async def _run_leased(self, shard: int) -> None:
         async with self._session() as conn:
             # Waits in the server: the shard is ours the moment its last holder is gone.
             await conn.execute("SELECT pg_advisory_lock($1, $2)", self._class, shard)
@@ -127,12 +127,12 @@ class Leases:
                 raise StoreUnavailable("the connection that held the shard is lost")
             work.result()
         finally:
-            await end(work)
-            await end(watch)
+            await cancel_and_wait(work)
+            await cancel_and_wait(watch)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[asyncpg.Connection]:
-        with store_errors():
+        with translate_store_errors():
             conn = await self._database.connect(by_key=True)
             try:
                 yield conn

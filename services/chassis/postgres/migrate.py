@@ -32,7 +32,7 @@ from services.chassis.postgres.database import (
     live_generation,
     lock_class,
 )
-from services.chassis.projection.checkpoint import create_positions
+from services.chassis.projection.checkpoint import create_checkpoints
 from services.kernel.errors import StoreUnavailable
 
 #: The folder of the services.
@@ -122,7 +122,7 @@ async def create_generation(
     await _apply(conn, schema, f"{schema},{service}", state_migrations(service, root))
     async with conn.transaction():
         await conn.execute(f"SET LOCAL search_path TO {schema}")
-        await create_positions(conn, shards)
+        await create_checkpoints(conn, shards)
 
 
 def lasting_migrations(service: str, root: Traversable = ROOT) -> list[Migration]:

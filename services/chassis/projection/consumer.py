@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.chassis.messaging.stream import Message, Upstream
-from services.chassis.messaging.subscription import Heard, Tail
+from services.chassis.messaging.stream import StreamMessage, Upstream
+from services.chassis.messaging.subscription import PullSubscription, ReceivedMessage
 
 log = structlog.get_logger(__name__)
 
 #: Seconds without a message after which upstream is asked whether one was missed.
-SILENCE = 2.0
+GAP_CHECK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,99 +32,97 @@ class Limits:
     size: int = 4_000_000
 
 
-class UpstreamBroken(Exception):
+class UpstreamGap(Exception):
     """Upstream left a part out, which it must not."""
 
 
-class Intake:
+class ShardConsumer:
     """The messages of one shard, in order and without gaps."""
 
     def __init__(
         self,
         shard: int,
-        tail: Tail,
+        tail: PullSubscription,
         upstream: Upstream,
         limits: Limits,
         *,
-        silence: float = SILENCE,
+        silence: float = GAP_CHECK_S,
     ) -> None:
         self._shard = shard
         self._tail = tail
         self._upstream = upstream
         self._limits = limits
         self._silence = silence
-        self._reading: AsyncIterator[Message] | None = None
+        self._reading: AsyncIterator[StreamMessage] | None = None
         #: Read, and left for the next batch.
-        self._over: Message | None = None
+        self._carry_over: StreamMessage | None = None
         #: Where upstream was last read because of a gap, until it gave something.
         self._gap_at: int | None = None
-        self._heard: Heard | None = None
+        self._unacknowledged: ReceivedMessage | None = None
 
-    async def next(self, at: int) -> tuple[Message, ...]:
+    async def next(self, at: int) -> tuple[StreamMessage, ...]:
         """What follows the place `at`: at least one message, as many as the limits allow.
 
         The first one may begin before `at`. Raises RangeGone, UpstreamBroken, and what reading
         upstream raises; `restart` then makes it begin anew.
         """
         while True:
-            taken = await (self._listen(at) if self._reading is None else self._read(at))
+            taken = await (self._receive(at) if self._reading is None else self._read(at))
             if taken:
                 return taken
 
     async def ack(self) -> None:
         """Acknowledges what was heard; to be called once it is saved."""
-        if self._heard is not None:
-            heard, self._heard = self._heard, None
+        if self._unacknowledged is not None:
+            heard, self._unacknowledged = self._unacknowledged, None
             await self._tail.ack(heard)
 
     def is_full(self, at: int) -> bool:
         """Whether as much as the limits allow is there already, or can be read."""
-        return self._reading is not None or self._tail.newest(at) - at >= self._limits.span
+        return self._reading is not None or self._tail.high_water_mark(at) - at >= self._limits.span
 
     async def restart(self) -> None:
         """Forgets what is being read."""
-        reading, self._reading, self._over = self._reading, None, None
+        reading, self._reading, self._carry_over = self._reading, None, None
         if isinstance(reading, AsyncGenerator):
             await reading.aclose()
 
-    async def _listen(self, at: int) -> tuple[Message, ...]:
+    async def _receive(self, at: int) -> tuple[StreamMessage, ...]:
         heard = await self._tail.wait(self._silence)
         if heard is None:
             # A message may have been lost with nothing after it to show the gap.
             self._reading, self._gap_at = self._upstream.read(self._shard, at, 0), None
             return ()
-        until = _missing_until(heard, at)
+        until = _gap_end(heard, at)
         if until is None:
-            return self._take_heard(at)
+            return self._take_received(at)
         if self._gap_at == at:
             # Upstream has nothing that leads up to it; what comes later shows whether it ever had.
             self._gap_at = None
             log.warning("messages_out_of_place_dropped", shard=self._shard, at=at, until=until)
-            while (heard := self._tail.peek()) and _missing_until(heard, at) is not None:
-                self._tail.skip()
+            while (heard := self._tail.peek()) and _gap_end(heard, at) is not None:
+                self._tail.pop()
             return ()
         log.info("gap_found", shard=self._shard, first=at, next=until)
         self._reading, self._gap_at = self._upstream.read(self._shard, at, until), at
         return ()
 
-    def _take_heard(self, at: int) -> tuple[Message, ...]:
-        take = Take(at, self._limits)
+    def _take_received(self, at: int) -> tuple[StreamMessage, ...]:
+        take = BatchBuilder(at, self._limits)
         while (heard := self._tail.peek()) is not None:
-            if _missing_until(heard, take.next) is not None or not take.add(heard.message):
+            if _gap_end(heard, take.next) is not None or not take.add(heard.message):
                 break
-            self._heard = heard
-            self._tail.skip()
+            self._unacknowledged = heard
+            self._tail.pop()
         return tuple(take.messages)
 
-    async def _read(self, at: int) -> tuple[Message, ...]:
-        take = Take(at, self._limits)
+    async def _read(self, at: int) -> tuple[StreamMessage, ...]:
+        take = BatchBuilder(at, self._limits)
         while (message := await self._next_read()) is not None:
             if message.first > take.next:
-                raise UpstreamBroken(
-                    f"shard {self._shard}: [{take.next}, {message.first}) left out"
-                )
+                raise UpstreamGap(f"shard {self._shard}: [{take.next}, {message.first}) left out")
             if not take.add(message):
-                self._over = message
+                self._carry_over = message
                 break
         else:
             self._reading = None
@@ -132,34 +130,34 @@ class Intake:
             self._gap_at = None
         return tuple(take.messages)
 
-    async def _next_read(self) -> Message | None:
-        over, self._over = self._over, None
+    async def _next_read(self) -> StreamMessage | None:
+        over, self._carry_over = self._carry_over, None
         if over is not None or self._reading is None:
             return over
         return await anext(self._reading, None)
 
 
-def _missing_until(heard: Heard, at: int) -> int | None:
+def _gap_end(heard: ReceivedMessage, at: int) -> int | None:
     """Up to which place upstream must be read before this message is of use; None = it is."""
     message = heard.message
     if message.next <= at:
         return None
-    if heard.upstream_only:
+    if heard.is_claim_check:
         return message.next
     return message.first if message.first > at else None
 
 
-class Take:
+class BatchBuilder:
     """Contiguous messages, as many as the limits allow."""
 
     def __init__(self, at: int, limits: Limits) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[StreamMessage] = []
         self.next = at
         self._limits = limits
         self._span = 0
         self._size = 0
 
-    def add(self, message: Message) -> bool:
+    def add(self, message: StreamMessage) -> bool:
         """Takes a message, or leaves it out where nothing in it is new; False if there is no room.
 
         The first one always has room.

@@ -11,12 +11,12 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 
 from services.chassis.access.principal import Role, principal
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.checkpoint import digests, load_positions, token_of
-from services.chassis.projection.rebuild import Outcome, Progress, Rebuild
+from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
+from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner, ShardState
 from services.chassis.rpc.clients import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.tokens import Token
 
@@ -32,7 +32,7 @@ ALLOWED: Allowed = {
 }
 
 #: Seconds for which a token is waited for where the caller set no deadline.
-PATIENCE = 30.0
+REACH_TIMEOUT_S = 30.0
 
 #: Named counts of what the state holds, for GetStatus; they span all workspaces.
 Counts = Callable[[asyncpg.Connection], Awaitable[Mapping[str, int]]]
@@ -47,7 +47,7 @@ class ProjectionRpc(ProjectionServiceServicer):
         database: Database,
         *,
         counts: Counts | None = None,
-        rebuild: Rebuild | None = None,
+        rebuild: RebuildRunner | None = None,
     ) -> None:
         self._runner = runner
         self._database = database
@@ -76,7 +76,7 @@ class ProjectionRpc(ProjectionServiceServicer):
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
             found = await digests(conn)
-            token = token_of(await load_positions(conn))
+            token = token_of(await load_checkpoints(conn))
         caller = principal()
         seen = {w: d for w, d in found.items() if _may_see(caller.internal, caller.workspace_id, w)}
         return pb.GetDigestResponse(digests=seen, token=token_to_proto(token))
@@ -100,11 +100,11 @@ class ProjectionRpc(ProjectionServiceServicer):
             switch_over=request.switch_over,
             replacing=request.replace,
         ):
-            yield _progress(told) if isinstance(told, Progress) else _outcome(told)
+            yield _progress(told) if isinstance(told, RebuildProgress) else _outcome(told)
 
     async def _wait_for(self, token: Token) -> Token:
         # A little less than the caller has, so that the answer still reaches them.
-        return await self._runner.wait_for(token, within(PATIENCE) * 0.9)
+        return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S) * 0.9)
 
 
 def _may_see(internal: bool, own: str, workspace: str) -> bool:
@@ -116,15 +116,15 @@ def _shard_message(state: ShardState) -> pb.ShardStatus:
         shard=state.shard,
         log_offset=state.log_offset,
         log_time_us=state.log_time_us,
-        held=state.held,
+        held=state.leased,
     )
 
 
-def _progress(told: Progress) -> pb.RebuildResponse:
+def _progress(told: RebuildProgress) -> pb.RebuildResponse:
     return pb.RebuildResponse(done=told.done, total=told.total)
 
 
-def _outcome(told: Outcome) -> pb.RebuildResponse:
+def _outcome(told: RebuildResult) -> pb.RebuildResponse:
     return pb.RebuildResponse(
         done=told.done,
         total=told.done,

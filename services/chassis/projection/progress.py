@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
-from services.chassis.projection.checkpoint import Position, token_of
-from services.chassis.runtime.tasks import end
+from services.chassis.projection.checkpoint import Checkpoint, token_of
+from services.chassis.runtime.tasks import cancel_and_wait
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
@@ -14,7 +14,7 @@ from services.kernel.tokens import Token
 LOOK_EVERY = 0.02
 
 
-class Reached:
+class ProgressTracker:
     """The offsets reached, by shard: told by the workers here, read from the store for the rest.
 
     An offset that was reached stays reached, so what is remembered is never wrong, at most old.
@@ -23,7 +23,7 @@ class Reached:
     def __init__(
         self,
         shards: int,
-        load: Callable[[], Awaitable[list[Position]]],
+        load: Callable[[], Awaitable[list[Checkpoint]]],
         held: Callable[[], Collection[int]],
     ) -> None:
         self._shards = shards
@@ -34,21 +34,21 @@ class Reached:
         self._looked_at = 0.0
         self._waiters: set[asyncio.Future[None]] = set()
 
-    def note(self, shard: int, log_offset: int) -> None:
+    def advance(self, shard: int, log_offset: int) -> None:
         """A worker here has come so far."""
-        self._known = self._known.join(Token.of({shard: log_offset}))
+        self._known = self._known.union(Token.from_offsets({shard: log_offset}))
         self._wake()
 
-    async def look(self) -> Token:
+    async def refresh(self) -> Token:
         """The offsets as the store has them now. Raises StoreUnavailable."""
-        self._known = self._known.join(token_of(await self._load()))
+        self._known = self._known.union(token_of(await self._load()))
         return self._known
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
         """Waits until `token` is reached. See `ProjectionRunner.wait_for`."""
         if len(token.offsets) > self._shards:
             raise InvalidField("the token names a shard that does not exist", field="token")
-        if self._known.covers(token):
+        if self._known.includes(token):
             return self._known
         try:
             async with asyncio.timeout(timeout):
@@ -61,10 +61,10 @@ class Reached:
             ) from None
 
     async def _wait(self, token: Token) -> Token:
-        while not self._known.covers(token):
+        while not self._known.includes(token):
             missing = {s for s in range(self._shards) if self._lacks(s, token)}
             if missing <= set(self._held()):
-                await self._told()
+                await self._wait_for_change()
             else:
                 await self._look_unless_told(token)
         return self._known
@@ -72,7 +72,7 @@ class Reached:
     def _lacks(self, shard: int, token: Token) -> bool:
         return self._known.offset(shard) < token.offset(shard)
 
-    async def _told(self, *looks: asyncio.Future[None]) -> None:
+    async def _wait_for_change(self, *looks: asyncio.Future[None]) -> None:
         """Waits for the next commit here or for a look; not for ever, as a shard may move."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
@@ -92,12 +92,12 @@ class Reached:
         """
         looking = asyncio.ensure_future(self._look_together())
         try:
-            while not looking.done() and not self._known.covers(token):
-                await self._told(looking)
+            while not looking.done() and not self._known.includes(token):
+                await self._wait_for_change(looking)
             if looking.done():
                 looking.result()
         finally:
-            await end(looking)
+            await cancel_and_wait(looking)
 
     async def _look_together(self) -> None:
         """Looks at most once in a while, for all who wait."""
@@ -110,7 +110,7 @@ class Reached:
             pause = self._looked_at + LOOK_EVERY - loop.time()
             if pause > 0:
                 await asyncio.sleep(pause)
-            await self.look()
+            await self.refresh()
             self._looked_at = loop.time()
         self._wake()
 

@@ -21,42 +21,42 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import (
     Database,
     acquire,
     connect_pool,
     generation_schema,
     lock_class,
-    store_errors,
+    translate_store_errors,
 )
 from services.chassis.postgres.migrate import ROOT, create_generation
 from services.chassis.projection.checkpoint import (
-    Position,
+    Checkpoint,
     Q,
     digests,
-    load_positions,
-    lock_positions,
-    save_position,
+    load_checkpoints,
+    lock_checkpoints,
+    save_checkpoint,
     token_of,
 )
-from services.chassis.runtime.tasks import beside
-from services.kernel.errors import EtagMismatch, InvalidField
+from services.chassis.runtime.tasks import task_scope
+from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
 
 #: Facts that may be left to fold while the live state is held still.
-SHORT_ENOUGH = 2_000
+MAX_FINAL_STRETCH = 2_000
 #: Stretches folded beside the live state before it is held still in any case.
-MOST_STRETCHES = 10
+MAX_STRETCHES = 10
 #: Comparisons before a difference is believed: a projection may be between two parts of a batch.
 COMPARISONS = 3
-MOST_ROWS = 20
+MAX_REPORTED_ROWS = 20
 #: Seconds between two comparisons.
-PAUSE = 0.3
+COMPARE_RETRY_S = 0.3
 #: Seconds between two tellings of progress.
-TELL_EVERY = 0.5
+PROGRESS_INTERVAL_S = 0.5
 
 
 class Rebuilder(Protocol):
@@ -80,7 +80,7 @@ class Rebuilder(Protocol):
         """
         ...
 
-    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Carries over what a new state must continue and no digest covers, such as versions.
 
         `live` and `new` are schemas; every worker is held still. Called before the switch, in its
@@ -91,26 +91,26 @@ class Rebuilder(Protocol):
     async def differing_rows(
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
     ) -> list[str]:
-        """Names rows that differ between two schemas, without values; see `rows_that_differ`."""
+        """Names rows that differ between two schemas, without values; see `differing_digest_rows`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class StateSwap:
     """A state that is put in the place of another one without a comparison."""
 
     #: The schemas.
     live: str
     new: str
     #: Where all shards of the old state stood, and where those of the new one stand.
-    before: Sequence[Position]
-    after: Sequence[Position]
+    before: Sequence[Checkpoint]
+    after: Sequence[Checkpoint]
 
 
-class Replacer(Protocol):
+class Resync(Protocol):
     """What a service knows about a new state that goes beyond where the live one stands still."""
 
-    async def reached(self) -> Token:
+    async def upstream_head(self) -> Token:
         """How far upstream is; what it said up to there can be read or is in its state."""
         ...
 
@@ -120,9 +120,9 @@ class Replacer(Protocol):
         """As `Rebuilder.rebuild`, without regard to the live state."""
         ...
 
-    async def say(
-        self, conn: asyncpg.Connection, replaced: Replaced
-    ) -> Mapping[int, Sequence[Output]]:
+    async def difference(
+        self, conn: asyncpg.Connection, replaced: StateSwap
+    ) -> Mapping[int, Sequence[OutboxMessage]]:
         """What those downstream must hear of what changed in between, by shard.
 
         Takes on what the new state must continue, too. `conn` sees the new state; every worker is
@@ -133,7 +133,7 @@ class Replacer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RebuildProgress:
     """How far a rebuild is."""
 
     #: Facts folded, and facts to fold.
@@ -142,7 +142,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RebuildResult:
     """How a rebuild ended."""
 
     equal: bool
@@ -156,7 +156,7 @@ class Outcome:
     switched: bool = False
 
 
-class Rebuild:
+class RebuildRunner:
     """Rebuilds the state of one service. `shards` are those of the log.
 
     `replacer`: None for a service whose upstream is kept for ever, and which therefore never has to
@@ -169,7 +169,7 @@ class Rebuild:
         rebuilder: Rebuilder,
         *,
         shards: int,
-        replacer: Replacer | None = None,
+        replacer: Resync | None = None,
         root: Traversable = ROOT,
     ) -> None:
         self._database = database
@@ -185,7 +185,7 @@ class Rebuild:
         workers: int = 1,
         switch_over: bool = False,
         replacing: bool = False,
-    ) -> AsyncIterator[Progress | Outcome]:
+    ) -> AsyncIterator[RebuildProgress | RebuildResult]:
         """Rebuilds and compares; tells progress, and last the outcome.
 
         `shards`: as if the log were cut into so many, 0 = as it is. `replacing`: switch over
@@ -194,18 +194,18 @@ class Rebuild:
         """
         if (switch_over or replacing) and shards not in (0, self._shards):
             raise InvalidField("a state that is cut otherwise cannot become live", field="shards")
-        task = _Task(shards or self._shards, max(1, workers), switch_over, replacing)
-        async with self._attempt(task) as attempt, beside(attempt.carry_out()) as carried:
+        task = _Request(shards or self._shards, max(1, workers), switch_over, replacing)
+        async with self._attempt(task) as attempt, task_scope(attempt.execute()) as carried:
             while not carried.done():
-                yield Progress(task.done, max(task.done, sum(task.until.offsets)))
-                await asyncio.wait({carried}, timeout=TELL_EVERY)
+                yield RebuildProgress(task.done, max(task.done, sum(task.until.offsets)))
+                await asyncio.wait({carried}, timeout=PROGRESS_INTERVAL_S)
             yield carried.result()
 
     @asynccontextmanager
-    async def _attempt(self, task: _Task) -> AsyncIterator[_Attempt]:
+    async def _attempt(self, task: _Request) -> AsyncIterator[_Run]:
         database, service = self._database, self._database.service
         await database.refresh()
-        with store_errors():
+        with translate_store_errors():
             conn = await database.connect()
             try:
                 await _take_lock(conn, service)
@@ -214,13 +214,13 @@ class Rebuild:
                 schema = database.schema_of(generation)
                 async with await connect_pool(database.dsn, schema=schema) as pool:
                     rebuilder, replacer = self._rebuilder, self._replacer
-                    yield _Attempt(database, rebuilder, replacer, task, conn, pool, generation)
+                    yield _Run(database, rebuilder, replacer, task, conn, pool, generation)
             finally:
                 await conn.close()
 
 
 @dataclass(slots=True)
-class _Task:
+class _Request:
     """What is asked for, and how far it is."""
 
     shards: int
@@ -234,15 +234,15 @@ class _Task:
         self.done += facts
 
 
-class _Attempt:
+class _Run:
     """One rebuild. `conn` sees the live generation and holds the lock, `pool` sees the new one."""
 
     def __init__(
         self,
         database: Database,
         rebuilder: Rebuilder,
-        replacer: Replacer | None,
-        task: _Task,
+        replacer: Resync | None,
+        task: _Request,
         conn: asyncpg.Connection,
         pool: asyncpg.Pool,
         generation: int,
@@ -258,12 +258,12 @@ class _Attempt:
         self._live = generation_schema(self._service, generation - 1)
         self._new = generation_schema(self._service, generation)
 
-    async def carry_out(self) -> Outcome:
+    async def execute(self) -> RebuildResult:
         """Catches up, compares or replaces, switches if asked, cleans up."""
         outcome = None
         try:
             await self._catch_up()
-            outcome = await (self._replace() if self._task.replacing else self._compare())
+            outcome = await (self._resync() if self._task.replacing else self._compare())
             return outcome
         finally:
             if outcome is not None and outcome.switched:
@@ -273,16 +273,16 @@ class _Attempt:
                 await self._conn.execute(f"DROP SCHEMA IF EXISTS {self._new} CASCADE")
 
     async def _catch_up(self) -> None:
-        for _ in range(MOST_STRETCHES):
+        for _ in range(MAX_STRETCHES):
             before = sum(self._task.until.offsets)
-            await self._rebuild_until(await self._goal(await load_positions(self._conn)))
-            if sum(self._task.until.offsets) - before < SHORT_ENOUGH:
+            await self._rebuild_until(await self._goal(await load_checkpoints(self._conn)))
+            if sum(self._task.until.offsets) - before < MAX_FINAL_STRETCH:
                 return
 
-    async def _goal(self, live: Sequence[Position]) -> Token:
+    async def _goal(self, live: Sequence[Checkpoint]) -> Token:
         """Where the live state stands; or, where it is left behind, upstream."""
         goal = token_of(live)
-        return goal.join(await self._replacer.reached()) if self._replacer else goal
+        return goal.union(await self._replacer.upstream_head()) if self._replacer else goal
 
     async def _rebuild_until(self, until: Token) -> None:
         task = self._task
@@ -294,19 +294,19 @@ class _Attempt:
             self._pool, until, shards=task.shards, workers=task.workers, progress=task.count
         )
 
-    async def _compare(self) -> Outcome:
+    async def _compare(self) -> RebuildResult:
         for left in reversed(range(COMPARISONS)):
             async with self._conn.transaction():
                 outcome = await self._compare_still(last=left == 0)
             if outcome is not None:
                 log.info("rebuild_compared", equal=outcome.equal, switched=outcome.switched)
                 return outcome
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(COMPARE_RETRY_S)
         raise AssertionError("the last comparison has an outcome")
 
-    async def _compare_still(self, *, last: bool) -> Outcome | None:
+    async def _compare_still(self, *, last: bool) -> RebuildResult | None:
         """Compares while every worker waits. None: they differ, and it is to be tried again."""
-        token = token_of(await lock_positions(self._conn))
+        token = token_of(await lock_checkpoints(self._conn))
         await self._rebuild_until(token)
         live = await digests(self._conn)
         async with acquire(self._pool) as conn:
@@ -314,60 +314,66 @@ class _Attempt:
         if live == rebuilt:
             if self._task.switch_over:
                 await self._switch()
-            return Outcome(
+            return RebuildResult(
                 True, live, rebuilt, token, self._task.done, switched=self._task.switch_over
             )
         if not last:
             return None
-        rows = await self._rebuilder.differing_rows(self._conn, self._live, self._new, MOST_ROWS)
-        return Outcome(False, live, rebuilt, token, self._task.done, rows[:MOST_ROWS])
+        rows = await self._rebuilder.differing_rows(
+            self._conn, self._live, self._new, MAX_REPORTED_ROWS
+        )
+        return RebuildResult(False, live, rebuilt, token, self._task.done, rows[:MAX_REPORTED_ROWS])
 
-    async def _replace(self) -> Outcome:
+    async def _resync(self) -> RebuildResult:
         """Puts the new state in the place of the live one, in one transaction."""
         async with self._conn.transaction():
-            before = await lock_positions(self._conn)
+            before = await lock_checkpoints(self._conn)
             await self._rebuild_until(await self._goal(before))
             live = await digests(self._conn)
-            await self._see(self._new)
-            rebuilt, after = await digests(self._conn), await load_positions(self._conn)
-            said = await self._say(before, after)
+            await self._use_schema(self._new)
+            rebuilt, after = await digests(self._conn), await load_checkpoints(self._conn)
+            said = await self._publish_difference(before, after)
             for at, old in zip(after, before, strict=True):
-                await self._go_on(at, old, said.get(at.shard, ()))
-            await self._see(self._live)
-            await self._make_live()
+                await self._continue_outbox(at, old, said.get(at.shard, ()))
+            await self._use_schema(self._live)
+            await self._activate()
         log.warning("state_replaced", service=self._service, equal=live == rebuilt)
         token = token_of(after)
-        return Outcome(live == rebuilt, live, rebuilt, token, self._task.done, switched=True)
+        return RebuildResult(live == rebuilt, live, rebuilt, token, self._task.done, switched=True)
 
-    async def _see(self, schema: str) -> None:
+    async def _use_schema(self, schema: str) -> None:
         await self._conn.execute(f"SET LOCAL search_path TO {schema},{self._service}")
 
-    async def _say(
-        self, before: Sequence[Position], after: Sequence[Position]
-    ) -> Mapping[int, Sequence[Output]]:
+    async def _publish_difference(
+        self, before: Sequence[Checkpoint], after: Sequence[Checkpoint]
+    ) -> Mapping[int, Sequence[OutboxMessage]]:
         if self._replacer is None:
             return {}
-        return await self._replacer.say(self._conn, Replaced(self._live, self._new, before, after))
+        return await self._replacer.difference(
+            self._conn, StateSwap(self._live, self._new, before, after)
+        )
 
-    async def _go_on(self, at: Position, old: Position, said: Sequence[Output]) -> None:
+    async def _continue_outbox(
+        self, at: Checkpoint, old: Checkpoint, said: Sequence[OutboxMessage]
+    ) -> None:
         """The new state goes on where the outputs of the old one ended."""
         following = said[-1].next if said else old.next_output
         time_us = max(at.log_time_us, old.log_time_us)
         to = replace(at, next_output=following, log_time_us=time_us)
-        await save_position(self._conn, to, said)
+        await save_checkpoint(self._conn, to, said)
 
     async def _switch(self) -> None:
         """Both states are the same, so the new one stands where the live one stands."""
-        await self._rebuilder.adopt(self._conn, self._live, self._new)
+        await self._rebuilder.carry_over(self._conn, self._live, self._new)
         await self._conn.execute(
             f"UPDATE {self._new}.position AS new SET next = live.next,"
             " next_output = live.next_output, log_offset = live.log_offset,"
             " log_time_us = live.log_time_us"
             f" FROM {self._live}.position AS live WHERE live.shard = new.shard"
         )
-        await self._make_live()
+        await self._activate()
 
-    async def _make_live(self) -> None:
+    async def _activate(self) -> None:
         # From here on no fence of the old generation holds: its workers look for the new one.
         await self._conn.execute(Q.close_positions)
         await self._conn.execute(
@@ -382,13 +388,13 @@ class _Attempt:
                 await self._conn.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
-async def rows_that_differ(
+async def differing_digest_rows(
     conn: asyncpg.Connection, live: str, new: str, table: str, key: str, columns: str, limit: int
 ) -> list[str]:
     """Names rows of a table that are not the same in two schemas, for `differing_rows`.
 
     `key` is an SQL expression that gives the text by which a row is named, `columns` those that the
-    digest covers: `rows_that_differ(conn, live, new, "leaf", "encode(leaf_id, 'hex')", "leaf_id,
+    digest covers: `differing_digest_rows(conn, live, new, "leaf", "encode(leaf_id, 'hex')", "leaf_id,
     state", 20)`.
     """
     rows = await conn.fetch(
@@ -407,7 +413,7 @@ async def _take_lock(conn: asyncpg.Connection, service: str) -> None:
         "SELECT pg_try_advisory_lock($1, 0)", lock_class(f"rebuild {service}")
     )
     if not taken:
-        raise EtagMismatch(f"a rebuild of {service} is under way; wait for its end")
+        raise Conflict(f"a rebuild of {service} is under way; wait for its end")
 
 
 async def _generations(conn: asyncpg.Connection, service: str) -> list[int]:

@@ -11,17 +11,22 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
-from services.chassis.messaging.stream import Message, Projection, Upstream
+from services.chassis.messaging.stream import Projection, StreamMessage, Upstream
 from services.chassis.postgres.database import acquire, transaction
-from services.chassis.projection.checkpoint import Position, batch_at, load_position, save_position
-from services.chassis.projection.consumer import Limits, Take, UpstreamBroken
+from services.chassis.projection.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    make_batch,
+    save_checkpoint,
+)
+from services.chassis.projection.consumer import BatchBuilder, Limits, UpstreamGap
 from services.kernel.tokens import Token
 
 #: Far more in one transaction than the live state takes: nobody waits for it.
 CHUNK = Limits(messages=1_000, span=20_000, size=64_000_000)
 
 
-class Replay:
+class LogReplay:
     """Folds [position, until) of every shard of the log with `projection`, and says nothing."""
 
     def __init__(self, projection: Projection, upstream: Upstream, limits: Limits = CHUNK) -> None:
@@ -51,38 +56,38 @@ class Replay:
         self, pool: asyncpg.Pool, shard: int, until: int, progress: Callable[[int], None]
     ) -> None:
         async with acquire(pool) as conn:
-            position = await load_position(conn, shard)
+            position = await load_checkpoint(conn, shard)
         if position is None or position.next >= until:
             return
         messages = self._upstream.read(shard, position.next, until)
         async for taken in _in_chunks(messages, position.next, self._limits):
             if taken[-1].next > until:
-                raise UpstreamBroken(f"shard {shard} was read up to {taken[-1].next}, not {until}")
+                raise UpstreamGap(f"shard {shard} was read up to {taken[-1].next}, not {until}")
             before, position = position, await self._fold_all(pool, position, taken)
             progress(position.next - before.next)
 
     async def _fold_all(
-        self, pool: asyncpg.Pool, position: Position, messages: tuple[Message, ...]
-    ) -> Position:
+        self, pool: asyncpg.Pool, position: Checkpoint, messages: tuple[StreamMessage, ...]
+    ) -> Checkpoint:
         until = messages[-1].next
         while position.next < until:
             messages = tuple(m for m in messages if m.next > position.next)
-            batch = batch_at(position, messages)
+            batch = make_batch(position, messages)
             async with transaction(pool) as conn:
                 folded = await self._projection.fold(conn, batch)
                 position = position.after(folded)
-                await save_position(conn, position, (), folded.deltas)
+                await save_checkpoint(conn, position, (), folded.deltas)
         return position
 
 
 async def _in_chunks(
-    messages: AsyncIterator[Message], at: int, limits: Limits
-) -> AsyncIterator[tuple[Message, ...]]:
-    take = Take(at, limits)
+    messages: AsyncIterator[StreamMessage], at: int, limits: Limits
+) -> AsyncIterator[tuple[StreamMessage, ...]]:
+    take = BatchBuilder(at, limits)
     async for message in messages:
         if not take.add(message):
             yield tuple(take.messages)
-            take = Take(take.next, limits)
+            take = BatchBuilder(take.next, limits)
             take.add(message)
     if take.messages:
         yield tuple(take.messages)

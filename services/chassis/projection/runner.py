@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from services.chassis.messaging.jetstream import Bus
-from services.chassis.messaging.relay import Outbox, Relay
-from services.chassis.messaging.stream import Output, Projection, Upstream
-from services.chassis.messaging.subscription import Tail
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.relay import Outbox, OutboxRelay
+from services.chassis.messaging.stream import OutboxMessage, Projection, Upstream
+from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
-from services.chassis.projection.checkpoint import Position, load_positions
-from services.chassis.projection.consumer import SILENCE, Intake, Limits
-from services.chassis.projection.progress import Reached
-from services.chassis.projection.worker import FenceLost, Told, Worker
-from services.chassis.runtime.tasks import beside
+from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
+from services.chassis.projection.consumer import GAP_CHECK_S, Limits, ShardConsumer
+from services.chassis.projection.progress import ProgressTracker
+from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
+from services.chassis.runtime.tasks import task_scope
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
@@ -35,13 +35,13 @@ __all__ = ["Limits", "ProjectionRunner", "ShardState"]
 
 DEFAULT_LIMITS = Limits()
 #: Seconds between two looks at which generation is live.
-GENERATION_WATCH = 1.0
+GENERATION_POLL_S = 1.0
 #: Shards that are folded at a time: one computes while the store is at work for another. More would
 #: all take longer, and none be done sooner.
-TURNS = 2
+CONCURRENT_FOLDS = 2
 
 
-class ShardsStandStill(Exception):
+class StalledShards(Exception):
     """Shards cannot go on; the message says which, and why."""
 
 
@@ -51,11 +51,11 @@ class ShardState:
 
     shard: int
     #: Whether a worker of any replica holds it now.
-    held: bool
+    leased: bool
     log_offset: int
     log_time_us: int
     #: What keeps the worker of this process from going on: an error's name and place; else "".
-    fault: str = ""
+    error: str = ""
 
 
 class ProjectionRunner:
@@ -75,14 +75,14 @@ class ProjectionRunner:
         projection: Projection,
         *,
         database: Database,
-        bus: Bus,
+        bus: JetStreamBus,
         upstream: Upstream,
         upstream_subject: str,
         subject: str | None,
         shards: int,
         limits: Limits = DEFAULT_LIMITS,
         outbox_retention: float = 86_400.0,
-        silence: float = SILENCE,
+        silence: float = GAP_CHECK_S,
         metrics: Metrics | None = None,
         on_saved: Callable[[int], None] | None = None,
     ) -> None:
@@ -96,22 +96,24 @@ class ProjectionRunner:
         self._limits = limits
         self._silence = silence
         self._metrics = metrics
-        self._on_saved = on_saved
+        self._on_committed = on_saved
         outbox = Outbox(database.pool, retention=outbox_retention)
-        self._relay = Relay(bus, subject, outbox) if subject else None
+        self._relay = OutboxRelay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
-        self._reached = Reached(shards, self._load_positions, lambda: self._leases.held)
-        self._turns = asyncio.Semaphore(TURNS)
-        self._faults: dict[int, str] = {}
+        self._progress = ProgressTracker(
+            shards, self._load_checkpoints, lambda: self._leases.leased
+        )
+        self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
+        self._stalled: dict[int, str] = {}
 
     @property
-    def held(self) -> frozenset[int]:
+    def leased(self) -> frozenset[int]:
         """The shards that this replica holds."""
-        return self._leases.held
+        return self._leases.leased
 
     async def run(self) -> None:
         """Works the shards that fall to this replica, until cancelled. Errors are retried."""
-        async with beside(self._watch_generation()):
+        async with task_scope(self._watch_generation()):
             await self._leases.run()
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
@@ -120,79 +122,81 @@ class ProjectionRunner:
         `timeout` in seconds. Raises TokenNotReached, StoreUnavailable, or InvalidField where the
         token names a shard that does not exist.
         """
-        return await self._reached.wait_for(token, timeout)
+        return await self._progress.wait_for(token, timeout)
 
     async def token(self) -> Token:
         """The state reached by the service, in whichever replica. Raises StoreUnavailable."""
-        return await self._reached.look()
+        return await self._progress.refresh()
 
     async def status(self) -> list[ShardState]:
         """Every shard, in order. Raises StoreUnavailable."""
         async with acquire(self._database.pool) as conn:
-            positions = await load_positions(conn)
-            taken = await self._leases.taken(conn)
+            positions = await load_checkpoints(conn)
+            taken = await self._leases.leased_by_anyone(conn)
         return [
             ShardState(
                 *(p.shard, p.shard in taken, p.log_offset, p.log_time_us),
-                self._faults.get(p.shard, ""),
+                self._stalled.get(p.shard, ""),
             )
             for p in positions
         ]
 
-    def faults(self) -> Mapping[int, str]:
+    def stalled(self) -> Mapping[int, str]:
         """Shards held here that cannot go on, and why; empty when all is well."""
-        return dict(self._faults)
+        return dict(self._stalled)
 
     async def check(self) -> None:
         """For /readyz: raises ShardsStandStill where a shard held here cannot go on."""
-        if self._faults:
-            raise ShardsStandStill(
-                "; ".join(f"shard {shard}: {why}" for shard, why in sorted(self._faults.items()))
+        if self._stalled:
+            raise StalledShards(
+                "; ".join(f"shard {shard}: {why}" for shard, why in sorted(self._stalled.items()))
             )
 
     async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
         place = f"{self._upstream_subject}.{shard}"
-        async with Tail(self._bus, place, f"{self.service}-{shard}") as tail:
-            intake = Intake(shard, tail, self._upstream, self._limits, silence=self._silence)
-            told = Told(self._tell_saved, self._tell_fault)
-            worker = Worker(shard, conn, self._projection, intake, told, self._turns, self._metrics)
+        async with PullSubscription(self._bus, place, f"{self.service}-{shard}") as tail:
+            intake = ShardConsumer(shard, tail, self._upstream, self._limits, silence=self._silence)
+            told = WorkerCallbacks(self._publish_commit, self._set_stalled)
+            worker = ShardWorker(
+                shard, conn, self._projection, intake, told, self._fold_slots, self._metrics
+            )
             try:
                 await self._work_and_relay(shard, worker)
             except FenceLost as error:
                 switched = await self._database.refresh()
                 log.info("fence_lost", shard=shard, switched=switched, why=str(error))
             finally:
-                self._faults.pop(shard, None)
+                self._stalled.pop(shard, None)
                 await intake.restart()
 
-    async def _work_and_relay(self, shard: int, worker: Worker) -> None:
+    async def _work_and_relay(self, shard: int, worker: ShardWorker) -> None:
         if self._relay is None:
             await worker.run()
             return
-        async with beside(self._relay.run_shard(shard)):
+        async with task_scope(self._relay.run_shard(shard)):
             await worker.run()
 
-    async def _tell_saved(self, position: Position, outputs: Sequence[Output]) -> None:
-        self._reached.note(position.shard, position.log_offset)
-        if self._on_saved is not None:
-            self._on_saved(position.shard)
+    async def _publish_commit(self, position: Checkpoint, outputs: Sequence[OutboxMessage]) -> None:
+        self._progress.advance(position.shard, position.log_offset)
+        if self._on_committed is not None:
+            self._on_committed(position.shard)
         if self._relay is not None and outputs:
-            await self._relay.offer(position.shard, outputs)
+            await self._relay.enqueue(position.shard, outputs)
 
-    def _tell_fault(self, shard: int, fault: str) -> None:
+    def _set_stalled(self, shard: int, fault: str) -> None:
         if fault:
-            self._faults[shard] = fault
+            self._stalled[shard] = fault
         else:
-            self._faults.pop(shard, None)
+            self._stalled.pop(shard, None)
 
-    async def _load_positions(self) -> list[Position]:
+    async def _load_checkpoints(self) -> list[Checkpoint]:
         async with acquire(self._database.pool) as conn:
-            return await load_positions(conn)
+            return await load_checkpoints(conn)
 
     async def _watch_generation(self) -> None:
         """For replicas that hold no shard and so lose no fence."""
         while True:
-            await asyncio.sleep(GENERATION_WATCH)
+            await asyncio.sleep(GENERATION_POLL_S)
             try:
                 if await self._database.refresh():
                     log.info("generation_switched", generation=self._database.generation)

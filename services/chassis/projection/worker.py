@@ -11,52 +11,58 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from services.chassis.messaging.stream import Batch, Folded, Message, Output, Projection
-from services.chassis.postgres.database import store_errors
-from services.chassis.projection.checkpoint import (
-    Position,
-    batch_at,
-    load_position,
-    save_position,
-    take_fence,
+from services.chassis.messaging.stream import (
+    Batch,
+    FoldResult,
+    OutboxMessage,
+    Projection,
+    StreamMessage,
 )
-from services.chassis.projection.consumer import Intake
+from services.chassis.postgres.database import translate_store_errors
+from services.chassis.projection.checkpoint import (
+    Checkpoint,
+    acquire_fence,
+    load_checkpoint,
+    make_batch,
+    save_checkpoint,
+)
+from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import StoreUnavailable, Unavailable
+from services.kernel.errors import RetryableError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 #: What passes by itself, and is no fault of the shard: a peer that is away, workers in each other's
 #: way.
-_PASSING = (Unavailable, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: Seconds for which messages may gather while the last ones are folded already.
-LONGEST_REST = 0.2
+MAX_COALESCE_S = 0.2
 #: Batches of so many places cost too much for each of them: there is load, and too little gathers.
 SMALL_BATCHES = range(100, 1_000)
 #: Folds without progress after which a projection is taken to be stuck.
-MOST_IDLE_FOLDS = 1_000
+MAX_FOLDS_WITHOUT_PROGRESS = 1_000
 
 
 class FenceLost(Exception):
     """Somebody else works the shard now, or another generation is live."""
 
 
-class FoldBroken(Exception):
+class InvalidFoldResult(Exception):
     """What a fold answered cannot be: a fault of the projection."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WorkerCallbacks:
     """What a worker tells while it works."""
 
     #: A commit moved the position; its outputs are to be relayed.
-    saved: Callable[[Position, Sequence[Output]], Awaitable[None]]
+    committed: Callable[[Checkpoint, Sequence[OutboxMessage]], Awaitable[None]]
     #: The worker cannot go on, and why; "" when it can again.
-    fault: Callable[[int, str], None]
+    stalled: Callable[[int, str], None]
 
 
-class Worker:
+class ShardWorker:
     """Folds one shard on the connection that holds its lock."""
 
     def __init__(
@@ -64,8 +70,8 @@ class Worker:
         shard: int,
         conn: asyncpg.Connection,
         projection: Projection,
-        intake: Intake,
-        told: Told,
+        intake: ShardConsumer,
+        told: WorkerCallbacks,
         turns: asyncio.Semaphore,
         metrics: Metrics | None = None,
     ) -> None:
@@ -73,44 +79,44 @@ class Worker:
         self._shard = shard
         self._conn = conn
         self._projection = projection
-        self._intake = intake
-        self._told = told
-        self._turns = turns
+        self._consumer = intake
+        self._callbacks = told
+        self._fold_slots = turns
         self._metrics = metrics
         #: Up to here messages are folded one by one: among them one failed.
-        self._careful_until = 0
+        self._isolate_until = 0
         self._log_time_us = 0
         #: Seconds that the last messages took, without the waiting for a turn.
         self._worked_s = 0.0
 
     async def run(self) -> None:
         """Works until cancelled. Raises FenceLost, StoreUnavailable."""
-        with store_errors():
-            position = await load_position(self._conn, self._shard)
+        with translate_store_errors():
+            position = await load_checkpoint(self._conn, self._shard)
         if position is None:
             raise FenceLost("the generation is closed")
-        await self._told.saved(position, ())
+        await self._callbacks.committed(position, ())
         self._log_time_us = position.log_time_us
-        with self._lag_told():
+        with self._lag_reported():
             while True:
-                messages = await self._take_in(position)
+                messages = await self._consume(position)
                 before, self._worked_s = position.next, 0.0
                 position = await self._fold_all(position, messages)
-                await self._intake.ack()
-                await self._rest(position, position.next - before)
+                await self._consumer.ack()
+                await self._coalesce(position, position.next - before)
 
-    async def _rest(self, at: Position, taken: int) -> None:
+    async def _coalesce(self, at: Checkpoint, taken: int) -> None:
         """Lets messages gather for as long as the last ones took, or twice as long.
 
         A transaction costs much whatever is in it. So batches grow with the load, and one message
         alone is still folded at once.
         """
-        if not self._intake.is_full(at.next):
+        if not self._consumer.is_full(at.next):
             times = 2 if taken in SMALL_BATCHES else 1
-            await asyncio.sleep(min(times * self._worked_s, LONGEST_REST))
+            await asyncio.sleep(min(times * self._worked_s, MAX_COALESCE_S))
 
     @contextmanager
-    def _lag_told(self) -> Iterator[None]:
+    def _lag_reported(self) -> Iterator[None]:
         """The lag is told as of the asking: of a shard that stands still, it grows."""
         metrics = self._metrics
         if metrics is None:
@@ -124,92 +130,96 @@ class Worker:
         finally:
             metrics.lag_seconds.remove(self._shard)
 
-    async def _take_in(self, position: Position) -> tuple[Message, ...]:
+    async def _consume(self, position: Checkpoint) -> tuple[StreamMessage, ...]:
         failures = 0
         while True:
             try:
-                messages = await self._intake.next(position.next)
+                messages = await self._consumer.next(position.next)
             except Exception as error:
-                await self._intake.restart()
+                await self._consumer.restart()
                 await self._pause("intake", position, error, failures)
-                await self._stay(position)
+                await self._check_still_current(position)
                 failures += 1
             else:
                 if failures:
-                    self._told.fault(self._shard, "")
+                    self._callbacks.stalled(self._shard, "")
                 return messages
 
-    async def _stay(self, position: Position) -> None:
+    async def _check_still_current(self, position: Checkpoint) -> None:
         """Raises FenceLost where this state is no longer the one to go on with.
 
         Who takes nothing in comes by no fence, and would stand before a gap that was closed.
         """
-        with store_errors():
-            if await load_position(self._conn, self._shard) != position:
+        with translate_store_errors():
+            if await load_checkpoint(self._conn, self._shard) != position:
                 raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
 
-    async def _fold_all(self, position: Position, messages: tuple[Message, ...]) -> Position:
+    async def _fold_all(
+        self, position: Checkpoint, messages: tuple[StreamMessage, ...]
+    ) -> Checkpoint:
         """Folds messages in as many transactions as the projection asks for."""
         until, idle = messages[-1].next, 0
         while position.next < until:
             messages = tuple(m for m in messages if m.next > position.next)
-            careful = position.next < self._careful_until
+            careful = position.next < self._isolate_until
             before, position = (
                 position,
-                await self._fold_surely(position, messages[:1] if careful else messages),
+                await self._fold_with_retries(position, messages[:1] if careful else messages),
             )
             idle = 0 if position != before else idle + 1
-            if idle > MOST_IDLE_FOLDS:
-                raise FoldBroken("the projection takes nothing in")
+            if idle > MAX_FOLDS_WITHOUT_PROGRESS:
+                raise InvalidFoldResult("the projection takes nothing in")
         return position
 
-    async def _fold_surely(self, position: Position, messages: tuple[Message, ...]) -> Position:
+    async def _fold_with_retries(
+        self, position: Checkpoint, messages: tuple[StreamMessage, ...]
+    ) -> Checkpoint:
         """Folds once; where that fails, tries again, message by message, for ever.
 
         Nothing is left out: a shard that cannot go on stands still and says so.
         """
         failures = 0
         while True:
-            batch = batch_at(position, messages)
+            batch = make_batch(position, messages)
             try:
                 after = await self._fold_once(position, batch)
             except (FenceLost, StoreUnavailable):
                 raise
             except Exception as error:
-                if not isinstance(error, _PASSING):
-                    self._careful_until = max(self._careful_until, batch.next)
+                if not isinstance(error, _TRANSIENT):
+                    self._isolate_until = max(self._isolate_until, batch.next)
                     messages = messages[:1]
                 await self._pause("fold", position, error, failures)
                 failures += 1
             else:
                 if failures:
-                    self._told.fault(self._shard, "")
+                    self._callbacks.stalled(self._shard, "")
                 return after
 
-    async def _fold_once(self, position: Position, batch: Batch) -> Position:
-        async with self._turns:
+    async def _fold_once(self, position: Checkpoint, batch: Batch) -> Checkpoint:
+        async with self._fold_slots:
             began = time.perf_counter()
-            with store_errors():
+            with translate_store_errors():
                 folded, after = await self._commit(position, batch)
             took_s = time.perf_counter() - began
         self._worked_s += took_s
-        await self._told.saved(after, folded.outputs)
+        await self._callbacks.committed(after, folded.outputs)
         self._measure(position, after, took_s)
         return after
 
-    async def _commit(self, position: Position, batch: Batch) -> tuple[Folded, Position]:
+    async def _commit(self, position: Checkpoint, batch: Batch) -> tuple[FoldResult, Checkpoint]:
         async with self._conn.transaction():
-            if not await take_fence(self._conn, position):
+            if not await acquire_fence(self._conn, position):
                 raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
             folded = await self._projection.fold(self._conn, batch)
             _check(batch, folded)
             after = position.after(folded)
-            await save_position(self._conn, after, folded.outputs, folded.deltas)
+            await save_checkpoint(self._conn, after, folded.outputs, folded.deltas)
         return folded, after
 
-    async def _pause(self, part: str, at: Position, error: Exception, failures: int) -> None:
+    async def _pause(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
         name = type(error).__name__
-        if isinstance(error, _PASSING):
+        if isinstance(error, _TRANSIENT):
             log.warning("turn_failed", part=part, shard=self._shard, at=at.next, error=name)
         else:
             log.error(
@@ -220,10 +230,10 @@ class Worker:
                 attempt=failures + 1,
                 exc_info=error,
             )
-            self._told.fault(self._shard, f"{name} at {at.next}")
+            self._callbacks.stalled(self._shard, f"{name} at {at.next}")
         await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
-    def _measure(self, before: Position, after: Position, seconds: float) -> None:
+    def _measure(self, before: Checkpoint, after: Checkpoint, seconds: float) -> None:
         metrics = self._metrics
         if metrics is None:
             return
@@ -235,12 +245,16 @@ class Worker:
         self._log_time_us = after.log_time_us
 
 
-def _check(batch: Batch, folded: Folded) -> None:
+def _check(batch: Batch, folded: FoldResult) -> None:
     """Raises FoldBroken where a fold went beyond its batch, or its outputs leave a gap."""
     if not batch.first <= folded.consumed_to <= batch.next:
-        raise FoldBroken(f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})")
+        raise InvalidFoldResult(
+            f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"
+        )
     at = batch.next_output
     for output in folded.outputs:
         if output.first != at or output.next <= at:
-            raise FoldBroken(f"an output covers [{output.first}, {output.next}) and not {at}")
+            raise InvalidFoldResult(
+                f"an output covers [{output.first}, {output.next}) and not {at}"
+            )
         at = output.next

@@ -1,6 +1,6 @@
 """Calls to other services: with the internal key, within a deadline, with our errors.
 
-`channel` gives what generated stubs take::
+`open_channel` gives what generated stubs take::
 
     async with channel(settings.ingest_url, key) as ingest:
         answer = await LogServiceStub(ingest).GetHead(GetHeadRequest())
@@ -21,15 +21,15 @@ from typing import Any, Self
 
 import grpc
 
-from services.chassis.access.authenticator import WORKSPACE_KEY
+from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.errors import from_rpc
-from services.chassis.runtime.deadlines import deadline, within
+from services.chassis.runtime.deadlines import clip_to_deadline, deadline
 from services.kernel.errors import ServiceUnavailable
 
 Metadata = Sequence[tuple[str, str]]
 
 #: Methods whose names begin so change nothing, and may be called twice.
-READING = ("Get", "List", "BatchGet", "Resolve", "Explain", "Count", "Read", "Await")
+READ_PREFIXES = ("Get", "List", "BatchGet", "Resolve", "Explain", "Count", "Read", "Await")
 _PAUSES_S = (0.1, 0.4)
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -43,7 +43,9 @@ _OPTIONS = (
 )
 
 
-def channel(url: str, key: str, *, workspace_id: str = "", timeout_s: float = 10.0) -> PeerChannel:
+def open_channel(
+    url: str, key: str, *, workspace_id: str = "", timeout_s: float = 10.0
+) -> ServiceChannel:
     """A channel to the service at `url` (`host:port`); it connects when it is first used.
 
     Raises ValueError where `url` is empty, which is a setting that was not given.
@@ -53,10 +55,10 @@ def channel(url: str, key: str, *, workspace_id: str = "", timeout_s: float = 10
     metadata = [("authorization", f"Bearer {key}")]
     if workspace_id:
         metadata.append((WORKSPACE_KEY, workspace_id))
-    return PeerChannel(grpc.aio.insecure_channel(url, options=_OPTIONS), metadata, timeout_s)
+    return ServiceChannel(grpc.aio.insecure_channel(url, options=_OPTIONS), metadata, timeout_s)
 
 
-class PeerChannel(grpc.aio.Channel):
+class ServiceChannel(grpc.aio.Channel):
     """A channel whose calls raise OnefoldError and carry a key.
 
     A call with one answer is a coroutine; a call with a stream of answers is an async generator.
@@ -71,8 +73,8 @@ class PeerChannel(grpc.aio.Channel):
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """A call with one request and one answer."""
         call = self._inner.unary_unary(method, *arguments, **options)
-        if method.rpartition("/")[2].startswith(READING):
-            return self._patient(call)
+        if method.rpartition("/")[2].startswith(READ_PREFIXES):
+            return self._with_retries(call)
         return self._single(call)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -91,22 +93,24 @@ class PeerChannel(grpc.aio.Channel):
         async def invoke(
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> Any:
-            seconds = within(self._timeout_s if timeout is None else timeout)
+            seconds = clip_to_deadline(self._timeout_s if timeout is None else timeout)
             sent = (*self._metadata, *metadata)
             try:
                 return await call(request, timeout=seconds, metadata=sent)
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-                raise _meant(error) from None
+                raise _translate(error) from None
 
         return invoke
 
-    def _patient(self, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_retries(self, call: Callable[..., Any]) -> Callable[..., Any]:
         once = self._single(call)
 
         async def invoke(
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> Any:
-            ends_at = monotonic() + within(self._timeout_s if timeout is None else timeout)
+            ends_at = monotonic() + clip_to_deadline(
+                self._timeout_s if timeout is None else timeout
+            )
             for pause in _PAUSES_S:
                 with suppress(ServiceUnavailable):
                     return await once(request, timeout=ends_at - monotonic(), metadata=metadata)
@@ -124,14 +128,14 @@ class PeerChannel(grpc.aio.Channel):
         ) -> AsyncIterator[Any]:
             answers = call(
                 request,
-                timeout=deadline() if timeout is None else within(timeout),
+                timeout=deadline() if timeout is None else clip_to_deadline(timeout),
                 metadata=(*self._metadata, *metadata),
             )
             try:
                 async for answer in answers:
                     yield answer
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-                raise _meant(error) from None
+                raise _translate(error) from None
             finally:
                 answers.cancel()
 
@@ -165,7 +169,7 @@ class PeerChannel(grpc.aio.Channel):
         await self.close()
 
 
-def _meant(error: grpc.aio.AioRpcError | asyncio.CancelledError) -> BaseException:
+def _translate(error: grpc.aio.AioRpcError | asyncio.CancelledError) -> BaseException:
     """The error of a call; a cancellation stays one only if somebody asked our task for it.
 
     grpc.aio raises CancelledError also where writing a request failed as the server went away.

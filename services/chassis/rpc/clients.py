@@ -17,14 +17,14 @@ from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2, token_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
-from services.chassis.rpc.channel import PeerChannel
-from services.kernel.errors import EtagMismatch
+from services.chassis.rpc.channel import ServiceChannel
+from services.kernel.errors import Conflict
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
 from services.kernel.tokens import Token
 
 #: As many as identity takes in one question.
-_MOST_ASKED = 1_000
+_MAX_LOOKUPS = 1_000
 
 
 def token_to_proto(token: Token) -> token_pb2.Token:
@@ -37,10 +37,10 @@ def token_from_proto(message: token_pb2.Token) -> Token:
     return Token(tuple(message.offsets))
 
 
-class LogPeer:
+class LogClient:
     """The event log as another service sees it."""
 
-    def __init__(self, channel: PeerChannel, actor: str) -> None:
+    def __init__(self, channel: ServiceChannel, actor: str) -> None:
         self._stub: Any = log_grpc.LogServiceStub(channel)
         self._actor = actor
 
@@ -63,7 +63,7 @@ class LogPeer:
         )
         answer = await self.append([fact])
         if not answer.appended:
-            raise EtagMismatch("somebody else defined it in between; read it and try again")
+            raise Conflict("somebody else defined it in between; read it and try again")
         return token_from_proto(answer.token)
 
     async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
@@ -117,22 +117,22 @@ class LogPeer:
         return [fact async for answer in answers for fact in answer.facts]
 
 
-class ProjectionPeer:
+class ProjectionClient:
     """What every service that folds the log tells of itself."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = projection_grpc.ProjectionServiceStub(channel)
 
     async def reached(self) -> Token:
         """How far its state is. Raises OnefoldError."""
         status = await self._stub.GetStatus(projection_pb.GetStatusRequest())
-        return Token.of({shard.shard: shard.log_offset for shard in status.shards})
+        return Token.from_offsets({shard.shard: shard.log_offset for shard in status.shards})
 
 
-class IdentityPeer:
+class IdentityClient:
     """Identity as another service sees it."""
 
-    def __init__(self, channel: PeerChannel) -> None:
+    def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = identity_grpc.IdentityServiceStub(channel)
 
     async def by_identifier(
@@ -150,13 +150,13 @@ class IdentityPeer:
         request = identity_pb.ResolveRequest(profile_ids=[to_hex(profile_id)])
         return await self._resolve(workspace_id, request, at_least)
 
-    async def heirs(
+    async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
     ) -> dict[ProfileId, ProfileId]:
         """Who profiles are now, for those that are somebody, given ids that they ever had."""
         found: dict[ProfileId, ProfileId] = {}
-        for start in range(0, len(profile_ids), _MOST_ASKED):
-            asked = profile_ids[start : start + _MOST_ASKED]
+        for start in range(0, len(profile_ids), _MAX_LOOKUPS):
+            asked = profile_ids[start : start + _MAX_LOOKUPS]
             request = identity_pb.ResolveRequest(profile_ids=map(to_hex, asked))
             answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
             present = zip(asked, answer.profile_ids, strict=True)

@@ -14,26 +14,26 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from services.chassis.postgres.database import may_pass
+from services.chassis.postgres.database import is_transient
 from services.kernel.errors import (
-    EtagMismatch,
+    Conflict,
     InvalidField,
     NotAllowed,
     NotFound,
     OnefoldError,
-    RangeGone,
+    RangeExpired,
+    RetryableError,
     ServiceUnavailable,
     StoreUnavailable,
     TokenNotReached,
     TooLarge,
-    Unavailable,
 )
 
 DOMAIN = "onefold.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 
 
-class Answer(NamedTuple):
+class StatusMapping(NamedTuple):
     """How a reason is answered."""
 
     code: grpc.StatusCode
@@ -43,25 +43,25 @@ class Answer(NamedTuple):
     kind: type[OnefoldError]
 
 
-_FIELD = Answer(grpc.StatusCode.INVALID_ARGUMENT, 400, InvalidField)
-_KEY = Answer(grpc.StatusCode.UNAUTHENTICATED, 401, NotAllowed)
+_FIELD = StatusMapping(grpc.StatusCode.INVALID_ARGUMENT, 400, InvalidField)
+_KEY = StatusMapping(grpc.StatusCode.UNAUTHENTICATED, 401, NotAllowed)
 
 #: Every name of onefold.type.v1.ErrorReason without its prefix, except UNSPECIFIED.
-ANSWERS: Mapping[str, Answer] = {
+STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     "KEY_MISSING": _KEY,
     "KEY_UNKNOWN": _KEY,
     "KEY_DISABLED": _KEY,
-    "NOT_ALLOWED": Answer(grpc.StatusCode.PERMISSION_DENIED, 403, NotAllowed),
-    "CLOCK_FIXED": Answer(grpc.StatusCode.FAILED_PRECONDITION, 409, NotAllowed),
+    "NOT_ALLOWED": StatusMapping(grpc.StatusCode.PERMISSION_DENIED, 403, NotAllowed),
+    "CLOCK_FIXED": StatusMapping(grpc.StatusCode.FAILED_PRECONDITION, 409, NotAllowed),
     "FIELD_INVALID": _FIELD,
-    "NOT_FOUND": Answer(grpc.StatusCode.NOT_FOUND, 404, NotFound),
-    "ETAG_MISMATCH": Answer(grpc.StatusCode.ABORTED, 409, EtagMismatch),
-    "TOO_LARGE": Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, 413, TooLarge),
-    "RANGE_GONE": Answer(grpc.StatusCode.OUT_OF_RANGE, 410, RangeGone),
-    "STORE_UNAVAILABLE": Answer(grpc.StatusCode.UNAVAILABLE, 503, StoreUnavailable),
-    "SERVICE_UNAVAILABLE": Answer(grpc.StatusCode.UNAVAILABLE, 503, ServiceUnavailable),
-    "TOKEN_NOT_REACHED": Answer(grpc.StatusCode.DEADLINE_EXCEEDED, 504, TokenNotReached),
-    "INTERNAL": Answer(grpc.StatusCode.INTERNAL, 500, OnefoldError),
+    "NOT_FOUND": StatusMapping(grpc.StatusCode.NOT_FOUND, 404, NotFound),
+    "ETAG_MISMATCH": StatusMapping(grpc.StatusCode.ABORTED, 409, Conflict),
+    "TOO_LARGE": StatusMapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 413, TooLarge),
+    "RANGE_GONE": StatusMapping(grpc.StatusCode.OUT_OF_RANGE, 410, RangeExpired),
+    "STORE_UNAVAILABLE": StatusMapping(grpc.StatusCode.UNAVAILABLE, 503, StoreUnavailable),
+    "SERVICE_UNAVAILABLE": StatusMapping(grpc.StatusCode.UNAVAILABLE, 503, ServiceUnavailable),
+    "TOKEN_NOT_REACHED": StatusMapping(grpc.StatusCode.DEADLINE_EXCEEDED, 504, TokenNotReached),
+    "INTERNAL": StatusMapping(grpc.StatusCode.INTERNAL, 500, OnefoldError),
     # What is wrong with an event; as the error of a whole call where the call is that one event.
     "NO_IDENTIFIER": _FIELD,
     "IDENTIFIER_INVALID": _FIELD,
@@ -78,13 +78,13 @@ ANSWERS: Mapping[str, Answer] = {
 }
 
 
-def known(error: BaseException) -> OnefoldError:
+def to_onefold_error(error: BaseException) -> OnefoldError:
     """The error of ours that tells `error`; its reason is INTERNAL where nobody foresaw it."""
     if isinstance(error, OnefoldError):
         return error
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return known(error.exceptions[0])
-    if may_pass(error):
+        return to_onefold_error(error.exceptions[0])
+    if is_transient(error):
         return StoreUnavailable("PostgreSQL cannot be reached; try again")
     if isinstance(error, grpc.aio.AioRpcError):
         return from_rpc(error)
@@ -95,13 +95,13 @@ def known(error: BaseException) -> OnefoldError:
 
 def to_status(error: OnefoldError) -> status_pb2.Status:
     """The status that is sent for an error."""
-    answer = ANSWERS[error.reason]
+    answer = STATUS_BY_REASON[error.reason]
     status = status_pb2.Status(code=answer.code.value[0], message=error.message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.add().Pack(info)
     if answer.kind is InvalidField:
         status.details.add().Pack(_bad_request(error))
-    if isinstance(error, Unavailable):
+    if isinstance(error, RetryableError):
         status.details.add().Pack(_retry_info(error.retry_after))
     return status
 
@@ -125,13 +125,13 @@ def from_status(status: status_pb2.Status) -> OnefoldError | None:
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         detail.Unpack(info) or detail.Unpack(bad) or detail.Unpack(retry)
-    if info.domain != DOMAIN or info.reason not in ANSWERS:
+    if info.domain != DOMAIN or info.reason not in STATUS_BY_REASON:
         return None
     field = bad.field_violations[0].field if bad.field_violations else ""
-    error = ANSWERS[info.reason].kind(status.message, field=field)
+    error = STATUS_BY_REASON[info.reason].kind(status.message, field=field)
     error.reason = info.reason
     error.metadata = dict(info.metadata)
-    if isinstance(error, Unavailable) and retry.HasField("retry_delay"):
+    if isinstance(error, RetryableError) and retry.HasField("retry_delay"):
         error.retry_after = retry.retry_delay.ToNanoseconds() / 1e9
     return error
 

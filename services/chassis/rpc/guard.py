@@ -17,25 +17,21 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from services.chassis.access.authenticator import (
-    WORKSPACE_KEY,
-    Authenticator,
-    Role,
-    key_from_authorization,
-)
-from services.chassis.access.principal import become, require
-from services.chassis.rpc.errors import DETAILS_KEY, known, to_status
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import key_from_authorization
+from services.chassis.access.principal import WORKSPACE_KEY, Role, require_role, set_principal
+from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.runtime.deadlines import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, ServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
-_NOBODY: frozenset[Role] = frozenset()
+_NO_ROLES: frozenset[Role] = frozenset()
 _Context = Any  # grpc.aio.ServicerContext
 
 
-class Streams:
+class OpenStreams:
     """The streams that are open, so that a service that stops need not wait for endless ones."""
 
     def __init__(self) -> None:
@@ -53,7 +49,7 @@ class Streams:
         finally:
             self._tasks.discard(task)
 
-    def cut_off(self) -> bool:
+    def was_drained(self) -> bool:
         """Whether the cancellation that was just caught came from `end`; if so it is over."""
         if self.ending and (task := asyncio.current_task()):
             task.uncancel()
@@ -78,12 +74,14 @@ class Guard:
         self._authenticator = authenticator
         self._allowed = allowed
         self._metrics = metrics
-        self.streams = Streams()
+        self.streams = OpenStreams()
 
-    def before(self, method: str, handler: Any) -> Any:
+    def wrap(self, method: str, handler: Any) -> Any:
         """A handler that does what `handler` does, for those who may."""
-        roles = self._allowed.get(method, _NOBODY)
-        guarded = _Method(method, handler, roles, self._authenticator, self._metrics, self.streams)
+        roles = self._allowed.get(method, _NO_ROLES)
+        guarded = _GuardedMethod(
+            method, handler, roles, self._authenticator, self._metrics, self.streams
+        )
         return guarded.handler()
 
 
@@ -100,7 +98,7 @@ def _behaviour(handler: Any) -> Any:
     return next((shape for shape in shapes if shape), handler.stream_stream)
 
 
-class _Method:
+class _GuardedMethod:
     """One guarded method. It runs once a call, so what can be looked up before is."""
 
     def __init__(
@@ -110,7 +108,7 @@ class _Method:
         roles: frozenset[Role],
         authenticator: Authenticator,
         metrics: Metrics,
-        streams: Streams,
+        streams: OpenStreams,
     ) -> None:
         self._name = name
         self._shape = (handler.request_streaming, handler.response_streaming)
@@ -175,14 +173,14 @@ class _Method:
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
-                if not streams.cut_off():
+                if not streams.was_drained():
                     raise
                 return
             yield parse(request)
 
     def _cut_off_or(self, error: BaseException) -> BaseException:
         is_cut_off = isinstance(error, asyncio.CancelledError) and self._is_watched
-        if is_cut_off and self._streams.cut_off():
+        if is_cut_off and self._streams.was_drained():
             return ServiceUnavailable("this replica stops; call again")
         return error
 
@@ -192,30 +190,30 @@ class _Method:
         metadata = dict(context.invocation_metadata())
         key = key_from_authorization(metadata.get("authorization"))
         caller = await self._authenticate(key, metadata.get(WORKSPACE_KEY, ""))
-        require(caller, self._roles)
-        become(caller)
+        require_role(caller, self._roles)
+        set_principal(caller)
 
     async def _fail(self, context: _Context, error: BaseException) -> NoReturn:
         if (
             isinstance(error, asyncio.CancelledError)
             and self._is_watched
-            and self._streams.cut_off()
+            and self._streams.was_drained()
         ):
             error = ServiceUnavailable("this replica stops; call again")
         if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
             self._metrics.calls.labels(self._name, grpc.StatusCode.CANCELLED.name).inc()
             raise error
-        told = known(error)
+        told = to_onefold_error(error)
         status = to_status(told)
         code = _CODES[status.code]
         self._metrics.calls.labels(self._name, code.name).inc()
         self._metrics.refused.labels(told.reason).inc()
-        self._tell(told, error)
+        self._log(told, error)
         details = ((DETAILS_KEY, status.SerializeToString()),)
         await context.abort(code, told.message, details)
         raise AssertionError("an aborted call goes on")
 
-    def _tell(self, told: OnefoldError, error: BaseException) -> None:
+    def _log(self, told: OnefoldError, error: BaseException) -> None:
         if told.reason == OnefoldError.reason:
             log.error("call_failed", method=self._name, exc_info=error)
         else:

@@ -11,9 +11,10 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.chassis.access.authenticator import Authenticator, Role
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.principal import Role
 from services.chassis.rpc.guard import Guard, is_served
-from services.chassis.runtime.deadlines import deadline, within
+from services.chassis.runtime.deadlines import deadline
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
 
@@ -69,7 +70,7 @@ class RpcServer:
         register(servicer, taken)
         for service, handlers in taken.services.items():
             guarded = {
-                name: self._guard.before(f"/{service}/{name}", handler)
+                name: self._guard.wrap(f"/{service}/{name}", handler)
                 for name, handler in handlers.items()
                 if is_served(handler)
             }

@@ -14,7 +14,7 @@ def deadline() -> float | None:
     return None if ends_at is None else max(0.0, ends_at - monotonic())
 
 
-def within(seconds: float) -> float:
+def clip_to_deadline(seconds: float) -> float:
     """`seconds`, or what is left for the present call where that is less."""
     left = deadline()
     return seconds if left is None else min(seconds, left)

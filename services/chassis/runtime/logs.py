@@ -2,7 +2,7 @@
 
 Event names are snake_case and in the past (`facts_appended shard=3 count=512`); values are keys.
 Nothing personal is ever logged. An exception is logged by its type, its frames without their
-variables, and of its message only what cannot quote a value (see `first_line`).
+variables, and of its message only what cannot quote a value (see `safe_message`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def configure(service: str, level: str = "info") -> None:
             _name_service(service),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            _tell_exception,
+            _format_exception,
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -46,10 +46,10 @@ def configure(service: str, level: str = "info") -> None:
 
 
 #: Errors of a wrong program; their messages name types and attributes, not values.
-_TELLING = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
+_SAFE_MESSAGE_ERRORS = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
 
 
-def first_line(error: BaseException) -> str:
+def safe_message(error: BaseException) -> str:
     """What may be told of an error's message: its first line, cut to 300 characters.
 
     The messages of our own errors hold nothing personal, and those of a wrong program name types
@@ -61,7 +61,7 @@ def first_line(error: BaseException) -> str:
         return " ".join(part for part in named if part)
     if isinstance(error, OSError):
         return error.strerror or ""
-    if isinstance(error, _TELLING) or type(error).__module__.startswith("services."):
+    if isinstance(error, _SAFE_MESSAGE_ERRORS) or type(error).__module__.startswith("services."):
         return (str(error).splitlines() or [""])[0][:_MAX_MESSAGE]
     return ""
 
@@ -88,7 +88,9 @@ def _name_service(service: str) -> structlog.typing.Processor:
     return name
 
 
-def _tell_exception(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+def _format_exception(
+    logger: Any, method: str, event: MutableMapping[str, Any]
+) -> Mapping[str, Any]:
     given = event.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given
     if isinstance(error, BaseException):
@@ -100,7 +102,7 @@ def _shape(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
     shaped: dict[str, Any] = {
         "type": type(error).__qualname__,
-        "message": first_line(error),
+        "message": safe_message(error),
         "frames": [f"{f.filename}:{f.lineno} {f.name}" for f in frames],
     }
     if isinstance(error, BaseExceptionGroup):

@@ -4,7 +4,7 @@ A service's `__main__.py` is::
 
     run(IngestSettings, serve)
 
-where `serve(settings)` is an async context manager that yields what runs, such as `Doors`, when it
+where `serve(settings)` is an async context manager that yields what runs, such as `Endpoints`, when it
 takes calls, and drains when it is left. What `serve` runs in task groups is part of its life: where
 it fails, the service ends with code 1, and its supervisor starts it anew.
 """
@@ -38,7 +38,7 @@ STOPPED, FAILED, MISCONFIGURED = 0, 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Running(Protocol):
+class RunningService(Protocol):
     """A service that runs; a port is 0 where it has no such door."""
 
     @property
@@ -53,7 +53,7 @@ class Running(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Endpoints:
     """The least that a running service tells."""
 
     grpc_port: int = 0
@@ -61,7 +61,7 @@ class Doors:
 
 
 #: Starts a service, and drains it when it is left.
-Serve = Callable[[S], AbstractAsyncContextManager[Running]]
+Serve = Callable[[S], AbstractAsyncContextManager[RunningService]]
 
 
 def run(kind: type[S], serve: Serve[S]) -> NoReturn:
@@ -72,13 +72,13 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
     try:
         settings = kind()  # type: ignore[call-arg]  # the environment gives the arguments
     except ValidationError as error:
-        sys.stderr.write(_complaint(kind, error))
+        sys.stderr.write(_settings_error(kind, error))
         sys.exit(MISCONFIGURED)
     logs.configure(settings.service, settings.log_level)
-    sys.exit(uvloop.run(_live(settings, serve)))
+    sys.exit(uvloop.run(_main(settings, serve)))
 
 
-async def _live(settings: S, serve: Serve[S]) -> int:
+async def _main(settings: S, serve: Serve[S]) -> int:
     stop = asyncio.Event()
     life = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -104,15 +104,15 @@ async def _live(settings: S, serve: Serve[S]) -> int:
 
 async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
     async with serve(settings) as running:
-        _spare_the_collector()
-        doors = Doors(running.grpc_port, running.http_port)
-        _tell_doors(settings, doors)
+        _tune_gc()
+        doors = Endpoints(running.grpc_port, running.http_port)
+        _write_endpoints(settings, doors)
         log.info("service_started", pid=os.getpid(), **asdict(doors))
         await stop.wait()
         log.info("service_stopping")
 
 
-def _spare_the_collector() -> None:
+def _tune_gc() -> None:
     """A batch makes hundreds of thousands of small values and no circles, and lets go of them at
     its end: the collector is to look only where more than the batches in work has gathered.
 
@@ -123,23 +123,23 @@ def _spare_the_collector() -> None:
     gc.set_threshold(500_000, 20, 100)
 
 
-def _tell_doors(settings: ServiceSettings, doors: Doors) -> None:
+def _write_endpoints(settings: ServiceSettings, doors: Endpoints) -> None:
     """Tell where we listen. The file stays behind: it is true while the process in it lives."""
     if settings.data_dir is None:
         return
-    file = doors_file(settings.data_dir, settings.service)
+    file = endpoints_file(settings.data_dir, settings.service)
     file.parent.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}")
     half.write_text(json.dumps({"pid": os.getpid(), **asdict(doors)}), encoding="utf-8")
     half.replace(file)
 
 
-def doors_file(data_dir: Path, service: str) -> Path:
+def endpoints_file(data_dir: Path, service: str) -> Path:
     """Where a service tells its process and ports: `{"pid", "grpc_port", "http_port"}`."""
     return data_dir / "run" / f"{service}.json"
 
 
-def _complaint(kind: type[ServiceSettings], error: ValidationError) -> str:
+def _settings_error(kind: type[ServiceSettings], error: ValidationError) -> str:
     """One line a setting; it names no value, as that may be a secret."""
     lines = [f"{kind.service}: the settings are wrong"]
     for fault in error.errors(include_url=False, include_context=False, include_input=False):

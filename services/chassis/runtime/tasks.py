@@ -12,7 +12,7 @@ _INSIST_EVERY_S = 0.2
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+async def task_scope(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
     """Run `work` beside the body of the scope.
 
     Where `work` fails, the body is cancelled and the error raised here; where the body fails,
@@ -23,14 +23,14 @@ async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]
         async with asyncio.TaskGroup() as group:
             yield group.create_task(work)
     except BaseExceptionGroup as errors:
-        end_if_cancelled()
+        raise_if_cancelled()
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from None
         raise
 
 
 @asynccontextmanager
-async def alongside(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+async def background(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
     """Run `works` beside the body of the scope, and cancel them at its end.
 
     Where one of them fails, the body and the others are cancelled and its error is raised.
@@ -44,7 +44,7 @@ async def alongside(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
                 task.cancel()
 
 
-def end_if_cancelled() -> None:
+def raise_if_cancelled() -> None:
     """Raises CancelledError where the present task is to end, though it was not told so.
 
     Some libraries swallow a cancellation. Not for a task that has opened a task group and goes on
@@ -55,7 +55,7 @@ def end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-async def end(task: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait for its end; again and again where it swallows the cancellation.
 
     What it failed with is not raised.

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from services.chassis.runtime.tasks import beside
+from services.chassis.runtime.tasks import task_scope
 
 #: Seconds, from a lookup to a backlog.
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -159,7 +159,7 @@ class OperationsServer:
         with _bound(self._host, self._wanted_port) as bound:
             self._port = bound.getsockname()[1]
             server = _Server(self._app)
-            async with beside(server.serve(sockets=[bound])) as served:
+            async with task_scope(server.serve(sockets=[bound])) as served:
                 await server.ready.wait()
                 try:
                     yield self

@@ -12,7 +12,7 @@ from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceService
 
 from services.chassis.access.principal import principal, region, workspace_id
 from services.chassis.rpc.clients import token_from_proto, token_to_proto
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.identity.codec import decisions as wire
 from services.identity.codec.bus import policy_from, policy_message
 from services.identity.codec.policy import checked_policy
@@ -54,7 +54,7 @@ class DecidingRpc(IdentityServiceServicer):
         token = await self._reach(request)
         as_of = token_from_proto(request.as_of) if request.HasField("as_of") else None
         if as_of is not None:
-            await self._queries.reach(as_of, within(PATIENCE))
+            await self._queries.reach(as_of, clip_to_deadline(PATIENCE))
         workspace = asker.workspace_id
         told = await self._queries.explain(workspace, a.id_in(workspace), b.id_in(workspace), as_of)
         return explanation_message(told, token if as_of is None else as_of)
@@ -78,7 +78,9 @@ class DecidingRpc(IdentityServiceServicer):
         asker = _asker()
         pair, reason = wire.pair(request, asker), wire.reason(request.reason)
         decision = wire.decision(told)
-        return await self._deciding.decide(asker, pair, decision, reason, within(PATIENCE))
+        return await self._deciding.decide(
+            asker, pair, decision, reason, clip_to_deadline(PATIENCE)
+        )
 
     async def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.ListHeldResponse:
         """List evidence that would join people and is held back."""
@@ -111,7 +113,7 @@ class DecidingRpc(IdentityServiceServicer):
         """Define the policy of the workspace."""
         policy = checked_policy(request.policy, region())
         version, changed, token = await self._deciding.define(
-            _asker(), policy, within(PATIENCE), dry_run=request.dry_run
+            _asker(), policy, clip_to_deadline(PATIENCE), dry_run=request.dry_run
         )
         return pb.DefinePolicyResponse(
             version=version, changed=changed, token=token_to_proto(token)
@@ -134,7 +136,7 @@ class DecidingRpc(IdentityServiceServicer):
         asker = _asker()
         wire.check_matches(request.matches)
         told = [wire.judged(m, asker, f"matches[{at}].") for at, m in enumerate(request.matches)]
-        token = await self._deciding.judge(asker, told, within(PATIENCE))
+        token = await self._deciding.judge(asker, told, clip_to_deadline(PATIENCE))
         return pb.JudgeMatchesResponse(token=token_to_proto(token))
 
     async def ListMatches(
@@ -163,7 +165,7 @@ class DecidingRpc(IdentityServiceServicer):
 
     async def _reach(self, request: Any) -> Token:
         asked = token_from_proto(request.at_least) if request.HasField("at_least") else None
-        return await self._queries.reach(asked, within(PATIENCE))
+        return await self._queries.reach(asked, clip_to_deadline(PATIENCE))
 
 
 def _asker() -> wire.Asker:

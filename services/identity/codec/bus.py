@@ -26,7 +26,7 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event, EventNames
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.messaging.stream import Batch, Message, Output
+from services.chassis.messaging.stream import Batch, OutboxMessage, StreamMessage
 from services.identity.domain.evidence import (
     SEEN_DAYS,
     SEEN_US,
@@ -40,7 +40,7 @@ from services.identity.domain.normalize import Names, Raw
 from services.identity.domain.policy import Blocked, Linking, Policy, Rule
 from services.identity.domain.rows import Assignment, Seen
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import ACCOUNT_ID, Identifier, fault, standard
+from services.kernel.identifiers import ACCOUNT_ID, Identifier, normalize, validation_error
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 
 _LINKINGS: dict[int, Linking] = {
@@ -252,9 +252,9 @@ def _raw(identifiers: Iterable[Any]) -> tuple[Raw, ...]:
     return tuple([(i.namespace, i.value, i.verified) for i in identifiers])
 
 
-def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
+def _groups(messages: Iterable[StreamMessage]) -> Iterator[list[StreamMessage]]:
     """Neighbours that together are not too large."""
-    group: list[Message] = []
+    group: list[StreamMessage] = []
     size = 0
     for message in messages:
         if group and size + len(message.payload) > _OUTPUT_BYTES:
@@ -266,7 +266,7 @@ def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
         yield group
 
 
-def _open(messages: Sequence[Message], first: int) -> tuple[Part, FactBatch]:
+def _open(messages: Sequence[StreamMessage], first: int) -> tuple[Part, FactBatch]:
     """The facts of neighbours from `first` on, and the part to pass on.
 
     One whole message is passed on as it came.
@@ -289,7 +289,7 @@ def outputs(
     heard: Heard,
     profiles: Sequence[bytes],
     assignments: Iterable[Assignment],
-) -> tuple[Output, ...]:
+) -> tuple[OutboxMessage, ...]:
     """What is said downstream: each part with the profiles of its facts (16 bytes a fact).
 
     Assignments go with the first part: nobody then sees a fact without what it led to.
@@ -307,7 +307,7 @@ def outputs(
             profile_ids=b"".join(profiles[done : done + count]),
             assignments=learnt,
         )
-        said.append(Output(part.first, part.next, attributed.SerializeToString()))
+        said.append(OutboxMessage(part.first, part.next, attributed.SerializeToString()))
         done, learnt = done + count, []
     return tuple(said)
 
@@ -349,10 +349,10 @@ def asked_identifiers(
 ) -> Iterator[bytes]:
     """The ids of identifiers as they came; empty where one names nobody. Raises InvalidField."""
     for index, message in enumerate(messages):
-        wrong = fault(message.namespace, message.value)
+        wrong = validation_error(message.namespace, message.value)
         if wrong:
             raise InvalidField(wrong, field=f"identifiers[{index}]")
-        identifier = standard(message.namespace, message.value, region)
+        identifier = normalize(message.namespace, message.value, region)
         yield identifier.id_in(workspace_id) if identifier else b""
 
 

@@ -11,7 +11,13 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.identity.domain.evidence import Pair
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.identifiers import Identifier, fault, names_account, needs, standard
+from services.kernel.identifiers import (
+    Identifier,
+    expected_format,
+    is_account_namespace,
+    normalize,
+    validation_error,
+)
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
 MOST_REASON = 500
@@ -46,11 +52,11 @@ def named(message: Any, asker: Asker, field: str) -> Identifier:
     """The standard form of an identifier that has to name somebody. Raises InvalidField."""
     if not message.namespace and not message.value:
         raise InvalidField(f"{field} is required: a namespace and a value", field=field)
-    if wrong := fault(message.namespace, message.value):
+    if wrong := validation_error(message.namespace, message.value):
         raise InvalidField(wrong, field=field)
-    shaped = standard(message.namespace, message.value, asker.region)
+    shaped = normalize(message.namespace, message.value, asker.region)
     if shaped is None:
-        wanted = needs(message.namespace, asker.region)
+        wanted = expected_format(message.namespace, asker.region)
         raise InvalidField(f"this {message.namespace} names nobody; send {wanted}", field=field)
     return shaped
 
@@ -61,7 +67,7 @@ def pair(request: Any, asker: Asker, place: str = "") -> Two:
     a, b = named(request.a, asker, f"{place}a"), named(request.b, asker, field)
     if a == b:
         raise InvalidField("a and b are the same identifier; name two", field=field)
-    if names_account(a.namespace) != names_account(b.namespace):
+    if is_account_namespace(a.namespace) != is_account_namespace(b.namespace):
         raise InvalidField("an account and a person are never one; name two of a kind", field=field)
     if a.id_in(asker.workspace_id) > b.id_in(asker.workspace_id):
         a, b = b, a

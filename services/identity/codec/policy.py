@@ -8,7 +8,7 @@ from typing import Any
 from onefold.identity.v1 import identity_facts_pb2 as pb
 
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import MAX_VALUE, fault, standard
+from services.kernel.identifiers import MAX_VALUE, normalize, validation_error
 
 #: What its versions are counted under: a workspace has one.
 POLICY = "policy"
@@ -59,7 +59,7 @@ def _check_namespaces(told: Any, field: str) -> None:
 
 def _faults(told: pb.NamespacePolicy, seen: set[str]) -> Iterator[tuple[str, str]]:
     """The fields of one namespace that are wrong, and what to do about each."""
-    if wrong := fault(told.namespace, ""):
+    if wrong := validation_error(told.namespace, ""):
         yield "namespace", wrong
     if told.namespace in seen:
         yield "namespace", f"{told.namespace} is there twice; say all of it once"
@@ -76,7 +76,7 @@ def _check_blocked(told: Any, region: str, field: str) -> None:
     if len(told) > MOST_BLOCKED:
         raise InvalidField(f"a policy has at most {MOST_BLOCKED} blocked values", field=field)
     for at, blocked in enumerate(told):
-        if blocked.namespace and (wrong := fault(blocked.namespace, "")):
+        if blocked.namespace and (wrong := validation_error(blocked.namespace, "")):
             raise InvalidField(wrong, field=f"{field}[{at}].namespace")
         if wrong := _pattern_fault(blocked.namespace, blocked.pattern, region):
             raise InvalidField(wrong, field=f"{field}[{at}].pattern")
@@ -90,7 +90,7 @@ def _pattern_fault(namespace: str, pattern: str, region: str) -> str:
     if len(pattern) > MAX_VALUE or not pattern.isprintable():
         return f"a pattern has at most {MAX_VALUE} characters, all of which can be printed"
     if namespace and _ANYTHING not in pattern:
-        shaped = standard(namespace, pattern, region)
+        shaped = normalize(namespace, pattern, region)
         if shaped is not None and shaped.value != pattern:
             return "this is not the standard form, so it would never be met; write it as it is kept"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.chassis.rpc.clients import LogPeer, token_from_proto
+from services.chassis.rpc.clients import LogClient, token_from_proto
 from services.identity.codec import decisions as wire
 from services.identity.codec.bus import policy_message
 from services.identity.codec.policy import POLICY, policy_defined
@@ -19,7 +19,7 @@ class Deciding:
     """Every one is bound to the workspace of its asker, and waits until the state is as new as the
     log: what was said a moment ago may still be on its way. Raises TokenNotReached."""
 
-    def __init__(self, queries: IdentityQueries, log: LogPeer) -> None:
+    def __init__(self, queries: IdentityQueries, log: LogClient) -> None:
         self._queries = queries
         self._log = log
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.kernel.identifiers import Identifier, strongest
+from services.kernel.identifiers import Identifier, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
@@ -160,5 +160,5 @@ def _strength(
 
 def _beside(leaf: IdentifierId, names: Mapping[IdentifierId, Name]) -> Iterator[Edge]:
     rest = {name.identifier: id_ for id_, name in names.items() if id_ != leaf and name.identifier}
-    centre = rest[strongest(rest)]
+    centre = rest[primary_identifier(rest)]
     return (edge_of(centre, id_, Strength.BESIDE) for id_ in rest.values() if id_ != centre)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from services.identity.domain.evidence import Mention, Name, Strength, mention
-from services.kernel.identifiers import Identifier, fault, standard
+from services.kernel.identifiers import Identifier, normalize, validation_error
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 
 #: An identifier as it came: namespace, value, and whether the sender has checked it.
@@ -35,6 +35,8 @@ def named(workspace_id: WorkspaceId, raw: Iterable[Raw], region: str) -> dict[Id
 
 def _usable(raw: tuple[Raw, ...], region: str) -> Iterator[tuple[Identifier, bool]]:
     for namespace, value, is_verified in raw:
-        identifier = None if fault(namespace, value) else standard(namespace, value, region)
+        identifier = (
+            None if validation_error(namespace, value) else normalize(namespace, value, region)
+        )
         if identifier is not None:
             yield identifier, is_verified

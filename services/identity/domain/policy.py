@@ -12,8 +12,8 @@ from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
-from services.kernel.identifiers import ACCOUNT_ID, STRENGTH, WEAKEST, family
-from services.kernel.identifiers.hashes import algorithm_of
+from services.kernel.identifiers import ACCOUNT_ID, DEVICE_NAMESPACES, PRIORITY, base_namespace
+from services.kernel.identifiers.hashes import hash_algorithm_of
 
 #: Namespaces are made up by senders; places of so many are looked up once.
 _MOST_REMEMBERED = 1_000
@@ -129,7 +129,9 @@ class Policy:
 
     @cached_property
     def _unlisted(self) -> int:
-        return next((i for i, name in enumerate(self.rules) if name in WEAKEST), len(self.rules))
+        return next(
+            (i for i, name in enumerate(self.rules) if name in DEVICE_NAMESPACES), len(self.rules)
+        )
 
     @cached_property
     def _patterns(self) -> dict[str, re.Pattern[str]]:
@@ -151,11 +153,11 @@ def _expression(pattern: str) -> str:
 def kin(namespace: str) -> Iterator[str]:
     """The names under which a policy may list a namespace, the nearest first."""
     yield namespace
-    algorithm = algorithm_of(namespace)
+    algorithm = hash_algorithm_of(namespace)
     if algorithm:
         namespace = namespace.removesuffix(f"_{algorithm}")
         yield namespace
-    yield family(namespace)
+    yield base_namespace(namespace)
 
 
 def default_policy() -> Policy:
@@ -176,8 +178,8 @@ def default_policy() -> Policy:
     """
     single, address = Rule(limit=1), Rule(limit=5, shared_after=10)
     special = {"email": address, "phone": Rule(5, 10, 180)}
-    rules = {name: special.get(name, single) for name in (*STRENGTH, ACCOUNT_ID)}
-    return Policy(rules={**rules, **dict.fromkeys(WEAKEST, Rule(shared_after=10))})
+    rules = {name: special.get(name, single) for name in (*PRIORITY, ACCOUNT_ID)}
+    return Policy(rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, Rule(shared_after=10))})
 
 
 DEFAULT = default_policy()

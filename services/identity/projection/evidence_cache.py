@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.chassis.access.tables import Regions
+from services.chassis.access.tables import WorkspaceRegions
 from services.identity.domain.evidence import Edge, Mention, Span
 from services.identity.domain.normalize import Names, mention_of
 from services.identity.domain.rows import Known, KnownEdge
-from services.kernel.cache import LastUsed
+from services.kernel.cache import RecentCache
 from services.kernel.ids import IdentifierId
 
 #: Later than every day.
@@ -36,8 +36,8 @@ class Memory:
 
     def __init__(self, size: int) -> None:
         #: The regions by which identifiers are read; look them up before anything is asked.
-        self.regions = Regions()
-        self._settled = LastUsed[Names, Settled](size)
+        self.regions = WorkspaceRegions()
+        self._settled = RecentCache[Names, Settled](size)
 
     def is_news(self, names: Names, span: Span) -> bool:
         """Whether events with these identifiers, of a span of time, may tell something new."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 import asyncpg
 
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.identity.codec import bus as wire
 from services.identity.domain.evidence import Mention, Pair
 from services.identity.domain.normalize import Names, named
@@ -46,11 +46,11 @@ class Identity:
         #: Shards in which people have to be looked at anew.
         self._resettling: set[int] = set()
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """See `services.chassis.messaging.stream.Projection.fold`."""
         heard = wire.hear(batch)
         memory, shards = self._memory, self._shards
-        await memory.regions.look_up(conn, heard.leafless, heard.workspaces)
+        await memory.regions.load(conn, heard.leafless, heard.workspaces)
         tables = PostgresTables(conn, shards=shards)
         step = await next_step(conn, batch.shard) if batch.shard in self._resettling else None
         revisit = {step.workspace_id: step.profiles} if step else {}
@@ -65,7 +65,7 @@ class Identity:
         is_waiting = heard.policies or batch.shard in self._resettling
         if is_waiting and len(heard.leaves) <= LITTLE:
             self._on_waiting()
-        return Folded(
+        return FoldResult(
             consumed_to=batch.next,
             log_offset=batch.next,
             log_time_us=heard.log_time_us or batch.log_time_us,
@@ -75,7 +75,7 @@ class Identity:
 
     async def _fold_leafless(self, conn: asyncpg.Connection, shard: int, heard: wire.Heard) -> None:
         # Last: these rows are the same for all shards, and who waits for one holds nothing up.
-        if await fold_access(conn, heard.leafless):
+        if await fold_access_facts(conn, heard.leafless):
             self._on_access()
         await fold_policies(conn, shard, self._shards, heard.policies)
 

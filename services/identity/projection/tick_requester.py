@@ -10,7 +10,7 @@ import asyncio
 
 import structlog
 
-from services.chassis.rpc.clients import LogPeer
+from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import OnefoldError
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ BEAT, PAUSE = 0.1, 2.0
 class Metronome:
     """Ticks once for all who asked since the last tick."""
 
-    def __init__(self, peer: LogPeer) -> None:
+    def __init__(self, peer: LogClient) -> None:
         self._log = peer
         self._asked = asyncio.Event()
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from services.chassis.access.tables import Regions
+from services.chassis.access.tables import WorkspaceRegions
 from services.chassis.postgres.database import Queries
 from services.identity.codec import bus as wire
 from services.identity.domain.evidence import Decision, Edge, First, Pair, Span, Strength, Verdict
@@ -143,7 +143,7 @@ class Past:
         self._log = log
         self._workspace_id = workspace_id
         self._as_of = as_of
-        self._regions = Regions()
+        self._regions = WorkspaceRegions()
         self._evidence = Evidence()
         #: Leaves whose facts were read, and identifiers of which all evidence is there.
         self._read: set[bytes] = set()
@@ -152,7 +152,7 @@ class Past:
     async def explain(self, a: IdentifierId, b: IdentifierId) -> Explanation:
         """Why, then. Raises TooLarge."""
         policy = await newest_policy(self._conn, self._workspace_id, self._as_of)
-        await self._regions.look_up(self._conn, (), [self._workspace_id])
+        await self._regions.load(self._conn, (), [self._workspace_id])
         await self._know({a, b})
         people = {id_ for id_ in (a, b) if id_ in self._evidence.identifiers}
         while True:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.identity.codec import bus as wire
 from services.identity.domain.rows import Assignment
 from services.kernel.identifiers import Identifier
@@ -53,7 +53,7 @@ async def watch(
             await asyncio.sleep(PAUSE)
 
 
-def _moves(workspace_id: WorkspaceId, message: Message) -> list[Move]:
+def _moves(workspace_id: WorkspaceId, message: StreamMessage) -> list[Move]:
     between: dict[tuple[ProfileId, ProfileId], list[Identifier]] = {}
     for told in wire.assignments_from(message.payload):
         if told.before is not None and told.name.workspace_id == workspace_id:

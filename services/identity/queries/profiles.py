@@ -9,9 +9,9 @@ from typing import NamedTuple
 import asyncpg
 
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.checkpoint import load_positions, token_of
+from services.chassis.projection.checkpoint import load_checkpoints, token_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.identity.domain.evidence import Edge, Pair, Verdict
 from services.identity.domain.explain import Explanation, HeldTie
@@ -76,7 +76,7 @@ class IdentityQueries:
         async with acquire(self._database.pool) as conn:
             return await store.load_person(conn, workspace_id, profile_id)
 
-    async def said(self, shard: int, first: int, until: int) -> AsyncGenerator[Message]:
+    async def said(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage]:
         """What was said on the bus. Raises InvalidField, RangeGone."""
         if shard >= self._runner.shards:
             raise InvalidField(f"there are {self._runner.shards} shards", field="shard")
@@ -90,7 +90,7 @@ class IdentityQueries:
         At least one page is told, so that the state is known even where there are none.
         """
         async with self._one_state() as conn:
-            token = token_of(await load_positions(conn))
+            token = token_of(await load_checkpoints(conn))
             page: list[Assignment] = []
             async for assignment in store.read_assignments(conn, prefetch=PAGE):
                 page.append(assignment)
@@ -138,7 +138,7 @@ class IdentityQueries:
         """What a policy would come to: who would be grouped otherwise, and the sums last; each
         with the state that was read, the same in all."""
         async with self._one_state() as conn:
-            token = token_of(await load_positions(conn))
+            token = token_of(await load_checkpoints(conn))
             everybody = await load_everybody(conn, workspace_id)
         async for part in preview(everybody, policy):
             yield token, part

@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.chassis.access.authenticator import Authenticator, Role, key_from_authorization
-from services.chassis.access.principal import require
-from services.chassis.rpc.errors import ANSWERS, known
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import key_from_authorization
+from services.chassis.access.principal import Role, require_role
+from services.chassis.rpc.errors import STATUS_BY_REASON, to_onefold_error
 from services.ingest.api.http_body import BadEncoding, inflate, read_body, too_large
 from services.ingest.api.ingest_grpc import sender_of
 from services.ingest.codec.events import CallOffer, field_json, taken_json
@@ -29,7 +30,7 @@ from services.ingest.domain.request_body import Body, read_batch
 from services.ingest.domain.request_body import read_body as read_outer
 from services.ingest.metrics import EventCounts
 from services.ingest.ports import Offer
-from services.kernel.errors import OnefoldError, TooLarge, Unavailable
+from services.kernel.errors import OnefoldError, RetryableError, TooLarge
 from services.kernel.ids import to_hex
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class HttpDoor:
             told = {"success": False, "code": "TOO_SLOW", "message": "the body did not arrive"}
             return _json(408, told)
         except Exception as error:
-            return _refused(known(error), error)
+            return _refused(to_onefold_error(error), error)
 
     async def _read(self, request: Request) -> bytes:
         if int(request.headers.get("content-length") or 0) > self._limit:
@@ -137,7 +138,7 @@ class HttpDoor:
 
     async def _sender(self, key: str | None) -> Sender:
         caller = await self._authenticator.authenticate(key)
-        require(caller, _SENDERS)
+        require_role(caller, _SENDERS)
         return sender_of(caller, "http")
 
     def _open(self, raw: bytes, encoding: str) -> tuple[bytes, Body | Refusal]:
@@ -185,10 +186,10 @@ def _refused(told: OnefoldError, error: Exception) -> Response:
     if told.reason == OnefoldError.reason:
         log.error("call_failed", method="http", exc_info=error)
     headers = {}
-    if isinstance(told, Unavailable):
+    if isinstance(told, RetryableError):
         headers["Retry-After"] = str(max(1, math.ceil(told.retry_after)))
     body = {"success": False, "code": told.reason, "message": told.message}
-    return _json(ANSWERS[told.reason].http, body, headers)
+    return _json(STATUS_BY_REASON[told.reason].http, body, headers)
 
 
 def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -10,13 +10,8 @@ from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 
-from services.chassis.access.authenticator import (
-    Principal,
-    Role,
-    issue_key,
-    principal,
-    workspace_id,
-)
+from services.chassis.access.keys import issue_key
+from services.chassis.access.principal import Principal, Role, principal, workspace_id
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.events import (
     EventOffer,

@@ -9,7 +9,7 @@ from typing import Any
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 
-from services.chassis.access.authenticator import Role, principal, workspace_id
+from services.chassis.access.principal import Role, principal, workspace_id
 from services.chassis.rpc.server import Allowed
 from services.ingest.domain.facts import Row
 from services.ingest.log.codec import (

@@ -21,10 +21,11 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from services.chassis.access.authenticator import Authenticator, Role, key_from_authorization
-from services.chassis.access.principal import require
-from services.chassis.messaging.jetstream import BUS_ERRORS, Bus
-from services.chassis.rpc.errors import known
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import key_from_authorization
+from services.chassis.access.principal import Role, require_role
+from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
+from services.chassis.rpc.errors import to_onefold_error
 from services.ingest.api.ingest_grpc import sender_of
 from services.ingest.api.nats_message import Letter, answer_json, check_place, read_letter
 from services.ingest.codec.events import taken_json
@@ -32,7 +33,7 @@ from services.ingest.commands.intake import MAX_EVENTS, Intake, Sender, Taken
 from services.ingest.domain.model import Refusal
 from services.ingest.metrics import EventCounts
 from services.ingest.ports import Offer
-from services.kernel.errors import OnefoldError, Unavailable
+from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
 log = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ class NatsDoor:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: JetStreamBus,
         intake: Intake,
         authenticator: Authenticator,
         counts: EventCounts,
@@ -164,7 +165,7 @@ class NatsDoor:
         letter = _letter(msg)
         key = key_from_authorization(letter.headers.get("authorization"))
         caller = await self._authenticator.authenticate(key)
-        require(caller, _SENDERS)
+        require_role(caller, _SENDERS)
         check_place(letter.subject, caller.workspace_id, caller.source_id)
         return sender_of(caller, "nats"), read_letter(letter)
 
@@ -194,7 +195,7 @@ class NatsDoor:
     async def _turn_away(self, msg: Msg, error: Exception) -> None:
         """Let a message come again where that may help, else end it."""
         failed = _known(error)
-        again = isinstance(failed, Unavailable) or failed.reason == OnefoldError.reason
+        again = isinstance(failed, RetryableError) or failed.reason == OnefoldError.reason
         if again or (failed.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _KEY_TRIES):
             await msg.nak(delay=_PAUSE_S)
             return
@@ -243,7 +244,7 @@ def _portions(letters: Sequence[_Read]) -> Iterator[list[_Read]]:
 
 
 def _known(error: Exception) -> OnefoldError:
-    failed = known(error)
+    failed = to_onefold_error(error)
     if failed.reason == OnefoldError.reason:
         log.error("call_failed", method="nats", exc_info=error)
     return failed

@@ -21,7 +21,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
-from services.chassis.access.authenticator import fold_access
+from services.chassis.access.tables import fold_access_facts
 from services.ingest.commands.intake import Rejection, Taken
 from services.ingest.domain.definitions import (
     SOURCE_DEFINED,
@@ -347,4 +347,4 @@ def key_message(key: KeyDefinition) -> KeyDefined:
 async def fold_access_told(conn: asyncpg.Connection, told: Sequence[Told]) -> bool:
     """Fold what facts tell of keys into the tables by which keys are known."""
     facts = [Fact(workspace_id=t.workspace_id, kind=t.kind, payload=t.payload) for t in told]
-    return await fold_access(conn, facts)
+    return await fold_access_facts(conn, facts)

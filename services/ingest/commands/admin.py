@@ -26,7 +26,7 @@ from services.ingest.domain.definitions import (
 )
 from services.ingest.domain.facts import NewFact
 from services.ingest.ports import Clock, Definitions, Log
-from services.kernel.errors import EtagMismatch, InvalidField, NotFound
+from services.kernel.errors import Conflict, InvalidField, NotFound
 from services.kernel.ids import definition_fact_id
 from services.kernel.tokens import Token
 
@@ -79,9 +79,9 @@ class Administration:
                 return DefinedSource(changed or current or wanted, changed is not None, token)
             try:
                 return DefinedSource(changed, True, await self._say(actor, changed))
-            except EtagMismatch:
+            except Conflict:
                 continue
-        raise EtagMismatch("others define this source at the same time; try again")
+        raise Conflict("others define this source at the same time; try again")
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:
         """The sources of a workspace, by id."""
@@ -126,7 +126,7 @@ class Administration:
             return None
         try:
             return await self._say(actor, workspace, admin)
-        except EtagMismatch:  # somebody made it in between
+        except Conflict:  # somebody made it in between
             await self.catch_up()
             await self._is_known(workspace)
             return None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.ports import Log
-from services.kernel.errors import EtagMismatch
+from services.kernel.errors import Conflict
 from services.kernel.tokens import Token
 
 #: The facts of one event: under the leaf of the person, and of the account.
@@ -30,7 +30,7 @@ async def append_pairs(log: Log, pairs: Sequence[Pair]) -> Appended:
     for index, answer in enumerate(answers):
         if isinstance(answer, Appended):
             appended[index] = answer
-        elif isinstance(answer, EtagMismatch):
+        elif isinstance(answer, Conflict):
             reused.add(index)
         else:
             raise answer
@@ -39,7 +39,7 @@ async def append_pairs(log: Log, pairs: Sequence[Pair]) -> Appended:
         appended=len(appended) - len(known),
         duplicates=known,
         reused=frozenset(reused),
-        token=reduce(Token.join, (answer.token for answer in appended.values()), Token()),
+        token=reduce(Token.union, (answer.token for answer in appended.values()), Token()),
         recorded_at_us=max((a.recorded_at_us for a in appended.values()), default=0),
         offsets=(),
     )

@@ -140,7 +140,7 @@ class Intake:
         for places, appended in answers:
             self._clock.learn(appended.recorded_at_us)
             new, known = new + appended.appended, known + len(appended.duplicates)
-            token = token.join(appended.token)
+            token = token.union(appended.token)
             reused.update(places[index] for index in appended.reused)
         return Taken(new, known, (), token), dict.fromkeys(reused, _REUSED)
 

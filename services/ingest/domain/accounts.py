@@ -13,9 +13,9 @@ from services.kernel.identifiers import (
     DEFAULT_REGION,
     account_leaf,
     account_of,
-    fault,
-    names_account,
-    needs,
+    expected_format,
+    is_account_namespace,
+    validation_error,
 )
 from services.kernel.ids import LeafId
 
@@ -36,7 +36,7 @@ def account_of_event(raw: RawEvent, workspace_id: str) -> LeafId | Refusal:
 def _group_id_fault(group_id: object) -> Refusal | None:
     if not group_id:
         return Refusal("NO_IDENTIFIER", "group_id", "a group event needs a group id")
-    wrong = fault(ACCOUNT_ID, group_id)
+    wrong = validation_error(ACCOUNT_ID, group_id)
     return Refusal("VALUE_INVALID", "group_id", wrong) if wrong else None
 
 
@@ -46,8 +46,8 @@ def _identifiers_fault(raw: RawEvent) -> Refusal | None:
         told = f"at most {MAX_IDENTIFIERS} identifiers of an account an event"
         return Refusal("IDENTIFIER_INVALID", "group_identifiers", told)
     for index, (namespace, value) in enumerate(raw.group_identifiers):
-        wrong = fault(namespace, value)
-        if wrong is None and not names_account(namespace):
+        wrong = validation_error(namespace, value)
+        if wrong is None and not is_account_namespace(namespace):
             wrong = f"the namespace of an account's identifier begins with {ACCOUNT_PREFIX}"
         if wrong is not None:
             return Refusal("IDENTIFIER_INVALID", f"group_identifiers[{index}]", wrong)
@@ -70,5 +70,5 @@ def _parent_fault(raw: RawEvent) -> Refusal | None:
 
 
 def _names_none(field: str) -> Refusal:
-    told = f"the group id names no account: it needs {needs(ACCOUNT_ID, DEFAULT_REGION)}"
+    told = f"the group id names no account: it needs {expected_format(ACCOUNT_ID, DEFAULT_REGION)}"
     return Refusal("NO_IDENTIFIER", field, told)

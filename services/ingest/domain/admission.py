@@ -13,7 +13,13 @@ from services.ingest.domain.accounts import account_of_event
 from services.ingest.domain.json_limits import documents_fault
 from services.ingest.domain.model import Accepted, Copy, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.timestamps import EARLIEST_US, correct, place, read_instant
-from services.kernel.identifiers import fault, leaf_of, names_account, needs, standard
+from services.kernel.identifiers import (
+    expected_format,
+    is_account_namespace,
+    leaf_of,
+    normalize,
+    validation_error,
+)
 from services.kernel.ids import LeafId, event_fact_id
 
 MAX_MESSAGE_ID = 100
@@ -140,10 +146,10 @@ def _leaf_of(
             "IDENTIFIER_INVALID", "identifiers", f"at most {MAX_IDENTIFIERS} identifiers an event"
         )
     for index, (namespace, value) in enumerate(identifiers):
-        wrong = fault(namespace, value) or _account_fault(namespace)
+        wrong = validation_error(namespace, value) or _account_fault(namespace)
         if wrong is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", wrong)
-    named = {standard(namespace, str(value), region) for namespace, value in identifiers}
+    named = {normalize(namespace, str(value), region) for namespace, value in identifiers}
     usable = [identifier for identifier in named if identifier is not None]
     if not usable:
         return _names_nobody(region, [namespace for namespace, _ in identifiers])
@@ -153,12 +159,14 @@ def _leaf_of(
 
 
 def _account_fault(namespace: str) -> str | None:
-    if not names_account(namespace):
+    if not is_account_namespace(namespace):
         return None
     return f"{namespace} names an account and not a person: send it with a group event"
 
 
 def _names_nobody(region: str, namespaces: list[str]) -> Refusal:
-    wanted = "; ".join(f"{n} needs {needs(n, region)}" for n in sorted(set(namespaces))[:_TOLD])
+    wanted = "; ".join(
+        f"{n} needs {expected_format(n, region)}" for n in sorted(set(namespaces))[:_TOLD]
+    )
     told = f"no identifier names anybody: {wanted or 'add one that does'}"
     return Refusal("NO_IDENTIFIER", "identifiers", told)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from services.ingest.domain.facts import Appended, NewFact, Row
-from services.kernel.errors import EtagMismatch
+from services.kernel.errors import Conflict
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
 
@@ -20,7 +20,7 @@ Key = tuple[int, bytes]
 #: (kind id, payload): what makes two facts of one id the same fact.
 Content = tuple[int, bytes]
 #: What one caller is told.
-Answer = Appended | EtagMismatch
+Answer = Appended | Conflict
 
 
 class Request(NamedTuple):
@@ -160,7 +160,7 @@ class _Caller:
     def answer(self, request: Request, rows: list[Row]) -> Answer:
         """What the caller is told; what is new joins `rows` and the ends of the shards."""
         if self.reused and request.whole:
-            return EtagMismatch(
+            return Conflict(
                 "a fact of this id is in the log with another content; read again, then retry",
                 field=f"facts[{self.reused[0]}].fact_id",
             )
@@ -172,7 +172,7 @@ class _Caller:
             appended=len(self.offsets) - len(self.duplicates) - len(self.reused),
             duplicates=frozenset(self.duplicates),
             reused=frozenset(self.reused),
-            token=Token.of({shard: self.held.next[shard] for shard in self.touched}),
+            token=Token.from_offsets({shard: self.held.next[shard] for shard in self.touched}),
             recorded_at_us=self.held.instant_us,
             offsets=tuple(self.offsets),
         )

@@ -15,7 +15,7 @@ import msgspec
 from services.ingest.domain.json_limits import malformed
 from services.ingest.domain.model import EventType, RawEvent, Refusal
 from services.ingest.domain.request_body import Body
-from services.kernel.identifiers import ACCOUNT_PREFIX, fault, names_account
+from services.kernel.identifiers import ACCOUNT_PREFIX, is_account_namespace, validation_error
 
 #: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
 SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})
@@ -160,7 +160,7 @@ def _stated_in_traits(traits: bytes) -> list[tuple[str, object]]:
     except _MALFORMED:
         return []
     pairs = (("email", named.email), ("phone", named.phone))
-    return [(n, value) for n, value in pairs if fault(n, value) is None]
+    return [(n, value) for n, value in pairs if validation_error(n, value) is None]
 
 
 def _external(external_ids: object) -> list[tuple[str, object]]:
@@ -179,7 +179,9 @@ def _of_account(external_ids: object) -> list[tuple[str, object]]:
         for entry in _entries(external_ids)
         if entry.get("collection") == ACCOUNTS
     ]
-    return _fitting((n if names_account(n) else ACCOUNT_PREFIX + n, value) for n, value in types)
+    return _fitting(
+        (n if is_account_namespace(n) else ACCOUNT_PREFIX + n, value) for n, value in types
+    )
 
 
 def _entries(external_ids: object) -> list[dict[str, Any]]:
@@ -189,4 +191,4 @@ def _entries(external_ids: object) -> list[dict[str, Any]]:
 
 
 def _fitting(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
-    return [(n, value) for n, value in pairs if fault(n, value) is None]
+    return [(n, value) for n, value in pairs if validation_error(n, value) is None]

@@ -8,7 +8,7 @@ from typing import Any
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.stream import OutboxMessage
 from services.ingest.domain.facts import NewFact, Row, check
 from services.kernel.ids import FactId, LeafId, hash_id
 from services.kernel.tokens import Token
@@ -63,12 +63,12 @@ def fill_batch(batch: FactBatch, rows: Sequence[Row], names: Mapping[int, str]) 
     add_facts(batch.facts, rows, names)
 
 
-def to_outputs(rows: Sequence[Row], names: Mapping[int, str]) -> Iterator[Output]:
+def to_outputs(rows: Sequence[Row], names: Mapping[int, str]) -> Iterator[OutboxMessage]:
     """Contiguous rows of one shard as messages for the bus."""
     for part in cut(rows):
         batch = FactBatch()
         fill_batch(batch, part, names)
-        yield Output(part[0].offset, part[-1].offset + 1, batch.SerializeToString())
+        yield OutboxMessage(part[0].offset, part[-1].offset + 1, batch.SerializeToString())
 
 
 def cut(rows: Sequence[Row], most: int = BATCH_FACTS) -> Iterator[Sequence[Row]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
-from services.chassis.postgres.database import may_pass
+from services.chassis.postgres.database import is_transient
 from services.kernel.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Appender:
                     yield await self._open()
             except BaseException as error:
                 await self._drop()
-                if may_pass(error):
+                if is_transient(error):
                     raise StoreUnavailable("PostgreSQL does not answer; try again") from error
                 raise
 

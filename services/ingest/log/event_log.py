@@ -136,7 +136,7 @@ class EventLog:
         if not placed.rows:
             return None
         ends = {row.shard: row.offset + 1 for row in placed.rows}
-        return Ticked(Token.of(ends), placed.rows[0].recorded_at_us)
+        return Ticked(Token.from_offsets(ends), placed.rows[0].recorded_at_us)
 
     async def _watch(self) -> None:
         """Tells followers what other replicas have appended."""

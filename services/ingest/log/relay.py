@@ -9,9 +9,9 @@ from functools import partial
 import asyncpg
 import structlog
 
-from services.chassis.messaging.jetstream import BUS_ERRORS, Bus
-from services.chassis.messaging.relay import Relay
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
+from services.chassis.messaging.relay import OutboxRelay
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.leases import Leases
 from services.ingest.log import metrics as meters
@@ -32,7 +32,7 @@ class LogOutputs:
     def __init__(self, event_log: EventLog) -> None:
         self._log = event_log
 
-    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         """At most `limit` messages from an offset on; [] at the end."""
         until = first + (PAGE_ROWS if limit > 1 else 1)
         rows = await self._log.reader.page(shard, first, until)
@@ -49,16 +49,16 @@ class LogOutputs:
 class LogRelay:
     """Relays the shards that fall to this replica, from memory what this process committed."""
 
-    def __init__(self, event_log: EventLog, database: Database, bus: Bus) -> None:
+    def __init__(self, event_log: EventLog, database: Database, bus: JetStreamBus) -> None:
         self._log = event_log
         self._bus = bus
-        self._relay = Relay(bus, SUBJECT, LogOutputs(event_log))
+        self._relay = OutboxRelay(bus, SUBJECT, LogOutputs(event_log))
         self._leases = Leases(database, "log", event_log.shards, self._work)
 
     @property
     def held(self) -> Container[int]:
         """The shards that this replica relays."""
-        return self._leases.held
+        return self._leases.leased
 
     def published(self, shard: int) -> int:
         """The offset up to which this replica knows the bus to have everything; for metrics."""
@@ -87,9 +87,9 @@ class LogRelay:
 
     async def _hand_over_from(self, shard: int, at: int) -> int:
         tail = self._log.tail.shards[shard]
-        if shard in self._leases.held:
+        if shard in self._leases.leased:
             while rows := tail.take(at, BATCH_FACTS):
-                await self._relay.offer(shard, list(to_outputs(rows, self._log.kinds.names)))
+                await self._relay.enqueue(shard, list(to_outputs(rows, self._log.kinds.names)))
                 at = rows[-1].offset + 1
         if at < tail.end:  # not ours to send, or not in memory any more
             await self._nudge(shard)
@@ -97,6 +97,6 @@ class LogRelay:
 
     async def _nudge(self, shard: int) -> None:
         try:
-            await self._bus.nudge(f"{SUBJECT}.{shard}")
+            await self._bus.notify(f"{SUBJECT}.{shard}")
         except BUS_ERRORS as error:
             log.debug("nudge_lost", shard=shard, error=type(error).__name__)

@@ -18,7 +18,7 @@ from services.ingest.domain.facts import NewFact, Row
 from services.ingest.domain.offsets import Content, Key, Placed, Request, Shards, keys_of, place
 from services.ingest.log.copy_format import copy
 from services.ingest.log.store import Kinds, Q, heads
-from services.kernel.cache import LastUsed
+from services.kernel.cache import RecentCache
 
 #: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
 FEW = 128
@@ -46,7 +46,7 @@ class Writer:
         self._shards = shards
         self._kinds = kinds
         #: Facts that are in the log for certain.
-        self._recent = LastUsed[Key, Content](REMEMBERED)
+        self._recent = RecentCache[Key, Content](REMEMBERED)
         self._wary = 0
 
     async def append(self, conn: asyncpg.Connection, requests: Sequence[Request]) -> Placed:
@@ -63,7 +63,7 @@ class Writer:
         self._wary -= 1
         held = await self._begin(conn, {key[0] for key in keys})
         held.known = await _known(conn, keys)
-        if held.known.keys() - self._recent.among(held.known).keys():
+        if held.known.keys() - self._recent.get_many(held.known).keys():
             self._wary = WARY
         return await self._place(conn, requests, keys, held)
 
@@ -92,7 +92,7 @@ class Writer:
     async def _append_unseen(
         self, conn: asyncpg.Connection, requests: Sequence[Request], keys: Sequence[Key]
     ) -> Placed:
-        touched, known = sorted({key[0] for key in keys}), self._recent.among(keys)
+        touched, known = sorted({key[0] for key in keys}), self._recent.get_many(keys)
         if len(keys) <= FEW:
             # Placed twice: from zero to learn the ranks, then from where the shards did end.
             ranked = place(requests, keys, Shards.empty(touched, known), self._kinds.ids)

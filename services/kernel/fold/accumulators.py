@@ -22,16 +22,16 @@ from services.kernel.rules.values import scalar_key
 from services.kernel.time import DAY_US
 
 #: How many newest timestamps (or values) are kept exactly.
-KEPT = 1_000
+EXACT_LIMIT = 1_000
 #: Longer values are kept as a hash.
-LONGEST_KEY = 64
+MAX_KEY_LENGTH = 64
 
 _TIME = Struct("<q")
 if sys.byteorder != "little":  # pragma: no cover - packed times are read in place
     raise ImportError("onefold needs a little-endian machine")
 
 
-class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
+class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
     """The occurred_at of matching events: the newest KEPT exactly, older ones counted by UTC day.
 
     A window whose old edge lies in the exact part is counted exactly. Further back, an event counts
@@ -53,20 +53,20 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
             numbers = array("q", times)
             insort(numbers, at_us)
             self.times = numbers.tobytes()
-        if len(self.times) > 8 * KEPT:
-            self._spill(1)
+        if len(self.times) > 8 * EXACT_LIMIT:
+            self._bucket_oldest(1)
 
-    def join(self, other: CountSeries) -> CountSeries:
+    def combine(self, other: CountAccumulator) -> CountAccumulator:
         """The series of both sets of events; neither is changed."""
         numbers = sorted(array("q", self.times + other.times))
-        joined = CountSeries(array("q", numbers).tobytes(), dict(self.days))
+        joined = CountAccumulator(array("q", numbers).tobytes(), dict(self.days))
         for day, count in other.days.items():
             joined.days[day] = joined.days.get(day, 0) + count
-        joined._spill(max(0, len(numbers) - KEPT))
+        joined._bucket_oldest(max(0, len(numbers) - EXACT_LIMIT))
         joined.days = dict(sorted(joined.days.items()))
         return joined
 
-    def count(self) -> int:
+    def total(self) -> int:
         """How many events there are."""
         return len(self.times) // 8 + (sum(self.days.values()) if self.days else 0)
 
@@ -78,7 +78,7 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
             return within
         return within + sum(count for at_us, count in self._older() if at_us > edge_us)
 
-    def nth_newest(self, n: int) -> int:
+    def nth_most_recent(self, n: int) -> int:
         """The n-th newest, 1 <= n <= count()."""
         numbers = memoryview(self.times).cast("q")
         if n <= len(numbers):
@@ -98,7 +98,7 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
         for day in reversed(self.days):
             yield min((day + 1) * DAY_US - 1, oldest), self.days[day]
 
-    def _spill(self, surplus: int) -> None:
+    def _bucket_oldest(self, surplus: int) -> None:
         """Count the oldest `surplus` exact events by day instead."""
         for at_us in array("q", self.times[: 8 * surplus]):
             day = at_us // DAY_US
@@ -109,7 +109,7 @@ class CountSeries(msgspec.Struct, array_like=True, gc=False, tag=0):
         self.times = self.times[8 * surplus :]
 
 
-class DistinctSeries(msgspec.Struct, array_like=True, gc=False, tag=1):
+class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
     """Distinct values, each with its newest occurred_at: the KEPT newest by (time, value).
 
     Up to KEPT values every count is exact. Once there were more, a count that would be larger says
@@ -126,20 +126,22 @@ class DistinctSeries(msgspec.Struct, array_like=True, gc=False, tag=1):
         seen_us = self.values.get(key)
         if seen_us is None:
             self.values = dict(sorted([*self.values.items(), (key, at_us)]))
-            self._spill()
+            self._drop_oldest()
         elif at_us > seen_us:
             self.values[key] = at_us
 
-    def join(self, other: DistinctSeries) -> DistinctSeries:
+    def combine(self, other: DistinctAccumulator) -> DistinctAccumulator:
         """The series of both sets of events; neither is changed."""
         values = dict(self.values)
         for key, at_us in other.values.items():
             values[key] = max(at_us, values.get(key, at_us))
-        joined = DistinctSeries(dict(sorted(values.items())), self.overflowed or other.overflowed)
-        joined._spill()
+        joined = DistinctAccumulator(
+            dict(sorted(values.items())), self.overflowed or other.overflowed
+        )
+        joined._drop_oldest()
         return joined
 
-    def count(self) -> int:
+    def total(self) -> int:
         """How many values there are; KEPT stands for KEPT and more."""
         return len(self.values)
 
@@ -147,12 +149,12 @@ class DistinctSeries(msgspec.Struct, array_like=True, gc=False, tag=1):
         """How many were seen later than `edge_us`."""
         return sum(at_us > edge_us for at_us in self.values.values())
 
-    def nth_newest(self, n: int) -> int:
+    def nth_most_recent(self, n: int) -> int:
         """When the n-th newest value was last seen, 1 <= n <= count()."""
         return sorted(self.values.values())[-n]
 
-    def _spill(self) -> None:
-        surplus = len(self.values) - KEPT
+    def _drop_oldest(self) -> None:
+        surplus = len(self.values) - EXACT_LIMIT
         if surplus <= 0:
             return
         self.overflowed = True
@@ -174,6 +176,6 @@ def distinct_key(value: Any) -> str | None:
     None for null, lists and objects, which are no values. Long texts are hashed (128 bits).
     """
     key = scalar_key(value)
-    if key is None or len(key) <= LONGEST_KEY:
+    if key is None or len(key) <= MAX_KEY_LENGTH:
         return key
     return "h" + blake2b(key.encode(), digest_size=16).hexdigest()

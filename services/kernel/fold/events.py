@@ -45,7 +45,7 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     member_leaf: bytes = b""
 
 
-def name_in_rules(event: EventView) -> str:
+def rule_event_name(event: EventView) -> str:
     """The name by which rules know an event; empty where they cannot."""
     if event.type in _NAMED:
         return event.name or UNNAMED.get(event.type, "")
@@ -62,7 +62,7 @@ def read_object(json: bytes) -> dict[str, Any]:
         return {}
 
 
-def split_object(json: bytes) -> dict[str, bytes]:
+def raw_members(json: bytes) -> dict[str, bytes]:
     """The members of a JSON object with their values as they were written; none as above."""
     if not json:
         return {}

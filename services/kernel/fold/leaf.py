@@ -12,22 +12,22 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from services.kernel.fold.accumulators import CountSeries, DistinctSeries
-from services.kernel.fold.events import GROUP, IDENTIFY, EventView, read_value, split_object
+from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
+from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
 from services.kernel.fold.packed_ids import joined_ids, split_ids, with_id
-from services.kernel.fold.predicate_index import Catalogue
-from services.kernel.rules.model import SeriesKind
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.rules.model import AccumulatorKind
 
 #: A trait as it was stated: occurred_at in Unix microseconds, the fact's id, the JSON value as it
 #: was written. The greatest one counts, so the last writer wins, by (occurred_at, fact id). A value
 #: of `null` takes the trait away, and is kept, for it must win over older ones that come later.
-Stated: TypeAlias = tuple[int, bytes, bytes]
-AnySeries: TypeAlias = CountSeries | DistinctSeries
+TraitValue: TypeAlias = tuple[int, bytes, bytes]
+AnySeries: TypeAlias = CountAccumulator | DistinctAccumulator
 
-NEVER_YET = 2**63 - 1
-NEVER = -(2**63)
+NOT_YET_US = 2**63 - 1
+NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
-_NOTHING_ASKED = Catalogue()
+_EMPTY_INDEX = PredicateIndex()
 
 
 class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -37,13 +37,13 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     """
 
     #: The occurred_at of the oldest event; NEVER_YET where there is none.
-    first_seen_us: int = NEVER_YET
+    first_seen_us: int = NOT_YET_US
     #: The occurred_at of the newest event; NEVER where there is none.
-    last_seen_us: int = NEVER
+    last_seen_us: int = NEVER_US
     event_count: int = 0
-    traits: dict[str, Stated] = {}
+    traits: dict[str, TraitValue] = {}
     #: By series id.
-    series: dict[int, AnySeries] = {}
+    accumulators: dict[int, AnySeries] = {}
     #: The leaves of the accounts that this leaf of a person belongs to; see leaf_ids.
     accounts: bytes = b""
     #: The leaves of the persons that belong to this leaf of an account; see leaf_ids. It is never
@@ -57,7 +57,7 @@ class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
     first_seen_us: int
     last_seen_us: int
     event_count: int
-    traits: dict[str, Stated]
+    traits: dict[str, TraitValue]
     series: dict[int, AnySeries]
 
 
@@ -73,7 +73,9 @@ def encode(state: LeafState) -> bytes:
     if state.accounts or state.members:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
-    return _encoder.encode(_WithoutLeaves(first_us, last_us, count, state.traits, state.series))
+    return _encoder.encode(
+        _WithoutLeaves(first_us, last_us, count, state.traits, state.accumulators)
+    )
 
 
 def decode(data: bytes) -> LeafState:
@@ -81,7 +83,7 @@ def decode(data: bytes) -> LeafState:
     return _decoder.decode(data)
 
 
-def fold_event(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+def fold_event(state: LeafState, event: EventView, catalogue: PredicateIndex) -> frozenset[int]:
     """Take one event into a state; the ids of the predicates that may have changed."""
     at_us = event.occurred_at_us
     if at_us < state.first_seen_us:
@@ -93,28 +95,30 @@ def fold_event(state: LeafState, event: EventView, catalogue: Catalogue) -> froz
         return _fold_traits(state, event, catalogue)
     if event.type == GROUP:
         return _fold_group(state, event)
-    return fold_series(state, event, catalogue)
+    return fold_accumulators(state, event, catalogue)
 
 
-def fold_series(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+def fold_accumulators(
+    state: LeafState, event: EventView, catalogue: PredicateIndex
+) -> frozenset[int]:
     """Take one event into the series of a catalogue, and into nothing else.
 
-    With a catalogue of new rules alone this fills a state in from the past; `join` adds it.
+    With a catalogue of new rules alone this fills a state in from the past; `combine` adds it.
     """
     touched = _NONE
-    for feed, what in catalogue.takings(event):
-        series = state.series.get(feed.series_id)
+    for feed, what in catalogue.matching_bindings(event):
+        series = state.accumulators.get(feed.accumulator_id)
         if series is None:
-            series = _new_series(state, feed.series_id, feed.kind)
-        if type(series) is CountSeries:
+            series = _new_accumulator(state, feed.accumulator_id, feed.kind)
+        if type(series) is CountAccumulator:
             series.add(event.occurred_at_us)
-        elif type(series) is DistinctSeries:
+        elif type(series) is DistinctAccumulator:
             series.add(what, event.occurred_at_us)
-        touched = touched | feed.touches if touched else feed.touches
+        touched = touched | feed.predicates if touched else feed.predicates
     return touched
 
 
-def join(a: LeafState, b: LeafState) -> LeafState:
+def combine(a: LeafState, b: LeafState) -> LeafState:
     """The state of both sets of events (which share none).
 
     Neither is changed, but the result shares parts with them: fold on into the result only.
@@ -123,16 +127,16 @@ def join(a: LeafState, b: LeafState) -> LeafState:
         min(a.first_seen_us, b.first_seen_us),
         max(a.last_seen_us, b.last_seen_us),
         a.event_count + b.event_count,
-        _join_traits(a.traits, b.traits),
-        _join_series(a.series, b.series),
+        _combine_traits(a.traits, b.traits),
+        _combine_accumulators(a.accumulators, b.accumulators),
         joined_ids(a.accounts, b.accounts),
         joined_ids(a.members, b.members),
     )
 
 
-def only(state: LeafState, series_ids: Set[int]) -> LeafState:
+def keep_accumulators(state: LeafState, series_ids: Set[int]) -> LeafState:
     """The state without the series of rules that are no longer in force."""
-    kept = {id_: series for id_, series in state.series.items() if id_ in series_ids}
+    kept = {id_: series for id_, series in state.accumulators.items() if id_ in series_ids}
     return msgspec.structs.replace(state, series=kept)
 
 
@@ -151,8 +155,8 @@ class ProfileView:
             self.last_seen_us = leaves[0].last_seen_us
             self.event_count = leaves[0].event_count
             return
-        self.first_seen_us = min((leaf.first_seen_us for leaf in leaves), default=NEVER_YET)
-        self.last_seen_us = max((leaf.last_seen_us for leaf in leaves), default=NEVER)
+        self.first_seen_us = min((leaf.first_seen_us for leaf in leaves), default=NOT_YET_US)
+        self.last_seen_us = max((leaf.last_seen_us for leaf in leaves), default=NEVER_US)
         self.event_count = sum(leaf.event_count for leaf in leaves)
 
     @property
@@ -171,9 +175,9 @@ class ProfileView:
         """The leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(joined_ids, (leaf.members for leaf in self._leaves), b""))
 
-    def stated(self, name: str) -> Stated | None:
+    def trait_value(self, name: str) -> TraitValue | None:
         """A trait as it was stated last, null or not; None where it never was."""
-        last: Stated | None = None
+        last: TraitValue | None = None
         for leaf in self._leaves:
             stated = leaf.traits.get(name)
             if stated is not None and (last is None or stated > last):
@@ -182,25 +186,27 @@ class ProfileView:
 
     def trait(self, name: str) -> Any:
         """The decoded value of a trait; None where it is absent."""
-        stated = self.stated(name)
+        stated = self.trait_value(name)
         return None if stated is None else read_value(stated[2])
 
-    def traits(self) -> dict[str, Stated]:
+    def traits(self) -> dict[str, TraitValue]:
         """The traits that are there, by name, ascending."""
-        joined: dict[str, Stated] = reduce(_join_traits, (leaf.traits for leaf in self._leaves), {})
+        joined: dict[str, TraitValue] = reduce(
+            _combine_traits, (leaf.traits for leaf in self._leaves), {}
+        )
         return {name: stated for name, stated in joined.items() if stated[2] != b"null"}
 
-    def times(self, series_id: int) -> AnySeries | None:
+    def accumulator(self, series_id: int) -> AnySeries | None:
         """What a series holds; None where that is nothing."""
         joined = None
         for leaf in self._leaves:
-            series = leaf.series.get(series_id)
+            series = leaf.accumulators.get(series_id)
             if series is not None:
-                joined = series if joined is None else _join_one(joined, series)
+                joined = series if joined is None else _combine_one(joined, series)
         return joined
 
 
-def merge(states: Iterable[LeafState]) -> ProfileView:
+def view_of(states: Iterable[LeafState]) -> ProfileView:
     """Leaves read as one profile, in whatever order they come."""
     return ProfileView(tuple(states))
 
@@ -209,49 +215,49 @@ def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
     """The traits are the account's; nobody's rules ask for what is kept here."""
     if event.member_leaf:
         state.members = with_id(state.members, event.member_leaf)
-        _fold_traits(state, event, _NOTHING_ASKED)
+        _fold_traits(state, event, _EMPTY_INDEX)
     elif event.account_leaf:
         state.accounts = with_id(state.accounts, event.account_leaf)
     return _NONE
 
 
-def _fold_traits(state: LeafState, event: EventView, catalogue: Catalogue) -> frozenset[int]:
+def _fold_traits(state: LeafState, event: EventView, catalogue: PredicateIndex) -> frozenset[int]:
     known, touched, count = state.traits, _NONE, len(state.traits)
-    for name, value in split_object(event.traits).items():
+    for name, value in raw_members(event.traits).items():
         stated = (event.occurred_at_us, event.fact_id, value)
         before = known.get(name)
         if before is None or stated > before:
             known[name] = stated
-            touched |= catalogue.touched_by_trait(name)
+            touched |= catalogue.affected_by_trait(name)
     if len(known) > count:
         state.traits = dict(sorted(known.items()))
     return touched
 
 
-def _new_series(state: LeafState, series_id: int, kind: SeriesKind) -> AnySeries:
-    series = CountSeries() if kind is SeriesKind.COUNT else DistinctSeries()
-    state.series = dict(sorted([*state.series.items(), (series_id, series)]))
+def _new_accumulator(state: LeafState, series_id: int, kind: AccumulatorKind) -> AnySeries:
+    series = CountAccumulator() if kind is AccumulatorKind.COUNT else DistinctAccumulator()
+    state.accumulators = dict(sorted([*state.accumulators.items(), (series_id, series)]))
     return series
 
 
-def _join_traits(a: dict[str, Stated], b: dict[str, Stated]) -> dict[str, Stated]:
+def _combine_traits(a: dict[str, TraitValue], b: dict[str, TraitValue]) -> dict[str, TraitValue]:
     joined = dict(a)
     for name, stated in b.items():
         joined[name] = max(stated, joined.get(name, stated))
     return dict(sorted(joined.items()))
 
 
-def _join_series(a: dict[int, AnySeries], b: dict[int, AnySeries]) -> dict[int, AnySeries]:
+def _combine_accumulators(a: dict[int, AnySeries], b: dict[int, AnySeries]) -> dict[int, AnySeries]:
     joined = dict(a)
     for id_, series in b.items():
-        joined[id_] = _join_one(joined[id_], series) if id_ in joined else series
+        joined[id_] = _combine_one(joined[id_], series) if id_ in joined else series
     return dict(sorted(joined.items()))
 
 
-def _join_one(a: AnySeries, b: AnySeries) -> AnySeries:
+def _combine_one(a: AnySeries, b: AnySeries) -> AnySeries:
     """Two states of one series, which are of one kind."""
-    if type(a) is CountSeries and type(b) is CountSeries:
-        return a.join(b)
-    if type(a) is DistinctSeries and type(b) is DistinctSeries:
-        return a.join(b)
+    if type(a) is CountAccumulator and type(b) is CountAccumulator:
+        return a.combine(b)
+    if type(a) is DistinctAccumulator and type(b) is DistinctAccumulator:
+        return a.combine(b)
     raise TypeError("a series changed its kind")

@@ -14,109 +14,119 @@ from services.kernel.fold.accumulators import distinct_key
 from services.kernel.fold.events import (
     IDENTIFY,
     EventView,
-    name_in_rules,
+    raw_members,
     read_object,
-    split_object,
+    rule_event_name,
 )
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
-from services.kernel.rules.ids import predicates, series_id
-from services.kernel.rules.model import Predicate, PropertyFilter, Rule, Series, SeriesKind
+from services.kernel.rules.ids import accumulator_id, predicates
+from services.kernel.rules.model import (
+    AccumulatorKind,
+    AccumulatorSpec,
+    Predicate,
+    PropertyFilter,
+    Rule,
+)
 from services.kernel.rules.values import test_of
 
 Properties: TypeAlias = dict[str, Any]
 
 #: What a series takes from an event that has no value in it.
-COUNTED = ""
+COUNT_KEY = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class AccumulatorBinding:
     """A series, as seen from an event of the right name."""
 
-    series_id: int
-    kind: SeriesKind
+    accumulator_id: int
+    kind: AccumulatorKind
     #: Whether the properties must be read.
-    reads: bool
+    needs_properties: bool
     #: What the series takes from an event with these properties: COUNTED, a key, or None = nothing.
-    take: Callable[[Properties], str | None]
+    key_of: Callable[[Properties], str | None]
     #: The predicates that may change when the series does.
-    touches: frozenset[int]
+    predicates: frozenset[int]
 
 
-class Catalogue:
+class PredicateIndex:
     """What a fold must know of the rules in force."""
 
-    __slots__ = ("_by_trait", "_feeds", "predicates", "series_ids")
+    __slots__ = ("_by_trait", "_feeds", "accumulator_ids", "predicates")
 
     #: By id.
     predicates: Mapping[int, CompiledPredicate]
     #: Every series that is kept.
-    series_ids: frozenset[int]
+    accumulator_ids: frozenset[int]
 
     def __init__(self, asked: Iterable[Predicate] = ()) -> None:
         compiled = map(compile_predicate, asked)
         self.predicates = {predicate.id: predicate for predicate in compiled}
-        self._feeds = _feeds_of(self.predicates.values())
+        self._feeds = _bindings_by_event(self.predicates.values())
         self._by_trait = _by_trait(self.predicates.values())
-        self.series_ids = frozenset(f.series_id for feeds in self._feeds.values() for f in feeds)
+        self.accumulator_ids = frozenset(
+            f.accumulator_id for feeds in self._feeds.values() for f in feeds
+        )
 
     @classmethod
-    def of(cls, rules: Iterable[Rule]) -> Catalogue:
+    def from_rules(cls, rules: Iterable[Rule]) -> PredicateIndex:
         """The catalogue of these rules."""
         return cls(predicate for rule in rules for predicate in predicates(rule))
 
-    def with_rules(self, rules: Iterable[Rule]) -> Catalogue:
+    def with_rules(self, rules: Iterable[Rule]) -> PredicateIndex:
         """This catalogue with more rules."""
         more = (predicate for rule in rules for predicate in predicates(rule))
-        return Catalogue([*(known.predicate for known in self.predicates.values()), *more])
+        return PredicateIndex([*(known.predicate for known in self.predicates.values()), *more])
 
-    def takings(self, event: EventView) -> list[tuple[Feed, str]]:
+    def matching_bindings(self, event: EventView) -> list[tuple[AccumulatorBinding, str]]:
         """The series that take something from an event, and what: COUNTED or a key.
 
         The properties are only read where a series needs them.
         """
-        feeds = self._feeds.get(name_in_rules(event))
+        feeds = self._feeds.get(rule_event_name(event))
         if feeds is None:
             return []
         properties: Properties | None = None
-        taken: list[tuple[Feed, str]] = []
+        taken: list[tuple[AccumulatorBinding, str]] = []
         for feed in feeds:
-            if properties is None and feed.reads:
+            if properties is None and feed.needs_properties:
                 properties = read_object(event.properties)
-            what = feed.take(properties or {})
+            what = feed.key_of(properties or {})
             if what is not None:
                 taken.append((feed, what))
         return taken
 
-    def touched_by_trait(self, name: str) -> frozenset[int]:
+    def affected_by_trait(self, name: str) -> frozenset[int]:
         """The predicates that may change when a trait does."""
         return self._by_trait.get(name, _NONE)
 
-    def touched(self, event: EventView) -> frozenset[int]:
+    def affected_predicates(self, event: EventView) -> frozenset[int]:
         """The ids of the predicates that an event may change, whatever the state before it."""
-        touched = _NONE.union(*(feed.touches for feed, _ in self.takings(event)))
+        touched = _NONE.union(*(feed.predicates for feed, _ in self.matching_bindings(event)))
         if event.type == IDENTIFY and self._by_trait:
-            touched = touched.union(*map(self.touched_by_trait, split_object(event.traits)))
+            touched = touched.union(*map(self.affected_by_trait, raw_members(event.traits)))
         return touched
 
 
 _NONE: frozenset[int] = frozenset()
 
 
-def _feeds_of(known: Iterable[CompiledPredicate]) -> dict[str, tuple[Feed, ...]]:
+def _bindings_by_event(
+    known: Iterable[CompiledPredicate],
+) -> dict[str, tuple[AccumulatorBinding, ...]]:
     """Event name -> its feeds, those that read no properties first."""
-    asking: dict[Series, set[int]] = defaultdict(set)
+    asking: dict[AccumulatorSpec, set[int]] = defaultdict(set)
     for predicate in known:
-        if predicate.series is not None:
-            asking[predicate.series].add(predicate.id)
-    by_event: dict[str, list[Feed]] = defaultdict(list)
+        if predicate.accumulator is not None:
+            asking[predicate.accumulator].add(predicate.id)
+    by_event: dict[str, list[AccumulatorBinding]] = defaultdict(list)
     for series, ids in asking.items():
-        by_event[series.events.event].append(_feed(series, frozenset(ids)))
+        by_event[series.events.event].append(_binding(series, frozenset(ids)))
     return {name: tuple(sorted(feeds, key=_order)) for name, feeds in by_event.items()}
 
 
-def _order(feed: Feed) -> tuple[bool, int]:
-    return feed.reads, feed.series_id
+def _order(feed: AccumulatorBinding) -> tuple[bool, int]:
+    return feed.needs_properties, feed.accumulator_id
 
 
 def _by_trait(known: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
@@ -127,27 +137,27 @@ def _by_trait(known: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
     return {name: frozenset(ids) for name, ids in asking.items()}
 
 
-def _feed(series: Series, touches: frozenset[int]) -> Feed:
+def _binding(series: AccumulatorSpec, touches: frozenset[int]) -> AccumulatorBinding:
     where = series.events.where
-    reads = bool(where) or series.kind is SeriesKind.DISTINCT
-    take = _take(where, series.property)
-    return Feed(series_id(series), series.kind, reads, take, touches)
+    reads = bool(where) or series.kind is AccumulatorKind.DISTINCT
+    take = _key_getter(where, series.property)
+    return AccumulatorBinding(accumulator_id(series), series.kind, reads, take, touches)
 
 
-def _take(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
-    tests = tuple((reach(f.property), test_of(f.operator, f.value)) for f in where)
-    value_of = reach(of) if of else None
+def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
+    tests = tuple((property_getter(f.property), test_of(f.operator, f.value)) for f in where)
+    value_of = property_getter(of) if of else None
 
     def take(properties: Properties) -> str | None:
         for value, test in tests:
             if not test(value(properties)):
                 return None
-        return distinct_key(value_of(properties)) if value_of else COUNTED
+        return distinct_key(value_of(properties)) if value_of else COUNT_KEY
 
     return take
 
 
-def reach(path: str) -> Callable[[Properties], Any]:
+def property_getter(path: str) -> Callable[[Properties], Any]:
     """The function that gives a property by its path; None where it is absent.
 
     `a.b` is the member `b` of the object `a`; a member that is itself called `a.b` goes first.

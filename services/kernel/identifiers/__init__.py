@@ -19,32 +19,44 @@ from services.kernel.identifiers.accounts import (
     ACCOUNT_PREFIX,
     account_leaf,
     account_of,
-    names_account,
+    is_account_namespace,
 )
-from services.kernel.identifiers.model import MAX_NAMESPACE, MAX_VALUE, Identifier, family, fault
-from services.kernel.identifiers.normalize import FORMS_VERSION, needs, standard
+from services.kernel.identifiers.model import (
+    MAX_NAMESPACE,
+    MAX_VALUE,
+    Identifier,
+    base_namespace,
+    validation_error,
+)
+from services.kernel.identifiers.normalize import NORMALIZATION_VERSION, expected_format, normalize
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
-from services.kernel.identifiers.priority import STRENGTH, WEAKEST, leaf_of, rank, strongest
+from services.kernel.identifiers.priority import (
+    DEVICE_NAMESPACES,
+    PRIORITY,
+    leaf_of,
+    primary_identifier,
+    priority_of,
+)
 
 __all__ = [
     "ACCOUNT_ID",
     "ACCOUNT_PREFIX",
     "DEFAULT_REGION",
-    "FORMS_VERSION",
+    "DEVICE_NAMESPACES",
     "MAX_NAMESPACE",
     "MAX_VALUE",
-    "STRENGTH",
-    "WEAKEST",
+    "NORMALIZATION_VERSION",
+    "PRIORITY",
     "Identifier",
     "account_leaf",
     "account_of",
-    "family",
-    "fault",
+    "base_namespace",
+    "expected_format",
+    "is_account_namespace",
     "is_region",
     "leaf_of",
-    "names_account",
-    "needs",
-    "rank",
-    "standard",
-    "strongest",
+    "normalize",
+    "primary_identifier",
+    "priority_of",
+    "validation_error",
 ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from services.kernel.identifiers.model import Identifier, fault
-from services.kernel.identifiers.normalize import standard
+from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import LeafId
 
@@ -18,16 +18,16 @@ ACCOUNT_PREFIX = "account_"
 ACCOUNT_ID = "account_id"
 
 
-def names_account(namespace: str) -> bool:
+def is_account_namespace(namespace: str) -> bool:
     """Whether the values of a namespace name accounts, and not persons."""
     return namespace.startswith(ACCOUNT_PREFIX)
 
 
 def account_of(group_id: str) -> Identifier | None:
     """The identifier that a group id stands for; None where it names no account."""
-    if fault(ACCOUNT_ID, group_id):
+    if validation_error(ACCOUNT_ID, group_id):
         return None
-    return standard(ACCOUNT_ID, group_id, DEFAULT_REGION)  # it has the same form everywhere
+    return normalize(ACCOUNT_ID, group_id, DEFAULT_REGION)  # it has the same form everywhere
 
 
 @lru_cache(maxsize=1 << 12)

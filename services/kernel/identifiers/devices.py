@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from services.kernel.identifiers.placeholders import is_junk
+from services.kernel.identifiers.placeholders import is_placeholder
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX = re.compile(r"\{?([0-9a-f]+(?:[:-][0-9a-f]+)*)\}?", re.IGNORECASE)
@@ -42,7 +42,7 @@ def _free(value: str, region: str) -> str | None:
     digits = _digits(value)
     if digits is not None and len(digits) >= 12:
         return _of_one(digits)
-    return None if is_junk(value) else value
+    return None if is_placeholder(value) else value
 
 
 def _android_id(value: str, region: str) -> str | None:

@@ -16,14 +16,14 @@ _DOMAIN = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
 _LOCAL = re.compile(r"[^\s\"(),:;<>@\[\\\]]{1,64}")
 
 #: Mailboxes that nobody reads, at any domain.
-_NOBODYS = frozenset(
+_PLACEHOLDER_ADDRESSES = frozenset(
     {
         *("null", "none", "nil", "undefined", "nan", "anonymous"),
         *("noreply", "no-reply", "no_reply", "donotreply", "do-not-reply"),
     }
 )
 #: Names that are a placeholder where mailbox and domain share them: `test@test.com`.
-_TWINS = frozenset(
+_PLACEHOLDER_DOMAINS = frozenset(
     {
         *("test", "example", "user", "admin", "email", "mail", "no", "na"),
         *("a", "aa", "aaa", "abc", "xxx", "1", "123", "123456"),
@@ -36,7 +36,7 @@ def email(value: str, region: str) -> str | None:
     lowered = _lower(value)
     local, _, domain = lowered.partition("@")
     named = _domain(domain)
-    if named is None or not _LOCAL.fullmatch(local) or _is_nobodys(local, named):
+    if named is None or not _LOCAL.fullmatch(local) or _is_placeholder_address(local, named):
         return None
     return lowered if named is domain else f"{local}@{named}"
 
@@ -68,7 +68,9 @@ def _lower(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.lower())
 
 
-def _is_nobodys(local: str, domain: str) -> bool:
-    if local in _NOBODYS or (local in _TWINS and domain.partition(".")[0] == local):
+def _is_placeholder_address(local: str, domain: str) -> bool:
+    if local in _PLACEHOLDER_ADDRESSES or (
+        local in _PLACEHOLDER_DOMAINS and domain.partition(".")[0] == local
+    ):
         return True
     return "**" in local or domain.endswith(".invalid")

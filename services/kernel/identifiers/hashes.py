@@ -11,20 +11,20 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
-from services.kernel.identifiers.placeholders import JUNK
+from services.kernel.identifiers.placeholders import PLACEHOLDERS
 
 #: Hexadecimal digits of each algorithm.
 _LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
 
 
-def hashed(namespace: str) -> Callable[[str, str], str | None] | None:
+def normalize_hash(namespace: str) -> Callable[[str, str], str | None] | None:
     """The form of a namespace that holds digests; None where it holds none."""
-    algorithm = algorithm_of(namespace)
+    algorithm = hash_algorithm_of(namespace)
     return partial(_digest, algorithm) if algorithm else None
 
 
-def algorithm_of(namespace: str) -> str:
+def hash_algorithm_of(namespace: str) -> str:
     """By which its values were hashed; empty where they were not."""
     plain, _, last = namespace.rpartition("_")
     return last if plain and last in _LENGTHS else ""
@@ -34,19 +34,19 @@ def _digest(algorithm: str, value: str, region: str) -> str | None:
     lowered = value.lower()
     if len(lowered) != _LENGTHS[algorithm] or not _HEX.fullmatch(lowered):
         return None
-    return None if len(set(lowered)) < 3 or lowered in _of_junk(algorithm) else lowered
+    return None if len(set(lowered)) < 3 or lowered in _placeholder_digests(algorithm) else lowered
 
 
 @cache
-def _of_junk(algorithm: str) -> frozenset[str]:
+def _placeholder_digests(algorithm: str) -> frozenset[str]:
     return frozenset(
         hashlib.new(algorithm, text.encode(), usedforsecurity=False).hexdigest()
-        for text in _hashed_by_mistake()
+        for text in _placeholder_values()
     )
 
 
-def _hashed_by_mistake() -> Iterator[str]:
-    for word in JUNK:
+def _placeholder_values() -> Iterator[str]:
+    for word in PLACEHOLDERS:
         yield from (word, word.upper(), word.capitalize(), f" {word}", f"{word}\n")
     for digit in "0", "1", "9":
         yield from (digit * count for count in range(1, 33))

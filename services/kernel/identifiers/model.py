@@ -26,7 +26,7 @@ class Identifier(NamedTuple):
         return IdentifierId(hash_text(workspace_id, self.namespace, self.value))
 
 
-def fault(namespace: str, value: object) -> str | None:
+def validation_error(namespace: str, value: object) -> str | None:
     """What is wrong with an identifier as it came, for people; None where nothing is."""
     if not _is_namespace(namespace):
         return f"a namespace has 1 to {MAX_NAMESPACE} characters of a-z, 0-9, '_' and '.'"
@@ -39,7 +39,7 @@ def fault(namespace: str, value: object) -> str | None:
     return None
 
 
-def family(namespace: str) -> str:
+def base_namespace(namespace: str) -> str:
     """The namespace without its scope: `wechat_openid` for `wechat_openid.wx5f1a`."""
     first, dot, _ = namespace.partition(".")
     return first if dot and first in SCOPED else namespace

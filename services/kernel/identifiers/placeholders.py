@@ -7,7 +7,7 @@ policy, which a leaf never depends on.
 from __future__ import annotations
 
 #: In lower case.
-JUNK: frozenset[str] = frozenset(
+PLACEHOLDERS: frozenset[str] = frozenset(
     {
         *("", "null", "(null)", "none", "nil", "undefined", "nan", "n/a", "na", "anonymous"),
         *("guest", "unknown", "test", "test@test.com", "user", "true", "false", "-", "default"),
@@ -17,19 +17,19 @@ JUNK: frozenset[str] = frozenset(
 )
 
 # A variable that nobody filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
-_FRAMES = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
+_TEMPLATE_BRACKETS = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
 
 
-def is_junk(value: str) -> bool:
+def is_placeholder(value: str) -> bool:
     """Whether a value in standard form names nobody, whatever its namespace."""
     lowered = value.lower()
-    if lowered in JUNK or not lowered.strip("0-. _"):
+    if lowered in PLACEHOLDERS or not lowered.strip("0-. _"):
         return True
     # Of 138****0000 there are ten thousand.
-    return "**" in lowered or (value[0] in "{$%<[_" and _is_frame(value))
+    return "**" in lowered or (value[0] in "{$%<[_" and _is_template(value))
 
 
-def _is_frame(value: str) -> bool:
+def _is_template(value: str) -> bool:
     if value.startswith("__"):
         return len(value) > 4 and value.endswith("__")
-    return len(value) > 1 and value.endswith(_FRAMES.get(value[0], "\0"))
+    return len(value) > 1 and value.endswith(_TEMPLATE_BRACKETS.get(value[0], "\0"))

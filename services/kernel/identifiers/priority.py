@@ -10,49 +10,49 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from services.kernel.identifiers.hashes import algorithm_of
-from services.kernel.identifiers.model import Identifier, family
+from services.kernel.identifiers.hashes import hash_algorithm_of
+from services.kernel.identifiers.model import Identifier, base_namespace
 from services.kernel.ids import LeafId
 
 #: Strongest first. A namespace that is in neither list is weaker than these and stronger than those
-#: of `WEAKEST`; among those the alphabet decides. A digest comes right after what it stands for.
-STRENGTH: tuple[str, ...] = (
+#: of `DEVICE_NAMESPACES`; among those the alphabet decides. A digest comes right after what it stands for.
+PRIORITY: tuple[str, ...] = (
     *("user_id", "member_id", "wechat_unionid", "wechat_openid", "email", "phone"),
 )
 #: Browsers before devices, and devices by how hard it is to give them another id: the harder, the
 #: longer one id is handed from person to person.
-WEAKEST: tuple[str, ...] = (
+DEVICE_NAMESPACES: tuple[str, ...] = (
     *("anonymous_id", "idfv", "android_id", "idfa", "gaid", "oaid", "imei", "device_id", "cookie"),
 )
 
 
-def strongest(identifiers: Iterable[Identifier]) -> Identifier:
+def primary_identifier(identifiers: Iterable[Identifier]) -> Identifier:
     """The identifier an event is kept under; a pure function of the set.
 
     Raises ValueError where there is none.
     """
-    return min(identifiers, key=rank)
+    return min(identifiers, key=priority_of)
 
 
 def leaf_of(workspace_id: str, identifiers: Iterable[Identifier]) -> LeafId:
     """The leaf of an event with these identifiers (at least one)."""
-    return LeafId(strongest(identifiers).id_in(workspace_id))
+    return LeafId(primary_identifier(identifiers).id_in(workspace_id))
 
 
-def rank(identifier: Identifier) -> tuple[int, str, str]:
+def priority_of(identifier: Identifier) -> tuple[int, str, str]:
     """What identifiers are sorted by, strongest first."""
     namespace = identifier.namespace
-    return (_place(namespace), namespace, identifier.value)
+    return (_position(namespace), namespace, identifier.value)
 
 
 @lru_cache(maxsize=1024)
-def _place(namespace: str) -> int:
+def _position(namespace: str) -> int:
     """Even numbers for values, the odd ones after them for their digests."""
-    algorithm = algorithm_of(namespace)
+    algorithm = hash_algorithm_of(namespace)
     plain = namespace.removesuffix(f"_{algorithm}") if algorithm else namespace
-    return 2 * _RANKS.get(family(plain), len(STRENGTH)) + bool(algorithm)
+    return 2 * _POSITIONS.get(base_namespace(plain), len(PRIORITY)) + bool(algorithm)
 
 
-_RANKS = {n: i for i, n in enumerate(STRENGTH)} | {
-    n: len(STRENGTH) + 1 + i for i, n in enumerate(WEAKEST)
+_POSITIONS = {n: i for i, n in enumerate(PRIORITY)} | {
+    n: len(PRIORITY) + 1 + i for i, n in enumerate(DEVICE_NAMESPACES)
 }

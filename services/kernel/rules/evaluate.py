@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
-from services.kernel.rules.ids import predicate_id, series_id, series_of
+from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
 from services.kernel.rules.model import (
+    AccumulatorSpec,
     All,
     Any_,
     CountPredicate,
@@ -21,16 +22,15 @@ from services.kernel.rules.model import (
     Not,
     Predicate,
     Rule,
-    Series,
     TraitPredicate,
 )
 from services.kernel.rules.values import Json, Operator, test_of
 
 
-class Times(Protocol):
+class AccumulatorView(Protocol):
     """The occurred_at of what a series holds: of each event, or of each value's newest event."""
 
-    def count(self) -> int:
+    def total(self) -> int:
         """How many there are."""
         ...
 
@@ -38,12 +38,12 @@ class Times(Protocol):
         """How many are later than `edge_us`."""
         ...
 
-    def nth_newest(self, n: int) -> int:
+    def nth_most_recent(self, n: int) -> int:
         """The n-th newest, 1 <= n <= count()."""
         ...
 
 
-class View(Protocol):
+class ProfileFacts(Protocol):
     """What is known of one profile."""
 
     @property
@@ -55,22 +55,22 @@ class View(Protocol):
         """The decoded value of a trait; None where it is absent."""
         ...
 
-    def times(self, series_id: int) -> Times | None:
+    def accumulator(self, series_id: int) -> AccumulatorView | None:
         """What a series holds; None where that is nothing."""
         ...
 
 
-class Verdict(NamedTuple):
+class PredicateResult(NamedTuple):
     """How a predicate comes out at an instant."""
 
     holds: bool
     #: What was compared: the trait's value, the number, the age in microseconds; None = absent.
     actual: Json
     #: The earliest later instant at which time alone changes `holds`; None = never.
-    due_us: int | None
+    next_due_us: int | None
 
 
-Judge: TypeAlias = Callable[[View, int], Verdict]
+PredicateFn: TypeAlias = Callable[[ProfileFacts, int], PredicateResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +80,26 @@ class CompiledPredicate:
     id: int
     predicate: Predicate
     #: What it looks at: one of the two.
-    series: Series | None
-    series_id: int | None
+    accumulator: AccumulatorSpec | None
+    accumulator_id: int | None
     trait: str | None
     #: Its verdict over a view at an instant (Unix microseconds).
-    judge: Judge
+    evaluate: PredicateFn
 
 
 @lru_cache(maxsize=65_536)
 def compile_predicate(predicate: Predicate) -> CompiledPredicate:
     """Make a predicate ready to be asked."""
-    series = series_of(predicate)
-    looked_at = None if series is None else series_id(series)
+    series = accumulator_of(predicate)
+    looked_at = None if series is None else accumulator_id(series)
     trait = predicate.trait if isinstance(predicate, TraitPredicate) else None
-    judge = _judge_of(predicate, looked_at or 0)
+    judge = _compile(predicate, looked_at or 0)
     return CompiledPredicate(predicate_id(predicate), predicate, series, looked_at, trait, judge)
 
 
-def evaluate_predicate(predicate: Predicate, view: View, at_us: int) -> Verdict:
+def evaluate_predicate(predicate: Predicate, view: ProfileFacts, at_us: int) -> PredicateResult:
     """How a predicate comes out over a view at an instant (Unix microseconds)."""
-    return compile_predicate(predicate).judge(view, at_us)
+    return compile_predicate(predicate).evaluate(view, at_us)
 
 
 RuleTest: TypeAlias = Callable[[Set[int]], bool]
@@ -127,57 +127,59 @@ def evaluate_rule(rule: Rule, holds: Set[int]) -> bool:
     return compile_rule(rule)(holds)
 
 
-def _judge_of(predicate: Predicate, looked_at: int) -> Judge:
+def _compile(predicate: Predicate, looked_at: int) -> PredicateFn:
     match predicate:
         case TraitPredicate():
-            return _judge_trait(predicate)
+            return _compile_trait(predicate)
         case CountPredicate() | DistinctPredicate() if predicate.window_us:
-            return _judge_window(predicate, looked_at)
+            return _compile_windowed(predicate, looked_at)
         case CountPredicate() | DistinctPredicate():
-            return _judge_ever(predicate, looked_at)
+            return _compile_unwindowed(predicate, looked_at)
         case LastSeenPredicate():
-            return _judge_age(predicate, looked_at)
+            return _compile_age(predicate, looked_at)
 
 
-def _judge_trait(predicate: TraitPredicate) -> Judge:
+def _compile_trait(predicate: TraitPredicate) -> PredicateFn:
     name, test = predicate.trait, test_of(predicate.operator, predicate.value)
 
-    def judge(view: View, at_us: int) -> Verdict:
+    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
         actual = view.trait(name)
-        return Verdict(test(actual), actual, None)
+        return PredicateResult(test(actual), actual, None)
 
     return judge
 
 
-def _judge_ever(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
+def _compile_unwindowed(
+    predicate: CountPredicate | DistinctPredicate, looked_at: int
+) -> PredicateFn:
     compare, asked = _COMPARE[predicate.operator], predicate.value
 
-    def judge(view: View, at_us: int) -> Verdict:
-        times = view.times(looked_at)
-        held = 0 if times is None else times.count()
-        return Verdict(compare(held, asked), held, None)
+    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
+        times = view.accumulator(looked_at)
+        held = 0 if times is None else times.total()
+        return PredicateResult(compare(held, asked), held, None)
 
     return judge
 
 
-def _judge_window(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> Judge:
+def _compile_windowed(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> PredicateFn:
     asks, asked, window_us = predicate.operator, predicate.value, predicate.window_us
     compare, can_jump = _COMPARE[asks], asks in _EQUAL
-    nothing = Verdict(compare(0, asked), 0, None)
+    nothing = PredicateResult(compare(0, asked), 0, None)
 
-    def judge(view: View, at_us: int) -> Verdict:
-        times = view.times(looked_at)
+    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
+        times = view.accumulator(looked_at)
         if times is None:
             return nothing
         held = times.count_after(_instant(view, at_us) - window_us)
         holds, level = compare(held, asked), _next_level(asks, asked, held)
         if level < 0:
-            return Verdict(holds, held, None)
-        left_us = times.nth_newest(level + 1)
+            return PredicateResult(holds, held, None)
+        left_us = times.nth_most_recent(level + 1)
         # Where several leave at once, the number may jump past the one that is asked for.
         if can_jump and compare(times.count_after(left_us), asked) is holds:
-            return Verdict(holds, held, None)
-        return Verdict(holds, held, left_us + window_us)
+            return PredicateResult(holds, held, None)
+        return PredicateResult(holds, held, left_us + window_us)
 
     return judge
 
@@ -194,26 +196,26 @@ def _next_level(asks: Operator, asked: int, held: int) -> int:
     return asked - 1 if held >= asked else -1
 
 
-def _judge_age(predicate: LastSeenPredicate, looked_at: int) -> Judge:
+def _compile_age(predicate: LastSeenPredicate, looked_at: int) -> PredicateFn:
     asks, age_us = predicate.operator, predicate.age_us
     compare = _COMPARE[asks]
     # The first age with the other verdict than a younger one.
     turn_us = age_us + 1 if asks in _ABOVE else age_us
-    nothing = Verdict(False, None, None)
+    nothing = PredicateResult(False, None, None)
 
-    def judge(view: View, at_us: int) -> Verdict:
-        times = view.times(looked_at)
+    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
+        times = view.accumulator(looked_at)
         if times is None:
             return nothing
-        seen_us = times.nth_newest(1)
+        seen_us = times.nth_most_recent(1)
         actual = _instant(view, at_us) - seen_us
         due_us = seen_us + turn_us if actual < turn_us else None
-        return Verdict(compare(actual, age_us), actual, due_us)
+        return PredicateResult(compare(actual, age_us), actual, due_us)
 
     return judge
 
 
-def _instant(view: View, at_us: int) -> int:
+def _instant(view: ProfileFacts, at_us: int) -> int:
     """The instant asked about, which is never before the newest event."""
     seen_us = view.last_seen_us
     return at_us if at_us > seen_us else seen_us

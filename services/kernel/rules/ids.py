@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
 
-from services.kernel.rules.json_form import events_form, to_form
+from services.kernel.rules.json_form import dump_rule, events_form
 from services.kernel.rules.model import (
+    AccumulatorKind,
+    AccumulatorSpec,
     All,
     Any_,
     CountPredicate,
@@ -20,8 +22,6 @@ from services.kernel.rules.model import (
     Not,
     Predicate,
     Rule,
-    Series,
-    SeriesKind,
 )
 from services.kernel.rules.values import Json, canonical_json
 
@@ -29,14 +29,14 @@ from services.kernel.rules.values import Json, canonical_json
 @lru_cache(maxsize=65_536)
 def predicate_id(predicate: Predicate) -> int:
     """0 <= id < 2^64."""
-    return _hash(to_form(predicate))
+    return _hash(dump_rule(predicate))
 
 
 @lru_cache(maxsize=65_536)
-def series_id(series: Series) -> int:
+def accumulator_id(series: AccumulatorSpec) -> int:
     """0 <= id < 2^64."""
     form = events_form(series.events)
-    if series.kind is SeriesKind.DISTINCT:
+    if series.kind is AccumulatorKind.DISTINCT:
         form["property"] = series.property
     return _hash({f"series_{series.kind.value}": form})
 
@@ -46,16 +46,16 @@ def predicates(rule: Rule) -> tuple[Predicate, ...]:
     return tuple(dict.fromkeys(_walk(rule)))
 
 
-def series_of(predicate: Predicate) -> Series | None:
+def accumulator_of(predicate: Predicate) -> AccumulatorSpec | None:
     """What must be kept to answer it; None where traits are enough.
 
     The window and the number compared with are no part of it, so predicates share series.
     """
     match predicate:
         case CountPredicate() | LastSeenPredicate():
-            return Series(SeriesKind.COUNT, predicate.events)
+            return AccumulatorSpec(AccumulatorKind.COUNT, predicate.events)
         case DistinctPredicate():
-            return Series(SeriesKind.DISTINCT, predicate.events, predicate.property)
+            return AccumulatorSpec(AccumulatorKind.DISTINCT, predicate.events, predicate.property)
         case _:
             return None
 

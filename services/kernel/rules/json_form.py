@@ -29,7 +29,7 @@ import msgspec
 
 from services.kernel.rules.errors import RuleError, join_path
 from services.kernel.rules.model import (
-    AGEING,
+    AGE_OPERATORS,
     All,
     Any_,
     CountPredicate,
@@ -78,23 +78,23 @@ _MEANT = {
 }
 
 
-def from_form(form: Json) -> Rule:
+def parse_rule(form: Json) -> Rule:
     """The rule of a decoded JSON or YAML form.
 
     Raises RuleError, whose `field` is the path of what is wrong.
     """
-    return _Reader().rule(form, "", 1)
+    return _Parser().rule(form, "", 1)
 
 
-def to_form(rule: Rule) -> Form:
-    """The canonical form: equal rules have equal forms, and `from_form` reads it back."""
+def dump_rule(rule: Rule) -> Form:
+    """The canonical form: equal rules have equal forms, and `parse_rule` reads it back."""
     match rule:
         case All():
-            return {"all": [to_form(part) for part in rule.rules]}
+            return {"all": [dump_rule(part) for part in rule.rules]}
         case Any_():
-            return {"any": [to_form(part) for part in rule.rules]}
+            return {"any": [dump_rule(part) for part in rule.rules]}
         case Not():
-            return {"not": to_form(rule.rule)}
+            return {"not": dump_rule(rule.rule)}
         case TraitPredicate():
             return {"trait": {"name": rule.trait, rule.operator.value: _value_form(rule)}}
         case CountPredicate():
@@ -107,18 +107,18 @@ def to_form(rule: Rule) -> Form:
             return {"last_seen": events_form(rule.events) | age}
 
 
-def from_json(data: bytes | str) -> Rule:
+def parse_rule_json(data: bytes | str) -> Rule:
     """The rule of its JSON; raises RuleError."""
     try:
         form = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RuleError("this is no JSON", 'write an object such as {"all": []}') from None
-    return from_form(form)
+    return parse_rule(form)
 
 
-def to_json(rule: Rule) -> bytes:
+def dump_rule_json(rule: Rule) -> bytes:
     """The canonical JSON: equal rules have equal bytes."""
-    return canonical_json(to_form(rule)).encode()
+    return canonical_json(dump_rule(rule)).encode()
 
 
 def events_form(events: EventFilter) -> Form:
@@ -156,7 +156,7 @@ def _number_form(rule: CountPredicate | DistinctPredicate) -> Form:
     return form | {rule.operator.value: rule.value}
 
 
-class _Reader:
+class _Parser:
     """Reads one form; counts its rules, so that no form can ask for too many."""
 
     def __init__(self) -> None:
@@ -336,4 +336,4 @@ def _list(words: Mapping[str, Operator] | tuple[str, ...]) -> str:
     return ", ".join(words)
 
 
-assert set(_AGE_WORDS) == set(AGEING)  # noqa: S101 - one word for each comparison of ages
+assert set(_AGE_WORDS) == set(AGE_OPERATORS)  # noqa: S101 - one word for each comparison of ages

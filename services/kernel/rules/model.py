@@ -26,8 +26,8 @@ MAX_NAME = 512
 MAX_FILTERS = 50
 MAX_SPAN_US = 2**62
 
-COUNTING = (Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE)
-AGEING = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
+COUNT_OPERATORS = (Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE)
+AGE_OPERATORS = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class LastSeenPredicate:
     age_us: int
 
     def __post_init__(self) -> None:
-        if self.operator not in AGEING:
+        if self.operator not in AGE_OPERATORS:
             raise RuleError(
                 f"an age has no `{self.operator.value}`",
                 "write within, at_most, longer_than or at_least",
@@ -158,7 +158,7 @@ class Not:
 Rule: TypeAlias = All | Any_ | Not | Predicate
 
 
-class SeriesKind(Enum):
+class AccumulatorKind(Enum):
     """What a series keeps."""
 
     COUNT = "count"
@@ -166,10 +166,10 @@ class SeriesKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class AccumulatorSpec:
     """What must be kept of a leaf's events to answer a predicate, whatever its window."""
 
-    kind: SeriesKind
+    kind: AccumulatorKind
     events: EventFilter
     #: The property whose values are told apart; empty for a count.
     property: str = ""
@@ -190,7 +190,7 @@ def _check_name(what: str, name: str) -> None:
 
 
 def _check_number(operator: Operator, value: int) -> None:
-    if operator not in COUNTING:
+    if operator not in COUNT_OPERATORS:
         raise RuleError(
             f"a number of events has no `{operator.value}`",
             "write eq, ne, lt, at_most, gt or at_least",

@@ -14,7 +14,7 @@ from services.chassis.access.principal import Role, region, workspace_id
 from services.chassis.codec.rules import rule_from_proto
 from services.chassis.rpc.clients import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
@@ -71,7 +71,7 @@ class ProfileRpc(ProfileServiceServicer):
         as_of = _as_of(request)
         if as_of is not None:
             if as_of.token is not None:
-                await self._queries.reach(as_of.token, within(PATIENCE))
+                await self._queries.reach(as_of.token, clip_to_deadline(PATIENCE))
             found = await self._asking.profile(workspace, id_, as_of)
         else:
             people, token = await self._people([id_])
@@ -188,7 +188,7 @@ class ProfileRpc(ProfileServiceServicer):
         """Define a tag."""
         asked = wire.tag(workspace_id(), request.tag)
         tag, changed, token = await self._asking.define(
-            asked, within(PATIENCE), dry_run=request.dry_run
+            asked, clip_to_deadline(PATIENCE), dry_run=request.dry_run
         )
         return pb.DefineTagResponse(
             tag=wire.tag_message(tag), changed=changed, token=token_to_proto(token)
@@ -223,7 +223,7 @@ class ProfileRpc(ProfileServiceServicer):
 
     async def _reach(self, request: Any) -> Token:
         asked = token_from_proto(request.at_least) if request.HasField("at_least") else None
-        return await self._queries.reach(asked, within(PATIENCE))
+        return await self._queries.reach(asked, clip_to_deadline(PATIENCE))
 
 
 def _page_size(request: Any) -> int:

@@ -13,8 +13,8 @@ from services.kernel.identifiers import (
     ACCOUNT_PREFIX,
     Identifier,
     account_leaf,
-    fault,
-    names_account,
+    is_account_namespace,
+    validation_error,
 )
 from services.kernel.ids import NO_ID, WorkspaceId, from_hex, to_hex
 from services.kernel.rules.text import to_text
@@ -85,10 +85,10 @@ def asked_account(workspace_id: WorkspaceId, region: str, request: Any) -> bytes
     match request.WhichOneof("by"):
         case "account_id":
             named = Identifier(ACCOUNT_ID, request.account_id)
-            if wrong := fault(*named):
+            if wrong := validation_error(*named):
                 raise InvalidField(wrong, field="account_id")
             return account_leaf(workspace_id, named.value) or NO_ID
-        case "identifier" if not names_account(request.identifier.namespace):
+        case "identifier" if not is_account_namespace(request.identifier.namespace):
             raise InvalidField(
                 f"the namespace of an account's identifier begins with {ACCOUNT_PREFIX}",
                 field="identifier",

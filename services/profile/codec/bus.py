@@ -18,11 +18,11 @@ from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
-from services.chassis.messaging.stream import Batch, Output
+from services.chassis.messaging.stream import Batch, OutboxMessage
 from services.kernel.errors import InvalidField
 from services.kernel.fold.events import GROUP, EventView
 from services.kernel.fold.leaf import ProfileView
-from services.kernel.identifiers import Identifier, account_leaf, fault, standard
+from services.kernel.identifiers import Identifier, account_leaf, normalize, validation_error
 from services.kernel.ids import (
     NO_ID,
     FactId,
@@ -208,7 +208,7 @@ def told(facts: Iterable[Fact], region: str) -> Iterator[Told]:
     for fact in facts:
         if fact.kind == EVENT:
             named = Event.FromString(fact.payload).identifiers
-            shaped = (standard(i.namespace, i.value, region) for i in named)
+            shaped = (normalize(i.namespace, i.value, region) for i in named)
             identifiers = tuple(i for i in shaped if i is not None)
             yield Told(LeafId(fact.leaf_id), event_view(fact), identifiers)
 
@@ -256,7 +256,9 @@ class Said:
         return bool(self.standings or self.notices or self.live)
 
 
-def outputs(batch: Batch, said: Said, log_offset: int, log_time_us: int) -> tuple[Output, ...]:
+def outputs(
+    batch: Batch, said: Said, log_offset: int, log_time_us: int
+) -> tuple[OutboxMessage, ...]:
     """The messages that say it; only the last one says that the log was taken in up to there."""
     messages = list(_messages(said))
     for number, message in enumerate(messages, batch.next_output):
@@ -266,7 +268,7 @@ def outputs(batch: Batch, said: Said, log_offset: int, log_time_us: int) -> tupl
         message.log_time_us = batch.log_time_us
     messages[-1].log_offset = log_offset
     messages[-1].log_time_us = log_time_us
-    return tuple(Output(m.sequence, m.sequence + 1, m.SerializeToString()) for m in messages)
+    return tuple(OutboxMessage(m.sequence, m.sequence + 1, m.SerializeToString()) for m in messages)
 
 
 def _messages(said: Said) -> Iterator[events_pb.ProfilesChanged]:
@@ -375,9 +377,9 @@ def asked_id(workspace_id: WorkspaceId, region: str, request: Any) -> bytes:
     match request.WhichOneof("by"):
         case "identifier":
             named = request.identifier
-            if wrong := fault(named.namespace, named.value):
+            if wrong := validation_error(named.namespace, named.value):
                 raise InvalidField(wrong, field="identifier")
-            shaped = standard(named.namespace, named.value, region)
+            shaped = normalize(named.namespace, named.value, region)
             # What names nobody has an id all the same, under which nobody is found.
             return (shaped or Identifier(named.namespace, "")).id_in(workspace_id)
         case "profile_id":

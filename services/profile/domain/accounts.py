@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.kernel.fold.events import read_value
-from services.kernel.fold.leaf import LeafState, ProfileView, join, merge
+from services.kernel.fold.leaf import LeafState, ProfileView, combine, view_of
 from services.kernel.identifiers import Identifier, account_leaf, account_of
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
@@ -135,18 +135,18 @@ class RolledUp:
         traits = frozenset(c.trait for r in self.rules for c in _compiled(r) if c.trait is not None)
         series = frozenset[int]().union(*map(series_of, self.rules))
         for state in states:
-            self.state = join(self.state, _only(state, traits, series))
+            self.state = combine(self.state, _only(state, traits, series))
 
     def answers(self) -> Iterator[tuple[Rule, bool, list[Answer]]]:
         """How each rule comes out, and each of its predicates."""
-        view = merge([self.state])
+        view = view_of([self.state])
         for rule in self.rules:
             yield rule, *answer(rule, view, self.at_us)
 
 
 def series_of(rule: Rule) -> frozenset[int]:
     """The series that a rule needs."""
-    return frozenset(c.series_id for c in _compiled(rule) if c.series_id is not None)
+    return frozenset(c.accumulator_id for c in _compiled(rule) if c.accumulator_id is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +170,5 @@ def _only(state: LeafState, traits: frozenset[str], series: frozenset[int]) -> L
         state.last_seen_us,
         state.event_count,
         {name: told for name, told in state.traits.items() if name in traits},
-        {id_: kept for id_, kept in state.series.items() if id_ in series},
+        {id_: kept for id_, kept in state.accumulators.items() if id_ in series},
     )

@@ -14,8 +14,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from services.kernel.fold.events import EventView
-from services.kernel.fold.leaf import LeafState, fold_series
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, fold_accumulators
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.evaluate import compile_predicate
 from services.kernel.rules.model import Predicate
@@ -103,7 +103,7 @@ def news(before: Catalogues, after: Catalogues) -> News:
     for workspace_id, catalogue in after.items():
         known = before.get(workspace_id, NOTHING_ASKED)
         predicates |= {Key(workspace_id, i) for i in catalogue.predicates.keys() - known.predicates}
-        series |= {Key(workspace_id, i) for i in catalogue.series_ids - known.series_ids}
+        series |= {Key(workspace_id, i) for i in catalogue.accumulator_ids - known.accumulator_ids}
     return News(frozenset(predicates), frozenset(series))
 
 
@@ -125,7 +125,7 @@ def next_task(
 
 
 def _series_of(key: Key, catalogues: Catalogues) -> Key | None:
-    series_id = catalogues[key.workspace_id].predicates[key.id].series_id
+    series_id = catalogues[key.workspace_id].predicates[key.id].accumulator_id
     return None if series_id is None else Key(key.workspace_id, series_id)
 
 
@@ -156,24 +156,24 @@ class Filler:
                 if offset >= live_from or catalogue is None:
                     continue
                 state = added[leaf_id][1] if leaf_id in added else LeafState()
-                if fold_series(state, event, catalogue):
+                if fold_accumulators(state, event, catalogue):
                     added[leaf_id] = (workspace_id, state)
         return added
 
 
-def _catalogues(keys: Iterable[Key], known: Catalogues) -> Mapping[WorkspaceId, Catalogue]:
+def _catalogues(keys: Iterable[Key], known: Catalogues) -> Mapping[WorkspaceId, PredicateIndex]:
     """Catalogues that keep these series and no others."""
     wanted: dict[WorkspaceId, set[int]] = defaultdict(set)
     for key in keys:
         wanted[key.workspace_id].add(key.id)
-    return {w: Catalogue(_feeding(known[w], ids)) for w, ids in wanted.items()}
+    return {w: PredicateIndex(_feeding(known[w], ids)) for w, ids in wanted.items()}
 
 
-def _feeding(catalogue: Catalogue, series_ids: Collection[int]) -> list[Predicate]:
-    return [p.predicate for p in catalogue.predicates.values() if p.series_id in series_ids]
+def _feeding(catalogue: PredicateIndex, series_ids: Collection[int]) -> list[Predicate]:
+    return [p.predicate for p in catalogue.predicates.values() if p.accumulator_id in series_ids]
 
 
-def _with(catalogue: Catalogue, more: Iterable[Predicate]) -> Catalogue:
+def _with(catalogue: PredicateIndex, more: Iterable[Predicate]) -> PredicateIndex:
     known = [p.predicate for p in catalogue.predicates.values()]
     fresh = {p: None for p in more if compile_predicate(p).id not in catalogue.predicates}
-    return Catalogue([*known, *fresh]) if fresh else catalogue
+    return PredicateIndex([*known, *fresh]) if fresh else catalogue

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.kernel.fold.leaf import ProfileView
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.profile.domain.model import Standing
 
@@ -31,7 +31,7 @@ TIME = Question(frozenset())
 
 
 def settle(
-    question: Question, standing: Standing, view: ProfileView, catalogue: Catalogue, at_us: int
+    question: Question, standing: Standing, view: ProfileView, catalogue: PredicateIndex, at_us: int
 ) -> Standing:
     """How a profile that has leaves stands now; the same object where nothing is to be written.
 
@@ -55,17 +55,17 @@ def settle(
 
 
 def evaluate(
-    asked: Iterable[int], view: ProfileView, catalogue: Catalogue, at_us: int
+    asked: Iterable[int], view: ProfileView, catalogue: PredicateIndex, at_us: int
 ) -> tuple[frozenset[int], int | None]:
     """Which of the predicates asked hold, and the earliest due of any (None = never)."""
     found: list[int] = []
     due_us: int | None = None
     for id_ in asked:
-        verdict = catalogue.predicates[id_].judge(view, at_us)
+        verdict = catalogue.predicates[id_].evaluate(view, at_us)
         if verdict.holds:
             found.append(id_)
-        if verdict.due_us is not None and (due_us is None or verdict.due_us < due_us):
-            due_us = verdict.due_us
+        if verdict.next_due_us is not None and (due_us is None or verdict.next_due_us < due_us):
+            due_us = verdict.next_due_us
     return frozenset(found), due_us
 
 

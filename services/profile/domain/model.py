@@ -8,12 +8,12 @@ from struct import pack, unpack
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.digest import row_digest
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 
 #: What is asked of the people of each workspace.
-Catalogues: TypeAlias = Mapping[WorkspaceId, Catalogue]
-NOTHING_ASKED = Catalogue()
+Catalogues: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
+NOTHING_ASKED = PredicateIndex()
 
 
 class Standing(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from services.kernel.fold.leaf import LeafState, merge
+from services.kernel.fold.leaf import LeafState, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.profile.domain.decisions import Person
 from services.profile.domain.model import Standing
@@ -26,7 +26,8 @@ def regrouped(
     for leaf_id, state in states.items():
         leaves[homes[IdentifierId(leaf_id)]].append(state)
     there = [
-        Person(p, workspace_id, standings.get(p), merge(held)) for p, held in sorted(leaves.items())
+        Person(p, workspace_id, standings.get(p), view_of(held))
+        for p, held in sorted(leaves.items())
     ]
     gone = _without(standings.values(), leaves.keys())
     heirs = ((standing, homes.get(IdentifierId(standing.profile_id))) for standing in gone)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.kernel.fold.events import EventView
-from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, LeafId, ProfileId
 from services.profile.domain.accounts import AccountName
@@ -44,7 +44,7 @@ class Recalled:
     leaf_ids: list[LeafId] = field(default_factory=list)
 
 
-def recall(told: Iterable[Told], catalogue: Catalogue) -> Recalled:
+def recall(told: Iterable[Told], catalogue: PredicateIndex) -> Recalled:
     """Fold events anew, with the series of a catalogue."""
     states: dict[LeafId, LeafState] = {}
     identifiers: set[Identifier] = set()
@@ -52,7 +52,7 @@ def recall(told: Iterable[Told], catalogue: Catalogue) -> Recalled:
         state = states.setdefault(leaf_id, LeafState())
         fold_event(state, event, catalogue)
         identifiers.update(named)
-    return Recalled(merge(states.values()), identifiers, sorted(states))
+    return Recalled(view_of(states.values()), identifiers, sorted(states))
 
 
 class Mark(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from services.chassis.messaging.stream import Batch
-from services.kernel.fold.leaf import LeafState, decode, encode, join
+from services.kernel.fold.leaf import LeafState, combine, decode, encode
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile import metrics
 from services.profile.domain.backfill import Fill, Filler, Key, Past, Stage, Sweep, grown, next_task
@@ -122,7 +122,7 @@ class Grower:
         deltas: dict[str, int] = {}
         for leaf_id, (workspace_id, more) in added.items():
             before = known[leaf_id]
-            joined = encode(join(decode(before), more))
+            joined = encode(combine(decode(before), more))
             rows.append(LeafRow(leaf_id, workspace_id, joined))
             delta = as_int(leaf_share(leaf_id, joined)) - as_int(leaf_share(leaf_id, before))
             deltas[workspace_id] = deltas.get(workspace_id, 0) + delta

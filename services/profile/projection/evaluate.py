@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from services.kernel.errors import ServiceUnavailable
-from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
+from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
 from services.profile import metrics
 from services.profile.domain.assignments import Move, at_stake, moves
@@ -148,4 +148,4 @@ class Settler:
 
 
 def _view(held: Iterable[HeldLeaf], at_hand: Mapping[LeafId, LeafState]) -> ProfileView:
-    return merge([at_hand.get(leaf.leaf_id) or decode(leaf.state) for leaf in held])
+    return view_of([at_hand.get(leaf.leaf_id) or decode(leaf.state) for leaf in held])

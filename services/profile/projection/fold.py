@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.checkpoint import add_digest
-from services.kernel.errors import Unavailable
+from services.kernel.errors import RetryableError
 from services.profile.codec import bus as wire
 from services.profile.codec.bus import Heard, Said
 from services.profile.domain.assignments import newest
@@ -75,7 +75,7 @@ class ProfileApp:
         #: Steps taken since a shard last took in facts.
         self._steps: Counter[int] = Counter()
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold the first part of a batch that can be folded at once, or take a step of growing."""
         heard = wire.hear(batch)
         entries = heard.entries[: cut(heard.entries)]
@@ -83,7 +83,7 @@ class ProfileApp:
         defining = is_definition(entries[0])
         if defining and entries[-1].offset >= growth.learnt:
             await self._grower.learn(conn, batch.shard, entries, growth)
-            return Folded(batch.first, batch.log_offset, batch.log_time_us)
+            return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
         if not growth.idle and self._is_turn(batch, defining):
             grown = await self._grow(conn, batch, growth, defining)
             if grown is not None:
@@ -107,18 +107,18 @@ class ProfileApp:
         except PeopleHeld:
             # Part of the step is written, and people are locked: nothing else may follow in here.
             raise
-        except Unavailable:
+        except RetryableError:
             if defining and batch.first <= self._pace.patience:
                 raise
             log.warning("growth_postponed", shard=batch.shard)
             return None
 
-    async def _say_grown(self, conn: Connection, batch: Batch, grown: Grown) -> Folded:
+    async def _say_grown(self, conn: Connection, batch: Batch, grown: Grown) -> FoldResult:
         await add_digest(conn, batch.shard, grown.deltas)
         said = Said(standings=grown.standings, live=grown.live)
         if said:
             return _unconsumed(batch, said)
-        return Folded(batch.first, batch.log_offset, batch.log_time_us)
+        return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
 
     async def _take(
         self,
@@ -127,7 +127,7 @@ class ProfileApp:
         heard: Heard,
         entries: Sequence[Entry],
         growth: Growth,
-    ) -> Folded:
+    ) -> FoldResult:
         """Take in entries, as many as leave no more profiles due than can be looked at."""
         planned = await self._plan(conn, batch.shard, entries, growth)
         taken = entries[: planned.take]
@@ -148,7 +148,7 @@ class ProfileApp:
         outputs = wire.outputs(batch, said, consumed_to, planned.at_us)
         mark = _mark(consumed_to, outputs[-1].next, growth)
         self._memory.close(batch.shard, mark, remembered)
-        return Folded(consumed_to, consumed_to, planned.at_us, outputs)
+        return FoldResult(consumed_to, consumed_to, planned.at_us, outputs)
 
     async def _plan(
         self, conn: Connection, shard: int, entries: Sequence[Entry], growth: Growth
@@ -167,7 +167,7 @@ class ProfileApp:
             rows = [(at, workspace, n.kind, n.fact) for at, workspace, n in lasting]
             await store.save_definitions(conn, shard, rows)
             facts = wire.facts_of(n for _, _, n in lasting)
-            if await fold_access(conn, facts):
+            if await fold_access_facts(conn, facts):
                 self._on_access()
         return [n for _, _, n in told]
 
@@ -189,7 +189,7 @@ def _sum(deltas: dict[str, int], decided: Decided) -> dict[str, int]:
     return total
 
 
-def _unconsumed(batch: Batch, said: Said) -> Folded:
+def _unconsumed(batch: Batch, said: Said) -> FoldResult:
     """Ask to be called again with the same batch, after saying something or nothing."""
     outputs = wire.outputs(batch, said, batch.log_offset, batch.log_time_us)
-    return Folded(batch.first, batch.log_offset, batch.log_time_us, outputs)
+    return FoldResult(batch.first, batch.log_offset, batch.log_time_us, outputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from services.kernel.errors import InvalidField, NotFound
-from services.kernel.fold.leaf import decode, merge
+from services.kernel.fold.leaf import decode, view_of
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.profile.domain.accounts import (
@@ -105,7 +105,7 @@ class Reading(NamedTuple):
         rows = group(await people_store.load_people(self.at.conn, self.workspace_id, profiles))
         found = [rows.get(profile_id, Held()) for profile_id in profiles]
         for held in found:
-            if not merge(held.leaves.values()).is_account:
+            if not view_of(held.leaves.values()).is_account:
                 held.leaves.clear()
         return found
 
@@ -150,7 +150,7 @@ class Reading(NamedTuple):
         told: list[Account] = []
         for profile_id, one in zip(profiles, held, strict=True):
             parent, refused = (names.get(p) if p else None for p in above[profile_id])
-            view, leaves = merge(one.leaves.values()), sorted(one.leaves)
+            view, leaves = view_of(one.leaves.values()), sorted(one.leaves)
             if parent is not None and not parent.account_ids:
                 parent = parent._replace(account_ids=stated_names(view))
             told.append(Account(profile_id, one.identifiers, view, leaves, parent, refused))
@@ -163,7 +163,7 @@ class Reading(NamedTuple):
 
     async def members(self, held: Held, after: bytes, size: int) -> Members:
         """Members of an account, at most `size` after one."""
-        leaves = merge(held.leaves.values()).members
+        leaves = view_of(held.leaves.values()).members
         found = await accounts.page_of_profiles(
             self.at.conn, self.workspace_id, leaves, after, size + 1
         )
@@ -187,7 +187,7 @@ class Reading(NamedTuple):
         found: set[ProfileId] = set()
         for part in _chunks(profiles):
             for state in await accounts.states_of(conn, workspace_id, part):
-                for leaves in _chunks(merge([decode(state)]).members):
+                for leaves in _chunks(view_of([decode(state)]).members):
                     found.update((await people_store.resolve(conn, workspace_id, leaves)).values())
         return found
 

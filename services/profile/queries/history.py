@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.access.principal import region
-from services.chassis.rpc.clients import LogPeer
+from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import InvalidField, NotFound
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.kernel.tokens import Token
@@ -44,7 +44,7 @@ class Explained:
 class Asking:
     """Questions that the event log answers; each is bound to a workspace."""
 
-    def __init__(self, queries: ProfileQueries, log: LogPeer) -> None:
+    def __init__(self, queries: ProfileQueries, log: LogClient) -> None:
         self._queries = queries
         self._log = log
 
@@ -58,7 +58,7 @@ class Asking:
             rules = given(await self._queries.tags(at, workspace_id))
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
         facts = await self._facts(workspace_id, leaves, as_of)
-        recalled = recall(wire.told(facts, region()), Catalogue.of(rules.values()))
+        recalled = recall(wire.told(facts, region()), PredicateIndex.from_rules(rules.values()))
         if not recalled.leaf_ids:
             raise NotFound("nothing was known of this person then")
         _check_person(recalled)
@@ -89,7 +89,7 @@ class Asking:
             _, leaves = await self._find(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
         facts = await self._facts(workspace_id, leaves, AsOf(token))
-        recalled = recall(wire.told(facts, region()), Catalogue.of([rule]))
+        recalled = recall(wire.told(facts, region()), PredicateIndex.from_rules([rule]))
         _check_person(recalled)
         holds, answers = answer(rule, recalled.view, now_us)
         return Explained(holds, answers, now_us)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.checkpoint import Position, load_positions, token_of
+from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of
 from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.errors import InvalidField
-from services.kernel.fold.leaf import LeafState, ProfileView, decode, merge
+from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
@@ -38,7 +38,7 @@ class Snapshot:
     """One consistent state of all shards."""
 
     conn: Connection
-    positions: Sequence[Position]
+    positions: Sequence[Checkpoint]
 
     @property
     def token(self) -> Token:
@@ -55,7 +55,7 @@ class Snapshot:
 class Standings:
     """How profiles of a shard stand: a page, and from where to follow on."""
 
-    position: Position
+    position: Checkpoint
     page: Sequence[Standing] = ()
     #: In the first page only: facts that concern no person, serialised, and live predicates.
     facts: Sequence[bytes] = ()
@@ -90,7 +90,7 @@ class ProfileQueries:
             acquire(self._database.pool) as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
-            yield Snapshot(conn, await load_positions(conn))
+            yield Snapshot(conn, await load_checkpoints(conn))
 
     async def people(
         self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
@@ -120,7 +120,7 @@ class ProfileQueries:
         """The persons among these, as told outside."""
         live = await store.live_predicates(at.conn, workspace_id, len(at.positions))
         rules = given(await self.tags(at, workspace_id), live)
-        views = {who: merge(held.leaves.values()) for who, held in rows.items() if held.leaves}
+        views = {who: view_of(held.leaves.values()) for who, held in rows.items() if held.leaves}
         people = {who: view for who, view in views.items() if not view.is_account}
         accounts = await self._accounts(at, workspace_id, people.values())
         return [
@@ -168,7 +168,7 @@ class ProfileQueries:
         facts = await store.workspace_definitions(at.conn, workspace_id, wire.TAG_DEFINED)
         return newest(wire.tags(facts))
 
-    async def said(self, shard: int, first: int, until: int) -> AsyncGenerator[Message]:
+    async def said(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage]:
         """What was said on the bus. Raises InvalidField, RangeGone."""
         outbox = Outbox(self._database.pool)
         async for message in outbox.stream(self._check(shard), first, until):

@@ -14,7 +14,7 @@ import asyncpg
 
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
-from services.kernel.fold.leaf import LeafState, decode, encode, fold_event, join, merge
+from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.ids import LeafId, WorkspaceId, shard_of
 from services.profile.domain.backfill import Past
 from services.profile.domain.evaluation import evaluate
@@ -90,7 +90,7 @@ class Bulk:
         deltas: dict[str, int] = {}
         for leaf_id, (workspace_id, more) in page.items():
             before = known.get(leaf_id)
-            state = more if before is None else join(decode(before), more)
+            state = more if before is None else combine(decode(before), more)
             raw = encode(state)
             if state.members:
                 accounts.append(account_row(leaf_id, workspace_id, state))
@@ -133,7 +133,7 @@ class Bulk:
         """How a person stands; None where it is an account."""
         profile_id, workspace_id = held[0].profile_id, held[0].workspace_id
         catalogue = self._catalogues.get(workspace_id, NOTHING_ASKED)
-        view = merge(decode(leaf.state) for leaf in held)
+        view = view_of(decode(leaf.state) for leaf in held)
         if view.is_account:
             return None
         holds, due_us = evaluate(catalogue.predicates, view, catalogue, at_us)

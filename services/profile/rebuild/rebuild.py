@@ -11,18 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import asyncpg
 
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
-    Position,
+    Checkpoint,
     add_digest,
-    load_positions,
-    save_position,
+    load_checkpoints,
+    save_checkpoint,
 )
-from services.chassis.projection.rebuild import Replaced, rows_that_differ
-from services.chassis.projection.replay import Replay
+from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
+from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import LogPeer, ProjectionPeer
+from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
@@ -53,8 +53,8 @@ class ProfileRebuilder:
     def __init__(
         self,
         upstream: IdentityUpstream,
-        log: LogPeer,
-        identity: ProjectionPeer,
+        log: LogClient,
+        identity: ProjectionClient,
         live: Database,
         runner: ProjectionRunner,
     ) -> None:
@@ -79,7 +79,7 @@ class ProfileRebuilder:
         # Only from there on is there a token at which both states can stand.
         await self._runner.wait_for(known, PATIENCE)
 
-    async def reached(self) -> Token:
+    async def upstream_head(self) -> Token:
         """See chassis.rebuild.Replacer."""
         return await self._identity.reached()
 
@@ -89,13 +89,13 @@ class ProfileRebuilder:
         """See chassis.rebuild.Replacer."""
         await self._build(pool, until, len(until.offsets), workers, progress)
 
-    async def say(
-        self, conn: asyncpg.Connection, replaced: Replaced
-    ) -> Mapping[int, Sequence[Output]]:
+    async def difference(
+        self, conn: asyncpg.Connection, replaced: StateSwap
+    ) -> Mapping[int, Sequence[OutboxMessage]]:
         """See chassis.rebuild.Replacer."""
         return await say_replaced(conn, replaced)
 
-    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """What was learnt is carried over. Versions come from a sequence that outlasts
         generations."""
         for table in CARRIED:
@@ -113,7 +113,7 @@ class ProfileRebuilder:
             ("present_standing", "profile_id", "workspace_id, holds"),
         ):
             named = f"encode({key}, 'hex')"
-            differing += await rows_that_differ(conn, live, new, table, named, columns, limit)
+            differing += await differing_digest_rows(conn, live, new, table, named, columns, limit)
         return differing
 
     async def _refuse_growing(self) -> None:
@@ -132,7 +132,7 @@ class ProfileRebuilder:
         """Fold up to `until`; the state of which something may have been seen."""
         known = until
         async with acquire(pool) as conn:
-            positions = await load_positions(conn)
+            positions = await load_checkpoints(conn)
         if any(p.log_offset for p in positions):
             await self._follow(pool, until, shards, progress)
         else:
@@ -152,7 +152,7 @@ class ProfileRebuilder:
         bulk = Bulk(pool, catalogues, shards)
         room = asyncio.Semaphore(workers)
 
-        async def read(shard: int) -> Position:
+        async def read(shard: int) -> Checkpoint:
             async with room:
                 return await self._read(pool, bulk, shard, until.offset(shard), progress)
 
@@ -167,7 +167,7 @@ class ProfileRebuilder:
         await bulk.settle(_common_time(positions))
         async with transaction(pool) as conn:
             for position in positions:
-                await save_position(conn, position)
+                await save_checkpoint(conn, position)
         return known
 
     async def _learn(self, until: Token) -> Catalogues:
@@ -186,7 +186,7 @@ class ProfileRebuilder:
         shard: int,
         until: int,
         progress: Callable[[int], None],
-    ) -> Position:
+    ) -> Checkpoint:
         """Fold a shard of the log, and keep its facts that concern no person."""
         log_time_us = 0
         if until:
@@ -196,16 +196,16 @@ class ProfileRebuilder:
                     await store.save_definitions(conn, shard, wire.lasting(facts))
                 log_time_us = facts[-1].recorded_at_us
                 progress(len(facts))
-        return Position(shard, until, 0, until, log_time_us)
+        return Checkpoint(shard, until, 0, until, log_time_us)
 
     async def _follow(
         self, pool: asyncpg.Pool, until: Token, shards: int, progress: Callable[[int], None]
     ) -> None:
         async with acquire(pool) as conn:
-            at_us = _common_time(await load_positions(conn))
+            at_us = _common_time(await load_checkpoints(conn))
         refold = Refold(await _catalogues(pool), shards, at_us)
         # One shard at a time: each writes leaves of all shards where the cut is another one.
-        await Replay(refold, self._upstream).rebuild(pool, until, workers=1, progress=progress)
+        await LogReplay(refold, self._upstream).rebuild(pool, until, workers=1, progress=progress)
 
     async def _pass_time(self, pool: asyncpg.Pool, shards: int) -> None:
         """Look at those whom time alone may have changed since they were looked at.
@@ -214,7 +214,7 @@ class ProfileRebuilder:
         gone by, the live state knows whose worker looks next at a profile: it goes by that one's.
         """
         async with acquire(pool) as conn:
-            clocks = {p.shard: p.log_time_us for p in await load_positions(conn)}
+            clocks = {p.shard: p.log_time_us for p in await load_checkpoints(conn)}
         common_us = min((us for us in clocks.values() if us), default=0)
         while due := await self._due(pool, common_us):
             await self._settle(pool, due, common_us, shards)
@@ -227,7 +227,7 @@ class ProfileRebuilder:
 
     async def _due(self, pool: asyncpg.Pool, at_us: int) -> list[ProfileId]:
         async with acquire(pool) as conn:
-            positions = await load_positions(conn)
+            positions = await load_checkpoints(conn)
             found: list[ProfileId] = []
             for position in positions:
                 dues = await store.load_dues(conn, position.shard, at_us, PAGE)
@@ -251,6 +251,6 @@ async def _catalogues(pool: asyncpg.Pool) -> Catalogues:
     return grown({}, wire.definitions(facts))
 
 
-def _common_time(positions: Sequence[Position]) -> int:
+def _common_time(positions: Sequence[Checkpoint]) -> int:
     """The instant that every shard of the log has reached, Unix microseconds."""
     return min((p.log_time_us for p in positions if p.log_offset), default=0)

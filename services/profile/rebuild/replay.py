@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.checkpoint import add_digest
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
@@ -51,7 +51,7 @@ class Refold:
         self._at_us = at_us
         self._settler = settler_by(catalogues, shards)
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold a batch. Raises ServiceUnavailable where it asks for more than was back-filled."""
         heard = wire.hear(batch)
         await self._keep(conn, batch.shard, heard.entries)
@@ -68,7 +68,7 @@ class Refold:
         decided = await self._settler.settle(conn, batch.shard, asking, self._at_us, states)
         deltas.update(decided.deltas)
         await add_digest(conn, batch.shard, deltas)
-        return Folded(batch.next, batch.next, heard.entries[-1].recorded_at_us)
+        return FoldResult(batch.next, batch.next, heard.entries[-1].recorded_at_us)
 
     def _cut(self, entries: list[Entry]) -> dict[int, list[Entry]]:
         by_shard: dict[int, list[Entry]] = defaultdict(list)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Batch, Output
-from services.chassis.projection.checkpoint import Position
-from services.chassis.projection.rebuild import Replaced
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import Batch, OutboxMessage
+from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.rebuild import StateSwap
 from services.kernel.ids import NO_ID, shard_of
 from services.profile.codec import bus as wire
 from services.profile.domain.backfill import Key, Stage, grown
@@ -20,8 +20,8 @@ from services.profile.store.postgres import Connection
 
 
 async def say_replaced(
-    conn: asyncpg.Connection, replaced: Replaced
-) -> Mapping[int, Sequence[Output]]:
+    conn: asyncpg.Connection, replaced: StateSwap
+) -> Mapping[int, Sequence[OutboxMessage]]:
     """See chassis.rebuild.Replacer.say.
 
     Said is every flip between how people stood and how they stand now, every fact that concerns no
@@ -30,10 +30,10 @@ async def say_replaced(
     """
     live = await _finish_growing(conn, replaced.after)
     standings = await _changed(conn, replaced)
-    said: dict[int, Sequence[Output]] = {}
+    said: dict[int, Sequence[OutboxMessage]] = {}
     for before, after in zip(replaced.before, replaced.after, strict=True):
         facts = await store.definitions_since(conn, after.shard, before.log_offset)
-        await fold_access(conn, wire.facts_from(facts))
+        await fold_access_facts(conn, wire.facts_from(facts))
         told = wire.Said(
             standings=standings.get(after.shard, ()),
             notices=[wire.notice(fact) for fact in wire.facts_from(facts)],
@@ -43,19 +43,19 @@ async def say_replaced(
     return said
 
 
-def _outputs(before: Position, after: Position, told: wire.Said) -> Sequence[Output]:
+def _outputs(before: Checkpoint, after: Checkpoint, told: wire.Said) -> Sequence[OutboxMessage]:
     places = (before.next, after.next, (), before.next_output)
     batch = Batch(after.shard, *places, before.log_offset, before.log_time_us)
     time_us = max(before.log_time_us, after.log_time_us)
     return wire.outputs(batch, told, after.log_offset, time_us)
 
 
-async def _finish_growing(conn: Connection, positions: Sequence[Position]) -> list[Key]:
+async def _finish_growing(conn: Connection, positions: Sequence[Checkpoint]) -> list[Key]:
     """Keep that every shard has done all that its definitions ask for; the live predicates."""
     facts = await store.load_definitions(conn, None, wire.RULE_KINDS)
     catalogues = grown({}, wire.definitions(facts))
     predicates = [Key(w, id_) for w, c in catalogues.items() for id_ in c.predicates]
-    series = [Key(w, id_) for w, c in catalogues.items() for id_ in c.series_ids]
+    series = [Key(w, id_) for w, c in catalogues.items() for id_ in c.accumulator_ids]
     if predicates:
         for at in positions:
             await store.learn(conn, at.shard, 0, at.next, predicates, series)
@@ -65,7 +65,7 @@ async def _finish_growing(conn: Connection, positions: Sequence[Position]) -> li
     return predicates
 
 
-async def _changed(conn: Connection, replaced: Replaced) -> dict[int, list[Standing]]:
+async def _changed(conn: Connection, replaced: StateSwap) -> dict[int, list[Standing]]:
     """Who stands otherwise than in the live state, and who became part of whom, by shard.
 
     All get one version above all that were told: the live state may have told some meanwhile.

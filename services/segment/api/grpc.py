@@ -12,7 +12,7 @@ from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 from services.chassis.access.principal import Role, workspace_id
 from services.chassis.rpc.clients import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import within
+from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, from_hex, to_hex
@@ -133,7 +133,9 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def _reach(self, request: Any) -> Token:
         if not request.HasField("at_least"):
             return await self._queries.token()
-        return await self._queries.reach(token_from_proto(request.at_least), within(REACH_SECONDS))
+        return await self._queries.reach(
+            token_from_proto(request.at_least), clip_to_deadline(REACH_SECONDS)
+        )
 
     async def _profile(self, request: Any) -> ProfileId:
         if request.WhichOneof("by") == "identifier":

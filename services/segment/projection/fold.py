@@ -9,8 +9,8 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Batch, Folded, Output
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
 from services.chassis.projection.checkpoint import add_digest
 from services.kernel.digest import MODULUS, row_digest
 from services.kernel.errors import InvalidField
@@ -49,7 +49,7 @@ class SegmentApp:
         self._announcing: dict[int, list[int]] = {}
         self._rulebook: tuple[int, Rulebook] | None = None
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see chassis.stream.Projection."""
         told = [wire.profiles_changed(m.payload) for m in batch.messages]
         if await self._define(conn, batch.shard, told):
@@ -60,7 +60,7 @@ class SegmentApp:
         standings = [wire.standing(change) for message in told for change in message.changes]
         found, numbers = await self._settle(conn, standings)
         facts = [fact for message in told for fact in message.facts]
-        if await fold_access(conn, facts):
+        if await fold_access_facts(conn, facts):
             self._on_access()
         last = told[-1]
         at = (batch.next, last.log_offset, last.log_time_us)
@@ -125,7 +125,9 @@ class SegmentApp:
                 store.Q.ask_again, shard, row["workspace_id"], row["segment_id"], row["version"]
             )
 
-    async def _sweep(self, conn: asyncpg.Connection, batch: Batch, sweep: store.Sweep) -> Folded:
+    async def _sweep(
+        self, conn: asyncpg.Connection, batch: Batch, sweep: store.Sweep
+    ) -> FoldResult:
         """One page of a sweep. It is announced also where nobody enters or leaves: so a sweep of
         many pages moves on, and takes no more locks at a time than one page has."""
         if not sweep.after:
@@ -193,7 +195,7 @@ class SegmentApp:
         consumed_to: int,
         log_offset: int,
         log_time_us: int,
-    ) -> Folded:
+    ) -> FoldResult:
         self._announcing[batch.shard] = [change.at_us for change in found]
         await store.write_notices(conn, batch.shard, batch.next_output, facts)
         if found:
@@ -207,8 +209,8 @@ class SegmentApp:
             map(wire.change_message, found, numbers),
             facts,
         )
-        output = Output(batch.next_output, batch.next_output + 1, payload)
-        return Folded(consumed_to, log_offset, log_time_us, (output,))
+        output = OutboxMessage(batch.next_output, batch.next_output + 1, payload)
+        return FoldResult(consumed_to, log_offset, log_time_us, (output,))
 
 
 def membership_share(workspace_id: str, segment_id: str, profile_id: bytes) -> int:
@@ -230,5 +232,5 @@ def _definitions(message: Any) -> list[Any]:
     return [fact for fact in message.facts if fact.kind == wire.SEGMENT_DEFINED]
 
 
-def _unconsumed(batch: Batch) -> Folded:
-    return Folded(batch.first, batch.log_offset, batch.log_time_us)
+def _unconsumed(batch: Batch) -> FoldResult:
+    return FoldResult(batch.first, batch.log_offset, batch.log_time_us)

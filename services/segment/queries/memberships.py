@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import IdentityPeer, LogPeer
+from services.chassis.rpc.clients import IdentityClient, LogClient
 from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.tokens import Token
@@ -30,7 +30,7 @@ class SegmentQueries:
     """Reads of the live state; every one is bound to a workspace by its caller's key."""
 
     def __init__(
-        self, database: Database, runner: ProjectionRunner, people: IdentityPeer, log: LogPeer
+        self, database: Database, runner: ProjectionRunner, people: IdentityClient, log: LogClient
     ) -> None:
         self.people = people
         self._database = database
@@ -119,7 +119,7 @@ class SegmentQueries:
             if idle:
                 await asyncio.sleep(WATCH_PAUSE)
 
-    def said(self, shard: int, first: int, until: int) -> AsyncGenerator[Message]:
+    def said(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage]:
         """What was said on the bus, however long ago."""
         return said(self._database.pool, shard, first, until)
 

@@ -14,17 +14,17 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
-    Position,
+    Checkpoint,
     add_digest,
-    load_positions,
-    save_position,
+    load_checkpoints,
+    save_checkpoint,
 )
-from services.chassis.projection.rebuild import Replaced, rows_that_differ
+from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.clients import IdentityPeer, ProjectionPeer
+from services.chassis.rpc.clients import IdentityClient, ProjectionClient
 from services.kernel.errors import InvalidField, ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
@@ -47,8 +47,8 @@ class SegmentRebuilder:
     def __init__(
         self,
         upstream: ProfileUpstream,
-        profile: ProjectionPeer,
-        people: IdentityPeer,
+        profile: ProjectionClient,
+        people: IdentityClient,
         live: Database,
         runner: ProjectionRunner,
     ) -> None:
@@ -72,7 +72,7 @@ class SegmentRebuilder:
         # Only from there on is there a token at which both can stand.
         await self._runner.wait_for(seen, PATIENCE)
 
-    async def reached(self) -> Token:
+    async def upstream_head(self) -> Token:
         """See chassis.rebuild.Replacer."""
         return await self._profile.reached()
 
@@ -82,9 +82,9 @@ class SegmentRebuilder:
         """See chassis.rebuild.Replacer."""
         await self._build(pool, until, len(until.offsets), progress)
 
-    async def say(
-        self, conn: asyncpg.Connection, replaced: Replaced
-    ) -> Mapping[int, Sequence[Output]]:
+    async def difference(
+        self, conn: asyncpg.Connection, replaced: StateSwap
+    ) -> Mapping[int, Sequence[OutboxMessage]]:
         """See chassis.rebuild.Replacer."""
         facts = {p.shard: await self._upstream.facts(p.shard) for p in replaced.after}
         return await say_replaced(conn, replaced, facts, self._people)
@@ -94,7 +94,7 @@ class SegmentRebuilder:
     ) -> Token:
         """Fold up to `until`; the state of which something may have been seen."""
         async with acquire(pool) as conn:
-            positions = await load_positions(conn)
+            positions = await load_checkpoints(conn)
         everybody = not any(p.next or p.log_offset for p in positions)
         touched: set[ProfileId] = set()
         seen = Token()
@@ -109,7 +109,7 @@ class SegmentRebuilder:
         await self._keep_frozen(pool, shards)
         return seen
 
-    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Members stay in since they came; caches of definitions are outdated."""
         await conn.execute(
             f"UPDATE {new}.membership n SET since_us = l.since_us,"
@@ -126,11 +126,11 @@ class SegmentRebuilder:
         """See chassis.rebuild.Rebuilder."""
         key = "segment_id || ' ' || encode(profile_id, 'hex')"
         columns = "workspace_id, segment_id, profile_id"
-        return await rows_that_differ(conn, live, new, "membership", key, columns, limit)
+        return await differing_digest_rows(conn, live, new, "membership", key, columns, limit)
 
     async def _read_all(
-        self, pool: asyncpg.Pool, positions: Sequence[Position], shards: int
-    ) -> tuple[list[Position], Token]:
+        self, pool: asyncpg.Pool, positions: Sequence[Checkpoint], shards: int
+    ) -> tuple[list[Checkpoint], Token]:
         """Take in how everybody stands; from where to follow on, and what may have been seen.
 
         The shards are read one after another while profile goes on. So each is followed from where
@@ -142,7 +142,7 @@ class SegmentRebuilder:
                 await self._take(pool, position.shard, told, told.standings, shards)
         ends = [await self._upstream.following(p.shard) for p in positions]
         following = [
-            Position(p.shard, sequence, 0, offset, time_us)
+            Checkpoint(p.shard, sequence, 0, offset, time_us)
             for p, (sequence, offset, time_us) in zip(positions, starts, strict=True)
         ]
         return following, Token(tuple(offset for _, offset, _ in ends))
@@ -150,7 +150,7 @@ class SegmentRebuilder:
     async def _follow(
         self,
         pool: asyncpg.Pool,
-        position: Position,
+        position: Checkpoint,
         goal: int,
         shards: int,
         progress: Callable[[int], None],
@@ -170,12 +170,12 @@ class SegmentRebuilder:
                 defined |= await self._take(pool, at.shard, told, told.changes, shards)
                 touched.update(ProfileId(c.profile_id) for c in told.changes)
                 progress(max(0, told.log_offset - at.log_offset))
-                at = Position(at.shard, message.next, 0, told.log_offset, told.log_time_us)
+                at = Checkpoint(at.shard, message.next, 0, told.log_offset, told.log_time_us)
         # The first reading may be ahead of a goal that was set before it; the next goal is not.
         if at.log_offset < goal:
             raise ServiceUnavailable(f"profile has not said all of shard {at.shard} yet; try again")
         async with transaction(pool) as conn:
-            await save_position(conn, at)
+            await save_checkpoint(conn, at)
         return touched, defined
 
     async def _take(
@@ -244,4 +244,4 @@ class SegmentRebuilder:
 
 
 async def _log_shards(conn: asyncpg.Connection) -> int:
-    return len(await load_positions(conn))
+    return len(await load_checkpoints(conn))

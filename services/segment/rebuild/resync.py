@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.access.tables import fold_access
-from services.chassis.messaging.stream import Output
-from services.chassis.projection.checkpoint import Position
-from services.chassis.projection.rebuild import Replaced
-from services.chassis.rpc.clients import IdentityPeer
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.rebuild import StateSwap
+from services.chassis.rpc.clients import IdentityClient
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.segment.codec import bus as wire
 from services.segment.domain.membership import mark_merges
@@ -27,10 +27,10 @@ Numbered = list[tuple[Change, int]]
 
 async def say_replaced(
     conn: asyncpg.Connection,
-    replaced: Replaced,
+    replaced: StateSwap,
     facts: Mapping[int, Sequence[Any]],
-    people: IdentityPeer,
-) -> Mapping[int, Sequence[Output]]:
+    people: IdentityClient,
+) -> Mapping[int, Sequence[OutboxMessage]]:
     """See chassis.rebuild.Replacer.say.
 
     Announced is the difference between who was in what and who is, once each, with the ordinal that
@@ -44,15 +44,15 @@ async def say_replaced(
     by_shard: dict[int, Numbered] = defaultdict(list)
     for change, ordinal in zip(numbered, numbers, strict=True):
         by_shard[shard_of(change.profile_id, len(replaced.after))].append((change, ordinal))
-    said: dict[int, Sequence[Output]] = {}
+    said: dict[int, Sequence[OutboxMessage]] = {}
     for before, after in zip(replaced.before, replaced.after, strict=True):
         missed = [f for f in facts[after.shard] if before.log_offset <= f.offset < after.log_offset]
-        await fold_access(conn, missed)
+        await fold_access_facts(conn, missed)
         said[after.shard] = await _say(conn, before, after, missed, by_shard[after.shard])
     return said
 
 
-async def _changes(conn: Connection, replaced: Replaced, people: IdentityPeer) -> list[Change]:
+async def _changes(conn: Connection, replaced: StateSwap, people: IdentityClient) -> list[Change]:
     """Who entered and left; a membership that moved to an heir is marked on both sides."""
     now_us = max(at.log_time_us for at in replaced.after)
     differing = await store.load_difference(conn, replaced.live, replaced.new, now_us)
@@ -63,7 +63,7 @@ async def _changes(conn: Connection, replaced: Replaced, people: IdentityPeer) -
             gone[change.workspace_id].add(change.profile_id)
     merged: list[Standing] = []
     for workspace_id, profiles in gone.items():
-        heirs = await people.heirs(workspace_id, sorted(profiles))
+        heirs = await people.current_profiles(workspace_id, sorted(profiles))
         merged += [
             Standing(workspace_id, old, 0, frozenset(), heir, now_us)
             for old, heir in heirs.items()
@@ -77,13 +77,13 @@ async def _changes(conn: Connection, replaced: Replaced, people: IdentityPeer) -
 
 async def _say(
     conn: Connection,
-    before: Position,
-    after: Position,
+    before: Checkpoint,
+    after: Checkpoint,
     facts: Sequence[Any],
     found: Numbered,
-) -> Sequence[Output]:
+) -> Sequence[OutboxMessage]:
     """Facts, then changes; the last message tells that the log was taken in up to there."""
-    outputs: list[Output] = []
+    outputs: list[OutboxMessage] = []
     for sequence, start in enumerate(range(0, max(len(found), 1), PAGE), before.next_output):
         page = found[start : start + PAGE]
         at = after if start + PAGE >= len(found) else before
@@ -95,5 +95,5 @@ async def _say(
         messages = map(wire.change_message, changes, numbers)
         place = (after.shard, sequence, at.log_offset, at.log_time_us)
         payload = wire.memberships_changed(*place, messages, told)
-        outputs.append(Output(sequence, sequence + 1, payload))
+        outputs.append(OutboxMessage(sequence, sequence + 1, payload))
     return outputs

@@ -15,7 +15,7 @@ from onefold.segment.v1 import segment_events_pb2, segment_service_pb2, segment_
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
-from services.chassis.rpc.errors import ANSWERS, DETAILS_KEY, to_status
+from services.chassis.rpc.errors import DETAILS_KEY, STATUS_BY_REASON, to_status
 from services.kernel.errors import NotFound, OnefoldError, ServiceUnavailable
 from services.kernel.ids import to_hex
 
@@ -23,7 +23,7 @@ from services.kernel.ids import to_hex
 async def fail(context: Any, error: OnefoldError) -> None:
     """Answers as the services do."""
     details = ((DETAILS_KEY, to_status(error).SerializeToString()),)
-    await context.abort(ANSWERS[error.reason].code, error.message, details)
+    await context.abort(STATUS_BY_REASON[error.reason].code, error.message, details)
 
 
 @dataclass

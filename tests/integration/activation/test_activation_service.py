@@ -31,10 +31,10 @@ from services.activation.service import serve
 from services.activation.settings import ActivationSettings
 from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role
-from services.chassis.messaging.jetstream import Bus
-from services.chassis.messaging.stream import Output
-from services.chassis.rpc.channel import PeerChannel, channel
-from services.chassis.runtime.run import Running
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.rpc.channel import ServiceChannel, open_channel
+from services.chassis.runtime.run import RunningService
 from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex
@@ -47,9 +47,9 @@ SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.SERVICE, Role.ADMIN, Role.S
 class Whole:
     """A running activation, and what it hears."""
 
-    running: Running
+    running: RunningService
     around: Peers
-    bus: Bus
+    bus: JetStreamBus
     stubs: dict[str, Any] = field(default_factory=dict)
     passed_on: set[bytes] = field(default_factory=set)
 
@@ -57,7 +57,7 @@ class Whole:
         """Segment says something; the token of the log that includes it."""
         message = self.around.segment.say(shard, **fields)
         at = message.sequence
-        output = Output(at, at + 1, message.SerializeToString())
+        output = OutboxMessage(at, at + 1, message.SerializeToString())
         await (await self.bus.publish(f"onefold.segment.{shard}", output))
         return Token(offsets=[len(self.around.segment.said.get(s, [])) for s in range(SHARDS)])
 
@@ -129,7 +129,7 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
             "attempts": 3,
         }
         made = make_settings(ActivationSettings, **(plain | settings))
-        async with serve(made) as running, Bus(nats_url, name="segment") as bus:
+        async with serve(made) as running, JetStreamBus(nats_url, name="segment") as bus:
             await bus.ready()
             await bus.ensure_stream("onefold.segment")
             whole = Whole(running, around, bus)
@@ -148,9 +148,9 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
 
 
 @asynccontextmanager
-async def _stub(whole: Whole, key: IssuedKey) -> AsyncIterator[PeerChannel]:
+async def _stub(whole: Whole, key: IssuedKey) -> AsyncIterator[ServiceChannel]:
     url = f"127.0.0.1:{whole.running.grpc_port}"
-    async with channel(url, key.key, timeout_s=20.0) as opened:
+    async with open_channel(url, key.key, timeout_s=20.0) as opened:
         whole.stubs[key.key_id] = ActivationServiceStub(opened)
         yield opened
 

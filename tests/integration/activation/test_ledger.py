@@ -33,7 +33,7 @@ from services.activation.domain.transitions import Next
 from services.activation.projection.fold import ActivationApp
 from services.activation.store import postgres as store
 from services.activation.store.postgres import Place
-from services.chassis.messaging.stream import Batch, Folded, Message
+from services.chassis.messaging.stream import Batch, FoldResult, StreamMessage
 from services.chassis.postgres.database import transaction
 from services.chassis.testing import wait_until
 from services.kernel.ids import to_hex
@@ -62,7 +62,7 @@ def defined(to: Destination) -> Fact:
 
 def batch(*messages: MembershipsChanged, shard: int = 0, first: int = 0) -> Batch:
     wrapped = tuple(
-        Message(first + n, first + n + 1, message.SerializeToString())
+        StreamMessage(first + n, first + n + 1, message.SerializeToString())
         for n, message in enumerate(messages)
     )
     return Batch(shard, first, first + len(messages), wrapped, 0, 0, 0)
@@ -88,7 +88,7 @@ class Heard:
     def _note_access(self) -> None:
         self.access += 1
 
-    async def fold(self, *messages: MembershipsChanged, shard: int = 0) -> Folded:
+    async def fold(self, *messages: MembershipsChanged, shard: int = 0) -> FoldResult:
         async with transaction(self.ledger.database.pool) as conn:
             folded = await self.app.fold(conn, batch(*messages, shard=shard))
         self.app.committed(shard)
@@ -101,9 +101,9 @@ async def test_the_same_batch_twice_makes_one_effect(ledger: Ledger) -> None:
         MembershipsChanged(facts=[defined(TO)], changes=[told(1)]),
         MembershipsChanged(changes=[told(1, 2), told(2)], log_offset=9, log_time_us=99),
     ]
-    assert await heard.fold(*messages) == Folded(2, 9, 99)
+    assert await heard.fold(*messages) == FoldResult(2, 9, 99)
     first = await ledger.rows()
-    assert await heard.fold(*messages) == Folded(2, 9, 99)
+    assert await heard.fold(*messages) == FoldResult(2, 9, 99)
     assert await ledger.rows() == first
     assert [(r["ordinal"], r["state"]) for r in first] == [(1, 1), (1, 1), (2, 1)]
     assert set(heard.places) == {PLACE}

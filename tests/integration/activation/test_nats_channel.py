@@ -16,7 +16,7 @@ from services.activation.channels import Message
 from services.activation.channels.nats import NatsSender
 from services.activation.domain.model import Destination, NatsSubject, Trigger
 from services.activation.domain.transitions import Outcome, Verdict
-from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.testing import wait_until
 from services.kernel.ids import WorkspaceId
 
@@ -34,8 +34,8 @@ def message(size: int = 10) -> Message:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    async with Bus(nats_url, name="activation") as opened:
+async def bus(nats_url: str) -> AsyncIterator[JetStreamBus]:
+    async with JetStreamBus(nats_url, name="activation") as opened:
         await opened.ready()
         yield opened
 
@@ -47,7 +47,7 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
     await connection.close()
 
 
-async def test_those_who_listen_hear_it_with_its_key(bus: Bus, client: Client) -> None:
+async def test_those_who_listen_hear_it_with_its_key(bus: JetStreamBus, client: Client) -> None:
     heard: list[Msg] = []
 
     async def hear(msg: Msg) -> None:
@@ -65,7 +65,7 @@ async def test_those_who_listen_hear_it_with_its_key(bus: Bus, client: Client) -
     assert heard[0].headers["Content-Type"] == "application/json"  # type: ignore[index]
 
 
-async def test_a_stream_keeps_one_of_a_key(bus: Bus, client: Client) -> None:
+async def test_a_stream_keeps_one_of_a_key(bus: JetStreamBus, client: Client) -> None:
     stream = client.jetstream()
     await stream.add_stream(name="OUT", subjects=["onefold.out.>"])
     sender, sent = NatsSender(bus), message()
@@ -76,7 +76,7 @@ async def test_a_stream_keeps_one_of_a_key(bus: Bus, client: Client) -> None:
     assert kept.data == sent.body
 
 
-async def test_what_a_stream_refuses_is_not_delivered(bus: Bus, client: Client) -> None:
+async def test_what_a_stream_refuses_is_not_delivered(bus: JetStreamBus, client: Client) -> None:
     stream = client.jetstream()
     full = api.StreamConfig(
         name="FULL", subjects=["full.>"], max_msgs=1, discard=api.DiscardPolicy.NEW
@@ -88,19 +88,19 @@ async def test_what_a_stream_refuses_is_not_delivered(bus: Bus, client: Client) 
     assert (outcome.verdict, outcome.reason) == (Verdict.FAILED, "JetStream error 503")
 
 
-async def test_a_message_that_is_too_large_is_refused(bus: Bus) -> None:
+async def test_a_message_that_is_too_large_is_refused(bus: JetStreamBus) -> None:
     outcome = await NatsSender(bus).send(to("big"), message(bus.client.max_payload + 1))
     assert outcome == Outcome(Verdict.REFUSED, "the message is larger than NATS takes")
 
 
 async def test_nats_away_is_a_failure_and_nothing_is_sent_later(nats_url: str) -> None:
-    async with Bus("nats://127.0.0.1:1", name="activation") as away:
+    async with JetStreamBus("nats://127.0.0.1:1", name="activation") as away:
         await asyncio.sleep(0)  # it begins to connect
         outcome = await NatsSender(away).send(to("a"), message())
     assert outcome == Outcome(Verdict.FAILED, "NATS cannot be reached")
 
 
-async def test_a_stream_that_is_made_later_is_found(bus: Bus, client: Client) -> None:
+async def test_a_stream_that_is_made_later_is_found(bus: JetStreamBus, client: Client) -> None:
     sender = NatsSender(bus)
     assert await sender.send(to("late.x"), message()) == DELIVERED
     stream = client.jetstream()

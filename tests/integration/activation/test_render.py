@@ -12,7 +12,7 @@ from integration.activation.receiver import Receiver
 
 from services.activation.delivery.render import Renderer
 from services.activation.domain.model import Effect, State
-from services.chassis.rpc.channel import PeerChannel, channel
+from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.testing import wait_until
 from services.kernel.ids import to_hex
 
@@ -24,13 +24,13 @@ async def around() -> AsyncIterator[Peers]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def profiles(around: Peers) -> AsyncIterator[PeerChannel]:
-    async with channel(around.url, "a-key-of-this-test", timeout_s=5.0) as opened:
+async def profiles(around: Peers) -> AsyncIterator[ServiceChannel]:
+    async with open_channel(around.url, "a-key-of-this-test", timeout_s=5.0) as opened:
         yield opened
 
 
 async def test_a_message_carries_the_person_and_only_chosen_traits(
-    ledger: Ledger, receiver: Receiver, around: Peers, profiles: PeerChannel
+    ledger: Ledger, receiver: Receiver, around: Peers, profiles: ServiceChannel
 ) -> None:
     around.profile.add(profile(1), city='"北京市"'.encode(), income=b"99", score=b'{"a":[1.50]}')
     to = hook(receiver.url(), traits=("city", "score", "unknown"), content=b'{"coupon":"T-50"}')
@@ -52,7 +52,7 @@ async def test_a_message_carries_the_person_and_only_chosen_traits(
 
 
 async def test_people_are_asked_for_together(
-    ledger: Ledger, receiver: Receiver, around: Peers, profiles: PeerChannel
+    ledger: Ledger, receiver: Receiver, around: Peers, profiles: ServiceChannel
 ) -> None:
     to = hook(receiver.url())
     await ledger.define(to)
@@ -66,7 +66,7 @@ async def test_people_are_asked_for_together(
 
 
 async def test_who_became_part_of_another_is_told_with_that_ones_identifiers(
-    ledger: Ledger, receiver: Receiver, around: Peers, profiles: PeerChannel
+    ledger: Ledger, receiver: Receiver, around: Peers, profiles: ServiceChannel
 ) -> None:
     around.profile.add(profile(2), city=b'"x"')
     around.profile.heirs[to_hex(profile(1))] = to_hex(profile(2))
@@ -89,7 +89,7 @@ async def put_back(ledger: Ledger, made: Effect) -> bool:
 
 
 async def test_profile_away_leaves_it_pending_with_a_reason(
-    ledger: Ledger, receiver: Receiver, around: Peers, profiles: PeerChannel
+    ledger: Ledger, receiver: Receiver, around: Peers, profiles: ServiceChannel
 ) -> None:
     to = hook(receiver.url())
     await ledger.define(to)
@@ -110,7 +110,7 @@ async def test_no_profile_at_all_leaves_it_pending_with_a_reason(
     await ledger.define(to)
     (made,) = await ledger.add([change(1)], to)
     async with (
-        channel("127.0.0.1:1", "a-key-of-this-test", timeout_s=2.0) as nobody,
+        open_channel("127.0.0.1:1", "a-key-of-this-test", timeout_s=2.0) as nobody,
         ledger.dispatching(bodies=Renderer(nobody)),
     ):
         await wait_until(lambda: put_back(ledger, made))
@@ -118,7 +118,7 @@ async def test_no_profile_at_all_leaves_it_pending_with_a_reason(
 
 
 async def test_the_first_message_is_kept_while_the_person_changes(
-    ledger: Ledger, receiver: Receiver, around: Peers, profiles: PeerChannel
+    ledger: Ledger, receiver: Receiver, around: Peers, profiles: ServiceChannel
 ) -> None:
     around.profile.add(profile(1), city=b'"old"')
     receiver.script = [500, 500, 200]

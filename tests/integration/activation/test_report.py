@@ -16,9 +16,9 @@ from services.activation.delivery.outcomes import Reporter
 from services.activation.domain.model import Effect, State
 from services.activation.domain.transitions import Next
 from services.activation.store import postgres as store
-from services.chassis.rpc.channel import channel
-from services.chassis.rpc.clients import LogPeer
-from services.chassis.runtime.tasks import alongside
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.tasks import background
 from services.chassis.testing import wait_until
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex
@@ -34,8 +34,8 @@ async def around() -> AsyncIterator[Peers]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def reporter(ledger: Ledger, around: Peers) -> AsyncIterator[Reporter]:
-    async with channel(around.url, "a-key-of-this-test") as log:
-        yield Reporter(ledger.database, LogPeer(log, "activation"), "activation")
+    async with open_channel(around.url, "a-key-of-this-test") as log:
+        yield Reporter(ledger.database, LogClient(log, "activation"), "activation")
 
 
 async def ended(ledger: Ledger, *states: State) -> list[Effect]:
@@ -88,7 +88,7 @@ async def test_two_replicas_tell_the_same_facts(
     monkeypatch.setattr(report, "PAGE", 7)
     monkeypatch.setattr(report, "PAUSE", 0.01)
     await ended(ledger, *[State.DELIVERED] * 100)
-    async with alongside(reporter.run(), reporter.run()):
+    async with background(reporter.run(), reporter.run()):
         await wait_until(lambda: len(told(around)) == 100)
         await wait_until(lambda: _all_reported(ledger))
 
@@ -103,7 +103,7 @@ async def test_the_log_away_is_waited_for(
     monkeypatch.setattr(report, "PAUSE", 0.01)
     around.log.away = True
     await ended(ledger, State.DELIVERED)
-    async with alongside(reporter.run()):
+    async with background(reporter.run()):
         assert not await _all_reported(ledger)
         around.log.away = False
         await wait_until(lambda: _all_reported(ledger))

@@ -14,15 +14,15 @@ from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, Worksp
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
 from services.chassis.access import tables as access
-from services.chassis.access.authenticator import (
-    Authenticator,
-    Role,
-    fold_access,
-    issue_key,
-    load_from,
-    regions_from,
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import issue_key
+from services.chassis.access.principal import Role
+from services.chassis.access.tables import (
+    WorkspaceRegions,
+    fold_access_facts,
+    key_loader,
+    region_loader,
 )
-from services.chassis.access.tables import Regions
 from services.kernel.errors import NotAllowed
 
 SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))
@@ -83,7 +83,7 @@ async def _fold_in_batches(pool: asyncpg.Pool, facts: list[Fact], size: int) -> 
     async with pool.acquire() as conn:
         for start in range(0, len(facts), size):
             async with conn.transaction():
-                await fold_access(conn, facts[start : start + size])
+                await fold_access_facts(conn, facts[start : start + size])
 
 
 async def test_any_order_and_repetition_is_the_same_state(pool: asyncpg.Pool) -> None:
@@ -108,7 +108,7 @@ async def test_workers_of_several_shards_fold_the_same_at_once(pool: asyncpg.Poo
 
 async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
     await _fold_in_batches(pool, FACTS, 3)
-    authenticator = Authenticator(load_from(pool), "an-internal-key")
+    authenticator = Authenticator(key_loader(pool), "an-internal-key")
     admin = await authenticator.authenticate(ADMIN.key)
     assert (admin.workspace_id, admin.role, admin.key_id) == ("shop", Role.ADMIN, ADMIN.key_id)
     assert admin.region == "US"
@@ -120,16 +120,16 @@ async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
 
 async def test_tells_whether_there_was_anything(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as conn:
-        assert not await fold_access(conn, [_fact(ClockTicked(at_us=1))])
+        assert not await fold_access_facts(conn, [_fact(ClockTicked(at_us=1))])
         for kind in (FACTS[0], FACTS[2]):
-            assert await fold_access(conn, [kind])
+            assert await fold_access_facts(conn, [kind])
 
 
 async def test_an_internal_call_has_the_region_of_the_workspace_it_names(
     pool: asyncpg.Pool,
 ) -> None:
     internal = "an-internal-key"
-    authenticator = Authenticator(load_from(pool), internal, load_region=regions_from(pool))
+    authenticator = Authenticator(key_loader(pool), internal, load_region=region_loader(pool))
     assert (await authenticator.authenticate(internal, "shop")).region == "CN"  # not known yet
     await _fold_in_batches(pool, FACTS, 3)
     for workspace, region in ("shop", "US"), ("other", "CN"), ("", "CN"), ("nowhere", "CN"):
@@ -137,10 +137,10 @@ async def test_an_internal_call_has_the_region_of_the_workspace_it_names(
 
 
 async def test_a_fold_knows_regions_by_its_facts_and_by_the_table(pool: asyncpg.Pool) -> None:
-    heard, restarted = Regions(), Regions()
+    heard, restarted = WorkspaceRegions(), WorkspaceRegions()
     async with pool.acquire() as conn:
-        await heard.look_up(conn, FACTS, ["shop", "other"])
+        await heard.load(conn, FACTS, ["shop", "other"])
         assert (heard.of("shop"), heard.of("other")) == ("US", "CN")
-        await fold_access(conn, FACTS)
-        await restarted.look_up(conn, [], ["shop", "other", "nowhere"])
+        await fold_access_facts(conn, FACTS)
+        await restarted.load(conn, [], ["shop", "other", "nowhere"])
     assert [restarted.of(name) for name in ("shop", "other", "nowhere")] == ["US", "CN", "CN"]

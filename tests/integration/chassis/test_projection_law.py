@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from toy.heard import HeardTail, Range
 from toy.words import LogUpstream, Said, WordLog, Words, encode, story, toy_root
 
-from services.chassis.messaging.stream import Output
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import connect
 from services.chassis.postgres.migrate import migrate
-from services.chassis.projection.checkpoint import Position, digests
-from services.chassis.projection.consumer import Intake, Limits
-from services.chassis.projection.worker import Told, Worker
+from services.chassis.projection.checkpoint import Checkpoint, digests
+from services.chassis.projection.consumer import Limits, ShardConsumer
+from services.chassis.projection.worker import ShardWorker, WorkerCallbacks
 from services.kernel.digest import digest_of, row_digest, to_hex
 
 LENGTH = 40
@@ -38,7 +38,7 @@ class Reached(BaseException):
     """The end of the log is reached; nothing catches it on its way."""
 
 
-async def stop_at_end(position: Position, outputs: Sequence[Output]) -> None:
+async def stop_at_end(position: Checkpoint, outputs: Sequence[OutboxMessage]) -> None:
     if position.next == LENGTH:
         raise Reached
 
@@ -82,9 +82,14 @@ async def test_any_order_repetition_and_batching_ends_in_the_same_state(
         " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     tail = HeardTail(heard, lambda first, until: encode(FACTS[first:until]))
-    intake = Intake(0, tail, LogUpstream(word_log), limits, silence=0)
-    worker = Worker(
-        0, conn, Words(chunk=chunk), intake, Told(stop_at_end, lambda *_: None), asyncio.Semaphore()
+    intake = ShardConsumer(0, tail, LogUpstream(word_log), limits, silence=0)
+    worker = ShardWorker(
+        0,
+        conn,
+        Words(chunk=chunk),
+        intake,
+        WorkerCallbacks(stop_at_end, lambda *_: None),
+        asyncio.Semaphore(),
     )
     try:
         async with asyncio.timeout(20):

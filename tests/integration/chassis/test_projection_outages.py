@@ -28,7 +28,7 @@ async def test_postgres_goes_away_and_comes_back(nats_url: str, tmp_path: Path) 
                     await server.stop()
                     with pytest.raises(StoreUnavailable):
                         await toy.runner.token()
-                    await wait_until(lambda: not toy.runner.held)
+                    await wait_until(lambda: not toy.runner.leased)
                     await server.start()
                 await toy.runner.wait_for(await say(log, relay, story(10, 5)), DEADLINE)
                 assert await toy.counted() == 40

@@ -11,12 +11,12 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LogUpstream, WordLog, Words, story
 
-from services.chassis.messaging.stream import Output
-from services.chassis.messaging.subscription import Tail
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import connect, lock_class
-from services.chassis.projection.checkpoint import Position, save_position, take_fence
-from services.chassis.projection.consumer import Intake, Limits
-from services.chassis.projection.worker import FenceLost, Told, Worker
+from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
+from services.chassis.projection.consumer import Limits, ShardConsumer
+from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
 from services.chassis.testing import wait_until
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
@@ -53,7 +53,7 @@ async def cut(dsn: str, *pids: int) -> None:
 
 
 def held(*replicas: Replica) -> list[int]:
-    return [len(toy.runner.held) for toy in replicas]
+    return [len(toy.runner.leased) for toy in replicas]
 
 
 async def test_three_replicas_share_four_shards_as_one_would_do_it(
@@ -71,7 +71,7 @@ async def test_three_replicas_share_four_shards_as_one_would_do_it(
         token = Token()
         for i in range(40):
             said = await say(word_log, relay, story(10, i), shard=i % SHARDS)
-            token = token.join(said)
+            token = token.union(said)
         # Any replica knows how far all have come.
         for toy in toys:
             assert await toy.runner.wait_for(token, DEADLINE) == token
@@ -138,16 +138,16 @@ async def test_a_zombie_cannot_write_past_the_fence(
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await toy.runner.wait_for(await say(word_log, None, story(10)), DEADLINE)
         zombie = await connect(database, schema=SCHEMA)
-        before = Position(0, 5, 5, 5, 5)
+        before = Checkpoint(0, 5, 5, 5, 5)
         try:
             async with zombie.transaction():
-                assert not await take_fence(zombie, before)
-            worker = Worker(
+                assert not await acquire_fence(zombie, before)
+            worker = ShardWorker(
                 0,
                 zombie,
                 Words(),
                 Backwards(word_log, toy),
-                Told(quiet, ignore),
+                WorkerCallbacks(quiet, ignore),
                 asyncio.Semaphore(),
             )
             with pytest.raises(FenceLost):
@@ -157,11 +157,13 @@ async def test_a_zombie_cannot_write_past_the_fence(
         assert await toy.counted() == 20
 
 
-class Backwards(Intake):
+class Backwards(ShardConsumer):
     """An intake during which the other worker goes on."""
 
     def __init__(self, log: WordLog, toy: Replica) -> None:
-        super().__init__(0, Tail(toy.bus, "onefold.log.0", "x"), LogUpstream(log), Limits())
+        super().__init__(
+            0, PullSubscription(toy.bus, "onefold.log.0", "x"), LogUpstream(log), Limits()
+        )
         self._log, self._toy = log, toy
 
     async def next(self, at: int) -> tuple[object, ...]:
@@ -170,7 +172,7 @@ class Backwards(Intake):
         return tuple([m async for m in self._upstream.read(0, at, 0)])
 
 
-async def quiet(position: Position, outputs: object) -> None: ...
+async def quiet(position: Checkpoint, outputs: object) -> None: ...
 
 
 def ignore(shard: int, fault: str) -> None: ...
@@ -190,15 +192,15 @@ async def test_two_workers_without_locks_still_count_everything_once(
         async def unlocked() -> None:
             conn = await connect(database, schema=SCHEMA)
             try:
-                intake = Intake(
+                intake = ShardConsumer(
                     0,
-                    Tail(toy.bus, "x", "x"),
+                    PullSubscription(toy.bus, "x", "x"),
                     LogUpstream(word_log),
                     Limits(messages=1),
                     silence=0.0,
                 )
-                await Worker(
-                    0, conn, Words(), intake, Told(quiet, ignore), asyncio.Semaphore()
+                await ShardWorker(
+                    0, conn, Words(), intake, WorkerCallbacks(quiet, ignore), asyncio.Semaphore()
                 ).run()
             except FenceLost:
                 pass
@@ -220,20 +222,20 @@ async def test_saving_needs_no_outputs_and_a_fence_holds_until_the_end(
         await wait_until(lambda: held(toy) == [1])
     conn, other = [await connect(database, schema=SCHEMA) for _ in range(2)]
     try:
-        start = Position(0)
+        start = Checkpoint(0)
         async with conn.transaction():
-            assert await take_fence(conn, start)
+            assert await acquire_fence(conn, start)
             waiting = asyncio.create_task(in_transaction(other, start))
-            await save_position(conn, Position(0, 3, 2, 3, 9), [Output(0, 2, b"x")])
+            await save_checkpoint(conn, Checkpoint(0, 3, 2, 3, 9), [OutboxMessage(0, 2, b"x")])
         assert not await waiting
     finally:
         await conn.close()
         await other.close()
 
 
-async def in_transaction(conn: asyncpg.Connection, at: Position) -> bool:
+async def in_transaction(conn: asyncpg.Connection, at: Checkpoint) -> bool:
     async with conn.transaction():
-        return await take_fence(conn, at)
+        return await acquire_fence(conn, at)
 
 
 async def test_a_store_that_is_away_is_told(

@@ -14,16 +14,13 @@ from onefold.projection.v1 import projection_service_pb2_grpc as stubs
 from toy.running import DEADLINE, Replica, replica, say
 from toy.words import WordLog, WordsRebuilder, story
 
-from services.chassis.access.authenticator import (
-    AccessKey,
-    Authenticator,
-    Principal,
-    Role,
-    hash_key,
-)
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import hash_key
+from services.chassis.access.principal import Principal, Role
+from services.chassis.access.tables import AccessKey
 from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
-from services.chassis.projection.rebuild import Rebuild
-from services.chassis.rpc.channel import channel
+from services.chassis.projection.rebuild import RebuildRunner
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.clients import token_from_proto, token_to_proto
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
@@ -45,7 +42,7 @@ async def count_words(conn: asyncpg.Connection) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def door(toy: Replica, rebuild: Rebuild | None = None) -> AsyncIterator[str]:
+async def door(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncIterator[str]:
     """The address of the toy's ProjectionService."""
     required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL}
     server = RpcServer(
@@ -59,7 +56,7 @@ async def door(toy: Replica, rebuild: Rebuild | None = None) -> AsyncIterator[st
 
 @asynccontextmanager
 async def stub(url: str, key: str = INTERNAL, **options: Any) -> AsyncIterator[Any]:
-    async with channel(url, key, **options) as peer:
+    async with open_channel(url, key, **options) as peer:
         yield stubs.ProjectionServiceStub(peer)
 
 
@@ -122,7 +119,7 @@ async def test_a_rebuild_streams_its_progress_and_its_proof(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        rebuild = Rebuild(toy.database, WordsRebuilder(word_log), shards=1, root=tmp_path)
+        rebuild = RebuildRunner(toy.database, WordsRebuilder(word_log), shards=1, root=tmp_path)
         await toy.runner.wait_for(await say(word_log, None, story(50)), DEADLINE)
         async with door(toy, rebuild) as url, stub(url) as asked:
             request = pb.RebuildRequest(switch_over=True, workers=2)

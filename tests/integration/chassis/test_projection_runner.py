@@ -11,16 +11,16 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
 
-from services.chassis.messaging.jetstream import Bus
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Batch, Folded, Output
-from services.chassis.projection.runner import TURNS, Limits
+from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
+from services.chassis.projection.runner import CONCURRENT_FOLDS, Limits
 from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
 
-async def published(bus: Bus, subject: str) -> list[tuple[int, int]]:
+async def published(bus: JetStreamBus, subject: str) -> list[tuple[int, int]]:
     """The ranges of all messages of a stream, in order."""
     stream = await bus.ensure_stream(subject)
     state = (await bus.jetstream.stream_info(stream)).state
@@ -32,7 +32,7 @@ async def published(bus: Bus, subject: str) -> list[tuple[int, int]]:
     return ranges
 
 
-async def all_published(bus: Bus, subject: str, until: int) -> None:
+async def all_published(bus: JetStreamBus, subject: str, until: int) -> None:
     async def reached() -> bool:
         last = await bus.last_range(f"{subject}.0")
         return last is not None and last[1] == until
@@ -67,7 +67,7 @@ class HeldUp(Words):
         self.begun = self.most = 0
         self.let = asyncio.Event()
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> Folded:
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         self.begun += 1
         self.most = max(self.most, self.begun)
         await self.let.wait()
@@ -82,26 +82,26 @@ async def test_some_shards_are_folded_at_a_time_and_the_others_after_them(
     words = HeldUp()
     tokens = [await say(word_log, None, story(10), shard) for shard in range(4)]
     async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
-        await wait_until(lambda: words.begun == TURNS)
+        await wait_until(lambda: words.begun == CONCURRENT_FOLDS)
         for _ in range(50):
             await toy.counted()
         words.let.set()
         for token in tokens:
             await toy.runner.wait_for(token, DEADLINE)
-    assert words.most == TURNS
+    assert words.most == CONCURRENT_FOLDS
 
 
 async def test_shards_that_cannot_go_on_hold_up_no_others(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Words(poison="poison")
-    for shard in range(TURNS):
+    for shard in range(CONCURRENT_FOLDS):
         await say(word_log, None, [Said("w0", "leaf", "poison")], shard)
-    tokens = [await say(word_log, None, story(10), shard) for shard in range(TURNS, 4)]
+    tokens = [await say(word_log, None, story(10), shard) for shard in range(CONCURRENT_FOLDS, 4)]
     async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
         for token in tokens:
             await toy.runner.wait_for(token, DEADLINE)
-        await wait_until(lambda: set(toy.runner.faults()) == set(range(TURNS)))
+        await wait_until(lambda: set(toy.runner.stalled()) == set(range(CONCURRENT_FOLDS)))
 
 
 async def test_a_state_answers_for_its_position(
@@ -113,7 +113,7 @@ async def test_a_state_answers_for_its_position(
     ):
         await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
         [state] = await toy.runner.status()
-        assert (state.log_offset, state.held, state.fault) == (10, True, "")
+        assert (state.log_offset, state.leased, state.error) == (10, True, "")
         assert await toy.runner.token() == Token((10,))
         with pytest.raises(TokenNotReached):
             await toy.runner.wait_for(Token((11,)), 0.01)
@@ -157,7 +157,7 @@ async def test_repeated_and_overlapping_messages_count_once(
         await toy.bus.ensure_stream(LOG_SUBJECT)
         await word_log.append(0, facts)
         for first, until in [(0, 10), (0, 10), (5, 15), (3, 4), (12, 30), (29, 40), (0, 40)]:
-            output = Output(first, until, encode(facts[first:until]))
+            output = OutboxMessage(first, until, encode(facts[first:until]))
             await toy.bus.publish("onefold.log.0", output, again=True)
         await toy.runner.wait_for(Token((40,)), DEADLINE)
         assert await toy.counted() == 40
@@ -195,14 +195,14 @@ async def test_a_poison_message_stops_the_shard_and_nothing_is_skipped(
         relaying(toy.bus, word_log) as relay,
     ):
         await all_published(toy.bus, LOG_SUBJECT, (await say_each(word_log, relay, facts)))
-        await wait_until(toy.runner.faults)
+        await wait_until(toy.runner.stalled)
         # What lies before it is folded, message by message.
         await wait_until(lambda: at_position(toy, 10))
-        await wait_until(lambda: toy.runner.faults() == {0: "ValueError at 10"})
+        await wait_until(lambda: toy.runner.stalled() == {0: "ValueError at 10"})
         with pytest.raises(Exception, match="shard 0: ValueError at 10"):
             await toy.runner.check()
         [state] = await toy.runner.status()
-        assert state.fault == "ValueError at 10"
+        assert state.error == "ValueError at 10"
         words.poison = ""
         await toy.runner.wait_for(Token((21,)), DEADLINE)
         assert await toy.counted() == 21
@@ -219,7 +219,7 @@ async def test_a_poison_message_is_not_tried_without_a_pause(
         tries = len(words.folds)
         await asyncio.sleep(0)
         assert len(words.folds) == tries
-        assert toy.runner.faults() == {0: "ValueError at 0"}
+        assert toy.runner.stalled() == {0: "ValueError at 0"}
 
 
 async def test_a_wiped_jetstream_heals(
@@ -298,12 +298,14 @@ async def test_two_runs_over_other_batches_have_the_same_digests(
 
 async def leave_strange_messages(nats_url: str, *, ranged_last: bool) -> None:
     """Leaves in the stream of the log what this log never said, in this order."""
-    async with Bus(nats_url, name="stranger") as bus:
+    async with JetStreamBus(nats_url, name="stranger") as bus:
         await bus.ready()
         await bus.ensure_stream(LOG_SUBJECT)
 
         async def ranged() -> None:
-            acknowledged = await bus.publish("onefold.log.0", Output(500, 501, encode(story(1))))
+            acknowledged = await bus.publish(
+                "onefold.log.0", OutboxMessage(500, 501, encode(story(1)))
+            )
             await acknowledged
 
         async def without_range() -> None:

@@ -12,12 +12,12 @@ from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import WordLog, Words, WordsRebuilder, WordsReplacer, story
 
 from services.chassis.messaging.relay import Outbox
-from services.chassis.messaging.stream import Output
-from services.chassis.projection.checkpoint import lock_positions
-from services.chassis.projection.rebuild import Outcome, Progress, Rebuild
-from services.chassis.runtime.tasks import beside
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.projection.checkpoint import lock_checkpoints
+from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.runtime.tasks import task_scope
 from services.chassis.testing import wait_until
-from services.kernel.errors import EtagMismatch, InvalidField
+from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token
 
 SHARDS = 2
@@ -29,13 +29,13 @@ async def filled(log: WordLog, length: int = 200) -> Token:
     return Token((length,) * SHARDS)
 
 
-def rebuild_of(toy: Replica, rebuilder: WordsRebuilder, root: Path) -> Rebuild:
-    return Rebuild(toy.database, rebuilder, shards=SHARDS, root=root)
+def rebuild_of(toy: Replica, rebuilder: WordsRebuilder, root: Path) -> RebuildRunner:
+    return RebuildRunner(toy.database, rebuilder, shards=SHARDS, root=root)
 
 
-async def outcome_of(told: AsyncIterator[Progress | Outcome]) -> Outcome:
+async def outcome_of(told: AsyncIterator[RebuildProgress | RebuildResult]) -> RebuildResult:
     outcome = [each async for each in told][-1]
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, RebuildResult)
     return outcome
 
 
@@ -56,11 +56,11 @@ async def test_a_rebuild_proves_the_live_state(
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
         told = [each async for each in rebuild.run(workers=2)]
         outcome = told[-1]
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, RebuildResult)
         assert (outcome.equal, outcome.switched, outcome.token) == (True, False, token)
         assert outcome.live == outcome.rebuilt == await toy.digests()
         assert outcome.done == 400
-        assert all(isinstance(each, Progress) for each in told[:-1])
+        assert all(isinstance(each, RebuildProgress) for each in told[:-1])
         assert await schemas(database) == {"toy_g1"}
 
 
@@ -105,7 +105,7 @@ async def test_the_live_state_goes_on_while_another_takes_its_place(
                 await other.runner.wait_for(token, DEADLINE)
 
         rebuilder = WordsRebuilder(word_log)
-        async with beside(talk()) as talking:
+        async with task_scope(talk()) as talking:
             for _ in range(3):
                 outcome = await outcome_of(
                     rebuild_of(toy, rebuilder, tmp_path).run(switch_over=True)
@@ -171,9 +171,9 @@ async def test_a_worker_that_hears_nothing_any_more_finds_the_state_in_its_place
         toy.upstream.gone_before = 300
         end = await filled(word_log, 120)
         end = Token(tuple([await word_log.tail(shard) for shard in range(SHARDS)]))
-        await wait_until(lambda: set(toy.runner.faults()) == set(range(SHARDS)))
+        await wait_until(lambda: set(toy.runner.stalled()) == set(range(SHARDS)))
         replacer = WordsReplacer(word_log, end)
-        rebuild = Rebuild(
+        rebuild = RebuildRunner(
             *(toy.database, replacer), shards=SHARDS, replacer=replacer, root=tmp_path
         )
         outcome = await outcome_of(rebuild.run(replacing=True))
@@ -183,9 +183,9 @@ async def test_a_worker_that_hears_nothing_any_more_finds_the_state_in_its_place
         for shard in range(SHARDS):
             await toy.runner.wait_for(await say(word_log, None, story(5), shard=shard), DEADLINE)
             outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
-            assert Output(200, 320, b"[]") in outputs
+            assert OutboxMessage(200, 320, b"[]") in outputs
             assert outputs[-1].next == 325
-        assert toy.runner.faults() == {}
+        assert toy.runner.stalled() == {}
 
 
 async def test_what_a_rebuild_leaves_when_it_fails_is_cleared_away(
@@ -207,8 +207,8 @@ async def test_a_rebuild_that_is_left_ends(
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         told = rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run()
-        assert isinstance(await anext(told), Progress)
-        with pytest.raises(EtagMismatch, match="under way"):
+        assert isinstance(await anext(told), RebuildProgress)
+        with pytest.raises(Conflict, match="under way"):
             await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
         await told.aclose()  # type: ignore[attr-defined]
         again = await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
@@ -230,7 +230,7 @@ async def test_locked_positions_hold_every_worker_still(
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log, 10), DEADLINE)
         async with toy.database.pool.acquire() as conn, conn.transaction():
-            await lock_positions(conn)
+            await lock_checkpoints(conn)
             token = await say(word_log, None, story(5))
             await wait_until(lambda: waiting(database))
             assert await toy.position() == 10

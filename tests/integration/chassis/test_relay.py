@@ -13,27 +13,27 @@ import pytest_asyncio
 from toy.running import DEADLINE, relaying, replica, say
 from toy.words import LOG_SUBJECT, WordLog, story, toy_root
 
-from services.chassis.messaging.jetstream import UPSTREAM_ONLY, Bus, range_of
-from services.chassis.messaging.relay import Outbox, Relay
-from services.chassis.messaging.stream import Message, Output
+from services.chassis.messaging.jetstream import CLAIM_CHECK, JetStreamBus, range_of
+from services.chassis.messaging.relay import Outbox, OutboxRelay
+from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.chassis.runtime.tasks import beside
+from services.chassis.runtime.tasks import task_scope
 from services.chassis.testing import wait_until
 from services.devstack.nats import NatsServer
-from services.kernel.errors import RangeGone
+from services.kernel.errors import RangeExpired
 
 PLACE = f"{LOG_SUBJECT}.0"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    async with Bus(nats_url, name="test") as bus:
+async def bus(nats_url: str) -> AsyncIterator[JetStreamBus]:
+    async with JetStreamBus(nats_url, name="test") as bus:
         await bus.ready()
         yield bus
 
 
-async def ranges(bus: Bus) -> list[tuple[int, int]]:
+async def ranges(bus: JetStreamBus) -> list[tuple[int, int]]:
     """The ranges of all messages of the stream, in order."""
     stream = await bus.ensure_stream(LOG_SUBJECT)
     state = (await bus.jetstream.stream_info(stream)).state
@@ -45,7 +45,7 @@ async def ranges(bus: Bus) -> list[tuple[int, int]]:
     return found
 
 
-async def relayed(bus: Bus, until: int) -> None:
+async def relayed(bus: JetStreamBus, until: int) -> None:
     """Waits until the stream has everything."""
 
     async def reached() -> bool:
@@ -64,7 +64,7 @@ def assert_no_holes(found: list[tuple[int, int]], until: int) -> None:
     assert at == until
 
 
-async def test_what_is_offered_is_published_in_order(bus: Bus, word_log: WordLog) -> None:
+async def test_what_is_offered_is_published_in_order(bus: JetStreamBus, word_log: WordLog) -> None:
     async with relaying(bus, word_log) as relay:
         for i in range(30):
             await say(word_log, relay, story(3, i))
@@ -73,18 +73,20 @@ async def test_what_is_offered_is_published_in_order(bus: Bus, word_log: WordLog
 
 
 async def test_what_was_never_offered_is_found_after_a_nudge(
-    bus: Bus, nats_url: str, word_log: WordLog
+    bus: JetStreamBus, nats_url: str, word_log: WordLog
 ) -> None:
     """Another replica appends; it does not hold the relay of the shard."""
-    async with relaying(bus, word_log), Bus(nats_url, name="other") as other:
+    async with relaying(bus, word_log), JetStreamBus(nats_url, name="other") as other:
         await other.ready()
-        elsewhere = Relay(other, LOG_SUBJECT, word_log)
+        elsewhere = OutboxRelay(other, LOG_SUBJECT, word_log)
         for i in range(5):
             await say(word_log, elsewhere, story(10, i))
         await relayed(bus, 50)
 
 
-async def test_offers_with_a_hole_are_filled_from_the_store(bus: Bus, word_log: WordLog) -> None:
+async def test_offers_with_a_hole_are_filled_from_the_store(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
     async with relaying(bus, word_log) as relay:
         await say(word_log, relay, story(10))
         await relayed(bus, 10)
@@ -94,7 +96,9 @@ async def test_offers_with_a_hole_are_filled_from_the_store(bus: Bus, word_log: 
         assert_no_holes(await ranges(bus), 30)
 
 
-async def test_a_restart_goes_on_where_the_stream_ends(bus: Bus, word_log: WordLog) -> None:
+async def test_a_restart_goes_on_where_the_stream_ends(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
     for i in range(4):
         async with relaying(bus, word_log) as relay:
             await say(word_log, None, story(20, i))
@@ -104,7 +108,7 @@ async def test_a_restart_goes_on_where_the_stream_ends(bus: Bus, word_log: WordL
     assert all(a[1] == b[0] for a, b in pairwise(found))
 
 
-async def test_restarts_in_the_midst_leave_no_hole(bus: Bus, word_log: WordLog) -> None:
+async def test_restarts_in_the_midst_leave_no_hole(bus: JetStreamBus, word_log: WordLog) -> None:
     """Relays are cancelled while they publish, two of them at once for a time."""
     word_log.page = 2
 
@@ -116,7 +120,7 @@ async def test_restarts_in_the_midst_leave_no_hole(bus: Bus, word_log: WordLog) 
     async with relaying(bus, word_log) as relay:
         await say(word_log, relay, story(1))
         await relayed(bus, 1)
-    async with beside(append()) as appending:
+    async with task_scope(append()) as appending:
         while not appending.done():
             async with relaying(bus, word_log), relaying(bus, word_log):
                 last = await bus.last_range(PLACE)
@@ -126,11 +130,13 @@ async def test_restarts_in_the_midst_leave_no_hole(bus: Bus, word_log: WordLog) 
     assert_no_holes(await ranges(bus), 201)
 
 
-async def moved(bus: Bus, last: tuple[int, int] | None) -> bool:
+async def moved(bus: JetStreamBus, last: tuple[int, int] | None) -> bool:
     return await bus.last_range(PLACE) != last
 
 
-async def test_after_a_wipe_the_newest_is_published_again(bus: Bus, word_log: WordLog) -> None:
+async def test_after_a_wipe_the_newest_is_published_again(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
     async with relaying(bus, word_log) as relay:
         await say(word_log, relay, story(10))
         await relayed(bus, 10)
@@ -140,9 +146,9 @@ async def test_after_a_wipe_the_newest_is_published_again(bus: Bus, word_log: Wo
         assert await ranges(bus) == [(9, 10)]
 
 
-async def test_a_stream_of_another_life_is_purged(bus: Bus, word_log: WordLog) -> None:
+async def test_a_stream_of_another_life_is_purged(bus: JetStreamBus, word_log: WordLog) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
-    await (await bus.publish(PLACE, Output(70, 80, b"foreign")))
+    await (await bus.publish(PLACE, OutboxMessage(70, 80, b"foreign")))
     await say(word_log, None, story(10))
     async with relaying(bus, word_log):
         await relayed(bus, 10)
@@ -150,13 +156,13 @@ async def test_a_stream_of_another_life_is_purged(bus: Bus, word_log: WordLog) -
 
 
 async def test_a_payload_too_large_for_nats_is_told_by_its_range(
-    bus: Bus, word_log: WordLog
+    bus: JetStreamBus, word_log: WordLog
 ) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
-    await (await bus.publish(PLACE, Output(0, 1, bytes(bus.client.max_payload))))
+    await (await bus.publish(PLACE, OutboxMessage(0, 1, bytes(bus.client.max_payload))))
     message = await bus.jetstream.get_last_msg("ONEFOLD_LOG", PLACE)
     assert range_of(message.headers) == (0, 1)
-    assert UPSTREAM_ONLY in (message.headers or {})
+    assert CLAIM_CHECK in (message.headers or {})
     assert not message.data
 
 
@@ -214,7 +220,11 @@ async def test_the_outbox_is_read_from_where_a_place_is_covered(toy_database: Da
     assert [o.first for o in await outbox.read(0, 30, 1)] == [30]
     assert await outbox.read(0, 300, 5) == []
     found = [message async for message in outbox.stream(0, 25, 41)]
-    assert found == [Message(20, 30, b"2"), Message(30, 40, b"3"), Message(40, 50, b"4")]
+    assert found == [
+        StreamMessage(20, 30, b"2"),
+        StreamMessage(30, 40, b"3"),
+        StreamMessage(40, 50, b"4"),
+    ]
     assert len([message async for message in outbox.stream(0, 0)]) == 30
 
 
@@ -223,7 +233,7 @@ async def test_the_outbox_lets_go_of_what_is_old_and_published(toy_database: Dat
     await outbox.prune(0, 0)
     assert len(await outbox.read(0, 0, 100)) == 30
     await outbox.prune(0, 105)
-    with pytest.raises(RangeGone, match="begins at 100"):
+    with pytest.raises(RangeExpired, match="begins at 100"):
         await outbox.read(0, 99, 1)
     await outbox.prune(0, 300)
     assert (await outbox.read(0, 200, 100))[0].first in (160, 170, 200)
@@ -232,8 +242,8 @@ async def test_the_outbox_lets_go_of_what_is_old_and_published(toy_database: Dat
     assert [o.first for o in await outbox.read(0, 295, 9)] == [290]
 
 
-async def test_messages_ids_are_known_again(bus: Bus, word_log: WordLog) -> None:
+async def test_messages_ids_are_known_again(bus: JetStreamBus, word_log: WordLog) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
     for _ in range(2):
-        await (await bus.publish(PLACE, Output(0, 1, b"once")))
+        await (await bus.publish(PLACE, OutboxMessage(0, 1, b"once")))
     assert await ranges(bus) == [(0, 1)]

@@ -20,15 +20,11 @@ from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 
-from services.chassis.access.authenticator import (
-    AccessKey,
-    Authenticator,
-    Principal,
-    Role,
-    hash_key,
-    principal,
-)
-from services.chassis.rpc.channel import channel
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import hash_key
+from services.chassis.access.principal import Principal, Role, principal
+from services.chassis.access.tables import AccessKey
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import DETAILS_KEY
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.deadlines import deadline
@@ -173,7 +169,7 @@ def _reason(error: grpc.aio.AioRpcError) -> str:
 
 
 async def test_a_key_opens_what_its_role_may() -> None:
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         answer = await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events(3))
         assert answer.accepted == 3
         [caller] = door.ingest.callers
@@ -215,11 +211,11 @@ async def test_the_message_of_a_stranger_is_not_even_read() -> None:
 
 async def test_an_internal_call_names_its_workspace() -> None:
     async with serving() as door:
-        async with channel(door.url, INTERNAL, workspace_id="academy") as peer:
+        async with open_channel(door.url, INTERNAL, workspace_id="academy") as peer:
             stub = projection_grpc.ProjectionServiceStub(peer)
             answer = await stub.GetStatus(projection_pb.GetStatusRequest())
             assert answer.service == "academy"
-        async with channel(door.url, INTERNAL) as peer:
+        async with open_channel(door.url, INTERNAL) as peer:
             stub = projection_grpc.ProjectionServiceStub(peer)
             answer = await stub.GetStatus(projection_pb.GetStatusRequest())
             assert answer.service == ""
@@ -265,9 +261,9 @@ async def test_health_and_reflection_are_open() -> None:
         (errors.InvalidField("too many", field="events"), grpc.StatusCode.INVALID_ARGUMENT),
         (errors.NotFound("no such source"), grpc.StatusCode.NOT_FOUND),
         (errors.NotAllowed("fixed", reason="CLOCK_FIXED"), grpc.StatusCode.FAILED_PRECONDITION),
-        (errors.EtagMismatch("read again"), grpc.StatusCode.ABORTED),
+        (errors.Conflict("read again"), grpc.StatusCode.ABORTED),
         (errors.TooLarge("split it", limit="1000"), grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (errors.RangeGone("rebuild"), grpc.StatusCode.OUT_OF_RANGE),
+        (errors.RangeExpired("rebuild"), grpc.StatusCode.OUT_OF_RANGE),
         (errors.StoreUnavailable("try again"), grpc.StatusCode.UNAVAILABLE),
         (errors.ServiceUnavailable("try again"), grpc.StatusCode.UNAVAILABLE),
         (errors.TokenNotReached("try again"), grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -283,7 +279,7 @@ async def test_an_error_of_ours_comes_back_as_itself(
     async with serving() as door:
         door.ingest.act = act
         assert (await _refusal(door, SOURCE, INGEST)).code() is code
-        async with channel(door.url, SOURCE) as peer:
+        async with open_channel(door.url, SOURCE) as peer:
             with pytest.raises(type(error)) as caught:
                 await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events())
         told = caught.value
@@ -343,7 +339,7 @@ def unused_port() -> int:
 
 async def test_an_oversized_message_is_refused_and_the_server_lives_on() -> None:
     async with serving(max_message_bytes=10_000) as door:
-        async with channel(door.url, SOURCE) as peer:
+        async with open_channel(door.url, SOURCE) as peer:
             stub = ingest_grpc.IngestServiceStub(peer)
             huge = ingest_pb.IngestEventsRequest(events=[{"name": "x" * 20_000}])
             with pytest.raises(errors.TooLarge):
@@ -363,7 +359,7 @@ async def test_a_cancelled_call_stops_its_work() -> None:
         finally:
             stopped.set()
 
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         door.ingest.act = act
         stub = ingest_grpc.IngestServiceStub(peer)
         call = asyncio.ensure_future(stub.IngestEvents(_events()))
@@ -377,7 +373,7 @@ async def test_a_cancelled_call_stops_its_work() -> None:
 
 
 async def test_the_deadline_of_the_caller_is_known_inside() -> None:
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         stub = ingest_grpc.IngestServiceStub(peer)
         await stub.IngestEvents(_events(), timeout=7)
         async with grpc.aio.insecure_channel(door.url) as raw:
@@ -393,7 +389,7 @@ async def test_a_deadline_that_passes_is_service_unavailable_to_the_caller() -> 
     async def act() -> None:
         await asyncio.Event().wait()
 
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         door.ingest.act = act
         with pytest.raises(errors.ServiceUnavailable):
             await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events(), timeout=0.1)
@@ -404,14 +400,14 @@ async def test_streams_of_requests_and_answers() -> None:
         for count in (1, 2, 3):
             yield ingest_pb.StreamEventsRequest(events=_events(count).events)
 
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         answers = ingest_grpc.IngestServiceStub(peer).StreamEvents(batches())
         assert [answer.result.accepted async for answer in answers] == [1, 2, 3]
         assert {caller.key_id for caller in door.ingest.callers} == {"key_source"}
 
 
 async def test_a_stream_is_guarded_too() -> None:
-    async with serving() as door, channel(door.url, ADMIN) as peer:
+    async with serving() as door, open_channel(door.url, ADMIN) as peer:
         stub = projection_grpc.ProjectionServiceStub(peer)
         with pytest.raises(errors.NotAllowed):
             [_ async for _ in stub.Rebuild(projection_pb.RebuildRequest())]
@@ -419,17 +415,17 @@ async def test_a_stream_is_guarded_too() -> None:
 
 
 async def test_an_error_in_the_middle_of_a_stream() -> None:
-    async with serving() as door, channel(door.url, INTERNAL) as peer:
-        door.projection.fail = errors.RangeGone("rebuild from the log")
+    async with serving() as door, open_channel(door.url, INTERNAL) as peer:
+        door.projection.fail = errors.RangeExpired("rebuild from the log")
         stub = projection_grpc.ProjectionServiceStub(peer)
         answers = stub.Rebuild(projection_pb.RebuildRequest())
         assert (await anext(answers)).done == 1
-        with pytest.raises(errors.RangeGone):
+        with pytest.raises(errors.RangeExpired):
             await anext(answers)
 
 
 async def test_a_caller_who_leaves_a_stream_ends_it() -> None:
-    async with serving() as door, channel(door.url, INTERNAL) as peer:
+    async with serving() as door, open_channel(door.url, INTERNAL) as peer:
         stub = projection_grpc.ProjectionServiceStub(peer)
         answers = stub.Rebuild(projection_pb.RebuildRequest())
         assert (await anext(answers)).done == 1
@@ -447,7 +443,7 @@ async def test_a_server_that_drains_lets_calls_in_flight_end() -> None:
     async with asyncio.TaskGroup() as calls:
         async with serving() as door:
             door.ingest.act = act
-            peer = channel(door.url, SOURCE)
+            peer = open_channel(door.url, SOURCE)
             stub = ingest_grpc.IngestServiceStub(peer)
             call = calls.create_task(stub.IngestEvents(_events(2)))
             await asyncio.wait_for(began.wait(), 10)
@@ -462,7 +458,7 @@ async def _release_when_draining(door: Door, go_on: asyncio.Event) -> None:
     """Lets the call in flight end when the server takes no new ones."""
 
     async def refused() -> bool:
-        async with channel(door.url, SOURCE) as late:
+        async with open_channel(door.url, SOURCE) as late:
             try:
                 await ingest_grpc.IngestServiceStub(late).IngestEvents(_events(), timeout=0.2)
             except errors.ServiceUnavailable as error:
@@ -475,12 +471,12 @@ async def _release_when_draining(door: Door, go_on: asyncio.Event) -> None:
 
 async def test_endless_streams_do_not_hold_a_server_up() -> None:
     async with serving(drain_s=60.0) as door:
-        peer = channel(door.url, INTERNAL)
+        peer = open_channel(door.url, INTERNAL)
         rebuild = projection_grpc.ProjectionServiceStub(peer).Rebuild(
             projection_pb.RebuildRequest()
         )
         assert (await anext(rebuild)).done == 1
-        writer = channel(door.url, SOURCE)
+        writer = open_channel(door.url, SOURCE)
         endless = ingest_grpc.IngestServiceStub(writer).StreamEvents(_one_and_wait())
         assert (await anext(endless)).result.accepted == 1
     with pytest.raises(errors.ServiceUnavailable, match="call again"):
@@ -500,7 +496,7 @@ async def test_only_reading_is_tried_again() -> None:
     async def act() -> None:
         raise errors.ServiceUnavailable("try again")
 
-    async with serving() as door, channel(door.url, SOURCE) as peer:
+    async with serving() as door, open_channel(door.url, SOURCE) as peer:
         door.ingest.act = act
         with pytest.raises(errors.ServiceUnavailable):
             await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events())
@@ -515,7 +511,7 @@ async def test_a_server_that_goes_away_cancels_nobody() -> None:
             yield ingest_pb.StreamEventsRequest(events=_events().events)
 
     async def send(door: Door) -> None:
-        async with channel(door.url, SOURCE) as peer:
+        async with open_channel(door.url, SOURCE) as peer:
             async for _ in ingest_grpc.IngestServiceStub(peer).StreamEvents(for_ever()):
                 pass
             raise errors.ServiceUnavailable("the stream ended as it should")
@@ -528,7 +524,7 @@ async def test_a_server_that_goes_away_cancels_nobody() -> None:
 
 
 async def test_a_reading_call_finds_a_server_that_comes_late(unused_port: int) -> None:
-    async with channel(f"127.0.0.1:{unused_port}", INTERNAL, workspace_id="shop") as peer:
+    async with open_channel(f"127.0.0.1:{unused_port}", INTERNAL, workspace_id="shop") as peer:
         stub = projection_grpc.ProjectionServiceStub(peer)
         call = asyncio.ensure_future(stub.GetStatus(projection_pb.GetStatusRequest()))
         async with serving(grpc_port=unused_port):
@@ -537,4 +533,4 @@ async def test_a_reading_call_finds_a_server_that_comes_late(unused_port: int) -
 
 def test_an_address_that_is_not_set_is_told() -> None:
     with pytest.raises(ValueError, match="not set"):
-        channel("", SOURCE)
+        open_channel("", SOURCE)

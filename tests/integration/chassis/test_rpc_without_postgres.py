@@ -10,8 +10,11 @@ from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
 
 from services.chassis.access import tables as access
-from services.chassis.access.authenticator import Authenticator, Role, issue_key, load_from
-from services.chassis.rpc.channel import channel
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import issue_key
+from services.chassis.access.principal import Role
+from services.chassis.access.tables import key_loader
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
@@ -52,14 +55,14 @@ async def test_a_call_without_postgresql_is_unavailable_and_heals(tmp_path: Path
     async with PostgresServer(tmp_path, settings=QUICK) as postgres:
         pool = await _pool(postgres)
         rpc = RpcServer(
-            *(settings, Authenticator(load_from(pool), INTERNAL)),
+            *(settings, Authenticator(key_loader(pool), INTERNAL)),
             *({INGEST: frozenset({Role.SOURCE})}, Metrics("test")),
         )
         rpc.add(pb_grpc.add_IngestServiceServicer_to_server, Ingest(pool))
         async with rpc:
 
             async def accepted(key: str) -> int:
-                async with channel(f"127.0.0.1:{rpc.port}", key) as peer:
+                async with open_channel(f"127.0.0.1:{rpc.port}", key) as peer:
                     stub = pb_grpc.IngestServiceStub(peer)
                     answer = await stub.IngestEvents(pb.IngestEventsRequest())
                     return int(answer.accepted)

@@ -58,7 +58,7 @@ class Life:
 
     def __init__(self, process: asyncio.subprocess.Process, data_dir: Path) -> None:
         self.process = process
-        self.file = runtime.doors_file(data_dir, "sample")
+        self.file = runtime.endpoints_file(data_dir, "sample")
         self.said = ""
 
     async def started(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.devstack.managed_server import EngineError
+from services.devstack.managed_server import ServerError
 from services.devstack.stack import DSN, NATS_URL, Stack
 
 
@@ -32,6 +32,6 @@ async def test_given_servers_are_used_and_left_alone(
 async def test_a_server_that_is_not_there_is_told_in_one_line(
     database: str, tmp_path: Path, settings: dict[str, str], told: str
 ) -> None:
-    with pytest.raises(EngineError, match=told) as error:
+    with pytest.raises(ServerError, match=told) as error:
         await Stack(tmp_path, settings={DSN: database, **settings}, only=("ingest",)).start()
     assert "\n" not in str(error.value)

@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from services.chassis.testing import wait_until
 from services.devstack.binaries import NATS_VARIABLE
-from services.devstack.managed_server import EngineError, FolderInUse
+from services.devstack.managed_server import FolderInUse, ServerError
 from services.devstack.nats import NatsServer
 from services.devstack.process import is_alive
 
@@ -127,7 +127,7 @@ async def test_eight_megabytes_pass(server: NatsServer) -> None:
 async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
     first = NatsServer(tmp_path, die_with_parent=False)
     await first.start()
-    first._leave_folder()  # as the system does when a supervisor dies
+    first._unlock_folder()  # as the system does when a supervisor dies
     async with NatsServer(tmp_path) as second:
         assert (second.pid, second.url) == (first.pid, first.url)
     await wait_until(lambda: not is_alive(first.pid))
@@ -143,11 +143,11 @@ async def test_missing_program_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NATS_VARIABLE, str(tmp_path))
-    with pytest.raises(EngineError, match=NATS_VARIABLE):
+    with pytest.raises(ServerError, match=NATS_VARIABLE):
         await NatsServer(tmp_path).start()
 
 
 async def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EngineError, match="cannot use"):
+    with pytest.raises(ServerError, match="cannot use"):
         await NatsServer(tmp_path / "file").start()

@@ -16,7 +16,7 @@ import pytest_asyncio
 from services.chassis.testing import wait_until
 from services.devstack.account import unprivileged
 from services.devstack.binaries import PG_VARIABLE
-from services.devstack.managed_server import EngineError, FolderInUse
+from services.devstack.managed_server import FolderInUse, ServerError
 from services.devstack.ports import LOOPBACK
 from services.devstack.postgres import PostgresServer
 from services.devstack.process import is_alive, workers_in
@@ -244,7 +244,7 @@ async def test_missing_binaries_say_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PG_VARIABLE, str(tmp_path))
-    with pytest.raises(EngineError, match=PG_VARIABLE):
+    with pytest.raises(ServerError, match=PG_VARIABLE):
         await PostgresServer(tmp_path / "data").start()
 
 
@@ -253,11 +253,11 @@ async def test_lost_passwords_and_other_versions_are_told(tmp_path: Path) -> Non
         passwords, version = server.home / "passwords.json", server.cluster / "PG_VERSION"
     kept = passwords.read_text()
     passwords.unlink()
-    with pytest.raises(EngineError, match="passwords"):
+    with pytest.raises(ServerError, match="passwords"):
         await server.start()
     passwords.write_text(kept)
     version.write_text("11\n")
-    with pytest.raises(EngineError, match=f"PostgreSQL 11.*{PG_VARIABLE}"):
+    with pytest.raises(ServerError, match=f"PostgreSQL 11.*{PG_VARIABLE}"):
         await server.start()
     assert not is_alive_in(server)
 

@@ -11,7 +11,7 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.messaging.stream import Batch, Message, Output
+from services.chassis.messaging.stream import Batch, OutboxMessage, StreamMessage
 from services.identity.codec.bus import policy_message
 from services.identity.domain.policy import Policy
 from services.kernel.identifiers import Identifier
@@ -109,20 +109,20 @@ class Log:
         placed.recorded_at_us = 1_000 + placed.offset
         self.shards[shard].append(placed)
 
-    def message(self, shard: int, first: int, until: int) -> Message:
+    def message(self, shard: int, first: int, until: int) -> StreamMessage:
         facts = self.shards[shard][first:until]
         batch = FactBatch(shard=shard, first_offset=first, facts=facts)
-        return Message(first, first + len(facts), batch.SerializeToString())
+        return StreamMessage(first, first + len(facts), batch.SerializeToString())
 
     @property
     def token(self) -> Token:
         return Token(tuple(len(facts) for facts in self.shards))
 
-    async def read(self, shard: int, first: int, limit: int) -> list[Output]:
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         """See chassis.relay.Outputs."""
         cuts = range(first, len(self.shards[shard]), CUT)
         messages = [self.message(shard, cut, cut + CUT) for cut in cuts[:limit]]
-        return [Output(m.first, m.next, m.payload) for m in messages]
+        return [OutboxMessage(m.first, m.next, m.payload) for m in messages]
 
     async def tail(self, shard: int) -> int:
         """See chassis.relay.Outputs."""

@@ -18,10 +18,10 @@ from onefold.log.v1.log_service_pb2_grpc import (
 )
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
-from services.chassis.messaging.jetstream import Bus
-from services.chassis.messaging.relay import Relay
-from services.chassis.rpc.channel import channel
-from services.chassis.runtime.tasks import beside
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.relay import OutboxRelay
+from services.chassis.rpc.channel import open_channel
+from services.chassis.runtime.tasks import task_scope
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve
 from services.identity.settings import IdentitySettings
@@ -52,7 +52,7 @@ class House:
 
     log: Log
     door: LogDoor
-    relay: Relay
+    relay: OutboxRelay
     identity: Any
     projection: Any
     #: The gRPC door.
@@ -81,16 +81,16 @@ async def house(
     shards = len(log.shards)
     async with AsyncExitStack() as stack:
         door, ingest_url = await stack.enter_async_context(log_door(log))
-        bus = await stack.enter_async_context(Bus(nats_url, name="test"))
-        relay = Relay(bus, "onefold.log", log)
+        bus = await stack.enter_async_context(JetStreamBus(nats_url, name="test"))
+        relay = OutboxRelay(bus, "onefold.log", log)
         for shard in range(shards):
-            running = await stack.enter_async_context(beside(relay.run_shard(shard)))
+            running = await stack.enter_async_context(task_scope(relay.run_shard(shard)))
             stack.callback(running.cancel)
         settings = make_settings(IdentitySettings, shards=shards, ingest_url=ingest_url)
         doors = await stack.enter_async_context(serve(settings))
         url = f"127.0.0.1:{doors.grpc_port}"
         calls = await stack.enter_async_context(
-            channel(url, internal_key, workspace_id=workspace_id)
+            open_channel(url, internal_key, workspace_id=workspace_id)
         )
         yield House(
             log,

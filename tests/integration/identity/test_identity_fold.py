@@ -13,7 +13,7 @@ from laws.identity_story import digest_of_truth
 from onefold.identity.v1.identity_events_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
-from services.chassis.messaging.stream import Batch, Folded
+from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.checkpoint import add_digest, digests
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Decision, Edge, First, Pair, Span
@@ -34,7 +34,7 @@ def identity(size: int = 1_000) -> Identity:
     return Identity(shards=4, memory=Memory(size))
 
 
-async def fold(pool: asyncpg.Pool, app: Identity, batch: Batch) -> Folded:
+async def fold(pool: asyncpg.Pool, app: Identity, batch: Batch) -> FoldResult:
     async with pool.acquire() as conn, conn.transaction():
         folded = await app.fold(conn, batch)
         await add_digest(conn, batch.shard, folded.deltas)
@@ -64,7 +64,7 @@ async def recounted(pool: asyncpg.Pool) -> str:
     return to_hex(digest_of(rows))
 
 
-def said(folded: Folded) -> list[FactsAttributed]:
+def said(folded: FoldResult) -> list[FactsAttributed]:
     return [FactsAttributed.FromString(output.payload) for output in folded.outputs]
 
 

@@ -16,7 +16,7 @@ from laws.identity_story import edge_between
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.chassis.projection.checkpoint import Position, add_digest, save_position
+from services.chassis.projection.checkpoint import Checkpoint, add_digest, save_checkpoint
 from services.identity.domain.evidence import Strength, Verdict
 from services.identity.domain.explain import Explanation
 from services.identity.domain.linking import Reason
@@ -97,8 +97,8 @@ class Asked:
         async with self.database.pool.acquire() as conn, conn.transaction():
             folded = await self.app.fold(conn, batch)
             await add_digest(conn, shard, folded.deltas)
-            to = Position(shard, batch.next, batch.next, folded.log_offset, folded.log_time_us)
-            await save_position(conn, to, folded.outputs)
+            to = Checkpoint(shard, batch.next, batch.next, folded.log_offset, folded.log_time_us)
+            await save_checkpoint(conn, to, folded.outputs)
         self._at[shard] = batch.next
 
     async def explain(

@@ -25,7 +25,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 
-from services.chassis.rpc.channel import PeerChannel, channel
+from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import Ingest, serve
@@ -45,9 +45,9 @@ class Doors:
     http: aiohttp.ClientSession
     nats: nats.NATS
 
-    def channel(self, key: str | None = None) -> PeerChannel:
+    def channel(self, key: str | None = None) -> ServiceChannel:
         """A gRPC channel; without `key` that of the source."""
-        return channel(f"127.0.0.1:{self.service.rpc.port}", self.key if key is None else key)
+        return open_channel(f"127.0.0.1:{self.service.rpc.port}", self.key if key is None else key)
 
     def url(self, path: str) -> str:
         """An address of the HTTP door."""
@@ -126,7 +126,7 @@ async def open_doors(
 
 async def make_source(service: Ingest, admin_key: str, source_id: str, channel_name: str) -> str:
     """Define a source and issue its key."""
-    async with channel(f"127.0.0.1:{service.rpc.port}", admin_key) as peer:
+    async with open_channel(f"127.0.0.1:{service.rpc.port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         source = SourceDefined(source_id=source_id, channel=channel_name)
         await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))

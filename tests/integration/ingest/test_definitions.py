@@ -22,7 +22,7 @@ from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.rpc.channel import channel
+from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings, wait_until
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
@@ -192,7 +192,7 @@ class TestWorkspaces:
 
 
 async def source_key(service: Ingest, admin_key: str) -> str:
-    async with channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
+    async with open_channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         await stub.DefineSource(defining(source_id="site"))
         wish = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
@@ -216,7 +216,7 @@ async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(door
 
 
 async def send(service: Ingest, key: str, event: Event) -> Any:
-    async with channel(f"127.0.0.1:{service.grpc_port}", key) as peer:
+    async with open_channel(f"127.0.0.1:{service.grpc_port}", key) as peer:
         return await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
 
 

@@ -13,7 +13,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.rpc.channel import channel
+from services.chassis.rpc.channel import open_channel
 from services.ingest.domain.definitions import WorkspaceDefinition
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
@@ -73,7 +73,7 @@ async def test_each_door_reads_numbers_by_the_region_of_the_workspace(
     key = await make_source(doors.service, await create(doors, "west", "us"), "site", "web")
     expected = Identifier("phone", "+16502530000").id_in("west")
     event = named(make_event(), ("phone", "(650) 253-0000"))
-    async with channel(f"127.0.0.1:{doors.service.grpc_port}", key) as peer:
+    async with open_channel(f"127.0.0.1:{doors.service.grpc_port}", key) as peer:
         request = IngestEventsRequest(events=[event])
         assert (await IngestServiceStub(peer).IngestEvents(request)).accepted == 1
     call = make_call(context={"externalIds": [{"type": "phone", "id": "650.253.0000"}]})

@@ -15,7 +15,7 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
-from services.chassis.rpc.channel import channel
+from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
@@ -66,7 +66,7 @@ async def house(
             return f"127.0.0.1:{doors.grpc_port}"
 
         def call(url: str) -> Any:
-            return channel(url, internal_key, workspace_id=workspace_id, timeout_s=60.0)
+            return open_channel(url, internal_key, workspace_id=workspace_id, timeout_s=60.0)
 
         ingest = await open_(
             serve_ingest, IngestSettings, tick_interval_s=0.2, clock_advance="allowed"

@@ -12,18 +12,18 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_events_pb2 import ProfileChange, ProfilesChanged
 from onefold.segment.v1.segment_events_pb2 import MembershipChange, MembershipsChanged
 
-from services.chassis.messaging.stream import Message
+from services.chassis.messaging.stream import StreamMessage
 from services.chassis.projection.checkpoint import (
-    batch_at,
+    acquire_fence,
     digests,
-    load_position,
-    save_position,
-    take_fence,
+    load_checkpoint,
+    make_batch,
+    save_checkpoint,
 )
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule, TraitPredicate
 from services.kernel.rules.values import Operator
 from services.segment.codec import bus as wire
@@ -32,9 +32,9 @@ from services.segment.projection.fold import SegmentApp, membership_share
 
 W = WorkspaceId("school")
 SHARDS = 2
-BOUGHT: Rule = from_form({"count": {"event": "bought", "at_least": 1}})
-VISITED: Rule = from_form({"count": {"event": "visited", "within": "7d", "at_least": 1}})
-IDLE: Rule = from_form({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}})
+BOUGHT: Rule = parse_rule({"count": {"event": "bought", "at_least": 1}})
+VISITED: Rule = parse_rule({"count": {"event": "visited", "within": "7d", "at_least": 1}})
+IDLE: Rule = parse_rule({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}})
 CITY: Rule = TraitPredicate("city", Operator.EQ, "x")
 BOUGHT_ID, VISITED_ID, CITY_ID = (predicate_id(predicates(r)[0]) for r in (BOUGHT, VISITED, CITY))
 ALL_IDS = (BOUGHT_ID, VISITED_ID, CITY_ID)
@@ -113,7 +113,7 @@ class Works:
     async def fold_some(self, shard: int, size: int) -> bool:
         """One batch of a shard, in as many transactions as it asks for."""
         async with self.pool.acquire() as conn:
-            position = await load_position(conn, shard)
+            position = await load_checkpoint(conn, shard)
             assert position is not None
             messages = self._messages(shard, position.next, size)
             if not messages:
@@ -122,15 +122,15 @@ class Works:
             while position.next < until:
                 left = tuple(m for m in messages if m.next > position.next)
                 async with conn.transaction():
-                    assert await take_fence(conn, position)
-                    folded = await self.apps[shard].fold(conn, batch_at(position, left))
+                    assert await acquire_fence(conn, position)
+                    folded = await self.apps[shard].fold(conn, make_batch(position, left))
                     position = position.after(folded)
-                    await save_position(conn, position, folded.outputs)
+                    await save_checkpoint(conn, position, folded.outputs)
         return True
 
-    def _messages(self, shard: int, first: int, size: int) -> tuple[Message, ...]:
+    def _messages(self, shard: int, first: int, size: int) -> tuple[StreamMessage, ...]:
         line = self.said.get(shard, [])[first : first + size]
-        return tuple(Message(m.sequence, m.sequence + 1, m.SerializeToString()) for m in line)
+        return tuple(StreamMessage(m.sequence, m.sequence + 1, m.SerializeToString()) for m in line)
 
     async def members(self, segment_id: str, workspace: str = W) -> set[bytes]:
         rows = await self.pool.fetch(

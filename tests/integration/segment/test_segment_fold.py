@@ -306,19 +306,19 @@ async def test_a_sweep_of_many_pages_goes_on(works: Works, monkeypatch: pytest.M
 
 async def one_fold(works: Works, shard: int) -> None:
     from services.chassis.projection.checkpoint import (
-        batch_at,
-        load_position,
-        save_position,
-        take_fence,
+        acquire_fence,
+        load_checkpoint,
+        make_batch,
+        save_checkpoint,
     )
 
     async with works.pool.acquire() as conn, conn.transaction():
-        position = await load_position(conn, shard)
+        position = await load_checkpoint(conn, shard)
         assert position is not None
-        assert await take_fence(conn, position)
-        batch = batch_at(position, works._messages(shard, position.next, 1))
+        assert await acquire_fence(conn, position)
+        batch = make_batch(position, works._messages(shard, position.next, 1))
         folded = await works.apps[shard].fold(conn, batch)
-        await save_position(conn, position.after(folded), folded.outputs)
+        await save_checkpoint(conn, position.after(folded), folded.outputs)
 
 
 async def test_instants_of_a_membership_never_go_back(works: Works) -> None:

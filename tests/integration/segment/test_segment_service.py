@@ -40,13 +40,13 @@ from onefold.type.v1.token_pb2 import Token
 from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role
 from services.chassis.codec.rules import rule_to_proto
-from services.chassis.messaging.jetstream import Bus
-from services.chassis.messaging.stream import Output
-from services.chassis.rpc.channel import channel
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.segment.codec.bus import SEGMENT_DEFINED
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
@@ -60,7 +60,7 @@ class Whole:
     """A running segment, and what it hears."""
 
     around: Around
-    bus: Bus
+    bus: JetStreamBus
     stubs: dict[str, Any] = field(default_factory=dict)
     projection: Any = None
     internal: Any = None
@@ -68,7 +68,7 @@ class Whole:
     async def say(self, shard: int, *changes: Any, **fields: Any) -> Token:
         message = self.around.profile.say(shard, *changes, **fields)
         at = message.sequence
-        output = Output(at, at + 1, message.SerializeToString())
+        output = OutboxMessage(at, at + 1, message.SerializeToString())
         await (await self.bus.publish(f"onefold.profile.{shard}", output))
         return self.token()
 
@@ -128,7 +128,7 @@ async def whole(
         settings = make_settings(SegmentSettings, shards=SHARDS, **urls)
         async with (
             serve(settings) as running,
-            Bus(nats_url, name="profile") as bus,
+            JetStreamBus(nats_url, name="profile") as bus,
             AsyncExitStack() as stack,
         ):
             url = f"127.0.0.1:{running.grpc_port}"
@@ -136,9 +136,9 @@ async def whole(
             await bus.ensure_stream("onefold.profile")
             whole = Whole(around, bus)
             for key, _, _ in KEYS:
-                opened = await stack.enter_async_context(channel(url, key.key, timeout_s=20.0))
+                opened = await stack.enter_async_context(open_channel(url, key.key, timeout_s=20.0))
                 whole.stubs[key.key_id] = SegmentServiceStub(opened)
-            internal = await stack.enter_async_context(channel(url, internal_key))
+            internal = await stack.enter_async_context(open_channel(url, internal_key))
             whole.projection = ProjectionServiceStub(internal)
             whole.internal = SegmentServiceStub(internal)
             await whole.say_everywhere(facts=[key_fact(*told) for told in KEYS])
@@ -489,7 +489,7 @@ async def test_a_rule_that_comes_at_the_last_stretch_is_about_everybody(whole: W
 async def test_members_of_a_segment_that_waits_are_no_difference(whole: Whole) -> None:
     """Its rule asks what is not known yet: nobody enters or leaves, whoever was in stays in."""
     await a_small_school(whole)
-    unknown = from_form({"count": {"event": "danced", "at_least": 1}})
+    unknown = parse_rule({"count": {"event": "danced", "at_least": 1}})
     await whole.say_everywhere(facts=[defined("buyers", unknown, version=2)])
     await whole.say(0, stands(1, 2), stands(40, 1, BOUGHT_ID), stands(2, 2, into=40))
     await whole.settled()

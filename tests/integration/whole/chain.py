@@ -20,7 +20,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 
 from services.activation.service import serve as serve_activation
 from services.activation.settings import ActivationSettings
-from services.chassis.rpc.channel import channel
+from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
@@ -75,7 +75,7 @@ class Chain:
         self._ready[name] = f"http://127.0.0.1:{doors.http_port}/readyz"
         self._urls[name] = f"127.0.0.1:{doors.grpc_port}"
         opened = await scope.enter_async_context(
-            channel(self._urls[name], self._key, workspace_id=WORKSPACE, timeout_s=60.0)
+            open_channel(self._urls[name], self._key, workspace_id=WORKSPACE, timeout_s=60.0)
         )
         self._stubs[name] = (LogServiceStub if name == "ingest" else ProjectionServiceStub)(opened)
 

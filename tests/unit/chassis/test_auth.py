@@ -12,19 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onefold.ingest.v1 import ingest_facts_pb2
 
-from services.chassis.access.authenticator import (
-    AccessKey,
-    Authenticator,
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import hash_key, issue_key, key_from_authorization
+from services.chassis.access.principal import (
     Principal,
     Role,
-    acting_as,
-    hash_key,
-    issue_key,
-    key_from_authorization,
+    as_principal,
     principal,
-    require,
+    require_role,
     workspace_id,
 )
+from services.chassis.access.tables import AccessKey
 from services.chassis.runtime.deadlines import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
@@ -137,7 +135,7 @@ async def test_nothing_read_before_the_commit_of_a_fold_is_believed_after_it(
     authenticator: Authenticator, store: Store
 ) -> None:
     await _reason(authenticator, "k")
-    authenticator.forget()  # the fold has run, and is not yet committed
+    authenticator.invalidate()  # the fold has run, and is not yet committed
     await _reason(authenticator, "k")
     store.put("k")  # now it is
     assert await authenticator.authenticate("k") == SHOP
@@ -178,17 +176,17 @@ def test_outside_of_a_call_nobody_calls() -> None:
 
 
 def test_the_workspace_of_a_call() -> None:
-    with acting_as(SHOP):
+    with as_principal(SHOP):
         assert (principal(), workspace_id()) == (SHOP, "shop")
     nowhere = Principal(WorkspaceId(""), Role.INTERNAL, "internal")
-    with acting_as(nowhere), pytest.raises(NotAllowed, match="onefold-workspace"):
+    with as_principal(nowhere), pytest.raises(NotAllowed, match="onefold-workspace"):
         workspace_id()
 
 
 @pytest.mark.parametrize("allowed", [(), (Role.ADMIN,), (Role.SERVICE, Role.INTERNAL)])
 def test_a_role_that_is_not_listed_is_refused(allowed: tuple[Role, ...]) -> None:
     with pytest.raises(NotAllowed) as caught:
-        require(SHOP, allowed)
+        require_role(SHOP, allowed)
     assert caught.value.reason == "NOT_ALLOWED"
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 
-from services.chassis.runtime.deadlines import deadline, start_deadline, within
+from services.chassis.runtime.deadlines import clip_to_deadline, deadline, start_deadline
 
 
 def test_without_a_call_there_is_none() -> None:
     assert copy_context().run(deadline) is None
-    assert copy_context().run(within, 5.0) == 5.0
+    assert copy_context().run(clip_to_deadline, 5.0) == 5.0
 
 
 def test_the_shorter_one_holds() -> None:
     def shorter() -> tuple[float, float]:
         start_deadline(60.0)
-        return within(5.0), within(600.0)
+        return clip_to_deadline(5.0), clip_to_deadline(600.0)
 
     own, callers = copy_context().run(shorter)
     assert own == 5.0

@@ -81,7 +81,7 @@ def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_only_messages_that_cannot_quote_a_value_are_told(error: Exception, told: str) -> None:
-    assert logs.first_line(error) == told
+    assert logs.safe_message(error) == told
 
 
 def test_groups_of_exceptions_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:

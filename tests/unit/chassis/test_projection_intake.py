@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy.heard import HeardTail, Range
 
-from services.chassis.messaging.stream import Message
-from services.chassis.projection.consumer import Intake, Limits, UpstreamBroken
-from services.kernel.errors import RangeGone
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.projection.consumer import Limits, ShardConsumer, UpstreamGap
+from services.kernel.errors import RangeExpired
 
 
 def content(first: int, until: int) -> bytes:
     return bytes(place % 251 for place in range(first, until))
 
 
-def message(first: int, until: int) -> Message:
-    return Message(first, until, content(first, until))
+def message(first: int, until: int) -> StreamMessage:
+    return StreamMessage(first, until, content(first, until))
 
 
 def heard(ranges: list[Range | None]) -> HeardTail:
@@ -34,21 +34,23 @@ class Store:
         self.length, self.page, self.kept_from = length, page, kept_from
         self.reads: list[tuple[int, int]] = []
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         self.reads.append((first, until))
         if first < self.kept_from:
-            raise RangeGone("gone")
+            raise RangeExpired("gone")
         end = min(until or self.length, self.length)
         # A page may begin before what was asked for, as an outbox's row does.
         for start in range(first - first % self.page, end, self.page):
             yield message(start, min(start + self.page, end))
 
 
-def drain(bus: HeardTail, store: Store, limits: Limits | None = None) -> list[tuple[Message, ...]]:
+def drain(
+    bus: HeardTail, store: Store, limits: Limits | None = None
+) -> list[tuple[StreamMessage, ...]]:
     """Takes everything in, up to the store's length."""
 
-    async def run() -> list[tuple[Message, ...]]:
-        intake, at, batches = Intake(0, bus, store, limits or Limits()), 0, []
+    async def run() -> list[tuple[StreamMessage, ...]]:
+        intake, at, batches = ShardConsumer(0, bus, store, limits or Limits()), 0, []
         async with asyncio.timeout(5):
             while at < store.length:
                 batches.append(await intake.next(at))
@@ -59,7 +61,7 @@ def drain(bus: HeardTail, store: Store, limits: Limits | None = None) -> list[tu
     return asyncio.run(run())
 
 
-def unfolded(batches: list[tuple[Message, ...]]) -> bytes:
+def unfolded(batches: list[tuple[StreamMessage, ...]]) -> bytes:
     """What a projection sees that skips what lies before its place."""
     at, seen = 0, b""
     for batch in batches:
@@ -128,8 +130,8 @@ def test_a_message_that_upstream_knows_nothing_of_is_dropped() -> None:
     # [40, 50) is of another life of the store: nothing leads up to it.
     bus = heard([(0, 6, False), (40, 50, False), (40, 50, False), None])
 
-    async def run() -> list[Message]:
-        intake = Intake(0, bus, store, Limits())
+    async def run() -> list[StreamMessage]:
+        intake = ShardConsumer(0, bus, store, Limits())
         taken = list(await intake.next(0))
         store.length = 8
         taken += await intake.next(6)
@@ -147,14 +149,14 @@ def test_limits_bound_a_batch_but_for_its_first_message() -> None:
 
 
 def test_what_is_no_longer_kept_is_told() -> None:
-    with pytest.raises(RangeGone):
+    with pytest.raises(RangeExpired):
         drain(heard([None]), Store(6, kept_from=3))
 
 
 def test_an_upstream_with_a_hole_is_refused() -> None:
     class Holed(Store):
-        async def read(self, shard: int, first: int, until: int) -> AsyncIterator[Message]:
+        async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
             yield message(first + 1, first + 2)
 
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(UpstreamGap):
         drain(heard([None]), Holed(6))

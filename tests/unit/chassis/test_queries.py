@@ -8,7 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.chassis.postgres.database import Queries, is_away, lock_class, may_pass, store_errors
+from services.chassis.postgres.database import (
+    Queries,
+    is_connection_error,
+    is_transient,
+    lock_class,
+    translate_store_errors,
+)
 from services.kernel.errors import StoreUnavailable
 
 CHASSIS = Path("services/chassis")
@@ -40,20 +46,20 @@ def test_every_statement_of_the_chassis_is_used() -> None:
 
 
 def test_the_server_being_away_is_one_error() -> None:
-    with pytest.raises(StoreUnavailable), store_errors():
+    with pytest.raises(StoreUnavailable), translate_store_errors():
         raise ConnectionRefusedError
-    with pytest.raises(KeyError), store_errors():
+    with pytest.raises(KeyError), translate_store_errors():
         raise KeyError("another")
-    assert not is_away(ValueError())
-    assert not is_away(FileNotFoundError("about a file, and not about the server"))
+    assert not is_connection_error(ValueError())
+    assert not is_connection_error(FileNotFoundError("about a file, and not about the server"))
 
 
 def test_who_is_in_the_way_is_not_away() -> None:
     """A worker whose transaction lost a deadlock has its connection, and tries again on it."""
     deadlock = asyncpg.DeadlockDetectedError("deadlock")
-    assert may_pass(deadlock)
-    assert not is_away(deadlock)
-    with pytest.raises(asyncpg.DeadlockDetectedError), store_errors():
+    assert is_transient(deadlock)
+    assert not is_connection_error(deadlock)
+    with pytest.raises(asyncpg.DeadlockDetectedError), translate_store_errors():
         raise deadlock
 
 
@@ -61,8 +67,8 @@ def test_who_is_in_the_way_is_not_away() -> None:
     "error", [ConnectionResetError(), TimeoutError(), asyncpg.CannotConnectNowError("starting")]
 )
 def test_who_is_away_may_come_back(error: BaseException) -> None:
-    assert is_away(error)
-    assert may_pass(error)
+    assert is_connection_error(error)
+    assert is_transient(error)
 
 
 def test_lock_classes_fit_into_four_bytes() -> None:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from services.chassis.projection.checkpoint import Position
-from services.chassis.projection.progress import Reached
+from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.progress import ProgressTracker
 from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
@@ -22,19 +22,19 @@ class Store:
         self.offsets = list(offsets)
         self.looks = 0
 
-    async def load(self) -> list[Position]:
+    async def load(self) -> list[Checkpoint]:
         self.looks += 1
-        return [Position(s, log_offset=offset) for s, offset in enumerate(self.offsets)]
+        return [Checkpoint(s, log_offset=offset) for s, offset in enumerate(self.offsets)]
 
 
-def reached_by(store: Store, *held: int) -> Reached:
-    return Reached(len(store.offsets), store.load, lambda: held)
+def reached_by(store: Store, *held: int) -> ProgressTracker:
+    return ProgressTracker(len(store.offsets), store.load, lambda: held)
 
 
 async def test_what_is_known_is_answered_without_looking() -> None:
     store = Store(0, 0)
     reached = reached_by(store)
-    reached.note(0, 5)
+    reached.advance(0, 5)
     assert await reached.wait_for(Token((4,)), DEADLINE) == Token((5,))
     assert store.looks == 0
 
@@ -44,8 +44,8 @@ async def test_a_shard_held_here_is_not_looked_at() -> None:
     reached = reached_by(store, 0, 1)
     waiting = asyncio.create_task(reached.wait_for(Token((3, 2)), DEADLINE))
     await asyncio.sleep(0)
-    reached.note(0, 3)
-    reached.note(1, 9)
+    reached.advance(0, 3)
+    reached.advance(1, 9)
     assert await waiting == Token((3, 9))
     assert store.looks == 0
 
@@ -63,7 +63,7 @@ async def test_a_shard_held_elsewhere_is_looked_at_for_all_who_wait() -> None:
 
 async def test_a_shard_that_moves_away_is_looked_at() -> None:
     store, held = Store(0), {0}
-    reached = Reached(1, store.load, lambda: held)
+    reached = ProgressTracker(1, store.load, lambda: held)
     waiting = asyncio.create_task(reached.wait_for(Token((4,)), DEADLINE))
     await asyncio.sleep(0)
     held.clear()
@@ -75,35 +75,35 @@ async def test_a_look_that_hangs_holds_up_nobody_whom_a_worker_tells() -> None:
     held: set[int] = set()
     looking = asyncio.Event()
 
-    async def hang() -> list[Position]:
+    async def hang() -> list[Checkpoint]:
         looking.set()
         await asyncio.Event().wait()
         raise AssertionError("nothing wakes it")
 
-    reached = Reached(1, hang, lambda: held)
+    reached = ProgressTracker(1, hang, lambda: held)
     waiting = asyncio.create_task(reached.wait_for(Token((4,)), DEADLINE))
     await looking.wait()
     held.add(0)
-    reached.note(0, 4)
+    reached.advance(0, 4)
     assert await waiting == Token((4,))
 
 
 async def test_a_busy_shard_here_keeps_no_other_from_being_looked_at() -> None:
     store, turns = Store(0, 4), 50
 
-    async def load() -> list[Position]:
+    async def load() -> list[Checkpoint]:
         for _ in range(turns):
             await asyncio.sleep(0)
         return await store.load()
 
-    reached = Reached(2, load, lambda: {0})
+    reached = ProgressTracker(2, load, lambda: {0})
     waiting = asyncio.create_task(reached.wait_for(Token((0, 4)), DEADLINE))
     told = 0
     while not waiting.done():
         told += 1
-        reached.note(0, told)
+        reached.advance(0, told)
         await asyncio.sleep(0)
-    assert (await waiting).covers(Token((0, 4)))
+    assert (await waiting).includes(Token((0, 4)))
     assert store.looks == 1
 
 

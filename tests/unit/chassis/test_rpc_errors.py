@@ -30,12 +30,12 @@ EVENT_REASONS = {
 
 def _kinds() -> list[type[kernel.OnefoldError]]:
     classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
-    between = {kernel.Refused, kernel.Unavailable}
+    between = {kernel.ClientError, kernel.RetryableError}
     return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in between]
 
 
 def make(reason: str, **metadata: str) -> kernel.OnefoldError:
-    kind = errors.ANSWERS[reason].kind
+    kind = errors.STATUS_BY_REASON[reason].kind
     error = kind("do this next", field="events[3].name" if kind is kernel.InvalidField else "")
     error.reason = reason
     error.metadata = metadata
@@ -43,19 +43,19 @@ def make(reason: str, **metadata: str) -> kernel.OnefoldError:
 
 
 def test_every_reason_of_the_treaty_has_an_answer() -> None:
-    assert errors.ANSWERS.keys() == REASONS
+    assert errors.STATUS_BY_REASON.keys() == REASONS
 
 
 def test_every_error_of_the_kernel_is_the_answer_to_its_reasons() -> None:
     for kind in _kinds():
         reasons = kernel.NotAllowed.REASONS if kind is kernel.NotAllowed else {kind.reason}
-        told = {r for r, a in errors.ANSWERS.items() if a.kind is kind} - EVENT_REASONS
+        told = {r for r, a in errors.STATUS_BY_REASON.items() if a.kind is kind} - EVENT_REASONS
         assert told == reasons, kind
 
 
 @pytest.mark.parametrize("reason", sorted(EVENT_REASONS))
 def test_what_is_wrong_with_an_event_is_an_invalid_field(reason: str) -> None:
-    assert errors.ANSWERS[reason].kind is kernel.InvalidField
+    assert errors.STATUS_BY_REASON[reason].kind is kernel.InvalidField
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_is_wrong_with_an_event_is_an_invalid_field(reason: str) -> None:
     ],
 )
 def test_codes(reason: str, code: grpc.StatusCode, http: int) -> None:
-    assert errors.ANSWERS[reason][:2] == (code, http)
+    assert errors.STATUS_BY_REASON[reason][:2] == (code, http)
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
@@ -96,7 +96,7 @@ def test_a_status_has_exactly_one_error_info(reason: str) -> None:
         {"limit": "4194304"},
     )
     retries = [d for d in status.details if d.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
-    assert bool(retries) == isinstance(error, kernel.Unavailable)
+    assert bool(retries) == isinstance(error, kernel.RetryableError)
     fields = [d for d in status.details if d.Is(error_details_pb2.BadRequest.DESCRIPTOR)]
     assert bool(fields) == isinstance(error, kernel.InvalidField)
 
@@ -109,13 +109,13 @@ def test_a_status_has_exactly_one_error_info(reason: str) -> None:
 def test_there_and_back(reason: str, metadata: dict[str, str], retry_after: float) -> None:
     error = make(reason)
     error.metadata = metadata
-    if isinstance(error, kernel.Unavailable):
+    if isinstance(error, kernel.RetryableError):
         error.retry_after = retry_after
     back = errors.from_status(errors.to_status(error))
     assert type(back) is type(error)
     assert (back.reason, back.message, back.field) == (reason, error.message, error.field)
     assert back.metadata == metadata
-    if isinstance(back, kernel.Unavailable):
+    if isinstance(back, kernel.RetryableError):
         assert back.retry_after == pytest.approx(retry_after, abs=1e-6)
 
 
@@ -148,7 +148,7 @@ def test_a_status_of_somebody_else_carries_none_of_ours() -> None:
     ids=repr,
 )
 def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
-    assert isinstance(errors.known(error), kernel.StoreUnavailable)
+    assert isinstance(errors.to_onefold_error(error), kernel.StoreUnavailable)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
     ids=repr,
 )
 def test_what_nobody_foresaw_tells_nothing(error: BaseException) -> None:
-    told = errors.known(error)
+    told = errors.to_onefold_error(error)
     assert told.reason == "INTERNAL"
     assert "a@b.cn" not in str(errors.to_status(told))
 
 
 def test_a_broken_message_is_an_invalid_field() -> None:
-    assert isinstance(errors.known(DecodeError("broken")), kernel.InvalidField)
+    assert isinstance(errors.to_onefold_error(DecodeError("broken")), kernel.InvalidField)
 
 
 def _aio_error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:

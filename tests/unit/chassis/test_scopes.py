@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.runtime.tasks import beside
+from services.chassis.runtime.tasks import task_scope
 
 
 async def _fails() -> None:
@@ -16,14 +16,14 @@ async def _fails() -> None:
 
 
 async def _fail_beside(work: Coroutine[Any, Any, None]) -> None:
-    async with beside(work):
+    async with task_scope(work):
         await asyncio.sleep(0)  # the work begins
         raise ValueError("body")
 
 
 async def test_work_that_fails_cuts_the_body_off() -> None:
     with pytest.raises(KeyError, match="work"):
-        async with beside(_fails()):
+        async with task_scope(_fails()):
             await asyncio.Event().wait()
 
 
@@ -48,7 +48,7 @@ async def test_work_that_is_not_done_is_awaited() -> None:
         await go_on.wait()
         return 7
 
-    async with beside(work()) as task:
+    async with task_scope(work()) as task:
         go_on.set()
     assert task.result() == 7
 

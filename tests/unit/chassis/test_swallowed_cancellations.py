@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from services.chassis.messaging.jetstream import heed
-from services.chassis.runtime.tasks import end
+from services.chassis.messaging.jetstream import await_cancellable
+from services.chassis.runtime.tasks import cancel_and_wait
 
 
 async def swallow() -> int:
@@ -21,7 +21,7 @@ async def test_a_swallowed_cancellation_is_heeded() -> None:
 
     async def work() -> None:
         nonlocal went_on
-        await heed(swallow())
+        await await_cancellable(swallow())
         went_on = True
 
     task = asyncio.create_task(work())
@@ -35,7 +35,7 @@ async def test_a_swallowed_cancellation_is_heeded() -> None:
 async def test_a_deadline_still_is_one() -> None:
     try:
         async with asyncio.timeout(0.01):
-            await heed(swallow())
+            await await_cancellable(swallow())
     except TimeoutError:
         return
     raise AssertionError("the deadline was lost")
@@ -45,7 +45,7 @@ async def test_a_call_that_is_not_cancelled_gives_its_answer() -> None:
     async def answer() -> int:
         return 7
 
-    assert await heed(answer()) == 7
+    assert await await_cancellable(answer()) == 7
 
 
 async def test_a_task_is_ended_as_often_as_it_takes() -> None:
@@ -57,7 +57,7 @@ async def test_a_task_is_ended_as_often_as_it_takes() -> None:
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        await end(task)
+        await cancel_and_wait(task)
     assert task.cancelled()
 
 
@@ -67,4 +67,4 @@ async def test_what_an_ended_task_failed_with_is_not_raised() -> None:
 
     task = asyncio.create_task(failing())
     await asyncio.wait({task})
-    await end(task)
+    await cancel_and_wait(task)

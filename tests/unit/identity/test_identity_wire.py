@@ -6,7 +6,7 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, EVENT_TYPE_PAGE, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.messaging.stream import Batch, Message
+from services.chassis.messaging.stream import Batch, StreamMessage
 from services.identity.codec import bus as wire
 from services.identity.domain.evidence import First, Name, Strength, span_of
 from services.identity.domain.rows import Assignment
@@ -32,12 +32,12 @@ def fact(offset: int, at: int = 1, kind: int = EVENT_TYPE_PAGE, leaf: bytes = LE
     )
 
 
-def message(*facts: Fact) -> Message:
+def message(*facts: Fact) -> StreamMessage:
     batch = FactBatch(shard=3, first_offset=facts[0].offset, facts=facts)
-    return Message(facts[0].offset, facts[-1].offset + 1, batch.SerializeToString())
+    return StreamMessage(facts[0].offset, facts[-1].offset + 1, batch.SerializeToString())
 
 
-def batch(first: int, *messages: Message) -> Batch:
+def batch(first: int, *messages: StreamMessage) -> Batch:
     return Batch(3, first, messages[-1].next, messages, first, first, 0)
 
 
@@ -122,7 +122,7 @@ def test_a_part_that_was_seen_before_is_cut_off() -> None:
 def test_a_message_must_cover_what_it_says() -> None:
     short = message(fact(0), fact(1))
     with pytest.raises(ValueError, match="came as 2"):
-        wire.hear(batch(0, Message(0, 3, short.payload)))
+        wire.hear(batch(0, StreamMessage(0, 3, short.payload)))
 
 
 @pytest.mark.parametrize("told", ["", "xyz", "0" * 31, "g" * 32])

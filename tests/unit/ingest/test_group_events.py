@@ -17,7 +17,7 @@ from services.ingest.domain.admission import admit
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.segment_spec import read_call
-from services.kernel.errors import EtagMismatch, StoreUnavailable
+from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import event_fact_id
 from services.kernel.time import parse_rfc3339
@@ -210,7 +210,7 @@ def pair(number: int) -> tuple[NewFact, NewFact]:
 
 
 async def test_pairs_are_counted_as_events() -> None:
-    log = FakeLog(new(2, 2, 1), EtagMismatch("reused"), new(0, 1, 3), new(1, 0, 4))
+    log = FakeLog(new(2, 2, 1), Conflict("reused"), new(0, 1, 3), new(1, 0, 4))
     pairs = [pair(n) for n in range(4)]
     appended = await append_pairs(log, pairs)
     assert (appended.appended, appended.duplicates, appended.reused) == (2, {2}, {1})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from onefold.type.v1.errors_pb2 import ErrorReason
 
-from services.chassis.access.authenticator import Role, hash_key
+from services.chassis.access.keys import hash_key
+from services.chassis.access.principal import Role
 from services.ingest.bootstrap import read_or_make_key
 from services.ingest.codec import events as wire
 from services.ingest.commands.intake import Rejection, Taken

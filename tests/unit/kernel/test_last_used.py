@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.cache import LastUsed
+from services.kernel.cache import RecentCache
 
 
 def test_what_was_put_is_known_and_nothing_else() -> None:
-    known = LastUsed[str, int](10)
+    known = RecentCache[str, int](10)
     known.update({"a": 0, "b": 2})
     assert known.get("a") == 0
     assert known.get("c") is None
-    assert known.among(["a", "b", "c"]) == {"a": 0, "b": 2}
+    assert known.get_many(["a", "b", "c"]) == {"a": 0, "b": 2}
 
 
 KEYS = st.integers(0, 60)
@@ -28,7 +28,7 @@ STEPS = st.one_of(
 def test_what_was_used_last_is_there_and_no_more_than_most(
     steps: list[tuple[str, list[int]]], most: int
 ) -> None:
-    known, model = LastUsed[int, int](most), dict[int, int]()
+    known, model = RecentCache[int, int](most), dict[int, int]()
     for step, keys in steps:
         used = keys
         if step == "put":
@@ -42,4 +42,4 @@ def test_what_was_used_last_is_there_and_no_more_than_most(
             model[key] = -key
         assert len(known) <= max(2, most)
     last = list(model)[-max(1, most // 2) :]
-    assert known.among(last) == {key: model[key] for key in last}
+    assert known.get_many(last) == {key: model[key] for key in last}

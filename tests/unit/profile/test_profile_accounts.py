@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule, TraitPredicate
@@ -40,7 +40,7 @@ def grouped(number: int, member: bytes = b"m", **traits: object) -> EventView:
 def account(*events: EventView) -> LeafState:
     state = LeafState()
     for event in events:
-        fold_event(state, event, Catalogue())
+        fold_event(state, event, PredicateIndex())
     return state
 
 
@@ -135,7 +135,7 @@ def circles(above: dict[int, int]) -> int:
 
 
 def person(*events: tuple[int, str, int, bytes], rules: list[Rule]) -> LeafState:
-    state, catalogue = LeafState(), Catalogue.of(rules)
+    state, catalogue = LeafState(), PredicateIndex.from_rules(rules)
     for type_, name, number, traits in events:
         fold_event(state, EventView(type_, name, number, fact(number), b"", traits), catalogue)
     return state
@@ -164,7 +164,7 @@ class TestRollUp:
         rolled_up = RolledUp([LOCAL], at_us=10)
         life = [(TRACK, "bought", 5, b""), (IDENTIFY, "", 6, b'{"city":"x","secret":1}')]
         rolled_up.take([person(*life, rules=[BOUGHT])])
-        assert (list(rolled_up.state.traits), rolled_up.state.series) == (["city"], {})
+        assert (list(rolled_up.state.traits), rolled_up.state.accumulators) == (["city"], {})
 
     def test_the_series_of_rules(self) -> None:
         assert series_of(LOCAL) == frozenset()
@@ -174,15 +174,17 @@ class TestRollUp:
 class TestRulesAreForPersons:
     def test_an_account_stands_nowhere(self) -> None:
         """Though what is asked would hold of it."""
-        catalogue = Catalogue.of([LOCAL, CountPredicate(EventFilter("bought"), 0, Operator.LT, 1)])
+        catalogue = PredicateIndex.from_rules(
+            [LOCAL, CountPredicate(EventFilter("bought"), 0, Operator.LT, 1)]
+        )
         state = account(grouped(1, city="北京市"))
-        people = [Person(A, W, None, merge([state])), Person(B, W, None, merge([LeafState()]))]
+        people = [Person(A, W, None, view_of([state])), Person(B, W, None, view_of([LeafState()]))]
         asked = {A: EVERYTHING, B: EVERYTHING}
         decided = decide(asked, people, {W: catalogue}, 5)
         assert [standing.profile_id for standing in decided.news] == [B]
         assert not decided.dues
 
     def test_a_leaf_of_a_person_makes_a_person(self) -> None:
-        assert merge([account(grouped(1))]).is_account
-        assert not merge([account(grouped(1)), LeafState()]).is_account
-        assert not merge([]).is_account
+        assert view_of([account(grouped(1))]).is_account
+        assert not view_of([account(grouped(1)), LeafState()]).is_account
+        assert not view_of([]).is_account

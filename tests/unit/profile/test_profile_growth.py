@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.fold.events import TRACK, EventView
-from services.kernel.fold.leaf import LeafState, encode, fold_event, join
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, combine, encode, fold_event
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
-from services.kernel.rules.ids import predicate_id, series_id, series_of
+from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
 from services.kernel.rules.model import CountPredicate, EventFilter, Predicate, TraitPredicate
 from services.kernel.rules.values import Operator
 from services.profile.domain.backfill import (
@@ -32,7 +32,7 @@ VIEWED = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)
 TWICE = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 2)
 BOUGHT = CountPredicate(EventFilter("bought"), 0, Operator.GE, 1)
 LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
-CATALOGUES = {WORKSPACE: Catalogue([VIEWED, TWICE, BOUGHT, LOCAL])}
+CATALOGUES = {WORKSPACE: PredicateIndex([VIEWED, TWICE, BOUGHT, LOCAL])}
 
 
 def key(predicate: Predicate) -> Key:
@@ -40,9 +40,9 @@ def key(predicate: Predicate) -> Key:
 
 
 def series(predicate: Predicate, live_from: int, stage: Stage = Stage.WAITING) -> Series:
-    kept = series_of(predicate)
+    kept = accumulator_of(predicate)
     assert kept is not None
-    return Series(Key(WORKSPACE, series_id(kept)), live_from, stage)
+    return Series(Key(WORKSPACE, accumulator_id(kept)), live_from, stage)
 
 
 def asking(*predicates: Predicate) -> tuple[WorkspaceId, Notice]:
@@ -98,14 +98,14 @@ def test_reading_the_past_counts_nothing_twice_and_leaves_nothing_out(
     kept = LeafState()
     for at, event in enumerate(events):
         asked = [VIEWED] * (at >= viewed_from) + [BOUGHT] * (at >= bought_from)
-        fold_event(kept, event, Catalogue(asked))
+        fold_event(kept, event, PredicateIndex(asked))
     fill = Fill((series(VIEWED, viewed_from), series(BOUGHT, bought_from)), is_new=True)
     filler = Filler(fill, CATALOGUES)
     past = [Past(at, WORKSPACE, LEAF, event) for at, event in enumerate(events)][: fill.until]
     bounds = [0, *sorted(min(c, len(past)) for c in cuts), len(past)]
     for start, end in pairwise(bounds):
         for _, more in filler.fold(past[start:end]).values():
-            kept = join(kept, more)
+            kept = combine(kept, more)
     plain = LeafState()
     for event in events:
         fold_event(plain, event, CATALOGUES[WORKSPACE])

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
@@ -38,8 +38,8 @@ def test_a_tag_is_given_unless_it_is_retired_or_asks_what_is_not_live() -> None:
 
 def test_an_answer_tells_each_predicate_of_the_rule() -> None:
     state = LeafState()
-    fold_event(state, EventView(TRACK, "viewed", 5, fact(1)), Catalogue([VIEWED]))
-    view = merge([state])
+    fold_event(state, EventView(TRACK, "viewed", 5, fact(1)), PredicateIndex([VIEWED]))
+    view = view_of([state])
     holds, answers = answer(KEEN, view, 9)
     assert holds
     assert answers == [(VIEWED, 1, True), (LOCAL, None, False)]
@@ -52,7 +52,7 @@ def test_a_person_is_recalled_from_facts_of_several_leaves() -> None:
         Told(LeafId(b"a" * 16), EventView(TRACK, "viewed", 5, fact(1)), (ann,)),
         Told(LeafId(b"u" * 16), EventView(IDENTIFY, "", 7, fact(2), b"", b'{"n":1}'), (ann, user)),
     ]
-    person = recall(told, Catalogue([VIEWED]))
+    person = recall(told, PredicateIndex([VIEWED]))
     assert person.identifiers == {ann, user}
     assert person.leaf_ids == [b"a" * 16, b"u" * 16]
     assert (person.view.event_count, person.view.trait("n")) == (2, 1)

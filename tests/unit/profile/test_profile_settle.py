@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import CountPredicate, EventFilter, TraitPredicate
@@ -19,7 +19,7 @@ RECENT = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)
 NEVER = CountPredicate(EventFilter("bought"), 0, Operator.EQ, 0)
 LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
 HOME = '{"city":"北京市"}'.encode()
-CATALOGUE = Catalogue([RECENT, NEVER, LOCAL])
+CATALOGUE = PredicateIndex([RECENT, NEVER, LOCAL])
 RECENT_ID, NEVER_ID, LOCAL_ID = map(predicate_id, (RECENT, NEVER, LOCAL))
 
 
@@ -27,7 +27,7 @@ def view(*events: EventView) -> ProfileView:
     state = LeafState()
     for event in events:
         fold_event(state, event, CATALOGUE)
-    return merge([state])
+    return view_of([state])
 
 
 def viewed(at_us: int) -> EventView:
@@ -39,7 +39,7 @@ def stands(*holds: int, due: int | None = None, at: int = 0, version: int = 1) -
 
 
 def test_a_newcomer_is_told_even_where_nothing_holds() -> None:
-    empty = Catalogue()
+    empty = PredicateIndex()
     standing = settle(Question(frozenset()), newcomer(ME, WORKSPACE), view(viewed(5)), empty, 7)
     assert standing == Standing(ME, WORKSPACE, 0, frozenset(), None, 7)
 
@@ -121,10 +121,10 @@ def test_any_questions_end_where_one_look_at_everything_ends(
         )[kind]
         now_us = max(now_us, at_us)
         if standing.due_us is not None and standing.due_us <= now_us:
-            standing = settle(TIME, standing, merge([state]), CATALOGUE, now_us)
+            standing = settle(TIME, standing, view_of([state]), CATALOGUE, now_us)
         touched = fold_event(state, event, CATALOGUE)
-        standing = settle(Question(touched), standing, merge([state]), CATALOGUE, now_us)
+        standing = settle(Question(touched), standing, view_of([state]), CATALOGUE, now_us)
     while standing.due_us is not None and standing.due_us <= 60:
-        standing = settle(TIME, standing, merge([state]), CATALOGUE, standing.due_us)
-    plain = settle(EVERYTHING, newcomer(ME, WORKSPACE), merge([state]), CATALOGUE, 60)
+        standing = settle(TIME, standing, view_of([state]), CATALOGUE, standing.due_us)
+    plain = settle(EVERYTHING, newcomer(ME, WORKSPACE), view_of([state]), CATALOGUE, 60)
     assert standing.holds == plain.holds

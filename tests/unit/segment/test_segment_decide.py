@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.segment.domain.membership import Rulebook, came_back, changes, mark_returns, newest
 from services.segment.domain.model import Cause, Definition, Standing
 
 W = WorkspaceId("w")
-BOUGHT = from_form({"count": {"event": "bought", "at_least": 1}})
-VISITED = from_form({"count": {"event": "visited", "within": "7d", "at_least": 1}})
+BOUGHT = parse_rule({"count": {"event": "bought", "at_least": 1}})
+VISITED = parse_rule({"count": {"event": "visited", "within": "7d", "at_least": 1}})
 BUYERS = Definition(W, "buyers", 1, "", BOUGHT)
 IDLE = Definition(
     W,
     "idle",
     1,
     "",
-    from_form({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}}),
+    parse_rule({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}}),
 )
 BOUGHT_ID, VISITED_ID = (predicate_id(predicates(rule)[0]) for rule in (BOUGHT, VISITED))
 

@@ -20,7 +20,7 @@ from services.chassis.testing import QUICK
 from services.devstack.postgres import PostgresServer
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.writer import FEW
-from services.kernel.errors import EtagMismatch, StoreUnavailable
+from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
 
@@ -32,7 +32,7 @@ async def test_new_facts_are_in_the_log(logs: Logs, event_log: EventLog, size: i
     assert (appended.appended, appended.duplicates, appended.reused) == (size, set(), set())
     ends = await logs.check_whole()
     assert sum(ends.values()) == size
-    assert appended.token == Token.of({s: end for s, end in ends.items() if end})
+    assert appended.token == Token.from_offsets({s: end for s, end in ends.items() if end})
     places = [(shard_of(f.leaf_id or b"", SHARDS), f.fact_id) for f in facts]
     rows = await logs.fetch("SELECT shard, fact_id, fact.offset FROM fact")
     offsets = {(row["shard"], row["fact_id"]): row["offset"] for row in rows}
@@ -89,7 +89,7 @@ async def test_another_content_under_a_known_id_is_told(
 async def test_a_whole_call_with_reuse_appends_nothing(logs: Logs, event_log: EventLog) -> None:
     await event_log.append([make_fact("known")], whole=True)
     for _ in range(2):
-        with pytest.raises(EtagMismatch):
+        with pytest.raises(Conflict):
             await event_log.append(
                 [make_fact("new"), make_fact("known", payload=b"other")], whole=True
             )
@@ -99,7 +99,7 @@ async def test_a_whole_call_with_reuse_appends_nothing(logs: Logs, event_log: Ev
 async def test_a_call_that_contradicts_itself_is_refused_whole(
     logs: Logs, event_log: EventLog
 ) -> None:
-    with pytest.raises(EtagMismatch):
+    with pytest.raises(Conflict):
         await event_log.append([make_fact("a"), make_fact("a", payload=b"other")], whole=True)
     assert sum((await logs.check_whole()).values()) == 0
 

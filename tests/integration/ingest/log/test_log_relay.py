@@ -11,7 +11,7 @@ from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
 
-from services.chassis.messaging.jetstream import RANGE, Bus
+from services.chassis.messaging.jetstream import RANGE_HEADER, JetStreamBus
 from services.chassis.postgres.database import Database
 from services.chassis.testing import wait_until
 from services.ingest.log import EventLog, LogRelay
@@ -22,7 +22,10 @@ from services.kernel.ids import LeafId
 @asynccontextmanager
 async def relaying(logs: Logs, event_log: EventLog, nats_url: str) -> AsyncIterator[LogRelay]:
     """A replica that relays."""
-    async with Bus(nats_url, name="ingest") as bus, Database(logs.dsn, "ingest") as database:
+    async with (
+        JetStreamBus(nats_url, name="ingest") as bus,
+        Database(logs.dsn, "ingest") as database,
+    ):
         relay = LogRelay(event_log, database, bus)
         task = asyncio.create_task(relay.run())
         try:
@@ -50,7 +53,7 @@ async def relayed(stream: JetStreamContext) -> dict[int, list[FactBatch]]:
         batch = FactBatch.FromString(message.data or b"")
         assert message.subject == f"onefold.log.{batch.shard}"
         until = batch.first_offset + len(batch.facts)
-        assert (message.headers or {})[RANGE] == f"{batch.first_offset}-{until}"
+        assert (message.headers or {})[RANGE_HEADER] == f"{batch.first_offset}-{until}"
         assert [f.offset for f in batch.facts] == list(range(batch.first_offset, until))
         found[batch.shard].append(batch)
     return found

@@ -15,21 +15,18 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub, add_LogServiceServicer_to_server
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 
-from services.chassis.access.authenticator import (
-    AccessKey,
-    Authenticator,
-    Principal,
-    Role,
-    hash_key,
-)
-from services.chassis.rpc.channel import channel
+from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.keys import hash_key
+from services.chassis.access.principal import Principal, Role
+from services.chassis.access.tables import AccessKey
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import MakeSettings
 from services.ingest.api.log_grpc import ALLOWED, MOST_FACTS, MOST_LEAVES, LogRpc
 from services.ingest.log import EventLog, NewFact
-from services.kernel.errors import EtagMismatch, InvalidField, NotAllowed, OnefoldError, TooLarge
+from services.kernel.errors import Conflict, InvalidField, NotAllowed, OnefoldError, TooLarge
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
@@ -59,7 +56,7 @@ async def serve(
             server = RpcServer(settings, authenticator, ALLOWED, Metrics("log"))
             server.add(add_LogServiceServicer_to_server, LogRpc(event_log, may_advance=may_advance))
             await scope.enter_async_context(server)
-            peer = channel(f"127.0.0.1:{server.port}", key, workspace_id=workspace_id)
+            peer = open_channel(f"127.0.0.1:{server.port}", key, workspace_id=workspace_id)
             return LogServiceStub(await scope.enter_async_context(peer))
 
         yield start
@@ -238,7 +235,7 @@ async def test_the_clock_is_fixed_elsewhere(serve: Serve) -> None:
 async def test_a_reused_id_refuses_the_whole_call(serve: Serve, logs: Logs) -> None:
     stub = await serve()
     await stub.Append(append_request([make_fact("a")]))
-    with pytest.raises(EtagMismatch):
+    with pytest.raises(Conflict):
         await stub.Append(append_request([make_fact("b"), make_fact("a", payload=b"other")]))
     assert sum((await logs.check_whole()).values()) == 1
 

@@ -12,7 +12,7 @@ from services.chassis.testing import wait_until
 from services.ingest.domain.facts import Appended, NewFact
 from services.ingest.domain.offsets import Answer, Request
 from services.ingest.log.group_commit import GroupCommit
-from services.kernel.errors import EtagMismatch, StoreUnavailable
+from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import FactId
 from services.kernel.tokens import Token
 
@@ -46,7 +46,7 @@ class Store:
         answers: list[Answer] = []
         for asked in requests:
             told = self.fault(asked)
-            if isinstance(told, Exception) and not isinstance(told, EtagMismatch):
+            if isinstance(told, Exception) and not isinstance(told, Conflict):
                 raise told
             answers.append(told or answer_to(asked))
         return answers
@@ -168,13 +168,13 @@ async def test_where_the_store_is_away_all_are_told_once() -> None:
 
 async def test_a_refusal_is_one_callers_own() -> None:
     store = Store()
-    store.fault = lambda asked: EtagMismatch("other") if name_of(asked) == "no" else None
+    store.fault = lambda asked: Conflict("other") if name_of(asked) == "no" else None
     async with running(store) as group:
         answers = await asyncio.gather(
             *(group.append(request(n)) for n in ("a", "no")), return_exceptions=True
         )
     assert isinstance(answers[0], Appended)
-    assert isinstance(answers[1], EtagMismatch)
+    assert isinstance(answers[1], Conflict)
 
 
 async def test_those_who_come_when_too_much_waits_wait_at_the_door() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.domain.facts import Appended, NewFact, Row
 from services.ingest.domain.offsets import Placed, Request, Shards, keys_of, place
-from services.kernel.errors import EtagMismatch
+from services.kernel.errors import Conflict
 from services.kernel.ids import FactId, LeafId
 from services.kernel.tokens import Token
 
@@ -104,7 +104,7 @@ def test_a_whole_call_with_reuse_leaves_no_trace() -> None:
     refused = Request([fact(1), fact(2), fact(2, payload=b"q")], whole=True)
     result = placed([refused, Request([fact(1)])])
     error, answer = result.answers
-    assert isinstance(error, EtagMismatch)
+    assert isinstance(error, Conflict)
     assert error.field == "facts[2].fact_id"
     assert isinstance(answer, Appended)
     assert answer.appended == 1

@@ -14,18 +14,18 @@ from oracle.rules_oracle import OracleEvent
 
 from services.kernel.fold import events
 from services.kernel.fold.events import IDENTIFY, PAGE, SCREEN, TRACK, EventView
-from services.kernel.fold.leaf import LeafState, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue, reach
+from services.kernel.fold.leaf import LeafState, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex, property_getter
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
 
-VIEWED = from_form({"distinct": {"event": "viewed", "property": "id", "within": "7d", "eq": 3}})
-PAID = from_form({"count": {"event": "viewed", "where": {"paid": True}, "at_least": 1}})
-OFTEN = from_form({"count": {"event": "viewed", "within": "30d", "at_least": 9}})
-CITY = from_form({"trait": {"name": "city", "eq": "北京市"}})
-CATALOGUE = Catalogue.of([VIEWED, PAID, OFTEN, CITY])
+VIEWED = parse_rule({"distinct": {"event": "viewed", "property": "id", "within": "7d", "eq": 3}})
+PAID = parse_rule({"count": {"event": "viewed", "where": {"paid": True}, "at_least": 1}})
+OFTEN = parse_rule({"count": {"event": "viewed", "within": "30d", "at_least": 9}})
+CITY = parse_rule({"trait": {"name": "city", "eq": "北京市"}})
+CATALOGUE = PredicateIndex.from_rules([VIEWED, PAID, OFTEN, CITY])
 
 
 def ids(*rules: Rule) -> set[int]:
@@ -52,7 +52,7 @@ def event(type_: int, name: str = "", **members: Any) -> EventView:
     ],
 )
 def test_what_an_event_touches(seen: EventView, rules: list[Rule]) -> None:
-    assert CATALOGUE.touched(seen) == ids(*rules)
+    assert CATALOGUE.affected_predicates(seen) == ids(*rules)
     assert fold_event(LeafState(), seen, CATALOGUE) == ids(*rules)
 
 
@@ -64,42 +64,42 @@ def test_a_trait_that_loses_touches_nothing() -> None:
 
 
 def test_pages_and_screens_without_a_name() -> None:
-    rules = [from_form({"count": {"event": name, "eq": 1}}) for name in ("page", "screen")]
-    catalogue = Catalogue.of(rules)
-    assert catalogue.touched(event(PAGE)) == ids(rules[0])
-    assert catalogue.touched(event(SCREEN)) == ids(rules[1])
-    assert catalogue.touched(event(SCREEN, "home")) == frozenset()
+    rules = [parse_rule({"count": {"event": name, "eq": 1}}) for name in ("page", "screen")]
+    catalogue = PredicateIndex.from_rules(rules)
+    assert catalogue.affected_predicates(event(PAGE)) == ids(rules[0])
+    assert catalogue.affected_predicates(event(SCREEN)) == ids(rules[1])
+    assert catalogue.affected_predicates(event(SCREEN, "home")) == frozenset()
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(some.rules, max_size=3), some.logs())
 def test_only_what_is_touched_changes(rules: list[Rule], log: list[OracleEvent]) -> None:
     """Each verdict that differs after an event, at one instant, is of a touched predicate."""
-    catalogue, state, at_us = Catalogue.of(rules), LeafState(), some.LATEST
+    catalogue, state, at_us = PredicateIndex.from_rules(rules), LeafState(), some.LATEST
     asked = [known.predicate for known in catalogue.predicates.values()]
     for happened in map(some.view_of, log):
-        before = [evaluate_predicate(p, merge([state]), at_us) for p in asked]
-        may_change = catalogue.touched(happened)
+        before = [evaluate_predicate(p, view_of([state]), at_us) for p in asked]
+        may_change = catalogue.affected_predicates(happened)
         touched = fold_event(state, happened, catalogue)
-        after = [evaluate_predicate(p, merge([state]), at_us) for p in asked]
+        after = [evaluate_predicate(p, view_of([state]), at_us) for p in asked]
         changed = {predicate_id(p) for p, a, b in zip(asked, before, after, strict=True) if a != b}
         assert changed <= touched <= may_change
 
 
 def test_rules_are_added_to_a_new_catalogue() -> None:
-    few = Catalogue.of([CITY])
+    few = PredicateIndex.from_rules([CITY])
     more = few.with_rules([OFTEN, CITY])
     assert set(few.predicates) == ids(CITY)
     assert set(more.predicates) == ids(CITY, OFTEN)
-    assert (len(few.series_ids), len(more.series_ids)) == (0, 1)
-    assert Catalogue().touched(event(TRACK, "viewed", paid=True)) == frozenset()
+    assert (len(few.accumulator_ids), len(more.accumulator_ids)) == (0, 1)
+    assert PredicateIndex().affected_predicates(event(TRACK, "viewed", paid=True)) == frozenset()
 
 
 def test_predicates_share_series() -> None:
-    last = from_form({"last_seen": {"event": "viewed", "within": "3d"}})
-    catalogue = Catalogue.of([OFTEN, last])
-    assert len(catalogue.series_ids) == 1
-    assert catalogue.touched(event(TRACK, "viewed")) == ids(OFTEN, last)
+    last = parse_rule({"last_seen": {"event": "viewed", "within": "3d"}})
+    catalogue = PredicateIndex.from_rules([OFTEN, last])
+    assert len(catalogue.accumulator_ids) == 1
+    assert catalogue.affected_predicates(event(TRACK, "viewed")) == ids(OFTEN, last)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_predicates_share_series() -> None:
 )
 def test_paths(path: str, value: Any) -> None:
     properties = {"a": {"b": 1, "c": {"d": 2}}, "x.y": 3, "x": {"y": 4}, "l": [5], "none": None}
-    assert reach(path)(properties) == value
+    assert property_getter(path)(properties) == value
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_paths(path: str, value: Any) -> None:
 )
 def test_unreadable_properties_are_none(junk: bytes) -> None:
     seen = EventView(TRACK, "viewed", 1, bytes(16), junk, junk)
-    assert CATALOGUE.touched(seen) == ids(OFTEN)
+    assert CATALOGUE.affected_predicates(seen) == ids(OFTEN)
     stated = EventView(IDENTIFY, "", 1, bytes(16), junk, junk)
     fold_event(LeafState(), stated, CATALOGUE)
 

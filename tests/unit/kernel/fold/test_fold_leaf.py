@@ -14,33 +14,33 @@ from oracle.rules_oracle import OracleEvent
 
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import (
-    NEVER,
-    NEVER_YET,
+    NEVER_US,
+    NOT_YET_US,
     LeafState,
+    combine,
     decode,
     encode,
+    fold_accumulators,
     fold_event,
-    fold_series,
-    join,
-    merge,
-    only,
+    keep_accumulators,
+    view_of,
 )
-from services.kernel.fold.predicate_index import Catalogue
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
 
 RULES = [
-    from_form({"count": {"event": "viewed", "within": "7d", "at_least": 1}}),
-    from_form({"distinct": {"event": "viewed", "property": "id", "at_least": 3}}),
-    from_form({"trait": {"name": "city", "eq": "北京市"}}),
+    parse_rule({"count": {"event": "viewed", "within": "7d", "at_least": 1}}),
+    parse_rule({"distinct": {"event": "viewed", "property": "id", "at_least": 3}}),
+    parse_rule({"trait": {"name": "city", "eq": "北京市"}}),
 ]
-CATALOGUE = Catalogue.of(RULES)
+CATALOGUE = PredicateIndex.from_rules(RULES)
 #: The seeds of orders, cuts and trees.
 orders = st.randoms(use_true_random=False)
 
 
-def folded(log: list[OracleEvent], catalogue: Catalogue = CATALOGUE) -> LeafState:
+def folded(log: list[OracleEvent], catalogue: PredicateIndex = CATALOGUE) -> LeafState:
     state = LeafState()
     for event in log:
         state = decode(encode(state))
@@ -66,11 +66,11 @@ def parts_of(log: list[OracleEvent], random: Any) -> list[list[OracleEvent]]:
 def test_any_order_cut_and_tree_end_in_the_same_bytes(
     rules: list[Rule], log: list[OracleEvent], random: Any
 ) -> None:
-    catalogue = Catalogue.of(rules)
+    catalogue = PredicateIndex.from_rules(rules)
     states = [folded(part, catalogue) for part in parts_of(log, random)]
     while len(states) > 1:
         i = random.randrange(len(states) - 1)
-        states[i : i + 2] = [join(*random.sample(states[i : i + 2], 2))]
+        states[i : i + 2] = [combine(*random.sample(states[i : i + 2], 2))]
     assert encode(states[0]) == encode(folded(log, catalogue))
 
 
@@ -79,9 +79,9 @@ def test_any_order_cut_and_tree_end_in_the_same_bytes(
 def test_however_events_lie_on_leaves_the_profile_is_the_same(
     rules: list[Rule], log: list[OracleEvent], random: Any
 ) -> None:
-    catalogue, at_us = Catalogue.of(rules), some.LATEST
+    catalogue, at_us = PredicateIndex.from_rules(rules), some.LATEST
     leaves = [folded(part, catalogue) for part in parts_of(log, random)]
-    one, many = merge([folded(log, catalogue)]), merge(leaves)
+    one, many = view_of([folded(log, catalogue)]), view_of(leaves)
     for predicate in (known.predicate for known in catalogue.predicates.values()):
         verdict = evaluate_predicate(predicate, many, at_us)
         assert verdict == evaluate_predicate(predicate, one, at_us)
@@ -96,23 +96,23 @@ def test_however_events_lie_on_leaves_the_profile_is_the_same(
 def test_a_new_rule_filled_in_from_the_past_is_as_if_it_had_always_been(
     old: list[Rule], new: list[Rule], log: list[OracleEvent], random: Any
 ) -> None:
-    before, after = Catalogue.of(old), Catalogue.of([*old, *new])
-    fresh = Catalogue.of(new)
+    before, after = PredicateIndex.from_rules(old), PredicateIndex.from_rules([*old, *new])
+    fresh = PredicateIndex.from_rules(new)
     defined = random.randrange(len(log) + 1)
     live, past = LeafState(), LeafState()
     for i, event in enumerate(log):
         fold_event(live, some.view_of(event), before if i < defined else after)
-    missing = after.series_ids - before.series_ids
+    missing = after.accumulator_ids - before.accumulator_ids
     for event in log[:defined]:
-        fold_series(past, some.view_of(event), fresh)
-    assert encode(join(live, only(past, missing))) == encode(folded(log, after))
+        fold_accumulators(past, some.view_of(event), fresh)
+    assert encode(combine(live, keep_accumulators(past, missing))) == encode(folded(log, after))
 
 
 @settings(max_examples=100, deadline=None)
 @given(some.logs(), st.data())
 def test_a_changed_fact_is_another_state(log: list[OracleEvent], data: st.DataObject) -> None:
     log = [*log, OracleEvent("track", "viewed", 3, b"\xff" * 16, {"id": "a"})]
-    catalogue = Catalogue.of([from_form({"count": {"event": "viewed", "eq": 1}})])
+    catalogue = PredicateIndex.from_rules([parse_rule({"count": {"event": "viewed", "eq": 1}})])
     places = [i for i, event in enumerate(log) if event.type == "track" and event.name == "viewed"]
     place = data.draw(st.sampled_from(places))
     moved = data.draw(st.integers(1, 9)) + log[place].occurred_at_us
@@ -139,7 +139,7 @@ def test_the_last_writer_wins_and_facts_break_ties() -> None:
         identify(4, 9, city="d", name="n"),
     ):
         fold_event(state, event, CATALOGUE)
-    view = merge([state])
+    view = view_of([state])
     assert {name: stated[2] for name, stated in view.traits().items()} == {
         "age": b"1",
         "city": b'"c"',
@@ -153,12 +153,12 @@ def test_null_takes_a_trait_away_and_wins_over_what_was_before() -> None:
     state = LeafState()
     fold_event(state, identify(5, 1, city=None), CATALOGUE)
     fold_event(state, identify(4, 2, city="late"), CATALOGUE)
-    view = merge([state])
+    view = view_of([state])
     assert view.trait("city") is None
     assert view.traits() == {}
-    assert view.stated("city") == (5, (1).to_bytes(16, "big"), b"null")
+    assert view.trait_value("city") == (5, (1).to_bytes(16, "big"), b"null")
     fold_event(state, identify(6, 3, city="back"), CATALOGUE)
-    assert merge([state]).trait("city") == "back"
+    assert view_of([state]).trait("city") == "back"
 
 
 def test_only_identify_states_traits() -> None:
@@ -176,13 +176,13 @@ def test_values_stay_as_they_were_written() -> None:
         "b": b'"\\u4eac"',
         "c": b"1e999",
     }
-    assert merge([state]).trait("c") is None
+    assert view_of([state]).trait("c") is None
 
 
 def test_an_empty_state() -> None:
-    view = merge([])
-    assert (view.first_seen_us, view.last_seen_us, view.event_count) == (NEVER_YET, NEVER, 0)
-    assert encode(join(LeafState(), LeafState())) == encode(LeafState())
+    view = view_of([])
+    assert (view.first_seen_us, view.last_seen_us, view.event_count) == (NOT_YET_US, NEVER_US, 0)
+    assert encode(combine(LeafState(), LeafState())) == encode(LeafState())
     assert decode(encode(LeafState())) == LeafState()
 
 
@@ -192,18 +192,18 @@ def test_states_can_be_taken_back() -> None:
     fold_event(a, EventView(TRACK, "viewed", 1, bytes(16), b'{"id":1}'), CATALOGUE)
     fold_event(b, EventView(TRACK, "viewed", 2, bytes(16), b'{"id":2}'), CATALOGUE)
     before = encode(a), encode(b)
-    view = merge([a, b])
-    joined = [view.times(id_) for id_ in CATALOGUE.series_ids]
-    assert [times.count() for times in joined if times] == [2, 2]
+    view = view_of([a, b])
+    joined = [view.accumulator(id_) for id_ in CATALOGUE.accumulator_ids]
+    assert [times.total() for times in joined if times] == [2, 2]
     assert (encode(a), encode(b)) == before
 
 
 def test_a_series_without_a_rule_can_be_left_out() -> None:
     state = LeafState()
     fold_event(state, EventView(TRACK, "viewed", 1, bytes(16), b'{"id":1}'), CATALOGUE)
-    (first, *_) = state.series
-    assert list(only(state, {first}).series) == [first]
-    assert len(state.series) == 2
+    (first, *_) = state.accumulators
+    assert list(keep_accumulators(state, {first}).accumulators) == [first]
+    assert len(state.accumulators) == 2
 
 
 def test_bytes_that_are_no_state_are_refused() -> None:
@@ -239,7 +239,7 @@ def test_a_group_event_tells_the_account_its_member_and_its_traits() -> None:
     assert fold_event(state, joined_by(3, 1, b"b", city="北京市"), CATALOGUE) == frozenset()
     assert fold_event(state, joined_by(5, 2, b"a", plan="pro"), CATALOGUE) == frozenset()
     assert fold_event(state, joined_by(4, 3, b"b", plan="free"), CATALOGUE) == frozenset()
-    view = merge([decode(encode(state))])
+    view = view_of([decode(encode(state))])
     assert view.is_account
     assert view.members == [b"a" * 16, b"b" * 16]
     assert (view.trait("city"), view.trait("plan"), view.event_count) == ("北京市", "pro", 3)
@@ -249,7 +249,7 @@ def test_a_group_event_tells_the_person_the_account_and_none_of_its_traits() -> 
     state = LeafState()
     told = EventView(GROUP, "", 3, bytes(16), b"", b'{"city":"x"}', account_leaf=b"g" * 16)
     assert fold_event(state, told, CATALOGUE) == frozenset()
-    view = merge([LeafState(), decode(encode(state))])
+    view = view_of([LeafState(), decode(encode(state))])
     assert not view.is_account
     assert (view.accounts, view.traits(), view.event_count) == ([b"g" * 16], {}, 1)
 
@@ -272,7 +272,7 @@ def test_members_and_accounts_are_the_same_in_any_order_and_tree(
     parts = [LeafState(), LeafState()]
     for at, event in enumerate(events):
         fold_event(parts[at < cut], event, CATALOGUE)
-    assert encode(join(decode(encode(parts[0])), parts[1])) == encode(plain)
+    assert encode(combine(decode(encode(parts[0])), parts[1])) == encode(plain)
 
 
 def test_the_encoding_of_an_account_does_not_change() -> None:

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.kernel.fold import accumulators as module
-from services.kernel.fold.accumulators import KEPT, CountSeries, DistinctSeries, distinct_key
+from services.kernel.fold.accumulators import (
+    EXACT_LIMIT,
+    CountAccumulator,
+    DistinctAccumulator,
+    distinct_key,
+)
 
 DAY = 86_400_000_000
 #: A few days, with ties.
@@ -22,19 +27,19 @@ values = st.sampled_from("abcdefgh")
 
 @contextmanager
 def keeping(number: int) -> Iterator[None]:
-    with patch.object(module, "KEPT", number):
+    with patch.object(module, "EXACT_LIMIT", number):
         yield
 
 
-def counted(times: list[int]) -> CountSeries:
-    series = CountSeries()
+def counted(times: list[int]) -> CountAccumulator:
+    series = CountAccumulator()
     for at_us in times:
         series.add(at_us)
     return series
 
 
-def seen(pairs: list[tuple[str, int]]) -> DistinctSeries:
-    series = DistinctSeries()
+def seen(pairs: list[tuple[str, int]]) -> DistinctAccumulator:
+    series = DistinctAccumulator()
     for key, at_us in pairs:
         series.add(key, at_us)
     return series
@@ -51,10 +56,10 @@ def test_counts_do_not_depend_on_order_or_grouping(
     with keeping(kept):
         whole = counted(times)
         assert counted(shuffled) == whole
-        assert counted(shuffled[:cut]).join(counted(shuffled[cut:])) == whole
-        assert counted(shuffled[cut:]).join(counted(shuffled[:cut])) == whole
+        assert counted(shuffled[:cut]).combine(counted(shuffled[cut:])) == whole
+        assert counted(shuffled[cut:]).combine(counted(shuffled[:cut])) == whole
         assert list(whole.days) == sorted(whole.days)
-        assert whole.count() == len(times)
+        assert whole.total() == len(times)
 
 
 @settings(max_examples=100, deadline=None)
@@ -62,7 +67,7 @@ def test_counts_do_not_depend_on_order_or_grouping(
 def test_joining_is_associative(a: list[int], b: list[int], c: list[int]) -> None:
     with keeping(4):
         x, y, z = counted(a), counted(b), counted(c)
-        assert x.join(y).join(z) == x.join(y.join(z)) == counted(a + b + c)
+        assert x.combine(y).combine(z) == x.combine(y.combine(z)) == counted(a + b + c)
         assert x == counted(a)
 
 
@@ -87,32 +92,32 @@ def test_the_nth_newest_is_where_the_count_changes(times: list[int], kept: int) 
     with keeping(kept):
         series = counted(times)
         for n in range(1, len(times) + 1):
-            at_us = series.nth_newest(n)
+            at_us = series.nth_most_recent(n)
             assert series.count_after(at_us) < n <= series.count_after(at_us - 1)
             true = sorted(times)[-n]
             assert at_us == true if n <= kept else true <= at_us < true + DAY
         with pytest.raises(IndexError):
-            series.nth_newest(len(times) + 1)
+            series.nth_most_recent(len(times) + 1)
 
 
 def test_a_thousand_are_exact_and_the_rest_is_counted_by_day() -> None:
-    series = counted([5] * 3 + [DAY + i for i in range(KEPT)] + [7])
-    assert len(series.times) == 8 * KEPT
+    series = counted([5] * 3 + [DAY + i for i in range(EXACT_LIMIT)] + [7])
+    assert len(series.times) == 8 * EXACT_LIMIT
     assert series.days == {0: 4}
-    assert series.count() == KEPT + 4
-    assert series.count_after(DAY) == KEPT - 1
-    assert series.count_after(DAY - 1) == KEPT
-    assert series.count_after(DAY - 2) == KEPT + 4
-    assert series.nth_newest(KEPT) == DAY
-    assert series.nth_newest(KEPT + 4) == DAY - 1
+    assert series.total() == EXACT_LIMIT + 4
+    assert series.count_after(DAY) == EXACT_LIMIT - 1
+    assert series.count_after(DAY - 1) == EXACT_LIMIT
+    assert series.count_after(DAY - 2) == EXACT_LIMIT + 4
+    assert series.nth_most_recent(EXACT_LIMIT) == DAY
+    assert series.nth_most_recent(EXACT_LIMIT + 4) == DAY - 1
 
 
 def test_a_join_leaves_both_sides_alone() -> None:
     a, b = counted([1, 2]), counted([3])
-    a.join(b).add(9)
+    a.combine(b).add(9)
     assert (a, b) == (counted([1, 2]), counted([3]))
     x, y = seen([("a", 1)]), seen([("b", 2)])
-    x.join(y).add("c", 9)
+    x.combine(y).add("c", 9)
     assert (x, y) == (seen([("a", 1)]), seen([("b", 2)]))
 
 
@@ -130,8 +135,8 @@ def test_values_do_not_depend_on_order_or_grouping(
     with keeping(kept):
         whole = seen(events)
         assert seen(shuffled) == whole
-        assert seen(shuffled[:cut]).join(seen(shuffled[cut:])) == whole
-        assert seen(shuffled[cut:]).join(seen(shuffled[:cut])) == whole
+        assert seen(shuffled[:cut]).combine(seen(shuffled[cut:])) == whole
+        assert seen(shuffled[cut:]).combine(seen(shuffled[:cut])) == whole
     assert list(whole.values) == sorted(whole.values)
     assert whole.overflowed is (len({key for key, _ in events}) > kept)
 
@@ -145,8 +150,8 @@ def test_distinct_values_in_a_window(
         series = seen(events)
     true = len({key for key, at_us in events if at_us > edge_us})
     assert series.count_after(edge_us) == min(true, kept)
-    for n in range(1, series.count() + 1):
-        at_us = series.nth_newest(n)
+    for n in range(1, series.total() + 1):
+        at_us = series.nth_most_recent(n)
         assert series.count_after(at_us) < n <= series.count_after(at_us - 1)
 
 

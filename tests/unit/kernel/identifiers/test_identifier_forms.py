@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.kernel.identifiers import (
-    FORMS_VERSION,
+    DEVICE_NAMESPACES,
     MAX_VALUE,
-    STRENGTH,
-    WEAKEST,
+    NORMALIZATION_VERSION,
+    PRIORITY,
     Identifier,
     account_leaf,
     account_of,
-    fault,
+    expected_format,
     is_region,
-    needs,
-    standard,
+    normalize,
+    validation_error,
 )
 from services.kernel.identifiers.phones import _read, phone
 
@@ -38,8 +38,8 @@ OTHERS = (
     "phone_md5",
     "crm.number",
 )
-NAMESPACES = (*STRENGTH, *WEAKEST, *OTHERS)
-#: What `fault` lets through.
+NAMESPACES = (*PRIORITY, *DEVICE_NAMESPACES, *OTHERS)
+#: What `validation_error` lets through.
 printable = st.text(max_size=40).filter(str.isprintable)
 digits = st.text("0123456789", max_size=14)
 #: Nearly numbers, addresses, ids and digests, which mere text hardly ever hits.
@@ -57,7 +57,7 @@ regions = st.sampled_from(["CN", "US", "IT", "AR", "HK", "nowhere"])
 
 
 def form(namespace: str, value: str, region: str = "CN") -> str | None:
-    shaped = standard(namespace, value, region)
+    shaped = normalize(namespace, value, region)
     assert shaped is None or shaped.namespace == namespace
     return shaped.value if shaped else None
 
@@ -107,7 +107,7 @@ class TestLaws:
     @given(st.text(max_size=MAX_VALUE), st.sampled_from(NAMESPACES), regions)
     @settings(deadline=None)
     def test_it_never_raises(self, value: str, namespace: str, region: str) -> None:
-        if fault(namespace, value) is None:
+        if validation_error(namespace, value) is None:
             form(namespace, value, region)
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestLaws:
         """Another release reads some values otherwise: count FORMS_VERSION up, and rebuild."""
         stands_on = {2: ("9.0.42", "3")}
         found = version("phonenumberslite"), version("idna").partition(".")[0]
-        assert found == stands_on[FORMS_VERSION]
+        assert found == stands_on[NORMALIZATION_VERSION]
 
 
 class TestPhone:
@@ -268,7 +268,7 @@ class TestDevices:
     def test_what_is_no_uuid(self, namespace: str, value: str) -> None:
         assert form(namespace, value) is None
 
-    @pytest.mark.parametrize("namespace", WEAKEST)
+    @pytest.mark.parametrize("namespace", DEVICE_NAMESPACES)
     @pytest.mark.parametrize(
         "value", ["0", "00000000-0000-0000-0000-000000000000", "0" * 15, "null"]
     )
@@ -342,7 +342,7 @@ class TestOthers:
 
     def test_each_app_has_its_openids(self) -> None:
         value = "oABC_def-123"
-        named = {standard(n, value, "CN") for n in ("wechat_openid.wx1", "wechat_openid.wx2")}
+        named = {normalize(n, value, "CN") for n in ("wechat_openid.wx1", "wechat_openid.wx2")}
         assert len(named) == 2
 
     @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ class TestOthers:
         assert form("user_id", value) == value
 
     def test_it_is_told_what_is_needed_without_the_value(self) -> None:
-        told = {namespace: needs(namespace, "US") for namespace in NAMESPACES}
+        told = {namespace: expected_format(namespace, "US") for namespace in NAMESPACES}
         assert "dialled in US" in told["phone"]
         assert len(set(told.values())) == 7
         assert all(unicodedata.is_normalized("NFKC", text) for text in told.values())
@@ -395,6 +395,6 @@ class TestAccounts:
 
     def test_a_group_id_has_the_same_form_in_every_region(self) -> None:
         for region in ("CN", "US"):
-            assert standard("account_id", " ａcme ", region) == account_of("acme")
+            assert normalize("account_id", " ａcme ", region) == account_of("acme")
         assert account_leaf("w", "acme") == Identifier("account_id", "acme").id_in("w")
         assert account_leaf("w", "null") is account_leaf("w", "a\0") is None

@@ -6,18 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.identifiers import (
-    STRENGTH,
-    WEAKEST,
+    DEVICE_NAMESPACES,
+    PRIORITY,
     Identifier,
-    family,
+    base_namespace,
     leaf_of,
-    rank,
-    strongest,
+    primary_identifier,
+    priority_of,
 )
 
 identifiers = st.builds(
     Identifier,
-    st.sampled_from([*STRENGTH, *WEAKEST, "crm", "email_md5", "wechat_openid.wx1", "imei_sha256"]),
+    st.sampled_from(
+        [*PRIORITY, *DEVICE_NAMESPACES, "crm", "email_md5", "wechat_openid.wx1", "imei_sha256"]
+    ),
     st.sampled_from("abc"),
 )
 
@@ -29,7 +31,7 @@ def test_the_order_is_fixed() -> None:
         *("email_md5", "email", "user_id", "member_id", "wechat_unionid", "anonymous_id", "idfv"),
         *("android_id", "idfa", "idfa_md5", "gaid", "oaid", "imei", "device_id", "loyalty"),
     ]
-    ranked = sorted((Identifier(name, "x") for name in names), key=rank)
+    ranked = sorted((Identifier(name, "x") for name in names), key=priority_of)
     assert [identifier.namespace for identifier in ranked] == [
         *("user_id", "member_id", "wechat_unionid", "wechat_openid.wx1", "wechat_openid.wx2"),
         *("email", "email_md5", "phone", "phone_sha256", "crm", "loyalty", "anonymous_id", "idfv"),
@@ -41,10 +43,10 @@ def test_the_order_is_fixed() -> None:
 def test_the_leaf_is_a_function_of_the_set(named: list[Identifier], chance: object) -> None:
     shuffled = [*named, named[0]]
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert strongest(shuffled) == strongest(named)
-    assert leaf_of("w", shuffled) == strongest(named).id_in("w")
+    assert primary_identifier(shuffled) == primary_identifier(named)
+    assert leaf_of("w", shuffled) == primary_identifier(named).id_in("w")
 
 
 def test_families() -> None:
-    assert family("wechat_openid.wx1") == family("wechat_openid") == "wechat_openid"
-    assert family("crm.number") == "crm.number"
+    assert base_namespace("wechat_openid.wx1") == base_namespace("wechat_openid") == "wechat_openid"
+    assert base_namespace("crm.number") == "crm.number"

@@ -9,9 +9,9 @@ from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
 
-from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, merge
-from services.kernel.fold.predicate_index import Catalogue
-from services.kernel.rules.evaluate import Verdict, evaluate_predicate, evaluate_rule
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.rules.evaluate import PredicateResult, evaluate_predicate, evaluate_rule
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (
     All,
@@ -34,10 +34,10 @@ HORIZON = some.LATEST + some.LONGEST + 5
 
 
 def profile(log: list[OracleEvent], rule: Rule) -> ProfileView:
-    state, catalogue = LeafState(), Catalogue.of([rule])
+    state, catalogue = LeafState(), PredicateIndex.from_rules([rule])
     for event in log:
         fold_event(state, some.view_of(event), catalogue)
-    return merge([state])
+    return view_of([state])
 
 
 def newest(log: list[OracleEvent]) -> int:
@@ -51,7 +51,7 @@ def bought(*instants: int) -> list[OracleEvent]:
     ]
 
 
-def verdict(predicate: Predicate, log: list[OracleEvent], at_us: int) -> Verdict:
+def verdict(predicate: Predicate, log: list[OracleEvent], at_us: int) -> PredicateResult:
     return evaluate_predicate(predicate, profile(log, predicate), at_us)
 
 
@@ -87,7 +87,7 @@ def test_due_is_the_first_instant_of_change(predicate: Predicate, log: list[Orac
     assert [v.holds for v in verdicts] == told
     for i, now in enumerate(verdicts):
         changes = (start + j for j in range(i, HORIZON) if told[j] is not now.holds)
-        assert now.due_us == next(changes, None)
+        assert now.next_due_us == next(changes, None)
 
 
 @settings(max_examples=100, deadline=None)

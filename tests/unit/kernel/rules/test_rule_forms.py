@@ -16,10 +16,10 @@ from services.kernel.rules.errors import RuleError
 from services.kernel.rules.json_form import (
     MAX_DEPTH,
     MAX_RULES,
-    from_form,
-    from_json,
-    to_form,
-    to_json,
+    dump_rule,
+    dump_rule_json,
+    parse_rule,
+    parse_rule_json,
 )
 from services.kernel.rules.model import (
     All,
@@ -54,12 +54,12 @@ all:
 
 
 def read(text: str) -> Rule:
-    return from_form(yaml.safe_load(text))
+    return parse_rule(yaml.safe_load(text))
 
 
 def refusal(form: Any) -> RuleError:
     with pytest.raises(RuleError) as caught:
-        from_form(form)
+        parse_rule(form)
     return caught.value
 
 
@@ -89,16 +89,16 @@ def test_what_people_write() -> None:
 @settings(max_examples=150, deadline=None)
 @given(some.rules)
 def test_forms_and_json_read_back(rule: Rule) -> None:
-    assert from_form(to_form(rule)) == rule
-    assert from_json(to_json(rule)) == rule
-    assert from_form(yaml.safe_load(yaml.safe_dump(to_form(rule)))) == rule
-    assert to_json(from_json(to_json(rule))) == to_json(rule)
+    assert parse_rule(dump_rule(rule)) == rule
+    assert parse_rule_json(dump_rule_json(rule)) == rule
+    assert parse_rule(yaml.safe_load(yaml.safe_dump(dump_rule(rule)))) == rule
+    assert dump_rule_json(parse_rule_json(dump_rule_json(rule))) == dump_rule_json(rule)
 
 
 @settings(max_examples=150, deadline=None)
 @given(some.rules, some.rules)
 def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
-    assert (a == b) is (to_json(a) == to_json(b))
+    assert (a == b) is (dump_rule_json(a) == dump_rule_json(b))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
 )
 def test_two_ways_to_write_the_same(one: str, other: str) -> None:
     assert read(one) == read(other)
-    assert to_json(read(one)) == to_json(read(other))
+    assert dump_rule_json(read(one)) == dump_rule_json(read(other))
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_two_ways_to_write_the_same(one: str, other: str) -> None:
 )
 def test_what_is_not_the_same(one: str, other: str) -> None:
     assert read(one) != read(other)
-    assert to_json(read(one)) != to_json(read(other))
+    assert dump_rule_json(read(one)) != dump_rule_json(read(other))
 
 
 def test_a_property_asked_twice_in_the_same_way_is_kept() -> None:
     where = "[{x: {ne: 1}}, {x: {ne: 2}}]"
     rule = read(f"{{count: {{event: a, where: {where}, eq: 1}}}}")
-    assert to_form(rule)["count"]["where"] == yaml.safe_load(where)
-    assert from_form(to_form(rule)) == rule
+    assert dump_rule(rule)["count"]["where"] == yaml.safe_load(where)
+    assert parse_rule(dump_rule(rule)) == rule
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_lone_surrogates_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 100_000, b'{"a": NaN}'])
 def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(RuleError, match="no JSON"):
-        from_json(data)
+        parse_rule_json(data)
 
 
 json_values = st.recursive(
@@ -265,7 +265,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_no_form_does_anything_but_be_read_or_refused(form: Any) -> None:
     try:
-        rule = from_form(form)
+        rule = parse_rule(form)
     except RuleError:
         return
-    assert msgspec.json.decode(to_json(rule)) == to_form(rule)
+    assert msgspec.json.decode(dump_rule_json(rule)) == dump_rule(rule)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from oracle import rules_strategies as some
 
-from services.kernel.rules.ids import predicate_id, predicates, series_id, series_of
-from services.kernel.rules.json_form import from_form
-from services.kernel.rules.model import Predicate, Series, SeriesKind
+from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id, predicates
+from services.kernel.rules.json_form import parse_rule
+from services.kernel.rules.model import AccumulatorKind, AccumulatorSpec, Predicate
 
 GOLDEN = [
     (
@@ -44,16 +44,16 @@ GOLDEN = [
 
 
 def only(form: object) -> Predicate:
-    (predicate,) = predicates(from_form(form))
+    (predicate,) = predicates(parse_rule(form))
     return predicate
 
 
 @pytest.mark.parametrize(("form", "id_", "looked_at"), GOLDEN)
 def test_golden_ids(form: object, id_: int, looked_at: int | None) -> None:
     predicate = only(form)
-    series = series_of(predicate)
+    series = accumulator_of(predicate)
     assert predicate_id(predicate) == id_
-    assert (None if series is None else series_id(series)) == looked_at
+    assert (None if series is None else accumulator_id(series)) == looked_at
 
 
 @settings(max_examples=100, deadline=None)
@@ -69,7 +69,7 @@ def test_windows_and_numbers_share_a_series() -> None:
         {"count": {"event": "a", "where": {"x": 1.0}, "lt": 9}},
         {"last_seen": {"event": "a", "where": {"x": 1}, "within": "30d"}},
     ]
-    assert len({series_of(only(form)) for form in asked}) == 1
+    assert len({accumulator_of(only(form)) for form in asked}) == 1
     assert len({predicate_id(only(form)) for form in asked}) == 3
 
 
@@ -81,19 +81,23 @@ def test_kind_filter_and_property_make_another_series() -> None:
         {"distinct": {"event": "a", "property": "x", "eq": 1}},
         {"distinct": {"event": "a", "property": "y", "eq": 1}},
     ]
-    all_series = [series_of(only(form)) for form in asked]
-    assert len({series_id(series) for series in all_series if series}) == len(asked)
+    all_series = [accumulator_of(only(form)) for form in asked]
+    assert len({accumulator_id(series) for series in all_series if series}) == len(asked)
 
 
 def test_a_series_says_what_it_keeps() -> None:
     predicate = only({"distinct": {"event": "a", "property": "x", "within": "7d", "eq": 1}})
-    series = series_of(predicate)
-    assert isinstance(series, Series)
-    assert (series.kind, series.events.event, series.property) == (SeriesKind.DISTINCT, "a", "x")
-    assert series_of(only({"trait": {"name": "a", "exists": True}})) is None
+    series = accumulator_of(predicate)
+    assert isinstance(series, AccumulatorSpec)
+    assert (series.kind, series.events.event, series.property) == (
+        AccumulatorKind.DISTINCT,
+        "a",
+        "x",
+    )
+    assert accumulator_of(only({"trait": {"name": "a", "exists": True}})) is None
 
 
 def test_predicates_come_in_the_order_of_the_rule_and_once() -> None:
     a, b = {"trait": {"name": "a", "eq": 1}}, {"trait": {"name": "b", "eq": 1}}
-    rule = from_form({"all": [b, {"any": [a, {"not": b}]}, {"not": {"not": a}}]})
+    rule = parse_rule({"all": [b, {"any": [a, {"not": b}]}, {"not": {"not": a}}]})
     assert [p.trait for p in predicates(rule)] == ["b", "a"]  # type: ignore[union-attr]

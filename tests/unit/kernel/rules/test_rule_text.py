@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from oracle import rules_strategies as some
 
-from services.kernel.rules.json_form import from_form
+from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Predicate
 from services.kernel.rules.text import to_text
 
@@ -62,7 +62,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("form", "text"), TEXTS)
 def test_texts(form: Any, text: str) -> None:
-    assert to_text(from_form(form)) == text
+    assert to_text(parse_rule(form)) == text
 
 
 @settings(max_examples=100, deadline=None)
