@@ -24,7 +24,7 @@ import uvloop
 from nats.aio.msg import Msg
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsResponse
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
-from onefold.segment.v1.segment_events_pb2 import MembershipsChanged
+from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 from onefold.type.v1.token_pb2 import Token
 
 from bench import load

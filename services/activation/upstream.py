@@ -20,8 +20,8 @@ class SegmentUpstream:
 
     async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """See chassis.stream.Upstream; the coordinate is the sequence. Raises OnefoldError."""
-        request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
-        async for answer in self._stub.Read(request):
+        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, until_sequence=until)
+        async for answer in self._stub.ReadOutbox(request):
             batch = answer.batch
             following = answer.next_sequence or batch.sequence + 1
             yield StreamMessage(batch.sequence, following, batch.SerializeToString())

@@ -222,7 +222,7 @@ def rebuild(
         bool,
         typer.Option(
             "--replace",
-            help="Whatever the comparison says: for a service that stands still (RANGE_GONE).",
+            help="Whatever the comparison says: for a service that stands still (RANGE_EXPIRED).",
         ),
     ] = False,
 ) -> None:

@@ -35,8 +35,8 @@ async def decide_on(client: Client, a: str, b: str, decision: str, reason: str) 
     pair = {"a": identifier_from(a), "b": identifier_from(b)}
     answer = await client.call(*_request(client, decision, pair, reason))
     await known_everywhere(client, answer.token)
-    named = pb.ResolveRequest(identifiers=pair.values(), at_least=answer.token)
-    one, other = (await client.call(client.identity.Resolve, named)).profile_ids
+    named = pb.LookupProfilesRequest(identifiers=pair.values(), at_least=answer.token)
+    one, other = (await client.call(client.identity.LookupProfiles, named)).profile_ids
     for who, found in ((a, one), (b, other)):
         if not found:
             show.out.print(f"Nobody is known by {escape(who)} yet; it holds once somebody is.")
@@ -63,7 +63,7 @@ async def show_held(client: Client, because: str, limit: int) -> None:
             escape(spelled(held.edge.a)),
             escape(spelled(held.edge.b)),
             strength_word(held.edge.strength),
-            reason_word(held.edge.held),
+            reason_word(held.edge.held_reason),
             told_reason(held.edge),
         )
         for held in answer.held

@@ -31,8 +31,8 @@ from onefold.activation.v1.activation_facts_pb2 import (
 )
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
-from onefold.profile.v1.profile_events_pb2 import TagDefined
-from onefold.segment.v1.segment_events_pb2 import SegmentDefined
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy

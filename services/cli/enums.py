@@ -1,4 +1,4 @@
-"""Numbers of the treaty as the words that people write: STRENGTH_BESIDE is `beside`."""
+"""Numbers of the treaty as the words that people write: EVIDENCE_KIND_CO_OBSERVED is `beside`."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _verdict(a: str, b: str, answer: Any) -> Iterator[str]:
 
 def told_edge(edge: Any) -> Iterator[str]:
     """What there is to say of an edge: why it is held, where it comes from and since when."""
-    if edge.held:
+    if edge.held_reason:
         yield f"HELD: {told_reason(edge)}"
     if edge.actor:
         yield f"by {edge.actor}: {edge.reason}"
@@ -100,7 +100,7 @@ def told_edge(edge: Any) -> Iterator[str]:
 
 def told_reason(edge: Any) -> str:
     """Why an edge does not bind."""
-    return _WHY[reason_word(edge.held)].format(namespace=edge.held_namespace)
+    return _WHY[reason_word(edge.held_reason)].format(namespace=edge.held_namespace)
 
 
 def reason_word(reason: int) -> str:

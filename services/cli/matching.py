@@ -70,7 +70,7 @@ async def read_matches(
     client: Client, judgement: Judgement | None = None, limit: int = 0
 ) -> dict[Pair, Match]:
     """What was said last about each pair; `limit` 0 = all of it."""
-    request = pb.ListMatchesRequest(judgement=_number(judgement), page_size=limit or _LISTED)
+    request = pb.ListMatchesRequest(assessment=_number(judgement), page_size=limit or _LISTED)
     told: dict[Pair, Match] = {}
     while True:
         answer = await client.call(client.identity.ListMatches, request)
@@ -106,8 +106,8 @@ async def judge_match(
 
 async def _say(client: Client, matches: Sequence[Match]) -> None:
     for chunk in _chunks(matches, _SAID):
-        request = pb.JudgeMatchesRequest(matches=map(_told, chunk))
-        await client.call(client.identity.JudgeMatches, request)
+        request = pb.AssessMatchesRequest(matches=map(_told, chunk))
+        await client.call(client.identity.AssessMatches, request)
 
 
 def _summarise(found: Found, fresh: Sequence[Match], *, said: bool) -> None:
@@ -142,21 +142,21 @@ def _person(profile: Any) -> Person:
     )
 
 
-def _match(told: facts.MatchJudged) -> Match:
+def _match(told: facts.MatchAssessed) -> Match:
     a, b = (Identifier(i.namespace, i.value) for i in (told.a, told.b))
     weights = (Weight(w.comparison, w.outcome, w.log2_bayes_factor) for w in told.weights)
-    name = facts.Judgement.Name(told.judgement).removeprefix("JUDGEMENT_").lower()
+    name = facts.Assessment.Name(told.assessment).removeprefix("JUDGEMENT_").lower()
     purposes = tuple(sorted(told.purposes))
     judgement, version = Judgement(name), told.model_version
     return Match(pair_of(a, b), judgement, told.probability, version, purposes, tuple(weights))
 
 
-def _told(match: Match) -> facts.MatchJudged:
+def _told(match: Match) -> facts.MatchAssessed:
     a, b = (identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in match.pair)
-    return facts.MatchJudged(
+    return facts.MatchAssessed(
         a=a,
         b=b,
-        judgement=_number(match.judgement),
+        assessment=_number(match.judgement),
         probability=match.probability,
         model_version=match.model_version,
         purposes=match.purposes,
@@ -166,7 +166,7 @@ def _told(match: Match) -> facts.MatchJudged:
 
 def _number(judgement: Judgement | None) -> Any:
     name = judgement.name if judgement else "UNSPECIFIED"
-    return facts.Judgement.Value(f"JUDGEMENT_{name}")
+    return facts.Assessment.Value(f"JUDGEMENT_{name}")
 
 
 def _judgement(text: str) -> Judgement | None:

@@ -14,7 +14,7 @@ import yaml
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
-from onefold.segment.v1.segment_events_pb2 import MEMBERSHIP_CAUSE_MERGE
+from onefold.segment.v1.segment_stream_pb2 import MEMBERSHIP_CAUSE_MERGE
 from rich.text import Text
 from rich.tree import Tree
 
@@ -116,12 +116,12 @@ async def _ask_segments(
     client: Client, people: Sequence[Any], token: Any, segments: dict[str, Counter[str]]
 ) -> None:
     groups = [
-        profile_pb.PreviewedPerson(profile_id=p.profile_id, identifier_ids=p.identifier_ids)
+        profile_pb.HypotheticalProfile(profile_id=p.profile_id, identifier_ids=p.identifier_ids)
         for p in people
     ]
-    asked = profile_pb.PreviewPeopleRequest(people=groups, at_least=token)
-    stand = await client.call(client.profile.PreviewPeople, asked)
-    standings = segment_pb.PreviewMembershipsRequest(standings=stand.changes, at_least=token)
+    asked = profile_pb.PreviewProfilesRequest(profiles=groups, at_least=token)
+    stand = await client.call(client.profile.PreviewProfiles, asked)
+    standings = segment_pb.PreviewMembershipsRequest(evaluations=stand.changes, at_least=token)
     answer = await client.call(client.segment.PreviewMemberships, standings)
     for change in answer.changes:
         segments.setdefault(change.segment_id, Counter())[_kind(change)] += 1

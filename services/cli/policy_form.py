@@ -13,10 +13,10 @@ from typing import Any
 
 from onefold.identity.v1.identity_facts_pb2 import (
     BlockedValue,
+    EvidenceKind,
     IdentityPolicy,
-    Linking,
+    MatchMode,
     NamespacePolicy,
-    Strength,
 )
 
 from services.cli.enums import value_of, word_of
@@ -36,7 +36,7 @@ def read_policy(form: Any, place: str) -> IdentityPolicy:
         namespaces=[_namespace(entry, f"{place}.namespaces[{at}]") for at, entry in named],
         blocked=[_blocked(entry, f"{place}.blocked[{at}]") for at, entry in blocked],
         ignored=[
-            value_of(Strength, _STRENGTH, word, f"{place}.ignored", but=("decided",))
+            value_of(EvidenceKind, _STRENGTH, word, f"{place}.ignored", but=("decided",))
             for word in texts(told, "ignored", place)
         ],
     )
@@ -54,7 +54,7 @@ def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
 
 def strength_word(strength: int) -> str:
     """Such as `observed`."""
-    return word_of(Strength, _STRENGTH, strength)
+    return word_of(EvidenceKind, _STRENGTH, strength)
 
 
 def _namespace(entry: Any, place: str) -> NamespacePolicy:
@@ -64,24 +64,24 @@ def _namespace(entry: Any, place: str) -> NamespacePolicy:
         namespace=text(told, "name", place, required=True),
         limit=count(told, "limit", place),
         shared_after=count(told, "shared_after", place),
-        given_up_after_days=_days(told, "given_up_after", place),
-        linking=_linking(told, place),
+        recycled_after_days=_days(told, "given_up_after", place),
+        match_mode=_linking(told, place),
     )
 
 
 def _linking(told: dict[str, Any], place: str) -> Any:
     word = text(told, "linking", place)
-    return value_of(Linking, _LINKING, word, f"{place}.linking") if word else None
+    return value_of(MatchMode, _LINKING, word, f"{place}.linking") if word else None
 
 
 def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
-    days, linking = policy.given_up_after_days, policy.linking
+    days, linking = policy.recycled_after_days, policy.match_mode
     return _said(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
         given_up_after=f"{days}d" if days else "",
-        linking=word_of(Linking, _LINKING, linking) if linking else "",
+        linking=word_of(MatchMode, _LINKING, linking) if linking else "",
     )
 
 

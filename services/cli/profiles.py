@@ -19,10 +19,10 @@ async def show_resolved(client: Client, who: list[str], purpose: str) -> None:
     """Print the profile of each identifier or profile id."""
     named = [one for one in who if ":" in one]
     ids = [one for one in who if ":" not in one]
-    request = pb.ResolveRequest(
+    request = pb.LookupProfilesRequest(
         identifiers=map(identifier_from, named), profile_ids=ids, purpose=purpose
     )
-    answer = await client.call(client.identity.Resolve, request)
+    answer = await client.call(client.identity.LookupProfiles, request)
     found = zip([*named, *ids], answer.profile_ids, strict=True)
     show.table("", ("who", "profile"), [(escape(w), p or "unknown") for w, p in found])
 
@@ -43,8 +43,8 @@ async def profile_of(client: Client, who: str) -> str:
     """The profile of NAMESPACE:VALUE; a profile id as it is. Raises NotFound."""
     if ":" not in who:
         return who
-    request = pb.ResolveRequest(identifiers=[identifier_from(who)])
-    answer = await client.call(client.identity.Resolve, request)
+    request = pb.LookupProfilesRequest(identifiers=[identifier_from(who)])
+    answer = await client.call(client.identity.LookupProfiles, request)
     if not answer.profile_ids[0]:
         raise NotFound("nobody is known by this; check the namespace and the value")
     return str(answer.profile_ids[0])
@@ -52,7 +52,7 @@ async def profile_of(client: Client, who: str) -> str:
 
 async def show_merges(client: Client, since: str, *, follow: bool) -> None:
     """Print who was merged and split from a state of the log on, up to now or until stopped."""
-    now = (await client.call(client.identity.Resolve, pb.ResolveRequest())).token
+    now = (await client.call(client.identity.LookupProfiles, pb.LookupProfilesRequest())).token
     start = token_from(since) if since else now
     reached = list(start.offsets)
     if not follow and _covers(reached, now.offsets):

@@ -28,7 +28,7 @@ async def rebuild(
     Raises OnefoldError.
     """
     request = RebuildRequest(
-        shards=shards, workers=workers, switch_over=switch_over, replace=replace
+        shards=shards, workers=workers, switch_over=switch_over, resync=replace
     )
     last = None
     with show.bars() as bars:

@@ -4,10 +4,10 @@
     ├── Refused                  the caller must change something
     │   ├── InvalidField         FIELD_INVALID, with the field's path
     │   ├── NotFound             NOT_FOUND
-    │   ├── NotAllowed           KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, NOT_ALLOWED, CLOCK_FIXED
+    │   ├── NotAllowed           KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, NOT_ALLOWED, CLOCK_NOT_ADJUSTABLE
     │   ├── EtagMismatch         ETAG_MISMATCH
     │   ├── TooLarge             TOO_LARGE
-    │   └── RangeGone            RANGE_GONE
+    │   └── RangeGone            RANGE_EXPIRED
     └── Unavailable              try again
         ├── StoreUnavailable     STORE_UNAVAILABLE
         ├── ServiceUnavailable   SERVICE_UNAVAILABLE
@@ -54,7 +54,7 @@ class NotAllowed(ClientError):
     """The caller is not known, or may not do this."""
 
     REASONS: ClassVar[frozenset[str]] = frozenset(
-        {"KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "NOT_ALLOWED", "CLOCK_FIXED"}
+        {"KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "NOT_ALLOWED", "CLOCK_NOT_ADJUSTABLE"}
     )
 
     def __init__(self, message: str, *, reason: str = "NOT_ALLOWED", **metadata: str) -> None:
@@ -79,7 +79,7 @@ class TooLarge(ClientError):
 class RangeExpired(ClientError):
     """What is asked for is older than what is kept."""
 
-    reason = "RANGE_GONE"
+    reason = "RANGE_EXPIRED"
 
 
 class RetryableError(OnefoldError):

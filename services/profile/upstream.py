@@ -25,8 +25,8 @@ class IdentityUpstream:
 
     async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
         """See chassis.stream.Upstream."""
-        request = pb.ReadRequest(shard=shard, from_offset=first, until_offset=until)
-        async for answer in self._stub.Read(request):
+        request = pb.ReadOutboxRequest(shard=shard, from_offset=first, until_offset=until)
+        async for answer in self._stub.ReadOutbox(request):
             batch = answer.batch
             yield StreamMessage(batch.first_offset, batch.next_offset, batch.SerializeToString())
 

@@ -21,14 +21,14 @@ class ProfileUpstream:
 
     async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage, None]:
         """See chassis.stream.Upstream; the coordinate is the sequence."""
-        request = pb.ReadRequest(shard=shard, from_sequence=first, until_sequence=until)
-        async for answer in self._stub.Read(request):
+        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, until_sequence=until)
+        async for answer in self._stub.ReadOutbox(request):
             batch = answer.batch
             yield StreamMessage(batch.sequence, batch.sequence + 1, batch.SerializeToString())
 
-    async def standings(self, shard: int) -> AsyncGenerator[pb.ReadStandingsResponse, None]:
+    async def standings(self, shard: int) -> AsyncGenerator[pb.ReadEvaluationsResponse, None]:
         """How every profile of a shard stands, with the sequence from which to follow on."""
-        async for answer in self._stub.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
+        async for answer in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
             yield answer
 
     async def following(self, shard: int) -> tuple[int, int, int]:
@@ -43,5 +43,5 @@ class ProfileUpstream:
         """All facts that concern no person and were passed on by a shard, in order."""
         async with aclosing(self.standings(shard)) as answers:
             async for answer in answers:
-                return tuple(answer.facts)
+                return tuple(answer.broadcast_facts)
         return ()

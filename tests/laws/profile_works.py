@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import asyncpg
 from laws.profile_world import Attributed, Log, batch
-from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
+from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
 from services.chassis.projection.checkpoint import Checkpoint, digests
 from services.kernel.digest import digest_of, to_hex
@@ -155,11 +155,11 @@ class Works:
                     known = last.get(change.profile_id)
                     if known is None or change.version > known.version:
                         last[change.profile_id] = change
-        return {p: frozenset(c.holds) for p, c in last.items() if not c.merged_into}
+        return {p: frozenset(c.true_predicates) for p, c in last.items() if not c.merged_into}
 
     def live(self, shard: int) -> set[int]:
         """The predicates that a shard said are live."""
-        return {p for said in self.said[shard] for p in said.live_predicates}
+        return {p for said in self.said[shard] for p in said.backfilled_predicates}
 
 
 async def check_accounts(conn: asyncpg.Connection) -> None:

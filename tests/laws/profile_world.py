@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-from onefold.identity.v1.identity_events_pb2 import Assignment, FactsAttributed
+from onefold.identity.v1.identity_stream_pb2 import Assignment, FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
-from onefold.segment.v1.segment_events_pb2 import SegmentDefined
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1.event_pb2 import Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from oracle.rules_oracle import OracleEvent, rule_holds

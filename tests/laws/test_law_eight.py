@@ -22,8 +22,8 @@ from laws.profile_world import (
     Log,
     definition,
 )
-from onefold.identity.v1.identity_events_pb2 import Assignment
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided
+from onefold.identity.v1.identity_stream_pb2 import Assignment
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.activation.v1 import activation_service_pb2 as service_pb
 from onefold.log.v1 import log_pb2
-from onefold.segment.v1 import segment_events_pb2
+from onefold.segment.v1 import segment_stream_pb2
 
 from services.activation.domain.model import (
     Change,
@@ -29,12 +29,12 @@ DESTINATION_DEFINED: str = facts_pb.DestinationDefined.DESCRIPTOR.full_name
 DELIVERY_ENDED: str = facts_pb.DeliveryEnded.DESCRIPTOR.full_name
 
 
-def memberships_changed(payload: bytes) -> segment_events_pb2.MembershipsChanged:
+def memberships_changed(payload: bytes) -> segment_stream_pb2.MembershipsChanged:
     """The message of the bus."""
-    return segment_events_pb2.MembershipsChanged.FromString(payload)
+    return segment_stream_pb2.MembershipsChanged.FromString(payload)
 
 
-def change(told: segment_events_pb2.MembershipChange) -> Change:
+def change(told: segment_stream_pb2.MembershipChange) -> Change:
     """One change of membership."""
     return Change(
         WorkspaceId(told.workspace_id),
@@ -43,7 +43,7 @@ def change(told: segment_events_pb2.MembershipChange) -> Change:
         Trigger.ENTERED if told.entered else Trigger.LEFT,
         told.ordinal,
         told.at_us,
-        told.cause == segment_events_pb2.MEMBERSHIP_CAUSE_MERGE,
+        told.cause == segment_stream_pb2.MEMBERSHIP_CAUSE_MERGE,
     )
 
 

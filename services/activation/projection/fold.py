@@ -52,14 +52,14 @@ class ActivationApp:
         waiting: list[Change] = []
         told = [wire.memberships_changed(m.payload) for m in batch.messages]
         for message in told:
-            defined = [f for f in message.facts if f.kind == wire.DESTINATION_DEFINED]
+            defined = [f for f in message.broadcast_facts if f.kind == wire.DESTINATION_DEFINED]
             if defined:
                 await self._write(conn, batch.shard, waiting)
                 waiting = []
             for fact in defined:
                 await self._define(conn, batch.shard, fact)
             waiting += map(wire.change, message.changes)
-            facts += message.facts
+            facts += message.broadcast_facts
         await self._write(conn, batch.shard, waiting)
         if await fold_access_facts(conn, facts):
             self._on_access()

@@ -98,7 +98,7 @@ class ProjectionRpc(ProjectionServiceServicer):
             shards=request.shards,
             workers=request.workers,
             switch_over=request.switch_over,
-            replacing=request.replace,
+            replacing=request.resync,
         ):
             yield _progress(told) if isinstance(told, RebuildProgress) else _outcome(told)
 
@@ -116,7 +116,7 @@ def _shard_message(state: ShardState) -> pb.ShardStatus:
         shard=state.shard,
         log_offset=state.log_offset,
         log_time_us=state.log_time_us,
-        held=state.leased,
+        leased=state.leased,
     )
 
 

@@ -140,14 +140,14 @@ class IdentityClient:
     ) -> ProfileId | None:
         """The profile that holds an identifier (in any form); None where nobody does."""
         message = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
-        request = identity_pb.ResolveRequest(identifiers=[message])
+        request = identity_pb.LookupProfilesRequest(identifiers=[message])
         return await self._resolve(workspace_id, request, at_least)
 
     async def by_profile_id(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, at_least: Token | None = None
     ) -> ProfileId | None:
         """The present id of a profile, given any id that it ever had; None where it has none."""
-        request = identity_pb.ResolveRequest(profile_ids=[to_hex(profile_id)])
+        request = identity_pb.LookupProfilesRequest(profile_ids=[to_hex(profile_id)])
         return await self._resolve(workspace_id, request, at_least)
 
     async def current_profiles(
@@ -157,8 +157,10 @@ class IdentityClient:
         found: dict[ProfileId, ProfileId] = {}
         for start in range(0, len(profile_ids), _MAX_LOOKUPS):
             asked = profile_ids[start : start + _MAX_LOOKUPS]
-            request = identity_pb.ResolveRequest(profile_ids=map(to_hex, asked))
-            answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
+            request = identity_pb.LookupProfilesRequest(profile_ids=map(to_hex, asked))
+            answer = await self._stub.LookupProfiles(
+                request, metadata=((WORKSPACE_KEY, workspace_id),)
+            )
             present = zip(asked, answer.profile_ids, strict=True)
             found |= {old: ProfileId(from_hex(now)) for old, now in present if now}
         return found
@@ -166,11 +168,11 @@ class IdentityClient:
     async def _resolve(
         self,
         workspace_id: WorkspaceId,
-        request: identity_pb.ResolveRequest,
+        request: identity_pb.LookupProfilesRequest,
         at_least: Token | None,
     ) -> ProfileId | None:
         if at_least is not None:
             request.at_least.CopyFrom(token_to_proto(at_least))
-        answer = await self._stub.Resolve(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        answer = await self._stub.LookupProfiles(request, metadata=((WORKSPACE_KEY, workspace_id),))
         found = answer.profile_ids[0]
         return ProfileId(from_hex(found)) if found else None

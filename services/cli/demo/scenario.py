@@ -236,10 +236,10 @@ class Demo:
         found: dict[tuple[str, str], str] = {}
         for start in range(0, len(names), ASKED_AT_ONCE):
             asked = names[start : start + ASKED_AT_ONCE]
-            request = identity_pb.ResolveRequest(
+            request = identity_pb.LookupProfilesRequest(
                 identifiers=[Identifier(namespace=n, value=v) for n, v in asked]
             )
-            answer = await self._client.call(self._client.identity.Resolve, request)
+            answer = await self._client.call(self._client.identity.LookupProfiles, request)
             found |= {name: p for name, p in zip(asked, answer.profile_ids, strict=True) if p}
         return found
 

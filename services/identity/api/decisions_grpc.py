@@ -129,27 +129,27 @@ class DecidingRpc(IdentityServiceServicer):
             async for token, part in parts:
                 yield preview_message(part, token)
 
-    async def JudgeMatches(
-        self, request: pb.JudgeMatchesRequest, context: Any
-    ) -> pb.JudgeMatchesResponse:
+    async def AssessMatches(
+        self, request: pb.AssessMatchesRequest, context: Any
+    ) -> pb.AssessMatchesResponse:
         """Take in what a model or a person says about probable matches."""
         asker = _asker()
         wire.check_matches(request.matches)
         told = [wire.judged(m, asker, f"matches[{at}].") for at, m in enumerate(request.matches)]
         token = await self._deciding.judge(asker, told, clip_to_deadline(PATIENCE))
-        return pb.JudgeMatchesResponse(token=token_to_proto(token))
+        return pb.AssessMatchesResponse(token=token_to_proto(token))
 
     async def ListMatches(
         self, request: pb.ListMatchesRequest, context: Any
     ) -> pb.ListMatchesResponse:
         """List probable matches."""
         size, after = _page_size(request.page_size), pair_after(request.page_token)
-        if request.judgement not in facts_pb.Judgement.values():
+        if request.assessment not in facts_pb.Assessment.values():
             raise InvalidField("this is no judgement; use one of Judgement", field="judgement")
         token = await self._reach(request)
-        found = await self._queries.matches(workspace_id(), request.judgement or None, after, size)
+        found = await self._queries.matches(workspace_id(), request.assessment or None, after, size)
         return pb.ListMatchesResponse(
-            matches=[facts_pb.MatchJudged.FromString(message) for _, message in found],
+            matches=[facts_pb.MatchAssessed.FromString(message) for _, message in found],
             next_page_token=page_token(found[-1][0]) if len(found) == size else "",
             token=token_to_proto(token),
         )

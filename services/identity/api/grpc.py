@@ -32,10 +32,10 @@ ALLOWED: Allowed = {
     f"{_SERVICE}GetPolicy": _PEOPLE,
     f"{_SERVICE}DefinePolicy": _PEOPLE,
     f"{_SERVICE}PreviewPolicy": _PEOPLE,
-    f"{_SERVICE}JudgeMatches": _PEOPLE,
+    f"{_SERVICE}AssessMatches": _PEOPLE,
     f"{_SERVICE}ListMatches": _PEOPLE,
     f"{_SERVICE}WatchMerges": _PEOPLE,
-    f"{_SERVICE}Read": _SERVICES,
+    f"{_SERVICE}ReadOutbox": _SERVICES,
     f"{_SERVICE}ReadAssignments": _SERVICES,
 }
 MOST_ASKED = 1_000
@@ -46,7 +46,9 @@ MOST_PURPOSE = 128
 class IdentityRpc(DecidingRpc):
     """onefold.identity.v1.IdentityService."""
 
-    async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
+    async def LookupProfiles(
+        self, request: pb.LookupProfilesRequest, context: Any
+    ) -> pb.LookupProfilesResponse:
         """Tell who identifiers or profile ids are."""
         workspace, purpose = workspace_id(), _purpose(request.purpose)
         named = _limited(request.identifiers, "identifiers")
@@ -57,7 +59,7 @@ class IdentityRpc(DecidingRpc):
         token = await self._reach(request)
         found = await self._queries.profiles(workspace, [id_ for id_ in asked if id_], purpose)
         profiles = [found.get(IdentifierId(id_), b"") if id_ else b"" for id_ in asked]
-        return pb.ResolveResponse(
+        return pb.LookupProfilesResponse(
             profile_ids=[to_hex(profile) for profile in profiles], token=token_to_proto(token)
         )
 
@@ -77,12 +79,14 @@ class IdentityRpc(DecidingRpc):
             token=token_to_proto(token),
         )
 
-    async def Read(self, request: pb.ReadRequest, context: Any) -> AsyncIterator[pb.ReadResponse]:
+    async def ReadOutbox(
+        self, request: pb.ReadOutboxRequest, context: Any
+    ) -> AsyncIterator[pb.ReadOutboxResponse]:
         """Stream what was said on the bus."""
         said = self._queries.said(request.shard, request.from_offset, request.until_offset)
         async with aclosing(said) as messages:
             async for message in messages:
-                response = pb.ReadResponse()
+                response = pb.ReadOutboxResponse()
                 response.batch.MergeFromString(message.payload)
                 yield response
 

@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from onefold.identity.v1 import identity_events_pb2 as events_pb2
+from onefold.identity.v1 import identity_stream_pb2 as events_pb2
 from onefold.identity.v1.identity_facts_pb2 import (
-    JUDGEMENT_ACCEPTED,
-    LINKING_ALWAYS,
-    LINKING_NEVER,
-    LINKING_VERIFIED,
+    ASSESSMENT_ACCEPTED,
+    MATCH_MODE_ALWAYS,
+    MATCH_MODE_NEVER,
+    MATCH_MODE_VERIFIED,
     BlockedValue,
     IdentityPolicy,
     IdentityPolicyDefined,
     LinkDecided,
-    MatchJudged,
+    MatchAssessed,
     NamespacePolicy,
 )
-from onefold.identity.v1.identity_facts_pb2 import Linking as LinkingMessage
-from onefold.identity.v1.identity_service_pb2 import KnownIdentifier
+from onefold.identity.v1.identity_facts_pb2 import MatchMode as LinkingMessage
+from onefold.identity.v1.identity_service_pb2 import ProfileIdentifier
+from onefold.internal.v1.event_identifiers_pb2 import EventIdentifiers
 from onefold.log.v1.log_pb2 import Fact, FactBatch
-from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event, EventNames
+from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.messaging.stream import Batch, OutboxMessage, StreamMessage
@@ -44,17 +45,17 @@ from services.kernel.identifiers import ACCOUNT_ID, Identifier, normalize, valid
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
 
 _LINKINGS: dict[int, Linking] = {
-    LINKING_VERIFIED: Linking.VERIFIED,
-    LINKING_NEVER: Linking.NEVER,
+    MATCH_MODE_VERIFIED: Linking.VERIFIED,
+    MATCH_MODE_NEVER: Linking.NEVER,
 }
 _TOLD: dict[Linking, LinkingMessage] = {
-    Linking.ALWAYS: LINKING_ALWAYS,
-    Linking.VERIFIED: LINKING_VERIFIED,
-    Linking.NEVER: LINKING_NEVER,
+    Linking.ALWAYS: MATCH_MODE_ALWAYS,
+    Linking.VERIFIED: MATCH_MODE_VERIFIED,
+    Linking.NEVER: MATCH_MODE_NEVER,
 }
 EVENT = Event.DESCRIPTOR.full_name
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
-MATCH_JUDGED = MatchJudged.DESCRIPTOR.full_name
+MATCH_JUDGED = MatchAssessed.DESCRIPTOR.full_name
 POLICY_DEFINED = IdentityPolicyDefined.DESCRIPTOR.full_name
 _STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
 #: Small messages are passed on together up to this size: each message costs much by itself.
@@ -94,7 +95,7 @@ class MatchTold(NamedTuple):
     at: First
     judgement: int
     purposes: tuple[str, ...]
-    #: A serialised MatchJudged.
+    #: A serialised MatchAssessed.
     message: bytes
 
 
@@ -183,7 +184,7 @@ def _hear_facts(
 ) -> None:
     # Runs ten thousand times a second: plain tuples, no calls, and nothing is made that may not be
     # needed.
-    read, strength_of, observed = EventNames.FromString, _STRENGTHS.get, Strength.OBSERVED
+    read, strength_of, observed = EventIdentifiers.FromString, _STRENGTHS.get, Strength.OBSERVED
     for fact in facts:
         leaf = fact.leaf_id
         leaves.append(leaf)
@@ -216,10 +217,10 @@ def _decided(fact: Any) -> Decided:
 
 
 def _match_told(fact: Any) -> MatchTold:
-    said = MatchJudged.FromString(fact.payload)
+    said = MatchAssessed.FromString(fact.payload)
     at = First(fact.occurred_at_us, fact.fact_id)
-    purposes = tuple(said.purposes) if said.judgement == JUDGEMENT_ACCEPTED else ()
-    parts = (at, said.judgement, purposes, fact.payload)
+    purposes = tuple(said.purposes) if said.assessment == ASSESSMENT_ACCEPTED else ()
+    parts = (at, said.assessment, purposes, fact.payload)
     return MatchTold(fact.workspace_id, _two(said), *parts)
 
 
@@ -370,10 +371,10 @@ def id_from(told: str, field: str) -> bytes:
         raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
 
 
-def known_identifier(workspace_id: WorkspaceId, seen: Seen) -> KnownIdentifier:
+def known_identifier(workspace_id: WorkspaceId, seen: Seen) -> ProfileIdentifier:
     """An identifier and where it was first seen."""
     namespace, value = seen.identifier
-    return KnownIdentifier(
+    return ProfileIdentifier(
         identifier=IdentifierMessage(namespace=namespace, value=value),
         first_seen_us=seen.first.occurred_at_us,
         fact_id=to_hex(seen.first.fact_id),
@@ -396,8 +397,8 @@ def policy_message(policy: Policy) -> IdentityPolicy:
                 namespace=name,
                 limit=rule.limit,
                 shared_after=rule.shared_after,
-                given_up_after_days=rule.given_up_after_days,
-                linking=_TOLD[rule.linking],
+                recycled_after_days=rule.given_up_after_days,
+                match_mode=_TOLD[rule.linking],
             )
             for name, rule in policy.rules.items()
         ],
@@ -413,5 +414,5 @@ def read_policy(message: bytes, version: int) -> Policy:
 
 
 def _rule(said: NamespacePolicy) -> Rule:
-    linking = _LINKINGS.get(said.linking, Linking.ALWAYS)
-    return Rule(said.limit, said.shared_after, said.given_up_after_days, linking)
+    linking = _LINKINGS.get(said.match_mode, Linking.ALWAYS)
+    return Rule(said.limit, said.shared_after, said.recycled_after_days, linking)

@@ -105,14 +105,14 @@ def decided(pair: Two, decision: Any, reason: str) -> pb.LinkDecided:
     return pb.LinkDecided(a=_message(pair.a), b=_message(pair.b), decision=decision, reason=reason)
 
 
-def judged(message: pb.MatchJudged, asker: Asker, place: str) -> tuple[Two, pb.MatchJudged]:
+def judged(message: pb.MatchAssessed, asker: Asker, place: str) -> tuple[Two, pb.MatchAssessed]:
     """Whom a judgement is about, and the judgement in the form in which it is kept.
 
     Raises InvalidField.
     """
     about = pair(message, asker, place)
     _check_judgement(message, place)
-    kept = pb.MatchJudged()
+    kept = pb.MatchAssessed()
     kept.CopyFrom(message)
     kept.a.CopyFrom(_message(about.a))
     kept.b.CopyFrom(_message(about.b))
@@ -130,16 +130,16 @@ def check_matches(told: Any) -> None:
         raise TooLarge(f"at most {limit} matches a call; split it", limit=limit)
 
 
-def _check_judgement(message: pb.MatchJudged, place: str) -> None:
-    if not message.judgement or message.judgement not in pb.Judgement.values():
+def _check_judgement(message: pb.MatchAssessed, place: str) -> None:
+    if not message.assessment or message.assessment not in pb.Assessment.values():
         raise InvalidField(
-            "use JUDGEMENT_ACCEPTED, JUDGEMENT_TO_REVIEW or JUDGEMENT_REJECTED",
+            "use ASSESSMENT_ACCEPTED, ASSESSMENT_TO_REVIEW or ASSESSMENT_REJECTED",
             field=f"{place}judgement",
         )
     if not 0.0 <= message.probability <= 1.0:
         raise InvalidField("a probability lies between 0 and 1", field=f"{place}probability")
     _check_word(message.model_version, f"{place}model_version")
-    accepted = message.judgement == pb.JUDGEMENT_ACCEPTED
+    accepted = message.assessment == pb.ASSESSMENT_ACCEPTED
     if accepted != bool(message.purposes):
         wanted = "name what it may be used for" if accepted else "only accepted ones have purposes"
         raise InvalidField(wanted, field=f"{place}purposes")

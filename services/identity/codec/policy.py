@@ -34,7 +34,7 @@ def checked_policy(
     kept = pb.IdentityPolicy()
     kept.CopyFrom(told)
     for namespace in kept.namespaces:
-        namespace.linking = namespace.linking or pb.LINKING_ALWAYS
+        namespace.match_mode = namespace.match_mode or pb.MATCH_MODE_ALWAYS
     blocked = sorted({(b.namespace, b.pattern) for b in told.blocked})
     del kept.blocked[:], kept.ignored[:]
     kept.blocked.extend(pb.BlockedValue(namespace=n, pattern=p) for n, p in blocked)
@@ -66,10 +66,10 @@ def _faults(told: pb.NamespacePolicy, seen: set[str]) -> Iterator[tuple[str, str
     for part in ("limit", "shared_after"):
         if getattr(told, part) > MOST_IN_A_PROFILE:
             yield part, f"{part} is at most {MOST_IN_A_PROFILE}; 0 = there is none"
-    if told.given_up_after_days > MOST_DAYS:
+    if told.recycled_after_days > MOST_DAYS:
         yield "given_up_after_days", f"at most {MOST_DAYS} days; 0 = never"
-    if told.linking not in pb.Linking.values():
-        yield "linking", "this is no way of linking; use LINKING_ALWAYS, _VERIFIED or _NEVER"
+    if told.match_mode not in pb.MatchMode.values():
+        yield "linking", "this is no way of linking; use MATCH_MODE_ALWAYS, _VERIFIED or _NEVER"
 
 
 def _check_blocked(told: Any, region: str, field: str) -> None:
@@ -86,7 +86,9 @@ def _pattern_fault(namespace: str, pattern: str, region: str) -> str:
     if not pattern:
         return "write the value that names nobody; * stands for any characters"
     if not pattern.strip(_ANYTHING):
-        return "this blocks everybody; write a part of the value, or LINKING_NEVER for a namespace"
+        return (
+            "this blocks everybody; write a part of the value, or MATCH_MODE_NEVER for a namespace"
+        )
     if len(pattern) > MAX_VALUE or not pattern.isprintable():
         return f"a pattern has at most {MAX_VALUE} characters, all of which can be printed"
     if namespace and _ANYTHING not in pattern:
@@ -98,12 +100,12 @@ def _pattern_fault(namespace: str, pattern: str, region: str) -> str:
 
 def _check_ignored(told: Any, field: str) -> None:
     for at, strength in enumerate(told):
-        if strength == pb.STRENGTH_DECIDED:
+        if strength == pb.EVIDENCE_KIND_DECIDED:
             raise InvalidField(
                 "what a person decided is never ignored; withdraw it", field=f"{field}[{at}]"
             )
-        if strength == pb.STRENGTH_UNSPECIFIED or strength not in pb.Strength.values():
+        if strength == pb.EVIDENCE_KIND_UNSPECIFIED or strength not in pb.EvidenceKind.values():
             raise InvalidField(
-                "this is no strength; use STRENGTH_STATED, _VERIFIED, _OBSERVED or _BESIDE",
+                "this is no strength; use EVIDENCE_KIND_STATED, _VERIFIED, _OBSERVED or _BESIDE",
                 field=f"{field}[{at}]",
             )

@@ -49,11 +49,11 @@ def _edge_message(tie: Tie) -> pb.Edge:
     return pb.Edge(
         a=_identifier(tie.a),
         b=_identifier(tie.b),
-        strength=tie.edge.strength,  # type: ignore[arg-type]  # the numbers are the enum's
+        kind=tie.edge.strength,  # type: ignore[arg-type]  # the numbers are the enum's
         fact_id=to_hex(first.fact_id),
         first_seen_us=first.occurred_at_us,
         last_seen_us=(last_day - SEEN_DAYS + 1) * DAY_US,
-        held=why,  # type: ignore[arg-type]  # the numbers are the enum's
+        held_reason=why,  # type: ignore[arg-type]  # the numbers are the enum's
         held_namespace=namespace,
         actor=tie.actor,
         reason=tie.reason,
@@ -66,7 +66,7 @@ def preview_message(part: Regrouping | Sums, token: Token) -> pb.PreviewPolicyRe
     if isinstance(part, Regrouping):
         regrouping = pb.Regrouping(before=_groupings(part.before), after=_groupings(part.after))
         return pb.PreviewPolicyResponse(regrouping=regrouping, token=state)
-    sums = pb.PolicySums(
+    sums = pb.PolicyPreviewTotals(
         profiles_before=part.profiles_before,
         profiles_after=part.profiles_after,
         biggest_before=part.biggest_before,
@@ -74,12 +74,12 @@ def preview_message(part: Regrouping | Sums, token: Token) -> pb.PreviewPolicyRe
         held_before=part.held_before,
         held_after=part.held_after,
     )
-    return pb.PreviewPolicyResponse(sums=sums, token=state)
+    return pb.PreviewPolicyResponse(totals=sums, token=state)
 
 
-def _groupings(groups: Iterable[Grouping]) -> Iterator[pb.Grouping]:
+def _groupings(groups: Iterable[Grouping]) -> Iterator[pb.ProfileGroup]:
     for profile_id, ids in groups:
-        yield pb.Grouping(profile_id=to_hex(profile_id), identifier_ids=ids)
+        yield pb.ProfileGroup(profile_id=to_hex(profile_id), identifier_ids=ids)
 
 
 def moves_message(told: Moves) -> pb.WatchMergesResponse:
@@ -89,8 +89,8 @@ def moves_message(told: Moves) -> pb.WatchMergesResponse:
     )
 
 
-def _move_message(move: Move) -> pb.Move:
-    return pb.Move(
+def _move_message(move: Move) -> pb.ProfileMove:
+    return pb.ProfileMove(
         before_profile_id=to_hex(move.before),
         after_profile_id=to_hex(move.after),
         identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in move.identifiers],

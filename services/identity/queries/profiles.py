@@ -164,7 +164,7 @@ class IdentityQueries:
         after: Pair | None = None,
         limit: int = 50,
     ) -> list[tuple[Pair, bytes]]:
-        """Probable matches (serialised MatchJudged) in the order of their ids, after one of them;
+        """Probable matches (serialised MatchAssessed) in the order of their ids, after one of them;
         of one judgement, or of all."""
         async with self._one_state() as conn:
             return await store.list_matches(conn, workspace_id, judgement, after or _NO_PAIR, limit)
@@ -179,7 +179,7 @@ class IdentityQueries:
     async def judgements(
         self, workspace_id: WorkspaceId, pairs: Sequence[Pair]
     ) -> dict[Pair, tuple[FactId, bytes]]:
-        """Of pairs that were judged: the fact that counts now, and the serialised MatchJudged."""
+        """Of pairs that were judged: the fact that counts now, and the serialised MatchAssessed."""
         async with self._one_state() as conn:
             return await store.judgements(conn, workspace_id, pairs)
 

@@ -29,9 +29,9 @@ from services.kernel.time import DAY_US
 _LOG = "/onefold.log.v1.LogService/"
 _SERVICES = frozenset({Role.INTERNAL})
 
-ALLOWED: Allowed = {
-    f"{_LOG}{method}": _SERVICES for method in ("Append", "Read", "Follow", "ReadLeaves")
-} | {f"{_LOG}{method}": _SERVICES | {Role.ADMIN} for method in ("GetHead", "TickClock")}
+ALLOWED: Allowed = {f"{_LOG}{method}": _SERVICES for method in ("Append", "Read", "ReadLeaves")} | {
+    f"{_LOG}{method}": _SERVICES | {Role.ADMIN} for method in ("GetHead", "TickClock")
+}
 
 MOST_FACTS = 5_000
 MOST_LEAVES = 1_000
@@ -78,17 +78,6 @@ class LogRpc(LogServiceServicer):
             return self._log.reader.read_kinds(shard, request.from_offset, until, request.kinds)
         return self._log.reader.read(shard, request.from_offset, until)
 
-    async def Follow(
-        self, request: log_pb.FollowRequest, context: Any
-    ) -> AsyncIterator[log_pb.FollowResponse]:
-        """Stream what is there and then what comes."""
-        async with aclosing(self._log.follow(request.shard, request.from_offset)) as pages:
-            async for rows in pages:
-                for part in cut(rows):
-                    response = log_pb.FollowResponse()
-                    fill_batch(response.batch, part, self._log.kinds.names)
-                    yield response
-
     async def ReadLeaves(
         self, request: log_pb.ReadLeavesRequest, context: Any
     ) -> AsyncIterator[log_pb.ReadLeavesResponse]:
@@ -129,7 +118,9 @@ class LogRpc(LogServiceServicer):
         """Append a tick, and move the clock where that is allowed."""
         # A tick in itself moves nothing, but each is a row a shard for ever: not for everybody.
         if not self._may_advance and (request.advance_us or not principal().internal):
-            raise NotAllowed("the clock may only be moved in demo and test", reason="CLOCK_FIXED")
+            raise NotAllowed(
+                "the clock may only be moved in demo and test", reason="CLOCK_NOT_ADJUSTABLE"
+            )
         if not 0 <= request.advance_us <= MOST_ADVANCE_US:
             raise InvalidField("the clock only moves ahead, a century at most", field="advance_us")
         ticked = await self._log.tick(advance_us=request.advance_us)

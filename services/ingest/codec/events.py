@@ -249,7 +249,7 @@ def quarantined_message(entry: Entry) -> Quarantined:
     return Quarantined(
         quarantine_id=to_hex(entry.quarantine_id),
         source_id=entry.source_id,
-        door=entry.door,
+        endpoint=entry.door,
         reason=reason_number(entry.refusal.reason),
         field=entry.refusal.field,
         message=entry.refusal.message,

@@ -40,11 +40,11 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ListAccounts": _PEOPLE,
     f"{_SERVICE}ListTimeline": _PEOPLE,
     f"{_SERVICE}ExplainRule": _PEOPLE,
-    f"{_SERVICE}PreviewPeople": _PEOPLE,
+    f"{_SERVICE}PreviewProfiles": _PEOPLE,
     f"{_SERVICE}DefineTag": _PEOPLE,
     f"{_SERVICE}ListTags": _PEOPLE,
-    f"{_SERVICE}Read": _SERVICES,
-    f"{_SERVICE}ReadStandings": _SERVICES,
+    f"{_SERVICE}ReadOutbox": _SERVICES,
+    f"{_SERVICE}ReadEvaluations": _SERVICES,
 }
 MOST_ASKED, MOST_RULES = 1_000, 20
 PAGE, MOST_ON_A_PAGE = 50, 1_000
@@ -173,14 +173,14 @@ class ProfileRpc(ProfileServiceServicer):
             at_us=explained.at_us,
         )
 
-    async def PreviewPeople(
-        self, request: pb.PreviewPeopleRequest, context: Any
-    ) -> pb.PreviewPeopleResponse:
+    async def PreviewProfiles(
+        self, request: pb.PreviewProfilesRequest, context: Any
+    ) -> pb.PreviewProfilesResponse:
         """Tell how people would stand if their identifiers were grouped otherwise."""
-        groups = previewed_people(request.people)
+        groups = previewed_people(request.profiles)
         await self._reach(request)
         news, token = await self._previews.people(workspace_id(), groups)
-        return pb.PreviewPeopleResponse(
+        return pb.PreviewProfilesResponse(
             changes=map(wire.change_message, news), token=token_to_proto(token)
         )
 
@@ -199,18 +199,20 @@ class ProfileRpc(ProfileServiceServicer):
         tags = await self._asking.tags(workspace_id())
         return pb.ListTagsResponse(tags=map(wire.tag_message, tags))
 
-    async def Read(self, request: pb.ReadRequest, context: Any) -> AsyncIterator[pb.ReadResponse]:
+    async def ReadOutbox(
+        self, request: pb.ReadOutboxRequest, context: Any
+    ) -> AsyncIterator[pb.ReadOutboxResponse]:
         """Stream what was said on the bus."""
         said = self._queries.said(request.shard, request.from_sequence, request.until_sequence)
         async with aclosing(said) as messages:
             async for message in messages:
-                response = pb.ReadResponse()
+                response = pb.ReadOutboxResponse()
                 response.batch.MergeFromString(message.payload)
                 yield response
 
-    async def ReadStandings(
-        self, request: pb.ReadStandingsRequest, context: Any
-    ) -> AsyncIterator[pb.ReadStandingsResponse]:
+    async def ReadEvaluations(
+        self, request: pb.ReadEvaluationsRequest, context: Any
+    ) -> AsyncIterator[pb.ReadEvaluationsResponse]:
         """Stream how every profile of a shard stands."""
         async with aclosing(self._queries.standings(request.shard)) as pages:
             async for told in pages:
@@ -242,22 +244,22 @@ def _as_of(request: pb.GetProfileRequest) -> AsOf | None:
             return None
 
 
-def _standings(told: Standings) -> list[pb.ReadStandingsResponse]:
+def _standings(told: Standings) -> list[pb.ReadEvaluationsResponse]:
     """One response, and one more for each workspace in which predicates are live."""
     first = _place(told)
-    first.standings.extend(map(wire.change_message, told.page))
-    first.facts.extend(wire.facts_from(told.facts))
+    first.evaluations.extend(map(wire.change_message, told.page))
+    first.broadcast_facts.extend(wire.facts_from(told.facts))
     responses = [first]
     for workspace, keys in groupby(sorted(told.live), key=lambda key: key.workspace_id):
         live = _place(told)
-        live.live_workspace_id = workspace
-        live.live_predicates.extend(key.id for key in keys)
+        live.backfilled_workspace_id = workspace
+        live.backfilled_predicates.extend(key.id for key in keys)
         responses.append(live)
     return responses
 
 
-def _place(told: Standings) -> pb.ReadStandingsResponse:
+def _place(told: Standings) -> pb.ReadEvaluationsResponse:
     at = told.position
-    return pb.ReadStandingsResponse(
+    return pb.ReadEvaluationsResponse(
         next_sequence=at.next_output, log_offset=at.log_offset, log_time_us=at.log_time_us
     )

@@ -9,11 +9,12 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from onefold.identity.v1 import identity_events_pb2
+from onefold.identity.v1 import identity_stream_pb2
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
-from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
-from onefold.segment.v1.segment_events_pb2 import SegmentDefined
+from onefold.profile.v1 import profile_stream_pb2 as events_pb
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
@@ -45,7 +46,7 @@ from services.profile.domain.tags import Answer, Tag
 
 EVENT: str = Event.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
-TAG_DEFINED: str = events_pb.TagDefined.DESCRIPTOR.full_name
+TAG_DEFINED: str = facts_pb.TagDefined.DESCRIPTOR.full_name
 SEGMENT_DEFINED: str = SegmentDefined.DESCRIPTOR.full_name
 #: The kinds of facts that define rules.
 RULE_KINDS = (TAG_DEFINED, SEGMENT_DEFINED)
@@ -71,7 +72,7 @@ def hear(batch: Batch) -> Heard:
     entries: list[Entry] = []
     assignments: list[Assignment] = []
     for message in batch.messages:
-        said = identity_events_pb2.FactsAttributed.FromString(message.payload)
+        said = identity_stream_pb2.FactsAttributed.FromString(message.payload)
         facts = FactBatch.FromString(said.fact_batch).facts
         if len(facts) != message.next - message.first:
             raise ValueError(f"facts {message.first} to {message.next} came as {len(facts)}")
@@ -138,7 +139,7 @@ def asks(fact: Fact) -> tuple[Predicate, ...] | None:
     nothing: it was let into the log by an older version, and must not stop the fold."""
     if fact.kind not in RULE_KINDS:
         return None
-    kind = events_pb.TagDefined if fact.kind == TAG_DEFINED else SegmentDefined
+    kind = facts_pb.TagDefined if fact.kind == TAG_DEFINED else SegmentDefined
     try:
         return predicates(rule_from_proto(kind.FromString(fact.payload).rule))
     except InvalidField:
@@ -151,7 +152,7 @@ def definitions(facts: Iterable[bytes]) -> list[tuple[WorkspaceId, Notice]]:
     return [(WorkspaceId(fact.workspace_id), notice(fact)) for fact in told.values()]
 
 
-def tag(workspace_id: WorkspaceId, message: events_pb.TagDefined) -> Tag:
+def tag(workspace_id: WorkspaceId, message: facts_pb.TagDefined) -> Tag:
     """The tag of a message. Raises InvalidField where its rule cannot be read."""
     return Tag(
         workspace_id,
@@ -163,9 +164,9 @@ def tag(workspace_id: WorkspaceId, message: events_pb.TagDefined) -> Tag:
     )
 
 
-def tag_message(told: Tag) -> events_pb.TagDefined:
+def tag_message(told: Tag) -> facts_pb.TagDefined:
     """The message of a tag."""
-    return events_pb.TagDefined(
+    return facts_pb.TagDefined(
         tag_id=told.tag_id,
         title=told.title,
         rule=rule_to_proto(told.rule),
@@ -179,11 +180,11 @@ def tags(facts: Iterable[bytes]) -> Iterator[Tag]:
     told = {fact.fact_id: fact for fact in map(Fact.FromString, facts)}
     for fact in told.values():
         with suppress(InvalidField):
-            message = events_pb.TagDefined.FromString(fact.payload)
+            message = facts_pb.TagDefined.FromString(fact.payload)
             yield tag(WorkspaceId(fact.workspace_id), message)
 
 
-def assignment(message: identity_events_pb2.Assignment) -> Assignment:
+def assignment(message: identity_stream_pb2.Assignment) -> Assignment:
     """An assignment as identity says it."""
     told = message.identifier if message.HasField("identifier") else None
     return Assignment(
@@ -238,7 +239,7 @@ def change_message(standing: Standing) -> events_pb.ProfileChange:
         workspace_id=standing.workspace_id,
         profile_id=standing.profile_id,
         version=standing.version,
-        holds=sorted(standing.holds),
+        true_predicates=sorted(standing.holds),
         merged_into=standing.merged_into or b"",
         at_us=standing.at_us,
     )
@@ -274,7 +275,7 @@ def outputs(
 def _messages(said: Said) -> Iterator[events_pb.ProfilesChanged]:
     for workspace_id, keys in groupby(sorted(said.live), key=lambda key: key.workspace_id):
         yield events_pb.ProfilesChanged(
-            live_workspace_id=workspace_id, live_predicates=[key.id for key in keys]
+            backfilled_workspace_id=workspace_id, backfilled_predicates=[key.id for key in keys]
         )
     message, size = events_pb.ProfilesChanged(), 0
     for field, part in _parts(said):
@@ -347,9 +348,9 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
     return entry
 
 
-def verdict_message(told: Answer) -> pb.PredicateVerdict:
+def verdict_message(told: Answer) -> pb.PredicateResult:
     """One predicate and how it came out."""
-    return pb.PredicateVerdict(
+    return pb.PredicateResult(
         predicate=to_text(told.predicate),
         actual=msgspec.json.encode(told.actual),
         holds=told.holds,

@@ -37,7 +37,7 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ListMemberships": _PEOPLE,
     f"{_SERVICE}PreviewMemberships": _PEOPLE,
     f"{_SERVICE}WatchMemberships": _PEOPLE,
-    f"{_SERVICE}Read": frozenset({Role.INTERNAL}),
+    f"{_SERVICE}ReadOutbox": frozenset({Role.INTERNAL}),
 }
 PAGE, MAX_PAGE = 50, 1_000
 REACH_SECONDS = 30.0
@@ -103,7 +103,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def PreviewMemberships(self, request: Any, context: Any) -> Any:
         """Tell who would enter and leave if profiles stood otherwise."""
         workspace = workspace_id()
-        standings = previewed_standings(workspace, request.standings)
+        standings = previewed_standings(workspace, request.evaluations)
         token = await self._reach(request)
         found = await self._previews.memberships(workspace, standings)
         return pb.PreviewMembershipsResponse(
@@ -121,12 +121,12 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
             told = [history_message(r) for r in rows if not wanted or r["segment_id"] in wanted]
             yield pb.WatchMembershipsResponse(changes=told, shard=shard, next_sequence=following)
 
-    async def Read(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def ReadOutbox(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Stream what was said on the bus."""
         said = self._queries.said(request.shard, request.from_sequence, request.until_sequence)
         async with aclosing(said) as messages:
             async for message in messages:
-                response = pb.ReadResponse(next_sequence=message.next)
+                response = pb.ReadOutboxResponse(next_sequence=message.next)
                 response.batch.MergeFromString(message.payload)
                 yield response
 

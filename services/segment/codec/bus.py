@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
-from onefold.profile.v1 import profile_events_pb2
-from onefold.segment.v1 import segment_events_pb2
+from onefold.profile.v1 import profile_stream_pb2
+from onefold.segment.v1 import segment_facts_pb2, segment_stream_pb2
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField
@@ -17,21 +17,21 @@ from services.kernel.ids import ProfileId, WorkspaceId
 from services.segment.domain.model import Cause, Change, Definition, Standing
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
-SEGMENT_DEFINED: str = segment_events_pb2.SegmentDefined.DESCRIPTOR.full_name
+SEGMENT_DEFINED: str = segment_facts_pb2.SegmentDefined.DESCRIPTOR.full_name
 
 
-def profiles_changed(payload: bytes) -> profile_events_pb2.ProfilesChanged:
+def profiles_changed(payload: bytes) -> profile_stream_pb2.ProfilesChanged:
     """The message of the bus."""
-    return profile_events_pb2.ProfilesChanged.FromString(payload)
+    return profile_stream_pb2.ProfilesChanged.FromString(payload)
 
 
-def standing(change: profile_events_pb2.ProfileChange) -> Standing:
+def standing(change: profile_stream_pb2.ProfileChange) -> Standing:
     """How one profile stands now."""
     return Standing(
         WorkspaceId(change.workspace_id),
         ProfileId(change.profile_id),
         change.version,
-        frozenset(change.holds),
+        frozenset(change.true_predicates),
         ProfileId(change.merged_into) if change.merged_into else None,
         change.at_us,
     )
@@ -40,13 +40,13 @@ def standing(change: profile_events_pb2.ProfileChange) -> Standing:
 def definition(workspace_id: str, message: bytes) -> Definition:
     """The definition that a serialised SegmentDefined holds. Raises InvalidField."""
     try:
-        told = segment_events_pb2.SegmentDefined.FromString(message)
+        told = segment_facts_pb2.SegmentDefined.FromString(message)
     except DecodeError:
         raise InvalidField("it is no SegmentDefined", field="segment") from None
     return definition_from(workspace_id, told)
 
 
-def definition_from(workspace_id: str, told: segment_events_pb2.SegmentDefined) -> Definition:
+def definition_from(workspace_id: str, told: segment_facts_pb2.SegmentDefined) -> Definition:
     """The definition that a SegmentDefined holds.
 
     Raises InvalidField where the rule cannot be read.
@@ -61,9 +61,9 @@ def definition_from(workspace_id: str, told: segment_events_pb2.SegmentDefined) 
     )
 
 
-def definition_message(definition: Definition) -> segment_events_pb2.SegmentDefined:
+def definition_message(definition: Definition) -> segment_facts_pb2.SegmentDefined:
     """The SegmentDefined of a definition."""
-    return segment_events_pb2.SegmentDefined(
+    return segment_facts_pb2.SegmentDefined(
         segment_id=definition.segment_id,
         title=definition.title,
         rule=rule_to_proto(definition.rule),
@@ -72,9 +72,9 @@ def definition_message(definition: Definition) -> segment_events_pb2.SegmentDefi
     )
 
 
-def change_message(change: Change, ordinal: int) -> segment_events_pb2.MembershipChange:
+def change_message(change: Change, ordinal: int) -> segment_stream_pb2.MembershipChange:
     """One announcement."""
-    return segment_events_pb2.MembershipChange(
+    return segment_stream_pb2.MembershipChange(
         workspace_id=change.workspace_id,
         segment_id=change.segment_id,
         segment_version=change.segment_version,
@@ -87,9 +87,9 @@ def change_message(change: Change, ordinal: int) -> segment_events_pb2.Membershi
     )
 
 
-def history_message(row: Any) -> segment_events_pb2.MembershipChange:
+def history_message(row: Any) -> segment_stream_pb2.MembershipChange:
     """One announcement as kept in the history."""
-    return segment_events_pb2.MembershipChange(
+    return segment_stream_pb2.MembershipChange(
         workspace_id=row["workspace_id"],
         segment_id=row["segment_id"],
         segment_version=row["segment_version"],
@@ -107,17 +107,17 @@ def memberships_changed(
     sequence: int,
     log_offset: int,
     log_time_us: int,
-    changes: Iterable[segment_events_pb2.MembershipChange],
+    changes: Iterable[segment_stream_pb2.MembershipChange],
     facts: Sequence[Any],
 ) -> bytes:
     """The serialised message of the bus."""
-    return segment_events_pb2.MembershipsChanged(
+    return segment_stream_pb2.MembershipsChanged(
         shard=shard,
         sequence=sequence,
         log_offset=log_offset,
         log_time_us=log_time_us,
         changes=changes,
-        facts=facts,
+        broadcast_facts=facts,
     ).SerializeToString()
 
 

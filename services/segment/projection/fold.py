@@ -59,7 +59,7 @@ class SegmentApp:
             return await self._sweep(conn, batch, sweep)
         standings = [wire.standing(change) for message in told for change in message.changes]
         found, numbers = await self._settle(conn, standings)
-        facts = [fact for message in told for fact in message.facts]
+        facts = [fact for message in told for fact in message.broadcast_facts]
         if await fold_access_facts(conn, facts):
             self._on_access()
         last = told[-1]
@@ -76,7 +76,7 @@ class SegmentApp:
 
     async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
         """Take in definitions and live predicates; whether there was news that asks for sweeps."""
-        if not any(m.live_predicates or _definitions(m) for m in told):
+        if not any(m.backfilled_predicates or _definitions(m) for m in told):
             return False
         # One worker after another: of two that each bring the last thing that a segment waits for,
         # the second one must see what the first one brought.
@@ -85,7 +85,7 @@ class SegmentApp:
         for message in told:
             for fact in _definitions(message):
                 news |= await self._take_definition(conn, shard, fact)
-            if message.live_predicates:
+            if message.backfilled_predicates:
                 news |= await self._take_live(conn, shard, message)
         if news:
             await conn.execute(store.Q.bump_revision)
@@ -107,7 +107,7 @@ class SegmentApp:
         return bool(asked.endswith(" 1"))
 
     async def _take_live(self, conn: asyncpg.Connection, shard: int, message: Any) -> bool:
-        workspace_id, wanted = message.live_workspace_id, set(message.live_predicates)
+        workspace_id, wanted = message.backfilled_workspace_id, set(message.backfilled_predicates)
         if not await store.save_live(conn, workspace_id, wanted, shard):
             return False
         counts = await store.live_counts(conn)
@@ -229,7 +229,7 @@ def digest_deltas(found: Iterable[Change]) -> dict[str, int]:
 
 
 def _definitions(message: Any) -> list[Any]:
-    return [fact for fact in message.facts if fact.kind == wire.SEGMENT_DEFINED]
+    return [fact for fact in message.broadcast_facts if fact.kind == wire.SEGMENT_DEFINED]
 
 
 def _unconsumed(batch: Batch) -> FoldResult:

@@ -139,7 +139,7 @@ class SegmentRebuilder:
         starts = [await self._upstream.following(p.shard) for p in positions]
         for position in positions:
             async for told in self._upstream.standings(position.shard):
-                await self._take(pool, position.shard, told, told.standings, shards)
+                await self._take(pool, position.shard, told, told.evaluations, shards)
         ends = [await self._upstream.following(p.shard) for p in positions]
         following = [
             Checkpoint(p.shard, sequence, 0, offset, time_us)
@@ -185,20 +185,20 @@ class SegmentRebuilder:
 
         Answers whether there was anything but standings.
         """
-        definitions = [fact for fact in told.facts if fact.kind == wire.SEGMENT_DEFINED]
+        definitions = [fact for fact in told.broadcast_facts if fact.kind == wire.SEGMENT_DEFINED]
         async with transaction(pool) as conn:
             for fact in definitions:
                 # What the live state could not read is not in it either.
                 with suppress(InvalidField):
                     await store.keep_definition(conn, fact)
-            if told.live_predicates:
-                workspace_id = told.live_workspace_id
-                await store.save_live(conn, workspace_id, told.live_predicates, shard)
+            if told.backfilled_predicates:
+                workspace_id = told.backfilled_workspace_id
+                await store.save_live(conn, workspace_id, told.backfilled_predicates, shard)
             standings = [wire.standing(change) for change in changed]
             if standings:
                 known = await store.load_standings(conn, [s.profile_id for s in standings])
                 await store.save_standings(conn, newest(standings, known), shards)
-        return bool(definitions or told.live_predicates)
+        return bool(definitions or told.backfilled_predicates)
 
     async def _decide(
         self, pool: asyncpg.Pool, touched: Sequence[ProfileId] | None, shards: int

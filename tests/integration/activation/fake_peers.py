@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from onefold.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
 from onefold.profile.v1 import profile_service_pb2, profile_service_pb2_grpc
-from onefold.segment.v1 import segment_events_pb2, segment_service_pb2, segment_service_pb2_grpc
+from onefold.segment.v1 import segment_service_pb2, segment_service_pb2_grpc, segment_stream_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
@@ -102,15 +102,15 @@ class FakeSegment(segment_service_pb2_grpc.SegmentServiceServicer):
         line = self.said.setdefault(shard, [])
         at = len(line)
         plain = {"shard": shard, "sequence": at, "log_offset": at + 1, "log_time_us": at + 1}
-        message = segment_events_pb2.MembershipsChanged(**(plain | fields))
+        message = segment_stream_pb2.MembershipsChanged(**(plain | fields))
         line.append(message)
         return message
 
-    async def Read(self, request: Any, context: Any) -> Any:
+    async def ReadOutbox(self, request: Any, context: Any) -> Any:
         line = self.said.get(request.shard, [])
         until = request.until_sequence or len(line)
         for batch in line[request.from_sequence : until]:
-            yield segment_service_pb2.ReadResponse(batch=batch)
+            yield segment_service_pb2.ReadOutboxResponse(batch=batch)
 
 
 @dataclass

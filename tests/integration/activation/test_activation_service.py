@@ -22,7 +22,7 @@ from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.log_pb2 import Fact
-from onefold.segment.v1.segment_events_pb2 import MembershipChange
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
 
 from services.activation.codec import bus as wire

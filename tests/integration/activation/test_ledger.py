@@ -23,7 +23,7 @@ from integration.activation.ledger_world import (
 from integration.activation.receiver import Receiver
 from onefold.activation.v1.activation_facts_pb2 import DestinationDefined
 from onefold.log.v1.log_pb2 import Fact
-from onefold.segment.v1.segment_events_pb2 import MembershipChange, MembershipsChanged
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 
 from services.activation.codec import bus as wire
 from services.activation.delivery.worker import Courier
@@ -98,7 +98,7 @@ class Heard:
 async def test_the_same_batch_twice_makes_one_effect(ledger: Ledger) -> None:
     heard = Heard(ledger)
     messages = [
-        MembershipsChanged(facts=[defined(TO)], changes=[told(1)]),
+        MembershipsChanged(broadcast_facts=[defined(TO)], changes=[told(1)]),
         MembershipsChanged(changes=[told(1, 2), told(2)], log_offset=9, log_time_us=99),
     ]
     assert await heard.fold(*messages) == FoldResult(2, 9, 99)
@@ -112,7 +112,7 @@ async def test_the_same_batch_twice_makes_one_effect(ledger: Ledger) -> None:
 async def test_nobody_is_called_before_the_commit(ledger: Ledger) -> None:
     heard = Heard(ledger)
     async with transaction(ledger.database.pool) as conn:
-        message = MembershipsChanged(facts=[defined(TO)], changes=[told(1)])
+        message = MembershipsChanged(broadcast_facts=[defined(TO)], changes=[told(1)])
         await heard.app.fold(conn, batch(message))
         heard.app.committed(1)
         assert not heard.places
@@ -124,10 +124,10 @@ async def test_nobody_is_called_before_the_commit(ledger: Ledger) -> None:
 async def test_a_shard_that_is_behind_makes_no_effects_of_what_came_before(ledger: Ledger) -> None:
     """Each shard has the definition in its own place; how far others are decides nothing."""
     heard = Heard(ledger)
-    await heard.fold(MembershipsChanged(facts=[defined(TO)]), shard=0)
+    await heard.fold(MembershipsChanged(broadcast_facts=[defined(TO)]), shard=0)
     await heard.fold(MembershipsChanged(changes=[told(1)]), shard=1)
     assert not await ledger.rows()
-    await heard.fold(MembershipsChanged(facts=[defined(TO)], changes=[told(2)]), shard=1)
+    await heard.fold(MembershipsChanged(broadcast_facts=[defined(TO)], changes=[told(2)]), shard=1)
     assert [r["profile_id"] for r in await ledger.rows()] == [profile(2)]
 
 
@@ -136,10 +136,10 @@ async def test_a_definition_holds_from_its_own_message_on(ledger: Ledger) -> Non
     retired = hook("http://127.0.0.1:1/in", version=2, retired=True)
     await heard.fold(
         MembershipsChanged(changes=[told(1)]),
-        MembershipsChanged(facts=[defined(TO)], changes=[told(2)]),
+        MembershipsChanged(broadcast_facts=[defined(TO)], changes=[told(2)]),
         MembershipsChanged(changes=[told(3)]),
-        MembershipsChanged(facts=[defined(retired)], changes=[told(4)]),
-        MembershipsChanged(facts=[defined(TO)], changes=[told(5)]),
+        MembershipsChanged(broadcast_facts=[defined(retired)], changes=[told(4)]),
+        MembershipsChanged(broadcast_facts=[defined(TO)], changes=[told(5)]),
     )
     assert {r["profile_id"] for r in await ledger.rows()} == {profile(2), profile(3)}
 
@@ -147,7 +147,7 @@ async def test_a_definition_holds_from_its_own_message_on(ledger: Ledger) -> Non
 async def test_a_merge_is_written_down_and_not_sent(ledger: Ledger) -> None:
     heard = Heard(ledger)
     moved = told(1, cause=2, other_profile_id=profile(2))
-    await heard.fold(MembershipsChanged(facts=[defined(TO)], changes=[moved]))
+    await heard.fold(MembershipsChanged(broadcast_facts=[defined(TO)], changes=[moved]))
     (row,) = await ledger.rows()
     assert row["state"] == State.SUPPRESSED
     assert "merge" in row["reason"]
@@ -162,7 +162,7 @@ async def test_a_definition_that_cannot_be_read_stops_nothing(
 ) -> None:
     heard = Heard(ledger)
     junk = Fact(workspace_id=W, kind=wire.DESTINATION_DEFINED, payload=payload)
-    await heard.fold(MembershipsChanged(facts=[junk, defined(TO)], changes=[told(1)]))
+    await heard.fold(MembershipsChanged(broadcast_facts=[junk, defined(TO)], changes=[told(1)]))
     assert len(await ledger.rows()) == 1
 
 
@@ -173,7 +173,9 @@ async def test_shards_that_define_the_same_do_not_wait_for_each_other(ledger: Le
     async def define(shard: int) -> None:
         facts = [defined(d) for d in random.Random(shard).sample(destinations, 20)]
         for fact in facts:
-            await heard.fold(MembershipsChanged(facts=[fact], changes=[told(shard)]), shard=shard)
+            await heard.fold(
+                MembershipsChanged(broadcast_facts=[fact], changes=[told(shard)]), shard=shard
+            )
 
     await asyncio.gather(*map(define, range(SHARDS)))
     async with ledger.database.pool.acquire() as conn:

@@ -260,7 +260,10 @@ async def test_health_and_reflection_are_open() -> None:
     [
         (errors.InvalidField("too many", field="events"), grpc.StatusCode.INVALID_ARGUMENT),
         (errors.NotFound("no such source"), grpc.StatusCode.NOT_FOUND),
-        (errors.NotAllowed("fixed", reason="CLOCK_FIXED"), grpc.StatusCode.FAILED_PRECONDITION),
+        (
+            errors.NotAllowed("fixed", reason="CLOCK_NOT_ADJUSTABLE"),
+            grpc.StatusCode.FAILED_PRECONDITION,
+        ),
         (errors.Conflict("read again"), grpc.StatusCode.ABORTED),
         (errors.TooLarge("split it", limit="1000"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (errors.RangeExpired("rebuild"), grpc.StatusCode.OUT_OF_RANGE),

@@ -84,7 +84,7 @@ async def test_who_was_linked_is_separated_and_linked_again(open_whole: OpenWhol
         answer = await explain(home, LI, WANG)
         (edge,) = answer.path
         assert answer.same
-        assert (edge.strength, edge.reason) == (facts_pb.STRENGTH_DECIDED, "she called")
+        assert (edge.strength, edge.reason) == (facts_pb.EVIDENCE_KIND_DECIDED, "she called")
         assert edge.actor.startswith("key_")
 
         await decide(home, "separate", WANG, LI, "it was her brother")
@@ -206,7 +206,7 @@ async def test_a_source_may_not_look_or_decide(open_whole: OpenWhole) -> None:
             "ListHeld": pb.ListHeldRequest(),
             "GetPolicy": pb.GetPolicyRequest(),
             "DefinePolicy": pb.DefinePolicyRequest(),
-            "JudgeMatches": pb.JudgeMatchesRequest(),
+            "AssessMatches": pb.AssessMatchesRequest(),
             "ListMatches": pb.ListMatchesRequest(),
         }
         for method, request in requests.items():
@@ -274,14 +274,14 @@ async def test_strangers_are_explained_by_nothing(open_whole: OpenWhole) -> None
         assert answer.profile_id_a == (await home.profiles(LI))[0]
 
 
-def match(a: str, b: str, judgement: Any, **fields: Any) -> facts_pb.MatchJudged:
+def match(a: str, b: str, judgement: Any, **fields: Any) -> facts_pb.MatchAssessed:
     told: dict[str, Any] = {"probability": 0.97, "model_version": "people-1"} | fields
-    return facts_pb.MatchJudged(**pair(a, b), judgement=judgement, **told)
+    return facts_pb.MatchAssessed(**pair(a, b), assessment=judgement, **told)
 
 
-async def judge(home: Whole, *matches: facts_pb.MatchJudged) -> None:
-    request = pb.JudgeMatchesRequest(matches=matches)
-    await home.service.call(home.service.identity.JudgeMatches, request)
+async def judge(home: Whole, *matches: facts_pb.MatchAssessed) -> None:
+    request = pb.AssessMatchesRequest(matches=matches)
+    await home.service.call(home.service.identity.AssessMatches, request)
     await home.rest()
 
 
@@ -298,7 +298,7 @@ async def test_matches_are_used_for_their_purpose_and_change_nobody(open_whole: 
             await home.send("seen", who)
         await home.rest()
         plain = await home.profiles(LI, mail, card)
-        accepted, review = facts_pb.JUDGEMENT_ACCEPTED, facts_pb.JUDGEMENT_TO_REVIEW
+        accepted, review = facts_pb.ASSESSMENT_ACCEPTED, facts_pb.ASSESSMENT_TO_REVIEW
         await judge(
             home,
             match(LI, mail, accepted, purposes=["analytics"]),
@@ -318,18 +318,18 @@ async def test_matches_are_used_for_their_purpose_and_change_nobody(open_whole: 
         await decide(home, "separate", LI, mail)
         one, other = await home.profiles(LI, mail, purpose="analytics")
         assert one != other, "never against a decision"
-        await judge(home, match(LI, mail, facts_pb.JUDGEMENT_REJECTED))
+        await judge(home, match(LI, mail, facts_pb.ASSESSMENT_REJECTED))
         assert len(await listed(home, judgement=accepted)) == 1
 
 
 async def test_wrong_judgements_are_refused_whole(open_whole: OpenWhole) -> None:
     async with open_whole() as home:
-        good = match(LI, WANG, facts_pb.JUDGEMENT_TO_REVIEW)
-        wrong: list[tuple[list[facts_pb.MatchJudged], type[OnefoldError]]] = [
+        good = match(LI, WANG, facts_pb.ASSESSMENT_TO_REVIEW)
+        wrong: list[tuple[list[facts_pb.MatchAssessed], type[OnefoldError]]] = [
             ([], InvalidField),
             ([good] * 1_001, TooLarge),
-            ([good, match(LI, LI, facts_pb.JUDGEMENT_TO_REVIEW)], InvalidField),
-            ([good, match(LI, WANG, facts_pb.JUDGEMENT_ACCEPTED)], InvalidField),
+            ([good, match(LI, LI, facts_pb.ASSESSMENT_TO_REVIEW)], InvalidField),
+            ([good, match(LI, WANG, facts_pb.ASSESSMENT_ACCEPTED)], InvalidField),
         ]
         for matches, kind in wrong:
             with pytest.raises(kind):

@@ -10,7 +10,7 @@ import pytest
 from integration.identity.identity_feed import Log, event_fact, people
 from laws.identity_model import WORKSPACE, Seen, truth
 from laws.identity_story import digest_of_truth
-from onefold.identity.v1.identity_events_pb2 import FactsAttributed
+from onefold.identity.v1.identity_stream_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 
 from services.chassis.messaging.stream import Batch, FoldResult

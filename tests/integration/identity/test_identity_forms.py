@@ -54,8 +54,8 @@ def workspace(region: str) -> Fact:
 
 async def people(home: House, *identifiers: tuple[str, str]) -> list[str]:
     asked = [Identifier(namespace=n, value=v) for n, v in identifiers]
-    request = pb.ResolveRequest(identifiers=asked, at_least=token_to_proto(home.log.token))
-    return list((await home.identity.Resolve(request)).profile_ids)
+    request = pb.LookupProfilesRequest(identifiers=asked, at_least=token_to_proto(home.log.token))
+    return list((await home.identity.LookupProfiles(request)).profile_ids)
 
 
 @pytest.mark.parametrize("shards", [1, 3])

@@ -70,7 +70,9 @@ async def test_what_the_log_says_is_folded_and_said(open_house: OpenHouse) -> No
     async with open_house(log_of(events)) as home:
         assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
         for shard in range(2):
-            said = [r.batch async for r in home.identity.Read(pb.ReadRequest(shard=shard))]
+            said = [
+                r.batch async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
+            ]
             facts = [f for b in said for f in FactBatch.FromString(b.fact_batch).facts]
             assert [f.fact_id for f in facts] == [f.fact_id for f in home.log.shards[shard]]
             assert said[0].first_offset == 0
@@ -96,8 +98,8 @@ async def test_anybody_can_be_resolved_by_any_identifier_and_by_old_ids(
     events = [Seen((USER,), 5, 1), Seen((USER, PHONE), 7, 2), Seen((PHONE,), 2, 3)]
     async with open_house(log_of(events)) as home:
         phone = PHONE.id_in(WORKSPACE).hex()
-        answer = await home.identity.Resolve(
-            pb.ResolveRequest(
+        answer = await home.identity.LookupProfiles(
+            pb.LookupProfilesRequest(
                 identifiers=[
                     IdentifierMessage(namespace="phone", value=" +86 138-0000-0000"),
                     IdentifierMessage(namespace="phone", value="0000"),
@@ -124,8 +126,8 @@ async def test_another_workspace_sees_nobody(open_house: OpenHouse) -> None:
     async with open_house(log_of([Seen((USER,), 5, 1)]), "other") as home:
         asked = USER.id_in(WORKSPACE).hex()
         reached = token_to_proto(home.log.token)
-        answer = await home.identity.Resolve(
-            pb.ResolveRequest(profile_ids=[asked], at_least=reached)
+        answer = await home.identity.LookupProfiles(
+            pb.LookupProfilesRequest(profile_ids=[asked], at_least=reached)
         )
         assert list(answer.profile_ids) == [""]
         with pytest.raises(NotFound):
@@ -136,17 +138,19 @@ async def test_bad_questions_are_refused_with_their_field(open_house: OpenHouse)
     async with open_house(log_of([Seen((USER,), 5, 1)])) as home:
         identifiers = [IdentifierMessage(namespace="e mail", value="x")]
         with pytest.raises(InvalidField) as refused:
-            await home.identity.Resolve(pb.ResolveRequest(identifiers=identifiers))
+            await home.identity.LookupProfiles(pb.LookupProfilesRequest(identifiers=identifiers))
         assert refused.value.field == "identifiers[0]"
         with pytest.raises(InvalidField) as refused:
-            await home.identity.Resolve(pb.ResolveRequest(profile_ids=["xyz"]))
+            await home.identity.LookupProfiles(pb.LookupProfilesRequest(profile_ids=["xyz"]))
         assert refused.value.field == "profile_ids[0]"
         with pytest.raises(TooLarge):
-            await home.identity.Resolve(pb.ResolveRequest(profile_ids=["00" * 16] * 1_001))
+            await home.identity.LookupProfiles(
+                pb.LookupProfilesRequest(profile_ids=["00" * 16] * 1_001)
+            )
         with pytest.raises(InvalidField):
             await home.identity.ListIdentifiers(pb.ListIdentifiersRequest())
         with pytest.raises(InvalidField):
-            [r async for r in home.identity.Read(pb.ReadRequest(shard=2))]
+            [r async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=2))]
 
 
 async def test_a_call_without_a_workspace_or_key_is_refused(
@@ -157,7 +161,7 @@ async def test_a_call_without_a_workspace_or_key_is_refused(
             async with open_channel(home.url, key) as calls:
                 stub = type(home.identity)(calls)
                 with pytest.raises(NotAllowed):
-                    await stub.Resolve(pb.ResolveRequest())
+                    await stub.LookupProfiles(pb.LookupProfilesRequest())
 
 
 async def test_all_assignments_are_told_in_one_state(open_house: OpenHouse) -> None:
@@ -227,7 +231,7 @@ async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: Open
         assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
         newest: dict[bytes, tuple[int, bytes]] = {}
         for shard in range(2):
-            async for r in home.identity.Read(pb.ReadRequest(shard=shard)):
+            async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
                 for a in r.batch.assignments:
                     told = (a.version, a.profile_id)
                     newest[a.identifier_id] = max(newest.get(a.identifier_id, told), told)

@@ -14,7 +14,7 @@ from integration.profile.profile_house import House, house
 from laws.profile_world import WORKSPACE, Happening
 from onefold.identity.v1.identity_facts_pb2 import DECISION_LINK, LinkDecided
 from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -97,7 +97,7 @@ async def get_profile(home: House, namespace: str, value: str) -> pb.Profile:
 
 
 async def define(home: House, tag_id: str, rule: Rule) -> None:
-    tag = events_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
+    tag = facts_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
     home.token = (await home.profile.DefineTag(pb.DefineTagRequest(tag=tag))).token
 
 
@@ -181,7 +181,7 @@ async def test_an_account_is_no_person(open_house: OpenHouse) -> None:
         standings = [
             change.profile_id.hex()
             for shard in range(3)
-            async for answer in home.profile.ReadStandings(pb.ReadStandingsRequest(shard=shard))
+            async for answer in home.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
             for change in answer.standings
         ]
         assert standings == [ann.profile_id]

@@ -60,9 +60,9 @@ async def test_workspaces_that_ask_the_same_are_back_filled_each_for_itself(
     await works.fold_to_the_end(log, said, end_us)
     asked = {predicate_id(p) for p in predicates(RULES[1])}
     for shard in range(2):
-        told = [m for m in works.said[shard] if m.live_predicates]
-        assert [m.live_workspace_id for m in told] == ["school", "college"]
-        assert all(set(m.live_predicates) == asked for m in told)
+        told = [m for m in works.said[shard] if m.backfilled_predicates]
+        assert [m.backfilled_workspace_id for m in told] == ["school", "college"]
+        assert all(set(m.backfilled_predicates) == asked for m in told)
 
 
 async def test_what_is_passed_on_is_every_fact_that_concerns_no_person(pool: asyncpg.Pool) -> None:
@@ -73,7 +73,7 @@ async def test_what_is_passed_on_is_every_fact_that_concerns_no_person(pool: asy
     works = Works(pool, log, seed=4)
     await works.fold_all(said, 9)
     for shard, facts in enumerate(log.shards):
-        passed = [f.offset for m in works.said[shard] for f in m.facts]
+        passed = [f.offset for m in works.said[shard] for f in m.broadcast_facts]
         assert passed == [f.offset for f in facts if not f.leaf_id]
         reached = [m.log_offset for m in works.said[shard]]
         assert reached == sorted(reached)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from integration.profile.profile_house import House, house
 from laws.profile_world import Happening
-from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 
@@ -85,7 +85,7 @@ async def test_everybody_comes_once_as_a_batch_tells_them(
     list_people = people_store.list_people
     monkeypatch.setattr(people_store, "list_people", counting)
     async with open_house() as home:
-        tag = events_pb.TagDefined(tag_id="keen", title="t", rule=rule_to_proto(VIEWED))
+        tag = facts_pb.TagDefined(tag_id="keen", title="t", rule=rule_to_proto(VIEWED))
         await home.profile.DefineTag(pb.DefineTagRequest(tag=tag))
         await seven(home)
         told = await pages(home, 3)

@@ -36,8 +36,8 @@ def ident(identifier: Identifier) -> bytes:
     return identifier.id_in(WORKSPACE)
 
 
-def group(profile: Identifier, *held: Identifier) -> pb.PreviewedPerson:
-    return pb.PreviewedPerson(profile_id=ident(profile).hex(), identifier_ids=map(ident, held))
+def group(profile: Identifier, *held: Identifier) -> pb.HypotheticalProfile:
+    return pb.HypotheticalProfile(profile_id=ident(profile).hex(), identifier_ids=map(ident, held))
 
 
 async def two_people(home: House) -> int:
@@ -55,9 +55,9 @@ async def two_people(home: House) -> int:
     return now
 
 
-async def foresee(home: House, *people: pb.PreviewedPerson) -> dict[bytes, Any]:
-    request = pb.PreviewPeopleRequest(people=people, at_least=home.token)
-    return told((await home.profile.PreviewPeople(request)).changes)
+async def foresee(home: House, *people: pb.HypotheticalProfile) -> dict[bytes, Any]:
+    request = pb.PreviewProfilesRequest(profiles=people, at_least=home.token)
+    return told((await home.profile.PreviewProfiles(request)).changes)
 
 
 def told(changes: Any) -> dict[bytes, Any]:
@@ -67,7 +67,7 @@ def told(changes: Any) -> dict[bytes, Any]:
 async def said(home: House) -> list[Any]:
     found = []
     for shard in range(3):
-        async for answer in home.profile.Read(pb.ReadRequest(shard=shard)):
+        async for answer in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
             found += answer.batch.changes
     return sorted(found, key=lambda change: change.version)
 
@@ -99,7 +99,7 @@ async def test_strangers_and_other_workspaces_have_nothing_to_tell(open_house: O
         await two_people(home)
         nobody = Identifier("member_id", "nobody")
         assert await foresee(home, group(nobody, nobody)) == {}
-        foreign = pb.PreviewedPerson(
+        foreign = pb.HypotheticalProfile(
             profile_id=ANN.id_in("other").hex(), identifier_ids=[ANN.id_in("other")]
         )
         assert await foresee(home, foreign) == {}
@@ -108,11 +108,11 @@ async def test_strangers_and_other_workspaces_have_nothing_to_tell(open_house: O
 async def test_what_cannot_be_previewed_is_refused_with_its_field(open_house: OpenHouse) -> None:
     async with open_house() as home:
         with pytest.raises(InvalidField) as refused:
-            await foresee(home, pb.PreviewedPerson(profile_id="x"))
+            await foresee(home, pb.HypotheticalProfile(profile_id="x"))
         assert refused.value.field == "people[0].profile_id"
-        wrong = pb.PreviewedPerson(profile_id=ident(ANN).hex(), identifier_ids=[b"x"])
+        wrong = pb.HypotheticalProfile(profile_id=ident(ANN).hex(), identifier_ids=[b"x"])
         with pytest.raises(InvalidField) as refused:
             await foresee(home, wrong)
         assert refused.value.field == "people[0].identifier_ids"
         with pytest.raises(TooLarge):
-            await foresee(home, *[pb.PreviewedPerson()] * 10_001)
+            await foresee(home, *[pb.HypotheticalProfile()] * 10_001)

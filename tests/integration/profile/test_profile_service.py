@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from integration.profile.profile_house import House, house
 from laws.profile_world import RULES, START_US, Happening, life
-from onefold.profile.v1 import profile_events_pb2 as events_pb
+from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
@@ -57,7 +57,7 @@ def by_identifier(identifier: Identifier) -> IdentifierMessage:
 
 
 async def define(home: House, tag_id: str, rule: Rule, **fields: object) -> pb.DefineTagResponse:
-    tag = events_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
+    tag = facts_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
     answer = await home.profile.DefineTag(pb.DefineTagRequest(tag=tag, **fields))
     if answer.changed and not fields:
         home.token = answer.token
@@ -178,12 +178,15 @@ async def test_what_was_said_and_how_everybody_stands_can_be_read(open_house: Op
         standings, heard, live = {}, {}, set()
         for shard in range(3):
             responses = [
-                r async for r in home.profile.ReadStandings(pb.ReadStandingsRequest(shard=shard))
+                r
+                async for r in home.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
             ]
             standings |= {s.profile_id: s for r in responses for s in r.standings}
-            live |= {(r.live_workspace_id, *r.live_predicates) for r in responses[1:]}
+            live |= {(r.backfilled_workspace_id, *r.backfilled_predicates) for r in responses[1:]}
             assert "onefold.profile.v1.TagDefined" in {f.kind for f in responses[0].facts}
-            said = [r.batch async for r in home.profile.Read(pb.ReadRequest(shard=shard))]
+            said = [
+                r.batch async for r in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
+            ]
             assert [b.sequence for b in said] == list(range(len(said)))
             assert said[-1].log_offset >= responses[0].log_offset
             for change in (c for b in said for c in b.changes):
@@ -265,14 +268,16 @@ async def test_a_rebuild_ends_in_the_same_state_and_can_take_over(open_house: Op
         await rebuild(home)
         known = {}
         for shard in range(3):
-            async for response in home.profile.Read(pb.ReadRequest(shard=shard)):
+            async for response in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
                 for change in response.batch.changes:
                     if change.version > getattr(known.get(change.profile_id), "version", 0):
                         known[change.profile_id] = change
         present = {p: set(c.holds) for p, c in known.items() if not c.merged_into}
         standings = {}
         for shard in range(3):
-            async for answer in home.profile.ReadStandings(pb.ReadStandingsRequest(shard=shard)):
+            async for answer in home.profile.ReadEvaluations(
+                pb.ReadEvaluationsRequest(shard=shard)
+            ):
                 standings |= {s.profile_id: set(s.holds) for s in answer.standings}
         assert present == standings
 

@@ -12,7 +12,7 @@ from integration.segment.segment_world import W, profile
 from onefold.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from onefold.log.v1 import log_service_pb2, log_service_pb2_grpc
 from onefold.profile.v1 import profile_service_pb2, profile_service_pb2_grpc
-from onefold.profile.v1.profile_events_pb2 import ProfileChange, ProfilesChanged
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange, ProfilesChanged
 from onefold.type.v1.token_pb2 import Token
 
 from services.kernel.ids import shard_of, to_hex
@@ -41,34 +41,34 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
         for change in changes:
             change.at_us = change.at_us or plain["log_time_us"]
         told = plain | {"changes": changes} | fields
-        if "live_predicates" in told:
-            told.setdefault("live_workspace_id", W)
+        if "backfilled_predicates" in told:
+            told.setdefault("backfilled_workspace_id", W)
         line.append(ProfilesChanged(**told))
         return line[-1]
 
-    async def Read(self, request: Any, context: Any) -> Any:
+    async def ReadOutbox(self, request: Any, context: Any) -> Any:
         if self.before_read is not None:
             call, self.before_read = self.before_read, None
             await call()
         line = self.said.get(request.shard, [])
         until = request.until_sequence or len(line)
         for batch in line[request.from_sequence : until]:
-            yield profile_service_pb2.ReadResponse(batch=batch)
+            yield profile_service_pb2.ReadOutboxResponse(batch=batch)
 
-    async def ReadStandings(self, request: Any, context: Any) -> Any:
+    async def ReadEvaluations(self, request: Any, context: Any) -> Any:
         if self.before_standings is not None:
             await self.before_standings(request.shard)
         line = self.said.get(request.shard, [])
         place = {"next_sequence": len(line), "log_offset": len(line), "log_time_us": 1}
-        facts = [fact for message in line for fact in message.facts]
-        yield profile_service_pb2.ReadStandingsResponse(facts=facts, **place)
+        facts = [fact for message in line for fact in message.broadcast_facts]
+        yield profile_service_pb2.ReadEvaluationsResponse(broadcast_facts=facts, **place)
         for standing in self._standing(request.shard):
-            yield profile_service_pb2.ReadStandingsResponse(standings=[standing], **place)
+            yield profile_service_pb2.ReadEvaluationsResponse(evaluations=[standing], **place)
         for message in line:
-            if message.live_predicates:
-                yield profile_service_pb2.ReadStandingsResponse(
-                    live_predicates=message.live_predicates,
-                    live_workspace_id=message.live_workspace_id,
+            if message.backfilled_predicates:
+                yield profile_service_pb2.ReadEvaluationsResponse(
+                    backfilled_predicates=message.backfilled_predicates,
+                    backfilled_workspace_id=message.backfilled_workspace_id,
                     **place,
                 )
 
@@ -84,11 +84,11 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
 class FakeIdentity(identity_service_pb2_grpc.IdentityServiceServicer):
     """Knows profiles 0 to 99 by id, and number N as user_id N."""
 
-    async def Resolve(self, request: Any, context: Any) -> Any:
+    async def LookupProfiles(self, request: Any, context: Any) -> Any:
         known = {to_hex(profile(n)) for n in range(100)}
         found = [p if p in known else "" for p in request.profile_ids]
         found += [to_hex(profile(int(i.value))) for i in request.identifiers]
-        return identity_service_pb2.ResolveResponse(profile_ids=found)
+        return identity_service_pb2.LookupProfilesResponse(profile_ids=found)
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Any
 
 import asyncpg
 from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1.profile_events_pb2 import ProfileChange, ProfilesChanged
-from onefold.segment.v1.segment_events_pb2 import MembershipChange, MembershipsChanged
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange, ProfilesChanged
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.projection.checkpoint import (
@@ -51,7 +51,7 @@ def stands(
         workspace_id=workspace,
         profile_id=profile(n),
         version=version,
-        holds=sorted(holds),
+        true_predicates=sorted(holds),
         merged_into=b"" if into is None else profile(into),
         at_us=at_us,
     )
@@ -87,8 +87,8 @@ class Works:
         for change in changes:
             change.at_us = change.at_us or at + 1
         told = plain | {"log_time_us": at + 1, "changes": changes} | fields
-        if "live_predicates" in told:
-            told.setdefault("live_workspace_id", W)
+        if "backfilled_predicates" in told:
+            told.setdefault("backfilled_workspace_id", W)
         line.append(ProfilesChanged(**told))
 
     def say_everywhere(self, **fields: Any) -> None:
@@ -96,7 +96,7 @@ class Works:
             self.say(shard, **fields)
 
     def live(self, *ids: int) -> None:
-        self.say_everywhere(live_predicates=ids or ALL_IDS)
+        self.say_everywhere(backfilled_predicates=ids or ALL_IDS)
 
     async def fold_all(self, size: int = 5) -> None:
         """The shards in turns, in batches of `size` messages, until nothing is left to do.

@@ -24,8 +24,8 @@ from integration.segment.segment_world import (
 )
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.log_pb2 import Fact
-from onefold.profile.v1.profile_events_pb2 import ProfileChange
-from onefold.segment.v1.segment_events_pb2 import (
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange
+from onefold.segment.v1.segment_stream_pb2 import (
     MEMBERSHIP_CAUSE_DEFINITION,
     MembershipCause,
     MembershipsChanged,
@@ -53,7 +53,7 @@ def causes(changes: list) -> list[tuple[str, int, bool, str]]:
 
 
 async def test_people_enter_and_leave(works: Works) -> None:
-    works.say_everywhere(facts=[defined("buyers", BOUGHT), defined("idle", IDLE)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("idle", IDLE)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, VISITED_ID))
@@ -71,7 +71,7 @@ async def test_people_enter_and_leave(works: Works) -> None:
 
 
 async def test_a_batch_is_decided_by_its_newest_standings(works: Works) -> None:
-    works.say_everywhere(facts=[defined("buyers", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID))
@@ -84,7 +84,7 @@ async def test_a_batch_is_decided_by_its_newest_standings(works: Works) -> None:
 
 async def test_stale_versions_are_dropped(works: Works) -> None:
     """The same profile is told of on two shards; the higher version wins, whoever is first."""
-    works.say_everywhere(facts=[defined("buyers", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 5, BOUGHT_ID))
@@ -101,7 +101,7 @@ async def test_definitions_before_and_after_standings_come_to_the_same(works: Wo
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1), stands(3, 1, BOUGHT_ID, VISITED_ID))
     await works.fold_all()
     assert not await works.announced()
-    works.say_everywhere(facts=[defined("buyers", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
     await works.fold_all()
     assert await works.members("buyers") == {profile(1), profile(3)}
     assert {c[3] for c in causes(await works.announced())} == {"DEFINITION"}
@@ -114,13 +114,13 @@ async def test_a_token_is_reached_when_its_definitions_are_carried_out(works: Wo
     await works.fold_all()
     works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
     await works.fold_all()
-    works.say_everywhere(facts=[defined("buyers", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
     await works.fold_all()
     rows = await works.pool.fetch("SELECT payload FROM outbox ORDER BY shard, first")
     told = [MembershipsChanged.FromString(row["payload"]) for row in rows]
     for shard in range(SHARDS):
         mine = [m for m in told if m.shard == shard]
-        (at,) = (n for n, m in enumerate(mine) if m.facts)
+        (at,) = (n for n, m in enumerate(mine) if m.broadcast_facts)
         swept = [n for n, m in enumerate(mine) if m.changes]
         assert swept
         assert max(swept) < at
@@ -131,7 +131,7 @@ async def test_a_new_version_of_a_rule_looks_at_everybody(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "SWEEP_PAGE", 7)
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live()
     await works.fold_all()
     people = range(100)
@@ -139,7 +139,7 @@ async def test_a_new_version_of_a_rule_looks_at_everybody(
         works.say(n % SHARDS, stands(n, 1, *([BOUGHT_ID] if n % 3 else [VISITED_ID])))
     await works.fold_all()
     assert await works.members("s") == {profile(n) for n in people if n % 3}
-    works.say_everywhere(facts=[defined("s", VISITED, version=2)])
+    works.say_everywhere(broadcast_facts=[defined("s", VISITED, version=2)])
     await works.fold_all()
     assert await works.members("s") == {profile(n) for n in people if not n % 3}
     late = [c for c in await works.announced() if c.cause == MEMBERSHIP_CAUSE_DEFINITION]
@@ -148,8 +148,8 @@ async def test_a_new_version_of_a_rule_looks_at_everybody(
 
 
 async def test_an_older_version_changes_nothing(works: Works) -> None:
-    works.say_everywhere(facts=[defined("s", BOUGHT, version=2)])
-    works.say_everywhere(facts=[defined("s", VISITED, version=1)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT, version=2)])
+    works.say_everywhere(broadcast_facts=[defined("s", VISITED, version=1)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, VISITED_ID))
@@ -159,12 +159,12 @@ async def test_an_older_version_changes_nothing(works: Works) -> None:
 
 
 async def test_a_segment_waits_until_every_shard_is_live(works: Works) -> None:
-    works.say_everywhere(facts=[defined("buyers", BOUGHT)])
-    works.say(0, stands(1, 1, BOUGHT_ID), live_predicates=[BOUGHT_ID])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    works.say(0, stands(1, 1, BOUGHT_ID), backfilled_predicates=[BOUGHT_ID])
     works.say(1, stands(2, 1, BOUGHT_ID))
     await works.fold_all()
     assert not await works.announced()
-    works.say(1, live_predicates=[BOUGHT_ID])
+    works.say(1, backfilled_predicates=[BOUGHT_ID])
     await works.fold_all()
     assert await works.members("buyers") == {profile(1), profile(2)}
     await works.check()
@@ -172,9 +172,9 @@ async def test_a_segment_waits_until_every_shard_is_live(works: Works) -> None:
 
 async def test_live_in_one_workspace_is_not_live_in_another(works: Works) -> None:
     works.say_everywhere(
-        facts=[defined("buyers", BOUGHT), defined("buyers", BOUGHT, workspace="other")]
+        broadcast_facts=[defined("buyers", BOUGHT), defined("buyers", BOUGHT, workspace="other")]
     )
-    works.say_everywhere(live_predicates=[BOUGHT_ID], live_workspace_id="other")
+    works.say_everywhere(backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other")
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID, workspace="other"))
     await works.fold_all()
     assert await works.members("buyers") == set()
@@ -183,12 +183,12 @@ async def test_live_in_one_workspace_is_not_live_in_another(works: Works) -> Non
 
 
 async def test_a_rule_with_a_new_predicate_keeps_its_members_until_it_is_live(works: Works) -> None:
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live(BOUGHT_ID)
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
     await works.fold_all()
-    works.say_everywhere(facts=[defined("s", CITY, version=2)])
+    works.say_everywhere(broadcast_facts=[defined("s", CITY, version=2)])
     works.say(0, stands(1, 2), stands(2, 2, CITY_ID))
     await works.fold_all()
     assert await works.members("s") == {profile(1)}
@@ -200,24 +200,24 @@ async def test_a_rule_with_a_new_predicate_keeps_its_members_until_it_is_live(wo
 
 
 async def test_a_retired_segment_lets_everybody_go(works: Works) -> None:
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live(BOUGHT_ID)
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID))
     # Also where its last rule asks what nobody computes any more.
-    works.say_everywhere(facts=[defined("s", CITY, version=2, retired=True)])
+    works.say_everywhere(broadcast_facts=[defined("s", CITY, version=2, retired=True)])
     works.say(0, stands(3, 1, BOUGHT_ID, CITY_ID))
     await works.fold_all()
     assert await works.members("s") == set()
     await works.check()
-    works.say_everywhere(facts=[defined("s", BOUGHT, version=3)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT, version=3)])
     await works.fold_all()
     assert await works.members("s") == {profile(1), profile(2), profile(3)}
     await works.check()
 
 
 async def test_a_merge_moves_memberships_without_a_welcome(works: Works) -> None:
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
@@ -234,7 +234,7 @@ async def test_a_merge_moves_memberships_without_a_welcome(works: Works) -> None
 
 
 async def test_an_unmerge_gives_each_their_own_back(works: Works) -> None:
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
@@ -248,7 +248,7 @@ async def test_an_unmerge_gives_each_their_own_back(works: Works) -> None:
 @pytest.mark.parametrize("payload", [b"\xff", b"", b"\x1a\x02\x08\x07"])
 async def test_a_definition_that_cannot_be_read_stops_nothing(works: Works, payload: bytes) -> None:
     junk = Fact(workspace_id=W, kind=wire.SEGMENT_DEFINED, payload=payload)
-    works.say_everywhere(facts=[junk, defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[junk, defined("s", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID))
@@ -261,11 +261,11 @@ async def test_keys_are_folded_and_passed_on(works: Works) -> None:
     fact = Fact(
         workspace_id=W, kind=KeyDefined.DESCRIPTOR.full_name, payload=told.SerializeToString()
     )
-    works.say_everywhere(facts=[fact])
+    works.say_everywhere(broadcast_facts=[fact])
     await works.fold_all()
     assert await works.pool.fetchval("SELECT count(*) FROM access_key") == 1
     rows = await works.pool.fetch("SELECT payload FROM outbox")
-    assert all(MembershipsChanged.FromString(r["payload"]).facts == [fact] for r in rows)
+    assert all(MembershipsChanged.FromString(r["payload"]).broadcast_facts == [fact] for r in rows)
 
 
 async def test_many_definitions_at_once_are_swept_together(works: Works) -> None:
@@ -274,7 +274,7 @@ async def test_many_definitions_at_once_are_swept_together(works: Works) -> None
     works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(30)])
     await works.fold_all()
     before = await works.pool.fetchval("SELECT count(*) FROM outbox")
-    works.say_everywhere(facts=[defined(f"s{n}", BOUGHT) for n in range(20)])
+    works.say_everywhere(broadcast_facts=[defined(f"s{n}", BOUGHT) for n in range(20)])
     await works.fold_all()
     swept = await works.pool.fetchval("SELECT count(*) FROM outbox") - before
     assert swept == 2 * SHARDS, "one sweep and one message of each shard"
@@ -289,7 +289,7 @@ async def test_a_sweep_of_many_pages_goes_on(works: Works, monkeypatch: pytest.M
     await works.fold_all()
     works.say(0, *[stands(n, 1) for n in range(40)])
     await works.fold_all()
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     async with works.pool.acquire() as conn:
         positions = set()
         for _ in range(200):
@@ -323,7 +323,7 @@ async def one_fold(works: Works, shard: int) -> None:
 
 async def test_instants_of_a_membership_never_go_back(works: Works) -> None:
     """A shard that is behind tells of a leaving after one that is ahead told of the entering."""
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.live()
     await works.fold_all()
     works.say(0, stands(1, 1, BOUGHT_ID, at_us=500))
@@ -347,13 +347,13 @@ def story(chance: random.Random, works: Works, people: int, length: int) -> dict
             versions[name] = versions.get(name, 0) + 1
             fact = defined(name, chance.choice(rules), versions[name], chance.random() < 0.2)
             newest[name] = fact
-            works.say_everywhere(facts=[fact])
+            works.say_everywhere(broadcast_facts=[fact])
         elif what < 0.2 and pending[shard]:
-            works.say(shard, live_predicates=[pending[shard].pop()])
+            works.say(shard, backfilled_predicates=[pending[shard].pop()])
         else:
             works.say(shard, *_standings(chance, latest))
     for shard, left in pending.items():
-        works.say(shard, live_predicates=left)
+        works.say(shard, backfilled_predicates=left)
     return newest
 
 
@@ -414,10 +414,10 @@ async def test_two_last_things_that_come_at_once_are_both_seen(works: Works) -> 
     """Each shard brings the last liveness that the other one knows nothing of yet."""
     for n in range(20):
         name, rule = f"s{n}", BOUGHT
-        works.say_everywhere(facts=[defined(name, rule)])
+        works.say_everywhere(broadcast_facts=[defined(name, rule)])
     works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
     await works.fold_all()
-    works.say_everywhere(live_predicates=[BOUGHT_ID])
+    works.say_everywhere(backfilled_predicates=[BOUGHT_ID])
     async with works.pool.acquire() as one, works.pool.acquire() as other:
         first, second = one.transaction(), other.transaction()
         await first.start()
@@ -439,7 +439,7 @@ async def _take_live(works: Works, shard: int, conn) -> None:  # type: ignore[no
 
 async def test_a_sweep_that_is_asked_for_anew_begins_anew(works: Works) -> None:
     """A page that began before the new asking must not move the sweep beyond its start."""
-    works.say_everywhere(facts=[defined("s", BOUGHT)])
+    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
     await works.fold_all()
     async with works.pool.acquire() as conn:

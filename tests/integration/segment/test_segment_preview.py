@@ -17,7 +17,7 @@ from integration.segment.segment_world import (
     profile,
     stands,
 )
-from onefold.segment.v1.segment_events_pb2 import MembershipCause, MembershipChange
+from onefold.segment.v1.segment_stream_pb2 import MembershipCause, MembershipChange
 
 from services.chassis.postgres.database import Database
 from services.kernel.errors import InvalidField, TooLarge
@@ -45,7 +45,7 @@ def rows(changes: list[MembershipChange]) -> list[tuple[bytes, str, bool, str, b
 
 async def school(works: Works) -> None:
     """Two buyers, of whom one lives in the city, and a stranger."""
-    works.say_everywhere(facts=[defined("buyers", BOUGHT), defined("city", CITY)])
+    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("city", CITY)])
     works.live()
     works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID, CITY_ID), stands(3, 1))
     await works.fold_all()

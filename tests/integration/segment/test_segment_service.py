@@ -32,8 +32,9 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from onefold.segment.v1 import segment_service_pb2 as pb
-from onefold.segment.v1.segment_events_pb2 import MembershipChange, SegmentDefined
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
@@ -141,7 +142,7 @@ async def whole(
             internal = await stack.enter_async_context(open_channel(url, internal_key))
             whole.projection = ProjectionServiceStub(internal)
             whole.internal = SegmentServiceStub(internal)
-            await whole.say_everywhere(facts=[key_fact(*told) for told in KEYS])
+            await whole.say_everywhere(broadcast_facts=[key_fact(*told) for told in KEYS])
             await wait_until(lambda: _is_known(whole))
             yield whole
 
@@ -157,7 +158,8 @@ async def _is_known(whole: Whole) -> bool:
 
 async def a_small_school(whole: Whole, people: int = 30) -> None:
     await whole.say_everywhere(
-        facts=[defined("buyers", BOUGHT)], live_predicates=[BOUGHT_ID, VISITED_ID, CITY_ID]
+        broadcast_facts=[defined("buyers", BOUGHT)],
+        backfilled_predicates=[BOUGHT_ID, VISITED_ID, CITY_ID],
     )
     await whole.settled()
     for n in range(people):
@@ -256,14 +258,14 @@ async def test_a_watcher_goes_on_where_it_stopped_and_misses_nothing(whole: Whol
 
 async def test_a_watcher_sees_its_workspace_and_its_segments(whole: Whole) -> None:
     await whole.say_everywhere(
-        facts=[
+        broadcast_facts=[
             defined("buyers", BOUGHT),
             defined("visitors", VISITED),
             defined("buyers", BOUGHT, workspace="other"),
         ],
-        live_predicates=[BOUGHT_ID, VISITED_ID],
+        backfilled_predicates=[BOUGHT_ID, VISITED_ID],
     )
-    await whole.say_everywhere(live_predicates=[BOUGHT_ID], live_workspace_id="other")
+    await whole.say_everywhere(backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other")
     await whole.settled()
     await whole.say(0, stands(1, 1, BOUGHT_ID, VISITED_ID))
     await whole.say(0, stands(2, 1, BOUGHT_ID, workspace="other"))
@@ -285,7 +287,7 @@ async def test_a_definition_becomes_a_fact_once(whole: Whole) -> None:
             # What stands unchanged is in the state that was looked at.
             assert list(answer.token.offsets) == list(whole.token().offsets)
         facts = [f for f in whole.around.log.facts.values() if f.kind == SEGMENT_DEFINED]
-        await whole.say_everywhere(facts=facts)
+        await whole.say_everywhere(broadcast_facts=facts)
         await whole.settled()
         return answer.changed, answer.segment.version
 
@@ -349,17 +351,17 @@ async def test_who_may_only_send_events_may_do_nothing_here(whole: Whole) -> Non
         with pytest.raises(NotAllowed):
             await call(request)
     with pytest.raises(NotAllowed):
-        [_ async for _ in whole.stub(OTHER).Read(pb.ReadRequest(shard=0))]
+        [_ async for _ in whole.stub(OTHER).ReadOutbox(pb.ReadOutboxRequest(shard=0))]
 
 
 async def test_what_was_said_can_be_read_again(whole: Whole) -> None:
     await a_small_school(whole, 9)
     said: list[Any] = []
     for shard in range(SHARDS):
-        told = [a.batch async for a in whole.internal.Read(pb.ReadRequest(shard=shard))]
+        told = [a.batch async for a in whole.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard))]
         assert [b.sequence for b in told] == list(range(len(told)))
-        part = pb.ReadRequest(shard=shard, from_sequence=2, until_sequence=4)
-        assert [a.batch async for a in whole.internal.Read(part)] == told[2:4]
+        part = pb.ReadOutboxRequest(shard=shard, from_sequence=2, until_sequence=4)
+        assert [a.batch async for a in whole.internal.ReadOutbox(part)] == told[2:4]
         said += told
     changes = [change for batch in said for change in batch.changes]
     assert rebuilt(changes) == {("buyers", p) for p in await whole.members("buyers")}
@@ -368,13 +370,13 @@ async def test_what_was_said_can_be_read_again(whole: Whole) -> None:
 async def test_what_the_outbox_has_forgotten_is_told_again(whole: Whole, database: str) -> None:
     """Every announcement and every fact, in order, and facts before the changes they hold for."""
     await a_small_school(whole, 9)
-    await whole.say_everywhere(facts=[defined("buyers", CITY, version=2)])
+    await whole.say_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
     await whole.say(0, stands(1, 2, CITY_ID))
     await whole.settled()
 
     async def read(shard: int, first: int = 0) -> list[Any]:
-        request = pb.ReadRequest(shard=shard, from_sequence=first)
-        return [answer async for answer in whole.internal.Read(request)]
+        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first)
+        return [answer async for answer in whole.internal.ReadOutbox(request)]
 
     def told(answers: list[Any]) -> list[Any]:
         return [each for a in answers for each in (*a.batch.facts, *a.batch.changes)]
@@ -395,8 +397,8 @@ async def test_what_the_outbox_has_forgotten_is_told_again(whole: Whole, databas
         for one, two in pairwise(again):
             assert one.next_sequence == two.batch.sequence
         assert again[-1] == before[-1]
-        part = pb.ReadRequest(shard=shard, from_sequence=2, until_sequence=5)
-        parts = [answer async for answer in whole.internal.Read(part)]
+        part = pb.ReadOutboxRequest(shard=shard, from_sequence=2, until_sequence=5)
+        parts = [answer async for answer in whole.internal.ReadOutbox(part)]
         assert (parts[0].batch.sequence, parts[-1].next_sequence) == (2, 5)
         assert told(parts) == told([a for a in before if 2 <= a.batch.sequence < 5])
 
@@ -459,7 +461,7 @@ async def test_a_rebuild_while_people_and_rules_change(whole: Whole) -> None:
             each = late[step]
             await whole.say(step % SHARDS, *each["changes"])
             if step in (3, 5):
-                await whole.say_everywhere(facts=[rules[step // 4]])
+                await whole.say_everywhere(broadcast_facts=[rules[step // 4]])
             step += 1
 
     whole.around.profile.before_standings = meanwhile
@@ -477,7 +479,7 @@ async def test_a_rule_that_comes_at_the_last_stretch_is_about_everybody(whole: W
     await whole.settled()
 
     async def late() -> None:
-        await whole.say_everywhere(facts=[defined("buyers", CITY, version=2)])
+        await whole.say_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
         await whole.settled()
 
     whole.around.profile.before_read = late
@@ -490,7 +492,7 @@ async def test_members_of_a_segment_that_waits_are_no_difference(whole: Whole) -
     """Its rule asks what is not known yet: nobody enters or leaves, whoever was in stays in."""
     await a_small_school(whole)
     unknown = parse_rule({"count": {"event": "danced", "at_least": 1}})
-    await whole.say_everywhere(facts=[defined("buyers", unknown, version=2)])
+    await whole.say_everywhere(broadcast_facts=[defined("buyers", unknown, version=2)])
     await whole.say(0, stands(1, 2), stands(40, 1, BOUGHT_ID), stands(2, 2, into=40))
     await whole.settled()
     waiting = await whole.members("buyers")

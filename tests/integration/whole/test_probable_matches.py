@@ -25,7 +25,7 @@ from services.linkage.job import BY_PERSON
 from services.linkage.people import Person
 from tests.people.hard_people import as_person, hard_people
 
-Told = dict[frozenset[str], facts.MatchJudged]
+Told = dict[frozenset[str], facts.MatchAssessed]
 
 ZHUGE, COOKIE, SILENT = "user_id:zhuge", "anonymous_id:yutong", "anonymous_id:silent"
 ONE, OTHER, EITHER = "user_id:shang-1", "user_id:shang-2", "anonymous_id:lingyun"
@@ -89,9 +89,9 @@ async def onefold(home: Whole, *arguments: str) -> str:
     return told
 
 
-async def listed(home: Whole, judgement: Any = facts.JUDGEMENT_UNSPECIFIED) -> Told:
+async def listed(home: Whole, judgement: Any = facts.ASSESSMENT_UNSPECIFIED) -> Told:
     """The matches by the two that they are of."""
-    request = pb.ListMatchesRequest(judgement=judgement, page_size=1_000)
+    request = pb.ListMatchesRequest(assessment=judgement, page_size=1_000)
     answer = await home.service.call(home.service.identity.ListMatches, request)
     return {
         frozenset(f"{i.namespace}:{i.value}" for i in (match.a, match.b)): match
@@ -120,8 +120,8 @@ async def test_people_are_matched_for_what_they_allow_and_never_against_certaint
         everybody = len(list(people()))
         assert f"{everybody} people, {everybody - 1} of whom allow it" in first
         said = await listed(home)
-        accepted = await listed(home, facts.JUDGEMENT_ACCEPTED)
-        review = await listed(home, facts.JUDGEMENT_TO_REVIEW)
+        accepted = await listed(home, facts.ASSESSMENT_ACCEPTED)
+        review = await listed(home, facts.ASSESSMENT_TO_REVIEW)
         assert accepted
         assert review
         assert said == accepted | review
@@ -151,7 +151,7 @@ async def test_people_are_matched_for_what_they_allow_and_never_against_certaint
         # A person may say so of two with their own user ids, too: that does not join them.
         await onefold(home, "matches", "accept", ONE, OTHER, "--purpose", "analytics")
         assert "0 were said" in await onefold(home, "match", "--say")
-        rejected = (await listed(home, facts.JUDGEMENT_REJECTED))[pair]
+        rejected = (await listed(home, facts.ASSESSMENT_REJECTED))[pair]
         assert rejected.model_version == BY_PERSON
         assert not await are_one(home, ZHUGE, COOKIE, "analytics")
         assert not await are_one(home, ONE, OTHER, "analytics")

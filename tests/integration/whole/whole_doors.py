@@ -86,8 +86,8 @@ class Whole:
 
     async def profiles(self, *named: str, **fields: Any) -> list[str]:
         """The profile of each identifier."""
-        request = identity_pb.ResolveRequest(identifiers=map(identifier, named), **fields)
-        answer = await self.service.call(self.service.identity.Resolve, request)
+        request = identity_pb.LookupProfilesRequest(identifiers=map(identifier, named), **fields)
+        answer = await self.service.call(self.service.identity.LookupProfiles, request)
         return list(answer.profile_ids)
 
     async def members(self, segment_id: str) -> set[str]:

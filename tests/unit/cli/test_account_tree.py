@@ -45,7 +45,7 @@ def test_a_tree_tells_the_place_the_members_and_what_they_add_up_to() -> None:
             rules=[
                 pb.RolledUpRule(
                     holds=True,
-                    predicates=[pb.PredicateVerdict(predicate="count(bought) >= 3", actual=b"4")],
+                    predicates=[pb.PredicateResult(predicate="count(bought) >= 3", actual=b"4")],
                 )
             ],
         ),

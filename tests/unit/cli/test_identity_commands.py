@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from onefold.identity.v1 import identity_service_pb2 as pb
-from onefold.identity.v1.identity_facts_pb2 import STRENGTH_DECIDED, STRENGTH_OBSERVED
+from onefold.identity.v1.identity_facts_pb2 import EVIDENCE_KIND_DECIDED, EVIDENCE_KIND_OBSERVED
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
@@ -22,7 +22,7 @@ OTHER = Identifier(namespace="user_id", value="[bold]u-2")
 
 
 def edge(a: Identifier, b: Identifier, **more: object) -> pb.Edge:
-    told = {"strength": STRENGTH_OBSERVED, "fact_id": "ab" * 16, "last_seen_us": DAY} | more
+    told = {"strength": EVIDENCE_KIND_OBSERVED, "fact_id": "ab" * 16, "last_seen_us": DAY} | more
     return pb.Edge(a=a, b=b, first_seen_us=DAY, **told)
 
 
@@ -35,7 +35,7 @@ def test_an_explanation_is_a_tree_from_one_to_the_other(
         profile_id_b="11" * 16,
         path=[
             edge(USER, PHONE, last_seen_us=DAY + 3 * DAY_US),
-            edge(PHONE, OTHER, strength=STRENGTH_DECIDED, actor="key_1", reason="she called"),
+            edge(PHONE, OTHER, strength=EVIDENCE_KIND_DECIDED, actor="key_1", reason="she called"),
         ],
         policy_version=3,
         token=Token(offsets=[4, 0, 7]),
@@ -79,12 +79,12 @@ def test_two_strangers_have_nothing_between_them(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("reason", list(pb.HeldReason.DESCRIPTOR.values)[1:], ids=lambda r: r.name)
 def test_every_reason_has_its_words(reason: object) -> None:
-    held = pb.Edge(held=reason.number, held_namespace="phone")  # type: ignore[attr-defined]
+    held = pb.Edge(held_reason=reason.number, held_namespace="phone")  # type: ignore[attr-defined]
     assert told_reason(held)
 
 
 def test_a_move_is_one_line() -> None:
-    move = pb.Move(before_profile_id="aa", after_profile_id="bb", identifiers=[USER, OTHER])
+    move = pb.ProfileMove(before_profile_id="aa", after_profile_id="bb", identifiers=[USER, OTHER])
     assert told_move(move).plain == "aa → bb  user_id:u-1, user_id:[bold]u-2"
 
 
@@ -100,9 +100,9 @@ def test_tokens_are_read_as_they_are_written() -> None:
         token_from("now")
 
 
-def grouping(profile: int, size: int) -> pb.Grouping:
+def grouping(profile: int, size: int) -> pb.ProfileGroup:
     ids = [bytes([profile]) * 15 + bytes([n % 256]) for n in range(size)]
-    return pb.Grouping(profile_id=f"{profile:032x}", identifier_ids=ids)
+    return pb.ProfileGroup(profile_id=f"{profile:032x}", identifier_ids=ids)
 
 
 def test_what_is_asked_of_profile_is_never_cut_through_a_neighbourhood() -> None:
@@ -117,7 +117,7 @@ def test_what_is_asked_of_profile_is_never_cut_through_a_neighbourhood() -> None
 def test_a_report_tells_every_regrouping() -> None:
     preview = Preview(
         regroupings=[pb.Regrouping(before=[grouping(1, 2)], after=[grouping(1, 1)])],
-        sums=pb.PolicySums(profiles_before=3, profiles_after=4, biggest_before=[2]),
+        sums=pb.PolicyPreviewTotals(profiles_before=3, profiles_after=4, biggest_before=[2]),
         token=Token(offsets=[1, 2]),
     )
     told = report(preview)

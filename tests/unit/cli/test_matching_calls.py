@@ -27,7 +27,7 @@ class System:
 
     def __init__(self, people: list[Person]) -> None:
         self.people = {bytes(reversed(at.to_bytes(16))).hex(): p for at, p in enumerate(people, 1)}
-        self.said: list[facts.MatchJudged] = []
+        self.said: list[facts.MatchAssessed] = []
         self.identity = self.profile = self
 
     async def ListProfiles(self, request: Any) -> profile_pb.ListProfilesResponse:
@@ -41,14 +41,14 @@ class System:
             next_page_token=page[-1] if more else "",
         )
 
-    async def JudgeMatches(self, request: Any) -> pb.JudgeMatchesResponse:
+    async def AssessMatches(self, request: Any) -> pb.AssessMatchesResponse:
         assert len(request.matches) <= 1_000
         self.said += request.matches
-        return pb.JudgeMatchesResponse()
+        return pb.AssessMatchesResponse()
 
     async def ListMatches(self, request: Any) -> pb.ListMatchesResponse:
         latest = {(m.a.value, m.b.value): m for m in self.said}.values()
-        chosen = [m for m in latest if request.judgement in (0, m.judgement)]
+        chosen = [m for m in latest if request.judgement in (0, m.assessment)]
         first = int(request.page_token or 0)
         last = first + min(request.page_size, PAGE)
         more = str(last) if last < len(chosen) else ""
@@ -104,7 +104,7 @@ async def test_what_is_said_is_whole_and_said_once(system: System) -> None:
     first = list(system.said)
     assert len(first) > PAGE
     for match in first:
-        accepted = match.judgement == facts.JUDGEMENT_ACCEPTED
+        accepted = match.assessment == facts.ASSESSMENT_ACCEPTED
         assert list(match.purposes) == (["analytics"] if accepted else [])
         assert match.model_version.startswith("people-")
         assert {w.comparison for w in match.weights} >= {"name", "phone"}
@@ -112,7 +112,7 @@ async def test_what_is_said_is_whole_and_said_once(system: System) -> None:
     a, b = (f"{i.namespace}:{i.value}" for i in (first[0].a, first[0].b))
     await judge_match(system, a, b, [], same=False)
     by_person = system.said[-1]
-    assert (by_person.judgement, by_person.model_version) == (facts.JUDGEMENT_REJECTED, BY_PERSON)
+    assert (by_person.assessment, by_person.model_version) == (facts.ASSESSMENT_REJECTED, BY_PERSON)
     assert by_person.weights == first[0].weights
 
     await run(system, say=True)
@@ -122,10 +122,10 @@ async def test_what_is_said_is_whole_and_said_once(system: System) -> None:
 async def test_the_queue_shows_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     system = System([])
     weight = facts.MatchWeight(comparison="name", outcome="same characters", log2_bayes_factor=7.5)
-    match = facts.MatchJudged(
+    match = facts.MatchAssessed(
         a=Identifier(namespace="user_id", value="a"),
         b=Identifier(namespace="user_id", value="b"),
-        judgement=facts.JUDGEMENT_TO_REVIEW,
+        assessment=facts.ASSESSMENT_TO_REVIEW,
         probability=0.75,
         model_version="people-1",
         weights=[weight],

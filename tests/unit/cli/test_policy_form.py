@@ -36,7 +36,7 @@ policies = st.builds(
             limit=numbers,
             shared_after=numbers,
             given_up_after_days=st.integers(0, 36_500),
-            linking=st.sampled_from(list(pb.Linking.values())),
+            linking=st.sampled_from(list(pb.MatchMode.values())),
         )
     ),
     blocked=st.lists(
@@ -46,7 +46,7 @@ policies = st.builds(
             pattern=st.text(printable, min_size=1, max_size=8),
         )
     ),
-    ignored=st.lists(st.sampled_from([pb.STRENGTH_STATED, pb.STRENGTH_BESIDE])),
+    ignored=st.lists(st.sampled_from([pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED])),
 )
 
 
@@ -60,14 +60,14 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
     policy = read_pack(pack_of(tmp_path, WHOLE), {}).identity_policy
     assert policy is not None
     user, phone = policy.namespaces
-    assert (user.namespace, user.limit, user.linking) == ("user_id", 1, 0)
-    assert (phone.limit, phone.shared_after, phone.given_up_after_days) == (5, 10, 182)
-    assert phone.linking == pb.LINKING_VERIFIED
+    assert (user.namespace, user.limit, user.match_mode) == ("user_id", 1, 0)
+    assert (phone.limit, phone.shared_after, phone.recycled_after_days) == (5, 10, 182)
+    assert phone.match_mode == pb.MATCH_MODE_VERIFIED
     assert [(b.namespace, b.pattern) for b in policy.blocked] == [
         ("email", "*@example.com"),
         ("", "test"),
     ]
-    assert list(policy.ignored) == [pb.STRENGTH_BESIDE]
+    assert list(policy.ignored) == [pb.EVIDENCE_KIND_CO_OBSERVED]
 
 
 @given(policies)

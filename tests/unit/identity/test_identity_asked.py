@@ -32,13 +32,17 @@ def test_policies_that_say_the_same_are_kept_the_same() -> None:
     told.blocked.add(pattern="b*")
     told.blocked.add(namespace="email", pattern="a@*")
     told.blocked.add(pattern="b*")
-    told.ignored.extend([pb.STRENGTH_BESIDE, pb.STRENGTH_STATED, pb.STRENGTH_BESIDE])
-    again = phone_policy(limit=5, linking=pb.LINKING_ALWAYS)
+    told.ignored.extend(
+        [pb.EVIDENCE_KIND_CO_OBSERVED, pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED]
+    )
+    again = phone_policy(limit=5, linking=pb.MATCH_MODE_ALWAYS)
     again.blocked.add(namespace="email", pattern="a@*")
     again.blocked.add(pattern="b*")
-    again.ignored.extend([pb.STRENGTH_STATED, pb.STRENGTH_BESIDE])
+    again.ignored.extend([pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED])
     assert checked_policy(told, "CN") == checked_policy(again, "CN")
-    assert told.namespaces[0].linking == pb.LINKING_UNSPECIFIED, "what was asked is left as it was"
+    assert told.namespaces[0].match_mode == pb.MATCH_MODE_UNSPECIFIED, (
+        "what was asked is left as it was"
+    )
 
 
 def test_the_order_of_namespaces_is_part_of_a_policy() -> None:
@@ -60,7 +64,7 @@ def test_the_order_of_namespaces_is_part_of_a_policy() -> None:
         (phone_policy(limit=2_000_000), "namespaces[0].limit", "0 = there is none"),
         (phone_policy(shared_after=2**31), "namespaces[0].shared_after", "at most 1000000"),
         (phone_policy(given_up_after_days=40_000), "namespaces[0].given_up_after_days", "36500"),
-        (phone_policy(linking=9), "namespaces[0].linking", "LINKING_ALWAYS"),
+        (phone_policy(linking=9), "namespaces[0].linking", "MATCH_MODE_ALWAYS"),
         (policy(namespaces=[{"namespace": f"n{n}"} for n in range(201)]), "namespaces", "200"),
         (policy(blocked=[{}]), "blocked[0].pattern", "* stands for any characters"),
         (policy(blocked=[{"pattern": "**"}]), "blocked[0].pattern", "this blocks everybody"),
@@ -77,8 +81,8 @@ def test_the_order_of_namespaces_is_part_of_a_policy() -> None:
             "a-z, 0-9",
         ),
         (policy(blocked=[{"pattern": str(n)} for n in range(1_001)]), "blocked", "1000"),
-        (policy(ignored=[pb.STRENGTH_DECIDED]), "ignored[0]", "withdraw it"),
-        (policy(ignored=[pb.STRENGTH_BESIDE, 0]), "ignored[1]", "no strength"),
+        (policy(ignored=[pb.EVIDENCE_KIND_DECIDED]), "ignored[0]", "withdraw it"),
+        (policy(ignored=[pb.EVIDENCE_KIND_CO_OBSERVED, 0]), "ignored[1]", "no strength"),
         (policy(ignored=[17]), "ignored[0]", "no strength"),
     ],
 )
@@ -153,16 +157,16 @@ def test_saying_it_again_is_one_fact_and_coming_back_to_it_another() -> None:
     assert len({f.fact_id for f in (link, separate, again, other_reason)}) == 4
 
 
-def match(**fields: Any) -> pb.MatchJudged:
+def match(**fields: Any) -> pb.MatchAssessed:
     told: dict[str, Any] = {
         "a": USER,
         "b": PHONE,
-        "judgement": pb.JUDGEMENT_ACCEPTED,
+        "judgement": pb.ASSESSMENT_ACCEPTED,
         "probability": 0.9,
         "model_version": "people-1",
         "purposes": ["analytics"],
     }
-    return pb.MatchJudged(**(told | fields))
+    return pb.MatchAssessed(**(told | fields))
 
 
 def test_a_judgement_is_kept_in_standard_form() -> None:
@@ -183,7 +187,7 @@ def test_a_judgement_is_kept_in_standard_form() -> None:
         ({"model_version": ""}, "model_version"),
         ({"purposes": []}, "purposes"),
         ({"purposes": ["x" * 129]}, "purposes"),
-        ({"judgement": pb.JUDGEMENT_REJECTED}, "purposes"),
+        ({"judgement": pb.ASSESSMENT_REJECTED}, "purposes"),
         ({"weights": [{"comparison": ""}]}, "weights"),
         ({"weights": [{"comparison": "name", "log2_bayes_factor": float("inf")}]}, "weights"),
     ],

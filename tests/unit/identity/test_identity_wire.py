@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from onefold.identity.v1.identity_events_pb2 import FactsAttributed
+from onefold.identity.v1.identity_stream_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, EVENT_TYPE_PAGE, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage

@@ -13,9 +13,9 @@ from laws.profile_world import (
     definition,
     message,
 )
-from onefold.profile.v1.profile_events_pb2 import ProfilesChanged
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
-from onefold.segment.v1.segment_events_pb2 import SegmentDefined
+from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.messaging.stream import Batch
 from services.kernel.errors import InvalidField
@@ -86,7 +86,7 @@ def test_only_the_last_message_says_that_the_log_was_taken_in() -> None:
     assert all(len(o.payload) < 1_000_000 for o in outputs)
     assert [m.log_offset for m in messages] == [1] * (len(messages) - 1) + [4]
     assert [c.version for m in messages for c in m.changes] == list(range(1_000))
-    assert [(m.live_workspace_id, list(m.live_predicates)) for m in messages[:2]] == [
+    assert [(m.backfilled_workspace_id, list(m.backfilled_predicates)) for m in messages[:2]] == [
         ("v", [2]),
         ("w", [1]),
     ]

@@ -8,21 +8,21 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Strength(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class EvidenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    STRENGTH_UNSPECIFIED: _ClassVar[Strength]
-    STRENGTH_DECIDED: _ClassVar[Strength]
-    STRENGTH_STATED: _ClassVar[Strength]
-    STRENGTH_VERIFIED: _ClassVar[Strength]
-    STRENGTH_OBSERVED: _ClassVar[Strength]
-    STRENGTH_BESIDE: _ClassVar[Strength]
+    EVIDENCE_KIND_UNSPECIFIED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_DECIDED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_STATED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_VERIFIED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_OBSERVED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_CO_OBSERVED: _ClassVar[EvidenceKind]
 
-class Linking(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class MatchMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    LINKING_UNSPECIFIED: _ClassVar[Linking]
-    LINKING_ALWAYS: _ClassVar[Linking]
-    LINKING_VERIFIED: _ClassVar[Linking]
-    LINKING_NEVER: _ClassVar[Linking]
+    MATCH_MODE_UNSPECIFIED: _ClassVar[MatchMode]
+    MATCH_MODE_ALWAYS: _ClassVar[MatchMode]
+    MATCH_MODE_VERIFIED: _ClassVar[MatchMode]
+    MATCH_MODE_NEVER: _ClassVar[MatchMode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,44 +31,44 @@ class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_SEPARATE: _ClassVar[Decision]
     DECISION_WITHDRAW: _ClassVar[Decision]
 
-class Judgement(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class Assessment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    JUDGEMENT_UNSPECIFIED: _ClassVar[Judgement]
-    JUDGEMENT_ACCEPTED: _ClassVar[Judgement]
-    JUDGEMENT_TO_REVIEW: _ClassVar[Judgement]
-    JUDGEMENT_REJECTED: _ClassVar[Judgement]
-STRENGTH_UNSPECIFIED: Strength
-STRENGTH_DECIDED: Strength
-STRENGTH_STATED: Strength
-STRENGTH_VERIFIED: Strength
-STRENGTH_OBSERVED: Strength
-STRENGTH_BESIDE: Strength
-LINKING_UNSPECIFIED: Linking
-LINKING_ALWAYS: Linking
-LINKING_VERIFIED: Linking
-LINKING_NEVER: Linking
+    ASSESSMENT_UNSPECIFIED: _ClassVar[Assessment]
+    ASSESSMENT_ACCEPTED: _ClassVar[Assessment]
+    ASSESSMENT_TO_REVIEW: _ClassVar[Assessment]
+    ASSESSMENT_REJECTED: _ClassVar[Assessment]
+EVIDENCE_KIND_UNSPECIFIED: EvidenceKind
+EVIDENCE_KIND_DECIDED: EvidenceKind
+EVIDENCE_KIND_STATED: EvidenceKind
+EVIDENCE_KIND_VERIFIED: EvidenceKind
+EVIDENCE_KIND_OBSERVED: EvidenceKind
+EVIDENCE_KIND_CO_OBSERVED: EvidenceKind
+MATCH_MODE_UNSPECIFIED: MatchMode
+MATCH_MODE_ALWAYS: MatchMode
+MATCH_MODE_VERIFIED: MatchMode
+MATCH_MODE_NEVER: MatchMode
 DECISION_UNSPECIFIED: Decision
 DECISION_LINK: Decision
 DECISION_SEPARATE: Decision
 DECISION_WITHDRAW: Decision
-JUDGEMENT_UNSPECIFIED: Judgement
-JUDGEMENT_ACCEPTED: Judgement
-JUDGEMENT_TO_REVIEW: Judgement
-JUDGEMENT_REJECTED: Judgement
+ASSESSMENT_UNSPECIFIED: Assessment
+ASSESSMENT_ACCEPTED: Assessment
+ASSESSMENT_TO_REVIEW: Assessment
+ASSESSMENT_REJECTED: Assessment
 
 class NamespacePolicy(_message.Message):
-    __slots__ = ("namespace", "limit", "shared_after", "given_up_after_days", "linking")
+    __slots__ = ("namespace", "limit", "shared_after", "recycled_after_days", "match_mode")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     SHARED_AFTER_FIELD_NUMBER: _ClassVar[int]
-    GIVEN_UP_AFTER_DAYS_FIELD_NUMBER: _ClassVar[int]
-    LINKING_FIELD_NUMBER: _ClassVar[int]
+    RECYCLED_AFTER_DAYS_FIELD_NUMBER: _ClassVar[int]
+    MATCH_MODE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     limit: int
     shared_after: int
-    given_up_after_days: int
-    linking: Linking
-    def __init__(self, namespace: _Optional[str] = ..., limit: _Optional[int] = ..., shared_after: _Optional[int] = ..., given_up_after_days: _Optional[int] = ..., linking: _Optional[_Union[Linking, str]] = ...) -> None: ...
+    recycled_after_days: int
+    match_mode: MatchMode
+    def __init__(self, namespace: _Optional[str] = ..., limit: _Optional[int] = ..., shared_after: _Optional[int] = ..., recycled_after_days: _Optional[int] = ..., match_mode: _Optional[_Union[MatchMode, str]] = ...) -> None: ...
 
 class BlockedValue(_message.Message):
     __slots__ = ("namespace", "pattern")
@@ -85,8 +85,8 @@ class IdentityPolicy(_message.Message):
     IGNORED_FIELD_NUMBER: _ClassVar[int]
     namespaces: _containers.RepeatedCompositeFieldContainer[NamespacePolicy]
     blocked: _containers.RepeatedCompositeFieldContainer[BlockedValue]
-    ignored: _containers.RepeatedScalarFieldContainer[Strength]
-    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespacePolicy, _Mapping]]] = ..., blocked: _Optional[_Iterable[_Union[BlockedValue, _Mapping]]] = ..., ignored: _Optional[_Iterable[_Union[Strength, str]]] = ...) -> None: ...
+    ignored: _containers.RepeatedScalarFieldContainer[EvidenceKind]
+    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespacePolicy, _Mapping]]] = ..., blocked: _Optional[_Iterable[_Union[BlockedValue, _Mapping]]] = ..., ignored: _Optional[_Iterable[_Union[EvidenceKind, str]]] = ...) -> None: ...
 
 class IdentityPolicyDefined(_message.Message):
     __slots__ = ("policy", "version")
@@ -108,23 +108,23 @@ class LinkDecided(_message.Message):
     reason: str
     def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., decision: _Optional[_Union[Decision, str]] = ..., reason: _Optional[str] = ...) -> None: ...
 
-class MatchJudged(_message.Message):
-    __slots__ = ("a", "b", "judgement", "probability", "model_version", "purposes", "weights")
+class MatchAssessed(_message.Message):
+    __slots__ = ("a", "b", "assessment", "probability", "model_version", "purposes", "weights")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
-    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PURPOSES_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     a: _identifier_pb2.Identifier
     b: _identifier_pb2.Identifier
-    judgement: Judgement
+    assessment: Assessment
     probability: float
     model_version: str
     purposes: _containers.RepeatedScalarFieldContainer[str]
     weights: _containers.RepeatedCompositeFieldContainer[MatchWeight]
-    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, str]] = ..., probability: _Optional[float] = ..., model_version: _Optional[str] = ..., purposes: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[_Union[MatchWeight, _Mapping]]] = ...) -> None: ...
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, str]] = ..., probability: _Optional[float] = ..., model_version: _Optional[str] = ..., purposes: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[_Union[MatchWeight, _Mapping]]] = ...) -> None: ...
 
 class MatchWeight(_message.Message):
     __slots__ = ("comparison", "outcome", "log2_bayes_factor")

@@ -1,5 +1,5 @@
-from onefold.identity.v1 import identity_events_pb2 as _identity_events_pb2
 from onefold.identity.v1 import identity_facts_pb2 as _identity_facts_pb2
+from onefold.identity.v1 import identity_stream_pb2 as _identity_stream_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
@@ -17,18 +17,18 @@ class HeldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HELD_REASON_BLOCKED: _ClassVar[HeldReason]
     HELD_REASON_IGNORED: _ClassVar[HeldReason]
     HELD_REASON_SHARED: _ClassVar[HeldReason]
-    HELD_REASON_GIVEN_UP: _ClassVar[HeldReason]
+    HELD_REASON_RECYCLED: _ClassVar[HeldReason]
     HELD_REASON_LIMIT: _ClassVar[HeldReason]
     HELD_REASON_SEPARATED: _ClassVar[HeldReason]
 HELD_REASON_UNSPECIFIED: HeldReason
 HELD_REASON_BLOCKED: HeldReason
 HELD_REASON_IGNORED: HeldReason
 HELD_REASON_SHARED: HeldReason
-HELD_REASON_GIVEN_UP: HeldReason
+HELD_REASON_RECYCLED: HeldReason
 HELD_REASON_LIMIT: HeldReason
 HELD_REASON_SEPARATED: HeldReason
 
-class ResolveRequest(_message.Message):
+class LookupProfilesRequest(_message.Message):
     __slots__ = ("identifiers", "profile_ids", "at_least", "purpose")
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -40,7 +40,7 @@ class ResolveRequest(_message.Message):
     purpose: str
     def __init__(self, identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., profile_ids: _Optional[_Iterable[str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., purpose: _Optional[str] = ...) -> None: ...
 
-class ResolveResponse(_message.Message):
+class LookupProfilesResponse(_message.Message):
     __slots__ = ("profile_ids", "token")
     PROFILE_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -56,7 +56,7 @@ class ListIdentifiersRequest(_message.Message):
     at_least: _token_pb2.Token
     def __init__(self, profile_id: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
-class KnownIdentifier(_message.Message):
+class ProfileIdentifier(_message.Message):
     __slots__ = ("identifier", "first_seen_us", "fact_id", "identifier_id")
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
@@ -74,9 +74,9 @@ class ListIdentifiersResponse(_message.Message):
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
-    identifiers: _containers.RepeatedCompositeFieldContainer[KnownIdentifier]
+    identifiers: _containers.RepeatedCompositeFieldContainer[ProfileIdentifier]
     token: _token_pb2.Token
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[KnownIdentifier, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[ProfileIdentifier, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ExplainMatchRequest(_message.Message):
     __slots__ = ("a", "b", "at_least", "as_of")
@@ -91,28 +91,28 @@ class ExplainMatchRequest(_message.Message):
     def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., as_of: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class Edge(_message.Message):
-    __slots__ = ("a", "b", "strength", "fact_id", "first_seen_us", "last_seen_us", "held", "held_namespace", "actor", "reason")
+    __slots__ = ("a", "b", "kind", "fact_id", "first_seen_us", "last_seen_us", "held_reason", "held_namespace", "actor", "reason")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
-    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
-    HELD_FIELD_NUMBER: _ClassVar[int]
+    HELD_REASON_FIELD_NUMBER: _ClassVar[int]
     HELD_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     a: _identifier_pb2.Identifier
     b: _identifier_pb2.Identifier
-    strength: _identity_facts_pb2.Strength
+    kind: _identity_facts_pb2.EvidenceKind
     fact_id: str
     first_seen_us: int
     last_seen_us: int
-    held: HeldReason
+    held_reason: HeldReason
     held_namespace: str
     actor: str
     reason: str
-    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., strength: _Optional[_Union[_identity_facts_pb2.Strength, str]] = ..., fact_id: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., held: _Optional[_Union[HeldReason, str]] = ..., held_namespace: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., kind: _Optional[_Union[_identity_facts_pb2.EvidenceKind, str]] = ..., fact_id: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., held_reason: _Optional[_Union[HeldReason, str]] = ..., held_namespace: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ExplainMatchResponse(_message.Message):
     __slots__ = ("same", "profile_id_a", "profile_id_b", "path", "policy_version", "token")
@@ -256,7 +256,7 @@ class PreviewPolicyRequest(_message.Message):
     at_least: _token_pb2.Token
     def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
-class Grouping(_message.Message):
+class ProfileGroup(_message.Message):
     __slots__ = ("profile_id", "identifier_ids")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -268,11 +268,11 @@ class Regrouping(_message.Message):
     __slots__ = ("before", "after")
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
-    before: _containers.RepeatedCompositeFieldContainer[Grouping]
-    after: _containers.RepeatedCompositeFieldContainer[Grouping]
-    def __init__(self, before: _Optional[_Iterable[_Union[Grouping, _Mapping]]] = ..., after: _Optional[_Iterable[_Union[Grouping, _Mapping]]] = ...) -> None: ...
+    before: _containers.RepeatedCompositeFieldContainer[ProfileGroup]
+    after: _containers.RepeatedCompositeFieldContainer[ProfileGroup]
+    def __init__(self, before: _Optional[_Iterable[_Union[ProfileGroup, _Mapping]]] = ..., after: _Optional[_Iterable[_Union[ProfileGroup, _Mapping]]] = ...) -> None: ...
 
-class PolicySums(_message.Message):
+class PolicyPreviewTotals(_message.Message):
     __slots__ = ("profiles_before", "profiles_after", "biggest_before", "biggest_after", "held_before", "held_after")
     PROFILES_BEFORE_FIELD_NUMBER: _ClassVar[int]
     PROFILES_AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -289,55 +289,55 @@ class PolicySums(_message.Message):
     def __init__(self, profiles_before: _Optional[int] = ..., profiles_after: _Optional[int] = ..., biggest_before: _Optional[_Iterable[int]] = ..., biggest_after: _Optional[_Iterable[int]] = ..., held_before: _Optional[int] = ..., held_after: _Optional[int] = ...) -> None: ...
 
 class PreviewPolicyResponse(_message.Message):
-    __slots__ = ("regrouping", "sums", "token")
+    __slots__ = ("regrouping", "totals", "token")
     REGROUPING_FIELD_NUMBER: _ClassVar[int]
-    SUMS_FIELD_NUMBER: _ClassVar[int]
+    TOTALS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     regrouping: Regrouping
-    sums: PolicySums
+    totals: PolicyPreviewTotals
     token: _token_pb2.Token
-    def __init__(self, regrouping: _Optional[_Union[Regrouping, _Mapping]] = ..., sums: _Optional[_Union[PolicySums, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, regrouping: _Optional[_Union[Regrouping, _Mapping]] = ..., totals: _Optional[_Union[PolicyPreviewTotals, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
-class JudgeMatchesRequest(_message.Message):
+class AssessMatchesRequest(_message.Message):
     __slots__ = ("matches",)
     MATCHES_FIELD_NUMBER: _ClassVar[int]
-    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchJudged]
-    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchJudged, _Mapping]]] = ...) -> None: ...
+    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchAssessed]
+    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchAssessed, _Mapping]]] = ...) -> None: ...
 
-class JudgeMatchesResponse(_message.Message):
+class AssessMatchesResponse(_message.Message):
     __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: _token_pb2.Token
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListMatchesRequest(_message.Message):
-    __slots__ = ("judgement", "page_size", "page_token", "at_least")
-    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("assessment", "page_size", "page_token", "at_least")
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
-    judgement: _identity_facts_pb2.Judgement
+    assessment: _identity_facts_pb2.Assessment
     page_size: int
     page_token: str
     at_least: _token_pb2.Token
-    def __init__(self, judgement: _Optional[_Union[_identity_facts_pb2.Judgement, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, assessment: _Optional[_Union[_identity_facts_pb2.Assessment, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListMatchesResponse(_message.Message):
     __slots__ = ("matches", "next_page_token", "token")
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchJudged]
+    matches: _containers.RepeatedCompositeFieldContainer[_identity_facts_pb2.MatchAssessed]
     next_page_token: str
     token: _token_pb2.Token
-    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchJudged, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchAssessed, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class WatchMergesRequest(_message.Message):
     __slots__ = ()
     FROM_FIELD_NUMBER: _ClassVar[int]
     def __init__(self, **kwargs) -> None: ...
 
-class Move(_message.Message):
+class ProfileMove(_message.Message):
     __slots__ = ("before_profile_id", "after_profile_id", "identifiers")
     BEFORE_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -352,12 +352,12 @@ class WatchMergesResponse(_message.Message):
     MOVES_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
-    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    moves: _containers.RepeatedCompositeFieldContainer[ProfileMove]
     shard: int
     next_offset: int
-    def __init__(self, moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., shard: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
+    def __init__(self, moves: _Optional[_Iterable[_Union[ProfileMove, _Mapping]]] = ..., shard: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
 
-class ReadRequest(_message.Message):
+class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_offset", "until_offset")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -367,11 +367,11 @@ class ReadRequest(_message.Message):
     until_offset: int
     def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., until_offset: _Optional[int] = ...) -> None: ...
 
-class ReadResponse(_message.Message):
+class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
-    batch: _identity_events_pb2.FactsAttributed
-    def __init__(self, batch: _Optional[_Union[_identity_events_pb2.FactsAttributed, _Mapping]] = ...) -> None: ...
+    batch: _identity_stream_pb2.FactsAttributed
+    def __init__(self, batch: _Optional[_Union[_identity_stream_pb2.FactsAttributed, _Mapping]] = ...) -> None: ...
 
 class ReadAssignmentsRequest(_message.Message):
     __slots__ = ("at_least",)
@@ -383,6 +383,6 @@ class ReadAssignmentsResponse(_message.Message):
     __slots__ = ("assignments", "token")
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    assignments: _containers.RepeatedCompositeFieldContainer[_identity_events_pb2.Assignment]
+    assignments: _containers.RepeatedCompositeFieldContainer[_identity_stream_pb2.Assignment]
     token: _token_pb2.Token
-    def __init__(self, assignments: _Optional[_Iterable[_Union[_identity_events_pb2.Assignment, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, assignments: _Optional[_Iterable[_Union[_identity_stream_pb2.Assignment, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...

@@ -35,10 +35,10 @@ class IdentityServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Resolve = channel.unary_unary(
-                '/onefold.identity.v1.IdentityService/Resolve',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveResponse.FromString,
+        self.LookupProfiles = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/LookupProfiles',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesResponse.FromString,
                 _registered_method=True)
         self.ListIdentifiers = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/ListIdentifiers',
@@ -85,10 +85,10 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyResponse.FromString,
                 _registered_method=True)
-        self.JudgeMatches = channel.unary_unary(
-                '/onefold.identity.v1.IdentityService/JudgeMatches',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.FromString,
+        self.AssessMatches = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/AssessMatches',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesResponse.FromString,
                 _registered_method=True)
         self.ListMatches = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/ListMatches',
@@ -100,10 +100,10 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesResponse.FromString,
                 _registered_method=True)
-        self.Read = channel.unary_stream(
-                '/onefold.identity.v1.IdentityService/Read',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.FromString,
+        self.ReadOutbox = channel.unary_stream(
+                '/onefold.identity.v1.IdentityService/ReadOutbox',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxResponse.FromString,
                 _registered_method=True)
         self.ReadAssignments = channel.unary_stream(
                 '/onefold.identity.v1.IdentityService/ReadAssignments',
@@ -116,7 +116,7 @@ class IdentityServiceServicer:
     """Which identifiers belong together.
     """
 
-    def Resolve(self, request, context):
+    def LookupProfiles(self, request, context):
         """Tells who identifiers or (also old) profile ids are. Unknown ones come
         back with an empty profile id.
         """
@@ -190,7 +190,7 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def JudgeMatches(self, request, context):
+    def AssessMatches(self, request, context):
         """Takes in what a model or a person says about probable matches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -211,7 +211,7 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Read(self, request, context):
+    def ReadOutbox(self, request, context):
         """Streams what was said on the bus, for the services downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -229,10 +229,10 @@ class IdentityServiceServicer:
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Resolve': grpc.unary_unary_rpc_method_handler(
-                    servicer.Resolve,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveResponse.SerializeToString,
+            'LookupProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupProfiles,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesResponse.SerializeToString,
             ),
             'ListIdentifiers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListIdentifiers,
@@ -279,10 +279,10 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.PreviewPolicyResponse.SerializeToString,
             ),
-            'JudgeMatches': grpc.unary_unary_rpc_method_handler(
-                    servicer.JudgeMatches,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.SerializeToString,
+            'AssessMatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssessMatches,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesResponse.SerializeToString,
             ),
             'ListMatches': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMatches,
@@ -294,10 +294,10 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.WatchMergesResponse.SerializeToString,
             ),
-            'Read': grpc.unary_stream_rpc_method_handler(
-                    servicer.Read,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.SerializeToString,
+            'ReadOutbox': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOutbox,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxResponse.SerializeToString,
             ),
             'ReadAssignments': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadAssignments,
@@ -317,7 +317,7 @@ class IdentityService:
     """
 
     @staticmethod
-    def Resolve(request,
+    def LookupProfiles(request,
             target,
             options=(),
             channel_credentials=None,
@@ -330,9 +330,9 @@ class IdentityService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.identity.v1.IdentityService/Resolve',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ResolveResponse.FromString,
+            '/onefold.identity.v1.IdentityService/LookupProfiles',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LookupProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -587,7 +587,7 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
-    def JudgeMatches(request,
+    def AssessMatches(request,
             target,
             options=(),
             channel_credentials=None,
@@ -600,9 +600,9 @@ class IdentityService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.identity.v1.IdentityService/JudgeMatches',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.JudgeMatchesResponse.FromString,
+            '/onefold.identity.v1.IdentityService/AssessMatches',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.AssessMatchesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -668,7 +668,7 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
-    def Read(request,
+    def ReadOutbox(request,
             target,
             options=(),
             channel_credentials=None,
@@ -681,9 +681,9 @@ class IdentityService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/onefold.identity.v1.IdentityService/Read',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadResponse.FromString,
+            '/onefold.identity.v1.IdentityService/ReadOutbox',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.ReadOutboxResponse.FromString,
             options,
             channel_credentials,
             insecure,

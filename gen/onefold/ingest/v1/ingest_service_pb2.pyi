@@ -64,10 +64,10 @@ class ListQuarantinedRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_released: _Optional[bool] = ...) -> None: ...
 
 class Quarantined(_message.Message):
-    __slots__ = ("quarantine_id", "source_id", "door", "reason", "field", "message", "raw", "received_at_us", "released_fact_id")
+    __slots__ = ("quarantine_id", "source_id", "endpoint", "reason", "field", "message", "raw", "received_at_us", "released_fact_id")
     QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
-    DOOR_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -76,14 +76,14 @@ class Quarantined(_message.Message):
     RELEASED_FACT_ID_FIELD_NUMBER: _ClassVar[int]
     quarantine_id: str
     source_id: str
-    door: str
+    endpoint: str
     reason: _errors_pb2.ErrorReason
     field: str
     message: str
     raw: bytes
     received_at_us: int
     released_fact_id: str
-    def __init__(self, quarantine_id: _Optional[str] = ..., source_id: _Optional[str] = ..., door: _Optional[str] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., raw: _Optional[bytes] = ..., received_at_us: _Optional[int] = ..., released_fact_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, quarantine_id: _Optional[str] = ..., source_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., raw: _Optional[bytes] = ..., received_at_us: _Optional[int] = ..., released_fact_id: _Optional[str] = ...) -> None: ...
 
 class ListQuarantinedResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")

@@ -26,7 +26,7 @@ from onefold.log.v1 import log_pb2 as onefold_dot_log_dot_v1_dot_log__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1bonefold/type/v1/token.proto\"4\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"i\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x14\n\x0cuntil_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\"8\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\"3\n\rFollowRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\":\n\x0e\x46ollowResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\"\xa6\x01\n\x11ReadLeavesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x10\n\x08leaf_ids\x18\x02 \x03(\x0c\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"I\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x32\xda\x03\n\nLogService\x12G\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\x12\x43\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse0\x01\x12I\n\x06\x46ollow\x12\x1d.onefold.log.v1.FollowRequest\x1a\x1e.onefold.log.v1.FollowResponse0\x01\x12U\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse0\x01\x12J\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\x12P\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1bonefold/type/v1/token.proto\"4\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"i\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x14\n\x0cuntil_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\"8\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\"\xa6\x01\n\x11ReadLeavesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x10\n\x08leaf_ids\x18\x02 \x03(\x0c\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"I\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x32\x8f\x03\n\nLogService\x12G\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\x12\x43\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse0\x01\x12U\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse0\x01\x12J\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\x12P\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,22 +41,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READREQUEST']._serialized_end=361
   _globals['_READRESPONSE']._serialized_start=363
   _globals['_READRESPONSE']._serialized_end=419
-  _globals['_FOLLOWREQUEST']._serialized_start=421
-  _globals['_FOLLOWREQUEST']._serialized_end=472
-  _globals['_FOLLOWRESPONSE']._serialized_start=474
-  _globals['_FOLLOWRESPONSE']._serialized_end=532
-  _globals['_READLEAVESREQUEST']._serialized_start=535
-  _globals['_READLEAVESREQUEST']._serialized_end=701
-  _globals['_READLEAVESRESPONSE']._serialized_start=703
-  _globals['_READLEAVESRESPONSE']._serialized_end=760
-  _globals['_GETHEADREQUEST']._serialized_start=762
-  _globals['_GETHEADREQUEST']._serialized_end=778
-  _globals['_GETHEADRESPONSE']._serialized_start=780
-  _globals['_GETHEADRESPONSE']._serialized_end=852
-  _globals['_TICKCLOCKREQUEST']._serialized_start=854
-  _globals['_TICKCLOCKREQUEST']._serialized_end=892
-  _globals['_TICKCLOCKRESPONSE']._serialized_start=894
-  _globals['_TICKCLOCKRESPONSE']._serialized_end=967
-  _globals['_LOGSERVICE']._serialized_start=970
-  _globals['_LOGSERVICE']._serialized_end=1444
+  _globals['_READLEAVESREQUEST']._serialized_start=422
+  _globals['_READLEAVESREQUEST']._serialized_end=588
+  _globals['_READLEAVESRESPONSE']._serialized_start=590
+  _globals['_READLEAVESRESPONSE']._serialized_end=647
+  _globals['_GETHEADREQUEST']._serialized_start=649
+  _globals['_GETHEADREQUEST']._serialized_end=665
+  _globals['_GETHEADRESPONSE']._serialized_start=667
+  _globals['_GETHEADRESPONSE']._serialized_end=739
+  _globals['_TICKCLOCKREQUEST']._serialized_start=741
+  _globals['_TICKCLOCKREQUEST']._serialized_end=779
+  _globals['_TICKCLOCKRESPONSE']._serialized_start=781
+  _globals['_TICKCLOCKRESPONSE']._serialized_end=854
+  _globals['_LOGSERVICE']._serialized_start=857
+  _globals['_LOGSERVICE']._serialized_end=1256
 # @@protoc_insertion_point(module_scope)

@@ -44,20 +44,6 @@ class ReadResponse(_message.Message):
     batch: _log_pb2.FactBatch
     def __init__(self, batch: _Optional[_Union[_log_pb2.FactBatch, _Mapping]] = ...) -> None: ...
 
-class FollowRequest(_message.Message):
-    __slots__ = ("shard", "from_offset")
-    SHARD_FIELD_NUMBER: _ClassVar[int]
-    FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
-    shard: int
-    from_offset: int
-    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ...) -> None: ...
-
-class FollowResponse(_message.Message):
-    __slots__ = ("batch",)
-    BATCH_FIELD_NUMBER: _ClassVar[int]
-    batch: _log_pb2.FactBatch
-    def __init__(self, batch: _Optional[_Union[_log_pb2.FactBatch, _Mapping]] = ...) -> None: ...
-
 class ReadLeavesRequest(_message.Message):
     __slots__ = ("workspace_id", "leaf_ids", "before_us", "before_token", "limit", "recorded_until_us")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -45,11 +45,6 @@ class LogServiceStub:
                 request_serializer=onefold_dot_log_dot_v1_dot_log__service__pb2.ReadRequest.SerializeToString,
                 response_deserializer=onefold_dot_log_dot_v1_dot_log__service__pb2.ReadResponse.FromString,
                 _registered_method=True)
-        self.Follow = channel.unary_stream(
-                '/onefold.log.v1.LogService/Follow',
-                request_serializer=onefold_dot_log_dot_v1_dot_log__service__pb2.FollowRequest.SerializeToString,
-                response_deserializer=onefold_dot_log_dot_v1_dot_log__service__pb2.FollowResponse.FromString,
-                _registered_method=True)
         self.ReadLeaves = channel.unary_stream(
                 '/onefold.log.v1.LogService/ReadLeaves',
                 request_serializer=onefold_dot_log_dot_v1_dot_log__service__pb2.ReadLeavesRequest.SerializeToString,
@@ -80,13 +75,6 @@ class LogServiceServicer:
 
     def Read(self, request, context):
         """Streams what is there, in offset order, then ends.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Follow(self, request, context):
-        """Streams what is there and then what comes, until the caller leaves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,11 +114,6 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.Read,
                     request_deserializer=onefold_dot_log_dot_v1_dot_log__service__pb2.ReadRequest.FromString,
                     response_serializer=onefold_dot_log_dot_v1_dot_log__service__pb2.ReadResponse.SerializeToString,
-            ),
-            'Follow': grpc.unary_stream_rpc_method_handler(
-                    servicer.Follow,
-                    request_deserializer=onefold_dot_log_dot_v1_dot_log__service__pb2.FollowRequest.FromString,
-                    response_serializer=onefold_dot_log_dot_v1_dot_log__service__pb2.FollowResponse.SerializeToString,
             ),
             'ReadLeaves': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLeaves,
@@ -203,33 +186,6 @@ class LogService:
             '/onefold.log.v1.LogService/Read',
             onefold_dot_log_dot_v1_dot_log__service__pb2.ReadRequest.SerializeToString,
             onefold_dot_log_dot_v1_dot_log__service__pb2.ReadResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Follow(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/onefold.log.v1.LogService/Follow',
-            onefold_dot_log_dot_v1_dot_log__service__pb2.FollowRequest.SerializeToString,
-            onefold_dot_log_dot_v1_dot_log__service__pb2.FollowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,85 +23,86 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.log.v1 import log_pb2 as onefold_dot_log_dot_v1_dot_log__pb2
-from onefold.profile.v1 import profile_events_pb2 as onefold_dot_profile_dot_v1_dot_profile__events__pb2
+from onefold.profile.v1 import profile_facts_pb2 as onefold_dot_profile_dot_v1_dot_profile__facts__pb2
+from onefold.profile.v1 import profile_stream_pb2 as onefold_dot_profile_dot_v1_dot_profile__stream__pb2
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identifier__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/profile/v1/profile_service.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a\'onefold/profile/v1/profile_events.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1bonefold/type/v1/token.proto\"M\n\x05Trait\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x16\n\x0eoccurred_at_us\x18\x03 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x04 \x01(\t\"\x8f\x02\n\x07Profile\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12)\n\x06traits\x18\x03 \x03(\x0b\x32\x19.onefold.profile.v1.Trait\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x15\n\rfirst_seen_us\x18\x05 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x07 \x01(\x04\x12\x10\n\x08leaf_ids\x18\x08 \x03(\t\x12\x31\n\x08\x61\x63\x63ounts\x18\t \x03(\x0b\x32\x1f.onefold.profile.v1.AccountName\"6\n\x0b\x41\x63\x63ountName\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\t\"\xb8\x02\n\x07\x41\x63\x63ount\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12)\n\x06traits\x18\x03 \x03(\x0b\x32\x19.onefold.profile.v1.Trait\x12\x15\n\rfirst_seen_us\x18\x04 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x04\x12\x10\n\x08leaf_ids\x18\x07 \x03(\t\x12/\n\x06parent\x18\x08 \x01(\x0b\x32\x1f.onefold.profile.v1.AccountName\x12\x37\n\x0erefused_parent\x18\t \x01(\x0b\x32\x1f.onefold.profile.v1.AccountName\"\xd8\x01\n\x11GetProfileRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12-\n\x0b\x61s_of_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.TokenH\x01\x12\x12\n\x08\x61s_of_us\x18\x05 \x01(\x03H\x01\x42\x04\n\x02\x62yB\x07\n\x05\x61s_of\"i\n\x12GetProfileResponse\x12,\n\x07profile\x18\x01 \x01(\x0b\x32\x1b.onefold.profile.v1.Profile\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\".\n\x17\x42\x61tchGetProfilesRequest\x12\x13\n\x0bprofile_ids\x18\x01 \x03(\t\"p\n\x18\x42\x61tchGetProfilesResponse\x12-\n\x08profiles\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Profile\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"f\n\x13ListProfilesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x85\x01\n\x14ListProfilesResponse\x12-\n\x08profiles\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Profile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x89\x02\n\x11GetAccountRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x14\n\naccount_id\x18\x02 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x03 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12$\n\x05rules\x18\x07 \x03(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x18\n\x10include_children\x18\x08 \x01(\x08\x42\x04\n\x02\x62y\"\xfe\x01\n\x12GetAccountResponse\x12,\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1b.onefold.profile.v1.Account\x12\x31\n\x08\x63hildren\x18\x02 \x03(\x0b\x32\x1f.onefold.profile.v1.AccountName\x12\x1a\n\x12member_profile_ids\x18\x03 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12+\n\x07roll_up\x18\x05 \x01(\x0b\x32\x1a.onefold.profile.v1.RollUp\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xad\x01\n\x06RollUp\x12\x0f\n\x07members\x18\x01 \x01(\x04\x12\x15\n\rfirst_seen_us\x18\x02 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x03 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x04\x12/\n\x05rules\x18\x05 \x03(\x0b\x32 .onefold.profile.v1.RolledUpRule\x12\x10\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04\x12\r\n\x05\x61t_us\x18\x07 \x01(\x03\"j\n\x0cRolledUpRule\x12\r\n\x05holds\x18\x01 \x01(\x08\x12\x38\n\npredicates\x18\x02 \x03(\x0b\x32$.onefold.profile.v1.PredicateVerdict\x12\x11\n\trule_text\x18\x03 \x01(\t\"f\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x85\x01\n\x14ListAccountsResponse\x12-\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8b\x01\n\x13ListTimelineRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\tB\x04\n\x02\x62y\"\xc2\x01\n\rTimelineEntry\x12\x0f\n\x07\x66\x61\x63t_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x16\n\x0eoccurred_at_us\x18\x05 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x06 \x01(\x03\x12\x11\n\tsource_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\x12\x12\n\nproperties\x18\t \x01(\x0c\x12\x0e\n\x06traits\x18\n \x01(\x0c\"c\n\x14ListTimelineResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.TimelineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x12\x45xplainRuleRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.RuleB\x04\n\x02\x62y\"D\n\x10PredicateVerdict\x12\x11\n\tpredicate\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x02 \x01(\x0c\x12\r\n\x05holds\x18\x03 \x01(\x08\"\x80\x01\n\x13\x45xplainRuleResponse\x12\r\n\x05holds\x18\x01 \x01(\x08\x12\x38\n\npredicates\x18\x02 \x03(\x0b\x32$.onefold.profile.v1.PredicateVerdict\x12\x11\n\trule_text\x18\x03 \x01(\t\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"=\n\x0fPreviewedPerson\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x16\n\x0eidentifier_ids\x18\x02 \x03(\x0c\"u\n\x14PreviewPeopleRequest\x12\x33\n\x06people\x18\x01 \x03(\x0b\x32#.onefold.profile.v1.PreviewedPerson\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"r\n\x15PreviewPeopleResponse\x12\x32\n\x07\x63hanges\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"P\n\x10\x44\x65\x66ineTagRequest\x12+\n\x03tag\x18\x01 \x01(\x0b\x32\x1e.onefold.profile.v1.TagDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"x\n\x11\x44\x65\x66ineTagResponse\x12+\n\x03tag\x18\x01 \x01(\x0b\x32\x1e.onefold.profile.v1.TagDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListTagsRequest\"@\n\x10ListTagsResponse\x12,\n\x04tags\x18\x01 \x03(\x0b\x32\x1e.onefold.profile.v1.TagDefined\"K\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x16\n\x0euntil_sequence\x18\x03 \x01(\x04\"B\n\x0cReadResponse\x12\x32\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32#.onefold.profile.v1.ProfilesChanged\"%\n\x14ReadStandingsRequest\x12\r\n\x05shard\x18\x01 \x01(\r\"\xe6\x01\n\x15ReadStandingsResponse\x12\x34\n\tstandings\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12#\n\x05\x66\x61\x63ts\x18\x05 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x17\n\x0flive_predicates\x18\x06 \x03(\x06\x12\x19\n\x11live_workspace_id\x18\x07 \x01(\t2\x8e\t\n\x0eProfileService\x12[\n\nGetProfile\x12%.onefold.profile.v1.GetProfileRequest\x1a&.onefold.profile.v1.GetProfileResponse\x12m\n\x10\x42\x61tchGetProfiles\x12+.onefold.profile.v1.BatchGetProfilesRequest\x1a,.onefold.profile.v1.BatchGetProfilesResponse\x12\x61\n\x0cListProfiles\x12\'.onefold.profile.v1.ListProfilesRequest\x1a(.onefold.profile.v1.ListProfilesResponse\x12[\n\nGetAccount\x12%.onefold.profile.v1.GetAccountRequest\x1a&.onefold.profile.v1.GetAccountResponse\x12\x61\n\x0cListAccounts\x12\'.onefold.profile.v1.ListAccountsRequest\x1a(.onefold.profile.v1.ListAccountsResponse\x12\x61\n\x0cListTimeline\x12\'.onefold.profile.v1.ListTimelineRequest\x1a(.onefold.profile.v1.ListTimelineResponse\x12^\n\x0b\x45xplainRule\x12&.onefold.profile.v1.ExplainRuleRequest\x1a\'.onefold.profile.v1.ExplainRuleResponse\x12\x64\n\rPreviewPeople\x12(.onefold.profile.v1.PreviewPeopleRequest\x1a).onefold.profile.v1.PreviewPeopleResponse\x12X\n\tDefineTag\x12$.onefold.profile.v1.DefineTagRequest\x1a%.onefold.profile.v1.DefineTagResponse\x12U\n\x08ListTags\x12#.onefold.profile.v1.ListTagsRequest\x1a$.onefold.profile.v1.ListTagsResponse\x12K\n\x04Read\x12\x1f.onefold.profile.v1.ReadRequest\x1a .onefold.profile.v1.ReadResponse0\x01\x12\x66\n\rReadStandings\x12(.onefold.profile.v1.ReadStandingsRequest\x1a).onefold.profile.v1.ReadStandingsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/profile/v1/profile_service.proto\x12\x12onefold.profile.v1\x1a\x18onefold/log/v1/log.proto\x1a&onefold/profile/v1/profile_facts.proto\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a onefold/type/v1/identifier.proto\x1a\x1bonefold/type/v1/token.proto\"M\n\x05Trait\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x16\n\x0eoccurred_at_us\x18\x03 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x04 \x01(\t\"\x8f\x02\n\x07Profile\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12)\n\x06traits\x18\x03 \x03(\x0b\x32\x19.onefold.profile.v1.Trait\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x15\n\rfirst_seen_us\x18\x05 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x07 \x01(\x04\x12\x10\n\x08leaf_ids\x18\x08 \x03(\t\x12\x31\n\x08\x61\x63\x63ounts\x18\t \x03(\x0b\x32\x1f.onefold.profile.v1.AccountName\"6\n\x0b\x41\x63\x63ountName\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\t\"\xb8\x02\n\x07\x41\x63\x63ount\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x30\n\x0bidentifiers\x18\x02 \x03(\x0b\x32\x1b.onefold.type.v1.Identifier\x12)\n\x06traits\x18\x03 \x03(\x0b\x32\x19.onefold.profile.v1.Trait\x12\x15\n\rfirst_seen_us\x18\x04 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x04\x12\x10\n\x08leaf_ids\x18\x07 \x03(\t\x12/\n\x06parent\x18\x08 \x01(\x0b\x32\x1f.onefold.profile.v1.AccountName\x12\x37\n\x0erefused_parent\x18\t \x01(\x0b\x32\x1f.onefold.profile.v1.AccountName\"\xd8\x01\n\x11GetProfileRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12-\n\x0b\x61s_of_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.TokenH\x01\x12\x12\n\x08\x61s_of_us\x18\x05 \x01(\x03H\x01\x42\x04\n\x02\x62yB\x07\n\x05\x61s_of\"i\n\x12GetProfileResponse\x12,\n\x07profile\x18\x01 \x01(\x0b\x32\x1b.onefold.profile.v1.Profile\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\".\n\x17\x42\x61tchGetProfilesRequest\x12\x13\n\x0bprofile_ids\x18\x01 \x03(\t\"p\n\x18\x42\x61tchGetProfilesResponse\x12-\n\x08profiles\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Profile\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"f\n\x13ListProfilesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x85\x01\n\x14ListProfilesResponse\x12-\n\x08profiles\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Profile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x89\x02\n\x11GetAccountRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x14\n\naccount_id\x18\x02 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x03 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12$\n\x05rules\x18\x07 \x03(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x18\n\x10include_children\x18\x08 \x01(\x08\x42\x04\n\x02\x62y\"\xfe\x01\n\x12GetAccountResponse\x12,\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1b.onefold.profile.v1.Account\x12\x31\n\x08\x63hildren\x18\x02 \x03(\x0b\x32\x1f.onefold.profile.v1.AccountName\x12\x1a\n\x12member_profile_ids\x18\x03 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12+\n\x07roll_up\x18\x05 \x01(\x0b\x32\x1a.onefold.profile.v1.RollUp\x12%\n\x05token\x18\x06 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xad\x01\n\x06RollUp\x12\x0f\n\x07members\x18\x01 \x01(\x04\x12\x15\n\rfirst_seen_us\x18\x02 \x01(\x03\x12\x14\n\x0clast_seen_us\x18\x03 \x01(\x03\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x04\x12/\n\x05rules\x18\x05 \x03(\x0b\x32 .onefold.profile.v1.RolledUpRule\x12\x10\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04\x12\r\n\x05\x61t_us\x18\x07 \x01(\x03\"i\n\x0cRolledUpRule\x12\r\n\x05holds\x18\x01 \x01(\x08\x12\x37\n\npredicates\x18\x02 \x03(\x0b\x32#.onefold.profile.v1.PredicateResult\x12\x11\n\trule_text\x18\x03 \x01(\t\"f\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x85\x01\n\x14ListAccountsResponse\x12-\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1b.onefold.profile.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8b\x01\n\x13ListTimelineRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\tB\x04\n\x02\x62y\"\xc2\x01\n\rTimelineEntry\x12\x0f\n\x07\x66\x61\x63t_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x16\n\x0eoccurred_at_us\x18\x05 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x06 \x01(\x03\x12\x11\n\tsource_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\x12\x12\n\nproperties\x18\t \x01(\x0c\x12\x0e\n\x06traits\x18\n \x01(\x0c\"c\n\x14ListTimelineResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.TimelineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x12\x45xplainRuleRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.RuleB\x04\n\x02\x62y\"C\n\x0fPredicateResult\x12\x11\n\tpredicate\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x02 \x01(\x0c\x12\r\n\x05holds\x18\x03 \x01(\x08\"\x7f\n\x13\x45xplainRuleResponse\x12\r\n\x05holds\x18\x01 \x01(\x08\x12\x37\n\npredicates\x18\x02 \x03(\x0b\x32#.onefold.profile.v1.PredicateResult\x12\x11\n\trule_text\x18\x03 \x01(\t\x12\r\n\x05\x61t_us\x18\x04 \x01(\x03\"A\n\x13HypotheticalProfile\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x16\n\x0eidentifier_ids\x18\x02 \x03(\x0c\"}\n\x16PreviewProfilesRequest\x12\x39\n\x08profiles\x18\x01 \x03(\x0b\x32\'.onefold.profile.v1.HypotheticalProfile\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"t\n\x17PreviewProfilesResponse\x12\x32\n\x07\x63hanges\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"P\n\x10\x44\x65\x66ineTagRequest\x12+\n\x03tag\x18\x01 \x01(\x0b\x32\x1e.onefold.profile.v1.TagDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"x\n\x11\x44\x65\x66ineTagResponse\x12+\n\x03tag\x18\x01 \x01(\x0b\x32\x1e.onefold.profile.v1.TagDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListTagsRequest\"@\n\x10ListTagsResponse\x12,\n\x04tags\x18\x01 \x03(\x0b\x32\x1e.onefold.profile.v1.TagDefined\"Q\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x16\n\x0euntil_sequence\x18\x03 \x01(\x04\"H\n\x12ReadOutboxResponse\x12\x32\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32#.onefold.profile.v1.ProfilesChanged\"\'\n\x16ReadEvaluationsRequest\x12\r\n\x05shard\x18\x01 \x01(\r\"\x80\x02\n\x17ReadEvaluationsResponse\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x12\n\nlog_offset\x18\x03 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x04 \x01(\x03\x12-\n\x0f\x62roadcast_facts\x18\x05 \x03(\x0b\x32\x14.onefold.log.v1.Fact\x12\x1d\n\x15\x62\x61\x63kfilled_predicates\x18\x06 \x03(\x06\x12\x1f\n\x17\x62\x61\x63kfilled_workspace_id\x18\x07 \x01(\t2\xac\t\n\x0eProfileService\x12[\n\nGetProfile\x12%.onefold.profile.v1.GetProfileRequest\x1a&.onefold.profile.v1.GetProfileResponse\x12m\n\x10\x42\x61tchGetProfiles\x12+.onefold.profile.v1.BatchGetProfilesRequest\x1a,.onefold.profile.v1.BatchGetProfilesResponse\x12\x61\n\x0cListProfiles\x12\'.onefold.profile.v1.ListProfilesRequest\x1a(.onefold.profile.v1.ListProfilesResponse\x12[\n\nGetAccount\x12%.onefold.profile.v1.GetAccountRequest\x1a&.onefold.profile.v1.GetAccountResponse\x12\x61\n\x0cListAccounts\x12\'.onefold.profile.v1.ListAccountsRequest\x1a(.onefold.profile.v1.ListAccountsResponse\x12\x61\n\x0cListTimeline\x12\'.onefold.profile.v1.ListTimelineRequest\x1a(.onefold.profile.v1.ListTimelineResponse\x12^\n\x0b\x45xplainRule\x12&.onefold.profile.v1.ExplainRuleRequest\x1a\'.onefold.profile.v1.ExplainRuleResponse\x12j\n\x0fPreviewProfiles\x12*.onefold.profile.v1.PreviewProfilesRequest\x1a+.onefold.profile.v1.PreviewProfilesResponse\x12X\n\tDefineTag\x12$.onefold.profile.v1.DefineTagRequest\x1a%.onefold.profile.v1.DefineTagResponse\x12U\n\x08ListTags\x12#.onefold.profile.v1.ListTagsRequest\x1a$.onefold.profile.v1.ListTagsResponse\x12]\n\nReadOutbox\x12%.onefold.profile.v1.ReadOutboxRequest\x1a&.onefold.profile.v1.ReadOutboxResponse0\x01\x12l\n\x0fReadEvaluations\x12*.onefold.profile.v1.ReadEvaluationsRequest\x1a+.onefold.profile.v1.ReadEvaluationsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.profile.v1.profile_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAIT']._serialized_start=222
-  _globals['_TRAIT']._serialized_end=299
-  _globals['_PROFILE']._serialized_start=302
-  _globals['_PROFILE']._serialized_end=573
-  _globals['_ACCOUNTNAME']._serialized_start=575
-  _globals['_ACCOUNTNAME']._serialized_end=629
-  _globals['_ACCOUNT']._serialized_start=632
-  _globals['_ACCOUNT']._serialized_end=944
-  _globals['_GETPROFILEREQUEST']._serialized_start=947
-  _globals['_GETPROFILEREQUEST']._serialized_end=1163
-  _globals['_GETPROFILERESPONSE']._serialized_start=1165
-  _globals['_GETPROFILERESPONSE']._serialized_end=1270
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=1272
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=1318
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=1320
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1432
-  _globals['_LISTPROFILESREQUEST']._serialized_start=1434
-  _globals['_LISTPROFILESREQUEST']._serialized_end=1536
-  _globals['_LISTPROFILESRESPONSE']._serialized_start=1539
-  _globals['_LISTPROFILESRESPONSE']._serialized_end=1672
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1675
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1940
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1943
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=2197
-  _globals['_ROLLUP']._serialized_start=2200
-  _globals['_ROLLUP']._serialized_end=2373
-  _globals['_ROLLEDUPRULE']._serialized_start=2375
-  _globals['_ROLLEDUPRULE']._serialized_end=2481
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=2483
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=2585
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=2588
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2721
-  _globals['_LISTTIMELINEREQUEST']._serialized_start=2724
-  _globals['_LISTTIMELINEREQUEST']._serialized_end=2863
-  _globals['_TIMELINEENTRY']._serialized_start=2866
-  _globals['_TIMELINEENTRY']._serialized_end=3060
-  _globals['_LISTTIMELINERESPONSE']._serialized_start=3062
-  _globals['_LISTTIMELINERESPONSE']._serialized_end=3161
-  _globals['_EXPLAINRULEREQUEST']._serialized_start=3164
-  _globals['_EXPLAINRULEREQUEST']._serialized_end=3300
-  _globals['_PREDICATEVERDICT']._serialized_start=3302
-  _globals['_PREDICATEVERDICT']._serialized_end=3370
-  _globals['_EXPLAINRULERESPONSE']._serialized_start=3373
-  _globals['_EXPLAINRULERESPONSE']._serialized_end=3501
-  _globals['_PREVIEWEDPERSON']._serialized_start=3503
-  _globals['_PREVIEWEDPERSON']._serialized_end=3564
-  _globals['_PREVIEWPEOPLEREQUEST']._serialized_start=3566
-  _globals['_PREVIEWPEOPLEREQUEST']._serialized_end=3683
-  _globals['_PREVIEWPEOPLERESPONSE']._serialized_start=3685
-  _globals['_PREVIEWPEOPLERESPONSE']._serialized_end=3799
-  _globals['_DEFINETAGREQUEST']._serialized_start=3801
-  _globals['_DEFINETAGREQUEST']._serialized_end=3881
-  _globals['_DEFINETAGRESPONSE']._serialized_start=3883
-  _globals['_DEFINETAGRESPONSE']._serialized_end=4003
-  _globals['_LISTTAGSREQUEST']._serialized_start=4005
-  _globals['_LISTTAGSREQUEST']._serialized_end=4022
-  _globals['_LISTTAGSRESPONSE']._serialized_start=4024
-  _globals['_LISTTAGSRESPONSE']._serialized_end=4088
-  _globals['_READREQUEST']._serialized_start=4090
-  _globals['_READREQUEST']._serialized_end=4165
-  _globals['_READRESPONSE']._serialized_start=4167
-  _globals['_READRESPONSE']._serialized_end=4233
-  _globals['_READSTANDINGSREQUEST']._serialized_start=4235
-  _globals['_READSTANDINGSREQUEST']._serialized_end=4272
-  _globals['_READSTANDINGSRESPONSE']._serialized_start=4275
-  _globals['_READSTANDINGSRESPONSE']._serialized_end=4505
-  _globals['_PROFILESERVICE']._serialized_start=4508
-  _globals['_PROFILESERVICE']._serialized_end=5674
+  _globals['_TRAIT']._serialized_start=262
+  _globals['_TRAIT']._serialized_end=339
+  _globals['_PROFILE']._serialized_start=342
+  _globals['_PROFILE']._serialized_end=613
+  _globals['_ACCOUNTNAME']._serialized_start=615
+  _globals['_ACCOUNTNAME']._serialized_end=669
+  _globals['_ACCOUNT']._serialized_start=672
+  _globals['_ACCOUNT']._serialized_end=984
+  _globals['_GETPROFILEREQUEST']._serialized_start=987
+  _globals['_GETPROFILEREQUEST']._serialized_end=1203
+  _globals['_GETPROFILERESPONSE']._serialized_start=1205
+  _globals['_GETPROFILERESPONSE']._serialized_end=1310
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=1312
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=1358
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=1360
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1472
+  _globals['_LISTPROFILESREQUEST']._serialized_start=1474
+  _globals['_LISTPROFILESREQUEST']._serialized_end=1576
+  _globals['_LISTPROFILESRESPONSE']._serialized_start=1579
+  _globals['_LISTPROFILESRESPONSE']._serialized_end=1712
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1715
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1980
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1983
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=2237
+  _globals['_ROLLUP']._serialized_start=2240
+  _globals['_ROLLUP']._serialized_end=2413
+  _globals['_ROLLEDUPRULE']._serialized_start=2415
+  _globals['_ROLLEDUPRULE']._serialized_end=2520
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=2522
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=2624
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=2627
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2760
+  _globals['_LISTTIMELINEREQUEST']._serialized_start=2763
+  _globals['_LISTTIMELINEREQUEST']._serialized_end=2902
+  _globals['_TIMELINEENTRY']._serialized_start=2905
+  _globals['_TIMELINEENTRY']._serialized_end=3099
+  _globals['_LISTTIMELINERESPONSE']._serialized_start=3101
+  _globals['_LISTTIMELINERESPONSE']._serialized_end=3200
+  _globals['_EXPLAINRULEREQUEST']._serialized_start=3203
+  _globals['_EXPLAINRULEREQUEST']._serialized_end=3339
+  _globals['_PREDICATERESULT']._serialized_start=3341
+  _globals['_PREDICATERESULT']._serialized_end=3408
+  _globals['_EXPLAINRULERESPONSE']._serialized_start=3410
+  _globals['_EXPLAINRULERESPONSE']._serialized_end=3537
+  _globals['_HYPOTHETICALPROFILE']._serialized_start=3539
+  _globals['_HYPOTHETICALPROFILE']._serialized_end=3604
+  _globals['_PREVIEWPROFILESREQUEST']._serialized_start=3606
+  _globals['_PREVIEWPROFILESREQUEST']._serialized_end=3731
+  _globals['_PREVIEWPROFILESRESPONSE']._serialized_start=3733
+  _globals['_PREVIEWPROFILESRESPONSE']._serialized_end=3849
+  _globals['_DEFINETAGREQUEST']._serialized_start=3851
+  _globals['_DEFINETAGREQUEST']._serialized_end=3931
+  _globals['_DEFINETAGRESPONSE']._serialized_start=3933
+  _globals['_DEFINETAGRESPONSE']._serialized_end=4053
+  _globals['_LISTTAGSREQUEST']._serialized_start=4055
+  _globals['_LISTTAGSREQUEST']._serialized_end=4072
+  _globals['_LISTTAGSRESPONSE']._serialized_start=4074
+  _globals['_LISTTAGSRESPONSE']._serialized_end=4138
+  _globals['_READOUTBOXREQUEST']._serialized_start=4140
+  _globals['_READOUTBOXREQUEST']._serialized_end=4221
+  _globals['_READOUTBOXRESPONSE']._serialized_start=4223
+  _globals['_READOUTBOXRESPONSE']._serialized_end=4295
+  _globals['_READEVALUATIONSREQUEST']._serialized_start=4297
+  _globals['_READEVALUATIONSREQUEST']._serialized_end=4336
+  _globals['_READEVALUATIONSRESPONSE']._serialized_start=4339
+  _globals['_READEVALUATIONSRESPONSE']._serialized_end=4595
+  _globals['_PROFILESERVICE']._serialized_start=4598
+  _globals['_PROFILESERVICE']._serialized_end=5794
 # @@protoc_insertion_point(module_scope)

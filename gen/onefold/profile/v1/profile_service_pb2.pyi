@@ -1,5 +1,6 @@
 from onefold.log.v1 import log_pb2 as _log_pb2
-from onefold.profile.v1 import profile_events_pb2 as _profile_events_pb2
+from onefold.profile.v1 import profile_facts_pb2 as _profile_facts_pb2
+from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
@@ -191,9 +192,9 @@ class RolledUpRule(_message.Message):
     PREDICATES_FIELD_NUMBER: _ClassVar[int]
     RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
     holds: bool
-    predicates: _containers.RepeatedCompositeFieldContainer[PredicateVerdict]
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
     rule_text: str
-    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateVerdict, _Mapping]]] = ..., rule_text: _Optional[str] = ...) -> None: ...
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ...) -> None: ...
 
 class ListAccountsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "at_least")
@@ -269,7 +270,7 @@ class ExplainRuleRequest(_message.Message):
     rule: _rule_pb2.Rule
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
 
-class PredicateVerdict(_message.Message):
+class PredicateResult(_message.Message):
     __slots__ = ("predicate", "actual", "holds")
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
@@ -286,12 +287,12 @@ class ExplainRuleResponse(_message.Message):
     RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
     holds: bool
-    predicates: _containers.RepeatedCompositeFieldContainer[PredicateVerdict]
+    predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
     rule_text: str
     at_us: int
-    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateVerdict, _Mapping]]] = ..., rule_text: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
 
-class PreviewedPerson(_message.Message):
+class HypotheticalProfile(_message.Message):
     __slots__ = ("profile_id", "identifier_ids")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -299,39 +300,39 @@ class PreviewedPerson(_message.Message):
     identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
-class PreviewPeopleRequest(_message.Message):
-    __slots__ = ("people", "at_least")
-    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+class PreviewProfilesRequest(_message.Message):
+    __slots__ = ("profiles", "at_least")
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
-    people: _containers.RepeatedCompositeFieldContainer[PreviewedPerson]
+    profiles: _containers.RepeatedCompositeFieldContainer[HypotheticalProfile]
     at_least: _token_pb2.Token
-    def __init__(self, people: _Optional[_Iterable[_Union[PreviewedPerson, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, profiles: _Optional[_Iterable[_Union[HypotheticalProfile, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
-class PreviewPeopleResponse(_message.Message):
+class PreviewProfilesResponse(_message.Message):
     __slots__ = ("changes", "token")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    changes: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    changes: _containers.RepeatedCompositeFieldContainer[_profile_stream_pb2.ProfileChange]
     token: _token_pb2.Token
-    def __init__(self, changes: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, changes: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class DefineTagRequest(_message.Message):
     __slots__ = ("tag", "dry_run")
     TAG_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
-    tag: _profile_events_pb2.TagDefined
+    tag: _profile_facts_pb2.TagDefined
     dry_run: bool
-    def __init__(self, tag: _Optional[_Union[_profile_events_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class DefineTagResponse(_message.Message):
     __slots__ = ("tag", "changed", "token")
     TAG_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    tag: _profile_events_pb2.TagDefined
+    tag: _profile_facts_pb2.TagDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, tag: _Optional[_Union[_profile_events_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListTagsRequest(_message.Message):
     __slots__ = ()
@@ -340,10 +341,10 @@ class ListTagsRequest(_message.Message):
 class ListTagsResponse(_message.Message):
     __slots__ = ("tags",)
     TAGS_FIELD_NUMBER: _ClassVar[int]
-    tags: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.TagDefined]
-    def __init__(self, tags: _Optional[_Iterable[_Union[_profile_events_pb2.TagDefined, _Mapping]]] = ...) -> None: ...
+    tags: _containers.RepeatedCompositeFieldContainer[_profile_facts_pb2.TagDefined]
+    def __init__(self, tags: _Optional[_Iterable[_Union[_profile_facts_pb2.TagDefined, _Mapping]]] = ...) -> None: ...
 
-class ReadRequest(_message.Message):
+class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_sequence", "until_sequence")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -353,32 +354,32 @@ class ReadRequest(_message.Message):
     until_sequence: int
     def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
 
-class ReadResponse(_message.Message):
+class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
-    batch: _profile_events_pb2.ProfilesChanged
-    def __init__(self, batch: _Optional[_Union[_profile_events_pb2.ProfilesChanged, _Mapping]] = ...) -> None: ...
+    batch: _profile_stream_pb2.ProfilesChanged
+    def __init__(self, batch: _Optional[_Union[_profile_stream_pb2.ProfilesChanged, _Mapping]] = ...) -> None: ...
 
-class ReadStandingsRequest(_message.Message):
+class ReadEvaluationsRequest(_message.Message):
     __slots__ = ("shard",)
     SHARD_FIELD_NUMBER: _ClassVar[int]
     shard: int
     def __init__(self, shard: _Optional[int] = ...) -> None: ...
 
-class ReadStandingsResponse(_message.Message):
-    __slots__ = ("standings", "next_sequence", "log_offset", "log_time_us", "facts", "live_predicates", "live_workspace_id")
-    STANDINGS_FIELD_NUMBER: _ClassVar[int]
+class ReadEvaluationsResponse(_message.Message):
+    __slots__ = ("evaluations", "next_sequence", "log_offset", "log_time_us", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id")
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
-    FACTS_FIELD_NUMBER: _ClassVar[int]
-    LIVE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
-    LIVE_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
-    standings: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    BROADCAST_FACTS_FIELD_NUMBER: _ClassVar[int]
+    BACKFILLED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    BACKFILLED_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    evaluations: _containers.RepeatedCompositeFieldContainer[_profile_stream_pb2.ProfileChange]
     next_sequence: int
     log_offset: int
     log_time_us: int
-    facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
-    live_predicates: _containers.RepeatedScalarFieldContainer[int]
-    live_workspace_id: str
-    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., live_predicates: _Optional[_Iterable[int]] = ..., live_workspace_id: _Optional[str] = ...) -> None: ...
+    broadcast_facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
+    backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
+    backfilled_workspace_id: str
+    def __init__(self, evaluations: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., next_sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...

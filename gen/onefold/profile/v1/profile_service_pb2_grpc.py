@@ -70,10 +70,10 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.FromString,
                 _registered_method=True)
-        self.PreviewPeople = channel.unary_unary(
-                '/onefold.profile.v1.ProfileService/PreviewPeople',
-                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.SerializeToString,
-                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.FromString,
+        self.PreviewProfiles = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/PreviewProfiles',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.FromString,
                 _registered_method=True)
         self.DefineTag = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/DefineTag',
@@ -85,15 +85,15 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsResponse.FromString,
                 _registered_method=True)
-        self.Read = channel.unary_stream(
-                '/onefold.profile.v1.ProfileService/Read',
-                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadRequest.SerializeToString,
-                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadResponse.FromString,
+        self.ReadOutbox = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/ReadOutbox',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxResponse.FromString,
                 _registered_method=True)
-        self.ReadStandings = channel.unary_stream(
-                '/onefold.profile.v1.ProfileService/ReadStandings',
-                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsRequest.SerializeToString,
-                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsResponse.FromString,
+        self.ReadEvaluations = channel.unary_stream(
+                '/onefold.profile.v1.ProfileService/ReadEvaluations',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsResponse.FromString,
                 _registered_method=True)
 
 
@@ -152,7 +152,7 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PreviewPeople(self, request, context):
+    def PreviewProfiles(self, request, context):
         """Tells how people would stand if identity grouped their identifiers
         otherwise. Changes nothing.
         """
@@ -174,14 +174,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Read(self, request, context):
+    def ReadOutbox(self, request, context):
         """Streams what was said on the bus, for the services downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ReadStandings(self, request, context):
+    def ReadEvaluations(self, request, context):
         """Streams how every profile stands now, for a rebuild downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -226,10 +226,10 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ExplainRuleResponse.SerializeToString,
             ),
-            'PreviewPeople': grpc.unary_unary_rpc_method_handler(
-                    servicer.PreviewPeople,
-                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.FromString,
-                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.SerializeToString,
+            'PreviewProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewProfiles,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.SerializeToString,
             ),
             'DefineTag': grpc.unary_unary_rpc_method_handler(
                     servicer.DefineTag,
@@ -241,15 +241,15 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsResponse.SerializeToString,
             ),
-            'Read': grpc.unary_stream_rpc_method_handler(
-                    servicer.Read,
-                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadRequest.FromString,
-                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadResponse.SerializeToString,
+            'ReadOutbox': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOutbox,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxResponse.SerializeToString,
             ),
-            'ReadStandings': grpc.unary_stream_rpc_method_handler(
-                    servicer.ReadStandings,
-                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsRequest.FromString,
-                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsResponse.SerializeToString,
+            'ReadEvaluations': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadEvaluations,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -453,7 +453,7 @@ class ProfileService:
             _registered_method=True)
 
     @staticmethod
-    def PreviewPeople(request,
+    def PreviewProfiles(request,
             target,
             options=(),
             channel_credentials=None,
@@ -466,9 +466,9 @@ class ProfileService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.profile.v1.ProfileService/PreviewPeople',
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleRequest.SerializeToString,
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewPeopleResponse.FromString,
+            '/onefold.profile.v1.ProfileService/PreviewProfiles',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -534,7 +534,7 @@ class ProfileService:
             _registered_method=True)
 
     @staticmethod
-    def Read(request,
+    def ReadOutbox(request,
             target,
             options=(),
             channel_credentials=None,
@@ -547,9 +547,9 @@ class ProfileService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/onefold.profile.v1.ProfileService/Read',
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadRequest.SerializeToString,
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadResponse.FromString,
+            '/onefold.profile.v1.ProfileService/ReadOutbox',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -561,7 +561,7 @@ class ProfileService:
             _registered_method=True)
 
     @staticmethod
-    def ReadStandings(request,
+    def ReadEvaluations(request,
             target,
             options=(),
             channel_credentials=None,
@@ -574,9 +574,9 @@ class ProfileService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/onefold.profile.v1.ProfileService/ReadStandings',
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsRequest.SerializeToString,
-            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadStandingsResponse.FromString,
+            '/onefold.profile.v1.ProfileService/ReadEvaluations',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadEvaluationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,16 +12,16 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("shard", "log_offset", "log_time_us", "held")
+    __slots__ = ("shard", "log_offset", "log_time_us", "leased")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
-    HELD_FIELD_NUMBER: _ClassVar[int]
+    LEASED_FIELD_NUMBER: _ClassVar[int]
     shard: int
     log_offset: int
     log_time_us: int
-    held: bool
-    def __init__(self, shard: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., held: _Optional[bool] = ...) -> None: ...
+    leased: bool
+    def __init__(self, shard: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., leased: _Optional[bool] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
     __slots__ = ("service", "shards", "counts", "generation")
@@ -76,16 +76,16 @@ class AwaitTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class RebuildRequest(_message.Message):
-    __slots__ = ("switch_over", "shards", "workers", "replace")
+    __slots__ = ("switch_over", "shards", "workers", "resync")
     SWITCH_OVER_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
-    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
     switch_over: bool
     shards: int
     workers: int
-    replace: bool
-    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., replace: _Optional[bool] = ...) -> None: ...
+    resync: bool
+    def __init__(self, switch_over: _Optional[bool] = ..., shards: _Optional[int] = ..., workers: _Optional[int] = ..., resync: _Optional[bool] = ...) -> None: ...
 
 class RebuildResponse(_message.Message):
     __slots__ = ("done", "total", "equal", "live_digests", "rebuilt_digests", "differing_rows", "token", "finished", "switched")

@@ -1,5 +1,6 @@
-from onefold.profile.v1 import profile_events_pb2 as _profile_events_pb2
-from onefold.segment.v1 import segment_events_pb2 as _segment_events_pb2
+from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
+from onefold.segment.v1 import segment_facts_pb2 as _segment_facts_pb2
+from onefold.segment.v1 import segment_stream_pb2 as _segment_stream_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
@@ -14,19 +15,19 @@ class DefineSegmentRequest(_message.Message):
     __slots__ = ("segment", "dry_run")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
-    segment: _segment_events_pb2.SegmentDefined
+    segment: _segment_facts_pb2.SegmentDefined
     dry_run: bool
-    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class DefineSegmentResponse(_message.Message):
     __slots__ = ("segment", "changed", "token")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    segment: _segment_events_pb2.SegmentDefined
+    segment: _segment_facts_pb2.SegmentDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ListSegmentsRequest(_message.Message):
     __slots__ = ("at_least",)
@@ -39,10 +40,10 @@ class SegmentSummary(_message.Message):
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
-    segment: _segment_events_pb2.SegmentDefined
+    segment: _segment_facts_pb2.SegmentDefined
     size: int
     live: bool
-    def __init__(self, segment: _Optional[_Union[_segment_events_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ...) -> None: ...
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ...) -> None: ...
 
 class ListSegmentsResponse(_message.Message):
     __slots__ = ("segments", "token")
@@ -102,25 +103,25 @@ class ListMembershipsResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
-    history: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    history: _containers.RepeatedCompositeFieldContainer[_segment_stream_pb2.MembershipChange]
     token: _token_pb2.Token
-    def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, profile_id: _Optional[str] = ..., segment_ids: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class PreviewMembershipsRequest(_message.Message):
-    __slots__ = ("standings", "at_least")
-    STANDINGS_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("evaluations", "at_least")
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
-    standings: _containers.RepeatedCompositeFieldContainer[_profile_events_pb2.ProfileChange]
+    evaluations: _containers.RepeatedCompositeFieldContainer[_profile_stream_pb2.ProfileChange]
     at_least: _token_pb2.Token
-    def __init__(self, standings: _Optional[_Iterable[_Union[_profile_events_pb2.ProfileChange, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, evaluations: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class PreviewMembershipsResponse(_message.Message):
     __slots__ = ("changes", "token")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    changes: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    changes: _containers.RepeatedCompositeFieldContainer[_segment_stream_pb2.MembershipChange]
     token: _token_pb2.Token
-    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class WatchMembershipsRequest(_message.Message):
     __slots__ = ("segment_ids", "from_sequences")
@@ -135,12 +136,12 @@ class WatchMembershipsResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    changes: _containers.RepeatedCompositeFieldContainer[_segment_events_pb2.MembershipChange]
+    changes: _containers.RepeatedCompositeFieldContainer[_segment_stream_pb2.MembershipChange]
     shard: int
     next_sequence: int
-    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_events_pb2.MembershipChange, _Mapping]]] = ..., shard: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., shard: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
 
-class ReadRequest(_message.Message):
+class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_sequence", "until_sequence")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -150,10 +151,10 @@ class ReadRequest(_message.Message):
     until_sequence: int
     def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
 
-class ReadResponse(_message.Message):
+class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch", "next_sequence")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    batch: _segment_events_pb2.MembershipsChanged
+    batch: _segment_stream_pb2.MembershipsChanged
     next_sequence: int
-    def __init__(self, batch: _Optional[_Union[_segment_events_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[_segment_stream_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ...) -> None: ...

@@ -65,10 +65,10 @@ class SegmentServiceStub:
                 request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.SerializeToString,
                 response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsResponse.FromString,
                 _registered_method=True)
-        self.Read = channel.unary_stream(
-                '/onefold.segment.v1.SegmentService/Read',
-                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadRequest.SerializeToString,
-                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadResponse.FromString,
+        self.ReadOutbox = channel.unary_stream(
+                '/onefold.segment.v1.SegmentService/ReadOutbox',
+                request_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxRequest.SerializeToString,
+                response_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxResponse.FromString,
                 _registered_method=True)
 
 
@@ -119,7 +119,7 @@ class SegmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Read(self, request, context):
+    def ReadOutbox(self, request, context):
         """Streams what was said on the bus, for the services downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -159,10 +159,10 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsRequest.FromString,
                     response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.WatchMembershipsResponse.SerializeToString,
             ),
-            'Read': grpc.unary_stream_rpc_method_handler(
-                    servicer.Read,
-                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadRequest.FromString,
-                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadResponse.SerializeToString,
+            'ReadOutbox': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOutbox,
+                    request_deserializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxRequest.FromString,
+                    response_serializer=onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -339,7 +339,7 @@ class SegmentService:
             _registered_method=True)
 
     @staticmethod
-    def Read(request,
+    def ReadOutbox(request,
             target,
             options=(),
             channel_credentials=None,
@@ -352,9 +352,9 @@ class SegmentService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/onefold.segment.v1.SegmentService/Read',
-            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadRequest.SerializeToString,
-            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadResponse.FromString,
+            '/onefold.segment.v1.SegmentService/ReadOutbox',
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxRequest.SerializeToString,
+            onefold_dot_segment_dot_v1_dot_segment__service__pb2.ReadOutboxResponse.FromString,
             options,
             channel_credentials,
             insecure,

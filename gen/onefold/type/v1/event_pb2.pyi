@@ -52,11 +52,3 @@ class Event(_message.Message):
     group_identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     member_leaf_id: bytes
     def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ...) -> None: ...
-
-class EventNames(_message.Message):
-    __slots__ = ("type", "identifiers")
-    TYPE_FIELD_NUMBER: _ClassVar[int]
-    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
-    type: EventType
-    identifiers: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., identifiers: _Optional[_Iterable[bytes]] = ...) -> None: ...

@@ -1,5 +1,4 @@
 from onefold.log.v1 import log_pb2 as _log_pb2
-from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -21,20 +20,20 @@ MEMBERSHIP_CAUSE_MERGE: MembershipCause
 MEMBERSHIP_CAUSE_DEFINITION: MembershipCause
 
 class MembershipsChanged(_message.Message):
-    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "facts")
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
-    FACTS_FIELD_NUMBER: _ClassVar[int]
+    BROADCAST_FACTS_FIELD_NUMBER: _ClassVar[int]
     shard: int
     sequence: int
     log_offset: int
     log_time_us: int
     changes: _containers.RepeatedCompositeFieldContainer[MembershipChange]
-    facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
-    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[MembershipChange, _Mapping]]] = ..., facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ...) -> None: ...
+    broadcast_facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[MembershipChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ...) -> None: ...
 
 class MembershipChange(_message.Message):
     __slots__ = ("workspace_id", "segment_id", "segment_version", "profile_id", "entered", "ordinal", "at_us", "cause", "other_profile_id")
@@ -57,17 +56,3 @@ class MembershipChange(_message.Message):
     cause: MembershipCause
     other_profile_id: bytes
     def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., segment_version: _Optional[int] = ..., profile_id: _Optional[bytes] = ..., entered: _Optional[bool] = ..., ordinal: _Optional[int] = ..., at_us: _Optional[int] = ..., cause: _Optional[_Union[MembershipCause, str]] = ..., other_profile_id: _Optional[bytes] = ...) -> None: ...
-
-class SegmentDefined(_message.Message):
-    __slots__ = ("segment_id", "title", "rule", "version", "retired")
-    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
-    TITLE_FIELD_NUMBER: _ClassVar[int]
-    RULE_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    RETIRED_FIELD_NUMBER: _ClassVar[int]
-    segment_id: str
-    title: str
-    rule: _rule_pb2.Rule
-    version: int
-    retired: bool
-    def __init__(self, segment_id: _Optional[str] = ..., title: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ...) -> None: ...

@@ -1,0 +1,44 @@
+from onefold.log.v1 import log_pb2 as _log_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ProfilesChanged(_message.Message):
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    BROADCAST_FACTS_FIELD_NUMBER: _ClassVar[int]
+    BACKFILLED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    BACKFILLED_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    sequence: int
+    log_offset: int
+    log_time_us: int
+    changes: _containers.RepeatedCompositeFieldContainer[ProfileChange]
+    broadcast_facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
+    backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
+    backfilled_workspace_id: str
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...
+
+class ProfileChange(_message.Message):
+    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "at_us")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRUE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    profile_id: bytes
+    version: int
+    true_predicates: _containers.RepeatedScalarFieldContainer[int]
+    merged_into: bytes
+    at_us: int
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., at_us: _Optional[int] = ...) -> None: ...
