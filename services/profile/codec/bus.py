@@ -290,7 +290,7 @@ def _messages(said: Said) -> Iterator[events_pb.ProfilesChanged]:
 
 def _parts(said: Said) -> Iterator[tuple[str, Any]]:
     for fact in facts_of(said.notices):
-        yield "facts", fact
+        yield "broadcast_facts", fact
     for standing in said.standings:
         yield "changes", change_message(standing)
 

@@ -182,7 +182,7 @@ async def test_an_account_is_no_person(open_house: OpenHouse) -> None:
             change.profile_id.hex()
             for shard in range(3)
             async for answer in home.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
-            for change in answer.standings
+            for change in answer.evaluations
         ]
         assert standings == [ann.profile_id]
         with pytest.raises(NotFound):

@@ -61,7 +61,7 @@ async def foresee(home: House, *people: pb.HypotheticalProfile) -> dict[bytes, A
 
 
 def told(changes: Any) -> dict[bytes, Any]:
-    return {c.profile_id: (tuple(c.holds), c.merged_into) for c in changes}
+    return {c.profile_id: (tuple(c.true_predicates), c.merged_into) for c in changes}
 
 
 async def said(home: House) -> list[Any]:

@@ -181,9 +181,9 @@ async def test_what_was_said_and_how_everybody_stands_can_be_read(open_house: Op
                 r
                 async for r in home.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
             ]
-            standings |= {s.profile_id: s for r in responses for s in r.standings}
+            standings |= {s.profile_id: s for r in responses for s in r.evaluations}
             live |= {(r.backfilled_workspace_id, *r.backfilled_predicates) for r in responses[1:]}
-            assert "onefold.profile.v1.TagDefined" in {f.kind for f in responses[0].facts}
+            assert "onefold.profile.v1.TagDefined" in {f.kind for f in responses[0].broadcast_facts}
             said = [
                 r.batch async for r in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
             ]
@@ -272,13 +272,13 @@ async def test_a_rebuild_ends_in_the_same_state_and_can_take_over(open_house: Op
                 for change in response.batch.changes:
                     if change.version > getattr(known.get(change.profile_id), "version", 0):
                         known[change.profile_id] = change
-        present = {p: set(c.holds) for p, c in known.items() if not c.merged_into}
+        present = {p: set(c.true_predicates) for p, c in known.items() if not c.merged_into}
         standings = {}
         for shard in range(3):
             async for answer in home.profile.ReadEvaluations(
                 pb.ReadEvaluationsRequest(shard=shard)
             ):
-                standings |= {s.profile_id: set(s.holds) for s in answer.standings}
+                standings |= {s.profile_id: set(s.true_predicates) for s in answer.evaluations}
         assert present == standings
 
 
