@@ -1,11 +1,14 @@
-"""Where things stand, beyond what import-linter can say: purity, doors, anatomy."""
+"""Checks where things live: layers, purity, generated code, the anatomy of a service."""
 
 from __future__ import annotations
 
 import ast
+import re
+import shutil
+from pathlib import Path
 
 import pytest
-from architecture.source_tree import PURE, ROOT, SERVICES, Source, source, told, under
+from architecture.source_tree import PURE, ROOT, SERVICES, Source, message, run, source, under
 
 _VALUES = """
     __future__ array base64 binascii bisect collections collections.abc dataclasses datetime decimal
@@ -13,63 +16,98 @@ _VALUES = """
     typing unicodedata urllib.parse msgspec phonenumbers idna
 """
 _CLOCKS = "now utcnow today time time_ns monotonic perf_counter localtime gmtime"
-_DICE = "urandom token_bytes token_hex token_urlsafe uuid1 uuid4 getrandbits"
-#: All of the outside that the pure floors may import: values and functions of values.
+_RANDOM = "urandom token_bytes token_hex token_urlsafe uuid1 uuid4 getrandbits"
+#: The libraries that pure code may import: values and functions of values.
 PURE_LIBRARY = frozenset(_VALUES.split())
-#: What reads a clock or rolls dice, under any name that a module can give it.
-CLOCKS, DICE = frozenset(_CLOCKS.split()), frozenset(_DICE.split())
+#: Functions that read a clock or draw a random number, under any name a module gives them.
+CLOCKS, RANDOM = frozenset(_CLOCKS.split()), frozenset(_RANDOM.split())
 
-#: The modules of a service that may know generated code, by the last word of their name.
-KNOW_THE_TREATY = {
-    "wire": "messages into values and back",
-    "rpc": "the gRPC door",
-    "bus": "the NATS door",
-    "http": "the HTTP door",
+#: The parts of a service that may import generated code.
+KNOWS_PROTOBUF = {
+    "api": "translates requests and responses",
+    "codec": "translates messages into values and back",
     "upstream": "reads the service before it",
-    "render": "asks profile what a message says of a person",
-    "service": "names the servicers that it puts together, and nothing else",
+    "delivery.render": "reads the profiles that a message names",
+    "log.codec": "translates facts into messages and back",
+    "bootstrap": "names the facts of the first start",
+    "service": "names the servicers that it registers, and nothing else",
 }
-#: What every service has.
-ANATOMY = (
-    "__init__.py",
-    "__main__.py",
-    "service.py",
-    "settings.py",
-    "rpc.py",
-    "wire.py",
-    "app.py",
-    "store.py",
-    "queries.sql",
-    "domain/__init__.py",
-)
+#: Every service has these parts, each a module or a package.
+ANATOMY = ("__main__", "service", "settings", "api", "codec", "commands", "projection", "store", "domain")
+
+#: A planted import for each contract of import-linter: the file, and the import that breaks it.
+BREACHES = {
+    "services": ("services/segment/domain/model.py", "import services.activation.settings"),
+    "chassis": ("services/chassis/runtime/tasks.py", "import services.chassis.postgres.database"),
+    "ingest": ("services/ingest/settings.py", "import services.ingest.api.http"),
+    "folding-services": ("services/profile/settings.py", "import services.profile.api.grpc"),
+    "activation": ("services/activation/settings.py", "import services.activation.api.grpc"),
+    "pure": ("services/kernel/ids.py", "import asyncio"),
+    "clients": ("services/cli/enums.py", "import services.ingest.settings"),
+    "linkage": ("services/linkage/names.py", "import grpc"),
+    "servers": ("services/devstack/process.py", "import nats"),
+    "fixtures": ("services/linkage/model.py", "import pytest"),
+}
 
 
-def test_pure_floors_import_values_only() -> None:
-    faults = []
-    for file in under(*PURE):
+def test_layers_hold_in_the_repository() -> None:
+    done = run("lint-imports", "--no-cache")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def broken_contracts(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Return the names of the contracts that break where every breach is planted."""
+    folder = tmp_path_factory.mktemp("planted")
+    ignored = shutil.ignore_patterns("__pycache__", "*.sql")
+    shutil.copytree(ROOT / "services", folder / "services", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for path, line in BREACHES.values():
+        with (folder / path).open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")
+    done = run("lint-imports", "--no-cache", cwd=folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return set(re.findall(r"^(.+) BROKEN$", done.stdout, re.MULTILINE))
+
+
+def contract_names() -> dict[str, str]:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    return dict(re.findall(r'^id = "(.+)"\nname = "(.+)"$', text, re.MULTILINE))
+
+
+def test_every_contract_has_a_planted_breach() -> None:
+    assert contract_names().keys() == BREACHES.keys()
+
+
+@pytest.mark.parametrize("contract", BREACHES)
+def test_planted_breach_breaks_its_contract(contract: str, broken_contracts: set[str]) -> None:
+    assert contract_names()[contract] in broken_contracts
+
+
+def impure_imports(files: list[Source]) -> list[str]:
+    found = []
+    for file in files:
         own = file.module.split(".domain")[0] + ".domain" if ".domain" in file.module else ""
         for line, name in file.imports():
             inside = name.startswith("services.kernel") or (own and name.startswith(own))
             if not inside and name not in PURE_LIBRARY:
-                faults.append(f"{file.path}:{line} imports {name}")
-    assert not faults, told(faults, "the kernel and the domains stand on values alone")
+                found.append(f"{file.path}:{line} imports {name}")
+    return found
 
 
-def test_pure_floors_read_no_clock_and_roll_no_dice() -> None:
-    faults = [
+def clock_and_random_calls(files: list[Source]) -> list[str]:
+    return [
         f"{file.path}:{node.lineno} {node.attr}"
-        for file in under(*PURE)
+        for file in files
         for node in ast.walk(file.tree)
         if isinstance(node, ast.Attribute)
-        and node.attr in CLOCKS | DICE
+        and node.attr in CLOCKS | RANDOM
         and isinstance(node.value, ast.Name | ast.Attribute)
-        and ast.unparse(node.value).split(".")[0] in _modules(file)
+        and ast.unparse(node.value).split(".")[0] in _imported_names(file)
     ]
-    assert not faults, told(faults, "`now` and new ids are arguments of a pure function")
 
 
-def _modules(file: Source) -> set[str]:
-    """The names under which a file knows modules and what it took from them."""
+def _imported_names(file: Source) -> set[str]:
     return {
         (alias.asname or alias.name).split(".")[0]
         for node in ast.walk(file.tree)
@@ -78,77 +116,121 @@ def _modules(file: Source) -> set[str]:
     }
 
 
-def test_pure_floors_await_nothing() -> None:
-    faults = [
+def waiting_code(files: list[Source]) -> list[str]:
+    return [
         f"{file.path}:{node.lineno}"
-        for file in under(*PURE)
+        for file in files
         for node in ast.walk(file.tree)
         if isinstance(node, ast.AsyncFunctionDef | ast.Await)
         or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "print", "input"))
     ]
-    assert not faults, told(faults, "a pure function waits for nothing and says nothing")
 
 
-def test_only_doors_know_generated_code() -> None:
-    faults = []
-    for file in under(*(f"services/{name}" for name in SERVICES)):
-        for line, name in file.imports():
-            if name.split(".")[0] in ("onefold", "google") and not _may_know(file, name):
-                faults.append(f"{file.path}:{line} imports {name}")
-    assert not faults, told(faults, f"generated code is known to {', '.join(KNOW_THE_TREATY)}")
+def test_pure_code_imports_values_only() -> None:
+    found = impure_imports(under(*PURE))
+    assert not found, message(found, "the kernel and the domains import values alone")
 
 
-def _may_know(file: Source, name: str) -> bool:
-    role = file.module.rpartition(".")[2].rpartition("_")[2]
-    if role == "service":
-        return name.endswith("_pb2_grpc")
-    return role in KNOW_THE_TREATY
+def test_pure_code_reads_no_clock_and_draws_no_random_number() -> None:
+    found = clock_and_random_calls(under(*PURE))
+    assert not found, message(found, "`now` and new ids are arguments of a pure function")
 
 
-def test_only_the_chassis_knows_grpc() -> None:
-    floors = [f"services/{name}" for name in (*SERVICES, "kernel")]
-    faults = [
+def test_pure_code_awaits_nothing() -> None:
+    found = waiting_code(under(*PURE))
+    assert not found, message(found, "a pure function neither waits nor prints")
+
+
+def test_planted_impurities_are_found() -> None:
+    path = "services/profile/domain/x.py"
+    assert impure_imports([Source(path, "import time")])
+    assert impure_imports([Source(path, "from services.profile.store import leaves")])
+    assert clock_and_random_calls([Source(path, "import time as t\nt.time()")])
+    assert waiting_code([Source(path, "async def f() -> None: ...")])
+
+
+def protobuf_imports(files: list[Source]) -> list[str]:
+    return [
         f"{file.path}:{line} imports {name}"
-        for file in under(*floors)
+        for file in files
+        for line, name in file.imports()
+        if name.split(".")[0] in ("onefold", "google") and not _may_import(file, name)
+    ]
+
+
+def _may_import(file: Source, name: str) -> bool:
+    part = ".".join(file.module.split(".")[2:])
+    if part == "service":
+        return name.endswith("_pb2_grpc")
+    return any(part == known or part.startswith(f"{known}.") for known in KNOWS_PROTOBUF)
+
+
+def test_only_endpoints_and_codecs_import_generated_code() -> None:
+    found = protobuf_imports(under(*(f"services/{name}" for name in SERVICES)))
+    assert not found, message(found, f"generated code is imported by {', '.join(KNOWS_PROTOBUF)}")
+
+
+def test_planted_import_of_generated_code_is_found() -> None:
+    line = "from onefold.type.v1 import event_pb2"
+    assert protobuf_imports([Source("services/profile/store/leaves.py", line)])
+    assert not protobuf_imports([Source("services/profile/codec/bus.py", line)])
+
+
+def test_only_the_chassis_imports_grpc() -> None:
+    found = [
+        f"{file.path}:{line} imports {name}"
+        for file in under(*(f"services/{name}" for name in (*SERVICES, "kernel")))
         for line, name in file.imports()
         if name.split(".")[0] in ("grpc", "grpc_status", "grpc_health", "grpc_reflection")
     ]
-    assert not faults, told(faults, "statuses and channels of gRPC are the chassis's trade")
+    assert not found, message(found, "the chassis handles statuses and channels of gRPC")
 
 
-def test_settings_come_from_the_environment_in_one_place() -> None:
-    faults = [
+def test_services_read_the_environment_through_settings_only() -> None:
+    found = [
         f"{file.path}:{node.lineno}"
         for file in under(*(f"services/{name}" for name in (*SERVICES, "kernel")))
         for node in ast.walk(file.tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
     ]
-    assert not faults, told(faults, "a service reads its environment through its settings only")
+    assert not found, message(found, "a service reads its environment through its settings")
+
+
+def missing_parts(service: str, root: Path) -> list[str]:
+    folder = root / "services" / service
+    return [
+        part
+        for part in ANATOMY
+        if not (folder / f"{part}.py").is_file() and not (folder / part / "__init__.py").is_file()
+    ]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_has_the_same_anatomy(service: str) -> None:
-    missing = [part for part in ANATOMY if not (ROOT / "services" / service / part).is_file()]
-    assert not missing, f"services/{service} has no {', '.join(missing)}"
+def test_service_has_every_part_of_the_anatomy(service: str) -> None:
+    assert missing_parts(service, ROOT) == []
+
+
+def test_missing_part_of_the_anatomy_is_found(tmp_path: Path) -> None:
+    assert missing_parts("profile", tmp_path) == list(ANATOMY)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_tells_what_it_owns_hears_and_says(service: str) -> None:
+def test_service_docstring_names_owned_consumed_and_published(service: str) -> None:
     docstring = ast.get_docstring(source(f"services/{service}/__init__.py").tree) or ""
-    missing = [word for word in ("Owns:", "Hears:", "Says:") if word not in docstring]
-    assert not missing, f"services/{service}/__init__.py does not tell {', '.join(missing)}"
+    missing = [word for word in ("Owns:", "Consumes:", "Publishes:") if word not in docstring]
+    assert not missing, f"services/{service}/__init__.py has no line {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_one_word_one_thing(service: str) -> None:
-    """A service's name is its proto package, its schema, its prefix, its folder of tests."""
+def test_service_name_is_one_word_everywhere(service: str) -> None:
+    """The name of a service is its proto package, its schema, its prefix, its folder of tests."""
     assert (ROOT / "protos/onefold" / service / "v1").is_dir()
     assert any((ROOT / "tests" / kind / service).is_dir() for kind in ("unit", "integration"))
     settings = source(f"services/{service}/settings.py").text
     assert f'service: ClassVar[str] = "{service}"' in settings
 
 
-def test_no_room_is_a_drawer() -> None:
+def test_no_module_is_a_collection_of_leftovers() -> None:
     words = ("utils", "util", "helpers", "helper", "common", "misc", "shared", "lib")
-    faults = [s.path for s in under("services") if s.path.rpartition("/")[2][:-3] in words]
-    assert not faults, told(faults, "a module is named after the one thing it is about")
+    found = [s.path for s in under("services") if s.path.rpartition("/")[2][:-3] in words]
+    assert not found, message(found, "a module is named after the one thing it is about")
