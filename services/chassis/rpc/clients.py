@@ -17,6 +17,7 @@ from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2, token_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import Conflict
 from services.kernel.identifiers import Identifier
@@ -44,6 +45,18 @@ class LogClient:
         self._stub: Any = log_grpc.LogServiceStub(channel)
         self._actor = actor
 
+    async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
+        """Append one version of a definition. Raises OnefoldError; see `DefinitionLog`."""
+        message = log_pb2.Fact(
+            workspace_id=fact.workspace_id,
+            fact_id=fact.fact_id,
+            kind=fact.kind,
+            actor=fact.actor or self._actor,
+            payload=fact.payload,
+        )
+        response = await self.append([message])
+        return DefinitionAppended(response.appended > 0, token_from_proto(response.token))
+
     async def define(
         self, workspace_id: str, key: str, version: int, message: Any, *, actor: str = ""
     ) -> Token:
@@ -70,9 +83,10 @@ class LogClient:
         """Append facts, whole or not at all. Raises OnefoldError."""
         return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
 
-    async def head(self) -> log_service_pb2.GetHeadResponse:
-        """Where the log ends. Raises OnefoldError."""
-        return await self._stub.GetHead(log_service_pb2.GetHeadRequest())
+    async def head(self) -> Token:
+        """Return the state of the log that includes everything so far. Raises OnefoldError."""
+        response = await self._stub.GetHead(log_service_pb2.GetHeadRequest())
+        return token_from_proto(response.token)
 
     async def tick(self) -> None:
         """Let every shard hear what time it is. Raises OnefoldError."""

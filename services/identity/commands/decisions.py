@@ -82,7 +82,7 @@ class Deciding:
         return token_from_proto((await self._log.append(facts)).token)
 
     async def _reach_head(self, timeout: float) -> Token:
-        head = token_from_proto((await self._log.head()).token)
+        head = await self._log.head()
         return await self._queries.reach(head, timeout)
 
 

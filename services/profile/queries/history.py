@@ -107,7 +107,7 @@ class Asking:
         if not 0 < len(asked.tag_id) <= MAX_ID or not asked.tag_id.isprintable():
             raise InvalidField(f"tag_id has 1 to {MAX_ID} printable characters", field="tag.tag_id")
         # What was defined a moment ago may still be on its way to this service.
-        head = Token(tuple((await self._log.head()).token.offsets))
+        head = await self._log.head()
         reached = await self._queries.reach(head, timeout)
         async with self._queries.snapshot() as at:
             present = (await self._queries.tags(at, asked.workspace_id)).get(asked.tag_id)
