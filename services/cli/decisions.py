@@ -18,7 +18,7 @@ from services.cli.client import Client
 from services.cli.context import identifier_from, spelled
 from services.cli.enums import value_of
 from services.cli.explain import HELD_REASON, reason_word, told_reason
-from services.cli.policy_form import strength_word
+from services.cli.policy_form import evidence_word
 from services.kernel.errors import InvalidField
 
 _DECISIONS = {
@@ -62,7 +62,7 @@ async def show_held(client: Client, because: str, limit: int) -> None:
         (
             escape(spelled(held.edge.a)),
             escape(spelled(held.edge.b)),
-            strength_word(held.edge.strength),
+            evidence_word(held.edge.kind),
             reason_word(held.edge.held_reason),
             told_reason(held.edge),
         )

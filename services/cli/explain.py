@@ -15,7 +15,7 @@ from services.cli import output as show
 from services.cli.client import Client
 from services.cli.context import DataDir, identifier_from, spelled, token_from, with_client, written
 from services.cli.enums import word_of
-from services.cli.policy_form import strength_word
+from services.cli.policy_form import evidence_word
 from services.kernel.time import to_rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
@@ -26,7 +26,7 @@ _WHY = {
     "blocked": "the policy says that one of the two names nobody",
     "ignored": "the policy says that such evidence binds nobody",
     "shared": "its {namespace} is shared: it was seen with too many others",
-    "given_up": "its {namespace} has changed hands since",
+    "recycled": "its {namespace} has changed hands since",
     "limit": "the person would have more {namespace} than the policy allows",
     "separated": "a person separated two identifiers that it would join",
 }
@@ -95,7 +95,7 @@ def told_edge(edge: Any) -> Iterator[str]:
         yield f"by {edge.actor}: {edge.reason}"
     since, last = to_rfc3339(edge.first_seen_us)[:10], to_rfc3339(edge.last_seen_us)[:10]
     span = f"{since} to {last}" if last > since else since
-    yield f"{strength_word(edge.strength)} {span}, fact {edge.fact_id}"
+    yield f"{evidence_word(edge.kind)} {span}, fact {edge.fact_id}"
 
 
 def told_reason(edge: Any) -> str:
@@ -104,5 +104,5 @@ def told_reason(edge: Any) -> str:
 
 
 def reason_word(reason: int) -> str:
-    """Such as `given_up`."""
+    """Such as `recycled`."""
     return word_of(HeldReason, HELD_REASON, reason)

@@ -91,7 +91,7 @@ def held(
         typer.Option(
             "--because",
             metavar="REASON",
-            help="limit, separated, shared, given_up, blocked or ignored; the first two if not"
+            help="limit, separated, shared, recycled, blocked or ignored; the first two if not"
             " said.",
         ),
     ] = "",

@@ -145,7 +145,7 @@ def _person(profile: Any) -> Person:
 def _match(told: facts.MatchAssessed) -> Match:
     a, b = (Identifier(i.namespace, i.value) for i in (told.a, told.b))
     weights = (Weight(w.comparison, w.outcome, w.log2_bayes_factor) for w in told.weights)
-    name = facts.Assessment.Name(told.assessment).removeprefix("JUDGEMENT_").lower()
+    name = facts.Assessment.Name(told.assessment).removeprefix("ASSESSMENT_").lower()
     purposes = tuple(sorted(told.purposes))
     judgement, version = Judgement(name), told.model_version
     return Match(pair_of(a, b), judgement, told.probability, version, purposes, tuple(weights))
@@ -166,7 +166,7 @@ def _told(match: Match) -> facts.MatchAssessed:
 
 def _number(judgement: Judgement | None) -> Any:
     name = judgement.name if judgement else "UNSPECIFIED"
-    return facts.Assessment.Value(f"JUDGEMENT_{name}")
+    return facts.Assessment.Value(f"ASSESSMENT_{name}")
 
 
 def _judgement(text: str) -> Judgement | None:

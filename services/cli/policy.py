@@ -78,7 +78,7 @@ async def ask_preview(client: Client, policy: Any) -> Preview:
         if part.HasField("regrouping"):
             preview.regroupings.append(part.regrouping)
         else:
-            preview.sums = part.sums
+            preview.sums = part.totals
     preview.regroupings.sort(key=lambda r: (-_size(r), r.before[0].profile_id))
     preview.left_out, parts = _parts(preview.regroupings)
     segments: dict[str, Counter[str]] = {}

@@ -1,10 +1,10 @@
 """An identity policy as YAML, and back::
 
-    namespaces: [{name, limit, shared_after, given_up_after, linking}]
+    namespaces: [{name, limit, shared_after, recycled_after, match_mode}]
     blocked:    [{namespace, pattern}]
-    ignored:    [stated | verified | observed | beside]
+    ignored:    [stated | verified | observed | co_observed]
 
-`given_up_after` is a span of whole days such as `180d`; `linking` is always, verified or never.
+`recycled_after` is a span of whole days such as `180d`; `match_mode` is always, verified or never.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from services.cli.yaml_values import count, entries, mapping, text, texts
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US, parse_span
 
-_LINKING, _STRENGTH = "LINKING_", "STRENGTH_"
+_MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
 
 def read_policy(form: Any, place: str) -> IdentityPolicy:
@@ -36,7 +36,7 @@ def read_policy(form: Any, place: str) -> IdentityPolicy:
         namespaces=[_namespace(entry, f"{place}.namespaces[{at}]") for at, entry in named],
         blocked=[_blocked(entry, f"{place}.blocked[{at}]") for at, entry in blocked],
         ignored=[
-            value_of(EvidenceKind, _STRENGTH, word, f"{place}.ignored", but=("decided",))
+            value_of(EvidenceKind, _EVIDENCE_KIND, word, f"{place}.ignored", but=("decided",))
             for word in texts(told, "ignored", place)
         ],
     )
@@ -48,40 +48,40 @@ def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
     if policy.blocked:
         form["blocked"] = [_said(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked]
     if policy.ignored:
-        form["ignored"] = [strength_word(strength) for strength in policy.ignored]
+        form["ignored"] = [evidence_word(kind) for kind in policy.ignored]
     return form
 
 
-def strength_word(strength: int) -> str:
+def evidence_word(kind: int) -> str:
     """Such as `observed`."""
-    return word_of(EvidenceKind, _STRENGTH, strength)
+    return word_of(EvidenceKind, _EVIDENCE_KIND, kind)
 
 
 def _namespace(entry: Any, place: str) -> NamespacePolicy:
-    known = {"name", "limit", "shared_after", "given_up_after", "linking"}
+    known = {"name", "limit", "shared_after", "recycled_after", "match_mode"}
     told = mapping(entry, place, known)
     return NamespacePolicy(
         namespace=text(told, "name", place, required=True),
         limit=count(told, "limit", place),
         shared_after=count(told, "shared_after", place),
-        recycled_after_days=_days(told, "given_up_after", place),
-        match_mode=_linking(told, place),
+        recycled_after_days=_days(told, "recycled_after", place),
+        match_mode=_match_mode(told, place),
     )
 
 
-def _linking(told: dict[str, Any], place: str) -> Any:
-    word = text(told, "linking", place)
-    return value_of(MatchMode, _LINKING, word, f"{place}.linking") if word else None
+def _match_mode(told: dict[str, Any], place: str) -> Any:
+    word = text(told, "match_mode", place)
+    return value_of(MatchMode, _MATCH_MODE, word, f"{place}.match_mode") if word else None
 
 
 def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
-    days, linking = policy.recycled_after_days, policy.match_mode
+    days, mode = policy.recycled_after_days, policy.match_mode
     return _said(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
-        given_up_after=f"{days}d" if days else "",
-        linking=word_of(MatchMode, _LINKING, linking) if linking else "",
+        recycled_after=f"{days}d" if days else "",
+        match_mode=word_of(MatchMode, _MATCH_MODE, mode) if mode else "",
     )
 
 

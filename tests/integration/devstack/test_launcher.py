@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.integration.embedded.conftest import OrdinaryUser
+from tests.integration.devstack.conftest import OrdinaryUser
 
 ROOT = Path(__file__).resolve().parents[3]
 SETUP = Path("services/devstack/venv.py")

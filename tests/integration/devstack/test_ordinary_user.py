@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import asyncpg
-from tests.integration.embedded.conftest import OrdinaryUser
+from tests.integration.devstack.conftest import OrdinaryUser
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = Path(asyncpg.__file__).parents[1]

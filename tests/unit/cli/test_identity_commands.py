@@ -22,7 +22,7 @@ OTHER = Identifier(namespace="user_id", value="[bold]u-2")
 
 
 def edge(a: Identifier, b: Identifier, **more: object) -> pb.Edge:
-    told = {"strength": EVIDENCE_KIND_OBSERVED, "fact_id": "ab" * 16, "last_seen_us": DAY} | more
+    told = {"kind": EVIDENCE_KIND_OBSERVED, "fact_id": "ab" * 16, "last_seen_us": DAY} | more
     return pb.Edge(a=a, b=b, first_seen_us=DAY, **told)
 
 
@@ -35,7 +35,7 @@ def test_an_explanation_is_a_tree_from_one_to_the_other(
         profile_id_b="11" * 16,
         path=[
             edge(USER, PHONE, last_seen_us=DAY + 3 * DAY_US),
-            edge(PHONE, OTHER, strength=EVIDENCE_KIND_DECIDED, actor="key_1", reason="she called"),
+            edge(PHONE, OTHER, kind=EVIDENCE_KIND_DECIDED, actor="key_1", reason="she called"),
         ],
         policy_version=3,
         token=Token(offsets=[4, 0, 7]),
@@ -54,7 +54,7 @@ def test_an_explanation_is_a_tree_from_one_to_the_other(
 
 
 def test_it_is_told_why_two_are_not_one(capsys: pytest.CaptureFixture[str]) -> None:
-    held = edge(USER, PHONE, held=pb.HELD_REASON_LIMIT, held_namespace="user_id")
+    held = edge(USER, PHONE, held_reason=pb.HELD_REASON_LIMIT, held_namespace="user_id")
     answer = pb.ExplainMatchResponse(
         profile_id_a="11" * 16, profile_id_b="22" * 16, path=[held], token=Token(offsets=[1])
     )

@@ -48,7 +48,7 @@ class System:
 
     async def ListMatches(self, request: Any) -> pb.ListMatchesResponse:
         latest = {(m.a.value, m.b.value): m for m in self.said}.values()
-        chosen = [m for m in latest if request.judgement in (0, m.assessment)]
+        chosen = [m for m in latest if request.assessment in (0, m.assessment)]
         first = int(request.page_token or 0)
         last = first + min(request.page_size, PAGE)
         more = str(last) if last < len(chosen) else ""

@@ -19,11 +19,11 @@ WHOLE = """
 identity_policy:
   namespaces:
     - {name: user_id, limit: 1}
-    - {name: phone, limit: 5, shared_after: 10, given_up_after: 26w, linking: verified}
+    - {name: phone, limit: 5, shared_after: 10, recycled_after: 26w, match_mode: verified}
   blocked:
     - {namespace: email, pattern: "*@example.com"}
     - {pattern: test}
-  ignored: [beside]
+  ignored: [co_observed]
 """
 printable = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
 numbers = st.integers(0, 2**31 - 1)
@@ -35,8 +35,8 @@ policies = st.builds(
             namespace=st.sampled_from(["user_id", "phone", "card.x"]),
             limit=numbers,
             shared_after=numbers,
-            given_up_after_days=st.integers(0, 36_500),
-            linking=st.sampled_from(list(pb.MatchMode.values())),
+            recycled_after_days=st.integers(0, 36_500),
+            match_mode=st.sampled_from(list(pb.MatchMode.values())),
         )
     ),
     blocked=st.lists(
@@ -87,15 +87,15 @@ def test_what_is_written_is_read_as_it_was(policy: pb.IdentityPolicy) -> None:
         ({"namespaces": [{"name": "phone", "limit": 1.5}]}, "limit: write a whole number"),
         ({"namespaces": [{"name": "phone", "limit": True}]}, "limit: write a whole number"),
         ({"namespaces": [{"name": "phone", "max": 1}]}, "p.namespaces[0]: unknown 'max'"),
-        ({"namespaces": [{"name": "phone", "given_up_after": "36h"}]}, "whole days, such as 180d"),
-        ({"namespaces": [{"name": "phone", "given_up_after": "soon"}]}, "given_up_after: "),
+        ({"namespaces": [{"name": "phone", "recycled_after": "36h"}]}, "whole days, such as 180d"),
+        ({"namespaces": [{"name": "phone", "recycled_after": "soon"}]}, "recycled_after: "),
         (
-            {"namespaces": [{"name": "phone", "linking": "often"}]},
-            "p.namespaces[0].linking: unknown 'often'; write always, verified, never",
+            {"namespaces": [{"name": "phone", "match_mode": "often"}]},
+            "p.namespaces[0].match_mode: unknown 'often'; write always, verified, never",
         ),
         ({"blocked": [{"namespace": "email"}]}, "p.blocked[0].pattern: write a text"),
-        ({"ignored": ["decided"]}, "unknown 'decided'; write stated, verified, observed, beside"),
-        ({"ignored": "beside"}, "p.ignored: write a list of texts"),
+        ({"ignored": ["decided"]}, "unknown 'decided'; write stated, verified, observed, co_observed"),
+        ({"ignored": "co_observed"}, "p.ignored: write a list of texts"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(form: Any, told: str) -> None:
