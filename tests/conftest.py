@@ -1,3 +1,9 @@
-"""The fixtures of all tests."""
+"""Loads the fixtures of all tests and the default settings of hypothesis."""
+
+from hypothesis import settings
+from properties import examples
 
 pytest_plugins = ["services.chassis.testing"]
+
+settings.register_profile("onefold", examples(100))
+settings.load_profile("onefold")

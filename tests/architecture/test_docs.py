@@ -1,4 +1,4 @@
-"""The documents are true: fresh where they are generated, whole where they are written."""
+"""Checks that the documents are fresh, complete and true to the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from architecture.source_tree import ROOT, SERVICES, Source, must_pass, source, told, tracked, under
+from architecture.source_tree import (
+    ROOT,
+    SERVICES,
+    Source,
+    message,
+    must_pass,
+    source,
+    tracked,
+    under,
+)
 
 from services.chassis.runtime.settings import ServiceSettings
 from services.cli.definitions import Pack, read_pack
@@ -25,7 +34,7 @@ def pages() -> list[Source]:
     return [s for s in tracked() if s.path.endswith(".md")]
 
 
-def test_the_reference_is_fresh() -> None:
+def test_generated_reference_is_fresh() -> None:
     must_pass("python", "docs/reference/generate.py", "--check")
 
 
@@ -37,7 +46,7 @@ def kinds() -> Iterator[type[ServiceSettings]]:
                 yield kind
 
 
-def test_every_setting_is_documented_with_its_meaning() -> None:
+def test_every_setting_is_documented() -> None:
     rows = source("docs/reference/settings.md").lines
     shared = ServiceSettings.model_fields
     names = {f"ONEFOLD_{name.upper()}" for name in shared}
@@ -45,35 +54,35 @@ def test_every_setting_is_documented_with_its_meaning() -> None:
         own = kind.model_fields.keys() - shared.keys()
         names |= {f"ONEFOLD_{kind.service}_{name}".upper() for name in own}
     meant = {row.split("|")[1].strip(" `"): row.split("|")[3].strip() for row in rows if "|" in row}
-    faults = [name for name in sorted(names) if not meant.get(name)]
-    assert not faults, told(faults, "a setting without a line of `#:` above it")
+    found = [name for name in sorted(names) if not meant.get(name)]
+    assert not found, message(found, "a setting without a line of `#:` above it")
 
 
-def test_every_call_is_documented_with_its_meaning() -> None:
+def test_every_rpc_is_documented() -> None:
     page = source("docs/reference/api.md").text
     calls = [
         (s.path, name) for s in under("protos", suffix=".proto") for name in RPC.findall(s.text)
     ]
-    faults = [
+    found = [
         f"{path} {name}"
         for path, name in calls
         if not re.search(rf"^\| `{name}` \|.*\| [^|]+ \|$", page, re.MULTILINE)
     ]
     assert calls
-    assert not faults, told(faults, "a call that the reference does not tell")
+    assert not found, message(found, "an rpc that the reference does not describe")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.path)
-def test_every_link_leads_somewhere(page: Source) -> None:
-    faults = []
+def test_links_have_a_target(page: Source) -> None:
+    found = []
     for number, line in enumerate(page.lines, 1):
         for target in LINK.findall(line):
-            if "://" not in target and not leads_somewhere(page, target):
-                faults.append(f"{page.path}:{number} {target}")
-    assert not faults, told(faults, "a link to nothing")
+            if "://" not in target and not has_target(page, target):
+                found.append(f"{page.path}:{number} {target}")
+    assert not found, message(found, "a link without a target")
 
 
-def leads_somewhere(page: Source, target: str) -> bool:
+def has_target(page: Source, target: str) -> bool:
     path, _, anchor = target.partition("#")
     file = (ROOT / page.path).parent / path if path else ROOT / page.path
     if not file.exists():
@@ -95,13 +104,13 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
-def test_the_tour_names_functions_that_are_there() -> None:
-    """`path.py` `name` in the tour: the file defines that name."""
+def test_functions_of_the_tour_exist() -> None:
+    """`path.py` `name` in the tour: the file must define that name."""
     page = source("docs/tour.md")
     named = re.findall(r"\[`([\w.]+)`\]\(\.\./([\w/]+\.py)\)", page.text)
-    faults = [f"{name} in {path}" for name, path in named if not defines(path, name)]
-    assert len(named) > 20, "the tour goes by functions"
-    assert not faults, told(faults, "the tour names what is not there")
+    found = [f"{name} in {path}" for name, path in named if not defines(path, name)]
+    assert len(named) > 20, "the tour follows functions"
+    assert not found, message(found, "the tour names a function that does not exist")
 
 
 def defines(path: str, name: str) -> bool:
@@ -112,26 +121,26 @@ def defines(path: str, name: str) -> bool:
     )
 
 
-def test_every_file_of_the_services_is_told() -> None:
-    """The list of rooms is generated from the docstrings, so each file has one."""
-    page = source("docs/reference/rooms.md").text
-    faults = [
+def test_every_module_of_the_services_is_listed() -> None:
+    """The list of modules is generated from docstrings, so each module has one."""
+    page = source("docs/reference/modules.md").text
+    found = [
         s.path
         for s in under("services")
         if not s.path.endswith(("__init__.py", "__main__.py"))
         and not re.search(rf"\(\.\./\.\./{re.escape(s.path)}\) \| [^|]+ \|", page)
     ]
-    assert not faults, told(faults, "a file without a first line that tells what it is")
+    assert not found, message(found, "a module without a docstring")
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_tour_passes_through_every_service(service: str) -> None:
+def test_tour_passes_through_every_service(service: str) -> None:
     page = source("docs/tour.md").text
-    rooms = [f"services/{service}/{part}" for part in ("app.py", "domain/", "wire.py")]
-    assert [room for room in rooms if room not in page] == []
+    parts = [f"services/{service}/{part}" for part in ("projection/", "domain/", "codec/")]
+    assert [part for part in parts if part not in page] == []
 
 
-def test_decisions_are_numbered_and_told_in_one_way() -> None:
+def test_decision_records_are_numbered_and_have_one_form() -> None:
     found = sorted(s.path for s in under("docs/decisions", suffix=".md") if "/00" in s.path)
     numbers = [int(Path(path).name[:4]) for path in found]
     assert numbers == list(range(1, len(found) + 1))
@@ -143,7 +152,7 @@ def test_decisions_are_numbered_and_told_in_one_way() -> None:
         assert Path(path).name in source("docs/decisions/README.md").text, path
 
 
-def test_every_word_of_the_glossary_is_in_order() -> None:
+def test_glossary_is_sorted_and_has_no_duplicates() -> None:
     words = re.findall(r"^\*\*([^*]+)\*\*", source("docs/glossary.md").text, re.MULTILINE)
     assert len(words) > 30
     assert words == sorted(words, key=str.casefold)
@@ -157,7 +166,7 @@ def yaml_blocks(path: str) -> list[str]:
 @pytest.mark.parametrize(
     "path", ["README.md", "docs/how-to/apply.md", "docs/how-to/identity-policy.md"]
 )
-def test_definitions_in_the_documents_can_be_read(path: str, tmp_path: Path) -> None:
+def test_definitions_in_the_documents_parse(path: str, tmp_path: Path) -> None:
     blocks = yaml_blocks(path)
     assert blocks
     for block in blocks:
@@ -170,20 +179,20 @@ def vars_of(pack: Pack) -> list[list[object]]:
     return [[pack.identity_policy] if pack.identity_policy else [], *map(list, lists)]
 
 
-def test_mappings_in_the_documents_can_be_read() -> None:
+def test_mappings_in_the_documents_parse() -> None:
     blocks = yaml_blocks("docs/how-to/import.md")
     assert blocks
     for block in blocks:
         assert read_mapping(yaml.safe_load(block)).columns()
 
 
-def test_capabilities_name_tests_that_are_there() -> None:
-    """`tests/…::name` in the list of capabilities: such a test is in that file."""
+def test_tests_named_by_the_capabilities_exist() -> None:
+    """`tests/…::name` in the list of capabilities: that file must define such a test."""
     page = source("docs/reference/capabilities.md").text
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
-    faults = [f"{path}::{name}" for path, name in named if f"def {name}(" not in _text(path)]
+    found = [f"{path}::{name}" for path, name in named if f"def {name}(" not in _text(path)]
     assert named
-    assert not faults, told(faults, "a capability that nothing proves")
+    assert not found, message(found, "a capability without an existing test")
 
 
 def _text(path: str) -> str:
@@ -193,11 +202,11 @@ def _text(path: str) -> str:
 @pytest.mark.parametrize(
     "name", ["up", "down", "status", "demo", "apply", "import", "verify", "test"]
 )
-def test_the_readme_names_what_the_command_line_can(name: str) -> None:
+def test_readme_names_the_main_commands(name: str) -> None:
     assert f"./onefold {name}" in source("README.md").text
 
 
-def test_the_readme_names_only_what_the_command_line_can() -> None:
+def test_documents_name_existing_commands_only() -> None:
     commands = re.findall(r"^## (.+)$", source("docs/reference/commands.md").text, re.MULTILINE)
     first = {command.split()[0] for command in commands} | {"--help"}
     for page in pages():

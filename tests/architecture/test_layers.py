@@ -33,7 +33,17 @@ KNOWS_PROTOBUF = {
     "service": "names the servicers that it registers, and nothing else",
 }
 #: Every service has these parts, each a module or a package.
-ANATOMY = ("__main__", "service", "settings", "api", "codec", "commands", "projection", "store", "domain")
+ANATOMY = (
+    "__main__",
+    "service",
+    "settings",
+    "api",
+    "codec",
+    "commands",
+    "projection",
+    "store",
+    "domain",
+)
 
 #: A planted import for each contract of import-linter: the file, and the import that breaks it.
 BREACHES = {

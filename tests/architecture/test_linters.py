@@ -1,4 +1,4 @@
-"""Each linter of the house finds nothing; where a rule is not followed, the reason stands here."""
+"""Runs every linter; a rule that is not followed has its reason here."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import subprocess
 from typing import Any
 
 import pytest
-from architecture.source_tree import ROOT, must_pass, run, told, under
+from architecture.source_tree import ROOT, message, must_pass, run, under
 
-#: Rules of squawk that no migration follows.
+#: Rules of squawk that no migration follows, each with its reason.
 SQUAWK_LEFT_OUT = {
     "prefer-bigint-over-int": "shards, versions and ordinals count to thousands",
     "prefer-bigint-over-smallint": "enums and shards; in the log each byte is paid a billion times",
     "require-lock-timeout": "one process migrates at a time, and serves only after it",
     "require-statement-timeout": "a migration that was cut off would only begin again",
 }
-#: Rules that one migration breaks, because it may.
+#: Rules that one migration breaks, each with its reason.
 SQUAWK_LET_PASS = {
     ("services/ingest/migrations/0003_definitions.sql", "require-concurrent-index-creation"): (
         "released together with the table, which is empty"
@@ -32,23 +32,19 @@ def test_ruff_finds_nothing() -> None:
     must_pass("ruff", "check", ".")
 
 
-def test_every_file_has_the_one_format() -> None:
+def test_ruff_format_changes_nothing() -> None:
     must_pass("ruff", "format", "--check", ".")
 
 
-def test_types_hold() -> None:
+def test_mypy_finds_nothing() -> None:
     must_pass("mypy", "services", "protos/generate.py", "docs")
 
 
-def test_floors_hold() -> None:
-    must_pass("lint-imports", "--no-cache")
-
-
-def test_protos_are_well_made() -> None:
+def test_buf_lint_finds_nothing() -> None:
     must_pass("buf", "lint", cwd=ROOT / "protos")
 
 
-def test_protos_have_the_one_format() -> None:
+def test_buf_format_changes_nothing() -> None:
     must_pass("buf", "format", "--diff", "--exit-code", cwd=ROOT / "protos")
 
 
@@ -62,37 +58,37 @@ def migrations() -> list[str]:
 
 
 def squawk(*more: str) -> list[dict[str, Any]]:
-    asked = ["--pg-version", "15", "--assume-in-transaction", "--reporter", "json"]
-    found: list[dict[str, Any]] = json.loads(run("squawk", *asked, *more, *migrations()).stdout)
+    options = ["--pg-version", "15", "--assume-in-transaction", "--reporter", "json"]
+    found: list[dict[str, Any]] = json.loads(run("squawk", *options, *more, *migrations()).stdout)
     return found
 
 
-def test_migrations_lock_nobody_out() -> None:
+def test_squawk_finds_nothing_but_its_exceptions() -> None:
     places = [
         f"{f['file']}:{f['line'] + 1} {f['rule_name']} {f['message']}"
         for f in squawk(*(f"--exclude={rule}" for rule in SQUAWK_LEFT_OUT))
         if (f["file"], f["rule_name"]) not in SQUAWK_LET_PASS
     ]
-    assert not places, told(places, "squawk")
+    assert not places, message(places, "squawk")
 
 
-def test_every_exception_of_squawk_is_needed() -> None:
+def test_squawk_exceptions_are_all_needed() -> None:
     broken = {(f["file"], f["rule_name"]) for f in squawk()}
     idle = SQUAWK_LEFT_OUT.keys() - {rule for _, rule in broken}
-    assert not idle, f"take away what nothing breaks: {idle}"
-    assert SQUAWK_LET_PASS.keys() <= broken, "take away what nothing breaks"
+    assert not idle, f"remove the exception that nothing needs: {idle}"
+    assert SQUAWK_LET_PASS.keys() <= broken, "remove the exception that nothing needs"
 
 
-def test_the_image_is_well_made() -> None:
+def test_hadolint_finds_nothing() -> None:
     must_pass("hadolint", "Dockerfile")
 
 
-def test_the_compose_file_fits_its_schema() -> None:
+def test_compose_file_matches_its_schema() -> None:
     must_pass("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
 
 
 @pytest.mark.parametrize(("script", "shell"), [("onefold", "sh"), (".ci/run", "bash")])
-def test_scripts_can_be_run(script: str, shell: str) -> None:
+def test_scripts_are_executable_and_parse(script: str, shell: str) -> None:
     assert os.access(ROOT / script, os.X_OK), f"{script} is not executable"
     read = subprocess.run(
         [shell, "-n", script], cwd=ROOT, capture_output=True, text=True, check=False

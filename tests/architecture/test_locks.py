@@ -1,4 +1,4 @@
-"""What is installed is what the locks say, and nothing else: so a lock names all that is needed."""
+"""Checks that the locks name every package that the installed packages need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PINNED = re.compile(r"^[A-Za-z0-9._-]+.*==[^\\\n]+", re.MULTILINE)
 
 
 def locked(*locks: str) -> set[str]:
-    """The packages that these locks install on this machine."""
+    """Return the packages that the locks install on this machine."""
     texts = [(ROOT / lock).read_text(encoding="utf-8") for lock in locks]
     lines = [Requirement(line.strip()) for text in texts for line in PINNED.findall(text)]
     return {canonicalize_name(r.name) for r in lines if not r.marker or r.marker.evaluate()}
@@ -29,16 +29,16 @@ def locked(*locks: str) -> set[str]:
     ],
     ids="+".join,
 )
-def test_locks_name_all_that_is_needed(locks: tuple[str, ...]) -> None:
+def test_locks_name_every_dependency(locks: tuple[str, ...]) -> None:
     present = locked(*locks)
     assert len(present) > 50
-    asked = [(name, "") for name in present]
-    seen = set(asked)
+    pending = [(name, "") for name in present]
+    seen = set(pending)
     missing = set()
-    while asked:
-        name, extra = asked.pop()
-        for told in requires(name) or ():
-            needed = Requirement(told)
+    while pending:
+        name, extra = pending.pop()
+        for line in requires(name) or ():
+            needed = Requirement(line)
             if needed.marker and not needed.marker.evaluate({"extra": extra}):
                 continue
             depended = canonicalize_name(needed.name)
@@ -47,5 +47,5 @@ def test_locks_name_all_that_is_needed(locks: tuple[str, ...]) -> None:
                 continue
             more = {(depended, extra) for extra in needed.extras} - seen
             seen |= more
-            asked += more
+            pending += more
     assert not missing

@@ -1,4 +1,4 @@
-"""How the code reads: its measures, its log lines, how its tests wait, what it speaks of."""
+"""Checks how code is written: its sizes, its log lines, how its tests wait, what it mentions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from architecture.source_tree import Source, told, tracked, under
+from architecture.source_tree import Source, functions, message, tracked, under
 
 FILE_LINES, TEST_FILE_LINES, FUNCTION_LINES = 450, 650, 60
-#: What may be longer, and why.
+#: Exceptions, each with its reason.
 LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {}
-#: Where a test may sleep, and why: waiting is done by `wait_until`, for a condition.
+#: Tests that may sleep, each with its reason; every other test waits with `wait_until`.
 SLEEPS: dict[str, str] = {
-    "tests/integration/devstack/test_postgres_server.py": "a task that is meant never to end",
+    "tests/integration/devstack/test_postgres_server.py": "a task that never ends by itself",
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
-    "tests/faults/world.py": "faults strike at random moments; pauses of clients that send again",
+    "tests/faults/world.py": "found strike at random moments; clients pause before a retry",
 }
 
 LEVELS = frozenset(["debug", "info", "warning", "error", "exception", "critical", "msg"])
@@ -33,25 +33,19 @@ URL = re.compile(r"\b[a-z][a-z0-9+.-]*://(?:[^\s/@'\"`<>]*@)?([A-Za-z0-9_.-]+)")
 CODE = ("services", "bench", "protos", "docs")
 
 
-def functions(file: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(file.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
-
-
-def test_files_can_be_read_in_one_sitting() -> None:
+def test_files_stay_within_their_length() -> None:
     bounds = [(s, FILE_LINES) for s in under(*CODE)]
     bounds += [(s, TEST_FILE_LINES) for s in under("tests")]
-    faults = [
+    found = [
         f"{s.path} has {len(s.lines)} lines, at most {most}"
         for s, most in bounds
         if len(s.lines) > most and s.path not in LONGER_FILES
     ]
-    assert not faults, told(faults, "a file is about one thing")
+    assert not found, message(found, "a file is about one thing")
 
 
-def test_functions_can_be_seen_at_once() -> None:
-    faults = [
+def test_functions_stay_within_their_length() -> None:
+    found = [
         f"{s.path}:{f.lineno} {f.name} has {f.end_lineno - f.lineno + 1} lines"
         for s in under(*CODE, "tests")
         for f in functions(s)
@@ -59,44 +53,44 @@ def test_functions_can_be_seen_at_once() -> None:
         and f.end_lineno - f.lineno + 1 > FUNCTION_LINES
         and f"{s.path} {f.name}" not in LONGER_FUNCTIONS
     ]
-    assert not faults, told(faults, f"a function has at most {FUNCTION_LINES} lines")
+    assert not found, message(found, f"a function has at most {FUNCTION_LINES} lines")
 
 
-def test_nothing_is_left_for_later() -> None:
+def test_code_holds_no_mark_of_unfinished_work() -> None:
     marks = re.compile("|".join((r"\bTO" + "DO", r"\bFIX" + "ME", r"\bX" + "XX", r"\bHA" + "CK")))
-    faults = [
+    found = [
         f"{s.path}:{number} {line.strip()[:80]}"
         for s in tracked()
         if not is_lock(s)
         for number, line in enumerate(s.lines, 1)
         if marks.search(line)
     ]
-    assert not faults, told(faults, "what is not done is told in the README, not in the code")
+    assert not found, message(found, "the README lists what is missing; the code holds no marks")
 
 
-def test_every_exception_to_a_linter_has_its_reason() -> None:
+def test_suppressed_linter_rule_has_its_reason() -> None:
     codes = r"[A-Z]+\d+(,\s*[A-Z]+\d+)*"
     bare = re.compile(rf"#\s*(noqa(:\s*{codes})?|type:\s*ignore(\[[\w,-]+\])?)\s*$")
-    faults = [
+    found = [
         f"{s.path}:{number} {line.strip()[-60:]}"
         for s in under(*CODE)
         for number, line in enumerate(s.lines, 1)
         if bare.search(line)
     ]
-    assert not faults, told(faults, "a rule is left out with a reason behind it, on the same line")
+    assert not found, message(found, "a suppressed rule has its reason on the same line")
 
 
-def test_tests_wait_for_conditions() -> None:
-    faults = [
+def test_tests_never_sleep() -> None:
+    found = [
         f"{s.path}:{node.lineno} {ast.unparse(node)}"
         for s in under("tests")
         if s.path not in SLEEPS
         for node in ast.walk(s.tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("asyncio.sleep", "time.sleep", "sleep")
-        and [ast.unparse(a) for a in node.args] != ["0"]  # lets others run, waits for nothing
+        and [ast.unparse(a) for a in node.args] != ["0"]  # yields to other tasks
     ]
-    assert not faults, told(faults, "a test that sleeps is a bug: wait_until waits for a condition")
+    assert not found, message(found, "a test waits for a condition with wait_until")
 
 
 def log_calls(file: Source) -> Iterator[ast.Call]:
@@ -108,54 +102,54 @@ def log_calls(file: Source) -> Iterator[ast.Call]:
 
 
 def test_log_events_are_constant_and_snake_case() -> None:
-    faults = []
+    found = []
     for file in under("services"):
         for call in log_calls(file):
             event = call.args[0] if call.args else None
             constant = isinstance(event, ast.Constant) and isinstance(event.value, str)
             if not constant or not EVENT.fullmatch(event.value):
-                faults.append(f"{file.path}:{call.lineno} {ast.unparse(call)[:90]}")
+                found.append(f"{file.path}:{call.lineno} {ast.unparse(call)[:90]}")
             elif len(call.args) > 1:
-                faults.append(f"{file.path}:{call.lineno} values are named: {event.value}")
-    assert not faults, told(faults, "a log line is a constant snake_case event and named values")
+                found.append(f"{file.path}:{call.lineno} values are named: {event.value}")
+    assert not found, message(found, "a log line is a constant snake_case event and named values")
 
 
 def test_log_values_are_never_personal() -> None:
     personal = re.compile(r"value|email|phone|trait|propert|payload|body|identifier$|raw|name$")
-    faults = [
+    found = [
         f"{file.path}:{call.lineno} {keyword.arg}"
         for file in under(*(f"services/{name}" for name in ("ingest", "identity", "profile")))
         for call in log_calls(file)
         for keyword in call.keywords
         if keyword.arg and personal.search(keyword.arg)
     ]
-    assert not faults, told(faults, "nothing personal is ever logged")
+    assert not found, message(found, "log lines hold no personal data")
 
 
-def test_nobody_prints() -> None:
-    faults = [
+def test_services_do_not_print() -> None:
+    found = [
         f"{file.path}:{node.lineno}"
         for file in under("services")
         if not file.path.startswith(("services/cli/", "services/devstack/venv.py"))
         for node in ast.walk(file.tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     ]
-    assert not faults, told(faults, "a service speaks through its log")
+    assert not found, message(found, "a service writes to its log")
 
 
-def test_no_file_names_a_host_of_somebody_else() -> None:
-    faults = [
+def test_files_name_no_foreign_host() -> None:
+    found = [
         f"{s.path}:{number} {host}"
         for s in tracked()
         if s.path != "LICENSE" and not is_lock(s)
         for number, line in enumerate(s.lines, 1)
         for host in URL.findall(line)
-        if not _may_be_named(host.rstrip(".-_").lower())
+        if not _is_allowed_host(host.rstrip(".-_").lower())
     ]
-    assert not faults, told(faults, "hosts are listed in this test, or are examples")
+    assert not found, message(found, "a host is listed in this test or is an example")
 
 
-def _may_be_named(host: str) -> bool:
+def _is_allowed_host(host: str) -> bool:
     is_example = "." not in host or EXAMPLE_HOST.search(host)
     return bool(is_example) or host in HOSTS or _is_address(host)
 
@@ -172,42 +166,42 @@ def is_lock(file: Source) -> bool:
     return file.path.endswith((".lock", "package-lock.json"))
 
 
-def test_no_file_names_a_place_of_one_machine() -> None:
+def test_files_name_no_path_of_one_machine() -> None:
     place = re.compile(r"(?<![\w.$}/-])/(?:work|root|home|Users)/")
     number = re.compile(r"\b(?:issue|ticket|PR) ?#?\d+\b", re.IGNORECASE)
-    faults = [
+    found = [
         f"{s.path}:{at} {line.strip()[:80]}"
         for s in tracked()
         if not s.path.startswith("tests/architecture/") and not is_lock(s)
         for at, line in enumerate(s.lines, 1)
         if place.search(line) or number.search(line)
     ]
-    assert not faults, told(faults, "the tree speaks of the project alone")
+    assert not found, message(found, "files speak of the project alone")
 
 
 def test_locks_name_no_index() -> None:
     index = re.compile(r"^-|^[^#]*://(?!.*#)|\"resolved\"")
-    faults = [
+    found = [
         f"{s.path}:{at} {line}"
         for s in tracked()
         if is_lock(s)
         for at, line in enumerate(s.lines, 1)
-        if index.search(line) and '"url"' not in line  # who asks for support
+        if index.search(line) and '"url"' not in line  # funding links
     ]
-    assert not faults, told(faults, "where packages come from is the machine's own affair")
+    assert not found, message(found, "a lock names no package index")
 
 
 def test_every_package_of_a_lock_has_a_hash() -> None:
     pinned = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[\w,-]+\])?==[^ ]+( ;.*)? ?\\?$")
-    faults = []
+    found = []
     for file in (s for s in tracked() if s.path.endswith(".lock")):
         for at, line in enumerate(file.lines[:-1]):
             if pinned.match(line) and "--hash=sha256:" not in file.lines[at + 1]:
-                faults.append(f"{file.path}:{at + 1} {line}")
-    assert not faults, told(faults, "what is installed is what was locked")
+                found.append(f"{file.path}:{at + 1} {line}")
+    assert not found, message(found, "every locked package has a hash")
 
 
-def test_every_metric_that_is_declared_is_measured() -> None:
+def test_declared_metrics_are_measured() -> None:
     telemetry = next(s for s in under("services/chassis") if s.path.endswith("/telemetry.py"))
     declared = [
         f.name
@@ -215,6 +209,6 @@ def test_every_metric_that_is_declared_is_measured() -> None:
         if any(ast.unparse(d) == "cached_property" for d in f.decorator_list)
     ]
     others = "\n".join(s.text for s in under("services") if s is not telemetry)
-    faults = [name for name in declared if not re.search(rf"\bmetrics\.{name}\b", others)]
+    found = [name for name in declared if not re.search(rf"\bmetrics\.{name}\b", others)]
     assert declared
-    assert not faults, told(faults, "a metric that nobody measures tells that all is well")
+    assert not found, message(found, "a metric that is never measured hides a fault")

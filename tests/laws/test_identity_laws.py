@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from laws.identity_model import WORKSPACE, Ruled, Seen, Story, truth
 from laws.identity_story import digest_of_truth, gather, policies, seen, stories
 from laws.identity_tables import MemoryTables, now
+from properties import examples
 
 from services.identity.domain.delta import news
 from services.identity.domain.policy import Policy
@@ -17,7 +18,6 @@ from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, shard_of
 
 #: The machine may be busy: how long an example takes says nothing.
-unhurried = settings(deadline=None)
 histories = st.lists(seen(), max_size=25)
 
 
@@ -44,7 +44,7 @@ def profiles(tables: MemoryTables) -> dict[IdentifierId, bytes]:
     return {id_: row.profile_id for id_, row in tables.known.items()}
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(stories, policies)
 def test_the_fold_finds_what_the_obvious_model_finds(story: Story, policy: Policy) -> None:
     tables = folded(story, policy=policy)
@@ -52,7 +52,7 @@ def test_the_fold_finds_what_the_obvious_model_finds(story: Story, policy: Polic
     assert tables.recounted() == digest_of_truth(story, policy)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(stories, policies, st.randoms(use_true_random=False))
 def test_any_order_repetition_and_batching_gives_the_same(
     story: Story, policy: Policy, chance: random.Random
@@ -64,7 +64,6 @@ def test_any_order_repetition_and_batching_gives_the_same(
     assert tables.recounted() == digest_of_truth(story, policy)
 
 
-@unhurried
 @given(stories, st.sampled_from([1, 4]), st.randoms(use_true_random=False))
 def test_shards_that_take_turns_give_the_same(
     story: Story, shards: int, chance: random.Random
@@ -79,7 +78,6 @@ def test_shards_that_take_turns_give_the_same(
     assert tables.recounted() == digest_of_truth(story)
 
 
-@unhurried
 @given(histories.filter(bool), st.data())
 def test_another_fact_gives_another_digest(events: list[Seen], data: st.DataObject) -> None:
     changed = data.draw(st.sampled_from(events))
@@ -87,14 +85,12 @@ def test_another_fact_gives_another_digest(events: list[Seen], data: st.DataObje
     assert folded([*events, other]).recounted() != folded(events).recounted()
 
 
-@unhurried
 @given(stories)
 def test_what_is_known_is_no_news(story: list[Seen | Ruled]) -> None:
     tables, evidence = folded(story), gather(story)
     assert not news(evidence, now(tables.look(evidence)))
 
 
-@unhurried
 @given(stories, policies)
 def test_every_profile_is_named_by_one_of_its_own(story: Story, policy: Policy) -> None:
     known = profiles(folded(story, policy=policy))

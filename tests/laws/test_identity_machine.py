@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import gather, held_edges, policies, ruled, seen
 from laws.identity_tables import MemoryTables, now
+from properties import examples
 
 from services.identity.domain.evidence import Verdict
 from services.identity.domain.linking import BETWEEN
@@ -143,4 +143,4 @@ class IdentityMachine(RuleBasedStateMachine):
 
 
 TestIdentityMachine = IdentityMachine.TestCase
-TestIdentityMachine.settings = settings(deadline=None, max_examples=200, stateful_step_count=25)
+TestIdentityMachine.settings = examples(200, stateful_step_count=25)

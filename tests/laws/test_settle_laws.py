@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from laws.identity_model import Story, truth
 from laws.identity_story import gather, held_edges, policies, stories
+from properties import examples
 
 from services.identity.domain.evidence import Edge, Pair, Span, Verdict
 from services.identity.domain.linking import BETWEEN, Node
@@ -17,7 +18,6 @@ from services.identity.domain.rows import Evidence, decided_edge
 from services.kernel.ids import IdentifierId
 
 #: The machine may be busy: how long an example takes says nothing.
-unhurried = settings(deadline=None)
 
 
 def settled(evidence: Evidence, policy: Policy) -> Settled:
@@ -37,7 +37,7 @@ def settled(evidence: Evidence, policy: Policy) -> Settled:
     return settle(nodes, edges, apart, policy)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(stories, policies)
 def test_settling_finds_what_the_obvious_model_finds(story: Story, policy: Policy) -> None:
     expected = truth(story, policy)
@@ -46,7 +46,6 @@ def test_settling_finds_what_the_obvious_model_finds(story: Story, policy: Polic
     assert found.held == held_edges(expected)
 
 
-@unhurried
 @given(stories, policies, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_and_repetition_do_not_matter(
     story: Story, policy: Policy, chance: random.Random
@@ -57,7 +56,6 @@ def test_the_order_of_arrival_and_repetition_do_not_matter(
     assert (once.profiles, once.held) == (twice.profiles, twice.held)
 
 
-@unhurried
 @given(stories, policies)
 def test_what_is_held_for_others_sake_lies_between_profiles(story: Story, policy: Policy) -> None:
     found = settled(gather(story), policy)

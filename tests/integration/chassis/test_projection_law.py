@@ -9,8 +9,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from properties import examples
 from toy.heard import HeardTail, Range
 from toy.words import LogUpstream, Said, WordLog, Words, encode, story, toy_root
 
@@ -59,9 +60,7 @@ ranges = st.tuples(
 ).map(lambda r: (r[0], min(r[0] + r[1], LENGTH), r[2]))
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     heard=st.lists(st.none() | ranges, max_size=12),
     chunk=st.integers(0, 5),

@@ -10,22 +10,23 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+from properties import examples
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.chassis.testing import QUICK
 from services.devstack.postgres import PostgresServer
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.writer import FEW
+from services.ingest.log.writer import SMALL_BATCH
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
 
 
-@pytest.mark.parametrize("size", [1, FEW, FEW + 1, 3_000])
+@pytest.mark.parametrize("size", [1, SMALL_BATCH, SMALL_BATCH + 1, 3_000])
 async def test_new_facts_are_in_the_log(logs: Logs, event_log: EventLog, size: int) -> None:
     facts = make_facts(range(size))
     appended = await event_log.append(facts)
@@ -50,7 +51,7 @@ async def test_a_fact_is_kept_as_it_came(logs: Logs, event_log: EventLog) -> Non
     assert (row["occurred_at"], row["recorded_at"]) == (7, appended.recorded_at_us)
 
 
-@pytest.mark.parametrize("size", [3, FEW + 50])
+@pytest.mark.parametrize("size", [3, SMALL_BATCH + 50])
 async def test_a_repeat_is_counted_and_not_stored(
     logs: Logs, event_log: EventLog, size: int
 ) -> None:
@@ -73,7 +74,7 @@ async def test_a_repeat_is_known_after_a_restart(logs: Logs) -> None:
     await logs.check_whole()
 
 
-@pytest.mark.parametrize("size", [2, FEW + 50])
+@pytest.mark.parametrize("size", [2, SMALL_BATCH + 50])
 async def test_another_content_under_a_known_id_is_told(
     logs: Logs, event_log: EventLog, size: int
 ) -> None:
@@ -262,16 +263,14 @@ calls_of_names = st.lists(
 )
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=calls_of_names, few=st.sampled_from([0, 3, 200]))
 async def test_any_batching_and_repetition_gives_the_same_set(
     logs: Logs, calls: list[list[int]], few: int
 ) -> None:
     await logs.database.pool.execute("TRUNCATE fact; TRUNCATE head")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.ingest.log.writer.FEW", few)
+        patch.setattr("services.ingest.log.writer.SMALL_BATCH", few)
         async with EventLog(logs.database.pool, shards=SHARDS) as log:
             results = await asyncio.gather(*(log.append(make_facts(names)) for names in calls))
     distinct = {name for names in calls for name in names}
@@ -296,7 +295,7 @@ async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncpg.Connection, "copy_to_table", copy_and_die)
         with pytest.raises(StoreUnavailable):
-            await event_log.append(make_facts(range(FEW + 1)))
+            await event_log.append(make_facts(range(SMALL_BATCH + 1)))
         assert sum((await logs.check_whole()).values()) == 0
-        await event_log.append(make_facts(range(FEW + 1)))
-    assert sum((await logs.check_whole()).values()) == FEW + 1
+        await event_log.append(make_facts(range(SMALL_BATCH + 1)))
+    assert sum((await logs.check_whole()).values()) == SMALL_BATCH + 1

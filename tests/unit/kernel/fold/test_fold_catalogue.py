@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onefold.type.v1 import event_pb2
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
+from properties import examples
 
 from services.kernel.fold import events
 from services.kernel.fold.events import IDENTIFY, PAGE, SCREEN, TRACK, EventView
@@ -71,7 +72,7 @@ def test_pages_and_screens_without_a_name() -> None:
     assert catalogue.affected_predicates(event(SCREEN, "home")) == frozenset()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(some.rules, max_size=3), some.logs())
 def test_only_what_is_touched_changes(rules: list[Rule], log: list[OracleEvent]) -> None:
     """Each verdict that differs after an event, at one instant, is of a touched predicate."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
+from properties import examples
 
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import (
@@ -61,7 +62,7 @@ def parts_of(log: list[OracleEvent], random: Any) -> list[list[OracleEvent]]:
     return [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(log)], strict=True)]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(some.rules, max_size=3), some.logs(), orders)
 def test_any_order_cut_and_tree_end_in_the_same_bytes(
     rules: list[Rule], log: list[OracleEvent], random: Any
@@ -74,7 +75,7 @@ def test_any_order_cut_and_tree_end_in_the_same_bytes(
     assert encode(states[0]) == encode(folded(log, catalogue))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(some.rules, min_size=1, max_size=3), some.logs(), orders)
 def test_however_events_lie_on_leaves_the_profile_is_the_same(
     rules: list[Rule], log: list[OracleEvent], random: Any
@@ -91,7 +92,7 @@ def test_however_events_lie_on_leaves_the_profile_is_the_same(
     assert (many.first_seen_us, many.last_seen_us) == (one.first_seen_us, one.last_seen_us)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(some.rules, max_size=2), st.lists(some.rules, max_size=2), some.logs(), orders)
 def test_a_new_rule_filled_in_from_the_past_is_as_if_it_had_always_been(
     old: list[Rule], new: list[Rule], log: list[OracleEvent], random: Any
@@ -108,7 +109,7 @@ def test_a_new_rule_filled_in_from_the_past_is_as_if_it_had_always_been(
     assert encode(combine(live, keep_accumulators(past, missing))) == encode(folded(log, after))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(some.logs(), st.data())
 def test_a_changed_fact_is_another_state(log: list[OracleEvent], data: st.DataObject) -> None:
     log = [*log, OracleEvent("track", "viewed", 3, b"\xff" * 16, {"id": "a"})]

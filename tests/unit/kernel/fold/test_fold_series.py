@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from services.kernel.fold import accumulators as module
 from services.kernel.fold.accumulators import (
@@ -45,7 +46,7 @@ def seen(pairs: list[tuple[str, int]]) -> DistinctAccumulator:
     return series
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(many, st.randoms(use_true_random=False), st.integers(1, 15))
 def test_counts_do_not_depend_on_order_or_grouping(
     times: list[int], random: object, kept: int
@@ -62,7 +63,7 @@ def test_counts_do_not_depend_on_order_or_grouping(
         assert whole.total() == len(times)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(many, many, many)
 def test_joining_is_associative(a: list[int], b: list[int], c: list[int]) -> None:
     with keeping(4):
@@ -71,7 +72,7 @@ def test_joining_is_associative(a: list[int], b: list[int], c: list[int]) -> Non
         assert x == counted(a)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(many, instants, st.integers(-1, 1), st.integers(1, 15))
 def test_a_window_is_exact_or_at_most_a_day_long(
     times: list[int], edge: int, nudge: int, kept: int
@@ -86,7 +87,7 @@ def test_a_window_is_exact_or_at_most_a_day_long(
     assert true <= told <= sum(at_us > edge_us - DAY for at_us in times)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(many, st.integers(1, 15))
 def test_the_nth_newest_is_where_the_count_changes(times: list[int], kept: int) -> None:
     with keeping(kept):
@@ -124,7 +125,7 @@ def test_a_join_leaves_both_sides_alone() -> None:
 pairs = st.lists(st.tuples(values, st.integers(0, 9)), max_size=14)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(pairs, st.randoms(use_true_random=False), st.integers(1, 9))
 def test_values_do_not_depend_on_order_or_grouping(
     events: list[tuple[str, int]], random: object, kept: int
@@ -141,7 +142,7 @@ def test_values_do_not_depend_on_order_or_grouping(
     assert whole.overflowed is (len({key for key, _ in events}) > kept)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(pairs, st.integers(-1, 9), st.integers(1, 9))
 def test_distinct_values_in_a_window(
     events: list[tuple[str, int]], edge_us: int, kept: int

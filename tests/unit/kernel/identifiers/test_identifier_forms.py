@@ -10,8 +10,9 @@ from random import Random
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from services.kernel.identifiers import (
     DEVICE_NAMESPACES,
@@ -72,7 +73,7 @@ def sha256(text: str) -> str:
 
 class TestLaws:
     @given(st.sampled_from(NAMESPACES), nearly, regions)
-    @settings(max_examples=500, deadline=None)
+    @examples(500)
     def test_a_standard_form_is_its_own(self, namespace: str, value: str, region: str) -> None:
         shaped = form(namespace, value, region)
         if shaped is not None:
@@ -87,7 +88,7 @@ class TestLaws:
                 assert shaped is None or form(namespace, shaped) == shaped, hex(number)
 
     @given(st.sampled_from(NAMESPACES), nearly, regions)
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     def test_width_and_spaces_around_never_matter(
         self, namespace: str, value: str, region: str
     ) -> None:
@@ -98,14 +99,13 @@ class TestLaws:
         st.sampled_from(["email", "account_domain", "idfa", "imei", "android_id", "email_sha256"]),
         nearly,
     )
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     def test_case_never_matters_where_it_says_nothing(self, namespace: str, value: str) -> None:
         value = value.encode("ascii", "ignore").decode()
         shaped = form(namespace, value.lower())
         assert form(namespace, value.upper()) == form(namespace, value) == shaped
 
     @given(st.text(max_size=MAX_VALUE), st.sampled_from(NAMESPACES), regions)
-    @settings(deadline=None)
     def test_it_never_raises(self, value: str, namespace: str, region: str) -> None:
         if validation_error(namespace, value) is None:
             form(namespace, value, region)
@@ -184,7 +184,7 @@ class TestPhone:
         st.text("0123456789", min_size=9, max_size=11),
         st.randoms(use_true_random=False),
     )
-    @settings(max_examples=1_000, deadline=None)
+    @examples(1_000)
     def test_the_short_way_reads_as_the_library_does(
         self, code: str, rest: str, chance: Random
     ) -> None:

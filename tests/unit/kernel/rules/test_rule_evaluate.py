@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
 from oracle.rules_oracle import OracleEvent
+from properties import examples
 
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
@@ -55,7 +56,7 @@ def verdict(predicate: Predicate, log: list[OracleEvent], at_us: int) -> Predica
     return evaluate_predicate(predicate, profile(log, predicate), at_us)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.rules, some.logs(), st.integers(0, HORIZON))
 def test_a_rule_holds_as_the_oracle_says(rule: Rule, log: list[OracleEvent], later: int) -> None:
     view, at_us = profile(log, rule), newest(log) + later
@@ -67,7 +68,7 @@ def test_a_rule_holds_as_the_oracle_says(rule: Rule, log: list[OracleEvent], lat
     assert evaluate_rule(rule, holds) == oracle.rule_holds(rule, log, at_us)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.predicates, some.logs(), st.integers(0, HORIZON))
 def test_a_verdict_tells_what_was_compared(
     predicate: Predicate, log: list[OracleEvent], later: int
@@ -78,7 +79,7 @@ def test_a_verdict_tells_what_was_compared(
     assert oracle.kind(told) == oracle.kind(oracle.actual(predicate, log, at_us))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.predicates, some.logs())
 def test_due_is_the_first_instant_of_change(predicate: Predicate, log: list[OracleEvent]) -> None:
     view, start = profile(log, predicate), newest(log)
@@ -90,7 +91,7 @@ def test_due_is_the_first_instant_of_change(predicate: Predicate, log: list[Orac
         assert now.next_due_us == next(changes, None)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(some.predicates, some.logs(), st.integers(-HORIZON, HORIZON))
 def test_an_instant_before_the_newest_event_is_that_of_the_event(
     predicate: Predicate, log: list[OracleEvent], at_us: int

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import rules_strategies as some
+from properties import examples
 
 from services.kernel.errors import InvalidField
 from services.kernel.rules.errors import RuleError
@@ -86,7 +87,7 @@ def test_what_people_write() -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.rules)
 def test_forms_and_json_read_back(rule: Rule) -> None:
     assert parse_rule(dump_rule(rule)) == rule
@@ -95,7 +96,7 @@ def test_forms_and_json_read_back(rule: Rule) -> None:
     assert dump_rule_json(parse_rule_json(dump_rule_json(rule))) == dump_rule_json(rule)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.rules, some.rules)
 def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
     assert (a == b) is (dump_rule_json(a) == dump_rule_json(b))
@@ -261,7 +262,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(json_values)
 def test_no_form_does_anything_but_be_read_or_refused(form: Any) -> None:
     try:

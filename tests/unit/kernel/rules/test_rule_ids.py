@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from oracle import rules_strategies as some
+from properties import examples
 
 from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id, predicates
 from services.kernel.rules.json_form import parse_rule
@@ -56,7 +57,7 @@ def test_golden_ids(form: object, id_: int, looked_at: int | None) -> None:
     assert (None if series is None else accumulator_id(series)) == looked_at
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(some.predicates, some.predicates)
 def test_ids_tell_predicates_apart(a: Predicate, b: Predicate) -> None:
     assert (predicate_id(a) == predicate_id(b)) is (a == b)

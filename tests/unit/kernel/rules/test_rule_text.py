@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from oracle import rules_strategies as some
+from properties import examples
 
 from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Predicate
@@ -65,7 +66,7 @@ def test_texts(form: Any, text: str) -> None:
     assert to_text(parse_rule(form)) == text
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(some.predicates, some.predicates)
 def test_texts_tell_predicates_apart(a: Predicate, b: Predicate) -> None:
     assert (to_text(a) == to_text(b)) is (a == b)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import rules_oracle as oracle
 from oracle import rules_strategies as some
+from properties import examples
 
 from services.kernel.rules.values import Operator, literal, number, scalar_key
 from services.kernel.rules.values import test_of as question
@@ -66,7 +67,7 @@ def test_what_does_not(left: Any, operator: Operator, right: Any) -> None:
     assert question(operator, literal(operator, right))(left) is False
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(some.values, some.comparisons())
 def test_comparisons_are_those_of_the_oracle(left: Any, asked: tuple[Operator, Any]) -> None:
     operator, right = asked
@@ -81,7 +82,7 @@ any_json = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(any_json, some.comparisons())
 def test_no_data_makes_a_comparison_raise(left: Any, asked: tuple[Operator, Any]) -> None:
     operator, right = asked
