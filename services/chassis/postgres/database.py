@@ -152,13 +152,13 @@ class Queries:
         self._origin = origin
 
     @classmethod
-    def load(cls, package: str | None) -> Self:
+    def load(cls, package: str | None, file: str = "queries.sql") -> Self:
         """The statements of `queries.sql` in a package (`Queries.load(__package__)`).
 
         Raises ValueError where a name is given twice or a statement is empty.
         """
         name = package or "services"
-        return cls.parse(files(name).joinpath("queries.sql").read_text("utf-8"), name)
+        return cls.parse(files(name).joinpath(file).read_text("utf-8"), f"{name}:{file}")
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:
