@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NewType
 
+from services.kernel.errors import InvalidField
+
 WorkspaceId = NewType("WorkspaceId", str)
 SourceId = NewType("SourceId", str)
 IdentifierId = NewType("IdentifierId", bytes)
@@ -61,3 +63,11 @@ def from_hex(text: str) -> bytes:
     if len(text) != 32:
         raise ValueError("an id has 32 hexadecimal digits")
     return bytes.fromhex(text)
+
+
+def parse_id(text: str, field: str) -> bytes:
+    """Return the 16 bytes of an id that a caller sent in `field`. Raises InvalidField."""
+    try:
+        return from_hex(text)
+    except ValueError:
+        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None

@@ -8,9 +8,10 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
+from services.chassis.codec.tokens import token_from_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
-from services.chassis.rpc.clients import LogClient, token_from_proto
+from services.chassis.rpc.clients import LogClient
 from services.kernel.tokens import Token
 from services.profile.codec import bus as wire
 from services.profile.domain.backfill import Past

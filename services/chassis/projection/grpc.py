@@ -10,11 +10,11 @@ from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceServicer
 
 from services.chassis.access.principal import Role, principal
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
 from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner, ShardState
-from services.chassis.rpc.clients import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound

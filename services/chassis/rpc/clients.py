@@ -14,9 +14,10 @@ from onefold.log.v1 import log_pb2, log_service_pb2
 from onefold.log.v1 import log_service_pb2_grpc as log_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
-from onefold.type.v1 import identifier_pb2, token_pb2
+from onefold.type.v1 import identifier_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import Conflict
@@ -26,16 +27,6 @@ from services.kernel.tokens import Token
 
 #: As many as identity takes in one question.
 _MAX_LOOKUPS = 1_000
-
-
-def token_to_proto(token: Token) -> token_pb2.Token:
-    """The message of a token."""
-    return token_pb2.Token(offsets=token.offsets)
-
-
-def token_from_proto(message: token_pb2.Token) -> Token:
-    """The token of a message."""
-    return Token(tuple(message.offsets))
 
 
 class LogClient:

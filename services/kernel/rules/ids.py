@@ -6,9 +6,10 @@ question has the same id in every rule, service and year.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
+from struct import pack, unpack
 
 from services.kernel.rules.json_form import dump_rule, events_form
 from services.kernel.rules.model import (
@@ -58,6 +59,27 @@ def accumulator_of(predicate: Predicate) -> AccumulatorSpec | None:
             return AccumulatorSpec(AccumulatorKind.DISTINCT, predicate.events, predicate.property)
         case _:
             return None
+
+
+def pack_ids(ids: Iterable[int]) -> bytes:
+    """Pack a set of ids: 8 bytes each, ascending."""
+    ordered = sorted(ids)
+    return pack(f">{len(ordered)}Q", *ordered)
+
+
+def unpack_ids(packed: bytes) -> frozenset[int]:
+    """Return the ids that `pack_ids` packed."""
+    return frozenset(unpack(f">{len(packed) // 8}Q", packed))
+
+
+def to_bigint(id_: int) -> int:
+    """Return an id as PostgreSQL stores it: a bigint is signed."""
+    return id_ - (1 << 64) if id_ >= 1 << 63 else id_
+
+
+def from_bigint(stored: int) -> int:
+    """Return the id that `to_bigint` was given."""
+    return stored % (1 << 64)
 
 
 def _walk(rule: Rule) -> Iterator[Predicate]:

@@ -12,10 +12,12 @@ from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.access.principal import Role, region, workspace_id
 from services.chassis.codec.rules import rule_from_proto
-from services.chassis.rpc.clients import token_from_proto, token_to_proto
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.rpc.paging import page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
-from services.kernel.errors import InvalidField, NotFound, TooLarge
+from services.kernel.errors import NotFound, TooLarge
+from services.kernel.ids import parse_id
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec import accounts as account_wire
@@ -47,7 +49,6 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ReadEvaluations": _SERVICES,
 }
 MOST_ASKED, MOST_RULES = 1_000, 20
-PAGE, MOST_ON_A_PAGE = 50, 1_000
 #: Seconds for which a token is waited for where the caller set no deadline.
 PATIENCE = 30.0
 
@@ -90,7 +91,7 @@ class ProfileRpc(ProfileServiceServicer):
             raise TooLarge(
                 f"at most {MOST_ASKED} profile_ids a call; split it", limit=str(MOST_ASKED)
             )
-        ids = [wire.id_from(text, "profile_ids") for text in request.profile_ids]
+        ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
         people, token = await self._people(ids)
         return pb.BatchGetProfilesResponse(
             profiles=map(wire.profile_message, people), token=token_to_proto(token)
@@ -100,13 +101,13 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.ListProfilesRequest, context: Any
     ) -> pb.ListProfilesResponse:
         """List the persons of the workspace."""
-        workspace, size = workspace_id(), _page_size(request)
+        workspace, size = workspace_id(), page_size_of(request)
         after = account_wire.place_from(request.page_token)
         await self._reach(request)
         people, more, at = await self._queries.page(workspace, after, size)
         return pb.ListProfilesResponse(
             profiles=map(wire.profile_message, people),
-            next_page_token=more.hex(),
+            next_page_token=account_wire.page_token(more),
             token=token_to_proto(at.token),
         )
 
@@ -120,7 +121,7 @@ class ProfileRpc(ProfileServiceServicer):
         asked = AccountAsked(
             workspace,
             account_wire.asked_account(workspace, region(), request),
-            _page_size(request),
+            page_size_of(request),
             account_wire.place_from(request.page_token),
             [rule_from_proto(rule) for rule in request.rules],
             request.include_children,
@@ -133,13 +134,13 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.ListAccountsRequest, context: Any
     ) -> pb.ListAccountsResponse:
         """List the accounts of the workspace."""
-        workspace, size = workspace_id(), _page_size(request)
+        workspace, size = workspace_id(), page_size_of(request)
         after = account_wire.place_from(request.page_token)
         await self._reach(request)
         told, more, at = await self._accounts.page(workspace, after, size)
         return pb.ListAccountsResponse(
             accounts=map(account_wire.account_message, told),
-            next_page_token=more.hex(),
+            next_page_token=account_wire.page_token(more),
             token=token_to_proto(at.token),
         )
 
@@ -148,7 +149,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListTimelineResponse:
         """List what the person did, newest first."""
         workspace = workspace_id()
-        size = _page_size(request)
+        size = page_size_of(request)
         after = wire.mark_from(request.page_token)
         id_ = wire.asked_id(workspace, region(), request)
         facts = await self._asking.timeline(workspace, id_, size + 1, after)
@@ -226,12 +227,6 @@ class ProfileRpc(ProfileServiceServicer):
     async def _reach(self, request: Any) -> Token:
         asked = token_from_proto(request.at_least) if request.HasField("at_least") else None
         return await self._queries.reach(asked, clip_to_deadline(PATIENCE))
-
-
-def _page_size(request: Any) -> int:
-    if request.page_size > MOST_ON_A_PAGE:
-        raise InvalidField(f"page_size is at most {MOST_ON_A_PAGE}", field="page_size")
-    return int(request.page_size) or PAGE
 
 
 def _as_of(request: pb.GetProfileRequest) -> AsOf | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from onefold.profile.v1 import profile_service_pb2 as pb
 
-from services.chassis.rpc.clients import token_to_proto
+from services.chassis.codec.tokens import token_to_proto
+from services.chassis.rpc.paging import PageToken
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import (
     ACCOUNT_ID,
@@ -16,7 +17,7 @@ from services.kernel.identifiers import (
     is_account_namespace,
     validation_error,
 )
-from services.kernel.ids import NO_ID, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import NO_ID, WorkspaceId, to_hex
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec.bus import (
@@ -56,7 +57,7 @@ def account_response(found: Found, token: Token) -> pb.GetAccountResponse:
         account=account_message(found.account),
         children=map(account_name, found.children),
         member_profile_ids=map(to_hex, members.profile_ids),
-        next_page_token=to_hex(members.profile_ids[-1]) if members.more else "",
+        next_page_token=page_token(members.profile_ids[-1] if members.more else b""),
         roll_up=None if found.rolled_up is None else _roll_up_message(found.rolled_up),
         token=token_to_proto(token),
     )
@@ -98,9 +99,15 @@ def asked_account(workspace_id: WorkspaceId, region: str, request: Any) -> bytes
     return asked_id(workspace_id, region, request)
 
 
+_PAGE_TOKEN = PageToken("16s")
+
+
+def page_token(last_id: bytes) -> str:
+    """Return the token of the page after an id; empty where `last_id` is."""
+    return _PAGE_TOKEN.encode(last_id) if last_id else ""
+
+
 def place_from(token: str) -> bytes:
-    """The id after which a page begins. Raises InvalidField."""
-    try:
-        return from_hex(token) if token else b""
-    except ValueError:
-        raise InvalidField("take it from an earlier response", field="page_token") from None
+    """Return the id after which a page begins; b"" at the beginning. Raises InvalidField."""
+    [after] = _PAGE_TOKEN.decode(token) or [b""]
+    return bytes(after)

@@ -20,18 +20,18 @@ from onefold.type.v1.event_pb2 import Event, EventType
 
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.chassis.messaging.stream import Batch, OutboxMessage
+from services.chassis.rpc.paging import PageToken
 from services.kernel.errors import InvalidField
 from services.kernel.fold.events import GROUP, EventView
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.identifiers import Identifier, account_leaf, normalize, validation_error
 from services.kernel.ids import (
     NO_ID,
-    FactId,
     IdentifierId,
     LeafId,
     ProfileId,
     WorkspaceId,
-    from_hex,
+    parse_id,
     to_hex,
 )
 from services.kernel.rules.ids import predicates
@@ -357,20 +357,18 @@ def verdict_message(told: Answer) -> pb.PredicateResult:
     )
 
 
+_TIMELINE_PAGE = PageToken("q16sI")
+
+
 def page_token(mark: Mark) -> str:
-    """A place in a timeline, as callers keep it."""
-    return f"{mark.occurred_at_us}.{to_hex(mark.fact_id)}.{mark.entries}"
+    """Return the token of the timeline page after a mark."""
+    return _TIMELINE_PAGE.encode(*mark)
 
 
 def mark_from(token: str) -> Mark | None:
-    """The place of a page token; None where it is empty. Raises InvalidField."""
-    if not token:
-        return None
-    try:
-        at_us, fact_id, count = token.split(".")
-        return Mark(int(at_us), FactId(from_hex(fact_id)), int(count))
-    except ValueError:
-        raise InvalidField("take it from an earlier response", field="page_token") from None
+    """Return the mark of a page token; None where it is empty. Raises InvalidField."""
+    key = _TIMELINE_PAGE.decode(token)
+    return Mark(*key) if key else None
 
 
 def asked_id(workspace_id: WorkspaceId, region: str, request: Any) -> bytes:
@@ -384,14 +382,6 @@ def asked_id(workspace_id: WorkspaceId, region: str, request: Any) -> bytes:
             # What names nobody has an id all the same, under which nobody is found.
             return (shaped or Identifier(named.namespace, "")).id_in(workspace_id)
         case "profile_id":
-            return id_from(request.profile_id, "profile_id")
+            return parse_id(request.profile_id, "profile_id")
         case _:
             raise InvalidField("give a profile id or an identifier", field="by")
-
-
-def id_from(text: str, field: str) -> bytes:
-    """The 16 bytes of an id. Raises InvalidField."""
-    try:
-        return from_hex(text)
-    except ValueError as error:
-        raise InvalidField(str(error), field=field) from None

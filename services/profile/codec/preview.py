@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.ids import NO_ID, IdentifierId, ProfileId
-from services.profile.codec.bus import id_from
+from services.kernel.ids import NO_ID, IdentifierId, ProfileId, parse_id
 
 MOST_PREVIEWED = 10_000
 MOST_PREVIEWED_IDENTIFIERS = 100_000
@@ -26,6 +25,6 @@ def previewed_people(messages: Sequence[Any]) -> dict[ProfileId, list[Identifier
         field = f"people[{index}]"
         if any(len(id_) != len(NO_ID) for id_ in message.identifier_ids):
             raise InvalidField("an identifier id has 16 bytes", field=f"{field}.identifier_ids")
-        profile_id = ProfileId(id_from(message.profile_id, f"{field}.profile_id"))
+        profile_id = ProfileId(parse_id(message.profile_id, f"{field}.profile_id"))
         people[profile_id] = [IdentifierId(id_) for id_ in message.identifier_ids]
     return people

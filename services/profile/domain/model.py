@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from hashlib import blake2b
-from struct import pack, unpack
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.digest import row_digest
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.rules.ids import pack_ids
 
 #: What is asked of the people of each workspace.
 Catalogues: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
@@ -54,13 +54,3 @@ def standing_share(standing: Standing | None) -> int:
     if standing is None or standing.merged_into is not None:
         return 0
     return row_digest(b"standing", standing.profile_id, pack_ids(standing.holds))
-
-
-def pack_ids(ids: Set[int]) -> bytes:
-    """Predicate ids as 8 bytes each, ascending."""
-    return pack(f">{len(ids)}Q", *sorted(ids))
-
-
-def unpack_ids(packed: bytes) -> frozenset[int]:
-    """The ids that `pack_ids` packed."""
-    return frozenset(unpack(f">{len(packed) // 8}Q", packed))

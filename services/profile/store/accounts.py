@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
+from services.kernel.rules.ids import to_bigint
 from services.profile.domain.accounts import AccountName, Stated, stated_parent
 from services.profile.store.postgres import Connection, Q
 
@@ -96,6 +97,6 @@ async def whole_series(
     conn: Connection, workspace_id: WorkspaceId, shards: int, series_ids: Iterable[int]
 ) -> frozenset[int]:
     """Those of these series that are kept, and whole, on all shards."""
-    signed = {(i - (1 << 64) if i >= 1 << 63 else i): i for i in series_ids}
+    signed = {to_bigint(i): i for i in series_ids}
     rows = await conn.fetch(Q.whole_series, workspace_id, shards, list(signed))
     return frozenset(signed[row[0]] for row in rows)

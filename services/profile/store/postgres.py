@@ -10,10 +10,11 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, hash_id, shard_of
+from services.kernel.rules.ids import from_bigint, pack_ids, to_bigint, unpack_ids
 from services.profile.domain.assignments import Move
 from services.profile.domain.backfill import Asked, Key, Series, Stage
 from services.profile.domain.facts import Assignment
-from services.profile.domain.model import Standing, pack_ids, unpack_ids
+from services.profile.domain.model import Standing
 from services.profile.domain.scheduling import Due
 
 Q = Queries.load(__package__)
@@ -316,13 +317,13 @@ async def load_definitions(
 async def open_predicates(conn: Connection, shard: int) -> list[Asked]:
     """The predicates of a shard that are not live yet."""
     rows = await conn.fetch(Q.open_predicates, shard)
-    return [Asked(Key(row[0], _unsigned(row[1])), Stage(row[2])) for row in rows]
+    return [Asked(Key(row[0], from_bigint(row[1])), Stage(row[2])) for row in rows]
 
 
 async def open_series(conn: Connection, shard: int) -> list[Series]:
     """The series of a shard that are not whole yet."""
     rows = await conn.fetch(Q.open_series, shard)
-    return [Series(Key(row[0], _unsigned(row[1])), row[2], Stage(row[3])) for row in rows]
+    return [Series(Key(row[0], from_bigint(row[1])), row[2], Stage(row[3])) for row in rows]
 
 
 async def advance_predicates(
@@ -352,7 +353,7 @@ async def live_predicates(
 ) -> frozenset[int]:
     """The predicates that are live on all shards."""
     rows = await conn.fetch(Q.live_predicates, workspace_id, shards)
-    return frozenset(_unsigned(row[0]) for row in rows)
+    return frozenset(from_bigint(row[0]) for row in rows)
 
 
 async def workspace_definitions(
@@ -375,7 +376,7 @@ async def definitions_since(conn: Connection, shard: int, first: int) -> list[by
 async def shard_live_predicates(conn: Connection, shard: int) -> list[Key]:
     """The predicates that are live in a shard."""
     rows = await conn.fetch(Q.shard_live_predicates, shard)
-    return [Key(row[0], _unsigned(row[1])) for row in rows]
+    return [Key(row[0], from_bigint(row[1])) for row in rows]
 
 
 async def shard_standings(
@@ -393,12 +394,4 @@ async def count_rows(conn: Connection) -> dict[str, int]:
 
 def _columns(keys: Iterable[Key]) -> tuple[list[str], list[int]]:
     ordered = sorted(keys)
-    return [key.workspace_id for key in ordered], [_signed(key.id) for key in ordered]
-
-
-def _signed(id_: int) -> int:
-    return id_ - (1 << 64) if id_ >= 1 << 63 else id_
-
-
-def _unsigned(id_: int) -> int:
-    return id_ % (1 << 64)
+    return [key.workspace_id for key in ordered], [to_bigint(key.id) for key in ordered]

@@ -21,7 +21,7 @@ from services.chassis.access.tables import AccessKey
 from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.rpc.channel import open_channel
-from services.chassis.rpc.clients import token_from_proto, token_to_proto
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics

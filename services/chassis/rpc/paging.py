@@ -1,0 +1,47 @@
+"""Reads page sizes and page tokens of requests, and writes page tokens."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from typing import Any
+
+from services.kernel.errors import InvalidField
+
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 1_000
+
+
+def page_size_of(request: Any) -> int:
+    """Return the page size of a request, 50 where it is 0. Raises InvalidField above 1,000."""
+    if request.page_size > MAX_PAGE_SIZE:
+        raise InvalidField(f"page_size is at most {MAX_PAGE_SIZE}", field="page_size")
+    return int(request.page_size) or DEFAULT_PAGE_SIZE
+
+
+class PageToken:
+    """One list's page token: the sort key of the last entry of a page, opaque to callers.
+
+    `layout` is a format of `struct` for the key, such as `q16s` for (instant, id).
+    """
+
+    def __init__(self, layout: str) -> None:
+        self._layout = struct.Struct(f">{layout}")
+
+    def encode(self, *key: Any) -> str:
+        """Return the token of the page that begins after `key`."""
+        return base64.urlsafe_b64encode(self._layout.pack(*key)).rstrip(b"=").decode()
+
+    def decode(self, text: str) -> tuple[Any, ...] | None:
+        """Return the key after which the page begins; None where `text` is empty.
+
+        Raises InvalidField where `text` is no token of this list.
+        """
+        if not text:
+            return None
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+            return self._layout.unpack(raw)
+        except (ValueError, struct.error):
+            raise InvalidField(
+                "page_token is the next_page_token of an earlier response", field="page_token"
+            ) from None
