@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from bench.harness import Result, compare, interleave
-from services.identity.domain.components import connected
+from services.identity.domain.components import connected_components
 
 ROUNDS = 5
 PEOPLE = 400_000
@@ -28,7 +28,7 @@ def graph_row() -> Result:
 
     async def ours() -> float:
         began = time.perf_counter()
-        found = connected(nodes, pairs)
+        found = connected_components(nodes, pairs)
         taken = time.perf_counter() - began
         groups["ours"] = sum(root == i for i, root in enumerate(found))
         return edges / taken

@@ -19,8 +19,8 @@ from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import Identity
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import IdentityProjection
 from services.identity.settings import IdentitySettings
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import hash_id
@@ -118,7 +118,9 @@ class Store:
         self._conn = conn
         self._people = people
         remembered = int(IdentitySettings.model_fields["remembered"].default)
-        self._identity = Identity(shards=SHARDS, memory=Memory(remembered), on_access=lambda: None)
+        self._identity = IdentityProjection(
+            shards=SHARDS, memory=EvidenceCache(remembered), on_access=lambda: None
+        )
         self._next = 0
 
     async def fill(self, identifiers: int) -> None:

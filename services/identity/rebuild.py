@@ -14,13 +14,13 @@ from services.chassis.projection.checkpoint import add_digest, load_checkpoints
 from services.chassis.projection.rebuild import differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.identity.codec import bus as wire
-from services.identity.domain.rows import Evidence, Kept
-from services.identity.projection.apply_evidence import learn
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import learn_from
+from services.identity.domain.rows import Evidence, StoredEvidence
+from services.identity.projection.apply_evidence import apply_evidence
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import apply_batch
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, is_resettling, next_step
-from services.identity.store.postgres import REBUILDING, PostgresTables
+from services.identity.store.postgres import REBUILDING, PostgresEvidence
 from services.identity.upstream import LogUpstream
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import LeafId, shard_of
@@ -60,7 +60,7 @@ class IdentityRebuilder:
         if not is_begun:
             await self._wait_until_settled()
         await self._learn_policies(pool, until, shards, anew=is_begun)
-        memory = Memory(self._remembered)
+        memory = EvidenceCache(self._remembered)
         replay = LogReplay(Refold(memory, shards), self._upstream)
         if shards != len(until.offsets):
             # A batch then learns once a shard, and workers that lock twice wait in a circle.
@@ -85,7 +85,7 @@ class IdentityRebuilder:
             if not offset:
                 continue
             async for facts in self._upstream.facts(shard, offset, [wire.POLICY_DEFINED]):
-                told = [wire.policy_told(fact) for fact in facts]
+                told = [wire.decode_policy(fact) for fact in facts]
                 async with transaction(pool) as conn:
                     await fold_policies(conn, shard, shards, told, anew=anew)
 
@@ -114,25 +114,25 @@ class Refold:
     `shards`: each batch is cut by leaf as if the log had so many.
     """
 
-    def __init__(self, memory: Memory, shards: int) -> None:
+    def __init__(self, memory: EvidenceCache, shards: int) -> None:
         self._memory = memory
         self._shards = shards
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """See chassis.stream.Projection."""
-        heard = wire.hear(batch)
+        heard = wire.decode_batch(batch)
         await self._memory.regions.load(conn, heard.leafless, heard.workspaces)
-        by_shard: dict[int, wire.Sightings] = {}
-        for names, span in heard.sightings.items():
+        by_shard: dict[int, wire.Observations] = {}
+        for names, span in heard.observations.items():
             shard = shard_of(LeafId(names[1]), self._shards)
             by_shard.setdefault(shard, {})[names] = span
         if heard.decisions:
             by_shard.setdefault(0, {})
         deltas: Counter[str] = Counter()
         for shard, sightings in sorted(by_shard.items()):
-            tables = PostgresTables(conn, shards=self._shards, space=REBUILDING)
+            tables = PostgresEvidence(conn, shards=self._shards, space=REBUILDING)
             decisions = heard.decisions if shard == min(by_shard) else ()
-            learnt = await learn_from(tables, self._memory, sightings, decisions)
+            learnt = await apply_batch(tables, self._memory, sightings, decisions)
             deltas.update(learnt.deltas)
         deltas.update(await fold_matches(conn, self._shards, self._memory, heard.matches))
         now = heard.log_time_us or batch.log_time_us
@@ -151,8 +151,10 @@ async def _look_at_some(pool: asyncpg.Pool, shard: int, shards: int) -> bool:
         step = await next_step(conn, shard)
         if step is None:
             return False
-        tables = PostgresTables(conn, shards=shards, space=REBUILDING)
-        learnt = await learn(tables, Evidence(), Kept(), {step.workspace_id: step.profiles})
+        tables = PostgresEvidence(conn, shards=shards, space=REBUILDING)
+        learnt = await apply_evidence(
+            tables, Evidence(), StoredEvidence(), {step.workspace_id: step.profiles}
+        )
         await add_digest(conn, shard, learnt.deltas)
         await step.end(conn)
         return True

@@ -19,9 +19,9 @@ from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 from services.identity.api.grpc import ALLOWED, IdentityRpc
-from services.identity.commands.decisions import Deciding
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import Identity
+from services.identity.commands.decisions import DecisionService
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import IdentityProjection
 from services.identity.projection.tick_requester import Metronome
 from services.identity.queries.profiles import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
@@ -39,9 +39,9 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
         metronome = Metronome(log)
         runner = ProjectionRunner(
             settings.service,
-            Identity(
+            IdentityProjection(
                 shards=settings.shards,
-                memory=Memory(settings.remembered),
+                memory=EvidenceCache(settings.remembered),
                 on_access=base.authenticator.invalidate,
                 on_waiting=metronome.ask,
             ),
@@ -58,7 +58,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         queries = IdentityQueries(base.database, runner, log)
-        doors = IdentityRpc(queries, Deciding(queries, log))
+        doors = IdentityRpc(queries, DecisionService(queries, log))
         rpc.add(add_IdentityServiceServicer_to_server, doors)
         rpc.add(
             add_ProjectionServiceServicer_to_server,

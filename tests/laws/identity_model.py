@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import combinations
 
-from services.identity.domain.evidence import Decision, First, Strength, Verdict
-from services.identity.domain.linking import Reason
-from services.identity.domain.policy import DEFAULT, Linking, Policy, Rule
+from services.identity.domain.evidence import Decision, FirstSeen, EvidenceKind, DecisionKind
+from services.identity.domain.linking import HeldReason
+from services.identity.domain.policy import DEFAULT, MatchMode, Policy, NamespaceRule
 from services.kernel.identifiers import DEVICE_NAMESPACES, Identifier, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
 from services.kernel.time import DAY_US
@@ -29,9 +29,9 @@ class Seen:
     verified: frozenset[Identifier] = frozenset()
 
     @property
-    def first(self) -> First:
+    def first(self) -> FirstSeen:
         parts = (f"{self.message}", *(f"{i}" for i in sorted(self.identifiers)))
-        return First(self.occurred_at_us, FactId(hash_id(*parts)))
+        return FirstSeen(self.occurred_at_us, FactId(hash_id(*parts)))
 
     @property
     def leaf(self) -> bytes:
@@ -44,15 +44,15 @@ class Ruled:
 
     one: Identifier
     other: Identifier
-    verdict: Verdict
+    verdict: DecisionKind
     occurred_at_us: int
     message: int
 
     @property
-    def first(self) -> First:
+    def first(self) -> FirstSeen:
         # Another decision is another fact.
         parts = (str(self.one), str(self.other), str(int(self.verdict)), str(self.message))
-        return First(self.occurred_at_us, FactId(hash_id(*parts)))
+        return FirstSeen(self.occurred_at_us, FactId(hash_id(*parts)))
 
     @property
     def decision(self) -> Decision:
@@ -65,7 +65,7 @@ class Ruled:
 
 Story = Sequence[Seen | Ruled]
 #: Two identifiers and a strength.
-Tie = tuple[frozenset[Identifier], Strength]
+Tie = tuple[frozenset[Identifier], EvidenceKind]
 
 
 @dataclass
@@ -74,9 +74,9 @@ class Truth:
 
     profiles: dict[IdentifierId, ProfileId] = field(default_factory=dict)
     #: Every tie that does not bind, and why.
-    held: dict[Tie, tuple[Reason, str]] = field(default_factory=dict)
-    firsts: dict[Identifier, First] = field(default_factory=dict)
-    ties: dict[Tie, list[First]] = field(default_factory=dict)
+    held: dict[Tie, tuple[HeldReason, str]] = field(default_factory=dict)
+    firsts: dict[Identifier, FirstSeen] = field(default_factory=dict)
+    ties: dict[Tie, list[FirstSeen]] = field(default_factory=dict)
 
     def people(self) -> set[frozenset[Identifier]]:
         """The partition."""
@@ -100,9 +100,9 @@ def truth(story: Iterable[Seen | Ruled], policy: Policy = DEFAULT) -> Truth:
                 known.ties.setdefault(tie, []).append(fact.first)
     decisions = latest(story)
     for pair, ruled in decisions.items():
-        if ruled.verdict == Verdict.LINK:
-            known.ties[pair, Strength.DECIDED] = [ruled.first]
-    apart = [pair for pair, ruled in decisions.items() if ruled.verdict == Verdict.SEPARATE]
+        if ruled.verdict == DecisionKind.LINK:
+            known.ties[pair, EvidenceKind.DECIDED] = [ruled.first]
+    apart = [pair for pair, ruled in decisions.items() if ruled.verdict == DecisionKind.SEPARATE]
     _decide(known, apart, policy)
     return known
 
@@ -112,14 +112,17 @@ def ties_of(event: Seen) -> list[Tie]:
     leaf = primary_identifier(event.identifiers)
     rest = set(event.identifiers) - {leaf}
     if event.alias:
-        return [(frozenset({leaf, i}), Strength.STATED) for i in rest]
+        return [(frozenset({leaf, i}), EvidenceKind.STATED) for i in rest]
     together: list[Tie] = [
-        (frozenset({leaf, i}), Strength.VERIFIED if i in event.verified else Strength.OBSERVED)
+        (
+            frozenset({leaf, i}),
+            EvidenceKind.VERIFIED if i in event.verified else EvidenceKind.OBSERVED,
+        )
         for i in rest
     ]
     if rest:
         second = primary_identifier(rest)
-        together += [(frozenset({second, i}), Strength.BESIDE) for i in rest - {second}]
+        together += [(frozenset({second, i}), EvidenceKind.CO_OBSERVED) for i in rest - {second}]
     return together
 
 
@@ -149,14 +152,14 @@ def _decide(known: Truth, apart: list[frozenset[Identifier]], policy: Policy) ->
             continue
         union = left | right
         if any(two <= union for two in apart):
-            known.held[tie] = (Reason.SEPARATED, "")
+            known.held[tie] = (HeldReason.SEPARATED, "")
             continue
-        if strength in (Strength.DECIDED, Strength.STATED):
+        if strength in (EvidenceKind.DECIDED, EvidenceKind.STATED):
             same = [g for g in same if not g <= union] + [union]
         else:
             over = _over(union, same, policy)
             if over:
-                known.held[tie] = (Reason.LIMIT, over)
+                known.held[tie] = (HeldReason.LIMIT, over)
                 continue
         people = [p for p in people if p not in (left, right)] + [union]
     for person in people:
@@ -179,9 +182,9 @@ def listed_as(namespace: str, policy: Policy) -> str | None:
     return None
 
 
-def _rule(namespace: str, policy: Policy) -> Rule:
+def _rule(namespace: str, policy: Policy) -> NamespaceRule:
     name = listed_as(namespace, policy)
-    return policy.rules[name] if name else Rule()
+    return policy.rules[name] if name else NamespaceRule()
 
 
 def _over(person: frozenset[Identifier], same: list[frozenset[Identifier]], policy: Policy) -> str:
@@ -204,46 +207,46 @@ def rank(namespace: str, policy: Policy) -> int:
     return places.index(listed_as(namespace, policy))
 
 
-def not_eligible(tie: Tie, known: Truth, policy: Policy) -> tuple[Reason, str] | None:
+def not_eligible(tie: Tie, known: Truth, policy: Policy) -> tuple[HeldReason, str] | None:
     """Why a tie binds nobody, whoever else is one person."""
     pair, strength = tie
-    if strength == Strength.DECIDED:
+    if strength == EvidenceKind.DECIDED:
         return None
     ends = sorted(pair, key=lambda i: (rank(i.namespace, policy), i.namespace), reverse=True)
     for i in ends:
         for namespace, pattern in policy.blocked:
             if namespace in ("", i.namespace) and fnmatchcase(i.value, pattern):
-                return Reason.BLOCKED, i.namespace
+                return HeldReason.BLOCKED, i.namespace
     if strength in policy.ignored:
-        return Reason.IGNORED, ""
-    if strength == Strength.STATED:
+        return HeldReason.IGNORED, ""
+    if strength == EvidenceKind.STATED:
         return None
     for i in ends:
         if strength not in _allowed(i.namespace, policy):
-            return Reason.IGNORED, i.namespace
+            return HeldReason.IGNORED, i.namespace
     for i in ends:
         if _is_shared(i, known, policy):
-            return Reason.SHARED, i.namespace
+            return HeldReason.SHARED, i.namespace
     for i in ends:
         if _gave_up(i, pair, known, policy):
-            return Reason.GIVEN_UP, i.namespace
+            return HeldReason.RECYCLED, i.namespace
     return None
 
 
-def _allowed(namespace: str, policy: Policy) -> set[Strength]:
-    linking = _rule(namespace, policy).linking
-    if linking == Linking.NEVER:
+def _allowed(namespace: str, policy: Policy) -> set[EvidenceKind]:
+    linking = _rule(namespace, policy).match_mode
+    if linking == MatchMode.NEVER:
         return set()
-    if linking == Linking.VERIFIED:
-        return {Strength.VERIFIED}
-    return {Strength.VERIFIED, Strength.OBSERVED, Strength.BESIDE}
+    if linking == MatchMode.VERIFIED:
+        return {EvidenceKind.VERIFIED}
+    return {EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED}
 
 
-def _met(i: Identifier, known: Truth, policy: Policy) -> dict[Identifier, list[First]]:
+def _met(i: Identifier, known: Truth, policy: Policy) -> dict[Identifier, list[FirstSeen]]:
     """The stronger identifiers that one was seen with by evidence that may bind it, and when."""
-    met: dict[Identifier, list[First]] = {}
+    met: dict[Identifier, list[FirstSeen]] = {}
     for (pair, strength), firsts in known.ties.items():
-        if i not in pair or strength not in (Strength.VERIFIED, Strength.OBSERVED):
+        if i not in pair or strength not in (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED):
             continue
         if strength in policy.ignored or strength not in _allowed(i.namespace, policy):
             continue
@@ -260,14 +263,14 @@ def _is_shared(i: Identifier, known: Truth, policy: Policy) -> bool:
 
 
 def _gave_up(i: Identifier, pair: frozenset[Identifier], known: Truth, policy: Policy) -> bool:
-    days = _rule(i.namespace, policy).given_up_after_days
+    days = _rule(i.namespace, policy).recycled_after_days
     if not days:
         return False
     met = _met(i, known, policy)
     together = [
         _last_day(at)
         for (other_pair, strength), firsts in known.ties.items()
-        if other_pair == pair and strength > Strength.STATED
+        if other_pair == pair and strength > EvidenceKind.STATED
         for at in firsts
     ]
     for one, two in [*combinations(met, 2), *((b, a) for a, b in combinations(met, 2))]:
@@ -280,9 +283,9 @@ def _gave_up(i: Identifier, pair: frozenset[Identifier], known: Truth, policy: P
     return False
 
 
-def _day(at: First) -> int:
+def _day(at: FirstSeen) -> int:
     return at.occurred_at_us // DAY_US
 
 
-def _last_day(at: First) -> int:
+def _last_day(at: FirstSeen) -> int:
     return next(day for day in range(_day(at), _day(at) + 30) if day % 30 == 29)

@@ -10,17 +10,17 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, Truth, truth
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import (
     Edge,
-    Name,
+    IdentifierInWorkspace,
     Pair,
-    Strength,
-    Verdict,
+    EvidenceKind,
+    DecisionKind,
     edge_of,
-    mention,
+    observe,
     span_of,
 )
-from services.identity.domain.linking import Held
-from services.identity.domain.policy import DEFAULT, Blocked, Linking, Policy, Rule
-from services.identity.domain.rows import Evidence, KnownEdge
+from services.identity.domain.linking import HeldEdge
+from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, Policy, NamespaceRule
+from services.identity.domain.rows import Evidence, EdgeRow
 from services.kernel.digest import digest_of
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.time import DAY_US
@@ -45,16 +45,18 @@ def seen(draw: st.DrawFn) -> Seen:
 
 
 ruled = st.builds(
-    Ruled, names, names, st.sampled_from(list(Verdict)), instants, st.integers(0, 10_000)
+    Ruled, names, names, st.sampled_from(list(DecisionKind)), instants, st.integers(0, 10_000)
 )
 stories = st.lists(st.one_of(seen(), seen(), seen(), ruled), max_size=20)
 
 rules = st.builds(
-    Rule,
+    NamespaceRule,
     limit=st.sampled_from([0, 1, 1, 2]),
     shared_after=st.sampled_from([0, 0, 1, 2]),
-    given_up_after_days=st.sampled_from([0, 0, 1, 45]),
-    linking=st.sampled_from([Linking.ALWAYS, Linking.ALWAYS, Linking.VERIFIED, Linking.NEVER]),
+    recycled_after_days=st.sampled_from([0, 0, 1, 45]),
+    match_mode=st.sampled_from(
+        [MatchMode.ALWAYS, MatchMode.ALWAYS, MatchMode.VERIFIED, MatchMode.NEVER]
+    ),
 )
 blocked = st.builds(
     Blocked,
@@ -67,15 +69,18 @@ fancy = st.builds(
         st.tuples(st.sampled_from([*LISTED, "wechat_openid.wx1"]), rules), unique_by=lambda r: r[0]
     ).map(dict),
     st.lists(blocked, max_size=1),
-    st.sets(st.sampled_from([Strength.STATED, Strength.OBSERVED, Strength.BESIDE]), max_size=1),
+    st.sets(
+        st.sampled_from([EvidenceKind.STATED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED]),
+        max_size=1,
+    ),
 )
 #: The default, made tight enough for few names; and anything else.
 tight = st.just(
     Policy(
         0,
         {
-            name: Rule(
-                min(rule.limit, 2), min(rule.shared_after, 2), rule.given_up_after_days and 45
+            name: NamespaceRule(
+                min(rule.limit, 2), min(rule.shared_after, 2), rule.recycled_after_days and 45
             )
             for name, rule in DEFAULT.rules.items()
         },
@@ -89,20 +94,24 @@ def gather(story: Iterable[Seen | Ruled]) -> Evidence:
     evidence = Evidence()
     for fact in story:
         if isinstance(fact, Seen):
-            strength = Strength.STATED if fact.alias else Strength.OBSERVED
+            strength = EvidenceKind.STATED if fact.alias else EvidenceKind.OBSERVED
             leaf = leaf_of(WORKSPACE, fact.identifiers)
-            said = mention(WORKSPACE, leaf, fact.identifiers, strength, fact.verified)
+            said = observe(WORKSPACE, leaf, fact.identifiers, strength, fact.verified)
             evidence.add(said, span_of(fact.first))
         else:
-            named = {i.id_in(WORKSPACE): Name(WORKSPACE, i) for i in (fact.one, fact.other)}
+            named = {
+                i.id_in(WORKSPACE): IdentifierInWorkspace(WORKSPACE, i)
+                for i in (fact.one, fact.other)
+            }
             evidence.decide(Pair(min(named), max(named)), fact.decision, named)
     return evidence
 
 
-def held_edges(known: Truth) -> dict[Edge, Held]:
+def held_edges(known: Truth) -> dict[Edge, HeldEdge]:
     """What does not bind, as the code under test names it."""
     return {
-        edge_between(*pair, strength): Held(*why) for (pair, strength), why in known.held.items()
+        edge_between(*pair, strength): HeldEdge(*why)
+        for (pair, strength), why in known.held.items()
     }
 
 
@@ -117,5 +126,5 @@ def digest_of_truth(story: Iterable[Seen | Ruled], policy: Policy = DEFAULT) -> 
     known, evidence = truth(story, policy), gather(story)
     held = held_edges(known)
     rows = [identifier_share(i, known.profiles[i], f) for i, f in evidence.identifiers.items()]
-    rows += [edge_share(e, KnownEdge(span, held.get(e))) for e, span in evidence.edges.items()]
+    rows += [edge_share(e, EdgeRow(span, held.get(e))) for e, span in evidence.edges.items()]
     return digest_of(rows + [decision_share(p, d) for p, d in evidence.decisions.items()])

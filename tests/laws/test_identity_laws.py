@@ -11,9 +11,9 @@ from laws.identity_story import digest_of_truth, gather, policies, seen, stories
 from laws.identity_tables import MemoryTables, now
 from properties import examples
 
-from services.identity.domain.delta import news
+from services.identity.domain.delta import new_evidence
 from services.identity.domain.policy import Policy
-from services.identity.projection.apply_evidence import learn
+from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, shard_of
 
@@ -36,12 +36,12 @@ def folded(
 
 def take_in(tables: MemoryTables, story: Story) -> None:
     evidence = gather(story)
-    now(learn(tables, evidence, now(tables.look(evidence))))
-    now(tables.let_go())
+    now(apply_evidence(tables, evidence, now(tables.load(evidence))))
+    now(tables.unlock())
 
 
 def profiles(tables: MemoryTables) -> dict[IdentifierId, bytes]:
-    return {id_: row.profile_id for id_, row in tables.known.items()}
+    return {id_: row.profile_id for id_, row in tables.identifiers.items()}
 
 
 @examples(200)
@@ -88,7 +88,7 @@ def test_another_fact_gives_another_digest(events: list[Seen], data: st.DataObje
 @given(stories)
 def test_what_is_known_is_no_news(story: list[Seen | Ruled]) -> None:
     tables, evidence = folded(story), gather(story)
-    assert not news(evidence, now(tables.look(evidence)))
+    assert not new_evidence(evidence, now(tables.load(evidence)))
 
 
 @given(stories, policies)

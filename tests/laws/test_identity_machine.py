@@ -9,11 +9,11 @@ from laws.identity_story import gather, held_edges, policies, ruled, seen
 from laws.identity_tables import MemoryTables, now
 from properties import examples
 
-from services.identity.domain.evidence import Verdict
-from services.identity.domain.linking import BETWEEN
+from services.identity.domain.evidence import DecisionKind
+from services.identity.domain.linking import CROSS_PROFILE
 from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.domain.rows import Evidence, Kept, Mark
-from services.identity.projection.apply_evidence import learn
+from services.identity.domain.rows import Evidence, StoredEvidence, IdentifierFlag
+from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.digest import digest_of
 from services.kernel.ids import shard_of
 
@@ -59,8 +59,8 @@ class IdentityMachine(RuleBasedStateMachine):
             assert self.tables.recounted() == before
 
     @precondition(lambda self: len(self.story) > 1)
-    @rule(data=st.data(), verdict=st.sampled_from(list(Verdict)))
-    def decide(self, data: st.DataObject, verdict: Verdict) -> None:
+    @rule(data=st.data(), verdict=st.sampled_from(list(DecisionKind)))
+    def decide(self, data: st.DataObject, verdict: DecisionKind) -> None:
         """A person decides about two who are known."""
         known = sorted(truth(self.story, self.policy).firsts)
         one, other = data.draw(st.sampled_from(known)), data.draw(st.sampled_from(known))
@@ -95,23 +95,23 @@ class IdentityMachine(RuleBasedStateMachine):
         anew = MemoryTables(1)
         anew.policy = self.tables.policy
         evidence = gather(self.story)
-        now(learn(anew, evidence, Kept()))
+        now(apply_evidence(anew, evidence, StoredEvidence()))
         assert anew.recounted() == self.tables.recounted()
-        assert anew.known == self.tables.known
+        assert anew.identifiers == self.tables.identifiers
 
     def _learn(self, batch: list[Seen | Ruled], shard: int, most: int = 2) -> None:
         tables = self.tables
         evidence = gather(batch) if batch else Evidence()
         again = tables.next_profiles(shard, most) if shard in tables.cursors else []
-        kept = now(tables.look(evidence))
-        learnt = now(learn(tables, evidence, kept, {WORKSPACE: again}))
-        now(tables.let_go())
+        kept = now(tables.load(evidence))
+        learnt = now(apply_evidence(tables, evidence, kept, {WORKSPACE: again}))
+        now(tables.unlock())
         self.digest += learnt.deltas.get(WORKSPACE, 0)
         self.story += batch
         told = {a.identifier_id: a.profile_id for a in learnt.assignments}
         assert len(told) == len(learnt.assignments)
         for id_, profile in (told | dict(learnt.profiles)).items():
-            assert tables.known[id_].profile_id == profile
+            assert tables.identifiers[id_].profile_id == profile
 
     @invariant()
     def digest_is_kept_up(self) -> None:
@@ -125,15 +125,15 @@ class IdentityMachine(RuleBasedStateMachine):
         if not self.story or self.tables.cursors:
             return
         expected = truth(self.story, self.policy)
-        known = self.tables.known
+        known = self.tables.identifiers
         assert {i: row.profile_id for i, row in known.items()} == expected.profiles
         held = {edge: row.held for edge, row in self.tables.edges.items() if row.held}
         assert held == held_edges(expected)
-        contested = {i for e, why in held.items() if why.reason in BETWEEN for i in e[:2]}
+        contested = {i for e, why in held.items() if why.reason in CROSS_PROFILE for i in e[:2]}
         for pair, decision in self.tables.decisions.items():
-            if decision.verdict == Verdict.SEPARATE:
+            if decision.kind == DecisionKind.SEPARATE:
                 contested.update(pair)
-        assert {i for i, row in known.items() if row.marks & Mark.CONTESTED} == contested
+        assert {i for i, row in known.items() if row.flags & IdentifierFlag.CONTESTED} == contested
 
     def teardown(self) -> None:
         """Whatever is left half done is finished."""

@@ -30,9 +30,9 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.identity.codec import bus as wire
-from services.identity.domain.evidence import Verdict
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import learn_from
+from services.identity.domain.evidence import DecisionKind
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import apply_batch
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US
@@ -48,21 +48,21 @@ class RealIdentity:
 
     def __init__(self) -> None:
         self.tables = MemoryTables(4)
-        self._memory = Memory(100)
+        self._memory = EvidenceCache(100)
 
     def hear(self, fact: Fact) -> tuple[bytes, list[Assignment]]:
         """The profile of a fact's leaf, and what changed."""
         if not fact.leaf_id:
             return NO_ID, []
-        said = wire.said([fact])
-        learnt = now(learn_from(self.tables, self._memory, said.sightings, said.decisions))
-        now(self.tables.let_go())
-        profile = self.tables.known[IdentifierId(fact.leaf_id)].profile_id
+        said = wire.decode_facts([fact])
+        learnt = now(apply_batch(self.tables, self._memory, said.observations, said.decisions))
+        now(self.tables.unlock())
+        profile = self.tables.identifiers[IdentifierId(fact.leaf_id)].profile_id
         return profile, [wire.assignment_message(a) for a in learnt.assignments]
 
     @property
     def profiles(self) -> dict[IdentifierId, bytes]:
-        return {id_: row.profile_id for id_, row in self.tables.known.items()}
+        return {id_: row.profile_id for id_, row in self.tables.identifiers.items()}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -116,7 +116,7 @@ def alias(one: Identifier, other: Identifier, number: int) -> Fact:
     return Happening((one, other), START_US + 9 * DAY_US + number, number, type="alias").fact()
 
 
-def ruled(one: Identifier, other: Identifier, verdict: Verdict, number: int) -> Fact:
+def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, number: int) -> Fact:
     """A person decides."""
     told = Ruled(one, other, verdict, START_US + 9 * DAY_US + number, number)
     said = LinkDecided(
@@ -136,7 +136,7 @@ def ruled(one: Identifier, other: Identifier, verdict: Verdict, number: int) -> 
     )
 
 
-def links(pairs: Sequence[tuple[Identifier, Identifier]], verdict: Verdict, at: int) -> list[Fact]:
+def links(pairs: Sequence[tuple[Identifier, Identifier]], verdict: DecisionKind, at: int) -> list[Fact]:
     return [ruled(one, other, verdict, at + n) for n, (one, other) in enumerate(pairs)]
 
 
@@ -151,8 +151,8 @@ async def test_who_was_linked_and_is_not_any_more_is_as_if_never_merged(
     before, later = events[:15], events[15:]
     never = await end_of(pool, events, 0)
     assert len({never[0][who.id_in(WORKSPACE)] for who in PEOPLE}) == 3
-    made = links(chain, Verdict.LINK, 0)
-    back = links(chain, Verdict.WITHDRAW, 10)
+    made = links(chain, DecisionKind.LINK, 0)
+    back = links(chain, DecisionKind.WITHDRAW, 10)
     merged = await end_of(pool, [*before, *made, *later], 1)
     assert merged[0] != never[0]
     assert merged[1] != never[1]
@@ -167,7 +167,7 @@ async def test_who_is_separated_is_as_if_never_merged_whatever_was_said(
     events = [h.fact() for h in lives(2)]
     aliases = [alias(one, other, 100 + n) for n, (one, other) in enumerate(chain)]
     everybody = [(ANN, BO), (BO, CY), (CY, ANN)]
-    apart = links(everybody, Verdict.SEPARATE, 20)
+    apart = links(everybody, DecisionKind.SEPARATE, 20)
     never = await end_of(pool, [*apart, *events, *aliases], 0)
     assert len({never[0][who.id_in(WORKSPACE)] for who in PEOPLE}) == 3
     merged = await end_of(pool, [*events, *aliases], 1)
@@ -184,6 +184,6 @@ async def test_a_profile_that_comes_back_to_life_stands_as_it_did(pool: asyncpg.
     never = await end_of(pool, events, 0)
     again: list[Fact] = []
     for n in range(3):
-        again += links([(ANN, BO)], Verdict.LINK, 10 * n)
-        again += links([(ANN, BO)], Verdict.WITHDRAW, 10 * n + 5)
+        again += links([(ANN, BO)], DecisionKind.LINK, 10 * n)
+        again += links([(ANN, BO)], DecisionKind.WITHDRAW, 10 * n + 5)
     assert await end_of(pool, [*events, *again], 2) == never

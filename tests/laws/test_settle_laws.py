@@ -10,31 +10,31 @@ from laws.identity_model import Story, truth
 from laws.identity_story import gather, held_edges, policies, stories
 from properties import examples
 
-from services.identity.domain.evidence import Edge, Pair, Span, Verdict
-from services.identity.domain.linking import BETWEEN, Node
+from services.identity.domain.evidence import Edge, Pair, SeenSpan, DecisionKind
+from services.identity.domain.linking import CROSS_PROFILE, Node
 from services.identity.domain.policy import Policy
-from services.identity.domain.resolution import Settled, settle
+from services.identity.domain.resolution import Resolution, resolve
 from services.identity.domain.rows import Evidence, decided_edge
 from services.kernel.ids import IdentifierId
 
 #: The machine may be busy: how long an example takes says nothing.
 
 
-def settled(evidence: Evidence, policy: Policy) -> Settled:
+def settled(evidence: Evidence, policy: Policy) -> Resolution:
     nodes: dict[IdentifierId, Node] = {}
     for id_, first in evidence.identifiers.items():
         identifier = evidence.names[id_].identifier
         assert identifier is not None
         nodes[id_] = Node(*identifier, first)
-    edges: dict[Edge, Span] = dict(evidence.edges)
+    edges: dict[Edge, SeenSpan] = dict(evidence.edges)
     apart: set[Pair] = set()
     for pair, decision in evidence.decisions.items():
         made = decided_edge(pair, decision)
         if made:
             edges[made[0]] = made[1]
-        elif decision.verdict == Verdict.SEPARATE:
+        elif decision.kind == DecisionKind.SEPARATE:
             apart.add(pair)
-    return settle(nodes, edges, apart, policy)
+    return resolve(nodes, edges, apart, policy)
 
 
 @examples(500)
@@ -63,5 +63,5 @@ def test_what_is_held_for_others_sake_lies_between_profiles(story: Story, policy
         held = found.held.get(edge)
         if held is None:
             assert found.profiles[edge.a] == found.profiles[edge.b]
-        elif held.reason in BETWEEN:
+        elif held.reason in CROSS_PROFILE:
             assert found.profiles[edge.a] != found.profiles[edge.b]

@@ -11,11 +11,12 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceServicer
 
 from services.chassis.access.principal import principal, region, workspace_id
-from services.chassis.rpc.clients import token_from_proto, token_to_proto
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.rpc.paging import page_size_of
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.identity.codec import decisions as wire
 from services.identity.codec.bus import policy_from, policy_message
-from services.identity.codec.policy import checked_policy
+from services.identity.codec.policy import validate_policy
 from services.identity.codec.responses import (
     edge_after,
     explanation_message,
@@ -25,21 +26,20 @@ from services.identity.codec.responses import (
     pair_after,
     preview_message,
 )
-from services.identity.commands.decisions import Deciding
-from services.identity.domain.linking import BETWEEN
+from services.identity.commands.decisions import DecisionService
+from services.identity.domain.linking import CROSS_PROFILE
 from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
 #: Seconds for which a token is waited for where the caller set no deadline.
 PATIENCE = 30.0
-PAGE, MAX_PAGE = 50, 1_000
 
 
-class DecidingRpc(IdentityServiceServicer):
+class DecisionsRpc(IdentityServiceServicer):
     """What concerns decisions, matches and the policy."""
 
-    def __init__(self, queries: IdentityQueries, deciding: Deciding) -> None:
+    def __init__(self, queries: IdentityQueries, deciding: DecisionService) -> None:
         self._queries = queries
         self._deciding = deciding
 
@@ -84,15 +84,15 @@ class DecidingRpc(IdentityServiceServicer):
 
     async def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.ListHeldResponse:
         """List evidence that would join people and is held back."""
-        size, after = _page_size(request.page_size), edge_after(request.page_token)
+        size, after = page_size_of(request), edge_after(request.page_token)
         if request.reason not in pb.HeldReason.values():
             raise InvalidField("this is no reason; use one of HeldReason", field="reason")
-        reasons = (request.reason,) if request.reason else BETWEEN
+        reasons = (request.reason,) if request.reason else CROSS_PROFILE
         token = await self._reach(request)
         held = await self._queries.held(workspace_id(), reasons, after, size)
         return pb.ListHeldResponse(
             held=map(held_message, held),
-            next_page_token=page_token(held[-1].tie.edge) if len(held) == size else "",
+            next_page_token=page_token(held[-1].edge.edge) if len(held) == size else "",
             token=token_to_proto(token),
         )
 
@@ -111,7 +111,7 @@ class DecidingRpc(IdentityServiceServicer):
         self, request: pb.DefinePolicyRequest, context: Any
     ) -> pb.DefinePolicyResponse:
         """Define the policy of the workspace."""
-        policy = checked_policy(request.policy, region())
+        policy = validate_policy(request.policy, region())
         version, changed, token = await self._deciding.define(
             _asker(), policy, clip_to_deadline(PATIENCE), dry_run=request.dry_run
         )
@@ -123,7 +123,7 @@ class DecidingRpc(IdentityServiceServicer):
         self, request: pb.PreviewPolicyRequest, context: Any
     ) -> AsyncIterator[pb.PreviewPolicyResponse]:
         """Try a policy on the whole history."""
-        policy = policy_from(checked_policy(request.policy, region()), 0)
+        policy = policy_from(validate_policy(request.policy, region()), 0)
         await self._reach(request)
         async with aclosing(self._queries.preview(workspace_id(), policy)) as parts:
             async for token, part in parts:
@@ -135,15 +135,17 @@ class DecidingRpc(IdentityServiceServicer):
         """Take in what a model or a person says about probable matches."""
         asker = _asker()
         wire.check_matches(request.matches)
-        told = [wire.judged(m, asker, f"matches[{at}].") for at, m in enumerate(request.matches)]
-        token = await self._deciding.judge(asker, told, clip_to_deadline(PATIENCE))
+        told = [
+            wire.assessment(m, asker, f"matches[{at}].") for at, m in enumerate(request.matches)
+        ]
+        token = await self._deciding.assess(asker, told, clip_to_deadline(PATIENCE))
         return pb.AssessMatchesResponse(token=token_to_proto(token))
 
     async def ListMatches(
         self, request: pb.ListMatchesRequest, context: Any
     ) -> pb.ListMatchesResponse:
         """List probable matches."""
-        size, after = _page_size(request.page_size), pair_after(request.page_token)
+        size, after = page_size_of(request), pair_after(request.page_token)
         if request.assessment not in facts_pb.Assessment.values():
             raise InvalidField("this is no judgement; use one of Judgement", field="judgement")
         token = await self._reach(request)
@@ -168,12 +170,6 @@ class DecidingRpc(IdentityServiceServicer):
         return await self._queries.reach(asked, clip_to_deadline(PATIENCE))
 
 
-def _asker() -> wire.Asker:
+def _asker() -> wire.Caller:
     caller = principal()
-    return wire.Asker(workspace_id(), caller.region, caller.key_id)
-
-
-def _page_size(asked: int) -> int:
-    if asked > MAX_PAGE:
-        raise InvalidField(f"page_size is at most {MAX_PAGE}", field="page_size")
-    return asked or PAGE
+    return wire.Caller(workspace_id(), caller.region, caller.key_id)

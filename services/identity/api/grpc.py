@@ -9,12 +9,12 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import Role, region, workspace_id
-from services.chassis.rpc.clients import token_to_proto
+from services.chassis.codec.tokens import token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.identity.api.decisions_grpc import DecidingRpc
+from services.identity.api.decisions_grpc import DecisionsRpc
 from services.identity.codec import bus as wire
 from services.kernel.errors import InvalidField, NotFound, TooLarge
-from services.kernel.ids import IdentifierId, ProfileId, to_hex
+from services.kernel.ids import IdentifierId, ProfileId, parse_id, to_hex
 
 _SERVICE = "/onefold.identity.v1.IdentityService/"
 _PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
@@ -43,7 +43,7 @@ MOST_ASKED = 1_000
 MOST_PURPOSE = 128
 
 
-class IdentityRpc(DecidingRpc):
+class IdentityRpc(DecisionsRpc):
     """onefold.identity.v1.IdentityService."""
 
     async def LookupProfiles(
@@ -53,8 +53,8 @@ class IdentityRpc(DecidingRpc):
         workspace, purpose = workspace_id(), _purpose(request.purpose)
         named = _limited(request.identifiers, "identifiers")
         asked = [
-            *wire.asked_identifiers(workspace, region(), named),
-            *wire.asked_profiles(_limited(request.profile_ids, "profile_ids")),
+            *wire.requested_identifiers(workspace, region(), named),
+            *wire.requested_profiles(_limited(request.profile_ids, "profile_ids")),
         ]
         token = await self._reach(request)
         found = await self._queries.profiles(workspace, [id_ for id_ in asked if id_], purpose)
@@ -68,14 +68,14 @@ class IdentityRpc(DecidingRpc):
     ) -> pb.ListIdentifiersResponse:
         """List the identifiers of a profile."""
         workspace = workspace_id()
-        asked = ProfileId(wire.id_from(request.profile_id, "profile_id"))
+        asked = ProfileId(parse_id(request.profile_id, "profile_id"))
         token = await self._reach(request)
         person = await self._queries.person(workspace, asked)
         if person is None:
             raise NotFound("no profile has or had this id; check it")
         return pb.ListIdentifiersResponse(
             profile_id=to_hex(person.profile_id),
-            identifiers=[wire.known_identifier(workspace, seen) for seen in person.identifiers],
+            identifiers=[wire.profile_identifier(workspace, seen) for seen in person.identifiers],
             token=token_to_proto(token),
         )
 

@@ -29,53 +29,53 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.messaging.stream import Batch, OutboxMessage, StreamMessage
 from services.identity.domain.evidence import (
-    SEEN_DAYS,
-    SEEN_US,
+    SEEN_PERIOD_DAYS,
+    SEEN_PERIOD_US,
     Decision,
-    First,
-    Name,
-    Span,
-    Strength,
+    EvidenceKind,
+    FirstSeen,
+    IdentifierInWorkspace,
+    SeenSpan,
 )
-from services.identity.domain.normalize import Names, Raw
-from services.identity.domain.policy import Blocked, Linking, Policy, Rule
-from services.identity.domain.rows import Assignment, Seen
+from services.identity.domain.normalize import IdentifierSet, RawIdentifier
+from services.identity.domain.policy import Blocked, MatchMode, NamespaceRule, Policy
+from services.identity.domain.rows import IdentifierAssignment, SeenIdentifier
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import ACCOUNT_ID, Identifier, normalize, validation_error
-from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, from_hex, to_hex
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, parse_id, to_hex
 
-_LINKINGS: dict[int, Linking] = {
-    MATCH_MODE_VERIFIED: Linking.VERIFIED,
-    MATCH_MODE_NEVER: Linking.NEVER,
+_LINKINGS: dict[int, MatchMode] = {
+    MATCH_MODE_VERIFIED: MatchMode.VERIFIED,
+    MATCH_MODE_NEVER: MatchMode.NEVER,
 }
-_TOLD: dict[Linking, LinkingMessage] = {
-    Linking.ALWAYS: MATCH_MODE_ALWAYS,
-    Linking.VERIFIED: MATCH_MODE_VERIFIED,
-    Linking.NEVER: MATCH_MODE_NEVER,
+_TOLD: dict[MatchMode, LinkingMessage] = {
+    MatchMode.ALWAYS: MATCH_MODE_ALWAYS,
+    MatchMode.VERIFIED: MATCH_MODE_VERIFIED,
+    MatchMode.NEVER: MATCH_MODE_NEVER,
 }
 EVENT = Event.DESCRIPTOR.full_name
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
-MATCH_JUDGED = MatchAssessed.DESCRIPTOR.full_name
+MATCH_ASSESSED = MatchAssessed.DESCRIPTOR.full_name
 POLICY_DEFINED = IdentityPolicyDefined.DESCRIPTOR.full_name
-_STRENGTHS = {EVENT_TYPE_ALIAS: Strength.STATED}
+_STRENGTHS = {EVENT_TYPE_ALIAS: EvidenceKind.STATED}
 #: Small messages are passed on together up to this size: each message costs much by itself.
 _OUTPUT_BYTES = 512 * 1024
 
 
 #: The earliest event with each set of identifiers, and the day of the last.
-Sightings: TypeAlias = dict[Names, Span]
+Observations: TypeAlias = dict[IdentifierSet, SeenSpan]
 
 
-class Decided(NamedTuple):
+class LinkDecision(NamedTuple):
     """What a person decided, as it came."""
 
     workspace_id: WorkspaceId
     #: Two.
-    identifiers: tuple[Raw, ...]
+    identifiers: tuple[RawIdentifier, ...]
     decision: Decision
 
 
-class PolicyTold(NamedTuple):
+class PolicyFact(NamedTuple):
     """A policy, as it came."""
 
     workspace_id: WorkspaceId
@@ -86,29 +86,29 @@ class PolicyTold(NamedTuple):
     recorded_at_us: int
 
 
-class MatchTold(NamedTuple):
+class MatchFact(NamedTuple):
     """A judgement of a probable match, as it came."""
 
     workspace_id: WorkspaceId
     #: Two.
-    identifiers: tuple[Raw, ...]
-    at: First
-    judgement: int
+    identifiers: tuple[RawIdentifier, ...]
+    at: FirstSeen
+    assessment: int
     purposes: tuple[str, ...]
     #: A serialised MatchAssessed.
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DecodedLogBatch:
     """What a batch of the log says, as far as identity cares."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[OutputPart, ...]
     #: The leaf of each fact in order; empty where it has none.
     leaves: list[LeafId]
-    sightings: Sightings
-    decisions: list[Decided]
-    matches: list[MatchTold]
+    observations: Observations
+    decisions: list[LinkDecision]
+    matches: list[MatchFact]
     #: Facts that concern no person.
     leafless: list[Fact]
     #: The log's clock after the last fact, Unix microseconds; 0 where there is no fact.
@@ -117,19 +117,19 @@ class Heard:
     @property
     def workspaces(self) -> set[WorkspaceId]:
         """Whose identifiers are told of."""
-        told = {names[0] for names in self.sightings}
+        told = {names[0] for names in self.observations}
         told.update(decided.workspace_id for decided in self.decisions)
         told.update(match.workspace_id for match in self.matches)
         return told
 
     @property
-    def policies(self) -> list[PolicyTold]:
+    def policies(self) -> list[PolicyFact]:
         """The policies that were defined."""
-        return [policy_told(fact) for fact in self.leafless if fact.kind == POLICY_DEFINED]
+        return [decode_policy(fact) for fact in self.leafless if fact.kind == POLICY_DEFINED]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OutputPart:
     """Contiguous facts that are passed on in one message."""
 
     first: int
@@ -138,14 +138,14 @@ class Part:
     payload: bytes
 
 
-def hear(batch: Batch) -> Heard:
+def decode_batch(batch: Batch) -> DecodedLogBatch:
     """Reads a batch from its first place on.
 
     Raises ValueError where a message does not cover what it says it does.
     """
-    parts: list[Part] = []
+    parts: list[OutputPart] = []
     leaves: list[LeafId] = []
-    sightings: Sightings = {}
+    sightings: Observations = {}
     leafless: list[Fact] = []
     others: list[Fact] = []
     log_time_us = 0
@@ -156,35 +156,39 @@ def hear(batch: Batch) -> Heard:
         if facts.facts:
             log_time_us = facts.facts[-1].recorded_at_us
     decisions = [_decided(fact) for fact in others if fact.kind == LINK_DECIDED]
-    matches = [_match_told(fact) for fact in others if fact.kind == MATCH_JUDGED]
-    return Heard(tuple(parts), leaves, sightings, decisions, matches, leafless, log_time_us)
+    matches = [_match_told(fact) for fact in others if fact.kind == MATCH_ASSESSED]
+    return DecodedLogBatch(
+        tuple(parts), leaves, sightings, decisions, matches, leafless, log_time_us
+    )
 
 
-class Said(NamedTuple):
+class DecodedEvidence(NamedTuple):
     """What some facts say about people."""
 
-    sightings: Sightings
-    decisions: list[Decided]
+    observations: Observations
+    decisions: list[LinkDecision]
 
 
-def said(facts: Iterable[Fact]) -> Said:
+def decode_facts(facts: Iterable[Fact]) -> DecodedEvidence:
     """What facts say, wherever they were read."""
-    sightings: Sightings = {}
+    sightings: Observations = {}
     others: list[Fact] = []
     _hear_facts(facts, [], sightings, [], others)
-    return Said(sightings, [_decided(fact) for fact in others if fact.kind == LINK_DECIDED])
+    return DecodedEvidence(
+        sightings, [_decided(fact) for fact in others if fact.kind == LINK_DECIDED]
+    )
 
 
 def _hear_facts(
     facts: Iterable[Any],
     leaves: list[LeafId],
-    sightings: Sightings,
+    sightings: Observations,
     leafless: list[Fact],
     others: list[Fact],
 ) -> None:
     # Runs ten thousand times a second: plain tuples, no calls, and nothing is made that may not be
     # needed.
-    read, strength_of, observed = EventIdentifiers.FromString, _STRENGTHS.get, Strength.OBSERVED
+    read, strength_of, observed = EventIdentifiers.FromString, _STRENGTHS.get, EvidenceKind.OBSERVED
     for fact in facts:
         leaf = fact.leaf_id
         leaves.append(leaf)
@@ -199,49 +203,51 @@ def _hear_facts(
                 raw = _taken_apart(tuple(event.identifiers))
             names = (fact.workspace_id, leaf, strength_of(type_, observed), raw)
             at = fact.occurred_at_us
-            day = at // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1  # last_day(at), without the call
+            day = (
+                at // SEEN_PERIOD_US * SEEN_PERIOD_DAYS + SEEN_PERIOD_DAYS - 1
+            )  # last_day(at), without the call
             known = sightings.get(names)
             if known is None:
-                sightings[names] = Span(First(at, fact.fact_id), day)
+                sightings[names] = SeenSpan(FirstSeen(at, fact.fact_id), day)
             elif at <= known[0][0] or day > known[1]:
-                sightings[names] = known.also(Span(First(at, fact.fact_id), day))
+                sightings[names] = known.union(SeenSpan(FirstSeen(at, fact.fact_id), day))
         else:
             others.append(fact)
 
 
-def _decided(fact: Any) -> Decided:
+def _decided(fact: Any) -> LinkDecision:
     said = LinkDecided.FromString(fact.payload)
-    at = First(fact.occurred_at_us, fact.fact_id)
+    at = FirstSeen(fact.occurred_at_us, fact.fact_id)
     decision = Decision(at, said.decision, fact.actor, said.reason)
-    return Decided(fact.workspace_id, _two(said), decision)
+    return LinkDecision(fact.workspace_id, _two(said), decision)
 
 
-def _match_told(fact: Any) -> MatchTold:
+def _match_told(fact: Any) -> MatchFact:
     said = MatchAssessed.FromString(fact.payload)
-    at = First(fact.occurred_at_us, fact.fact_id)
+    at = FirstSeen(fact.occurred_at_us, fact.fact_id)
     purposes = tuple(said.purposes) if said.assessment == ASSESSMENT_ACCEPTED else ()
     parts = (at, said.assessment, purposes, fact.payload)
-    return MatchTold(fact.workspace_id, _two(said), *parts)
+    return MatchFact(fact.workspace_id, _two(said), *parts)
 
 
-def policy_told(fact: Any) -> PolicyTold:
+def decode_policy(fact: Any) -> PolicyFact:
     """The policy of a fact."""
     said = IdentityPolicyDefined.FromString(fact.payload)
     message = said.policy.SerializeToString(deterministic=True)
-    return PolicyTold(fact.workspace_id, said.version, message, fact.offset, fact.recorded_at_us)
+    return PolicyFact(fact.workspace_id, said.version, message, fact.offset, fact.recorded_at_us)
 
 
-def _two(said: Any) -> tuple[Raw, ...]:
+def _two(said: Any) -> tuple[RawIdentifier, ...]:
     return tuple((i.namespace, i.value, False) for i in (said.a, said.b))
 
 
 # The same people come again and again.
 @lru_cache(maxsize=1 << 15)
-def _taken_apart(serialised: tuple[bytes, ...]) -> tuple[Raw, ...]:
+def _taken_apart(serialised: tuple[bytes, ...]) -> tuple[RawIdentifier, ...]:
     return _raw(map(IdentifierMessage.FromString, serialised))
 
 
-def _of_group_event(event: Event) -> tuple[Raw, ...]:
+def _of_group_event(event: Event) -> tuple[RawIdentifier, ...]:
     """The copy under the account's leaf tells the identifiers of the account, the one under the
     person's leaf those of the person: so nobody is linked to an account."""
     if event.member_leaf_id:
@@ -249,7 +255,7 @@ def _of_group_event(event: Event) -> tuple[Raw, ...]:
     return _raw(event.identifiers)
 
 
-def _raw(identifiers: Iterable[Any]) -> tuple[Raw, ...]:
+def _raw(identifiers: Iterable[Any]) -> tuple[RawIdentifier, ...]:
     return tuple([(i.namespace, i.value, i.verified) for i in identifiers])
 
 
@@ -267,7 +273,7 @@ def _groups(messages: Iterable[StreamMessage]) -> Iterator[list[StreamMessage]]:
         yield group
 
 
-def _open(messages: Sequence[StreamMessage], first: int) -> tuple[Part, FactBatch]:
+def _open(messages: Sequence[StreamMessage], first: int) -> tuple[OutputPart, FactBatch]:
     """The facts of neighbours from `first` on, and the part to pass on.
 
     One whole message is passed on as it came.
@@ -282,14 +288,14 @@ def _open(messages: Sequence[StreamMessage], first: int) -> tuple[Part, FactBatc
         del facts.facts[: max(0, first - start)]
         facts.first_offset = start = max(start, first)
         payload = facts.SerializeToString()
-    return Part(start, end, payload), facts
+    return OutputPart(start, end, payload), facts
 
 
 def outputs(
     shard: int,
-    heard: Heard,
+    heard: DecodedLogBatch,
     profiles: Sequence[bytes],
-    assignments: Iterable[Assignment],
+    assignments: Iterable[IdentifierAssignment],
 ) -> tuple[OutboxMessage, ...]:
     """What is said downstream: each part with the profiles of its facts (16 bytes a fact).
 
@@ -313,7 +319,7 @@ def outputs(
     return tuple(said)
 
 
-def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
+def assignment_message(assignment: IdentifierAssignment) -> events_pb2.Assignment:
     """An assignment as it is said."""
     return events_pb2.Assignment(
         workspace_id=assignment.name.workspace_id,
@@ -325,27 +331,27 @@ def assignment_message(assignment: Assignment) -> events_pb2.Assignment:
     )
 
 
-def assignments_from(payload: bytes) -> Iterator[Assignment]:
+def decode_assignments(payload: bytes) -> Iterator[IdentifierAssignment]:
     """The assignments of what was said."""
     for told in events_pb2.FactsAttributed.FromString(payload).assignments:
         named = told.identifier
         spelled = Identifier(named.namespace, named.value) if told.HasField("identifier") else None
-        yield Assignment(
+        yield IdentifierAssignment(
             IdentifierId(told.identifier_id),
             ProfileId(told.profile_id),
             told.version,
-            Name(WorkspaceId(told.workspace_id), spelled),
+            IdentifierInWorkspace(WorkspaceId(told.workspace_id), spelled),
             ProfileId(told.before_profile_id) if told.before_profile_id else None,
         )
 
 
-def _identifier_message(name: Name) -> IdentifierMessage | None:
+def _identifier_message(name: IdentifierInWorkspace) -> IdentifierMessage | None:
     if name.identifier is None:
         return None
     return IdentifierMessage(namespace=name.identifier.namespace, value=name.identifier.value)
 
 
-def asked_identifiers(
+def requested_identifiers(
     workspace_id: WorkspaceId, region: str, messages: Iterable[IdentifierMessage]
 ) -> Iterator[bytes]:
     """The ids of identifiers as they came; empty where one names nobody. Raises InvalidField."""
@@ -357,21 +363,13 @@ def asked_identifiers(
         yield identifier.id_in(workspace_id) if identifier else b""
 
 
-def asked_profiles(told: Iterable[str]) -> Iterator[bytes]:
+def requested_profiles(told: Iterable[str]) -> Iterator[bytes]:
     """Profile ids as they came. Raises InvalidField."""
     for index, text in enumerate(told):
-        yield id_from(text, f"profile_ids[{index}]")
+        yield parse_id(text, f"profile_ids[{index}]")
 
 
-def id_from(told: str, field: str) -> bytes:
-    """An id as it came. Raises InvalidField."""
-    try:
-        return from_hex(told)
-    except ValueError:
-        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None
-
-
-def known_identifier(workspace_id: WorkspaceId, seen: Seen) -> ProfileIdentifier:
+def profile_identifier(workspace_id: WorkspaceId, seen: SeenIdentifier) -> ProfileIdentifier:
     """An identifier and where it was first seen."""
     namespace, value = seen.identifier
     return ProfileIdentifier(
@@ -397,8 +395,8 @@ def policy_message(policy: Policy) -> IdentityPolicy:
                 namespace=name,
                 limit=rule.limit,
                 shared_after=rule.shared_after,
-                recycled_after_days=rule.given_up_after_days,
-                match_mode=_TOLD[rule.linking],
+                recycled_after_days=rule.recycled_after_days,
+                match_mode=_TOLD[rule.match_mode],
             )
             for name, rule in policy.rules.items()
         ],
@@ -413,6 +411,6 @@ def read_policy(message: bytes, version: int) -> Policy:
     return policy_from(IdentityPolicy.FromString(message), version)
 
 
-def _rule(said: NamespacePolicy) -> Rule:
-    linking = _LINKINGS.get(said.match_mode, Linking.ALWAYS)
-    return Rule(said.limit, said.shared_after, said.recycled_after_days, linking)
+def _rule(said: NamespacePolicy) -> NamespaceRule:
+    linking = _LINKINGS.get(said.match_mode, MatchMode.ALWAYS)
+    return NamespaceRule(said.limit, said.shared_after, said.recycled_after_days, linking)

@@ -25,7 +25,7 @@ MOST_MATCHES = 1_000
 MOST_WORD, MOST_PURPOSES, MOST_WEIGHTS = 128, 20, 100
 
 
-class Asker(NamedTuple):
+class Caller(NamedTuple):
     """Who asks, and in which workspace."""
 
     workspace_id: WorkspaceId
@@ -35,7 +35,7 @@ class Asker(NamedTuple):
     key_id: str
 
 
-class Two(NamedTuple):
+class IdentifierPair(NamedTuple):
     """Two identifiers in standard form, in the order of their ids."""
 
     workspace_id: WorkspaceId
@@ -48,7 +48,7 @@ class Two(NamedTuple):
         return Pair(self.a.id_in(self.workspace_id), self.b.id_in(self.workspace_id))
 
 
-def named(message: Any, asker: Asker, field: str) -> Identifier:
+def named(message: Any, asker: Caller, field: str) -> Identifier:
     """The standard form of an identifier that has to name somebody. Raises InvalidField."""
     if not message.namespace and not message.value:
         raise InvalidField(f"{field} is required: a namespace and a value", field=field)
@@ -61,7 +61,7 @@ def named(message: Any, asker: Asker, field: str) -> Identifier:
     return shaped
 
 
-def pair(request: Any, asker: Asker, place: str = "") -> Two:
+def pair(request: Any, asker: Caller, place: str = "") -> IdentifierPair:
     """The two identifiers of a request. Raises InvalidField."""
     field = f"{place}b"
     a, b = named(request.a, asker, f"{place}a"), named(request.b, asker, field)
@@ -71,7 +71,7 @@ def pair(request: Any, asker: Asker, place: str = "") -> Two:
         raise InvalidField("an account and a person are never one; name two of a kind", field=field)
     if a.id_in(asker.workspace_id) > b.id_in(asker.workspace_id):
         a, b = b, a
-    return Two(asker.workspace_id, a, b)
+    return IdentifierPair(asker.workspace_id, a, b)
 
 
 def reason(told: str) -> str:
@@ -100,12 +100,14 @@ def decision(told: int) -> Any:
     return told
 
 
-def decided(pair: Two, decision: Any, reason: str) -> pb.LinkDecided:
+def decision_message(pair: IdentifierPair, decision: Any, reason: str) -> pb.LinkDecided:
     """The message of a decision."""
     return pb.LinkDecided(a=_message(pair.a), b=_message(pair.b), decision=decision, reason=reason)
 
 
-def judged(message: pb.MatchAssessed, asker: Asker, place: str) -> tuple[Two, pb.MatchAssessed]:
+def assessment(
+    message: pb.MatchAssessed, asker: Caller, place: str
+) -> tuple[IdentifierPair, pb.MatchAssessed]:
     """Whom a judgement is about, and the judgement in the form in which it is kept.
 
     Raises InvalidField.
@@ -134,7 +136,7 @@ def _check_judgement(message: pb.MatchAssessed, place: str) -> None:
     if not message.assessment or message.assessment not in pb.Assessment.values():
         raise InvalidField(
             "use ASSESSMENT_ACCEPTED, ASSESSMENT_TO_REVIEW or ASSESSMENT_REJECTED",
-            field=f"{place}judgement",
+            field=f"{place}assessment",
         )
     if not 0.0 <= message.probability <= 1.0:
         raise InvalidField("a probability lies between 0 and 1", field=f"{place}probability")
@@ -160,7 +162,7 @@ def _check_word(told: str, field: str) -> None:
         raise InvalidField(f"1 to {MOST_WORD} printable characters", field=field)
 
 
-def fact_about(pair: Two, message: Any, asker: Asker, before: FactId | None) -> Fact:
+def fact_about(pair: IdentifierPair, message: Any, asker: Caller, before: FactId | None) -> Fact:
     """The fact that says `message` about two identifiers, as of when the log learns it.
 
     Its id is made of what it says and of `before`, the fact that held until then: to say the same

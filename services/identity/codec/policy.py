@@ -21,7 +21,7 @@ MOST_DAYS = 36_500
 _ANYTHING = "*"
 
 
-def checked_policy(
+def validate_policy(
     told: pb.IdentityPolicy, region: str, field: str = "policy"
 ) -> pb.IdentityPolicy:
     """The policy in the form in which it is kept; two that say the same are equal.
@@ -67,9 +67,9 @@ def _faults(told: pb.NamespacePolicy, seen: set[str]) -> Iterator[tuple[str, str
         if getattr(told, part) > MOST_IN_A_PROFILE:
             yield part, f"{part} is at most {MOST_IN_A_PROFILE}; 0 = there is none"
     if told.recycled_after_days > MOST_DAYS:
-        yield "given_up_after_days", f"at most {MOST_DAYS} days; 0 = never"
+        yield "recycled_after_days", f"at most {MOST_DAYS} days; 0 = never"
     if told.match_mode not in pb.MatchMode.values():
-        yield "linking", "this is no way of linking; use MATCH_MODE_ALWAYS, _VERIFIED or _NEVER"
+        yield "match_mode", "this is no way of linking; use MATCH_MODE_ALWAYS, _VERIFIED or _NEVER"
 
 
 def _check_blocked(told: Any, region: str, field: str) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.rpc.clients import token_to_proto
-from services.identity.domain.evidence import SEEN_DAYS, Edge, Pair
-from services.identity.domain.explain import Explanation, HeldTie, Tie
-from services.identity.domain.preview import Grouping, Regrouping, Sums
+from services.chassis.codec.tokens import token_to_proto
+from services.chassis.rpc.paging import PageToken
+from services.identity.domain.evidence import SEEN_PERIOD_DAYS, Edge, Pair
+from services.identity.domain.explain import ExplainedEdge, Explanation, HeldEdgeView
+from services.identity.domain.preview import PreviewTotals, ProfileGroup, Regrouping
 from services.identity.queries.merge_feed import Move, Moves
-from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import IdentifierId, to_hex
+from services.kernel.ids import to_hex
 from services.kernel.time import DAY_US
 from services.kernel.tokens import Token
 
@@ -34,25 +34,25 @@ def explanation_message(told: Explanation, token: Token) -> pb.ExplainMatchRespo
     )
 
 
-def held_message(held: HeldTie) -> pb.HeldEdge:
+def held_message(held: HeldEdgeView) -> pb.HeldEdge:
     """Evidence that is held back."""
     return pb.HeldEdge(
-        edge=_edge_message(held.tie),
+        edge=_edge_message(held.edge),
         profile_id_a=to_hex(held.profile_a),
         profile_id_b=to_hex(held.profile_b),
     )
 
 
-def _edge_message(tie: Tie) -> pb.Edge:
+def _edge_message(tie: ExplainedEdge) -> pb.Edge:
     why, namespace = tie.held or (0, "")
     first, last_day = tie.span
     return pb.Edge(
         a=_identifier(tie.a),
         b=_identifier(tie.b),
-        kind=tie.edge.strength,  # type: ignore[arg-type]  # the numbers are the enum's
+        kind=tie.edge.kind,  # type: ignore[arg-type]  # the numbers are the enum's
         fact_id=to_hex(first.fact_id),
         first_seen_us=first.occurred_at_us,
-        last_seen_us=(last_day - SEEN_DAYS + 1) * DAY_US,
+        last_seen_us=(last_day - SEEN_PERIOD_DAYS + 1) * DAY_US,
         held_reason=why,  # type: ignore[arg-type]  # the numbers are the enum's
         held_namespace=namespace,
         actor=tie.actor,
@@ -60,7 +60,7 @@ def _edge_message(tie: Tie) -> pb.Edge:
     )
 
 
-def preview_message(part: Regrouping | Sums, token: Token) -> pb.PreviewPolicyResponse:
+def preview_message(part: Regrouping | PreviewTotals, token: Token) -> pb.PreviewPolicyResponse:
     """A part of what a policy would come to."""
     state = token_to_proto(token)
     if isinstance(part, Regrouping):
@@ -77,7 +77,7 @@ def preview_message(part: Regrouping | Sums, token: Token) -> pb.PreviewPolicyRe
     return pb.PreviewPolicyResponse(totals=sums, token=state)
 
 
-def _groupings(groups: Iterable[Grouping]) -> Iterator[pb.ProfileGroup]:
+def _groupings(groups: Iterable[ProfileGroup]) -> Iterator[pb.ProfileGroup]:
     for profile_id, ids in groups:
         yield pb.ProfileGroup(profile_id=to_hex(profile_id), identifier_ids=ids)
 
@@ -97,36 +97,25 @@ def _move_message(move: Move) -> pb.ProfileMove:
     )
 
 
+_EDGE_PAGE = PageToken("16s16sB")
+_PAIR_PAGE = PageToken("16s16s")
+
+
 def edge_after(page_token: str) -> Edge | None:
-    """The edge after which a page begins; None at the beginning. Raises InvalidField."""
-    raw = _place(page_token, 2 * _ID + 1)
-    return _edge_at(raw) if raw else None
+    """Return the edge after which a page begins; None at the beginning. Raises InvalidField."""
+    key = _EDGE_PAGE.decode(page_token)
+    return Edge(*key) if key else None
 
 
 def pair_after(page_token: str) -> Pair | None:
-    """The pair after which a page begins; None at the beginning. Raises InvalidField."""
-    raw = _place(page_token, 2 * _ID)
-    return Pair(IdentifierId(raw[:_ID]), IdentifierId(raw[_ID:])) if raw else None
+    """Return the pair after which a page begins; None at the beginning. Raises InvalidField."""
+    key = _PAIR_PAGE.decode(page_token)
+    return Pair(*key) if key else None
 
 
 def page_token(last: Edge | Pair) -> str:
-    """The token of what follows an edge or pair."""
-    strength = bytes([last.strength]) if isinstance(last, Edge) else b""
-    return (last.a + last.b + strength).hex()
-
-
-def _edge_at(raw: bytes) -> Edge:
-    return Edge(IdentifierId(raw[:_ID]), IdentifierId(raw[_ID : 2 * _ID]), raw[-1])
-
-
-def _place(page_token: str, size: int) -> bytes:
-    try:
-        raw = bytes.fromhex(page_token)
-    except ValueError:
-        raw = b"?"
-    if raw and len(raw) != size:
-        raise InvalidField("a page_token is one that a response told", field="page_token")
-    return raw
+    """Return the token of the page after an edge or a pair."""
+    return (_EDGE_PAGE if isinstance(last, Edge) else _PAIR_PAGE).encode(*last)
 
 
 def _identifier(identifier: Identifier | None) -> IdentifierMessage | None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.chassis.rpc.clients import LogClient, token_from_proto
+from services.chassis.codec.tokens import token_from_proto
+from services.chassis.rpc.clients import LogClient
 from services.identity.codec import decisions as wire
 from services.identity.codec.bus import policy_message
 from services.identity.codec.policy import POLICY, policy_defined
-from services.identity.domain.evidence import Pair, Verdict
+from services.identity.domain.evidence import DecisionKind, Pair
 from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField, NotFound
 from services.kernel.tokens import Token
 
 
-class Deciding:
+class DecisionService:
     """Every one is bound to the workspace of its asker, and waits until the state is as new as the
     log: what was said a moment ago may still be on its way. Raises TokenNotReached."""
 
@@ -24,7 +25,12 @@ class Deciding:
         self._log = log
 
     async def decide(
-        self, asker: wire.Asker, pair: wire.Two, verdict: int, reason: str, timeout: float
+        self,
+        asker: wire.Caller,
+        pair: wire.IdentifierPair,
+        verdict: int,
+        reason: str,
+        timeout: float,
     ) -> Token:
         """The state of the log that includes a decision; one that holds already is not said again.
 
@@ -32,16 +38,16 @@ class Deciding:
         """
         reached = await self._reach_head(timeout)
         present = await self._queries.decision_on(pair.workspace_id, pair.ids)
-        if present is None and verdict == Verdict.WITHDRAW:
+        if present is None and verdict == DecisionKind.WITHDRAW:
             raise NotFound("nothing was decided about these two; there is nothing to take back")
         before, holds = present or (None, None)
         if holds == verdict:
             return reached
-        said = wire.decided(pair, verdict, reason)
+        said = wire.decision_message(pair, verdict, reason)
         return await self._append([wire.fact_about(pair, said, asker, before)])
 
-    async def judge(
-        self, asker: wire.Asker, told: Sequence[tuple[wire.Two, Any]], timeout: float
+    async def assess(
+        self, asker: wire.Caller, told: Sequence[tuple[wire.IdentifierPair, Any]], timeout: float
     ) -> Token:
         """The state of the log that includes judgements; those that hold are not said again.
 
@@ -59,7 +65,7 @@ class Deciding:
         return await self._append(facts) if facts else reached
 
     async def define(
-        self, asker: wire.Asker, policy: Any, timeout: float, *, dry_run: bool
+        self, asker: wire.Caller, policy: Any, timeout: float, *, dry_run: bool
     ) -> tuple[int, bool, Token]:
         """The version of the policy then, whether it changed, and the token that includes it.
 

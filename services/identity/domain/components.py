@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 
-def connected(size: int, edges: Iterable[tuple[int, int]]) -> Sequence[int]:
+def connected_components(size: int, edges: Iterable[tuple[int, int]]) -> Sequence[int]:
     """For each of 0 … size-1 the smallest member of its component, joined by these edges.
 
     Rem's algorithm with splicing (E. W. Dijkstra, A Discipline of Programming, 1976, chapter 23).

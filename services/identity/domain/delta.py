@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.identity.domain.rows import Evidence, Kept, Known
+from services.identity.domain.rows import Evidence, IdentifierRow, StoredEvidence
 from services.kernel.ids import IdentifierId, WorkspaceId
 
 
-def news(evidence: Evidence, kept: Kept) -> Evidence:
+def new_evidence(evidence: Evidence, kept: StoredEvidence) -> Evidence:
     """The part of the evidence that is not known, or that is earlier or later than what is known.
 
     The spans of its edges hold what is known too.
@@ -16,12 +16,12 @@ def news(evidence: Evidence, kept: Kept) -> Evidence:
     fresh = Evidence()
     names = evidence.names
     for id_, first in evidence.identifiers.items():
-        if id_ not in kept.known or first < kept.known[id_].first:
+        if id_ not in kept.identifiers or first < kept.identifiers[id_].first:
             fresh.identifiers[id_] = first
             fresh.names[id_] = names[id_]
     for edge, span in evidence.edges.items():
         known = kept.edges.get(edge)
-        now = span if known is None else span.also(known.span)
+        now = span if known is None else span.union(known.span)
         if known is None or now != known.span:
             fresh.edges[edge] = now
             fresh.names[edge.a] = names[edge.a]
@@ -35,12 +35,12 @@ def news(evidence: Evidence, kept: Kept) -> Evidence:
     return fresh
 
 
-def at_stake(fresh: Evidence, known: Mapping[IdentifierId, Known]) -> set[bytes]:
+def lock_set(fresh: Evidence, known: Mapping[IdentifierId, IdentifierRow]) -> set[bytes]:
     """What nobody else may change meanwhile: profiles, and identifiers that are not known."""
     return {known[id_].profile_id if id_ in known else id_ for id_ in fresh.names}
 
 
-def by_workspace(evidence: Evidence) -> dict[WorkspaceId, Evidence]:
+def split_by_workspace(evidence: Evidence) -> dict[WorkspaceId, Evidence]:
     """Evidence, cut by workspace: nobody belongs to two."""
     workspaces = {name.workspace_id for name in evidence.names.values()}
     if len(workspaces) <= 1:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from services.identity.domain.evidence import Decision, Edge, First, Name, Pair, Strength
-from services.identity.domain.rows import Changes, KnownEdge, Moved
+from services.identity.domain.evidence import (
+    Decision,
+    Edge,
+    EvidenceKind,
+    FirstSeen,
+    IdentifierInWorkspace,
+    Pair,
+)
+from services.identity.domain.rows import EdgeRow, ReassignedIdentifier, ResolutionChanges
 from services.kernel.digest import row_digest
 from services.kernel.ids import IdentifierId, ProfileId
 
 
 def deltas(
-    changes: Changes, names: Mapping[IdentifierId, Name], moved: Iterable[Moved]
+    changes: ResolutionChanges,
+    names: Mapping[IdentifierId, IdentifierInWorkspace],
+    moved: Iterable[ReassignedIdentifier],
 ) -> dict[str, int]:
     """What changes add to the digest of each workspace.
 
@@ -37,17 +46,17 @@ def deltas(
     return dict(sums)
 
 
-def identifier_share(id_: IdentifierId, profile_id: ProfileId, first: First) -> int:
+def identifier_share(id_: IdentifierId, profile_id: ProfileId, first: FirstSeen) -> int:
     """The share of an identifier's row in the digest."""
     return row_digest(b"identifier", id_, profile_id, _at(first), first.fact_id)
 
 
-def edge_share(edge: Edge, row: KnownEdge) -> int:
+def edge_share(edge: Edge, row: EdgeRow) -> int:
     """The share of an edge's row in the digest. What people decided has a share of its own."""
     first, last_day = row.span
-    if edge.strength == Strength.DECIDED:
+    if edge.kind == EvidenceKind.DECIDED:
         return 0
-    strength = edge.strength.to_bytes(1, "big")
+    strength = edge.kind.to_bytes(1, "big")
     held = b"" if row.held is None else bytes([row.held.reason]) + row.held.namespace.encode()
     day = last_day.to_bytes(4, "big", signed=True)
     return row_digest(b"edge", edge.a, edge.b, strength, _at(first), first.fact_id, day, held)
@@ -55,7 +64,7 @@ def edge_share(edge: Edge, row: KnownEdge) -> int:
 
 def decision_share(pair: Pair, decision: Decision) -> int:
     """The share of a decision's row in the digest."""
-    verdict = decision.verdict.to_bytes(1, "big")
+    verdict = decision.kind.to_bytes(1, "big")
     return row_digest(b"decision", pair.a, pair.b, verdict, _at(decision.at), decision.at.fact_id)
 
 
@@ -64,5 +73,5 @@ def partition_share(id_: IdentifierId, profile_id: ProfileId) -> int:
     return row_digest(b"partition", id_, profile_id)
 
 
-def _at(first: First) -> bytes:
+def _at(first: FirstSeen) -> bytes:
     return first.occurred_at_us.to_bytes(8, "big", signed=True)

@@ -13,7 +13,7 @@ from services.kernel.ids import FactId, IdentifierId, LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
 
-class Strength(IntEnum):
+class EvidenceKind(IntEnum):
     """How strongly an edge binds; the smaller number is taken first."""
 
     #: A person decided it.
@@ -25,10 +25,10 @@ class Strength(IntEnum):
     #: Seen on one event with its strongest identifier.
     OBSERVED = 4
     #: Seen on one event beside its strongest identifier.
-    BESIDE = 5
+    CO_OBSERVED = 5
 
 
-class First(NamedTuple):
+class FirstSeen(NamedTuple):
     """The earliest evidence of something. The order of the tuple is the canonical order."""
 
     #: Unix microseconds.
@@ -37,31 +37,31 @@ class First(NamedTuple):
 
 
 #: What is seen all the time is written once in so many days, also where years come at once.
-SEEN_DAYS = 30
-SEEN_US = SEEN_DAYS * DAY_US
+SEEN_PERIOD_DAYS = 30
+SEEN_PERIOD_US = SEEN_PERIOD_DAYS * DAY_US
 
 
-class Span(NamedTuple):
+class SeenSpan(NamedTuple):
     """Since when, and until when, two identifiers were seen together."""
 
-    first: First
+    first: FirstSeen
     #: Days since 1970 (UTC): the last one of the SEEN_DAYS in which they were seen last. No finer,
     #: and never too early.
-    last_day: int
+    last_seen_day: int
 
-    def also(self, other: Span) -> Span:
+    def union(self, other: SeenSpan) -> SeenSpan:
         """Both; the order does not matter, nor does how often."""
-        return Span(min(self.first, other.first), max(self.last_day, other.last_day))
+        return SeenSpan(min(self.first, other.first), max(self.last_seen_day, other.last_seen_day))
 
 
-def span_of(first: First) -> Span:
+def span_of(first: FirstSeen) -> SeenSpan:
     """One moment."""
-    return Span(first, last_day(first.occurred_at_us))
+    return SeenSpan(first, period_end_day(first.occurred_at_us))
 
 
-def last_day(at_us: int) -> int:
+def period_end_day(at_us: int) -> int:
     """The last one of the SEEN_DAYS that an instant (Unix microseconds) lies in."""
-    return at_us // SEEN_US * SEEN_DAYS + SEEN_DAYS - 1
+    return at_us // SEEN_PERIOD_US * SEEN_PERIOD_DAYS + SEEN_PERIOD_DAYS - 1
 
 
 class Pair(NamedTuple):
@@ -76,7 +76,7 @@ class Edge(NamedTuple):
 
     a: IdentifierId
     b: IdentifierId
-    strength: int
+    kind: int
 
 
 def edge_of(one: IdentifierId, other: IdentifierId, strength: int) -> Edge:
@@ -84,7 +84,7 @@ def edge_of(one: IdentifierId, other: IdentifierId, strength: int) -> Edge:
     return Edge(one, other, strength) if one < other else Edge(other, one, strength)
 
 
-class Verdict(IntEnum):
+class DecisionKind(IntEnum):
     """What a person decided about two identifiers."""
 
     LINK = 1
@@ -96,15 +96,15 @@ class Verdict(IntEnum):
 class Decision(NamedTuple):
     """What a person decided. The latest counts: the order of the tuple."""
 
-    at: First
-    verdict: int
+    at: FirstSeen
+    kind: int
     #: Who.
     actor: str
     #: Why, for people.
     reason: str
 
 
-class Name(NamedTuple):
+class IdentifierInWorkspace(NamedTuple):
     """What an identifier id stands for."""
 
     workspace_id: WorkspaceId
@@ -113,20 +113,20 @@ class Name(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class Observation:
     """The identifiers that one event names together, the leaf among them, and their edges."""
 
-    names: Mapping[IdentifierId, Name]
+    identifiers: Mapping[IdentifierId, IdentifierInWorkspace]
     edges: tuple[Edge, ...]
 
 
-def mention(
+def observe(
     workspace_id: WorkspaceId,
     leaf_id: LeafId,
     identifiers: Iterable[Identifier],
-    strength: Strength,
+    strength: EvidenceKind,
     verified: Collection[Identifier] = (),
-) -> Mention:
+) -> Observation:
     """What an event says that is kept under `leaf_id` and carries these standard identifiers.
 
     `strength` is STATED or OBSERVED; `verified` are those that the sender has checked.
@@ -137,28 +137,32 @@ def mention(
     next strongest keeps the others together where the leaf binds nobody.
     """
     leaf = IdentifierId(leaf_id)
-    names = {leaf: Name(workspace_id, None)}
+    names = {leaf: IdentifierInWorkspace(workspace_id, None)}
     for identifier in identifiers:
-        names[identifier.id_in(workspace_id)] = Name(workspace_id, identifier)
+        names[identifier.id_in(workspace_id)] = IdentifierInWorkspace(workspace_id, identifier)
     edges = [
         edge_of(leaf, id_, _strength(strength, name.identifier, verified))
         for id_, name in names.items()
         if id_ != leaf
     ]
-    if len(names) > 2 and strength == Strength.OBSERVED:
+    if len(names) > 2 and strength == EvidenceKind.OBSERVED:
         edges.extend(_beside(leaf, names))
-    return Mention(names, tuple(edges))
+    return Observation(names, tuple(edges))
 
 
 def _strength(
-    strength: Strength, identifier: Identifier | None, verified: Collection[Identifier]
-) -> Strength:
-    if verified and strength == Strength.OBSERVED and identifier in verified:
-        return Strength.VERIFIED
+    strength: EvidenceKind, identifier: Identifier | None, verified: Collection[Identifier]
+) -> EvidenceKind:
+    if verified and strength == EvidenceKind.OBSERVED and identifier in verified:
+        return EvidenceKind.VERIFIED
     return strength
 
 
-def _beside(leaf: IdentifierId, names: Mapping[IdentifierId, Name]) -> Iterator[Edge]:
+def _beside(
+    leaf: IdentifierId, names: Mapping[IdentifierId, IdentifierInWorkspace]
+) -> Iterator[Edge]:
     rest = {name.identifier: id_ for id_, name in names.items() if id_ != leaf and name.identifier}
     centre = rest[primary_identifier(rest)]
-    return (edge_of(centre, id_, Strength.BESIDE) for id_ in rest.values() if id_ != centre)
+    return (
+        edge_of(centre, id_, EvidenceKind.CO_OBSERVED) for id_ in rest.values() if id_ != centre
+    )

@@ -6,31 +6,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.identity.domain.evidence import Edge, Span
-from services.identity.domain.linking import Held
+from services.identity.domain.evidence import Edge, SeenSpan
+from services.identity.domain.linking import HeldEdge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
 
-class Tie(NamedTuple):
+class ExplainedEdge(NamedTuple):
     """One edge, told to people."""
 
     #: None where only the id is known.
     a: Identifier | None
     b: Identifier | None
     edge: Edge
-    span: Span
+    span: SeenSpan
     #: None where it binds.
-    held: Held | None = None
+    held: HeldEdge | None = None
     #: Who decided and why, where it is a person's decision that binds or holds it.
     actor: str = ""
     reason: str = ""
 
 
-class HeldTie(NamedTuple):
+class HeldEdgeView(NamedTuple):
     """Evidence that is held back, and the profiles it would join."""
 
-    tie: Tie
+    edge: ExplainedEdge
     profile_a: ProfileId
     profile_b: ProfileId
 
@@ -44,7 +44,7 @@ class Explanation:
     profile_b: ProfileId | None
     #: The edges that lead from one to the other, each one's `a` being where the one before it led;
     #: empty where none do.
-    path: tuple[Tie, ...]
+    path: tuple[ExplainedEdge, ...]
     #: 0 = the policy that holds where none is defined.
     policy_version: int
 
@@ -54,15 +54,15 @@ class Explanation:
         return self.profile_a is not None and self.profile_a == self.profile_b
 
 
-def way(edges: Iterable[Edge], start: IdentifierId, end: IdentifierId) -> list[Edge]:
+def shortest_path(edges: Iterable[Edge], start: IdentifierId, end: IdentifierId) -> list[Edge]:
     """The shortest way along edges, in order; of equally short ones the strongest edges first.
 
     Empty where there is none, or nowhere to go.
     """
     near: dict[IdentifierId, list[tuple[int, IdentifierId, Edge]]] = {}
     for edge in edges:
-        near.setdefault(edge.a, []).append((edge.strength, edge.b, edge))
-        near.setdefault(edge.b, []).append((edge.strength, edge.a, edge))
+        near.setdefault(edge.a, []).append((edge.kind, edge.b, edge))
+        near.setdefault(edge.b, []).append((edge.kind, edge.a, edge))
     came: dict[IdentifierId, Edge | None] = {start: None}
     rim = [start]
     while rim and end not in came:
@@ -88,13 +88,13 @@ def _step(
                 yield other
 
 
-def told(
+def orient(
     path: Iterable[Edge],
     start: IdentifierId,
-    ties: Mapping[Edge, Tie],
-) -> tuple[Tie, ...]:
+    ties: Mapping[Edge, ExplainedEdge],
+) -> tuple[ExplainedEdge, ...]:
     """The ties of a path, each turned so that it begins where the one before it ended."""
-    turned: list[Tie] = []
+    turned: list[ExplainedEdge] = []
     at = start
     for edge in path:
         tie = ties[edge]

@@ -13,29 +13,35 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from services.identity.domain.co_occurrence import (
-    ALONE,
-    SEEN_TOGETHER,
-    Company,
-    Met,
-    company,
-    counted,
+    CO_OCCURRENCE_KINDS,
+    UNREMARKABLE,
+    CoOccurrence,
+    Neighbour,
+    classify_neighbours,
+    counted_kinds,
 )
-from services.identity.domain.evidence import Edge, First, Name, Span, Strength
-from services.identity.domain.linking import BETWEEN, Held, Node
-from services.identity.domain.policy import Policy, Rule
-from services.identity.domain.resolution import ineligible
+from services.identity.domain.evidence import (
+    Edge,
+    EvidenceKind,
+    FirstSeen,
+    IdentifierInWorkspace,
+    SeenSpan,
+)
+from services.identity.domain.linking import CROSS_PROFILE, HeldEdge, Node
+from services.identity.domain.policy import NamespaceRule, Policy
+from services.identity.domain.resolution import held_by_policy
 from services.identity.domain.rows import (
-    Changes,
     EdgeChange,
+    EdgeRow,
     Evidence,
-    Ground,
-    Known,
-    KnownEdge,
-    Mark,
+    IdentifierFlag,
+    IdentifierRow,
+    LockedState,
+    ResolutionChanges,
 )
 from services.kernel.ids import IdentifierId, ProfileId
 
-_SHARED = Company(shared=True)
+_SHARED = CoOccurrence(shared=True)
 #: Somebody's place: a profile, or an identifier that is not known yet.
 Home = bytes
 
@@ -54,24 +60,24 @@ class Cluster:
     joints: set[IdentifierId] = field(default_factory=set)
     #: Identifiers that are not known yet.
     new: list[IdentifierId] = field(default_factory=list)
-    earliest: tuple[First, bytes] | None = None
+    earliest: tuple[FirstSeen, bytes] | None = None
 
 
 class Plan:
     """How fresh evidence of one workspace is to be taken in. Ask in the order of the methods."""
 
-    def __init__(self, fresh: Evidence, ground: Ground, policy: Policy) -> None:
+    def __init__(self, fresh: Evidence, ground: LockedState, policy: Policy) -> None:
         self.fresh = fresh
         self.policy = policy
         self.ground = ground
-        self._known = ground.kept.known
-        self._kept_edges = ground.kept.edges
+        self._known = ground.stored.identifiers
+        self._kept_edges = ground.stored.edges
         #: Known identifiers whose company may come to bind, or no longer bind, other edges.
         self.turning: set[IdentifierId] = set()
         #: What is so of the others, where it is not ALONE.
-        self.companies: dict[IdentifierId, Company] = {}
+        self.companies: dict[IdentifierId, CoOccurrence] = {}
         #: Edges that are new and bind nobody, whoever else is known.
-        self.held: dict[Edge, Held] = {}
+        self.held: dict[Edge, HeldEdge] = {}
         self.clusters: dict[Home, Cluster] = {}
 
     def home(self, id_: IdentifierId) -> Home:
@@ -88,7 +94,7 @@ class Plan:
         first = self.fresh.identifiers.get(id_)
         return node_from(self.fresh.names[id_], first or self._known[id_].first)
 
-    def rule(self, id_: IdentifierId) -> Rule:
+    def rule(self, id_: IdentifierId) -> NamespaceRule:
         """The rule for an identifier of the fresh evidence."""
         identifier = self.fresh.names[id_].identifier
         return self.policy.rule(identifier.namespace if identifier else "")
@@ -98,37 +104,45 @@ class Plan:
     def suspects(self) -> set[IdentifierId]:
         """Known identifiers of which it must be asked whom they were seen with."""
         asked: set[IdentifierId] = set()
-        if not self.policy.looks_around:
+        if not self.policy.uses_co_occurrence:
             return asked
         for edge in self.fresh.edges:
-            if edge.strength not in SEEN_TOGETHER:
+            if edge.kind not in CO_OCCURRENCE_KINDS:
                 continue
             for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
                 row = self._known.get(one)
-                if row is None or row.marks & Mark.SHARED or not self.rule(one).looks_around:
+                if (
+                    row is None
+                    or row.flags & IdentifierFlag.SHARED
+                    or not self.rule(one).uses_co_occurrence
+                ):
                     continue
-                if row.marks & Mark.HANDED:
+                if row.flags & IdentifierFlag.RECYCLED:
                     self.turning.add(one)
-                elif self._is_company(one, other, edge.strength):
+                elif self._is_company(one, other, edge.kind):
                     asked.add(one)
         return asked
 
-    def judge(self, met: Mapping[IdentifierId, Iterable[Met]]) -> None:
+    def judge(self, met: Mapping[IdentifierId, Iterable[Neighbour]]) -> None:
         """Which new edges may bind. `met`: whom the suspects were seen with until now."""
         fresh_met = self._fresh_met()
         for id_, before in met.items():
             rule, known = self.rule(id_), list(before)
-            if not company(known, rule) == company([*known, *fresh_met[id_]], rule) == ALONE:
+            if (
+                not classify_neighbours(known, rule)
+                == classify_neighbours([*known, *fresh_met[id_]], rule)
+                == UNREMARKABLE
+            ):
                 self.turning.add(id_)
         for id_ in self.fresh.names:
             row = self._known.get(id_)
             if row is None and id_ in fresh_met:
-                found = company(fresh_met[id_], self.rule(id_))
-                if found != ALONE:
+                found = classify_neighbours(fresh_met[id_], self.rule(id_))
+                if found != UNREMARKABLE:
                     self.companies[id_] = found
-            elif row is not None and row.marks & Mark.SHARED:
+            elif row is not None and row.flags & IdentifierFlag.SHARED:
                 self.companies[id_] = _SHARED
-        self.held = ineligible(
+        self.held = held_by_policy(
             {id_: self.node(id_) for id_ in self.fresh.names},
             {edge: span for edge, span in self.fresh.edges.items() if edge not in self._kept_edges},
             self.companies,
@@ -137,18 +151,18 @@ class Plan:
         self._cluster()
 
     def _is_company(self, one: IdentifierId, other: IdentifierId, strength: int) -> bool:
-        if strength not in counted(self.rule(one), self.policy):
+        if strength not in counted_kinds(self.rule(one), self.policy):
             return False
-        rank = self.policy.rank
+        rank = self.policy.priority
         return rank(self.node(other).namespace) < rank(self.node(one).namespace)
 
-    def _fresh_met(self) -> dict[IdentifierId, list[Met]]:
-        met: dict[IdentifierId, list[Met]] = {}
+    def _fresh_met(self) -> dict[IdentifierId, list[Neighbour]]:
+        met: dict[IdentifierId, list[Neighbour]] = {}
         for edge, span in self.fresh.edges.items():
             for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
-                if self.rule(one).looks_around and self._is_company(one, other, edge.strength):
+                if self.rule(one).uses_co_occurrence and self._is_company(one, other, edge.kind):
                     namespace = self.node(other).namespace
-                    met.setdefault(one, []).append(Met(other, namespace, span))
+                    met.setdefault(one, []).append(Neighbour(other, namespace, span))
         return met
 
     # Then: who may be joined, and how large they are.
@@ -215,11 +229,11 @@ class Plan:
             cluster.earliest = (first, id_)
         return cluster
 
-    def _stir(self, edge: Edge, span: Span) -> None:
+    def _stir(self, edge: Edge, span: SeenSpan) -> None:
         before = self._kept_edges.get(edge)
         if before is not None:
             if before.span.first != span.first and (
-                before.held is None or before.held.reason in BETWEEN
+                before.held is None or before.held.reason in CROSS_PROFILE
             ):
                 cluster = self._join(edge.a, edge.b)
                 cluster.is_stirred = cluster.is_reordered = True
@@ -275,7 +289,7 @@ class Plan:
     def _aliases(self) -> set[IdentifierId]:
         found: set[IdentifierId] = set()
         for edge in self.fresh.edges:
-            if edge.strength != Strength.STATED or edge in self.held:
+            if edge.kind != EvidenceKind.STATED or edge in self.held:
                 continue
             if self.node(edge.a).namespace == self.node(edge.b).namespace:
                 known = [id_ for id_ in edge[:2] if id_ in self._known]
@@ -285,11 +299,11 @@ class Plan:
 
     # Last: what follows for those who need no more looking at.
 
-    def changes(self, skipped: Iterable[Cluster] = ()) -> Changes:
+    def changes(self, skipped: Iterable[Cluster] = ()) -> ResolutionChanges:
         """What follows for all clusters but some."""
-        changes = Changes()
+        changes = ResolutionChanges()
         out = {id(cluster) for cluster in skipped}
-        fresh, kept = self.fresh, self.ground.kept
+        fresh, kept = self.fresh, self.ground.stored
         for id_ in fresh.names:
             cluster = self.clusters[self.home(id_)]
             if id(cluster) in out or cluster.earliest is None:
@@ -297,18 +311,18 @@ class Plan:
             now = changes.profiles[id_] = ProfileId(cluster.earliest[1])
             first, row = fresh.identifiers.get(id_), self._known.get(id_)
             if row is None and first is not None:
-                changes.added[id_] = Known(now, first, self._marks(id_))
+                changes.added[id_] = IdentifierRow(now, first, self._marks(id_))
             elif row is not None:
                 if first is not None:
                     changes.earlier[id_] = (row, first)
                 if row.profile_id != now:
-                    changes.moved[row.profile_id] = now
+                    changes.merged[row.profile_id] = now
         for edge, span in fresh.edges.items():
             if id(self.clusters[self.home(edge.a)]) not in out:
                 before = kept.edges.get(edge)
                 held = self.held.get(edge) if before is None else before.held
                 workspace = fresh.names[edge.a].workspace_id
-                changes.edges[edge] = EdgeChange(workspace, before, KnownEdge(span, held))
+                changes.edges[edge] = EdgeChange(workspace, before, EdgeRow(span, held))
         return changes
 
     def slow(self) -> list[Cluster]:
@@ -316,16 +330,16 @@ class Plan:
         return [cluster for cluster in self._clusters() if cluster.is_slow]
 
     def _marks(self, id_: IdentifierId) -> int:
-        return marks_of(self.companies.get(id_, ALONE))
+        return marks_of(self.companies.get(id_, UNREMARKABLE))
 
 
-def marks_of(one: Company) -> int:
+def marks_of(one: CoOccurrence) -> int:
     """What is noted of an identifier's company."""
-    shared = Mark.SHARED if one.shared else 0
-    return shared | (Mark.HANDED if one.handed_over_day is not None else 0)
+    shared = IdentifierFlag.SHARED if one.shared else 0
+    return shared | (IdentifierFlag.RECYCLED if one.recycled_on_day is not None else 0)
 
 
-def node_from(name: Name, first: First) -> Node:
+def node_from(name: IdentifierInWorkspace, first: FirstSeen) -> Node:
     """An identifier, as far as settling cares."""
     namespace, value = name.identifier or ("", "")
     return Node(namespace, value, first)

@@ -15,13 +15,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.identity.domain.components import connected
-from services.identity.domain.evidence import Edge, First, Pair, Strength
+from services.identity.domain.components import connected_components
+from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair
 from services.identity.domain.policy import Policy
 from services.kernel.ids import IdentifierId, ProfileId
 
 
-class Reason(IntEnum):
+class HeldReason(IntEnum):
     """Why an edge does not bind."""
 
     #: One of the two names nobody by the policy.
@@ -31,14 +31,14 @@ class Reason(IntEnum):
     #: One of the two is seen with too many others.
     SHARED = 3
     #: One of the two has changed hands since.
-    GIVEN_UP = 4
+    RECYCLED = 4
     #: The profile would have more identifiers of a namespace than it may.
     LIMIT = 5
     #: A person separated two identifiers that it would join.
     SEPARATED = 6
 
 
-class Held(NamedTuple):
+class HeldEdge(NamedTuple):
     """An edge does not bind."""
 
     reason: int
@@ -47,7 +47,7 @@ class Held(NamedTuple):
 
 
 #: What depends on who else is one profile. Such edges lie between two profiles, always.
-BETWEEN = (Reason.LIMIT, Reason.SEPARATED)
+CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED)
 
 
 class Node(NamedTuple):
@@ -56,16 +56,16 @@ class Node(NamedTuple):
     #: Empty where only its id is known.
     namespace: str
     value: str
-    first: First
+    first: FirstSeen
 
 
 Nodes = Mapping[IdentifierId, Node]
-Eligible = Collection[tuple[Edge, First]]
+Eligible = Collection[tuple[Edge, FirstSeen]]
 
 
-def bind(
+def link_components(
     nodes: Nodes, eligible: Eligible, separated: Collection[Pair], policy: Policy
-) -> tuple[dict[IdentifierId, ProfileId], dict[Edge, Held]]:
+) -> tuple[dict[IdentifierId, ProfileId], dict[Edge, HeldEdge]]:
     """Who is one profile by edges that may bind, and the edges that do not for others' sake.
 
     Every end of an edge is in `nodes`; of `separated` only pairs of which both are.
@@ -73,30 +73,32 @@ def bind(
     ids = list(nodes)
     place = {id_: i for i, id_ in enumerate(ids)}
     edges = [(place[edge[0]], place[edge[1]]) for edge, _ in eligible]
-    roots = connected(len(ids), edges)
+    roots = connected_components(len(ids), edges)
     apart = [(place[a], place[b]) for a, b in separated if a in place and b in place]
     namespaces = [node[0] for node in nodes.values()]
-    crowded = _crowded(roots, namespaces, apart, policy)
+    crowded = _over_limit(roots, namespaces, apart, policy)
     if not crowded:
-        return _named(ids, roots, nodes), {}
+        return _profile_of_each(ids, roots, nodes), {}
     doubtful = [one for one, (a, _) in zip(eligible, edges, strict=True) if roots[a] in crowded]
-    groups = _Groups(roots, crowded, namespaces, apart, policy)
-    held: dict[Edge, Held] = {}
-    for edge, _ in sorted(doubtful, key=lambda one: canonical(one[0], one[1], nodes, policy)):
-        why = groups.join(place[edge[0]], place[edge[1]], edge.strength)
+    groups = _UnionFind(roots, crowded, namespaces, apart, policy)
+    held: dict[Edge, HeldEdge] = {}
+    for edge, _ in sorted(doubtful, key=lambda one: canonical_order(one[0], one[1], nodes, policy)):
+        why = groups.join(place[edge[0]], place[edge[1]], edge.kind)
         if why is not None:
             held[edge] = why
-    return _named(ids, groups.roots(), nodes), held
+    return _profile_of_each(ids, groups.roots(), nodes), held
 
 
-def canonical(edge: Edge, first: First, nodes: Nodes, policy: Policy) -> tuple[object, ...]:
+def canonical_order(
+    edge: Edge, first: FirstSeen, nodes: Nodes, policy: Policy
+) -> tuple[object, ...]:
     """The order in which edges are taken; no two have the same place."""
     a, b, strength = edge
-    ranks = sorted((policy.rank(nodes[a].namespace), policy.rank(nodes[b].namespace)))
+    ranks = sorted((policy.priority(nodes[a].namespace), policy.priority(nodes[b].namespace)))
     return (strength, *first, *ranks, a, b)
 
 
-def _crowded(
+def _over_limit(
     roots: Sequence[int],
     namespaces: Sequence[str],
     apart: Iterable[tuple[int, int]],
@@ -112,11 +114,11 @@ def _crowded(
     return found
 
 
-def _named(
+def _profile_of_each(
     ids: Sequence[IdentifierId], roots: Sequence[int], nodes: Nodes
 ) -> dict[IdentifierId, ProfileId]:
     """Each identifier's profile: named by the one of it that was first seen."""
-    earliest: dict[int, tuple[First, IdentifierId]] = {}
+    earliest: dict[int, tuple[FirstSeen, IdentifierId]] = {}
     for root, (id_, node) in zip(roots, nodes.items(), strict=True):
         candidate = (node[2], id_)
         known = earliest.get(root)
@@ -126,7 +128,7 @@ def _named(
     return {id_: names[root] for id_, root in zip(ids, roots, strict=True)}
 
 
-class _Groups:
+class _UnionFind:
     """Disjoint sets that keep limits and separations. Only crowded components are taken apart."""
 
     def __init__(
@@ -139,7 +141,7 @@ class _Groups:
     ) -> None:
         self._parent = [i if root in crowded else root for i, root in enumerate(roots)]
         self._namespaces = namespaces
-        self._rank = policy.rank
+        self._rank = policy.priority
         self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
         #: By set: those that must not come to belong to it.
         self._foes: dict[int, set[int]] = {}
@@ -149,20 +151,20 @@ class _Groups:
         #: By set: how many it has of each namespace that has a limit. None while nobody counts.
         self._counts: dict[int, Counter[str]] | None = None
 
-    def join(self, a: int, b: int, strength: int) -> Held | None:
+    def join(self, a: int, b: int, strength: int) -> HeldEdge | None:
         """Join what two belong to; else tell what is against it."""
         left, right = self._root(a), self._root(b)
         if left == right:
             return None
         if self._are_foes(left, right):
-            return Held(Reason.SEPARATED, "")
-        if strength > Strength.STATED:
+            return HeldEdge(HeldReason.SEPARATED, "")
+        if strength > EvidenceKind.STATED:
             # Those that were said to be the same until here count once.
             if self._counts is None:
                 self._counts = self._count()
             broken = self._broken(self._counts, left, right)
             if broken:
-                return Held(Reason.LIMIT, broken)
+                return HeldEdge(HeldReason.LIMIT, broken)
         self._unite(left, right)
         return None
 

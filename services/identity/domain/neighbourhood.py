@@ -11,25 +11,37 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.identity.domain.co_occurrence import ALONE, Company, Met, company
-from services.identity.domain.evidence import Edge, First, Pair, Span, Strength, Verdict
+from services.identity.domain.co_occurrence import (
+    UNREMARKABLE,
+    CoOccurrence,
+    Neighbour,
+    classify_neighbours,
+)
+from services.identity.domain.evidence import (
+    DecisionKind,
+    Edge,
+    EvidenceKind,
+    FirstSeen,
+    Pair,
+    SeenSpan,
+)
 from services.identity.domain.fast_path import Cluster, Plan, marks_of, node_from
-from services.identity.domain.linking import BETWEEN, Held, Node, bind
-from services.identity.domain.resolution import all_companies, ineligible
+from services.identity.domain.linking import CROSS_PROFILE, HeldEdge, Node, link_components
+from services.identity.domain.resolution import classify_all, held_by_policy
 from services.identity.domain.rows import (
-    Changes,
     EdgeChange,
-    Known,
-    KnownEdge,
-    Mark,
-    Member,
-    Moved,
-    Region,
+    EdgeRow,
+    IdentifierFlag,
+    IdentifierRow,
+    ProfileGraph,
+    ReassignedIdentifier,
+    ResolutionChanges,
+    StoredIdentifier,
     decided_edge,
 )
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
-_OF_COMPANY = Mark.SHARED | Mark.HANDED
+_OF_COMPANY = IdentifierFlag.SHARED | IdentifierFlag.RECYCLED
 
 
 @dataclass(slots=True)
@@ -38,7 +50,7 @@ class Outcome:
 
     profiles: dict[IdentifierId, ProfileId]
     #: Edges that are held between profiles.
-    between: dict[Edge, Held] = field(default_factory=dict)
+    between: dict[Edge, HeldEdge] = field(default_factory=dict)
 
 
 class Area:
@@ -55,11 +67,11 @@ class Area:
         self._inside: set[ProfileId] = set(profiles)
         self._loaded: set[ProfileId] = set()
         self._clusters: list[Cluster] = []
-        self._region = Region()
+        self._region = ProfileGraph()
         #: Edges of those whose company changed: held now, or None where they may bind.
-        self._judged: dict[Edge, Held | None] = {}
+        self._judged: dict[Edge, HeldEdge | None] = {}
         #: The company of identifiers of which it is known anew.
-        self._companies: dict[IdentifierId, Company] = {}
+        self._companies: dict[IdentifierId, CoOccurrence] = {}
         for cluster in plan.slow():
             self._add_cluster(cluster)
 
@@ -73,41 +85,43 @@ class Area:
         """All that was looked at."""
         return self._loaded
 
-    def judge(self, around: Region) -> set[IdentifierId]:
+    def judge(self, around: ProfileGraph) -> set[IdentifierId]:
         """Judge all edges of the identifiers whose company changes, given what is around them.
 
         Answers those whose surroundings must be known too; then nothing was judged.
         """
         turning = self._plan.turning
-        handed = {id_ for id_, end in around.beyond.items() if end.marks & Mark.HANDED} - turning
+        handed = {
+            id_ for id_, end in around.outside.items() if end.marks & IdentifierFlag.RECYCLED
+        } - turning
         if handed:
             return handed
         edges = {edge: known.span for edge, known in around.edges.items()}
         fresh = {e: s for e, s in self._plan.fresh.edges.items() if not turning.isdisjoint(e[:2])}
         edges.update(fresh)
-        nodes = {id_: node_of(end) for id_, end in around.beyond.items()}
+        nodes = {id_: node_of(end) for id_, end in around.outside.items()}
         for edge in fresh:
             nodes.update((id_, self._plan.node(id_)) for id_ in edge[:2])
-        own = all_companies(nodes, edges, self._policy)
-        self._companies = {id_: own.get(id_, ALONE) for id_ in turning}
+        own = classify_all(nodes, edges, self._policy)
+        self._companies = {id_: own.get(id_, UNREMARKABLE) for id_ in turning}
         known = dict(self._companies)
-        for id_, end in around.beyond.items():
-            if id_ not in turning and end.marks & Mark.SHARED:
-                known[id_] = Company(shared=True)
+        for id_, end in around.outside.items():
+            if id_ not in turning and end.marks & IdentifierFlag.SHARED:
+                known[id_] = CoOccurrence(shared=True)
         known.update((i, c) for i, c in self._plan.companies.items() if i not in turning)
-        held = ineligible(nodes, edges, known, self._policy)
+        held = held_by_policy(nodes, edges, known, self._policy)
         for edge in edges:
             before = around.edges.get(edge)
             was = None if before is None or before.held is None else before.held
-            was_held = was is not None and was.reason not in BETWEEN
+            was_held = was is not None and was.reason not in CROSS_PROFILE
             if edge in held or was_held or before is None:
                 self._judged[edge] = held.get(edge)
                 self._region.edges.update({edge: before} if before else {})
                 if (edge in held) != was_held:
                     self._inside.update(
-                        around.beyond[id_].profile_id for id_ in edge[:2] if id_ in around.beyond
+                        around.outside[id_].profile_id for id_ in edge[:2] if id_ in around.outside
                     )
-        self._region.beyond.update(around.beyond)
+        self._region.outside.update(around.outside)
         return set()
 
     def missing(self) -> set[ProfileId]:
@@ -119,23 +133,26 @@ class Area:
         near: set[ProfileId] = set()
         members = self._region.members
         for edge, known in self._region.edges.items():
-            if known.held is not None and known.held.reason in BETWEEN:
+            if known.held is not None and known.held.reason in CROSS_PROFILE:
                 near |= self._across(edge.a, edge.b, members) | self._across(
                     edge.b, edge.a, members
                 )
         return near
 
     def _across(
-        self, one: IdentifierId, other: IdentifierId, members: Mapping[IdentifierId, Member]
+        self,
+        one: IdentifierId,
+        other: IdentifierId,
+        members: Mapping[IdentifierId, StoredIdentifier],
     ) -> set[ProfileId]:
         if one in members and members[one].profile_id in self._inside and other not in members:
-            return {self._region.beyond[other].profile_id}
+            return {self._region.outside[other].profile_id}
         return set()
 
-    def take(self, profiles: Collection[ProfileId], region: Region) -> None:
+    def take(self, profiles: Collection[ProfileId], region: ProfileGraph) -> None:
         """Take in these profiles, as they are."""
         self._loaded.update(profiles)
-        self._region.join(region)
+        self._region.merge(region)
 
     def _add_cluster(self, cluster: Cluster) -> None:
         self._clusters.append(cluster)
@@ -157,7 +174,7 @@ class Area:
         eligible = [
             (edge, first) for edge, first in self._eligible() if edge.a in nodes and edge.b in nodes
         ]
-        outcome = Outcome(*bind(nodes, eligible, self._separated(), self._policy))
+        outcome = Outcome(*link_components(nodes, eligible, self._separated(), self._policy))
         grown = self._changed_beyond(outcome)
         if grown:
             self._inside |= grown
@@ -174,19 +191,19 @@ class Area:
             nodes.update((id_, self._plan.node(id_)) for id_ in cluster.new)
         return nodes
 
-    def _eligible(self) -> Iterable[tuple[Edge, First]]:
+    def _eligible(self) -> Iterable[tuple[Edge, FirstSeen]]:
         """The edges that may bind, with when they were first seen."""
         fresh, decisions = self._plan.fresh.edges, self._plan.fresh.decisions
         for edge, known in self._region.edges.items():
             if edge in self._judged:
                 continue
-            is_out = known.held is not None and known.held.reason not in BETWEEN
-            if edge.strength == Strength.DECIDED:
+            is_out = known.held is not None and known.held.reason not in CROSS_PROFILE
+            if edge.kind == EvidenceKind.DECIDED:
                 is_out = Pair(edge.a, edge.b) in decisions
             if not is_out:
                 yield edge, fresh.get(edge, known.span).first
         for edge, held in self._judged.items():
-            is_renewed = edge.strength == Strength.DECIDED and Pair(*edge[:2]) in decisions
+            is_renewed = edge.kind == EvidenceKind.DECIDED and Pair(*edge[:2]) in decisions
             if held is None and not is_renewed:
                 yield edge, self._span(edge).first
         for edge, span in fresh.items():
@@ -194,7 +211,7 @@ class Area:
                 edge not in self._region.edges
                 and edge not in self._judged
                 and edge not in self._plan.held
-                and edge not in self._plan.ground.kept.edges
+                and edge not in self._plan.ground.stored.edges
             ):
                 yield edge, span.first
         for pair, decision in decisions.items():
@@ -202,14 +219,14 @@ class Area:
             if made is not None:
                 yield made[0], made[1].first
 
-    def _span(self, edge: Edge) -> Span:
+    def _span(self, edge: Edge) -> SeenSpan:
         fresh = self._plan.fresh.edges.get(edge)
         return fresh if fresh is not None else self._region.edges[edge].span
 
     def _separated(self) -> set[Pair]:
         decisions = self._plan.fresh.decisions
         separated = {pair for pair in self._region.separated if pair not in decisions}
-        separated.update(p for p, d in decisions.items() if d.verdict == Verdict.SEPARATE)
+        separated.update(p for p, d in decisions.items() if d.kind == DecisionKind.SEPARATE)
         return separated
 
     def _changed_beyond(self, outcome: Outcome) -> set[ProfileId]:
@@ -234,19 +251,19 @@ class Area:
 
     # What follows.
 
-    def changes(self, outcome: Outcome) -> Changes:
+    def changes(self, outcome: Outcome) -> ResolutionChanges:
         """What is to be written."""
-        changes = Changes()
+        changes = ResolutionChanges()
         self._change_edges(changes, outcome)
         contested = self._contested(outcome)
         self._change_people(changes, outcome, contested)
         fresh = self._plan.fresh
         for pair, decision in fresh.decisions.items():
-            changes.decisions[pair] = (self._plan.ground.kept.decisions.get(pair), decision)
+            changes.decisions[pair] = (self._plan.ground.stored.decisions.get(pair), decision)
         return changes
 
-    def _change_edges(self, changes: Changes, outcome: Outcome) -> None:
-        kept, region = self._plan.ground.kept.edges, self._region.edges
+    def _change_edges(self, changes: ResolutionChanges, outcome: Outcome) -> None:
+        kept, region = self._plan.ground.stored.edges, self._region.edges
         fresh = self._plan.fresh
         ours = {id(cluster) for cluster in self._clusters}
         touched = {**region, **self._judged}
@@ -257,16 +274,16 @@ class Area:
             if edge not in touched and (cluster is None or id(cluster) not in ours):
                 continue
             before = region.get(edge) or kept.get(edge)
-            now = KnownEdge(
+            now = EdgeRow(
                 fresh.edges[edge] if edge in fresh.edges else self._span(edge),
                 self._held(edge, before, outcome),
             )
             if now != before:
                 changes.edges[edge] = EdgeChange(self._workspace(edge.a), before, now)
         for pair, decision in fresh.decisions.items():
-            edge, made = Edge(*pair, Strength.DECIDED), decided_edge(pair, decision)
+            edge, made = Edge(*pair, EvidenceKind.DECIDED), decided_edge(pair, decision)
             before = region.get(edge)
-            now_made = KnownEdge(made[1], outcome.between.get(edge)) if made else None
+            now_made = EdgeRow(made[1], outcome.between.get(edge)) if made else None
             changes.edges.pop(edge, None)
             if now_made != before:
                 changes.edges[edge] = EdgeChange(self._workspace(edge.a), before, now_made)
@@ -274,11 +291,11 @@ class Area:
     def _workspace(self, id_: IdentifierId) -> WorkspaceId:
         name = self._plan.fresh.names.get(id_)
         if name is None:
-            member = self._region.members.get(id_) or self._region.beyond[id_]
+            member = self._region.members.get(id_) or self._region.outside[id_]
             name = member.name
         return name.workspace_id
 
-    def _held(self, edge: Edge, before: KnownEdge | None, outcome: Outcome) -> Held | None:
+    def _held(self, edge: Edge, before: EdgeRow | None, outcome: Outcome) -> HeldEdge | None:
         if edge in outcome.between:
             return outcome.between[edge]
         if edge in self._judged:
@@ -286,7 +303,7 @@ class Area:
         if before is None:
             return self._plan.held.get(edge)
         held = before.held
-        is_between = held is not None and held.reason in BETWEEN
+        is_between = held is not None and held.reason in CROSS_PROFILE
         if is_between and edge.a in outcome.profiles and edge.b in outcome.profiles:
             return None
         return held
@@ -298,41 +315,48 @@ class Area:
         for pair in self._separated():
             contested.update(pair)
         for edge, known in self._region.edges.items():
-            if known.held is None or known.held.reason not in BETWEEN or edge in self._judged:
+            if known.held is None or known.held.reason not in CROSS_PROFILE or edge in self._judged:
                 continue
             if edge.a not in outcome.profiles or edge.b not in outcome.profiles:
                 contested.update(edge[:2])
         return contested
 
     def _change_people(
-        self, changes: Changes, outcome: Outcome, contested: Collection[IdentifierId]
+        self, changes: ResolutionChanges, outcome: Outcome, contested: Collection[IdentifierId]
     ) -> None:
         fresh, members = self._plan.fresh, self._region.members
         for id_, now in outcome.profiles.items():
-            mark = Mark.CONTESTED if id_ in contested else 0
+            mark = IdentifierFlag.CONTESTED if id_ in contested else 0
             member = members.get(id_)
             if id_ in fresh.names:
                 changes.profiles[id_] = now
             if member is None:
-                company = self._companies.get(id_) or self._plan.companies.get(id_, ALONE)
-                known = Known(now, fresh.identifiers[id_], mark | marks_of(company))
+                company = self._companies.get(id_) or self._plan.companies.get(id_, UNREMARKABLE)
+                known = IdentifierRow(now, fresh.identifiers[id_], mark | marks_of(company))
                 changes.added[id_] = known
                 continue
             self._change_member(changes, id_, member, now, mark)
 
     def _change_member(
-        self, changes: Changes, id_: IdentifierId, member: Member, now: ProfileId, mark: int
+        self,
+        changes: ResolutionChanges,
+        id_: IdentifierId,
+        member: StoredIdentifier,
+        now: ProfileId,
+        mark: int,
     ) -> None:
         first = self._plan.fresh.identifiers.get(id_)
         if first is not None and first < member.first:
-            changes.earlier[id_] = (Known(*member[1:]), first)
+            changes.earlier[id_] = (IdentifierRow(*member[1:]), first)
         if member.profile_id != now:
             at = min(first, member.first) if first is not None else member.first
-            changes.placed.append(Moved(id_, member.profile_id, now, member.name, at))
+            changes.reassigned.append(
+                ReassignedIdentifier(id_, member.profile_id, now, member.name, at)
+            )
         company = self._companies.get(id_)
         marks = mark | (member.marks & _OF_COMPANY if company is None else marks_of(company))
         if marks != member.marks:
-            changes.marked[id_] = marks
+            changes.flagged[id_] = marks
 
 
 class WholeArea(Area):
@@ -342,7 +366,7 @@ class WholeArea(Area):
     def __init__(self, plan: Plan, profiles: Iterable[ProfileId] = ()) -> None:
         super().__init__(plan, profiles)
         #: Whom identifiers outside were seen with.
-        self._met: dict[IdentifierId, list[Met]] = {}
+        self._met: dict[IdentifierId, list[Neighbour]] = {}
         for cluster in {id(c): c for c in plan.clusters.values()}.values():
             if cluster not in self._clusters:
                 self._add_cluster(cluster)
@@ -354,39 +378,39 @@ class WholeArea(Area):
         """Identifiers outside, by their namespace, of which it must be told whom they were seen
         with."""
         found: dict[IdentifierId, str] = {}
-        for id_, end in self._region.beyond.items():
+        for id_, end in self._region.outside.items():
             namespace = node_of(end).namespace
-            if self._policy.rule(namespace).looks_around and id_ not in self._met:
+            if self._policy.rule(namespace).uses_co_occurrence and id_ not in self._met:
                 found[id_] = namespace
         return found
 
-    def close(self, met: Mapping[IdentifierId, list[Met]]) -> bool:
+    def close(self, met: Mapping[IdentifierId, list[Neighbour]]) -> bool:
         """Judge all edges; answers whether the area has grown by that and more may be missing."""
         self._met.update(met)
         region, fresh = self._region, self._plan.fresh
         nodes = self._nodes()
         spans = {edge: known.span for edge, known in region.edges.items()}
         spans.update(fresh.edges)
-        ends = {**{id_: node_of(end) for id_, end in region.beyond.items()}, **nodes}
-        own = all_companies(ends, spans, self._policy)
-        self._companies = {id_: own.get(id_, ALONE) for id_ in nodes}
-        known = {id_: one for id_, one in self._companies.items() if one is not ALONE}
-        for id_ in region.beyond:
+        ends = {**{id_: node_of(end) for id_, end in region.outside.items()}, **nodes}
+        own = classify_all(ends, spans, self._policy)
+        self._companies = {id_: own.get(id_, UNREMARKABLE) for id_ in nodes}
+        known = {id_: one for id_, one in self._companies.items() if one is not UNREMARKABLE}
+        for id_ in region.outside:
             rule = self._policy.rule(ends[id_].namespace)
-            known[id_] = company(self._met.get(id_, ()), rule)
-        held = ineligible(ends, spans, known, self._policy)
+            known[id_] = classify_neighbours(self._met.get(id_, ()), rule)
+        held = held_by_policy(ends, spans, known, self._policy)
         self._judged = {edge: held.get(edge) for edge in spans}
         outside = {
-            region.beyond[id_].profile_id
+            region.outside[id_].profile_id
             for edge in spans
             if edge not in held
             for id_ in edge[:2]
-            if id_ in region.beyond
+            if id_ in region.outside
         }
         self._inside |= outside
         return bool(self._inside - self._loaded)
 
 
-def node_of(member: Member, first: First | None = None) -> Node:
+def node_of(member: StoredIdentifier, first: FirstSeen | None = None) -> Node:
     """A member, as far as settling cares."""
     return node_from(member.name, first or member.first)

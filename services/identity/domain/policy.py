@@ -19,7 +19,7 @@ from services.kernel.identifiers.hashes import hash_algorithm_of
 _MOST_REMEMBERED = 1_000
 
 
-class Linking(IntEnum):
+class MatchMode(IntEnum):
     """Which evidence of a namespace binds."""
 
     ALWAYS = 1
@@ -30,7 +30,7 @@ class Linking(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class NamespaceRule:
     """What identifiers of one namespace may bind."""
 
     #: At most so many in one profile; 0 = any number.
@@ -38,16 +38,16 @@ class Rule:
     #: Seen with more than so many stronger ones of one namespace it is shared; 0 = never.
     shared_after: int = 0
     #: Days after which it has changed hands; 0 = never.
-    given_up_after_days: int = 0
-    linking: Linking = Linking.ALWAYS
+    recycled_after_days: int = 0
+    match_mode: MatchMode = MatchMode.ALWAYS
 
     @property
-    def looks_around(self) -> bool:
+    def uses_co_occurrence(self) -> bool:
         """Whether what binds depends on all that an identifier was seen with."""
-        return self.shared_after > 0 or self.given_up_after_days > 0
+        return self.shared_after > 0 or self.recycled_after_days > 0
 
 
-NO_RULE = Rule()
+NO_RULE = NamespaceRule()
 
 
 class Blocked(NamedTuple):
@@ -66,12 +66,12 @@ class Policy:
     #: 0 = the one that holds where none is defined.
     version: int = 0
     #: Strongest first.
-    rules: Mapping[str, Rule] = field(default_factory=dict)
+    rules: Mapping[str, NamespaceRule] = field(default_factory=dict)
     blocked: tuple[Blocked, ...] = ()
     #: Evidence of these strengths binds nobody.
     ignored: frozenset[int] = frozenset()
 
-    def rule(self, namespace: str) -> Rule:
+    def rule(self, namespace: str) -> NamespaceRule:
         """The rule of a namespace.
 
         A listed namespace stands for its scoped forms (`wechat_openid.wx5f1a`) and its digests
@@ -79,7 +79,7 @@ class Policy:
         """
         return self._place(namespace)[1]
 
-    def rank(self, namespace: str) -> int:
+    def priority(self, namespace: str) -> int:
         """The place of a namespace; the smaller, the stronger.
 
         Those that are not listed stand before the first one that names a machine and not a person.
@@ -105,22 +105,22 @@ class Policy:
         return tuple(name for name, rule in self.rules.items() if rule.limit)
 
     @cached_property
-    def looks_around(self) -> bool:
+    def uses_co_occurrence(self) -> bool:
         """Whether any identifier is judged by all that it was seen with."""
-        return any(rule.looks_around for rule in self.rules.values())
+        return any(rule.uses_co_occurrence for rule in self.rules.values())
 
-    def _place(self, namespace: str) -> tuple[int, Rule]:
+    def _place(self, namespace: str) -> tuple[int, NamespaceRule]:
         places = self._places
         found = places.get(namespace)
         if found is None:
-            listed = next((name for name in kin(namespace) if name in self.rules), None)
+            listed = next((name for name in policy_names(namespace) if name in self.rules), None)
             found = (self._unlisted, NO_RULE) if listed is None else places[listed]
             if len(places) < _MOST_REMEMBERED:
                 places[namespace] = found
         return found
 
     @cached_property
-    def _places(self) -> dict[str, tuple[int, Rule]]:
+    def _places(self) -> dict[str, tuple[int, NamespaceRule]]:
         place = self._unlisted
         return {
             name: (i if i < place else i + 1, rule)
@@ -150,7 +150,7 @@ def _expression(pattern: str) -> str:
     return first + "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"
 
 
-def kin(namespace: str) -> Iterator[str]:
+def policy_names(namespace: str) -> Iterator[str]:
     """The names under which a policy may list a namespace, the nearest first."""
     yield namespace
     algorithm = hash_algorithm_of(namespace)
@@ -176,10 +176,12 @@ def default_policy() -> Policy:
     * Accounts are told apart by their ids, as persons are, whatever domain they share.
     * Machines' identifiers may be many; only sharing is bounded.
     """
-    single, address = Rule(limit=1), Rule(limit=5, shared_after=10)
-    special = {"email": address, "phone": Rule(5, 10, 180)}
+    single, address = NamespaceRule(limit=1), NamespaceRule(limit=5, shared_after=10)
+    special = {"email": address, "phone": NamespaceRule(5, 10, 180)}
     rules = {name: special.get(name, single) for name in (*PRIORITY, ACCOUNT_ID)}
-    return Policy(rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, Rule(shared_after=10))})
+    return Policy(
+        rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, NamespaceRule(shared_after=10))}
+    )
 
 
 DEFAULT = default_policy()

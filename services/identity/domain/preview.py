@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.identity.domain.components import connected
+from services.identity.domain.components import connected_components
 from services.kernel.ids import IdentifierId, ProfileId
 
 #: The biggest profiles that are told.
@@ -16,7 +16,7 @@ MOST_BIGGEST = 10
 Profiles = Mapping[IdentifierId, ProfileId]
 
 
-class Grouping(NamedTuple):
+class ProfileGroup(NamedTuple):
     """One profile, and what it holds, ascending."""
 
     profile_id: ProfileId
@@ -26,12 +26,12 @@ class Grouping(NamedTuple):
 class Regrouping(NamedTuple):
     """Profiles whose identifiers are grouped otherwise; by profile id on both sides."""
 
-    before: tuple[Grouping, ...]
-    after: tuple[Grouping, ...]
+    before: tuple[ProfileGroup, ...]
+    after: tuple[ProfileGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class PreviewTotals:
     """What it comes to."""
 
     profiles_before: int
@@ -59,10 +59,10 @@ def regroupings(before: Profiles, after: Profiles) -> Iterator[Regrouping]:
         )
 
 
-def sums(before: Profiles, after: Profiles, held_before: int, held_after: int) -> Sums:
+def totals(before: Profiles, after: Profiles, held_before: int, held_after: int) -> PreviewTotals:
     """What two groupings come to, and how much evidence each holds back."""
     sizes, new_sizes = Counter(before.values()), Counter(after.values())
-    return Sums(
+    return PreviewTotals(
         len(sizes),
         len(new_sizes),
         _biggest(sizes),
@@ -85,8 +85,8 @@ def _held(profiles: Profiles) -> dict[ProfileId, tuple[IdentifierId, ...]]:
 
 def _groupings(
     profiles: set[ProfileId], held: Mapping[ProfileId, tuple[IdentifierId, ...]]
-) -> tuple[Grouping, ...]:
-    return tuple(Grouping(profile, held[profile]) for profile in sorted(profiles))
+) -> tuple[ProfileGroup, ...]:
+    return tuple(ProfileGroup(profile, held[profile]) for profile in sorted(profiles))
 
 
 def _together(
@@ -98,7 +98,7 @@ def _together(
     for id_ in changed:
         old = place.setdefault((False, before[id_]), len(place))
         edges.append((old, place.setdefault((True, after[id_]), len(place))))
-    roots = connected(len(place), edges)
+    roots = connected_components(len(place), edges)
     sets: dict[int, list[IdentifierId]] = {}
     for id_ in changed:
         sets.setdefault(roots[place[False, before[id_]]], []).append(id_)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.chassis.access.tables import WorkspaceRegions
-from services.identity.domain.evidence import Edge, Mention, Span
-from services.identity.domain.normalize import Names, mention_of
-from services.identity.domain.rows import Known, KnownEdge
+from services.identity.domain.evidence import Edge, Observation, SeenSpan
+from services.identity.domain.normalize import IdentifierSet, observation_of
+from services.identity.domain.rows import EdgeRow, IdentifierRow
 from services.kernel.cache import RecentCache
 from services.kernel.ids import IdentifierId
 
@@ -22,7 +22,7 @@ from services.kernel.ids import IdentifierId
 NEVER = 1 << 63
 
 
-class Settled(NamedTuple):
+class CachedBounds(NamedTuple):
     """Since when nothing is new that a set of identifiers says."""
 
     #: Events that occurred after this (Unix microseconds) tell of nothing earlier.
@@ -31,33 +31,33 @@ class Settled(NamedTuple):
     day: int
 
 
-class Memory:
+class EvidenceCache:
     """Remembers at most `size` sets of identifiers, about those used longest ago leave first."""
 
     def __init__(self, size: int) -> None:
         #: The regions by which identifiers are read; look them up before anything is asked.
         self.regions = WorkspaceRegions()
-        self._settled = RecentCache[Names, Settled](size)
+        self._settled = RecentCache[IdentifierSet, CachedBounds](size)
 
-    def is_news(self, names: Names, span: Span) -> bool:
+    def may_add(self, names: IdentifierSet, span: SeenSpan) -> bool:
         """Whether events with these identifiers, of a span of time, may tell something new."""
         settled = self._settled.get(names)
         return settled is None or span[0][0] <= settled[0] or span[1] > settled[1]
 
-    def mention(self, names: Names) -> Mention:
+    def observation(self, names: IdentifierSet) -> Observation:
         """What these identifiers say."""
-        return mention_of(names, self.regions.of(names[0]))
+        return observation_of(names, self.regions.of(names[0]))
 
-    def settle(
+    def remember(
         self,
-        names: Names,
-        mention: Mention,
-        known: Mapping[IdentifierId, Known],
-        known_edges: Mapping[Edge, KnownEdge],
+        names: IdentifierSet,
+        mention: Observation,
+        known: Mapping[IdentifierId, IdentifierRow],
+        known_edges: Mapping[Edge, EdgeRow],
     ) -> None:
         """Take note of what was read from the tables, if all of a mention was there."""
         latest, day = 0, NEVER
-        for id_ in mention.names:
+        for id_ in mention.identifiers:
             if id_ not in known:
                 return
             latest = max(latest, known[id_].first.occurred_at_us)
@@ -65,5 +65,5 @@ class Memory:
             if edge not in known_edges:
                 return
             span = known_edges[edge].span
-            latest, day = max(latest, span.first.occurred_at_us), min(day, span.last_day)
-        self._settled.put(names, Settled(latest, day))
+            latest, day = max(latest, span.first.occurred_at_us), min(day, span.last_seen_day)
+        self._settled.put(names, CachedBounds(latest, day))

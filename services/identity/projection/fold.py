@@ -10,30 +10,30 @@ import asyncpg
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.identity.codec import bus as wire
-from services.identity.domain.evidence import Mention, Pair
-from services.identity.domain.normalize import Names, named
-from services.identity.domain.rows import Evidence, Kept, Learnt
-from services.identity.projection.apply_evidence import Revisit, learn
-from services.identity.projection.evidence_cache import Memory
+from services.identity.domain.evidence import Observation, Pair
+from services.identity.domain.normalize import IdentifierSet, normalize_pair
+from services.identity.domain.rows import AppliedEvidence, Evidence, StoredEvidence
+from services.identity.projection.apply_evidence import ProfilesToReresolve, apply_evidence
+from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, next_step
-from services.identity.projection.ports import Tables
-from services.identity.store.postgres import PostgresTables
+from services.identity.projection.ports import EvidenceStore
+from services.identity.store.postgres import PostgresEvidence
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
 
-_NOBODY: Revisit = {}
+_NOBODY: ProfilesToReresolve = {}
 #: Facts in a batch after which the next one may be long in coming.
 LITTLE = 100
 
 
-class Identity:
+class IdentityProjection:
     """Folds the log into who is whom, and passes it on with the profile of each fact."""
 
     def __init__(
         self,
         *,
         shards: int,
-        memory: Memory,
+        memory: EvidenceCache,
         on_access: Callable[[], None] = lambda: None,
         on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
@@ -48,13 +48,13 @@ class Identity:
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """See `services.chassis.messaging.stream.Projection.fold`."""
-        heard = wire.hear(batch)
+        heard = wire.decode_batch(batch)
         memory, shards = self._memory, self._shards
         await memory.regions.load(conn, heard.leafless, heard.workspaces)
-        tables = PostgresTables(conn, shards=shards)
+        tables = PostgresEvidence(conn, shards=shards)
         step = await next_step(conn, batch.shard) if batch.shard in self._resettling else None
         revisit = {step.workspace_id: step.profiles} if step else {}
-        learnt = await learn_from(tables, memory, heard.sightings, heard.decisions, revisit)
+        learnt = await apply_batch(tables, memory, heard.observations, heard.decisions, revisit)
         profiles = await self._profiles(tables, batch.shard, heard.leaves, learnt)
         deltas = Counter(learnt.deltas)
         deltas.update(await fold_matches(conn, shards, memory, heard.matches))
@@ -73,14 +73,16 @@ class Identity:
             deltas=deltas,
         )
 
-    async def _fold_leafless(self, conn: asyncpg.Connection, shard: int, heard: wire.Heard) -> None:
+    async def _fold_leafless(
+        self, conn: asyncpg.Connection, shard: int, heard: wire.DecodedLogBatch
+    ) -> None:
         # Last: these rows are the same for all shards, and who waits for one holds nothing up.
         if await fold_access_facts(conn, heard.leafless):
             self._on_access()
         await fold_policies(conn, shard, self._shards, heard.policies)
 
     async def _profiles(
-        self, tables: PostgresTables, shard: int, leaves: list[LeafId], learnt: Learnt
+        self, tables: PostgresEvidence, shard: int, leaves: list[LeafId], learnt: AppliedEvidence
     ) -> list[bytes]:
         """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
         found: dict[IdentifierId, ProfileId] = dict(learnt.profiles)
@@ -92,36 +94,36 @@ class Identity:
         return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]
 
 
-async def learn_from(
-    tables: Tables,
-    memory: Memory,
-    sightings: wire.Sightings,
-    decisions: Iterable[wire.Decided] = (),
-    revisit: Revisit = _NOBODY,
-) -> Learnt:
+async def apply_batch(
+    tables: EvidenceStore,
+    memory: EvidenceCache,
+    sightings: wire.Observations,
+    decisions: Iterable[wire.LinkDecision] = (),
+    revisit: ProfilesToReresolve = _NOBODY,
+) -> AppliedEvidence:
     """Takes in what may be new, and answers what came of it."""
-    evidence, unsettled = gather(memory, sightings)
+    evidence, unsettled = collect_evidence(memory, sightings)
     for decided in decisions:
         region = memory.regions.of(decided.workspace_id)
-        two = named(decided.workspace_id, decided.identifiers, region)
+        two = normalize_pair(decided.workspace_id, decided.identifiers, region)
         if two:
             evidence.decide(Pair(min(two), max(two)), decided.decision, two)
     if not evidence and not any(revisit.values()):
-        return Learnt()
-    kept = await tables.look(evidence) if evidence else Kept()
+        return AppliedEvidence()
+    kept = await tables.load(evidence) if evidence else StoredEvidence()
     for names, mention in unsettled:
-        memory.settle(names, mention, kept.known, kept.edges)
-    return await learn(tables, evidence, kept, revisit)
+        memory.remember(names, mention, kept.identifiers, kept.edges)
+    return await apply_evidence(tables, evidence, kept, revisit)
 
 
-def gather(
-    memory: Memory, sightings: wire.Sightings
-) -> tuple[Evidence, list[tuple[Names, Mention]]]:
+def collect_evidence(
+    memory: EvidenceCache, sightings: wire.Observations
+) -> tuple[Evidence, list[tuple[IdentifierSet, Observation]]]:
     """The evidence that may be new, and whose it is."""
     evidence, unsettled = Evidence(), []
     for names, span in sightings.items():
-        if memory.is_news(names, span):
-            mention = memory.mention(names)
+        if memory.may_add(names, span):
+            mention = memory.observation(names)
             evidence.add(mention, span)
             unsettled.append((names, mention))
     return evidence, unsettled

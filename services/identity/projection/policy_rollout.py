@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres.database import Queries
-from services.identity.codec.bus import PolicyTold
+from services.identity.codec.bus import PolicyFact
 from services.kernel.ids import ProfileId, WorkspaceId
 
 Q = Queries.load("services.identity.store")
@@ -61,7 +61,7 @@ async def fold_policies(
     conn: asyncpg.Connection,
     shard: int,
     shards: int,
-    told: Iterable[PolicyTold],
+    told: Iterable[PolicyFact],
     *,
     anew: bool = True,
 ) -> None:
@@ -72,7 +72,7 @@ async def fold_policies(
             log.info("policy_defined", version=policy.version)
 
 
-async def save_policy(conn: asyncpg.Connection, shard: int, policy: PolicyTold) -> bool:
+async def save_policy(conn: asyncpg.Connection, shard: int, policy: PolicyFact) -> bool:
     """Keep a policy; answers whether it is now the newest and was not known."""
     workspace, version, message, offset, recorded_at_us = policy
     found = await conn.fetchval(

@@ -10,15 +10,23 @@ import asyncpg
 from services.chassis.access.tables import WorkspaceRegions
 from services.chassis.postgres.database import Queries
 from services.identity.codec import bus as wire
-from services.identity.domain.evidence import Decision, Edge, First, Pair, Span, Strength, Verdict
-from services.identity.domain.explain import Explanation, Tie, told, way
+from services.identity.domain.evidence import (
+    Decision,
+    DecisionKind,
+    Edge,
+    EvidenceKind,
+    FirstSeen,
+    Pair,
+    SeenSpan,
+)
+from services.identity.domain.explain import ExplainedEdge, Explanation, orient, shortest_path
 from services.identity.domain.fast_path import node_from
-from services.identity.domain.linking import Held, Node, Reason, bind
-from services.identity.domain.normalize import mention_of, named
+from services.identity.domain.linking import HeldEdge, HeldReason, Node, link_components
+from services.identity.domain.normalize import normalize_pair, observation_of
 from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.domain.resolution import all_companies, ineligible
-from services.identity.domain.rows import Evidence, Region, decided_edge
-from services.identity.store.postgres import PostgresTables
+from services.identity.domain.resolution import classify_all, held_by_policy
+from services.identity.domain.rows import Evidence, ProfileGraph, decided_edge
+from services.identity.store.postgres import PostgresEvidence
 from services.kernel.errors import TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
@@ -50,21 +58,21 @@ async def explain_now(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, a: IdentifierId, b: IdentifierId
 ) -> Explanation:
     """Why, by what is kept; inside a transaction that sees one state."""
-    tables = PostgresTables(conn, shards=1)
+    tables = PostgresEvidence(conn, shards=1)
     profiles = await tables.profiles((a, b))
     policy = await newest_policy(conn, workspace_id)
     same = profiles.get(a) is not None and profiles.get(a) == profiles.get(b)
     if same:
-        region = await tables.region({profiles[a]})
-        path = way((e for e, row in region.edges.items() if row.held is None), a, b)
+        region = await tables.load_profiles({profiles[a]})
+        path = shortest_path((e for e, row in region.edges.items() if row.held is None), a, b)
     elif len(profiles) == 2:
         region, path = await _search(tables, a, b)
     else:
-        region, path = Region(), []
+        region, path = ProfileGraph(), []
     decisions = await _decisions(conn, region, path)
     ties = {edge: _tie(edge, region, decisions) for edge in path}
     ends = (profiles.get(a), profiles.get(b))
-    return Explanation(*ends, told(path, a, ties), policy.version)
+    return Explanation(*ends, orient(path, a, ties), policy.version)
 
 
 async def newest_policy(
@@ -78,33 +86,33 @@ async def newest_policy(
 
 
 async def _search(
-    tables: PostgresTables, a: IdentifierId, b: IdentifierId
-) -> tuple[Region, list[Edge]]:
+    tables: PostgresEvidence, a: IdentifierId, b: IdentifierId
+) -> tuple[ProfileGraph, list[Edge]]:
     """The shortest way over all evidence, from both ends at once: a hub in the middle is met and
     not walked over."""
-    region = Region()
+    region = ProfileGraph()
     rims, seen = [{a}, {b}], [{a}, {b}]
     while all(rims) and sum(map(len, seen)) < MOST_NEAR:
         side = 0 if len(rims[0]) <= len(rims[1]) else 1
-        near = await tables.around(rims[side])
-        region.join(near)
+        near = await tables.load_edges(rims[side])
+        region.merge(near)
         ends = {id_ for edge in near.edges for id_ in edge[:2]}
         rims[side] = ends - seen[side]
         seen[side] |= ends
         if not rims[side].isdisjoint(seen[1 - side]):
-            return region, way(region.edges, a, b)
+            return region, shortest_path(region.edges, a, b)
     return region, []
 
 
 async def _decisions(
-    conn: asyncpg.Connection, region: Region, path: Iterable[Edge]
+    conn: asyncpg.Connection, region: ProfileGraph, path: Iterable[Edge]
 ) -> dict[Edge, Decision]:
     """The decisions that bind or hold the edges of a path."""
     found: dict[Edge, Decision] = {}
     for edge in path:
         row = region.edges[edge]
-        is_held = row.held is not None and row.held.reason == Reason.SEPARATED
-        if edge.strength == Strength.DECIDED:
+        is_held = row.held is not None and row.held.reason == HeldReason.SEPARATED
+        if edge.kind == EvidenceKind.DECIDED:
             rows = await conn.fetch(Q.decisions_of, [edge.a], [edge.b])
         elif is_held:
             ends = [_profile(region, edge.a), _profile(region, edge.b)]
@@ -113,19 +121,19 @@ async def _decisions(
             continue
         if rows:
             at, fact, verdict, actor, reason = rows[0]
-            found[edge] = Decision(First(at, fact), verdict, actor, reason)
+            found[edge] = Decision(FirstSeen(at, fact), verdict, actor, reason)
     return found
 
 
-def _profile(region: Region, id_: IdentifierId) -> ProfileId:
-    return (region.members.get(id_) or region.beyond[id_]).profile_id
+def _profile(region: ProfileGraph, id_: IdentifierId) -> ProfileId:
+    return (region.members.get(id_) or region.outside[id_]).profile_id
 
 
-def _tie(edge: Edge, region: Region, decisions: Mapping[Edge, Decision]) -> Tie:
-    ends = [(region.members.get(id_) or region.beyond[id_]).name.identifier for id_ in edge[:2]]
+def _tie(edge: Edge, region: ProfileGraph, decisions: Mapping[Edge, Decision]) -> ExplainedEdge:
+    ends = [(region.members.get(id_) or region.outside[id_]).name.identifier for id_ in edge[:2]]
     row, decision = region.edges[edge], decisions.get(edge)
     who = (decision.actor, decision.reason) if decision else ("", "")
-    return Tie(ends[0], ends[1], edge, row.span, row.held, *who)
+    return ExplainedEdge(ends[0], ends[1], edge, row.span, row.held, *who)
 
 
 class Past:
@@ -139,7 +147,7 @@ class Past:
         as_of: Token,
     ) -> None:
         self._conn = conn
-        self._tables = PostgresTables(conn, shards=1)
+        self._tables = PostgresEvidence(conn, shards=1)
         self._log = log
         self._workspace_id = workspace_id
         self._as_of = as_of
@@ -168,56 +176,58 @@ class Past:
             people |= grown
             await self._know(people)
 
-    async def _judge(self, people: Collection[IdentifierId], policy: Policy) -> dict[Edge, Held]:
+    async def _judge(
+        self, people: Collection[IdentifierId], policy: Policy
+    ) -> dict[Edge, HeldEdge]:
         """The edges of people that bind nobody. Whoever they were seen with has to be known."""
         mine = {e: s for e, s in self._edges().items() if not set(people).isdisjoint(e[:2])}
         await self._know({id_ for edge in mine for id_ in edge[:2]})
         edges = self._edges()
         nodes = self._nodes()
-        companies = all_companies(nodes, edges, policy)
+        companies = classify_all(nodes, edges, policy)
         mine = {e: s for e, s in edges.items() if not set(people).isdisjoint(e[:2])}
-        return ineligible(nodes, mine, companies, policy)
+        return held_by_policy(nodes, mine, companies, policy)
 
     def _explain(
         self,
         a: IdentifierId,
         b: IdentifierId,
         people: set[IdentifierId],
-        held: dict[Edge, Held],
+        held: dict[Edge, HeldEdge],
         policy: Policy,
     ) -> Explanation:
         nodes, edges = self._nodes(), self._edges()
         decisions = self._evidence.decisions
-        apart = {p for p, d in decisions.items() if d.verdict == Verdict.SEPARATE}
+        apart = {p for p, d in decisions.items() if d.kind == DecisionKind.SEPARATE}
         inside = {id_: nodes[id_] for id_ in people}
         eligible = [
             (e, s.first) for e, s in edges.items() if e not in held and people.issuperset(e[:2])
         ]
-        profiles, between = bind(inside, eligible, apart, policy)
+        profiles, between = link_components(inside, eligible, apart, policy)
         held |= between
         same = a in profiles and b in profiles and profiles[a] == profiles[b]
-        path = way((e for e in edges if not same or e not in held), a, b)
+        path = shortest_path((e for e in edges if not same or e not in held), a, b)
         ties = {edge: self._tie(edge, held, profiles) for edge in path}
-        return Explanation(profiles.get(a), profiles.get(b), told(path, a, ties), policy.version)
+        return Explanation(profiles.get(a), profiles.get(b), orient(path, a, ties), policy.version)
 
     def _tie(
         self,
         edge: Edge,
-        held: Mapping[Edge, Held],
+        held: Mapping[Edge, HeldEdge],
         profiles: Mapping[IdentifierId, ProfileId],
-    ) -> Tie:
+    ) -> ExplainedEdge:
         names, why = self._evidence.names, held.get(edge)
         who = ("", "")
         for pair, decision in sorted(self._evidence.decisions.items()):
             ends = {profiles.get(pair.a), profiles.get(pair.b)}
             parts = ends == {profiles.get(edge.a), profiles.get(edge.b)}
-            is_its_own = edge.strength == Strength.DECIDED and pair == edge[:2]
-            is_apart = why is not None and why.reason == Reason.SEPARATED and parts
-            if is_its_own or (is_apart and decision.verdict == Verdict.SEPARATE):
+            is_its_own = edge.kind == EvidenceKind.DECIDED and pair == edge[:2]
+            is_apart = why is not None and why.reason == HeldReason.SEPARATED and parts
+            if is_its_own or (is_apart and decision.kind == DecisionKind.SEPARATE):
                 who = (decision.actor, decision.reason)
                 break
         ids = (names[edge.a].identifier, names[edge.b].identifier)
-        return Tie(*ids, edge, self._edges()[edge], why, *who)
+        return ExplainedEdge(*ids, edge, self._edges()[edge], why, *who)
 
     def _nodes(self) -> dict[IdentifierId, Node]:
         evidence = self._evidence
@@ -226,7 +236,7 @@ class Past:
             for id_, first in evidence.identifiers.items()
         }
 
-    def _edges(self) -> dict[Edge, Span]:
+    def _edges(self) -> dict[Edge, SeenSpan]:
         made = [decided_edge(pair, d) for pair, d in self._evidence.decisions.items()]
         return {**self._evidence.edges, **dict(one for one in made if one is not None)}
 
@@ -236,7 +246,7 @@ class Past:
         asked = set(ids) - self._known
         if not asked:
             return
-        near = await self._tables.around(asked)
+        near = await self._tables.load_edges(asked)
         leaves: set[bytes] = asked | {id_ for edge in near.edges for id_ in edge[:2]}
         for a, b in await self._conn.fetch(Q.decided_with, list(asked)):
             leaves |= {a, b}
@@ -258,10 +268,10 @@ class Past:
 
     def _take_in(self, facts: Iterable[Any]) -> None:
         region = self._regions.of(self._workspace_id)
-        said = wire.said(facts)
-        for names, span in said.sightings.items():
-            self._evidence.add(mention_of(names, region), span)
+        said = wire.decode_facts(facts)
+        for names, span in said.observations.items():
+            self._evidence.add(observation_of(names, region), span)
         for decided in said.decisions:
-            two = named(decided.workspace_id, decided.identifiers, region)
+            two = normalize_pair(decided.workspace_id, decided.identifiers, region)
             if two:
                 self._evidence.decide(Pair(min(two), max(two)), decided.decision, two)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from services.chassis.messaging.relay import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.identity.codec import bus as wire
-from services.identity.domain.rows import Assignment
+from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId
 
@@ -55,12 +55,12 @@ async def watch(
 
 def _moves(workspace_id: WorkspaceId, message: StreamMessage) -> list[Move]:
     between: dict[tuple[ProfileId, ProfileId], list[Identifier]] = {}
-    for told in wire.assignments_from(message.payload):
+    for told in wire.decode_assignments(message.payload):
         if told.before is not None and told.name.workspace_id == workspace_id:
             some = between.setdefault((told.before, told.profile_id), [])
             some.extend(_identifier(told))
     return [Move(before, after, some) for (before, after), some in between.items()]
 
 
-def _identifier(told: Assignment) -> list[Identifier]:
+def _identifier(told: IdentifierAssignment) -> list[Identifier]:
     return [told.name.identifier] if told.name.identifier else []

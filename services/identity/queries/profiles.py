@@ -13,12 +13,12 @@ from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import load_checkpoints, token_of
 from services.chassis.projection.runner import ProjectionRunner
-from services.identity.domain.evidence import Edge, Pair, Verdict
-from services.identity.domain.explain import Explanation, HeldTie
-from services.identity.domain.linking import BETWEEN
+from services.identity.domain.evidence import DecisionKind, Edge, Pair
+from services.identity.domain.explain import Explanation, HeldEdgeView
+from services.identity.domain.linking import CROSS_PROFILE
 from services.identity.domain.policy import Policy
-from services.identity.domain.preview import Regrouping, Sums
-from services.identity.domain.rows import Assignment, Person
+from services.identity.domain.preview import PreviewTotals, Regrouping
+from services.identity.domain.rows import IdentifierAssignment, ResolvedProfile
 from services.identity.projection.matches import join_probable
 from services.identity.projection.policy_rollout import is_resettling
 from services.identity.queries.explain import Log, Past, explain_now, newest_policy
@@ -71,7 +71,9 @@ class IdentityQueries:
                 return await join_probable(conn, workspace_id, found, purpose)
             return found
 
-    async def person(self, workspace_id: WorkspaceId, profile_id: ProfileId) -> Person | None:
+    async def person(
+        self, workspace_id: WorkspaceId, profile_id: ProfileId
+    ) -> ResolvedProfile | None:
         """The profile that this id leads to, with its identifiers; None where it leads nowhere."""
         async with acquire(self._database.pool) as conn:
             return await store.load_person(conn, workspace_id, profile_id)
@@ -84,14 +86,14 @@ class IdentityQueries:
         async for message in outbox.stream(shard, first, until):
             yield message
 
-    async def assignments(self) -> AsyncGenerator[tuple[Token, list[Assignment]]]:
+    async def assignments(self) -> AsyncGenerator[tuple[Token, list[IdentifierAssignment]]]:
         """Which profile every identifier of all workspaces belongs to, in one state.
 
         At least one page is told, so that the state is known even where there are none.
         """
         async with self._one_state() as conn:
             token = token_of(await load_checkpoints(conn))
-            page: list[Assignment] = []
+            page: list[IdentifierAssignment] = []
             async for assignment in store.read_assignments(conn, prefetch=PAGE):
                 page.append(assignment)
                 if len(page) == PAGE:
@@ -118,10 +120,10 @@ class IdentityQueries:
     async def held(
         self,
         workspace_id: WorkspaceId,
-        reasons: Collection[int] = BETWEEN,
+        reasons: Collection[int] = CROSS_PROFILE,
         after: Edge | None = None,
         limit: int = 50,
-    ) -> list[HeldTie]:
+    ) -> list[HeldEdgeView]:
         """What is held back for some reasons, in the order of its edges, after one of them."""
         async with self._one_state() as conn:
             return await store.list_held(conn, workspace_id, reasons, after or _BEFORE_ALL, limit)
@@ -134,7 +136,7 @@ class IdentityQueries:
 
     async def preview(
         self, workspace_id: WorkspaceId, policy: Policy
-    ) -> AsyncGenerator[tuple[Token, Regrouping | Sums]]:
+    ) -> AsyncGenerator[tuple[Token, Regrouping | PreviewTotals]]:
         """What a policy would come to: who would be grouped otherwise, and the sums last; each
         with the state that was read, the same in all."""
         async with self._one_state() as conn:
@@ -171,7 +173,7 @@ class IdentityQueries:
 
     async def decision_on(
         self, workspace_id: WorkspaceId, pair: Pair
-    ) -> tuple[FactId, Verdict] | None:
+    ) -> tuple[FactId, DecisionKind] | None:
         """The decision on two identifiers that counts now: its fact and what was decided."""
         async with self._one_state() as conn:
             return await store.decision_on(conn, workspace_id, pair)

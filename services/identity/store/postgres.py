@@ -9,29 +9,37 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.codec.bus import read_policy
-from services.identity.domain.co_occurrence import Met
+from services.identity.domain.co_occurrence import Neighbour
 from services.identity.domain.digest import partition_share
-from services.identity.domain.evidence import Decision, Edge, First, Name, Pair, Span, Verdict
-from services.identity.domain.explain import HeldTie, Tie
-from services.identity.domain.linking import Held
+from services.identity.domain.evidence import (
+    Decision,
+    DecisionKind,
+    Edge,
+    FirstSeen,
+    IdentifierInWorkspace,
+    Pair,
+    SeenSpan,
+)
+from services.identity.domain.explain import ExplainedEdge, HeldEdgeView
+from services.identity.domain.linking import HeldEdge
 from services.identity.domain.policy import Policy
 from services.identity.domain.rows import (
-    Assignment,
-    Changes,
     EdgeChange,
+    EdgeRow,
     Evidence,
-    Ground,
-    Kept,
-    Known,
-    KnownEdge,
-    Mark,
-    Member,
-    Moved,
-    Person,
-    Region,
-    Seen,
+    IdentifierAssignment,
+    IdentifierFlag,
+    IdentifierRow,
+    LockedState,
+    ProfileGraph,
+    ReassignedIdentifier,
+    ResolutionChanges,
+    ResolvedProfile,
+    SeenIdentifier,
+    StoredEvidence,
+    StoredIdentifier,
 )
-from services.identity.projection.ports import Share
+from services.identity.projection.ports import ProfileNamespace
 from services.kernel.digest import MODULUS
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id, shard_of
@@ -59,7 +67,7 @@ _EDGE_COLUMNS = (
 )
 
 
-class PostgresTables:
+class PostgresEvidence:
     """Identifiers, edges and decisions inside the open transaction of a connection.
 
     `shards`: how many there are; `space`: that of the locks.
@@ -82,14 +90,14 @@ class PostgresTables:
         profiles = _pairs(await self._conn.fetch(Q.load_profiles, list(ids), shard))
         return profiles, bool(profiles.pop(_WORK, b""))
 
-    async def look(self, evidence: Evidence) -> Kept:
+    async def load(self, evidence: Evidence) -> StoredEvidence:
         """See `Tables.look`."""
-        kept = Kept()
+        kept = StoredEvidence()
         for row in await self._conn.fetch(Q.look, *_asked(evidence)):
             _READ[row[0]](kept, row)
         return kept
 
-    async def hold(self, stake: Collection[bytes]) -> bool:
+    async def lock(self, stake: Collection[bytes]) -> bool:
         """See `Tables.hold`."""
         if len(stake) > _MANY:
             await self._conn.execute(Q.lock_all, self._lock_key(_ALL))
@@ -100,13 +108,15 @@ class PostgresTables:
         await self._conn.execute(Q.lock, [self._lock_key(_ALL), *keys])
         return False
 
-    async def let_go(self) -> None:
+    async def unlock(self) -> None:
         """See `Tables.let_go`."""
         await self._conn.execute("ROLLBACK TO SAVEPOINT held")
 
-    async def look_again(self, evidence: Evidence, workspaces: Collection[WorkspaceId]) -> Ground:
+    async def load_locked(
+        self, evidence: Evidence, workspaces: Collection[WorkspaceId]
+    ) -> LockedState:
         """See `Tables.look_again`."""
-        kept, version = Kept(), 0
+        kept, version = StoredEvidence(), 0
         policies: dict[WorkspaceId, Policy] = {}
         unsettled: set[WorkspaceId] = set()
         contested: set[ProfileId] = set()
@@ -122,35 +132,41 @@ class PostgresTables:
                     unsettled.add(workspace)
             else:
                 contested.add(row[1])
-        return Ground(kept, version, policies, frozenset(unsettled), frozenset(contested))
+        return LockedState(kept, version, policies, frozenset(unsettled), frozenset(contested))
 
-    async def company(
+    async def neighbours(
         self,
         ids: Collection[IdentifierId],
         namespaces: Collection[str],
         strengths: Collection[int],
         most: int,
-    ) -> dict[IdentifierId, list[Met]]:
+    ) -> dict[IdentifierId, list[Neighbour]]:
         """See `Tables.company`."""
-        met: dict[IdentifierId, list[Met]] = {}
+        met: dict[IdentifierId, list[Neighbour]] = {}
         rows = await self._conn.fetch(
             Q.load_company, list(ids), list(namespaces), list(strengths), most
         )
         for id_, other, namespace, at, fact, day in rows:
-            met.setdefault(id_, []).append(Met(other, namespace, Span(First(at, fact), day)))
+            met.setdefault(id_, []).append(
+                Neighbour(other, namespace, SeenSpan(FirstSeen(at, fact), day))
+            )
         return met
 
-    async def counts(self, asked: Mapping[ProfileId, Collection[str]]) -> dict[Share, int]:
+    async def counts(
+        self, asked: Mapping[ProfileId, Collection[str]]
+    ) -> dict[ProfileNamespace, int]:
         """See `Tables.counts`."""
         pairs = [(profile, name) for profile, names in asked.items() for name in names]
         rows = await self._conn.fetch(Q.count_identifiers, *_columns(pairs))
         return {(profile, namespace): count for profile, namespace, count in rows}
 
-    async def region(self, profiles: Collection[ProfileId]) -> Region:
+    async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """See `Tables.region`."""
         rows = await self._conn.fetch(Q.load_members, list(profiles))
-        region = Region({row[0]: _member(row) for row in rows})
-        marked = [id_ for id_, one in region.members.items() if one.marks & Mark.CONTESTED]
+        region = ProfileGraph({row[0]: _member(row) for row in rows})
+        marked = [
+            id_ for id_, one in region.members.items() if one.marks & IdentifierFlag.CONTESTED
+        ]
         for row in await self._conn.fetch(Q.load_region, list(region.members), marked):
             if row[2]:
                 region.edges[Edge(*row[:3])] = _known_edge(row)
@@ -159,23 +175,26 @@ class PostgresTables:
         await self._load_beyond(region)
         return region
 
-    async def around(self, ids: Collection[IdentifierId]) -> Region:
+    async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         """See `Tables.around`."""
-        region = Region()
+        region = ProfileGraph()
         for row in await self._conn.fetch(Q.load_around, list(ids)):
             region.edges[Edge(*row[:3])] = _known_edge(row)
         await self._load_beyond(region)
         return region
 
-    async def _load_beyond(self, region: Region) -> None:
+    async def _load_beyond(self, region: ProfileGraph) -> None:
         missing = {id_ for edge in region.edges for id_ in edge[:2]} - region.members.keys()
         if missing:
             rows = await self._conn.fetch(Q.load_identifiers, list(missing))
-            region.beyond = {row[0]: _member(row) for row in rows}
+            region.outside = {row[0]: _member(row) for row in rows}
 
     async def save(
-        self, changes: Changes, names: Mapping[IdentifierId, Name], version: int
-    ) -> list[Moved]:
+        self,
+        changes: ResolutionChanges,
+        names: Mapping[IdentifierId, IdentifierInWorkspace],
+        version: int,
+    ) -> list[ReassignedIdentifier]:
         """See `Tables.save`."""
         if changes.added:
             rows = [
@@ -190,12 +209,12 @@ class PostgresTables:
             await self._save_edges(changes.edges)
         if changes.decisions:
             await self._save_decisions(changes.decisions, names)
-        moved = await self._move(changes, version) if changes.moved else []
-        if changes.placed:
-            placed = [(one.identifier_id, one.after) for one in changes.placed]
+        moved = await self._move(changes, version) if changes.merged else []
+        if changes.reassigned:
+            placed = [(one.identifier_id, one.after) for one in changes.reassigned]
             await self._conn.execute(Q.place, version, *_columns(placed))
-        if changes.marked:
-            await self._conn.execute(Q.mark, *_columns(changes.marked.items()))
+        if changes.flagged:
+            await self._conn.execute(Q.mark, *_columns(changes.flagged.items()))
         return moved
 
     async def _save_edges(self, edges: Mapping[Edge, EdgeChange]) -> None:
@@ -221,22 +240,24 @@ class PostgresTables:
     async def _save_decisions(
         self,
         decisions: Mapping[Pair, tuple[Decision | None, Decision]],
-        names: Mapping[IdentifierId, Name],
+        names: Mapping[IdentifierId, IdentifierInWorkspace],
     ) -> None:
         rows = []
         for pair, (_, now) in sorted(decisions.items()):
             workspace, shard = names[pair.a].workspace_id, shard_of(pair.a, self._shards)
-            rows.append((shard, *pair, workspace, *now.at, now.verdict, now.actor, now.reason))
+            rows.append((shard, *pair, workspace, *now.at, now.kind, now.actor, now.reason))
         await self._conn.execute(Q.save_decisions, *_columns(rows))
 
     async def _copy(self, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
         # COPY costs a third of what INSERT … SELECT unnest(…) costs on this side of the wire.
         await self._conn.copy_records_to_table(table, records=rows, columns=columns.split())
 
-    async def _move(self, changes: Changes, version: int) -> list[Moved]:
-        rows = await self._conn.fetch(Q.move, version, *_columns(changes.moved.items()))
+    async def _move(self, changes: ResolutionChanges, version: int) -> list[ReassignedIdentifier]:
+        rows = await self._conn.fetch(Q.move, version, *_columns(changes.merged.items()))
         return [
-            Moved(id_, before, after, _name(workspace, namespace, value), First(at, fact))
+            ReassignedIdentifier(
+                id_, before, after, _name(workspace, namespace, value), FirstSeen(at, fact)
+            )
             for id_, before, after, workspace, namespace, value, at, fact in rows
             if id_ not in changes.added
         ]
@@ -244,7 +265,9 @@ class PostgresTables:
     def _lock_key(self, number: int) -> int:
         return int.from_bytes((number ^ self._space).to_bytes(8, "big"), "big", signed=True)
 
-    def _row(self, id_: IdentifierId, known: Known, name: Name) -> tuple[object, ...]:
+    def _row(
+        self, id_: IdentifierId, known: IdentifierRow, name: IdentifierInWorkspace
+    ) -> tuple[object, ...]:
         shard, spelled = shard_of(id_, self._shards), name.identifier or (None, None)
         profile, first, marks = known
         return (shard, id_, name.workspace_id, *spelled, profile, *first, marks)
@@ -256,19 +279,19 @@ def _asked(evidence: Evidence) -> tuple[list[Any], ...]:
     return ([*evidence.names], *edges, *pairs)
 
 
-def _read_identifier(kept: Kept, row: Any) -> None:
-    kept.known[row[1]] = Known(row[2], First(row[4], row[5]), row[3])
+def _read_identifier(kept: StoredEvidence, row: Any) -> None:
+    kept.identifiers[row[1]] = IdentifierRow(row[2], FirstSeen(row[4], row[5]), row[3])
 
 
-def _read_edge(kept: Kept, row: Any) -> None:
+def _read_edge(kept: StoredEvidence, row: Any) -> None:
     day, held = divmod(row[6], 8)
-    why = Held(held, row[7]) if held else None
+    why = HeldEdge(held, row[7]) if held else None
     edge = Edge(row[1], row[2], row[3])
-    kept.edges[edge] = KnownEdge(Span(First(row[4], row[5]), day), why)
+    kept.edges[edge] = EdgeRow(SeenSpan(FirstSeen(row[4], row[5]), day), why)
 
 
-def _read_decision(kept: Kept, row: Any) -> None:
-    at = First(row[4], row[5])
+def _read_decision(kept: StoredEvidence, row: Any) -> None:
+    at = FirstSeen(row[4], row[5])
     kept.decisions[Pair(row[1], row[2])] = Decision(at, row[3], row[7], row[8])
 
 
@@ -276,17 +299,17 @@ _READ = (_read_identifier, _read_edge, _read_decision)
 _DECISION, _VERSION, _POLICY = 2, 3, 4
 
 
-def _member(row: Any) -> Member:
+def _member(row: Any) -> StoredIdentifier:
     _, workspace, namespace, value, profile, at, fact, marks = row
-    return Member(_name(workspace, namespace, value), profile, First(at, fact), marks)
+    return StoredIdentifier(_name(workspace, namespace, value), profile, FirstSeen(at, fact), marks)
 
 
-def _known_edge(row: Any) -> KnownEdge:
+def _known_edge(row: Any) -> EdgeRow:
     at, fact, day, held, namespace = row[3:8]
-    return KnownEdge(Span(First(at, fact), day), Held(held, namespace) if held else None)
+    return EdgeRow(SeenSpan(FirstSeen(at, fact), day), HeldEdge(held, namespace) if held else None)
 
 
-def _edge_columns(row: KnownEdge) -> tuple[object, ...]:
+def _edge_columns(row: EdgeRow) -> tuple[object, ...]:
     (first, day), held = row
     return (*first, day, *(held or (0, "")))
 
@@ -295,9 +318,9 @@ def _columns(rows: Collection[tuple[object, ...]]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _name(workspace: str, namespace: str | None, value: str | None) -> Name:
+def _name(workspace: str, namespace: str | None, value: str | None) -> IdentifierInWorkspace:
     identifier = None if namespace is None else Identifier(namespace, value or "")
-    return Name(WorkspaceId(workspace), identifier)
+    return IdentifierInWorkspace(WorkspaceId(workspace), identifier)
 
 
 def _pairs(rows: list[Any]) -> dict[IdentifierId, ProfileId]:
@@ -313,24 +336,26 @@ async def resolve(
 
 async def load_person(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, id_: bytes
-) -> Person | None:
+) -> ResolvedProfile | None:
     """The profile that holds an identifier; None where the workspace knows no such identifier."""
     rows = await conn.fetch(Q.list_identifiers, id_, workspace_id)
     if not rows:
         return None
     seen = tuple(
-        Seen(Identifier(namespace, value), First(at, fact))
+        SeenIdentifier(Identifier(namespace, value), FirstSeen(at, fact))
         for _, namespace, value, at, fact in rows
         if namespace is not None
     )
-    return Person(rows[0]["profile_id"], seen)
+    return ResolvedProfile(rows[0]["profile_id"], seen)
 
 
-async def read_assignments(conn: asyncpg.Connection, *, prefetch: int) -> AsyncIterator[Assignment]:
+async def read_assignments(
+    conn: asyncpg.Connection, *, prefetch: int
+) -> AsyncIterator[IdentifierAssignment]:
     """Which profile every identifier belongs to; inside a transaction."""
     async for row in conn.cursor(Q.read_assignments, prefetch=prefetch):
         workspace, id_, profile, version, namespace, value = row
-        yield Assignment(id_, profile, version, _name(workspace, namespace, value))
+        yield IdentifierAssignment(id_, profile, version, _name(workspace, namespace, value))
 
 
 async def list_held(
@@ -339,7 +364,7 @@ async def list_held(
     reasons: Collection[int],
     after: Edge,
     limit: int,
-) -> list[HeldTie]:
+) -> list[HeldEdgeView]:
     """What is held back for some reasons, after an edge, in order."""
     asked = [int(reason) for reason in reasons]
     rows = await conn.fetch(Q.list_held, workspace_id, asked, *after, limit)
@@ -347,8 +372,8 @@ async def list_held(
     for row in rows:
         known = _known_edge(row)
         one, other = (_name(workspace_id, *row[at : at + 2]).identifier for at in (8, 11))
-        tie = Tie(one, other, Edge(*row[:3]), known.span, known.held)
-        found.append(HeldTie(tie, row[10], row[13]))
+        tie = ExplainedEdge(one, other, Edge(*row[:3]), known.span, known.held)
+        found.append(HeldEdgeView(tie, row[10], row[13]))
     return found
 
 
@@ -366,10 +391,10 @@ async def list_matches(
 
 async def decision_on(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, pair: Pair
-) -> tuple[FactId, Verdict] | None:
+) -> tuple[FactId, DecisionKind] | None:
     """The decision on a pair that counts."""
     row = await conn.fetchrow(Q.decision_fact, *pair, workspace_id)
-    return (FactId(row[0]), Verdict(row[1])) if row else None
+    return (FactId(row[0]), DecisionKind(row[1])) if row else None
 
 
 async def judgements(

@@ -16,11 +16,11 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.checkpoint import add_digest, digests
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
-from services.identity.domain.evidence import Decision, Edge, First, Pair, Span
-from services.identity.domain.linking import Held
-from services.identity.domain.rows import KnownEdge
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import Identity
+from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair, SeenSpan
+from services.identity.domain.linking import HeldEdge
+from services.identity.domain.rows import EdgeRow
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import IdentityProjection
 from services.identity.store import postgres as store
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.identifiers import Identifier
@@ -30,11 +30,11 @@ ANN = Identifier("anonymous_id", "a")
 USER = Identifier("user_id", "u")
 
 
-def identity(size: int = 1_000) -> Identity:
-    return Identity(shards=4, memory=Memory(size))
+def identity(size: int = 1_000) -> IdentityProjection:
+    return IdentityProjection(shards=4, memory=EvidenceCache(size))
 
 
-async def fold(pool: asyncpg.Pool, app: Identity, batch: Batch) -> FoldResult:
+async def fold(pool: asyncpg.Pool, app: IdentityProjection, batch: Batch) -> FoldResult:
     async with pool.acquire() as conn, conn.transaction():
         folded = await app.fold(conn, batch)
         await add_digest(conn, batch.shard, folded.deltas)
@@ -53,13 +53,15 @@ async def recounted(pool: asyncpg.Pool) -> str:
     edges = await pool.fetch(
         "SELECT a, b, strength, first_seen_us, first_fact, last_day, held, held_namespace FROM edge"
     )
-    rows = [identifier_share(i, p, First(at, fact)) for i, p, at, fact in ids]
+    rows = [identifier_share(i, p, FirstSeen(at, fact)) for i, p, at, fact in ids]
     for a, b, strength, at, fact, day, held, namespace in edges:
-        why = Held(held, namespace) if held else None
-        rows.append(edge_share(Edge(a, b, strength), KnownEdge(Span(First(at, fact), day), why)))
+        why = HeldEdge(held, namespace) if held else None
+        rows.append(
+            edge_share(Edge(a, b, strength), EdgeRow(SeenSpan(FirstSeen(at, fact), day), why))
+        )
     decisions = await pool.fetch("SELECT a, b, occurred_at_us, fact_id, verdict FROM decision")
     for a, b, at, fact, verdict in decisions:
-        decision = Decision(First(at, fact), verdict, "", "")
+        decision = Decision(FirstSeen(at, fact), verdict, "", "")
         rows.append(decision_share(Pair(a, b), decision))
     return to_hex(digest_of(rows))
 
@@ -73,7 +75,7 @@ class Torn(Exception):
 
 
 async def work(
-    pool: asyncpg.Pool, app: Identity, log: Log, shard: int, chance: random.Random
+    pool: asyncpg.Pool, app: IdentityProjection, log: Log, shard: int, chance: random.Random
 ) -> dict[bytes, tuple[int, bytes]]:
     """A worker that is torn off now and then; answers the newest assignments it said."""
     newest: dict[bytes, tuple[int, bytes]] = {}
@@ -104,9 +106,9 @@ async def test_workers_side_by_side_find_what_one_finds(
     events = people(chance, events=240, names=chance.choice([8, 40, 120]))
     log = Log(4)
     log.append(event_fact(e) for e in events)
-    memory = Memory(50)
+    memory = EvidenceCache(50)
     workers = [
-        work(pool, Identity(shards=4, memory=memory), log, s, random.Random(seed + s))
+        work(pool, IdentityProjection(shards=4, memory=memory), log, s, random.Random(seed + s))
         for s in range(4)
     ]
     async with asyncio.timeout(60):

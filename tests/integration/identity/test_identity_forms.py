@@ -15,10 +15,10 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.rpc.clients import token_to_proto
+from services.chassis.codec.tokens import token_to_proto
 from services.chassis.testing import MakeSettings
 from services.ingest.domain.admission import admit
-from services.ingest.domain.model import Accepted, RawEvent, Source
+from services.ingest.domain.events import Accepted, RawEvent, Source
 
 SPELLINGS = ("+86 138-0000-0000", "138 0000 0000", "0086 138 0000 0000", "13800000000")
 _numbers = count(1)

@@ -13,20 +13,24 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, truth
 from laws.identity_story import digest_of_truth
 
 from services.chassis.projection.checkpoint import digests
-from services.identity.domain.evidence import Edge, Strength, Verdict
-from services.identity.domain.linking import Held
-from services.identity.domain.policy import DEFAULT, Blocked, Linking, Policy, Rule
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import Identity
+from services.identity.domain.evidence import Edge, EvidenceKind, DecisionKind
+from services.identity.domain.linking import HeldEdge
+from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, Policy, NamespaceRule
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import IdentityProjection
 from services.kernel.digest import to_hex
 from services.kernel.identifiers import Identifier
 from services.kernel.time import DAY_US
 
 POLICIES = [
-    Policy(1, {"user_id": Rule(), "phone": Rule(shared_after=2)}),
-    Policy(1, {"user_id": Rule(limit=2), "cookie": Rule(limit=3, shared_after=1)}),
-    Policy(1, {"user_id": Rule(limit=1), "phone": Rule(2, 0, 1, Linking.VERIFIED)}),
-    Policy(1, DEFAULT.rules, (Blocked("", "*1"),), frozenset({Strength.BESIDE})),
+    Policy(1, {"user_id": NamespaceRule(), "phone": NamespaceRule(shared_after=2)}),
+    Policy(
+        1, {"user_id": NamespaceRule(limit=2), "cookie": NamespaceRule(limit=3, shared_after=1)}
+    ),
+    Policy(
+        1, {"user_id": NamespaceRule(limit=1), "phone": NamespaceRule(2, 0, 1, MatchMode.VERIFIED)}
+    ),
+    Policy(1, DEFAULT.rules, (Blocked("", "*1"),), frozenset({EvidenceKind.CO_OBSERVED})),
 ]
 
 
@@ -39,7 +43,7 @@ def story(chance: random.Random, size: int, names: int) -> list[Seen | Ruled]:
         at = chance.randint(0, 3) * DAY_US + chance.randint(1, 1_000)
         if chance.random() < 0.15:
             one, other = chance.sample(pool, 2)
-            told.append(Ruled(one, other, chance.choice(list(Verdict)), at, n))
+            told.append(Ruled(one, other, chance.choice(list(DecisionKind)), at, n))
         else:
             carried = tuple(chance.sample(pool, chance.choice([1, 2, 2, 3, 4])))
             verified = frozenset(i for i in carried if chance.random() < 0.3)
@@ -73,9 +77,9 @@ async def test_whatever_is_said_people_are_what_the_model_finds(
     told = story(chance, 150, chance.choice([8, 25, 60]))
     chosen = chance.sample(POLICIES, chance.choice([0, 1, 2]))
     policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(chosen, 1)]
-    log, memory = log_of(told, policies, chance), Memory(50)
+    log, memory = log_of(told, policies, chance), EvidenceCache(50)
     workers = [
-        work(pool, Identity(shards=4, memory=memory), log, s, random.Random(seed + s))
+        work(pool, IdentityProjection(shards=4, memory=memory), log, s, random.Random(seed + s))
         for s in range(4)
     ]
     async with asyncio.timeout(100):
@@ -87,8 +91,8 @@ async def test_whatever_is_said_people_are_what_the_model_finds(
         expected.profiles
     )
     rows = await pool.fetch("SELECT a, b, strength, held, held_namespace FROM edge WHERE held > 0")
-    found = {Edge(a, b, strength): Held(*why) for a, b, strength, *why in rows}
-    assert set(found.values()) <= {Held(*why) for why in expected.held.values()}
+    found = {Edge(a, b, strength): HeldEdge(*why) for a, b, strength, *why in rows}
+    assert set(found.values()) <= {HeldEdge(*why) for why in expected.held.values()}
     wanted = to_hex(digest_of_truth(told, policy))
     assert await recounted(pool) == wanted
     async with pool.acquire() as conn:

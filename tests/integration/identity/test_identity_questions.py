@@ -17,13 +17,13 @@ from laws.identity_story import edge_between
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.chassis.projection.checkpoint import Checkpoint, add_digest, save_checkpoint
-from services.identity.domain.evidence import Strength, Verdict
+from services.identity.domain.evidence import EvidenceKind, DecisionKind
 from services.identity.domain.explain import Explanation
-from services.identity.domain.linking import Reason
-from services.identity.domain.policy import DEFAULT, Policy, Rule
-from services.identity.domain.preview import Regrouping, Sums
-from services.identity.projection.evidence_cache import Memory
-from services.identity.projection.fold import Identity
+from services.identity.domain.linking import HeldReason
+from services.identity.domain.policy import DEFAULT, Policy, NamespaceRule
+from services.identity.domain.preview import Regrouping, PreviewTotals
+from services.identity.projection.evidence_cache import EvidenceCache
+from services.identity.projection.fold import IdentityProjection
 from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
@@ -32,7 +32,7 @@ from services.kernel.tokens import Token
 
 LI, WANG = Identifier("user_id", "li"), Identifier("user_id", "wang")
 PHONE, COOKIE = Identifier("phone", "+8613800000000"), Identifier("cookie", "c1")
-OPEN = Policy(1, {"user_id": Rule(), "phone": Rule()})
+OPEN = Policy(1, {"user_id": NamespaceRule(), "phone": NamespaceRule()})
 
 
 class Runner:
@@ -70,7 +70,7 @@ class Asked:
 
     def __init__(self, database: Database) -> None:
         self.log = Log(4)
-        self.app = Identity(shards=4, memory=Memory(100))
+        self.app = IdentityProjection(shards=4, memory=EvidenceCache(100))
         self.database = database
         self.queries = IdentityQueries(database, Runner(self.log), Leaves(self.log))  # type: ignore[arg-type]
         self._at = [0] * 4
@@ -123,19 +123,22 @@ def seen(*identifiers: Identifier, at: int = 1, n: int = 1) -> Seen:
     return Seen(identifiers, at, n)
 
 
-def ruled(one: Identifier, other: Identifier, verdict: Verdict, at: int = 50) -> Ruled:
+def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, at: int = 50) -> Ruled:
     return Ruled(one, other, verdict, at, at)
 
 
 def ways(explained: Explanation) -> list[tuple[Identifier | None, Identifier | None, int]]:
-    return [(tie.a, tie.b, tie.edge.strength) for tie in explained.path]
+    return [(tie.a, tie.b, tie.edge.kind) for tie in explained.path]
 
 
 async def test_a_way_of_edges_tells_why(asked: Asked) -> None:
     await asked.hear(seen(LI, PHONE, at=3), seen(PHONE, COOKIE, at=5, n=2))
     explained = await asked.explain(COOKIE, LI)
     assert explained.same
-    assert ways(explained) == [(COOKIE, PHONE, Strength.OBSERVED), (PHONE, LI, Strength.OBSERVED)]
+    assert ways(explained) == [
+        (COOKIE, PHONE, EvidenceKind.OBSERVED),
+        (PHONE, LI, EvidenceKind.OBSERVED),
+    ]
     assert [tie.span.first.occurred_at_us for tie in explained.path] == [5, 3]
     assert explained.policy_version == 0
 
@@ -147,26 +150,26 @@ async def test_a_held_edge_tells_why_not(asked: Asked) -> None:
     first, second = explained.path
     assert first.held is None
     assert (second.held and second.held.reason, second.held and second.held.namespace) == (
-        Reason.LIMIT,
+        HeldReason.LIMIT,
         "user_id",
     )
 
 
 async def test_a_separation_is_told_with_who_and_why(asked: Asked) -> None:
     await asked.hear(seen(LI, PHONE, at=3), seen(PHONE, COOKIE, at=5, n=2))
-    await asked.hear(ruled(LI, COOKIE, Verdict.SEPARATE))
+    await asked.hear(ruled(LI, COOKIE, DecisionKind.SEPARATE))
     explained = await asked.explain(LI, COOKIE)
     assert not explained.same
     (held,) = [tie for tie in explained.path if tie.held]
     assert held.held
-    assert held.held.reason == Reason.SEPARATED
+    assert held.held.reason == HeldReason.SEPARATED
     assert (held.actor, held.reason) == ("ann", "because 50")
 
 
 async def test_a_link_is_told_with_who_and_why(asked: Asked) -> None:
-    await asked.hear(seen(LI), seen(COOKIE, n=2), ruled(LI, COOKIE, Verdict.LINK))
+    await asked.hear(seen(LI), seen(COOKIE, n=2), ruled(LI, COOKIE, DecisionKind.LINK))
     (tie,) = (await asked.explain(LI, COOKIE)).path
-    assert (tie.edge.strength, tie.actor, tie.reason) == (Strength.DECIDED, "ann", "because 50")
+    assert (tie.edge.kind, tie.actor, tie.reason) == (EvidenceKind.DECIDED, "ann", "because 50")
 
 
 async def test_strangers_have_no_way(asked: Asked) -> None:
@@ -178,11 +181,14 @@ async def test_strangers_have_no_way(asked: Asked) -> None:
 async def test_why_as_of_then(asked: Asked) -> None:
     alone = await asked.hear(seen(LI, PHONE, at=3))
     together = await asked.hear(seen(PHONE, COOKIE, at=5, n=2))
-    await asked.hear(ruled(LI, COOKIE, Verdict.SEPARATE))
+    await asked.hear(ruled(LI, COOKIE, DecisionKind.SEPARATE))
     assert not (await asked.explain(LI, COOKIE)).same
     then = await asked.explain(LI, COOKIE, together)
     assert then.same
-    assert ways(then) == [(LI, PHONE, Strength.OBSERVED), (PHONE, COOKIE, Strength.OBSERVED)]
+    assert ways(then) == [
+        (LI, PHONE, EvidenceKind.OBSERVED),
+        (PHONE, COOKIE, EvidenceKind.OBSERVED),
+    ]
     before = await asked.explain(LI, COOKIE, alone)
     assert (before.same, before.profile_b, before.path) == (False, None, ())
 
@@ -224,8 +230,8 @@ def assert_way(
     for tie in explained.path:
         assert tie.a == at
         assert tie.b is not None
-        assert tie.edge == edge_between(tie.a, tie.b, tie.edge.strength)
-        key = (frozenset({tie.a, tie.b}), Strength(tie.edge.strength))
+        assert tie.edge == edge_between(tie.a, tie.b, tie.edge.kind)
+        key = (frozenset({tie.a, tie.b}), EvidenceKind(tie.edge.kind))
         assert (tie.held is not None) == (key in held)
         at = tie.b
     if explained.path or explained.same:
@@ -246,9 +252,9 @@ async def test_what_is_held_is_listed_in_pages(asked: Asked) -> None:
     after = None
     while page := await asked.queries.held(WORKSPACE, after=after, limit=3):
         paged += page
-        after = page[-1].tie.edge
+        after = page[-1].edge.edge
     assert paged == everything
-    assert await asked.queries.held(WORKSPACE, [Reason.SHARED]) == []
+    assert await asked.queries.held(WORKSPACE, [HeldReason.SHARED]) == []
 
 
 async def test_a_preview_is_what_comes_of_the_policy(asked: Asked) -> None:
@@ -257,7 +263,7 @@ async def test_a_preview_is_what_comes_of_the_policy(asked: Asked) -> None:
     before = await asked.profiles()
     parts = [part async for _, part in asked.queries.preview(WORKSPACE, OPEN)]
     regrouped = [part for part in parts if isinstance(part, Regrouping)]
-    (total,) = [part for part in parts if isinstance(part, Sums)]
+    (total,) = [part for part in parts if isinstance(part, PreviewTotals)]
     assert await asked.profiles() == before
 
     await asked.hear(OPEN)
@@ -296,7 +302,7 @@ async def test_going_back_restores_the_old_digest(asked: Asked) -> None:
 async def test_merges_and_splits_are_watched(asked: Asked) -> None:
     since = await asked.hear(seen(LI, at=3), seen(COOKIE, at=5, n=2))
     await asked.hear(seen(LI, COOKIE, at=7, n=3))
-    await asked.hear(ruled(LI, COOKIE, Verdict.SEPARATE))
+    await asked.hear(ruled(LI, COOKIE, DecisionKind.SEPARATE))
     li, cookie = LI.id_in(WORKSPACE), COOKIE.id_in(WORKSPACE)
     found: list[tuple[bytes, bytes, Any]] = []
     async with asyncio.timeout(20), aclosing(asked.queries.watch(WORKSPACE, since)) as parts:

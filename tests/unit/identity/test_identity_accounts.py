@@ -6,12 +6,12 @@ import pytest
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.identity.codec.decisions import Asker, pair
+from services.identity.codec.decisions import Caller, pair
 from services.identity.domain.policy import default_policy
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
-ASKER = Asker(WorkspaceId("w"), "CN", "key_1")
+ASKER = Caller(WorkspaceId("w"), "CN", "key_1")
 PERSON = IdentifierMessage(namespace="user_id", value="u")
 ACCOUNT = IdentifierMessage(namespace="account_id", value="acme")
 OTHER = IdentifierMessage(namespace="account_id", value="acme-2")

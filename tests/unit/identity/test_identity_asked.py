@@ -10,11 +10,11 @@ from onefold.identity.v1.identity_service_pb2 import LinkRequest
 from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.identity.codec import decisions as wire
-from services.identity.codec.policy import checked_policy
+from services.identity.codec.policy import validate_policy
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
-ASKER = wire.Asker(WorkspaceId("school"), "CN", "key_1")
+ASKER = wire.Caller(WorkspaceId("school"), "CN", "key_1")
 USER = Identifier(namespace="user_id", value="u-1")
 PHONE = Identifier(namespace="phone", value="138 0000 0000")
 
@@ -35,11 +35,11 @@ def test_policies_that_say_the_same_are_kept_the_same() -> None:
     told.ignored.extend(
         [pb.EVIDENCE_KIND_CO_OBSERVED, pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED]
     )
-    again = phone_policy(limit=5, linking=pb.MATCH_MODE_ALWAYS)
+    again = phone_policy(limit=5, match_mode=pb.MATCH_MODE_ALWAYS)
     again.blocked.add(namespace="email", pattern="a@*")
     again.blocked.add(pattern="b*")
     again.ignored.extend([pb.EVIDENCE_KIND_STATED, pb.EVIDENCE_KIND_CO_OBSERVED])
-    assert checked_policy(told, "CN") == checked_policy(again, "CN")
+    assert validate_policy(told, "CN") == validate_policy(again, "CN")
     assert told.namespaces[0].match_mode == pb.MATCH_MODE_UNSPECIFIED, (
         "what was asked is left as it was"
     )
@@ -48,7 +48,7 @@ def test_policies_that_say_the_same_are_kept_the_same() -> None:
 def test_the_order_of_namespaces_is_part_of_a_policy() -> None:
     names = [{"namespace": "email"}, {"namespace": "phone"}]
     one, other = policy(namespaces=names), policy(namespaces=names[::-1])
-    assert checked_policy(one, "CN") != checked_policy(other, "CN")
+    assert validate_policy(one, "CN") != validate_policy(other, "CN")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_the_order_of_namespaces_is_part_of_a_policy() -> None:
         ),
         (phone_policy(limit=2_000_000), "namespaces[0].limit", "0 = there is none"),
         (phone_policy(shared_after=2**31), "namespaces[0].shared_after", "at most 1000000"),
-        (phone_policy(given_up_after_days=40_000), "namespaces[0].given_up_after_days", "36500"),
-        (phone_policy(linking=9), "namespaces[0].linking", "MATCH_MODE_ALWAYS"),
+        (phone_policy(recycled_after_days=40_000), "namespaces[0].recycled_after_days", "36500"),
+        (phone_policy(match_mode=9), "namespaces[0].match_mode", "MATCH_MODE_ALWAYS"),
         (policy(namespaces=[{"namespace": f"n{n}"} for n in range(201)]), "namespaces", "200"),
         (policy(blocked=[{}]), "blocked[0].pattern", "* stands for any characters"),
         (policy(blocked=[{"pattern": "**"}]), "blocked[0].pattern", "this blocks everybody"),
@@ -90,7 +90,7 @@ def test_a_wrong_policy_is_refused_with_its_field(
     told: pb.IdentityPolicy, field: str, do: str
 ) -> None:
     with pytest.raises(InvalidField) as refused:
-        checked_policy(told, "CN")
+        validate_policy(told, "CN")
     assert refused.value.field == f"policy.{field}"
     assert do in refused.value.message
 
@@ -146,7 +146,7 @@ def test_saying_it_again_is_one_fact_and_coming_back_to_it_another() -> None:
     pair = wire.pair(LinkRequest(a=USER, b=PHONE), ASKER)
 
     def fact(decision: Any, before: FactId | None = None, reason: str = "r") -> Any:
-        return wire.fact_about(pair, wire.decided(pair, decision, reason), ASKER, before)
+        return wire.fact_about(pair, wire.decision_message(pair, decision, reason), ASKER, before)
 
     link = fact(pb.DECISION_LINK)
     assert link == fact(pb.DECISION_LINK)
@@ -161,7 +161,7 @@ def match(**fields: Any) -> pb.MatchAssessed:
     told: dict[str, Any] = {
         "a": USER,
         "b": PHONE,
-        "judgement": pb.ASSESSMENT_ACCEPTED,
+        "assessment": pb.ASSESSMENT_ACCEPTED,
         "probability": 0.9,
         "model_version": "people-1",
         "purposes": ["analytics"],
@@ -170,7 +170,7 @@ def match(**fields: Any) -> pb.MatchAssessed:
 
 
 def test_a_judgement_is_kept_in_standard_form() -> None:
-    pair, kept = wire.judged(match(purposes=["b", "a", "b"]), ASKER, "matches[0].")
+    pair, kept = wire.assessment(match(purposes=["b", "a", "b"]), ASKER, "matches[0].")
     assert list(kept.purposes) == ["a", "b"]
     assert {kept.a.value, kept.b.value} == {"u-1", "+8613800000000"}
     assert (kept.a.value, kept.b.value) == (pair.a.value, pair.b.value)
@@ -180,21 +180,21 @@ def test_a_judgement_is_kept_in_standard_form() -> None:
     ("fields", "field"),
     [
         ({"b": USER}, "b"),
-        ({"judgement": 0}, "judgement"),
-        ({"judgement": 8}, "judgement"),
+        ({"assessment": 0}, "assessment"),
+        ({"assessment": 8}, "assessment"),
         ({"probability": 1.01}, "probability"),
         ({"probability": float("nan")}, "probability"),
         ({"model_version": ""}, "model_version"),
         ({"purposes": []}, "purposes"),
         ({"purposes": ["x" * 129]}, "purposes"),
-        ({"judgement": pb.ASSESSMENT_REJECTED}, "purposes"),
+        ({"assessment": pb.ASSESSMENT_REJECTED}, "purposes"),
         ({"weights": [{"comparison": ""}]}, "weights"),
         ({"weights": [{"comparison": "name", "log2_bayes_factor": float("inf")}]}, "weights"),
     ],
 )
 def test_a_wrong_judgement_is_refused_with_its_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        wire.judged(match(**fields), ASKER, "matches[3].")
+        wire.assessment(match(**fields), ASKER, "matches[3].")
     assert refused.value.field == f"matches[3].{field}"
 
 

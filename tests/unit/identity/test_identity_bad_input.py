@@ -10,12 +10,12 @@ from laws.identity_model import WORKSPACE, Ruled, Seen, Story, truth
 from laws.identity_story import gather
 from laws.identity_tables import MemoryTables, now
 
-from services.identity.domain.evidence import Strength, Verdict, span_of
-from services.identity.domain.linking import Reason
-from services.identity.domain.normalize import mention_of
+from services.identity.domain.evidence import EvidenceKind, DecisionKind, span_of
+from services.identity.domain.linking import HeldReason
+from services.identity.domain.normalize import observation_of
 from services.identity.domain.policy import DEFAULT
-from services.identity.domain.rows import Evidence, Region
-from services.identity.projection.apply_evidence import learn
+from services.identity.domain.rows import Evidence, ProfileGraph
+from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.time import DAY_US
@@ -32,13 +32,13 @@ class Tables(MemoryTables):
         super().__init__()
         self.loaded = 0
 
-    async def region(self, profiles: Collection[ProfileId]) -> Region:
+    async def region(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """See `Tables.region`."""
         found = await super().region(profiles)
         self.loaded += len(found.members) + len(found.edges)
         return found
 
-    async def around(self, ids: Collection[IdentifierId]) -> Region:
+    async def around(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         """See `Tables.around`."""
         found = await super().around(ids)
         self.loaded += len(found.edges)
@@ -54,20 +54,20 @@ def hear(*said: Seen | Ruled, tables: Tables | None = None) -> Tables:
 
 
 def take_in(tables: Tables, evidence: Evidence) -> None:
-    now(learn(tables, evidence, now(tables.look(evidence))))
-    now(tables.let_go())
+    now(apply_evidence(tables, evidence, now(tables.load(evidence))))
+    now(tables.unlock())
 
 
 def seen(*identifiers: Identifier, at: int = 1, n: int = 1, alias: bool = False) -> Seen:
     return Seen(identifiers, at, n, alias)
 
 
-def ruled(one: Identifier, other: Identifier, verdict: Verdict, at: int = 1_000) -> Ruled:
+def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, at: int = 1_000) -> Ruled:
     return Ruled(one, other, verdict, at, at)
 
 
 def profile(tables: MemoryTables, identifier: Identifier) -> ProfileId:
-    return tables.known[identifier.id_in(WORKSPACE)].profile_id
+    return tables.identifiers[identifier.id_in(WORKSPACE)].profile_id
 
 
 def are_one(tables: MemoryTables, *identifiers: Identifier) -> bool:
@@ -90,7 +90,7 @@ def test_a_family_phone_merges_nobody_and_stays_with_whom_it_was_seen_first() ->
     for tables in everywhere(family):
         assert are_one(tables, A, PHONE)
         assert len({profile(tables, who) for who in (A, B, C)}) == 3
-        assert reasons(tables) == {Reason.LIMIT}
+        assert reasons(tables) == {HeldReason.LIMIT}
 
 
 def test_a_kiosk_binds_nobody_once_too_many_used_it() -> None:
@@ -99,7 +99,7 @@ def test_a_kiosk_binds_nobody_once_too_many_used_it() -> None:
     tables = hear(*(seen(user, KIOSK, at=n, n=n) for n, user in enumerate(users)))
     assert len({profile(tables, user) for user in users}) == len(users)
     assert profile(tables, KIOSK) == KIOSK.id_in(WORKSPACE)
-    assert reasons(tables) == {Reason.SHARED}
+    assert reasons(tables) == {HeldReason.SHARED}
 
 
 def test_a_hub_costs_no_more_than_its_limit() -> None:
@@ -123,7 +123,7 @@ def test_a_recycled_phone_leaves_whom_it_belonged_to() -> None:
     for tables in everywhere(story):
         assert are_one(tables, B, PHONE)
         assert not are_one(tables, A, PHONE)
-        assert Reason.GIVEN_UP in reasons(tables)
+        assert HeldReason.RECYCLED in reasons(tables)
     back = hear(*story, seen(A, PHONE, at=year - DAY_US, n=4))
     assert are_one(back, A, PHONE), "seen with it again before, it never left"
 
@@ -135,12 +135,14 @@ def test_the_same_email_in_two_workspaces_is_two_people() -> None:
     raw = tuple((i.namespace, i.value, False) for i in (B, mail))
     leaf = leaf_of(other, (B, mail))
     evidence = Evidence()
-    evidence.add(mention_of((other, leaf, Strength.OBSERVED, raw), "CN"), span_of(seen(B).first))
+    evidence.add(
+        observation_of((other, leaf, EvidenceKind.OBSERVED, raw), "CN"), span_of(seen(B).first)
+    )
     take_in(tables, evidence)
     mine, theirs = mail.id_in(WORKSPACE), mail.id_in(other)
     assert mine != theirs
-    assert tables.known[mine].profile_id != tables.known[theirs].profile_id
-    assert tables.known[theirs].profile_id == min(theirs, B.id_in(other))
+    assert tables.identifiers[mine].profile_id != tables.identifiers[theirs].profile_id
+    assert tables.identifiers[theirs].profile_id == min(theirs, B.id_in(other))
 
 
 def test_cycles_end_in_one_person() -> None:
@@ -195,17 +197,17 @@ def test_a_thousand_aliases_of_one_id_are_one_person() -> None:
 
 
 def test_what_was_never_merged_can_be_separated_and_stays_so() -> None:
-    tables = hear(seen(A), seen(B), ruled(A, B, Verdict.SEPARATE))
+    tables = hear(seen(A), seen(B), ruled(A, B, DecisionKind.SEPARATE))
     assert not are_one(tables, A, B)
     hear(seen(A, B, at=2, n=9, alias=True), tables=tables)
     assert not are_one(tables, A, B)
-    assert reasons(tables) == {Reason.SEPARATED}
-    hear(ruled(A, B, Verdict.WITHDRAW, at=2_000), tables=tables)
+    assert reasons(tables) == {HeldReason.SEPARATED}
+    hear(ruled(A, B, DecisionKind.WITHDRAW, at=2_000), tables=tables)
     assert are_one(tables, A, B)
 
 
 def test_to_withdraw_what_was_never_decided_changes_nothing() -> None:
-    tables = hear(seen(A, PHONE), ruled(A, PHONE, Verdict.WITHDRAW))
+    tables = hear(seen(A, PHONE), ruled(A, PHONE, DecisionKind.WITHDRAW))
     assert are_one(tables, A, PHONE)
 
 
@@ -214,32 +216,32 @@ def test_strangers_may_be_linked_before_they_are_seen(
     strangers: tuple[Identifier, Identifier],
 ) -> None:
     one, other = strangers
-    tables = hear(ruled(one, other, Verdict.LINK), seen(one, at=1), seen(other, at=2, n=2))
+    tables = hear(ruled(one, other, DecisionKind.LINK), seen(one, at=1), seen(other, at=2, n=2))
     assert are_one(tables, one, other)
 
 
 def test_the_latest_decision_counts_whatever_came_first() -> None:
     story = [
         seen(A, PHONE, at=1),
-        ruled(A, PHONE, Verdict.SEPARATE, at=10),
-        ruled(A, PHONE, Verdict.LINK, at=20),
-        ruled(A, PHONE, Verdict.SEPARATE, at=15),
+        ruled(A, PHONE, DecisionKind.SEPARATE, at=10),
+        ruled(A, PHONE, DecisionKind.LINK, at=20),
+        ruled(A, PHONE, DecisionKind.SEPARATE, at=15),
     ]
     for tables in everywhere(story):
         assert are_one(tables, A, PHONE)
 
 
 def test_a_merge_chain_is_taken_apart_again() -> None:
-    links = [ruled(A, B, Verdict.LINK, at=10), ruled(B, C, Verdict.LINK, at=11)]
+    links = [ruled(A, B, DecisionKind.LINK, at=10), ruled(B, C, DecisionKind.LINK, at=11)]
     alone = [seen(A, at=1), seen(B, at=2, n=2), seen(C, at=3, n=3)]
-    back = [ruled(A, B, Verdict.WITHDRAW, at=20), ruled(B, C, Verdict.WITHDRAW, at=21)]
+    back = [ruled(A, B, DecisionKind.WITHDRAW, at=20), ruled(B, C, DecisionKind.WITHDRAW, at=21)]
     later = seen(A, COOKIE, at=30, n=4)
     never = hear(*alone, later)
     for order in permutations([*links, *back]):
         tables = hear(*alone, *order, later)
-        assert {i: row.profile_id for i, row in tables.known.items()} == {
-            i: row.profile_id for i, row in never.known.items()
+        assert {i: row.profile_id for i, row in tables.identifiers.items()} == {
+            i: row.profile_id for i, row in never.identifiers.items()
         }
         assert truth([*alone, *order, later]).profiles == {
-            i: row.profile_id for i, row in tables.known.items()
+            i: row.profile_id for i, row in tables.identifiers.items()
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.identity.domain.components import connected
+from services.identity.domain.components import connected_components
 
 PLACES = st.integers(0, 19)
 
@@ -17,4 +17,4 @@ def test_everybody_has_the_smallest_member_of_their_component(edges: list[tuple[
         joined = groups[a] | groups[b]
         for place in joined:
             groups[place] = joined
-    assert list(connected(20, edges)) == [min(group) for group in groups]
+    assert list(connected_components(20, edges)) == [min(group) for group in groups]

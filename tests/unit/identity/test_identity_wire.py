@@ -8,8 +8,13 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.identity.codec import bus as wire
-from services.identity.domain.evidence import First, Name, Strength, span_of
-from services.identity.domain.rows import Assignment
+from services.identity.domain.evidence import (
+    FirstSeen,
+    IdentifierInWorkspace,
+    EvidenceKind,
+    span_of,
+)
+from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId
@@ -42,22 +47,26 @@ def batch(first: int, *messages: StreamMessage) -> Batch:
 
 
 def test_only_the_earliest_of_the_same_names_is_kept() -> None:
-    heard = wire.hear(batch(0, message(fact(0, at=7), fact(1, at=5), fact(2, at=5), fact(3, at=6))))
-    assert list(heard.sightings.values()) == [span_of(First(5, FactId((1).to_bytes(16, "big"))))]
+    heard = wire.decode_batch(
+        batch(0, message(fact(0, at=7), fact(1, at=5), fact(2, at=5), fact(3, at=6)))
+    )
+    assert list(heard.observations.values()) == [
+        span_of(FirstSeen(5, FactId((1).to_bytes(16, "big"))))
+    ]
     assert heard.leaves == [LEAF] * 4
     assert heard.log_time_us == 103
 
 
 def test_an_alias_is_stated_and_not_only_seen() -> None:
-    heard = wire.hear(batch(0, message(fact(0), fact(1, kind=EVENT_TYPE_ALIAS))))
-    strengths = {names[2] for names in heard.sightings}
-    assert strengths == {Strength.STATED, Strength.OBSERVED}
+    heard = wire.decode_batch(batch(0, message(fact(0), fact(1, kind=EVENT_TYPE_ALIAS))))
+    strengths = {names[2] for names in heard.observations}
+    assert strengths == {EvidenceKind.STATED, EvidenceKind.OBSERVED}
 
 
 def test_until_when_the_same_names_were_seen_is_kept() -> None:
     days = [fact(n, at=day * DAY_US + 1) for n, day in enumerate((33, 1, 95, 64))]
-    (span,) = wire.hear(batch(0, message(*days))).sightings.values()
-    assert (span.first.occurred_at_us, span.last_day) == (DAY_US + 1, 119)
+    (span,) = wire.decode_batch(batch(0, message(*days))).observations.values()
+    assert (span.first.occurred_at_us, span.last_seen_day) == (DAY_US + 1, 119)
 
 
 def test_a_group_event_names_the_person_here_and_the_account_there() -> None:
@@ -74,22 +83,22 @@ def test_a_group_event_names_the_person_here_and_the_account_there() -> None:
     event.member_leaf_id = LEAF
     of_account = fact(1, leaf=b"a" * 16)
     of_account.payload = event.SerializeToString()
-    heard = wire.hear(batch(0, message(of_person, of_account)))
-    assert [(names[1], names[3]) for names in heard.sightings] == [
+    heard = wire.decode_batch(batch(0, message(of_person, of_account)))
+    assert [(names[1], names[3]) for names in heard.observations] == [
         (LEAF, (("user_id", "u", False),)),
         (b"a" * 16, (("account_id", "acme", False), ("account_domain", "acme.cn", False))),
     ]
 
 
 def test_facts_without_a_leaf_are_set_apart() -> None:
-    heard = wire.hear(batch(0, message(fact(0), fact(1, leaf=b""))))
+    heard = wire.decode_batch(batch(0, message(fact(0), fact(1, leaf=b""))))
     assert heard.leaves == [LEAF, b""]
     assert [f.offset for f in heard.leafless] == [1]
 
 
 def test_a_whole_message_is_passed_on_as_it_came() -> None:
     came = message(fact(4), fact(5))
-    (part,) = wire.hear(batch(4, came)).parts
+    (part,) = wire.decode_batch(batch(4, came)).parts
     assert part.payload is came.payload or part.payload == came.payload
     assert (part.first, part.next) == (4, 6)
 
@@ -97,10 +106,13 @@ def test_a_whole_message_is_passed_on_as_it_came() -> None:
 def test_large_messages_are_passed_on_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     came = [message(fact(n)) for n in range(5)]
     monkeypatch.setattr(wire, "_OUTPUT_BYTES", 2 * len(came[4].payload) + 1)
-    heard = wire.hear(batch(0, *came))
+    heard = wire.decode_batch(batch(0, *came))
     assert [(p.first, p.next) for p in heard.parts] == [(0, 2), (2, 4), (4, 5)]
-    learnt = Assignment(
-        IdentifierId(LEAF), ProfileId(LEAF), 9, Name(WorkspaceId("w"), Identifier("user_id", "u"))
+    learnt = IdentifierAssignment(
+        IdentifierId(LEAF),
+        ProfileId(LEAF),
+        9,
+        IdentifierInWorkspace(WorkspaceId("w"), Identifier("user_id", "u")),
     )
     said = wire.outputs(3, heard, [bytes([n]) * 16 for n in range(5)], [learnt])
     told = [FactsAttributed.FromString(output.payload) for output in said]
@@ -111,7 +123,7 @@ def test_large_messages_are_passed_on_one_by_one(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_part_that_was_seen_before_is_cut_off() -> None:
-    heard = wire.hear(batch(2, message(fact(0), fact(1), fact(2)), message(fact(3))))
+    heard = wire.decode_batch(batch(2, message(fact(0), fact(1), fact(2)), message(fact(3))))
     (part,) = heard.parts
     passed_on = FactBatch.FromString(part.payload)
     assert [f.offset for f in passed_on.facts] == [2, 3]
@@ -122,11 +134,11 @@ def test_a_part_that_was_seen_before_is_cut_off() -> None:
 def test_a_message_must_cover_what_it_says() -> None:
     short = message(fact(0), fact(1))
     with pytest.raises(ValueError, match="came as 2"):
-        wire.hear(batch(0, StreamMessage(0, 3, short.payload)))
+        wire.decode_batch(batch(0, StreamMessage(0, 3, short.payload)))
 
 
 @pytest.mark.parametrize("told", ["", "xyz", "0" * 31, "g" * 32])
 def test_ids_have_32_digits(told: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        list(wire.asked_profiles(["0" * 32, told]))
+        list(wire.requested_profiles(["0" * 32, told]))
     assert refused.value.field == "profile_ids[1]"
