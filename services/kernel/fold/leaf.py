@@ -137,7 +137,7 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
 def keep_accumulators(state: LeafState, series_ids: Set[int]) -> LeafState:
     """The state without the series of rules that are no longer in force."""
     kept = {id_: series for id_, series in state.accumulators.items() if id_ in series_ids}
-    return msgspec.structs.replace(state, series=kept)
+    return msgspec.structs.replace(state, accumulators=kept)
 
 
 class ProfileView:

@@ -1,0 +1,95 @@
+"""Bytes that are stored never change: ids, digests, canonical rules and states of leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kernel.digest import digest_of, row_digest, to_hex
+from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
+from services.kernel.fold.leaf import LeafState, decode, encode, fold_event
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.ids import definition_fact_id, event_fact_id, hash_id, hash_text, shard_of
+from services.kernel.rules.json_form import dump_rule_json, parse_rule
+
+RULES = [
+    {
+        "count": {
+            "event": "viewed",
+            "where": {"price": {"at_least": 3}},
+            "within": "7d",
+            "at_least": 1,
+        }
+    },
+    {"distinct": {"event": "viewed", "property": "id", "at_least": 3}},
+]
+STATE = (
+    "960105ce001e84800382a36167659305c41000000000000000000000000000000000c403332e30a46369747993"
+    "05c41000000000000000000000000000000000c40622426f6e6e2282cf97a4f9f08f617c949300c40840420f00"
+    "0000000080cfc9b611f9e2eff8b0930182a27361ce000f4240a27362ce001e8480c2"
+)
+STATE_WITH_ACCOUNT = (
+    "980105ce001e84800482a36167659305c41000000000000000000000000000000000c403332e30a46369747993"
+    "05c41000000000000000000000000000000000c40622426f6e6e2282cf97a4f9f08f617c949300c40840420f00"
+    "0000000080cfc9b611f9e2eff8b0930182a27361ce000f4240a27362ce001e8480c2"
+    "c41041414141414141414141414141414141c400"
+)
+
+
+def test_leaf_state_has_its_golden_bytes() -> None:
+    index = PredicateIndex.from_rules(map(parse_rule, RULES))
+    state = LeafState()
+    for number, properties in ((1, b'{"price": 5, "id": "a"}'), (2, b'{"price": 1, "id": "b"}')):
+        event = EventView(TRACK, "viewed", number * 1_000_000, bytes([number]) * 16, properties)
+        fold_event(state, event, index)
+    traits = b'{"city": "Bonn", "age": 3.0}'
+    fold_event(state, EventView(IDENTIFY, "", 5, bytes(16), b"", traits), index)
+    assert encode(state).hex() == STATE
+    fold_event(state, EventView(GROUP, "", 7, b"g" * 16, account_leaf=b"A" * 16), index)
+    assert encode(state).hex() == STATE_WITH_ACCOUNT
+    assert decode(bytes.fromhex(STATE_WITH_ACCOUNT)) == state
+
+
+def test_rule_has_its_golden_json() -> None:
+    rule = parse_rule(
+        {
+            "all": [
+                {"not": {"last_seen": {"event": "bought", "longer_than": "90d"}}},
+                {
+                    "any": [
+                        {"count": {"event": "viewed", "lt": 2}},
+                        {"trait": {"name": "age", "in": [3, 1, True]}},
+                    ]
+                },
+            ]
+        }
+    )
+    assert dump_rule_json(rule) == (
+        b'{"all":[{"not":{"last_seen":{"event":"bought","longer_than":"90d"}}},'
+        b'{"any":[{"count":{"event":"viewed","lt":2}},'
+        b'{"trait":{"in":[1,3,true],"name":"age"}}]}]}'
+    )
+
+
+def test_fact_ids_have_their_golden_values() -> None:
+    assert event_fact_id("w", "s", "m", bytes(16)).hex() == "729501761b5f94807c8af8823d09f9d7"
+    kind = "onefold.profile.v1.TagDefined"
+    fact_id = definition_fact_id("w", kind, "vip", 3)
+    assert fact_id.hex() == "7035d9d3dd0e72b98132b482fe2ff851"
+
+
+def test_hashed_ids_have_their_golden_values() -> None:
+    assert hash_id("a", b"b").hex() == "08b1e8b75c8635d39c23d0ebbd825af4"
+    assert hash_text("a", "b") == hash_id("a", "b")
+    assert shard_of(b"\x01" * 16, 3) == 2
+
+
+def test_digest_has_its_golden_value() -> None:
+    rows = [row_digest("a", b"b" * 300), row_digest(b"leaf", "")]
+    assert to_hex(digest_of(rows, 7)) == "cefda33bd81ac9b83bb6f390f84ffe81"
+
+
+@pytest.mark.parametrize("extra", [[], [Identifier("idfa", "x")]])
+def test_leaf_has_its_golden_value(extra: list[Identifier]) -> None:
+    named = [Identifier("phone", "+8613912345678"), Identifier("email", "a@b.cn"), *extra]
+    assert leaf_of("w", named).hex() == "cae33a468d9eb6a50f7094895aba6f51"
