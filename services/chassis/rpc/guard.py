@@ -123,8 +123,8 @@ class _GuardedMethod:
         # Of a stream of requests, only the waiting for the next one is cut off.
         self._is_watched = handler.response_streaming and not handler.request_streaming
         self._cancellable = streams.cancellable if self._is_watched else nullcontext
-        self._succeeded = metrics.calls.labels(name, grpc.StatusCode.OK.name)
-        self._seconds = metrics.call_seconds.labels(name)
+        self._succeeded = metrics.rpcs.labels(name, grpc.StatusCode.OK.name)
+        self._seconds = metrics.rpc_duration_seconds.labels(name)
 
     def handler(self) -> Any:
         """A handler of bytes."""
@@ -201,13 +201,13 @@ class _GuardedMethod:
         ):
             error = ServiceUnavailable("this replica stops; call again")
         if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
-            self._metrics.calls.labels(self._name, grpc.StatusCode.CANCELLED.name).inc()
+            self._metrics.rpcs.labels(self._name, grpc.StatusCode.CANCELLED.name).inc()
             raise error
         told = to_onefold_error(error)
         status = to_status(told)
         code = _CODES[status.code]
-        self._metrics.calls.labels(self._name, code.name).inc()
-        self._metrics.refused.labels(told.reason).inc()
+        self._metrics.rpcs.labels(self._name, code.name).inc()
+        self._metrics.rejections.labels(told.reason).inc()
         self._log(told, error)
         details = ((DETAILS_KEY, status.SerializeToString()),)
         await context.abort(code, told.message, details)
