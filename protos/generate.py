@@ -30,17 +30,18 @@ def generate(target: Path) -> None:
 
 
 def check() -> int:
-    """Tell whether gen/ is what the protos give."""
+    """Compare gen/ with freshly generated code; return the exit code and print stale files."""
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch))
         fresh = {p.relative_to(scratch): p for p in Path(scratch).rglob("*.py*")}
-        kept = {p.relative_to(GEN): p for p in GEN.rglob("*.py*") if "__pycache__" not in p.parts}
+        files = (p for p in GEN.rglob("*.py*") if "__pycache__" not in p.parts)
+        committed = {p.relative_to(GEN): p for p in files}
         stale = sorted(
             str(name)
-            for name in fresh.keys() | kept.keys()
+            for name in fresh.keys() | committed.keys()
             if name not in fresh
-            or name not in kept
-            or not filecmp.cmp(fresh[name], kept[name], shallow=False)
+            or name not in committed
+            or not filecmp.cmp(fresh[name], committed[name], shallow=False)
         )
     for name in stale:
         print(f"stale: gen/{name} (run: python protos/generate.py)")
@@ -55,6 +56,7 @@ def _run(arguments: list[str]) -> None:
 if __name__ == "__main__":
     if "--check" in sys.argv:
         raise SystemExit(check())
-    shutil.rmtree(GEN, ignore_errors=True)
-    GEN.mkdir()
-    generate(GEN)
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))  # an error leaves gen/ as it is
+        shutil.rmtree(GEN, ignore_errors=True)
+        shutil.copytree(scratch, GEN)

@@ -23,40 +23,65 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.activation.v1 import activation_facts_pb2 as onefold_dot_activation_dot_v1_dot_activation__facts__pb2
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/activation/v1/activation_service.proto\x12\x15onefold.activation.v1\x1a,onefold/activation/v1/activation_facts.proto\x1a\x1bonefold/type/v1/token.proto\"k\n\x18\x44\x65\x66ineDestinationRequest\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x93\x01\n\x19\x44\x65\x66ineDestinationResponse\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x19\n\x17ListDestinationsRequest\"[\n\x18ListDestinationsResponse\x12?\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32).onefold.activation.v1.DestinationDefined\"\x9f\x01\n\x15ListDeliveriesRequest\x12\x16\n\x0e\x64\x65stination_id\x18\x01 \x01(\t\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x12\n\nprofile_id\x18\x05 \x01(\t\"\xa6\x02\n\x08\x44\x65livery\x12\x11\n\teffect_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65stination_id\x18\x02 \x01(\t\x12\x12\n\nsegment_id\x18\x03 \x01(\t\x12\x12\n\nprofile_id\x18\x04 \x01(\t\x12/\n\x07trigger\x18\x05 \x01(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x17\n\x0fnext_attempt_us\x18\x0b \x01(\x03\"f\n\x16ListDeliveriesResponse\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x16\x43ountDeliveriesRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"k\n\rDeliveryCount\x12\x16\n\x0e\x64\x65stination_id\x18\x01 \x01(\t\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"O\n\x17\x43ountDeliveriesResponse\x12\x34\n\x06\x63ounts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.DeliveryCount\")\n\x14RetryDeliveryRequest\x12\x11\n\teffect_id\x18\x01 \x01(\t\"J\n\x15RetryDeliveryResponse\x12\x31\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.Delivery2\xcd\x04\n\x11\x41\x63tivationService\x12v\n\x11\x44\x65\x66ineDestination\x12/.onefold.activation.v1.DefineDestinationRequest\x1a\x30.onefold.activation.v1.DefineDestinationResponse\x12s\n\x10ListDestinations\x12..onefold.activation.v1.ListDestinationsRequest\x1a/.onefold.activation.v1.ListDestinationsResponse\x12m\n\x0eListDeliveries\x12,.onefold.activation.v1.ListDeliveriesRequest\x1a-.onefold.activation.v1.ListDeliveriesResponse\x12p\n\x0f\x43ountDeliveries\x12-.onefold.activation.v1.CountDeliveriesRequest\x1a..onefold.activation.v1.CountDeliveriesResponse\x12j\n\rRetryDelivery\x12+.onefold.activation.v1.RetryDeliveryRequest\x1a,.onefold.activation.v1.RetryDeliveryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/activation/v1/activation_service.proto\x12\x15onefold.activation.v1\x1a,onefold/activation/v1/activation_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"y\n\x18\x44\x65\x66ineDestinationRequest\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\xa1\x01\n\x19\x44\x65\x66ineDestinationResponse\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x19\n\x17ListDestinationsRequest\"b\n\x12\x44\x65stinationSummary\x12>\n\x0b\x64\x65stination\x18\x01 \x01(\x0b\x32).onefold.activation.v1.DestinationDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"[\n\x18ListDestinationsResponse\x12?\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32).onefold.activation.v1.DestinationSummary\"\xbb\x01\n\x15ListDeliveriesRequest\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\'\n\nprofile_id\x18\x05 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"\xde\x02\n\x08\x44\x65livery\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12/\n\x07trigger\x18\x05 \x01(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x0f\n\x07ordinal\x18\x06 \x01(\r\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x17\n\x0fnext_attempt_us\x18\x0b \x01(\x03\"f\n\x16ListDeliveriesResponse\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.onefold.activation.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x16\x43ountDeliveriesRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"r\n\rDeliveryCount\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x33\n\x05state\x18\x02 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"O\n\x17\x43ountDeliveriesResponse\x12\x34\n\x06\x63ounts\x18\x01 \x03(\x0b\x32$.onefold.activation.v1.DeliveryCount\">\n\x14RetryDeliveryRequest\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\"J\n\x15RetryDeliveryResponse\x12\x31\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1f.onefold.activation.v1.Delivery2\xdc\x04\n\x11\x41\x63tivationService\x12v\n\x11\x44\x65\x66ineDestination\x12/.onefold.activation.v1.DefineDestinationRequest\x1a\x30.onefold.activation.v1.DefineDestinationResponse\x12x\n\x10ListDestinations\x12..onefold.activation.v1.ListDestinationsRequest\x1a/.onefold.activation.v1.ListDestinationsResponse\"\x03\x90\x02\x01\x12r\n\x0eListDeliveries\x12,.onefold.activation.v1.ListDeliveriesRequest\x1a-.onefold.activation.v1.ListDeliveriesResponse\"\x03\x90\x02\x01\x12u\n\x0f\x43ountDeliveries\x12-.onefold.activation.v1.CountDeliveriesRequest\x1a..onefold.activation.v1.CountDeliveriesResponse\"\x03\x90\x02\x01\x12j\n\rRetryDelivery\x12+.onefold.activation.v1.RetryDeliveryRequest\x1a,.onefold.activation.v1.RetryDeliveryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.activation.v1.activation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEFINEDESTINATIONREQUEST']._serialized_start=148
-  _globals['_DEFINEDESTINATIONREQUEST']._serialized_end=255
-  _globals['_DEFINEDESTINATIONRESPONSE']._serialized_start=258
-  _globals['_DEFINEDESTINATIONRESPONSE']._serialized_end=405
-  _globals['_LISTDESTINATIONSREQUEST']._serialized_start=407
-  _globals['_LISTDESTINATIONSREQUEST']._serialized_end=432
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=434
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=525
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=528
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=687
-  _globals['_DELIVERY']._serialized_start=690
-  _globals['_DELIVERY']._serialized_end=984
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=986
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1088
-  _globals['_COUNTDELIVERIESREQUEST']._serialized_start=1090
-  _globals['_COUNTDELIVERIESREQUEST']._serialized_end=1156
-  _globals['_DELIVERYCOUNT']._serialized_start=1158
-  _globals['_DELIVERYCOUNT']._serialized_end=1265
-  _globals['_COUNTDELIVERIESRESPONSE']._serialized_start=1267
-  _globals['_COUNTDELIVERIESRESPONSE']._serialized_end=1346
-  _globals['_RETRYDELIVERYREQUEST']._serialized_start=1348
-  _globals['_RETRYDELIVERYREQUEST']._serialized_end=1389
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=1391
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=1465
-  _globals['_ACTIVATIONSERVICE']._serialized_start=1468
-  _globals['_ACTIVATIONSERVICE']._serialized_end=2057
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['destination_id']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['destination_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_DELIVERY'].fields_by_name['effect_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['effect_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_DELIVERY'].fields_by_name['destination_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['destination_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_DELIVERY'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_DELIVERY'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_DELIVERY'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_DELIVERYCOUNT'].fields_by_name['destination_id']._loaded_options = None
+  _globals['_DELIVERYCOUNT'].fields_by_name['destination_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['effect_id']._loaded_options = None
+  _globals['_RETRYDELIVERYREQUEST'].fields_by_name['effect_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ListDestinations']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ListDestinations']._serialized_options = b'\220\002\001'
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\220\002\001'
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['CountDeliveries']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['CountDeliveries']._serialized_options = b'\220\002\001'
+  _globals['_DEFINEDESTINATIONREQUEST']._serialized_start=179
+  _globals['_DEFINEDESTINATIONREQUEST']._serialized_end=300
+  _globals['_DEFINEDESTINATIONRESPONSE']._serialized_start=303
+  _globals['_DEFINEDESTINATIONRESPONSE']._serialized_end=464
+  _globals['_LISTDESTINATIONSREQUEST']._serialized_start=466
+  _globals['_LISTDESTINATIONSREQUEST']._serialized_end=491
+  _globals['_DESTINATIONSUMMARY']._serialized_start=493
+  _globals['_DESTINATIONSUMMARY']._serialized_end=591
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=593
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=684
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=687
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=874
+  _globals['_DELIVERY']._serialized_start=877
+  _globals['_DELIVERY']._serialized_end=1227
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1229
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1331
+  _globals['_COUNTDELIVERIESREQUEST']._serialized_start=1333
+  _globals['_COUNTDELIVERIESREQUEST']._serialized_end=1399
+  _globals['_DELIVERYCOUNT']._serialized_start=1401
+  _globals['_DELIVERYCOUNT']._serialized_end=1515
+  _globals['_COUNTDELIVERIESRESPONSE']._serialized_start=1517
+  _globals['_COUNTDELIVERIESRESPONSE']._serialized_end=1596
+  _globals['_RETRYDELIVERYREQUEST']._serialized_start=1598
+  _globals['_RETRYDELIVERYREQUEST']._serialized_end=1660
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=1662
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=1736
+  _globals['_ACTIVATIONSERVICE']._serialized_start=1739
+  _globals['_ACTIVATIONSERVICE']._serialized_end=2343
 # @@protoc_insertion_point(module_scope)

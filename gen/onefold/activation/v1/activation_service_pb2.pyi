@@ -1,4 +1,5 @@
 from onefold.activation.v1 import activation_facts_pb2 as _activation_facts_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -9,32 +10,44 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DefineDestinationRequest(_message.Message):
-    __slots__ = ("destination", "dry_run")
+    __slots__ = ("destination", "dry_run", "etag")
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     destination: _activation_facts_pb2.DestinationDefined
     dry_run: bool
-    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefineDestinationResponse(_message.Message):
-    __slots__ = ("destination", "changed", "token")
+    __slots__ = ("destination", "changed", "token", "etag")
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     destination: _activation_facts_pb2.DestinationDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListDestinationsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class DestinationSummary(_message.Message):
+    __slots__ = ("destination", "etag")
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    destination: _activation_facts_pb2.DestinationDefined
+    etag: str
+    def __init__(self, destination: _Optional[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class ListDestinationsResponse(_message.Message):
     __slots__ = ("destinations",)
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
-    destinations: _containers.RepeatedCompositeFieldContainer[_activation_facts_pb2.DestinationDefined]
-    def __init__(self, destinations: _Optional[_Iterable[_Union[_activation_facts_pb2.DestinationDefined, _Mapping]]] = ...) -> None: ...
+    destinations: _containers.RepeatedCompositeFieldContainer[DestinationSummary]
+    def __init__(self, destinations: _Optional[_Iterable[_Union[DestinationSummary, _Mapping]]] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
     __slots__ = ("destination_id", "state", "page_size", "page_token", "profile_id")

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ActivationServiceStub:
-    """What to do about it.
+    """Defines destinations and reports deliveries.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class ActivationServiceStub:
 
 
 class ActivationServiceServicer:
-    """What to do about it.
+    """Defines destinations and reports deliveries.
     """
 
     def DefineDestination(self, request, context):
@@ -74,7 +74,7 @@ class ActivationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDestinations(self, request, context):
-        """Lists the destinations, without secrets.
+        """Lists the destinations of the workspace, without secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +95,7 @@ class ActivationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Puts a dead effect back in the queue.
+        """Queues a dead effect for delivery again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ def add_ActivationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ActivationService:
-    """What to do about it.
+    """Defines destinations and reports deliveries.
     """
 
     @staticmethod

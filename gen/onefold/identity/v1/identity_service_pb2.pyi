@@ -1,6 +1,7 @@
 from onefold.identity.v1 import identity_facts_pb2 as _identity_facts_pb2
 from onefold.identity.v1 import identity_stream_pb2 as _identity_stream_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -219,34 +220,40 @@ class GetPolicyRequest(_message.Message):
     def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class GetPolicyResponse(_message.Message):
-    __slots__ = ("policy", "version", "live", "token")
+    __slots__ = ("policy", "version", "live", "token", "etag")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     policy: _identity_facts_pb2.IdentityPolicy
     version: int
     live: bool
     token: _token_pb2.Token
-    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., version: _Optional[int] = ..., live: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., version: _Optional[int] = ..., live: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefinePolicyRequest(_message.Message):
-    __slots__ = ("policy", "dry_run")
+    __slots__ = ("policy", "dry_run", "etag")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     policy: _identity_facts_pb2.IdentityPolicy
     dry_run: bool
-    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, policy: _Optional[_Union[_identity_facts_pb2.IdentityPolicy, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefinePolicyResponse(_message.Message):
-    __slots__ = ("version", "changed", "token")
+    __slots__ = ("version", "changed", "token", "etag")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     version: int
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, version: _Optional[int] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, version: _Optional[int] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class PreviewPolicyRequest(_message.Message):
     __slots__ = ("policy", "at_least")
@@ -261,8 +268,8 @@ class ProfileGroup(_message.Message):
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
-    identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    identifier_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Regrouping(_message.Message):
     __slots__ = ("before", "after")
@@ -333,9 +340,10 @@ class ListMatchesResponse(_message.Message):
     def __init__(self, matches: _Optional[_Iterable[_Union[_identity_facts_pb2.MatchAssessed, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class WatchMergesRequest(_message.Message):
-    __slots__ = ()
-    FROM_FIELD_NUMBER: _ClassVar[int]
-    def __init__(self, **kwargs) -> None: ...
+    __slots__ = ("from_token",)
+    FROM_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    from_token: _token_pb2.Token
+    def __init__(self, from_token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ProfileMove(_message.Message):
     __slots__ = ("before_profile_id", "after_profile_id", "identifiers")
@@ -358,14 +366,14 @@ class WatchMergesResponse(_message.Message):
     def __init__(self, moves: _Optional[_Iterable[_Union[ProfileMove, _Mapping]]] = ..., shard: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_offset", "until_offset")
+    __slots__ = ("shard", "from_offset", "end_offset")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_offset: int
-    until_offset: int
-    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., until_offset: _Optional[int] = ...) -> None: ...
+    end_offset: int
+    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch",)

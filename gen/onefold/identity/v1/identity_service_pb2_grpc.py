@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class IdentityServiceStub:
-    """Which identifiers belong together.
+    """Resolves identifiers to profiles, and administers the policy and the manual
+    decisions of a workspace.
     """
 
     def __init__(self, channel):
@@ -113,12 +114,13 @@ class IdentityServiceStub:
 
 
 class IdentityServiceServicer:
-    """Which identifiers belong together.
+    """Resolves identifiers to profiles, and administers the policy and the manual
+    decisions of a workspace.
     """
 
     def LookupProfiles(self, request, context):
-        """Tells who identifiers or (also old) profile ids are. Unknown ones come
-        back with an empty profile id.
+        """Returns the profile ids of identifiers and of profile ids, also former ones.
+        The profile id of an unknown one is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,44 +134,44 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainMatch(self, request, context):
-        """Explains why two identifiers are one person, or why not; as of now or of
-        an earlier state of the log.
+        """Explains why two identifiers belong to one profile or to two, as of now or
+        of a past state of the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Link(self, request, context):
-        """Says that two identifiers are the same person.
+        """Records that two identifiers belong to the same profile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Separate(self, request, context):
-        """Says that two identifiers are not the same person; what was merged is
-        taken apart, and no later evidence joins them.
+        """Records that two identifiers belong to different profiles: a profile that
+        contains both is split, and no later evidence merges them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHeld(self, request, context):
-        """Lists evidence that would join people and is held back.
+        """Lists held edges: evidence that would merge profiles but does not link.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Decide(self, request, context):
-        """Decides about evidence that is held back, or takes a decision back.
+        """Records a manual decision about two identifiers, or withdraws one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """Tells the policy of the workspace.
+        """Returns the policy of the workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,44 +185,44 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PreviewPolicy(self, request, context):
-        """Tries a policy on the whole history: streams who would be merged and who
-        split, and last the sums. Changes nothing.
+        """Resolves the whole history with another policy: streams the profiles that
+        would be merged or split, and last the totals. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AssessMatches(self, request, context):
-        """Takes in what a model or a person says about probable matches.
+        """Records assessments of probable matches by a model or a reviewer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMatches(self, request, context):
-        """Lists probable matches, such as those that a person has to look at.
+        """Lists probable matches, such as those to review.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchMerges(self, request, context):
-        """Streams merges and splits as they come, from a state of the log on.
+        """Streams merges and splits as they occur, from a state of the log on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadOutbox(self, request, context):
-        """Streams what was said on the bus, for the services downstream.
+        """Streams the messages that the service published, for downstream services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadAssignments(self, request, context):
-        """Streams which profile every identifier belongs to, for a rebuild downstream.
-        One consistent state, of all workspaces.
+        """Streams the assignment of every identifier in all workspaces, as one
+        consistent state, for a rebuild downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,7 +315,8 @@ def add_IdentityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IdentityService:
-    """Which identifiers belong together.
+    """Resolves identifiers to profiles, and administers the policy and the manual
+    decisions of a workspace.
     """
 
     @staticmethod

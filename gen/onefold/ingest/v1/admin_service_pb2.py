@@ -23,40 +23,61 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.ingest.v1 import ingest_facts_pb2 as onefold_dot_ingest_dot_v1_dot_ingest__facts__pb2
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%onefold/ingest/v1/admin_service.proto\x12\x11onefold.ingest.v1\x1a$onefold/ingest/v1/ingest_facts.proto\x1a\x1bonefold/type/v1/token.proto\"X\n\x13\x44\x65\x66ineSourceRequest\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x80\x01\n\x14\x44\x65\x66ineSourceResponse\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x14\n\x12ListSourcesRequest\"H\n\x13ListSourcesResponse\x12\x31\n\x07sources\x18\x01 \x03(\x0b\x32 .onefold.ingest.v1.SourceDefined\"Z\n\x0fIssueKeyRequest\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\"V\n\x10IssueKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"#\n\x11\x44isableKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\";\n\x12\x44isableKeyResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListKeysRequest\"?\n\x10ListKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.onefold.ingest.v1.KeyDefined\"U\n\x16\x43reateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x03 \x01(\t\"S\n\x17\x43reateWorkspaceResponse\x12\x11\n\tadmin_key\x18\x01 \x01(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\xbc\x04\n\x0c\x41\x64minService\x12_\n\x0c\x44\x65\x66ineSource\x12&.onefold.ingest.v1.DefineSourceRequest\x1a\'.onefold.ingest.v1.DefineSourceResponse\x12\\\n\x0bListSources\x12%.onefold.ingest.v1.ListSourcesRequest\x1a&.onefold.ingest.v1.ListSourcesResponse\x12S\n\x08IssueKey\x12\".onefold.ingest.v1.IssueKeyRequest\x1a#.onefold.ingest.v1.IssueKeyResponse\x12Y\n\nDisableKey\x12$.onefold.ingest.v1.DisableKeyRequest\x1a%.onefold.ingest.v1.DisableKeyResponse\x12S\n\x08ListKeys\x12\".onefold.ingest.v1.ListKeysRequest\x1a#.onefold.ingest.v1.ListKeysResponse\x12h\n\x0f\x43reateWorkspace\x12).onefold.ingest.v1.CreateWorkspaceRequest\x1a*.onefold.ingest.v1.CreateWorkspaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%onefold/ingest/v1/admin_service.proto\x12\x11onefold.ingest.v1\x1a$onefold/ingest/v1/ingest_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"f\n\x13\x44\x65\x66ineSourceRequest\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x8e\x01\n\x14\x44\x65\x66ineSourceResponse\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x14\n\x12ListSourcesRequest\"O\n\rSourceSummary\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"H\n\x13ListSourcesResponse\x12\x31\n\x07sources\x18\x01 \x03(\x0b\x32 .onefold.ingest.v1.SourceSummary\"\x7f\n\x0fIssueKeyRequest\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\"l\n\x10IssueKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x06key_id\x18\x02 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"9\n\x11\x44isableKeyRequest\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\";\n\x12\x44isableKeyResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListKeysRequest\"?\n\x10ListKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.onefold.ingest.v1.KeyDefined\"\x88\x01\n\x16\x43reateWorkspaceRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x03 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"S\n\x17\x43reateWorkspaceResponse\x12\x11\n\tadmin_key\x18\x01 \x01(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\xc6\x04\n\x0c\x41\x64minService\x12_\n\x0c\x44\x65\x66ineSource\x12&.onefold.ingest.v1.DefineSourceRequest\x1a\'.onefold.ingest.v1.DefineSourceResponse\x12\x61\n\x0bListSources\x12%.onefold.ingest.v1.ListSourcesRequest\x1a&.onefold.ingest.v1.ListSourcesResponse\"\x03\x90\x02\x01\x12S\n\x08IssueKey\x12\".onefold.ingest.v1.IssueKeyRequest\x1a#.onefold.ingest.v1.IssueKeyResponse\x12Y\n\nDisableKey\x12$.onefold.ingest.v1.DisableKeyRequest\x1a%.onefold.ingest.v1.DisableKeyResponse\x12X\n\x08ListKeys\x12\".onefold.ingest.v1.ListKeysRequest\x1a#.onefold.ingest.v1.ListKeysResponse\"\x03\x90\x02\x01\x12h\n\x0f\x43reateWorkspace\x12).onefold.ingest.v1.CreateWorkspaceRequest\x1a*.onefold.ingest.v1.CreateWorkspaceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.ingest.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEFINESOURCEREQUEST']._serialized_start=127
-  _globals['_DEFINESOURCEREQUEST']._serialized_end=215
-  _globals['_DEFINESOURCERESPONSE']._serialized_start=218
-  _globals['_DEFINESOURCERESPONSE']._serialized_end=346
-  _globals['_LISTSOURCESREQUEST']._serialized_start=348
-  _globals['_LISTSOURCESREQUEST']._serialized_end=368
-  _globals['_LISTSOURCESRESPONSE']._serialized_start=370
-  _globals['_LISTSOURCESRESPONSE']._serialized_end=442
-  _globals['_ISSUEKEYREQUEST']._serialized_start=444
-  _globals['_ISSUEKEYREQUEST']._serialized_end=534
-  _globals['_ISSUEKEYRESPONSE']._serialized_start=536
-  _globals['_ISSUEKEYRESPONSE']._serialized_end=622
-  _globals['_DISABLEKEYREQUEST']._serialized_start=624
-  _globals['_DISABLEKEYREQUEST']._serialized_end=659
-  _globals['_DISABLEKEYRESPONSE']._serialized_start=661
-  _globals['_DISABLEKEYRESPONSE']._serialized_end=720
-  _globals['_LISTKEYSREQUEST']._serialized_start=722
-  _globals['_LISTKEYSREQUEST']._serialized_end=739
-  _globals['_LISTKEYSRESPONSE']._serialized_start=741
-  _globals['_LISTKEYSRESPONSE']._serialized_end=804
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=806
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=891
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=893
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=976
-  _globals['_ADMINSERVICE']._serialized_start=979
-  _globals['_ADMINSERVICE']._serialized_end=1551
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['source_id']._loaded_options = None
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['title']._loaded_options = None
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_ISSUEKEYRESPONSE'].fields_by_name['key_id']._loaded_options = None
+  _globals['_ISSUEKEYRESPONSE'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_DISABLEKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
+  _globals['_DISABLEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['title']._loaded_options = None
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['default_region']._loaded_options = None
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['default_region']._serialized_options = b'\262\273\030\010[A-Z]{2}'
+  _globals['_ADMINSERVICE'].methods_by_name['ListSources']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListSources']._serialized_options = b'\220\002\001'
+  _globals['_ADMINSERVICE'].methods_by_name['ListKeys']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\220\002\001'
+  _globals['_DEFINESOURCEREQUEST']._serialized_start=158
+  _globals['_DEFINESOURCEREQUEST']._serialized_end=260
+  _globals['_DEFINESOURCERESPONSE']._serialized_start=263
+  _globals['_DEFINESOURCERESPONSE']._serialized_end=405
+  _globals['_LISTSOURCESREQUEST']._serialized_start=407
+  _globals['_LISTSOURCESREQUEST']._serialized_end=427
+  _globals['_SOURCESUMMARY']._serialized_start=429
+  _globals['_SOURCESUMMARY']._serialized_end=508
+  _globals['_LISTSOURCESRESPONSE']._serialized_start=510
+  _globals['_LISTSOURCESRESPONSE']._serialized_end=582
+  _globals['_ISSUEKEYREQUEST']._serialized_start=584
+  _globals['_ISSUEKEYREQUEST']._serialized_end=711
+  _globals['_ISSUEKEYRESPONSE']._serialized_start=713
+  _globals['_ISSUEKEYRESPONSE']._serialized_end=821
+  _globals['_DISABLEKEYREQUEST']._serialized_start=823
+  _globals['_DISABLEKEYREQUEST']._serialized_end=880
+  _globals['_DISABLEKEYRESPONSE']._serialized_start=882
+  _globals['_DISABLEKEYRESPONSE']._serialized_end=941
+  _globals['_LISTKEYSREQUEST']._serialized_start=943
+  _globals['_LISTKEYSREQUEST']._serialized_end=960
+  _globals['_LISTKEYSRESPONSE']._serialized_start=962
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1025
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=1028
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=1164
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=1166
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=1249
+  _globals['_ADMINSERVICE']._serialized_start=1252
+  _globals['_ADMINSERVICE']._serialized_end=1834
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from onefold.ingest.v1 import ingest_facts_pb2 as _ingest_facts_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -9,32 +10,44 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DefineSourceRequest(_message.Message):
-    __slots__ = ("source", "dry_run")
+    __slots__ = ("source", "dry_run", "etag")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     source: _ingest_facts_pb2.SourceDefined
     dry_run: bool
-    def __init__(self, source: _Optional[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, source: _Optional[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefineSourceResponse(_message.Message):
-    __slots__ = ("source", "changed", "token")
+    __slots__ = ("source", "changed", "token", "etag")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     source: _ingest_facts_pb2.SourceDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, source: _Optional[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, source: _Optional[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListSourcesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class SourceSummary(_message.Message):
+    __slots__ = ("source", "etag")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    source: _ingest_facts_pb2.SourceDefined
+    etag: str
+    def __init__(self, source: _Optional[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class ListSourcesResponse(_message.Message):
     __slots__ = ("sources",)
     SOURCES_FIELD_NUMBER: _ClassVar[int]
-    sources: _containers.RepeatedCompositeFieldContainer[_ingest_facts_pb2.SourceDefined]
-    def __init__(self, sources: _Optional[_Iterable[_Union[_ingest_facts_pb2.SourceDefined, _Mapping]]] = ...) -> None: ...
+    sources: _containers.RepeatedCompositeFieldContainer[SourceSummary]
+    def __init__(self, sources: _Optional[_Iterable[_Union[SourceSummary, _Mapping]]] = ...) -> None: ...
 
 class IssueKeyRequest(_message.Message):
     __slots__ = ("role", "source_id", "title")

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Sources and keys of a workspace.
+    """Administers workspaces, sources and keys.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """Sources and keys of a workspace.
+    """Administers workspaces, sources and keys.
     """
 
     def DefineSource(self, request, context):
@@ -79,14 +79,14 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSources(self, request, context):
-        """Lists the sources.
+        """Lists the sources of the workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IssueKey(self, request, context):
-        """Issues a key; the only time it is shown.
+        """Issues a key. Only this response contains its secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,14 +100,14 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """Lists the keys, without secrets.
+        """Lists the keys of the workspace, without secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateWorkspace(self, request, context):
-        """Makes a workspace with an admin key of its own; for internal keys only.
+        """Creates a workspace and its first admin key. Requires the internal key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Sources and keys of a workspace.
+    """Administers workspaces, sources and keys.
     """
 
     @staticmethod

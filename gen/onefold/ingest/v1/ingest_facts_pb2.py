@@ -22,21 +22,40 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\"9\n\x10WorkspaceDefined\x12\r\n\x05title\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_region\x18\x02 \x01(\t\"e\n\rSourceDefined\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\"\x9a\x01\n\nKeyDefined\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08key_hash\x18\x02 \x01(\x0c\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12\x11\n\tsource_id\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r*O\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x10\n\x0cROLE_SERVICE\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$onefold/ingest/v1/ingest_facts.proto\x12\x11onefold.ingest.v1\x1a\x1donefold/type/v1/options.proto\"N\n\x10WorkspaceDefined\x12\x14\n\x05title\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x02 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"\x91\x01\n\rSourceDefined\x12/\n\tsource_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x16\n\x07\x63hannel\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\"\xdb\x01\n\nKeyDefined\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x16\n\x08key_hash\x18\x02 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x04 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x05 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\r*O\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SOURCE\x10\x01\x12\x10\n\x0cROLE_SERVICE\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.ingest.v1.ingest_facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=378
-  _globals['_ROLE']._serialized_end=457
-  _globals['_WORKSPACEDEFINED']._serialized_start=59
-  _globals['_WORKSPACEDEFINED']._serialized_end=116
-  _globals['_SOURCEDEFINED']._serialized_start=118
-  _globals['_SOURCEDEFINED']._serialized_end=219
-  _globals['_KEYDEFINED']._serialized_start=222
-  _globals['_KEYDEFINED']._serialized_end=376
+  _globals['_WORKSPACEDEFINED'].fields_by_name['title']._loaded_options = None
+  _globals['_WORKSPACEDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_WORKSPACEDEFINED'].fields_by_name['default_region']._loaded_options = None
+  _globals['_WORKSPACEDEFINED'].fields_by_name['default_region']._serialized_options = b'\262\273\030\010[A-Z]{2}'
+  _globals['_SOURCEDEFINED'].fields_by_name['source_id']._loaded_options = None
+  _globals['_SOURCEDEFINED'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_SOURCEDEFINED'].fields_by_name['title']._loaded_options = None
+  _globals['_SOURCEDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_SOURCEDEFINED'].fields_by_name['channel']._loaded_options = None
+  _globals['_SOURCEDEFINED'].fields_by_name['channel']._serialized_options = b'\270\273\030\310\001'
+  _globals['_KEYDEFINED'].fields_by_name['key_id']._loaded_options = None
+  _globals['_KEYDEFINED'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_KEYDEFINED'].fields_by_name['key_hash']._loaded_options = None
+  _globals['_KEYDEFINED'].fields_by_name['key_hash']._serialized_options = b'\250\273\030\002'
+  _globals['_KEYDEFINED'].fields_by_name['source_id']._loaded_options = None
+  _globals['_KEYDEFINED'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_KEYDEFINED'].fields_by_name['title']._loaded_options = None
+  _globals['_KEYDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_ROLE']._serialized_start=540
+  _globals['_ROLE']._serialized_end=619
+  _globals['_WORKSPACEDEFINED']._serialized_start=90
+  _globals['_WORKSPACEDEFINED']._serialized_end=168
+  _globals['_SOURCEDEFINED']._serialized_start=171
+  _globals['_SOURCEDEFINED']._serialized_end=316
+  _globals['_KEYDEFINED']._serialized_start=319
+  _globals['_KEYDEFINED']._serialized_end=538
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from onefold.type.v1 import errors_pb2 as _errors_pb2
 from onefold.type.v1 import event_pb2 as _event_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

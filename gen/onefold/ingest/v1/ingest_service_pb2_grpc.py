@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IngestServiceStub:
-    """The gRPC door for events.
+    """Ingests events over gRPC.
     """
 
     def __init__(self, channel):
@@ -58,33 +58,34 @@ class IngestServiceStub:
 
 
 class IngestServiceServicer:
-    """The gRPC door for events.
+    """Ingests events over gRPC.
     """
 
     def IngestEvents(self, request, context):
-        """Takes a batch of events; answers after they are committed. Good events are
-        taken even where others of the batch are refused.
+        """Ingests a batch of events and returns after they are committed. It commits
+        the valid events of a batch also where it rejects others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request_iterator, context):
-        """Takes batches one after another; one answer per request, in order.
+        """Ingests batches one after another and returns one response per request, in
+        order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQuarantined(self, request, context):
-        """Lists what was refused and kept, newest first.
+        """Lists the events in quarantine, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseQuarantined(self, request, context):
-        """Releases one refused event, repaired or as it was.
+        """Releases one event from quarantine, repaired or as it was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +123,7 @@ def add_IngestServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IngestService:
-    """The gRPC door for events.
+    """Ingests events over gRPC.
     """
 
     @staticmethod

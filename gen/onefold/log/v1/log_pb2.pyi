@@ -1,3 +1,4 @@
+from onefold.type.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -43,7 +44,7 @@ class FactBatch(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., first_offset: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ...) -> None: ...
 
 class ClockTicked(_message.Message):
-    __slots__ = ("at_us",)
-    AT_US_FIELD_NUMBER: _ClassVar[int]
-    at_us: int
-    def __init__(self, at_us: _Optional[int] = ...) -> None: ...
+    __slots__ = ("now_us",)
+    NOW_US_FIELD_NUMBER: _ClassVar[int]
+    now_us: int
+    def __init__(self, now_us: _Optional[int] = ...) -> None: ...

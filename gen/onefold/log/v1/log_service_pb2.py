@@ -23,36 +23,47 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.log.v1 import log_pb2 as onefold_dot_log_dot_v1_dot_log__pb2
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1bonefold/type/v1/token.proto\"4\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"i\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x14\n\x0cuntil_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\"8\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\"\xa6\x01\n\x11ReadLeavesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x10\n\x08leaf_ids\x18\x02 \x03(\x0c\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"I\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x32\x8f\x03\n\nLogService\x12G\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\x12\x43\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse0\x01\x12U\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse0\x01\x12J\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\x12P\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n onefold/log/v1/log_service.proto\x12\x0eonefold.log.v1\x1a\x18onefold/log/v1/log.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"4\n\rAppendRequest\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"]\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\r\x12\x12\n\nduplicates\x18\x02 \x01(\r\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"g\n\x0bReadRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\"8\n\x0cReadResponse\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x19.onefold.log.v1.FactBatch\"\xca\x01\n\x11ReadLeavesRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x16\n\x08leaf_ids\x18\x02 \x03(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x11\n\tbefore_us\x18\x03 \x01(\x03\x12,\n\x0c\x62\x65\x66ore_token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x19\n\x11recorded_until_us\x18\x06 \x01(\x03\"9\n\x12ReadLeavesResponse\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x10\n\x0eGetHeadRequest\"H\n\x0fGetHeadResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\"&\n\x10TickClockRequest\x12\x12\n\nadvance_us\x18\x01 \x01(\x03\"J\n\x11TickClockResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0e\n\x06now_us\x18\x02 \x01(\x03\x32\x9e\x03\n\nLogService\x12G\n\x06\x41ppend\x12\x1d.onefold.log.v1.AppendRequest\x1a\x1e.onefold.log.v1.AppendResponse\x12H\n\x04Read\x12\x1b.onefold.log.v1.ReadRequest\x1a\x1c.onefold.log.v1.ReadResponse\"\x03\x90\x02\x01\x30\x01\x12Z\n\nReadLeaves\x12!.onefold.log.v1.ReadLeavesRequest\x1a\".onefold.log.v1.ReadLeavesResponse\"\x03\x90\x02\x01\x30\x01\x12O\n\x07GetHead\x12\x1e.onefold.log.v1.GetHeadRequest\x1a\x1f.onefold.log.v1.GetHeadResponse\"\x03\x90\x02\x01\x12P\n\tTickClock\x12 .onefold.log.v1.TickClockRequest\x1a!.onefold.log.v1.TickClockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.log.v1.log_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPENDREQUEST']._serialized_start=107
-  _globals['_APPENDREQUEST']._serialized_end=159
-  _globals['_APPENDRESPONSE']._serialized_start=161
-  _globals['_APPENDRESPONSE']._serialized_end=254
-  _globals['_READREQUEST']._serialized_start=256
-  _globals['_READREQUEST']._serialized_end=361
-  _globals['_READRESPONSE']._serialized_start=363
-  _globals['_READRESPONSE']._serialized_end=419
-  _globals['_READLEAVESREQUEST']._serialized_start=422
-  _globals['_READLEAVESREQUEST']._serialized_end=588
-  _globals['_READLEAVESRESPONSE']._serialized_start=590
-  _globals['_READLEAVESRESPONSE']._serialized_end=647
-  _globals['_GETHEADREQUEST']._serialized_start=649
-  _globals['_GETHEADREQUEST']._serialized_end=665
-  _globals['_GETHEADRESPONSE']._serialized_start=667
-  _globals['_GETHEADRESPONSE']._serialized_end=739
-  _globals['_TICKCLOCKREQUEST']._serialized_start=741
-  _globals['_TICKCLOCKREQUEST']._serialized_end=779
-  _globals['_TICKCLOCKRESPONSE']._serialized_start=781
-  _globals['_TICKCLOCKRESPONSE']._serialized_end=854
-  _globals['_LOGSERVICE']._serialized_start=857
-  _globals['_LOGSERVICE']._serialized_end=1256
+  _globals['_READLEAVESREQUEST'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_READLEAVESREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_READLEAVESREQUEST'].fields_by_name['leaf_ids']._loaded_options = None
+  _globals['_READLEAVESREQUEST'].fields_by_name['leaf_ids']._serialized_options = b'\250\273\030\002'
+  _globals['_LOGSERVICE'].methods_by_name['Read']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['Read']._serialized_options = b'\220\002\001'
+  _globals['_LOGSERVICE'].methods_by_name['ReadLeaves']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['ReadLeaves']._serialized_options = b'\220\002\001'
+  _globals['_LOGSERVICE'].methods_by_name['GetHead']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['GetHead']._serialized_options = b'\220\002\001'
+  _globals['_APPENDREQUEST']._serialized_start=138
+  _globals['_APPENDREQUEST']._serialized_end=190
+  _globals['_APPENDRESPONSE']._serialized_start=192
+  _globals['_APPENDRESPONSE']._serialized_end=285
+  _globals['_READREQUEST']._serialized_start=287
+  _globals['_READREQUEST']._serialized_end=390
+  _globals['_READRESPONSE']._serialized_start=392
+  _globals['_READRESPONSE']._serialized_end=448
+  _globals['_READLEAVESREQUEST']._serialized_start=451
+  _globals['_READLEAVESREQUEST']._serialized_end=653
+  _globals['_READLEAVESRESPONSE']._serialized_start=655
+  _globals['_READLEAVESRESPONSE']._serialized_end=712
+  _globals['_GETHEADREQUEST']._serialized_start=714
+  _globals['_GETHEADREQUEST']._serialized_end=730
+  _globals['_GETHEADRESPONSE']._serialized_start=732
+  _globals['_GETHEADRESPONSE']._serialized_end=804
+  _globals['_TICKCLOCKREQUEST']._serialized_start=806
+  _globals['_TICKCLOCKREQUEST']._serialized_end=844
+  _globals['_TICKCLOCKRESPONSE']._serialized_start=846
+  _globals['_TICKCLOCKRESPONSE']._serialized_end=920
+  _globals['_LOGSERVICE']._serialized_start=923
+  _globals['_LOGSERVICE']._serialized_end=1337
 # @@protoc_insertion_point(module_scope)

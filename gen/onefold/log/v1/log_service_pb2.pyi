@@ -1,4 +1,5 @@
 from onefold.log.v1 import log_pb2 as _log_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -25,18 +26,18 @@ class AppendResponse(_message.Message):
     def __init__(self, appended: _Optional[int] = ..., duplicates: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ReadRequest(_message.Message):
-    __slots__ = ("shard", "from_offset", "until_offset", "kinds", "page_size")
+    __slots__ = ("shard", "from_offset", "end_offset", "kinds", "page_size")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_offset: int
-    until_offset: int
+    end_offset: int
     kinds: _containers.RepeatedScalarFieldContainer[str]
     page_size: int
-    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., until_offset: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ...) -> None: ...
+    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ...) -> None: ...
 
 class ReadResponse(_message.Message):
     __slots__ = ("batch",)
@@ -85,9 +86,9 @@ class TickClockRequest(_message.Message):
     def __init__(self, advance_us: _Optional[int] = ...) -> None: ...
 
 class TickClockResponse(_message.Message):
-    __slots__ = ("token", "at_us")
+    __slots__ = ("token", "now_us")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    AT_US_FIELD_NUMBER: _ClassVar[int]
+    NOW_US_FIELD_NUMBER: _ClassVar[int]
     token: _token_pb2.Token
-    at_us: int
-    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., at_us: _Optional[int] = ...) -> None: ...
+    now_us: int
+    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., now_us: _Optional[int] = ...) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LogServiceStub:
-    """The event log, for the services and for whole exports.
+    """Appends to the event log and reads from it. For the services and for exports.
     """
 
     def __init__(self, channel):
@@ -63,40 +63,41 @@ class LogServiceStub:
 
 
 class LogServiceServicer:
-    """The event log, for the services and for whole exports.
+    """Appends to the event log and reads from it. For the services and for exports.
     """
 
     def Append(self, request, context):
-        """Appends facts; answers after they are committed. Whole or not at all.
+        """Appends facts and returns after they are committed. Appends all of them or
+        none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Read(self, request, context):
-        """Streams what is there, in offset order, then ends.
+        """Streams the stored facts of one shard in offset order, then ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadLeaves(self, request, context):
-        """Streams the facts of some leaves, in order of occurrence, newest first.
+        """Streams the facts of some leaves in order of occurrence, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetHead(self, request, context):
-        """Where the log ends now, and what time it is there.
+        """Returns the end of the log and the time of its clock.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TickClock(self, request, context):
-        """Appends a clock tick to every shard; with `advance_us` moves the clock
-        first, where that is allowed (demo and test).
+        """Appends a clock tick to every shard; with `advance_us` it moves the clock
+        ahead first, where a setting allows that (demo and test).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +140,7 @@ def add_LogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LogService:
-    """The event log, for the services and for whole exports.
+    """Appends to the event log and reads from it. For the services and for exports.
     """
 
     @staticmethod

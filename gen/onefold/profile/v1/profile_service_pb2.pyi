@@ -3,6 +3,7 @@ from onefold.profile.v1 import profile_facts_pb2 as _profile_facts_pb2
 from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -55,7 +56,7 @@ class AccountName(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., account_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Account(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "parent", "refused_parent")
+    __slots__ = ("profile_id", "identifiers", "traits", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "parent", "rejected_parent")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -64,7 +65,7 @@ class Account(_message.Message):
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
-    REFUSED_PARENT_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_PARENT_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
@@ -73,8 +74,8 @@ class Account(_message.Message):
     event_count: int
     leaf_ids: _containers.RepeatedScalarFieldContainer[str]
     parent: AccountName
-    refused_parent: AccountName
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., parent: _Optional[_Union[AccountName, _Mapping]] = ..., refused_parent: _Optional[_Union[AccountName, _Mapping]] = ...) -> None: ...
+    rejected_parent: AccountName
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., parent: _Optional[_Union[AccountName, _Mapping]] = ..., rejected_parent: _Optional[_Union[AccountName, _Mapping]] = ...) -> None: ...
 
 class GetProfileRequest(_message.Message):
     __slots__ = ("profile_id", "identifier", "at_least", "as_of_token", "as_of_us")
@@ -169,22 +170,22 @@ class GetAccountResponse(_message.Message):
     def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., children: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., member_profile_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., roll_up: _Optional[_Union[RollUp, _Mapping]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class RollUp(_message.Message):
-    __slots__ = ("members", "first_seen_us", "last_seen_us", "event_count", "rules", "accounts", "at_us")
+    __slots__ = ("members", "first_seen_us", "last_seen_us", "event_count", "rules", "accounts", "as_of_us")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
-    AT_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     members: int
     first_seen_us: int
     last_seen_us: int
     event_count: int
     rules: _containers.RepeatedCompositeFieldContainer[RolledUpRule]
     accounts: int
-    at_us: int
-    def __init__(self, members: _Optional[int] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[RolledUpRule, _Mapping]]] = ..., accounts: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    as_of_us: int
+    def __init__(self, members: _Optional[int] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., rules: _Optional[_Iterable[_Union[RolledUpRule, _Mapping]]] = ..., accounts: _Optional[int] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class RolledUpRule(_message.Message):
     __slots__ = ("holds", "predicates", "rule_text")
@@ -281,24 +282,24 @@ class PredicateResult(_message.Message):
     def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ...) -> None: ...
 
 class ExplainRuleResponse(_message.Message):
-    __slots__ = ("holds", "predicates", "rule_text", "at_us")
+    __slots__ = ("holds", "predicates", "rule_text", "as_of_us")
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     PREDICATES_FIELD_NUMBER: _ClassVar[int]
     RULE_TEXT_FIELD_NUMBER: _ClassVar[int]
-    AT_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     holds: bool
     predicates: _containers.RepeatedCompositeFieldContainer[PredicateResult]
     rule_text: str
-    at_us: int
-    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+    as_of_us: int
+    def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class HypotheticalProfile(_message.Message):
     __slots__ = ("profile_id", "identifier_ids")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_IDS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
-    identifier_ids: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    identifier_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile_id: _Optional[str] = ..., identifier_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PreviewProfilesRequest(_message.Message):
     __slots__ = ("profiles", "at_least")
@@ -317,42 +318,54 @@ class PreviewProfilesResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class DefineTagRequest(_message.Message):
-    __slots__ = ("tag", "dry_run")
+    __slots__ = ("tag", "dry_run", "etag")
     TAG_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     tag: _profile_facts_pb2.TagDefined
     dry_run: bool
-    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefineTagResponse(_message.Message):
-    __slots__ = ("tag", "changed", "token")
+    __slots__ = ("tag", "changed", "token", "etag")
     TAG_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     tag: _profile_facts_pb2.TagDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListTagsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class TagSummary(_message.Message):
+    __slots__ = ("tag", "etag")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    tag: _profile_facts_pb2.TagDefined
+    etag: str
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class ListTagsResponse(_message.Message):
     __slots__ = ("tags",)
     TAGS_FIELD_NUMBER: _ClassVar[int]
-    tags: _containers.RepeatedCompositeFieldContainer[_profile_facts_pb2.TagDefined]
-    def __init__(self, tags: _Optional[_Iterable[_Union[_profile_facts_pb2.TagDefined, _Mapping]]] = ...) -> None: ...
+    tags: _containers.RepeatedCompositeFieldContainer[TagSummary]
+    def __init__(self, tags: _Optional[_Iterable[_Union[TagSummary, _Mapping]]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_sequence", "until_sequence")
+    __slots__ = ("shard", "from_sequence", "end_sequence")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    END_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_sequence: int
-    until_sequence: int
-    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
+    end_sequence: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch",)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProfileServiceStub:
-    """What is true about a person.
+    """Reads profiles and accounts, explains rules and defines tags.
     """
 
     def __init__(self, channel):
@@ -98,34 +98,36 @@ class ProfileServiceStub:
 
 
 class ProfileServiceServicer:
-    """What is true about a person.
+    """Reads profiles and accounts, explains rules and defines tags.
     """
 
     def GetProfile(self, request, context):
-        """Gets one profile by any of its identifiers or (also old) profile ids.
+        """Returns one profile by any of its identifiers or by a profile id, also a
+        former one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetProfiles(self, request, context):
-        """Gets many profiles by profile id.
+        """Returns many profiles by profile id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProfiles(self, request, context):
-        """Lists the persons of the workspace, by profile id. Each page is one state;
-        who is merged or taken apart between two pages may come twice, or not.
+        """Lists the profiles of persons in the workspace, by profile id. Each page is
+        one state; a profile that is merged or split between two pages can appear
+        twice or not at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
-        """Gets one account by any of its identifiers or (also old) profile ids, with
-        its place among other accounts, its members, and what is known of them all.
+        """Returns one account by any of its identifiers or by a profile id, also a
+        former one, with its parent, its children, its members and their roll-up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,22 +141,22 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTimeline(self, request, context):
-        """Lists what the person did, newest first.
+        """Lists the timeline of a profile, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRule(self, request, context):
-        """Explains a rule for one profile: each predicate, its value and verdict.
+        """Explains a rule for one profile: the value and the result of each predicate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewProfiles(self, request, context):
-        """Tells how people would stand if identity grouped their identifiers
-        otherwise. Changes nothing.
+        """Evaluates the profiles that would exist if identity grouped identifiers
+        differently. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,14 +177,15 @@ class ProfileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadOutbox(self, request, context):
-        """Streams what was said on the bus, for the services downstream.
+        """Streams the messages that the service published, for downstream services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadEvaluations(self, request, context):
-        """Streams how every profile stands now, for a rebuild downstream.
+        """Streams the current evaluation of every profile of a shard, for a rebuild
+        downstream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -260,7 +263,7 @@ def add_ProfileServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProfileService:
-    """What is true about a person.
+    """Reads profiles and accounts, explains rules and defines tags.
     """
 
     @staticmethod

@@ -1,4 +1,5 @@
 from onefold.log.v1 import log_pb2 as _log_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -28,17 +29,17 @@ class ProfilesChanged(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
-    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "at_us")
+    __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRUE_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
-    AT_US_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
     profile_id: bytes
     version: int
     true_predicates: _containers.RepeatedScalarFieldContainer[int]
     merged_into: bytes
-    at_us: int
-    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., at_us: _Optional[int] = ...) -> None: ...
+    changed_at_us: int
+    def __init__(self, workspace_id: _Optional[str] = ..., profile_id: _Optional[bytes] = ..., version: _Optional[int] = ..., true_predicates: _Optional[_Iterable[int]] = ..., merged_into: _Optional[bytes] = ..., changed_at_us: _Optional[int] = ...) -> None: ...

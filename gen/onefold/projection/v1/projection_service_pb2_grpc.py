@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ProjectionServiceStub:
-    """What every service that folds the log can be asked about its state. Served
-    by identity, profile, segment and activation.
+    """Reports and rebuilds the state of a service that folds the log. Identity,
+    profile, segment and activation serve it.
     """
 
     def __init__(self, channel):
@@ -59,19 +59,19 @@ class ProjectionServiceStub:
 
 
 class ProjectionServiceServicer:
-    """What every service that folds the log can be asked about its state. Served
-    by identity, profile, segment and activation.
+    """Reports and rebuilds the state of a service that folds the log. Identity,
+    profile, segment and activation serve it.
     """
 
     def GetStatus(self, request, context):
-        """How far the service is, per shard.
+        """Returns the checkpoint of every shard.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDigest(self, request, context):
-        """The digest of the state, per workspace.
+        """Returns the digest of the state of each workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,8 +85,8 @@ class ProjectionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Rebuild(self, request, context):
-        """Builds the state anew from the log beside the live one, compares the
-        digests and, if asked, switches over. Streams its progress.
+        """Rebuilds the state from the log beside the live state, compares the digests
+        and, if requested, switches over. Streams its progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +124,8 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectionService:
-    """What every service that folds the log can be asked about its state. Served
-    by identity, profile, segment and activation.
+    """Reports and rebuilds the state of a service that folds the log. Identity,
+    profile, segment and activation serve it.
     """
 
     @staticmethod

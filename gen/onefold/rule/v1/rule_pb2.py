@@ -22,31 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonefold/rule/v1/rule.proto\x12\x0fonefold.rule.v1\"\xdd\x02\n\x04Rule\x12(\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x19.onefold.rule.v1.RuleListH\x00\x12(\n\x03\x61ny\x18\x02 \x01(\x0b\x32\x19.onefold.rule.v1.RuleListH\x00\x12$\n\x03not\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.RuleH\x00\x12\x30\n\x05trait\x18\x04 \x01(\x0b\x32\x1f.onefold.rule.v1.TraitPredicateH\x00\x12\x30\n\x05\x63ount\x18\x05 \x01(\x0b\x32\x1f.onefold.rule.v1.CountPredicateH\x00\x12\x36\n\x08\x64istinct\x18\x06 \x01(\x0b\x32\".onefold.rule.v1.DistinctPredicateH\x00\x12\x37\n\tlast_seen\x18\x07 \x01(\x0b\x32\".onefold.rule.v1.LastSeenPredicateH\x00\x42\x06\n\x04kind\"0\n\x08RuleList\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.onefold.rule.v1.Rule\"^\n\x0ePropertyFilter\x12\x10\n\x08property\x18\x01 \x01(\t\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x03 \x01(\x0c\"L\n\x0b\x45ventFilter\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12.\n\x05where\x18\x02 \x03(\x0b\x32\x1f.onefold.rule.v1.PropertyFilter\"[\n\x0eTraitPredicate\x12\r\n\x05trait\x18\x01 \x01(\t\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x03 \x01(\x0c\"\x8d\x01\n\x0e\x43ountPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12\x11\n\twindow_us\x18\x02 \x01(\x03\x12+\n\x08operator\x18\x03 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x04 \x01(\x03\"\xa2\x01\n\x11\x44istinctPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12\x10\n\x08property\x18\x02 \x01(\t\x12\x11\n\twindow_us\x18\x03 \x01(\x03\x12+\n\x08operator\x18\x04 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x05 \x01(\x03\"~\n\x11LastSeenPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x03*\xc7\x01\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0bOPERATOR_EQ\x10\x01\x12\x0f\n\x0bOPERATOR_NE\x10\x02\x12\x0f\n\x0bOPERATOR_LT\x10\x03\x12\x0f\n\x0bOPERATOR_LE\x10\x04\x12\x0f\n\x0bOPERATOR_GT\x10\x05\x12\x0f\n\x0bOPERATOR_GE\x10\x06\x12\x0f\n\x0bOPERATOR_IN\x10\x07\x12\x13\n\x0fOPERATOR_EXISTS\x10\x08\x12\x15\n\x11OPERATOR_CONTAINS\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonefold/rule/v1/rule.proto\x12\x0fonefold.rule.v1\x1a\x1donefold/type/v1/options.proto\"\xdd\x02\n\x04Rule\x12(\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x19.onefold.rule.v1.RuleListH\x00\x12(\n\x03\x61ny\x18\x02 \x01(\x0b\x32\x19.onefold.rule.v1.RuleListH\x00\x12$\n\x03not\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.RuleH\x00\x12\x30\n\x05trait\x18\x04 \x01(\x0b\x32\x1f.onefold.rule.v1.TraitPredicateH\x00\x12\x30\n\x05\x63ount\x18\x05 \x01(\x0b\x32\x1f.onefold.rule.v1.CountPredicateH\x00\x12\x36\n\x08\x64istinct\x18\x06 \x01(\x0b\x32\".onefold.rule.v1.DistinctPredicateH\x00\x12\x37\n\tlast_seen\x18\x07 \x01(\x0b\x32\".onefold.rule.v1.LastSeenPredicateH\x00\x42\x06\n\x04kind\"0\n\x08RuleList\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.onefold.rule.v1.Rule\"k\n\x0ePropertyFilter\x12\x17\n\x08property\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\x13\n\x05value\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"S\n\x0b\x45ventFilter\x12\x14\n\x05\x65vent\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12.\n\x05where\x18\x02 \x03(\x0b\x32\x1f.onefold.rule.v1.PropertyFilter\"h\n\x0eTraitPredicate\x12\x14\n\x05trait\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\x13\n\x05value\x18\x03 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\"\x8d\x01\n\x0e\x43ountPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12\x11\n\twindow_us\x18\x02 \x01(\x03\x12+\n\x08operator\x18\x03 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x04 \x01(\x03\"\xa9\x01\n\x11\x44istinctPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12\x17\n\x08property\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x04\x12\x11\n\twindow_us\x18\x03 \x01(\x03\x12+\n\x08operator\x18\x04 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\r\n\x05value\x18\x05 \x01(\x03\"~\n\x11LastSeenPredicate\x12,\n\x06\x65vents\x18\x01 \x01(\x0b\x32\x1c.onefold.rule.v1.EventFilter\x12+\n\x08operator\x18\x02 \x01(\x0e\x32\x19.onefold.rule.v1.Operator\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x03*\xc7\x01\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0bOPERATOR_EQ\x10\x01\x12\x0f\n\x0bOPERATOR_NE\x10\x02\x12\x0f\n\x0bOPERATOR_LT\x10\x03\x12\x0f\n\x0bOPERATOR_LE\x10\x04\x12\x0f\n\x0bOPERATOR_GT\x10\x05\x12\x0f\n\x0bOPERATOR_GE\x10\x06\x12\x0f\n\x0bOPERATOR_IN\x10\x07\x12\x13\n\x0fOPERATOR_EXISTS\x10\x08\x12\x15\n\x11OPERATOR_CONTAINS\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.rule.v1.rule_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATOR']._serialized_start=1154
-  _globals['_OPERATOR']._serialized_end=1353
-  _globals['_RULE']._serialized_start=48
-  _globals['_RULE']._serialized_end=397
-  _globals['_RULELIST']._serialized_start=399
-  _globals['_RULELIST']._serialized_end=447
-  _globals['_PROPERTYFILTER']._serialized_start=449
-  _globals['_PROPERTYFILTER']._serialized_end=543
-  _globals['_EVENTFILTER']._serialized_start=545
-  _globals['_EVENTFILTER']._serialized_end=621
-  _globals['_TRAITPREDICATE']._serialized_start=623
-  _globals['_TRAITPREDICATE']._serialized_end=714
-  _globals['_COUNTPREDICATE']._serialized_start=717
-  _globals['_COUNTPREDICATE']._serialized_end=858
-  _globals['_DISTINCTPREDICATE']._serialized_start=861
-  _globals['_DISTINCTPREDICATE']._serialized_end=1023
-  _globals['_LASTSEENPREDICATE']._serialized_start=1025
-  _globals['_LASTSEENPREDICATE']._serialized_end=1151
+  _globals['_PROPERTYFILTER'].fields_by_name['property']._loaded_options = None
+  _globals['_PROPERTYFILTER'].fields_by_name['property']._serialized_options = b'\270\273\030\200\004'
+  _globals['_PROPERTYFILTER'].fields_by_name['value']._loaded_options = None
+  _globals['_PROPERTYFILTER'].fields_by_name['value']._serialized_options = b'\250\273\030\001'
+  _globals['_EVENTFILTER'].fields_by_name['event']._loaded_options = None
+  _globals['_EVENTFILTER'].fields_by_name['event']._serialized_options = b'\270\273\030\200\004'
+  _globals['_TRAITPREDICATE'].fields_by_name['trait']._loaded_options = None
+  _globals['_TRAITPREDICATE'].fields_by_name['trait']._serialized_options = b'\270\273\030\200\004'
+  _globals['_TRAITPREDICATE'].fields_by_name['value']._loaded_options = None
+  _globals['_TRAITPREDICATE'].fields_by_name['value']._serialized_options = b'\250\273\030\001'
+  _globals['_DISTINCTPREDICATE'].fields_by_name['property']._loaded_options = None
+  _globals['_DISTINCTPREDICATE'].fields_by_name['property']._serialized_options = b'\270\273\030\200\004'
+  _globals['_OPERATOR']._serialized_start=1225
+  _globals['_OPERATOR']._serialized_end=1424
+  _globals['_RULE']._serialized_start=79
+  _globals['_RULE']._serialized_end=428
+  _globals['_RULELIST']._serialized_start=430
+  _globals['_RULELIST']._serialized_end=478
+  _globals['_PROPERTYFILTER']._serialized_start=480
+  _globals['_PROPERTYFILTER']._serialized_end=587
+  _globals['_EVENTFILTER']._serialized_start=589
+  _globals['_EVENTFILTER']._serialized_end=672
+  _globals['_TRAITPREDICATE']._serialized_start=674
+  _globals['_TRAITPREDICATE']._serialized_end=778
+  _globals['_COUNTPREDICATE']._serialized_start=781
+  _globals['_COUNTPREDICATE']._serialized_end=922
+  _globals['_DISTINCTPREDICATE']._serialized_start=925
+  _globals['_DISTINCTPREDICATE']._serialized_end=1094
+  _globals['_LASTSEENPREDICATE']._serialized_start=1096
+  _globals['_LASTSEENPREDICATE']._serialized_end=1222
 # @@protoc_insertion_point(module_scope)

@@ -23,15 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/segment/v1/segment_facts.proto\x12\x12onefold.segment.v1\x1a\x1aonefold/rule/v1/rule.proto\"z\n\x0eSegmentDefined\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&onefold/segment/v1/segment_facts.proto\x12\x12onefold.segment.v1\x1a\x1aonefold/rule/v1/rule.proto\x1a\x1donefold/type/v1/options.proto\"\x88\x01\n\x0eSegmentDefined\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12#\n\x04rule\x18\x03 \x01(\x0b\x32\x15.onefold.rule.v1.Rule\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0f\n\x07retired\x18\x05 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.segment.v1.segment_facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEGMENTDEFINED']._serialized_start=90
-  _globals['_SEGMENTDEFINED']._serialized_end=212
+  _globals['_SEGMENTDEFINED'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_SEGMENTDEFINED'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_SEGMENTDEFINED'].fields_by_name['title']._loaded_options = None
+  _globals['_SEGMENTDEFINED'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_SEGMENTDEFINED']._serialized_start=122
+  _globals['_SEGMENTDEFINED']._serialized_end=258
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping

@@ -26,48 +26,73 @@ from onefold.profile.v1 import profile_stream_pb2 as onefold_dot_profile_dot_v1_
 from onefold.segment.v1 import segment_facts_pb2 as onefold_dot_segment_dot_v1_dot_segment__facts__pb2
 from onefold.segment.v1 import segment_stream_pb2 as onefold_dot_segment_dot_v1_dot_segment__stream__pb2
 from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identifier__pb2
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a\'onefold/profile/v1/profile_stream.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1bonefold/type/v1/token.proto\"\\\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x84\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"a\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\"s\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x8b\x01\n\x12ListMembersRequest\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\".\n\x06Member\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x91\x01\n\x16ListMembershipsRequest\x12\x14\n\nprofile_id\x18\x01 \x01(\tH\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xa0\x01\n\x17ListMembershipsResponse\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0bsegment_ids\x18\x02 \x03(\t\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"F\n\x17WatchMembershipsRequest\x12\x13\n\x0bsegment_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x66rom_sequences\x18\x02 \x03(\x04\"w\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\"Q\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x16\n\x0euntil_sequence\x18\x03 \x01(\x04\"b\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x32\xea\x05\n\x0eSegmentService\x12\x64\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\x12\x61\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\x12^\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\x12j\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\x12s\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\x12o\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse0\x01\x12]\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a\'onefold/profile/v1/profile_stream.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"j\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x92\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"s\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x92\x01\n\x12ListMembersRequest\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\"C\n\x06Member\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa6\x01\n\x16ListMembershipsRequest\x12)\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}H\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xbc\x01\n\x17ListMembershipsResponse\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1a\n\x0bsegment_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"M\n\x17WatchMembershipsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x16\n\x0e\x66rom_sequences\x18\x02 \x03(\x04\"w\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\"O\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\"b\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x32\x88\x06\n\x0eSegmentService\x12\x64\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\x12\x66\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\"\x03\x90\x02\x01\x12\x63\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\"\x03\x90\x02\x01\x12o\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\"\x03\x90\x02\x01\x12x\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\"\x03\x90\x02\x01\x12t\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse\"\x03\x90\x02\x01\x30\x01\x12\x62\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.segment.v1.segment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEFINESEGMENTREQUEST']._serialized_start=249
-  _globals['_DEFINESEGMENTREQUEST']._serialized_end=341
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=344
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=476
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=478
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=541
-  _globals['_SEGMENTSUMMARY']._serialized_start=543
-  _globals['_SEGMENTSUMMARY']._serialized_end=640
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=642
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=757
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=760
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=899
-  _globals['_MEMBER']._serialized_start=901
-  _globals['_MEMBER']._serialized_end=947
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=950
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1080
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1083
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1228
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1231
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1391
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=1393
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=1518
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=1520
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=1642
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=1644
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=1714
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=1716
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=1835
-  _globals['_READOUTBOXREQUEST']._serialized_start=1837
-  _globals['_READOUTBOXREQUEST']._serialized_end=1918
-  _globals['_READOUTBOXRESPONSE']._serialized_start=1920
-  _globals['_READOUTBOXRESPONSE']._serialized_end=2018
-  _globals['_SEGMENTSERVICE']._serialized_start=2021
-  _globals['_SEGMENTSERVICE']._serialized_end=2767
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_MEMBER'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_MEMBER'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_LISTMEMBERSHIPSREQUEST'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_LISTMEMBERSHIPSREQUEST'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['profile_id']._loaded_options = None
+  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
+  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['segment_ids']._loaded_options = None
+  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\200\001'
+  _globals['_WATCHMEMBERSHIPSREQUEST'].fields_by_name['segment_ids']._loaded_options = None
+  _globals['_WATCHMEMBERSHIPSREQUEST'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\200\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListSegments']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListSegments']._serialized_options = b'\220\002\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListMembers']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListMembers']._serialized_options = b'\220\002\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListMemberships']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['ListMemberships']._serialized_options = b'\220\002\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['PreviewMemberships']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['PreviewMemberships']._serialized_options = b'\220\002\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['WatchMemberships']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['WatchMemberships']._serialized_options = b'\220\002\001'
+  _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._loaded_options = None
+  _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._serialized_options = b'\220\002\001'
+  _globals['_DEFINESEGMENTREQUEST']._serialized_start=280
+  _globals['_DEFINESEGMENTREQUEST']._serialized_end=386
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=389
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=535
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=537
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=600
+  _globals['_SEGMENTSUMMARY']._serialized_start=602
+  _globals['_SEGMENTSUMMARY']._serialized_end=713
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=715
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=830
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=833
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=979
+  _globals['_MEMBER']._serialized_start=981
+  _globals['_MEMBER']._serialized_end=1048
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1051
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1181
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1184
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1350
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1353
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1541
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=1543
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=1668
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=1670
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=1792
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=1794
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=1871
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=1873
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=1992
+  _globals['_READOUTBOXREQUEST']._serialized_start=1994
+  _globals['_READOUTBOXREQUEST']._serialized_end=2073
+  _globals['_READOUTBOXRESPONSE']._serialized_start=2075
+  _globals['_READOUTBOXRESPONSE']._serialized_end=2173
+  _globals['_SEGMENTSERVICE']._serialized_start=2176
+  _globals['_SEGMENTSERVICE']._serialized_end=2952
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
 from onefold.segment.v1 import segment_facts_pb2 as _segment_facts_pb2
 from onefold.segment.v1 import segment_stream_pb2 as _segment_stream_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -12,22 +13,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DefineSegmentRequest(_message.Message):
-    __slots__ = ("segment", "dry_run")
+    __slots__ = ("segment", "dry_run", "etag")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     segment: _segment_facts_pb2.SegmentDefined
     dry_run: bool
-    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DefineSegmentResponse(_message.Message):
-    __slots__ = ("segment", "changed", "token")
+    __slots__ = ("segment", "changed", "token", "etag")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     segment: _segment_facts_pb2.SegmentDefined
     changed: bool
     token: _token_pb2.Token
-    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListSegmentsRequest(_message.Message):
     __slots__ = ("at_least",)
@@ -36,14 +41,16 @@ class ListSegmentsRequest(_message.Message):
     def __init__(self, at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class SegmentSummary(_message.Message):
-    __slots__ = ("segment", "size", "live")
+    __slots__ = ("segment", "size", "live", "etag")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     segment: _segment_facts_pb2.SegmentDefined
     size: int
     live: bool
-    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListSegmentsResponse(_message.Message):
     __slots__ = ("segments", "token")
@@ -142,14 +149,14 @@ class WatchMembershipsResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., shard: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_sequence", "until_sequence")
+    __slots__ = ("shard", "from_sequence", "end_sequence")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    END_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_sequence: int
-    until_sequence: int
-    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., until_sequence: _Optional[int] = ...) -> None: ...
+    end_sequence: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
     __slots__ = ("batch", "next_sequence")

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SegmentServiceStub:
-    """Who belongs where.
+    """Defines segments and reports memberships.
     """
 
     def __init__(self, channel):
@@ -73,7 +73,7 @@ class SegmentServiceStub:
 
 
 class SegmentServiceServicer:
-    """Who belongs where.
+    """Defines segments and reports memberships.
     """
 
     def DefineSegment(self, request, context):
@@ -98,29 +98,30 @@ class SegmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMemberships(self, request, context):
-        """Tells the memberships of one profile and its history.
+        """Lists the current memberships of one profile and its entries and exits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewMemberships(self, request, context):
-        """Tells who would enter and leave if profiles stood otherwise. Changes
-        nothing.
+        """Returns the memberships that would change with other evaluations of some
+        profiles. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchMemberships(self, request, context):
-        """Streams entries and exits of the workspace as they come, from a sequence on.
+        """Streams entries and exits of the workspace as they occur, from given
+        sequence numbers on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadOutbox(self, request, context):
-        """Streams what was said on the bus, for the services downstream.
+        """Streams the messages that the service published, for downstream services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +174,7 @@ def add_SegmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentService:
-    """Who belongs where.
+    """Defines segments and reports memberships.
     """
 
     @staticmethod

@@ -1,4 +1,5 @@
 from onefold.log.v1 import log_pb2 as _log_pb2
+from onefold.type.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,14 +37,14 @@ class MembershipsChanged(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[MembershipChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ...) -> None: ...
 
 class MembershipChange(_message.Message):
-    __slots__ = ("workspace_id", "segment_id", "segment_version", "profile_id", "entered", "ordinal", "at_us", "cause", "other_profile_id")
+    __slots__ = ("workspace_id", "segment_id", "segment_version", "profile_id", "entered", "ordinal", "changed_at_us", "cause", "other_profile_id")
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     ENTERED_FIELD_NUMBER: _ClassVar[int]
     ORDINAL_FIELD_NUMBER: _ClassVar[int]
-    AT_US_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_US_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     OTHER_PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     workspace_id: str
@@ -52,7 +53,7 @@ class MembershipChange(_message.Message):
     profile_id: bytes
     entered: bool
     ordinal: int
-    at_us: int
+    changed_at_us: int
     cause: MembershipCause
     other_profile_id: bytes
-    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., segment_version: _Optional[int] = ..., profile_id: _Optional[bytes] = ..., entered: _Optional[bool] = ..., ordinal: _Optional[int] = ..., at_us: _Optional[int] = ..., cause: _Optional[_Union[MembershipCause, str]] = ..., other_profile_id: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, workspace_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., segment_version: _Optional[int] = ..., profile_id: _Optional[bytes] = ..., entered: _Optional[bool] = ..., ordinal: _Optional[int] = ..., changed_at_us: _Optional[int] = ..., cause: _Optional[_Union[MembershipCause, str]] = ..., other_profile_id: _Optional[bytes] = ...) -> None: ...
