@@ -28,6 +28,9 @@ class HeardTail(PullSubscription):
             return None
         return self.peek()
 
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
     def peek(self) -> ReceivedMessage | None:
         if not self._ranges or self._ranges[0] is None:
             return None

@@ -36,6 +36,13 @@ CREATE TABLE word_count (
     n bigint NOT NULL,
     PRIMARY KEY (workspace, leaf, word)
 );
+CREATE TABLE label (
+    shard int NOT NULL,
+    workspace text NOT NULL,
+    leaf text NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (shard, workspace, leaf)
+);
 """
 
 
@@ -191,7 +198,7 @@ class WordsRebuilder:
     ) -> None:
         await self._replay.rebuild(pool, until, workers=workers, progress=progress)
 
-    async def adopt(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         self.adopted.append((live, new))
 
     async def differing_rows(
@@ -210,7 +217,7 @@ class WordsReplacer(WordsRebuilder):
         super().__init__(log)
         self._until = until
 
-    async def reached(self) -> Token:
+    async def upstream_head(self) -> Token:
         return self._until
 
     async def build(
@@ -218,7 +225,7 @@ class WordsReplacer(WordsRebuilder):
     ) -> None:
         await self._replay.rebuild(pool, until, workers=workers, progress=progress)
 
-    async def say(
+    async def difference(
         self, conn: asyncpg.Connection, replaced: StateSwap
     ) -> dict[int, tuple[OutboxMessage, ...]]:
         return {

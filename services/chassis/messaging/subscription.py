@@ -93,6 +93,10 @@ class PullSubscription:
                     await self._arrived.wait()
         return self.peek()
 
+    def interrupt(self) -> None:
+        """Make a `wait` that is under way return."""
+        self._arrived.set()
+
     def high_water_mark(self, at: int) -> int:
         """The place after the last message that is here, or `at` where that is later."""
         return max(at, self._received[-1].message.next) if self._received else at

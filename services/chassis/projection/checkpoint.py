@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 
@@ -29,9 +30,17 @@ class Checkpoint:
     log_offset: int = 0
     #: The log's clock there, Unix microseconds.
     log_time_us: int = 0
+    #: While a blocking backfill runs: the offset that the folds have reached. It becomes
+    #: `log_offset` when the last one ends.
+    withheld_offset: int | None = None
+
+    @property
+    def folded_offset(self) -> int:
+        """The offset in the log that the folds have reached, blocking backfills aside."""
+        return self.log_offset if self.withheld_offset is None else self.withheld_offset
 
     def after(self, folded: FoldResult) -> Checkpoint:
-        """The position once a fold is saved."""
+        """Return the checkpoint to save with a fold."""
         return Checkpoint(
             self.shard,
             folded.consumed_to,
@@ -39,6 +48,37 @@ class Checkpoint:
             folded.log_offset,
             folded.log_time_us,
         )
+
+    def after_step(self, outputs: Sequence[OutboxMessage]) -> Checkpoint:
+        """Return the checkpoint to save with a backfill step."""
+        next_output = outputs[-1].next if outputs else self.next_output
+        return Checkpoint(self.shard, self.next, next_output, self.folded_offset, self.log_time_us)
+
+
+class Backlog(NamedTuple):
+    """What a shard still has to backfill."""
+
+    #: The newest request; 0 where there is none.
+    newest_run: int = 0
+    #: Whether the shard must not fold before it has ended.
+    is_blocked: bool = False
+
+    def __bool__(self) -> bool:
+        return self.newest_run > 0
+
+
+class InvalidFoldResult(Exception):
+    """A projection returned a result that cannot be saved."""
+
+
+def check_outputs(outputs: Sequence[OutboxMessage], at: int) -> None:
+    """Raise InvalidFoldResult where outputs leave a gap, or do not begin at `at`."""
+    for output in outputs:
+        if output.first != at or output.next <= at:
+            raise InvalidFoldResult(
+                f"an output covers [{output.first}, {output.next}) and not {at}"
+            )
+        at = output.next
 
 
 def make_batch(at: Checkpoint, messages: tuple[StreamMessage, ...]) -> Batch:
@@ -61,17 +101,17 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
     row = await conn.fetchrow(Q.load_position, shard)
     if row is None:
         raise LookupError(f"shard {shard} has no position")
-    return None if row["closed"] else Checkpoint(shard, *row[:4])
+    return None if row["closed"] else Checkpoint(shard, *row[:5])
 
 
 async def load_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
     """Where all shards stand, in order."""
-    return [Checkpoint(*row[:5]) for row in await conn.fetch(Q.load_positions)]
+    return [Checkpoint(*row[:6]) for row in await conn.fetch(Q.load_positions)]
 
 
 async def lock_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
     """Where all shards stand; every worker waits at its fence until the transaction ends."""
-    return [Checkpoint(*row[:5]) for row in await conn.fetch(Q.lock_positions)]
+    return [Checkpoint(*row[:6]) for row in await conn.fetch(Q.lock_positions)]
 
 
 async def acquire_fence(conn: asyncpg.Connection, at: Checkpoint) -> bool:
@@ -88,17 +128,26 @@ async def save_checkpoint(
     to: Checkpoint,
     outputs: Sequence[OutboxMessage] = (),
     deltas: Mapping[str, int] = _NOTHING,
-) -> None:
-    """Keeps outputs in the outbox, adds to digests (see `add_digest`) and moves the position.
+) -> tuple[Checkpoint, Backlog]:
+    """Save outputs in the outbox, add to digests (see `add_digest`) and move the checkpoint.
 
-    The fence must be held.
+    The fence must be held. Return the checkpoint as it was saved, and what the shard has to
+    backfill: while a job blocks the shard, `log_offset` is withheld.
     """
-    moved = (to.shard, to.next, to.next_output, to.log_offset, to.log_time_us)
-    if not outputs and not deltas:
-        await conn.execute(Q.save_position, *moved)
-        return
-    columns = ([o.first for o in outputs], [o.next for o in outputs], [o.payload for o in outputs])
-    await conn.execute(Q.save_outputs_and_position, *moved, *columns, *_nonzero(deltas))
+    args: list[object] = [to.shard, to.next, to.next_output, to.log_offset, to.log_time_us]
+    statement = Q.save_position
+    if outputs or deltas:
+        statement = Q.save_outputs_and_position
+        args += [[o.first for o in outputs], [o.next for o in outputs]]
+        args += [[o.payload for o in outputs], *_nonzero(deltas)]
+    row = await conn.fetchrow(statement, *args)
+    if row is None:
+        raise LookupError(f"shard {to.shard} has no position")
+    log_offset, withheld_offset, *backlog = row
+    saved = Checkpoint(
+        to.shard, to.next, to.next_output, log_offset, to.log_time_us, withheld_offset
+    )
+    return saved, Backlog(*backlog)
 
 
 def token_of(positions: Sequence[Checkpoint]) -> Token:

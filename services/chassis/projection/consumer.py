@@ -6,6 +6,8 @@ large for the bus, is settled here.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
@@ -59,17 +61,28 @@ class ShardConsumer:
         #: Where upstream was last read because of a gap, until it gave something.
         self._gap_at: int | None = None
         self._unacknowledged: ReceivedMessage | None = None
+        #: When `next` first found no message after the last one; None where one is there.
+        self._silent_since: float | None = None
+        self._interrupted = False
+        self._loop = asyncio.get_running_loop()
 
-    async def next(self, at: int) -> tuple[StreamMessage, ...]:
-        """What follows the place `at`: at least one message, as many as the limits allow.
+    async def next(self, at: int, patience_s: float = math.inf) -> tuple[StreamMessage, ...]:
+        """Return what follows the offset `at`, as many messages as the limits allow.
 
-        The first one may begin before `at`. Raises RangeGone, UpstreamBroken, and what reading
-        upstream raises; `restart` then makes it begin anew.
+        The first one may begin before `at`. Return () where none came within `patience_s` seconds,
+        where upstream has nothing more either, or after `interrupt`. Raises RangeExpired,
+        UpstreamGap, and what reading upstream raises; `restart` then discards that reading.
         """
-        while True:
-            taken = await (self._receive(at) if self._reading is None else self._read(at))
-            if taken:
-                return taken
+        while self._reading is None:
+            messages = await self._receive(at, patience_s)
+            if messages is not None:
+                return messages
+        return await self._read(at)
+
+    def interrupt(self) -> None:
+        """Make `next` return, now or at its next call, where no message is there."""
+        self._interrupted = True
+        self._tail.interrupt()
 
     async def ack(self) -> None:
         """Acknowledges what was heard; to be called once it is saved."""
@@ -84,28 +97,42 @@ class ShardConsumer:
     async def restart(self) -> None:
         """Forgets what is being read."""
         reading, self._reading, self._carry_over = self._reading, None, None
+        self._silent_since = None
         if isinstance(reading, AsyncGenerator):
             await reading.aclose()
 
-    async def _receive(self, at: int) -> tuple[StreamMessage, ...]:
-        heard = await self._tail.wait(self._silence)
+    async def _receive(self, at: int, patience_s: float) -> tuple[StreamMessage, ...] | None:
+        """Return what arrived; () where to give up for now, None where to try again."""
+        remaining_s = self._start_silence() + self._silence - self._loop.time()
+        interrupted, self._interrupted = self._interrupted, False
+        heard = await self._tail.wait(0.0 if interrupted else min(remaining_s, patience_s))
         if heard is None:
+            if interrupted or self._interrupted or patience_s < remaining_s:
+                self._interrupted = False
+                return ()
             # A message may have been lost with nothing after it to show the gap.
             self._reading, self._gap_at = self._upstream.read(self._shard, at, 0), None
-            return ()
+            return None
+        self._silent_since = None
         until = _gap_end(heard, at)
         if until is None:
-            return self._take_received(at)
+            return self._take_received(at) or None
         if self._gap_at == at:
             # Upstream has nothing that leads up to it; what comes later shows whether it ever had.
             self._gap_at = None
             log.warning("messages_out_of_place_dropped", shard=self._shard, at=at, until=until)
             while (heard := self._tail.peek()) and _gap_end(heard, at) is not None:
                 self._tail.pop()
-            return ()
+            return None
         log.info("gap_found", shard=self._shard, first=at, next=until)
         self._reading, self._gap_at = self._upstream.read(self._shard, at, until), at
-        return ()
+        return None
+
+    def _start_silence(self) -> float:
+        """Return since when no message is there: now, where it begins."""
+        if self._silent_since is None:
+            self._silent_since = self._loop.time()
+        return self._silent_since
 
     def _take_received(self, at: int) -> tuple[StreamMessage, ...]:
         take = BatchBuilder(at, self._limits)
@@ -125,7 +152,7 @@ class ShardConsumer:
                 self._carry_over = message
                 break
         else:
-            self._reading = None
+            self._reading = self._silent_since = None
         if take.messages:
             self._gap_at = None
         return tuple(take.messages)

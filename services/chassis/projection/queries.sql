@@ -1,10 +1,10 @@
 -- name: load_position
 -- The position of a shard.
-SELECT next, next_output, log_offset, log_time_us, closed FROM position WHERE shard = $1
+SELECT next, next_output, log_offset, log_time_us, withheld_offset, closed FROM position WHERE shard = $1
 
 -- name: load_positions
 -- The positions of all shards.
-SELECT shard, next, next_output, log_offset, log_time_us, closed FROM position ORDER BY shard
+SELECT shard, next, next_output, log_offset, log_time_us, withheld_offset, closed FROM position ORDER BY shard
 
 -- name: create_positions
 -- Rows for shards that have none.
@@ -17,8 +17,16 @@ WHERE shard = $1 AND next = $2 AND next_output = $3 AND NOT closed
 FOR UPDATE
 
 -- name: save_position
--- Moves the position.
-UPDATE position SET next = $2, next_output = $3, log_offset = $4, log_time_us = $5 WHERE shard = $1
+-- Moves the position; while a backfill blocks the shard, log_offset stays and the new one is withheld.
+UPDATE position SET next = $2, next_output = $3, log_time_us = $5,
+    log_offset = CASE WHEN is_blocked THEN log_offset ELSE greatest($4, withheld_offset) END,
+    withheld_offset = CASE WHEN is_blocked THEN greatest($4, withheld_offset) END
+FROM (
+    SELECT coalesce(max(run), 0) AS newest_run, coalesce(bool_or(blocking), false) AS is_blocked
+    FROM backfill WHERE shard = $1
+) AS backlog
+WHERE position.shard = $1
+RETURNING log_offset, withheld_offset, newest_run, is_blocked
 
 -- name: save_outputs_and_position
 -- Keeps outputs for the relay, adds to the digests modulo 2^128, and moves the position.
@@ -31,11 +39,19 @@ WITH saved AS (
     ON CONFLICT (workspace, shard) DO UPDATE
     SET value = mod(digest.value + excluded.value, 340282366920938463463374607431768211456)
 )
-UPDATE position SET next = $2, next_output = $3, log_offset = $4, log_time_us = $5 WHERE shard = $1
+UPDATE position SET next = $2, next_output = $3, log_time_us = $5,
+    log_offset = CASE WHEN is_blocked THEN log_offset ELSE greatest($4, withheld_offset) END,
+    withheld_offset = CASE WHEN is_blocked THEN greatest($4, withheld_offset) END
+FROM (
+    SELECT coalesce(max(run), 0) AS newest_run, coalesce(bool_or(blocking), false) AS is_blocked
+    FROM backfill WHERE shard = $1
+) AS backlog
+WHERE position.shard = $1
+RETURNING log_offset, withheld_offset, newest_run, is_blocked
 
 -- name: lock_positions
 -- Stops every worker at the border of a batch, until the end of the transaction.
-SELECT shard, next, next_output, log_offset, log_time_us, closed FROM position ORDER BY shard FOR UPDATE
+SELECT shard, next, next_output, log_offset, log_time_us, withheld_offset, closed FROM position ORDER BY shard FOR UPDATE
 
 -- name: close_positions
 -- Shuts a generation: no fence of it holds any more.

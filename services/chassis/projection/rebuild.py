@@ -31,6 +31,7 @@ from services.chassis.postgres.database import (
     translate_store_errors,
 )
 from services.chassis.postgres.migrate import ROOT, create_generation
+from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import (
     Checkpoint,
     Q,
@@ -209,6 +210,8 @@ class RebuildRunner:
             conn = await database.connect()
             try:
                 await _take_lock(conn, service)
+                if not task.replacing:
+                    await _refuse_while_backfilling(conn)
                 generation = database.generation + 1
                 await create_generation(conn, service, generation, self._shards, self._root)
                 schema = database.schema_of(generation)
@@ -307,6 +310,7 @@ class _Run:
     async def _compare_still(self, *, last: bool) -> RebuildResult | None:
         """Compares while every worker waits. None: they differ, and it is to be tried again."""
         token = token_of(await lock_checkpoints(self._conn))
+        await _refuse_while_backfilling(self._conn)
         await self._rebuild_until(token)
         live = await digests(self._conn)
         async with acquire(self._pool) as conn:
@@ -414,6 +418,12 @@ async def _take_lock(conn: asyncpg.Connection, service: str) -> None:
     )
     if not taken:
         raise Conflict(f"a rebuild of {service} is under way; wait for its end")
+
+
+async def _refuse_while_backfilling(conn: asyncpg.Connection) -> None:
+    """Raise Conflict where the live state is between two definitions, equal to no rebuilt one."""
+    if await is_backfilling(conn):
+        raise Conflict("a backfill is in progress; retry when it has finished")
 
 
 async def _generations(conn: asyncpg.Connection, service: str) -> list[int]:

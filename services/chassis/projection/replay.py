@@ -13,6 +13,7 @@ import asyncpg
 
 from services.chassis.messaging.stream import Projection, StreamMessage, Upstream
 from services.chassis.postgres.database import acquire, transaction
+from services.chassis.projection.backfill import Backfilling, run_to_end
 from services.chassis.projection.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -51,6 +52,8 @@ class LogReplay:
         except ExceptionGroup as errors:
             # The first one ended the others.
             raise errors.exceptions[0] from None
+        if isinstance(self._projection, Backfilling):
+            await run_to_end(pool, self._projection)
 
     async def _replay_shard(
         self, pool: asyncpg.Pool, shard: int, until: int, progress: Callable[[int], None]

@@ -105,6 +105,7 @@ class ProjectionRunner:
         )
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
         self._stalled: dict[int, str] = {}
+        self._workers: set[ShardWorker] = set()
 
     @property
     def leased(self) -> frozenset[int]:
@@ -156,16 +157,18 @@ class ProjectionRunner:
         place = f"{self._upstream_subject}.{shard}"
         async with PullSubscription(self._bus, place, f"{self.service}-{shard}") as tail:
             intake = ShardConsumer(shard, tail, self._upstream, self._limits, silence=self._silence)
-            told = WorkerCallbacks(self._publish_commit, self._set_stalled)
+            told = WorkerCallbacks(self._publish_commit, self._set_stalled, self._wake_workers)
             worker = ShardWorker(
                 shard, conn, self._projection, intake, told, self._fold_slots, self._metrics
             )
+            self._workers.add(worker)
             try:
                 await self._work_and_relay(shard, worker)
             except FenceLost as error:
                 switched = await self._database.refresh()
                 log.info("fence_lost", shard=shard, switched=switched, why=str(error))
             finally:
+                self._workers.discard(worker)
                 self._stalled.pop(shard, None)
                 await intake.restart()
 
@@ -188,6 +191,11 @@ class ProjectionRunner:
             self._stalled[shard] = fault
         else:
             self._stalled.pop(shard, None)
+
+    def _wake_workers(self) -> None:
+        """Have every worker of this process check for backfills."""
+        for worker in self._workers:
+            worker.wake()
 
     async def _load_checkpoints(self) -> list[Checkpoint]:
         async with acquire(self._database.pool) as conn:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -19,9 +20,17 @@ from services.chassis.messaging.stream import (
     StreamMessage,
 )
 from services.chassis.postgres.database import translate_store_errors
+from services.chassis.projection.backfill import (
+    Backfilling,
+    load_backlog,
+    run_step,
+)
 from services.chassis.projection.checkpoint import (
+    Backlog,
     Checkpoint,
+    InvalidFoldResult,
     acquire_fence,
+    check_outputs,
     load_checkpoint,
     make_batch,
     save_checkpoint,
@@ -48,10 +57,6 @@ class FenceLost(Exception):
     """Somebody else works the shard now, or another generation is live."""
 
 
-class InvalidFoldResult(Exception):
-    """What a fold answered cannot be: a fault of the projection."""
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerCallbacks:
     """What a worker tells while it works."""
@@ -60,6 +65,8 @@ class WorkerCallbacks:
     committed: Callable[[Checkpoint, Sequence[OutboxMessage]], Awaitable[None]]
     #: The worker cannot go on, and why; "" when it can again.
     stalled: Callable[[int, str], None]
+    #: A fold scheduled backfills, perhaps for other shards.
+    scheduled: Callable[[], None]
 
 
 class ShardWorker:
@@ -88,6 +95,19 @@ class ShardWorker:
         self._log_time_us = 0
         #: Seconds that the last messages took, without the waiting for a turn.
         self._worked_s = 0.0
+        self._intake_failures = 0
+        self._backfilling = projection if isinstance(projection, Backfilling) else None
+        self._backlog = Backlog()
+        #: The newest backfill request that was seen.
+        self._newest_run = 0
+        #: Until when no step is tried, because one failed (time of the event loop).
+        self._postponed_until = 0.0
+        self._step_failures = 0
+
+    def wake(self) -> None:
+        """Check for backfills now, also where no message comes."""
+        if self._backfilling is not None:
+            self._consumer.interrupt()
 
     async def run(self) -> None:
         """Works until cancelled. Raises FenceLost, StoreUnavailable."""
@@ -98,12 +118,18 @@ class ShardWorker:
         await self._callbacks.committed(position, ())
         self._log_time_us = position.log_time_us
         with self._lag_reported():
+            await self._check_backlog()
             while True:
+                position = await self._backfill(position)
                 messages = await self._consume(position)
+                if not messages:
+                    await self._check_backlog()
+                    continue
                 before, self._worked_s = position.next, 0.0
                 position = await self._fold_all(position, messages)
                 await self._consumer.ack()
-                await self._coalesce(position, position.next - before)
+                if not self._backlog:
+                    await self._coalesce(position, position.next - before)
 
     async def _coalesce(self, at: Checkpoint, taken: int) -> None:
         """Lets messages gather for as long as the last ones took, or twice as long.
@@ -131,19 +157,19 @@ class ShardWorker:
             metrics.lag_seconds.remove(self._shard)
 
     async def _consume(self, position: Checkpoint) -> tuple[StreamMessage, ...]:
-        failures = 0
-        while True:
-            try:
-                messages = await self._consumer.next(position.next)
-            except Exception as error:
-                await self._consumer.restart()
-                await self._pause("intake", position, error, failures)
-                await self._check_still_current(position)
-                failures += 1
-            else:
-                if failures:
-                    self._callbacks.stalled(self._shard, "")
-                return messages
+        """Return the next messages; () where none came, or where backfills are due."""
+        try:
+            messages = await self._consumer.next(position.next, self._backfill_due_in())
+        except Exception as error:
+            await self._consumer.restart()
+            await self._pause("intake", position, error, self._intake_failures)
+            await self._check_still_current(position)
+            self._intake_failures += 1
+            return ()
+        if messages and self._intake_failures:
+            self._intake_failures = 0
+            self._callbacks.stalled(self._shard, "")
+        return messages
 
     async def _check_still_current(self, position: Checkpoint) -> None:
         """Raises FenceLost where this state is no longer the one to go on with.
@@ -160,6 +186,8 @@ class ShardWorker:
         """Folds messages in as many transactions as the projection asks for."""
         until, idle = messages[-1].next, 0
         while position.next < until:
+            if self._backlog.is_blocked:
+                position = await self._backfill(position)
             messages = tuple(m for m in messages if m.next > position.next)
             careful = position.next < self._isolate_until
             before, position = (
@@ -204,45 +232,121 @@ class ShardWorker:
             took_s = time.perf_counter() - began
         self._worked_s += took_s
         await self._callbacks.committed(after, folded.outputs)
-        self._measure(position, after, took_s)
+        self._measure(position, after)
+        if self._metrics is not None:
+            self._metrics.fold_duration_seconds.observe(took_s)
+            self._metrics.batch_size_facts.observe(after.folded_offset - position.folded_offset)
         return after
 
     async def _commit(self, position: Checkpoint, batch: Batch) -> tuple[FoldResult, Checkpoint]:
-        async with self._conn.transaction():
-            if not await acquire_fence(self._conn, position):
-                raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
+        async with self._fenced(position):
             folded = await self._projection.fold(self._conn, batch)
             _check(batch, folded)
-            after = position.after(folded)
-            await save_checkpoint(self._conn, after, folded.outputs, folded.deltas)
+            after, backlog = await save_checkpoint(
+                self._conn, position.after(folded), folded.outputs, folded.deltas
+            )
+        if self._note_backlog(backlog):
+            self._callbacks.scheduled()
         return folded, after
 
-    async def _pause(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
-        name = type(error).__name__
-        if isinstance(error, _TRANSIENT):
-            log.warning("turn_failed", part=part, shard=self._shard, at=at.next, error=name)
+    @asynccontextmanager
+    async def _fenced(self, position: Checkpoint) -> AsyncIterator[None]:
+        """Open a transaction that holds the fence. Raises FenceLost."""
+        async with self._conn.transaction():
+            if not await acquire_fence(self._conn, position):
+                raise FenceLost(f"shard {self._shard} is not at {position.next} any more")
+            yield
+
+    async def _check_backlog(self) -> None:
+        """Load what there is to backfill: other shards may have scheduled it."""
+        if self._backfilling is not None and not self._backlog:
+            with translate_store_errors():
+                self._note_backlog(await load_backlog(self._conn, self._shard))
+
+    def _note_backlog(self, backlog: Backlog) -> bool:
+        """Remember what there is to backfill. Return whether there is a new request."""
+        self._backlog = backlog
+        is_new = backlog.newest_run > self._newest_run
+        self._newest_run = max(self._newest_run, backlog.newest_run)
+        return is_new
+
+    def _backfill_due_in(self) -> float:
+        """Return the seconds after which a step is to be tried; infinity where there is no job."""
+        if not self._backlog or self._backfilling is None:
+            return math.inf
+        return max(0.0, self._postponed_until - time.monotonic())
+
+    async def _backfill(self, position: Checkpoint) -> Checkpoint:
+        """Take one step where one is due; where a job blocks the shard, all its steps."""
+        projection = self._backfilling
+        while projection and (self._backlog.is_blocked or self._backfill_due_in() == 0.0):
+            try:
+                position = await self._step_once(projection, position)
+            except FenceLost:
+                raise
+            except Exception as error:
+                if self._conn.is_closed():
+                    raise
+                await self._postpone_backfill(position, error)
+            else:
+                if self._step_failures:
+                    self._step_failures = 0
+                    self._callbacks.stalled(self._shard, "")
+            if not self._backlog.is_blocked:
+                break
+        return position
+
+    async def _step_once(self, projection: Backfilling, position: Checkpoint) -> Checkpoint:
+        async with self._fold_slots:
+            with translate_store_errors():
+                async with self._fenced(position):
+                    done = await run_step(self._conn, projection, position)
+        if done is None:
+            self._backlog = Backlog()
+            return position
+        step, after, backlog = done
+        if self._note_backlog(backlog):
+            self._callbacks.scheduled()
+        await self._callbacks.committed(after, step.outputs)
+        self._measure(position, after)
+        return after
+
+    async def _postpone_backfill(self, at: Checkpoint, error: Exception) -> None:
+        """Let folding go on for a while after a step failed; a blocked shard waits instead."""
+        failures, self._step_failures = self._step_failures, self._step_failures + 1
+        if self._backlog.is_blocked:
+            await self._pause("backfill", at, error, failures)
         else:
-            log.error(
-                "turn_failed",
-                part=part,
-                shard=self._shard,
-                at=at.next,
-                attempt=failures + 1,
-                exc_info=error,
-            )
-            self._callbacks.stalled(self._shard, f"{name} at {at.next}")
+            self._log_failure("backfill", at, error, failures)
+            pause_s = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            self._postponed_until = time.monotonic() + pause_s
+
+    async def _pause(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
+        self._log_failure(part, at, error, failures)
         await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
-    def _measure(self, before: Checkpoint, after: Checkpoint, seconds: float) -> None:
-        metrics = self._metrics
-        if metrics is None:
+    def _log_failure(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
+        name = type(error).__name__
+        if isinstance(error, _TRANSIENT):
+            log.warning("fold_failed", part=part, shard=self._shard, at=at.next, error=name)
             return
-        facts = after.log_offset - before.log_offset
-        metrics.facts_folded.labels(self._shard).inc(facts)
-        metrics.batch_facts.observe(facts)
-        metrics.fold_seconds.observe(seconds)
-        metrics.log_offset.labels(self._shard).set(after.log_offset)
-        self._log_time_us = after.log_time_us
+        log.error(
+            "fold_failed",
+            part=part,
+            shard=self._shard,
+            at=at.next,
+            attempt=failures + 1,
+            exc_info=error,
+        )
+        self._callbacks.stalled(self._shard, f"{name} at {at.next}")
+
+    def _measure(self, before: Checkpoint, after: Checkpoint) -> None:
+        metrics = self._metrics
+        if metrics is not None:
+            facts = after.folded_offset - before.folded_offset
+            metrics.facts_folded.labels(self._shard).inc(facts)
+            metrics.checkpoint_offset.labels(self._shard).set(after.log_offset)
+            self._log_time_us = after.log_time_us
 
 
 def _check(batch: Batch, folded: FoldResult) -> None:
@@ -251,10 +355,4 @@ def _check(batch: Batch, folded: FoldResult) -> None:
         raise InvalidFoldResult(
             f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"
         )
-    at = batch.next_output
-    for output in folded.outputs:
-        if output.first != at or output.next <= at:
-            raise InvalidFoldResult(
-                f"an output covers [{output.first}, {output.next}) and not {at}"
-            )
-        at = output.next
+    check_outputs(folded.outputs, batch.next_output)

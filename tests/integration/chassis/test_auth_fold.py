@@ -59,7 +59,7 @@ FACTS = [
     _fact(SourceDefined(source_id="app", version=2, disabled=True)),
     _fact(SourceDefined(source_id="web", version=2)),
     _fact(SourceDefined(source_id="web", version=1, disabled=True)),
-    _fact(ClockTicked(at_us=1)),
+    _fact(ClockTicked(now_us=1)),
     _key((None, "key_junk", b"short"), role=1, version=1),
     _key((None, "key_none", bytes(32)), role=0, version=1),
 ]
@@ -120,7 +120,7 @@ async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
 
 async def test_tells_whether_there_was_anything(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as conn:
-        assert not await fold_access_facts(conn, [_fact(ClockTicked(at_us=1))])
+        assert not await fold_access_facts(conn, [_fact(ClockTicked(now_us=1))])
         for kind in (FACTS[0], FACTS[2]):
             assert await fold_access_facts(conn, [kind])
 

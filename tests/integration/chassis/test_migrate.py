@@ -42,7 +42,7 @@ async def test_lasting_and_rebuildable_things_are_kept_apart(database: str, root
     tables = {(schema, table) for schema, table, *_ in await columns(database)}
     assert {("toy", "history"), ("toy", "outbox"), ("toy", "generation")} <= tables
     state = {table for schema, table in tables if schema == "toy_g1"}
-    assert state == {"position", "digest", "word_count"}
+    assert state == {"position", "digest", "backfill", "word_count", "label"}
 
 
 async def test_a_second_run_changes_nothing(database: str, root: Path) -> None:

@@ -87,7 +87,7 @@ async def test_any_order_repetition_and_batching_ends_in_the_same_state(
         conn,
         Words(chunk=chunk),
         intake,
-        WorkerCallbacks(stop_at_end, lambda *_: None),
+        WorkerCallbacks(stop_at_end, stalled=lambda *_: None, scheduled=lambda: None),
         asyncio.Semaphore(),
     )
     try:

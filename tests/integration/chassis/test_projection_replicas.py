@@ -11,7 +11,7 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LogUpstream, WordLog, Words, story
 
-from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import connect, lock_class
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
@@ -147,7 +147,7 @@ async def test_a_zombie_cannot_write_past_the_fence(
                 zombie,
                 Words(),
                 Backwards(word_log, toy),
-                WorkerCallbacks(quiet, ignore),
+                IGNORED,
                 asyncio.Semaphore(),
             )
             with pytest.raises(FenceLost):
@@ -166,7 +166,7 @@ class Backwards(ShardConsumer):
         )
         self._log, self._toy = log, toy
 
-    async def next(self, at: int) -> tuple[object, ...]:
+    async def next(self, at: int, patience_s: float = 0.0) -> tuple[StreamMessage, ...]:
         token = await say(self._log, None, story(10, 1))
         await self._toy.runner.wait_for(token, DEADLINE)
         return tuple([m async for m in self._upstream.read(0, at, 0)])
@@ -175,7 +175,7 @@ class Backwards(ShardConsumer):
 async def quiet(position: Checkpoint, outputs: object) -> None: ...
 
 
-def ignore(shard: int, fault: str) -> None: ...
+IGNORED = WorkerCallbacks(quiet, stalled=lambda *_: None, scheduled=lambda: None)
 
 
 async def test_two_workers_without_locks_still_count_everything_once(
@@ -199,9 +199,7 @@ async def test_two_workers_without_locks_still_count_everything_once(
                     Limits(messages=1),
                     silence=0.0,
                 )
-                await ShardWorker(
-                    0, conn, Words(), intake, WorkerCallbacks(quiet, ignore), asyncio.Semaphore()
-                ).run()
+                await ShardWorker(0, conn, Words(), intake, IGNORED, asyncio.Semaphore()).run()
             except FenceLost:
                 pass
             finally:
@@ -211,7 +209,8 @@ async def test_two_workers_without_locks_still_count_everything_once(
         await toy.runner.wait_for(Token((300,)), DEADLINE)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends)
         assert await toy.digests() == expected
 
 

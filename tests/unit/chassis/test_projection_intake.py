@@ -53,8 +53,9 @@ def drain(
         intake, at, batches = ShardConsumer(0, bus, store, limits or Limits()), 0, []
         async with asyncio.timeout(5):
             while at < store.length:
-                batches.append(await intake.next(at))
-                at = batches[-1][-1].next
+                if batch := await intake.next(at):
+                    batches.append(batch)
+                    at = batch[-1].next
                 await intake.ack()
         return batches
 
@@ -134,7 +135,8 @@ def test_a_message_that_upstream_knows_nothing_of_is_dropped() -> None:
         intake = ShardConsumer(0, bus, store, Limits())
         taken = list(await intake.next(0))
         store.length = 8
-        taken += await intake.next(6)
+        while taken[-1].next < 8:
+            taken += await intake.next(6)
         return taken
 
     assert unfolded([tuple(asyncio.run(run()))]) == content(0, 8)
@@ -160,3 +162,50 @@ def test_an_upstream_with_a_hole_is_refused() -> None:
 
     with pytest.raises(UpstreamGap):
         drain(heard([None]), Holed(6))
+
+
+async def test_next_with_no_patience_returns_without_reading_upstream() -> None:
+    store = Store(6)
+    consumer = ShardConsumer(0, heard([(0, 3, False), None]), store, Limits())
+    assert [m.next for m in await consumer.next(0, 0.0)] == [3]
+    assert await consumer.next(3, 0.0) == ()
+    assert store.reads == []
+
+
+async def test_next_after_an_interrupt_returns_without_reading_upstream() -> None:
+    store = Store(6)
+    consumer = ShardConsumer(0, heard([None, None]), store, Limits())
+    consumer.interrupt()
+    assert await consumer.next(0) == ()
+    assert store.reads == []
+    assert unfolded([await consumer.next(0)]) == content(0, 6)
+    assert await consumer.next(6) == ()
+
+
+async def test_interrupt_ends_a_wait_of_next() -> None:
+    class Silent(HeardTail):
+        def __init__(self) -> None:
+            super().__init__([], content)
+            self.waiting, self.interrupted = asyncio.Event(), asyncio.Event()
+
+        async def wait(self, silence: float) -> None:
+            self.waiting.set()
+            await self.interrupted.wait()
+
+        def interrupt(self) -> None:
+            self.interrupted.set()
+
+    bus, store = Silent(), Store(6)
+    consumer = ShardConsumer(0, bus, store, Limits())
+    waiting = asyncio.create_task(consumer.next(0))
+    await bus.waiting.wait()
+    consumer.interrupt()
+    assert await waiting == ()
+    assert store.reads == []
+
+
+async def test_no_patience_for_longer_than_the_silence_reads_upstream() -> None:
+    """Backfills that never wait for a message do not hide a gap."""
+    store = Store(6)
+    consumer = ShardConsumer(0, heard([None]), store, Limits(), silence=0.0)
+    assert unfolded([await consumer.next(0, 0.0)]) == content(0, 6)

@@ -1,0 +1,165 @@
+"""Runs backfills: bounded steps of work over stored data that a changed definition asks for.
+
+A fold that changes a definition calls `schedule`; the worker of each shard then calls the
+projection's `backfill_step` between batches until the job has ended. A step is one transaction: its
+outputs, its digest changes and its cursor are saved together, so a crash resumes at the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import asyncpg
+import structlog
+
+from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.postgres.database import Queries, transaction
+from services.chassis.projection.checkpoint import (
+    Backlog,
+    Checkpoint,
+    InvalidFoldResult,
+    check_outputs,
+    load_checkpoint,
+    save_checkpoint,
+)
+from services.kernel.ids import WorkspaceId
+
+log = structlog.get_logger(__name__)
+
+Q = Queries.load(__package__, "backfill.sql")
+
+
+class BackfillJob(NamedTuple):
+    """One backfill of one shard."""
+
+    shard: int
+    name: str
+    #: Empty: all workspaces.
+    workspace_id: WorkspaceId
+    version: int
+    #: Where the step begins: what the step before returned; b"" at the beginning.
+    cursor: bytes
+    blocking: bool
+    #: Grows with every request; a step of an older run moves no cursor.
+    run: int = 0
+    #: The `log_offset` to publish with the outputs of the step that ends the job. Steps before it
+    #: publish that of the checkpoint, which a blocking job withholds.
+    log_offset_at_end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillStep:
+    """What a step did. All of it is saved in the step's transaction."""
+
+    #: Where the next step begins; None where the job has ended.
+    cursor: bytes | None
+    #: In order, starting at `next_output` of the checkpoint, without gaps.
+    outputs: tuple[OutboxMessage, ...] = ()
+    #: What is added to the digest of each workspace: new rows' shares minus old rows' shares.
+    deltas: Mapping[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Backfilling(Protocol):
+    """A projection that has backfills."""
+
+    async def backfill_step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        """Do one bounded piece of a job inside the open transaction of `conn`.
+
+        `at` is the checkpoint of the shard. The worker holds the fence; after the step it saves the
+        outputs, the deltas and the cursor in the same transaction. An exception rolls everything
+        back, and the step is retried later: at once for a blocking job, between batches else.
+        """
+        ...
+
+
+async def schedule(
+    conn: asyncpg.Connection,
+    shards: Iterable[int],
+    name: str,
+    workspace_id: WorkspaceId,
+    version: int,
+    *,
+    blocking: bool = False,
+) -> None:
+    """Schedule a job on each of the shards, inside the transaction of a fold or a step.
+
+    A job of this name and workspace that has not ended begins again, also while a step is under
+    way, unless its version is higher. Call it last: another worker may wait for these rows at the
+    end of its step.
+
+    `blocking`: the shard folds no further batch before the job has ended, and its `log_offset`
+    stays where it was before the fold that scheduled the job. The outputs of that fold must carry
+    `batch.log_offset`; the step that ends the job publishes `BackfillJob.log_offset_at_end`.
+    """
+    await conn.execute(Q.schedule_backfill, sorted(shards), name, workspace_id, version, blocking)
+
+
+async def is_backfilling(
+    conn: asyncpg.Connection, name: str | None = None, workspace_id: WorkspaceId | None = None
+) -> bool:
+    """Return whether any shard has a job, of this name and this workspace where they are given."""
+    return bool(await conn.fetchval(Q.is_backfilling, name, workspace_id))
+
+
+async def load_backlog(conn: asyncpg.Connection, shard: int) -> Backlog:
+    """Return what a shard still has to backfill."""
+    row = await conn.fetchrow(Q.load_backlog, shard)
+    return Backlog(*row) if row else Backlog()
+
+
+async def run_step(
+    conn: asyncpg.Connection, projection: Backfilling, at: Checkpoint, *, publish: bool = True
+) -> tuple[BackfillStep, Checkpoint, Backlog] | None:
+    """Run one step of the shard's next job in an open transaction; None where there is no job.
+
+    The fence must be held. Return what the step did, and the checkpoint and the backlog after it.
+    Without `publish` the outputs are dropped. Raise InvalidFoldResult where the step does not move
+    its cursor or its outputs leave a gap.
+    """
+    job = await _load_next_job(conn, at)
+    if job is None:
+        return None
+    step = await projection.backfill_step(conn, job, at)
+    if step.cursor in (b"", job.cursor):
+        raise InvalidFoldResult(f"the backfill {job.name} does not move its cursor")
+    check_outputs(step.outputs, at.next_output)
+    # After the step's own rows: a fold that schedules the job again holds this row to its end.
+    if step.cursor is None:
+        await conn.execute(Q.end_backfill, job.shard, job.run)
+        log.info("backfill_ended", shard=job.shard, job=job.name, version=job.version)
+    else:
+        await conn.execute(Q.move_backfill, job.shard, job.run, step.cursor)
+    outputs = step.outputs if publish else ()
+    after, backlog = await save_checkpoint(conn, at.after_step(outputs), outputs, step.deltas)
+    return step, after, backlog
+
+
+async def run_to_end(pool: asyncpg.Pool, projection: Backfilling) -> None:
+    """Run all jobs of a generation that no worker folds, and publish nothing."""
+    for row in await pool.fetch(Q.load_shards_with_backfill):
+        is_done = False
+        while not is_done:
+            async with transaction(pool) as conn:
+                at = await load_checkpoint(conn, row["shard"])
+                is_done = not at or not await run_step(conn, projection, at, publish=False)
+
+
+async def _load_next_job(conn: asyncpg.Connection, at: Checkpoint) -> BackfillJob | None:
+    row = await conn.fetchrow(Q.load_next_backfill, at.shard)
+    if row is None:
+        return None
+    return BackfillJob(
+        shard=at.shard,
+        name=row["name"],
+        workspace_id=WorkspaceId(row["workspace_id"]),
+        version=row["version"],
+        cursor=row["cursor"],
+        blocking=row["blocking"],
+        run=row["run"],
+        log_offset_at_end=at.log_offset if row["blocking_jobs"] > 1 else at.folded_offset,
+    )

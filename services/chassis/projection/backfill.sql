@@ -1,0 +1,38 @@
+-- name: schedule_backfill
+-- Adds jobs, or restarts those that have the same or an older version.
+INSERT INTO backfill (shard, name, workspace_id, version, blocking)
+SELECT shard, $2, $3, $4, $5 FROM unnest($1::int[]) AS shard ORDER BY shard
+ON CONFLICT (shard, name, workspace_id) DO UPDATE
+SET version = excluded.version, run = excluded.run, cursor = '',
+    blocking = backfill.blocking OR excluded.blocking
+WHERE backfill.version <= excluded.version
+
+-- name: load_next_backfill
+-- The job of a shard that runs next, and how many blocking jobs the shard has.
+SELECT name, workspace_id, version, cursor, blocking, run,
+       count(*) FILTER (WHERE blocking) OVER () AS blocking_jobs
+FROM backfill WHERE shard = $1 ORDER BY blocking DESC, run LIMIT 1
+
+-- name: move_backfill
+-- Saves the cursor of a job, unless the job was requested again.
+UPDATE backfill SET cursor = $3 WHERE shard = $1 AND run = $2
+
+-- name: end_backfill
+-- Removes a job, unless it was requested again.
+DELETE FROM backfill WHERE shard = $1 AND run = $2
+
+-- name: load_backlog
+-- The newest request of a shard, and whether a job blocks it.
+SELECT coalesce(max(run), 0) AS newest_run, coalesce(bool_or(blocking), false) AS is_blocked
+FROM backfill WHERE shard = $1
+
+-- name: is_backfilling
+-- Whether any shard has a job (of this name, if given; of this workspace, if given).
+SELECT EXISTS (
+    SELECT FROM backfill
+    WHERE ($1::text IS NULL OR name = $1) AND ($2::text IS NULL OR workspace_id IN ($2, ''))
+)
+
+-- name: load_shards_with_backfill
+-- The shards that have jobs.
+SELECT DISTINCT shard FROM backfill ORDER BY shard
