@@ -1,25 +1,32 @@
-"""Calls to other services: with the internal key, within a deadline, with our errors.
+"""Opens channels to other services: calls carry a key and a deadline and raise kernel errors.
 
-`open_channel` gives what generated stubs take::
+`open_channel` returns what generated stubs take::
 
-    async with channel(settings.ingest_url, key) as ingest:
-        answer = await LogServiceStub(ingest).GetHead(GetHeadRequest())
+    async with open_channel(settings.ingest_url, key) as ingest:
+        response = await LogServiceStub(ingest).GetHead(GetHeadRequest())
 
-A call has the deadline of the call that is being answered, or that of the channel. Calls that
-only read are tried again where the other service could not be reached.
+A call has the deadline of the call that is being answered, or that of the channel. gRPC itself
+retries a method that the protos mark NO_SIDE_EFFECTS while the other service is UNAVAILABLE.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from time import monotonic
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from google.protobuf.descriptor_pb2 import MethodOptions
+from onefold.activation.v1 import activation_service_pb2
+from onefold.identity.v1 import identity_service_pb2
+from onefold.ingest.v1 import admin_service_pb2, ingest_service_pb2
+from onefold.log.v1 import log_service_pb2
+from onefold.profile.v1 import profile_service_pb2
+from onefold.projection.v1 import projection_service_pb2
+from onefold.segment.v1 import segment_service_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.errors import from_rpc
@@ -28,9 +35,23 @@ from services.kernel.errors import ServiceUnavailable
 
 Metadata = Sequence[tuple[str, str]]
 
-#: Methods whose names begin so change nothing, and may be called twice.
-READ_PREFIXES = ("Get", "List", "BatchGet", "Resolve", "Explain", "Count", "Read", "Await")
-_PAUSES_S = (0.1, 0.4)
+_SERVICE_FILES = (
+    activation_service_pb2.DESCRIPTOR,
+    admin_service_pb2.DESCRIPTOR,
+    identity_service_pb2.DESCRIPTOR,
+    ingest_service_pb2.DESCRIPTOR,
+    log_service_pb2.DESCRIPTOR,
+    profile_service_pb2.DESCRIPTOR,
+    projection_service_pb2.DESCRIPTOR,
+    segment_service_pb2.DESCRIPTOR,
+)
+_RETRY_POLICY = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "0.4s",
+    "backoffMultiplier": 4,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -39,30 +60,53 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
 )
+
+
+def read_methods() -> list[tuple[str, str]]:
+    """Return the methods that change nothing, as (full name of the service, method)."""
+    return [
+        (service.full_name, method.name)
+        for file in _SERVICE_FILES
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    ]
+
+
+@cache
+def service_config() -> str:
+    """Return gRPC's service config: which server gets a call, and which calls are retried."""
+    names = [{"service": service, "method": method} for service, method in read_methods()]
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if names:
+        config["methodConfig"] = [{"name": names, "retryPolicy": _RETRY_POLICY}]
+    return json.dumps(config)
 
 
 def open_channel(
     url: str, key: str, *, workspace_id: str = "", timeout_s: float = 10.0
 ) -> ServiceChannel:
-    """A channel to the service at `url` (`host:port`); it connects when it is first used.
+    """Return a channel to the service at `url` (`host:port`); it connects with its first call.
 
-    Raises ValueError where `url` is empty, which is a setting that was not given.
+    Raises ValueError if `url` is empty, as a setting is missing then.
     """
     if not url:
         raise ValueError("the address of a service that is needed is not set")
     metadata = [("authorization", f"Bearer {key}")]
     if workspace_id:
         metadata.append((WORKSPACE_KEY, workspace_id))
-    return ServiceChannel(grpc.aio.insecure_channel(url, options=_OPTIONS), metadata, timeout_s)
+    options = (*_OPTIONS, ("grpc.service_config", service_config()))
+    return ServiceChannel(grpc.aio.insecure_channel(url, options=options), metadata, timeout_s)
 
 
-class ServiceChannel(grpc.aio.Channel):
-    """A channel whose calls raise OnefoldError and carry a key.
+class ServiceChannel:
+    """A channel for generated stubs, whose calls raise OnefoldError and carry a key.
 
-    A call with one answer is a coroutine; a call with a stream of answers is an async generator.
-    Both take `timeout` (seconds) and `metadata`.
+    A call with one response is a coroutine; a call with a stream of responses is an async
+    generator. Both take `timeout` (seconds) and `metadata`. These are wrappers and no interceptors:
+    grpc.aio wants one interceptor class for each shape of call and runs it in a task of its own,
+    where `_translate` could not see whether the caller's task was cancelled.
     """
 
     def __init__(self, inner: grpc.aio.Channel, metadata: Metadata, timeout_s: float) -> None:
@@ -71,22 +115,12 @@ class ServiceChannel(grpc.aio.Channel):
         self._timeout_s = timeout_s
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """A call with one request and one answer."""
-        call = self._inner.unary_unary(method, *arguments, **options)
-        if method.rpartition("/")[2].startswith(READ_PREFIXES):
-            return self._with_retries(call)
-        return self._single(call)
-
-    def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """A call with a stream of requests and one answer."""
-        return self._single(self._inner.stream_unary(method, *arguments, **options))
+        return self._single(self._inner.unary_unary(method, *arguments, **options))
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """A call with one request and a stream of answers."""
         return self._many(self._inner.unary_stream(method, *arguments, **options))
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """A call with a stream of requests and a stream of answers."""
         return self._many(self._inner.stream_stream(method, *arguments, **options))
 
     def _single(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,31 +128,10 @@ class ServiceChannel(grpc.aio.Channel):
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> Any:
             seconds = clip_to_deadline(self._timeout_s if timeout is None else timeout)
-            sent = (*self._metadata, *metadata)
             try:
-                return await call(request, timeout=seconds, metadata=sent)
+                return await call(request, timeout=seconds, metadata=(*self._metadata, *metadata))
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 raise _translate(error) from None
-
-        return invoke
-
-    def _with_retries(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        once = self._single(call)
-
-        async def invoke(
-            request: Any, *, timeout: float | None = None, metadata: Metadata = ()
-        ) -> Any:
-            ends_at = monotonic() + clip_to_deadline(
-                self._timeout_s if timeout is None else timeout
-            )
-            for pause in _PAUSES_S:
-                with suppress(ServiceUnavailable):
-                    return await once(request, timeout=ends_at - monotonic(), metadata=metadata)
-                pause *= random.uniform(0.5, 1.5)  # noqa: S311 - spreads callers, hides nothing
-                if monotonic() + pause > ends_at:
-                    break
-                await asyncio.sleep(pause)
-            return await once(request, timeout=max(0.0, ends_at - monotonic()), metadata=metadata)
 
         return invoke
 
@@ -126,36 +139,24 @@ class ServiceChannel(grpc.aio.Channel):
         async def invoke(
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> AsyncIterator[Any]:
-            answers = call(
+            responses = call(
                 request,
                 timeout=deadline() if timeout is None else clip_to_deadline(timeout),
                 metadata=(*self._metadata, *metadata),
             )
             try:
-                async for answer in answers:
-                    yield answer
+                async for response in responses:
+                    yield response
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 raise _translate(error) from None
             finally:
-                answers.cancel()
+                responses.cancel()
 
         return invoke
 
     async def close(self, grace: float | None = None) -> None:
         """Let the calls end within `grace` seconds, then cancel them."""
         await self._inner.close(grace)
-
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """The state of the connection."""
-        return self._inner.get_state(try_to_connect)
-
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when the state is another one."""
-        await self._inner.wait_for_state_change(last_observed_state)
-
-    async def channel_ready(self) -> None:
-        """Returns when there is a connection."""
-        await self._inner.channel_ready()
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,9 +171,10 @@ class ServiceChannel(grpc.aio.Channel):
 
 
 def _translate(error: grpc.aio.AioRpcError | asyncio.CancelledError) -> BaseException:
-    """The error of a call; a cancellation stays one only if somebody asked our task for it.
+    """Return the kernel error of a failed call, or the cancellation of the caller's task.
 
-    grpc.aio raises CancelledError also where writing a request failed as the server went away.
+    grpc.aio also raises CancelledError if the server goes away while a request is written. That
+    must not end the caller's task, so it is a cancellation only if the task was cancelled.
     """
     if isinstance(error, grpc.aio.AioRpcError):
         return from_rpc(error)

@@ -91,7 +91,7 @@ class LogClient:
         `until` 0 = the end as of the call. Raises OnefoldError.
         """
         request = log_service_pb2.ReadRequest(
-            shard=shard, from_offset=first, until_offset=until, kinds=kinds, page_size=page
+            shard=shard, from_offset=first, end_offset=until, kinds=kinds, page_size=page
         )
         async for answer in self._stub.Read(request):
             yield answer.batch.facts

@@ -1,15 +1,14 @@
-"""The guard before every gRPC method.
+"""Guards every gRPC method: authenticates, checks the role, starts the deadline, maps errors.
 
-It finds out who calls, refuses what the table of allowed roles does not list, starts the deadline,
-reads the message only then, and tells errors as statuses. It stands where the methods are
-registered and not in an interceptor: that costs nothing a call, and lets it read the bytes itself.
+The server asks the guard for the handler of each call. The guard wraps each method once and keeps
+the wrapped handler, which decodes the request only after the caller is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any, NoReturn
@@ -27,20 +26,24 @@ from services.kernel.errors import OnefoldError, ServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
+#: Services that anyone may call: health and reflection.
+_OPEN_PREFIX = "/grpc."
 _NO_ROLES: frozenset[Role] = frozenset()
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _Context = Any  # grpc.aio.ServicerContext
+_Handler = Any  # grpc.RpcMethodHandler; its fields have no types
 
 
 class OpenStreams:
-    """The streams that are open, so that a service that stops need not wait for endless ones."""
+    """The open streams, so that a service that stops need not wait for endless ones."""
 
     def __init__(self) -> None:
-        self.ending = False
+        self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
-        """What runs inside is cancelled when the streams are to end."""
+        """Let `end` cancel the body."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - grpc.aio runs every call in a task
         self._tasks.add(task)
@@ -50,20 +53,20 @@ class OpenStreams:
             self._tasks.discard(task)
 
     def was_drained(self) -> bool:
-        """Whether the cancellation that was just caught came from `end`; if so it is over."""
-        if self.ending and (task := asyncio.current_task()):
+        """Return whether `end` caused the cancellation that was just caught, and take it back."""
+        if self.draining and (task := asyncio.current_task()):
             task.uncancel()
-        return self.ending
+        return self.draining
 
     def end(self) -> None:
-        """Ask all of them to end."""
-        self.ending = True
+        """Cancel all of them."""
+        self.draining = True
         for task in self._tasks:
             task.cancel()
 
 
-class Guard:
-    """Makes guarded methods."""
+class Guard(grpc.aio.ServerInterceptor):
+    """Wraps the methods of a server; a method that `allowed` does not list is denied to all."""
 
     def __init__(
         self,
@@ -71,40 +74,58 @@ class Guard:
         allowed: Mapping[str, frozenset[Role]],
         metrics: Metrics,
     ) -> None:
+        self.streams = OpenStreams()
         self._authenticator = authenticator
         self._allowed = allowed
         self._metrics = metrics
-        self.streams = OpenStreams()
+        self._handlers: dict[str, _Handler] = {}
 
-    def wrap(self, method: str, handler: Any) -> Any:
-        """A handler that does what `handler` does, for those who may."""
-        roles = self._allowed.get(method, _NO_ROLES)
-        guarded = _GuardedMethod(
-            method, handler, roles, self._authenticator, self._metrics, self.streams
-        )
-        return guarded.handler()
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        """Return the guarded handler of a method; None = UNIMPLEMENTED."""
+        method = handler_call_details.method
+        guarded = self._handlers.get(method)
+        if guarded is not None:
+            return guarded
+        handler = await continuation(handler_call_details)
+        # An unknown name is not kept, or callers could fill the memory with names.
+        if handler is None or method.startswith(_OPEN_PREFIX):
+            return handler
+        if not is_served(behaviour_of(handler)):
+            return None
+        self._handlers[method] = guarded = _GuardedMethod(
+            name=method,
+            handler=handler,
+            roles=self._allowed.get(method, _NO_ROLES),
+            authenticator=self._authenticator,
+            metrics=self._metrics,
+            streams=self.streams,
+        ).handler()
+        return guarded
 
 
-def is_served(handler: Any) -> bool:
-    """Whether there is a method behind a handler, and not the placeholder of generated code."""
-    behaviour = _behaviour(handler)
-    if handler.response_streaming:
-        return inspect.isasyncgenfunction(behaviour)
-    return inspect.iscoroutinefunction(behaviour)
+def is_served(behaviour: object) -> bool:
+    """Return whether a method is written, and not the placeholder of generated code."""
+    return inspect.isasyncgenfunction(behaviour) or inspect.iscoroutinefunction(behaviour)
 
 
-def _behaviour(handler: Any) -> Any:
+def behaviour_of(handler: _Handler) -> Callable[..., Any]:
+    """Return the method behind a handler."""
     shapes = (handler.unary_unary, handler.unary_stream, handler.stream_unary)
     return next((shape for shape in shapes if shape), handler.stream_stream)
 
 
 class _GuardedMethod:
-    """One guarded method. It runs once a call, so what can be looked up before is."""
+    """One guarded method. It runs for every call, so `__init__` looks up all that it can."""
 
     def __init__(
         self,
+        *,
         name: str,
-        handler: Any,
+        handler: _Handler,
         roles: frozenset[Role],
         authenticator: Authenticator,
         metrics: Metrics,
@@ -112,7 +133,7 @@ class _GuardedMethod:
     ) -> None:
         self._name = name
         self._shape = (handler.request_streaming, handler.response_streaming)
-        self._behaviour = _behaviour(handler)
+        self._behaviour = behaviour_of(handler)
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
         self._read = self._read_each if handler.request_streaming else self._parse
@@ -120,53 +141,53 @@ class _GuardedMethod:
         self._authenticate = authenticator.authenticate
         self._metrics = metrics
         self._streams = streams
-        # Of a stream of requests, only the waiting for the next one is cut off.
-        self._is_watched = handler.response_streaming and not handler.request_streaming
-        self._cancellable = streams.cancellable if self._is_watched else nullcontext
+        # In a stream of requests, `end` cancels only the wait for the next one.
+        self._is_cancellable = handler.response_streaming and not handler.request_streaming
+        self._cancellable = streams.cancellable if self._is_cancellable else nullcontext
         self._succeeded = metrics.rpcs.labels(name, grpc.StatusCode.OK.name)
-        self._seconds = metrics.rpc_duration_seconds.labels(name)
+        self._duration_s = metrics.rpc_duration_seconds.labels(name)
 
-    def handler(self) -> Any:
-        """A handler of bytes."""
+    def handler(self) -> _Handler:
+        """Return the handler, which takes and returns serialised messages."""
         match self._shape:
             case (False, False):
-                return grpc.unary_unary_rpc_method_handler(self._answer_one)
+                return grpc.unary_unary_rpc_method_handler(self._respond)
             case (True, False):
-                return grpc.stream_unary_rpc_method_handler(self._answer_one)
+                return grpc.stream_unary_rpc_method_handler(self._respond)
             case (False, True):
-                return grpc.unary_stream_rpc_method_handler(self._answer_many)
+                return grpc.unary_stream_rpc_method_handler(self._respond_with_stream)
             case _:
-                return grpc.stream_stream_rpc_method_handler(self._answer_many)
+                return grpc.stream_stream_rpc_method_handler(self._respond_with_stream)
 
-    async def _answer_one(self, request: Any, context: _Context) -> bytes:
+    async def _respond(self, request: Any, context: _Context) -> bytes:
         began = perf_counter()
         try:
             await self._enter(context)
-            answer: bytes = self._serialize(await self._behaviour(self._read(request), context))
+            response: bytes = self._serialize(await self._behaviour(self._read(request), context))
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         self._succeeded.inc()
-        self._seconds.observe(perf_counter() - began)
-        return answer
+        self._duration_s.observe(perf_counter() - began)
+        return response
 
-    async def _answer_many(self, request: Any, context: _Context) -> AsyncIterator[bytes]:
+    async def _respond_with_stream(self, request: Any, context: _Context) -> AsyncIterator[bytes]:
         began = perf_counter()
         try:
             await self._enter(context)
             behaviour = self._behaviour(self._read(request), context)
-            async with aclosing(behaviour) as answers:
+            async with aclosing(behaviour) as responses:
                 with self._cancellable():
-                    async for answer in answers:
-                        yield self._serialize(answer)
+                    async for response in responses:
+                        yield self._serialize(response)
         except (Exception, asyncio.CancelledError) as error:
-            await self._fail(context, self._cut_off_or(error))
+            await self._fail(context, error)
         self._succeeded.inc()
-        self._seconds.observe(perf_counter() - began)
+        self._duration_s.observe(perf_counter() - began)
 
     async def _read_each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        """The requests of a stream, until it ends or the service stops."""
+        """Yield the requests of a stream, until it ends or the service stops."""
         parse, streams = self._parse, self._streams
-        while not streams.ending:
+        while not streams.draining:
             try:
                 with streams.cancellable():
                     request = await anext(requests)
@@ -178,14 +199,8 @@ class _GuardedMethod:
                 return
             yield parse(request)
 
-    def _cut_off_or(self, error: BaseException) -> BaseException:
-        is_cut_off = isinstance(error, asyncio.CancelledError) and self._is_watched
-        if is_cut_off and self._streams.was_drained():
-            return ServiceUnavailable("this replica stops; call again")
-        return error
-
     async def _enter(self, context: _Context) -> None:
-        # The task of a call is its own: what is set here is set for this call alone.
+        # Each call has its own task, so these context variables are set for this call alone.
         start_deadline(context.time_remaining())
         metadata = dict(context.invocation_metadata())
         key = key_from_authorization(metadata.get("authorization"))
@@ -194,30 +209,20 @@ class _GuardedMethod:
         set_principal(caller)
 
     async def _fail(self, context: _Context, error: BaseException) -> NoReturn:
-        if (
-            isinstance(error, asyncio.CancelledError)
-            and self._is_watched
-            and self._streams.was_drained()
-        ):
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if cancelled and self._is_cancellable and self._streams.was_drained():
             error = ServiceUnavailable("this replica stops; call again")
-        if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+        elif cancelled or isinstance(error, grpc.aio.AbortError):
             self._metrics.rpcs.labels(self._name, grpc.StatusCode.CANCELLED.name).inc()
             raise error
-        told = to_onefold_error(error)
-        status = to_status(told)
+        known = to_onefold_error(error)
+        status = to_status(known)
         code = _CODES[status.code]
         self._metrics.rpcs.labels(self._name, code.name).inc()
-        self._metrics.rejections.labels(told.reason).inc()
-        self._log(told, error)
-        details = ((DETAILS_KEY, status.SerializeToString()),)
-        await context.abort(code, told.message, details)
-        raise AssertionError("an aborted call goes on")
-
-    def _log(self, told: OnefoldError, error: BaseException) -> None:
-        if told.reason == OnefoldError.reason:
+        self._metrics.rejections.labels(known.reason).inc()
+        if known.reason == OnefoldError.reason:
             log.error("call_failed", method=self._name, exc_info=error)
         else:
-            log.debug("call_refused", method=self._name, reason=told.reason)
-
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+            log.debug("call_rejected", method=self._name, reason=known.reason)
+        await context.abort(code, known.message, ((DETAILS_KEY, status.SerializeToString()),))
+        raise AssertionError("an aborted call goes on")

@@ -1,4 +1,4 @@
-"""The gRPC door: who may come in, what they are told, how it is shut."""
+"""The gRPC server admits, rejects and drains calls; its channel raises kernel errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ALLOWED = {
 
 @dataclass
 class Ingest(ingest_grpc.IngestServiceServicer):
-    """Answers as it is told."""
+    """Does what `act` does."""
 
     act: Callable[[], Awaitable[Any]] | None = None
     callers: list[Principal] = field(default_factory=list)
@@ -80,12 +80,17 @@ class Ingest(ingest_grpc.IngestServiceServicer):
 
 @dataclass
 class Projection(projection_grpc.ProjectionServiceServicer):
-    """A rebuild that goes on for ever, unless it is told to fail."""
+    """A rebuild that never ends, unless `fail` is set."""
 
     fail: Exception | None = None
+    failing_status_calls: int = 0
+    status_calls: int = 0
     ended: list[str] = field(default_factory=list)
 
     async def GetStatus(self, request: Any, context: Any) -> Any:
+        self.status_calls += 1
+        if self.status_calls <= self.failing_status_calls:
+            raise errors.ServiceUnavailable("try again")
         return projection_pb.GetStatusResponse(service=principal().workspace_id)
 
     async def GetDigest(self, request: Any, context: Any) -> Any:
@@ -106,7 +111,7 @@ async def _load(key_hash: bytes) -> AccessKey | None:
 
 
 @dataclass
-class Door:
+class Served:
     """A server under test."""
 
     port: int
@@ -130,24 +135,24 @@ def _settings(**fields: Any) -> ServiceSettings:
 @asynccontextmanager
 async def serving(
     allowed: Mapping[str, frozenset[Role]] = ALLOWED, load: Any = _load, **fields: Any
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[Served]:
     metrics = Metrics("test")
-    server = RpcServer(_settings(**fields), Authenticator(load, INTERNAL), allowed, metrics)
+    rpc = RpcServer(_settings(**fields), Authenticator(load, INTERNAL), allowed, metrics)
     ingest, projection = Ingest(), Projection()
-    server.add(ingest_grpc.add_IngestServiceServicer_to_server, ingest)
-    server.add(projection_grpc.add_ProjectionServiceServicer_to_server, projection)
-    async with server:
-        yield Door(server.port, ingest, projection, metrics)
+    rpc.add(ingest_grpc.add_IngestServiceServicer_to_server, ingest)
+    rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, projection)
+    async with rpc:
+        yield Served(rpc.port, ingest, projection, metrics)
 
 
 def _events(count: int = 1) -> Any:
     return ingest_pb.IngestEventsRequest(events=[{} for _ in range(count)])
 
 
-async def _refusal(door: Door, key: str | None, method: str, request: bytes = b"") -> Any:
-    """The status, with its details, of one raw call."""
+async def _rejection(server: Served, key: str | None, method: str, request: bytes = b"") -> Any:
+    """Return the error of one raw call."""
     metadata = [("authorization", f"Bearer {key}")] if key is not None else []
-    async with grpc.aio.insecure_channel(door.url) as raw:
+    async with grpc.aio.insecure_channel(server.url) as raw:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await raw.unary_unary(method)(request, metadata=metadata, timeout=10)
     return caught.value
@@ -168,13 +173,13 @@ def _reason(error: grpc.aio.AioRpcError) -> str:
     return str(_details(error)["ErrorInfo"].reason)
 
 
-async def test_a_key_opens_what_its_role_may() -> None:
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        answer = await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events(3))
-        assert answer.accepted == 3
-        [caller] = door.ingest.callers
+async def test_call_with_an_allowed_role_succeeds() -> None:
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        response = await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events(3))
+        assert response.accepted == 3
+        [caller] = server.ingest.callers
         assert (caller.workspace_id, caller.source_id) == ("shop", "web")
-        assert door.count("calls", method=INGEST, code="OK") == 1
+        assert server.count("rpcs", method=INGEST, code="OK") == 1
 
 
 @pytest.mark.parametrize(
@@ -191,67 +196,67 @@ async def test_a_key_opens_what_its_role_may() -> None:
         (INTERNAL, DIGEST, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
     ],
 )
-async def test_denies_by_default(
+async def test_call_without_an_allowed_role_is_denied(
     key: str | None, method: str, code: grpc.StatusCode, reason: str
 ) -> None:
-    async with serving() as door:
-        error = await _refusal(door, key, method)
+    async with serving() as server:
+        error = await _rejection(server, key, method)
         assert (error.code(), _reason(error)) == (code, reason)
-        assert door.ingest.callers == []
-        assert door.count("refused", reason=reason) == 1
+        assert server.ingest.callers == []
+        assert server.count("rejections", reason=reason) == 1
         for secret in (SOURCE, ADMIN, DISABLED, INTERNAL):
             assert secret not in str(error)
 
 
-async def test_the_message_of_a_stranger_is_not_even_read() -> None:
-    async with serving() as door:
-        error = await _refusal(door, "wrong", INGEST, b"\xff\xff no message")
+async def test_unknown_key_with_a_malformed_message_is_unauthenticated() -> None:
+    async with serving() as server:
+        error = await _rejection(server, "wrong", INGEST, b"\xff\xff no message")
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_an_internal_call_names_its_workspace() -> None:
-    async with serving() as door:
-        async with open_channel(door.url, INTERNAL, workspace_id="academy") as peer:
-            stub = projection_grpc.ProjectionServiceStub(peer)
-            answer = await stub.GetStatus(projection_pb.GetStatusRequest())
-            assert answer.service == "academy"
-        async with open_channel(door.url, INTERNAL) as peer:
-            stub = projection_grpc.ProjectionServiceStub(peer)
-            answer = await stub.GetStatus(projection_pb.GetStatusRequest())
-            assert answer.service == ""
+async def test_internal_call_gets_the_workspace_of_its_metadata() -> None:
+    async with serving() as server:
+        async with open_channel(server.url, INTERNAL, workspace_id="academy") as channel:
+            stub = projection_grpc.ProjectionServiceStub(channel)
+            response = await stub.GetStatus(projection_pb.GetStatusRequest())
+            assert response.service == "academy"
+        async with open_channel(server.url, INTERNAL) as channel:
+            stub = projection_grpc.ProjectionServiceStub(channel)
+            response = await stub.GetStatus(projection_pb.GetStatusRequest())
+            assert response.service == ""
 
 
-async def test_a_method_that_nobody_wrote_is_unimplemented() -> None:
-    async with serving() as door:
-        error = await _refusal(door, ADMIN, "/onefold.ingest.v1.IngestService/ListQuarantined")
+async def test_method_that_the_servicer_lacks_is_unimplemented() -> None:
+    async with serving() as server:
+        error = await _rejection(server, ADMIN, "/onefold.ingest.v1.IngestService/ListQuarantined")
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_the_table_must_not_list_what_is_not_served() -> None:
+async def test_allowed_method_that_is_not_served_raises_value_error() -> None:
     with pytest.raises(ValueError, match="/no/Such"):
         async with serving({**ALLOWED, "/no/Such": frozenset()}):
             pass
 
 
-async def test_a_taken_port_is_an_os_error() -> None:
-    async with serving() as door:
-        with pytest.raises(OSError, match=str(door.port)):
-            async with serving(grpc_port=door.port):
+async def test_port_in_use_raises_os_error() -> None:
+    async with serving() as server:
+        with pytest.raises(OSError, match=str(server.port)):
+            async with serving(grpc_port=server.port):
                 pass
 
 
-async def test_health_and_reflection_are_open() -> None:
-    async with serving() as door, grpc.aio.insecure_channel(door.url) as raw:
+async def test_health_and_reflection_need_no_key() -> None:
+    async with serving() as server, grpc.aio.insecure_channel(server.url) as raw:
         health = health_pb2_grpc.HealthStub(raw)
         for service in ("", "onefold.ingest.v1.IngestService"):
             request = health_pb2.HealthCheckRequest(service=service)
-            answer = await health.Check(request, timeout=10)
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            response = await health.Check(request, timeout=10)
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        answers = reflection_pb2_grpc.ServerReflectionStub(raw).ServerReflectionInfo(
+        responses = reflection_pb2_grpc.ServerReflectionStub(raw).ServerReflectionInfo(
             iter([request]), timeout=10
         )
-        listed = [s.name async for a in answers for s in a.list_services_response.service]
+        listed = [s.name async for a in responses for s in a.list_services_response.service]
         assert "onefold.projection.v1.ProjectionService" in listed
 
 
@@ -273,49 +278,49 @@ async def test_health_and_reflection_are_open() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_an_error_of_ours_comes_back_as_itself(
+async def test_kernel_error_in_a_method_is_raised_by_the_channel(
     error: errors.OnefoldError, code: grpc.StatusCode
 ) -> None:
     async def act() -> None:
         raise error
 
-    async with serving() as door:
-        door.ingest.act = act
-        assert (await _refusal(door, SOURCE, INGEST)).code() is code
-        async with open_channel(door.url, SOURCE) as peer:
+    async with serving() as server:
+        server.ingest.act = act
+        assert (await _rejection(server, SOURCE, INGEST)).code() is code
+        async with open_channel(server.url, SOURCE) as channel:
             with pytest.raises(type(error)) as caught:
-                await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events())
-        told = caught.value
-        assert (told.message, told.reason) == (error.message, error.reason)
-        assert (told.field, told.metadata) == (error.field, error.metadata)
+                await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events())
+        raised = caught.value
+        assert (raised.message, raised.reason) == (error.message, error.reason)
+        assert (raised.field, raised.metadata) == (error.field, error.metadata)
 
 
-async def test_what_nobody_foresaw_leaks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_unexpected_error_leaks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     async def act() -> None:
         raise KeyError("a@b.cn")
 
-    async with serving() as door:
-        door.ingest.act = act
-        error = await _refusal(door, SOURCE, INGEST)
+    async with serving() as server:
+        server.ingest.act = act
+        error = await _rejection(server, SOURCE, INGEST)
         assert (error.code(), _reason(error)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
         assert "a@b.cn" not in repr(error)
         assert "KeyError" not in repr(error)
 
 
-async def test_a_broken_message_is_an_invalid_argument() -> None:
-    async with serving() as door:
-        error = await _refusal(door, SOURCE, INGEST, b"\xff\xff no message")
+async def test_malformed_message_is_an_invalid_argument() -> None:
+    async with serving() as server:
+        error = await _rejection(server, SOURCE, INGEST, b"\xff\xff no message")
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert _details(error)["BadRequest"].field_violations
 
 
-async def test_postgresql_away_is_unavailable_with_a_delay(unused_port: int) -> None:
+async def test_postgresql_down_is_unavailable_with_a_retry_delay(unused_port: int) -> None:
     async def act() -> None:
         await asyncpg.connect(f"postgresql://u:p@127.0.0.1:{unused_port}/x", timeout=5)
 
-    async with serving() as door:
-        door.ingest.act = act
-        error = await _refusal(door, SOURCE, INGEST)
+    async with serving() as server:
+        server.ingest.act = act
+        error = await _rejection(server, SOURCE, INGEST)
         assert (error.code(), _reason(error)) == (
             grpc.StatusCode.UNAVAILABLE,
             "STORE_UNAVAILABLE",
@@ -323,36 +328,36 @@ async def test_postgresql_away_is_unavailable_with_a_delay(unused_port: int) -> 
         assert _details(error)["RetryInfo"].retry_delay.ToSeconds() == 1
 
 
-async def test_keys_cannot_be_looked_up_without_postgresql() -> None:
+async def test_key_lookup_with_postgresql_down_is_unavailable() -> None:
     async def away(_: bytes) -> None:
         raise ConnectionRefusedError
 
-    async with serving(load=away) as door:
-        error = await _refusal(door, SOURCE, INGEST)
+    async with serving(load=away) as server:
+        error = await _rejection(server, SOURCE, INGEST)
         assert _reason(error) == "STORE_UNAVAILABLE"
 
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """A port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-async def test_an_oversized_message_is_refused_and_the_server_lives_on() -> None:
-    async with serving(max_message_bytes=10_000) as door:
-        async with open_channel(door.url, SOURCE) as peer:
-            stub = ingest_grpc.IngestServiceStub(peer)
+async def test_oversized_message_is_rejected_and_the_next_call_succeeds() -> None:
+    async with serving(max_message_bytes=10_000) as server:
+        async with open_channel(server.url, SOURCE) as channel:
+            stub = ingest_grpc.IngestServiceStub(channel)
             huge = ingest_pb.IngestEventsRequest(events=[{"name": "x" * 20_000}])
             with pytest.raises(errors.TooLarge):
                 await stub.IngestEvents(huge)
             assert (await stub.IngestEvents(_events())).accepted == 1
-        error = await _refusal(door, SOURCE, INGEST, huge.SerializeToString())
+        error = await _rejection(server, SOURCE, INGEST, huge.SerializeToString())
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_cancelled_call_stops_its_work() -> None:
+async def test_cancelled_call_stops_its_method() -> None:
     began, stopped = asyncio.Event(), asyncio.Event()
 
     async def act() -> None:
@@ -362,81 +367,81 @@ async def test_a_cancelled_call_stops_its_work() -> None:
         finally:
             stopped.set()
 
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        door.ingest.act = act
-        stub = ingest_grpc.IngestServiceStub(peer)
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        server.ingest.act = act
+        stub = ingest_grpc.IngestServiceStub(channel)
         call = asyncio.ensure_future(stub.IngestEvents(_events()))
         await asyncio.wait_for(began.wait(), 10)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         await asyncio.wait_for(stopped.wait(), 10)
-        door.ingest.act = None
+        server.ingest.act = None
         assert (await stub.IngestEvents(_events())).accepted == 1
 
 
-async def test_the_deadline_of_the_caller_is_known_inside() -> None:
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        stub = ingest_grpc.IngestServiceStub(peer)
+async def test_method_sees_the_deadline_of_the_caller() -> None:
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        stub = ingest_grpc.IngestServiceStub(channel)
         await stub.IngestEvents(_events(), timeout=7)
-        async with grpc.aio.insecure_channel(door.url) as raw:
+        async with grpc.aio.insecure_channel(server.url) as raw:
             metadata = [("authorization", f"Bearer {SOURCE}")]
             await raw.unary_unary(INGEST)(b"", metadata=metadata)
-    limited, endless = door.ingest.deadlines
+    limited, endless = server.ingest.deadlines
     assert limited is not None
-    assert 0 < limited <= 7
+    assert 0 < limited <= 7.1  # gRPC rounds a timeout up to send it
     assert endless is None
 
 
-async def test_a_deadline_that_passes_is_service_unavailable_to_the_caller() -> None:
+async def test_call_past_its_deadline_raises_service_unavailable() -> None:
     async def act() -> None:
         await asyncio.Event().wait()
 
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        door.ingest.act = act
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        server.ingest.act = act
         with pytest.raises(errors.ServiceUnavailable):
-            await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events(), timeout=0.1)
+            await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events(), timeout=0.1)
 
 
-async def test_streams_of_requests_and_answers() -> None:
+async def test_stream_of_requests_gets_a_stream_of_responses() -> None:
     async def batches() -> AsyncIterator[Any]:
         for count in (1, 2, 3):
             yield ingest_pb.StreamEventsRequest(events=_events(count).events)
 
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        answers = ingest_grpc.IngestServiceStub(peer).StreamEvents(batches())
-        assert [answer.result.accepted async for answer in answers] == [1, 2, 3]
-        assert {caller.key_id for caller in door.ingest.callers} == {"key_source"}
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        responses = ingest_grpc.IngestServiceStub(channel).StreamEvents(batches())
+        assert [response.result.accepted async for response in responses] == [1, 2, 3]
+        assert {caller.key_id for caller in server.ingest.callers} == {"key_source"}
 
 
-async def test_a_stream_is_guarded_too() -> None:
-    async with serving() as door, open_channel(door.url, ADMIN) as peer:
-        stub = projection_grpc.ProjectionServiceStub(peer)
+async def test_stream_without_an_allowed_role_is_denied() -> None:
+    async with serving() as server, open_channel(server.url, ADMIN) as channel:
+        stub = projection_grpc.ProjectionServiceStub(channel)
         with pytest.raises(errors.NotAllowed):
             [_ async for _ in stub.Rebuild(projection_pb.RebuildRequest())]
-        assert door.projection.ended == []
+        assert server.projection.ended == []
 
 
-async def test_an_error_in_the_middle_of_a_stream() -> None:
-    async with serving() as door, open_channel(door.url, INTERNAL) as peer:
-        door.projection.fail = errors.RangeExpired("rebuild from the log")
-        stub = projection_grpc.ProjectionServiceStub(peer)
-        answers = stub.Rebuild(projection_pb.RebuildRequest())
-        assert (await anext(answers)).done == 1
+async def test_error_in_the_middle_of_a_stream_is_raised_by_the_channel() -> None:
+    async with serving() as server, open_channel(server.url, INTERNAL) as channel:
+        server.projection.fail = errors.RangeExpired("rebuild from the log")
+        stub = projection_grpc.ProjectionServiceStub(channel)
+        responses = stub.Rebuild(projection_pb.RebuildRequest())
+        assert (await anext(responses)).done == 1
         with pytest.raises(errors.RangeExpired):
-            await anext(answers)
+            await anext(responses)
 
 
-async def test_a_caller_who_leaves_a_stream_ends_it() -> None:
-    async with serving() as door, open_channel(door.url, INTERNAL) as peer:
-        stub = projection_grpc.ProjectionServiceStub(peer)
-        answers = stub.Rebuild(projection_pb.RebuildRequest())
-        assert (await anext(answers)).done == 1
-        await answers.aclose()
-        assert await wait_until(lambda: door.projection.ended) == ["rebuild"]
+async def test_stream_closed_by_the_caller_ends_its_method() -> None:
+    async with serving() as server, open_channel(server.url, INTERNAL) as channel:
+        stub = projection_grpc.ProjectionServiceStub(channel)
+        responses = stub.Rebuild(projection_pb.RebuildRequest())
+        assert (await anext(responses)).done == 1
+        await responses.aclose()
+        assert await wait_until(lambda: server.projection.ended) == ["rebuild"]
 
 
-async def test_a_server_that_drains_lets_calls_in_flight_end() -> None:
+async def test_draining_server_lets_calls_in_flight_end() -> None:
     began, go_on = asyncio.Event(), asyncio.Event()
 
     async def act() -> None:
@@ -444,49 +449,49 @@ async def test_a_server_that_drains_lets_calls_in_flight_end() -> None:
         await go_on.wait()
 
     async with asyncio.TaskGroup() as calls:
-        async with serving() as door:
-            door.ingest.act = act
-            peer = open_channel(door.url, SOURCE)
-            stub = ingest_grpc.IngestServiceStub(peer)
+        async with serving() as server:
+            server.ingest.act = act
+            channel = open_channel(server.url, SOURCE)
+            stub = ingest_grpc.IngestServiceStub(channel)
             call = calls.create_task(stub.IngestEvents(_events(2)))
             await asyncio.wait_for(began.wait(), 10)
-            calls.create_task(_release_when_draining(door, go_on))
+            calls.create_task(_release_when_draining(server, go_on))
         assert (await call).accepted == 2
         with pytest.raises(errors.ServiceUnavailable):
             await stub.IngestEvents(_events(), timeout=5)
-        await peer.close()
+        await channel.close()
 
 
-async def _release_when_draining(door: Door, go_on: asyncio.Event) -> None:
-    """Lets the call in flight end when the server takes no new ones."""
+async def _release_when_draining(server: Served, go_on: asyncio.Event) -> None:
+    """Let the call in flight end when the server rejects new ones."""
 
-    async def refused() -> bool:
-        async with open_channel(door.url, SOURCE) as late:
+    async def rejected() -> bool:
+        async with open_channel(server.url, SOURCE) as late:
             try:
                 await ingest_grpc.IngestServiceStub(late).IngestEvents(_events(), timeout=0.2)
             except errors.ServiceUnavailable as error:
                 return error.metadata["code"] == "UNAVAILABLE"
         return False
 
-    await wait_until(refused)
+    await wait_until(rejected)
     go_on.set()
 
 
-async def test_endless_streams_do_not_hold_a_server_up() -> None:
-    async with serving(drain_s=60.0) as door:
-        peer = open_channel(door.url, INTERNAL)
-        rebuild = projection_grpc.ProjectionServiceStub(peer).Rebuild(
+async def test_draining_server_ends_endless_streams() -> None:
+    async with serving(drain_s=60.0) as server:
+        channel = open_channel(server.url, INTERNAL)
+        rebuild = projection_grpc.ProjectionServiceStub(channel).Rebuild(
             projection_pb.RebuildRequest()
         )
         assert (await anext(rebuild)).done == 1
-        writer = open_channel(door.url, SOURCE)
+        writer = open_channel(server.url, SOURCE)
         endless = ingest_grpc.IngestServiceStub(writer).StreamEvents(_one_and_wait())
         assert (await anext(endless)).result.accepted == 1
     with pytest.raises(errors.ServiceUnavailable, match="call again"):
         await anext(rebuild)
     with pytest.raises(StopAsyncIteration):
         await anext(endless)
-    await peer.close()
+    await channel.close()
     await writer.close()
 
 
@@ -495,45 +500,63 @@ async def _one_and_wait() -> AsyncIterator[Any]:
     await asyncio.Event().wait()
 
 
-async def test_only_reading_is_tried_again() -> None:
+async def test_write_that_is_unavailable_is_not_retried() -> None:
     async def act() -> None:
         raise errors.ServiceUnavailable("try again")
 
-    async with serving() as door, open_channel(door.url, SOURCE) as peer:
-        door.ingest.act = act
+    async with serving() as server, open_channel(server.url, SOURCE) as channel:
+        server.ingest.act = act
         with pytest.raises(errors.ServiceUnavailable):
-            await ingest_grpc.IngestServiceStub(peer).IngestEvents(_events())
-        assert len(door.ingest.callers) == 1
+            await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events())
+        assert len(server.ingest.callers) == 1
 
 
-async def test_a_server_that_goes_away_cancels_nobody() -> None:
-    """grpc.aio alone raises CancelledError here, which would end the task of the caller."""
+@pytest.mark.parametrize(("failing", "calls"), [(1, 2), (2, 3)])
+async def test_read_that_is_unavailable_is_retried(failing: int, calls: int) -> None:
+    async with serving() as server, open_channel(server.url, INTERNAL) as channel:
+        server.projection.failing_status_calls = failing
+        stub = projection_grpc.ProjectionServiceStub(channel)
+        await stub.GetStatus(projection_pb.GetStatusRequest())
+        assert server.projection.status_calls == calls
+
+
+async def test_read_that_stays_unavailable_raises_after_three_attempts() -> None:
+    async with serving() as server, open_channel(server.url, INTERNAL) as channel:
+        server.projection.failing_status_calls = 99
+        stub = projection_grpc.ProjectionServiceStub(channel)
+        with pytest.raises(errors.ServiceUnavailable, match="try again"):
+            await stub.GetStatus(projection_pb.GetStatusRequest())
+        assert server.projection.status_calls == 3
+
+
+async def test_server_that_goes_away_does_not_cancel_the_caller() -> None:
+    """grpc.aio alone raises CancelledError here, which would end the caller's task."""
 
     async def for_ever() -> AsyncIterator[Any]:
         while True:
             yield ingest_pb.StreamEventsRequest(events=_events().events)
 
-    async def send(door: Door) -> None:
-        async with open_channel(door.url, SOURCE) as peer:
-            async for _ in ingest_grpc.IngestServiceStub(peer).StreamEvents(for_ever()):
+    async def send(server: Served) -> None:
+        async with open_channel(server.url, SOURCE) as channel:
+            async for _ in ingest_grpc.IngestServiceStub(channel).StreamEvents(for_ever()):
                 pass
-            raise errors.ServiceUnavailable("the stream ended as it should")
+            raise errors.ServiceUnavailable("the stream has ended")
 
-    async with serving() as door:
-        sending = asyncio.ensure_future(send(door))
-        await wait_until(lambda: len(door.ingest.callers) > 10)
+    async with serving() as server:
+        sending = asyncio.ensure_future(send(server))
+        await wait_until(lambda: len(server.ingest.callers) > 10)
     with pytest.raises(errors.ServiceUnavailable):
         await sending
 
 
-async def test_a_reading_call_finds_a_server_that_comes_late(unused_port: int) -> None:
-    async with open_channel(f"127.0.0.1:{unused_port}", INTERNAL, workspace_id="shop") as peer:
-        stub = projection_grpc.ProjectionServiceStub(peer)
+async def test_read_is_retried_until_the_server_listens(unused_port: int) -> None:
+    async with open_channel(f"127.0.0.1:{unused_port}", INTERNAL, workspace_id="shop") as channel:
+        stub = projection_grpc.ProjectionServiceStub(channel)
         call = asyncio.ensure_future(stub.GetStatus(projection_pb.GetStatusRequest()))
         async with serving(grpc_port=unused_port):
             assert (await call).service == "shop"
 
 
-def test_an_address_that_is_not_set_is_told() -> None:
+def test_empty_address_raises_value_error() -> None:
     with pytest.raises(ValueError, match="not set"):
         open_channel("", SOURCE)

@@ -1,4 +1,4 @@
-"""Keys and calls while PostgreSQL goes away and comes back."""
+"""Calls fail as unavailable while PostgreSQL is down, and succeed when it is back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
 
-from services.chassis.access import tables as access
+from services import chassis
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role
@@ -22,14 +22,14 @@ from services.chassis.testing import QUICK, wait_until
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
-SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))
+SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access_*.sql"))
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
-SOURCE, ANOTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
+SOURCE, OTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
 INTERNAL = "the-internal-key-of-this-test"
 
 
 class Ingest(pb_grpc.IngestServiceServicer):
-    """Does what needs the store."""
+    """Reads from PostgreSQL."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -42,43 +42,45 @@ class Ingest(pb_grpc.IngestServiceServicer):
 async def _pool(server: PostgresServer) -> asyncpg.Pool:
     pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=2)
     await pool.execute("".join(file.read_text() for file in SCHEMA))
-    for key in (SOURCE, ANOTHER):
+    for key in (SOURCE, OTHER):
         await pool.execute(
             "INSERT INTO access_key VALUES ($1, $2, 'shop', 1, 'web', 1, false)",
-            *(key.key_hash, key.key_id),
+            key.key_hash,
+            key.key_id,
         )
     return pool
 
 
-async def test_a_call_without_postgresql_is_unavailable_and_heals(tmp_path: Path) -> None:
+async def test_call_while_postgresql_is_down_is_unavailable_until_it_is_back(
+    tmp_path: Path,
+) -> None:
     settings = ServiceSettings(postgres_dsn="x", nats_url="x", internal_key=INTERNAL, drain_s=1)
     async with PostgresServer(tmp_path, settings=QUICK) as postgres:
         pool = await _pool(postgres)
-        rpc = RpcServer(
-            *(settings, Authenticator(key_loader(pool), INTERNAL)),
-            *({INGEST: frozenset({Role.SOURCE})}, Metrics("test")),
-        )
+        authenticator = Authenticator(key_loader(pool), INTERNAL)
+        allowed = {INGEST: frozenset({Role.SOURCE})}
+        rpc = RpcServer(settings, authenticator, allowed, Metrics("test"))
         rpc.add(pb_grpc.add_IngestServiceServicer_to_server, Ingest(pool))
         async with rpc:
 
             async def accepted(key: str) -> int:
-                async with open_channel(f"127.0.0.1:{rpc.port}", key) as peer:
-                    stub = pb_grpc.IngestServiceStub(peer)
-                    answer = await stub.IngestEvents(pb.IngestEventsRequest())
-                    return int(answer.accepted)
+                async with open_channel(f"127.0.0.1:{rpc.port}", key) as channel:
+                    stub = pb_grpc.IngestServiceStub(channel)
+                    response = await stub.IngestEvents(pb.IngestEventsRequest())
+                    return int(response.accepted)
 
-            async def heals() -> int:
+            async def accepted_or_zero() -> int:
                 try:
-                    return await accepted(ANOTHER.key)
+                    return await accepted(OTHER.key)
                 except StoreUnavailable:
                     return 0
 
             assert await accepted(SOURCE.key) == 1
             await postgres.stop()
-            for key in (SOURCE.key, ANOTHER.key):  # one was looked up before, one was not
+            for key in (SOURCE.key, OTHER.key):  # the first is cached, the second is not
                 with pytest.raises(StoreUnavailable) as caught:
                     await accepted(key)
                 assert caught.value.retry_after == 1.0
             await postgres.start()
-            assert await wait_until(heals) == 1
+            assert await wait_until(accepted_or_zero) == 1
         pool.terminate()
