@@ -1,7 +1,7 @@
-"""What to do about it.
+"""Sends messages to destinations when profiles enter or leave segments.
 
-Owns: destinations as folded, and the ledger of effects: one row for what, whom, which segment and
-which change of membership.
-Hears: `onefold.segment.<shard>`, MembershipsChanged.
-Says: nothing on the bus; DeliveryEnded facts to the log, and messages to the outside.
+Owns: destinations as folded, and the ledger of effects: one row for each destination, profile,
+segment and membership change.
+Consumes: `onefold.segment.<shard>`, MembershipsChanged.
+Publishes: nothing on the bus; DeliveryEnded facts to the log, and messages to destinations.
 """

@@ -1,4 +1,4 @@
-"""`python -m services.activation`."""
+"""Runs the service: `python -m services.activation`."""
 
 from services.activation.service import serve
 from services.activation.settings import ActivationSettings

@@ -1,4 +1,4 @@
-"""What those who watch the service see of attempts and effects."""
+"""Measures attempts at deliveries."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.activation.domain.model import Destination
-from services.activation.domain.transitions import Outcome
+from services.activation.domain.transitions import AttemptResult
 from services.chassis.runtime.telemetry import Metrics
 
 
 @dataclass(slots=True)
-class Watched:
-    """An attempt that is made; without an outcome it was cut off."""
+class AttemptTimer:
+    """An attempt that is being measured; without a result it was cancelled."""
 
-    outcome: Outcome | None = None
+    result: AttemptResult | None = None
 
 
 class DeliveryMetrics:
-    """Counts attempts by how they ended, and measures how long they took."""
+    """Counts attempts by result, and measures their duration."""
 
     def __init__(self, metrics: Metrics) -> None:
         attempts = metrics.counter(
-            "attempts", "Attempts at deliveries, by channel and verdict.", ["channel", "verdict"]
+            "attempts", "Attempts at deliveries, by channel and result.", ["channel", "result"]
         )
-        seconds = metrics.histogram(
-            "attempt_seconds", "How long an attempt took, by channel.", ["channel"]
+        durations = metrics.histogram(
+            "attempt_duration_seconds", "Duration of an attempt, by channel.", ["channel"]
         )
-        # Looked up once, as every attempt needs two.
+        # Cached, as every attempt needs two.
         self._attempts = lru_cache(maxsize=None)(attempts.labels)
-        self._seconds = lru_cache(maxsize=None)(seconds.labels)
+        self._durations = lru_cache(maxsize=None)(durations.labels)
 
     @contextmanager
-    def attempt(self, destination: Destination) -> Iterator[Watched]:
-        """Watch one attempt; tell its outcome to what is given."""
-        channel, began = type(destination.channel).__name__.lower(), time.perf_counter()
-        watched = Watched()
+    def measure_attempt(self, destination: Destination) -> Iterator[AttemptTimer]:
+        """Measure one attempt; set its result on the yielded timer."""
+        channel, start = type(destination.channel).__name__.lower(), time.perf_counter()
+        timer = AttemptTimer()
         try:
-            yield watched
+            yield timer
         finally:
-            verdict = watched.outcome.verdict.value if watched.outcome else "cut_off"
-            self._attempts(channel, verdict).inc()
-            self._seconds(channel).observe(time.perf_counter() - began)
+            result = timer.result.status.value if timer.result else "cancelled"
+            self._attempts(channel, result).inc()
+            self._durations(channel).observe(time.perf_counter() - start)

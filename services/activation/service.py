@@ -1,4 +1,4 @@
-"""Activation, put together."""
+"""Assembles activation and serves it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
 from services.activation.channels.nats import NatsSender
 from services.activation.channels.webhook import WebhookSender
+from services.activation.commands.destinations import DestinationCommands
+from services.activation.commands.retries import RetryCommands
 from services.activation.delivery.dispatcher import Dispatcher
-from services.activation.delivery.outcomes import Reporter
+from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
-from services.activation.delivery.worker import Tools
+from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
-from services.activation.domain.transitions import Retries
+from services.activation.domain.transitions import RetryPolicy
 from services.activation.metrics import DeliveryMetrics
-from services.activation.projection.fold import ActivationApp
+from services.activation.projection.fold import ActivationProjection
+from services.activation.queries.deliveries import DeliveryQueries
 from services.activation.settings import ActivationSettings
-from services.activation.store.postgres import count_rows
+from services.activation.store.effects import count_rows
 from services.activation.upstream import SegmentUpstream
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
@@ -39,21 +42,24 @@ from services.chassis.runtime.tasks import background
 
 @asynccontextmanager
 async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
-    """Activation, ready to be called, until the scope ends."""
+    """Serve activation until the scope ends."""
     async with (
         open_service(settings) as base,
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.ingest_url) as ingest,
-        _senders(settings, base) as senders,
+        _open_senders(settings, base) as senders,
     ):
         log = LogClient(ingest, settings.service)
-        retries = Retries(settings.attempts, settings.first_pause_s, settings.longest_pause_s)
-        tools = Tools(
-            base.database, Renderer(profile), senders, retries, DeliveryMetrics(base.metrics)
+        context = DeliveryContext(
+            base.database,
+            Renderer(profile),
+            senders,
+            RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
+            DeliveryMetrics(base.metrics),
         )
-        dispatcher = Dispatcher(tools, drain_s=settings.drain_s)
-        app = ActivationApp(
+        dispatcher = Dispatcher(context, drain_s=settings.drain_s)
+        projection = ActivationProjection(
             settings.shards,
             on_effects=dispatcher.wake,
             on_defined=dispatcher.reload,
@@ -61,7 +67,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         runner = ProjectionRunner(
             settings.service,
-            app,
+            projection,
             database=base.database,
             bus=base.bus,
             upstream=SegmentUpstream(segment),
@@ -69,35 +75,39 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             subject=None,
             shards=settings.shards,
             metrics=base.metrics,
-            on_saved=app.committed,
+            on_saved=projection.committed,
+        )
+        activation_rpc = ActivationRpc(
+            DestinationCommands(
+                base.database,
+                runner,
+                log,
+                private_targets=settings.private_targets == "allowed",
+            ),
+            RetryCommands(base.database, on_effects=dispatcher.wake),
+            DeliveryQueries(base.database),
+            runner,
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        doors = ActivationRpc(
-            base.database,
-            runner,
-            log,
-            private_targets=settings.private_targets == "allowed",
-            on_effects=dispatcher.wake,
-        )
-        rpc.add(add_ActivationServiceServicer_to_server, doors)
+        rpc.add(add_ActivationServiceServicer_to_server, activation_rpc)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows),
         )
         operations = base.operations(runner)
-        reporter = Reporter(base.database, log, settings.service)
-        work = background(runner.run(), reporter.run())
-        # What is in flight ends before the doors close.
-        async with rpc, operations.serving(), dispatcher.running(), work:
+        outcomes = OutcomePublisher(base.database, log, settings.service)
+        tasks = background(runner.run(), outcomes.run())
+        # Attempts in flight end before the endpoints close.
+        async with rpc, operations.serving(), dispatcher.running(), tasks:
             yield Endpoints(rpc.port, operations.port)
 
 
 @asynccontextmanager
-async def _senders(
+async def _open_senders(
     settings: ActivationSettings, base: ServiceContext
 ) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
-    allowed = settings.private_targets == "allowed"
-    async with WebhookSender(private=allowed) as webhooks:
+    private = settings.private_targets == "allowed"
+    async with WebhookSender(private=private) as webhooks:
         with FileSender(out) as files:
             yield {Webhook: webhooks, NatsSubject: NatsSender(base.bus), NdjsonFile: files}

@@ -1,4 +1,4 @@
-"""Settings of activation."""
+"""Defines the settings of activation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class ActivationSettings(ServiceSettings):
-    """What activation needs to know beside what every service does."""
+    """The settings of activation beside those of every service."""
 
     service: ClassVar[str] = "activation"
 
-    #: `allowed` lets webhooks reach loopback and private addresses. Refuse it where people whom
-    #: you do not trust with your own network may define destinations.
+    #: `allowed` lets webhooks reach loopback and private addresses. Refuse it if the people who may
+    #: define destinations may not reach your own network.
     private_targets: Literal["refused", "allowed"] = "refused"
-    #: How often a delivery is tried before it is dead.
-    attempts: Annotated[int, Field(ge=1)] = 24
-    #: Seconds before the second attempt; the pause doubles with each.
-    first_pause_s: Annotated[float, Field(gt=0)] = 1.0
-    #: The longest pause between two attempts, seconds.
-    longest_pause_s: Annotated[float, Field(gt=0)] = 3_600.0
+    #: Attempts at a delivery before it is dead.
+    max_attempts: Annotated[int, Field(ge=1)] = 24
+    #: Seconds before the second attempt; the delay doubles with each attempt.
+    initial_backoff_s: Annotated[float, Field(gt=0)] = 1.0
+    #: The longest delay between two attempts, seconds.
+    max_backoff_s: Annotated[float, Field(gt=0)] = 3_600.0

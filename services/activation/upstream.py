@@ -1,4 +1,4 @@
-"""Segment as the upstream of activation: what the bus does not have is read from its service."""
+"""Reads from segment the messages that the bus no longer has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from services.chassis.rpc.channel import ServiceChannel
 
 
 class SegmentUpstream:
-    """Reads what segment said."""
+    """Segment's outbox; the coordinate of its messages is their sequence."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.SegmentServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
-        """See chassis.stream.Upstream; the coordinate is the sequence. Raises OnefoldError."""
-        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, until_sequence=until)
-        async for answer in self._stub.ReadOutbox(request):
-            batch = answer.batch
-            following = answer.next_sequence or batch.sequence + 1
-            yield StreamMessage(batch.sequence, following, batch.SerializeToString())
+    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+        """See `Upstream`. Raises OnefoldError."""
+        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, end_sequence=end)
+        async for response in self._stub.ReadOutbox(request):
+            batch = response.batch
+            next_sequence = response.next_sequence or batch.sequence + 1
+            yield StreamMessage(batch.sequence, next_sequence, batch.SerializeToString())

@@ -1,4 +1,4 @@
-"""The ways out: each takes a message and tells how the attempt ended."""
+"""The channels: each sends a message and returns the result of the attempt."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.activation.domain.model import Destination
-from services.activation.domain.transitions import Outcome
+from services.activation.domain.transitions import AttemptResult
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent in one attempt."""
+    """The message of one attempt."""
 
     #: The idempotency key: 32 hexadecimal digits, the same in every attempt.
     key: str
     #: A JSON object (UTF-8), the same in every attempt.
-    body: bytes
-    #: Which attempt it is, from 1.
+    payload: bytes
+    #: The number of the attempt, from 1.
     attempt: int
 
 
 class Sender(Protocol):
     """One kind of channel."""
 
-    async def send(self, destination: Destination, message: Message) -> Outcome:
-        """Make one attempt. What goes wrong on the way is an outcome, not an exception."""
+    async def send(self, destination: Destination, message: Message) -> AttemptResult:
+        """Make one attempt. Errors of the channel become a result; they are not raised."""
         ...

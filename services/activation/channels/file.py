@@ -1,4 +1,4 @@
-"""Lines of JSON in a file below the service's out folder."""
+"""Appends messages as lines of JSON to a file below the service's `out` folder."""
 
 from __future__ import annotations
 
@@ -14,124 +14,124 @@ from typing import Self
 
 from services.activation.channels import Message
 from services.activation.domain.model import Destination, NdjsonFile
-from services.activation.domain.transitions import Outcome, Verdict
+from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
-#: How much of a file's end is searched for a line whose attempt ended unknown, bytes.
-SEARCHED = 16 * 1024 * 1024
-#: Files that are written at once.
-WRITERS = 4
+#: How much of a file's end is searched for the line of an unknown earlier attempt, bytes.
+SEARCHED_BYTES = 16 * 1024 * 1024
+#: Files that are written at the same time.
+WRITER_THREADS = 4
 
 
 @dataclass(slots=True)
-class _Line:
-    """What waits to be written to one file; whoever holds the turn writes for all."""
+class _WriteQueue:
+    """The messages that wait for one file; the task with the lock writes all of them."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[tuple[Message, asyncio.Future[None]]] = field(default_factory=list)
-    users: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pending: list[tuple[Message, asyncio.Future[None]]] = field(default_factory=list)
+    #: Tasks inside `FileSender._append` for this file.
+    tasks: int = 0
 
 
 class FileSender:
-    """Appends one line a message: on disk before it counts as delivered, once for every key."""
+    """Appends one line a message, once for each key; it counts as delivered once it is on disk."""
 
     def __init__(self, out: Path | None) -> None:
         self._out = out
-        self._lines: dict[Path, _Line] = {}
-        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="file")
+        self._queues: dict[Path, _WriteQueue] = {}
+        self._threads = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="file")
 
-    async def send(self, destination: Destination, message: Message) -> Outcome:
-        """Make one attempt."""
+    async def send(self, destination: Destination, message: Message) -> AttemptResult:
         channel = destination.channel
         if not isinstance(channel, NdjsonFile):
             raise TypeError("a file sender writes files")
         if self._out is None:
-            return Outcome(Verdict.FAILED, "the service has no data folder")
+            return AttemptResult(AttemptStatus.FAILED, "the service has no data folder")
         path = self._out / destination.workspace_id / channel.name
         try:
             await self._append(path, message)
         except OSError as error:
-            return Outcome(Verdict.FAILED, os.strerror(error.errno or 0))
-        return Outcome(Verdict.DELIVERED)
+            return AttemptResult(AttemptStatus.FAILED, os.strerror(error.errno or 0))
+        return AttemptResult(AttemptStatus.DELIVERED)
 
     async def _append(self, path: Path, message: Message) -> None:
-        """Append together with those who wait for the same file: one fsync for all of them."""
+        """Append together with the other messages that wait for the file: one fsync for all."""
         loop = asyncio.get_running_loop()
-        line = self._lines.setdefault(path, _Line())
+        queue = self._queues.setdefault(path, _WriteQueue())
         written: asyncio.Future[None] = loop.create_future()
-        line.waiting.append((message, written))
-        line.users += 1
+        queue.pending.append((message, written))
+        queue.tasks += 1
         try:
-            async with line.turn:
+            async with queue.lock:
                 if not written.done():
-                    await self._write(path, line)
+                    await self._write(path, queue)
             await written
         finally:
-            line.users -= 1
-            if not line.users:
-                self._lines.pop(path, None)
+            queue.tasks -= 1
+            if not queue.tasks:
+                self._queues.pop(path, None)
 
-    async def _write(self, path: Path, line: _Line) -> None:
-        batch, line.waiting = line.waiting, []
+    async def _write(self, path: Path, queue: _WriteQueue) -> None:
+        batch, queue.pending = queue.pending, []
         messages = [message for message, _ in batch]
         loop = asyncio.get_running_loop()
-        failure: OSError | None = OSError(errno.ECANCELED, "")
+        result: OSError | None = OSError(errno.ECANCELED, "")
         try:
             await loop.run_in_executor(self._threads, append_once, path, messages)
-            failure = None
+            result = None
         except OSError as error:
-            failure = error
+            result = error
         finally:
-            # Also where this task is cancelled: the others must not wait for it.
-            _settle([written for _, written in batch], failure)
+            # Also where this task is cancelled: the other tasks must not wait for it.
+            _resolve([written for _, written in batch], result)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What is being written is written to its end.
+        # Waits until running writes have ended.
         self._threads.shutdown()
 
 
-def _settle(futures: Sequence[asyncio.Future[None]], failure: OSError | None) -> None:
+def _resolve(futures: Sequence[asyncio.Future[None]], error: OSError | None) -> None:
     for future in futures:
         if future.done():
             continue
-        if failure is None:
+        if error is None:
             future.set_result(None)
         else:
-            future.set_exception(failure)
+            future.set_exception(error)
 
 
 def append_once(path: Path, messages: Sequence[Message]) -> None:
-    """Append the lines that no earlier attempt did, and bring all to disk. Raises OSError."""
+    """Append the lines that no earlier attempt has appended, and fsync. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         end = file.seek(0, os.SEEK_END)
-        again = any(message.attempt > 1 for message in messages)
-        there = _last_lines(file.fileno(), end) if again else frozenset()
-        fresh = [m.body for m in messages if m.attempt == 1 or m.body not in there]
-        # A line that a crash cut short is ended first, so that it does not swallow the next one.
+        is_retry = any(message.attempt > 1 for message in messages)
+        existing = _last_lines(file.fileno(), end) if is_retry else frozenset()
+        fresh = [m.payload for m in messages if m.attempt == 1 or m.payload not in existing]
+        # Ends a line that a crash has cut short, so that the next line stays whole.
         if end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n":
             file.write(b"\n")
-        file.writelines(body + b"\n" for body in fresh)
+        file.writelines(payload + b"\n" for payload in fresh)
         file.flush()
-        # Also where nothing was written: the attempt before may have died ahead of this.
+        # Also where nothing is new: the earlier attempt may have crashed before its fsync.
         os.fsync(file.fileno())
     if end == 0:
         _sync_folder(path.parent)
 
 
 def _last_lines(descriptor: int, end: int) -> frozenset[bytes]:
-    """The lines at the end of a file; every attempt at an effect has the same line."""
-    start = max(0, end - SEARCHED)
+    """Return the last lines of a file; all attempts at an effect have the same line."""
+    start = max(0, end - SEARCHED_BYTES)
     return frozenset(os.pread(descriptor, end - start, start).split(b"\n"))
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the name of a new file to disk, and those of the folders it stands in."""
-    for place in (folder, folder.parent, folder.parent.parent):
-        descriptor = os.open(place, os.O_RDONLY)
+    """Fsync the folders of a new file, so that its name is on disk."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -1,4 +1,4 @@
-"""Which addresses are of the open internet: the others are not reached for those who may not."""
+"""Prevents SSRF: only public addresses may be dialled unless private targets are allowed."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from yarl import URL
 
 Address = IPv4Address | IPv6Address
 
-#: Names that are looked up at once: a name server that hangs holds one, and not the others.
-LOOKUPS = 32
+#: Concurrent DNS lookups; a name server that hangs blocks one of them.
+LOOKUP_THREADS = 32
 
-#: All of IPv6 that is given out to hosts of the internet.
+#: The part of IPv6 that is assigned to hosts of the internet.
 _UNICAST = IPv6Network("2000::/3")
-#: IPv6 forms of an IPv4 address, which tells where they lead: translated, and behind a relay.
+#: NAT64: an IPv6 address that contains the IPv4 address it leads to.
 _TRANSLATED = IPv6Network("64:ff9b::/96")
-#: Answers inside a cloud's network with what its machines may know, though it looks public.
-_OF_CLOUDS = frozenset({IPv4Address("168.63.129.16")})
+#: Looks public but serves metadata inside the network of a cloud.
+_CLOUD_METADATA = frozenset({IPv4Address("168.63.129.16")})
+#: Anycast relays of 6to4.
 _RELAYS = IPv4Network("192.88.99.0/24")
-#: One part of an IPv4 address as resolvers take it: decimal, octal, hexadecimal.
+#: One part of an IPv4 address as resolvers accept it: decimal, octal or hexadecimal.
 _PART = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 
 
-class PrivateAddress(OSError):
-    """A host is, or resolves to, an address that is not to be reached."""
+class PrivateAddressError(OSError):
+    """A host is, or resolves to, an address that is not public."""
 
     def __init__(self) -> None:
         super().__init__("the host has an address that is not public")
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is of the open internet, seen through IPv4 inside IPv6."""
+    """Return whether an address is public; an IPv6 address that embeds IPv4 is judged by it."""
     if isinstance(address, IPv4Address):
-        odd = address.is_multicast or address in _OF_CLOUDS or address in _RELAYS
-        return address.is_global and not odd
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and address in _TRANSLATED:
-        inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-    if inner is not None:
-        return is_public(inner)
+        special = address.is_multicast or address in _CLOUD_METADATA or address in _RELAYS
+        return address.is_global and not special
+    embedded = address.ipv4_mapped or address.sixtofour
+    if embedded is None and address in _TRANSLATED:
+        embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
+    if embedded is not None:
+        return is_public(embedded)
     return address.is_global and address in _UNICAST
 
 
 def address_of(host: str) -> Address | None:
-    """The address that a host spells out, in any form that a resolver takes; None for a name."""
+    """Return the address that a host spells out in any form resolvers accept; None for a name."""
     bare = host.rstrip(".").partition("%")[0]
     try:
         return ip_address(bare)
@@ -57,31 +58,31 @@ def address_of(host: str) -> Address | None:
         return _loose_ipv4(bare)
 
 
-def refuse_private(url: str) -> None:
-    """Raises PrivateAddress where the host of a URL is an address that is not public.
+def reject_private(url: str) -> None:
+    """Check that the host of a URL is a name or a public address.
 
-    Raises ValueError where the URL cannot be read.
+    Raises PrivateAddressError, or ValueError where the URL is malformed.
     """
-    # As the client reads it: with full-width digits and the like made plain.
+    # Parses like the HTTP client, which normalises full-width digits and the like.
     address = address_of(URL(url).raw_host or "")
     if address is not None and not is_public(address):
-        raise PrivateAddress
+        raise PrivateAddressError
 
 
-def public_socket(info: Any) -> socket.socket:
-    """A socket for an address (as of getaddrinfo) that is about to be dialled.
+def connect_public(info: Any) -> socket.socket:
+    """Return a socket for an address (from getaddrinfo) that is about to be dialled.
 
-    Raises PrivateAddress. It is the last door: what a name or a spelling meant before tells
-    nothing, this is where the connection goes.
+    Raises PrivateAddressError. This is the last check: a name may resolve to another address than
+    it did before, and this is the address that the connection goes to.
     """
-    family, kind, protocol, _, place = info
-    if not is_public(ip_address(str(place[0]).partition("%")[0])):
-        raise PrivateAddress
+    family, kind, protocol, _, sockaddr = info
+    if not is_public(ip_address(str(sockaddr[0]).partition("%")[0])):
+        raise PrivateAddressError
     return socket.socket(family, kind, protocol)
 
 
 def _loose_ipv4(host: str) -> IPv4Address | None:
-    """Such as 2130706433, 0x7f.1, 0177.0.0.1: every part but the last is one byte."""
+    """Parse forms such as 2130706433, 0x7f.1 and 0177.0.0.1; each part but the last is a byte."""
     parts = host.split(".")
     if len(parts) > 4 or not all(map(_PART.fullmatch, parts)):
         return None
@@ -99,27 +100,27 @@ def _number(part: str) -> int:
 
 
 class Resolver(AbstractResolver):
-    """Looks names up in threads of its own, so that a slow name holds up nobody else."""
+    """Looks names up in its own threads, so that a slow lookup blocks no other work."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup")
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Every address of the host. Raises OSError."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, _look_up, host, port, family
+        """Return every address of the host. Raises OSError."""
+        entries = await asyncio.get_running_loop().run_in_executor(
+            self._threads, _getaddrinfo, host, port, family
         )
-        return [_result(host, port, entry) for entry in found]
+        return [_result(host, port, entry) for entry in entries]
 
     async def close(self) -> None:
-        """Give the threads up, whatever they still wait for."""
+        """Shut down without waiting for running lookups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names, and refuses those with an address that is not public."""
+    """Resolves names, and rejects those with an address that is not public."""
 
     def __init__(self, inner: AbstractResolver) -> None:
         self._inner = inner
@@ -127,31 +128,30 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Every address of the host. Raises PrivateAddress."""
+        """Return every address of the host. Raises PrivateAddressError."""
         found = await self._inner.resolve(host, port, family)
         if not all(is_public(ip_address(f["host"].partition("%")[0])) for f in found):
-            raise PrivateAddress
+            raise PrivateAddressError
         return found
 
     async def close(self) -> None:
-        """Close the resolver."""
         await self._inner.close()
 
 
-def _look_up(host: str, port: int, family: int) -> list[Any]:
+def _getaddrinfo(host: str, port: int, family: int) -> list[Any]:
     try:
         return socket.getaddrinfo(
             host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
     except UnicodeError as error:
-        raise OSError("the name cannot be looked up") from error
+        raise OSError("the name is not a valid host name") from error
 
 
 def _result(host: str, port: int, entry: Any) -> ResolveResult:
-    family, _, protocol, _, place = entry
+    family, _, protocol, _, sockaddr = entry
     return ResolveResult(
         hostname=host,
-        host=place[0],
+        host=sockaddr[0],
         port=port,
         family=family,
         proto=protocol,

@@ -1,21 +1,22 @@
-"""The dispatcher: keeps a courier for every destination, and calls it when something is due."""
+"""Runs a worker for every destination, and wakes the workers whose effects are due."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from services.activation.delivery.worker import Courier, Tools
+from services.activation.delivery.worker import DeliveryContext, DestinationWorker
 from services.activation.domain.model import Destination
-from services.activation.store import postgres as store
-from services.activation.store.postgres import Place
+from services.activation.store import effects as store
+from services.activation.store.destinations import load_destinations
+from services.activation.store.effects import DestinationKey
 from services.chassis.postgres.database import acquire
 
-#: How often is looked what is due, seconds: other replicas write effects and definitions, too.
-LOOK_EVERY = 1.0
+#: Seconds between two polls of the ledger, as other replicas add effects and definitions too.
+POLL_INTERVAL_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -23,81 +24,76 @@ log = structlog.get_logger(__name__)
 class Dispatcher:
     """Sends what is due, for every destination.
 
-    `drain_s`: how long attempts in flight may go on when the scope ends, seconds.
+    `drain_s`: for how many seconds attempts in flight may continue when the scope ends.
     """
 
-    def __init__(self, tools: Tools, *, drain_s: float) -> None:
-        self._tools = tools
+    def __init__(self, context: DeliveryContext, *, drain_s: float) -> None:
+        self._context = context
         self._drain_s = drain_s
-        self._news = asyncio.Event()
-        self._couriers: dict[Place, tuple[Courier, asyncio.Task[None]]] = {}
+        self._poll_now = asyncio.Event()
+        self._workers: dict[DestinationKey, tuple[DestinationWorker, asyncio.Task[None]]] = {}
 
-    def wake(self, places: Collection[Place]) -> None:
-        """There may be something to send at these places."""
-        for place in places:
-            if place in self._couriers:
-                self._couriers[place][0].wake()
+    def wake(self, keys: Collection[DestinationKey]) -> None:
+        """Check for due effects of these destinations now."""
+        for key in keys:
+            if key in self._workers:
+                self._workers[key][0].wake()
             else:
-                self._news.set()
+                self._poll_now.set()
 
     def reload(self) -> None:
-        """There may be other definitions."""
-        self._news.set()
+        """Load the destinations again, as definitions may have changed."""
+        self._poll_now.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send inside the scope; at its end let what is in flight end."""
+        """Send inside the scope; at its end wait for the attempts in flight."""
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(self._keep(group))
+            polling = group.create_task(self._run(group))
             try:
                 yield
             finally:
-                keeping.cancel()
+                polling.cancel()
                 await self._drain()
 
-    async def _keep(self, group: asyncio.TaskGroup) -> None:
+    async def _run(self, group: asyncio.TaskGroup) -> None:
         while True:
-            self._news.clear()
+            self._poll_now.clear()
             try:
-                await self._look(group)
+                await self._poll(group)
             except Exception as error:
                 log.warning("destinations_not_loaded", error=type(error).__name__)
-                await asyncio.sleep(LOOK_EVERY)
-            try:
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+                await asyncio.sleep(POLL_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_INTERVAL_S):
+                    await self._poll_now.wait()
 
-    async def _look(self, group: asyncio.TaskGroup) -> None:
-        """Take in what is defined, and call the couriers for whom something is due."""
-        async with acquire(self._tools.database.pool) as conn:
-            for destination in await store.load_destinations(conn):
-                self._take_in(group, destination)
-            due = await store.due_in(conn, self._couriers.keys())
-        for place, seconds in due.items():
-            courier, _ = self._couriers[place]
-            if seconds <= 0:
-                courier.wake()
-            elif seconds < LOOK_EVERY:
-                asyncio.get_running_loop().call_later(seconds, courier.wake)
+    async def _poll(self, group: asyncio.TaskGroup) -> None:
+        """Load the destinations, and wake the workers for which effects are due."""
+        async with acquire(self._context.database.pool) as conn:
+            for destination in await load_destinations(conn):
+                self._update_worker(group, destination)
+            due = await store.next_due(conn, self._workers.keys())
+        for key, seconds in due.items():
+            if seconds < POLL_INTERVAL_S:
+                self._workers[key][0].wake(seconds)
 
-    def _take_in(self, group: asyncio.TaskGroup, destination: Destination) -> None:
-        place = Place(destination.workspace_id, destination.destination_id)
-        if place in self._couriers:
-            self._couriers[place][0].destination = destination
+    def _update_worker(self, group: asyncio.TaskGroup, destination: Destination) -> None:
+        key = DestinationKey(destination.workspace_id, destination.destination_id)
+        if key in self._workers:
+            self._workers[key][0].destination = destination
             return
-        courier = Courier(destination, self._tools)
-        self._couriers[place] = courier, group.create_task(courier.run())
+        worker = DestinationWorker(destination, self._context)
+        self._workers[key] = worker, group.create_task(worker.run())
 
     async def _drain(self) -> None:
-        for courier, _ in self._couriers.values():
-            courier.stop()
-        tasks = [task for _, task in self._couriers.values()]
+        for worker, _ in self._workers.values():
+            worker.stop()
+        tasks = [task for _, task in self._workers.values()]
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=self._drain_s)
-        for task in late:
+        _, running = await asyncio.wait(tasks, timeout=self._drain_s)
+        for task in running:
             task.cancel()
-        if late:
-            log.warning("attempts_cut_off", destinations=len(late))
+        if running:
+            log.warning("attempts_cancelled", destinations=len(running))

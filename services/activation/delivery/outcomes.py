@@ -1,4 +1,4 @@
-"""Tells the log how effects ended, so that the end of a delivery is a fact like any other."""
+"""Publishes final states of effects as facts of the log."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ import asyncio
 
 import structlog
 
-from services.activation.codec import bus as wire
-from services.activation.store import postgres as store
+from services.activation.codec.deliveries import delivery_ended
+from services.activation.store import effects as store
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import RetryableError
 
-#: Ends in one call.
+#: Outcomes in one call.
 PAGE = 1_000
-#: Seconds between two looks.
-PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
+#: Seconds between two polls of the ledger.
+POLL_INTERVAL_S = 0.5
+MAX_BACKOFF_S = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class Reporter:
+class OutcomePublisher:
     """Appends DeliveryEnded facts; a repeat after a crash is the same fact."""
 
-    def __init__(self, database: Database, log_peer: LogClient, actor: str) -> None:
+    def __init__(self, database: Database, log_client: LogClient, actor: str) -> None:
         self._database = database
-        self._log = log_peer
+        self._log = log_client
         self._actor = actor
 
     async def run(self) -> None:
-        """Report until cancelled. What goes wrong is told and tried again."""
-        pause = PAUSE
+        """Publish until cancelled. Errors are logged and retried."""
+        backoff = Backoff(2 * POLL_INTERVAL_S, MAX_BACKOFF_S)
         while True:
             try:
-                if await self.report_once():
-                    continue
-                pause = PAUSE
+                if not await self.publish_once():
+                    await asyncio.sleep(POLL_INTERVAL_S)
+                backoff.reset()
             except RetryableError as error:
-                log.warning("reports_delayed", reason=error.reason)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                log.warning("outcomes_delayed", reason=error.reason)
+                await asyncio.sleep(backoff.next_s())
             except Exception as error:
-                log.error("reports_failed", exc_info=error)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+                log.error("outcomes_failed", exc_info=error)
+                await asyncio.sleep(backoff.next_s())
 
-    async def report_once(self) -> int:
-        """Report one page; how many ends there were."""
+    async def publish_once(self) -> int:
+        """Publish one page; return how many outcomes it had."""
         async with acquire(self._database.pool) as conn:
-            rows = await conn.fetch(store.Q.unreported, PAGE)
+            rows = await conn.fetch(store.Q.load_unpublished_outcomes, PAGE)
         if not rows:
             return 0
-        await self._log.append([wire.delivery_ended(row, self._actor) for row in rows])
+        await self._log.append([delivery_ended(row, self._actor) for row in rows])
         async with acquire(self._database.pool) as conn:
             await conn.execute(
-                store.Q.mark_reported,
+                store.Q.mark_outcomes_published,
                 [row["effect_id"] for row in rows],
                 [row["shard"] for row in rows],
                 [row["attempts"] for row in rows],

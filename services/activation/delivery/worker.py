@@ -1,240 +1,249 @@
-"""One courier for each destination, so that none waits for another that hangs.
+"""Sends the messages of one destination, so that a destination that hangs blocks no other.
 
-An attempt is begun in the ledger before it is made, and its end recorded after it. What lies
-between when the process dies is shown as unknown, and made again with the same key and body when
-its lease has run out; receivers drop the repeat by its key.
+An attempt is recorded in the ledger before it is made, and its result afterwards. If the process
+dies in between, the effect is shown as unknown; when its lease has expired, it is sent again with
+the same key and payload, and receivers drop the repeat by its key.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from services.activation.channels import Message, Sender
 from services.activation.delivery.render import Renderer
-from services.activation.domain.circuit_breaker import Pace, paced
-from services.activation.domain.model import Destination, State
+from services.activation.domain.circuit_breaker import CircuitBreaker
+from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import (
-    Next,
-    Outcome,
-    Retries,
-    Verdict,
+    AttemptResult,
+    AttemptStatus,
+    RetryPolicy,
+    Transition,
     after_attempt,
-    put_back,
+    requeue,
 )
 from services.activation.metrics import DeliveryMetrics
-from services.activation.store import postgres as store
-from services.activation.store.postgres import Attempt, Claim, Place
-from services.chassis.postgres.database import Database, acquire, transaction
+from services.activation.store import effects as store
+from services.activation.store.effects import Attempt, Claim, DestinationKey
+from services.chassis.postgres.database import Database, transaction
+from services.chassis.runtime.backoff import Backoff
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
-#: How long an attempt may take before it counts as unknown, seconds.
+#: Seconds after which an attempt without a recorded result counts as unknown.
 LEASE_S = 60.0
-#: An attempt that could not be made for so long since it was begun is not made any more, seconds:
-#: what a channel takes at most must still fit into the lease.
-STALE_S = 30.0
-#: How long an effect rests whose message could not be made, seconds.
-UNREADY_S = 1.0
-RETIRED = "the destination was retired"
-ENDLESS = "its attempts never came to an end"
-#: How long ends are gathered, where others are still on their way, before they are recorded, s.
+#: Seconds; an attempt that is older when it would be made is requeued instead: the longest timeout
+#: of a channel must still fit into the lease.
+MAX_ATTEMPT_AGE_S = 30.0
+#: Seconds until rendering is retried.
+RENDER_RETRY_S = 1.0
+#: Seconds for which ended attempts are gathered while others are in flight, to share a commit.
 GATHER_S = 0.004
-_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+RETIRED_REASON = "the destination was retired"
+EXHAUSTED_REASON = "every attempt was interrupted"
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What couriers work with."""
+class DeliveryContext:
+    """The resources that all workers share."""
 
     database: Database
     renderer: Renderer
     #: By the type of the destination's channel.
     senders: dict[type, Sender]
-    retries: Retries
+    retry_policy: RetryPolicy
     metrics: DeliveryMetrics
     lease_s: float = LEASE_S
 
 
-class Courier:
+class DestinationWorker:
     """Makes the attempts that are due for one destination.
 
-    Work goes in turns: record what ended, begin what is due, in one transaction. What was begun
-    runs beside the turns, so an attempt that hangs holds up no turn.
+    Each cycle records the results of ended attempts and starts attempts at what is due, in one
+    transaction. Attempts run beside the cycles, so an attempt that hangs delays no cycle.
     """
 
-    def __init__(self, destination: Destination, tools: Tools) -> None:
-        #: The version that attempts are begun with from now on.
+    def __init__(self, destination: Destination, context: DeliveryContext) -> None:
+        #: The version that new attempts use.
         self.destination = destination
-        self._tools = tools
-        self._place = Place(destination.workspace_id, destination.destination_id)
-        self._pace = Pace()
-        #: Attempts begun whose end is not recorded.
-        self._open = 0
-        self._ends: list[tuple[Attempt, Next]] = []
-        self._news = asyncio.Event()
-        #: Whether something may be due. Set before `_news`, cleared before the look.
-        self._look = True
-        self._stopping = False
+        self._context = context
+        self._key = DestinationKey(destination.workspace_id, destination.destination_id)
+        self._breaker = CircuitBreaker()
+        #: Attempts that were started and whose result is not recorded.
+        self._in_flight = 0
+        self._ended: list[tuple[Attempt, Transition]] = []
+        #: When an effect may be due, on the clock of the event loop.
+        self._next_due = 0.0
+        self._wakeup = asyncio.Event()
+        self._is_stopping = False
 
-    def wake(self) -> None:
-        """Something may be due."""
-        self._look = True
-        self._news.set()
+    def wake(self, delay_s: float = 0.0) -> None:
+        """Check for due effects in `delay_s` seconds."""
+        self._next_due = min(self._next_due, _now() + delay_s)
+        self._wakeup.set()
 
     def stop(self) -> None:
-        """Begin nothing more; `run` ends when what is open has ended."""
-        self._stopping = True
-        self._news.set()
+        """Start no more attempts; `run` returns when those in flight have ended."""
+        self._is_stopping = True
+        self._wakeup.set()
 
     async def run(self) -> None:
-        """Work until stopped. What goes wrong is told and tried again."""
-        failures = 0
+        """Work until stopped. Errors are logged and retried."""
+        backoff = Backoff()
         async with asyncio.TaskGroup() as attempts:
-            while not self._is_over():
-                self._news.clear()
+            while not (self._is_stopping and not self._in_flight):
+                self._wakeup.clear()
                 try:
-                    more = await self._turn(attempts)
+                    await self._cycle(attempts)
                 except Exception as error:
-                    _tell(self._place, error)
-                    await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-                    failures += 1
+                    _log_failure(self._key, error)
+                    await asyncio.sleep(backoff.next_s())
                 else:
-                    failures = 0
-                    if not (more or self._is_over()):
-                        await self._news.wait()
+                    backoff.reset()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(self._next_start()):
+                            await self._wakeup.wait()
 
-    def _is_over(self) -> bool:
-        return self._stopping and not self._open
+    def _next_start(self) -> float | None:
+        """Return when the next attempt may start; None = not before an attempt ends or a wake."""
+        if self._is_stopping or self._in_flight >= self._breaker.concurrency:
+            return None
+        start = max(self._next_due, self._breaker.open_until)
+        return start if math.isfinite(start) else None
 
-    async def _turn(self, attempts: asyncio.TaskGroup) -> bool:
-        """Record what ended and begin what is due; whether there may be more to do at once."""
-        if self._ends and len(self._ends) < self._open:
+    async def _cycle(self, attempts: asyncio.TaskGroup) -> None:
+        """Record ended attempts and start due ones."""
+        if self._ended and len(self._ended) < self._in_flight:
             await asyncio.sleep(GATHER_S)
-        ends, self._ends = self._ends, []
-        room = self._room()
-        look = self._look and room > 0
-        if not ends and not look:
-            return False
-        if look:
-            self._look = False
+        start = self._next_start()
+        limit = 0
+        if start is not None and start <= _now():
+            limit = self._breaker.concurrency - self._in_flight
+        if not self._ended and not limit:
+            return
+        ended, self._ended = self._ended, []
+        due, self._next_due = self._next_due, math.inf if limit else self._next_due
         try:
-            freed, claim = await self._save(ends, room if look else 0)
+            was_unblocked, claim = await self._save(ended, limit)
         except BaseException:
-            # Nothing is forgotten: what was recorded after all is not recorded twice.
-            self._ends, self._look = ends + self._ends, True
+            # Everything is done again; results that were saved after all are ignored then.
+            self._ended, self._next_due = ended + self._ended, min(due, self._next_due)
             raise
-        self._open += len(claim.begun) - len(ends)
-        self._look |= claim.more or freed
-        if claim.begun:
-            attempts.create_task(self._carry(claim.begun, self.destination))
-        self._look_when_due(ends)
-        return bool(self._ends) or (self._look and self._room() > 0)
+        self._in_flight += len(claim.attempts) - len(ended)
+        retries = [t.delay for _, t in ended if t.state is DeliveryState.PENDING]
+        if was_unblocked or claim.has_more:
+            retries.append(0.0)
+        if retries:
+            self._next_due = min(self._next_due, _now() + min(retries))
+        if claim.attempts:
+            attempts.create_task(self._run_attempts(claim.attempts, self.destination))
 
-    async def _save(self, ends: Sequence[tuple[Attempt, Next]], room: int) -> tuple[bool, Claim]:
-        """Record ends and begin attempts: one commit for both, as it is what costs most."""
-        lease_s, freed, claim = self._tools.lease_s, False, Claim()
-        opened = transaction if ends and room else acquire
-        async with opened(self._tools.database.pool) as conn:
-            if ends:
-                freed = await store.end_attempts(conn, ends)
-            if room and self.destination.retired:
-                await store.give_up(conn, self._place, RETIRED)
-            elif room:
-                claim = await store.claim(conn, self._place, room, lease_s=lease_s, wait_s=lease_s)
-        return freed, claim
+    async def _save(
+        self, ended: Sequence[tuple[Attempt, Transition]], limit: int
+    ) -> tuple[bool, Claim]:
+        """Do both in one transaction, as the commit costs most.
 
-    def _room(self) -> int:
-        """How many attempts may be begun now."""
-        if self._stopping:
-            return 0
-        left = self._pace.not_before - _now()
-        if left > 0:
-            # Longer rests end when the dispatcher looks.
-            if left < 1.0:
-                asyncio.get_running_loop().call_later(left, self._news.set)
-            return 0
-        return self._pace.width - self._open
+        Return whether effects became due, and the attempts that were started.
+        """
+        lease_s = self._context.lease_s
+        was_unblocked, claim = False, Claim()
+        async with transaction(self._context.database.pool) as conn:
+            if ended:
+                was_unblocked = await store.end_attempts(conn, ended)
+            if limit and self.destination.retired:
+                await store.cancel_open(conn, self._key, RETIRED_REASON)
+            elif limit:
+                claim = await store.claim(
+                    conn, self._key, limit, lease_s=lease_s, blocked_recheck_s=lease_s
+                )
+        return was_unblocked, claim
 
-    def _look_when_due(self, ends: Sequence[tuple[Attempt, Next]]) -> None:
-        """What is due again before the dispatcher looks is looked at in time."""
-        pauses = [end.pause for _, end in ends if end.state is State.PENDING]
-        if pauses and (soonest := min(pauses)) < 1.0:
-            asyncio.get_running_loop().call_later(soonest, self.wake)
-
-    async def _carry(self, begun: Sequence[Attempt], destination: Destination) -> None:
-        """Make attempts that were begun, those first whose message is there."""
-        began, most = _now(), self._tools.retries.attempts
-        # Whatever ends this process each time it is sent must not do so for ever.
-        endless = [a for a in begun if a.lost and a.attempts > most]
-        self._end(endless, Next(State.DEAD, ENDLESS))
-        rest = begun if not endless else [a for a in begun if a not in endless]
+    async def _run_attempts(self, started: Sequence[Attempt], destination: Destination) -> None:
+        """Make attempts; those that have a payload do not wait for the others to be rendered."""
+        started_at, max_attempts = _now(), self._context.retry_policy.max_attempts
+        # A message that crashes the process each time it is sent must not do so for ever.
+        exhausted = [a for a in started if a.interrupted and a.number > max_attempts]
+        self._end(exhausted, Transition(DeliveryState.DEAD, EXHAUSTED_REASON))
+        remaining = [a for a in started if a not in exhausted] if exhausted else started
         async with asyncio.TaskGroup() as group:
-            for attempt in rest:
-                if attempt.body is not None:
-                    group.create_task(self._attempt(destination, attempt, attempt.body, began))
-            fresh = [attempt for attempt in rest if attempt.body is None]
-            for attempt, body in await self._make_bodies(destination, fresh):
-                group.create_task(self._attempt(destination, attempt, body, began))
+            for attempt in remaining:
+                if attempt.payload is not None:
+                    group.create_task(
+                        self._attempt(destination, attempt, attempt.payload, started_at)
+                    )
+            unrendered = [attempt for attempt in remaining if attempt.payload is None]
+            for attempt, payload in await self._render(destination, unrendered):
+                group.create_task(self._attempt(destination, attempt, payload, started_at))
 
-    async def _make_bodies(
-        self, destination: Destination, fresh: Sequence[Attempt]
+    async def _render(
+        self, destination: Destination, attempts: Sequence[Attempt]
     ) -> list[tuple[Attempt, bytes]]:
-        """The message of each attempt, kept; what cannot be made now is put back."""
-        if not fresh:
+        """Render and save the payloads; requeue the attempts for which that fails."""
+        if not attempts:
             return []
         try:
-            made = await self._tools.renderer.render(destination, fresh)
-            async with acquire(self._tools.database.pool) as conn:
-                kept = await store.keep_bodies(conn, made)
+            rendered = await self._context.renderer.render(destination, attempts)
+            async with transaction(self._context.database.pool) as conn:
+                saved = await store.save_payloads(conn, rendered)
         except Exception as error:
-            _tell(self._place, error)
+            _log_failure(self._key, error)
             reason = error.reason if isinstance(error, OnefoldError) else type(error).__name__
-            self._end(fresh, put_back(f"the message could not be made: {reason}", UNREADY_S))
+            self._end(attempts, requeue(f"rendering failed: {reason}", RENDER_RETRY_S))
             return []
-        lost = [attempt for attempt in fresh if attempt.effect_id not in kept]
-        self._end(lost, put_back("another replica took it over", 0.0))
-        return [(attempt, body) for attempt, body in made if attempt.effect_id in kept]
+        lost = [attempt for attempt in attempts if attempt.effect_id not in saved]
+        self._end(lost, requeue("another replica took it over", 0.0))
+        return [(a, payload) for a, payload in rendered if a.effect_id in saved]
 
     async def _attempt(
-        self, destination: Destination, attempt: Attempt, body: bytes, began: float
+        self, destination: Destination, attempt: Attempt, payload: bytes, started_at: float
     ) -> None:
-        if _now() - began > min(STALE_S, self._tools.lease_s / 2):
-            self._end([attempt], put_back("it was begun too long ago", 0.0))
+        if _now() - started_at > min(MAX_ATTEMPT_AGE_S, self._context.lease_s / 2):
+            self._end([attempt], requeue("the attempt started too long ago", 0.0))
             return
-        message = Message(to_hex(attempt.effect_id), body, attempt.attempts)
-        with self._tools.metrics.attempt(destination) as watched:
-            outcome = watched.outcome = await self._send(destination, message)
-        retries, now = self._tools.retries, _now()
-        self._pace = paced(self._pace, outcome, now, retries)
-        jitter = random.random()  # noqa: S311 - so that retries do not come in step
-        self._end([attempt], after_attempt(outcome, attempt.attempts, retries, jitter))
+        message = Message(to_hex(attempt.effect_id), payload, attempt.number)
+        with self._context.metrics.measure_attempt(destination) as timer:
+            result = timer.result = await self._send(destination, message)
+        policy = self._context.retry_policy
+        self._breaker = self._breaker.after_attempt(result, _now(), policy)
+        jitter = random.random()  # noqa: S311 - spreads retries, no secret
+        self._end([attempt], after_attempt(result, attempt.number, policy, jitter))
 
-    async def _send(self, destination: Destination, message: Message) -> Outcome:
-        sender = self._tools.senders[type(destination.channel)]
+    async def _send(self, destination: Destination, message: Message) -> AttemptResult:
+        sender = self._context.senders[type(destination.channel)]
         try:
             return await sender.send(destination, message)
         except Exception as error:
-            log.exception("attempt_broken", destination=destination.destination_id)
-            return Outcome(Verdict.FAILED, type(error).__name__)
+            log.exception("attempt_crashed", destination=destination.destination_id)
+            return AttemptResult(AttemptStatus.FAILED, type(error).__name__)
 
-    def _end(self, attempts: Sequence[Attempt], end: Next) -> None:
-        self._ends += [(attempt, end) for attempt in attempts]
-        self._news.set()
+    def _end(self, attempts: Sequence[Attempt], transition: Transition) -> None:
+        self._ended += [(attempt, transition) for attempt in attempts]
+        self._wakeup.set()
 
 
-def _tell(place: Place, error: Exception) -> None:
-    names = {"workspace": place.workspace_id, "destination": place.destination_id}
+def _log_failure(key: DestinationKey, error: Exception) -> None:
     if isinstance(error, RetryableError):
-        log.warning("sending_delayed", reason=error.reason, **names)
+        log.warning(
+            "delivery_delayed",
+            reason=error.reason,
+            workspace=key.workspace_id,
+            destination=key.destination_id,
+        )
     else:
-        log.error("sending_failed", exc_info=error, **names)
+        log.error(
+            "delivery_failed",
+            exc_info=error,
+            workspace=key.workspace_id,
+            destination=key.destination_id,
+        )
 
 
 def _now() -> float:

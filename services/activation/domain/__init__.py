@@ -1,1 +1,1 @@
-"""Pure: what is to be sent to whom, and what follows from an attempt."""
+"""Pure: decides which effects follow from a change, and what follows from an attempt."""

@@ -1,55 +1,57 @@
-"""How fast a destination is tried, so that one that is down is left alone until it is back.
+"""Limits the attempts at a destination that is down.
 
-An effect has a bounded number of attempts. Were they all made while the receiver is down, an outage
-of hours would end in a pile of dead effects; so a destination that fails again and again is
-tried with one message at a time, and with growing rests.
+The attempts of an effect are bounded. If they were all made during an outage of hours, every effect
+would be dead at its end. So the breaker of a destination that fails repeatedly lets one attempt
+through at a time, and pauses longer and longer between them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.activation.domain.transitions import Outcome, Retries, Verdict
+from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 
-#: Attempts at once.
-FULL = 128
-#: Failures one after another, with no success, after which a destination is taken to be down.
-PATIENCE = 16
-#: Seconds; the rest between two tries of a destination that is down doubles up to this.
-LONGEST_REST = 60.0
-_MOST_DOUBLINGS = 40
+#: Attempts at the same time.
+MAX_CONCURRENCY = 128
+#: Consecutive failures after which a destination counts as down.
+FAILURE_THRESHOLD = 16
+#: Seconds; the pause between two attempts at a destination that is down doubles up to this.
+MAX_OPEN_S = 60.0
+_MAX_DOUBLINGS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a destination is tried now."""
+class CircuitBreaker:
+    """How fast attempts may be made at a destination now."""
 
-    #: Failures since the last answer that was none.
+    #: Failures since the last other result.
     failures: int = 0
-    #: Rests taken since then.
-    rests: int = 0
-    #: No attempt begins before this instant of the caller's clock, seconds.
-    not_before: float = 0.0
+    #: How often the breaker has opened since then.
+    open_count: int = 0
+    #: No attempt starts before this instant of the caller's clock, seconds.
+    open_until: float = 0.0
 
     @property
-    def width(self) -> int:
-        """How many attempts may be made at once."""
-        return FULL if self.failures < PATIENCE else 1
+    def concurrency(self) -> int:
+        """How many attempts may run at the same time."""
+        return MAX_CONCURRENCY if self.failures < FAILURE_THRESHOLD else 1
 
+    def after_attempt(
+        self, result: AttemptResult, now: float, policy: RetryPolicy
+    ) -> CircuitBreaker:
+        """Return the breaker after an attempt; `now` in seconds of the caller's clock.
 
-def paced(pace: Pace, outcome: Outcome, now: float, retries: Retries) -> Pace:
-    """The pace after an attempt; `now` in seconds of the caller's clock.
-
-    A receiver that names a time to wait is not asked before; one that refuses a message is up.
-    """
-    if outcome.verdict is not Verdict.FAILED:
-        return Pace(not_before=pace.not_before)
-    failures, rests = pace.failures + 1, pace.rests
-    not_before = max(pace.not_before, now + min(outcome.retry_after, retries.longest_pause))
-    # Of many attempts that fail together one asks for a rest, and not each for a longer one.
-    if failures >= PATIENCE and now >= pace.not_before:
-        rests += 1
-        doublings = min(rests - 1, _MOST_DOUBLINGS)
-        rest = min(retries.first_pause * 2.0**doublings, LONGEST_REST, retries.longest_pause)
-        not_before = max(not_before, now + rest)
-    return Pace(failures, rests, not_before)
+        A receiver that demands to wait gets no attempt earlier. A receiver that rejects a message
+        is up.
+        """
+        if result.status is not AttemptStatus.FAILED:
+            return CircuitBreaker(open_until=self.open_until)
+        failures, open_count = self.failures + 1, self.open_count
+        open_until = max(self.open_until, now + min(result.retry_after, policy.max_backoff))
+        # Many attempts that fail together open the breaker once; they do not add up.
+        if failures >= FAILURE_THRESHOLD and now >= self.open_until:
+            open_count += 1
+            doublings = min(open_count - 1, _MAX_DOUBLINGS)
+            pause = min(policy.initial_backoff * 2.0**doublings, MAX_OPEN_S, policy.max_backoff)
+            open_until = max(open_until, now + pause)
+        return CircuitBreaker(failures, open_count, open_until)

@@ -1,8 +1,8 @@
-"""What is so: destinations, effects, and the outcomes of attempts."""
+"""Defines destinations, membership changes and effects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -10,17 +10,17 @@ from services.kernel.ids import ProfileId, WorkspaceId, hash_id
 
 
 class Trigger(IntEnum):
-    """What a destination hears of a segment; the numbers of onefold.activation.v1.Trigger."""
+    """The kind of a membership change; the numbers of onefold.activation.v1.Trigger."""
 
     ENTERED = 1
     LEFT = 2
 
 
-class State(IntEnum):
-    """Where an effect stands; the numbers of onefold.activation.v1.DeliveryState."""
+class DeliveryState(IntEnum):
+    """The state of an effect; the numbers of onefold.activation.v1.DeliveryState."""
 
     PENDING = 1
-    #: An attempt was begun and its end is not known.
+    #: An attempt was started and its result is not known.
     UNKNOWN = 2
     DELIVERED = 3
     DEAD = 4
@@ -32,7 +32,7 @@ class Webhook:
     """An HTTP endpoint, signed as Standard Webhooks."""
 
     url: str
-    #: Kept out of every text that is made of this value.
+    #: Excluded from every text that is made of this value.
     secret: str = field(repr=False)
 
 
@@ -66,22 +66,25 @@ class Destination:
     triggers: frozenset[Trigger]
     #: A JSON object (UTF-8).
     content: bytes
-    #: Traits that a message carries.
+    #: Names of the traits that a message includes.
     traits: tuple[str, ...]
     retired: bool = False
 
-    def hears(self, segment_id: str, trigger: Trigger) -> bool:
-        """Whether a change of membership concerns it."""
+    def at_version(self, version: int) -> Destination:
+        """Return the same destination with another version."""
+        return replace(self, version=version)
+
+    def subscribes_to(self, segment_id: str, trigger: Trigger) -> bool:
         return not self.retired and segment_id in self.segment_ids and trigger in self.triggers
 
-    def before(self, ordinal: int) -> int:
-        """The ordinal of the change before this one that it hears of; 0 where there is none."""
+    def predecessor(self, ordinal: int) -> int:
+        """Return the ordinal of the last change before this one that triggers; 0 = none."""
         return max(0, ordinal - (1 if len(self.triggers) > 1 else 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A change of membership, as segment told it."""
+class TriggeringChange:
+    """A profile enters or leaves a segment, as published by segment."""
 
     workspace_id: WorkspaceId
     segment_id: str
@@ -90,14 +93,14 @@ class Change:
     #: Counts the changes of this profile in this segment from 1.
     ordinal: int
     #: Unix microseconds of the log's clock.
-    at_us: int
-    #: The membership moved along with a merge of profiles.
+    changed_at_us: int
+    #: Whether the membership moved with a merge of profiles.
     by_merge: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One thing to be sent to one person through one destination."""
+    """One message to be sent about one profile through one destination."""
 
     effect_id: bytes
     workspace_id: WorkspaceId
@@ -106,10 +109,10 @@ class Effect:
     profile_id: ProfileId
     trigger: Trigger
     ordinal: int
-    at_us: int
-    #: The ordinal of the effect that the person is to hear of before; 0 where there is none.
-    before: int
-    state: State
+    changed_at_us: int
+    #: The ordinal of the effect that must be sent before this one; 0 = none.
+    predecessor: int
+    state: DeliveryState
     reason: str = ""
 
 
@@ -120,5 +123,5 @@ def effect_id(
     profile_id: ProfileId,
     ordinal: int,
 ) -> bytes:
-    """The key under which an effect happens once. The ordinal tells the trigger."""
+    """Return the idempotency key of an effect. The ordinal implies the trigger."""
     return hash_id(workspace_id, destination_id, segment_id, profile_id, str(ordinal))

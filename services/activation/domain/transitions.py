@@ -1,4 +1,4 @@
-"""What follows from a change of membership, and from an attempt at a delivery."""
+"""Decides which effects follow from a membership change, and what follows from an attempt."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from services.activation.domain.model import Change, Destination, Effect, State, effect_id
+from services.activation.domain.model import (
+    DeliveryState,
+    Destination,
+    Effect,
+    TriggeringChange,
+    effect_id,
+)
 from services.kernel.ids import WorkspaceId
 
-MERGED = "the membership moved with a merge; the person was told before"
-#: Beyond so many doublings every pause is the longest one.
-_MOST_DOUBLINGS = 40
+MOVED_BY_MERGE = "the membership moved with a merge; its message was sent before"
+#: Bounds the exponent of the backoff; after this many doublings every delay is the longest one.
+_MAX_DOUBLINGS = 40
 
 
-def effects(changes: Iterable[Change], destinations: Iterable[Destination]) -> list[Effect]:
-    """What is to be sent; an effect that a merge would repeat is kept as suppressed."""
-    hearing: dict[tuple[WorkspaceId, str], list[Destination]] = {}
+def plan_effects(
+    changes: Iterable[TriggeringChange], destinations: Iterable[Destination]
+) -> list[Effect]:
+    """Return one effect for each change and subscribed destination.
+
+    An effect that would repeat a message after a merge is suppressed.
+    """
+    by_segment: dict[tuple[WorkspaceId, str], list[Destination]] = {}
     for destination in destinations:
         for segment_id in destination.segment_ids:
-            hearing.setdefault((destination.workspace_id, segment_id), []).append(destination)
+            key = (destination.workspace_id, segment_id)
+            by_segment.setdefault(key, []).append(destination)
     return [
         _effect(change, destination)
         for change in changes
-        for destination in hearing.get((change.workspace_id, change.segment_id), ())
-        if destination.hears(change.segment_id, change.trigger)
+        for destination in by_segment.get((change.workspace_id, change.segment_id), ())
+        if destination.subscribes_to(change.segment_id, change.trigger)
     ]
 
 
-def _effect(change: Change, destination: Destination) -> Effect:
+def _effect(change: TriggeringChange, destination: Destination) -> Effect:
     key = effect_id(
         change.workspace_id,
         destination.destination_id,
@@ -44,73 +56,76 @@ def _effect(change: Change, destination: Destination) -> Effect:
         change.profile_id,
         change.trigger,
         change.ordinal,
-        change.at_us,
-        destination.before(change.ordinal),
-        State.SUPPRESSED if change.by_merge else State.PENDING,
-        MERGED if change.by_merge else "",
+        change.changed_at_us,
+        destination.predecessor(change.ordinal),
+        DeliveryState.SUPPRESSED if change.by_merge else DeliveryState.PENDING,
+        MOVED_BY_MERGE if change.by_merge else "",
     )
 
 
-class Verdict(Enum):
+class AttemptStatus(Enum):
     """How an attempt ended."""
 
-    #: The receiver has it.
+    #: The receiver has the message.
     DELIVERED = "delivered"
-    #: It may succeed later.
+    #: A retry may succeed.
     FAILED = "failed"
-    #: It will never succeed as it is.
-    REFUSED = "refused"
+    #: No retry can succeed.
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of an attempt."""
+class AttemptResult:
+    """The result of an attempt."""
 
-    verdict: Verdict
-    #: For people, such as `HTTP 410`; holds nothing personal.
+    status: AttemptStatus
+    #: Text for operators, such as `HTTP 410`; holds nothing personal.
     reason: str = ""
-    #: Seconds that the receiver asks to wait.
+    #: Seconds that the receiver demands to wait.
     retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
-    """How often and how far apart attempts are made."""
+class RetryPolicy:
+    """How often an effect is attempted, and how long the delays between attempts are."""
 
-    attempts: int = 24
+    max_attempts: int = 24
     #: Seconds before the second attempt; doubles with each.
-    first_pause: float = 1.0
-    longest_pause: float = 3_600.0
+    initial_backoff: float = 1.0
+    #: Seconds.
+    max_backoff: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
-    """What becomes of an effect after an attempt."""
+class Transition:
+    """The state of an effect after an attempt."""
 
-    state: State
+    state: DeliveryState
     reason: str
     #: Seconds until the next attempt, where the state is PENDING.
-    pause: float = 0.0
-    #: False where nothing was sent after all, so that the attempt does not count.
+    delay: float = 0.0
+    #: False where nothing was sent, so that the attempt does not count.
     counts: bool = True
 
 
-def after_attempt(outcome: Outcome, attempts: int, retries: Retries, jitter: float) -> Next:
-    """What follows from the end of attempt number `attempts` (from 1).
+def after_attempt(
+    result: AttemptResult, attempt: int, policy: RetryPolicy, jitter: float
+) -> Transition:
+    """Return the transition after attempt number `attempt` (from 1).
 
-    The pause doubles with every attempt, is spread by `jitter` (0 to 1) over plus or minus a
-    quarter, and is never shorter than the receiver asks.
+    The delay doubles with every attempt, is spread by `jitter` (0 to 1) over plus or minus a
+    quarter, and is never shorter than the receiver demands.
     """
-    if outcome.verdict is Verdict.DELIVERED:
-        return Next(State.DELIVERED, outcome.reason)
-    if outcome.verdict is Verdict.REFUSED or attempts >= retries.attempts:
-        return Next(State.DEAD, outcome.reason)
-    doublings = min(attempts - 1, _MOST_DOUBLINGS)
-    pause = min(retries.first_pause * 2.0**doublings, retries.longest_pause)
-    spread = pause * (0.75 + jitter / 2)
-    return Next(State.PENDING, outcome.reason, max(spread, outcome.retry_after))
+    if result.status is AttemptStatus.DELIVERED:
+        return Transition(DeliveryState.DELIVERED, result.reason)
+    if result.status is AttemptStatus.REJECTED or attempt >= policy.max_attempts:
+        return Transition(DeliveryState.DEAD, result.reason)
+    doublings = min(attempt - 1, _MAX_DOUBLINGS)
+    backoff = min(policy.initial_backoff * 2.0**doublings, policy.max_backoff)
+    spread = backoff * (0.75 + jitter / 2)
+    return Transition(DeliveryState.PENDING, result.reason, max(spread, result.retry_after))
 
 
-def put_back(reason: str, pause: float) -> Next:
-    """What follows where an attempt was begun and nothing was sent: it is made later."""
-    return Next(State.PENDING, reason, pause, counts=False)
+def requeue(reason: str, delay: float) -> Transition:
+    """Return the transition of an attempt that sent nothing; it is made later."""
+    return Transition(DeliveryState.PENDING, reason, delay, counts=False)

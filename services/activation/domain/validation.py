@@ -1,4 +1,4 @@
-"""What a destination must be before it is defined."""
+"""Validates a destination before it is defined."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ MAX_TRAITS = 200
 MAX_URL = 2_048
 MAX_SUBJECT = 256
 MAX_CONTENT = 64 * 1024
-#: Bytes of a signing secret, as Standard Webhooks asks.
+#: Bytes of a signing secret that Standard Webhooks allows.
 SECRET_BYTES = range(24, 65)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-def check(destination: Destination) -> None:
-    """Raises InvalidField, which tells what to write instead."""
-    check_id(destination.destination_id)
+def check_destination(destination: Destination) -> None:
+    """Check every field. Raises InvalidField with the expected form."""
+    check_destination_id(destination.destination_id)
     if len(destination.title) > MAX_TITLE or "\0" in destination.title:
-        _refuse("title", f"has at most {MAX_TITLE} characters and no NUL")
+        _reject("title", f"has at most {MAX_TITLE} characters and no NUL")
     _check_names("segment_ids", destination.segment_ids, MAX_SEGMENTS)
     if not destination.segment_ids:
-        _refuse("segment_ids", "names at least one segment")
+        _reject("segment_ids", "names at least one segment")
     if not destination.triggers:
-        _refuse("triggers", "names at least one of ENTERED and LEFT")
+        _reject("triggers", "names at least one of ENTERED and LEFT")
     if len(destination.content) > MAX_CONTENT:
-        _refuse("content", f"has at most {MAX_CONTENT} bytes")
+        _reject("content", f"has at most {MAX_CONTENT} bytes")
     _check_names("traits", destination.traits, MAX_TRAITS)
     match destination.channel:
         case Webhook(url, secret):
@@ -46,20 +46,20 @@ def check(destination: Destination) -> None:
             _check_subject(subject)
         case NdjsonFile(name):
             if not _FILE.fullmatch(name):
-                _refuse("file.name", "is a file name of letters, digits, '.', '_' and '-'")
+                _reject("file.name", "is a file name of letters, digits, '.', '_' and '-'")
 
 
-def check_id(destination_id: str) -> None:
-    """Raises InvalidField where a text cannot be the id of a destination."""
+def check_destination_id(destination_id: str) -> None:
+    """Check that a text can be the id of a destination. Raises InvalidField."""
     if not _is_name(destination_id):
-        _refuse("destination_id", f"has 1 to {MAX_ID} printable characters")
+        _reject("destination_id", f"has 1 to {MAX_ID} printable characters")
 
 
 def _check_names(field: str, names: Collection[str], most: int) -> None:
     if len(names) > most:
-        _refuse(field, f"has at most {most} entries")
+        _reject(field, f"has at most {most} entries")
     if not all(map(_is_name, names)):
-        _refuse(field, f"has entries of 1 to {MAX_ID} printable characters")
+        _reject(field, f"has entries of 1 to {MAX_ID} printable characters")
 
 
 def _is_name(text: str) -> bool:
@@ -68,18 +68,18 @@ def _is_name(text: str) -> bool:
 
 def _check_url(url: str) -> None:
     if len(url) > MAX_URL:
-        _refuse("webhook.url", f"has at most {MAX_URL} characters")
+        _reject("webhook.url", f"has at most {MAX_URL} characters")
     try:
         parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        fine = False
-    # Parsers do not agree about what these make of the host.
-    odd = not url.isprintable() or " " in url or "\\" in url
-    if odd or not fine:
-        _refuse("webhook.url", "is an http or https URL with a host, such as https://x.example/in")
+        valid = False
+    # Parsers disagree about the host of such a URL.
+    ambiguous = not url.isprintable() or " " in url or "\\" in url
+    if ambiguous or not valid:
+        _reject("webhook.url", "is an http or https URL with a host, such as https://x.example/in")
     if "@" in parts.netloc or "#" in url:
-        _refuse("webhook.url", "has no user and no fragment; the signature tells who sends")
+        _reject("webhook.url", "has no user and no fragment; the signature identifies the sender")
 
 
 def _check_secret(secret: str) -> None:
@@ -88,12 +88,12 @@ def _check_secret(secret: str) -> None:
     except (binascii.Error, ValueError):
         raw = b""
     if not secret.startswith("whsec_") or len(raw) not in SECRET_BYTES:
-        _refuse("webhook.secret", "is `whsec_` and the base64 of 24 to 64 random bytes")
+        _reject("webhook.secret", "is `whsec_` and the base64 of 24 to 64 random bytes")
 
 
 def _check_subject(subject: str) -> None:
     if not _SUBJECT.fullmatch(subject) or not subject.isprintable() or len(subject) > MAX_SUBJECT:
-        _refuse(
+        _reject(
             "nats.subject",
             f"is a subject without wildcards of at most {MAX_SUBJECT} printable characters, such"
             " as onefold.out.coupons",
@@ -101,8 +101,8 @@ def _check_subject(subject: str) -> None:
     if subject.startswith(("$", "_INBOX")) or (
         subject.startswith("onefold.") and not subject.startswith("onefold.out.")
     ):
-        _refuse("nats.subject", "lies outside of `onefold.`, or below `onefold.out.`")
+        _reject("nats.subject", "lies outside of `onefold.`, or below `onefold.out.`")
 
 
-def _refuse(field: str, wanted: str) -> NoReturn:
-    raise InvalidField(f"{field} {wanted}", field=f"destination.{field}")
+def _reject(field: str, expected: str) -> NoReturn:
+    raise InvalidField(f"{field} {expected}", field=f"destination.{field}")

@@ -1,4 +1,4 @@
-"""Load, decide, save: one batch of entries and exits becomes rows of the ledger."""
+"""Folds membership changes into effects of the ledger: load, decide, save."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import asyncpg
 import structlog
 
-from services.activation.codec import bus as wire
-from services.activation.domain.model import Change
-from services.activation.domain.transitions import effects
-from services.activation.store import postgres as store
-from services.activation.store.postgres import Place
+from services.activation.codec.bus import decode_memberships_changed, triggering_change
+from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
+from services.activation.domain.model import TriggeringChange
+from services.activation.domain.transitions import plan_effects
+from services.activation.store.destinations import load_destinations_of_shard, save_destination
+from services.activation.store.effects import DestinationKey, add_effects
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.kernel.errors import InvalidField
@@ -20,18 +21,18 @@ from services.kernel.errors import InvalidField
 log = structlog.get_logger(__name__)
 
 
-class ActivationApp:
-    """The projection of this service; it writes the ledger and sends nothing itself.
+class ActivationProjection:
+    """The projection of this service; it adds effects to the ledger and sends nothing.
 
-    `on_effects` is called with the places for which effects were written, `on_defined` where a
-    destination was defined; both by `committed`, as nobody sees the rows before.
+    `on_effects` is called with the destinations that got effects, `on_defined` where a destination
+    was defined; both by `committed`, as the rows are not visible before.
     """
 
     def __init__(
         self,
         shards: int,
         *,
-        on_effects: Callable[[Collection[Place]], None],
+        on_effects: Callable[[Collection[DestinationKey]], None],
         on_defined: Callable[[], None],
         on_access: Callable[[], None],
     ) -> None:
@@ -39,57 +40,60 @@ class ActivationApp:
         self._on_effects = on_effects
         self._on_defined = on_defined
         self._on_access = on_access
-        #: By shard, what its fold wrote and did not commit yet.
-        self._written: dict[int, set[Place]] = {}
+        #: By shard, the destinations that got effects in the open transaction.
+        self._uncommitted: dict[int, set[DestinationKey]] = {}
+        #: The shards whose open transaction has definitions.
         self._defined: set[int] = set()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """Fold one batch; see chassis.stream.Projection.
+        """Fold one batch; see `Projection`.
 
         Changes are matched with the destinations that were defined before them in their shard.
         """
-        facts: list[Any] = []
-        waiting: list[Change] = []
-        told = [wire.memberships_changed(m.payload) for m in batch.messages]
-        for message in told:
-            defined = [f for f in message.broadcast_facts if f.kind == wire.DESTINATION_DEFINED]
-            if defined:
-                await self._write(conn, batch.shard, waiting)
-                waiting = []
-            for fact in defined:
+        changes: list[TriggeringChange] = []
+        messages = [decode_memberships_changed(m.payload) for m in batch.messages]
+        for message in messages:
+            definitions = [f for f in message.broadcast_facts if f.kind == DESTINATION_DEFINED]
+            if definitions:
+                await self._add_effects(conn, batch.shard, changes)
+                changes = []
+            for fact in definitions:
                 await self._define(conn, batch.shard, fact)
-            waiting += map(wire.change, message.changes)
-            facts += message.broadcast_facts
-        await self._write(conn, batch.shard, waiting)
+            changes += map(triggering_change, message.changes)
+        await self._add_effects(conn, batch.shard, changes)
+        facts = [fact for message in messages for fact in message.broadcast_facts]
         if await fold_access_facts(conn, facts):
             self._on_access()
-        # What is told again from long ago does not say how far the log was.
-        reached = max(batch.log_offset, told[-1].log_offset)
-        return FoldResult(batch.next, reached, max(batch.log_time_us, told[-1].log_time_us))
+        # Messages that segment replays from its history have no offset and no time.
+        log_offset = max(batch.log_offset, *(m.log_offset for m in messages))
+        log_time_us = max(batch.log_time_us, *(m.log_time_us for m in messages))
+        return FoldResult(batch.next, log_offset, log_time_us)
 
     def committed(self, shard: int) -> None:
-        """What was folded of a shard can be seen now."""
+        """Call the callbacks for what a shard folded last."""
         if shard in self._defined:
             self._defined.discard(shard)
             self._on_defined()
-        if written := self._written.pop(shard, None):
-            self._on_effects(written)
+        if keys := self._uncommitted.pop(shard, None):
+            self._on_effects(keys)
 
-    async def _write(self, conn: asyncpg.Connection, shard: int, changes: Sequence[Change]) -> None:
+    async def _add_effects(
+        self, conn: asyncpg.Connection, shard: int, changes: Sequence[TriggeringChange]
+    ) -> None:
         if not changes:
             return
         workspaces = {change.workspace_id for change in changes}
-        known = await store.load_destinations_of_shard(conn, shard, workspaces)
-        if found := effects(changes, known):
-            await store.add_effects(conn, found, self._shards)
-            places = {Place(e.workspace_id, e.destination_id) for e in found}
-            self._written.setdefault(shard, set()).update(places)
+        destinations = await load_destinations_of_shard(conn, shard, workspaces)
+        if effects := plan_effects(changes, destinations):
+            await add_effects(conn, effects, self._shards)
+            keys = {DestinationKey(e.workspace_id, e.destination_id) for e in effects}
+            self._uncommitted.setdefault(shard, set()).update(keys)
 
     async def _define(self, conn: asyncpg.Connection, shard: int, fact: Any) -> None:
         try:
-            destination = wire.destination(fact.workspace_id, fact.payload)
+            destination = decode_destination(fact.workspace_id, fact.payload)
         except InvalidField:
             log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
             return
-        await store.save_destination(conn, shard, destination, fact.payload)
+        await save_destination(conn, shard, destination, fact.payload)
         self._defined.add(shard)

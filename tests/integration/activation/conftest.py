@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
-from integration.activation.ledger_world import Ledger, open_ledger
+from integration.activation.ledger_fixture import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
 
 from services.devstack.postgres import PostgresServer
@@ -15,14 +15,14 @@ from services.devstack.postgres import PostgresServer
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver that takes everything, until a test says otherwise."""
+    """A receiver that responds with 200 until a test sets a script."""
     async with receiving() as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def one_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledger]:
-    """A ledger for a log of 4 shards, in a database of this folder's tests."""
+async def session_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledger]:
+    """The ledger of this folder's tests, for a log of 4 shards."""
     name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     try:
@@ -35,10 +35,10 @@ async def one_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledger]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def ledger(one_ledger: Ledger) -> Ledger:
+async def ledger(session_ledger: Ledger) -> Ledger:
     """The ledger, empty."""
-    await one_ledger.database.pool.execute(
+    await session_ledger.database.pool.execute(
         "TRUNCATE effect, destination, access_key, access_source;"
         " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
-    return one_ledger
+    return session_ledger

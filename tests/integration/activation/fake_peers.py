@@ -1,9 +1,9 @@
-"""The services around activation, as small as they can be, on real gRPC."""
+"""Fakes of the services around activation, on real gRPC."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,19 +21,20 @@ from services.kernel.ids import to_hex
 
 
 async def fail(context: Any, error: OnefoldError) -> None:
-    """Answers as the services do."""
+    """Abort a call like the services do."""
     details = ((DETAILS_KEY, to_status(error).SerializeToString()),)
     await context.abort(STATUS_BY_REASON[error.reason].code, error.message, details)
 
 
 @dataclass
 class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
-    """Profiles by id, and heirs by old ids."""
+    """Profiles by id, and the profiles they were merged into by old id."""
 
     profiles: dict[str, Any] = field(default_factory=dict)
-    heirs: dict[str, str] = field(default_factory=dict)
+    merged_into: dict[str, str] = field(default_factory=dict)
     away: bool = False
-    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    #: The workspace and the profile ids of each BatchGetProfiles.
+    requests: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def add(self, profile_id: bytes, **traits: bytes) -> None:
         self.profiles[to_hex(profile_id)] = profile_service_pb2.Profile(
@@ -43,48 +44,55 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
         )
 
     async def BatchGetProfiles(self, request: Any, context: Any) -> Any:
-        await self._answer_if_there(context)
+        await self._check_available(context)
         workspace = dict(context.invocation_metadata()).get("onefold-workspace", "")
-        self.asked.append((workspace, list(request.profile_ids)))
+        self.requests.append((workspace, list(request.profile_ids)))
         found = [self.profiles[p] for p in request.profile_ids if p in self.profiles]
         return profile_service_pb2.BatchGetProfilesResponse(profiles=found)
 
     async def GetProfile(self, request: Any, context: Any) -> Any:
-        await self._answer_if_there(context)
-        heir = self.profiles.get(self.heirs.get(request.profile_id, ""))
-        if heir is None:
-            await fail(context, NotFound("nobody is known by this"))
-        return profile_service_pb2.GetProfileResponse(profile=heir)
+        await self._check_available(context)
+        profile = self.profiles.get(self.merged_into.get(request.profile_id, ""))
+        if profile is None:
+            await fail(context, NotFound("no profile has this id"))
+        return profile_service_pb2.GetProfileResponse(profile=profile)
 
-    async def _answer_if_there(self, context: Any) -> None:
+    async def _check_available(self, context: Any) -> None:
         if self.away:
             await fail(context, ServiceUnavailable("away"))
 
 
 @dataclass
 class FakeLog(log_service_pb2_grpc.LogServiceServicer):
-    """A log that knows the ids of its facts."""
+    """A log that recognises facts by their ids. `head` returns the offsets of its end."""
+
+    head: Callable[[], list[int]] = list
 
     facts: dict[bytes, Any] = field(default_factory=dict)
     duplicates: int = 0
     away: bool = False
-    #: Appends, and then tells that it failed, as a log that is lost at the worst moment.
-    lose_answers: int = 0
+    #: Appends that succeed and whose responses are lost.
+    lose_responses: int = 0
 
     async def Append(self, request: Any, context: Any) -> Any:
         if self.away:
             await fail(context, ServiceUnavailable("away"))
-        known = [fact for fact in request.facts if fact.fact_id in self.facts]
-        for fact in known:
-            assert self.facts[fact.fact_id] == fact, "the same id, another fact"
-        self.duplicates += len(known)
+        existing = [fact for fact in request.facts if fact.fact_id in self.facts]
+        for fact in existing:
+            assert self.facts[fact.fact_id] == fact, "two facts have the same id"
+        self.duplicates += len(existing)
         self.facts |= {fact.fact_id: fact for fact in request.facts}
-        if self.lose_answers:
-            self.lose_answers -= 1
-            await fail(context, ServiceUnavailable("the answer is lost"))
+        if self.lose_responses:
+            self.lose_responses -= 1
+            await fail(context, ServiceUnavailable("the response is lost"))
         return log_service_pb2.AppendResponse(
-            appended=len(request.facts) - len(known), duplicates=len(known), token=Token()
+            appended=len(request.facts) - len(existing),
+            duplicates=len(existing),
+            token=Token(offsets=self.head()),
         )
+
+    async def GetHead(self, request: Any, context: Any) -> Any:
+        return log_service_pb2.GetHeadResponse(token=Token(offsets=self.head()))
 
     def of_kind(self, kind: str) -> list[log_pb2.Fact]:
         return [fact for fact in self.facts.values() if fact.kind == kind]
@@ -92,30 +100,30 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
 
 @dataclass
 class FakeSegment(segment_service_pb2_grpc.SegmentServiceServicer):
-    """What segment said, shard by shard."""
+    """The messages that segment has published, shard by shard."""
 
     shards: int = 4
-    said: dict[int, list[Any]] = field(default_factory=dict)
+    published: dict[int, list[Any]] = field(default_factory=dict)
 
-    def say(self, shard: int, **fields: Any) -> Any:
-        """One more message of a shard; each is a fact later than the one before."""
-        line = self.said.setdefault(shard, [])
-        at = len(line)
+    def publish(self, shard: int, **fields: Any) -> Any:
+        """Add a message to a shard; each is one fact further in the log."""
+        messages = self.published.setdefault(shard, [])
+        at = len(messages)
         plain = {"shard": shard, "sequence": at, "log_offset": at + 1, "log_time_us": at + 1}
         message = segment_stream_pb2.MembershipsChanged(**(plain | fields))
-        line.append(message)
+        messages.append(message)
         return message
 
     async def ReadOutbox(self, request: Any, context: Any) -> Any:
-        line = self.said.get(request.shard, [])
-        until = request.until_sequence or len(line)
-        for batch in line[request.from_sequence : until]:
+        messages = self.published.get(request.shard, [])
+        end = request.end_sequence or len(messages)
+        for batch in messages[request.from_sequence : end]:
             yield segment_service_pb2.ReadOutboxResponse(batch=batch)
 
 
 @dataclass
-class Peers:
-    """All of them behind one port."""
+class FakePeers:
+    """All fakes behind one port."""
 
     url: str
     profile: FakeProfile
@@ -124,16 +132,16 @@ class Peers:
 
 
 @asynccontextmanager
-async def peers() -> AsyncIterator[Peers]:
+async def fake_peers() -> AsyncIterator[FakePeers]:
     server = grpc.aio.server()
-    there = Peers("", FakeProfile(), FakeLog(), FakeSegment())
-    profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(there.profile, server)
-    log_service_pb2_grpc.add_LogServiceServicer_to_server(there.log, server)
-    segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(there.segment, server)
-    there.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    peers = FakePeers("", FakeProfile(), FakeLog(), FakeSegment())
+    profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(peers.profile, server)
+    log_service_pb2_grpc.add_LogServiceServicer_to_server(peers.log, server)
+    segment_service_pb2_grpc.add_SegmentServiceServicer_to_server(peers.segment, server)
+    peers.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:
-        yield there
+        yield peers
     finally:
         await server.stop(None)
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A local HTTP receiver that answers as its script says and remembers what it got."""
+"""A local HTTP receiver that responds by a script and records its requests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-#: How one request is answered: with a status, or by hand.
-Answer = int | Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: The response to one request: a status, or a handler.
+Response = int | Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CHUNK = b"x" * 65_536
 
 
 @dataclass(frozen=True)
-class Got:
+class Received:
     """One request."""
 
     path: str
     headers: dict[str, str]
     body: bytes
-    #: Requests that were open when it came, itself among them.
-    together: int
+    #: Requests that were open when it arrived, including itself.
+    concurrent: int
 
     @property
     def key(self) -> str:
@@ -34,14 +34,14 @@ class Got:
 
 @dataclass
 class Receiver:
-    """Answers each key by its script; the last answer of a script is repeated."""
+    """Responds to each key by its script; the last response of a script is repeated."""
 
     port: int = 0
-    script: list[Answer] = field(default_factory=lambda: [200])
+    script: list[Response] = field(default_factory=lambda: [200])
     #: Scripts of paths, such as `/hang`.
-    paths: dict[str, list[Answer]] = field(default_factory=dict)
-    got: list[Got] = field(default_factory=list)
-    #: Bytes of a huge answer that were taken.
+    paths: dict[str, list[Response]] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+    #: Bytes of a huge response that were sent.
     sent: int = 0
     connections: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,92 +52,92 @@ class Receiver:
         return f"http://{host}:{self.port}{path}"
 
     def keys(self, path: str = "/in") -> list[str]:
-        return [got.key for got in self.got if got.path == path]
+        return [each.key for each in self.received if each.path == path]
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self._open += 1
         headers = {k.lower(): v for k, v in request.headers.items()}
         headers["x-peer"] = str(request.transport and request.transport.get_extra_info("peername"))
-        got = Got(request.path, headers, body, self._open)
-        self.got.append(got)
+        received = Received(request.path, headers, body, self._open)
+        self.received.append(received)
         try:
-            answer = self._next(got)
-            if isinstance(answer, int):
-                return web.Response(status=answer)
-            return await answer(request)
+            response = self._next_response(received)
+            if isinstance(response, int):
+                return web.Response(status=response)
+            return await response(request)
         finally:
             self._open -= 1
 
-    def _next(self, got: Got) -> Answer:
-        script = self.paths.get(got.path, self.script)
-        place = (got.path, got.headers.get("webhook-id", ""))
-        count = self._counts[place] = self._counts.get(place, 0) + 1
+    def _next_response(self, received: Received) -> Response:
+        script = self.paths.get(received.path, self.script)
+        key = (received.path, received.headers.get("webhook-id", ""))
+        count = self._counts[key] = self._counts.get(key, 0) + 1
         return script[min(count, len(script)) - 1]
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
-        """Take the message, and answer when it is released."""
+        """Read the message, and respond when `released` is set."""
         await self.released.wait()
         return web.Response(status=200)
 
     async def reset(self, request: web.Request) -> web.StreamResponse:
-        """Cut the connection with a reset."""
+        """Reset the connection."""
         assert request.transport is not None
-        bound = request.transport.get_extra_info("socket")
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
         return web.Response(status=200)
 
     async def drip_body(self, request: web.Request) -> web.StreamResponse:
-        """Answer well, and then never come to the end of the body."""
-        answer = web.StreamResponse(status=200)
-        await answer.prepare(request)
-        await answer.write(b"x")
+        """Respond with 200, and never end the body."""
+        response = web.StreamResponse(status=200)
+        await response.prepare(request)
+        await response.write(b"x")
         await self.released.wait()
-        return answer
+        return response
 
     async def drip_head(self, request: web.Request) -> web.StreamResponse:
-        """Begin to answer, and never get to the end of the head."""
+        """Start to respond, and never end the head."""
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 200 O")
         await self.released.wait()
         return web.Response(status=200)
 
     async def huge(self, request: web.Request) -> web.StreamResponse:
-        """Answer well, with as much as is taken."""
-        answer = web.StreamResponse(status=200)
-        await answer.prepare(request)
+        """Respond with 200 and an endless body."""
+        response = web.StreamResponse(status=200)
+        await response.prepare(request)
         while not self.released.is_set():
-            await answer.write(CHUNK)
+            await response.write(CHUNK)
             self.sent += len(CHUNK)
-        return answer
+        return response
 
     async def nonsense(self, request: web.Request) -> web.StreamResponse:
-        """Answer something that is no HTTP."""
+        """Respond with something that is not HTTP."""
         assert request.transport is not None
         request.transport.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
         await self.released.wait()
         return web.Response()
 
 
-def with_headers(status: int, **headers: str) -> Answer:
-    """An answer with headers; `_` in a name stands for `-`."""
+def with_headers(status: int, **headers: str) -> Response:
+    """Return a response with headers; `_` in a name stands for `-`."""
 
-    async def answer(_: web.Request) -> web.StreamResponse:
+    async def respond(_: web.Request) -> web.StreamResponse:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
         return web.Response(status=status, headers=named)
 
-    return answer
+    return respond
 
 
 @asynccontextmanager
 async def receiving(*, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
-    """A receiver on a free port, or on one that was free a moment ago."""
+    """Run a receiver on `port`; 0 = a free one."""
     receiver = Receiver()
 
     @web.middleware
     async def count(request: web.Request, handler: object) -> web.StreamResponse:
-        return await receiver.answer(request)
+        return await receiver.respond(request)
 
     app = web.Application(middlewares=[count], client_max_size=1 << 24)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -1,4 +1,4 @@
-"""Lines of JSON in a file: whole, once, and on disk."""
+"""Tests lines of JSON in a file: each is whole, is written once, and is on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from services.activation.channels import Message
 from services.activation.channels.file import FileSender, append_once
 from services.activation.domain.model import Destination, NdjsonFile, Trigger
-from services.activation.domain.transitions import Outcome, Verdict
+from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.kernel.ids import WorkspaceId
 
 OUT = Destination(
@@ -29,7 +29,7 @@ OUT = Destination(
     b"{}",
     (),
 )
-DELIVERED = Outcome(Verdict.DELIVERED)
+DELIVERED = AttemptResult(AttemptStatus.DELIVERED)
 
 
 def message(n: int = 1, attempt: int = 1) -> Message:
@@ -50,15 +50,15 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was brought to disk, in order."""
+    """Return the names of the files that were synced, in order."""
     names: list[str] = []
     fsync = os.fsync
 
-    def note(descriptor: int) -> None:
+    def record(descriptor: int) -> None:
         names.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "fsync", record)
     return names
 
 
@@ -69,11 +69,11 @@ def lines(file: Path) -> list[bytes]:
 async def test_each_message_is_a_line(sender: FileSender, file: Path) -> None:
     sent = [message(n) for n in range(200)]
     assert set(await asyncio.gather(*(sender.send(OUT, m) for m in sent))) == {DELIVERED}
-    assert sorted(lines(file)) == sorted(m.body for m in sent)
+    assert sorted(lines(file)) == sorted(m.payload for m in sent)
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_line_is_on_disk_before_it_counts(
+async def test_line_is_synced_before_it_counts_as_delivered(
     sender: FileSender, synced: list[str], tmp_path: Path
 ) -> None:
     await sender.send(OUT, message(1))
@@ -83,74 +83,79 @@ async def test_a_line_is_on_disk_before_it_counts(
     assert synced == ["out.ndjson"]
     synced.clear()
     await sender.send(OUT, message(2, attempt=2))
-    assert synced == ["out.ndjson"], "the attempt before may have died ahead of this"
+    assert synced == ["out.ndjson"], "the earlier attempt may have crashed before its fsync"
 
 
-async def test_many_share_one_way_to_the_disk(sender: FileSender, synced: list[str]) -> None:
+async def test_concurrent_messages_share_an_fsync(sender: FileSender, synced: list[str]) -> None:
     await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(100)))
     assert synced.count("out.ndjson") <= 3
 
 
-async def test_a_second_attempt_writes_nothing_twice(sender: FileSender, file: Path) -> None:
+async def test_retry_writes_no_second_line(sender: FileSender, file: Path) -> None:
     for attempt in (1, 2, 3):
         assert await sender.send(OUT, message(1, attempt)) == DELIVERED
-    assert lines(file) == [message(1).body]
+    assert lines(file) == [message(1).payload]
     assert await sender.send(OUT, message(2, attempt=2)) == DELIVERED
-    assert lines(file) == [message(1).body, message(2).body]
+    assert lines(file) == [message(1).payload, message(2).payload]
 
 
-async def test_a_torn_line_swallows_nothing(sender: FileSender, file: Path) -> None:
+async def test_torn_line_leaves_the_next_line_whole(sender: FileSender, file: Path) -> None:
     await sender.send(OUT, message(1))
     with file.open("ab") as torn:
-        torn.write(message(2).body[:-5])
+        torn.write(message(2).payload[:-5])
     assert await sender.send(OUT, message(2, attempt=2)) == DELIVERED
     assert await sender.send(OUT, message(3)) == DELIVERED
-    assert lines(file) == [message(1).body, message(2).body[:-5], message(2).body, message(3).body]
+    assert lines(file) == [
+        message(1).payload,
+        message(2).payload[:-5],
+        message(2).payload,
+        message(3).payload,
+    ]
 
 
-async def test_a_line_torn_at_its_very_end_is_whole(sender: FileSender, file: Path) -> None:
+async def test_line_without_its_newline_counts_as_written(sender: FileSender, file: Path) -> None:
     file.parent.mkdir(parents=True)
-    file.write_bytes(message(1).body)
+    file.write_bytes(message(1).payload)
     assert await sender.send(OUT, message(1, attempt=2)) == DELIVERED
-    assert lines(file) == [message(1).body]
+    assert lines(file) == [message(1).payload]
 
 
-async def test_a_key_in_somebody_elses_line_is_no_line_of_its_own(
+async def test_key_inside_another_line_does_not_count_as_written(
     sender: FileSender, file: Path
 ) -> None:
     quoting = Message("f" * 32, json.dumps({"quotes": message(1).key}).encode(), 1)
     await sender.send(OUT, quoting)
     await sender.send(OUT, message(1, attempt=2))
-    assert lines(file) == [quoting.body, message(1).body]
+    assert lines(file) == [quoting.payload, message(1).payload]
 
 
-async def test_a_file_that_was_moved_away_is_begun_anew(sender: FileSender, file: Path) -> None:
+async def test_file_that_was_moved_away_is_created_again(sender: FileSender, file: Path) -> None:
     await sender.send(OUT, message(1))
     file.rename(file.with_suffix(".old"))
     await sender.send(OUT, message(2))
-    assert lines(file) == [message(2).body]
+    assert lines(file) == [message(2).payload]
 
 
 async def test_two_processes_write_whole_lines(file: Path) -> None:
-    """Two senders stand for two processes: each opens and locks the file for itself."""
+    """Two senders stand for two processes: each opens and locks the file."""
     with FileSender(file.parent.parent) as one, FileSender(file.parent.parent) as other:
         await asyncio.gather(
             *(sender.send(OUT, message(n)) for n in range(100) for sender in (one, other))
         )
-    assert sorted(lines(file)) == sorted([message(n).body for n in range(100)] * 2)
+    assert sorted(lines(file)) == sorted([message(n).payload for n in range(100)] * 2)
 
 
-async def test_no_folder_and_no_room_are_failures(tmp_path: Path) -> None:
+async def test_missing_folder_fails_the_attempt(tmp_path: Path) -> None:
     with FileSender(None) as nowhere:
-        outcome = await nowhere.send(OUT, message())
-        assert outcome == Outcome(Verdict.FAILED, "the service has no data folder")
-    (tmp_path / "taken").write_text("a file where a folder has to be")
-    with FileSender(tmp_path / "taken") as sender:
-        outcomes = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
-    assert set(outcomes) == {Outcome(Verdict.FAILED, os.strerror(errno.ENOTDIR))}
+        result = await nowhere.send(OUT, message())
+        assert result == AttemptResult(AttemptStatus.FAILED, "the service has no data folder")
+    (tmp_path / "file").write_text("a file where a folder has to be")
+    with FileSender(tmp_path / "file") as sender:
+        results = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
+    assert set(results) == {AttemptResult(AttemptStatus.FAILED, os.strerror(errno.ENOTDIR))}
 
 
-async def test_a_full_disk_is_a_failure_for_all_that_wait(
+async def test_full_disk_fails_every_pending_attempt(
     sender: FileSender, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -158,31 +163,31 @@ async def test_a_full_disk_is_a_failure_for_all_that_wait(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        outcomes = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
-        assert {o.verdict for o in outcomes} == {Verdict.FAILED}
-    outcomes = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(5)))
-    assert set(outcomes) == {DELIVERED}
-    assert sorted(lines(file)) == sorted(message(n).body for n in range(5))
+        results = await asyncio.gather(*(sender.send(OUT, message(n)) for n in range(5)))
+        assert {r.status for r in results} == {AttemptStatus.FAILED}
+    results = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(5)))
+    assert set(results) == {DELIVERED}
+    assert sorted(lines(file)) == sorted(message(n).payload for n in range(5))
 
 
-async def test_who_is_cancelled_leaves_nobody_waiting(sender: FileSender, file: Path) -> None:
+async def test_cancelled_attempt_blocks_no_other(sender: FileSender, file: Path) -> None:
     tasks = [asyncio.ensure_future(sender.send(OUT, message(n))) for n in range(50)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    outcomes = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(50)))
-    assert set(outcomes) == {DELIVERED}
-    assert sorted(lines(file)) == sorted(message(n).body for n in range(50))
+    results = await asyncio.gather(*(sender.send(OUT, message(n, attempt=2)) for n in range(50)))
+    assert set(results) == {DELIVERED}
+    assert sorted(lines(file)) == sorted(message(n).payload for n in range(50))
 
 
 def test_only_the_end_of_a_long_file_is_searched(tmp_path: Path) -> None:
     file = tmp_path / "a" / "b" / "long"
     file.parent.mkdir(parents=True)
     with file.open("wb") as long:
-        long.write(message(1).body + b"\n")
+        long.write(message(1).payload + b"\n")
         for _ in range(17):
             long.write(secrets.token_bytes(1 << 19).hex().encode() + b"\n")
-        long.write(message(2).body + b"\n")
+        long.write(message(2).payload + b"\n")
     append_once(file, [message(2, attempt=2)])
-    assert file.read_bytes().count(message(2).body) == 1
+    assert file.read_bytes().count(message(2).payload) == 1

@@ -1,4 +1,4 @@
-"""Messages to NATS subjects: stored once where a stream is, heard by whoever listens elsewhere."""
+"""Tests messages to NATS subjects, with a stream that stores them and without one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nats.js import api
 from services.activation.channels import Message
 from services.activation.channels.nats import NatsSender
 from services.activation.domain.model import Destination, NatsSubject, Trigger
-from services.activation.domain.transitions import Outcome, Verdict
+from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.testing import wait_until
 from services.kernel.ids import WorkspaceId
 
-DELIVERED = Outcome(Verdict.DELIVERED)
+DELIVERED = AttemptResult(AttemptStatus.DELIVERED)
 
 
 def to(subject: str) -> Destination:
@@ -47,36 +47,38 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
     await connection.close()
 
 
-async def test_those_who_listen_hear_it_with_its_key(bus: JetStreamBus, client: Client) -> None:
-    heard: list[Msg] = []
+async def test_subscribers_receive_messages_with_their_keys(
+    bus: JetStreamBus, client: Client
+) -> None:
+    received: list[Msg] = []
 
-    async def hear(msg: Msg) -> None:
-        heard.append(msg)
+    async def receive(msg: Msg) -> None:
+        received.append(msg)
 
-    await client.subscribe("onefold.out.coupons", cb=hear)
+    await client.subscribe("onefold.out.coupons", cb=receive)
     await client.flush()
     sent = [message() for _ in range(50)]
     sender = NatsSender(bus)
-    outcomes = await asyncio.gather(*(sender.send(to("onefold.out.coupons"), m) for m in sent))
-    assert set(outcomes) == {DELIVERED}
-    await wait_until(lambda: len(heard) == 50)
-    assert {m.headers["Nats-Msg-Id"] for m in heard} == {m.key for m in sent}  # type: ignore[index]
-    assert {m.data for m in heard} == {m.body for m in sent}
-    assert heard[0].headers["Content-Type"] == "application/json"  # type: ignore[index]
+    results = await asyncio.gather(*(sender.send(to("onefold.out.coupons"), m) for m in sent))
+    assert set(results) == {DELIVERED}
+    await wait_until(lambda: len(received) == 50)
+    assert {m.headers["Nats-Msg-Id"] for m in received} == {m.key for m in sent}  # type: ignore[index]
+    assert {m.data for m in received} == {m.payload for m in sent}
+    assert received[0].headers["Content-Type"] == "application/json"  # type: ignore[index]
 
 
-async def test_a_stream_keeps_one_of_a_key(bus: JetStreamBus, client: Client) -> None:
+async def test_stream_stores_one_message_of_a_key(bus: JetStreamBus, client: Client) -> None:
     stream = client.jetstream()
     await stream.add_stream(name="OUT", subjects=["onefold.out.>"])
     sender, sent = NatsSender(bus), message()
     for _ in range(3):
         assert await sender.send(to("onefold.out.coupons"), sent) == DELIVERED
     assert (await stream.stream_info("OUT")).state.messages == 1
-    kept = await stream.get_last_msg("OUT", "onefold.out.coupons")
-    assert kept.data == sent.body
+    stored = await stream.get_last_msg("OUT", "onefold.out.coupons")
+    assert stored.data == sent.payload
 
 
-async def test_what_a_stream_refuses_is_not_delivered(bus: JetStreamBus, client: Client) -> None:
+async def test_message_that_the_stream_rejects_fails(bus: JetStreamBus, client: Client) -> None:
     stream = client.jetstream()
     full = api.StreamConfig(
         name="FULL", subjects=["full.>"], max_msgs=1, discard=api.DiscardPolicy.NEW
@@ -84,27 +86,27 @@ async def test_what_a_stream_refuses_is_not_delivered(bus: JetStreamBus, client:
     await stream.add_stream(full)
     sender = NatsSender(bus)
     assert await sender.send(to("full.x"), message()) == DELIVERED
-    outcome = await sender.send(to("full.x"), message())
-    assert (outcome.verdict, outcome.reason) == (Verdict.FAILED, "JetStream error 503")
+    result = await sender.send(to("full.x"), message())
+    assert (result.status, result.reason) == (AttemptStatus.FAILED, "JetStream error 503")
 
 
-async def test_a_message_that_is_too_large_is_refused(bus: JetStreamBus) -> None:
-    outcome = await NatsSender(bus).send(to("big"), message(bus.client.max_payload + 1))
-    assert outcome == Outcome(Verdict.REFUSED, "the message is larger than NATS takes")
+async def test_message_that_is_too_large_is_rejected(bus: JetStreamBus) -> None:
+    result = await NatsSender(bus).send(to("big"), message(bus.client.max_payload + 1))
+    assert result == AttemptResult(AttemptStatus.REJECTED, "the message is too large for NATS")
 
 
-async def test_nats_away_is_a_failure_and_nothing_is_sent_later(nats_url: str) -> None:
+async def test_unreachable_nats_fails_the_attempt_and_buffers_nothing(nats_url: str) -> None:
     async with JetStreamBus("nats://127.0.0.1:1", name="activation") as away:
-        await asyncio.sleep(0)  # it begins to connect
-        outcome = await NatsSender(away).send(to("a"), message())
-    assert outcome == Outcome(Verdict.FAILED, "NATS cannot be reached")
+        await asyncio.sleep(0)  # the client starts to connect
+        result = await NatsSender(away).send(to("a"), message())
+    assert result == AttemptResult(AttemptStatus.FAILED, "NATS cannot be reached")
 
 
-async def test_a_stream_that_is_made_later_is_found(bus: JetStreamBus, client: Client) -> None:
+async def test_stream_that_is_created_later_is_found(bus: JetStreamBus, client: Client) -> None:
     sender = NatsSender(bus)
     assert await sender.send(to("late.x"), message()) == DELIVERED
     stream = client.jetstream()
     await stream.add_stream(name="LATE", subjects=["late.>"])
-    sender._stored.clear()  # as it is after some seconds
+    sender._is_stored_cache.clear()  # as after some seconds
     assert await sender.send(to("late.x"), message()) == DELIVERED
     assert (await stream.stream_info("LATE")).state.messages == 1

@@ -1,4 +1,4 @@
-"""Which addresses are public, in every spelling."""
+"""Tests which addresses count as public, in every spelling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.activation.channels.ssrf import (
-    PrivateAddress,
+    PrivateAddressError,
     PublicResolver,
     address_of,
+    connect_public,
     is_public,
-    public_socket,
-    refuse_private,
+    reject_private,
 )
 
 PRIVATE = [
@@ -98,8 +98,8 @@ SPELLINGS = [
 ]
 
 
-class Names(AbstractResolver):
-    """Answers with what it is told, call by call."""
+class FakeResolver(AbstractResolver):
+    """Resolves every name to the given addresses, call by call."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
@@ -117,60 +117,58 @@ class Names(AbstractResolver):
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_not_of_the_open_internet(address: str) -> None:
+def test_private_address_is_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_of_the_open_internet(address: str) -> None:
+def test_public_address_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
 @pytest.mark.parametrize("port", ["", ":80"])
-def test_a_private_address_is_refused_in_every_spelling(host: str, port: str) -> None:
-    with pytest.raises(PrivateAddress):
-        refuse_private(f"http://{host}{port}/in")
+def test_private_address_is_rejected_in_every_spelling(host: str, port: str) -> None:
+    with pytest.raises(PrivateAddressError):
+        reject_private(f"http://{host}{port}/in")
 
 
 @pytest.mark.parametrize("host", ["x.example", "8.8.8.8", "[2606:4700::1111]", "0x8.8.8.8", "1.x"])
-def test_names_and_public_addresses_pass(host: str) -> None:
-    refuse_private(f"https://{host}/in")
+def test_names_and_public_addresses_are_accepted(host: str) -> None:
+    reject_private(f"https://{host}/in")
 
 
 @pytest.mark.parametrize(
     "text", ["1.2.3.4.5", "256.1.1.1", "1.2.65536", "0x", "1..2", "", "-1", "1_0", "٣"]
 )
-def test_what_is_no_address_is_a_name(text: str) -> None:
+def test_text_that_is_not_an_address_counts_as_a_name(text: str) -> None:
     assert address_of(text) is None
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from(["{}", "{:#x}", "0{:o}"]))
-def test_loose_spellings_are_read_as_resolvers_read_them(
-    number: int, parts: int, form: str
-) -> None:
+def test_loose_spellings_are_parsed_like_resolvers_do(number: int, parts: int, form: str) -> None:
     octets = number.to_bytes(4, "big")
     last = int.from_bytes(octets[parts - 1 :], "big")
     host = ".".join(form.format(n) for n in (*octets[: parts - 1], last))
     assert address_of(host) == ip_address(socket.inet_aton(host))
 
 
-async def test_a_name_with_one_private_address_is_refused() -> None:
-    names = PublicResolver(Names(["8.8.8.8", "10.0.0.1"]))
-    with pytest.raises(PrivateAddress):
+async def test_name_with_one_private_address_is_rejected() -> None:
+    names = PublicResolver(FakeResolver(["8.8.8.8", "10.0.0.1"]))
+    with pytest.raises(PrivateAddressError):
         await names.resolve("x.example", 80)
 
 
-async def test_a_name_is_looked_at_each_time() -> None:
-    names = PublicResolver(Names(["8.8.8.8"], ["127.0.0.1"]))
+async def test_name_is_checked_at_each_resolution() -> None:
+    names = PublicResolver(FakeResolver(["8.8.8.8"], ["127.0.0.1"]))
     assert await names.resolve("x.example", 80)
-    with pytest.raises(PrivateAddress):
+    with pytest.raises(PrivateAddressError):
         await names.resolve("x.example", 80)
 
 
-def test_nothing_private_is_dialled() -> None:
-    with pytest.raises(PrivateAddress):
-        public_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
-    with pytest.raises(PrivateAddress):
-        public_socket((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1%lo", 80, 0, 1)))
-    public_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()
+def test_private_address_is_never_dialled() -> None:
+    with pytest.raises(PrivateAddressError):
+        connect_public((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
+    with pytest.raises(PrivateAddressError):
+        connect_public((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1%lo", 80, 0, 1)))
+    connect_public((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()

@@ -1,4 +1,4 @@
-"""What is refused as a destination, where, and what to write instead."""
+"""Tests which destinations are rejected, and what the errors say."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ import msgspec
 import pytest
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
-from services.activation.codec import bus as wire
+from services.activation.codec.definitions import (
+    decode_destination,
+    destination_from_proto,
+    destination_to_proto,
+)
 from services.activation.domain.model import Destination, Trigger
-from services.activation.domain.validation import MAX_CONTENT, check
+from services.activation.domain.validation import MAX_CONTENT, check_destination
 from services.kernel.errors import InvalidField
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 
 
 def message(**fields: object) -> pb.DestinationDefined:
-    """A destination that is well, but for these fields."""
-    told = {
+    """Return a valid destination with these fields replaced."""
+    plain = {
         "destination_id": "coupon",
         "segment_ids": ["trial"],
         "triggers": [1],
         "webhook": pb.Webhook(url="https://x.example/in", secret=SECRET),
     } | fields
-    return pb.DestinationDefined(**{k: v for k, v in told.items() if v is not None})
+    return pb.DestinationDefined(**{k: v for k, v in plain.items() if v is not None})
 
 
-def take(told: pb.DestinationDefined) -> Destination:
-    destination = wire.destination_from("school", told)
-    check(destination)
+def checked(defined: pb.DestinationDefined) -> Destination:
+    destination = destination_from_proto("school", defined)
+    check_destination(destination)
     return destination
 
 
@@ -71,8 +75,8 @@ BAD: list[tuple[dict[str, object], str, str]] = [
     ({"content": b'{"a":"' + b"x" * MAX_CONTENT + b'"}'}, "content", "at most"),
     ({"webhook": None}, "channel", "webhook, nats or file"),
     *[
-        (webhook(url), "webhook.url", wanted)
-        for url, wanted in [
+        (webhook(url), "webhook.url", expected)
+        for url, expected in [
             ("", "http or https"),
             ("x.example/in", "http or https"),
             ("ftp://x.example/in", "http or https"),
@@ -106,8 +110,8 @@ BAD: list[tuple[dict[str, object], str, str]] = [
         )
     ],
     *[
-        (nats(subject), "nats.subject", wanted)
-        for subject, wanted in [
+        (nats(subject), "nats.subject", expected)
+        for subject, expected in [
             ("", "without wildcards"),
             ("a..b", "without wildcards"),
             (".a", "without wildcards"),
@@ -133,13 +137,13 @@ BAD: list[tuple[dict[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(("fields", "path", "remedy"), BAD)
-def test_what_is_wrong_is_refused_with_its_path_and_a_remedy(
+def test_invalid_destination_is_rejected_with_path_and_remedy(
     fields: dict[str, object], path: str, remedy: str
 ) -> None:
-    with pytest.raises(InvalidField) as told:
-        take(message(**fields))
-    assert told.value.field == f"destination.{path}"
-    assert remedy in told.value.message
+    with pytest.raises(InvalidField) as raised:
+        checked(message(**fields))
+    assert raised.value.field == f"destination.{path}"
+    assert remedy in raised.value.message
 
 
 @pytest.mark.parametrize(
@@ -157,29 +161,29 @@ def test_what_is_wrong_is_refused_with_its_path_and_a_remedy(
         {"destination_id": "优惠券"},
     ],
 )
-def test_what_is_well_is_taken(fields: dict[str, object]) -> None:
-    take(message(**fields))
+def test_valid_destination_is_accepted(fields: dict[str, object]) -> None:
+    checked(message(**fields))
 
 
-def test_content_is_kept_in_one_form() -> None:
+def test_content_is_stored_in_canonical_form() -> None:
     one, other = (
-        take(message(content=raw)).content
+        checked(message(content=raw)).content
         for raw in (b'{"b": 1, "a": [2.0]}', b'{"a":[2.0],"b":1}')
     )
     assert one == other
     assert msgspec.json.decode(one) == {"a": [2.0], "b": 1}
 
 
-def test_a_message_and_back() -> None:
-    told = message(triggers=[2, 1, 2], segment_ids=["b", "a", "b"], traits=["z", "a"], version=3)
-    destination = take(told)
+def test_destination_survives_a_round_trip_through_proto() -> None:
+    defined = message(triggers=[2, 1, 2], segment_ids=["b", "a", "b"], traits=["z", "a"], version=3)
+    destination = checked(defined)
     assert destination.triggers == frozenset(Trigger)
-    again = wire.destination_message(destination, with_secret=True)
-    assert wire.destination("school", again.SerializeToString()) == destination
-    assert SECRET not in str(wire.destination_message(destination, with_secret=False))
+    encoded = destination_to_proto(destination, with_secret=True)
+    assert decode_destination("school", encoded.SerializeToString()) == destination
+    assert SECRET not in str(destination_to_proto(destination, with_secret=False))
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b""])
-def test_a_payload_that_is_no_destination_is_refused(payload: bytes) -> None:
+def test_malformed_payload_is_rejected(payload: bytes) -> None:
     with pytest.raises(InvalidField):
-        wire.destination("school", payload)
+        decode_destination("school", payload)

@@ -1,0 +1,55 @@
+"""Reads destinations, and lists and counts the effects of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from services.activation.domain.model import Destination
+from services.activation.store import effects as store
+from services.activation.store.destinations import load_destinations_of_workspace
+from services.chassis.postgres.database import Database, acquire, transaction
+from services.kernel.ids import WorkspaceId
+
+#: The sort key before which the first page begins: (changed_at_us, effect_id).
+NEWEST = (2**63 - 1, b"\xff" * 16)
+
+
+class DeliveryQueries:
+    """Reads of the live state, each for one workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def destinations(self, workspace_id: WorkspaceId) -> list[Destination]:
+        async with acquire(self._database.pool) as conn:
+            return await load_destinations_of_workspace(conn, workspace_id)
+
+    async def effects(
+        self,
+        workspace_id: WorkspaceId,
+        limit: int,
+        *,
+        before: tuple[int, bytes] = NEWEST,
+        destination_id: str = "",
+        state: int = 0,
+        profile_id: bytes = b"",
+    ) -> Sequence[asyncpg.Record]:
+        """Return effects, newest first, before a sort key; an empty filter matches all."""
+        async with transaction(self._database.pool) as conn:
+            await conn.execute(store.Q.plan_each_execution)
+            return await conn.fetch(
+                store.Q.list_effects,
+                workspace_id,
+                *before,
+                destination_id,
+                state,
+                profile_id,
+                limit,
+            )
+
+    async def counts(self, workspace_id: WorkspaceId) -> Sequence[asyncpg.Record]:
+        """Return the number of effects by destination and state."""
+        async with acquire(self._database.pool) as conn:
+            return await conn.fetch(store.Q.count_effects, workspace_id)

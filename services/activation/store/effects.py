@@ -1,0 +1,188 @@
+"""Stores the ledger of effects: one row for each, with its state and its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from services.activation.domain.model import DeliveryState, Effect, Trigger
+from services.activation.domain.transitions import Transition
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import ProfileId, WorkspaceId, shard_of
+
+Q = Queries.load(__package__, "effects.sql")
+#: Seconds after which an effect that arrived out of order is checked again.
+OUT_OF_ORDER_RECHECK_S = 1.0
+
+
+class DestinationKey(NamedTuple):
+    """Names one destination of one workspace, and the queue of its effects."""
+
+    workspace_id: WorkspaceId
+    destination_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that was started at an effect."""
+
+    effect_id: bytes
+    shard: int
+    segment_id: str
+    profile_id: ProfileId
+    trigger: Trigger
+    ordinal: int
+    changed_at_us: int
+    #: Which attempt it is, from 1.
+    number: int
+    #: The message; None where it is still to be rendered.
+    payload: bytes | None
+    #: Whether the lease of the attempt before it expired without a result.
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The attempts that were started at due effects."""
+
+    attempts: tuple[Attempt, ...] = ()
+    #: Whether more effects may be due.
+    has_more: bool = False
+
+
+async def add_effects(conn: asyncpg.Connection, effects: Sequence[Effect], shards: int) -> None:
+    """Add effects to the ledger, each once."""
+    # A predecessor that is added together with an effect need not be looked for.
+    added = {(e.destination_id, e.segment_id, e.profile_id, e.ordinal) for e in effects}
+    predecessors = [
+        0
+        if (e.destination_id, e.segment_id, e.profile_id, e.predecessor) in added
+        else e.predecessor
+        for e in effects
+    ]
+    await conn.execute(
+        Q.add_effects,
+        [shard_of(e.profile_id, shards) for e in effects],
+        [e.effect_id for e in effects],
+        [e.workspace_id for e in effects],
+        [e.destination_id for e in effects],
+        [e.segment_id for e in effects],
+        [e.profile_id for e in effects],
+        [e.trigger.value for e in effects],
+        [e.ordinal for e in effects],
+        [e.changed_at_us for e in effects],
+        [e.state.value for e in effects],
+        [e.reason for e in effects],
+        predecessors,
+    )
+
+
+async def claim(
+    conn: asyncpg.Connection,
+    key: DestinationKey,
+    limit: int,
+    *,
+    lease_s: float,
+    blocked_recheck_s: float,
+) -> Claim:
+    """Start attempts at due effects, inside an open transaction.
+
+    An attempt whose result is not recorded within the lease is started again. A profile's earlier
+    message goes first: an effect behind an open one is postponed until that one ends, or for
+    `blocked_recheck_s`. An effect that arrived out of order is postponed until every shard has
+    passed its instant, so that the effects before it have arrived.
+    """
+    rows = await conn.fetch(Q.lock_due, *key, limit)
+    due, postponed = [], []
+    for row in rows:
+        if row["is_blocked"]:
+            postponed.append((row, blocked_recheck_s))
+        elif row["is_early"]:
+            postponed.append((row, OUT_OF_ORDER_RECHECK_S))
+        else:
+            due.append(row)
+    if postponed:
+        await conn.execute(
+            Q.postpone,
+            [row["effect_id"] for row, _ in postponed],
+            [row["shard"] for row, _ in postponed],
+            [delay for _, delay in postponed],
+        )
+    if due:
+        keys = [row["effect_id"] for row in due], [row["shard"] for row in due]
+        await conn.execute(Q.start_attempts, *keys, lease_s)
+    # The oldest changes are sent first.
+    due.sort(key=lambda row: row["changed_at_us"])
+    return Claim(tuple(map(_attempt, due)), has_more=len(rows) == limit)
+
+
+async def save_payloads(
+    conn: asyncpg.Connection, payloads: Sequence[tuple[Attempt, bytes]]
+) -> set[bytes]:
+    """Save the messages of attempts; return the ids of the effects whose lease is still held."""
+    rows = await conn.fetch(
+        Q.save_payloads,
+        [attempt.effect_id for attempt, _ in payloads],
+        [attempt.shard for attempt, _ in payloads],
+        [attempt.number for attempt, _ in payloads],
+        [payload for _, payload in payloads],
+    )
+    return {row["effect_id"] for row in rows}
+
+
+async def end_attempts(
+    conn: asyncpg.Connection, ended: Sequence[tuple[Attempt, Transition]]
+) -> bool:
+    """Record the transitions of attempts; return whether effects behind them became due."""
+    status: str = await conn.execute(
+        Q.end_attempts,
+        [attempt.effect_id for attempt, _ in ended],
+        [attempt.shard for attempt, _ in ended],
+        [attempt.number for attempt, _ in ended],
+        [transition.state.value for _, transition in ended],
+        [transition.reason for _, transition in ended],
+        [transition.delay for _, transition in ended],
+        [0 if transition.counts else 1 for _, transition in ended],
+    )
+    return status != "UPDATE 0"
+
+
+async def next_due(
+    conn: asyncpg.Connection, keys: Collection[DestinationKey]
+) -> dict[DestinationKey, float]:
+    """Return the seconds until an effect is due (negative: overdue), for queues that have one."""
+    rows = await conn.fetch(
+        Q.next_due, [key.workspace_id for key in keys], [key.destination_id for key in keys]
+    )
+    return {
+        DestinationKey(WorkspaceId(row["workspace_id"]), row["destination_id"]): row["seconds"]
+        for row in rows
+    }
+
+
+async def cancel_open(conn: asyncpg.Connection, key: DestinationKey, reason: str) -> None:
+    """End the open effects of a retired destination."""
+    await conn.execute(Q.cancel_open, *key, reason)
+
+
+async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:
+    """Return named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
+        row["effect_id"],
+        row["shard"],
+        row["segment_id"],
+        ProfileId(row["profile_id"]),
+        Trigger(row["trigger"]),
+        row["ordinal"],
+        row["changed_at_us"],
+        row["attempts"] + 1,
+        row["payload"],
+        row["state"] == DeliveryState.UNKNOWN,
+    )

@@ -1,0 +1,146 @@
+-- A statement that finds open effects by their keys says `state + 0`, so that the planner cannot use
+-- the index of what is due: it knows a queue only by statistics that are hours old, and while the
+-- queue was empty that index looks small.
+
+-- name: add_effects
+-- Adds effects to the ledger; existing rows stay as they are. An effect whose predecessor is missing
+-- has arrived out of order.
+INSERT INTO effect (shard, effect_id, workspace_id, destination_id, segment_id, profile_id,
+                    trigger, ordinal, changed_at_us, state, reason, out_of_order)
+SELECT t.shard, t.effect_id, t.workspace_id, t.destination_id, t.segment_id, t.profile_id,
+       t.trigger, t.ordinal, t.changed_at_us, t.state, t.reason,
+       t.predecessor > 0 AND NOT EXISTS (
+           SELECT FROM effect b
+           WHERE b.profile_id = t.profile_id AND b.destination_id = t.destination_id
+             AND b.segment_id = t.segment_id AND b.ordinal = t.predecessor
+       )
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+            $7::smallint[], $8::int[], $9::bigint[], $10::smallint[], $11::text[], $12::int[])
+    AS t (shard, effect_id, workspace_id, destination_id, segment_id, profile_id,
+          trigger, ordinal, changed_at_us, state, reason, predecessor)
+ON CONFLICT (effect_id, shard) DO NOTHING;
+
+-- name: lock_due
+-- Locks the due effects of a destination that no other replica has locked. `is_blocked`: an earlier
+-- effect of the profile is open. `is_early`: effects before it may still arrive from another shard.
+-- A profile is of one workspace, so its id alone finds its effects.
+SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
+       c.state, c.attempts, c.payload,
+       c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM position) AS is_early,
+       EXISTS (
+           SELECT FROM effect b
+           WHERE b.profile_id = c.profile_id AND b.destination_id = c.destination_id
+             AND b.state + 0 IN (1, 2)
+             AND (b.changed_at_us, b.ordinal, b.segment_id)
+                 < (c.changed_at_us, c.ordinal, c.segment_id)
+       ) AS is_blocked
+FROM effect c
+WHERE c.workspace_id = $1 AND c.destination_id = $2 AND c.state IN (1, 2) AND c.due_at <= now()
+ORDER BY c.due_at LIMIT $3 FOR UPDATE OF c SKIP LOCKED;
+
+-- name: start_attempts
+-- Starts attempts at locked effects; until the lease expires they belong to this replica.
+UPDATE effect e
+SET state = 2, attempts = e.attempts + 1, due_at = now() + $3::float8 * interval '1 s'
+FROM unnest($1::bytea[], $2::int[]) AS t (effect_id, shard)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
+
+-- name: postpone
+-- Postpones locked effects.
+UPDATE effect e SET due_at = now() + t.delay * interval '1 s'
+FROM unnest($1::bytea[], $2::int[], $3::float8[]) AS t (effect_id, shard, delay)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
+
+-- name: save_payloads
+-- Saves messages, so that every attempt sends the same; returns the effects. An attempt whose lease
+-- another replica has taken over saves nothing, and must not be made.
+UPDATE effect e SET payload = t.payload
+FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[])
+    AS t (effect_id, shard, attempts, payload)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
+  AND e.state + 0 = 2 AND e.payload IS NULL
+RETURNING e.effect_id;
+
+-- name: end_attempts
+-- Records transitions, and makes the effects behind a final state due; the row count is theirs. An
+-- attempt whose lease another replica has taken over changes nothing.
+WITH ended AS (
+    UPDATE effect e
+    SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
+        due_at = now() + t.delay * interval '1 s'
+    FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
+                $7::int[])
+        AS t (effect_id, shard, attempts, state, reason, delay, uncounted)
+    WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
+      AND e.state + 0 = 2
+    RETURNING e.destination_id, e.profile_id, e.state
+)
+UPDATE effect s SET due_at = now()
+FROM ended
+WHERE ended.state > 2 AND s.profile_id = ended.profile_id
+  AND s.destination_id = ended.destination_id
+  AND s.state + 0 = 1 AND s.attempts = 0 AND s.due_at > now();
+
+-- name: next_due
+-- Seconds until an effect of these destinations is due; no row for those without open effects.
+SELECT d.workspace_id, d.destination_id,
+       extract(epoch FROM first.due_at - now())::float8 AS seconds
+FROM unnest($1::text[], $2::text[]) AS d (workspace_id, destination_id)
+CROSS JOIN LATERAL (
+    SELECT e.due_at FROM effect e
+    WHERE e.workspace_id = d.workspace_id AND e.destination_id = d.destination_id
+      AND e.state IN (1, 2)
+    ORDER BY e.due_at LIMIT 1
+) first;
+
+-- name: cancel_open
+-- Ends the open effects of a retired destination; an attempt that runs is left to its end.
+UPDATE effect SET state = CASE WHEN attempts = 0 THEN 5 ELSE 4 END, reason = $3
+WHERE workspace_id = $1 AND destination_id = $2
+  AND (state = 1 OR state = 2 AND due_at <= now());
+
+-- name: load_unpublished_outcomes
+-- Effects in a final state that is not a fact of the log yet.
+SELECT effect_id, shard, workspace_id, destination_id, segment_id, profile_id, state, attempts,
+       reason
+FROM effect WHERE NOT outcome_published AND state IN (3, 4, 5) LIMIT $1;
+
+-- name: mark_outcomes_published
+-- Records that these final states are facts of the log.
+UPDATE effect e SET outcome_published = true
+FROM unnest($1::bytea[], $2::int[], $3::int[]) AS t (effect_id, shard, attempts)
+WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
+  AND e.state IN (3, 4, 5);
+
+-- name: retry
+-- Queues a dead effect again, once its death is a fact of the log.
+UPDATE effect SET state = 1, due_at = now(), outcome_published = false
+WHERE workspace_id = $1 AND effect_id = $2 AND state = 4 AND outcome_published
+RETURNING *, extract(epoch FROM due_at)::float8 AS due;
+
+-- name: is_dead
+-- Whether an effect is dead.
+SELECT true FROM effect WHERE workspace_id = $1 AND effect_id = $2 AND state = 4;
+
+-- name: plan_each_execution
+-- Each filter of a list has its own index, so a list needs a plan for its parameters.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
+-- name: list_effects
+-- Effects, newest first, before one; an empty filter matches all.
+SELECT *, extract(epoch FROM due_at)::float8 AS due FROM effect
+WHERE workspace_id = $1 AND (changed_at_us, effect_id) < ($2, $3)
+  AND ($4 = '' OR destination_id = $4) AND ($5 = 0 OR state = $5)
+  AND ($6::bytea = '' OR profile_id = $6)
+ORDER BY changed_at_us DESC, effect_id DESC LIMIT $7;
+
+-- name: count_effects
+-- Effects by destination and state.
+SELECT destination_id, state, count(*) AS count FROM effect
+WHERE workspace_id = $1 GROUP BY destination_id, state ORDER BY destination_id, state;
+
+-- name: count_rows
+-- Named counts for the status.
+SELECT (SELECT count(*) FROM effect) AS effects,
+       (SELECT count(*) FROM effect WHERE state IN (1, 2)) AS open,
+       (SELECT count(DISTINCT (workspace_id, destination_id)) FROM destination) AS destinations;
