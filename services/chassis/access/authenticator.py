@@ -1,7 +1,8 @@
-"""Who calls: the one door to keys, principals and roles.
+"""Authenticates callers by their keys and caches the lookups.
 
-A key decides the workspace, the role and, for a source, where its events belong. Services call
-each other with the internal key and name the workspace in the metadata `onefold-workspace`.
+A key decides the workspace, the role and, for a source, which source its events belong to.
+Services call each other with the internal key and name the workspace in the metadata
+`onefold-workspace`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from cachetools import TTLCache
+
 from services.chassis.access.keys import hash_key
-from services.chassis.access.principal import (
-    Principal,
-    Role,
-)
-from services.chassis.access.tables import (
-    AccessKey,
-    LoadKey,
-    LoadRegion,
-)
+from services.chassis.access.principal import Principal, Role
+from services.chassis.access.tables import AccessKey, LoadKey, LoadRegion
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.identifiers import DEFAULT_REGION
@@ -30,18 +26,18 @@ from services.kernel.ids import WorkspaceId
 T = TypeVar("T")
 
 _MAX_CACHED = 10_000
-_LOOKUP_S = 5.0
+_LOOKUP_TIMEOUT_S = 5.0
 
 
 class Authenticator:
-    """Knows keys: looks them up, and believes an answer for a short while.
+    """Looks keys up and caches what it finds.
 
-    A key that another replica's log tells to be disabled may be believed for `ttl_s`; one that is
-    new, refused for `miss_ttl_s`.
+    If another replica folds the disabling of a key, the key stays valid here for up to `ttl_s`; a
+    new key may stay unknown for up to `miss_ttl_s`.
     """
 
-    #: How long lookups go past the cache after `forget`, seconds: longer than a fold takes to
-    #: commit, so that nothing that was read before the commit is believed after it.
+    #: How long lookups bypass the cache after `invalidate`, seconds: longer than a fold takes to
+    #: commit, so that nothing that was read before the commit is cached after it.
     CACHE_BYPASS_S = 5.0
 
     def __init__(
@@ -56,29 +52,28 @@ class Authenticator:
     ) -> None:
         self._load = load
         self._load_region = load_region
-        #: Of workspaces that internal calls have named. They never change.
+        #: By workspace that internal calls have named. A region never changes.
         self._regions: dict[str, str] = {}
-        self._internal = hash_key(internal_key)
-        self._ttl_s = ttl_s
-        self._miss_ttl_s = min(miss_ttl_s, ttl_s)
+        self._internal_hash = hash_key(internal_key)
         self._clock = clock
-        self._cache: dict[bytes, tuple[float, AccessKey]] = {}
-        self._missing: dict[bytes, float] = {}
-        self._settled_at = float("-inf")
+        self._cache: TTLCache[bytes, AccessKey] = TTLCache(_MAX_CACHED, ttl_s, clock)
+        self._unknown: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, min(miss_ttl_s, ttl_s), clock)
+        self._bypassed_until = float("-inf")
 
     async def authenticate(self, key: str | None, workspace_id: str = "") -> Principal:
-        """Who holds `key`. `workspace_id` is what an internal call names; else it is ignored.
+        """Return the principal that holds `key`.
 
-        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED) and StoreUnavailable, also where
-        the store does not answer in time.
+        `workspace_id` is the workspace that an internal call names; for other keys it is ignored.
+        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED), and StoreUnavailable also if the
+        store does not respond in time.
         """
         if not key:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
         key_hash = hash_key(key)
-        if hmac.compare_digest(key_hash, self._internal):
-            named = await self._region_of(workspace_id)
-            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=named)
-        found = await self._find(key_hash)
+        if hmac.compare_digest(key_hash, self._internal_hash):
+            region = await self._region_of(workspace_id)
+            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
+        found = await self._lookup(key_hash)
         if found is None:
             raise NotAllowed("this key is not known; check it", reason="KEY_UNKNOWN")
         if found.disabled:
@@ -86,52 +81,43 @@ class Authenticator:
         return found.principal
 
     def invalidate(self) -> None:
-        """Believe nothing that was looked up before; for when keys were just folded."""
+        """Drop everything that is cached; call it after keys were folded."""
         self._cache.clear()
-        self._missing.clear()
-        self._settled_at = self._clock() + self.CACHE_BYPASS_S
+        self._unknown.clear()
+        self._bypassed_until = self._clock() + self.CACHE_BYPASS_S
 
-    async def _find(self, key_hash: bytes) -> AccessKey | None:
-        now = self._clock()
-        until, believed = self._cache.get(key_hash, _NOTHING)
-        if now < until:
-            return believed
-        if now < self._missing.get(key_hash, 0.0):
+    async def _lookup(self, key_hash: bytes) -> AccessKey | None:
+        cached = self._cache.get(key_hash)
+        if cached is not None:
+            return cached
+        if key_hash in self._unknown:
             return None
+        began = self._clock()
         found = await _in_time(self._load(key_hash))
-        if now >= self._settled_at:
-            self._keep(key_hash, found, now)
+        if began >= self._bypassed_until:
+            if found is None:
+                self._unknown[key_hash] = True
+            else:
+                self._cache[key_hash] = found
         return found
 
     async def _region_of(self, workspace_id: str) -> str:
-        """The default region of a workspace that an internal call names.
+        """Return the default region of a workspace that an internal call names.
 
-        Other services learn of a workspace from us or from further down the chain, so a call for
-        one that is not known here yet asks for nothing that is.
+        Other services learn of a workspace from ingest or from further down the chain, so a call
+        for a workspace that is unknown here cannot concern its data yet: the default will do.
         """
-        known = self._regions.get(workspace_id)
-        if known is None and workspace_id and self._load_region is not None:
-            known = await _in_time(self._load_region(workspace_id))
-            if known is not None:
-                self._regions[workspace_id] = known
-        return known or DEFAULT_REGION
-
-    def _keep(self, key_hash: bytes, found: AccessKey | None, now: float) -> None:
-        kept = self._missing if found is None else self._cache
-        if len(kept) >= _MAX_CACHED:
-            kept.clear()
-        if found is None:
-            self._missing[key_hash] = now + self._miss_ttl_s
-        else:
-            self._cache[key_hash] = (now + self._ttl_s, found)
+        region = self._regions.get(workspace_id)
+        if region is None and workspace_id and self._load_region is not None:
+            region = await _in_time(self._load_region(workspace_id))
+            if region is not None:
+                self._regions[workspace_id] = region
+        return region or DEFAULT_REGION
 
 
 async def _in_time(lookup: Awaitable[T]) -> T:
     try:
-        async with asyncio.timeout(clip_to_deadline(_LOOKUP_S)):
+        async with asyncio.timeout(clip_to_deadline(_LOOKUP_TIMEOUT_S)):
             return await lookup
     except TimeoutError:
         raise StoreUnavailable("keys cannot be looked up in time; try again") from None
-
-
-_NOTHING: tuple[float, AccessKey | None] = (float("-inf"), None)

@@ -1,4 +1,4 @@
-"""Keys: made, hashed, and found in a request."""
+"""Issues and hashes API keys, and finds the key of a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 
 
 class IssuedKey(NamedTuple):
-    """A new key. `key` is shown once and kept nowhere."""
+    """A new key. `key` is shown once and stored nowhere."""
 
     key: str
     key_id: str
@@ -22,22 +22,22 @@ class IssuedKey(NamedTuple):
 
 
 def issue_key(role: Role) -> IssuedKey:
-    """A new key with 256 random bits, such as `ofk_source_…`."""
+    """Return a new key with 256 random bits, such as `ofk_source_…`."""
     key = f"ofk_{role.name.lower()}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     key_hash = hash_key(key)
     return IssuedKey(key, f"key_{key_hash[:8].hex()}", key_hash)
 
 
 def hash_key(key: str) -> bytes:
-    """SHA-256. Keys have 256 random bits, so it needs neither salt nor slowness."""
+    """Return the SHA-256 of a key. Its 256 random bits make salt and a slow hash needless."""
     return sha256(key.encode("utf-8", "replace")).digest()
 
 
 def key_from_authorization(header: str | None) -> str | None:
-    """The key in an `Authorization` header; None where there is none.
+    """Return the key in an `Authorization` header; None if there is none.
 
-    Understands `Bearer KEY` and, as the SDKs of the Segment specification send it, `Basic` with
-    the key as user name and an empty password.
+    It reads `Bearer KEY` and, as SDKs of the Segment specification send it, `Basic` with the key as
+    user name and an empty password.
     """
     scheme, _, credentials = (header or "").strip().partition(" ")
     scheme, credentials = scheme.lower(), credentials.strip()

@@ -1,4 +1,4 @@
-"""Who makes a call, and what their role may do. What is not allowed by name is refused."""
+"""Holds the principal of the current call and checks its role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_SOURCE = SourceId("")
 
 
 class Role(IntEnum):
-    """What a key may do; the numbers of onefold.ingest.v1.Role."""
+    """What a key may do; the numbers are those of onefold.ingest.v1.Role."""
 
     #: May send events to one source.
     SOURCE = 1
@@ -26,21 +26,21 @@ class Role(IntEnum):
     SERVICE = 2
     #: May do everything in its workspace.
     ADMIN = 3
-    #: Another service of this installation. No key of the log has it.
+    #: Another service of this installation. No key in the log has this role.
     INTERNAL = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls."""
+    """The caller that a key stands for."""
 
-    #: Empty where an internal call names none.
+    #: Empty if an internal call names none.
     workspace_id: WorkspaceId
     role: Role
     key_id: str
-    #: Empty where the role is not SOURCE.
+    #: Empty unless the role is SOURCE.
     source_id: SourceId = _NO_SOURCE
-    #: The default region of the workspace: where numbers without a country code are dialled.
+    #: The default region of the workspace, for phone numbers without a country code.
     region: str = DEFAULT_REGION
 
     @property
@@ -53,7 +53,7 @@ _PRINCIPAL: ContextVar[Principal] = ContextVar("principal")
 
 
 def principal() -> Principal:
-    """Who makes the call that is being answered. Raises NotAllowed outside of a call."""
+    """Return the principal of the current call. Raises NotAllowed outside of a call."""
     try:
         return _PRINCIPAL.get()
     except LookupError:
@@ -61,7 +61,7 @@ def principal() -> Principal:
 
 
 def workspace_id() -> WorkspaceId:
-    """The workspace of the call. Raises NotAllowed where an internal call named none."""
+    """Return the workspace of the call. Raises NotAllowed if an internal call names none."""
     named = principal().workspace_id
     if not named:
         raise NotAllowed(f"name a workspace in the metadata {WORKSPACE_KEY}")
@@ -69,18 +69,18 @@ def workspace_id() -> WorkspaceId:
 
 
 def region() -> str:
-    """The default region of the workspace of the call. Raises NotAllowed outside of a call."""
+    """Return the default region of the call's workspace. Raises NotAllowed outside of a call."""
     return principal().region
 
 
 def set_principal(caller: Principal) -> None:
-    """From here on the present task works for `caller`."""
+    """Make `caller` the principal of the current task."""
     _PRINCIPAL.set(caller)
 
 
 @contextmanager
 def as_principal(caller: Principal) -> Iterator[None]:
-    """What runs inside is done for `caller`."""
+    """Make `caller` the principal inside the scope."""
     reset = _PRINCIPAL.set(caller)
     try:
         yield
@@ -89,7 +89,7 @@ def as_principal(caller: Principal) -> Iterator[None]:
 
 
 def require_role(caller: Principal, allowed: Container[Role]) -> None:
-    """Raises NotAllowed where the caller's role is not among `allowed`."""
+    """Raise NotAllowed unless the caller's role is in `allowed`."""
     if caller.role not in allowed:
         raise NotAllowed(
             "a key of this role may not do this; use a key of another role",

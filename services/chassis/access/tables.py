@@ -1,9 +1,8 @@
-"""The keys and workspaces that a service knows: folded from the log into its own tables."""
+"""Folds workspaces, keys and sources from the log into tables of each service, and reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from importlib.resources import files
 from typing import NamedTuple
 
 import asyncpg
@@ -18,31 +17,31 @@ from services.kernel.ids import SourceId, WorkspaceId
 KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
 SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
 WORKSPACE_DEFINED = WorkspaceDefined.DESCRIPTOR.full_name
-#: The kinds of facts that change who may call, and what is known of them.
+#: The kinds of facts that define keys, sources and workspaces.
 ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED})
 
-Q = Queries.parse(files(__package__).joinpath("tables.sql").read_text("utf-8"), "tables.sql")
+Q = Queries.load(__package__, "tables.sql")
 
-#: The roles that a key of the log can have.
+#: The roles that a key in the log can have.
 _KEY_ROLES: frozenset[int] = frozenset({1, 2, 3})
 _HASH_BYTES = 32
 
 
 class AccessKey(NamedTuple):
-    """A key as the log tells it."""
+    """A key as the log defines it."""
 
     principal: Principal
     disabled: bool
 
 
-#: Finds the key with a hash (SHA-256); None where there is none.
+#: Returns the key with a hash (SHA-256); None if there is none.
 LoadKey = Callable[[bytes], Awaitable[AccessKey | None]]
-#: Finds the default region of a workspace; None where it is not known yet.
+#: Returns the default region of a workspace; None if it is not known yet.
 LoadRegion = Callable[[str], Awaitable[str | None]]
 
 
 def key_loader(pool: asyncpg.Pool) -> LoadKey:
-    """Looks keys up in the table of the service that `pool` belongs to."""
+    """Return a function that reads keys from the table of the service that owns `pool`."""
 
     async def load(key_hash: bytes) -> AccessKey | None:
         async with acquire(pool) as conn:
@@ -58,7 +57,7 @@ def key_loader(pool: asyncpg.Pool) -> LoadKey:
 
 
 def region_loader(pool: asyncpg.Pool) -> LoadRegion:
-    """Looks default regions up in the table of the service that `pool` belongs to."""
+    """Return a function that reads regions from the table of the service that owns `pool`."""
 
     async def load(workspace_id: str) -> str | None:
         async with acquire(pool) as conn:
@@ -71,28 +70,28 @@ def region_loader(pool: asyncpg.Pool) -> LoadRegion:
 class WorkspaceRegions:
     """The default regions of workspaces, for a fold.
 
-    A workspace is told once, before all that is of it, in every shard of the log: so what a fold
-    finds here is a function of the log, though the table may be ahead of the shard.
+    A workspace is defined once, before everything else of it, in every shard of the log. So the
+    result is a function of the log, although the table may be ahead of the shard.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._by_workspace: dict[str, str] = {}
 
     def of(self, workspace_id: str) -> str:
-        """The default region of a workspace that was looked up."""
-        return self._known.get(workspace_id, DEFAULT_REGION)
+        """Return the default region of a workspace that `load` has read."""
+        return self._by_workspace.get(workspace_id, DEFAULT_REGION)
 
     async def load(
         self, conn: asyncpg.Connection, facts: Iterable[Fact], workspaces: Iterable[str]
     ) -> None:
-        """Learn the regions of `workspaces`, by `facts` that were just heard and by the table."""
+        """Load the regions of `workspaces` from `facts` of this batch and from the table."""
         for fact in facts:
             if fact.kind == WORKSPACE_DEFINED:
-                self._known[fact.workspace_id] = _defined_region(fact)
-        missing = list(set(workspaces) - self._known.keys())
+                self._by_workspace[fact.workspace_id] = _defined_region(fact)
+        missing = list(set(workspaces) - self._by_workspace.keys())
         if missing:
             found = await _regions(conn, missing)
-            self._known |= {name: found.get(name, DEFAULT_REGION) for name in missing}
+            self._by_workspace |= {name: found.get(name, DEFAULT_REGION) for name in missing}
 
 
 async def _regions(conn: asyncpg.Connection, workspaces: list[str]) -> dict[str, str]:
@@ -105,16 +104,16 @@ def _defined_region(fact: Fact) -> str:
 
 
 async def fold_access_facts(conn: asyncpg.Connection, facts: Iterable[Fact]) -> bool:
-    """Fold what the facts tell about workspaces, keys and sources; the others are passed over.
+    """Fold the facts that define workspaces, keys and sources; ignore the others.
 
-    In any order and any number of times it ends in the same state. Answers whether there was
-    anything; then call `Authenticator.forget`.
+    Any order and any repetition ends in the same state. Return whether there were any; then call
+    `Authenticator.invalidate` after the commit.
     """
-    told = [fact for fact in facts if fact.kind in ACCESS_KINDS]
-    await _fold_workspaces(conn, [f for f in told if f.kind == WORKSPACE_DEFINED])
-    await _fold_keys(conn, [f for f in told if f.kind == KEY_DEFINED])
-    await _fold_sources(conn, [f for f in told if f.kind == SOURCE_DEFINED])
-    return bool(told)
+    access = [fact for fact in facts if fact.kind in ACCESS_KINDS]
+    await _fold_workspaces(conn, [f for f in access if f.kind == WORKSPACE_DEFINED])
+    await _fold_keys(conn, [f for f in access if f.kind == KEY_DEFINED])
+    await _fold_sources(conn, [f for f in access if f.kind == SOURCE_DEFINED])
+    return bool(access)
 
 
 async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
@@ -123,20 +122,38 @@ async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
         await conn.execute(Q.fold_workspaces, *map(list, zip(*rows, strict=True)))
 
 
+class _KeyRow(NamedTuple):
+    """One row of the table `access_key`, in the order of its columns."""
+
+    key_hash: bytes
+    key_id: str
+    workspace_id: str
+    role: int
+    source_id: str
+    version: int
+    disabled: bool
+
+
 async def _fold_keys(conn: asyncpg.Connection, facts: list[Fact]) -> None:
-    rows: dict[bytes, tuple[bytes, str, str, int, str, int, bool]] = {}
+    rows: dict[bytes, _KeyRow] = {}
     for fact in facts:
         key = KeyDefined.FromString(fact.payload)
         if key.role not in _KEY_ROLES or len(key.key_hash) != _HASH_BYTES:
             continue
-        known = rows.get(key.key_hash)
-        if known is None or known[5:] < (key.version, key.disabled):
-            rows[key.key_hash] = (
-                *(key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id),
-                *(key.version, key.disabled),
-            )
+        row = _KeyRow(
+            key.key_hash,
+            key.key_id,
+            fact.workspace_id,
+            key.role,
+            key.source_id,
+            key.version,
+            key.disabled,
+        )
+        newest = rows.get(key.key_hash)
+        if newest is None or (newest.version, newest.disabled) < (row.version, row.disabled):
+            rows[key.key_hash] = row
     if rows:
-        # Sorted, so that the workers of several shards that learn the same cannot deadlock.
+        # Sorted, so that workers of several shards that fold the same keys cannot deadlock.
         await conn.execute(Q.fold_keys, *map(list, zip(*sorted(rows.values()), strict=True)))
 
 

@@ -12,13 +12,13 @@ WHERE k.key_hash = $1
 SELECT workspace_id, default_region FROM access_workspace WHERE workspace_id = any($1::text[])
 
 -- name: fold_workspaces
--- A workspace is told once; its region never changes, for leaves rest on it.
+-- A workspace is defined once; its region never changes, as leaves depend on it.
 INSERT INTO access_workspace (workspace_id, default_region)
 SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT DO NOTHING
 
 -- name: fold_keys
--- The highest version of a key holds; of two that are equal, the disabled one.
+-- The highest version of a key wins; of two equal versions, the disabled one.
 INSERT INTO access_key AS old (key_hash, key_id, workspace_id, role, source_id, version, disabled)
 SELECT *
 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[], $7::bool[])
@@ -28,7 +28,7 @@ SET role = excluded.role, source_id = excluded.source_id,
 WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
 
 -- name: fold_sources
--- The highest version of a source holds; of two that are equal, the disabled one.
+-- The highest version of a source wins; of two equal versions, the disabled one.
 INSERT INTO access_source AS old (workspace_id, source_id, version, disabled)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
 ON CONFLICT (workspace_id, source_id) DO UPDATE

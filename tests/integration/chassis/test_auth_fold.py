@@ -13,7 +13,7 @@ import pytest_asyncio
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 
-from services.chassis.access import tables as access
+from services import chassis
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role
@@ -25,7 +25,7 @@ from services.chassis.access.tables import (
 )
 from services.kernel.errors import NotAllowed
 
-SCHEMA = sorted((Path(access.__file__).parent / "migrations").glob("*_access_*.sql"))
+SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access*.sql"))
 WEB = issue_key(Role.SOURCE)
 APP = issue_key(Role.SOURCE)
 ADMIN = issue_key(Role.ADMIN)
@@ -86,7 +86,9 @@ async def _fold_in_batches(pool: asyncpg.Pool, facts: list[Fact], size: int) -> 
                 await fold_access_facts(conn, facts[start : start + size])
 
 
-async def test_any_order_and_repetition_is_the_same_state(pool: asyncpg.Pool) -> None:
+async def test_access_facts_in_any_order_and_repetition_end_in_the_same_state(
+    pool: asyncpg.Pool,
+) -> None:
     await _fold_in_batches(pool, FACTS, len(FACTS))
     expected = await _state(pool)
     assert len(expected) == 7
@@ -98,15 +100,17 @@ async def test_any_order_and_repetition_is_the_same_state(pool: asyncpg.Pool) ->
         assert await _state(pool) == expected
 
 
-async def test_workers_of_several_shards_fold_the_same_at_once(pool: asyncpg.Pool) -> None:
+async def test_access_facts_folded_by_several_shards_at_once_do_not_deadlock(
+    pool: asyncpg.Pool,
+) -> None:
     async with asyncio.TaskGroup() as workers:
         for shard in range(4):
-            turned = FACTS[shard:] + FACTS[:shard]
-            workers.create_task(_fold_in_batches(pool, turned, 13))
+            rotated = FACTS[shard:] + FACTS[:shard]
+            workers.create_task(_fold_in_batches(pool, rotated, 13))
     assert len(await _state(pool)) == 7
 
 
-async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
+async def test_folded_keys_are_authenticated_and_disabled_ones_rejected(pool: asyncpg.Pool) -> None:
     await _fold_in_batches(pool, FACTS, 3)
     authenticator = Authenticator(key_loader(pool), "an-internal-key")
     admin = await authenticator.authenticate(ADMIN.key)
@@ -118,29 +122,29 @@ async def test_what_was_folded_opens_and_shuts(pool: asyncpg.Pool) -> None:
         assert caught.value.reason == "KEY_DISABLED"
 
 
-async def test_tells_whether_there_was_anything(pool: asyncpg.Pool) -> None:
+async def test_fold_access_facts_returns_whether_there_were_any(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as conn:
         assert not await fold_access_facts(conn, [_fact(ClockTicked(now_us=1))])
         for kind in (FACTS[0], FACTS[2]):
             assert await fold_access_facts(conn, [kind])
 
 
-async def test_an_internal_call_has_the_region_of_the_workspace_it_names(
+async def test_internal_call_has_the_region_of_the_workspace_it_names(
     pool: asyncpg.Pool,
 ) -> None:
     internal = "an-internal-key"
     authenticator = Authenticator(key_loader(pool), internal, load_region=region_loader(pool))
     assert (await authenticator.authenticate(internal, "shop")).region == "CN"  # not known yet
     await _fold_in_batches(pool, FACTS, 3)
-    for workspace, region in ("shop", "US"), ("other", "CN"), ("", "CN"), ("nowhere", "CN"):
+    for workspace, region in ("shop", "US"), ("other", "CN"), ("", "CN"), ("unknown", "CN"):
         assert (await authenticator.authenticate(internal, workspace)).region == region
 
 
-async def test_a_fold_knows_regions_by_its_facts_and_by_the_table(pool: asyncpg.Pool) -> None:
-    heard, restarted = WorkspaceRegions(), WorkspaceRegions()
+async def test_workspace_regions_come_from_facts_and_from_the_table(pool: asyncpg.Pool) -> None:
+    from_facts, restarted = WorkspaceRegions(), WorkspaceRegions()
     async with pool.acquire() as conn:
-        await heard.load(conn, FACTS, ["shop", "other"])
-        assert (heard.of("shop"), heard.of("other")) == ("US", "CN")
+        await from_facts.load(conn, FACTS, ["shop", "other"])
+        assert (from_facts.of("shop"), from_facts.of("other")) == ("US", "CN")
         await fold_access_facts(conn, FACTS)
-        await restarted.load(conn, [], ["shop", "other", "nowhere"])
-    assert [restarted.of(name) for name in ("shop", "other", "nowhere")] == ["US", "CN", "CN"]
+        await restarted.load(conn, [], ["shop", "other", "unknown"])
+    assert [restarted.of(name) for name in ("shop", "other", "unknown")] == ["US", "CN", "CN"]

@@ -22,7 +22,7 @@ from services.chassis.testing import QUICK, wait_until
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
-SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access_*.sql"))
+SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access*.sql"))
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 SOURCE, OTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
 INTERNAL = "the-internal-key-of-this-test"

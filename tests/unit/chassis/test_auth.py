@@ -1,4 +1,4 @@
-"""Keys, principals and the cache of the authenticator."""
+"""Keys identify principals, and the authenticator caches them for a short time."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ SHOP = Principal(WorkspaceId("shop"), Role.SOURCE, "key_1", SourceId("web"))
 
 @dataclass
 class Store:
-    """Keys in memory, a clock by hand, and a count of lookups."""
+    """Keys in memory, with a clock that the test sets and a count of lookups."""
 
     keys: dict[bytes, AccessKey] = field(default_factory=dict)
     now: float = 1000.0
     lookups: int = 0
-    away: bool = False
+    down: bool = False
 
     def put(self, key: str, *, disabled: bool = False) -> None:
         self.keys[hash_key(key)] = AccessKey(SHOP, disabled)
 
     async def load(self, key_hash: bytes) -> AccessKey | None:
         self.lookups += 1
-        if self.away:
-            raise StoreUnavailable("away")
+        if self.down:
+            raise StoreUnavailable("down")
         return self.keys.get(key_hash)
 
 
@@ -66,22 +66,22 @@ async def _reason(authenticator: Authenticator, key: str | None) -> str:
     return caught.value.reason
 
 
-def test_roles_are_those_of_the_treaty() -> None:
-    treaty = {
+def test_roles_equal_those_of_the_protos() -> None:
+    contract = {
         name.removeprefix("ROLE_"): number
         for name, number in ingest_facts_pb2.Role.items()
         if number
     }
     ours = {role.name: role.value for role in Role if role is not Role.INTERNAL}
-    assert ours == treaty
+    assert ours == contract
 
 
-async def test_a_key_tells_who_calls(authenticator: Authenticator, store: Store) -> None:
+async def test_known_key_returns_its_principal(authenticator: Authenticator, store: Store) -> None:
     store.put("k")
     assert await authenticator.authenticate("k") == SHOP
 
 
-async def test_a_key_cannot_choose_its_workspace(
+async def test_named_workspace_is_ignored_for_a_source_key(
     authenticator: Authenticator, store: Store
 ) -> None:
     store.put("k")
@@ -89,26 +89,26 @@ async def test_a_key_cannot_choose_its_workspace(
 
 
 @pytest.mark.parametrize("key", [None, ""])
-async def test_no_key(authenticator: Authenticator, key: str | None) -> None:
+async def test_missing_key_is_rejected(authenticator: Authenticator, key: str | None) -> None:
     assert await _reason(authenticator, key) == "KEY_MISSING"
 
 
 @pytest.mark.parametrize("key", ["wrong", INTERNAL + "x", INTERNAL[:-1], "\ud800", "键"])
-async def test_an_unknown_key(authenticator: Authenticator, key: str) -> None:
+async def test_unknown_key_is_rejected(authenticator: Authenticator, key: str) -> None:
     assert await _reason(authenticator, key) == "KEY_UNKNOWN"
 
 
-async def test_a_disabled_key(authenticator: Authenticator, store: Store) -> None:
+async def test_disabled_key_is_rejected(authenticator: Authenticator, store: Store) -> None:
     store.put("k", disabled=True)
     assert await _reason(authenticator, "k") == "KEY_DISABLED"
 
 
-async def test_the_internal_key_needs_no_lookup(authenticator: Authenticator, store: Store) -> None:
+async def test_internal_key_needs_no_lookup(authenticator: Authenticator, store: Store) -> None:
     caller = await authenticator.authenticate(INTERNAL, "shop")
     assert (caller.internal, caller.workspace_id, store.lookups) == (True, "shop", 0)
 
 
-async def test_a_key_is_looked_up_once_in_its_time(
+async def test_known_key_is_looked_up_once_within_its_ttl(
     authenticator: Authenticator, store: Store
 ) -> None:
     store.put("k")
@@ -120,7 +120,7 @@ async def test_a_key_is_looked_up_once_in_its_time(
     assert store.lookups == 2
 
 
-async def test_an_unknown_key_is_believed_unknown_for_a_shorter_time(
+async def test_unknown_key_is_cached_for_a_shorter_ttl(
     authenticator: Authenticator, store: Store
 ) -> None:
     for _ in range(3):
@@ -131,34 +131,34 @@ async def test_an_unknown_key_is_believed_unknown_for_a_shorter_time(
     assert await authenticator.authenticate("k") == SHOP
 
 
-async def test_nothing_read_before_the_commit_of_a_fold_is_believed_after_it(
+async def test_key_read_before_the_commit_of_a_fold_is_not_cached_after_it(
     authenticator: Authenticator, store: Store
 ) -> None:
     await _reason(authenticator, "k")
-    authenticator.invalidate()  # the fold has run, and is not yet committed
+    authenticator.invalidate()  # the fold has run, but is not committed
     await _reason(authenticator, "k")
-    store.put("k")  # now it is
+    store.put("k")  # the commit
     assert await authenticator.authenticate("k") == SHOP
 
 
-async def test_the_cache_is_bounded(authenticator: Authenticator, store: Store) -> None:
+async def test_cache_of_unknown_keys_is_bounded(authenticator: Authenticator, store: Store) -> None:
     for number in range(10_001):
         await _reason(authenticator, str(number))
-    assert len(authenticator._missing) <= 10_000
+    assert len(authenticator._unknown) <= 10_000
 
 
-async def test_without_the_store_a_known_key_still_opens(
+async def test_cached_key_stays_valid_while_the_store_is_down(
     authenticator: Authenticator, store: Store
 ) -> None:
     store.put("k")
     await authenticator.authenticate("k")
-    store.away = True
+    store.down = True
     await authenticator.authenticate("k")
     with pytest.raises(StoreUnavailable):
         await authenticator.authenticate("another")
 
 
-async def test_a_store_that_does_not_answer_is_unavailable() -> None:
+async def test_store_that_does_not_respond_in_time_is_unavailable() -> None:
     async def never(_: bytes) -> None:
         await asyncio.Event().wait()
 
@@ -170,28 +170,28 @@ async def test_a_store_that_does_not_answer_is_unavailable() -> None:
         await asyncio.create_task(call())
 
 
-def test_outside_of_a_call_nobody_calls() -> None:
+def test_principal_outside_of_a_call_raises_not_allowed() -> None:
     with pytest.raises(NotAllowed):
         principal()
 
 
-def test_the_workspace_of_a_call() -> None:
+def test_workspace_id_without_a_named_workspace_raises_not_allowed() -> None:
     with as_principal(SHOP):
         assert (principal(), workspace_id()) == (SHOP, "shop")
-    nowhere = Principal(WorkspaceId(""), Role.INTERNAL, "internal")
-    with as_principal(nowhere), pytest.raises(NotAllowed, match="onefold-workspace"):
+    unnamed = Principal(WorkspaceId(""), Role.INTERNAL, "internal")
+    with as_principal(unnamed), pytest.raises(NotAllowed, match="onefold-workspace"):
         workspace_id()
 
 
 @pytest.mark.parametrize("allowed", [(), (Role.ADMIN,), (Role.SERVICE, Role.INTERNAL)])
-def test_a_role_that_is_not_listed_is_refused(allowed: tuple[Role, ...]) -> None:
+def test_role_that_is_not_allowed_raises_not_allowed(allowed: tuple[Role, ...]) -> None:
     with pytest.raises(NotAllowed) as caught:
         require_role(SHOP, allowed)
     assert caught.value.reason == "NOT_ALLOWED"
 
 
 @pytest.mark.parametrize("role", [Role.SOURCE, Role.SERVICE, Role.ADMIN])
-def test_a_key_looks_like_one(role: Role) -> None:
+def test_issued_key_names_its_role_and_is_unique(role: Role) -> None:
     issued = issue_key(role)
     assert re.fullmatch(rf"ofk_{role.name.lower()}_[A-Za-z0-9_-]{{43}}", issued.key)
     assert re.fullmatch(r"key_[0-9a-f]{16}", issued.key_id)
@@ -223,11 +223,11 @@ def _basic(text: str) -> str:
         (None, None),
     ],
 )
-def test_the_key_of_a_header(header: str | None, key: str | None) -> None:
+def test_key_from_authorization_reads_bearer_and_basic(header: str | None, key: str | None) -> None:
     assert key_from_authorization(header) == key
 
 
 @given(st.text())
-def test_any_header_is_read_without_a_fault(header: str) -> None:
+def test_key_from_authorization_with_any_text_does_not_raise(header: str) -> None:
     key_from_authorization(header)
     key_from_authorization(f"Basic {header}")
