@@ -1,7 +1,4 @@
-"""What services ask of each other beside the streams: facts of the log, and who is who.
-
-Every call raises OnefoldError.
-"""
+"""Clients of the event log, of projections and of identity; every call raises OnefoldError."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from services.kernel.identifiers import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
 from services.kernel.tokens import Token
 
-#: As many as identity takes in one question.
+#: The most profiles that identity looks up in one call.
 _MAX_LOOKUPS = 1_000
 
 
@@ -51,11 +48,10 @@ class LogClient:
     async def define(
         self, workspace_id: str, key: str, version: int, message: Any, *, actor: str = ""
     ) -> Token:
-        """Append one version of a definition; the state of the log that includes it.
+        """Append one version of a definition and return the state of the log that includes it.
 
-        `actor`: who says it, where that is not the service itself.
-
-        Raises EtagMismatch where another definition of this version is there already.
+        `actor`: the id of the caller's key; empty = this service. Raises Conflict if the version is
+        defined already.
         """
         kind = message.DESCRIPTOR.full_name
         fact = log_pb2.Fact(
@@ -65,10 +61,10 @@ class LogClient:
             actor=actor or self._actor,
             payload=message.SerializeToString(deterministic=True),
         )
-        answer = await self.append([fact])
-        if not answer.appended:
-            raise Conflict("somebody else defined it in between; read it and try again")
-        return token_from_proto(answer.token)
+        response = await self.append([fact])
+        if not response.appended:
+            raise Conflict("another caller has defined it; read it again, then retry")
+        return token_from_proto(response.token)
 
     async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
         """Append facts, whole or not at all. Raises OnefoldError."""
@@ -80,21 +76,21 @@ class LogClient:
         return token_from_proto(response.token)
 
     async def tick(self) -> None:
-        """Let every shard hear what time it is. Raises OnefoldError."""
+        """Append a clock tick to every shard. Raises OnefoldError."""
         await self._stub.TickClock(log_service_pb2.TickClockRequest())
 
     async def read(
-        self, shard: int, first: int, until: int, *, kinds: Sequence[str] = (), page: int = 0
+        self, shard: int, first: int, end: int, *, kinds: Sequence[str] = (), page: int = 0
     ) -> AsyncIterator[Sequence[log_pb2.Fact]]:
-        """The facts [first, until) of a shard in order, page by page; only of these kinds, if any.
+        """Yield the facts [first, end) of a shard in pages, in order; empty `kinds` = all kinds.
 
-        `until` 0 = the end as of the call. Raises OnefoldError.
+        `end` 0 = the head as of the call. Raises OnefoldError.
         """
         request = log_service_pb2.ReadRequest(
-            shard=shard, from_offset=first, end_offset=until, kinds=kinds, page_size=page
+            shard=shard, from_offset=first, end_offset=end, kinds=kinds, page_size=page
         )
-        async for answer in self._stub.Read(request):
-            yield answer.batch.facts
+        async for response in self._stub.Read(request):
+            yield response.batch.facts
 
     async def read_leaves(
         self,
@@ -106,7 +102,7 @@ class LogClient:
         recorded_until_us: int = 0,
         limit: int = 0,
     ) -> list[log_pb2.Fact]:
-        """Facts of some leaves (at most 1,000), newest occurrence first; 0 and None = no bound.
+        """Return facts of at most 1,000 leaves, newest occurrence first; 0 and None = no bound.
 
         Raises OnefoldError.
         """
@@ -118,18 +114,18 @@ class LogClient:
             recorded_until_us=recorded_until_us,
             limit=limit,
         )
-        answers = self._stub.ReadLeaves(request, metadata=((WORKSPACE_KEY, workspace_id),))
-        return [fact async for answer in answers for fact in answer.facts]
+        responses = self._stub.ReadLeaves(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        return [fact async for response in responses for fact in response.facts]
 
 
 class ProjectionClient:
-    """What every service that folds the log tells of itself."""
+    """The state of a service that folds the log."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = projection_grpc.ProjectionServiceStub(channel)
 
     async def reached(self) -> Token:
-        """How far its state is. Raises OnefoldError."""
+        """Return the token that the service has reached. Raises OnefoldError."""
         status = await self._stub.GetStatus(projection_pb.GetStatusRequest())
         return Token.from_offsets({shard.shard: shard.log_offset for shard in status.shards})
 
@@ -143,41 +139,40 @@ class IdentityClient:
     async def by_identifier(
         self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None = None
     ) -> ProfileId | None:
-        """The profile that holds an identifier (in any form); None where nobody does."""
+        """Return the profile that has an identifier (in any form); None if there is none."""
         message = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
         request = identity_pb.LookupProfilesRequest(identifiers=[message])
-        return await self._resolve(workspace_id, request, at_least)
+        [found] = await self._lookup(workspace_id, request, at_least)
+        return found
 
     async def by_profile_id(
         self, workspace_id: WorkspaceId, profile_id: ProfileId, at_least: Token | None = None
     ) -> ProfileId | None:
-        """The present id of a profile, given any id that it ever had; None where it has none."""
+        """Return the current id of a profile by any id it ever had; None if it is gone."""
         request = identity_pb.LookupProfilesRequest(profile_ids=[to_hex(profile_id)])
-        return await self._resolve(workspace_id, request, at_least)
+        [found] = await self._lookup(workspace_id, request, at_least)
+        return found
 
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
     ) -> dict[ProfileId, ProfileId]:
-        """Who profiles are now, for those that are somebody, given ids that they ever had."""
+        """Return the current ids of profiles by any of their ids; omit profiles that are gone."""
         found: dict[ProfileId, ProfileId] = {}
         for start in range(0, len(profile_ids), _MAX_LOOKUPS):
-            asked = profile_ids[start : start + _MAX_LOOKUPS]
-            request = identity_pb.LookupProfilesRequest(profile_ids=map(to_hex, asked))
-            answer = await self._stub.LookupProfiles(
-                request, metadata=((WORKSPACE_KEY, workspace_id),)
-            )
-            present = zip(asked, answer.profile_ids, strict=True)
-            found |= {old: ProfileId(from_hex(now)) for old, now in present if now}
+            page = profile_ids[start : start + _MAX_LOOKUPS]
+            request = identity_pb.LookupProfilesRequest(profile_ids=map(to_hex, page))
+            pairs = zip(page, await self._lookup(workspace_id, request), strict=True)
+            found |= {old: current for old, current in pairs if current}
         return found
 
-    async def _resolve(
+    async def _lookup(
         self,
         workspace_id: WorkspaceId,
         request: identity_pb.LookupProfilesRequest,
-        at_least: Token | None,
-    ) -> ProfileId | None:
+        at_least: Token | None = None,
+    ) -> list[ProfileId | None]:
         if at_least is not None:
             request.at_least.CopyFrom(token_to_proto(at_least))
-        answer = await self._stub.LookupProfiles(request, metadata=((WORKSPACE_KEY, workspace_id),))
-        found = answer.profile_ids[0]
-        return ProfileId(from_hex(found)) if found else None
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        response = await self._stub.LookupProfiles(request, metadata=metadata)
+        return [ProfileId(from_hex(text)) if text else None for text in response.profile_ids]

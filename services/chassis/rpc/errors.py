@@ -1,8 +1,8 @@
-"""Errors of the kernel as gRPC statuses, and back.
+"""Maps kernel errors to gRPC statuses and back.
 
-A status has exactly one `ErrorInfo{reason, "onefold.dev", metadata}`; a `BadRequest` where a field
-is at fault; a `RetryInfo` where the same call may succeed later. What PostgreSQL or the network
-did wrong becomes StoreUnavailable; what nobody foresaw becomes INTERNAL and tells nothing.
+A status has exactly one `ErrorInfo{reason, "onefold.dev", metadata}`, a `BadRequest` if a field is
+invalid, and a `RetryInfo` if the same call may succeed later. Failures of PostgreSQL or the network
+become StoreUnavailable; an unexpected error becomes INTERNAL and reveals nothing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 
 class StatusMapping(NamedTuple):
-    """How a reason is answered."""
+    """The status and the error class of a reason."""
 
     code: grpc.StatusCode
-    #: The status of the same answer over HTTP.
+    #: The status over HTTP.
     http: int
-    #: The error that carries it.
+    #: The error class that carries the reason.
     kind: type[OnefoldError]
 
 
@@ -62,7 +62,7 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     "SERVICE_UNAVAILABLE": StatusMapping(grpc.StatusCode.UNAVAILABLE, 503, ServiceUnavailable),
     "TOKEN_NOT_REACHED": StatusMapping(grpc.StatusCode.DEADLINE_EXCEEDED, 504, TokenNotReached),
     "INTERNAL": StatusMapping(grpc.StatusCode.INTERNAL, 500, OnefoldError),
-    # What is wrong with an event; as the error of a whole call where the call is that one event.
+    # Reasons of rejected events; they become the error of a call that holds just that event.
     "NO_IDENTIFIER": _FIELD,
     "IDENTIFIER_INVALID": _FIELD,
     "JSON_INVALID": _FIELD,
@@ -79,7 +79,7 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
 
 
 def to_onefold_error(error: BaseException) -> OnefoldError:
-    """The error of ours that tells `error`; its reason is INTERNAL where nobody foresaw it."""
+    """Return the kernel error for any error; INTERNAL if it is unexpected."""
     if isinstance(error, OnefoldError):
         return error
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
@@ -89,17 +89,17 @@ def to_onefold_error(error: BaseException) -> OnefoldError:
     if isinstance(error, grpc.aio.AioRpcError):
         return from_rpc(error)
     if isinstance(error, DecodeError):
-        return InvalidField("the request is no message of this call")
-    return OnefoldError("a fault of the server; its log tells more")
+        return InvalidField("the request is not a valid message of this method")
+    return OnefoldError("internal error; see the log of the service")
 
 
 def to_status(error: OnefoldError) -> status_pb2.Status:
-    """The status that is sent for an error."""
-    answer = STATUS_BY_REASON[error.reason]
-    status = status_pb2.Status(code=answer.code.value[0], message=error.message)
+    """Return the status of an error."""
+    mapping = STATUS_BY_REASON[error.reason]
+    status = status_pb2.Status(code=mapping.code.value[0], message=error.message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.add().Pack(info)
-    if answer.kind is InvalidField:
+    if mapping.kind is InvalidField:
         status.details.add().Pack(_bad_request(error))
     if isinstance(error, RetryableError):
         status.details.add().Pack(_retry_info(error.retry_after))
@@ -120,7 +120,7 @@ def _retry_info(seconds: float) -> error_details_pb2.RetryInfo:
 
 
 def from_status(status: status_pb2.Status) -> OnefoldError | None:
-    """The error that a status carries; None where it carries none of ours."""
+    """Return the kernel error in a status; None if it holds none."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
@@ -137,27 +137,27 @@ def from_status(status: status_pb2.Status) -> OnefoldError | None:
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> OnefoldError:
-    """The error that the called service meant."""
+    """Return the kernel error of a failed call."""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            carried = from_status(status_pb2.Status.FromString(value))
-            if carried is not None:
-                return carried
-    return _of_transport(error)
+            known = from_status(status_pb2.Status.FromString(value))
+            if known is not None:
+                return known
+    return _transport_error(error)
 
 
-def _of_transport(error: grpc.aio.AioRpcError) -> OnefoldError:
+def _transport_error(error: grpc.aio.AioRpcError) -> OnefoldError:
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return TooLarge("the message is larger than the limit; split it")
-    if code in _TRANSPORT_AWAY:
-        return ServiceUnavailable(f"a service did not answer: {code.name}", code=code.name)
+    if code in _UNREACHABLE:
+        return ServiceUnavailable(f"a service did not respond: {code.name}", code=code.name)
     return OnefoldError(f"a call failed: {code.name}", code=code.name)
 
 
-#: Without details of ours they come from the transport; INTERNAL and UNKNOWN also come where a
-#: connection broke in the middle of a call.
-_TRANSPORT_AWAY = frozenset(
+#: Without our details these come from the transport; it also reports INTERNAL and UNKNOWN if a
+#: connection breaks during a call.
+_UNREACHABLE = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,

@@ -1,4 +1,4 @@
-"""Each reason is one kernel error and one status, there and back."""
+"""Each reason maps to one kernel error and one status, and back."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ EVENT_REASONS = {
 
 def _kinds() -> list[type[kernel.OnefoldError]]:
     classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
-    between = {kernel.ClientError, kernel.RetryableError}
-    return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in between]
+    abstract = {kernel.ClientError, kernel.RetryableError}
+    return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in abstract]
 
 
 def make(reason: str, **metadata: str) -> kernel.OnefoldError:
@@ -42,19 +42,19 @@ def make(reason: str, **metadata: str) -> kernel.OnefoldError:
     return error
 
 
-def test_every_reason_of_the_treaty_has_an_answer() -> None:
+def test_every_reason_of_the_protos_has_a_status() -> None:
     assert errors.STATUS_BY_REASON.keys() == REASONS
 
 
-def test_every_error_of_the_kernel_is_the_answer_to_its_reasons() -> None:
+def test_every_kernel_error_is_the_class_of_its_reasons() -> None:
     for kind in _kinds():
         reasons = kernel.NotAllowed.REASONS if kind is kernel.NotAllowed else {kind.reason}
-        told = {r for r, a in errors.STATUS_BY_REASON.items() if a.kind is kind} - EVENT_REASONS
-        assert told == reasons, kind
+        mapped = {r for r, m in errors.STATUS_BY_REASON.items() if m.kind is kind}
+        assert mapped - EVENT_REASONS == reasons, kind
 
 
 @pytest.mark.parametrize("reason", sorted(EVENT_REASONS))
-def test_what_is_wrong_with_an_event_is_an_invalid_field(reason: str) -> None:
+def test_reason_of_a_rejected_event_is_an_invalid_field(reason: str) -> None:
     assert errors.STATUS_BY_REASON[reason].kind is kernel.InvalidField
 
 
@@ -78,12 +78,12 @@ def test_what_is_wrong_with_an_event_is_an_invalid_field(reason: str) -> None:
         ("BATCH_EMPTY", grpc.StatusCode.INVALID_ARGUMENT, 400),
     ],
 )
-def test_codes(reason: str, code: grpc.StatusCode, http: int) -> None:
+def test_reason_has_its_grpc_and_http_codes(reason: str, code: grpc.StatusCode, http: int) -> None:
     assert errors.STATUS_BY_REASON[reason][:2] == (code, http)
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
-def test_a_status_has_exactly_one_error_info(reason: str) -> None:
+def test_status_has_exactly_one_error_info(reason: str) -> None:
     error = make(reason, limit="4194304")
     status = errors.to_status(error)
     infos = [d for d in status.details if d.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
@@ -106,7 +106,9 @@ def test_a_status_has_exactly_one_error_info(reason: str) -> None:
     st.dictionaries(st.text(min_size=1), st.text()),
     st.floats(0, 3600),
 )
-def test_there_and_back(reason: str, metadata: dict[str, str], retry_after: float) -> None:
+def test_error_through_a_status_returns_equal(
+    reason: str, metadata: dict[str, str], retry_after: float
+) -> None:
     error = make(reason)
     error.metadata = metadata
     if isinstance(error, kernel.RetryableError):
@@ -119,7 +121,7 @@ def test_there_and_back(reason: str, metadata: dict[str, str], retry_after: floa
         assert back.retry_after == pytest.approx(retry_after, abs=1e-6)
 
 
-def test_a_status_of_somebody_else_carries_none_of_ours() -> None:
+def test_status_without_error_info_holds_no_kernel_error() -> None:
     status = errors.to_status(make("NOT_FOUND"))
     status.details.clear()
     assert errors.from_status(status) is None
@@ -137,6 +139,7 @@ def test_a_status_of_somebody_else_carries_none_of_ours() -> None:
         asyncpg.ReadOnlySQLTransactionError("standby"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InterfaceError("another operation is in progress"),
         ConnectionRefusedError("refused"),
         ConnectionResetError("reset"),
         OSError("Multiple exceptions: [Errno 111], [Errno 111]"),
@@ -147,7 +150,7 @@ def test_a_status_of_somebody_else_carries_none_of_ours() -> None:
     ],
     ids=repr,
 )
-def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
+def test_error_of_an_unreachable_postgresql_is_store_unavailable(error: BaseException) -> None:
     assert isinstance(errors.to_onefold_error(error), kernel.StoreUnavailable)
 
 
@@ -156,7 +159,6 @@ def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
     [
         asyncpg.UniqueViolationError("Key (email)=(a@b.cn)"),
         asyncpg.UndefinedTableError("no table"),
-        asyncpg.InterfaceError("another operation is in progress"),
         FileNotFoundError("gone"),
         ValueError("a@b.cn"),
         KeyError("a@b.cn"),
@@ -164,13 +166,13 @@ def test_postgresql_away_is_store_unavailable(error: BaseException) -> None:
     ],
     ids=repr,
 )
-def test_what_nobody_foresaw_tells_nothing(error: BaseException) -> None:
-    told = errors.to_onefold_error(error)
-    assert told.reason == "INTERNAL"
-    assert "a@b.cn" not in str(errors.to_status(told))
+def test_unexpected_error_is_internal_and_reveals_nothing(error: BaseException) -> None:
+    known = errors.to_onefold_error(error)
+    assert known.reason == "INTERNAL"
+    assert "a@b.cn" not in str(errors.to_status(known))
 
 
-def test_a_broken_message_is_an_invalid_field() -> None:
+def test_malformed_message_is_an_invalid_field() -> None:
     assert isinstance(errors.to_onefold_error(DecodeError("broken")), kernel.InvalidField)
 
 
@@ -179,14 +181,14 @@ def _aio_error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(code, empty, empty, details)
 
 
-def test_a_peer_that_is_away_is_service_unavailable() -> None:
+def test_unreachable_service_is_service_unavailable() -> None:
     for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         error = errors.from_rpc(_aio_error(code, "connect failed"))
         assert isinstance(error, kernel.ServiceUnavailable)
         assert error.metadata == {"code": code.name}
 
 
-def test_a_message_over_the_limit_is_too_large() -> None:
+def test_message_over_the_limit_is_too_large() -> None:
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     error = errors.from_rpc(_aio_error(code, "SERVER: Received message larger than max (9 vs. 5)"))
     assert isinstance(error, kernel.TooLarge)
