@@ -1,6 +1,6 @@
-"""Generate the reference: `python docs/reference/generate.py [--check]`.
+"""Generates the reference: `python docs/reference/generate.py [--check]`.
 
-`--check` writes nothing and fails if a page is not what the code says.
+`--check` writes nothing and exits with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.reference.pages import api, commands, metrics, rooms, settings
+from docs.reference.pages import api, commands, metrics, modules, settings
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api.page,
     "commands.md": commands.page,
     "metrics.md": metrics.page,
-    "rooms.md": rooms.page,
+    "modules.md": modules.page,
     "settings.md": settings.page,
 }
 
 
 def stale() -> list[str]:
-    """The pages that are not what the code says."""
+    """Return the names of the pages that differ from what the code gives."""
     return [name for name, page in PAGES.items() if _text(HERE / name) != page()]
 
 
@@ -31,10 +31,10 @@ def _text(file: Path) -> str:
 
 
 if __name__ == "__main__":
-    old = stale()
+    outdated = stale()
     if "--check" in sys.argv:
-        for name in old:
+        for name in outdated:
             print(f"stale: docs/reference/{name} (python docs/reference/generate.py)")
-        raise SystemExit(1 if old else 0)
-    for name in old:
+        raise SystemExit(1 if outdated else 0)
+    for name in outdated:
         (HERE / name).write_text(PAGES[name](), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page of the API, from the comments of the protos."""
+"""Generates the page of the API from the comments and options of the protos."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -13,17 +14,19 @@ from google.protobuf.descriptor_pb2 import (
     FieldDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
+    MethodOptions,
     ServiceDescriptorProto,
 )
 from grpc_tools import protoc
+from onefold.type.v1 import options_pb2
 
 PROTOS = Path(__file__).resolve().parents[3] / "protos"
-#: In the order in which an event meets them.
+#: In the order in which an event passes them.
 PACKAGES = (
     *("ingest", "log", "identity", "profile", "segment", "activation"),
     *("projection", "rule", "type"),
 )
-#: Where a file's messages, enums and services, and their parts, are in its source information.
+#: Paths of messages, enums and services, and of their parts, in source information.
 MESSAGE, ENUM, SERVICE = 4, 5, 6
 MESSAGE_FIELD, NESTED_MESSAGE, NESTED_ENUM, ENUM_VALUE, METHOD = 2, 3, 4, 2, 2
 
@@ -32,50 +35,59 @@ HEAD = """\
 
 Generated from the comments in `protos/` by `python docs/reference/generate.py`; do not edit.
 
-All calls are gRPC, with a key in the metadata `authorization: Bearer KEY`; the key decides the
-workspace. The services that each process serves are listed by reflection, and `buf curl` or any
-client with the protos calls them. A call that fails has a status with exactly one
-`google.rpc.ErrorInfo` of the domain `onefold.dev`, whose `reason` is one of
-[`ErrorReason`](#onefoldtypev1).
+All rpcs are gRPC, with a key in the metadata `authorization: Bearer KEY`; the key selects the
+workspace. Reflection lists the services of each process, and `buf curl` or any client with the
+protos can call them. A failed call has a status with exactly one `google.rpc.ErrorInfo` of the
+domain `onefold.dev`, whose `reason` is one of [`ErrorReason`](#onefoldtypev1).
+
+An rpc marked *read* has no side effects (`idempotency_level = NO_SIDE_EFFECTS`) and may be retried.
+The type `bytes` is followed by its format in plain JSON: embedded JSON, hexadecimal digits, or
+base64 where none is given. A string with a pattern matches it as a whole, or is empty where it is
+not required.
 """
 
 _SCALARS = {
     number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
 }
 
+#: How plain JSON writes a `bytes` field.
+_FORMATS = {options_pb2.BYTES_FORMAT_JSON: "JSON", options_pb2.BYTES_FORMAT_HEX: "hex"}
+NO_SIDE_EFFECTS = MethodOptions.NO_SIDE_EFFECTS
+
 Path_ = tuple[int, ...]
 
 
 class Proto:
-    """One file and its comments."""
+    """One proto file and its comments."""
 
     def __init__(self, file: FileDescriptorProto) -> None:
         self.file = file
         self._comments = {
-            tuple(place.path): " ".join(place.leading_comments.split())
-            for place in file.source_code_info.location
+            tuple(location.path): " ".join(location.leading_comments.split())
+            for location in file.source_code_info.location
         }
 
     def comment(self, *path: int) -> str:
-        """What stands above a part."""
+        """Return the comment above a part, on one line."""
         return self._comments.get(path, "").replace("|", "\\|")
 
     def services(self) -> Iterator[str]:
-        """A section a service: its calls."""
+        """Yield one section per service: its rpcs."""
         for number, service in enumerate(self.file.service):
             yield from self._service(service, number)
 
     def _service(self, service: ServiceDescriptorProto, number: int) -> Iterator[str]:
         yield f"\n### {service.name}\n\n{self.comment(SERVICE, number)}\n"
-        yield "| call | takes | gives | |\n|---|---|---|---|"
-        for at, method in enumerate(service.method):
-            takes = _named(method.input_type, method.client_streaming)
-            gives = _named(method.output_type, method.server_streaming)
-            meaning = self.comment(SERVICE, number, METHOD, at)
-            yield f"| `{method.name}` | {takes} | {gives} | {meaning} |"
+        yield "| rpc | request | response | | |\n|---|---|---|---|---|"
+        for index, method in enumerate(service.method):
+            request = _named(method.input_type, method.client_streaming)
+            response = _named(method.output_type, method.server_streaming)
+            kind = "read" if method.options.idempotency_level == NO_SIDE_EFFECTS else "write"
+            meaning = self.comment(SERVICE, number, METHOD, index)
+            yield f"| `{method.name}` | {request} | {response} | {kind} | {meaning} |"
 
     def messages(self) -> Iterator[str]:
-        """A table a message and an enum."""
+        """Yield one table per message and per enum."""
         for number, message in enumerate(self.file.message_type):
             yield from self._message(message, message.name, (MESSAGE, number))
         for number, enum in enumerate(self.file.enum_type):
@@ -86,25 +98,25 @@ class Proto:
         maps = {n.name: n for n in message.nested_type if n.options.map_entry}
         if message.field:
             yield "\n| field | type | |\n|---|---|---|"
-        for at, field in enumerate(message.field):
-            meaning = self.comment(*path, MESSAGE_FIELD, at)
+        for index, field in enumerate(message.field):
+            meaning = self.comment(*path, MESSAGE_FIELD, index) + _constraint(field)
             yield f"| `{field.name}` | {_type(field, maps)} | {meaning} |"
-        for at, nested in enumerate(message.nested_type):
+        for index, nested in enumerate(message.nested_type):
             if not nested.options.map_entry:
-                within = (*path, NESTED_MESSAGE, at)
-                yield from self._message(nested, f"{name}.{nested.name}", within)
-        for at, enum in enumerate(message.enum_type):
-            yield from self._enum(enum, f"{name}.{enum.name}", (*path, NESTED_ENUM, at))
+                nested_path = (*path, NESTED_MESSAGE, index)
+                yield from self._message(nested, f"{name}.{nested.name}", nested_path)
+        for index, enum in enumerate(message.enum_type):
+            yield from self._enum(enum, f"{name}.{enum.name}", (*path, NESTED_ENUM, index))
 
     def _enum(self, enum: EnumDescriptorProto, name: str, path: Path_) -> Iterator[str]:
         yield f"\n#### {name}\n\n{self.comment(*path)}\n\n| value | |\n|---|---|"
-        for at, value in enumerate(enum.value):
-            yield f"| `{value.name}` | {self.comment(*path, ENUM_VALUE, at)} |"
+        for index, value in enumerate(enum.value):
+            yield f"| `{value.name}` | {self.comment(*path, ENUM_VALUE, index)} |"
 
 
 def page() -> str:
-    """The text of the page."""
-    protos = [Proto(file) for file in described()]
+    """Return the text of the page."""
+    protos = [Proto(file) for file in descriptors()]
     parts = [HEAD]
     for name in PACKAGES:
         package = f"onefold.{name}.v1"
@@ -115,15 +127,24 @@ def page() -> str:
     return "\n".join(parts) + "\n"
 
 
-def described() -> Sequence[FileDescriptorProto]:
-    """The protos with their comments, as protoc reads them. Raises RuntimeError."""
+def descriptors() -> Sequence[FileDescriptorProto]:
+    """Return the descriptors of all protos with their comments. Raises RuntimeError."""
     files = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.rglob("*.proto"))
     include = str(resources.files("grpc_tools") / "_proto")
-    with tempfile.NamedTemporaryFile() as found:
+    with tempfile.NamedTemporaryFile() as output:
         base = ["protoc", f"-I{PROTOS}", f"-I{include}", "--include_source_info"]
-        if protoc.main([*base, f"--descriptor_set_out={found.name}", *files]):
+        if protoc.main([*base, f"--descriptor_set_out={output.name}", *files]):
             raise RuntimeError("protoc failed; its message is above")
-        return FileDescriptorSet.FromString(Path(found.name).read_bytes()).file
+        return FileDescriptorSet.FromString(Path(output.name).read_bytes()).file
+
+
+def _option(field: FieldDescriptorProto, extension: Any) -> Any:
+    return field.options.Extensions[extension]
+
+
+def _constraint(field: FieldDescriptorProto) -> str:
+    pattern = _option(field, options_pb2.pattern)
+    return f" Pattern `{pattern}`.".replace("|", "\\|") if pattern else ""
 
 
 def _named(full_name: str, streamed: bool) -> str:
@@ -137,4 +158,6 @@ def _type(field: FieldDescriptorProto, maps: dict[str, DescriptorProto]) -> str:
         key, value = entry.field
         return f"map of {_type(key, {})} to {_type(value, {})}"
     name = f"`{short}`" if short else _SCALARS[field.type]
+    if written := _FORMATS.get(_option(field, options_pb2.bytes_format)):
+        name += f" ({written})"
     return f"list of {name}" if field.label == FieldDescriptorProto.LABEL_REPEATED else name

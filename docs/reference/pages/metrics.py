@@ -1,4 +1,4 @@
-"""The page of the metrics, from the calls that make them."""
+"""Generates the page of metrics from the calls that create them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HEAD = """\
 
 Generated from the code by `python docs/reference/generate.py`; do not edit.
 
-Every service tells its metrics in the text format of Prometheus at `/metrics` of its HTTP door.
-`<service>` is the service's name. Counters end in `_total`; histograms have `_bucket`, `_sum` and
-`_count`. See [how to watch a system](../how-to/observe.md).
+Every service serves its metrics in the text format of Prometheus at `/metrics` of its HTTP
+endpoint. `<service>` is the name of the service. Counters end in `_total`; histograms have
+`_bucket`, `_sum` and `_count`. See [how to observe a system](../how-to/observe.md).
 
 | name | kind | labels | meaning |
 |---|---|---|---|
@@ -26,7 +26,7 @@ Every service tells its metrics in the text format of Prometheus at `/metrics` o
 
 
 class Metric(NamedTuple):
-    """One metric as the code makes it."""
+    """One metric as the code creates it."""
 
     name: str
     kind: str
@@ -35,10 +35,10 @@ class Metric(NamedTuple):
 
 
 def page() -> str:
-    """The text of the page."""
-    rows = sorted({metric for file in _files() for metric in _metrics(file)})
-    told = (f"| `{m.name}` | {m.kind} | {m.labels} | {m.meaning} |" for m in rows)
-    return HEAD + "\n".join(told) + "\n"
+    """Return the text of the page."""
+    metrics = sorted({metric for file in _files() for metric in _metrics(file)})
+    rows = (f"| `{m.name}` | {m.kind} | {m.labels} | {m.meaning} |" for m in metrics)
+    return HEAD + "\n".join(rows) + "\n"
 
 
 def _files() -> list[Path]:
@@ -46,16 +46,20 @@ def _files() -> list[Path]:
 
 
 def _metrics(file: Path) -> Iterator[Metric]:
-    room = file.relative_to(ROOT / "services").parts[0]
-    service = room if room in SERVICES else "<service>"
+    folder = file.relative_to(ROOT / "services").parts[0]
+    service = folder if folder in SERVICES else "<service>"
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-            continue
+        match node:
+            case ast.Call(func=ast.Attribute(attr=kind)) if kind in KINDS:
+                prefix = f"onefold_{service}_"
+            case ast.Call(func=ast.Name(id=name)) if name.lower() in KINDS:
+                kind, prefix = name.lower(), ""
+            case _:
+                continue
         texts = _texts(node.args)
-        if node.func.attr in KINDS and len(texts) == 2:
-            end = "_total" if node.func.attr == "counter" else ""
-            name = f"onefold_{service}_{texts[0]}{end}"
-            yield Metric(name, node.func.attr, _labels(node), texts[1])
+        if len(texts) == 2:
+            suffix = "_total" if kind == "counter" else ""
+            yield Metric(f"{prefix}{texts[0]}{suffix}", kind, _labels(node), texts[1])
 
 
 def _labels(call: ast.Call) -> str:

@@ -1,4 +1,4 @@
-"""The page of the settings, from the `#:` comments above each."""
+"""Generates the page of settings from the `#:` comment above each."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HEAD = """\
 
 Generated from the settings of the services by `python docs/reference/generate.py`; do not edit.
 
-Services read their settings from the environment. Each can be given under two names:
-`ONEFOLD_<SERVICE>_<NAME>` for one service and `ONEFOLD_<NAME>` for all of them; the first wins. So
-`ONEFOLD_LOG_LEVEL=debug` makes every service talkative, and `ONEFOLD_PROFILE_LOG_LEVEL=debug`
-profile alone. A setting that is wrong ends the service at once, with code 2 and a line that names
-it. `./onefold up` sets all that is required.
+Services read their settings from the environment. Each setting has two names:
+`ONEFOLD_<SERVICE>_<NAME>` for one service and `ONEFOLD_<NAME>` for all services; the first has
+precedence. `ONEFOLD_LOG_LEVEL=debug` sets the level of every service,
+`ONEFOLD_PROFILE_LOG_LEVEL=debug` that of profile. A service with an invalid setting exits with
+code 2 and a line that names it. `./onefold up` sets everything that is required.
 """
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     parts = [HEAD, _section("Every service", ServiceSettings, "ONEFOLD_")]
     for kind in _kinds():
         if own := _own(kind):
@@ -53,26 +53,26 @@ def _own(kind: type[ServiceSettings]) -> list[str]:
 def _section(
     title: str, kind: type[ServiceSettings], prefix: str, names: list[str] | None = None
 ) -> str:
-    told = _comments(kind)
+    comments = _comments(kind)
     rows = ["| name | default | meaning |", "|---|---|---|"]
     for name in names or list(kind.model_fields):
         default = _default(kind.model_fields[name])
-        rows.append(f"| `{prefix}{name.upper()}` | {default} | {told[name]} |")
+        rows.append(f"| `{prefix}{name.upper()}` | {default} | {comments[name]} |")
     return f"## {title}\n\n" + "\n".join(rows) + "\n"
 
 
 def _comments(kind: type[ServiceSettings]) -> dict[str, str]:
-    """The `#:` lines above each field."""
-    told: dict[str, str] = {}
+    """Return the `#:` lines above each field, by field."""
+    comments: dict[str, str] = {}
     lines: list[str] = []
     for line in inspect.getsource(kind).splitlines():
         if comment := re.fullmatch(r"    #: ?(.*)", line):
             lines.append(comment[1])
             continue
         if field := re.match(r"    (\w+):", line):
-            told[field[1]] = " ".join(lines).replace("|", "\\|")
+            comments[field[1]] = " ".join(lines).replace("|", "\\|")
         lines = []
-    return told
+    return comments
 
 
 def _default(field: Any) -> str:

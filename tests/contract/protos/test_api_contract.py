@@ -1,17 +1,14 @@
-"""Checks the API contract: field options, idempotency of rpcs, etags of definitions, wording."""
+"""Checks the API contract: field options, idempotency of rpcs, etags of definitions."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from contract.protos.descriptors import fields, messages, option, rpcs
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from onefold.type.v1 import options_pb2
-
-PROTOS = Path(__file__).resolve().parents[3] / "protos"
 
 #: `bytes` fields without a format, with the reason.
 BINARY = {
@@ -60,11 +57,6 @@ DEFINITIONS_READ = (
     "onefold.profile.v1.TagSummary",
     "onefold.segment.v1.SegmentSummary",
 )
-
-_SPEECH = "told|said|heard|asked|anew|settles?|settled|kept|stood"
-_PEOPLE = "nobody|somebody|whom|whoever"
-_HOUSE = "house|room|floor|door|treaty"
-BANNED = re.compile(rf"\b({_SPEECH}|{_PEOPLE}|{_HOUSE})\b", re.IGNORECASE)
 
 
 def test_every_bytes_field_has_a_format_or_is_listed_as_binary() -> None:
@@ -151,13 +143,3 @@ def test_paged_rpcs_have_a_size_a_token_and_a_next_token() -> None:
         if "page_token" in rpc.input_type.fields_by_name:
             assert "page_size" in rpc.input_type.fields_by_name, rpc.full_name
             assert "next_page_token" in rpc.output_type.fields_by_name, rpc.full_name
-
-
-def test_comments_use_the_words_of_the_glossary() -> None:
-    found = [
-        f"{path.name}:{number} {word[0]}"
-        for path in sorted(PROTOS.rglob("*.proto"))
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        for word in BANNED.finditer(line)
-    ]
-    assert found == []
