@@ -1,8 +1,8 @@
-"""Log lines: one JSON object a line on stderr.
+"""Writes log lines: one JSON object a line on stderr.
 
-Event names are snake_case and in the past (`facts_appended shard=3 count=512`); values are keys.
-Nothing personal is ever logged. An exception is logged by its type, its frames without their
-variables, and of its message only what cannot quote a value (see `safe_message`).
+Event names are snake_case and in the past tense, values are keys: `facts_appended shard=3
+count=512`. Personal data is never logged. An exception is logged with its type, its frames without
+their variables, and the part of its message that cannot quote a value (see `safe_message`).
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ _MAX_FRAMES = 30
 
 
 def configure(service: str, level: str = "info") -> None:
-    """Send the lines of this process, and those of the libraries, to stderr as JSON.
+    """Write the log lines of this process and of its libraries to stderr as JSON.
 
-    Every line has `event`, `level`, `at` (RFC 3339, UTC), `service`, and what was bound to the
-    context with structlog.contextvars.
+    Every line has `event`, `level`, `at` (RFC 3339, UTC) and `service`.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            _name_service(service),
+            _add_service(service),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             _format_exception,
@@ -45,20 +43,20 @@ def configure(service: str, level: str = "info") -> None:
     root.setLevel(max(threshold, logging.WARNING))
 
 
-#: Errors of a wrong program; their messages name types and attributes, not values.
+#: Errors of a faulty program; their messages name types and attributes, not values.
 _SAFE_MESSAGE_ERRORS = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
 
 
 def safe_message(error: BaseException) -> str:
-    """What may be told of an error's message: its first line, cut to 300 characters.
+    """Return the part of an error's message that may be logged, at most 300 characters.
 
-    The messages of our own errors hold nothing personal, and those of a wrong program name types
-    and attributes. Any other message may quote the value that it is about, so of those only what
-    has a fixed vocabulary is told: SQLSTATE and the names of the database's own things, errno.
+    Messages of our own errors hold nothing personal, and those of a faulty program name types and
+    attributes. Any other message may quote a value, so only parts with a fixed vocabulary are
+    returned of it: SQLSTATE and names of tables, columns and constraints, or the text of an errno.
     """
     if isinstance(error, asyncpg.PostgresError):
-        named = (error.sqlstate, error.table_name, error.column_name, error.constraint_name)
-        return " ".join(part for part in named if part)
+        parts = (error.sqlstate, error.table_name, error.column_name, error.constraint_name)
+        return " ".join(part for part in parts if part)
     if isinstance(error, OSError):
         return error.strerror or ""
     if isinstance(error, _SAFE_MESSAGE_ERRORS) or type(error).__module__.startswith("services."):
@@ -67,7 +65,7 @@ def safe_message(error: BaseException) -> str:
 
 
 class _ForwardingHandler(logging.Handler):
-    """Turns the lines of libraries into ours."""
+    """Logs the lines of libraries as `library_logged`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -80,33 +78,33 @@ class _ForwardingHandler(logging.Handler):
         )
 
 
-def _name_service(service: str) -> structlog.typing.Processor:
-    def name(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
+def _add_service(service: str) -> structlog.typing.Processor:
+    def add(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
         event["service"] = service
         return event
 
-    return name
+    return add
 
 
 def _format_exception(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> Mapping[str, Any]:
-    given = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if given is True else given
+    exc_info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if exc_info is True else exc_info
     if isinstance(error, BaseException):
-        event["exception"] = _shape(error)
+        event["exception"] = _describe(error)
     return event
 
 
-def _shape(error: BaseException) -> dict[str, Any]:
+def _describe(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
-    shaped: dict[str, Any] = {
+    description: dict[str, Any] = {
         "type": type(error).__qualname__,
         "message": safe_message(error),
         "frames": [f"{f.filename}:{f.lineno} {f.name}" for f in frames],
     }
     if isinstance(error, BaseExceptionGroup):
-        shaped["exceptions"] = [_shape(inner) for inner in error.exceptions]
+        description["exceptions"] = [_describe(inner) for inner in error.exceptions]
     elif error.__cause__ is not None:
-        shaped["cause"] = _shape(error.__cause__)
-    return shaped
+        description["cause"] = _describe(error.__cause__)
+    return description

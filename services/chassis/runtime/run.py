@@ -1,12 +1,12 @@
-"""How a service lives: settings, logs, loop, signals, exit code.
+"""Runs a service as a process: settings, logs, event loop, signals, exit code.
 
 A service's `__main__.py` is::
 
     run(IngestSettings, serve)
 
-where `serve(settings)` is an async context manager that yields what runs, such as `Endpoints`, when it
-takes calls, and drains when it is left. What `serve` runs in task groups is part of its life: where
-it fails, the service ends with code 1, and its supervisor starts it anew.
+`serve(settings)` is an async context manager. It yields a running service, such as `Endpoints`,
+when the service accepts calls, and drains it at the end. If a task group inside `serve` fails, the
+process exits with code 1 and its supervisor restarts it.
 """
 
 from __future__ import annotations
@@ -39,38 +39,34 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class RunningService(Protocol):
-    """A service that runs; a port is 0 where it has no such door."""
+    """The ports of a running service; 0 = it has no such endpoint."""
 
     @property
-    def grpc_port(self) -> int:
-        """Where its gRPC door listens."""
-        ...
+    def grpc_port(self) -> int: ...
 
     @property
-    def http_port(self) -> int:
-        """Where its HTTP door listens."""
-        ...
+    def http_port(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The least that a running service tells."""
+    """The smallest `RunningService`."""
 
     grpc_port: int = 0
     http_port: int = 0
 
 
-#: Starts a service, and drains it when it is left.
+#: Starts a service; leaving the context drains it.
 Serve = Callable[[S], AbstractAsyncContextManager[RunningService]]
 
 
 def run(kind: type[S], serve: Serve[S]) -> NoReturn:
-    """Serve until SIGTERM or SIGINT, then exit: 0 stopped, 1 failed, 2 settings are wrong.
+    """Serve until SIGTERM or SIGINT, then exit: 0 stopped, 1 failed, 2 wrong settings.
 
-    A second signal cuts the draining off.
+    A second signal ends the draining at once.
     """
     try:
-        settings = kind()  # type: ignore[call-arg]  # the environment gives the arguments
+        settings = kind()  # type: ignore[call-arg]  # the environment has the arguments
     except ValidationError as error:
         sys.stderr.write(_settings_error(kind, error))
         sys.exit(MISCONFIGURED)
@@ -80,20 +76,20 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
 
 async def _main(settings: S, serve: Serve[S]) -> int:
     stop = asyncio.Event()
-    life = asyncio.current_task()
+    main = asyncio.current_task()
     loop = asyncio.get_running_loop()
 
-    def be_told() -> None:
-        if stop.is_set() and life is not None:
-            life.cancel()
+    def on_signal() -> None:
+        if stop.is_set() and main is not None:
+            main.cancel()
         stop.set()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, be_told)
+        loop.add_signal_handler(number, on_signal)
     try:
         await _serve_until(stop, settings, serve)
     except asyncio.CancelledError:
-        log.warning("service_cut_off")
+        log.warning("service_killed")
         return FAILED
     except Exception as error:
         log.error("service_failed", exc_info=error)
@@ -105,44 +101,46 @@ async def _main(settings: S, serve: Serve[S]) -> int:
 async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
     async with serve(settings) as running:
         _tune_gc()
-        doors = Endpoints(running.grpc_port, running.http_port)
-        _write_endpoints(settings, doors)
-        log.info("service_started", pid=os.getpid(), **asdict(doors))
+        endpoints = Endpoints(running.grpc_port, running.http_port)
+        _write_endpoints(settings, endpoints)
+        log.info("service_started", pid=os.getpid(), **asdict(endpoints))
         await stop.wait()
         log.info("service_stopping")
 
 
 def _tune_gc() -> None:
-    """A batch makes hundreds of thousands of small values and no circles, and lets go of them at
-    its end: the collector is to look only where more than the batches in work has gathered.
+    """Make the garbage collector run rarely.
 
-    Measured under load with 50,000: a quarter of the processor time of identity, a tenth of ingest.
+    A batch makes hundreds of thousands of small values without cycles and frees them at its end.
+    With a threshold of 50,000 and under load, the collector took a quarter of identity's processor
+    time and a tenth of ingest's. This threshold lies above the values of the batches in work.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(500_000, 20, 100)
 
 
-def _write_endpoints(settings: ServiceSettings, doors: Endpoints) -> None:
-    """Tell where we listen. The file stays behind: it is true while the process in it lives."""
+def _write_endpoints(settings: ServiceSettings, endpoints: Endpoints) -> None:
+    """Write the endpoints file. It is not deleted, as it is valid while the process in it lives."""
     if settings.data_dir is None:
         return
     file = endpoints_file(settings.data_dir, settings.service)
     file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(f".{os.getpid()}")
-    half.write_text(json.dumps({"pid": os.getpid(), **asdict(doors)}), encoding="utf-8")
-    half.replace(file)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    content = {"pid": os.getpid(), **asdict(endpoints)}
+    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    unfinished.replace(file)
 
 
 def endpoints_file(data_dir: Path, service: str) -> Path:
-    """Where a service tells its process and ports: `{"pid", "grpc_port", "http_port"}`."""
+    """Return the file that holds `{"pid", "grpc_port", "http_port"}` of a service."""
     return data_dir / "run" / f"{service}.json"
 
 
 def _settings_error(kind: type[ServiceSettings], error: ValidationError) -> str:
-    """One line a setting; it names no value, as that may be a secret."""
+    """Return one line a setting, without its value, which may be a secret."""
     lines = [f"{kind.service}: the settings are wrong"]
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        name = PREFIX + "_".join(map(str, fault["loc"])).upper()
-        lines.append(f"  {name}: {fault['msg']}")
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name = PREFIX + "_".join(map(str, detail["loc"])).upper()
+        lines.append(f"  {name}: {detail['msg']}")
     return "\n".join(lines) + "\n"

@@ -1,16 +1,16 @@
-"""Settings of a service, read from the environment.
+"""Reads the settings of a service from the environment.
 
-Every field can be given under two names: `ONEFOLD_<SERVICE>_<FIELD>` for one service, and
-`ONEFOLD_<FIELD>` for all. The first wins, so one environment serves all five processes::
+Every field has two names: `ONEFOLD_<SERVICE>_<FIELD>` for one service and `ONEFOLD_<FIELD>` for
+all. The first wins, so one environment configures all five processes::
 
     ONEFOLD_SHARDS=4                  every service
-    ONEFOLD_INGEST_HTTP_PORT=8080     ingest alone
+    ONEFOLD_INGEST_HTTP_PORT=8080     only ingest
 
 A service adds its own fields in its `settings.py`::
 
     class IngestSettings(ServiceSettings):
         service: ClassVar[str] = "ingest"
-        #: Longest time an append waits for others to share its commit, seconds.
+        #: The longest time an append waits for others to share its commit, seconds.
         group_wait_s: float = 0.002
 """
 
@@ -30,14 +30,14 @@ from pydantic_settings import (
 PREFIX = "ONEFOLD_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-#: `host:port`; empty where the service is not needed.
+#: `host:port`; empty = the service is not needed.
 Address = Annotated[str, StringConstraints(pattern=r"^([^\s:/]+|\[[0-9a-fA-F:]+\]):\d{1,5}$|^$")]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs to know. Raises pydantic.ValidationError, which names no value."""
+    """The settings of every service. Raises pydantic.ValidationError, which quotes no value."""
 
-    #: The service's name, which is also its schema and its second prefix.
+    #: The name of the service, of its schema and of its second prefix.
     service: ClassVar[str] = "service"
 
     model_config = SettingsConfigDict(
@@ -48,45 +48,45 @@ class ServiceSettings(BaseSettings):
     postgres_dsn: SecretStr
     #: NATS with JetStream, such as `nats://user:password@host:4222`. Required.
     nats_url: SecretStr
-    #: The key with which the services call each other; at least 16 characters. Required.
+    #: The key that services call each other with; at least 16 characters. Required.
     internal_key: Annotated[SecretStr, Field(min_length=16)]
-    #: Shards of the log. Given once, on first start.
+    #: The number of shards of the log. It is fixed with the first start.
     shards: Annotated[int, Field(ge=1, le=1024)] = 4
-    #: The address the doors listen on.
+    #: The address that the endpoints listen on.
     host: str = "127.0.0.1"
-    #: The gRPC door; 0 = any free port.
+    #: The port of the gRPC endpoint; 0 = any free port.
     grpc_port: Port = 0
-    #: The door for health, metrics and, at ingest, events over HTTP; 0 = any free port.
+    #: The port for health, metrics and, in ingest, events over HTTP; 0 = any free port.
     http_port: Port = 0
-    #: The gRPC door of ingest, `host:port`.
+    #: The gRPC address of ingest, `host:port`.
     ingest_url: Address = ""
-    #: The gRPC door of identity, `host:port`.
+    #: The gRPC address of identity, `host:port`.
     identity_url: Address = ""
-    #: The gRPC door of profile, `host:port`.
+    #: The gRPC address of profile, `host:port`.
     profile_url: Address = ""
-    #: The gRPC door of segment, `host:port`.
+    #: The gRPC address of segment, `host:port`.
     segment_url: Address = ""
-    #: The gRPC door of activation, `host:port`.
+    #: The gRPC address of activation, `host:port`.
     activation_url: Address = ""
-    #: A folder for what the service keeps outside PostgreSQL; its ports are told in
-    #: `<data_dir>/run/<service>.json`. None = nothing is kept.
+    #: The folder for files of the service; it writes its ports to `<data_dir>/run/<service>.json`.
+    #: None = it writes no files.
     data_dir: Path | None = None
-    #: `allowed` lets an administrator move the log's clock ahead; for demo and test only.
+    #: `allowed` lets an administrator move the log's clock ahead; for demos and tests only.
     clock_advance: Literal["refused", "allowed"] = "refused"
-    #: The log appends a clock tick where none was recorded for this long, seconds.
+    #: The log appends a clock tick after this long without one, seconds.
     tick_interval_s: Annotated[float, Field(gt=0)] = 5.0
-    #: The least severe log lines that are written.
+    #: The lowest level of log lines that are written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    #: The largest gRPC message that is taken in, bytes.
+    #: The largest gRPC message that is accepted, bytes.
     max_message_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     #: The most connections to PostgreSQL that one process opens.
     postgres_connections: Annotated[int, Field(ge=2)] = 10
-    #: How long a call to another service may take where its caller set no deadline, seconds.
+    #: The timeout of a call to another service if its caller set no deadline, seconds.
     call_timeout_s: Annotated[float, Field(gt=0)] = 10.0
-    #: How long calls in flight may go on after the service was told to stop, seconds.
+    #: How long calls in flight may continue after a stop signal, seconds.
     drain_s: Annotated[float, Field(ge=0)] = 10.0
-    #: How long a key that was looked up is believed without looking again, seconds. A key that is
-    #: disabled may open doors of other replicas for as long.
+    #: How long a key that was looked up is cached, seconds. A disabled key may stay valid in other
+    #: replicas for as long.
     key_cache_s: Annotated[float, Field(ge=0)] = 5.0
 
     @classmethod
@@ -98,6 +98,6 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the service's own names, then the shared ones."""
+        """Read arguments first, then the service's own names, then the shared names."""
         own = EnvSettingsSource(settings_cls, env_prefix=f"{PREFIX}{cls.service.upper()}_")
         return init_settings, own, env_settings

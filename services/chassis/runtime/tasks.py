@@ -1,4 +1,4 @@
-"""What has a life has a scope."""
+"""Bounds the life of tasks by scopes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_INSIST_EVERY_S = 0.2
+_REPEAT_CANCEL_S = 0.2
 
 
 @asynccontextmanager
 async def task_scope(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
-    """Run `work` beside the body of the scope.
+    """Run `work` beside the body of the scope, and wait for it at the end of the body.
 
-    Where `work` fails, the body is cancelled and the error raised here; where the body fails,
-    `work` is cancelled. One error comes out as itself, and not in a group. `work` that is not done
-    at the end of the body is awaited.
+    If `work` fails, the body is cancelled and the error raised here; if the body fails, `work` is
+    cancelled. A single error is raised itself, not in a group.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -33,7 +32,7 @@ async def task_scope(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task
 async def background(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
     """Run `works` beside the body of the scope, and cancel them at its end.
 
-    Where one of them fails, the body and the others are cancelled and its error is raised.
+    If one of them fails, the body and the others are cancelled and its error is raised.
     """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
@@ -45,10 +44,11 @@ async def background(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]
 
 
 def raise_if_cancelled() -> None:
-    """Raises CancelledError where the present task is to end, though it was not told so.
+    """Raise CancelledError if the current task is being cancelled.
 
-    Some libraries swallow a cancellation. Not for a task that has opened a task group and goes on
-    after its failure: in Python 3.11 it looks as if cancelled from then on (python/cpython#116720).
+    Some libraries swallow a cancellation. Do not call it in a task that has opened a task group and
+    continues after its failure: in Python 3.11 such a task looks cancelled from then on
+    (python/cpython#116720).
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -56,12 +56,12 @@ def raise_if_cancelled() -> None:
 
 
 async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait for its end; again and again where it swallows the cancellation.
+    """Cancel a task and wait for its end; cancel it again while it swallows the cancellation.
 
-    What it failed with is not raised.
+    The error of the task is not raised.
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=_INSIST_EVERY_S)
+        await asyncio.wait({task}, timeout=_REPEAT_CANCEL_S)
     if not task.cancelled():
         task.exception()

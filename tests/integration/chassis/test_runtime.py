@@ -1,4 +1,4 @@
-"""How a service lives, as a real process."""
+"""A service runs as a process: it starts, drains on a signal and reports failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = """
 import asyncio, sys
 from contextlib import asynccontextmanager
 from typing import ClassVar
-from services.chassis.runtime.run import Doors, run
+from services.chassis.runtime.run import Endpoints, run
 from services.chassis.runtime.settings import ServiceSettings
 
 class Settings(ServiceSettings):
@@ -39,7 +39,7 @@ async def serve(settings):
         if settings.behaviour == "worker fails":
             workers.create_task(fail())
         try:
-            yield Doors(grpc_port=1234, http_port=settings.http_port)
+            yield Endpoints(grpc_port=1234, http_port=settings.http_port)
         finally:
             if settings.behaviour == "drains for ever":
                 await asyncio.Event().wait()
@@ -53,34 +53,34 @@ ENVIRONMENT = {
 }
 
 
-class Life:
-    """A service process under test, and what it says."""
+class ServiceProcess:
+    """A service process under test and its log."""
 
     def __init__(self, process: asyncio.subprocess.Process, data_dir: Path) -> None:
         self.process = process
         self.file = runtime.endpoints_file(data_dir, "sample")
-        self.said = ""
+        self.log = ""
 
     async def started(self) -> dict[str, Any]:
         assert self.process.stderr
-        while "service_started" not in self.said:
+        while "service_started" not in self.log:
             line = await asyncio.wait_for(self.process.stderr.readline(), 30)
-            assert line, self.said
-            self.said += line.decode()
-        told: dict[str, Any] = json.loads(self.said.splitlines()[-1])
-        return told
+            assert line, self.log
+            self.log += line.decode()
+        started: dict[str, Any] = json.loads(self.log.splitlines()[-1])
+        return started
 
     async def ended(self) -> int:
         _, rest = await asyncio.wait_for(self.process.communicate(), 30)
-        self.said += rest.decode()
+        self.log += rest.decode()
         return await self.process.wait()
 
     def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.said.splitlines()]
+        return [json.loads(line)["event"] for line in self.log.splitlines()]
 
 
 @asynccontextmanager
-async def living(data_dir: Path, **settings: str) -> AsyncIterator[Life]:
+async def running(data_dir: Path, **settings: str) -> AsyncIterator[ServiceProcess]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("ONEFOLD_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVICE),
@@ -88,7 +88,7 @@ async def living(data_dir: Path, **settings: str) -> AsyncIterator[Life]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        yield Life(process, data_dir)
+        yield ServiceProcess(process, data_dir)
     finally:
         if process.returncode is None:
             process.kill()
@@ -96,53 +96,55 @@ async def living(data_dir: Path, **settings: str) -> AsyncIterator[Life]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_tells_its_doors_and_stops_on_a_signal(tmp_path: Path, number: int) -> None:
-    async with living(tmp_path, ONEFOLD_SAMPLE_HTTP_PORT="80") as life:
-        line = await life.started()
-        doors = {"pid": life.process.pid, "grpc_port": 1234, "http_port": 80}
-        assert line.items() >= {**doors, "service": "sample"}.items()
-        assert json.loads(life.file.read_text()) == doors
-        life.process.send_signal(number)
-        assert await life.ended() == runtime.STOPPED
-        assert life.events() == ["service_started", "service_stopping", "service_stopped"]
+async def test_service_writes_its_endpoints_and_stops_on_a_signal(
+    tmp_path: Path, number: int
+) -> None:
+    async with running(tmp_path, ONEFOLD_SAMPLE_HTTP_PORT="80") as service:
+        line = await service.started()
+        endpoints = {"pid": service.process.pid, "grpc_port": 1234, "http_port": 80}
+        assert line.items() >= {**endpoints, "service": "sample"}.items()
+        assert json.loads(service.file.read_text()) == endpoints
+        service.process.send_signal(number)
+        assert await service.ended() == runtime.STOPPED
+        assert service.events() == ["service_started", "service_stopping", "service_stopped"]
 
 
-async def test_a_service_that_cannot_start_fails(tmp_path: Path) -> None:
-    async with living(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="no start") as life:
-        assert await life.ended() == runtime.FAILED
-        assert life.events() == ["service_failed"]
-        assert not life.file.exists()
+async def test_service_that_cannot_start_exits_with_failure(tmp_path: Path) -> None:
+    async with running(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="no start") as service:
+        assert await service.ended() == runtime.FAILED
+        assert service.events() == ["service_failed"]
+        assert not service.file.exists()
 
 
-async def test_a_worker_that_fails_ends_the_service(tmp_path: Path) -> None:
-    async with living(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="worker fails") as life:
-        assert await life.ended() == runtime.FAILED
-        assert life.events()[-1] == "service_failed"
-        assert "a worker failed" in life.said
+async def test_failing_worker_ends_the_service(tmp_path: Path) -> None:
+    async with running(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="worker fails") as service:
+        assert await service.ended() == runtime.FAILED
+        assert service.events()[-1] == "service_failed"
+        assert "a worker failed" in service.log
 
 
-async def test_a_second_signal_cuts_the_draining_off(tmp_path: Path) -> None:
-    async with living(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="drains for ever") as life:
-        await life.started()
-        life.process.send_signal(signal.SIGTERM)
+async def test_second_signal_ends_the_draining(tmp_path: Path) -> None:
+    async with running(tmp_path, ONEFOLD_SAMPLE_BEHAVIOUR="drains for ever") as service:
+        await service.started()
+        service.process.send_signal(signal.SIGTERM)
 
         async def stopping() -> bool:
-            assert life.process.stderr
-            life.said += (await life.process.stderr.readline()).decode()
-            return "service_stopping" in life.said
+            assert service.process.stderr
+            service.log += (await service.process.stderr.readline()).decode()
+            return "service_stopping" in service.log
 
         await wait_until(stopping)
-        life.process.send_signal(signal.SIGTERM)
-        assert await life.ended() == runtime.FAILED
-        assert life.events()[-1] == "service_cut_off"
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == runtime.FAILED
+        assert service.events()[-1] == "service_killed"
 
 
-async def test_wrong_settings_are_told_without_their_values(tmp_path: Path) -> None:
+async def test_wrong_settings_are_reported_without_their_values(tmp_path: Path) -> None:
     wrong = {"ONEFOLD_SHARDS": "many", "ONEFOLD_INTERNAL_KEY": "secret"}
-    async with living(tmp_path, **wrong) as life:
-        assert await life.ended() == runtime.MISCONFIGURED
-    assert "sample: the settings are wrong" in life.said
+    async with running(tmp_path, **wrong) as service:
+        assert await service.ended() == runtime.MISCONFIGURED
+    assert "sample: the settings are wrong" in service.log
     for name in wrong:
-        assert name in life.said
+        assert name in service.log
     for value in ("many", "secret"):
-        assert value not in life.said
+        assert value not in service.log

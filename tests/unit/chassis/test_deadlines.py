@@ -1,4 +1,4 @@
-"""The deadline of a call is passed on, and never grows."""
+"""The deadline of a call is passed on and never grows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextvars import copy_context
 from services.chassis.runtime.deadlines import clip_to_deadline, deadline, start_deadline
 
 
-def test_without_a_call_there_is_none() -> None:
+def test_deadline_outside_of_a_call_is_none() -> None:
     assert copy_context().run(deadline) is None
     assert copy_context().run(clip_to_deadline, 5.0) == 5.0
 
 
-def test_the_shorter_one_holds() -> None:
+def test_clip_to_deadline_returns_the_shorter_time() -> None:
     def shorter() -> tuple[float, float]:
         start_deadline(60.0)
         return clip_to_deadline(5.0), clip_to_deadline(600.0)
@@ -23,7 +23,7 @@ def test_the_shorter_one_holds() -> None:
     assert 0 < callers <= 60.0
 
 
-def test_it_never_falls_below_nothing() -> None:
+def test_deadline_that_has_passed_is_zero() -> None:
     def late() -> float | None:
         start_deadline(-1.0)
         return deadline()
@@ -31,7 +31,7 @@ def test_it_never_falls_below_nothing() -> None:
     assert copy_context().run(late) == 0.0
 
 
-async def test_each_task_has_its_own() -> None:
+async def test_deadlines_of_tasks_are_independent() -> None:
     async def limited() -> float | None:
         start_deadline(60.0)
         return deadline()

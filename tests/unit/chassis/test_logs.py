@@ -1,4 +1,4 @@
-"""Log lines: JSON, one a line, silent about what a row held."""
+"""Log lines are JSON objects and quote no values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def restored() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     yield
     root.handlers[:], root.level = handlers, level
-    structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()
 
 
@@ -29,7 +28,7 @@ def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_a_line_is_a_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_line_is_a_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("ingest")
     structlog.get_logger().info("facts_appended", shard=3, count=512)
     [line] = _lines(capsys)
@@ -43,14 +42,14 @@ def test_a_line_is_a_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_below_the_level_are_omitted(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("ingest", "warning")
     structlog.get_logger().info("facts_appended")
     structlog.get_logger().warning("relay_stalled")
     assert [line["event"] for line in _lines(capsys)] == ["relay_stalled"]
 
 
-def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logged_exception_has_frames_and_no_values(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("identity")
     secret = "a@b.cn"
     try:
@@ -64,11 +63,11 @@ def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[s
     assert secret not in json.dumps(line)
     assert line["exception"]["type"] == "RuntimeError"
     assert line["exception"]["cause"]["message"] == ""
-    assert "test_an_exception" in line["exception"]["frames"][0]
+    assert "test_logged_exception" in line["exception"]["frames"][0]
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (
             asyncpg.PostgresError.new({"C": "23505", "M": "quotes a@b.cn", "t": "leaf"}),
@@ -80,11 +79,11 @@ def test_an_exception_shows_frames_and_no_values(capsys: pytest.CaptureFixture[s
         (KeyError("a@b.cn"), ""),
     ],
 )
-def test_only_messages_that_cannot_quote_a_value_are_told(error: Exception, told: str) -> None:
-    assert logs.safe_message(error) == told
+def test_safe_message_omits_text_that_may_quote_a_value(error: Exception, message: str) -> None:
+    assert logs.safe_message(error) == message
 
 
-def test_groups_of_exceptions_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logged_exception_group_lists_its_exceptions(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("identity")
     error = ExceptionGroup("two", [KeyError("a"), OSError("b")])
     structlog.get_logger().error("worker_failed", exc_info=error)
@@ -92,7 +91,7 @@ def test_groups_of_exceptions_are_told_one_by_one(capsys: pytest.CaptureFixture[
     assert [e["type"] for e in line["exception"]["exceptions"]] == ["KeyError", "OSError"]
 
 
-def test_libraries_write_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_library_log_line_is_forwarded_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("profile")
     logging.getLogger("nats").error("encountered %s", "an error\nand more")
     logging.getLogger("nats").info("chatter")

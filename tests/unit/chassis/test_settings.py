@@ -1,4 +1,4 @@
-"""Settings: two names a field, typed, silent about secrets."""
+"""Settings have two names a field, are typed and quote no secrets."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_reads_shared_names(environment: pytest.MonkeyPatch) -> None:
+def test_shared_name_is_read(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ONEFOLD_SHARDS", "8")
     assert ServiceSettings().shards == 8
     assert IngestSettings().shards == 8
 
 
-def test_the_name_of_the_service_wins(environment: pytest.MonkeyPatch) -> None:
+def test_own_name_of_a_service_overrides_the_shared_name(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ONEFOLD_GRPC_PORT", "1000")
     environment.setenv("ONEFOLD_INGEST_GRPC_PORT", "2000")
     assert ServiceSettings().grpc_port == 1000
     assert IngestSettings().grpc_port == 2000
 
 
-def test_own_fields_have_the_own_prefix(environment: pytest.MonkeyPatch) -> None:
+def test_field_of_a_service_has_its_prefix(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ONEFOLD_INGEST_GROUP_WAIT_S", "0.25")
     assert IngestSettings().group_wait_s == 0.25
 
 
-def test_urls_of_peers_are_not_taken_for_own_fields(environment: pytest.MonkeyPatch) -> None:
+def test_address_of_another_service_is_no_own_field(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ONEFOLD_INGEST_URL", "ingest:50051")
     assert IngestSettings().ingest_url == "ingest:50051"
 
 
 @pytest.mark.parametrize("missing", REQUIRED)
-def test_says_what_is_missing(environment: pytest.MonkeyPatch, missing: str) -> None:
+def test_missing_setting_is_named_in_the_error(
+    environment: pytest.MonkeyPatch, missing: str
+) -> None:
     environment.delenv(missing)
     with pytest.raises(ValidationError, match=missing.removeprefix("ONEFOLD_").lower()):
         ServiceSettings()
@@ -69,7 +71,7 @@ def test_says_what_is_missing(environment: pytest.MonkeyPatch, missing: str) -> 
         ("ONEFOLD_LOG_LEVEL", "loud"),
     ],
 )
-def test_refuses_without_telling_the_value(
+def test_invalid_setting_raises_without_quoting_its_value(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -78,13 +80,13 @@ def test_refuses_without_telling_the_value(
     assert "input_value" not in str(caught.value)
 
 
-def test_secrets_are_not_shown(environment: pytest.MonkeyPatch) -> None:
+def test_repr_of_settings_hides_secrets(environment: pytest.MonkeyPatch) -> None:
     shown = repr(ServiceSettings())
     assert "secret" not in shown
     assert ServiceSettings().internal_key.get_secret_value() == REQUIRED["ONEFOLD_INTERNAL_KEY"]
 
 
-def test_every_setting_is_documented_in_place() -> None:
+def test_every_setting_has_a_comment_above_it() -> None:
     source = __import__("inspect").getsource(ServiceSettings).splitlines()
     for field in ServiceSettings.model_fields:
         at = next(i for i, line in enumerate(source) if line.startswith(f"    {field}:"))

@@ -1,4 +1,4 @@
-"""The page about settings says what the settings are."""
+"""The reference pages match the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_page_is_fresh() -> None:
+def test_reference_pages_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "docs/reference/generate.py", "--check"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Work beside a body: neither outlives the other, and errors come out as themselves."""
+"""Work and the body of its scope end together, and errors are raised as they are."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ async def _fail_beside(work: Coroutine[Any, Any, None]) -> None:
         raise ValueError("body")
 
 
-async def test_work_that_fails_cuts_the_body_off() -> None:
+async def test_failing_work_cancels_the_body() -> None:
     with pytest.raises(KeyError, match="work"):
         async with task_scope(_fails()):
             await asyncio.Event().wait()
 
 
-async def test_a_body_that_fails_cuts_the_work_off() -> None:
-    cut_off = asyncio.Event()
+async def test_failing_body_cancels_the_work() -> None:
+    cancelled = asyncio.Event()
 
     async def work() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            cut_off.set()
+            cancelled.set()
 
     with pytest.raises(ValueError, match="body"):
         await _fail_beside(work())
-    assert cut_off.is_set()
+    assert cancelled.is_set()
 
 
-async def test_work_that_is_not_done_is_awaited() -> None:
+async def test_unfinished_work_is_awaited() -> None:
     go_on = asyncio.Event()
 
     async def work() -> int:
@@ -53,7 +53,7 @@ async def test_work_that_is_not_done_is_awaited() -> None:
     assert task.result() == 7
 
 
-async def test_two_errors_come_out_together() -> None:
+async def test_two_errors_are_raised_as_a_group() -> None:
     async def work() -> None:
         try:
             await asyncio.Event().wait()
