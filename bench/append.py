@@ -27,7 +27,7 @@ from services.chassis.postgres.database import Database, connect
 from services.chassis.postgres.migrate import migrate
 from services.chassis.runtime import logs
 from services.devstack.postgres import PostgresServer
-from services.ingest.domain.facts import Row
+from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.copy_format import COLUMNS
 from services.kernel.ids import FactId, LeafId, hash_id, shard_of
@@ -111,13 +111,13 @@ class Copy:
             rows = [self._row(fact) for fact in batch]
             await self._conn.copy_records_to_table("fact_copied", records=rows, columns=COLUMNS)
 
-    def _row(self, fact: NewFact) -> Row:
+    def _row(self, fact: NewFact) -> FactRow:
         shard = shard_of(fact.leaf_id or b"", SHARDS)
         offset = self._next[shard]
         self._next[shard] += 1
         when = fact.occurred_at_us
         head = (offset, when, when, shard, 1, fact.fact_id, fact.leaf_id)
-        return Row(*head, fact.workspace_id, fact.source_id, fact.actor, fact.payload)
+        return FactRow(*head, fact.workspace_id, fact.source_id, fact.actor, fact.payload)
 
 
 _VERSIONS = count(1)

@@ -1,4 +1,4 @@
-"""`python -m services.ingest`."""
+"""Runs ingest: `python -m services.ingest`."""
 
 from services.chassis.runtime.run import run
 from services.ingest.service import serve

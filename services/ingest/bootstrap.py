@@ -1,4 +1,4 @@
-"""What a first start makes: the workspace `default`, and the key that opens everything in it."""
+"""Creates what a first start needs: the workspace `default` and its admin key."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import secrets
 from pathlib import Path
 
 import structlog
-from pydantic import SecretStr
 
 from services.chassis.access.keys import hash_key, issue_key
 from services.chassis.access.principal import Role
 from services.ingest.commands.admin import Administration
 from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
+from services.ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
 
@@ -20,30 +20,29 @@ WORKSPACE = "default"
 KEY_FILE = "admin.key"
 
 
-async def prepare(
-    administration: Administration,
-    admin_key: SecretStr | None,
-    data_dir: Path | None,
-    default_region: str = "",
-) -> None:
-    """Make sure that the workspace and its admin key are in the log; any number of times.
+async def bootstrap_workspace(administration: Administration, settings: IngestSettings) -> None:
+    """Define the workspace and its admin key in the log; safe to repeat at every start.
 
-    Raises InvalidField where the workspace is there with another default region.
+    Raises InvalidField where the workspace exists with another default region.
     """
-    key = admin_key.get_secret_value() if admin_key else read_or_make_key(data_dir)
-    workspace = WorkspaceDefinition(WORKSPACE, "the first workspace", default_region)
-    await administration.ensure(workspace)
+    if settings.admin_key:
+        key: str | None = settings.admin_key.get_secret_value()
+    else:
+        key = load_or_create_admin_key(settings.data_dir)
+    workspace = WorkspaceDefinition(WORKSPACE, "the first workspace", settings.default_region)
+    await administration.ensure_defined(workspace)
     if key:
-        await administration.ensure(_definition(key))
+        await administration.ensure_defined(_definition(key))
 
 
-def read_or_make_key(data_dir: Path | None) -> str | None:
-    """The key in `<data_dir>/admin.key`, made on first use; None where there is no such folder.
+def load_or_create_admin_key(data_dir: Path | None) -> str | None:
+    """Return the key in `<data_dir>/admin.key`, created on first use; None without a folder.
 
-    The file comes before the log: a key in the log that nobody holds would lock everybody out.
+    The file is written before the key is in the log: a key in the log whose secret is lost would
+    lock everybody out.
     """
     if data_dir is None:
-        log.warning("admin_key_not_made", because="neither admin_key nor data_dir is set")
+        log.warning("admin_key_not_created", reason="neither admin_key nor data_dir is set")
         return None
     file = data_dir / KEY_FILE
     if not file.exists():
@@ -53,7 +52,7 @@ def read_or_make_key(data_dir: Path | None) -> str | None:
 
 
 def _write_once(file: Path, key: str) -> None:
-    """Write a file that only we can read, whole or not at all; another's is left as it is."""
+    """Write a file that only this user can read, all or nothing; keep an existing one."""
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as opened:
@@ -62,7 +61,7 @@ def _write_once(file: Path, key: str) -> None:
         os.fsync(opened.fileno())
     try:
         os.link(draft, file)
-        log.info("admin_key_written", file=str(file))
+        log.info("admin_key_created", file=str(file))
     except FileExistsError:
         log.info("admin_key_found", file=str(file))
     finally:
@@ -72,6 +71,9 @@ def _write_once(file: Path, key: str) -> None:
 def _definition(key: str) -> KeyDefinition:
     key_hash = hash_key(key)
     return KeyDefinition(
-        *(WORKSPACE, f"key_{key_hash[:8].hex()}", key_hash, Role.ADMIN),
+        workspace_id=WORKSPACE,
+        key_id=f"key_{key_hash[:8].hex()}",
+        key_hash=key_hash,
+        role=Role.ADMIN,
         title="the first admin key",
     )

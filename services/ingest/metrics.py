@@ -1,28 +1,30 @@
-"""What became of events, counted by door and outcome, and refusals by reason."""
+"""Counts events by endpoint and result, and rejections by reason."""
 
 from __future__ import annotations
 
 from services.chassis.runtime.telemetry import Metrics
-from services.ingest.commands.intake import Taken
+from services.ingest.domain.events import IngestResult
 
 
-class EventCounts:
-    """The counts of all doors."""
+class IngestMetrics:
+    """The counters of all endpoints."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._events = metrics.counter("events", "What became of events.", ["door", "outcome"])
-        self._refused = metrics.refused
+        self._events = metrics.counter(
+            "events", "Events, by endpoint and result.", ["endpoint", "result"]
+        )
+        self._rejections = metrics.rejections
 
-    def taken(self, door: str, taken: Taken) -> None:
-        """Count a batch."""
-        if taken.accepted:
-            self._events.labels(door, "accepted").inc(taken.accepted)
-        if taken.duplicates:
-            self._events.labels(door, "duplicate").inc(taken.duplicates)
-        for rejection in taken.rejections:
-            self.refused(door, rejection.refusal.reason)
+    def count(self, endpoint: str, result: IngestResult) -> None:
+        """Count the events of a batch."""
+        if result.accepted:
+            self._events.labels(endpoint, "accepted").inc(result.accepted)
+        if result.duplicates:
+            self._events.labels(endpoint, "duplicate").inc(result.duplicates)
+        for rejection in result.rejections:
+            self.count_rejection(endpoint, rejection.refusal.reason)
 
-    def refused(self, door: str, reason: str) -> None:
-        """Count an event, or what was meant to be some, that was refused."""
-        self._events.labels(door, "refused").inc()
-        self._refused.labels(reason).inc()
+    def count_rejection(self, endpoint: str, reason: str) -> None:
+        """Count a rejected event, or a rejected body as one event."""
+        self._events.labels(endpoint, "rejected").inc()
+        self._rejections.labels(reason).inc()

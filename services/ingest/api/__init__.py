@@ -1,0 +1,1 @@
+"""Serves the endpoints: gRPC, HTTP and NATS."""

@@ -1,7 +1,7 @@
-"""The bytes of a request's body: read within a limit, and inflated within it.
+"""Reads and decompresses a request body within a size limit.
 
-What a body is packed with is seen from its first bytes: clients name their encoding wrongly, or not
-at all, and no JSON starts like a packed stream.
+The compression is detected from the first bytes: clients declare the wrong encoding, or none, and
+no JSON begins like a compressed stream.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from services.kernel.errors import InvalidField, TooLarge
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _ZLIB = b"\x78"
-#: A larger window than this would let a small body ask for much memory, bytes.
+#: With a larger window a small body could demand much memory, bytes.
 _ZSTD_WINDOW = 8 << 20
 
 
 class BadEncoding(InvalidField):
-    """A body is packed and cannot be unpacked; `raw` is what came."""
+    """A compressed body that cannot be decompressed."""
 
     reason = "JSON_INVALID"
 
 
 async def read_body(chunks: AsyncIterable[bytes], limit: int) -> bytes:
-    """The whole of a body. Raises TooLarge as soon as it is over `limit` bytes."""
+    """Return a whole body. Raises TooLarge as soon as it has more than `limit` bytes."""
     parts: list[bytes] = []
     size = 0
     async for chunk in chunks:
@@ -37,51 +37,51 @@ async def read_body(chunks: AsyncIterable[bytes], limit: int) -> bytes:
     return b"".join(parts)
 
 
-def inflate(raw: bytes, encoding: str, limit: int) -> bytes:
-    """A body as it was before it was packed with gzip, zlib, deflate or zstd; else as it is.
+def decompress(raw: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress gzip, zlib, deflate or zstd; return any other body as it is.
 
-    `encoding` is the header Content-Encoding; only a deflate without a frame needs it. Raises
-    TooLarge before more than `limit` bytes are unpacked, and BadEncoding.
+    `encoding` is the header Content-Encoding; only a deflate without a zlib header needs it. Raises
+    TooLarge before more than `limit` bytes are decompressed, and BadEncoding.
     """
     try:
         if raw.startswith(_GZIP):
-            return _inflate_zlib(raw, limit, 16 + zlib.MAX_WBITS)
+            return _decompress_zlib(raw, limit, 16 + zlib.MAX_WBITS)
         if raw.startswith(_ZSTD):
-            return _inflate_zstd(raw, limit)
+            return _decompress_zstd(raw, limit)
         if raw.startswith(_ZLIB):
-            return _inflate_zlib(raw, limit, zlib.MAX_WBITS)
+            return _decompress_zlib(raw, limit, zlib.MAX_WBITS)
         if "deflate" in encoding.lower():
-            return _inflate_zlib(raw, limit, -zlib.MAX_WBITS)
+            return _decompress_zlib(raw, limit, -zlib.MAX_WBITS)
     except (zlib.error, zstandard.ZstdError):
-        raise BadEncoding("the body is packed, but cannot be unpacked") from None
+        raise BadEncoding("the compressed body is corrupt: send it again") from None
     return raw
 
 
-def _inflate_zlib(raw: bytes, limit: int, window: int) -> bytes:
+def _decompress_zlib(raw: bytes, limit: int, window: int) -> bytes:
     parts: list[bytes] = []
-    left = limit
+    remaining = limit
     while raw:
-        unpacker = zlib.decompressobj(window)
-        part = unpacker.decompress(raw, left + 1)
-        if len(part) > left:
+        decompressor = zlib.decompressobj(window)
+        part = decompressor.decompress(raw, remaining + 1)
+        if len(part) > remaining:
             raise too_large(limit)
-        if not unpacker.eof:
-            raise BadEncoding("the body is packed, but its end is missing")
+        if not decompressor.eof:
+            raise BadEncoding("the compressed body is incomplete: send it again")
         parts.append(part)
-        left -= len(part)
-        raw = unpacker.unused_data  # gzip files may be joined
+        remaining -= len(part)
+        raw = decompressor.unused_data  # gzip files can be concatenated
     return b"".join(parts)
 
 
-def _inflate_zstd(raw: bytes, limit: int) -> bytes:
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    with unpacker.stream_reader(raw, read_across_frames=True) as reader:
-        inflated = reader.read(limit + 1)
-    if len(inflated) > limit:
+def _decompress_zstd(raw: bytes, limit: int) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    with decompressor.stream_reader(raw, read_across_frames=True) as reader:
+        body = reader.read(limit + 1)
+    if len(body) > limit:
         raise too_large(limit)
-    return inflated
+    return body
 
 
 def too_large(limit: int) -> TooLarge:
-    """The error of a body over the limit."""
+    """Return the error of a body over the limit."""
     return TooLarge(f"the body has more than {limit} bytes: split it", limit=str(limit))

@@ -1,10 +1,11 @@
-"""The NATS door: what publishers send to `onefold.in.<workspace>.<source>`.
+"""Ingests events that publishers send to NATS, on `onefold.in.<workspace>.<source>`.
 
-JetStream keeps each message (flushed to disk before it answers the publisher) until its events are
-committed, and then drops it; so nothing is lost where ingest or PostgreSQL is away. Whoever wants
-the outcome sends a request to `onefold.ask.<workspace>.<source>` instead, which no stream keeps.
+JetStream stores each message (on disk, before it acknowledges it to the publisher) until its events
+are committed, and then deletes it; so nothing is lost while ingest or PostgreSQL is down. A
+publisher that needs the result sends a request to `onefold.request.<workspace>.<source>` instead,
+which no stream stores.
 
-Headers: `Authorization: Bearer KEY` (a source's key), `Content-Type` (JSON if it does not say
+Headers: `Authorization: Bearer KEY` (a source's key), `Content-Type` (JSON unless it says
 protobuf), `Nats-Msg-Id` (the id of an event that has none).
 """
 
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -23,16 +25,16 @@ from nats.js.errors import NotFoundError
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.access.principal import Role, require_role
+from services.chassis.access.principal import require_role
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
 from services.chassis.rpc.errors import to_onefold_error
-from services.ingest.api.ingest_grpc import sender_of
-from services.ingest.api.nats_message import Letter, answer_json, check_place, read_letter
-from services.ingest.codec.events import taken_json
-from services.ingest.commands.intake import MAX_EVENTS, Intake, Sender, Taken
-from services.ingest.domain.model import Refusal
-from services.ingest.metrics import EventCounts
-from services.ingest.ports import Offer
+from services.ingest.api.nats_message import NatsMessage, check_subject, decode_message
+from services.ingest.api.producers import PRODUCER_ROLES, producer_of
+from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
+from services.ingest.commands.intake import MAX_EVENTS, EventIntake
+from services.ingest.commands.quarantine import Quarantine
+from services.ingest.domain.events import IncomingEvent, Producer, Refusal
+from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
@@ -40,228 +42,218 @@ log = structlog.get_logger(__name__)
 
 STREAM, SUBJECTS = "ONEFOLD_IN", "onefold.in.>"
 CONSUMER = GROUP = "ingest"
-DELIVERED, ASKED = "onefold.deliver.in", "onefold.ask.>"
+DELIVER_SUBJECT, REQUEST_SUBJECT = "onefold.deliver.in", "onefold.request.>"
 
-MOST_AT_ONCE = 500
-_IN_FLIGHT = 4 * MOST_AT_ONCE
+#: The most messages that are decoded together.
+MAX_BATCH = 500
+_MAX_UNACKNOWLEDGED = 4 * MAX_BATCH
 _ACK_WAIT_S = 60.0
-_IDLE_S = 2.0
-_PAUSE_S = 1.0
-#: A key may be known here a little later than where it was issued.
-_KEY_TRIES = 5
-_MOST_ASKED = 256
-_SENDERS = frozenset({Role.SOURCE})
+_IDLE_CHECK_S = 2.0
+_RETRY_S = 1.0
+#: A key may become known here a little later than in the replica that issued it.
+_MAX_KEY_ATTEMPTS = 5
+_MAX_CONCURRENT_REQUESTS = 256
+
+#: A message and its events.
+_DecodedMessage = tuple[Msg, Sequence[IncomingEvent]]
 
 
-#: A message and the events in it.
-_Read = tuple[Msg, Sequence[Offer]]
-
-
-class NatsDoor:
-    """Takes events from the bus, for as long as `run` runs."""
+class NatsEndpoint:
+    """Ingests events from NATS for as long as `run` runs."""
 
     def __init__(
         self,
         bus: JetStreamBus,
-        intake: Intake,
+        intake: EventIntake,
+        quarantine: Quarantine,
         authenticator: Authenticator,
-        counts: EventCounts,
+        metrics: IngestMetrics,
         *,
         replicas: int = 1,
     ) -> None:
         self._bus = bus
         self._intake = intake
+        self._quarantine = quarantine
         self._authenticator = authenticator
-        self._counts = counts
+        self._metrics = metrics
         self._replicas = replicas
-        self._heard: deque[Msg] = deque()
-        self._some = asyncio.Event()
-        self._asked = asyncio.Semaphore(_MOST_ASKED)
-        #: Set while messages are taken.
+        self._received: deque[Msg] = deque()
+        self._has_received = asyncio.Event()
+        self._request_slots = asyncio.Semaphore(_MAX_CONCURRENT_REQUESTS)
+        #: Set while the endpoint is subscribed.
         self.open = asyncio.Event()
 
     async def run(self) -> None:
-        """Take events until cancelled, whether NATS is there or not."""
-        async with asyncio.TaskGroup() as answering:
+        """Ingest events until cancelled, also while NATS is down."""
+        async with asyncio.TaskGroup() as requests:
             while True:
                 try:
                     await self._bus.ready()
-                    await self._serve(answering)
+                    await self._serve(requests)
                 except BUS_ERRORS as error:
-                    log.warning("nats_door_disturbed", error=type(error).__name__)
-                    await asyncio.sleep(_PAUSE_S)
+                    log.warning("nats_endpoint_interrupted", error=type(error).__name__)
+                    await asyncio.sleep(_RETRY_S)
                 finally:
                     self.open.clear()
 
-    async def _serve(self, answering: asyncio.TaskGroup) -> None:
+    async def _serve(self, requests: asyncio.TaskGroup) -> None:
         client = self._bus.client
 
-        async def asked(msg: Msg) -> None:
-            await self._asked.acquire()
-            answering.create_task(self._answer(msg))
+        async def on_request(msg: Msg) -> None:
+            await self._request_slots.acquire()
+            requests.create_task(self._respond(msg))
 
-        await self._make_stream()
-        self._heard.clear()
+        await self._ensure_stream()
+        self._received.clear()
         subscriptions = [
-            await client.subscribe(DELIVERED, queue=GROUP, cb=self._hear),
-            await client.subscribe(ASKED, queue=GROUP, cb=asked),
+            await client.subscribe(DELIVER_SUBJECT, queue=GROUP, cb=self._on_message),
+            await client.subscribe(REQUEST_SUBJECT, queue=GROUP, cb=on_request),
         ]
         try:
             await client.flush()
             self.open.set()
             while True:
-                await self._take_some()
+                await self._ingest_batch(await self._take_batch())
         finally:
             for subscription in subscriptions:
-                await _quietly(client, subscription)
+                await _unsubscribe(client, subscription)
 
-    async def _make_stream(self) -> None:
+    async def _ensure_stream(self) -> None:
         jetstream = self._bus.jetstream
         try:
             await jetstream.stream_info(STREAM)
         except NotFoundError:
             await jetstream.add_stream(_stream(self._replicas))
-            log.info("stream_made", stream=STREAM)
+            log.info("stream_created", stream=STREAM)
         try:
             await jetstream.consumer_info(STREAM, CONSUMER)
         except NotFoundError:
             await jetstream.add_consumer(STREAM, _consumer())
 
-    async def _hear(self, msg: Msg) -> None:
-        self._heard.append(msg)
-        self._some.set()
+    async def _on_message(self, msg: Msg) -> None:
+        self._received.append(msg)
+        self._has_received.set()
 
-    async def _take_some(self) -> None:
-        if not self._heard:
-            self._some.clear()
+    async def _take_batch(self) -> list[Msg]:
+        """Return the messages that have been received; [] after a while without one."""
+        if not self._received:
+            self._has_received.clear()
             try:
-                async with asyncio.timeout(_IDLE_S):
-                    await self._some.wait()
+                async with asyncio.timeout(_IDLE_CHECK_S):
+                    await self._has_received.wait()
             except TimeoutError:
-                # Where stream or consumer were deleted, nothing more would ever come.
+                # A deleted stream or consumer would stay silent forever; this raises instead.
                 await self._bus.jetstream.consumer_info(STREAM, CONSUMER)
-                return
-        taken = [self._heard.popleft() for _ in range(min(len(self._heard), MOST_AT_ONCE))]
-        await self._take(taken)
+        count = min(len(self._received), MAX_BATCH)
+        return [self._received.popleft() for _ in range(count)]
 
-    async def _take(self, msgs: Sequence[Msg]) -> None:
-        """Take messages, those of one sender together."""
-        by_sender: dict[Sender, list[_Read]] = {}
+    async def _ingest_batch(self, msgs: Sequence[Msg]) -> None:
+        """Ingest messages, those of one producer together."""
+        by_producer: dict[Producer, list[_DecodedMessage]] = {}
         for msg in msgs:
             try:
-                sender, offers = await self._read(msg)
+                producer, events = await self._decode(msg)
+                if isinstance(events, Refusal):
+                    await self._quarantine_message(msg, producer, events)
             except Exception as error:
-                await self._turn_away(msg, error)
+                await self._reject_or_retry(msg, error)
                 continue
-            if isinstance(offers, Refusal):
-                await self._refuse(msg, sender, offers)
+            if isinstance(events, Refusal):
+                await msg.term()
             else:
-                by_sender.setdefault(sender, []).append((msg, offers))
-        for sender, letters in by_sender.items():
-            for portion in _portions(letters):
-                await self._take_from(sender, portion)
+                by_producer.setdefault(producer, []).append((msg, events))
+        for producer, messages in by_producer.items():
+            for transaction in _transactions(messages):
+                await self._ingest(producer, transaction)
 
-    async def _read(self, msg: Msg) -> tuple[Sender, Sequence[Offer] | Refusal]:
-        letter = _letter(msg)
-        key = key_from_authorization(letter.headers.get("authorization"))
+    async def _decode(self, msg: Msg) -> tuple[Producer, Sequence[IncomingEvent] | Refusal]:
+        headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
+        key = key_from_authorization(headers.get("authorization"))
         caller = await self._authenticator.authenticate(key)
-        require_role(caller, _SENDERS)
-        check_place(letter.subject, caller.workspace_id, caller.source_id)
-        return sender_of(caller, "nats"), read_letter(letter)
+        require_role(caller, PRODUCER_ROLES)
+        check_subject(msg.subject, caller.workspace_id, caller.source_id)
+        events = decode_message(NatsMessage(msg.subject, headers, msg.data))
+        return producer_of(caller, "nats"), events
 
-    async def _take_from(self, sender: Sender, letters: Sequence[_Read]) -> None:
+    async def _ingest(self, producer: Producer, messages: Sequence[_DecodedMessage]) -> None:
         try:
-            taken = await self._intake.take(sender, [o for _, offers in letters for o in offers])
+            result = await self._intake.ingest(
+                producer, [event for _, events in messages for event in events]
+            )
         except Exception as error:
-            for msg, _ in letters:
-                await self._turn_away(msg, error)
+            for msg, _ in messages:
+                await self._reject_or_retry(msg, error)
             return
-        self._counts.taken(sender.door, taken)
-        refused = {rejection.place for rejection in taken.rejections}
-        place = 0
-        for msg, offers in letters:
-            places = range(place, place := place + len(offers))
-            await (msg.term() if refused.issuperset(places) else msg.ack())
+        self._metrics.count(producer.endpoint, result)
+        rejected = {rejection.index for rejection in result.rejections}
+        end = 0
+        for msg, events in messages:
+            start, end = end, end + len(events)
+            await (msg.term() if rejected.issuperset(range(start, end)) else msg.ack())
 
-    async def _refuse(self, msg: Msg, sender: Sender, refusal: Refusal) -> None:
-        try:
-            await self._intake.refuse_body(sender, msg.data, refusal)
-        except Exception as error:
-            await self._turn_away(msg, error)
+    async def _quarantine_message(self, msg: Msg, producer: Producer, refusal: Refusal) -> bytes:
+        """Return the quarantine id."""
+        quarantine_id = await self._quarantine.save_body(producer, msg.data, refusal)
+        self._metrics.count_rejection(producer.endpoint, refusal.reason)
+        return quarantine_id
+
+    async def _reject_or_retry(self, msg: Msg, error: Exception) -> None:
+        """Have a message delivered again where that may help; else terminate it."""
+        known = _to_known_error(error)
+        retry = isinstance(known, RetryableError) or known.reason == OnefoldError.reason
+        may_become_known = (
+            known.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _MAX_KEY_ATTEMPTS
+        )
+        if retry or may_become_known:
+            await msg.nak(delay=_RETRY_S)
             return
-        self._counts.refused(sender.door, refusal.reason)
+        # Without a valid key there is no workspace whose quarantine could store the message.
+        log.warning("message_rejected", reason=known.reason)
+        self._metrics.count_rejection("nats", known.reason)
         await msg.term()
 
-    async def _turn_away(self, msg: Msg, error: Exception) -> None:
-        """Let a message come again where that may help, else end it."""
-        failed = _known(error)
-        again = isinstance(failed, RetryableError) or failed.reason == OnefoldError.reason
-        if again or (failed.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _KEY_TRIES):
-            await msg.nak(delay=_PAUSE_S)
-            return
-        # Whoever sent it is not known, so there is no quarantine to keep it in.
-        log.warning("message_turned_away", reason=failed.reason)
-        self._counts.refused("nats", failed.reason)
-        await msg.term()
-
-    async def _answer(self, msg: Msg) -> None:
+    async def _respond(self, msg: Msg) -> None:
         try:
-            told = await self._outcome(msg)
+            response = await self._response(msg)
             if msg.reply:
-                await msg.respond(answer_json(told))
+                await msg.respond(msgspec.json.encode(response))
         except BUS_ERRORS as error:
-            log.debug("answer_lost", error=type(error).__name__)
+            log.debug("response_lost", error=type(error).__name__)
         finally:
-            self._asked.release()
+            self._request_slots.release()
 
-    async def _outcome(self, msg: Msg) -> dict[str, object]:
+    async def _response(self, msg: Msg) -> dict[str, object]:
         try:
-            sender, offers = await self._read(msg)
-            if isinstance(offers, Refusal):
-                kept = await self._intake.refuse_body(sender, msg.data, offers)
-                told = _told(offers.reason, offers.message)
-                return {**told, "quarantineId": to_hex(kept)}
-            taken = await self._intake.take(sender, offers)
+            producer, events = await self._decode(msg)
+            if isinstance(events, Refusal):
+                quarantine_id = await self._quarantine_message(msg, producer, events)
+                return {**refusal_to_json(events), "quarantineId": to_hex(quarantine_id)}
+            result = await self._intake.ingest(producer, events)
         except Exception as error:
-            failed = _known(error)
-            return _told(failed.reason, failed.message)
-        self._counts.taken(sender.door, taken)
-        return _outcome_of(taken)
+            return error_to_json(_to_known_error(error))
+        self._metrics.count(producer.endpoint, result)
+        return result_to_json(result)
 
 
-def _portions(letters: Sequence[_Read]) -> Iterator[list[_Read]]:
-    """Letters together as long as they hold few enough events for one transaction."""
-    portion: list[_Read] = []
-    events = 0
-    for letter in letters:
-        events += len(letter[1])
-        if portion and events > MAX_EVENTS:
-            yield portion
-            portion, events = [], len(letter[1])
-        portion.append(letter)
-    if portion:
-        yield portion
+def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_DecodedMessage]]:
+    """Yield groups of messages that have few enough events for one transaction."""
+    group: list[_DecodedMessage] = []
+    count = 0
+    for msg, events in messages:
+        count += len(events)
+        if group and count > MAX_EVENTS:
+            yield group
+            group, count = [], len(events)
+        group.append((msg, events))
+    if group:
+        yield group
 
 
-def _known(error: Exception) -> OnefoldError:
-    failed = to_onefold_error(error)
-    if failed.reason == OnefoldError.reason:
+def _to_known_error(error: Exception) -> OnefoldError:
+    known = to_onefold_error(error)
+    if known.reason == OnefoldError.reason:
         log.error("call_failed", method="nats", exc_info=error)
-    return failed
-
-
-def _outcome_of(taken: Taken) -> dict[str, object]:
-    told = taken_json(taken)
-    return told if taken.accepted or taken.duplicates else {**told, "success": False}
-
-
-def _told(reason: str, message: str) -> dict[str, object]:
-    return {"success": False, "code": reason, "message": message}
-
-
-def _letter(msg: Msg) -> Letter:
-    headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
-    return Letter(msg.subject, headers, msg.data)
+    return known
 
 
 def _stream(replicas: int) -> api.StreamConfig:
@@ -277,16 +269,16 @@ def _stream(replicas: int) -> api.StreamConfig:
 def _consumer() -> api.ConsumerConfig:
     return api.ConsumerConfig(
         durable_name=CONSUMER,
-        deliver_subject=DELIVERED,
+        deliver_subject=DELIVER_SUBJECT,
         deliver_group=GROUP,
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=_ACK_WAIT_S,
-        max_ack_pending=_IN_FLIGHT,
+        max_ack_pending=_MAX_UNACKNOWLEDGED,
     )
 
 
-async def _quietly(client: Client, subscription: Any) -> None:
+async def _unsubscribe(client: Client, subscription: Any) -> None:
     try:
         await subscription.unsubscribe()
     except BUS_ERRORS as error:
-        log.debug("bus_error_at_end", error=type(error).__name__)
+        log.debug("unsubscribe_failed", error=type(error).__name__)

@@ -1,0 +1,1 @@
+"""Translates between protobuf or JSON and the values of the domain."""

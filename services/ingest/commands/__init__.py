@@ -1,0 +1,1 @@
+"""Carries out the write calls: ingest events, release quarantined ones, define access."""

@@ -1,45 +1,51 @@
-"""Group events on their way into the log: each is two facts that stand or fall together."""
+"""Appends group events: each becomes two facts, and both are appended or none."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from functools import reduce
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.ports import Log
+from services.ingest.domain.facts import AppendResult, NewFact
 from services.kernel.errors import Conflict
 from services.kernel.tokens import Token
 
-#: The facts of one event: under the leaf of the person, and of the account.
-Pair: TypeAlias = tuple[NewFact, NewFact]
+#: The two facts of one event: under the leaf of the person, and under that of the account.
+PersonAndAccountFact: TypeAlias = tuple[NewFact, NewFact]
 
 
-async def append_pairs(log: Log, pairs: Sequence[Pair]) -> Appended:
-    """Append events that are two facts each; the answer counts events.
+class FactLog(Protocol):
+    """The event log, as far as the commands append to it."""
 
-    An event is new where one of its facts is, and reused where one of them is there with another
-    content: then neither is appended. Raises StoreUnavailable.
+    async def append(self, facts: Sequence[NewFact], *, atomic: bool = False) -> AppendResult:
+        """Append facts; see `EventLog.append`."""
+        ...
+
+
+async def append_group_events(log: FactLog, pairs: Sequence[PersonAndAccountFact]) -> AppendResult:
+    """Append events of two facts each; the result counts events.
+
+    An event is new where one of its facts is, and conflicting where one of them is in the log with
+    other content: then neither is appended. Raises StoreUnavailable.
     """
-    # Each is a call of its own, and whole; the log commits those that come together as one group.
-    calls = (log.append(pair, whole=True) for pair in pairs)
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    appended: dict[int, Appended] = {}
-    reused: set[int] = set()
-    for index, answer in enumerate(answers):
-        if isinstance(answer, Appended):
-            appended[index] = answer
-        elif isinstance(answer, Conflict):
-            reused.add(index)
+    # Each pair is an atomic call; the log commits concurrent calls as one group.
+    calls = (log.append(pair, atomic=True) for pair in pairs)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    results: dict[int, AppendResult] = {}
+    conflicting: set[int] = set()
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, AppendResult):
+            results[index] = outcome
+        elif isinstance(outcome, Conflict):
+            conflicting.add(index)
         else:
-            raise answer
-    known = frozenset(index for index, answer in appended.items() if not answer.appended)
-    return Appended(
-        appended=len(appended) - len(known),
-        duplicates=known,
-        reused=frozenset(reused),
-        token=reduce(Token.union, (answer.token for answer in appended.values()), Token()),
-        recorded_at_us=max((a.recorded_at_us for a in appended.values()), default=0),
-        offsets=(),
+            raise outcome
+    duplicates = frozenset(index for index, result in results.items() if not result.appended)
+    return AppendResult(
+        appended=len(results) - len(duplicates),
+        duplicates=duplicates,
+        conflicting=frozenset(conflicting),
+        token=reduce(Token.union, (result.token for result in results.values()), Token()),
+        recorded_at_us=max((result.recorded_at_us for result in results.values()), default=0),
     )

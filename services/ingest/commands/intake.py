@@ -1,19 +1,34 @@
-"""Taking events in: admit each, append what is good, keep what is not, and answer after both."""
+"""Ingests events: admits each, appends the accepted ones, and quarantines the refused ones."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from services.ingest.commands.group_events import Pair, append_pairs
+from services.ingest.commands.group_events import (
+    FactLog,
+    PersonAndAccountFact,
+    append_group_events,
+)
 from services.ingest.domain.admission import admit
-from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.domain.model import Accepted, Copy, RawEvent, Refusal, Source
-from services.ingest.ports import Channels, Clock, Entry, Log, Offer, Quarantine
-from services.kernel.errors import InvalidField, NotFound
-from services.kernel.ids import hash_id, to_hex
+from services.ingest.domain.events import (
+    Accepted,
+    IncomingEvent,
+    IngestResult,
+    Producer,
+    QuarantinedEvent,
+    RawEvent,
+    Refusal,
+    Rejection,
+    Source,
+)
+from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.log.log_clock import LogClock
+from services.ingest.store.definitions import SourceDirectory
+from services.ingest.store.quarantine import QuarantineStore
+from services.kernel.errors import InvalidField
+from services.kernel.ids import FactId, hash_id
 from services.kernel.tokens import Token
 
 #: The full name of onefold.type.v1.Event.
@@ -23,194 +38,147 @@ MAX_EVENTS = 1_000
 _REUSED = Refusal(
     "MESSAGE_ID_REUSED",
     "message_id",
-    "the message id was used before for another event of the same person: give each its own",
+    "another event of the same person has this message id: give each event its own",
 )
 
 
-class Sender(NamedTuple):
-    """Who hands events in, and where."""
+class EventIntake:
+    """Ingests batches of events for all endpoints."""
 
-    workspace_id: str
-    source_id: str
-    key_id: str
-    #: grpc, http, nats or file.
-    door: str
-    #: The default region of the workspace.
-    region: str
-
-
-class Rejection(NamedTuple):
-    """One event that was refused and kept."""
-
-    #: Its index in the batch.
-    place: int
-    refusal: Refusal
-    quarantine_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a batch."""
-
-    accepted: int
-    duplicates: int
-    #: In the order of the batch.
-    rejections: tuple[Rejection, ...]
-    token: Token
-
-
-class Intake:
-    """The use cases of the doors."""
-
-    def __init__(self, log: Log, quarantine: Quarantine, channels: Channels, clock: Clock) -> None:
+    def __init__(
+        self, log: FactLog, quarantine: QuarantineStore, sources: SourceDirectory, clock: LogClock
+    ) -> None:
         self._log = log
         self._quarantine = quarantine
-        self._channels = channels
+        self._sources = sources
         self._clock = clock
 
-    async def take(self, sender: Sender, offers: Sequence[Offer]) -> Taken:
-        """Take a batch of any size; what is answered is committed. Raises StoreUnavailable."""
-        now_us = self._clock.now_us()
-        source = await self._source(sender)
-        admitted = _Admitted(sender)
-        refused: dict[int, Refusal] = {}
-        for index, offer in enumerate(offers):
-            event = offer.event
-            outcome = admit(event, source, now_us, _fresh) if type(event) is RawEvent else event
-            if type(outcome) is Accepted:
-                admitted.add(index, outcome, offer)
-            elif type(outcome) is Refusal:
-                refused[index] = outcome
-        taken, reused = await self._append(admitted)
-        refused |= reused
-        if not refused:
-            return taken
-        return replace(taken, rejections=await self._keep(sender, offers, refused, now_us))
-
-    async def refuse_body(self, sender: Sender, raw: bytes, refusal: Refusal) -> bytes:
-        """Keep a whole body that holds no event; answers its quarantine id."""
-        entry = _entry(sender, "body", raw, refusal, self._clock.now_us())
-        await self._quarantine.keep([entry])
-        return entry.quarantine_id
-
-    async def release(self, entry: Entry, offer: Offer, sender: Sender) -> Taken:
-        """Take an entry of the quarantine, repaired or as it was; any number of times.
-
-        `sender` is who releases it, to where it was sent.
-
-        What is refused again stays where it is.
-        """
-        if isinstance(offer.event, Refusal):
-            return _still_refused(entry, offer.event)
-        source = await self._source(sender)
-        # Released twice, an event without an id of its own must be the same event.
-        own_id = f"released-{to_hex(entry.quarantine_id)}"
-        outcome = admit(offer.event, source, self._clock.now_us(), lambda: own_id)
-        if isinstance(outcome, Refusal):
-            return _still_refused(entry, outcome)
-        admitted = _Admitted(sender)
-        admitted.add(0, outcome, offer)
-        taken, reused = await self._append(admitted)
-        if reused:
-            return _still_refused(entry, _REUSED)
-        await self._quarantine.release(entry.quarantine_id, outcome.fact_id)
-        return taken
-
-    async def find(self, workspace_id: str, quarantine_id: bytes) -> Entry:
-        """An entry of the quarantine. Raises NotFound."""
-        entry = await self._quarantine.find(workspace_id, quarantine_id)
-        if entry is None:
-            raise NotFound("there is no such entry in the quarantine")
-        return entry
-
-    async def _source(self, sender: Sender) -> Source:
-        workspace_id, source_id = sender.workspace_id, sender.source_id
-        channel = await self._channels.channel_of(workspace_id, source_id)
-        return Source(workspace_id, source_id, channel, sender.region)
-
-    async def _append(self, admitted: _Admitted) -> tuple[Taken, dict[int, Refusal]]:
-        """What became of what was admitted; and, by place, what is refused as it came before."""
-        answers: list[tuple[Sequence[int], Appended]] = []
-        if admitted.facts:
-            answers.append((admitted.places, await self._log.append(admitted.facts)))
-        if admitted.pairs:
-            pairs = list(admitted.pairs.values())
-            answers.append((list(admitted.pairs), await append_pairs(self._log, pairs)))
-        new, known, token, reused = 0, 0, Token(), set[int]()
-        for places, appended in answers:
-            self._clock.learn(appended.recorded_at_us)
-            new, known = new + appended.appended, known + len(appended.duplicates)
-            token = token.union(appended.token)
-            reused.update(places[index] for index in appended.reused)
-        return Taken(new, known, (), token), dict.fromkeys(reused, _REUSED)
-
-    async def _keep(
-        self, sender: Sender, offers: Sequence[Offer], refused: dict[int, Refusal], now_us: int
-    ) -> tuple[Rejection, ...]:
-        kept = [
-            (index, _entry(sender, offers[index].form, offers[index].raw(), refused[index], now_us))
-            for index in sorted(refused)
+    async def ingest(self, producer: Producer, events: Sequence[IncomingEvent]) -> IngestResult:
+        """Ingest a batch of any size, and return after the commit. Raises StoreUnavailable."""
+        batch = await self.admit(producer, events, _new_message_id)
+        result = await self.append(batch)
+        if not batch.refusals:
+            return result
+        entries = {
+            index: quarantined(
+                producer, events[index].format, events[index].raw(), refusal, batch.now_us
+            )
+            for index, refusal in sorted(batch.refusals.items())
+        }
+        await self._quarantine.save(list(entries.values()))
+        rejections = [
+            Rejection(index, entry.refusal, entry.quarantine_id) for index, entry in entries.items()
         ]
-        await self._quarantine.keep([entry for _, entry in kept])
-        return tuple(Rejection(i, entry.refusal, entry.quarantine_id) for i, entry in kept)
+        return replace(result, rejections=tuple(rejections))
+
+    async def admit(
+        self,
+        producer: Producer,
+        events: Sequence[IncomingEvent],
+        new_id: Callable[[], str],
+    ) -> AdmittedBatch:
+        """Admit events. `new_id` returns the message id of an event that has none."""
+        now_us = self._clock.now_us()
+        workspace_id, source_id = producer.workspace_id, producer.source_id
+        channel = await self._sources.default_channel(workspace_id, source_id)
+        source = Source(workspace_id, source_id, channel, producer.region)
+        batch = AdmittedBatch(producer, now_us)
+        for index, incoming in enumerate(events):
+            event = incoming.event
+            outcome = admit(event, source, now_us, new_id) if type(event) is RawEvent else event
+            if type(outcome) is Accepted:
+                batch.add(index, outcome, incoming)
+            elif type(outcome) is Refusal:
+                batch.refusals[index] = outcome
+        return batch
+
+    async def append(self, batch: AdmittedBatch) -> IngestResult:
+        """Append a batch; events whose message id is reused join its refusals.
+
+        The result has no rejections. Raises StoreUnavailable.
+        """
+        appends: list[tuple[Sequence[int], AppendResult]] = []
+        if batch.facts:
+            appends.append((batch.indices, await self._log.append(batch.facts)))
+        if batch.group_events:
+            pairs = list(batch.group_events.values())
+            appends.append((list(batch.group_events), await append_group_events(self._log, pairs)))
+        accepted, duplicates, token = 0, 0, Token()
+        for indices, result in appends:
+            self._clock.observe(result.recorded_at_us)
+            accepted += result.appended
+            duplicates += len(result.duplicates)
+            token = token.union(result.token)
+            batch.refusals.update((indices[index], _REUSED) for index in result.conflicting)
+        return IngestResult(accepted, duplicates, (), token)
 
 
-def check_size(count: int) -> None:
-    """Raises InvalidField where a batch is empty or too long."""
+class AdmittedBatch:
+    """The facts of the accepted events of a batch, and the refusals of the others."""
+
+    def __init__(self, producer: Producer, now_us: int) -> None:
+        self._producer = producer
+        #: The log's clock at the admission, Unix microseconds.
+        self.now_us = now_us
+        self.facts: list[NewFact] = []
+        #: The index in the batch of each of `facts`.
+        self.indices: list[int] = []
+        #: By index in the batch.
+        self.group_events: dict[int, PersonAndAccountFact] = {}
+        self.refusals: dict[int, Refusal] = {}
+
+    def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
+        """Add an accepted event."""
+        workspace_id, source_id, key_id, _, _ = self._producer
+        fact_id, leaf_id, _, occurred_us, _, _, copy = accepted
+        payload = incoming.payload(accepted)
+        fact = NewFact(
+            workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload
+        )
+        if copy is None:
+            self.facts.append(fact)
+            self.indices.append(index)
+            return
+        payload = incoming.account_payload(accepted)
+        account_fact = fact._replace(fact_id=copy.fact_id, leaf_id=copy.leaf_id, payload=payload)
+        self.group_events[index] = (fact, account_fact)
+
+    def fact_id(self, index: int) -> FactId:
+        """Return the id of the fact that an accepted event becomes; a group event's person's."""
+        pair = self.group_events.get(index)
+        return (pair[0] if pair else self.facts[self.indices.index(index)]).fact_id
+
+
+def check_batch_size(count: int) -> None:
+    """Raise InvalidField where a batch is empty or too large."""
     if not count:
-        error = InvalidField("the batch holds no event", field="events")
+        error = InvalidField("the batch is empty: add an event", field="events")
         error.reason = "BATCH_EMPTY"
         raise error
     if count > MAX_EVENTS:
         raise InvalidField(f"a batch has at most {MAX_EVENTS} events: split it", field="events")
 
 
-class _Admitted:
-    """Facts of events that were admitted, by where these stand in their batch."""
+def quarantined(
+    producer: Producer, format_: str, raw: bytes, refusal: Refusal, now_us: int
+) -> QuarantinedEvent:
+    """Return a refused event for the quarantine.
 
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-        self.facts: list[NewFact] = []
-        self.places: list[int] = []
-        self.pairs: dict[int, Pair] = {}
-
-    def add(self, place: int, accepted: Accepted, offer: Offer) -> None:
-        fact = _fact(self._sender, accepted, offer.payload(accepted))
-        if accepted.copy is None:
-            self.facts.append(fact)
-            self.places.append(place)
-        else:
-            self.pairs[place] = _pair(fact, accepted.copy, offer.copy_payload(accepted))
-
-
-def _fresh() -> str:
-    return secrets.token_hex(16)
-
-
-def _fact(sender: Sender, accepted: Accepted, payload: bytes) -> NewFact:
-    workspace_id, source_id, key_id, *_ = sender
-    fact_id, leaf_id, _, occurred_us, *_ = accepted
-    return NewFact(workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload)
-
-
-def _pair(fact: NewFact, copy: Copy, payload: bytes) -> Pair:
-    return fact, fact._replace(fact_id=copy.fact_id, leaf_id=copy.leaf_id, payload=payload)
-
-
-def _entry(sender: Sender, form: str, raw: bytes, refusal: Refusal, now_us: int) -> Entry:
-    # A function of what came, so that a client that tries again does not fill the quarantine.
-    quarantine_id = hash_id(sender.workspace_id, sender.source_id, refusal.reason, form, raw)
-    return Entry(
-        quarantine_id,
-        sender.workspace_id,
-        sender.source_id,
-        sender.door,
-        refusal,
-        form,
-        raw,
-        now_us,
+    Its id is a function of the bytes and the reason, so a client that retries does not fill the
+    quarantine.
+    """
+    workspace_id, source_id, _, endpoint, _ = producer
+    return QuarantinedEvent(
+        quarantine_id=hash_id(workspace_id, source_id, refusal.reason, format_, raw),
+        workspace_id=workspace_id,
+        source_id=source_id,
+        endpoint=endpoint,
+        refusal=refusal,
+        format=format_,
+        raw=raw,
+        received_at_us=now_us,
     )
 
 
-def _still_refused(entry: Entry, refusal: Refusal) -> Taken:
-    return Taken(0, 0, (Rejection(0, refusal, entry.quarantine_id),), Token())
+def _new_message_id() -> str:
+    return secrets.token_hex(16)

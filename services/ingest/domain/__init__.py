@@ -1,1 +1,1 @@
-"""What ingest decides, without touching anything: which event is taken, and as which fact."""
+"""Decides which events are accepted and which facts they become, without side effects."""

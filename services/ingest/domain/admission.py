@@ -1,7 +1,7 @@
-"""One admission for all doors: an event becomes a fact to be appended, or is refused with a reason.
+"""Admits an event: returns the fact it becomes, or refuses it with a reason.
 
-Pure: the clock's instant and new message ids are given. The order of the checks is the order of
-what a sender would mend first.
+Every endpoint uses this one function. The checks run in the order in which a sender would fix
+what they find.
 """
 
 from __future__ import annotations
@@ -10,9 +10,21 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from services.ingest.domain.accounts import account_of_event
-from services.ingest.domain.json_limits import documents_fault
-from services.ingest.domain.model import Accepted, Copy, EventType, RawEvent, Refusal, Source
-from services.ingest.domain.timestamps import EARLIEST_US, correct, place, read_instant
+from services.ingest.domain.events import (
+    Accepted,
+    AccountCopy,
+    EventType,
+    RawEvent,
+    Refusal,
+    Source,
+)
+from services.ingest.domain.json_limits import check_documents
+from services.ingest.domain.timestamps import (
+    EARLIEST_US,
+    clamp_to_now,
+    correct_clock_skew,
+    read_instant,
+)
 from services.kernel.identifiers import (
     expected_format,
     is_account_namespace,
@@ -25,11 +37,11 @@ from services.kernel.ids import LeafId, event_fact_id
 MAX_MESSAGE_ID = 100
 MAX_TEXT = 512
 MAX_IDENTIFIERS = 64
-#: Of how many namespaces a message tells what they need.
-_TOLD = 4
+#: An error message describes the expected format of at most this many namespaces.
+_MAX_DESCRIBED = 4
 
-#: (namespace, value) pairs as they came.
-_Said = tuple[tuple[str, object], ...]
+#: (namespace, value) pairs, not normalised.
+_RawIdentifiers = tuple[tuple[str, object], ...]
 
 _TYPES = frozenset(map(int, EventType))
 _TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.GROUP))
@@ -38,24 +50,28 @@ _TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.G
 def admit(
     raw: RawEvent, source: Source, now_us: int, new_message_id: Callable[[], str]
 ) -> Accepted | Refusal:
-    """Take an event of a source, or refuse it; `now_us` is the log's clock."""
-    # Taken apart once: to ask a tuple for each by its name costs more than some of the checks.
-    type_, name, said_id, identifiers, timestamp, sent_at, *documents, channel, group_id, _ = raw
+    """Admit an event of a source. `now_us` is the log's clock in Unix microseconds.
+
+    `new_message_id` returns the message id of an event that has none.
+    """
+    # Unpacked once: reading each field by name costs more than some of the checks.
+    # `documents` are the properties, the traits and the context.
+    type_, name, sent_id, identifiers, timestamp, sent_at, *documents, channel, group_id, _ = raw
     if type_ not in _TYPES:
-        return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six of the treaty")
-    wrong = _texts_fault(type_, name, said_id, channel, group_id)
-    if wrong is not None:
-        return wrong
+        return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six event types")
+    refusal = _texts_refusal(type_, name, sent_id, channel, group_id)
+    if refusal is not None:
+        return refusal
     leaf_id = _leaf(tuple(identifiers), type_ == _ALIAS, source)
     if isinstance(leaf_id, Refusal):
         return leaf_id
     times = _times(timestamp, sent_at, now_us)
     if isinstance(times, Refusal):
         return times
-    wrong = documents_fault(*documents)
-    if wrong is not None:
-        return wrong
-    message_id = str(said_id or "").strip() or new_message_id()
+    refusal = check_documents(*documents)
+    if refusal is not None:
+        return refusal
+    message_id = str(sent_id or "").strip() or new_message_id()
     accepted = Accepted(
         event_fact_id(source.workspace_id, source.source_id, message_id, leaf_id),
         leaf_id,
@@ -63,21 +79,21 @@ def admit(
         *times,
         str(channel or source.channel),
     )
-    return _with_copy(accepted, raw, source) if type_ == _GROUP else accepted
+    return _with_account_copy(accepted, raw, source) if type_ == _GROUP else accepted
 
 
-def _with_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Accepted | Refusal:
+def _with_account_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Accepted | Refusal:
     leaf_id = account_of_event(raw, source.workspace_id)
     if isinstance(leaf_id, Refusal):
         return leaf_id
     fact_id = event_fact_id(source.workspace_id, source.source_id, accepted.message_id, leaf_id)
-    return accepted._replace(copy=Copy(fact_id, leaf_id))
+    return accepted._replace(account_copy=AccountCopy(fact_id, leaf_id))
 
 
 def _times(timestamp: object, sent_at: object, now_us: int) -> tuple[int, int] | Refusal:
-    """When it occurred by our clock, and as stated (0 = not said)."""
+    """Return when the event occurred by the log's clock, and as stated (0 = not stated)."""
     if type(timestamp) is int and sent_at is None and EARLIEST_US <= timestamp <= now_us:
-        return timestamp, timestamp  # as most are
+        return timestamp, timestamp  # the usual case
     stated_us = read_instant("occurred_at_us", timestamp)
     if isinstance(stated_us, Refusal):
         return stated_us
@@ -86,13 +102,14 @@ def _times(timestamp: object, sent_at: object, now_us: int) -> tuple[int, int] |
     sent_us = read_instant("sent_at", sent_at)
     if isinstance(sent_us, Refusal):
         return sent_us
-    occurred_us = place("occurred_at_us", correct(stated_us, sent_us, now_us), now_us)
+    corrected_us = correct_clock_skew(stated_us, sent_us, now_us)
+    occurred_us = clamp_to_now("occurred_at_us", corrected_us, now_us)
     if isinstance(occurred_us, Refusal):
         return occurred_us
     return occurred_us, stated_us
 
 
-def _texts_fault(
+def _texts_refusal(
     type_: object, name: object, message_id: object, channel: object, group_id: object
 ) -> Refusal | None:
     if message_id is not None and not (
@@ -101,16 +118,16 @@ def _texts_fault(
         return Refusal(
             "MESSAGE_ID_INVALID",
             "message_id",
-            f"a message id is a printable string of at most {MAX_MESSAGE_ID} characters",
+            f"a message id must be a printable string of at most {MAX_MESSAGE_ID} characters",
         )
     if name and not _is_text(name):
-        return _bad_text("name")
+        return _text_refusal("name")
     if channel and not _is_text(channel):
-        return _bad_text("channel")
+        return _text_refusal("channel")
     if group_id and not _is_text(group_id):
-        return _bad_text("group_id")
+        return _text_refusal("group_id")
     if type_ == _TRACK and not (name and str(name).strip()):
-        return Refusal("NAME_MISSING", "name", "a track event needs a name")
+        return Refusal("NAME_MISSING", "name", "a track event needs a name: add one")
     return None
 
 
@@ -118,7 +135,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value
 
 
-def _bad_text(field: str) -> Refusal:
+def _text_refusal(field: str) -> Refusal:
     return Refusal(
         "VALUE_INVALID",
         field,
@@ -126,47 +143,46 @@ def _bad_text(field: str) -> Refusal:
     )
 
 
-def _leaf(
-    identifiers: tuple[tuple[str, object], ...], is_alias: bool, source: Source
-) -> LeafId | Refusal:
-    """The leaf by the identifiers that name somebody."""
+def _leaf(identifiers: _RawIdentifiers, is_alias: bool, source: Source) -> LeafId | Refusal:
+    """Return the leaf of an event by its valid identifiers."""
     try:
         return _leaf_of(source.workspace_id, source.region, identifiers, is_alias)
-    except TypeError:  # a value is a list or an object, which cannot be looked up
+    except TypeError:  # a value is a list or an object, which the cache cannot hash
         return _leaf_of.__wrapped__(source.workspace_id, source.region, identifiers, is_alias)
 
 
-# The same people come again and again; this halves what an event costs.
+# The same identifiers come again and again: the cache halves the cost of an event.
 @lru_cache(maxsize=1 << 14)
 def _leaf_of(
-    workspace_id: str, region: str, identifiers: tuple[tuple[str, object], ...], is_alias: bool
+    workspace_id: str, region: str, identifiers: _RawIdentifiers, is_alias: bool
 ) -> LeafId | Refusal:
     if len(identifiers) > MAX_IDENTIFIERS:
-        return Refusal(
-            "IDENTIFIER_INVALID", "identifiers", f"at most {MAX_IDENTIFIERS} identifiers an event"
-        )
+        message = f"an event has at most {MAX_IDENTIFIERS} identifiers: send fewer"
+        return Refusal("IDENTIFIER_INVALID", "identifiers", message)
     for index, (namespace, value) in enumerate(identifiers):
-        wrong = validation_error(namespace, value) or _account_fault(namespace)
-        if wrong is not None:
-            return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", wrong)
-    named = {normalize(namespace, str(value), region) for namespace, value in identifiers}
-    usable = [identifier for identifier in named if identifier is not None]
+        error = validation_error(namespace, value) or _account_error(namespace)
+        if error is not None:
+            return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", error)
+    normalized = {normalize(namespace, str(value), region) for namespace, value in identifiers}
+    usable = [identifier for identifier in normalized if identifier is not None]
     if not usable:
-        return _names_nobody(region, [namespace for namespace, _ in identifiers])
+        return _unusable_refusal(region, [namespace for namespace, _ in identifiers])
     if is_alias and len(usable) < 2:
-        return Refusal("NO_IDENTIFIER", "identifiers", "an alias needs two different identifiers")
+        message = "an alias needs two different identifiers: add the previous id"
+        return Refusal("NO_IDENTIFIER", "identifiers", message)
     return leaf_of(workspace_id, usable)
 
 
-def _account_fault(namespace: str) -> str | None:
+def _account_error(namespace: str) -> str | None:
     if not is_account_namespace(namespace):
         return None
-    return f"{namespace} names an account and not a person: send it with a group event"
+    return f"{namespace} identifies an account, not a person: send it with a group event"
 
 
-def _names_nobody(region: str, namespaces: list[str]) -> Refusal:
-    wanted = "; ".join(
-        f"{n} needs {expected_format(n, region)}" for n in sorted(set(namespaces))[:_TOLD]
+def _unusable_refusal(region: str, namespaces: list[str]) -> Refusal:
+    expected = "; ".join(
+        f"{namespace} needs {expected_format(namespace, region)}"
+        for namespace in sorted(set(namespaces))[:_MAX_DESCRIBED]
     )
-    told = f"no identifier names anybody: {wanted or 'add one that does'}"
-    return Refusal("NO_IDENTIFIER", "identifiers", told)
+    message = f"the event has no usable identifier: {expected or 'add one'}"
+    return Refusal("NO_IDENTIFIER", "identifiers", message)

@@ -1,8 +1,8 @@
-"""What may stand in a JSON object that travels with an event (properties, traits, context).
+"""Checks the JSON objects of an event (properties, traits, context) against the limits.
 
-A document is checked without being built: msgspec skips through it and so proves its form, and a
-scan of the bytes decides whether anything in it deserves a closer look. Only a document that looks
-suspicious is decoded and walked.
+A document is checked without decoding it: msgspec skips through it, which proves its syntax, and a
+scan of its bytes decides whether it may break a limit. Only a suspicious document is decoded and
+walked.
 """
 
 from __future__ import annotations
@@ -12,61 +12,61 @@ import re
 
 import msgspec
 
-from services.ingest.domain.model import Refusal
+from services.ingest.domain.events import Refusal
 
 MAX_BYTES = 32 * 1024
 MAX_KEYS = 255
 MAX_DEPTH = 20
 MAX_NUMBER = 2**63
 
-#: No JSON object shorter than this has more than MAX_KEYS keys (`"":1,` is 5 bytes).
+#: No shorter JSON object has more than MAX_KEYS keys (`"":1,` is 5 bytes).
 _FEW_KEYS_BYTES = 5 * MAX_KEYS
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
-_top_level = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_everything = msgspec.json.Decoder().decode
-#: Digits and + become 0, E becomes e: so a big number, or a big exponent, is a plain substring.
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_value = msgspec.json.Decoder().decode
+#: Digits and + become 0, E becomes e: so a huge number or exponent is a plain substring.
 _NUMBERS = bytes.maketrans(b"123456789+E", b"0000000000e")
 _MANY_DIGITS = b"0" * 19
-#: Where such digits are a number and no part of a text such as a UUID.
+#: Such digits where they are a number and not part of a text such as a UUID.
 _HUGE_NUMBER = re.compile(rb"[:,\[\s]-?(?:[\d.]{19}|[\d.]+[eE]\+?\d{3})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
-#: Too many digits for Python to make a number of.
+#: More digits than Python converts to a float.
 _ENDLESS_DIGITS = re.compile(rb"\d{309}")
 _BRACE = ord("{")
 _EMPTY = b"{}"
 
 
-def documents_fault(
+def check_documents(
     properties: bytes = b"", traits: bytes = b"", context: bytes = b""
 ) -> Refusal | None:
-    """What is wrong with any of the documents of one event; None where nothing is.
+    """Return the first limit that one of an event's documents breaks; None where there is none.
 
     An empty document stands for {}.
     """
-    fault = None
+    refusal = None
     if properties and properties != _EMPTY:
-        fault = _fault("properties", properties)
-    if fault is None and traits and traits != _EMPTY:
-        fault = _fault("traits", traits)
-    if fault is None and context and context != _EMPTY:
-        fault = _fault("context", context)
-    return fault
+        refusal = _check("properties", properties)
+    if refusal is None and traits and traits != _EMPTY:
+        refusal = _check("traits", traits)
+    if refusal is None and context and context != _EMPTY:
+        refusal = _check("context", context)
+    return refusal
 
 
 def member_of(document: bytes, name: str) -> object:
-    """A member of a document without a fault; None where it is absent or null."""
-    raw = _top_level(document).get(name) if document else None
-    return None if raw is None else _everything(raw)
+    """Return a member of a checked document; None where it is absent or null."""
+    raw = _decode_members(document).get(name) if document else None
+    return None if raw is None else _decode_value(raw)
 
 
-def _fault(field: str, document: bytes) -> Refusal | None:
+def _check(field: str, document: bytes) -> Refusal | None:
     if len(document) > MAX_BYTES:
         return _too_large(field, f"has more than {MAX_BYTES} bytes")
     try:
         _skip(document)
     except (msgspec.DecodeError, RecursionError):
-        return malformed(field, document)
+        return invalid_json(field, document)
     if document[0] != _BRACE and document.lstrip()[:1] != b"{":
         return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
     if _is_suspicious(document) or not _is_utf8(document):
@@ -74,17 +74,17 @@ def _fault(field: str, document: bytes) -> Refusal | None:
     return None
 
 
-def _is_suspicious(joined: bytes) -> bool:
-    """Whether there may be a fault that skipping does not find; wrong only in saying yes."""
-    if joined.count(b"{") + joined.count(b"[") > MAX_DEPTH:
+def _is_suspicious(document: bytes) -> bool:
+    """Return whether a valid document may break a limit; True may be a false alarm."""
+    if document.count(b"{") + document.count(b"[") > MAX_DEPTH:
         return True
-    if b"\\" in joined and b"\\u0000" in joined:
+    if b"\\" in document and b"\\u0000" in document:
         return True
-    if len(joined) > _FEW_KEYS_BYTES and joined.count(b":") > MAX_KEYS:
+    if len(document) > _FEW_KEYS_BYTES and document.count(b":") > MAX_KEYS:
         return True
-    numbers = joined.translate(_NUMBERS)
+    numbers = document.translate(_NUMBERS)
     if _MANY_DIGITS in numbers or b"0e000" in numbers:
-        return _HUGE_NUMBER.search(joined) is not None
+        return _HUGE_NUMBER.search(document) is not None
     return False
 
 
@@ -98,18 +98,19 @@ def _is_utf8(document: bytes) -> bool:
     return True
 
 
-def malformed(field: str, document: bytes) -> Refusal:
-    """Why something is no JSON; what is nearly JSON is named by its true fault."""
-    named = field or "the JSON"
+def invalid_json(field: str, document: bytes) -> Refusal:
+    """Return why bytes are not JSON; the message names common causes such as NaN."""
+    name = field or "the JSON"
     if document.count(b"{") + document.count(b"[") > MAX_DEPTH and _nests_too_deep(document):
         return _too_large(field, f"is nested deeper than {MAX_DEPTH} levels")
     if _SURROGATE.search(document):
-        return Refusal("VALUE_INVALID", field, f"{named} holds half of a surrogate pair")
+        return Refusal("VALUE_INVALID", field, f"{name} holds half of a surrogate pair: remove it")
     if _NOT_A_NUMBER.search(document):
-        return Refusal("VALUE_INVALID", field, f"{named} holds NaN or Infinity, which JSON has not")
+        message = f"{name} holds NaN or Infinity, which JSON does not have: send null or a string"
+        return Refusal("VALUE_INVALID", field, message)
     if b"\0" in document:
-        return Refusal("VALUE_INVALID", field, f"{named} holds a NUL character")
-    return Refusal("JSON_INVALID", field, f"{named} is not valid JSON in UTF-8")
+        return Refusal("VALUE_INVALID", field, f"{name} holds a NUL character: remove it")
+    return Refusal("JSON_INVALID", field, f"{name} must be valid JSON in UTF-8")
 
 
 def _nests_too_deep(document: bytes) -> bool:
@@ -124,34 +125,34 @@ def _nests_too_deep(document: bytes) -> bool:
 
 def _walk(field: str, document: bytes) -> Refusal | None:
     if not _is_utf8(document):
-        return Refusal("JSON_INVALID", field, f"{field} is not valid UTF-8")
+        return Refusal("JSON_INVALID", field, f"{field} must be valid UTF-8")
     if _ENDLESS_DIGITS.search(document):
-        return _huge(field)
+        return _huge_number(field)
     try:
-        keys = _top_level(document)
-        value = _everything(document)
-    except msgspec.DecodeError:  # skipping has found no other fault
-        return _huge(field)
+        keys = _decode_members(document)
+        value = _decode_value(document)
+    except msgspec.DecodeError:  # only a huge number passes the skip and fails here
+        return _huge_number(field)
     if len(keys) > MAX_KEYS:
         return _too_large(field, f"has more than {MAX_KEYS} keys")
-    return _value_fault(field, value, 1)
+    return _walk_value(field, value, 1)
 
 
-def _value_fault(field: str, value: object, depth: int) -> Refusal | None:
+def _walk_value(field: str, value: object, depth: int) -> Refusal | None:
     if isinstance(value, str):
         if "\0" in value:
-            return Refusal("VALUE_INVALID", field, f"{field} holds a NUL character")
+            return Refusal("VALUE_INVALID", field, f"{field} holds a NUL character: remove it")
         return None
     if isinstance(value, int | float):
-        return _huge(field) if _is_huge(value) else None
+        return _huge_number(field) if _is_huge(value) else None
     if not isinstance(value, dict | list):
         return None
     if depth > MAX_DEPTH:
         return _too_large(field, f"is nested deeper than {MAX_DEPTH} levels")
     parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
     for part in parts:
-        if fault := _value_fault(field, part, depth + 1):
-            return fault
+        if refusal := _walk_value(field, part, depth + 1):
+            return refusal
     return None
 
 
@@ -161,13 +162,11 @@ def _is_huge(number: float) -> bool:
     return not math.isfinite(number)
 
 
-def _huge(field: str) -> Refusal:
-    return Refusal(
-        "VALUE_INVALID",
-        field,
-        f"{field} holds a number beyond 2^63 or beyond a double; send it as a string",
-    )
+def _huge_number(field: str) -> Refusal:
+    message = f"{field} holds a number beyond 2^63 or beyond a double: send it as a string"
+    return Refusal("VALUE_INVALID", field, message)
 
 
-def _too_large(field: str, what: str) -> Refusal:
-    return Refusal("PROPERTIES_TOO_LARGE", field, f"{field or 'the JSON'} {what}")
+def _too_large(field: str, problem: str) -> Refusal:
+    message = f"{field or 'the JSON'} {problem}: send less"
+    return Refusal("PROPERTIES_TOO_LARGE", field, message)

@@ -1,178 +1,179 @@
-"""Where facts go: which are new, at which offsets, and what each caller is told.
+"""Plans an append: decides which facts are new, and their order in each shard.
 
-Several callers share one transaction. They are placed one after another, as if each had come alone.
+Several callers share one transaction. Their facts are planned one caller after another, as if each
+had called alone. A plan counts ranks from the heads of the shards, so it does not need the heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from services.ingest.domain.facts import Appended, NewFact, Row
+from services.ingest.domain.facts import AppendResult, FactRow, NewFact
 from services.kernel.errors import Conflict
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
 
-#: (shard, fact id)
-Key = tuple[int, bytes]
-#: (kind id, payload): what makes two facts of one id the same fact.
-Content = tuple[int, bytes]
-#: What one caller is told.
-Answer = Appended | Conflict
+#: (shard, fact id): the log has each key once.
+DedupKey: TypeAlias = tuple[int, bytes]
+#: The keys of each fact of a request: one, or one for each shard where the fact is a broadcast.
+RequestKeys: TypeAlias = list[tuple[DedupKey, ...]]
+#: (kind id, payload): facts with the same key are the same fact if their content is equal.
+FactContent: TypeAlias = tuple[int, bytes]
+#: (shard, rank, kind id, fact): the offset of a new fact is its shard's head plus its rank.
+PlannedFact: TypeAlias = tuple[int, int, int, NewFact]
+#: What one caller gets: a result, or the error to raise.
+AppendOutcome: TypeAlias = AppendResult | Conflict
 
 
-class Request(NamedTuple):
+class AppendRequest(NamedTuple):
     """The facts of one caller."""
 
     facts: Sequence[NewFact]
-    #: Nothing is appended where a fact id is there with another content.
-    whole: bool = False
+    #: Append nothing where one of the fact ids is in the log with other content.
+    atomic: bool = False
 
 
-@dataclass(slots=True)
-class Shards:
-    """The ends of the touched shards, as held by the transaction; moved on by placing."""
+class ShardHeads(NamedTuple):
+    """The heads of the locked shards, and the instant of the transaction."""
 
-    #: Shard to the offset after its last fact; all shards where a fact without a leaf is placed.
-    next: dict[int, int]
-    #: The instant that all new facts are recorded at.
+    #: By shard, the offset after its last fact.
+    next: Mapping[int, int]
+    #: When the new facts are recorded, Unix microseconds.
     instant_us: int
-    #: The facts that were there before, of those asked for.
-    known: dict[Key, Content]
 
-    @staticmethod
-    def empty(touched: Iterable[int], known: Mapping[Key, Content] | None = None) -> Shards:
-        """Shards that start at 0 at the end of time: facts placed there get ranks."""
-        return Shards(next=dict.fromkeys(touched, 0), instant_us=2**62, known=dict(known or {}))
+
+class _RequestAssignment(NamedTuple):
+    """The outcome of one request; its token follows from the heads."""
+
+    facts: int
+    duplicates: list[int]
+    conflicting: list[int]
+    #: By shard with a fact of this request, the number of new facts there up to this request.
+    counts: dict[int, int]
+
+    def result(self, heads: ShardHeads) -> AppendResult:
+        ends = {shard: heads.next[shard] + count for shard, count in self.counts.items()}
+        return AppendResult(
+            appended=self.facts - len(self.duplicates) - len(self.conflicting),
+            duplicates=frozenset(self.duplicates),
+            conflicting=frozenset(self.conflicting),
+            token=Token.from_offsets(ends),
+            recorded_at_us=heads.instant_us,
+        )
 
 
 @dataclass(slots=True)
-class Placed:
-    """What a transaction has to write, and what its callers are told."""
+class AppendPlan:
+    """The new facts of a transaction, and the outcome of each request."""
 
-    rows: list[Row] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    #: The content of the facts that are in the log; planning adds the new ones.
+    contents: dict[DedupKey, FactContent]
+    facts: list[PlannedFact] = field(default_factory=list)
+    #: By shard, the number of new facts.
+    counts: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    assignments: list[_RequestAssignment | Conflict] = field(default_factory=list)
 
+    def rows(self, heads: ShardHeads) -> list[FactRow]:
+        """Return the rows of the new facts. A fact never occurs after it is recorded."""
+        next_offsets, instant = heads
+        new, rows = tuple.__new__, []
+        for shard, rank, kind_id, fact in self.facts:
+            workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload = fact
+            offset = next_offsets[shard] + rank
+            occurred = occurred if occurred < instant else instant
+            # At half the cost of FactRow(...), and this runs once an event.
+            # fmt: off
+            rows.append(new(FactRow, (
+                offset, occurred, instant, shard, kind_id, fact_id, leaf_id,
+                workspace_id, source_id, actor, payload,
+            )))
+            # fmt: on
+        return rows
 
-def keys_of(requests: Iterable[Request], shards: int) -> list[Key]:
-    """The places in which the facts will be looked for; those without a leaf in every shard."""
-    keys: list[Key] = []
-    for request in requests:
-        for fact in request.facts:
-            fact_id, leaf_id = fact.fact_id, fact.leaf_id
-            if leaf_id is None:
-                keys.extend((shard, fact_id) for shard in range(shards))
-            else:
-                keys.append((shard_of(leaf_id, shards), fact_id))
-    return keys
+    def outcomes(self, heads: ShardHeads) -> list[AppendOutcome]:
+        """Return the outcome of each request, in their order."""
+        return [
+            assignment if isinstance(assignment, Conflict) else assignment.result(heads)
+            for assignment in self.assignments
+        ]
 
-
-def place(
-    requests: Iterable[Request], keys: Iterable[Key], held: Shards, kinds: Mapping[str, int]
-) -> Placed:
-    """Gives every new fact its place. `keys` as of `keys_of`, in the same order.
-
-    Moves `held.next` on, and adds what is new to `held.known`.
-    """
-    placed = Placed()
-    rest = iter(keys)
-    for request in requests:
-        caller = _Caller(held, kinds)
-        caller.take(request.facts, rest)
-        placed.answers.append(caller.answer(request, placed.rows))
-    return placed
-
-
-class _Caller:
-    """One caller's facts on their way: nothing of them counts before `answer`."""
-
-    __slots__ = (
-        "duplicates",
-        "held",
-        "kinds",
-        "new",
-        "next",
-        "offsets",
-        "reused",
-        "rows",
-        "touched",
-    )
-
-    def __init__(self, held: Shards, kinds: Mapping[str, int]) -> None:
-        self.held = held
-        self.kinds = kinds
-        self.new: dict[Key, Content] = {}
-        self.rows: list[Row] = []
-        self.next = held.next.copy()
-        self.touched: set[int] = set()
-        self.offsets: list[int] = []
-        self.duplicates: list[int] = []
-        self.reused: list[int] = []
-
-    def take(self, facts: Iterable[NewFact], keys: Iterator[Key]) -> None:
-        """Places facts; takes their keys from `keys`."""
-        kinds, new, known, offsets = self.kinds, self.new, self.held.known, self.offsets
-        for fact in facts:
-            content = (kinds[fact.kind], fact.payload)
-            if fact.leaf_id is None:
-                self._take_everywhere(fact, content, islice(keys, len(self.next)))
-                continue
-            key = next(keys)
-            there = new.get(key) or known.get(key)
-            if there is None:
-                offsets.append(self._add(fact, key, content))
-                continue
-            self.touched.add(key[0])
-            (self.duplicates if there == content else self.reused).append(len(offsets))
-            offsets.append(-1)
-
-    def _take_everywhere(self, fact: NewFact, content: Content, keys: Iterator[Key]) -> None:
-        first, reused = -1, False
-        for key in keys:
-            there = self.new.get(key) or self.held.known.get(key)
-            if there is None:
-                offset = self._add(fact, key, content)
-                first = offset if first < 0 else first
-                continue
-            self.touched.add(key[0])
-            reused = reused or there != content
-        if reused:
-            self.reused.append(len(self.offsets))
-        elif first < 0:
-            self.duplicates.append(len(self.offsets))
-        self.offsets.append(first)
-
-    def _add(self, fact: NewFact, key: Key, content: Content) -> int:
-        workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload = fact
-        shard, instant = key[0], self.held.instant_us
-        offset = self.next[shard]
-        self.next[shard] = offset + 1
-        self.new[key] = content
-        occurred = occurred if occurred < instant else instant
-        where = (offset, occurred, instant, shard, content[0], fact_id, leaf_id)
-        # At half the cost of Row(...), and it is done once an event.
-        row: Row = tuple.__new__(Row, (*where, workspace_id, source_id, actor, payload))
-        self.rows.append(row)
-        return offset
-
-    def answer(self, request: Request, rows: list[Row]) -> Answer:
-        """What the caller is told; what is new joins `rows` and the ends of the shards."""
-        if self.reused and request.whole:
-            return Conflict(
-                "a fact of this id is in the log with another content; read again, then retry",
-                field=f"facts[{self.reused[0]}].fact_id",
+    def add(self, request: AppendRequest, keys: RequestKeys, kinds: Mapping[str, int]) -> None:
+        """Plan the facts of one more request."""
+        first, counts_before = len(self.facts), self.counts.copy()
+        duplicates, conflicting = self._add_facts(request.facts, keys, kinds)
+        if request.atomic and conflicting:
+            self._remove_from(first, counts_before)
+            conflict = Conflict(
+                "a fact with this id is in the log with other content: read it again, then retry",
+                field=f"facts[{conflicting[0]}].fact_id",
             )
-        self.held.next.update(self.next)
-        self.held.known.update(self.new)
-        rows.extend(self.rows)
-        self.touched.update({row.shard for row in self.rows})
-        return Appended(
-            appended=len(self.offsets) - len(self.duplicates) - len(self.reused),
-            duplicates=frozenset(self.duplicates),
-            reused=frozenset(self.reused),
-            token=Token.from_offsets({shard: self.held.next[shard] for shard in self.touched}),
-            recorded_at_us=self.held.instant_us,
-            offsets=tuple(self.offsets),
+            self.assignments.append(conflict)
+            return
+        shards = {shard for fact_keys in keys for shard, _ in fact_keys}
+        counts = {shard: self.counts[shard] for shard in shards}
+        self.assignments.append(
+            _RequestAssignment(len(request.facts), duplicates, conflicting, counts)
         )
+
+    def _add_facts(
+        self, facts: Sequence[NewFact], keys: RequestKeys, kinds: Mapping[str, int]
+    ) -> tuple[list[int], list[int]]:
+        """Return the indices of the duplicates, and of the conflicting facts."""
+        contents, counts, planned = self.contents, self.counts, self.facts
+        duplicates: list[int] = []
+        conflicting: list[int] = []
+        for index, fact in enumerate(facts):
+            kind_id = kinds[fact.kind]
+            content = (kind_id, fact.payload)
+            is_new = is_conflicting = False
+            for key in keys[index]:
+                existing = contents.get(key)
+                if existing is None:
+                    contents[key] = content
+                    shard = key[0]
+                    rank = counts[shard]
+                    counts[shard] = rank + 1
+                    planned.append((shard, rank, kind_id, fact))
+                    is_new = True
+                elif existing != content:
+                    is_conflicting = True
+            if is_conflicting:
+                conflicting.append(index)
+            elif not is_new:
+                duplicates.append(index)
+        return duplicates, conflicting
+
+    def _remove_from(self, first: int, counts: defaultdict[int, int]) -> None:
+        for shard, _, _, fact in self.facts[first:]:
+            del self.contents[shard, fact.fact_id]
+        del self.facts[first:]
+        self.counts = counts
+
+
+def dedup_keys(facts: Iterable[NewFact], shards: int) -> RequestKeys:
+    """Return the keys under which the facts of a request are looked up."""
+    return [
+        ((shard_of(fact.leaf_id, shards), fact.fact_id),)
+        if fact.leaf_id is not None
+        else tuple([(shard, fact.fact_id) for shard in range(shards)])
+        for fact in facts
+    ]
+
+
+def plan_append(
+    requests: Iterable[AppendRequest],
+    keys: Iterable[RequestKeys],
+    contents: dict[DedupKey, FactContent],
+    kinds: Mapping[str, int],
+) -> AppendPlan:
+    """Plan the facts of several requests; `keys` are the `dedup_keys` of each request.
+
+    `contents` holds the content of keys that are in the log, and gets that of the new facts.
+    """
+    plan = AppendPlan(contents)
+    for request, request_keys in zip(requests, keys, strict=True):
+        plan.add(request, request_keys, kinds)
+    return plan

@@ -1,8 +1,8 @@
-"""The body of a request: a batch of calls, or one call, each left as it came.
+"""Splits a request body into its calls, each as the bytes that the client sent.
 
-A body is cut without being built. Where that fails because one call in it is malformed (Python
-writes NaN, JavaScript writes half a surrogate pair), it is cut by a more patient reader, so that
-one bad call does not take the good ones with it.
+The body is split without decoding the calls. Where that fails because one call is malformed
+(Python clients send NaN, JavaScript clients send half a surrogate pair), a lenient parser splits
+it, so that one bad call does not refuse the good ones beside it.
 """
 
 from __future__ import annotations
@@ -14,61 +14,63 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.domain.json_limits import malformed
-from services.ingest.domain.model import Refusal
+from services.ingest.domain.events import Refusal
+from services.ingest.domain.json_limits import invalid_json
 from services.ingest.domain.timestamps import read_instant
 
-_NOTHING = msgspec.Raw(b"")
+_ABSENT = msgspec.Raw(b"")
 _SPACE = " \t\n\r"
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """What a body says beside its calls, and its calls."""
+class RequestBody:
+    """The calls of a body, and the fields beside them."""
 
     #: The calls of a batch; None where `batch` is no list.
     calls: list[bytes] | None
-    #: Whether there is a `batch` at all; where not, the body is one call.
+    #: Whether the body has a `batch`; without one the body itself is a call.
     is_batch: bool
-    #: Unix microseconds where it could be read, else what was sent.
+    #: Unix microseconds where it could be read, else the value that was sent.
     sent_at: object = None
     write_key: object = None
-    #: A JSON object for calls that bring none; empty = {}.
+    #: A JSON object for calls that have none; empty = {}.
     context: bytes = b""
 
 
-class _Outer(msgspec.Struct, rename="camel"):
-    batch: msgspec.Raw = _NOTHING
+class _Envelope(msgspec.Struct, rename="camel"):
+    batch: msgspec.Raw = _ABSENT
     sent_at: Any = None
     write_key: Any = None
-    context: msgspec.Raw = _NOTHING
+    context: msgspec.Raw = _ABSENT
 
 
-_decode_outer = msgspec.json.Decoder(_Outer).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decoder = json.JSONDecoder(strict=False)
 
 
-def read_body(raw: bytes) -> Body | Refusal:
-    """The outer shape of a body; a refusal concerns the body as a whole."""
+def parse_body(raw: bytes) -> RequestBody | Refusal:
+    """Split a body into calls. A refusal concerns the body as a whole."""
     try:
-        outer = _decode_outer(raw)
+        envelope = _decode_envelope(raw)
     except msgspec.ValidationError:
         return Refusal("NOT_AN_EVENT", "", "the body must be a JSON object")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _cut_patiently(raw) or malformed("", raw)
-    calls = _calls(outer.batch) if outer.batch else None
-    return Body(
-        *(calls, bool(outer.batch), _instant(outer.sent_at)),
-        *(outer.write_key, bytes(outer.context)),
+        return _split_leniently(raw) or invalid_json("", raw)
+    return RequestBody(
+        calls=_calls(envelope.batch) if envelope.batch else None,
+        is_batch=bool(envelope.batch),
+        sent_at=_instant(envelope.sent_at),
+        write_key=envelope.write_key,
+        context=bytes(envelope.context),
     )
 
 
-def read_batch(body: Body) -> list[bytes] | Refusal:
-    """The calls of a batch, at least one."""
+def batch_calls(body: RequestBody) -> list[bytes] | Refusal:
+    """Return the calls of a batch, at least one."""
     if body.calls is None:
         return Refusal("BATCH_EMPTY", "batch", "the body needs a list `batch` of events")
-    return body.calls or Refusal("BATCH_EMPTY", "batch", "the batch holds no event")
+    return body.calls or Refusal("BATCH_EMPTY", "batch", "the batch is empty: add an event")
 
 
 def _calls(batch: msgspec.Raw) -> list[bytes] | None:
@@ -79,14 +81,14 @@ def _calls(batch: msgspec.Raw) -> list[bytes] | None:
 
 
 def _instant(sent_at: object) -> object:
-    """Read once for all calls; what cannot be read is left for each of them to be refused for."""
+    """Read the instant once for all calls; an invalid one stays, so that each call is refused."""
     sent_us = read_instant("sent_at", sent_at)
     return sent_at if isinstance(sent_us, Refusal) else sent_us
 
 
-def _cut_patiently(raw: bytes) -> Body | None:
-    """The body of a batch, of whose calls some are malformed; None where it cannot be cut."""
-    # Bytes that are no UTF-8 come through as half pairs, and go back to what they were.
+def _split_leniently(raw: bytes) -> RequestBody | None:
+    """Split a batch in which some calls are malformed; None where that is impossible."""
+    # Bytes that are not UTF-8 become lone surrogates, and are encoded back to the same bytes.
     text = raw.decode("utf-8", "surrogateescape")
     try:
         members = {name: (value, part) for name, value, part in _members(text)}
@@ -95,54 +97,55 @@ def _cut_patiently(raw: bytes) -> Body | None:
     batch, part = members.get("batch", (None, ""))
     if not isinstance(batch, list):
         return None
-    calls = [_encode(call) for call in _elements(part)]
-    context = members.get("context", (None, ""))[1]
-    return Body(
-        *(calls, True, _instant(members.get("sentAt", (None, ""))[0])),
-        *(members.get("writeKey", (None, ""))[0], _encode(context)),
+    return RequestBody(
+        calls=[_encode(call) for call in _elements(part)],
+        is_batch=True,
+        sent_at=_instant(members.get("sentAt", (None, ""))[0]),
+        write_key=members.get("writeKey", (None, ""))[0],
+        context=_encode(members.get("context", (None, ""))[1]),
     )
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, str]]:
-    """The members of the object that a text is: name, value, and the value's own text."""
-    at = _expect(text, _skip(text, 0), "{")
-    while text[at] != "}":
-        name, at = _decoder.raw_decode(text, at)
+    """Yield the members of a JSON object: name, value, and the value's own text."""
+    index = _expect(text, _skip_space(text, 0), "{")
+    while text[index] != "}":
+        name, index = _decoder.raw_decode(text, index)
         if not isinstance(name, str):
             raise ValueError("a name is missing")
-        at = _skip(text, _expect(text, _skip(text, at), ":"))
-        value, end = _decoder.raw_decode(text, at)
-        yield name, value, text[at:end]
-        at = _next(text, end, "}")
-    if text[at + 1 :].strip(_SPACE):
-        raise ValueError("there is more after the end")
+        index = _skip_space(text, _expect(text, _skip_space(text, index), ":"))
+        value, end = _decoder.raw_decode(text, index)
+        yield name, value, text[index:end]
+        index = _next(text, end, "}")
+    if text[index + 1 :].strip(_SPACE):
+        raise ValueError("the body continues after its end")
 
 
 def _elements(text: str) -> Iterator[str]:
-    """The elements of the list that a text is, each as it stands there."""
-    at = _expect(text, 0, "[")
-    while text[at] != "]":
-        _, end = _decoder.raw_decode(text, at)
-        yield text[at:end]
-        at = _next(text, end, "]")
+    """Yield the elements of a JSON list, each as its own text."""
+    index = _expect(text, 0, "[")
+    while text[index] != "]":
+        _, end = _decoder.raw_decode(text, index)
+        yield text[index:end]
+        index = _next(text, end, "]")
 
 
-def _next(text: str, at: int, close: str) -> int:
-    """Where the next part begins, behind a comma; or where the whole is closed."""
-    at = _skip(text, at)
-    return at if text[at] == close else _skip(text, _expect(text, at, ","))
+def _next(text: str, index: int, close: str) -> int:
+    """Return the index of the next part after a comma, or of the closing sign."""
+    index = _skip_space(text, index)
+    return index if text[index] == close else _skip_space(text, _expect(text, index, ","))
 
 
-def _expect(text: str, at: int, sign: str) -> int:
-    if text[at] != sign:
+def _expect(text: str, index: int, sign: str) -> int:
+    if text[index] != sign:
         raise ValueError(f"{sign} is missing")
-    return _skip(text, at + 1) if sign in "{[" else at + 1
+    return _skip_space(text, index + 1) if sign in "{[" else index + 1
 
 
-def _skip(text: str, at: int) -> int:
-    while text[at] in _SPACE:
-        at += 1
-    return at
+def _skip_space(text: str, index: int) -> int:
+    while text[index] in _SPACE:
+        index += 1
+    return index
 
 
 def _encode(text: str) -> bytes:

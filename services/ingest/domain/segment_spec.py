@@ -1,8 +1,8 @@
-"""The Segment specification's JSON calls, read into events.
+"""Parses the JSON calls of the Segment specification into events.
 
 Field names and their meaning follow the public specification (`userId`, `anonymousId`,
 `previousId`, `traits`, `context` …) and what its clients really send: ids that are null, traits of
-an identify inside `context`, `originalTimestamp` in the place of `timestamp`.
+an identify inside `context`, `originalTimestamp` instead of `timestamp`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.domain.json_limits import malformed
-from services.ingest.domain.model import EventType, RawEvent, Refusal
-from services.ingest.domain.request_body import Body
+from services.ingest.domain.events import EventType, RawEvent, Refusal
+from services.ingest.domain.json_limits import invalid_json
+from services.ingest.domain.request_body import RequestBody
 from services.kernel.identifiers import ACCOUNT_PREFIX, is_account_namespace, validation_error
 
-#: Words that some SDKs put in `channel` to name the kind of SDK, not the channel of the customer.
+#: Values that some SDKs send as `channel`: they name the kind of SDK, not the customer's channel.
 SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})
 
 TYPES = {type_.name.lower(): type_ for type_ in EventType}
 
-#: The treaty's field names in the words of the specification.
+#: The specification's names of the fields of the API contract.
 FIELD_NAMES = {
     "message_id": "messageId",
     "occurred_at_us": "timestamp",
@@ -33,10 +33,10 @@ FIELD_NAMES = {
     "group_identifiers": "context.externalIds",
 }
 
-#: The collection of external ids that name an account.
+#: The collection of external ids that identify an account.
 ACCOUNTS = "accounts"
 
-_NOTHING = msgspec.Raw(b"")
+_ABSENT = msgspec.Raw(b"")
 
 
 class _Call(msgspec.Struct, rename="camel"):
@@ -52,38 +52,41 @@ class _Call(msgspec.Struct, rename="camel"):
     original_timestamp: Any = None
     sent_at: Any = None
     channel: Any = None
-    properties: msgspec.Raw = _NOTHING
-    traits: msgspec.Raw = _NOTHING
-    context: msgspec.Raw = _NOTHING
+    properties: msgspec.Raw = _ABSENT
+    traits: msgspec.Raw = _ABSENT
+    context: msgspec.Raw = _ABSENT
 
 
 class _Context(msgspec.Struct, rename="camel"):
-    traits: msgspec.Raw = _NOTHING
+    traits: msgspec.Raw = _ABSENT
     channel: Any = None
     external_ids: Any = None
 
 
-class _NamedTraits(msgspec.Struct):
+_NO_CONTEXT = _Context()
+
+
+class _ContactTraits(msgspec.Struct):
     email: Any = None
     phone: Any = None
 
 
 _decode_call = msgspec.json.Decoder(_Call).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
-_decode_named = msgspec.json.Decoder(_NamedTraits).decode
+_decode_contact_traits = msgspec.json.Decoder(_ContactTraits).decode
 _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
-def read_call(
-    raw: bytes, type_: EventType | None = None, body: Body | None = None
+def parse_call(
+    raw: bytes, type_: EventType | None = None, body: RequestBody | None = None
 ) -> RawEvent | Refusal:
-    """One call as an event; `type_` is given where the address names it, `body` for a batch."""
+    """Parse one call. `type_` is given where the URL path names it, `body` for a batch."""
     try:
         call = _decode_call(raw)
     except msgspec.ValidationError:
         return Refusal("NOT_AN_EVENT", "", "an event must be a JSON object")
     except _MALFORMED:
-        return malformed("", raw)
+        return invalid_json("", raw)
     kind = type_ or (TYPES.get(call.type.lower()) if isinstance(call.type, str) else None)
     if kind is None:
         return Refusal("NOT_AN_EVENT", "type", f"the type must be one of {', '.join(TYPES)}")
@@ -104,7 +107,7 @@ def read_call(
         document,
         _channel(call.channel, context.channel),
         call.group_id,
-        tuple(_of_account(context.external_ids)) if kind is EventType.GROUP else (),
+        tuple(_account_identifiers(context.external_ids)) if kind is EventType.GROUP else (),
     )
 
 
@@ -117,7 +120,7 @@ def _without_null(document: bytes) -> bytes:
 
 
 def _context_of(document: bytes, kind: EventType) -> _Context:
-    """What the context says beside describing itself; a malformed one says nothing here."""
+    """Decode the fields of a context that admission needs; none where the context is malformed."""
     if kind is not EventType.IDENTIFY and not (
         b'"channel"' in document or b'"externalIds"' in document
     ):
@@ -126,9 +129,6 @@ def _context_of(document: bytes, kind: EventType) -> _Context:
         return _decode_context(document)
     except _MALFORMED:
         return _NO_CONTEXT
-
-
-_NO_CONTEXT = _Context()
 
 
 def _channel(stated: object, in_context: object) -> object:
@@ -140,46 +140,45 @@ def _channel(stated: object, in_context: object) -> object:
 def _identifiers(
     call: _Call, kind: EventType, traits: bytes, context: _Context
 ) -> list[tuple[str, object]]:
-    named: list[tuple[str, object]] = [
+    pairs: list[tuple[str, object]] = [
         ("user_id", call.user_id),
         ("anonymous_id", call.anonymous_id),
     ]
     if kind is EventType.ALIAS and call.previous_id:
-        # Clients send either kind of id as the previous one; it is an alias of both.
-        named += [("user_id", call.previous_id), ("anonymous_id", call.previous_id)]
+        # Clients send either kind of id as the previous one, so the alias names both.
+        pairs += [("user_id", call.previous_id), ("anonymous_id", call.previous_id)]
     if kind is EventType.IDENTIFY and traits:
-        named += _stated_in_traits(traits)
-    named += _external(context.external_ids)
-    return [pair for pair in named if pair[1] is not None and pair[1] != ""]
+        pairs += _contact_identifiers(traits)
+    pairs += _external_identifiers(context.external_ids)
+    return [pair for pair in pairs if pair[1] is not None and pair[1] != ""]
 
 
-def _stated_in_traits(traits: bytes) -> list[tuple[str, object]]:
-    """The e-mail address and telephone number of an identify. A bad one is a trait, no fault."""
+def _contact_identifiers(traits: bytes) -> list[tuple[str, object]]:
+    """Return the valid e-mail address and phone number; an invalid one is only a trait."""
     try:
-        named = _decode_named(traits)
+        contact = _decode_contact_traits(traits)
     except _MALFORMED:
         return []
-    pairs = (("email", named.email), ("phone", named.phone))
-    return [(n, value) for n, value in pairs if validation_error(n, value) is None]
+    return _valid((("email", contact.email), ("phone", contact.phone)))
 
 
-def _external(external_ids: object) -> list[tuple[str, object]]:
-    """`context.externalIds`: a list of {type, id}; what does not fit is left alone."""
-    return _fitting(
+def _external_identifiers(external_ids: object) -> list[tuple[str, object]]:
+    """Return the person's identifiers of `context.externalIds`, a list of {type, id}."""
+    return _valid(
         (str(entry.get("type")).lower(), entry.get("id"))
         for entry in _entries(external_ids)
         if entry.get("collection") != ACCOUNTS
     )
 
 
-def _of_account(external_ids: object) -> list[tuple[str, object]]:
-    """Those of the collection `accounts`; a type may be short: `domain` is `account_domain`."""
+def _account_identifiers(external_ids: object) -> list[tuple[str, object]]:
+    """Return the account's external ids; a type may be short: `domain` is `account_domain`."""
     types = [
         (str(entry.get("type")).lower(), entry.get("id"))
         for entry in _entries(external_ids)
         if entry.get("collection") == ACCOUNTS
     ]
-    return _fitting(
+    return _valid(
         (n if is_account_namespace(n) else ACCOUNT_PREFIX + n, value) for n, value in types
     )
 
@@ -190,5 +189,5 @@ def _entries(external_ids: object) -> list[dict[str, Any]]:
     return [entry for entry in external_ids if isinstance(entry, dict)]
 
 
-def _fitting(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
+def _valid(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
     return [(n, value) for n, value in pairs if validation_error(n, value) is None]

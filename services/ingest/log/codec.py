@@ -1,4 +1,4 @@
-"""Protobuf to the words of the log, and back."""
+"""Translates facts between protobuf messages and rows of the log."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
-from onefold.type.v1.token_pb2 import Token as TokenMessage
 
 from services.chassis.messaging.stream import OutboxMessage
-from services.ingest.domain.facts import NewFact, Row, check
+from services.ingest.domain.facts import FactRow, NewFact, check_fact
 from services.kernel.ids import FactId, LeafId, hash_id
-from services.kernel.tokens import Token
 
 CLOCK_TICKED = ClockTicked.DESCRIPTOR.full_name
-#: A batch has so many facts at most, and about so many bytes.
+#: The most facts of a published batch, and about the most bytes.
 BATCH_FACTS = 500
 BATCH_BYTES = 512 << 10
 
-_FACT_WEIGHT = 128
-#: The log takes the earlier one of this and the instant at which it records the fact.
+#: The size of a fact beside its payload, bytes.
+_FACT_OVERHEAD = 128
+#: The log stores the earlier one of this and the instant at which it records the fact.
 _WHEN_RECORDED = 2**62
 
 
-def read_fact(message: Fact, index: int) -> NewFact:
-    """A fact that wants a place. Raises InvalidField where it cannot be kept."""
+def decode_fact(message: Fact, index: int) -> NewFact:
+    """Return the fact to append. Raises InvalidField where the log cannot store it."""
     fact = NewFact(
         message.workspace_id,
         FactId(message.fact_id),
@@ -35,16 +34,16 @@ def read_fact(message: Fact, index: int) -> NewFact:
         message.actor,
         message.payload,
     )
-    check(fact, index)
+    check_fact(fact, index)
     return fact
 
 
-def add_facts(messages: Any, rows: Iterable[Row], names: Mapping[int, str]) -> None:
-    """Adds rows to a repeated field of facts. `names`: the kinds by their numbers."""
+def add_facts(messages: Any, rows: Iterable[FactRow], names: Mapping[int, str]) -> None:
+    """Add rows to a repeated field of facts. `names`: the kinds by their numbers."""
     add = messages.add
     for row in rows:
-        offset, occurred_us, recorded_us, shard, kind_id, fact_id, leaf_id, *said = row
-        fact = add()  # and not add(shard=...): keywords cost a third more
+        offset, occurred_us, recorded_us, shard, kind_id, fact_id, leaf_id, *texts, payload = row
+        fact = add()  # and not add(shard=...): keyword arguments cost a third more
         fact.shard = shard
         fact.offset = offset
         fact.fact_id = fact_id
@@ -53,38 +52,39 @@ def add_facts(messages: Any, rows: Iterable[Row], names: Mapping[int, str]) -> N
             fact.leaf_id = leaf_id
         fact.occurred_at_us = occurred_us
         fact.recorded_at_us = recorded_us
-        fact.workspace_id, fact.source_id, fact.actor, fact.payload = said
+        fact.workspace_id, fact.source_id, fact.actor = texts
+        fact.payload = payload
 
 
-def fill_batch(batch: FactBatch, rows: Sequence[Row], names: Mapping[int, str]) -> None:
-    """Makes an empty message the batch of these rows (at least one) of one shard."""
+def fill_batch(batch: FactBatch, rows: Sequence[FactRow], names: Mapping[int, str]) -> None:
+    """Fill an empty message with rows (at least one) of one shard."""
     batch.shard = rows[0].shard
     batch.first_offset = rows[0].offset
     add_facts(batch.facts, rows, names)
 
 
-def to_outputs(rows: Sequence[Row], names: Mapping[int, str]) -> Iterator[OutboxMessage]:
-    """Contiguous rows of one shard as messages for the bus."""
-    for part in cut(rows):
+def encode_outputs(rows: Sequence[FactRow], names: Mapping[int, str]) -> Iterator[OutboxMessage]:
+    """Yield the messages to publish for contiguous rows of one shard."""
+    for part in split_rows(rows):
         batch = FactBatch()
         fill_batch(batch, part, names)
         yield OutboxMessage(part[0].offset, part[-1].offset + 1, batch.SerializeToString())
 
 
-def cut(rows: Sequence[Row], most: int = BATCH_FACTS) -> Iterator[Sequence[Row]]:
-    """Rows in parts of at most `most` rows, and BATCH_BYTES unless it is one row."""
-    start = weight = 0
-    for at, row in enumerate(rows):
-        weight += len(row.payload) + _FACT_WEIGHT
-        if at > start and (at - start == most or weight > BATCH_BYTES):
-            yield rows[start:at]
-            start, weight = at, len(row.payload) + _FACT_WEIGHT
+def split_rows(rows: Sequence[FactRow], limit: int = BATCH_FACTS) -> Iterator[Sequence[FactRow]]:
+    """Yield parts of at most `limit` rows and BATCH_BYTES; one row may be larger."""
+    start = size = 0
+    for index, row in enumerate(rows):
+        size += len(row.payload) + _FACT_OVERHEAD
+        if index > start and (index - start == limit or size > BATCH_BYTES):
+            yield rows[start:index]
+            start, size = index, len(row.payload) + _FACT_OVERHEAD
     if rows:
         yield rows[start:]
 
 
-def tick_at(instant_us: int) -> NewFact:
-    """The fact that it is a certain time. It belongs to no workspace."""
+def clock_tick(instant_us: int) -> NewFact:
+    """Return the fact that the log's clock reached an instant. It belongs to no workspace."""
     return NewFact(
         workspace_id="",
         fact_id=FactId(hash_id(CLOCK_TICKED, str(instant_us))),
@@ -93,15 +93,5 @@ def tick_at(instant_us: int) -> NewFact:
         occurred_at_us=instant_us,
         source_id="",
         actor="ingest",
-        payload=ClockTicked(at_us=instant_us).SerializeToString(),
+        payload=ClockTicked(now_us=instant_us).SerializeToString(),
     )
-
-
-def token_message(token: Token) -> TokenMessage:
-    """A token as a message."""
-    return TokenMessage(offsets=token.offsets)
-
-
-def read_token(message: TokenMessage) -> Token:
-    """The token of a message."""
-    return Token(tuple(message.offsets))

@@ -1,4 +1,4 @@
-"""The one connection that a process appends by."""
+"""Holds the one connection through which a process appends to the log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 
-class Appender:
-    """Lends its connection to one transaction at a time; after any error it takes a new one."""
+class AppendConnection:
+    """Lends its connection to one transaction at a time; after any error it opens a new one."""
 
     def __init__(self, pool: asyncpg.Pool, *, timeout_s: float = 30.0) -> None:
         self._pool = pool
@@ -26,32 +26,32 @@ class Appender:
         self._conn: PoolConnectionProxy[asyncpg.Record] | None = None
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """The connection. Raises StoreUnavailable where PostgreSQL is away, busy or too slow."""
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lend the connection. Raises StoreUnavailable where PostgreSQL is down or too slow."""
         async with self._lock:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     yield await self._open()
             except BaseException as error:
-                await self._drop()
+                await self._discard()
                 if is_transient(error):
-                    raise StoreUnavailable("PostgreSQL does not answer; try again") from error
+                    raise StoreUnavailable("PostgreSQL does not respond; retry") from error
                 raise
 
     async def close(self) -> None:
-        """Gives the connection back."""
+        """Return the connection to the pool."""
         async with self._lock:
-            await self._drop()
+            await self._discard()
 
     async def _open(self) -> asyncpg.Connection:
         if self._conn is None:
             self._conn = await self._pool.acquire()
         return cast(asyncpg.Connection, self._conn)
 
-    async def _drop(self) -> None:
+    async def _discard(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
             with suppress(asyncpg.InterfaceError):  # a lost one is back in the pool already
-                # Whatever it was in the middle of ends with it, on the server as well.
+                # Ends an open transaction on the server as well.
                 conn.terminate()
             await self._pool.release(conn)

@@ -1,172 +1,140 @@
-"""The event log as the doors and the other services use it."""
+"""Provides the event log to the endpoints and to the other services."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import asyncpg
 import structlog
 
 from services.chassis.postgres.database import acquire
-from services.ingest.domain.facts import Appended, NewFact, Row
-from services.ingest.domain.offsets import Answer, Request
-from services.ingest.log import metrics as meters
-from services.ingest.log import store
-from services.ingest.log.codec import tick_at
-from services.ingest.log.connection import Appender
+from services.chassis.runtime.tasks import cancel_and_wait
+from services.chassis.runtime.telemetry import Metrics
+from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.domain.offsets import AppendOutcome, AppendRequest
+from services.ingest.log.codec import clock_tick
+from services.ingest.log.connection import AppendConnection
 from services.ingest.log.group_commit import GroupCommit
-from services.ingest.log.reader import PAGE_ROWS, Reader
-from services.ingest.log.recent import Tail
-from services.ingest.log.writer import Writer
-from services.kernel.errors import InvalidField, StoreUnavailable
+from services.ingest.log.metrics import LogMetrics
+from services.ingest.log.reader import LogReader
+from services.ingest.log.recent import RecentFacts
+from services.ingest.log.store import FactKinds, LogHeads, Q, load_heads
+from services.ingest.log.writer import LogWriter
+from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
 
-_PAUSE_S = 0.5
 
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """The log was told what time it is."""
+class TickResult(NamedTuple):
+    """An appended clock tick."""
 
     #: The state of the log that includes the tick.
     token: Token
-    #: The instant, Unix microseconds.
-    at_us: int
+    #: The instant of the tick, Unix microseconds.
+    now_us: int
 
 
 class EventLog:
-    """The one truth: append to it, read it, follow it.
+    """Appends to the log, reads it, and advances its clock.
 
-    `async with EventLog(pool, shards=4) as event_log:` on a migrated schema. The first one ever
-    fixes the number of shards; ValueError is raised for another one. One connection of the pool
-    is kept for appending. `poll_s`: how often followers look for what other replicas append.
+    `async with EventLog(pool, shards=4) as event_log:` on a migrated schema. The first start fixes
+    the number of shards; later ones raise ValueError for another number. One connection of the
+    pool is held for appending.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, shards: int, poll_s: float = 0.05) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, *, shards: int, metrics: LogMetrics | None = None
+    ) -> None:
         self.shards = shards
-        #: What was committed last, and the bell for followers.
-        self.tail = Tail(shards)
-        self.kinds = store.Kinds()
-        self.reader = Reader(pool, self.kinds)
+        #: The newest committed facts.
+        self.recent = RecentFacts(shards)
+        self.kinds = FactKinds()
+        self.reader = LogReader(pool, self.kinds)
+        self.metrics = metrics or LogMetrics(Metrics("ingest"))
         self._pool = pool
-        self._poll_s = poll_s
         self._group = GroupCommit(self._commit)
-        self._writer = Writer(shards, self.kinds)
-        self._appender = Appender(pool)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._writer = LogWriter(shards, self.kinds)
+        self._connection = AppendConnection(pool)
+        self._committing: asyncio.Task[None] | None = None
 
-    async def append(self, facts: Sequence[NewFact], *, whole: bool = False) -> Appended:
-        """Appends facts and answers after they are committed.
+    async def append(self, facts: Sequence[NewFact], *, atomic: bool = False) -> AppendResult:
+        """Append facts and return after they are committed.
 
-        What is known already is not stored again; a fact id that is there with another content is
-        listed as reused and left out or, with `whole`, refuses the call with EtagMismatch. Raises
-        StoreUnavailable: then the facts may be in the log or not, and the same call again is safe.
-        A caller that is cancelled does not take its facts back.
+        Facts that are in the log already are not stored again. A fact whose id is in the log with
+        other content is listed as conflicting and left out or, with `atomic`, raises Conflict and
+        appends nothing. Raises StoreUnavailable: then the facts may be in the log or not, and the
+        same call can be repeated. Cancelling the caller does not take the facts back.
         """
         if not facts:
-            return Appended(0, frozenset(), frozenset(), Token(), 0, ())
-        return await self._group.append(Request(facts, whole))
+            return AppendResult(0, frozenset(), frozenset(), Token(), 0)
+        return await self._group.append(AppendRequest(facts, atomic))
 
-    async def tick(self, *, advance_us: int = 0) -> Ticked:
-        """Appends a tick to every shard; `advance_us` moves the log's clock ahead first.
+    async def tick(self, *, advance_us: int = 0) -> TickResult:
+        """Append a tick to every shard; `advance_us` moves the log's clock ahead first.
 
         Raises StoreUnavailable.
         """
-        ticked = await self._tick(advance_us=advance_us)
-        if ticked is None:
+        result = await self._tick(advance_us=advance_us)
+        if result is None:
             raise RuntimeError("a tick without a condition was not appended")
-        return ticked
+        return result
 
-    async def tick_if_quiet(self, since_us: int) -> Ticked | None:
-        """Appends a tick to every shard where one of them has heard nothing since an instant.
+    async def tick_if_idle(self, since_us: int) -> TickResult | None:
+        """Append a tick to every shard where one of them has had no fact since an instant.
 
-        Safe in several replicas at once: one of them ticks. Raises StoreUnavailable.
+        Of several replicas that call it at once, one ticks. Raises StoreUnavailable.
         """
-        return await self._tick(quiet_since_us=since_us)
+        return await self._tick(idle_since_us=since_us)
 
-    async def heads(self) -> store.Heads:
-        """Where the log ends, and what time it is there. Raises StoreUnavailable."""
+    async def heads(self) -> LogHeads:
+        """Return the end of the log, and its clock. Raises StoreUnavailable."""
         return await self.reader.heads()
 
-    async def follow(self, shard: int, first: int) -> AsyncGenerator[Sequence[Row]]:
-        """The rows of a shard from an offset on, and then what comes, without an end.
-
-        Raises InvalidField where there is no such shard, and StoreUnavailable.
-        """
-        tail = self.tail.shards[self.check_shard(shard)]
-        while True:
-            rows = tail.take(first, PAGE_ROWS)
-            rows = rows or await self.reader.page(shard, first, first + PAGE_ROWS)
-            if rows:
-                yield rows
-                first = rows[-1].offset + 1
-            else:
-                await self.tail.wait_beyond(shard, first)
-
     def check_shard(self, shard: int) -> int:
-        """The shard. Raises InvalidField where there is no such shard."""
+        """Return the shard. Raises InvalidField where the log does not have it."""
         if shard >= self.shards:
             raise InvalidField(f"the log has the shards 0 to {self.shards - 1}", field="shard")
         return shard
 
-    async def _commit(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        async with self._appender.connection() as conn:
-            with meters.COMMIT.time():
-                placed = await self._writer.append(conn, requests)
-            self.tail.add(placed.rows)
-        meters.GROUP.observe(len(placed.rows))
-        meters.FACTS.inc(len(placed.rows))
-        return placed.answers
+    async def _commit(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        async with self._connection.acquire() as conn:
+            with self.metrics.group_duration.time():
+                appended = await self._writer.append(conn, requests)
+            self.recent.add(appended.rows)
+        self.metrics.group_size.observe(len(appended.rows))
+        self.metrics.appended_rows.inc(len(appended.rows))
+        return appended.outcomes
 
     async def _tick(
-        self, *, advance_us: int = 0, quiet_since_us: int | None = None
-    ) -> Ticked | None:
-        async with self._appender.connection() as conn:
-            placed = await self._writer.tick(
-                conn, tick_at, advance_us=advance_us, quiet_since_us=quiet_since_us
+        self, *, advance_us: int = 0, idle_since_us: int | None = None
+    ) -> TickResult | None:
+        async with self._connection.acquire() as conn:
+            rows, _ = await self._writer.tick(
+                conn, clock_tick, advance_us=advance_us, idle_since_us=idle_since_us
             )
-            self.tail.add(placed.rows)
-        if not placed.rows:
+            self.recent.add(rows)
+        if not rows:
             return None
-        ends = {row.shard: row.offset + 1 for row in placed.rows}
-        return Ticked(Token.from_offsets(ends), placed.rows[0].recorded_at_us)
-
-    async def _watch(self) -> None:
-        """Tells followers what other replicas have appended."""
-        while True:
-            await self.tail.awaited.wait()
-            pause = self._poll_s
-            try:
-                self.tail.learn((await self.heads()).token)
-            except StoreUnavailable:
-                pause = _PAUSE_S
-            await asyncio.sleep(pause)
-
-    async def _open(self) -> None:
-        async with acquire(self._pool) as conn:
-            await conn.execute(store.Q.make_heads, self.shards)
-            ends = (await store.heads(conn)).token
-            await self.kinds.load(conn)
-        if len(ends.offsets) != self.shards:
-            raise ValueError(f"this log has {len(ends.offsets)} shards and not {self.shards}")
-        self.tail.learn(ends)
-        for shard, tail in enumerate(self.tail.shards):
-            meters.END.labels(shard).set_function(partial(getattr, tail, "end"))
-        log.info("log_opened", shards=self.shards, facts=sum(ends.offsets))
+        ends = {row.shard: row.offset + 1 for row in rows}
+        return TickResult(Token.from_offsets(ends), rows[0].recorded_at_us)
 
     async def __aenter__(self) -> Self:
-        await self._open()
-        self._tasks = [
-            asyncio.create_task(self._group.run(), name="log-commit"),
-            asyncio.create_task(self._watch(), name="log-watch"),
-        ]
+        async with acquire(self._pool) as conn:
+            await conn.execute(Q.make_heads, self.shards)
+            ends = (await load_heads(conn)).token
+            await self.kinds.reload(conn)
+        if len(ends.offsets) != self.shards:
+            raise ValueError(f"this log has {len(ends.offsets)} shards and not {self.shards}")
+        self.recent.observe_ends(ends)
+        for shard, recent in enumerate(self.recent.shards):
+            self.metrics.head_offset.labels(shard).set_function(partial(getattr, recent, "end"))
+        log.info("log_opened", shards=self.shards, facts=sum(ends.offsets))
+        self._committing = asyncio.create_task(self._group.run(), name="log-commit")
         return self
 
     async def __aexit__(
@@ -175,7 +143,6 @@ class EventLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._appender.close()
+        if self._committing is not None:
+            await cancel_and_wait(self._committing)
+        await self._connection.close()

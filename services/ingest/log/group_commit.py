@@ -1,4 +1,4 @@
-"""Group commit: callers that come at the same time share one transaction."""
+"""Commits the requests of concurrent callers in one transaction (group commit)."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from services.ingest.domain.facts import Appended
-from services.ingest.domain.offsets import Answer, Request
+from services.ingest.domain.facts import AppendResult
+from services.ingest.domain.offsets import AppendOutcome, AppendRequest
 from services.kernel.errors import StoreUnavailable
 
-Commit = Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]]
+Commit = Callable[[Sequence[AppendRequest]], Awaitable[Sequence[AppendOutcome]]]
 
-#: What a fact weighs beside its payload, bytes.
-_FACT_WEIGHT = 256
-#: Where callers come side by side, a group waits so long for more of them, seconds: a commit costs
-#: as much as the calls of several. Whoever calls alone never waits.
+#: The size of a fact beside its payload, bytes.
+_FACT_OVERHEAD = 256
+#: While callers are concurrent, a group waits this long for more of them, seconds: a commit costs
+#: as much as the processing of several requests. A single caller never waits.
 GATHER_S = 0.005
-#: Bytes that are enough for a commit.
-_ENOUGH = 32 << 10
+#: A group of this size does not wait for more, bytes.
+_FULL_ENOUGH = 32 << 10
 
 
-class _Waiting:
-    """A caller that waits for its answer."""
+class _PendingAppend:
+    """A request that waits for its outcome."""
 
-    __slots__ = ("answer", "request", "weight")
+    __slots__ = ("outcome", "request", "size")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: AppendRequest) -> None:
         self.request = request
-        self.weight = sum(len(fact.payload) + _FACT_WEIGHT for fact in request.facts)
-        self.answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self.size = sum(len(fact.payload) + _FACT_OVERHEAD for fact in request.facts)
+        self.outcome: asyncio.Future[AppendResult] = asyncio.get_running_loop().create_future()
 
-    def give(self, answer: Answer | BaseException) -> None:
-        if self.answer.done():  # the caller has left
+    def complete(self, outcome: AppendOutcome | BaseException) -> None:
+        if self.outcome.done():  # the caller was cancelled
             return
-        if isinstance(answer, Appended):
-            self.answer.set_result(answer)
+        if isinstance(outcome, AppendResult):
+            self.outcome.set_result(outcome)
         else:
-            self.answer.set_exception(answer)
+            self.outcome.set_exception(outcome)
 
 
 class GroupCommit:
-    """Takes everything that waits, commits it as one group, and gives each caller its own answer.
+    """Commits all pending requests as one group, and gives each caller its own outcome.
 
-    A caller that leaves does not disturb its group; its facts may be committed all the same. Where
-    a group fails because of what is in it, each caller is tried alone; where PostgreSQL is away,
-    all of them get StoreUnavailable. Those who come when too much is waiting wait at the door.
+    A caller that is cancelled does not disturb its group; its facts may be committed all the same.
+    Where a group fails because of its content, each request is tried alone; where PostgreSQL is
+    down, all of them get StoreUnavailable. While too much is pending, new callers wait.
     """
 
     def __init__(
@@ -54,98 +54,100 @@ class GroupCommit:
         *,
         group_facts: int = 4_000,
         group_bytes: int = 8 << 20,
-        waiting_bytes: int = 64 << 20,
+        pending_bytes: int = 64 << 20,
     ) -> None:
         self._commit = commit
         self._group_facts = group_facts
         self._group_bytes = group_bytes
-        self._waiting_bytes = waiting_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._bytes = 0
-        self._some = asyncio.Event()
-        self._room = asyncio.Condition()
+        self._max_pending_bytes = pending_bytes
+        self._pending: deque[_PendingAppend] = deque()
+        self._pending_bytes = 0
+        self._has_pending = asyncio.Event()
+        self._backpressure = asyncio.Condition()
         self._closed = False
 
-    async def append(self, request: Request) -> Appended:
-        """Answers after the commit. Raises EtagMismatch, StoreUnavailable."""
-        if self._bytes > self._waiting_bytes:
-            await self._wait_for_room()
+    async def append(self, request: AppendRequest) -> AppendResult:
+        """Return after the commit. Raises Conflict, StoreUnavailable."""
+        if self._pending_bytes > self._max_pending_bytes:
+            await self._wait_for_capacity()
         if self._closed:
             raise _closing()
-        waiting = _Waiting(request)
-        self._waiting.append(waiting)
-        self._bytes += waiting.weight
-        self._some.set()
-        return await waiting.answer
+        pending = _PendingAppend(request)
+        self._pending.append(pending)
+        self._pending_bytes += pending.size
+        self._has_pending.set()
+        return await pending.outcome
 
     async def run(self) -> None:
-        """Commits groups until cancelled; those who wait then get StoreUnavailable."""
-        group: list[_Waiting] = []
+        """Commit groups until cancelled; requests that are pending then get StoreUnavailable."""
+        group: list[_PendingAppend] = []
         try:
             while True:
-                await self._some.wait()
-                if len(group) > 1 and self._bytes < _ENOUGH:
+                await self._has_pending.wait()
+                if len(group) > 1 and self._pending_bytes < _FULL_ENOUGH:
                     await asyncio.sleep(GATHER_S)
-                group = self._take()
-                await self._settle(group)
-                await self._tell_of_room()
+                group = self._next_group()
+                await self._commit_group(group)
+                await self._release_backpressure()
         finally:
             self._closed = True
-            _give_all(self._waiting, _closing())
-            await self._tell_of_room()
+            _complete_all(self._pending, _closing())
+            await self._release_backpressure()
 
-    def _take(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        facts = weight = 0
-        while self._waiting:
-            nearest = self._waiting[0]
-            facts += len(nearest.request.facts)
-            weight += nearest.weight
-            if group and (facts > self._group_facts or weight > self._group_bytes):
+    def _next_group(self) -> list[_PendingAppend]:
+        group: list[_PendingAppend] = []
+        facts = size = 0
+        while self._pending:
+            oldest = self._pending[0]
+            facts += len(oldest.request.facts)
+            size += oldest.size
+            if group and (facts > self._group_facts or size > self._group_bytes):
                 return group
-            self._waiting.popleft()
-            self._bytes -= nearest.weight
-            if not nearest.answer.done():
-                group.append(nearest)
-        self._some.clear()
+            self._pending.popleft()
+            self._pending_bytes -= oldest.size
+            if not oldest.outcome.done():
+                group.append(oldest)
+        self._has_pending.clear()
         return group
 
-    async def _settle(self, group: list[_Waiting]) -> None:
+    async def _commit_group(self, group: list[_PendingAppend]) -> None:
         if not group:
             return
         try:
-            answers = await self._commit([waiting.request for waiting in group])
+            outcomes = await self._commit([pending.request for pending in group])
         except asyncio.CancelledError:
-            _give_all(group, _closing())
+            _complete_all(group, _closing())
             raise
         except StoreUnavailable as error:
-            _give_all(group, error)
+            _complete_all(group, error)
         except Exception as error:
-            await self._settle_singly(group, error)
+            await self._commit_singly(group, error)
         else:
-            for waiting, answer in zip(group, answers, strict=True):
-                waiting.give(answer)
+            for pending, outcome in zip(group, outcomes, strict=True):
+                pending.complete(outcome)
 
-    async def _settle_singly(self, group: list[_Waiting], error: Exception) -> None:
+    async def _commit_singly(self, group: list[_PendingAppend], error: Exception) -> None:
         if len(group) == 1:
-            group[0].give(error)
+            group[0].complete(error)
             return
-        for waiting in group:
-            await self._settle([waiting])
+        for pending in group:
+            await self._commit_group([pending])
 
-    async def _wait_for_room(self) -> None:
-        async with self._room:
-            await self._room.wait_for(lambda: self._closed or self._bytes <= self._waiting_bytes)
+    async def _wait_for_capacity(self) -> None:
+        async with self._backpressure:
+            await self._backpressure.wait_for(
+                lambda: self._closed or self._pending_bytes <= self._max_pending_bytes
+            )
 
-    async def _tell_of_room(self) -> None:
-        async with self._room:
-            self._room.notify_all()
+    async def _release_backpressure(self) -> None:
+        async with self._backpressure:
+            self._backpressure.notify_all()
 
 
 def _closing() -> StoreUnavailable:
-    return StoreUnavailable("the log is closing; try again")
+    return StoreUnavailable("the log is closing; retry")
 
 
-def _give_all(group: Iterable[_Waiting], error: BaseException) -> None:
-    for waiting in group:
-        waiting.give(error)
+def _complete_all(group: Iterable[_PendingAppend], error: BaseException) -> None:
+    for pending in group:
+        pending.complete(error)

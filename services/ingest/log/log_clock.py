@@ -1,4 +1,4 @@
-"""The log's clock as this process knows it: the machine's, and how far the log's is ahead of it."""
+"""Estimates the log's clock: the machine's clock plus the lead that the log has over it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class LogClock:
-    """Learns how far the log's clock is ahead from every instant that the log was seen at.
+    """Derives the lead from every instant of the log that it observes.
 
-    `newest_us` tells when the newest fact of this process was recorded.
+    `newest_us` returns when the newest fact of this process was recorded.
     """
 
     def __init__(
@@ -19,13 +19,13 @@ class LogClock:
     ) -> None:
         self._newest_us = newest_us
         self._machine_us = machine_us
-        self._ahead_us = 0
+        self._lead_us = 0
 
     def now_us(self) -> int:
-        """Unix microseconds; never after the log's own clock by more than the machines differ."""
-        self.learn(self._newest_us())
-        return self._machine_us() + self._ahead_us
+        """Return Unix microseconds; ahead of the log's own clock at most by the machines' skew."""
+        self.observe(self._newest_us())
+        return self._machine_us() + self._lead_us
 
-    def learn(self, instant_us: int) -> None:
-        """The log's clock has just stood there."""
-        self._ahead_us = max(self._ahead_us, instant_us - self._machine_us())
+    def observe(self, instant_us: int) -> None:
+        """Note that the log's clock has just reached an instant."""
+        self._lead_us = max(self._lead_us, instant_us - self._machine_us())

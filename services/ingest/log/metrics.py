@@ -1,15 +1,28 @@
-"""What the log tells those who watch it."""
+"""Defines the metrics of the event log."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from services.chassis.runtime.telemetry import SIZES, Metrics
 
-from services.chassis.runtime.telemetry import LATENCY, SIZES
 
-FACTS = Counter("onefold_ingest_log_facts", "Rows written; a fact without a leaf is one a shard.")
-GROUP = Histogram("onefold_ingest_log_group_facts", "Facts that shared a commit.", buckets=SIZES)
-COMMIT = Histogram("onefold_ingest_log_commit_seconds", "How long commits took.", buckets=LATENCY)
-END = Gauge("onefold_ingest_log_end", "Where a shard ends, as known to this replica.", ["shard"])
-RELAYED = Gauge(
-    "onefold_ingest_log_relayed", "Where the bus ends; 0 where another replica relays.", ["shard"]
-)
+class LogMetrics:
+    """The metrics of one replica of the log."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.appended_rows = metrics.counter(
+            "appended_rows", "Rows appended to the log; a broadcast fact is one row a shard."
+        )
+        self.group_size = metrics.histogram(
+            "group_commit_size_facts", "Rows in one group commit.", buckets=SIZES
+        )
+        self.group_duration = metrics.histogram(
+            "group_commit_duration_seconds", "Duration of a group commit."
+        )
+        self.head_offset = metrics.gauge(
+            "log_head_offset", "End of the shard, as far as this replica knows.", ["shard"]
+        )
+        self.relay_offset = metrics.gauge(
+            "relay_offset",
+            "End of what NATS has of the shard; 0 where another replica relays it.",
+            ["shard"],
+        )

@@ -1,61 +1,50 @@
-"""The tables of the log, as they are read."""
+"""Reads the heads of the log's shards and the numbers of its kinds of facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.kernel.tokens import Token
 
-Q = Queries.load(__package__)
+Q = Queries.load(__package__, "store.sql")
 
 
-class Kinds(Mapping[str, int]):
-    """The kinds of facts: name to number, and back by `names`."""
+class FactKinds:
+    """The kinds of facts: numbers by name, and names by number."""
 
     def __init__(self) -> None:
-        #: Numbers by name: what this mapping maps, to be asked without a call in between.
         self.ids: dict[str, int] = {}
         self.names: dict[int, str] = {}
 
-    def __getitem__(self, name: str) -> int:
-        return self.ids[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.ids)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    async def learn(self, conn: asyncpg.Connection, names: Iterable[str]) -> None:
-        """Makes sure that all of these have numbers; not inside a transaction."""
+    async def ensure(self, conn: asyncpg.Connection, names: Iterable[str]) -> None:
+        """Give a number to each of these that has none; not inside a transaction."""
         missing = sorted(set(names) - self.ids.keys())
         if missing:
             await conn.execute(Q.add_kinds, missing)
-            await self.load(conn)
+            await self.reload(conn)
 
-    async def load(self, conn: asyncpg.Connection) -> None:
-        """Reads all kinds."""
-        for kind_id, name in await conn.fetch(Q.kinds):
+    async def reload(self, conn: asyncpg.Connection) -> None:
+        """Read all kinds."""
+        for kind_id, name in await conn.fetch(Q.load_kinds):
             self.ids[name] = kind_id
             self.names[kind_id] = name
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """Where the log ends, and what time it is there."""
+class LogHeads(NamedTuple):
+    """The end of the log, and its clock."""
 
     token: Token
-    #: The log's clock, Unix microseconds: a fact appended now is recorded at it, or later.
+    #: The log's clock, Unix microseconds: a fact that is appended now is recorded then, or later.
     now_us: int
-    #: When the shard that heard nothing for the longest time heard something, Unix microseconds.
+    #: When the shard that is idle for longest had its last fact, Unix microseconds.
     oldest_us: int
 
 
-async def heads(conn: asyncpg.Connection) -> Heads:
-    """Where the log ends now."""
-    [row] = await conn.fetch(Q.heads)
-    return Heads(Token(tuple(row["nexts"] or ())), row["now_us"] or 0, row["oldest_us"] or 0)
+async def load_heads(conn: asyncpg.Connection) -> LogHeads:
+    """Return the end of the log, and its clock."""
+    [row] = await conn.fetch(Q.load_heads)
+    return LogHeads(Token(tuple(row["nexts"] or ())), row["now_us"] or 0, row["oldest_us"] or 0)

@@ -1,4 +1,4 @@
-"""The ticker: where nothing else happens, the log hears that time passes."""
+"""Appends clock ticks while nothing else is appended, so that time passes in every shard."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from services.kernel.time import SECOND_US
 
 log = structlog.get_logger(__name__)
 
-_PAUSE_S = 1.0
+_RETRY_S = 1.0
 
 
 class Ticker:
-    """Appends a tick to every shard where one of them has heard nothing for `interval_s`.
+    """Appends a tick to every shard where one of them had no new fact for `interval_s`.
 
-    Runs in every replica; whoever comes first ticks, for whether it is quiet is asked again under
-    the locks of the log.
+    Runs in every replica. The first one ticks, because the check is repeated under the locks of
+    the log.
     """
 
     def __init__(self, event_log: EventLog, *, interval_s: float) -> None:
@@ -27,20 +27,20 @@ class Ticker:
         self._interval_us = int(interval_s * SECOND_US)
 
     async def run(self) -> None:
-        """Ticks until cancelled."""
+        """Tick until cancelled."""
         while True:
             try:
-                pause = await self._tick_if_due()
+                pause_s = await self._tick_if_due()
             except StoreUnavailable:
-                log.warning("tick_missed")
-                pause = _PAUSE_S
-            await asyncio.sleep(pause)
+                log.warning("tick_postponed")
+                pause_s = _RETRY_S
+            await asyncio.sleep(pause_s)
 
     async def _tick_if_due(self) -> float:
-        """Seconds until it may be due again."""
+        """Return the seconds until the next tick may be due."""
         heads = await self._log.heads()
-        early_us = heads.oldest_us + self._interval_us - heads.now_us
-        if early_us > 0:
-            return early_us / SECOND_US
-        await self._log.tick_if_quiet(heads.now_us - self._interval_us)
+        remaining_us = heads.oldest_us + self._interval_us - heads.now_us
+        if remaining_us > 0:
+            return remaining_us / SECOND_US
+        await self._log.tick_if_idle(heads.now_us - self._interval_us)
         return self._interval_us / SECOND_US

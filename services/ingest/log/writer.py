@@ -1,170 +1,187 @@
-"""The transactions that append.
+"""Appends facts in transactions that lock the heads of their shards.
 
-Most facts are new, and most of those that are not were appended here a moment ago, and are
-remembered. So the writer first writes without looking: the unique index objects where a fact is
-known after all. Then it looks before it writes, and goes on looking for as long as that finds what
-is not remembered, for repeats come in swarms: one without an answer sends all it had once more.
+Most facts are new, and most repeats are of facts that this process appended a moment ago and still
+remembers. So the writer first writes without a lookup: the unique index raises an error where a
+fact is in the log after all. Then the writer looks facts up before it writes, for as long as
+lookups find facts that it does not remember: repeats come in bursts, because a client without a
+response sends everything once more.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from services.ingest.domain.facts import NewFact, Row
-from services.ingest.domain.offsets import Content, Key, Placed, Request, Shards, keys_of, place
-from services.ingest.log.copy_format import copy
-from services.ingest.log.store import Kinds, Q, heads
+from services.ingest.domain.facts import FactRow, NewFact
+from services.ingest.domain.offsets import (
+    AppendOutcome,
+    AppendPlan,
+    AppendRequest,
+    DedupKey,
+    FactContent,
+    ShardHeads,
+    dedup_keys,
+    plan_append,
+)
+from services.ingest.log.copy_format import copy_rows
+from services.ingest.log.store import FactKinds, Q, load_heads
 from services.kernel.cache import RecentCache
 
-#: Up to so many rows, one call with arrays is quicker than the round trips that COPY takes.
-FEW = 128
-#: After a repeat was seen, so many transactions look before they write.
-WARY = 50
-#: Facts that were appended last, or found to be there; most of their payloads are kept for
-#: followers anyway.
+#: Up to this number of rows, one call with arrays is faster than the round trips of COPY.
+SMALL_BATCH = 128
+#: The number of transactions that look facts up before they write, after a repeat was found.
+LOOKUP_AFTER_CONFLICT = 50
+#: The number of facts in the log whose content is remembered. Most of their payloads are in memory
+#: anyway, for the relay.
 REMEMBERED = 50_000
 
-# A replica that hangs while it holds heads would hang all the others: PostgreSQL ends its session.
+# A replica that hangs while it holds locks would block all the others: PostgreSQL ends its session.
 _BEGIN = """BEGIN;
 SET LOCAL idle_in_transaction_session_timeout = '5s';
 SET LOCAL lock_timeout = '20s'"""
 
 
-class Writer:
-    """Appends by a connection that nobody else uses meanwhile.
+class Appended(NamedTuple):
+    """A committed transaction: its new rows, and the outcome of each request."""
+
+    rows: list[FactRow]
+    outcomes: list[AppendOutcome]
+
+
+class LogWriter:
+    """Appends through a connection that is used for nothing else meanwhile.
 
     Where a method raises, nothing was appended; except where the connection breaks during the
-    commit: then only a repetition tells. The connection may be inside a transaction then, and is
-    not to be used again.
+    commit: then only a repetition tells. The connection may then be inside a transaction and must
+    not be used again.
     """
 
-    def __init__(self, shards: int, kinds: Kinds) -> None:
+    def __init__(self, shards: int, kinds: FactKinds) -> None:
         self._shards = shards
         self._kinds = kinds
         #: Facts that are in the log for certain.
-        self._recent = RecentCache[Key, Content](REMEMBERED)
-        self._wary = 0
+        self._recent = RecentCache[DedupKey, FactContent](REMEMBERED)
+        self._lookups_left = 0
 
-    async def append(self, conn: asyncpg.Connection, requests: Sequence[Request]) -> Placed:
-        """Appends the facts of some callers in one transaction."""
-        await self._kinds.learn(conn, {f.kind for request in requests for f in request.facts})
-        keys = keys_of(requests, self._shards)
-        if not self._wary:
+    async def append(self, conn: asyncpg.Connection, requests: Sequence[AppendRequest]) -> Appended:
+        """Append the facts of some callers in one transaction."""
+        await self._kinds.ensure(conn, {f.kind for request in requests for f in request.facts})
+        keys = [dedup_keys(request.facts, self._shards) for request in requests]
+        flat = [key for of_request in keys for of_fact in of_request for key in of_fact]
+        shards = sorted({shard for shard, _ in flat})
+        if not self._lookups_left:
+            plan = plan_append(requests, keys, self._recent.get_many(flat), self._kinds.ids)
             try:
-                return await self._append_unseen(conn, requests, keys)
+                return await self._append_optimistic(conn, shards, plan)
             except asyncpg.UniqueViolationError:
-                self._wary = WARY
+                self._lookups_left = LOOKUP_AFTER_CONFLICT
             if conn.is_in_transaction():
                 await conn.execute("ROLLBACK")
-        self._wary -= 1
-        held = await self._begin(conn, {key[0] for key in keys})
-        held.known = await _known(conn, keys)
-        if held.known.keys() - self._recent.get_many(held.known).keys():
-            self._wary = WARY
-        return await self._place(conn, requests, keys, held)
+        self._lookups_left -= 1
+        heads = await self._begin(conn, shards)
+        existing = await _existing_facts(conn, flat)
+        if len(existing) > len(self._recent.get_many(existing)):
+            self._lookups_left = LOOKUP_AFTER_CONFLICT
+        plan = plan_append(requests, keys, existing, self._kinds.ids)
+        return await self._commit(conn, plan, heads)
 
     async def tick(
         self,
         conn: asyncpg.Connection,
-        tick_at: Callable[[int], NewFact],
+        clock_tick: Callable[[int], NewFact],
         *,
         advance_us: int = 0,
-        quiet_since_us: int | None = None,
-    ) -> Placed:
-        """Appends a tick to every shard at one instant, later than all before it.
+        idle_since_us: int | None = None,
+    ) -> Appended:
+        """Append a tick to every shard at one instant, later than all before it.
 
-        `advance_us` moves the log's clock first. With `quiet_since_us` nothing happens where every
-        shard has heard something since then.
+        `advance_us` moves the log's clock first. With `idle_since_us` nothing is appended where
+        every shard has a fact that was recorded after that instant.
         """
-        await self._kinds.learn(conn, [tick_at(0).kind])
-        held = await self._begin(conn, range(self._shards), advance_us=advance_us)
-        if quiet_since_us is not None and (await heads(conn)).oldest_us > quiet_since_us:
-            return await self._commit(conn, held, Placed())
-        held.instant_us += 1  # no tick before can have this instant, so none can have this fact id
-        requests = [Request([tick_at(held.instant_us)])]
-        keys = keys_of(requests, self._shards)
-        return await self._commit(conn, held, place(requests, keys, held, self._kinds.ids))
+        await self._kinds.ensure(conn, [clock_tick(0).kind])
+        heads = await self._begin(conn, list(range(self._shards)), advance_us=advance_us)
+        if idle_since_us is not None and (await load_heads(conn)).oldest_us > idle_since_us:
+            return await self._commit(conn, AppendPlan({}), heads)
+        # No earlier tick can have this instant, so none can have this fact id.
+        heads = heads._replace(instant_us=heads.instant_us + 1)
+        facts = [clock_tick(heads.instant_us)]
+        keys = dedup_keys(facts, self._shards)
+        plan = plan_append([AppendRequest(facts)], [keys], {}, self._kinds.ids)
+        return await self._commit(conn, plan, heads)
 
-    async def _append_unseen(
-        self, conn: asyncpg.Connection, requests: Sequence[Request], keys: Sequence[Key]
-    ) -> Placed:
-        touched, known = sorted({key[0] for key in keys}), self._recent.get_many(keys)
-        if len(keys) <= FEW:
-            # Placed twice: from zero to learn the ranks, then from where the shards did end.
-            ranked = place(requests, keys, Shards.empty(touched, known), self._kinds.ids)
-            if ranked.rows:
-                [row] = await conn.fetch(Q.append_few, *_arrays(touched, ranked.rows))
-                held = _held(touched, row, known)
-                placed = place(requests, keys, held, self._kinds.ids)
-                self._recent.update(held.known)
-                return placed
-        held = await self._begin(conn, touched)
-        held.known = known
-        return await self._place(conn, requests, keys, held)
-
-    async def _place(
-        self,
-        conn: asyncpg.Connection,
-        requests: Sequence[Request],
-        keys: Sequence[Key],
-        held: Shards,
-    ) -> Placed:
-        placed = await self._commit(conn, held, place(requests, keys, held, self._kinds.ids))
-        self._recent.update(held.known)
-        return placed
+    async def _append_optimistic(
+        self, conn: asyncpg.Connection, shards: Sequence[int], plan: AppendPlan
+    ) -> Appended:
+        if not 0 < len(plan.facts) <= SMALL_BATCH:
+            return await self._commit(conn, plan, await self._begin(conn, shards))
+        [row] = await conn.fetch(Q.append_small_batch, *_small_batch_arguments(shards, plan))
+        heads = _heads(shards, row)
+        return self._committed(plan, plan.rows(heads), heads)
 
     async def _begin(
-        self, conn: asyncpg.Connection, touched: Iterable[int], *, advance_us: int = 0
-    ) -> Shards:
+        self, conn: asyncpg.Connection, shards: Sequence[int], *, advance_us: int = 0
+    ) -> ShardHeads:
+        """Begin a transaction that holds the locks of some shards, given in ascending order."""
         await conn.execute(_BEGIN)
         if advance_us:
             await conn.execute(Q.advance_clock, advance_us)
-        ordered = sorted(touched)
-        [row] = await conn.fetch(Q.hold, ordered)
-        return _held(ordered, row)
+        [row] = await conn.fetch(Q.lock_heads, shards)
+        return _heads(shards, row)
 
-    async def _commit(self, conn: asyncpg.Connection, held: Shards, placed: Placed) -> Placed:
-        if not placed.rows:
+    async def _commit(
+        self, conn: asyncpg.Connection, plan: AppendPlan, heads: ShardHeads
+    ) -> Appended:
+        rows = plan.rows(heads)
+        if rows:
+            await copy_rows(conn, rows)
+            # Shards without a new fact keep their head, also its instant. A script without
+            # parameters is one round trip; all its values are integers.
+            ends = ",".join(
+                f"({shard},{heads.next[shard] + count}::bigint)"
+                for shard, count in plan.counts.items()
+                if count
+            )
+            await conn.execute(
+                f"UPDATE head SET next = v.next, recorded_at = {heads.instant_us} "
+                f"FROM (VALUES {ends}) AS v (shard, next) WHERE head.shard = v.shard; COMMIT"
+            )
+        else:
             await conn.execute("ROLLBACK")
-            return placed
-        await copy(conn, placed.rows)
-        # A shard that got nothing new did not hear what time it is: its head stays as it is. One
-        # script without parameters is one round trip; all its values are integers.
-        grown = {row.shard for row in placed.rows}
-        ends = ",".join(f"({shard},{held.next[shard]}::bigint)" for shard in grown)
-        await conn.execute(
-            f"UPDATE head SET next = v.next, recorded_at = {held.instant_us} "
-            f"FROM (VALUES {ends}) AS v (shard, next) WHERE head.shard = v.shard; COMMIT"
-        )
-        return placed
+        return self._committed(plan, rows, heads)
+
+    def _committed(self, plan: AppendPlan, rows: list[FactRow], heads: ShardHeads) -> Appended:
+        self._recent.update(plan.contents)
+        return Appended(rows, plan.outcomes(heads))
 
 
-def _held(
-    touched: Sequence[int], row: asyncpg.Record, known: Mapping[Key, Content] | None = None
-) -> Shards:
-    ends = dict(zip(touched, row["nexts"], strict=True))
-    return Shards(next=ends, instant_us=row["instant"], known=dict(known or {}))
+def _heads(shards: Sequence[int], row: asyncpg.Record) -> ShardHeads:
+    return ShardHeads(dict(zip(shards, row["nexts"], strict=True)), row["instant"])
 
 
-async def _known(conn: asyncpg.Connection, keys: Sequence[Key]) -> dict[Key, Content]:
-    found = await conn.fetch(Q.known, [key[0] for key in keys], [key[1] for key in keys])
-    return {keys[at - 1]: (kind_id, payload) for at, kind_id, payload in found}
+async def _existing_facts(
+    conn: asyncpg.Connection, keys: Sequence[DedupKey]
+) -> dict[DedupKey, FactContent]:
+    shards, fact_ids = zip(*keys, strict=True)
+    rows = await conn.fetch(Q.existing_facts, shards, fact_ids)
+    return {keys[index - 1]: (kind_id, payload) for index, kind_id, payload in rows}
 
 
-def _arrays(touched: Sequence[int], rows: Sequence[Row]) -> list[Sequence[Any]]:
-    """The arguments of append_few; `rows` are ranked from 0 in each shard."""
-    ranks, occurred, _, shards, *others = zip(*rows, strict=True)
-    counts = Counter(shards)
-    slots = {shard: slot for slot, shard in enumerate(touched, 1)}
+def _small_batch_arguments(shards: Sequence[int], plan: AppendPlan) -> list[Sequence[Any]]:
+    """Return the arguments of `append_small_batch`."""
+    fact_shards, ranks, kind_ids, facts = zip(*plan.facts, strict=True)
+    workspaces, fact_ids, _, leaf_ids, occurred, *others = zip(*facts, strict=True)
+    slots = {shard: slot for slot, shard in enumerate(shards, 1)}
     return [
-        touched,
-        [counts[shard] for shard in touched],
-        [slots[shard] for shard in shards],
+        shards,
+        [plan.counts[shard] for shard in shards],
+        [slots[shard] for shard in fact_shards],
         ranks,
         occurred,
+        kind_ids,
+        fact_ids,
+        leaf_ids,
+        workspaces,
         *others,
     ]

@@ -1,13 +1,14 @@
--- The event log: the only truth. Nothing here is ever rebuilt, changed or pruned.
+-- The event log. Its rows are never rebuilt, changed or pruned.
 --
--- Room: a row takes some 130 bytes beside its payload, its entries in the three indexes 145 more
--- (measured); with events of 500 bytes, 100 million facts are about 80 GB. Columns of fixed width stand
--- first, so that no padding lies between them; ids are bytes, kinds are numbers, pages are packed to
--- the brim, for nothing is ever updated.
+-- Size: a row takes about 130 bytes beside its payload, and its entries in the three indexes 145 more
+-- (measured); with events of 500 bytes, 100 million facts are about 80 GB. Columns of fixed width come
+-- first, so that there is no padding between them; ids are bytes, kinds are numbers, and pages are
+-- filled completely, because no row is ever updated.
 --
--- Partitions: by LIST or HASH of `shard` this table can be cut as it is, for `shard` is in both
--- unique indexes (a table distributed by `shard` is cut in the same way). Ranges of "offset" inside a
--- shard would need the unique (shard, fact_id) in a table of its own, as it cannot span ranges.
+-- Partitions: the table can be partitioned by LIST or HASH of `shard` as it is, because `shard` is in
+-- both unique indexes (a table distributed by `shard` is partitioned in the same way). Ranges of
+-- "offset" inside a shard would need the unique (shard, fact_id) in a table of its own, because a
+-- unique index cannot span ranges.
 
 CREATE TABLE fact (
     "offset" bigint NOT NULL,
@@ -24,23 +25,25 @@ CREATE TABLE fact (
     PRIMARY KEY (shard, "offset")
 );
 CREATE UNIQUE INDEX fact_id_once ON fact (shard, fact_id);
--- Timelines and erasure: the facts of a leaf by time. Facts without a leaf have no entry.
+-- Timelines and erasure: the facts of a leaf by time. Broadcast facts have no entry.
 CREATE INDEX fact_leaf ON fact (leaf_id, occurred_at) WHERE leaf_id IS NOT NULL;
+-- Broadcast facts (definitions, ticks) are few, and are searched on their own.
+CREATE INDEX fact_without_leaf ON fact (shard, "offset") WHERE leaf_id IS NULL;
 -- Not compressed: pglz is slow, lz4 is not in every server, and sealed payloads do not shrink.
 ALTER TABLE fact ALTER COLUMN payload SET STORAGE EXTERNAL;
--- Nothing is looked up by it: what ANALYZE would learn of it is of no use.
+-- No query filters by payload, so ANALYZE need not sample it.
 ALTER TABLE fact ALTER COLUMN payload SET STATISTICS 0;
--- Rows only ever come: vacuum by their number, to freeze them while they are still in memory.
+-- Rows are only inserted: vacuum by their number, to freeze them while they are still in memory.
 ALTER TABLE fact SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- Where each shard ends, and what time it is there. Its rows are the locks of the log.
+-- The end of each shard, and the instant of its last fact. Its rows are the locks of the log.
 CREATE TABLE head (
     shard smallint PRIMARY KEY,
     next bigint NOT NULL DEFAULT 0,
     recorded_at bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
--- How far the log's clock is ahead of the server's, microseconds. One row.
+-- The lead of the log's clock over the server's, microseconds. One row.
 CREATE TABLE clock (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     offset_us bigint NOT NULL CHECK (offset_us >= 0)
@@ -53,13 +56,13 @@ CREATE TABLE kind (
     name text NOT NULL UNIQUE
 );
 
--- Locks the ends of some shards (given ascending) until the transaction ends; answers where they end,
--- and the instant of the log: never before what was recorded there.
+-- Locks the heads of some shards (in ascending order) until the transaction ends. Returns their next
+-- offsets, and the instant of the transaction: never before the last fact of these shards.
 --
 -- In PL/pgSQL because each of its statements sees what was committed before that statement, so that
--- the instant is taken when the locks are held and not when waiting for them began. Whoever looks
--- for known facts after it has to do so in another statement, for the same reason.
-CREATE FUNCTION hold(touched smallint [], OUT instant bigint, OUT nexts bigint [])
+-- the instant is taken while the locks are held and not when the wait for them began. A lookup of
+-- existing facts must come after it in another statement, for the same reason.
+CREATE FUNCTION lock_heads(locked smallint [], OUT instant bigint, OUT nexts bigint [])
 LANGUAGE plpgsql AS $$
 DECLARE
     last bigint;
@@ -67,43 +70,44 @@ BEGIN
     SELECT array_agg(h.next ORDER BY h.shard), max(h.recorded_at) INTO nexts, last
     FROM (
         SELECT shard, next, recorded_at FROM head
-        WHERE shard = ANY (touched) ORDER BY shard FOR UPDATE
+        WHERE shard = ANY (locked) ORDER BY shard FOR UPDATE
     ) AS h;
     SELECT greatest(last, (extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint + c.offset_us)
     INTO instant FROM clock AS c;
 END
 $$;
 
--- Moves the ends of the shards that got something new.
-CREATE FUNCTION move_on(touched smallint [], counts bigint [], instant bigint)
+-- Moves the heads of the shards that have new facts.
+CREATE FUNCTION advance_heads(locked smallint [], counts bigint [], instant bigint)
 RETURNS void LANGUAGE sql AS $$
     UPDATE head SET next = head.next + u.count, recorded_at = instant
-    FROM unnest(touched, counts) AS u (shard, count)
+    FROM unnest(locked, counts) AS u (shard, count)
     WHERE head.shard = u.shard AND u.count > 0
 $$;
 
--- Appends facts that are all new, in one call: raises unique_violation where one is not.
--- `slots` are places in `touched` from 1; `ranks` count the new facts of each shard from 0.
-CREATE FUNCTION append_few(
-    touched smallint [], counts bigint [], slots int [], ranks bigint [],
+-- Appends facts that are all new, in one call; raises unique_violation where one is not.
+-- `slots` are indexes in `locked` from 1; `ranks` count the new facts of each shard from 0, and the
+-- offset of a fact is its shard's head plus its rank.
+CREATE FUNCTION append_small_batch(
+    locked smallint [], counts bigint [], slots int [], ranks bigint [],
     occurred bigint [], kinds smallint [], fact_ids bytea [], leaf_ids bytea [],
     workspaces text [], sources text [], actors text [], payloads bytea [],
     OUT instant bigint, OUT nexts bigint []
 ) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT h.instant, h.nexts INTO instant, nexts FROM hold(touched) AS h;
+    SELECT h.instant, h.nexts INTO instant, nexts FROM lock_heads(locked) AS h;
     INSERT INTO fact (
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
         workspace_id, source_id, actor, payload
     )
     SELECT
-        nexts[n.slot] + n.rank, least(n.occurred, instant), instant, touched[n.slot],
+        nexts[n.slot] + n.rank, least(n.occurred, instant), instant, locked[n.slot],
         n.kind, n.fact_id, n.leaf_id, n.workspace, n.source, n.actor, n.payload
     FROM unnest(
         slots, ranks, occurred, kinds, fact_ids, leaf_ids, workspaces, sources, actors, payloads
     ) AS n (
         slot, rank, occurred, kind, fact_id, leaf_id, workspace, source, actor, payload
     );
-    PERFORM move_on(touched, counts, instant);
+    PERFORM advance_heads(locked, counts, instant);
 END
 $$;

@@ -1,21 +1,21 @@
--- What was refused, as it came, until somebody repairs or forgets it. Not part of the log: a fact is
--- made of it when it is released.
+-- Refused events as they were sent, until they are repaired and released. They are not part of the
+-- log; a release appends a fact.
 
 CREATE TABLE quarantine (
     shard smallint NOT NULL,
-    -- 16 bytes, a function of what came and why it was refused: a repeat is the same entry.
+    -- 16 bytes, a function of the sent bytes and the reason: a repeat is the same row.
     quarantine_id bytea NOT NULL,
     workspace_id text NOT NULL,
     source_id text NOT NULL,
     -- grpc, http, nats or file.
-    door text NOT NULL,
+    endpoint text NOT NULL,
     -- A name of onefold.type.v1.ErrorReason without its prefix.
     reason text NOT NULL,
     field text NOT NULL,
     message text NOT NULL,
-    -- How to read `raw`: event (a serialised Event), call (JSON of the Segment specification; the
-    -- name of the call behind a colon where the address gave it), body (a whole request's body).
-    form text NOT NULL,
+    -- How to decode `raw`: event (a serialised Event), call (JSON of the Segment specification; after
+    -- a colon the name of the call where the URL path gave it), body (the body of a whole request).
+    format text NOT NULL,
     raw bytea NOT NULL,
     received_at bigint NOT NULL,
     released_fact_id bytea,

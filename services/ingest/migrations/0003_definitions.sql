@@ -1,9 +1,11 @@
--- Workspaces, sources and keys as the log tells them. All of it can be folded again from the log:
--- empty the tables and set `folded.next` to 0.
+-- Workspaces, sources and keys, folded from the log. To fold all of them again, empty the tables and
+-- set `definition_checkpoint.next` to 0.
 
 CREATE TABLE workspace (
     workspace_id text PRIMARY KEY,
-    title text NOT NULL
+    title text NOT NULL,
+    -- The region in which phone numbers without a country code are dialled; empty = CN.
+    default_region text NOT NULL
 );
 
 CREATE TABLE source (
@@ -16,8 +18,8 @@ CREATE TABLE source (
     PRIMARY KEY (workspace_id, source_id)
 );
 
--- The keys for people to look at; `access_key` is what opens doors.
-CREATE TABLE issued_key (
+-- The keys as they are listed; calls are authenticated by `access_key`.
+CREATE TABLE api_key (
     workspace_id text NOT NULL,
     key_id text NOT NULL,
     key_hash bytea NOT NULL,
@@ -29,12 +31,10 @@ CREATE TABLE issued_key (
     PRIMARY KEY (workspace_id, key_id)
 );
 
--- How far shard 0 was folded into these tables. (Definitions are in every shard; one is enough.)
-CREATE TABLE folded (
+-- The offset in shard 0 up to which these tables are folded. One row. (Definitions are broadcast
+-- facts, so one shard has all of them.)
+CREATE TABLE definition_checkpoint (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     next bigint NOT NULL
 );
-INSERT INTO folded (next) VALUES (0);
-
--- Facts that concern no person are few, and are looked for on their own.
-CREATE INDEX fact_without_leaf ON fact (shard, "offset") WHERE leaf_id IS NULL;
+INSERT INTO definition_checkpoint (next) VALUES (0);

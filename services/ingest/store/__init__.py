@@ -1,0 +1,1 @@
+"""Stores definitions and quarantined events in PostgreSQL."""

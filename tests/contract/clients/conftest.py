@@ -8,20 +8,20 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from contract.clients.node_clients import NodeClients, NodeMissing
-from integration.ingest.ingest_doors import Doors, open_doors
+from integration.ingest.ingest_endpoints import IngestEndpoints, run_ingest
 
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def doors(
+async def endpoints(
     postgres_server: PostgresServer,
     nats_server: NatsServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Doors]:
+) -> AsyncIterator[IngestEndpoints]:
     """A running ingest with a database of its own."""
-    async with open_doors(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
+    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
         yield opened
 
 

@@ -20,25 +20,25 @@ def kinds(found: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("lost", [0, 2], ids=["answers arrive", "answers are lost"])
-async def test_segment(doors: Any, node_clients: Any, lost: int) -> None:
+async def test_segment(endpoints: Any, node_clients: Any, lost: int) -> None:
     marker = uuid.uuid4().hex
-    async with losing_answers(doors.url(""), first=lost) as edge:
+    async with losing_answers(endpoints.url(""), first=lost) as edge:
         told = await node_clients.run(
-            "send_segment.mjs", url=edge.url, key=doors.key, marker=marker
+            "send_segment.mjs", url=edge.url, key=endpoints.key, marker=marker
         )
     assert told == {"failures": []}
     assert {status for _, status in edge.seen} == {200}
-    found = await doors.facts_with(marker)
+    found = await endpoints.facts_with(marker)
     twice = ["GROUP"]  # with the person and with the account
     assert kinds(found) == ["ALIAS", "GROUP", *twice, "IDENTIFY", "PAGE", "SCREEN", "TRACK"]
 
 
-async def test_grpc(doors: Any, node_clients: Any) -> None:
+async def test_grpc(endpoints: Any, node_clients: Any) -> None:
     marker = uuid.uuid4().hex
     told = await node_clients.run(
         "send_grpc.mjs",
-        address=f"127.0.0.1:{doors.service.grpc_port}",
-        key=doors.key,
+        address=f"127.0.0.1:{endpoints.service.grpc_port}",
+        key=endpoints.key,
         marker=marker,
         protos=str(ROOT / "protos"),
     )
@@ -48,26 +48,26 @@ async def test_grpc(doors: Any, node_clients: Any) -> None:
     assert rejection["reason"] == "ERROR_REASON_NO_IDENTIFIER"
     assert rejection["field"] == "events[2].identifiers"
     assert stranger["code"] == 16, "UNAUTHENTICATED"
-    assert {e.name for _, e in await doors.facts_with(marker)} == {"one", "two"}
-    assert len(await doors.facts_with(marker)) == 2
+    assert {e.name for _, e in await endpoints.facts_with(marker)} == {"one", "two"}
+    assert len(await endpoints.facts_with(marker)) == 2
 
 
-async def test_nats(doors: Any, node_clients: Any) -> None:
+async def test_nats(endpoints: Any, node_clients: Any) -> None:
     marker = uuid.uuid4().hex
-    await wait_until(lambda: doors.service.nats.open.is_set())
+    await wait_until(lambda: endpoints.service.nats.open.is_set())
     told = await node_clients.run(
         "send_nats.mjs",
-        url=doors.settings.nats_url.get_secret_value(),
-        key=doors.key,
+        url=endpoints.settings.nats_url.get_secret_value(),
+        key=endpoints.key,
         marker=marker,
         subject="onefold.in.default.site",
     )
     assert [answer["duplicate"] for answer in told["answers"]] == [False, True, False, False]
 
     async def drained() -> bool:
-        info = await doors.nats.jetstream().stream_info("ONEFOLD_IN")
+        info = await endpoints.nats.jetstream().stream_info("ONEFOLD_IN")
         return info.state.messages == 0
 
     await wait_until(drained)
-    found = await doors.facts_with(marker)
+    found = await endpoints.facts_with(marker)
     assert sorted(e.message_id for _, e in found) == [f"{marker}-1", f"{marker}-2"]

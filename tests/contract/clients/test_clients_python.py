@@ -71,15 +71,15 @@ SENDERS = {
 
 @pytest.mark.parametrize("name", SENDERS)
 @pytest.mark.parametrize("lost", [0, 2], ids=["answers arrive", "answers are lost"])
-async def test_the_six_calls(doors: Any, name: str, lost: int) -> None:
+async def test_the_six_calls(endpoints: Any, name: str, lost: int) -> None:
     send: Callable[[str, str, str], list[str]] = SENDERS[name][0]
     marker = uuid.uuid4().hex + SENDERS[name][1]
-    async with losing_answers(doors.url(""), first=lost) as edge:
-        failures = await asyncio.to_thread(send, edge.url, doors.key, marker)
+    async with losing_answers(endpoints.url(""), first=lost) as edge:
+        failures = await asyncio.to_thread(send, edge.url, endpoints.key, marker)
     assert failures == []
     assert {status for _, status in edge.seen} == {200}
     assert len(edge.seen) >= 2 + lost
-    events = [event for _, event in await doors.facts_with(marker)]
+    events = [event for _, event in await endpoints.facts_with(marker)]
     assert sorted(EventType.Name(e.type).removeprefix("EVENT_TYPE_") for e in events) == [
         # The group event is kept with the person and with the account.
         *("ALIAS", "GROUP", "GROUP", "IDENTIFY", "PAGE", "SCREEN", "TRACK"),
@@ -93,8 +93,8 @@ async def test_the_six_calls(doors: Any, name: str, lost: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["segment", "rudder"])
-async def test_a_wrong_key_is_told(doors: Any, name: str) -> None:
+async def test_a_wrong_key_is_told(endpoints: Any, name: str) -> None:
     marker = uuid.uuid4().hex
-    failures = await asyncio.to_thread(SENDERS[name][0], doors.url(""), "wrong", marker)
+    failures = await asyncio.to_thread(SENDERS[name][0], endpoints.url(""), "wrong", marker)
     assert failures
-    assert not await doors.facts_with(marker)
+    assert not await endpoints.facts_with(marker)

@@ -138,140 +138,140 @@ def as_json(bad: Bad, call: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.grpc])
-async def test_grpc(doors: Any, make_event: Any, name: str) -> None:
+async def test_grpc(endpoints: Any, make_event: Any, name: str) -> None:
     bad, event, good = BAD[name], make_event(), make_event()
     assert bad.grpc is not None
     bad.grpc(event)
-    answer = await doors.ingest(good, event)
+    answer = await endpoints.ingest(good, event)
     assert answer.accepted == 1
     [rejection] = answer.rejections
     assert ErrorReason.Name(rejection.reason) == f"ERROR_REASON_{bad.reason}"
     assert rejection.index == 1
     assert rejection.field.startswith("events[1].")
-    kept = await doors.quarantined(rejection.quarantine_id)
-    assert (kept.door, kept.source_id, kept.reason) == ("grpc", "site", rejection.reason)
+    kept = await endpoints.quarantined(rejection.quarantine_id)
+    assert (kept.endpoint, kept.source_id, kept.reason) == ("grpc", "site", rejection.reason)
     assert kept.raw == event.SerializeToString()
-    assert len(await doors.facts(good.message_id)) == 1
+    assert len(await endpoints.facts(good.message_id)) == 1
 
 
 @pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.json is not None])
-async def test_http(doors: Any, make_call: Any, name: str) -> None:
+async def test_http(endpoints: Any, make_call: Any, name: str) -> None:
     bad, good = BAD[name], make_call()
     refused = as_json(bad, make_call())
     body = f'{{"batch":[{json.dumps(good)},{refused}]}}'
-    status, answer = await doors.post("/v1/batch", body.encode())
+    status, answer = await endpoints.post("/v1/batch", body.encode())
     assert (status, answer["success"], answer["accepted"]) == (200, True, 1)
     [rejection] = answer["rejections"]
     assert (rejection["index"], rejection["code"]) == (1, bad.reason)
-    kept = await doors.quarantined(rejection["quarantineId"])
-    assert (kept.door, kept.raw) == ("http", refused.encode())
-    assert len(await doors.facts(good["messageId"])) == 1
+    kept = await endpoints.quarantined(rejection["quarantineId"])
+    assert (kept.endpoint, kept.raw) == ("http", refused.encode())
+    assert len(await endpoints.facts(good["messageId"])) == 1
 
 
 @pytest.mark.parametrize("name", ["no identifier", "huge float", "time of 1970", "no object"])
-async def test_alone_over_http(doors: Any, make_call: Any, name: str) -> None:
+async def test_alone_over_http(endpoints: Any, make_call: Any, name: str) -> None:
     """A request of which nothing was taken is an error, but what it held is kept."""
     refused = as_json(BAD[name], make_call())
-    status, answer = await doors.post("/v1/batch", f'{{"batch":[{refused}]}}'.encode())
+    status, answer = await endpoints.post("/v1/batch", f'{{"batch":[{refused}]}}'.encode())
     assert (status, answer["success"], answer["code"]) == (400, False, BAD[name].reason)
-    await doors.quarantined(answer["rejections"][0]["quarantineId"])
+    await endpoints.quarantined(answer["rejections"][0]["quarantineId"])
 
 
-async def test_nats(doors: Any, make_call: Any) -> None:
+async def test_nats(endpoints: Any, make_call: Any) -> None:
     """All of them at once in one batch; the good one between them is taken."""
     good = make_call()
     wrong = {name: bad for name, bad in BAD.items() if bad.json is not None}
     calls = {name: as_json(bad, make_call()) for name, bad in wrong.items()}
     body = f'{{"batch":[{",".join([json.dumps(good), *calls.values()])}]}}'
-    await asyncio.wait_for(doors.service.nats.open.wait(), 20)
-    answer = await doors.nats.jetstream().publish(
-        "onefold.in.default.site", body.encode(), headers={"Authorization": f"Bearer {doors.key}"}
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    answer = await endpoints.nats.jetstream().publish(
+        "onefold.in.default.site", body.encode(), headers={"Authorization": f"Bearer {endpoints.key}"}
     )
     assert answer.stream == "ONEFOLD_IN"
-    await wait_until(lambda: doors.facts(good["messageId"]))
-    by_raw = await wait_until(lambda: kept_by_raw(doors, "nats", len(calls)))
+    await wait_until(lambda: endpoints.facts(good["messageId"]))
+    by_raw = await wait_until(lambda: kept_by_raw(endpoints, "nats", len(calls)))
     for name, raw in calls.items():
         assert by_raw[raw.encode()] == f"ERROR_REASON_{wrong[name].reason}", name
 
 
-async def kept_by_raw(doors: Any, door: str, count: int) -> dict[bytes, str] | None:
-    async with doors.channel(doors.admin_key) as channel:
+async def kept_by_raw(endpoints: Any, door: str, count: int) -> dict[bytes, str] | None:
+    async with endpoints.channel(endpoints.admin_key) as channel:
         listed = await IngestServiceStub(channel).ListQuarantined(
             ListQuarantinedRequest(page_size=1000)
         )
-    kept = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.door == door}
+    kept = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == door}
     return kept if len(kept) >= count else None
 
 
-async def test_a_reused_message_id(doors: Any, make_event: Any) -> None:
+async def test_a_reused_message_id(endpoints: Any, make_event: Any) -> None:
     event = make_event()
     other = Event()
     other.CopyFrom(event)
     other.name = "Another"
-    assert (await doors.ingest(event)).accepted == 1
-    answer = await doors.ingest(other, make_event())
+    assert (await endpoints.ingest(event)).accepted == 1
+    answer = await endpoints.ingest(other, make_event())
     assert answer.accepted == 1
     [rejection] = answer.rejections
     assert ErrorReason.Name(rejection.reason) == "ERROR_REASON_MESSAGE_ID_REUSED"
-    await doors.quarantined(rejection.quarantine_id)
-    [(_, logged)] = await doors.facts(event.message_id)
+    await endpoints.quarantined(rejection.quarantine_id)
+    [(_, logged)] = await endpoints.facts(event.message_id)
     assert logged.name == event.name
 
 
-async def test_a_reused_message_id_over_http(doors: Any, make_call: Any) -> None:
+async def test_a_reused_message_id_over_http(endpoints: Any, make_call: Any) -> None:
     call = make_call()
     body = {"batch": [call, {**call, "event": "Another"}, call]}
-    status, answer = await doors.post("/v1/batch", body)
+    status, answer = await endpoints.post("/v1/batch", body)
     assert (status, answer["accepted"], answer["duplicates"]) == (200, 1, 1)
     assert answer["rejections"][0]["code"] == "MESSAGE_ID_REUSED"
 
 
-async def test_the_same_id_for_two_people_is_two_facts(doors: Any, make_call: Any) -> None:
+async def test_the_same_id_for_two_people_is_two_facts(endpoints: Any, make_call: Any) -> None:
     call = make_call()
-    status, answer = await doors.post("/v1/batch", {"batch": [call, {**call, "userId": "other"}]})
+    status, answer = await endpoints.post("/v1/batch", {"batch": [call, {**call, "userId": "other"}]})
     assert (status, answer["accepted"]) == (200, 2)
 
 
-async def test_a_missing_message_id_is_given(doors: Any, make_call: Any) -> None:
+async def test_a_missing_message_id_is_given(endpoints: Any, make_call: Any) -> None:
     call = make_call(messageId="")
-    status, answer = await doors.post("/v1/track", call)
+    status, answer = await endpoints.post("/v1/track", call)
     assert (status, answer["accepted"]) == (200, 1)
-    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
+    assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
 
 
-async def test_a_repeat_is_refused_and_kept_once(doors: Any, make_call: Any) -> None:
+async def test_a_repeat_is_refused_and_kept_once(endpoints: Any, make_call: Any) -> None:
     call = make_call(userId="null")
-    first, again = [await doors.post("/v1/track", call) for _ in range(2)]
+    first, again = [await endpoints.post("/v1/track", call) for _ in range(2)]
     ids = {answer["rejections"][0]["quarantineId"] for _, answer in (first, again)}
     assert len(ids) == 1
 
 
-async def test_a_retry_is_the_same_event_at_the_same_time(doors: Any, make_call: Any) -> None:
+async def test_a_retry_is_the_same_event_at_the_same_time(endpoints: Any, make_call: Any) -> None:
     """A client that tries again says another sentAt; the event is still the same."""
     call = make_call(timestamp="2026-11-20T08:00:00.123Z", sentAt="2026-11-20T08:00:01Z")
-    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
+    assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
     again = {**call, "sentAt": "2026-11-20T08:09:00Z"}
-    assert (await doors.post("/v1/track", again))[1]["duplicates"] == 1
+    assert (await endpoints.post("/v1/track", again))[1]["duplicates"] == 1
 
 
-async def test_a_wrong_clock_is_put_right(doors: Any, make_event: Any, make_call: Any) -> None:
+async def test_a_wrong_clock_is_put_right(endpoints: Any, make_event: Any, make_call: Any) -> None:
     call = make_call(timestamp="2031-01-01T00:00:00Z", sentAt="2031-01-01T01:00:00Z")
-    assert (await doors.post("/v1/track", call))[1]["accepted"] == 1
-    [(row, logged)] = await doors.facts(call["messageId"])
+    assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
+    [(row, logged)] = await endpoints.facts(call["messageId"])
     assert abs(row["recorded_at"] - 3_600_000_000 - row["occurred_at"]) < 60_000_000
     assert logged.occurred_at_us > row["recorded_at"], "what was said is kept as it was said"
 
 
-async def test_release(doors: Any, make_event: Any) -> None:
+async def test_release(endpoints: Any, make_event: Any) -> None:
     from onefold.ingest.v1.ingest_service_pb2 import ReleaseQuarantinedRequest
 
     event = make_event()
     identifiers()(event)
-    [rejection] = (await doors.ingest(event)).rejections
+    [rejection] = (await endpoints.ingest(event)).rejections
     repaired = Event()
     repaired.CopyFrom(event)
     identifiers(("user_id", "found"))(repaired)
-    async with doors.channel(doors.admin_key) as channel:
+    async with endpoints.channel(endpoints.admin_key) as channel:
         stub = IngestServiceStub(channel)
         as_it_was = ReleaseQuarantinedRequest(quarantine_id=rejection.quarantine_id)
         refused = (await stub.ReleaseQuarantined(as_it_was)).result
@@ -281,15 +281,15 @@ async def test_release(doors: Any, make_event: Any) -> None:
         assert (await stub.ReleaseQuarantined(mended)).result.duplicates == 1
         waiting = await stub.ListQuarantined(ListQuarantinedRequest(page_size=1000))
     assert rejection.quarantine_id not in {e.quarantine_id for e in waiting.entries}
-    [(row, _)] = await doors.facts(event.message_id)
-    kept = await doors.quarantined(rejection.quarantine_id)
+    [(row, _)] = await endpoints.facts(event.message_id)
+    kept = await endpoints.quarantined(rejection.quarantine_id)
     assert kept.released_fact_id == row["fact_id"].hex()
 
 
-async def test_pages_of_the_quarantine(doors: Any, make_event: Any) -> None:
+async def test_pages_of_the_quarantine(endpoints: Any, make_event: Any) -> None:
     for _ in range(5):
-        await doors.ingest(make_event(name=""))
-    async with doors.channel(doors.admin_key) as channel:
+        await endpoints.ingest(make_event(name=""))
+    async with endpoints.channel(endpoints.admin_key) as channel:
         stub = IngestServiceStub(channel)
         whole = await stub.ListQuarantined(ListQuarantinedRequest(page_size=1000))
         seen, page_token = [], ""
@@ -305,7 +305,7 @@ async def test_pages_of_the_quarantine(doors: Any, make_event: Any) -> None:
     assert [e.quarantine_id for e in seen] == [e.quarantine_id for e in whole.entries]
 
 
-async def test_a_stream(doors: Any, make_event: Any) -> None:
+async def test_a_stream(endpoints: Any, make_event: Any) -> None:
     from onefold.ingest.v1.ingest_service_pb2 import StreamEventsRequest
 
     event = make_event()
@@ -314,7 +314,7 @@ async def test_a_stream(doors: Any, make_event: Any) -> None:
         yield StreamEventsRequest(events=[event, make_event()])
         yield StreamEventsRequest(events=[event, make_event(name="")])
 
-    async with doors.channel() as channel:
+    async with endpoints.channel() as channel:
         answers = [a.result async for a in IngestServiceStub(channel).StreamEvents(requests())]
     assert [(a.accepted, a.duplicates, len(a.rejections)) for a in answers] == [
         (2, 0, 0),
@@ -322,9 +322,9 @@ async def test_a_stream(doors: Any, make_event: Any) -> None:
     ]
 
 
-async def test_a_long_batch(doors: Any, make_event: Any) -> None:
+async def test_a_long_batch(endpoints: Any, make_event: Any) -> None:
     events = [make_event() for _ in range(1000)]
-    async with doors.channel() as channel:
+    async with endpoints.channel() as channel:
         answer = await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
     assert (answer.accepted, len(answer.rejections)) == (1000, 0)
     assert sum(answer.token.offsets) > 0

@@ -24,71 +24,71 @@ from services.kernel.errors import InvalidField, NotAllowed, OnefoldError, TooLa
 LIMIT = 4 * 1024 * 1024
 
 
-async def disabled_key(doors: Any) -> str:
-    async with doors.channel(doors.admin_key) as channel:
+async def disabled_key(endpoints: Any) -> str:
+    async with endpoints.channel(endpoints.admin_key) as channel:
         stub = AdminServiceStub(channel)
         issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site"))
         await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=issued.key_id))
     return str(issued.key)
 
 
-async def grpc_error(doors: Any, events: list[Any], key: str | None = None) -> OnefoldError:
-    async with doors.channel(key) as channel:
+async def grpc_error(endpoints: Any, events: list[Any], key: str | None = None) -> OnefoldError:
+    async with endpoints.channel(key) as channel:
         with pytest.raises(OnefoldError) as caught:
             await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
     return caught.value
 
 
 class TestGrpc:
-    async def test_an_empty_batch(self, doors: Any) -> None:
-        error = await grpc_error(doors, [])
+    async def test_an_empty_batch(self, endpoints: Any) -> None:
+        error = await grpc_error(endpoints, [])
         assert (type(error), error.reason, error.field) == (InvalidField, "BATCH_EMPTY", "events")
 
-    async def test_too_many(self, doors: Any, make_event: Any) -> None:
-        error = await grpc_error(doors, [make_event()] * 1001)
+    async def test_too_many(self, endpoints: Any, make_event: Any) -> None:
+        error = await grpc_error(endpoints, [make_event()] * 1001)
         assert (error.reason, error.field) == ("FIELD_INVALID", "events")
 
-    async def test_an_oversized_message(self, doors: Any, make_event: Any) -> None:
-        error = await grpc_error(doors, [make_event(properties=b"x" * (LIMIT + 1))])
+    async def test_an_oversized_message(self, endpoints: Any, make_event: Any) -> None:
+        error = await grpc_error(endpoints, [make_event(properties=b"x" * (LIMIT + 1))])
         assert isinstance(error, TooLarge)
-        assert (await doors.ingest(make_event())).accepted == 1
+        assert (await endpoints.ingest(make_event())).accepted == 1
 
     @pytest.mark.parametrize(("key", "reason"), [("", "KEY_MISSING"), ("nonsense", "KEY_UNKNOWN")])
-    async def test_a_bad_key(self, doors: Any, make_event: Any, key: str, reason: str) -> None:
-        error = await grpc_error(doors, [make_event()], key)
+    async def test_a_bad_key(self, endpoints: Any, make_event: Any, key: str, reason: str) -> None:
+        error = await grpc_error(endpoints, [make_event()], key)
         assert (type(error), error.reason) == (NotAllowed, reason)
 
-    async def test_a_disabled_key(self, doors: Any, make_event: Any) -> None:
-        error = await grpc_error(doors, [make_event()], await disabled_key(doors))
+    async def test_a_disabled_key(self, endpoints: Any, make_event: Any) -> None:
+        error = await grpc_error(endpoints, [make_event()], await disabled_key(endpoints))
         assert error.reason == "KEY_DISABLED"
 
-    async def test_a_key_of_another_role(self, doors: Any, make_event: Any) -> None:
-        error = await grpc_error(doors, [make_event()], doors.admin_key)
+    async def test_a_key_of_another_role(self, endpoints: Any, make_event: Any) -> None:
+        error = await grpc_error(endpoints, [make_event()], endpoints.admin_key)
         assert error.reason == "NOT_ALLOWED"
 
-    async def test_a_source_may_not_look(self, doors: Any) -> None:
-        async with doors.channel() as channel:
+    async def test_a_source_may_not_look(self, endpoints: Any) -> None:
+        async with endpoints.channel() as channel:
             with pytest.raises(NotAllowed):
                 await IngestServiceStub(channel).ListQuarantined(ListQuarantinedRequest())
 
-    async def test_bytes_that_are_no_message(self, doors: Any, make_event: Any) -> None:
-        address = f"127.0.0.1:{doors.service.grpc_port}"
+    async def test_bytes_that_are_no_message(self, endpoints: Any, make_event: Any) -> None:
+        address = f"127.0.0.1:{endpoints.service.grpc_port}"
         async with grpc.aio.insecure_channel(address) as channel:
             call = channel.unary_unary("/onefold.ingest.v1.IngestService/IngestEvents")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(b"\xff\xff", metadata=[("authorization", f"Bearer {doors.key}")])
+                await call(b"\xff\xff", metadata=[("authorization", f"Bearer {endpoints.key}")])
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert (await doors.ingest(make_event())).accepted == 1
+        assert (await endpoints.ingest(make_event())).accepted == 1
 
-    async def test_a_cancelled_call(self, doors: Any, make_event: Any) -> None:
+    async def test_a_cancelled_call(self, endpoints: Any, make_event: Any) -> None:
         event = make_event()
         batch = [event, *[make_event() for _ in range(500)]]
-        sending = asyncio.ensure_future(doors.ingest(*batch))
+        sending = asyncio.ensure_future(endpoints.ingest(*batch))
         await asyncio.sleep(0)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-        await doors.ingest(event)  # whether the first call was taken or not
-        assert len(await doors.facts(event.message_id)) == 1
+        await endpoints.ingest(event)  # whether the first call was taken or not
+        assert len(await endpoints.facts(event.message_id)) == 1
 
 
 class TestHttpBodies:
@@ -110,27 +110,27 @@ class TestHttpBodies:
             (b"\x28\xb5\x2f\xfd broken", "JSON_INVALID"),
         ],
     )
-    async def test_wholly_bad(self, doors: Any, body: bytes, code: str) -> None:
-        status, answer = await doors.post("/v1/batch", body)
+    async def test_wholly_bad(self, endpoints: Any, body: bytes, code: str) -> None:
+        status, answer = await endpoints.post("/v1/batch", body)
         assert status == 400
         assert answer["code"] == code
         assert answer["message"]
-        kept = await doors.quarantined(answer["quarantineId"])
+        kept = await endpoints.quarantined(answer["quarantineId"])
         assert kept.raw == body
 
     @pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
-    async def test_over_the_limit(self, doors: Any, size: int) -> None:
-        status, answer = await doors.post("/v1/batch", b"x" * size)
+    async def test_over_the_limit(self, endpoints: Any, size: int) -> None:
+        status, answer = await endpoints.post("/v1/batch", b"x" * size)
         assert (status, answer["code"]) == (413, "TOO_LARGE")
 
-    async def test_over_the_limit_without_a_length(self, doors: Any) -> None:
+    async def test_over_the_limit_without_a_length(self, endpoints: Any) -> None:
         async def chunks() -> Any:
             for _ in range(80):
                 yield b"x" * 65_536
 
-        headers = {"Authorization": f"Bearer {doors.key}"}
-        async with doors.http.post(
-            doors.url("/v1/batch"), data=chunks(), headers=headers
+        headers = {"Authorization": f"Bearer {endpoints.key}"}
+        async with endpoints.http.post(
+            endpoints.url("/v1/batch"), data=chunks(), headers=headers
         ) as answer:
             assert answer.status == 413
 
@@ -144,16 +144,16 @@ class TestHttpBodies:
         ],
         ids=["gzip", "zstd", "zlib", "gzip in parts"],
     )
-    async def test_a_compressed_bomb(self, doors: Any, bomb: bytes) -> None:
-        status, answer = await doors.post("/v1/batch", bomb)
+    async def test_a_compressed_bomb(self, endpoints: Any, bomb: bytes) -> None:
+        status, answer = await endpoints.post("/v1/batch", bomb)
         assert (status, answer["code"]) == (413, "TOO_LARGE")
 
-    async def test_too_many(self, doors: Any, make_call: Any) -> None:
-        status, answer = await doors.post("/v1/batch", {"batch": [make_call()] * 1001})
+    async def test_too_many(self, endpoints: Any, make_call: Any) -> None:
+        status, answer = await endpoints.post("/v1/batch", {"batch": [make_call()] * 1001})
         assert (status, answer["code"]) == (413, "TOO_LARGE")
 
     @pytest.mark.parametrize("encoding", ["gzip", "zstd", "deflate", "raw deflate", "none"])
-    async def test_packed(self, doors: Any, make_call: Any, encoding: str) -> None:
+    async def test_packed(self, endpoints: Any, make_call: Any, encoding: str) -> None:
         call = make_call()
         plain = json.dumps({"batch": [call]}).encode()
         raw = zlib.compressobj(wbits=-15)
@@ -166,25 +166,25 @@ class TestHttpBodies:
         }[encoding]
         named = {"Content-Encoding": "deflate"} if encoding == "raw deflate" else {}
         headers = {**named, "Content-Type": "application/x-www-form-urlencoded"}
-        status, answer = await doors.post("/v1/batch", packed, **headers)
+        status, answer = await endpoints.post("/v1/batch", packed, **headers)
         assert (status, answer["accepted"]) == (200, 1)
 
 
 class TestHttpKeys:
-    async def post(self, doors: Any, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
-        async with doors.http.post(doors.url("/v1/track"), json=body, headers=headers) as answer:
+    async def post(self, endpoints: Any, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+        async with endpoints.http.post(endpoints.url("/v1/track"), json=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
-    async def test_every_way_to_send_one(self, doors: Any, make_call: Any) -> None:
-        basic = base64.b64encode(f"{doors.key}:".encode()).decode()
+    async def test_every_way_to_send_one(self, endpoints: Any, make_call: Any) -> None:
+        basic = base64.b64encode(f"{endpoints.key}:".encode()).decode()
         for headers, body in (
             ({"Authorization": f"Basic {basic}"}, make_call()),
-            ({"Authorization": f"Bearer {doors.key}"}, make_call()),
-            ({"X-Write-Key": doors.key}, make_call()),
-            ({"X-Write-Key": f"{doors.key}:secret"}, make_call()),
-            ({}, make_call(writeKey=doors.key)),
+            ({"Authorization": f"Bearer {endpoints.key}"}, make_call()),
+            ({"X-Write-Key": endpoints.key}, make_call()),
+            ({"X-Write-Key": f"{endpoints.key}:secret"}, make_call()),
+            ({}, make_call(writeKey=endpoints.key)),
         ):
-            status, answer = await self.post(doors, body, headers)
+            status, answer = await self.post(endpoints, body, headers)
             assert (status, answer["accepted"]) == (200, 1), headers
 
     @pytest.mark.parametrize(
@@ -197,63 +197,63 @@ class TestHttpKeys:
         ],
     )
     async def test_bad_ones(
-        self, doors: Any, make_call: Any, headers: dict[str, str], code: str
+        self, endpoints: Any, make_call: Any, headers: dict[str, str], code: str
     ) -> None:
-        status, answer = await self.post(doors, make_call(), headers)
+        status, answer = await self.post(endpoints, make_call(), headers)
         assert (status, answer["success"], answer["code"]) == (401, False, code)
 
     @pytest.mark.parametrize("write_key", [5, None, {"a": 1}, "wrong"])
     async def test_bad_ones_in_the_body(
-        self, doors: Any, make_call: Any, write_key: object
+        self, endpoints: Any, make_call: Any, write_key: object
     ) -> None:
-        status, _ = await self.post(doors, make_call(writeKey=write_key), {})
+        status, _ = await self.post(endpoints, make_call(writeKey=write_key), {})
         assert status == 401
 
-    async def test_a_disabled_one(self, doors: Any, make_call: Any) -> None:
-        status, answer = await doors.post("/v1/track", make_call(), key=await disabled_key(doors))
+    async def test_a_disabled_one(self, endpoints: Any, make_call: Any) -> None:
+        status, answer = await endpoints.post("/v1/track", make_call(), key=await disabled_key(endpoints))
         assert (status, answer["code"]) == (401, "KEY_DISABLED")
 
-    async def test_one_of_another_role(self, doors: Any, make_call: Any) -> None:
-        status, answer = await doors.post("/v1/track", make_call(), key=doors.admin_key)
+    async def test_one_of_another_role(self, endpoints: Any, make_call: Any) -> None:
+        status, answer = await endpoints.post("/v1/track", make_call(), key=endpoints.admin_key)
         assert (status, answer["code"]) == (403, "NOT_ALLOWED")
 
-    async def test_the_quarantine_holds_no_key(self, doors: Any, make_call: Any) -> None:
-        call = make_call(userId=None, writeKey=doors.key)
-        _, answer = await self.post(doors, call, {})
-        kept = await doors.quarantined(answer["rejections"][0]["quarantineId"])
+    async def test_the_quarantine_holds_no_key(self, endpoints: Any, make_call: Any) -> None:
+        call = make_call(userId=None, writeKey=endpoints.key)
+        _, answer = await self.post(endpoints, call, {})
+        kept = await endpoints.quarantined(answer["rejections"][0]["quarantineId"])
         assert call["messageId"].encode() in kept.raw
-        assert doors.key.encode() not in kept.raw
+        assert endpoints.key.encode() not in kept.raw
 
 
 class TestAddresses:
     @pytest.mark.parametrize("call", sorted(CALLS))
     @pytest.mark.parametrize("end", ["", "/"])
-    async def test_all_of_them(self, doors: Any, make_call: Any, call: str, end: str) -> None:
+    async def test_all_of_them(self, endpoints: Any, make_call: Any, call: str, end: str) -> None:
         event = make_call(type=CALLS[call].name.lower() if CALLS[call] else "track")
         event |= {"previousId": "p", "groupId": "g"}
         body = event if CALLS[call] else {"batch": [event]}
-        status, answer = await doors.post(f"/v1/{call}{end}", body)
+        status, answer = await endpoints.post(f"/v1/{call}{end}", body)
         assert (status, answer["success"], answer["accepted"]) == (200, True, 1)
-        logged = [found.type for _, found in await doors.facts(event["messageId"])]
+        logged = [found.type for _, found in await endpoints.facts(event["messageId"])]
         copies = 2 if call in ("g", "group") else 1  # with the person, and with the account
         assert logged == [CALLS[call] or 1] * copies
 
-    async def test_an_unknown_one(self, doors: Any) -> None:
-        assert (await doors.post("/v1/nonsense", {}))[0] == 404
+    async def test_an_unknown_one(self, endpoints: Any) -> None:
+        assert (await endpoints.post("/v1/nonsense", {}))[0] == 404
 
-    async def test_reading_is_no_way_in(self, doors: Any) -> None:
-        async with doors.http.get(doors.url("/v1/batch")) as answer:
+    async def test_reading_is_no_way_in(self, endpoints: Any) -> None:
+        async with endpoints.http.get(endpoints.url("/v1/batch")) as answer:
             assert answer.status == 405
 
-    async def test_a_browser_asks_first(self, doors: Any, make_call: Any) -> None:
+    async def test_a_browser_asks_first(self, endpoints: Any, make_call: Any) -> None:
         headers = {
             "Origin": "https://shop.example.cn",
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization,content-type",
         }
-        async with doors.http.options(doors.url("/v1/t"), headers=headers) as answer:
+        async with endpoints.http.options(endpoints.url("/v1/t"), headers=headers) as answer:
             assert answer.status == 200
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert "authorization" in answer.headers["Access-Control-Allow-Headers"].lower()
-        async with doors.http.post(doors.url("/v1/t"), data=b"{}") as answer:
+        async with endpoints.http.post(endpoints.url("/v1/t"), data=b"{}") as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "*"

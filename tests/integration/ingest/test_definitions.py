@@ -1,4 +1,4 @@
-"""Workspaces, sources and keys: facts of the log, folded into what opens the doors."""
+"""Workspaces, sources and keys: facts of the log, folded into what opens the endpoints."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def defining(**fields: Any) -> admin_pb.DefineSourceRequest:
 
 
 class TestSources:
-    async def test_defined_once(self, doors: Any) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_defined_once(self, endpoints: Any) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             first = await stub.DefineSource(defining(source_id="app", channel="app"))
             again = await stub.DefineSource(defining(source_id="app", channel="app"))
@@ -47,34 +47,34 @@ class TestSources:
         # What stands unchanged is included in the end of the log.
         assert sum(again.token.offsets) >= sum(first.token.offsets) > 0
         assert sum(other.token.offsets) > sum(first.token.offsets)
-        [app] = [s for s in listed.sources if s.source_id == "app"]
+        [app] = [s.source for s in listed.sources if s.source.source_id == "app"]
         assert app.channel == "mini_program"
 
-    async def test_a_dry_run_changes_nothing(self, doors: Any) -> None:
+    async def test_a_dry_run_changes_nothing(self, endpoints: Any) -> None:
         request = defining(source_id="dry")
         request.dry_run = True
-        async with doors.channel(doors.admin_key) as peer:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             assert (await stub.DefineSource(request)).changed
             listed = await stub.ListSources(admin_pb.ListSourcesRequest())
-        assert "dry" not in {source.source_id for source in listed.sources}
+        assert "dry" not in {summary.source.source_id for summary in listed.sources}
 
     @pytest.mark.parametrize("source_id", ["", "A", "a.b", "a b", "-a", "*", "x" * 64, "名"])
-    async def test_bad_ids(self, doors: Any, source_id: str) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_bad_ids(self, endpoints: Any, source_id: str) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             with pytest.raises(InvalidField) as caught:
                 await AdminServiceStub(peer).DefineSource(defining(source_id=source_id))
         assert caught.value.field == "source.source_id"
 
-    async def test_a_disabled_source_takes_nothing(self, doors: Any, make_event: Any) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_a_disabled_source_takes_nothing(self, endpoints: Any, make_event: Any) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             await stub.DefineSource(defining(source_id="gone"))
             issued = await stub.IssueKey(
                 admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="gone")
             )
             await stub.DefineSource(defining(source_id="gone", disabled=True))
-        async with doors.channel(issued.key) as peer:
+        async with endpoints.channel(issued.key) as peer:
             with pytest.raises(NotAllowed) as caught:
                 await IngestServiceStub(peer).IngestEvents(
                     IngestEventsRequest(events=[make_event()])
@@ -83,8 +83,8 @@ class TestSources:
 
 
 class TestKeys:
-    async def test_listed_without_secrets(self, doors: Any) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_listed_without_secrets(self, endpoints: Any) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_SERVICE, title="BI"))
             listed = await stub.ListKeys(admin_pb.ListKeysRequest())
@@ -92,13 +92,13 @@ class TestKeys:
         assert (key.role, key.title, key.key_hash) == (ROLE_SERVICE, "BI", b"")
         assert issued.key not in str(listed)
 
-    async def test_the_database_holds_no_secret(self, doors: Any) -> None:
-        conn = await asyncpg.connect(doors.settings.postgres_dsn.get_secret_value())
+    async def test_the_database_holds_no_secret(self, endpoints: Any) -> None:
+        conn = await asyncpg.connect(endpoints.settings.postgres_dsn.get_secret_value())
         try:
-            for table in ("fact", "access_key", "issued_key"):
+            for table in ("fact", "access_key", "api_key"):
                 for row in await conn.fetch(f"SELECT * FROM ingest.{table}"):
-                    assert doors.key not in str(tuple(row))
-                    assert doors.admin_key not in str(tuple(row))
+                    assert endpoints.key not in str(tuple(row))
+                    assert endpoints.admin_key not in str(tuple(row))
         finally:
             await conn.close()
 
@@ -113,17 +113,17 @@ class TestKeys:
         ],
     )
     async def test_bad_wishes(
-        self, doors: Any, fields: dict[str, Any], error: type[OnefoldError]
+        self, endpoints: Any, fields: dict[str, Any], error: type[OnefoldError]
     ) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             with pytest.raises(error):
                 await AdminServiceStub(peer).IssueKey(admin_pb.IssueKeyRequest(**fields))
 
-    async def test_a_service_key_defines_but_issues_none(self, doors: Any) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_a_service_key_defines_but_issues_none(self, endpoints: Any) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
             issued = await AdminServiceStub(peer).IssueKey(request)
-        async with doors.channel(issued.key) as peer:
+        async with endpoints.channel(issued.key) as peer:
             stub = AdminServiceStub(peer)
             await stub.ListSources(admin_pb.ListSourcesRequest())
             with pytest.raises(NotAllowed):
@@ -131,8 +131,8 @@ class TestKeys:
             with pytest.raises(NotAllowed):
                 await stub.CreateWorkspace(admin_pb.CreateWorkspaceRequest(workspace_id="x"))
 
-    async def test_disabling(self, doors: Any) -> None:
-        async with doors.channel(doors.admin_key) as peer:
+    async def test_disabling(self, endpoints: Any) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_ADMIN))
             await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=issued.key_id))
@@ -143,23 +143,23 @@ class TestKeys:
             [own] = [k for k in listed.keys if k.role == ROLE_ADMIN and not k.disabled]
             with pytest.raises(InvalidField):
                 await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=own.key_id))
-        async with doors.channel(issued.key) as peer:
+        async with endpoints.channel(issued.key) as peer:
             with pytest.raises(NotAllowed) as caught:
                 await AdminServiceStub(peer).ListKeys(admin_pb.ListKeysRequest())
         assert caught.value.reason == "KEY_DISABLED"
 
 
 class TestWorkspaces:
-    async def test_each_sees_its_own(self, doors: Any, make_event: Any) -> None:
-        internal = doors.settings.internal_key.get_secret_value()
+    async def test_each_sees_its_own(self, endpoints: Any, make_event: Any) -> None:
+        internal = endpoints.settings.internal_key.get_secret_value()
         wish = admin_pb.CreateWorkspaceRequest(workspace_id="other", title="Other")
-        async with doors.channel(internal) as peer:
+        async with endpoints.channel(internal) as peer:
             made = await AdminServiceStub(peer).CreateWorkspace(wish)
             again = await AdminServiceStub(peer).CreateWorkspace(wish)
         assert made.admin_key
         assert not again.admin_key
-        [rejection] = (await doors.ingest(make_event(name=""))).rejections
-        async with doors.channel(made.admin_key) as peer:
+        [rejection] = (await endpoints.ingest(make_event(name=""))).rejections
+        async with endpoints.channel(made.admin_key) as peer:
             sources = await AdminServiceStub(peer).ListSources(admin_pb.ListSourcesRequest())
             assert not sources.sources
             keys = await AdminServiceStub(peer).ListKeys(admin_pb.ListKeysRequest())
@@ -174,19 +174,19 @@ class TestWorkspaces:
                 )
 
     async def test_the_same_event_in_two_of_them_is_two_facts(
-        self, doors: Any, make_event: Any
+        self, endpoints: Any, make_event: Any
     ) -> None:
-        internal = doors.settings.internal_key.get_secret_value()
-        async with doors.channel(internal) as peer:
+        internal = endpoints.settings.internal_key.get_secret_value()
+        async with endpoints.channel(internal) as peer:
             wish = admin_pb.CreateWorkspaceRequest(workspace_id="third")
             made = await AdminServiceStub(peer).CreateWorkspace(wish)
-        key = await source_key(doors.service, made.admin_key)
+        key = await source_key(endpoints.service, made.admin_key)
         event = make_event()
-        await doors.ingest(event)
-        async with doors.channel(key) as peer:
+        await endpoints.ingest(event)
+        async with endpoints.channel(key) as peer:
             answer = await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
         assert answer.accepted == 1
-        rows = [row for row, _ in await doors.facts(event.message_id)]
+        rows = [row for row, _ in await endpoints.facts(event.message_id)]
         assert {row["workspace_id"] for row in rows} == {"default", "third"}
         assert len({row["leaf_id"] for row in rows}) == 2
 
@@ -199,9 +199,9 @@ async def source_key(service: Ingest, admin_key: str) -> str:
         return str((await stub.IssueKey(wish)).key)
 
 
-async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(doors: Any) -> None:
+async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(endpoints: Any) -> None:
     """A token is no secret (who may wait needs one), but a sender gets by with its own."""
-    async with doors.channel(doors.admin_key) as peer:
+    async with endpoints.channel(endpoints.admin_key) as peer:
         defined = await AdminServiceStub(peer).DefineSource(defining(source_id="late"))
         head = await LogServiceStub(peer).GetHead(GetHeadRequest())
         pairs = zip(head.token.offsets, defined.token.offsets, strict=True)
@@ -209,8 +209,8 @@ async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(door
         assert head.now_us > 0
         wish = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
         service = (await AdminServiceStub(peer).IssueKey(wish)).key
-    for key in (doors.key, service):
-        async with doors.channel(key) as peer:
+    for key in (endpoints.key, service):
+        async with endpoints.channel(key) as peer:
             with pytest.raises(NotAllowed):
                 await LogServiceStub(peer).GetHead(GetHeadRequest())
 
@@ -248,8 +248,8 @@ async def test_what_is_defined_is_folded_again_from_the_log(
     conn = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
     await conn.execute(
         "SET search_path TO ingest;"
-        "TRUNCATE workspace, source, issued_key, access_key, access_source;"
-        "UPDATE folded SET next = 0"
+        "TRUNCATE workspace, source, api_key, access_key, access_source;"
+        "UPDATE definition_checkpoint SET next = 0"
     )
     await conn.close()
     async with serve(settings) as service:

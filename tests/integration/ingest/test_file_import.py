@@ -39,27 +39,27 @@ def write(file: Path, lines: list[str], encoding: str = "utf-8") -> Path:
     return file
 
 
-def address(doors: Any) -> str:
-    return f"127.0.0.1:{doors.service.grpc_port}"
+def address(endpoints: Any) -> str:
+    return f"127.0.0.1:{endpoints.service.grpc_port}"
 
 
-async def test_twice(doors: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_twice(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
     run = uuid.uuid4().hex
     lines = rows(run, 1_203)
     lines += lines[:2]  # the same purchase again: two more events
     file = write(tmp_path / "crm.csv", lines)
     steps: list[int] = []
-    first = await import_file(file, mapping, address(doors), doors.key, steps.append)
+    first = await import_file(file, mapping, address(endpoints), endpoints.key, steps.append)
     assert (first.accepted, first.duplicates, first.refused) == (1_205, 0, 0)
     assert sum(steps) == 1_205
     assert sum(first.token.offsets) >= 1_205
     renamed = write(tmp_path / "other.csv", [*lines, f"Bought,,13900139000,1,{run}"])
-    again = await import_file(renamed, mapping, address(doors), doors.key)
+    again = await import_file(renamed, mapping, address(endpoints), endpoints.key)
     assert (again.accepted, again.duplicates, again.refused) == (1, 1_205, 0)
-    assert len(await doors.facts_with(run)) == 1_206
+    assert len(await endpoints.facts_with(run)) == 1_206
 
 
-async def test_every_refusal_has_its_line(doors: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_every_refusal_has_its_line(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
     run = uuid.uuid4().hex
     lines = rows(run, 700)
     lines[3] = f"Bought,2026-11-01 08:00:00,null,3,{run}"
@@ -69,7 +69,7 @@ async def test_every_refusal_has_its_line(doors: Any, mapping: Path, tmp_path: P
     lines[600] = f",2026-11-01 08:00:00,13800138001,3,{run}"
     lines[601] = f"Bought,1970-01-01 08:00:00,13800138001,3,{run}"
     file = write(tmp_path / "crm.csv", lines, "gb18030")
-    report = await import_file(file, mapping, address(doors), doors.key)
+    report = await import_file(file, mapping, address(endpoints), endpoints.key)
     assert (report.accepted, report.refused) == (694, 6)
     assert [(r.line, r.reason) for r in report.refusals] == [
         (5, "NO_IDENTIFIER"),
@@ -79,21 +79,21 @@ async def test_every_refusal_has_its_line(doors: Any, mapping: Path, tmp_path: P
         (602, "NAME_MISSING"),
         (603, "TIME_OUT_OF_RANGE"),
     ]
-    kept = [e for e in await quarantined(doors) if run.encode() in e.raw]
-    assert {e.door for e in kept} == {"file"}
+    kept = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
+    assert {e.endpoint for e in kept} == {"file"}
     assert len(kept) == 3
 
 
-async def quarantined(doors: Any) -> list[Any]:
+async def quarantined(endpoints: Any) -> list[Any]:
     from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest
     from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 
-    async with doors.channel(doors.admin_key) as peer:
+    async with endpoints.channel(endpoints.admin_key) as peer:
         request = ListQuarantinedRequest(page_size=1000)
         return list((await IngestServiceStub(peer).ListQuarantined(request)).entries)
 
 
-async def test_json_lines(doors: Any, tmp_path: Path) -> None:
+async def test_json_lines(endpoints: Any, tmp_path: Path) -> None:
     run = uuid.uuid4().hex
     (tmp_path / "m.yaml").write_text(
         "type: identify\nmessage_id: {column: id}\n"
@@ -106,15 +106,15 @@ async def test_json_lines(doors: Any, tmp_path: Path) -> None:
         f'{{"id":"{run}-2","run":"{run}","member":{{"no":7}}}}\n'
         "broken\n"
     )
-    report = await import_file(file, tmp_path / "m.yaml", address(doors), doors.key)
+    report = await import_file(file, tmp_path / "m.yaml", address(endpoints), endpoints.key)
     assert (report.accepted, report.refused) == (2, 1)
     assert report.refusals[0].line == 3
 
 
-async def test_wrong_as_a_whole(doors: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_wrong_as_a_whole(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "crm.csv", rows("x", 1))
     with pytest.raises(NotAllowed):
-        await import_file(file, mapping, address(doors), "nonsense")
+        await import_file(file, mapping, address(endpoints), "nonsense")
     mapping.write_text("event: [")
     with pytest.raises(InvalidField, match=r"mapping\.yaml"):
-        await import_file(file, mapping, address(doors), doors.key)
+        await import_file(file, mapping, address(endpoints), endpoints.key)

@@ -1,4 +1,4 @@
-"""Group events: what they say of an account, and what of it is refused."""
+"""Tests the admission, the payloads and the append of group events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.ingest.codec.events import CallOffer, EventOffer
-from services.ingest.commands.group_events import append_pairs
+from services.ingest.codec.events import ProtoEvent, SegmentCall
+from services.ingest.commands.group_events import append_group_events
 from services.ingest.domain.admission import admit
-from services.ingest.domain.facts import Appended, NewFact
-from services.ingest.domain.model import Accepted, EventType, RawEvent, Refusal, Source
-from services.ingest.domain.segment_spec import read_call
+from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal, Source
+from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.domain.segment_spec import parse_call
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import event_fact_id
@@ -31,95 +31,96 @@ GROUP = RawEvent(
 ACME = leaf_of("default", [Identifier("account_id", "acme")])
 
 
-def admitted(raw: RawEvent) -> Accepted | Refusal:
+def admit_group(raw: RawEvent) -> Accepted | Refusal:
     return admit(raw, SITE, NOW, lambda: "new-id")
 
 
-def refusal(**changes: Any) -> Refusal:
-    outcome = admitted(GROUP._replace(**changes))
+def refusal_of(**changes: Any) -> Refusal:
+    outcome = admit_group(GROUP._replace(**changes))
     assert isinstance(outcome, Refusal), outcome
     return outcome
 
 
-def taken(**changes: Any) -> Accepted:
-    outcome = admitted(GROUP._replace(**changes))
+def accepted_group(**changes: Any) -> Accepted:
+    outcome = admit_group(GROUP._replace(**changes))
     assert isinstance(outcome, Accepted), outcome
     return outcome
 
 
-def test_it_has_a_place_with_the_person_and_with_the_account() -> None:
-    accepted = taken()
+def test_group_event_has_a_fact_for_the_person_and_one_for_the_account() -> None:
+    accepted = accepted_group()
     assert accepted.leaf_id == leaf_of("default", [Identifier("user_id", "u1")])
-    assert accepted.copy == (event_fact_id("default", "site", "m-1", ACME), ACME)
-    assert taken(group_id=" acme ").copy == accepted.copy
+    assert accepted.account_copy == (event_fact_id("default", "site", "m-1", ACME), ACME)
+    assert accepted_group(group_id=" acme ").account_copy == accepted.account_copy
 
 
-def test_another_event_has_one_place_whatever_group_it_names() -> None:
-    assert taken(type=EventType.TRACK, name="e").copy is None
+def test_track_with_a_group_id_has_one_fact() -> None:
+    assert accepted_group(type=EventType.TRACK, name="e").account_copy is None
 
 
 @pytest.mark.parametrize("group_id", ["", None, 0, "null", "0000", "  ", "{{groupId}}"])
-def test_a_group_event_needs_a_group_id(group_id: object) -> None:
-    assert refusal(group_id=group_id)[:2] == ("NO_IDENTIFIER", "group_id")
+def test_group_event_without_a_valid_group_id_is_refused(group_id: object) -> None:
+    assert refusal_of(group_id=group_id)[:2] == ("NO_IDENTIFIER", "group_id")
 
 
 @pytest.mark.parametrize("group_id", [7, 1.5, ["acme"], {"id": "acme"}, "x" * 513, "a\0", "a\n"])
-def test_a_group_id_of_a_wrong_kind(group_id: object) -> None:
-    assert refusal(group_id=group_id)[:2] == ("VALUE_INVALID", "group_id")
+def test_group_id_of_a_wrong_type_or_form_is_refused(group_id: object) -> None:
+    assert refusal_of(group_id=group_id)[:2] == ("VALUE_INVALID", "group_id")
 
 
 @pytest.mark.parametrize("pair", [("account_domain", 5), ("Domain", "a.cn"), ("domain", "a.cn")])
-def test_an_account_has_identifiers_of_accounts_only(pair: tuple[str, object]) -> None:
-    told = refusal(group_identifiers=(("account_tax_id", "91"), pair))
-    assert told[:2] == ("IDENTIFIER_INVALID", "group_identifiers[1]")
+def test_group_identifier_in_a_namespace_of_persons_is_refused(pair: tuple[str, object]) -> None:
+    refusal = refusal_of(group_identifiers=(("account_tax_id", "91"), pair))
+    assert refusal[:2] == ("IDENTIFIER_INVALID", "group_identifiers[1]")
 
 
-def test_too_many_identifiers() -> None:
+def test_more_than_64_group_identifiers_are_refused() -> None:
     many = tuple(("account_domain", f"{n}.cn") for n in range(65))
-    assert refusal(group_identifiers=many).reason == "IDENTIFIER_INVALID"
+    assert refusal_of(group_identifiers=many).reason == "IDENTIFIER_INVALID"
 
 
 @pytest.mark.parametrize("type_", list(EventType))
-def test_no_person_has_the_identifier_of_an_account(type_: EventType) -> None:
-    named = (("user_id", "u1"), ("account_domain", "acme.cn"))
-    told = refusal(type=type_, name="e", identifiers=named)
-    assert told[:2] == ("IDENTIFIER_INVALID", "identifiers[1]")
-    assert "names an account and not a person" in told.message
+def test_person_identifier_in_a_namespace_of_accounts_is_refused(type_: EventType) -> None:
+    identifiers = (("user_id", "u1"), ("account_domain", "acme.cn"))
+    refusal = refusal_of(type=type_, name="e", identifiers=identifiers)
+    assert refusal[:2] == ("IDENTIFIER_INVALID", "identifiers[1]")
+    assert "identifies an account, not a person" in refusal.message
 
 
 @pytest.mark.parametrize("parent", ["acme", " acme", "ａｃｍｅ"])
-def test_an_account_is_not_above_itself(parent: str) -> None:
+def test_parent_that_is_the_account_itself_is_refused(parent: str) -> None:
     traits = json.dumps({"parent_account_id": parent}).encode()
-    told = refusal(traits=traits)
-    assert told == ("VALUE_INVALID", "traits.parent_account_id", "an account is not above itself")
+    refusal = refusal_of(traits=traits)
+    assert refusal[:2] == ("VALUE_INVALID", "traits.parent_account_id")
+    assert refusal.message.startswith("an account cannot be its own parent")
 
 
 @pytest.mark.parametrize(
     ("parent", "reason"),
     [(5, "VALUE_INVALID"), (["x"], "VALUE_INVALID"), ("null", "NO_IDENTIFIER"), ("", None)],
 )
-def test_a_parent_that_names_no_account(parent: object, reason: str | None) -> None:
+def test_invalid_parent_is_refused(parent: object, reason: str | None) -> None:
     traits = json.dumps({"parent_account_id": parent}).encode()
-    assert refusal(traits=traits)[:2] == (reason or "NO_IDENTIFIER", "traits.parent_account_id")
+    assert refusal_of(traits=traits)[:2] == (reason or "NO_IDENTIFIER", "traits.parent_account_id")
 
 
 @pytest.mark.parametrize("traits", [b"", b"{}", b'{"parent_account_id":null}'])
-def test_no_parent(traits: bytes) -> None:
-    assert taken(traits=traits).copy is not None
+def test_group_event_without_a_parent_is_accepted(traits: bytes) -> None:
+    assert accepted_group(traits=traits).account_copy is not None
 
 
-def test_traits_that_are_no_object() -> None:
-    assert refusal(traits=b"[1]").reason == "VALUE_INVALID"
-    assert refusal(traits=b'{"parent_account_id":').reason == "JSON_INVALID"
+def test_traits_that_are_no_object_are_refused() -> None:
+    assert refusal_of(traits=b"[1]").reason == "VALUE_INVALID"
+    assert refusal_of(traits=b'{"parent_account_id":').reason == "JSON_INVALID"
 
 
 def read(call: dict[str, Any]) -> RawEvent:
-    raw = read_call(json.dumps(call).encode())
+    raw = parse_call(json.dumps(call).encode())
     assert isinstance(raw, RawEvent)
     return raw
 
 
-def test_external_ids_of_accounts() -> None:
+def test_external_ids_of_the_accounts_collection_become_group_identifiers() -> None:
     ids = [
         {"type": "wechat_unionid", "id": "o1", "collection": "users"},
         {"type": "domain", "id": "acme.cn", "collection": "accounts"},
@@ -135,7 +136,7 @@ def test_external_ids_of_accounts() -> None:
     assert (page.identifiers, page.group_identifiers) == (raw.identifiers, ())
 
 
-def offers() -> list[EventOffer | CallOffer]:
+def group_events() -> list[ProtoEvent | SegmentCall]:
     ids = [{"type": "domain", "id": "acme.cn", "collection": "accounts"}]
     context = {"ip": "10.0.0.7", "externalIds": ids}
     call = {
@@ -158,21 +159,21 @@ def offers() -> list[EventOffer | CallOffer]:
         group_identifiers=[IdentifierMessage(namespace="account_domain", value="acme.cn")],
         member_leaf_id=b"forged",
     )
-    return [CallOffer(json.dumps(call).encode()), EventOffer(event)]
+    return [SegmentCall(json.dumps(call).encode()), ProtoEvent(event)]
 
 
-@pytest.mark.parametrize("offer", offers(), ids=["call", "event"])
-def test_the_copy_tells_of_the_account_and_only_the_leaf_of_the_person(
-    offer: EventOffer | CallOffer,
+@pytest.mark.parametrize("incoming", group_events(), ids=["call", "event"])
+def test_account_payload_has_only_the_leaf_of_the_person(
+    incoming: ProtoEvent | SegmentCall,
 ) -> None:
-    assert isinstance(offer.event, RawEvent)
-    accepted = admitted(offer.event)
+    assert isinstance(incoming.event, RawEvent)
+    accepted = admit_group(incoming.event)
     assert isinstance(accepted, Accepted)
-    of_person = Event.FromString(offer.payload(accepted))
+    of_person = Event.FromString(incoming.payload(accepted))
     assert of_person.member_leaf_id == b""
     assert [i.value for i in of_person.identifiers] == ["ann@home.cn"]
     assert b"10.0.0.7" in of_person.context
-    raw = offer.copy_payload(accepted)
+    raw = incoming.account_payload(accepted)
     of_account = Event.FromString(raw)
     assert of_account.member_leaf_id == accepted.leaf_id
     assert (of_account.group_id, json.loads(of_account.traits)) == ("acme", {"plan": "pro"})
@@ -181,27 +182,27 @@ def test_the_copy_tells_of_the_account_and_only_the_leaf_of_the_person(
     ]
     assert b"ann@home" not in raw
     assert b"10.0.0.7" not in raw
-    assert raw == offer.copy_payload(accepted)
+    assert raw == incoming.account_payload(accepted)
 
 
 class FakeLog:
-    """Answers each call by its turn."""
+    """Returns the given outcomes in order, and records the calls."""
 
-    def __init__(self, *answers: Appended | Exception) -> None:
-        self.answers = list(answers)
+    def __init__(self, *outcomes: AppendResult | Exception) -> None:
+        self.outcomes = list(outcomes)
         self.calls: list[tuple[Sequence[NewFact], bool]] = []
 
-    async def append(self, facts: Sequence[NewFact], *, whole: bool = False) -> Appended:
-        self.calls.append((facts, whole))
-        answer = self.answers.pop(0)
+    async def append(self, facts: Sequence[NewFact], *, atomic: bool = False) -> AppendResult:
+        self.calls.append((facts, atomic))
+        outcome = self.outcomes.pop(0)
         await asyncio.sleep(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
-def new(count: int, *offsets: int) -> Appended:
-    return Appended(count, frozenset(range(2 - count)), frozenset(), Token(offsets), 5, (0, 0))
+def result_of(count: int, *offsets: int) -> AppendResult:
+    return AppendResult(count, frozenset(range(2 - count)), frozenset(), Token(offsets), 5)
 
 
 def pair(number: int) -> tuple[NewFact, NewFact]:
@@ -209,15 +210,16 @@ def pair(number: int) -> tuple[NewFact, NewFact]:
     return fact, fact._replace(leaf_id=b"a" * 16)  # type: ignore[arg-type]
 
 
-async def test_pairs_are_counted_as_events() -> None:
-    log = FakeLog(new(2, 2, 1), Conflict("reused"), new(0, 1, 3), new(1, 0, 4))
+async def test_result_counts_events_and_not_facts() -> None:
+    log = FakeLog(result_of(2, 2, 1), Conflict("other"), result_of(0, 1, 3), result_of(1, 0, 4))
     pairs = [pair(n) for n in range(4)]
-    appended = await append_pairs(log, pairs)
-    assert (appended.appended, appended.duplicates, appended.reused) == (2, {2}, {1})
-    assert (appended.token, appended.recorded_at_us) == (Token((2, 4)), 5)
+    result = await append_group_events(log, pairs)
+    assert (result.appended, result.duplicates, result.conflicting) == (2, {2}, {1})
+    assert (result.token, result.recorded_at_us) == (Token((2, 4)), 5)
     assert log.calls == [(p, True) for p in pairs]
 
 
-async def test_a_log_that_is_away_is_told() -> None:
+async def test_unavailable_log_is_raised() -> None:
+    log = FakeLog(result_of(2, 1), StoreUnavailable("down"))
     with pytest.raises(StoreUnavailable):
-        await append_pairs(FakeLog(new(2, 1), StoreUnavailable("away")), [pair(1), pair(2)])
+        await append_group_events(log, [pair(1), pair(2)])

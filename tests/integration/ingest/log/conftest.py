@@ -1,4 +1,4 @@
-"""The event log on a database of its own, without the doors."""
+"""The event log on a database of its own, without the endpoints."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from services.kernel.tokens import Token
 async def test_new_facts_are_in_the_log(logs: Logs, event_log: EventLog, size: int) -> None:
     facts = make_facts(range(size))
     appended = await event_log.append(facts)
-    assert (appended.appended, appended.duplicates, appended.reused) == (size, set(), set())
+    assert (appended.appended, appended.duplicates, appended.conflicting) == (size, set(), set())
     ends = await logs.check_whole()
     assert sum(ends.values()) == size
     assert appended.token == Token.from_offsets({s: end for s, end in ends.items() if end})
@@ -82,7 +82,7 @@ async def test_another_content_under_a_known_id_is_told(
     await event_log.append(facts[:1])
     others = [facts[0]._replace(payload=b"other"), *facts[1:]]
     appended = await event_log.append(others)
-    assert (appended.appended, appended.reused) == (size - 1, frozenset({0}))
+    assert (appended.appended, appended.conflicting) == (size - 1, frozenset({0}))
     rows = await logs.fetch("SELECT payload FROM fact WHERE fact_id = $1", facts[0].fact_id)
     assert [row["payload"] for row in rows] == [facts[0].payload]
 
@@ -275,7 +275,7 @@ async def test_any_batching_and_repetition_gives_the_same_set(
             results = await asyncio.gather(*(log.append(make_facts(names)) for names in calls))
     distinct = {name for names in calls for name in names}
     assert sum(result.appended for result in results) == len(distinct)
-    assert not any(result.reused for result in results)
+    assert not any(result.conflicting for result in results)
     assert await logs.fact_ids() == sorted(fact.fact_id for fact in make_facts(list(distinct)))
     await logs.check_whole()
 

@@ -23,7 +23,7 @@ async def test_a_tick_is_in_every_shard_at_one_instant(logs: Logs, event_log: Ev
     rows = await logs.fetch(TICKS)
     assert sorted(row["shard"] for row in rows) == list(range(SHARDS))
     assert {row["recorded_at"] for row in rows} == {ticked.at_us}
-    assert {ClockTicked.FromString(row["payload"]).at_us for row in rows} == {ticked.at_us}
+    assert {ClockTicked.FromString(row["payload"]).now_us for row in rows} == {ticked.at_us}
     assert len({row["fact_id"] for row in rows}) == 1
     assert ticked.token == (await event_log.heads()).token
     await logs.check_whole()
@@ -51,9 +51,9 @@ async def test_the_clock_moves_ahead_for_all_replicas(logs: Logs, event_log: Eve
 
 async def test_a_quiet_log_ticks_and_a_busy_one_does_not(logs: Logs, event_log: EventLog) -> None:
     first = await event_log.tick()
-    assert await event_log.tick_if_quiet(first.at_us - 1) is None
+    assert await event_log.tick_if_idle(first.at_us - 1) is None
     await event_log.append([make_fact("a", leaf_id=LeafId(bytes(16)))])
-    second = await event_log.tick_if_quiet(first.at_us)
+    second = await event_log.tick_if_idle(first.at_us)
     assert second is not None  # three shards heard nothing since the first
     assert second.at_us > first.at_us
     assert len(await logs.fetch(TICKS)) == 2 * SHARDS
@@ -62,7 +62,7 @@ async def test_a_quiet_log_ticks_and_a_busy_one_does_not(logs: Logs, event_log: 
 async def test_of_several_replicas_one_ticks(logs: Logs) -> None:
     replicas = [await logs.replica() for _ in range(3)]
     first = await replicas[0].tick()
-    results = await asyncio.gather(*(log.tick_if_quiet(first.at_us) for log in replicas))
+    results = await asyncio.gather(*(log.tick_if_idle(first.at_us) for log in replicas))
     assert sum(result is not None for result in results) == 1
 
 

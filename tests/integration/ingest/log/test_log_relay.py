@@ -15,7 +15,7 @@ from services.chassis.messaging.jetstream import RANGE_HEADER, JetStreamBus
 from services.chassis.postgres.database import Database
 from services.chassis.testing import wait_until
 from services.ingest.log import EventLog, LogRelay
-from services.ingest.log.relay import LogOutputs
+from services.ingest.log.relay import LogOutboxReader
 from services.kernel.ids import LeafId
 
 
@@ -144,7 +144,7 @@ async def test_replicas_share_the_shards_and_relay_each_others_facts(
     ):
         both = (first, second)
         shards = range(SHARDS)
-        await wait_until(lambda: all(sum(s in r.held for r in both) == 1 for s in shards))
+        await wait_until(lambda: all(sum(s in r.leased for r in both) == 1 for s in shards))
         await begin(one, *both)
         await asyncio.gather(
             *(
@@ -193,7 +193,7 @@ async def test_without_nats_facts_are_still_taken(logs: Logs, event_log: EventLo
 async def test_the_table_is_cut_into_messages_that_cover_it(event_log: EventLog) -> None:
     leaf = LeafId(bytes(16))
     await event_log.append([make_fact(n, leaf_id=leaf) for n in range(1_700)])
-    outputs = LogOutputs(event_log)
+    outputs = LogOutboxReader(event_log)
     assert await outputs.tail(0) == 1_700
     at = 0
     while found := await outputs.read(0, at, 64):

@@ -23,7 +23,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
 from services.chassis.testing import MakeSettings
-from services.ingest.api.log_grpc import ALLOWED, MOST_FACTS, MOST_LEAVES, LogRpc
+from services.ingest.api.log_grpc import ALLOWED, MAX_FACTS, MAX_LEAVES, LogRpc
 from services.ingest.log import EventLog, NewFact
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, OnefoldError, TooLarge
 from services.kernel.ids import LeafId, WorkspaceId
@@ -115,10 +115,10 @@ async def test_a_fact_that_tells_no_time_took_place_when_it_was_recorded(serve: 
 async def test_a_part_of_a_shard_can_be_read_in_pages(serve: Serve) -> None:
     stub = await serve()
     await stub.Append(append_request([make_fact(n, leaf_id=LeafId(bytes(16))) for n in range(100)]))
-    request = pb.ReadRequest(shard=0, from_offset=10, until_offset=55, page_size=20)
+    request = pb.ReadRequest(shard=0, from_offset=10, end_offset=55, page_size=20)
     batches = [response.batch async for response in stub.Read(request)]
     assert [(b.first_offset, len(b.facts)) for b in batches] == [(10, 20), (30, 20), (50, 5)]
-    beyond = pb.ReadRequest(shard=0, from_offset=90, until_offset=10_000)
+    beyond = pb.ReadRequest(shard=0, from_offset=90, end_offset=10_000)
     assert len(await facts_of(stub.Read(beyond))) == 10
     assert await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=100))) == []
 
@@ -204,8 +204,8 @@ async def test_the_clock_ticks_and_moves_where_it_may(serve: Serve) -> None:
     before = await stub.GetHead(pb.GetHeadRequest())
     ticked = await stub.TickClock(pb.TickClockRequest(advance_us=8 * DAY_US))
     after = await stub.GetHead(pb.GetHeadRequest())
-    assert ticked.at_us >= before.now_us + 8 * DAY_US
-    assert after.now_us >= ticked.at_us
+    assert ticked.now_us >= before.now_us + 8 * DAY_US
+    assert after.now_us >= ticked.now_us
     assert list(after.token.offsets) == list(ticked.token.offsets) == [1] * SHARDS
 
 
@@ -214,7 +214,7 @@ async def test_the_clock_is_fixed_elsewhere(serve: Serve) -> None:
     with pytest.raises(NotAllowed) as refused:
         await stub.TickClock(pb.TickClockRequest(advance_us=1))
     assert refused.value.reason == "CLOCK_NOT_ADJUSTABLE"
-    assert (await stub.TickClock(pb.TickClockRequest())).at_us > 0
+    assert (await stub.TickClock(pb.TickClockRequest())).now_us > 0
 
 
 async def test_a_reused_id_refuses_the_whole_call(serve: Serve, logs: Logs) -> None:
@@ -228,12 +228,12 @@ async def test_a_reused_id_refuses_the_whole_call(serve: Serve, logs: Logs) -> N
 BAD: list[tuple[str, Any, type[OnefoldError]]] = [
     ("Append", append_request([make_fact("a", fact_id=b"short")]), InvalidField),
     ("Append", append_request([make_fact("a", workspace_id="")]), InvalidField),
-    ("Append", pb.AppendRequest(facts=[Fact()] * (MOST_FACTS + 1)), TooLarge),
+    ("Append", pb.AppendRequest(facts=[Fact()] * (MAX_FACTS + 1)), TooLarge),
     ("Read", pb.ReadRequest(shard=SHARDS), InvalidField),
     ("ReadLeaves", pb.ReadLeavesRequest(workspace_id="shop", leaf_ids=[b"x"]), InvalidField),
     (
         "ReadLeaves",
-        pb.ReadLeavesRequest(workspace_id="shop", leaf_ids=[bytes(16)] * (MOST_LEAVES + 1)),
+        pb.ReadLeavesRequest(workspace_id="shop", leaf_ids=[bytes(16)] * (MAX_LEAVES + 1)),
         TooLarge,
     ),
     ("TickClock", pb.TickClockRequest(advance_us=-1), InvalidField),

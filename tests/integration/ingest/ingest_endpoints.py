@@ -33,7 +33,7 @@ from services.ingest.settings import IngestSettings
 
 
 @dataclass(frozen=True)
-class Doors:
+class IngestEndpoints:
     """A running ingest, as those outside see it."""
 
     service: Ingest
@@ -97,9 +97,9 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_doors(
+async def run_ingest(
     postgres_server: PostgresServer, nats_server: NatsServer, data_dir: Path
-) -> AsyncIterator[Doors]:
+) -> AsyncIterator[IngestEndpoints]:
     """A running ingest with a database of its own, and no stream but its own."""
     name = f"ingest_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
@@ -118,7 +118,7 @@ async def open_doors(
     async with serve(settings) as service, aiohttp.ClientSession() as http:
         admin_key = (data_dir / "admin.key").read_text().strip()
         key = await make_source(service, admin_key, "site", "web")
-        yield Doors(service, settings, key, admin_key, http, bus)
+        yield IngestEndpoints(service, settings, key, admin_key, http, bus)
     await bus.close()
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

@@ -1,4 +1,4 @@
-"""A sender that never ends its body holds nothing for long."""
+"""Tests that a client which never ends its body is disconnected."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import asyncio
 from typing import Any
 
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
-from services.ingest.api.http import HttpDoor
-from services.ingest.metrics import EventCounts
+from services.ingest.api.http import HttpEndpoint
+from services.ingest.metrics import IngestMetrics
 
-NOBODY: Any = None
+UNUSED: Any = None
 
 
-async def test_a_body_that_does_not_arrive() -> None:
+async def test_body_that_does_not_arrive_in_time_is_refused() -> None:
     metrics = Metrics("ingest")
-    door = HttpDoor(*(NOBODY, NOBODY, EventCounts(metrics)), max_body_bytes=1_000, timeout_s=0.05)
-    server = OperationsServer(metrics, host="127.0.0.1", port=0, routes=door.routes())
+    endpoint = HttpEndpoint(
+        intake=UNUSED,
+        quarantine=UNUSED,
+        authenticator=UNUSED,
+        metrics=IngestMetrics(metrics),
+        max_body_bytes=1_000,
+        timeout_s=0.05,
+    )
+    server = OperationsServer(metrics, host="127.0.0.1", port=0, routes=endpoint.routes())
     async with server.serving(), asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 
-async def test_grpc(doors: Any, make_event: Any) -> None:
+async def test_grpc(endpoints: Any, make_event: Any) -> None:
     event = make_event(properties=b'{"price":1}')
-    first, again = await doors.ingest(event), await doors.ingest(event)
+    first, again = await endpoints.ingest(event), await endpoints.ingest(event)
     assert (first.accepted, first.duplicates) == (1, 0)
     assert (again.accepted, again.duplicates) == (0, 1)
-    [(row, logged)] = await doors.facts(event.message_id)
+    [(row, logged)] = await endpoints.facts(event.message_id)
     assert (row["workspace_id"], row["source_id"]) == ("default", "site")
     assert (logged.channel, logged.properties) == ("web", b'{"price":1}')
 
 
-async def test_http(doors: Any, make_call: Any) -> None:
+async def test_http(endpoints: Any, make_call: Any) -> None:
     call = make_call()
-    status, answer = await doors.post("/v1/batch", {"batch": [call, call]})
+    status, answer = await endpoints.post("/v1/batch", {"batch": [call, call]})
     assert status == 200, answer
     assert (answer["accepted"], answer["duplicates"]) == (1, 1)
-    assert len(await doors.facts(call["messageId"])) == 1
+    assert len(await endpoints.facts(call["messageId"])) == 1

@@ -9,16 +9,16 @@ from contextlib import aclosing
 import pytest
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 
-from services.ingest.domain.facts import Row
+from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.reader import PAGE_BYTES
 from services.kernel.errors import InvalidField, OnefoldError
 from services.kernel.ids import LeafId
 
 
-async def follow(log: EventLog, shard: int, first: int, count: int) -> list[Row]:
+async def follow(log: EventLog, shard: int, first: int, count: int) -> list[FactRow]:
     """The next rows, so many, one after another."""
-    seen: list[Row] = []
+    seen: list[FactRow] = []
     async with asyncio.timeout(60), aclosing(log.follow(shard, first)) as pages:
         while len(seen) < count:
             seen += await anext(pages)
@@ -44,8 +44,8 @@ async def test_sixteen_appenders_and_followers_of_another_replica(logs: Logs) ->
             total += (await log.append(facts)).appended
         return total
 
-    async def see(log: EventLog, shard: int) -> list[Row]:
-        seen: list[Row] = []
+    async def see(log: EventLog, shard: int) -> list[FactRow]:
+        seen: list[FactRow] = []
         async with aclosing(log.follow(shard, 0)) as pages:
             while not seen or seen[-1].payload != b"payload of the last":
                 seen += await anext(pages)

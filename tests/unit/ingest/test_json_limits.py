@@ -1,4 +1,4 @@
-"""What may stand in a JSON object."""
+"""Tests the limits of the JSON objects of an event."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from services.ingest.domain.json_limits import (
     MAX_KEYS,
     _is_suspicious,
     _walk,
-    documents_fault,
+    check_documents,
 )
 
 
 def reason(document: bytes) -> str | None:
-    fault = documents_fault(document, b"", b"")
-    return fault.reason if fault else None
+    refusal = check_documents(document, b"", b"")
+    return refusal.reason if refusal else None
 
 
 def nested(depth: int, opened: bytes = b'{"a":', closed: bytes = b"}") -> bytes:
@@ -45,7 +45,7 @@ def nested(depth: int, opened: bytes = b'{"a":', closed: bytes = b"}") -> bytes:
         json.dumps({"a": [{"b": n} for n in range(400)]}).encode(),
     ],
 )
-def test_good(good: bytes) -> None:
+def test_document_within_the_limits_is_accepted(good: bytes) -> None:
     assert reason(good) is None
 
 
@@ -78,14 +78,14 @@ def test_good(good: bytes) -> None:
         (b'{"a":"' + b"x" * MAX_BYTES + b'"}', "PROPERTIES_TOO_LARGE"),
     ],
 )
-def test_bad(bad: bytes, why: str) -> None:
+def test_document_beyond_a_limit_is_refused(bad: bytes, why: str) -> None:
     assert reason(bad) == why
 
 
-def test_the_field_at_fault_is_named() -> None:
-    fault = documents_fault(b'{"a":1}', b"", b'{"a":1e999}')
-    assert fault is not None
-    assert fault.field == "context"
+def test_refusal_names_the_field() -> None:
+    refusal = check_documents(b'{"a":1}', b"", b'{"a":1e999}')
+    assert refusal is not None
+    assert refusal.field == "context"
 
 
 numbers = st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False))
@@ -99,15 +99,17 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(value=st.dictionaries(st.text(max_size=4), values, max_size=4), ascii_only=st.booleans())
-def test_scanning_finds_all_that_walking_finds(value: dict[str, Any], ascii_only: bool) -> None:
-    """The quick answer may only be wrong in asking for the thorough one."""
+def test_scan_suspects_every_document_that_the_walk_refuses(
+    value: dict[str, Any], ascii_only: bool
+) -> None:
+    """The fast scan may raise false alarms, but never miss a document."""
     document = json.dumps(value, ensure_ascii=ascii_only).encode()
     if _walk("properties", document) is not None:
         assert _is_suspicious(document)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_have_an_answer(document: bytes) -> None:
-    fault = documents_fault(document, b"", b"")
-    if fault is None and document:
+def test_any_bytes_are_accepted_or_refused(document: bytes) -> None:
+    refusal = check_documents(document, b"", b"")
+    if refusal is None and document:
         assert isinstance(json.loads(document), dict)

@@ -1,11 +1,11 @@
-"""Numbers at the doors: what is no number is told and can be mended; regions are given once."""
+"""Numbers at the endpoints: what is no number is told and can be mended; regions are given once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from integration.ingest.ingest_doors import make_source
+from integration.ingest.ingest_endpoints import make_source
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ReleaseQuarantinedRequest
@@ -27,77 +27,77 @@ def named(event: Event, *identifiers: tuple[str, str]) -> Event:
 
 
 async def test_only_an_invalid_number_is_refused_and_can_be_mended(
-    doors: Any, make_event: Any
+    endpoints: Any, make_event: Any
 ) -> None:
     event = named(make_event(), ("phone", "138 0000 000"))
-    [rejection] = (await doors.ingest(event)).rejections
+    [rejection] = (await endpoints.ingest(event)).rejections
     assert rejection.reason == ErrorReason.ERROR_REASON_NO_IDENTIFIER
     assert "phone needs a number that exists" in rejection.message
     assert "dialled in CN" in rejection.message
     assert "138" not in rejection.message
     mended = named(Event.FromString(event.SerializeToString()), ("phone", "138 0000 0007"))
-    async with doors.channel(doors.admin_key) as peer:
+    async with endpoints.channel(endpoints.admin_key) as peer:
         request = ReleaseQuarantinedRequest(quarantine_id=rejection.quarantine_id, event=mended)
         result = (await IngestServiceStub(peer).ReleaseQuarantined(request)).result
     assert result.accepted == 1
-    [(row, _)] = await doors.facts(event.message_id)
+    [(row, _)] = await endpoints.facts(event.message_id)
     assert row["leaf_id"] == Identifier("phone", "+8613800000007").id_in("default")
 
 
 async def test_an_invalid_number_beside_a_name_is_kept_and_links_nobody(
-    doors: Any, make_event: Any
+    endpoints: Any, make_event: Any
 ) -> None:
     event = named(make_event(), ("phone", "138 0000 000"), ("user_id", "li"))
-    assert (await doors.ingest(event)).accepted == 1
-    [(row, logged)] = await doors.facts(event.message_id)
+    assert (await endpoints.ingest(event)).accepted == 1
+    [(row, logged)] = await endpoints.facts(event.message_id)
     assert row["leaf_id"] == Identifier("user_id", "li").id_in("default")
     assert logged.identifiers[0].value == "138 0000 000"
 
 
 async def test_an_invalid_number_in_the_traits_of_an_identify_is_a_trait(
-    doors: Any, make_call: Any
+    endpoints: Any, make_call: Any
 ) -> None:
     call = make_call(type="identify", userId="lei", traits={"phone": "none", "email": "x"})
-    assert (await doors.post("/v1/identify", call))[1]["accepted"] == 1
+    assert (await endpoints.post("/v1/identify", call))[1]["accepted"] == 1
 
 
-async def create(doors: Any, workspace_id: str, region: str) -> str:
+async def create(endpoints: Any, workspace_id: str, region: str) -> str:
     wish = admin_pb.CreateWorkspaceRequest(workspace_id=workspace_id, default_region=region)
-    async with doors.channel(doors.settings.internal_key.get_secret_value()) as peer:
+    async with endpoints.channel(endpoints.settings.internal_key.get_secret_value()) as peer:
         return str((await AdminServiceStub(peer).CreateWorkspace(wish)).admin_key)
 
 
 async def test_each_door_reads_numbers_by_the_region_of_the_workspace(
-    doors: Any, make_event: Any, make_call: Any
+    endpoints: Any, make_event: Any, make_call: Any
 ) -> None:
-    key = await make_source(doors.service, await create(doors, "west", "us"), "site", "web")
+    key = await make_source(endpoints.service, await create(endpoints, "west", "us"), "site", "web")
     expected = Identifier("phone", "+16502530000").id_in("west")
     event = named(make_event(), ("phone", "(650) 253-0000"))
-    async with open_channel(f"127.0.0.1:{doors.service.grpc_port}", key) as peer:
+    async with open_channel(f"127.0.0.1:{endpoints.service.grpc_port}", key) as peer:
         request = IngestEventsRequest(events=[event])
         assert (await IngestServiceStub(peer).IngestEvents(request)).accepted == 1
     call = make_call(context={"externalIds": [{"type": "phone", "id": "650.253.0000"}]})
     del call["userId"]
-    assert (await doors.post("/v1/track", call, key=key))[1]["accepted"] == 1
+    assert (await endpoints.post("/v1/track", call, key=key))[1]["accepted"] == 1
     for message_id in (event.message_id, call["messageId"]):
-        [(row, _)] = await doors.facts(message_id)
+        [(row, _)] = await endpoints.facts(message_id)
         assert row["leaf_id"] == expected
 
 
-async def test_a_region_is_given_once(doors: Any) -> None:
-    assert await create(doors, "east", "HK")
-    assert not await create(doors, "east", "")
-    assert not await create(doors, "east", "HK")
+async def test_a_region_is_given_once(endpoints: Any) -> None:
+    assert await create(endpoints, "east", "HK")
+    assert not await create(endpoints, "east", "")
+    assert not await create(endpoints, "east", "HK")
     for workspace_id, region in (("east", "CN"), ("default", "US")):
         with pytest.raises(InvalidField, match="for ever") as caught:
-            await create(doors, workspace_id, region)
+            await create(endpoints, workspace_id, region)
         assert caught.value.field == "default_region"
     with pytest.raises(InvalidField, match="ISO 3166"):
-        await create(doors, "north", "Narnia")
+        await create(endpoints, "north", "Narnia")
 
 
-async def test_another_region_at_a_later_start_is_refused(doors: Any) -> None:
-    administration = doors.service.administration
+async def test_another_region_at_a_later_start_is_refused(endpoints: Any) -> None:
+    administration = endpoints.service.administration
     for region in ("", "CN"):
         await administration.ensure(WorkspaceDefinition("default", default_region=region))
     with pytest.raises(InvalidField, match="make another workspace"):

@@ -1,4 +1,4 @@
-"""The Segment specification's calls as events."""
+"""Tests the parsing of the Segment specification's calls."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.admission import admit
-from services.ingest.domain.model import EventType, RawEvent, Refusal, Source
-from services.ingest.domain.request_body import Body, read_batch, read_body
-from services.ingest.domain.segment_spec import read_call
+from services.ingest.domain.events import EventType, RawEvent, Refusal, Source
+from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
+from services.ingest.domain.segment_spec import parse_call
 from services.kernel.time import parse_rfc3339
 
 
 def read(call: dict[str, Any], type_: EventType | None = None, **batch: Any) -> RawEvent:
-    body = read_body(json.dumps(batch).encode()) if batch else None
+    body = parse_body(json.dumps(batch).encode()) if batch else None
     assert not isinstance(body, Refusal)
-    raw = read_call(json.dumps(call).encode(), type_, body)
+    raw = parse_call(json.dumps(call).encode(), type_, body)
     assert isinstance(raw, RawEvent), raw
     return raw
 
 
 def batch_of(body: bytes) -> list[bytes] | Refusal:
-    read = read_body(body)
-    assert isinstance(read, Body)
-    return read_batch(read)
+    read = parse_body(body)
+    assert isinstance(read, RequestBody)
+    return batch_calls(read)
 
 
-def test_a_track() -> None:
+def test_track_has_all_its_fields() -> None:
     raw = read(
         {
             "type": "track",
@@ -60,27 +60,27 @@ def test_a_track() -> None:
     )
 
 
-def test_null_ids_are_absent() -> None:
+def test_null_id_is_absent() -> None:
     raw = read({"type": "page", "userId": None, "anonymousId": "a", "properties": None})
     assert raw.identifiers == (("anonymous_id", "a"),)
     assert raw.properties == b""
 
 
-def test_ids_of_wrong_types_are_kept_for_admission() -> None:
+def test_id_of_a_wrong_type_is_passed_to_admission() -> None:
     assert read({"type": "page", "userId": 5}).identifiers == (("user_id", 5),)
 
 
-def test_an_identify_names_e_mail_and_phone() -> None:
+def test_identify_has_the_email_and_phone_of_its_traits() -> None:
     raw = read({"type": "identify", "userId": "u", "traits": {"email": "a@b.cn", "phone": "138"}})
     assert raw.identifiers == (("user_id", "u"), ("email", "a@b.cn"), ("phone", "138"))
 
 
-def test_a_bad_trait_is_no_identifier() -> None:
+def test_identify_with_an_invalid_email_trait_has_no_such_identifier() -> None:
     raw = read({"type": "identify", "userId": "u", "traits": {"email": 5, "phone": "1\u0001"}})
     assert raw.identifiers == (("user_id", "u"),)
 
 
-def test_traits_of_a_track_are_no_identifiers() -> None:
+def test_track_has_no_identifiers_of_its_traits() -> None:
     call = {
         "type": "track",
         "event": "e",
@@ -90,28 +90,28 @@ def test_traits_of_a_track_are_no_identifiers() -> None:
     assert read(call).identifiers == (("user_id", "u"),)
 
 
-def test_traits_of_an_identify_may_stand_in_its_context() -> None:
+def test_identify_without_traits_takes_those_of_its_context() -> None:
     raw = read({"type": "identify", "userId": "u", "context": {"traits": {"email": "a@b.cn"}}})
     assert json.loads(raw.traits) == {"email": "a@b.cn"}
     assert ("email", "a@b.cn") in raw.identifiers
 
 
-def test_external_ids() -> None:
+def test_external_ids_become_identifiers() -> None:
     ids = [{"type": "wechat_unionid", "id": "o1"}, {"type": "b c", "id": "x"}, {"id": 5}, 7]
     raw = read({"type": "page", "userId": "u", "context": {"externalIds": ids}})
     assert raw.identifiers == (("user_id", "u"), ("wechat_unionid", "o1"))
 
 
-def test_an_alias_names_the_previous_id_both_ways() -> None:
+def test_alias_has_the_previous_id_in_both_namespaces() -> None:
     raw = read({"type": "alias", "userId": "u", "previousId": "p"})
     assert set(raw.identifiers) == {("user_id", "u"), ("user_id", "p"), ("anonymous_id", "p")}
 
 
-def test_the_address_may_name_the_type() -> None:
+def test_type_of_the_url_path_replaces_a_missing_type() -> None:
     assert read({"userId": "u"}, EventType.SCREEN).type is EventType.SCREEN
 
 
-def test_the_original_timestamp_stands_in() -> None:
+def test_original_timestamp_replaces_a_missing_timestamp() -> None:
     call = {"type": "page", "userId": "u", "originalTimestamp": "t0", "sentAt": "s0"}
     raw = read(call, sentAt="s1")
     assert (raw.timestamp, raw.sent_at) == ("t0", "s0")
@@ -126,12 +126,14 @@ def test_the_original_timestamp_stands_in() -> None:
         (None, "offline", "offline"),
     ],
 )
-def test_the_channel(stated: str | None, in_context: str | None, channel: str | None) -> None:
+def test_channel_is_stated_or_that_of_the_context_but_not_a_kind_of_sdk(
+    stated: str | None, in_context: str | None, channel: str | None
+) -> None:
     call = {"type": "page", "userId": "u", "channel": stated, "context": {"channel": in_context}}
     assert read(call).channel == channel
 
 
-def test_a_batch_lends_its_context() -> None:
+def test_call_without_a_context_gets_that_of_its_batch() -> None:
     raw = read({"type": "page", "userId": "u"}, context={"ip": "::1"})
     assert json.loads(raw.context) == {"ip": "::1"}
 
@@ -148,8 +150,8 @@ def test_a_batch_lends_its_context() -> None:
         (b'{"type":"page","userId":"\xff"}', "JSON_INVALID"),
     ],
 )
-def test_what_is_no_event(call: bytes, reason: str) -> None:
-    refused = read_call(call)
+def test_call_that_is_no_event_is_refused(call: bytes, reason: str) -> None:
+    refused = parse_call(call)
     assert isinstance(refused, Refusal)
     assert refused.reason == reason
 
@@ -165,48 +167,52 @@ def test_what_is_no_event(call: bytes, reason: str) -> None:
         (b"7", "NOT_AN_EVENT"),
     ],
 )
-def test_a_bad_body(body: bytes, reason: str) -> None:
-    refused = read_body(body)
+def test_invalid_body_is_refused(body: bytes, reason: str) -> None:
+    refused = parse_body(body)
     assert isinstance(refused, Refusal)
     assert refused.reason == reason
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"batch":null}', b'{"batch":[]}', b'{"batch":{}}'])
-def test_an_empty_batch(body: bytes) -> None:
+def test_empty_batch_is_refused(body: bytes) -> None:
     refused = batch_of(body)
     assert isinstance(refused, Refusal)
     assert refused.reason == "BATCH_EMPTY"
 
 
-def test_the_calls_of_a_batch_as_they_came() -> None:
+def test_batch_calls_are_the_bytes_that_were_sent() -> None:
     assert batch_of(b'{"batch":[{"a": 1}, 5,null]}') == [b'{"a": 1}', b"5", b"null"]
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_have_an_answer(raw: bytes) -> None:
-    read_body(raw)
-    read_call(raw)
+def test_any_bytes_are_parsed_or_refused(raw: bytes) -> None:
+    parse_body(raw)
+    parse_call(raw)
 
 
-junk = st.one_of(st.none(), st.integers(), st.text(max_size=4), st.lists(st.integers(), max_size=2))
+wrong_values = st.one_of(
+    st.none(), st.integers(), st.text(max_size=4), st.lists(st.integers(), max_size=2)
+)
 
 
 @given(
     st.fixed_dictionaries(
         {"type": st.sampled_from(["track", "identify", "alias", "page"])},
         optional={
-            name: st.one_of(junk, st.dictionaries(st.text(max_size=6), junk, max_size=3))
+            name: st.one_of(
+                wrong_values, st.dictionaries(st.text(max_size=6), wrong_values, max_size=3)
+            )
             for name in ("userId", "traits", "context", "properties", "timestamp", "previousId")
         },
     )
 )
-def test_any_object_of_a_known_type_is_read(call: dict[str, Any]) -> None:
-    assert isinstance(read_call(json.dumps(call).encode()), RawEvent)
+def test_any_object_of_a_valid_type_is_parsed(call: dict[str, Any]) -> None:
+    assert isinstance(parse_call(json.dumps(call).encode()), RawEvent)
 
 
 def reason_of(call: bytes) -> str | None:
-    """Why a call is refused, by whichever part of the door."""
-    raw = read_call(call)
+    """Return why a call is refused, by the parser or by admission."""
+    raw = parse_call(call)
     if isinstance(raw, RawEvent):
         outcome = admit(raw, Source("w", "s"), parse_rfc3339("2026-11-21T20:00:00Z"), str)
         return outcome.reason if isinstance(outcome, Refusal) else None
@@ -227,11 +233,11 @@ GOOD = b'{ "type": "page", "userId": "\xe6\x9d\x8e" }'
         (b'{"type":"page","userId":"u\xff"}', "JSON_INVALID"),
     ],
 )
-def test_one_malformed_call_does_not_take_the_others_with_it(bad: bytes, reason: str) -> None:
+def test_malformed_call_does_not_refuse_the_others_of_its_batch(bad: bytes, reason: str) -> None:
     whole = b' {"writeKey": "k", "sentAt":"2026-11-21T20:00:01Z" , "batch" : [' + GOOD + b" , "
-    body = read_body(whole + bad + b",\n" + GOOD + b'] , "context": {"ip": 1} } ')
-    assert isinstance(body, Body)
-    assert read_batch(body) == [GOOD, bad, GOOD]
+    body = parse_body(whole + bad + b",\n" + GOOD + b'] , "context": {"ip": 1} } ')
+    assert isinstance(body, RequestBody)
+    assert batch_calls(body) == [GOOD, bad, GOOD]
     assert (body.write_key, body.sent_at) == ("k", parse_rfc3339("2026-11-21T20:00:01Z"))
     assert body.context == b'{"ip": 1}'
     assert reason_of(bad) == reason
@@ -252,14 +258,14 @@ def test_one_malformed_call_does_not_take_the_others_with_it(bad: bytes, reason:
         b'{"batch":[NaN' + b"[" * 5_000 + b"]}",
     ],
 )
-def test_what_cannot_be_cut_is_refused_as_a_whole(body: bytes) -> None:
-    assert isinstance(read_body(body), Refusal)
+def test_body_that_cannot_be_split_is_refused_as_a_whole(body: bytes) -> None:
+    assert isinstance(parse_body(body), Refusal)
 
 
 @given(
     st.lists(st.sampled_from([GOOD, b"NaN", b'"\\ud800"', b"[1, 2]", b'"\xff"', b"5"]), max_size=6)
 )
-def test_cutting_keeps_every_call_as_it_came(calls: list[bytes]) -> None:
-    body = read_body(b'{"batch":[' + b" ,".join(calls) + b"]}")
-    assert isinstance(body, Body)
+def test_lenient_split_returns_the_bytes_of_every_call(calls: list[bytes]) -> None:
+    body = parse_body(b'{"batch":[' + b" ,".join(calls) + b"]}")
+    assert isinstance(body, RequestBody)
     assert body.calls == calls

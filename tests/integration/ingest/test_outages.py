@@ -14,7 +14,7 @@ import aiohttp
 import nats
 import pytest
 import pytest_asyncio
-from integration.ingest.ingest_doors import Doors, make_source
+from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
 
 from services.chassis.testing import QUICK, wait_until
 from services.devstack.nats import NatsServer
@@ -37,7 +37,7 @@ async def bus(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def own(postgres: PostgresServer, bus: NatsServer, tmp_path: Path) -> AsyncIterator[Doors]:
+async def own(postgres: PostgresServer, bus: NatsServer, tmp_path: Path) -> AsyncIterator[IngestEndpoints]:
     """An ingest whose engines this test may take away."""
     settings = IngestSettings(
         postgres_dsn=postgres.dsn,
@@ -52,18 +52,18 @@ async def own(postgres: PostgresServer, bus: NatsServer, tmp_path: Path) -> Asyn
     async with serve(settings) as service, aiohttp.ClientSession() as http:
         admin_key = (tmp_path / "admin.key").read_text().strip()
         key = await make_source(service, admin_key, "site", "web")
-        yield Doors(service, settings, key, admin_key, http, client)
+        yield IngestEndpoints(service, settings, key, admin_key, http, client)
     await client.close()
 
 
-async def post(own: Doors, call: Any) -> tuple[int, dict[str, str], Any]:
+async def post(own: IngestEndpoints, call: Any) -> tuple[int, dict[str, str], Any]:
     headers = {"Authorization": f"Bearer {own.key}"}
     async with own.http.post(own.url("/v1/track"), json=call, headers=headers) as answer:
         return answer.status, dict(answer.headers), await answer.json()
 
 
 async def test_postgres_away(
-    own: Doors, postgres: PostgresServer, make_event: Any, make_call: Any
+    own: IngestEndpoints, postgres: PostgresServer, make_event: Any, make_call: Any
 ) -> None:
     event, call, letter = make_event(), make_call(), make_call()
     await own.ingest(make_event())
@@ -98,7 +98,7 @@ async def test_postgres_away(
         assert len(await own.facts(message_id)) == 1
 
 
-async def test_nats_away(own: Doors, bus: NatsServer, make_event: Any, make_call: Any) -> None:
+async def test_nats_away(own: IngestEndpoints, bus: NatsServer, make_event: Any, make_call: Any) -> None:
     await bus.stop()
     event, call = make_event(), make_call()
     assert (await own.ingest(event)).accepted == 1
@@ -122,7 +122,7 @@ async def test_nats_away(own: Doors, bus: NatsServer, make_event: Any, make_call
     await wait_until(relayed)
 
 
-async def test_jetstream_wiped(own: Doors, make_call: Any) -> None:
+async def test_jetstream_wiped(own: IngestEndpoints, make_call: Any) -> None:
     """The door makes its stream again."""
     jetstream = own.nats.jetstream()
     await asyncio.wait_for(own.service.nats.open.wait(), 20)
@@ -143,7 +143,7 @@ async def test_jetstream_wiped(own: Doors, make_call: Any) -> None:
     await wait_until(lambda: own.facts(call["messageId"]))
 
 
-async def test_nats_publishers(own: Doors, make_event: Any, make_call: Any) -> None:
+async def test_nats_publishers(own: IngestEndpoints, make_event: Any, make_call: Any) -> None:
     """JSON and protobuf, one and many, with and without ids, and what is turned away."""
     from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 
@@ -181,14 +181,14 @@ async def test_nats_publishers(own: Doors, make_event: Any, make_call: Any) -> N
     assert not await own.facts(stray["messageId"])
 
 
-async def test_nats_requests(own: Doors, make_call: Any) -> None:
+async def test_nats_requests(own: IngestEndpoints, make_call: Any) -> None:
     """A request is answered with its outcome, after the commit."""
     await asyncio.wait_for(own.service.nats.open.wait(), 20)
     bearer = {"Authorization": f"Bearer {own.key}"}
 
     async def ask(body: bytes, **headers: str) -> Any:
         answer = await own.nats.request(
-            "onefold.ask.default.site", body, timeout=20, headers={**bearer, **headers}
+            "onefold.request.default.site", body, timeout=20, headers={**bearer, **headers}
         )
         return json.loads(answer.data)
 

@@ -1,0 +1,113 @@
+"""Serves AdminService over gRPC: workspaces, sources and keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onefold.ingest.v1 import admin_service_pb2 as pb
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
+
+from services.chassis.access.keys import issue_key
+from services.chassis.access.principal import Role, principal, workspace_id
+from services.chassis.codec.tokens import token_to_proto
+from services.chassis.rpc.server import Allowed
+from services.ingest.codec.admin import defined_to_proto, keys_to_proto, sources_to_proto
+from services.ingest.codec.definitions import source_from_proto
+from services.ingest.commands.admin import Administration
+from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
+from services.kernel.errors import InvalidField
+
+_SERVICE = "/onefold.ingest.v1.AdminService/"
+_OPERATORS = frozenset({Role.SERVICE, Role.ADMIN})
+_ADMINS = frozenset({Role.ADMIN})
+_KEY_ROLES = frozenset({Role.SOURCE, Role.SERVICE, Role.ADMIN})
+
+ALLOWED: Allowed = {
+    f"{_SERVICE}DefineSource": _OPERATORS,
+    f"{_SERVICE}ListSources": _OPERATORS,
+    f"{_SERVICE}IssueKey": _ADMINS,
+    f"{_SERVICE}DisableKey": _ADMINS,
+    f"{_SERVICE}ListKeys": _ADMINS,
+    f"{_SERVICE}CreateWorkspace": frozenset({Role.INTERNAL}),
+}
+
+
+class AdminRpc(AdminServiceServicer):
+    """Implements AdminService."""
+
+    def __init__(self, administration: Administration) -> None:
+        self._administration = administration
+
+    async def DefineSource(
+        self, request: pb.DefineSourceRequest, context: Any
+    ) -> pb.DefineSourceResponse:
+        defined = await self._administration.define_source(
+            source_from_proto(workspace_id(), request.source),
+            principal().key_id,
+            etag=request.etag,
+            dry_run=request.dry_run,
+        )
+        return defined_to_proto(defined)
+
+    async def ListSources(
+        self, request: pb.ListSourcesRequest, context: Any
+    ) -> pb.ListSourcesResponse:
+        return sources_to_proto(await self._administration.sources(workspace_id()))
+
+    async def IssueKey(self, request: pb.IssueKeyRequest, context: Any) -> pb.IssueKeyResponse:
+        role = _key_role(request)
+        issued = issue_key(role)
+        key = KeyDefinition(
+            workspace_id=workspace_id(),
+            key_id=issued.key_id,
+            key_hash=issued.key_hash,
+            role=role,
+            source_id=request.source_id,
+            title=request.title,
+        )
+        token = await self._administration.issue_key(key, principal().key_id)
+        return pb.IssueKeyResponse(
+            key=issued.key, key_id=issued.key_id, token=token_to_proto(token)
+        )
+
+    async def DisableKey(
+        self, request: pb.DisableKeyRequest, context: Any
+    ) -> pb.DisableKeyResponse:
+        token = await self._administration.disable_key(
+            workspace_id(), request.key_id, principal().key_id
+        )
+        return pb.DisableKeyResponse(token=token_to_proto(token))
+
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Any) -> pb.ListKeysResponse:
+        return keys_to_proto(await self._administration.keys(workspace_id()))
+
+    async def CreateWorkspace(
+        self, request: pb.CreateWorkspaceRequest, context: Any
+    ) -> pb.CreateWorkspaceResponse:
+        issued = issue_key(Role.ADMIN)
+        workspace = WorkspaceDefinition(
+            request.workspace_id, request.title, request.default_region.upper()
+        )
+        admin = KeyDefinition(
+            workspace_id=request.workspace_id,
+            key_id=issued.key_id,
+            key_hash=issued.key_hash,
+            role=Role.ADMIN,
+            title="the first admin key",
+        )
+        token = await self._administration.create_workspace(workspace, admin, principal().key_id)
+        if token is None:
+            return pb.CreateWorkspaceResponse()
+        return pb.CreateWorkspaceResponse(admin_key=issued.key, token=token_to_proto(token))
+
+
+def _key_role(request: pb.IssueKeyRequest) -> Role:
+    number = int(request.role)
+    if number not in _KEY_ROLES:
+        raise InvalidField("choose the role of the key: source, service or admin", field="role")
+    if (number == Role.SOURCE) != bool(request.source_id):
+        raise InvalidField(
+            "a key with the role of a source needs a source id; other keys have none",
+            field="source_id",
+        )
+    return Role(number)

@@ -1,0 +1,181 @@
+"""Defines the values of admission: an event as it arrives, its source, and its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from services.kernel.identifiers import DEFAULT_REGION
+from services.kernel.ids import FactId, LeafId
+from services.kernel.tokens import Token
+
+
+class EventType(IntEnum):
+    """The six calls of the Segment specification, numbered as in onefold.type.v1.EventType."""
+
+    TRACK = 1
+    IDENTIFY = 2
+    PAGE = 3
+    SCREEN = 4
+    GROUP = 5
+    ALIAS = 6
+
+
+class Source(NamedTuple):
+    """The properties of a source that admission needs."""
+
+    workspace_id: str
+    source_id: str
+    #: The channel of events that name none.
+    channel: str = ""
+    #: The default region of the workspace.
+    region: str = DEFAULT_REGION
+
+
+class Producer(NamedTuple):
+    """The caller that sends events, and the endpoint that receives them."""
+
+    workspace_id: str
+    source_id: str
+    key_id: str
+    #: grpc, http, nats or file.
+    endpoint: str
+    #: The default region of the workspace.
+    region: str
+
+
+class RawEvent(NamedTuple):
+    """An event before admission. Any value may be wrong, even in its type."""
+
+    #: An EventType's number, or anything else.
+    type: object
+    name: object = ""
+    message_id: object = ""
+    #: (namespace, value) pairs, not normalised.
+    identifiers: Sequence[tuple[str, object]] = ()
+    #: When it occurred by the sender's clock: Unix microseconds, RFC 3339 text, or None / 0.
+    timestamp: object = None
+    #: When it was sent by the sender's clock, in the same forms.
+    sent_at: object = None
+    #: JSON objects as bytes; empty = {}.
+    properties: bytes = b""
+    traits: bytes = b""
+    context: bytes = b""
+    channel: object = ""
+    group_id: object = ""
+    #: (namespace, value) pairs of the account beside the group id, not normalised.
+    group_identifiers: Sequence[tuple[str, object]] = ()
+
+
+class AccountCopy(NamedTuple):
+    """The second fact of a group event, under the leaf of the account."""
+
+    fact_id: FactId
+    leaf_id: LeafId
+
+
+class Accepted(NamedTuple):
+    """The result of admitting an event."""
+
+    fact_id: FactId
+    leaf_id: LeafId
+    #: The sender's, or a new one where there was none.
+    message_id: str
+    #: By the log's clock and never after it, Unix microseconds.
+    occurred_at_us: int
+    #: By the sender's clock, Unix microseconds; 0 = not stated.
+    stated_at_us: int
+    channel: str
+    #: Set for group events: both facts are appended, or none.
+    account_copy: AccountCopy | None = None
+
+
+class Refusal(NamedTuple):
+    """The reason why an event is not accepted."""
+
+    #: A name of onefold.type.v1.ErrorReason without its prefix.
+    reason: str
+    #: The invalid field, inside the event.
+    field: str
+    #: Says what to change; holds no personal data.
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event of a batch that was refused and quarantined."""
+
+    #: Its index in the batch.
+    index: int
+    refusal: Refusal
+    quarantine_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """The outcome of a batch."""
+
+    accepted: int
+    duplicates: int
+    #: Ordered by index.
+    rejections: tuple[Rejection, ...]
+    #: The state of the log that includes the accepted events and the duplicates.
+    token: Token
+
+
+class IncomingEvent(Protocol):
+    """One event as an endpoint decoded it."""
+
+    @property
+    def event(self) -> RawEvent | Refusal:
+        """The event, or the reason why it cannot be decoded."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """How to decode `raw()`; see the column `quarantine.format`."""
+        ...
+
+    def raw(self) -> bytes:
+        """Return the bytes that the sender sent."""
+        ...
+
+    def payload(self, accepted: Accepted) -> bytes:
+        """Return the serialised onefold.type.v1.Event for the log.
+
+        A repeat of the event has the same bytes: nothing in them depends on when it arrives.
+        """
+        ...
+
+    def account_payload(self, accepted: Accepted) -> bytes:
+        """Return the payload of a group event's account copy.
+
+        It has the account's data, and of the person only the leaf.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedEvent:
+    """A refused event in quarantine."""
+
+    quarantine_id: bytes
+    workspace_id: str
+    source_id: str
+    #: grpc, http, nats or file.
+    endpoint: str
+    refusal: Refusal
+    format: str
+    raw: bytes
+    #: Unix microseconds.
+    received_at_us: int
+    released_fact_id: FactId | None = None
+
+
+class PageCursor(NamedTuple):
+    """The sort key of the last quarantined event of a page; the list is sorted newest first."""
+
+    received_at_us: int
+    quarantine_id: bytes

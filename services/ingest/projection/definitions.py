@@ -1,0 +1,60 @@
+"""Folds workspaces, sources and keys from the log into the tables of ingest.
+
+A definition is appended to the log and read back from it, so what ingest returns never differs
+from what the other services see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+
+from services.chassis.access.tables import fold_access_facts
+from services.chassis.postgres.database import transaction
+from services.ingest.codec.definitions import decode_definition, fact_to_proto
+from services.ingest.domain.definitions import newest
+from services.ingest.store import definitions as store
+
+_PAGE = 1_000
+
+
+class DefinitionProjection:
+    """Folds shard 0, which has all definitions because they are broadcast facts."""
+
+    def __init__(self, pool: asyncpg.Pool, on_changed: Sequence[Callable[[], None]] = ()) -> None:
+        """`on_changed` are called after definitions were folded."""
+        self._pool = pool
+        self._on_changed = on_changed
+
+    async def refresh(self) -> None:
+        """Fold up to the end of the log. Raises StoreUnavailable.
+
+        Each page is one transaction with its checkpoint, so a stop at any time loses nothing.
+        """
+        changed = False
+        while await self._fold_page():
+            changed = True
+        if changed:
+            for notify in self._on_changed:
+                notify()
+
+    async def _fold_page(self) -> bool:
+        """Return whether there was a definition to fold."""
+        async with transaction(self._pool) as conn:
+            first = await store.lock_checkpoint(conn)
+            # Read before the facts: a fact that is appended in between is folded the next time.
+            end = await store.end_of_shard(conn)
+            if end <= first:
+                return False
+            page = await store.logged_definitions(conn, first, _PAGE)
+            await _fold(conn, page)
+            is_full = len(page) == _PAGE
+            await store.save_checkpoint(conn, page[-1].offset + 1 if is_full else end)
+        return bool(page)
+
+
+async def _fold(conn: asyncpg.Connection, page: Sequence[store.LoggedDefinition]) -> None:
+    await fold_access_facts(conn, [fact_to_proto(f.workspace_id, f.kind, f.payload) for f in page])
+    definitions = [decode_definition(f.workspace_id, f.kind, f.payload) for f in page]
+    await store.save_definitions(conn, newest(definitions))

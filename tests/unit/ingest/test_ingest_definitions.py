@@ -1,0 +1,75 @@
+"""Tests definitions of workspaces, sources and keys, and their messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.chassis.definitions import next_definition
+from services.ingest.codec.admin import key_to_proto, sources_to_proto
+from services.ingest.codec.definitions import (
+    decode_definition,
+    definition_to_proto,
+    encode_definition,
+)
+from services.ingest.domain.definitions import (
+    KEY_DEFINED,
+    SOURCE_DEFINED,
+    WORKSPACE_DEFINED,
+    AccessDefinition,
+    KeyDefinition,
+    SourceDefinition,
+    WorkspaceDefinition,
+    newest,
+)
+
+SITE = SourceDefinition("w", "site", "Site", "web", 3)
+
+
+def next_source(current: SourceDefinition | None, desired: SourceDefinition) -> SourceDefinition:
+    return next_definition(current, desired, lambda source: encode_definition(source, "key_1"))
+
+
+def test_source_gets_the_next_version_where_its_content_differs() -> None:
+    assert next_source(None, SITE._replace(version=0)) == SITE._replace(version=1)
+    assert next_source(SITE, SITE._replace(version=0)) is SITE
+    changed = next_source(SITE, SITE._replace(disabled=True, version=0))
+    assert changed == SITE._replace(disabled=True, version=4)
+
+
+def test_highest_version_of_each_thing_is_the_newest_in_any_order() -> None:
+    key = KeyDefinition("w", "key_1", b"h", 1)
+    definitions: list[AccessDefinition] = [
+        *(SITE._replace(version=v, title=str(v)) for v in (2, 3, 1)),
+        *(key._replace(version=2, disabled=True), key),
+        *(WorkspaceDefinition("w"), SITE._replace(workspace_id="v")),
+    ]
+    found = newest(definitions)
+    assert found == newest(reversed(definitions))
+    assert len(found) == 4
+    assert SITE._replace(title="3") in found
+    assert key._replace(version=2, disabled=True) in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "definition"),
+    [
+        (WORKSPACE_DEFINED, WorkspaceDefinition("w", "Title")),
+        (SOURCE_DEFINED, SITE._replace(disabled=True)),
+        (KEY_DEFINED, KeyDefinition("w", "key_1", b"h" * 32, 2, "", "T", 2, True)),
+    ],
+)
+def test_encoded_definition_decodes_to_itself(kind: str, definition: AccessDefinition) -> None:
+    fact = encode_definition(definition, "key_1")
+    assert decode_definition("w", kind, fact.payload) == definition
+    assert kind == fact.kind == definition.kind
+    assert kind == definition_to_proto(definition).DESCRIPTOR.full_name
+
+
+def test_listed_key_has_no_hash() -> None:
+    assert not key_to_proto(KeyDefinition("w", "key_1", b"h" * 32, 2)).key_hash
+
+
+def test_listed_source_has_an_etag_that_changes_with_its_version() -> None:
+    etags = [s.etag for s in sources_to_proto([SITE, SITE.at_version(4)]).sources]
+    assert all(etags)
+    assert len(set(etags)) == 2

@@ -1,0 +1,88 @@
+"""Tests the decoding of NATS messages."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.type.v1.event_pb2 import Event
+
+from services.ingest.api.nats_message import NatsMessage, check_subject, decode_message
+from services.ingest.domain.events import RawEvent, Refusal
+from services.kernel.errors import NotAllowed
+
+CALL = {"type": "track", "event": "e", "userId": "u"}
+
+
+def make_message(data: bytes, headers: dict[str, str]) -> NatsMessage:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return NatsMessage("onefold.in.w.s", named, data)
+
+
+def message_ids(data: bytes, **headers: str) -> list[object]:
+    decoded = decode_message(make_message(data, headers))
+    assert not isinstance(decoded, Refusal), decoded
+    events = [incoming.event for incoming in decoded]
+    assert all(isinstance(event, RawEvent) for event in events)
+    return [event.message_id for event in events if isinstance(event, RawEvent)]
+
+
+def refusal_reason(data: bytes, **headers: str) -> str:
+    refused = decode_message(make_message(data, headers))
+    assert isinstance(refused, Refusal)
+    return refused.reason
+
+
+def test_message_with_one_call_is_one_event() -> None:
+    assert message_ids(json.dumps({**CALL, "messageId": "m"}).encode()) == ["m"]
+    assert message_ids(gzip.compress(json.dumps({**CALL, "messageId": "m"}).encode())) == ["m"]
+
+
+def test_message_with_a_batch_has_its_events_in_order() -> None:
+    batch = {"batch": [{**CALL, "messageId": "a"}, {**CALL, "messageId": "b"}]}
+    assert message_ids(json.dumps(batch).encode()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["application/protobuf", "application/x-protobuf; charset=none", "Application/Protobuf"],
+)
+def test_message_with_a_protobuf_content_type_is_decoded_as_such(content: str) -> None:
+    request = IngestEventsRequest(events=[Event(type=1, name="e", message_id="m")])
+    assert message_ids(request.SerializeToString(), content_type=content) == ["m"]
+
+
+def test_event_without_an_id_gets_one_from_its_message() -> None:
+    assert message_ids(json.dumps(CALL).encode(), nats_msg_id="n") == ["n"]
+    assert message_ids(json.dumps({**CALL, "messageId": "m"}).encode(), nats_msg_id="n") == ["m"]
+    batch = {"batch": [CALL, {**CALL, "messageId": "m"}, CALL]}
+    assert message_ids(json.dumps(batch).encode(), nats_msg_id="n") == ["n-0", "m", "n-2"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "JSON_INVALID"),
+        (b"{", "JSON_INVALID"),
+        (b"[]", "NOT_AN_EVENT"),
+        (b'{"batch":[]}', "BATCH_EMPTY"),
+        (gzip.compress(b" " * (8 << 20), mtime=0), "JSON_INVALID"),
+        (json.dumps({"batch": [1] * 1001}).encode(), "PROPERTIES_TOO_LARGE"),
+    ],
+)
+def test_message_with_invalid_json_is_refused(data: bytes, reason: str) -> None:
+    assert refusal_reason(data) == reason
+
+
+def test_message_with_invalid_protobuf_is_refused() -> None:
+    assert refusal_reason(b"\xff\xff", content_type="application/protobuf") == "NOT_AN_EVENT"
+    assert refusal_reason(b"", content_type="application/protobuf") == "BATCH_EMPTY"
+
+
+def test_subject_of_another_source_is_refused() -> None:
+    check_subject("onefold.in.w.s", "w", "s")
+    for subject in ("onefold.in.w.t", "onefold.in.v.s", "onefold.in.w", "onefold.in.w.s.x"):
+        with pytest.raises(NotAllowed):
+            check_subject(subject, "w", "s")
