@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.reference.pages import api, commands, metrics, modules, settings
+from docs.reference.pages import api, commands, data_model, metrics, modules, settings
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
+    "../data-model.md": data_model.page,
     "api.md": api.page,
     "commands.md": commands.page,
     "metrics.md": metrics.page,
