@@ -31,10 +31,8 @@ WRITES = {
     "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},
     "onefold.identity.v1.IdentityService": {
         "AssessMatches",
-        "Decide",
         "DefinePolicy",
-        "Link",
-        "Separate",
+        "RecordDecision",
     },
     "onefold.ingest.v1.AdminService": {
         "CreateWorkspace",
