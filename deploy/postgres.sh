@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run once by the postgres image, on an empty volume: the role that the services use, which is no
-# superuser, and its database.
+# Creates the database of the services and its role, which is no superuser. The postgres image runs
+# this script once, on an empty volume.
 set -euo pipefail
 
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres <<'SQL'

@@ -1,4 +1,4 @@
-"""A running ingest, and the clients that its users have already."""
+"""Fixtures: a running ingest, and the existing clients of the Segment specification and NATS."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ async def endpoints(
     nats_server: NatsServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
-    """A running ingest with a database of its own."""
-    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
-        yield opened
+    """Run ingest with a database of its own."""
+    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def node_clients(tmp_path_factory: pytest.TempPathFactory) -> NodeClients:
-    """The Node clients; skips, and says why, only where they cannot be installed."""
+    """Install the Node clients; skip, with the reason, only where that is impossible."""
     try:
         clients = NodeClients(tmp_path_factory.mktemp("node"))
         await asyncio.to_thread(clients.install)

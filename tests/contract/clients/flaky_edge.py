@@ -1,4 +1,4 @@
-"""A proxy that loses answers: the request is served, and its sender is told that it was not."""
+"""A proxy that loses responses: ingest handles the request, and the client gets an error."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from aiohttp import web
 
 @dataclass
 class FlakyEdge:
-    """Where it listens, and what it has seen."""
+    """The URL of the proxy, and the requests that it has forwarded."""
 
     url: str = ""
-    #: Bodies that were forwarded, and the status that was answered behind the proxy.
-    seen: list[tuple[bytes, int]] = field(default_factory=list)
+    #: The forwarded bodies, and the status of the response to each.
+    forwarded: list[tuple[bytes, int]] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def losing_answers(target: str, first: int) -> AsyncIterator[FlakyEdge]:
-    """Forward to `target`, and answer 503 in the place of the first answers."""
+async def losing_responses(target: str, first: int) -> AsyncIterator[FlakyEdge]:
+    """Forward to `target`, and replace the first responses by status 503."""
     edge = FlakyEdge()
     async with aiohttp.ClientSession(auto_decompress=False) as client:
 
         async def forward(request: web.Request) -> web.Response:
             body = await request.read()
             headers = {k: v for k, v in request.headers.items() if k.lower() != "host"}
-            async with client.post(f"{target}{request.path}", data=body, headers=headers) as answer:
-                said = await answer.read()
-                edge.seen.append((body, answer.status))
-                if len(edge.seen) <= first:
-                    lost = {"code": "LOST", "message": "the answer was lost"}
+            async with client.post(
+                f"{target}{request.path}", data=body, headers=headers
+            ) as response:
+                content = await response.read()
+                edge.forwarded.append((body, response.status))
+                if len(edge.forwarded) <= first:
+                    lost = {"code": "LOST", "message": "the response was lost"}
                     return web.json_response(lost, status=503)
                 return web.Response(
-                    body=said, status=answer.status, content_type="application/json"
+                    body=content, status=response.status, content_type="application/json"
                 )
 
-        # What is packed is passed on packed.
+        # A compressed body is forwarded compressed.
         app = web.Application(client_max_size=1 << 24, handler_args={"auto_decompress": False})
         app.router.add_post("/{path:.*}", forward)
         runner = web.AppRunner(app, auto_decompress=False)

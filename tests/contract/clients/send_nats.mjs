@@ -1,4 +1,4 @@
-// Publishes to JetStream, once as JSON and once again as a repeat with the same message id.
+// Publishes JSON to JetStream: an event twice with one Nats-Msg-Id, and one twice with one messageId.
 import { connect, headers } from '@nats-io/transport-node'
 import { jetstream } from '@nats-io/jetstream'
 
@@ -12,15 +12,15 @@ const publish = async (event, messageId) => {
   sent.set('Authorization', `Bearer ${key}`)
   sent.set('Content-Type', 'application/json')
   if (messageId) sent.set('Nats-Msg-Id', messageId)
-  const answer = await stream.publish(subject, JSON.stringify(event), { headers: sent })
-  return { stream: answer.stream, duplicate: answer.duplicate ?? false }
+  const ack = await stream.publish(subject, JSON.stringify(event), { headers: sent })
+  return { stream: ack.stream, duplicate: ack.duplicate ?? false }
 }
 const call = { type: 'track', event: 'Course Viewed', userId: `user-${marker}`, properties: { marker } }
-const answers = [
+const acks = [
   await publish(call, `${marker}-1`),
   await publish(call, `${marker}-1`),
   await publish({ ...call, messageId: `${marker}-2` }),
   await publish({ ...call, messageId: `${marker}-2` }),
 ]
-console.log(JSON.stringify({ answers }))
+console.log(JSON.stringify({ acks }))
 await connection.drain()

@@ -1,4 +1,4 @@
-"""Clients in another language, unchanged: what they send is in the log, exactly once."""
+"""Tests unchanged Node clients: each event that they send is stored exactly once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.clients.flaky_edge import losing_answers
+from contract.clients.flaky_edge import losing_responses
 from onefold.type.v1.event_pb2 import EventType
 
 from services.chassis.testing import wait_until
@@ -19,50 +19,52 @@ def kinds(found: list[Any]) -> list[str]:
     return sorted(EventType.Name(e.type).removeprefix("EVENT_TYPE_") for _, e in found)
 
 
-@pytest.mark.parametrize("lost", [0, 2], ids=["answers arrive", "answers are lost"])
-async def test_segment(endpoints: Any, node_clients: Any, lost: int) -> None:
+@pytest.mark.parametrize("lost", [0, 2], ids=["responses arrive", "responses are lost"])
+async def test_segment_client_stores_each_call_once(
+    endpoints: Any, node_clients: Any, lost: int
+) -> None:
     marker = uuid.uuid4().hex
-    async with losing_answers(endpoints.url(""), first=lost) as edge:
-        told = await node_clients.run(
+    async with losing_responses(endpoints.url(""), first=lost) as edge:
+        output = await node_clients.run(
             "send_segment.mjs", url=edge.url, key=endpoints.key, marker=marker
         )
-    assert told == {"failures": []}
-    assert {status for _, status in edge.seen} == {200}
+    assert output == {"failures": []}
+    assert {status for _, status in edge.forwarded} == {200}
     found = await endpoints.facts_with(marker)
-    twice = ["GROUP"]  # with the person and with the account
+    twice = ["GROUP"]  # a fact for the person and one for the account
     assert kinds(found) == ["ALIAS", "GROUP", *twice, "IDENTIFY", "PAGE", "SCREEN", "TRACK"]
 
 
-async def test_grpc(endpoints: Any, node_clients: Any) -> None:
+async def test_grpc_client_stores_each_event_once(endpoints: Any, node_clients: Any) -> None:
     marker = uuid.uuid4().hex
-    told = await node_clients.run(
+    output = await node_clients.run(
         "send_grpc.mjs",
         address=f"127.0.0.1:{endpoints.service.grpc_port}",
         key=endpoints.key,
         marker=marker,
         protos=str(ROOT / "protos"),
     )
-    first, again, stranger = told["first"], told["again"], told["stranger"]
+    first, again, unknown_key = output["first"], output["again"], output["unknown_key"]
     assert (first["accepted"], again.get("accepted", 0), again["duplicates"]) == (2, 0, 2)
     [rejection] = first["rejections"]
     assert rejection["reason"] == "ERROR_REASON_NO_IDENTIFIER"
     assert rejection["field"] == "events[2].identifiers"
-    assert stranger["code"] == 16, "UNAUTHENTICATED"
+    assert unknown_key["code"] == 16, "UNAUTHENTICATED"
     assert {e.name for _, e in await endpoints.facts_with(marker)} == {"one", "two"}
     assert len(await endpoints.facts_with(marker)) == 2
 
 
-async def test_nats(endpoints: Any, node_clients: Any) -> None:
+async def test_nats_client_stores_each_event_once(endpoints: Any, node_clients: Any) -> None:
     marker = uuid.uuid4().hex
     await wait_until(lambda: endpoints.service.nats.open.is_set())
-    told = await node_clients.run(
+    output = await node_clients.run(
         "send_nats.mjs",
         url=endpoints.settings.nats_url.get_secret_value(),
         key=endpoints.key,
         marker=marker,
         subject="onefold.in.default.site",
     )
-    assert [answer["duplicate"] for answer in told["answers"]] == [False, True, False, False]
+    assert [ack["duplicate"] for ack in output["acks"]] == [False, True, False, False]
 
     async def drained() -> bool:
         info = await endpoints.nats.jetstream().stream_info("ONEFOLD_IN")

@@ -1,4 +1,4 @@
-"""Ingest on real engines, with one source and its key, once a module."""
+"""Fixtures: ingest on real servers, with one source and its key, once a module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from integration.ingest.ingest_endpoints import IngestEndpoints, a_call, an_event, run_ingest
+from integration.ingest import ingest_endpoints
+from integration.ingest.ingest_endpoints import IngestEndpoints, run_ingest
 
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
@@ -19,18 +20,18 @@ async def endpoints(
     nats_server: NatsServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
-    """A running ingest with a database of its own."""
-    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as opened:
-        yield opened
+    """Run ingest with a database of its own."""
+    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as running:
+        yield running
 
 
 @pytest.fixture
 def make_event() -> Any:
-    """`an_event`, for tests."""
-    return an_event
+    """Return the function `make_event`."""
+    return ingest_endpoints.make_event
 
 
 @pytest.fixture
 def make_call() -> Any:
-    """`a_call`, for tests."""
-    return a_call
+    """Return the function `make_call`."""
+    return ingest_endpoints.make_call

@@ -1,4 +1,4 @@
-"""A running ingest as those outside see it, for tests."""
+"""Runs ingest for tests, and calls it as its clients do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from services.ingest.settings import IngestSettings
 
 @dataclass(frozen=True)
 class IngestEndpoints:
-    """A running ingest, as those outside see it."""
+    """A running ingest, as its clients see it."""
 
     service: Ingest
     settings: IngestSettings
@@ -46,11 +46,11 @@ class IngestEndpoints:
     nats: nats.NATS
 
     def channel(self, key: str | None = None) -> ServiceChannel:
-        """A gRPC channel; without `key` that of the source."""
+        """Open a gRPC channel; without `key` with that of the source."""
         return open_channel(f"127.0.0.1:{self.service.rpc.port}", self.key if key is None else key)
 
     def url(self, path: str) -> str:
-        """An address of the HTTP door."""
+        """Return the URL of a path of the HTTP endpoint."""
         return f"http://127.0.0.1:{self.service.operations.port}{path}"
 
     async def ingest(self, *events: Event) -> Any:
@@ -61,19 +61,21 @@ class IngestEndpoints:
     async def post(
         self, path: str, body: Any, *, key: str | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """Send a body over HTTP: status and answer."""
+        """Send a body over HTTP; return the status and the response."""
         bearer = {"Authorization": f"Bearer {self.key if key is None else key}"}
         sent = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
-        async with self.http.post(self.url(path), headers={**bearer, **headers}, **sent) as answer:
-            return answer.status, await answer.json()
+        async with self.http.post(
+            self.url(path), headers={**bearer, **headers}, **sent
+        ) as response:
+            return response.status, await response.json()
 
     async def facts(self, message_id: str) -> list[tuple[asyncpg.Record, Event]]:
-        """The facts of the events with a message id."""
+        """Return the facts of the events with a message id."""
         found = await self.facts_with(message_id)
         return [(row, event) for row, event in found if event.message_id == message_id]
 
     async def facts_with(self, text: str) -> list[tuple[asyncpg.Record, Event]]:
-        """The facts of the events that hold a text anywhere, in the order of the log."""
+        """Return the facts of the events that hold a text anywhere, in the order of the log."""
         conn = await asyncpg.connect(self.settings.postgres_dsn.get_secret_value())
         try:
             rows = await conn.fetch(
@@ -87,7 +89,7 @@ class IngestEndpoints:
         return [(row, Event.FromString(row["payload"])) for row in rows]
 
     async def quarantined(self, quarantine_id: str) -> Quarantined:
-        """One entry of the quarantine, as an administrator sees it."""
+        """Return one quarantined event, as an administrator sees it."""
         async with self.channel(self.admin_key) as channel:
             listed = await IngestServiceStub(channel).ListQuarantined(
                 ListQuarantinedRequest(page_size=1000, include_released=True)
@@ -100,7 +102,7 @@ class IngestEndpoints:
 async def run_ingest(
     postgres_server: PostgresServer, nats_server: NatsServer, data_dir: Path
 ) -> AsyncIterator[IngestEndpoints]:
-    """A running ingest with a database of its own, and no stream but its own."""
+    """Run ingest with a database of its own, and with no stream but its own."""
     name = f"ingest_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
@@ -136,8 +138,8 @@ async def make_source(service: Ingest, admin_key: str, source_id: str, channel_n
     return str(issued.key)
 
 
-def an_event(**changes: Any) -> Event:
-    """A good event with ids of its own."""
+def make_event(**changes: Any) -> Event:
+    """Return a valid event with ids of its own."""
     event = Event(type=EVENT_TYPE_TRACK, name="Signed Up", message_id=str(uuid.uuid4()))
     event.identifiers.add(namespace="user_id", value=f"u-{uuid.uuid4()}")
     for name, value in changes.items():
@@ -145,8 +147,8 @@ def an_event(**changes: Any) -> Event:
     return event
 
 
-def a_call(**changes: Any) -> dict[str, Any]:
-    """A good call of the Segment specification with ids of its own."""
+def make_call(**changes: Any) -> dict[str, Any]:
+    """Return a valid call of the Segment specification with ids of its own."""
     return {
         "type": "track",
         "event": "Signed Up",

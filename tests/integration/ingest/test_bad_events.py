@@ -1,5 +1,8 @@
-"""Every bad event of the list, by every door: refused with its reason, kept as it came, and the
-good one beside it taken."""
+"""Tests every kind of bad event on every endpoint.
+
+It is refused with its reason and quarantined as it was sent, and the valid event beside it is
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from services.chassis.testing import wait_until
 
 @dataclass(frozen=True)
 class Bad:
-    """One way of being wrong, over gRPC and as JSON; None where it cannot be said that way."""
+    """One kind of bad event, over gRPC and as JSON; None where that form cannot express it."""
 
     reason: str
     grpc: Callable[[Event], None] | None
@@ -47,7 +50,7 @@ def setting(**fields: Any) -> Callable[[Event], None]:
 
 
 def documents(document: str) -> tuple[Callable[[Event], None], str]:
-    """The same wrong properties, over gRPC and inside a call."""
+    """Return the same invalid properties, over gRPC and inside a call."""
     call = f'{{"type":"track","event":"e","userId":"u-%s","properties":{document}}}'
     return setting(properties=document.encode("utf-8", "surrogatepass")), call
 
@@ -138,56 +141,66 @@ def as_json(bad: Bad, call: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.grpc])
-async def test_grpc(endpoints: Any, make_event: Any, name: str) -> None:
+async def test_bad_event_over_grpc_is_refused_and_quarantined(
+    endpoints: Any, make_event: Any, name: str
+) -> None:
     bad, event, good = BAD[name], make_event(), make_event()
     assert bad.grpc is not None
     bad.grpc(event)
-    answer = await endpoints.ingest(good, event)
-    assert answer.accepted == 1
-    [rejection] = answer.rejections
+    response = await endpoints.ingest(good, event)
+    assert response.accepted == 1
+    [rejection] = response.rejections
     assert ErrorReason.Name(rejection.reason) == f"ERROR_REASON_{bad.reason}"
     assert rejection.index == 1
     assert rejection.field.startswith("events[1].")
-    kept = await endpoints.quarantined(rejection.quarantine_id)
-    assert (kept.endpoint, kept.source_id, kept.reason) == ("grpc", "site", rejection.reason)
-    assert kept.raw == event.SerializeToString()
+    entry = await endpoints.quarantined(rejection.quarantine_id)
+    assert (entry.endpoint, entry.source_id, entry.reason) == ("grpc", "site", rejection.reason)
+    assert entry.raw == event.SerializeToString()
     assert len(await endpoints.facts(good.message_id)) == 1
 
 
 @pytest.mark.parametrize("name", [name for name, bad in BAD.items() if bad.json is not None])
-async def test_http(endpoints: Any, make_call: Any, name: str) -> None:
+async def test_bad_event_over_http_is_refused_and_quarantined(
+    endpoints: Any, make_call: Any, name: str
+) -> None:
     bad, good = BAD[name], make_call()
     refused = as_json(bad, make_call())
     body = f'{{"batch":[{json.dumps(good)},{refused}]}}'
-    status, answer = await endpoints.post("/v1/batch", body.encode())
-    assert (status, answer["success"], answer["accepted"]) == (200, True, 1)
-    [rejection] = answer["rejections"]
+    status, response = await endpoints.post("/v1/batch", body.encode())
+    assert (status, response["success"], response["accepted"]) == (200, True, 1)
+    [rejection] = response["rejections"]
     assert (rejection["index"], rejection["code"]) == (1, bad.reason)
-    kept = await endpoints.quarantined(rejection["quarantineId"])
-    assert (kept.endpoint, kept.raw) == ("http", refused.encode())
+    entry = await endpoints.quarantined(rejection["quarantineId"])
+    assert (entry.endpoint, entry.raw) == ("http", refused.encode())
     assert len(await endpoints.facts(good["messageId"])) == 1
 
 
 @pytest.mark.parametrize("name", ["no identifier", "huge float", "time of 1970", "no object"])
-async def test_alone_over_http(endpoints: Any, make_call: Any, name: str) -> None:
-    """A request of which nothing was taken is an error, but what it held is kept."""
+async def test_bad_event_alone_over_http_fails_the_request(
+    endpoints: Any, make_call: Any, name: str
+) -> None:
+    """A request of which nothing is accepted fails, and its event is quarantined."""
     refused = as_json(BAD[name], make_call())
-    status, answer = await endpoints.post("/v1/batch", f'{{"batch":[{refused}]}}'.encode())
-    assert (status, answer["success"], answer["code"]) == (400, False, BAD[name].reason)
-    await endpoints.quarantined(answer["rejections"][0]["quarantineId"])
+    status, response = await endpoints.post("/v1/batch", f'{{"batch":[{refused}]}}'.encode())
+    assert (status, response["success"], response["code"]) == (400, False, BAD[name].reason)
+    await endpoints.quarantined(response["rejections"][0]["quarantineId"])
 
 
-async def test_nats(endpoints: Any, make_call: Any) -> None:
-    """All of them at once in one batch; the good one between them is taken."""
+async def test_bad_events_over_nats_are_refused_and_quarantined(
+    endpoints: Any, make_call: Any
+) -> None:
+    """The batch has all bad events, and a valid one between them."""
     good = make_call()
     wrong = {name: bad for name, bad in BAD.items() if bad.json is not None}
     calls = {name: as_json(bad, make_call()) for name, bad in wrong.items()}
     body = f'{{"batch":[{",".join([json.dumps(good), *calls.values()])}]}}'
     await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
-    answer = await endpoints.nats.jetstream().publish(
-        "onefold.in.default.site", body.encode(), headers={"Authorization": f"Bearer {endpoints.key}"}
+    response = await endpoints.nats.jetstream().publish(
+        "onefold.in.default.site",
+        body.encode(),
+        headers={"Authorization": f"Bearer {endpoints.key}"},
     )
-    assert answer.stream == "ONEFOLD_IN"
+    assert response.stream == "ONEFOLD_IN"
     await wait_until(lambda: endpoints.facts(good["messageId"]))
     by_raw = await wait_until(lambda: kept_by_raw(endpoints, "nats", len(calls)))
     for name, raw in calls.items():
@@ -199,70 +212,78 @@ async def kept_by_raw(endpoints: Any, door: str, count: int) -> dict[bytes, str]
         listed = await IngestServiceStub(channel).ListQuarantined(
             ListQuarantinedRequest(page_size=1000)
         )
-    kept = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == door}
-    return kept if len(kept) >= count else None
+    entry = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == door}
+    return entry if len(entry) >= count else None
 
 
-async def test_a_reused_message_id(endpoints: Any, make_event: Any) -> None:
+async def test_reused_message_id_is_refused(endpoints: Any, make_event: Any) -> None:
     event = make_event()
     other = Event()
     other.CopyFrom(event)
     other.name = "Another"
     assert (await endpoints.ingest(event)).accepted == 1
-    answer = await endpoints.ingest(other, make_event())
-    assert answer.accepted == 1
-    [rejection] = answer.rejections
+    response = await endpoints.ingest(other, make_event())
+    assert response.accepted == 1
+    [rejection] = response.rejections
     assert ErrorReason.Name(rejection.reason) == "ERROR_REASON_MESSAGE_ID_REUSED"
     await endpoints.quarantined(rejection.quarantine_id)
     [(_, logged)] = await endpoints.facts(event.message_id)
     assert logged.name == event.name
 
 
-async def test_a_reused_message_id_over_http(endpoints: Any, make_call: Any) -> None:
+async def test_reused_message_id_over_http_is_refused(endpoints: Any, make_call: Any) -> None:
     call = make_call()
     body = {"batch": [call, {**call, "event": "Another"}, call]}
-    status, answer = await endpoints.post("/v1/batch", body)
-    assert (status, answer["accepted"], answer["duplicates"]) == (200, 1, 1)
-    assert answer["rejections"][0]["code"] == "MESSAGE_ID_REUSED"
+    status, response = await endpoints.post("/v1/batch", body)
+    assert (status, response["accepted"], response["duplicates"]) == (200, 1, 1)
+    assert response["rejections"][0]["code"] == "MESSAGE_ID_REUSED"
 
 
-async def test_the_same_id_for_two_people_is_two_facts(endpoints: Any, make_call: Any) -> None:
+async def test_same_message_id_for_two_persons_is_two_facts(endpoints: Any, make_call: Any) -> None:
     call = make_call()
-    status, answer = await endpoints.post("/v1/batch", {"batch": [call, {**call, "userId": "other"}]})
-    assert (status, answer["accepted"]) == (200, 2)
+    status, response = await endpoints.post(
+        "/v1/batch", {"batch": [call, {**call, "userId": "other"}]}
+    )
+    assert (status, response["accepted"]) == (200, 2)
 
 
-async def test_a_missing_message_id_is_given(endpoints: Any, make_call: Any) -> None:
+async def test_missing_message_id_is_replaced_by_a_new_one(endpoints: Any, make_call: Any) -> None:
     call = make_call(messageId="")
-    status, answer = await endpoints.post("/v1/track", call)
-    assert (status, answer["accepted"]) == (200, 1)
+    status, response = await endpoints.post("/v1/track", call)
+    assert (status, response["accepted"]) == (200, 1)
     assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
 
 
-async def test_a_repeat_is_refused_and_kept_once(endpoints: Any, make_call: Any) -> None:
+async def test_repeated_bad_event_is_quarantined_once(endpoints: Any, make_call: Any) -> None:
     call = make_call(userId="null")
     first, again = [await endpoints.post("/v1/track", call) for _ in range(2)]
-    ids = {answer["rejections"][0]["quarantineId"] for _, answer in (first, again)}
+    ids = {response["rejections"][0]["quarantineId"] for _, response in (first, again)}
     assert len(ids) == 1
 
 
-async def test_a_retry_is_the_same_event_at_the_same_time(endpoints: Any, make_call: Any) -> None:
-    """A client that tries again says another sentAt; the event is still the same."""
+async def test_retried_event_with_another_sent_at_is_a_duplicate(
+    endpoints: Any, make_call: Any
+) -> None:
+    """A client that retries sends another sentAt with the same event."""
     call = make_call(timestamp="2026-11-20T08:00:00.123Z", sentAt="2026-11-20T08:00:01Z")
     assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
     again = {**call, "sentAt": "2026-11-20T08:09:00Z"}
     assert (await endpoints.post("/v1/track", again))[1]["duplicates"] == 1
 
 
-async def test_a_wrong_clock_is_put_right(endpoints: Any, make_event: Any, make_call: Any) -> None:
+async def test_skewed_clock_is_corrected_and_the_stated_time_is_stored(
+    endpoints: Any, make_event: Any, make_call: Any
+) -> None:
     call = make_call(timestamp="2031-01-01T00:00:00Z", sentAt="2031-01-01T01:00:00Z")
     assert (await endpoints.post("/v1/track", call))[1]["accepted"] == 1
     [(row, logged)] = await endpoints.facts(call["messageId"])
     assert abs(row["recorded_at"] - 3_600_000_000 - row["occurred_at"]) < 60_000_000
-    assert logged.occurred_at_us > row["recorded_at"], "what was said is kept as it was said"
+    assert logged.occurred_at_us > row["recorded_at"], "the log stores the time that was stated"
 
 
-async def test_release(endpoints: Any, make_event: Any) -> None:
+async def test_quarantined_event_is_released_when_it_is_repaired(
+    endpoints: Any, make_event: Any
+) -> None:
     from onefold.ingest.v1.ingest_service_pb2 import ReleaseQuarantinedRequest
 
     event = make_event()
@@ -282,11 +303,13 @@ async def test_release(endpoints: Any, make_event: Any) -> None:
         waiting = await stub.ListQuarantined(ListQuarantinedRequest(page_size=1000))
     assert rejection.quarantine_id not in {e.quarantine_id for e in waiting.entries}
     [(row, _)] = await endpoints.facts(event.message_id)
-    kept = await endpoints.quarantined(rejection.quarantine_id)
-    assert kept.released_fact_id == row["fact_id"].hex()
+    entry = await endpoints.quarantined(rejection.quarantine_id)
+    assert entry.released_fact_id == row["fact_id"].hex()
 
 
-async def test_pages_of_the_quarantine(endpoints: Any, make_event: Any) -> None:
+async def test_pages_of_the_quarantine_have_every_event_in_order(
+    endpoints: Any, make_event: Any
+) -> None:
     for _ in range(5):
         await endpoints.ingest(make_event(name=""))
     async with endpoints.channel(endpoints.admin_key) as channel:
@@ -305,7 +328,7 @@ async def test_pages_of_the_quarantine(endpoints: Any, make_event: Any) -> None:
     assert [e.quarantine_id for e in seen] == [e.quarantine_id for e in whole.entries]
 
 
-async def test_a_stream(endpoints: Any, make_event: Any) -> None:
+async def test_stream_of_batches_has_a_result_for_each(endpoints: Any, make_event: Any) -> None:
     from onefold.ingest.v1.ingest_service_pb2 import StreamEventsRequest
 
     event = make_event()
@@ -315,16 +338,16 @@ async def test_a_stream(endpoints: Any, make_event: Any) -> None:
         yield StreamEventsRequest(events=[event, make_event(name="")])
 
     async with endpoints.channel() as channel:
-        answers = [a.result async for a in IngestServiceStub(channel).StreamEvents(requests())]
-    assert [(a.accepted, a.duplicates, len(a.rejections)) for a in answers] == [
+        responses = [a.result async for a in IngestServiceStub(channel).StreamEvents(requests())]
+    assert [(a.accepted, a.duplicates, len(a.rejections)) for a in responses] == [
         (2, 0, 0),
         (0, 1, 1),
     ]
 
 
-async def test_a_long_batch(endpoints: Any, make_event: Any) -> None:
+async def test_batch_of_1000_events_is_accepted(endpoints: Any, make_event: Any) -> None:
     events = [make_event() for _ in range(1000)]
     async with endpoints.channel() as channel:
-        answer = await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
-    assert (answer.accepted, len(answer.rejections)) == (1000, 0)
-    assert sum(answer.token.offsets) > 0
+        response = await IngestServiceStub(channel).IngestEvents(IngestEventsRequest(events=events))
+    assert (response.accepted, len(response.rejections)) == (1000, 0)
+    assert sum(response.token.offsets) > 0

@@ -1,4 +1,4 @@
-"""Requests that are wrong as a whole: a clear error, nothing lost, and the service stays up."""
+"""Tests requests that are invalid as a whole: a clear error, nothing lost, the service goes on."""
 
 from __future__ import annotations
 
@@ -40,38 +40,46 @@ async def grpc_error(endpoints: Any, events: list[Any], key: str | None = None) 
 
 
 class TestGrpc:
-    async def test_an_empty_batch(self, endpoints: Any) -> None:
+    async def test_empty_batch_is_refused(self, endpoints: Any) -> None:
         error = await grpc_error(endpoints, [])
         assert (type(error), error.reason, error.field) == (InvalidField, "BATCH_EMPTY", "events")
 
-    async def test_too_many(self, endpoints: Any, make_event: Any) -> None:
+    async def test_batch_of_more_than_1000_events_is_refused(
+        self, endpoints: Any, make_event: Any
+    ) -> None:
         error = await grpc_error(endpoints, [make_event()] * 1001)
         assert (error.reason, error.field) == ("FIELD_INVALID", "events")
 
-    async def test_an_oversized_message(self, endpoints: Any, make_event: Any) -> None:
+    async def test_oversized_message_is_refused_and_the_next_call_succeeds(
+        self, endpoints: Any, make_event: Any
+    ) -> None:
         error = await grpc_error(endpoints, [make_event(properties=b"x" * (LIMIT + 1))])
         assert isinstance(error, TooLarge)
         assert (await endpoints.ingest(make_event())).accepted == 1
 
     @pytest.mark.parametrize(("key", "reason"), [("", "KEY_MISSING"), ("nonsense", "KEY_UNKNOWN")])
-    async def test_a_bad_key(self, endpoints: Any, make_event: Any, key: str, reason: str) -> None:
+    async def test_invalid_key_is_refused(
+        self, endpoints: Any, make_event: Any, key: str, reason: str
+    ) -> None:
         error = await grpc_error(endpoints, [make_event()], key)
         assert (type(error), error.reason) == (NotAllowed, reason)
 
-    async def test_a_disabled_key(self, endpoints: Any, make_event: Any) -> None:
+    async def test_disabled_key_is_refused(self, endpoints: Any, make_event: Any) -> None:
         error = await grpc_error(endpoints, [make_event()], await disabled_key(endpoints))
         assert error.reason == "KEY_DISABLED"
 
-    async def test_a_key_of_another_role(self, endpoints: Any, make_event: Any) -> None:
+    async def test_key_of_another_role_is_refused(self, endpoints: Any, make_event: Any) -> None:
         error = await grpc_error(endpoints, [make_event()], endpoints.admin_key)
         assert error.reason == "NOT_ALLOWED"
 
-    async def test_a_source_may_not_look(self, endpoints: Any) -> None:
+    async def test_key_of_a_source_may_not_list_the_quarantine(self, endpoints: Any) -> None:
         async with endpoints.channel() as channel:
             with pytest.raises(NotAllowed):
                 await IngestServiceStub(channel).ListQuarantined(ListQuarantinedRequest())
 
-    async def test_bytes_that_are_no_message(self, endpoints: Any, make_event: Any) -> None:
+    async def test_bytes_that_are_no_message_are_refused(
+        self, endpoints: Any, make_event: Any
+    ) -> None:
         address = f"127.0.0.1:{endpoints.service.grpc_port}"
         async with grpc.aio.insecure_channel(address) as channel:
             call = channel.unary_unary("/onefold.ingest.v1.IngestService/IngestEvents")
@@ -80,7 +88,9 @@ class TestGrpc:
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert (await endpoints.ingest(make_event())).accepted == 1
 
-    async def test_a_cancelled_call(self, endpoints: Any, make_event: Any) -> None:
+    async def test_event_of_a_cancelled_call_is_stored_once_after_a_repeat(
+        self, endpoints: Any, make_event: Any
+    ) -> None:
         event = make_event()
         batch = [event, *[make_event() for _ in range(500)]]
         sending = asyncio.ensure_future(endpoints.ingest(*batch))
@@ -110,20 +120,22 @@ class TestHttpBodies:
             (b"\x28\xb5\x2f\xfd broken", "JSON_INVALID"),
         ],
     )
-    async def test_wholly_bad(self, endpoints: Any, body: bytes, code: str) -> None:
-        status, answer = await endpoints.post("/v1/batch", body)
+    async def test_invalid_body_is_refused_and_quarantined(
+        self, endpoints: Any, body: bytes, code: str
+    ) -> None:
+        status, response = await endpoints.post("/v1/batch", body)
         assert status == 400
-        assert answer["code"] == code
-        assert answer["message"]
-        kept = await endpoints.quarantined(answer["quarantineId"])
-        assert kept.raw == body
+        assert response["code"] == code
+        assert response["message"]
+        entry = await endpoints.quarantined(response["quarantineId"])
+        assert entry.raw == body
 
     @pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
-    async def test_over_the_limit(self, endpoints: Any, size: int) -> None:
-        status, answer = await endpoints.post("/v1/batch", b"x" * size)
-        assert (status, answer["code"]) == (413, "TOO_LARGE")
+    async def test_body_over_the_limit_is_refused(self, endpoints: Any, size: int) -> None:
+        status, response = await endpoints.post("/v1/batch", b"x" * size)
+        assert (status, response["code"]) == (413, "TOO_LARGE")
 
-    async def test_over_the_limit_without_a_length(self, endpoints: Any) -> None:
+    async def test_body_over_the_limit_without_a_length_is_refused(self, endpoints: Any) -> None:
         async def chunks() -> Any:
             for _ in range(80):
                 yield b"x" * 65_536
@@ -131,8 +143,8 @@ class TestHttpBodies:
         headers = {"Authorization": f"Bearer {endpoints.key}"}
         async with endpoints.http.post(
             endpoints.url("/v1/batch"), data=chunks(), headers=headers
-        ) as answer:
-            assert answer.status == 413
+        ) as response:
+            assert response.status == 413
 
     @pytest.mark.parametrize(
         "bomb",
@@ -144,16 +156,20 @@ class TestHttpBodies:
         ],
         ids=["gzip", "zstd", "zlib", "gzip in parts"],
     )
-    async def test_a_compressed_bomb(self, endpoints: Any, bomb: bytes) -> None:
-        status, answer = await endpoints.post("/v1/batch", bomb)
-        assert (status, answer["code"]) == (413, "TOO_LARGE")
+    async def test_compressed_bomb_is_refused(self, endpoints: Any, bomb: bytes) -> None:
+        status, response = await endpoints.post("/v1/batch", bomb)
+        assert (status, response["code"]) == (413, "TOO_LARGE")
 
-    async def test_too_many(self, endpoints: Any, make_call: Any) -> None:
-        status, answer = await endpoints.post("/v1/batch", {"batch": [make_call()] * 1001})
-        assert (status, answer["code"]) == (413, "TOO_LARGE")
+    async def test_batch_of_more_than_1000_calls_is_refused(
+        self, endpoints: Any, make_call: Any
+    ) -> None:
+        status, response = await endpoints.post("/v1/batch", {"batch": [make_call()] * 1001})
+        assert (status, response["code"]) == (413, "TOO_LARGE")
 
     @pytest.mark.parametrize("encoding", ["gzip", "zstd", "deflate", "raw deflate", "none"])
-    async def test_packed(self, endpoints: Any, make_call: Any, encoding: str) -> None:
+    async def test_compressed_body_is_accepted(
+        self, endpoints: Any, make_call: Any, encoding: str
+    ) -> None:
         call = make_call()
         plain = json.dumps({"batch": [call]}).encode()
         raw = zlib.compressobj(wbits=-15)
@@ -166,16 +182,20 @@ class TestHttpBodies:
         }[encoding]
         named = {"Content-Encoding": "deflate"} if encoding == "raw deflate" else {}
         headers = {**named, "Content-Type": "application/x-www-form-urlencoded"}
-        status, answer = await endpoints.post("/v1/batch", packed, **headers)
-        assert (status, answer["accepted"]) == (200, 1)
+        status, response = await endpoints.post("/v1/batch", packed, **headers)
+        assert (status, response["accepted"]) == (200, 1)
 
 
 class TestHttpKeys:
     async def post(self, endpoints: Any, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
-        async with endpoints.http.post(endpoints.url("/v1/track"), json=body, headers=headers) as answer:
-            return answer.status, await answer.json()
+        async with endpoints.http.post(
+            endpoints.url("/v1/track"), json=body, headers=headers
+        ) as response:
+            return response.status, await response.json()
 
-    async def test_every_way_to_send_one(self, endpoints: Any, make_call: Any) -> None:
+    async def test_key_is_accepted_in_every_header_and_in_the_body(
+        self, endpoints: Any, make_call: Any
+    ) -> None:
         basic = base64.b64encode(f"{endpoints.key}:".encode()).decode()
         for headers, body in (
             ({"Authorization": f"Basic {basic}"}, make_call()),
@@ -184,8 +204,8 @@ class TestHttpKeys:
             ({"X-Write-Key": f"{endpoints.key}:secret"}, make_call()),
             ({}, make_call(writeKey=endpoints.key)),
         ):
-            status, answer = await self.post(endpoints, body, headers)
-            assert (status, answer["accepted"]) == (200, 1), headers
+            status, response = await self.post(endpoints, body, headers)
+            assert (status, response["accepted"]) == (200, 1), headers
 
     @pytest.mark.parametrize(
         ("headers", "code"),
@@ -196,64 +216,70 @@ class TestHttpKeys:
             ({"X-Write-Key": "wrong"}, "KEY_UNKNOWN"),
         ],
     )
-    async def test_bad_ones(
+    async def test_invalid_key_in_a_header_is_refused(
         self, endpoints: Any, make_call: Any, headers: dict[str, str], code: str
     ) -> None:
-        status, answer = await self.post(endpoints, make_call(), headers)
-        assert (status, answer["success"], answer["code"]) == (401, False, code)
+        status, response = await self.post(endpoints, make_call(), headers)
+        assert (status, response["success"], response["code"]) == (401, False, code)
 
     @pytest.mark.parametrize("write_key", [5, None, {"a": 1}, "wrong"])
-    async def test_bad_ones_in_the_body(
+    async def test_invalid_key_in_the_body_is_refused(
         self, endpoints: Any, make_call: Any, write_key: object
     ) -> None:
         status, _ = await self.post(endpoints, make_call(writeKey=write_key), {})
         assert status == 401
 
-    async def test_a_disabled_one(self, endpoints: Any, make_call: Any) -> None:
-        status, answer = await endpoints.post("/v1/track", make_call(), key=await disabled_key(endpoints))
-        assert (status, answer["code"]) == (401, "KEY_DISABLED")
+    async def test_disabled_key_over_http_is_refused(self, endpoints: Any, make_call: Any) -> None:
+        status, response = await endpoints.post(
+            "/v1/track", make_call(), key=await disabled_key(endpoints)
+        )
+        assert (status, response["code"]) == (401, "KEY_DISABLED")
 
-    async def test_one_of_another_role(self, endpoints: Any, make_call: Any) -> None:
-        status, answer = await endpoints.post("/v1/track", make_call(), key=endpoints.admin_key)
-        assert (status, answer["code"]) == (403, "NOT_ALLOWED")
+    async def test_key_of_another_role_over_http_is_refused(
+        self, endpoints: Any, make_call: Any
+    ) -> None:
+        status, response = await endpoints.post("/v1/track", make_call(), key=endpoints.admin_key)
+        assert (status, response["code"]) == (403, "NOT_ALLOWED")
 
-    async def test_the_quarantine_holds_no_key(self, endpoints: Any, make_call: Any) -> None:
+    async def test_quarantined_call_holds_no_key(self, endpoints: Any, make_call: Any) -> None:
         call = make_call(userId=None, writeKey=endpoints.key)
-        _, answer = await self.post(endpoints, call, {})
-        kept = await endpoints.quarantined(answer["rejections"][0]["quarantineId"])
-        assert call["messageId"].encode() in kept.raw
-        assert endpoints.key.encode() not in kept.raw
+        _, response = await self.post(endpoints, call, {})
+        entry = await endpoints.quarantined(response["rejections"][0]["quarantineId"])
+        assert call["messageId"].encode() in entry.raw
+        assert endpoints.key.encode() not in entry.raw
 
 
-class TestAddresses:
+class TestPaths:
     @pytest.mark.parametrize("call", sorted(CALLS))
     @pytest.mark.parametrize("end", ["", "/"])
-    async def test_all_of_them(self, endpoints: Any, make_call: Any, call: str, end: str) -> None:
+    async def test_every_path_accepts_its_call(
+        self, endpoints: Any, make_call: Any, call: str, end: str
+    ) -> None:
         event = make_call(type=CALLS[call].name.lower() if CALLS[call] else "track")
         event |= {"previousId": "p", "groupId": "g"}
         body = event if CALLS[call] else {"batch": [event]}
-        status, answer = await endpoints.post(f"/v1/{call}{end}", body)
-        assert (status, answer["success"], answer["accepted"]) == (200, True, 1)
+        status, response = await endpoints.post(f"/v1/{call}{end}", body)
+        assert (status, response["success"], response["accepted"]) == (200, True, 1)
         logged = [found.type for _, found in await endpoints.facts(event["messageId"])]
         copies = 2 if call in ("g", "group") else 1  # with the person, and with the account
         assert logged == [CALLS[call] or 1] * copies
 
-    async def test_an_unknown_one(self, endpoints: Any) -> None:
+    async def test_unknown_path_is_not_found(self, endpoints: Any) -> None:
         assert (await endpoints.post("/v1/nonsense", {}))[0] == 404
 
-    async def test_reading_is_no_way_in(self, endpoints: Any) -> None:
-        async with endpoints.http.get(endpoints.url("/v1/batch")) as answer:
-            assert answer.status == 405
+    async def test_get_is_not_allowed(self, endpoints: Any) -> None:
+        async with endpoints.http.get(endpoints.url("/v1/batch")) as response:
+            assert response.status == 405
 
-    async def test_a_browser_asks_first(self, endpoints: Any, make_call: Any) -> None:
+    async def test_preflight_of_a_browser_is_allowed(self, endpoints: Any, make_call: Any) -> None:
         headers = {
             "Origin": "https://shop.example.cn",
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization,content-type",
         }
-        async with endpoints.http.options(endpoints.url("/v1/t"), headers=headers) as answer:
-            assert answer.status == 200
-            assert answer.headers["Access-Control-Allow-Origin"] == "*"
-            assert "authorization" in answer.headers["Access-Control-Allow-Headers"].lower()
-        async with endpoints.http.post(endpoints.url("/v1/t"), data=b"{}") as answer:
-            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        async with endpoints.http.options(endpoints.url("/v1/t"), headers=headers) as response:
+            assert response.status == 200
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+            assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
+        async with endpoints.http.post(endpoints.url("/v1/t"), data=b"{}") as response:
+            assert response.headers["Access-Control-Allow-Origin"] == "*"

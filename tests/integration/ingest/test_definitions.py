@@ -1,7 +1,8 @@
-"""Workspaces, sources and keys: facts of the log, folded into what opens the endpoints."""
+"""Tests workspaces, sources and keys: facts of the log, folded into the tables of access."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import stat
 from pathlib import Path
@@ -26,7 +27,7 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings, wait_until
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
-from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError
+from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, OnefoldError
 
 
 def defining(**fields: Any) -> admin_pb.DefineSourceRequest:
@@ -34,7 +35,9 @@ def defining(**fields: Any) -> admin_pb.DefineSourceRequest:
 
 
 class TestSources:
-    async def test_defined_once(self, endpoints: Any) -> None:
+    async def test_source_gets_a_new_version_where_its_content_changes(
+        self, endpoints: Any
+    ) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             first = await stub.DefineSource(defining(source_id="app", channel="app"))
@@ -44,13 +47,46 @@ class TestSources:
         assert (first.changed, first.source.version) == (True, 1)
         assert (again.changed, again.source.version) == (False, 1)
         assert (other.changed, other.source.version) == (True, 2)
-        # What stands unchanged is included in the end of the log.
+        # The head of the log includes the unchanged source.
         assert sum(again.token.offsets) >= sum(first.token.offsets) > 0
         assert sum(other.token.offsets) > sum(first.token.offsets)
         [app] = [s.source for s in listed.sources if s.source.source_id == "app"]
         assert app.channel == "mini_program"
 
-    async def test_a_dry_run_changes_nothing(self, endpoints: Any) -> None:
+    async def test_source_with_a_stale_etag_is_a_conflict_unless_nothing_changes(
+        self, endpoints: Any
+    ) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            first = await stub.DefineSource(defining(source_id="shop", title="1"))
+            second = defining(source_id="shop", title="2")
+            second.etag = first.etag
+            changed = await stub.DefineSource(second)
+            repeated = await stub.DefineSource(second)
+            third = defining(source_id="shop", title="3")
+            third.etag = first.etag
+            with pytest.raises(Conflict):
+                await stub.DefineSource(third)
+            listed = await stub.ListSources(admin_pb.ListSourcesRequest())
+        assert (changed.changed, repeated.changed) == (True, False)
+        assert changed.etag == repeated.etag != first.etag
+        [shop] = [s for s in listed.sources if s.source.source_id == "shop"]
+        assert (shop.source.title, shop.etag) == ("2", changed.etag)
+
+    async def test_concurrent_definitions_of_a_source_all_take_effect_in_some_order(
+        self, endpoints: Any
+    ) -> None:
+        async with endpoints.channel(endpoints.admin_key) as peer:
+            stub = AdminServiceStub(peer)
+            requests = [defining(source_id="busy", title=str(n)) for n in range(4)]
+            responses = await asyncio.gather(*map(stub.DefineSource, requests))
+            listed = await stub.ListSources(admin_pb.ListSourcesRequest())
+        assert [r.source.title for r in responses] == ["0", "1", "2", "3"]
+        assert sorted(r.source.version for r in responses) == [1, 2, 3, 4]
+        [busy] = [s.source for s in listed.sources if s.source.source_id == "busy"]
+        assert busy == max((r.source for r in responses), key=lambda source: source.version)
+
+    async def test_dry_run_changes_nothing(self, endpoints: Any) -> None:
         request = defining(source_id="dry")
         request.dry_run = True
         async with endpoints.channel(endpoints.admin_key) as peer:
@@ -60,13 +96,13 @@ class TestSources:
         assert "dry" not in {summary.source.source_id for summary in listed.sources}
 
     @pytest.mark.parametrize("source_id", ["", "A", "a.b", "a b", "-a", "*", "x" * 64, "名"])
-    async def test_bad_ids(self, endpoints: Any, source_id: str) -> None:
+    async def test_invalid_source_id_is_refused(self, endpoints: Any, source_id: str) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             with pytest.raises(InvalidField) as caught:
                 await AdminServiceStub(peer).DefineSource(defining(source_id=source_id))
         assert caught.value.field == "source.source_id"
 
-    async def test_a_disabled_source_takes_nothing(self, endpoints: Any, make_event: Any) -> None:
+    async def test_disabled_source_accepts_no_event(self, endpoints: Any, make_event: Any) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             await stub.DefineSource(defining(source_id="gone"))
@@ -83,7 +119,7 @@ class TestSources:
 
 
 class TestKeys:
-    async def test_listed_without_secrets(self, endpoints: Any) -> None:
+    async def test_listed_keys_have_no_secret(self, endpoints: Any) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_SERVICE, title="BI"))
@@ -92,7 +128,7 @@ class TestKeys:
         assert (key.role, key.title, key.key_hash) == (ROLE_SERVICE, "BI", b"")
         assert issued.key not in str(listed)
 
-    async def test_the_database_holds_no_secret(self, endpoints: Any) -> None:
+    async def test_database_holds_no_secret(self, endpoints: Any) -> None:
         conn = await asyncpg.connect(endpoints.settings.postgres_dsn.get_secret_value())
         try:
             for table in ("fact", "access_key", "api_key"):
@@ -112,14 +148,14 @@ class TestKeys:
             ({"role": ROLE_ADMIN, "title": "x" * 300}, InvalidField),
         ],
     )
-    async def test_bad_wishes(
+    async def test_invalid_key_request_is_refused(
         self, endpoints: Any, fields: dict[str, Any], error: type[OnefoldError]
     ) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             with pytest.raises(error):
                 await AdminServiceStub(peer).IssueKey(admin_pb.IssueKeyRequest(**fields))
 
-    async def test_a_service_key_defines_but_issues_none(self, endpoints: Any) -> None:
+    async def test_service_key_may_define_sources_but_not_issue_keys(self, endpoints: Any) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
             issued = await AdminServiceStub(peer).IssueKey(request)
@@ -131,7 +167,9 @@ class TestKeys:
             with pytest.raises(NotAllowed):
                 await stub.CreateWorkspace(admin_pb.CreateWorkspaceRequest(workspace_id="x"))
 
-    async def test_disabling(self, endpoints: Any) -> None:
+    async def test_disabled_key_is_refused_and_a_key_cannot_disable_itself(
+        self, endpoints: Any
+    ) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             stub = AdminServiceStub(peer)
             issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_ADMIN))
@@ -150,12 +188,14 @@ class TestKeys:
 
 
 class TestWorkspaces:
-    async def test_each_sees_its_own(self, endpoints: Any, make_event: Any) -> None:
+    async def test_workspace_lists_only_its_own_things(
+        self, endpoints: Any, make_event: Any
+    ) -> None:
         internal = endpoints.settings.internal_key.get_secret_value()
-        wish = admin_pb.CreateWorkspaceRequest(workspace_id="other", title="Other")
+        request = admin_pb.CreateWorkspaceRequest(workspace_id="other", title="Other")
         async with endpoints.channel(internal) as peer:
-            made = await AdminServiceStub(peer).CreateWorkspace(wish)
-            again = await AdminServiceStub(peer).CreateWorkspace(wish)
+            made = await AdminServiceStub(peer).CreateWorkspace(request)
+            again = await AdminServiceStub(peer).CreateWorkspace(request)
         assert made.admin_key
         assert not again.admin_key
         [rejection] = (await endpoints.ingest(make_event(name=""))).rejections
@@ -173,19 +213,21 @@ class TestWorkspaces:
                     )
                 )
 
-    async def test_the_same_event_in_two_of_them_is_two_facts(
+    async def test_same_event_in_two_workspaces_is_two_facts(
         self, endpoints: Any, make_event: Any
     ) -> None:
         internal = endpoints.settings.internal_key.get_secret_value()
         async with endpoints.channel(internal) as peer:
-            wish = admin_pb.CreateWorkspaceRequest(workspace_id="third")
-            made = await AdminServiceStub(peer).CreateWorkspace(wish)
+            request = admin_pb.CreateWorkspaceRequest(workspace_id="third")
+            made = await AdminServiceStub(peer).CreateWorkspace(request)
         key = await source_key(endpoints.service, made.admin_key)
         event = make_event()
         await endpoints.ingest(event)
         async with endpoints.channel(key) as peer:
-            answer = await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
-        assert answer.accepted == 1
+            response = await IngestServiceStub(peer).IngestEvents(
+                IngestEventsRequest(events=[event])
+            )
+        assert response.accepted == 1
         rows = [row for row, _ in await endpoints.facts(event.message_id)]
         assert {row["workspace_id"] for row in rows} == {"default", "third"}
         assert len({row["leaf_id"] for row in rows}) == 2
@@ -195,20 +237,20 @@ async def source_key(service: Ingest, admin_key: str) -> str:
     async with open_channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         await stub.DefineSource(defining(source_id="site"))
-        wish = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
-        return str((await stub.IssueKey(wish)).key)
+        request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
+        return str((await stub.IssueKey(request)).key)
 
 
-async def test_the_end_of_the_log_is_for_administrators_and_not_for_senders(endpoints: Any) -> None:
-    """A token is no secret (who may wait needs one), but a sender gets by with its own."""
+async def test_head_of_the_log_is_for_administrators_only(endpoints: Any) -> None:
+    """A token is no secret, but a producer needs only those of its own events."""
     async with endpoints.channel(endpoints.admin_key) as peer:
         defined = await AdminServiceStub(peer).DefineSource(defining(source_id="late"))
         head = await LogServiceStub(peer).GetHead(GetHeadRequest())
         pairs = zip(head.token.offsets, defined.token.offsets, strict=True)
         assert all(end >= own > 0 for end, own in pairs)
         assert head.now_us > 0
-        wish = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
-        service = (await AdminServiceStub(peer).IssueKey(wish)).key
+        request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
+        service = (await AdminServiceStub(peer).IssueKey(request)).key
     for key in (endpoints.key, service):
         async with endpoints.channel(key) as peer:
             with pytest.raises(NotAllowed):
@@ -220,7 +262,7 @@ async def send(service: Ingest, key: str, event: Event) -> Any:
         return await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
 
 
-async def test_the_first_key_is_written_once(make_settings: MakeSettings, tmp_path: Path) -> None:
+async def test_first_admin_key_is_written_once(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_settings(IngestSettings)
     file = tmp_path / "admin.key"
     async with serve(settings) as service:
@@ -232,14 +274,14 @@ async def test_the_first_key_is_written_once(make_settings: MakeSettings, tmp_pa
         await source_key(service, key)
 
 
-async def test_the_first_key_may_be_given(make_settings: MakeSettings, tmp_path: Path) -> None:
+async def test_first_admin_key_can_be_set(make_settings: MakeSettings, tmp_path: Path) -> None:
     key = secrets.token_urlsafe(32)
     async with serve(make_settings(IngestSettings, admin_key=key)) as service:
         await source_key(service, key)
     assert not (tmp_path / "admin.key").exists()
 
 
-async def test_what_is_defined_is_folded_again_from_the_log(
+async def test_emptied_tables_are_folded_again_from_the_log(
     make_settings: MakeSettings, tmp_path: Path, make_event: Any
 ) -> None:
     settings = make_settings(IngestSettings)
@@ -256,7 +298,7 @@ async def test_what_is_defined_is_folded_again_from_the_log(
         assert (await send(service, key, make_event())).accepted == 1
 
 
-async def test_another_replica_learns_of_a_key(
+async def test_key_becomes_known_to_another_replica(
     make_settings: MakeSettings, tmp_path: Path, make_event: Any
 ) -> None:
     settings = make_settings(IngestSettings, definitions_poll_s=0.05)

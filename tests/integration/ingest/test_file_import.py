@@ -1,4 +1,4 @@
-"""A file into the log: refusals by line, and a second run that changes nothing."""
+"""Tests the import of files: rejections by line, and a second run that changes nothing."""
 
 from __future__ import annotations
 
@@ -43,23 +43,25 @@ def address(endpoints: Any) -> str:
     return f"127.0.0.1:{endpoints.service.grpc_port}"
 
 
-async def test_twice(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_second_import_of_a_file_accepts_only_new_rows(
+    endpoints: Any, mapping: Path, tmp_path: Path
+) -> None:
     run = uuid.uuid4().hex
     lines = rows(run, 1_203)
     lines += lines[:2]  # the same purchase again: two more events
     file = write(tmp_path / "crm.csv", lines)
     steps: list[int] = []
     first = await import_file(file, mapping, address(endpoints), endpoints.key, steps.append)
-    assert (first.accepted, first.duplicates, first.refused) == (1_205, 0, 0)
+    assert (first.accepted, first.duplicates, first.rejected) == (1_205, 0, 0)
     assert sum(steps) == 1_205
     assert sum(first.token.offsets) >= 1_205
     renamed = write(tmp_path / "other.csv", [*lines, f"Bought,,13900139000,1,{run}"])
     again = await import_file(renamed, mapping, address(endpoints), endpoints.key)
-    assert (again.accepted, again.duplicates, again.refused) == (1, 1_205, 0)
+    assert (again.accepted, again.duplicates, again.rejected) == (1, 1_205, 0)
     assert len(await endpoints.facts_with(run)) == 1_206
 
 
-async def test_every_refusal_has_its_line(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_every_rejected_line_is_listed_with_its_reason(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
     run = uuid.uuid4().hex
     lines = rows(run, 700)
     lines[3] = f"Bought,2026-11-01 08:00:00,null,3,{run}"
@@ -70,8 +72,8 @@ async def test_every_refusal_has_its_line(endpoints: Any, mapping: Path, tmp_pat
     lines[601] = f"Bought,1970-01-01 08:00:00,13800138001,3,{run}"
     file = write(tmp_path / "crm.csv", lines, "gb18030")
     report = await import_file(file, mapping, address(endpoints), endpoints.key)
-    assert (report.accepted, report.refused) == (694, 6)
-    assert [(r.line, r.reason) for r in report.refusals] == [
+    assert (report.accepted, report.rejected) == (694, 6)
+    assert [(r.line, r.reason) for r in report.rejections] == [
         (5, "NO_IDENTIFIER"),
         (12, "TIME_INVALID"),
         (13, "VALUE_INVALID"),
@@ -79,9 +81,9 @@ async def test_every_refusal_has_its_line(endpoints: Any, mapping: Path, tmp_pat
         (602, "NAME_MISSING"),
         (603, "TIME_OUT_OF_RANGE"),
     ]
-    kept = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
-    assert {e.endpoint for e in kept} == {"file"}
-    assert len(kept) == 3
+    entry = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
+    assert {e.endpoint for e in entry} == {"file"}
+    assert len(entry) == 3
 
 
 async def quarantined(endpoints: Any) -> list[Any]:
@@ -93,7 +95,7 @@ async def quarantined(endpoints: Any) -> list[Any]:
         return list((await IngestServiceStub(peer).ListQuarantined(request)).entries)
 
 
-async def test_json_lines(endpoints: Any, tmp_path: Path) -> None:
+async def test_json_lines_are_imported(endpoints: Any, tmp_path: Path) -> None:
     run = uuid.uuid4().hex
     (tmp_path / "m.yaml").write_text(
         "type: identify\nmessage_id: {column: id}\n"
@@ -107,11 +109,13 @@ async def test_json_lines(endpoints: Any, tmp_path: Path) -> None:
         "broken\n"
     )
     report = await import_file(file, tmp_path / "m.yaml", address(endpoints), endpoints.key)
-    assert (report.accepted, report.refused) == (2, 1)
-    assert report.refusals[0].line == 3
+    assert (report.accepted, report.rejected) == (2, 1)
+    assert report.rejections[0].line == 3
 
 
-async def test_wrong_as_a_whole(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_import_with_an_invalid_key_or_mapping_fails(
+    endpoints: Any, mapping: Path, tmp_path: Path
+) -> None:
     file = write(tmp_path / "crm.csv", rows("x", 1))
     with pytest.raises(NotAllowed):
         await import_file(file, mapping, address(endpoints), "nonsense")

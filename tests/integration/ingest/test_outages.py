@@ -1,4 +1,4 @@
-"""PostgreSQL away: an error that asks to try again. NATS away: business as usual."""
+"""Tests outages: without PostgreSQL calls fail and can be retried; without NATS they succeed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ async def bus(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def own(postgres: PostgresServer, bus: NatsServer, tmp_path: Path) -> AsyncIterator[IngestEndpoints]:
-    """An ingest whose engines this test may take away."""
+async def endpoints(
+    postgres: PostgresServer, bus: NatsServer, tmp_path: Path
+) -> AsyncIterator[IngestEndpoints]:
+    """Run ingest on servers that the test may stop."""
     settings = IngestSettings(
         postgres_dsn=postgres.dsn,
         nats_url=bus.url,
@@ -56,62 +58,66 @@ async def own(postgres: PostgresServer, bus: NatsServer, tmp_path: Path) -> Asyn
     await client.close()
 
 
-async def post(own: IngestEndpoints, call: Any) -> tuple[int, dict[str, str], Any]:
-    headers = {"Authorization": f"Bearer {own.key}"}
-    async with own.http.post(own.url("/v1/track"), json=call, headers=headers) as answer:
-        return answer.status, dict(answer.headers), await answer.json()
+async def post(endpoints: IngestEndpoints, call: Any) -> tuple[int, dict[str, str], Any]:
+    headers = {"Authorization": f"Bearer {endpoints.key}"}
+    async with endpoints.http.post(
+        endpoints.url("/v1/track"), json=call, headers=headers
+    ) as response:
+        return response.status, dict(response.headers), await response.json()
 
 
-async def test_postgres_away(
-    own: IngestEndpoints, postgres: PostgresServer, make_event: Any, make_call: Any
+async def test_calls_fail_while_postgres_is_down_and_succeed_after_its_return(
+    endpoints: IngestEndpoints, postgres: PostgresServer, make_event: Any, make_call: Any
 ) -> None:
-    event, call, letter = make_event(), make_call(), make_call()
-    await own.ingest(make_event())
+    event, call, published = make_event(), make_call(), make_call()
+    await endpoints.ingest(make_event())
     await postgres.stop()
     try:
         for _ in range(2):
             with pytest.raises(StoreUnavailable) as caught:
-                await own.ingest(event)
+                await endpoints.ingest(event)
             assert caught.value.retry_after > 0
-            status, headers, answer = await post(own, call)
-            assert (status, answer["success"]) == (503, False)
-            assert answer["code"] == "STORE_UNAVAILABLE"
+            status, headers, response = await post(endpoints, call)
+            assert (status, response["success"]) == (503, False)
+            assert response["code"] == "STORE_UNAVAILABLE"
             assert int(headers["Retry-After"]) >= 1
-        bearer = {"Authorization": f"Bearer {own.key}"}
-        await own.nats.jetstream().publish(
-            "onefold.in.default.site", json.dumps(letter).encode(), headers=bearer
+        bearer = {"Authorization": f"Bearer {endpoints.key}"}
+        await endpoints.nats.jetstream().publish(
+            "onefold.in.default.site", json.dumps(published).encode(), headers=bearer
         )
     finally:
         await postgres.start()
 
     async def taken() -> bool:
         try:
-            await own.ingest(event)
+            await endpoints.ingest(event)
         except StoreUnavailable:
             return False
         return True
 
     await wait_until(taken)
-    assert (await post(own, call))[0] == 200
-    await wait_until(lambda: own.facts(letter["messageId"]))
-    for message_id in (event.message_id, call["messageId"], letter["messageId"]):
-        assert len(await own.facts(message_id)) == 1
+    assert (await post(endpoints, call))[0] == 200
+    await wait_until(lambda: endpoints.facts(published["messageId"]))
+    for message_id in (event.message_id, call["messageId"], published["messageId"]):
+        assert len(await endpoints.facts(message_id)) == 1
 
 
-async def test_nats_away(own: IngestEndpoints, bus: NatsServer, make_event: Any, make_call: Any) -> None:
+async def test_calls_succeed_while_nats_is_down_and_are_relayed_after_its_return(
+    endpoints: IngestEndpoints, bus: NatsServer, make_event: Any, make_call: Any
+) -> None:
     await bus.stop()
     event, call = make_event(), make_call()
-    assert (await own.ingest(event)).accepted == 1
-    assert (await post(own, call))[2]["accepted"] == 1
+    assert (await endpoints.ingest(event)).accepted == 1
+    assert (await post(endpoints, call))[2]["accepted"] == 1
     await bus.start()
-    await wait_until(lambda: own.service.nats.open.is_set())
+    await wait_until(lambda: endpoints.service.nats.open.is_set())
 
     async def relayed() -> bool:
-        """Both facts are on the bus, though they were committed while it was away."""
+        """Return whether a fact that was committed during the outage is published."""
         seen = b""
-        for shard in range(own.settings.shards):
+        for shard in range(endpoints.settings.shards):
             try:
-                message = await own.nats.jetstream().get_last_msg(
+                message = await endpoints.nats.jetstream().get_last_msg(
                     "ONEFOLD_LOG", f"onefold.log.{shard}"
                 )
             except Exception:
@@ -122,15 +128,15 @@ async def test_nats_away(own: IngestEndpoints, bus: NatsServer, make_event: Any,
     await wait_until(relayed)
 
 
-async def test_jetstream_wiped(own: IngestEndpoints, make_call: Any) -> None:
-    """The door makes its stream again."""
-    jetstream = own.nats.jetstream()
-    await asyncio.wait_for(own.service.nats.open.wait(), 20)
+async def test_deleted_stream_is_created_again(endpoints: IngestEndpoints, make_call: Any) -> None:
+    """The endpoint creates its stream again."""
+    jetstream = endpoints.nats.jetstream()
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
     await jetstream.delete_stream("ONEFOLD_IN")
     call = make_call()
 
     async def published() -> bool:
-        bearer = {"Authorization": f"Bearer {own.key}"}
+        bearer = {"Authorization": f"Bearer {endpoints.key}"}
         try:
             await jetstream.publish(
                 "onefold.in.default.site", json.dumps(call).encode(), headers=bearer
@@ -140,67 +146,71 @@ async def test_jetstream_wiped(own: IngestEndpoints, make_call: Any) -> None:
         return True
 
     await wait_until(published)
-    await wait_until(lambda: own.facts(call["messageId"]))
+    await wait_until(lambda: endpoints.facts(call["messageId"]))
 
 
-async def test_nats_publishers(own: IngestEndpoints, make_event: Any, make_call: Any) -> None:
-    """JSON and protobuf, one and many, with and without ids, and what is turned away."""
+async def test_published_events_are_stored_once_and_others_are_rejected(
+    endpoints: IngestEndpoints, make_event: Any, make_call: Any
+) -> None:
+    """JSON and protobuf, single and batch, with and without ids, and rejected messages."""
     from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 
-    await asyncio.wait_for(own.service.nats.open.wait(), 20)
-    jetstream = own.nats.jetstream()
-    bearer = {"Authorization": f"Bearer {own.key}"}
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    jetstream = endpoints.nats.jetstream()
+    bearer = {"Authorization": f"Bearer {endpoints.key}"}
 
     async def publish(subject: str, body: bytes, **headers: str) -> None:
         sent = {**bearer, **{k.replace("_", "-"): v for k, v in headers.items()}}
         await jetstream.publish(f"onefold.in.{subject}", body, headers=sent)
 
     one, two, three = make_call(), make_call(messageId=None), make_event()
-    lent = str(uuid.uuid4())
+    default_id = str(uuid.uuid4())
     await publish("default.site", json.dumps(one).encode())
     await publish("default.site", json.dumps({"batch": [one, one]}).encode())
-    await publish("default.site", json.dumps(two).encode(), Nats_Msg_Id=lent)
+    await publish("default.site", json.dumps(two).encode(), Nats_Msg_Id=default_id)
     await publish(
         "default.site",
         IngestEventsRequest(events=[three]).SerializeToString(),
         Content_Type="application/protobuf",
     )
-    for message_id in (one["messageId"], lent, three.message_id):
-        await wait_until(lambda m=message_id: own.facts(m))
-        assert len(await own.facts(message_id)) == 1
+    for message_id in (one["messageId"], default_id, three.message_id):
+        await wait_until(lambda m=message_id: endpoints.facts(m))
+        assert len(await endpoints.facts(message_id)) == 1
 
-    stray = make_call()
-    await publish("default.elsewhere", json.dumps(stray).encode())
-    await publish("other.site", json.dumps(stray).encode())
-    await publish("default.site", json.dumps(stray).encode(), Authorization="Bearer wrong")
+    rejected = make_call()
+    await publish("default.elsewhere", json.dumps(rejected).encode())
+    await publish("other.site", json.dumps(rejected).encode())
+    await publish("default.site", json.dumps(rejected).encode(), Authorization="Bearer wrong")
 
     async def all_done() -> bool:
         return (await jetstream.stream_info("ONEFOLD_IN")).state.messages == 0
 
     await wait_until(all_done)
-    assert not await own.facts(stray["messageId"])
+    assert not await endpoints.facts(rejected["messageId"])
 
 
-async def test_nats_requests(own: IngestEndpoints, make_call: Any) -> None:
-    """A request is answered with its outcome, after the commit."""
-    await asyncio.wait_for(own.service.nats.open.wait(), 20)
-    bearer = {"Authorization": f"Bearer {own.key}"}
+async def test_request_is_answered_with_its_result(
+    endpoints: IngestEndpoints, make_call: Any
+) -> None:
+    """The response to a request is its result, after the commit."""
+    await asyncio.wait_for(endpoints.service.nats.open.wait(), 20)
+    bearer = {"Authorization": f"Bearer {endpoints.key}"}
 
-    async def ask(body: bytes, **headers: str) -> Any:
-        answer = await own.nats.request(
+    async def request(body: bytes, **headers: str) -> Any:
+        response = await endpoints.nats.request(
             "onefold.request.default.site", body, timeout=20, headers={**bearer, **headers}
         )
-        return json.loads(answer.data)
+        return json.loads(response.data)
 
     call = make_call()
     body = json.dumps({"batch": [call, make_call(userId=None)]}).encode()
-    told = await ask(body)
-    assert (told["success"], told["accepted"]) == (True, 1)
-    assert told["rejections"][0]["code"] == "NO_IDENTIFIER"
-    assert len(await own.facts(call["messageId"])) == 1
-    assert (await ask(body))["duplicates"] == 1
-    assert (await ask(b"{"))["code"] == "JSON_INVALID"
-    assert (await ask(b"\xff\xff", **{"Content-Type": "application/x-protobuf"}))["code"] == (
+    response = await request(body)
+    assert (response["success"], response["accepted"]) == (True, 1)
+    assert response["rejections"][0]["code"] == "NO_IDENTIFIER"
+    assert len(await endpoints.facts(call["messageId"])) == 1
+    assert (await request(body))["duplicates"] == 1
+    assert (await request(b"{"))["code"] == "JSON_INVALID"
+    assert (await request(b"\xff\xff", **{"Content-Type": "application/x-protobuf"}))["code"] == (
         "NOT_AN_EVENT"
     )
-    assert (await ask(body, Authorization="Bearer wrong"))["code"] == "KEY_UNKNOWN"
+    assert (await request(body, Authorization="Bearer wrong"))["code"] == "KEY_UNKNOWN"

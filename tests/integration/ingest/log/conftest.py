@@ -1,9 +1,9 @@
-"""The event log on a database of its own, without the endpoints."""
+"""Fixtures: the event log on a database of its own, without the endpoints."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ KIND = "onefold.type.v1.Event"
 
 
 def make_fact(name: str | int | None = None, **changes: Any) -> NewFact:
-    """A fact whose id and leaf are functions of its name; without a name they are new."""
+    """Return a fact whose id and leaf are functions of its name; without a name they are new."""
     seed = os.urandom(16).hex() if name is None else str(name)
     fact = NewFact(
         "shop",
@@ -37,7 +37,7 @@ def make_fact(name: str | int | None = None, **changes: Any) -> NewFact:
 
 
 def make_facts(names: Sequence[str | int]) -> list[NewFact]:
-    """Facts by these names."""
+    """Return facts by these names."""
     return [make_fact(name) for name in names]
 
 
@@ -50,17 +50,17 @@ class Logs:
     scope: AsyncExitStack = field(repr=False)
 
     async def replica(self, **settings: Any) -> EventLog:
-        """One more replica, with a pool of its own, until the test ends."""
+        """Open one more replica, with a pool of its own, until the test ends."""
         database = await self.scope.enter_async_context(Database(self.dsn, "ingest", max_size=4))
         log = EventLog(database.pool, **{"shards": SHARDS, **settings})
         return await self.scope.enter_async_context(log)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Rows of a query."""
+        """Return the rows of a query."""
         return await self.database.pool.fetch(query, *arguments)
 
-    async def check_whole(self) -> dict[int, int]:
-        """Where the shards end; fails where one has a gap, or time runs backwards in it."""
+    async def check_shards(self) -> dict[int, int]:
+        """Return the ends of the shards; fail where one has a gap, or time decreases in it."""
         rows = await self.fetch(
             "SELECT h.shard, h.next, h.recorded_at, count(f.*) AS facts, min(f.offset) AS first,"
             " max(f.offset) AS last, max(f.recorded_at) AS newest"
@@ -79,7 +79,7 @@ class Logs:
         return {row["shard"]: row["next"] for row in rows}
 
     async def fact_ids(self) -> list[bytes]:
-        """The ids of all facts with a leaf, sorted."""
+        """Return the sorted ids of all facts with a leaf."""
         rows = await self.fetch("SELECT fact_id FROM fact WHERE leaf_id IS NOT NULL ORDER BY 1")
         return [row["fact_id"] for row in rows]
 
@@ -96,7 +96,3 @@ async def logs(database: str) -> AsyncIterator[Logs]:
 async def event_log(logs: Logs) -> EventLog:
     """The first replica."""
     return await logs.replica()
-
-
-MakeFact = Callable[..., NewFact]
-Replica = Callable[..., Awaitable[EventLog]]

@@ -1,4 +1,4 @@
-"""Appending: once, gap-free, in the order of time, whatever happens meanwhile."""
+"""Tests appending: each fact once, without gaps, in the order of time, despite failures."""
 
 from __future__ import annotations
 
@@ -27,20 +27,26 @@ from services.kernel.tokens import Token
 
 
 @pytest.mark.parametrize("size", [1, SMALL_BATCH, SMALL_BATCH + 1, 3_000])
-async def test_new_facts_are_in_the_log(logs: Logs, event_log: EventLog, size: int) -> None:
+async def test_new_facts_are_stored_with_consecutive_offsets(
+    logs: Logs, event_log: EventLog, size: int
+) -> None:
     facts = make_facts(range(size))
     appended = await event_log.append(facts)
     assert (appended.appended, appended.duplicates, appended.conflicting) == (size, set(), set())
-    ends = await logs.check_whole()
+    ends = await logs.check_shards()
     assert sum(ends.values()) == size
     assert appended.token == Token.from_offsets({s: end for s, end in ends.items() if end})
-    places = [(shard_of(f.leaf_id or b"", SHARDS), f.fact_id) for f in facts]
-    rows = await logs.fetch("SELECT shard, fact_id, fact.offset FROM fact")
-    offsets = {(row["shard"], row["fact_id"]): row["offset"] for row in rows}
-    assert [offsets[place] for place in places] == list(appended.offsets)
+    stored = await logs.fetch("SELECT shard, fact_id, fact.offset FROM fact")
+    recent = [row for shard in event_log.recent.shards for row in shard.read(0, size)]
+    assert {(shard_of(f.leaf_id or b"", SHARDS), f.fact_id) for f in facts} == {
+        (row["shard"], row["fact_id"]) for row in stored
+    }
+    assert {(row["shard"], row["fact_id"], row["offset"]) for row in stored} == {
+        (row.shard, row.fact_id, row.offset) for row in recent
+    }
 
 
-async def test_a_fact_is_kept_as_it_came(logs: Logs, event_log: EventLog) -> None:
+async def test_stored_fact_has_every_field_of_the_new_one(logs: Logs, event_log: EventLog) -> None:
     fact = make_fact("one", payload=bytes(range(256)), source_id="", actor="Zoë", occurred_at_us=7)
     appended = await event_log.append([fact])
     [row] = await logs.fetch("SELECT * FROM fact JOIN kind USING (kind_id)")
@@ -52,30 +58,30 @@ async def test_a_fact_is_kept_as_it_came(logs: Logs, event_log: EventLog) -> Non
 
 
 @pytest.mark.parametrize("size", [3, SMALL_BATCH + 50])
-async def test_a_repeat_is_counted_and_not_stored(
+async def test_repeated_fact_is_counted_and_not_stored(
     logs: Logs, event_log: EventLog, size: int
 ) -> None:
     facts = make_facts(range(size))
     first = await event_log.append(facts)
-    for _ in range(2):  # unsuspecting, and wary
+    for _ in range(2):  # without, and with a lookup
         again = await event_log.append(facts)
         assert (again.appended, again.duplicates) == (0, frozenset(range(size)))
         assert again.token == first.token
     some_new = await event_log.append([*facts, make_fact("new")])
     assert (some_new.appended, some_new.duplicates) == (1, frozenset(range(size)))
-    assert sum((await logs.check_whole()).values()) == size + 1
+    assert sum((await logs.check_shards()).values()) == size + 1
 
 
-async def test_a_repeat_is_known_after_a_restart(logs: Logs) -> None:
+async def test_repeated_fact_is_a_duplicate_after_a_restart(logs: Logs) -> None:
     facts = make_facts(range(20))
     await (await logs.replica()).append(facts)
     again = await (await logs.replica()).append(facts)
     assert (again.appended, len(again.duplicates)) == (0, 20)
-    await logs.check_whole()
+    await logs.check_shards()
 
 
 @pytest.mark.parametrize("size", [2, SMALL_BATCH + 50])
-async def test_another_content_under_a_known_id_is_told(
+async def test_existing_id_with_other_content_is_conflicting(
     logs: Logs, event_log: EventLog, size: int
 ) -> None:
     facts = make_facts(range(size))
@@ -87,25 +93,25 @@ async def test_another_content_under_a_known_id_is_told(
     assert [row["payload"] for row in rows] == [facts[0].payload]
 
 
-async def test_a_whole_call_with_reuse_appends_nothing(logs: Logs, event_log: EventLog) -> None:
-    await event_log.append([make_fact("known")], whole=True)
+async def test_atomic_call_with_a_conflict_appends_nothing(logs: Logs, event_log: EventLog) -> None:
+    await event_log.append([make_fact("known")], atomic=True)
     for _ in range(2):
         with pytest.raises(Conflict):
             await event_log.append(
-                [make_fact("new"), make_fact("known", payload=b"other")], whole=True
+                [make_fact("new"), make_fact("known", payload=b"other")], atomic=True
             )
-    assert sum((await logs.check_whole()).values()) == 1
+    assert sum((await logs.check_shards()).values()) == 1
 
 
-async def test_a_call_that_contradicts_itself_is_refused_whole(
+async def test_atomic_call_that_conflicts_with_itself_appends_nothing(
     logs: Logs, event_log: EventLog
 ) -> None:
     with pytest.raises(Conflict):
-        await event_log.append([make_fact("a"), make_fact("a", payload=b"other")], whole=True)
-    assert sum((await logs.check_whole()).values()) == 0
+        await event_log.append([make_fact("a"), make_fact("a", payload=b"other")], atomic=True)
+    assert sum((await logs.check_shards()).values()) == 0
 
 
-async def test_facts_without_a_leaf_are_in_every_shard(logs: Logs, event_log: EventLog) -> None:
+async def test_broadcast_fact_is_in_every_shard(logs: Logs, event_log: EventLog) -> None:
     fact = make_fact("definition", leaf_id=None)
     first = await event_log.append([fact, make_fact("event")])
     again = await event_log.append([fact])
@@ -115,11 +121,11 @@ async def test_facts_without_a_leaf_are_in_every_shard(logs: Logs, event_log: Ev
     assert first.token == again.token
 
 
-async def test_an_empty_call_appends_nothing(event_log: EventLog) -> None:
+async def test_empty_call_appends_nothing(event_log: EventLog) -> None:
     assert (await event_log.append([])).appended == 0
 
 
-async def test_time_never_runs_backwards_and_nothing_took_place_later(
+async def test_recorded_at_never_decreases_and_is_never_before_occurred_at(
     logs: Logs, event_log: EventLog
 ) -> None:
     await event_log.append([make_fact(occurred_at_us=2**61) for _ in range(10)])
@@ -128,14 +134,12 @@ async def test_time_never_runs_backwards_and_nothing_took_place_later(
         "UPDATE fact SET recorded_at = h.recorded_at FROM head AS h WHERE h.shard = fact.shard"
     )
     ahead = await event_log.append(make_facts(range(300)))
-    few = await event_log.append(make_facts(range(300, 310)))
-    assert few.recorded_at_us >= ahead.recorded_at_us
-    await logs.check_whole()
+    small_batch = await event_log.append(make_facts(range(300, 310)))
+    assert small_batch.recorded_at_us >= ahead.recorded_at_us
+    await logs.check_shards()
 
 
-async def test_a_call_that_cannot_be_kept_harms_nobody_else(
-    logs: Logs, event_log: EventLog
-) -> None:
+async def test_invalid_fact_fails_its_own_call_only(logs: Logs, event_log: EventLog) -> None:
     bad = make_fact("bad", workspace_id="a\0b")
     wrong = make_fact("wrong", fact_id=b"short")
     results = await asyncio.gather(
@@ -143,24 +147,24 @@ async def test_a_call_that_cannot_be_kept_harms_nobody_else(
         return_exceptions=True,
     )
     assert [isinstance(result, Exception) for result in results] == [False, True, True, False]
-    assert sum((await logs.check_whole()).values()) == 2
+    assert sum((await logs.check_shards()).values()) == 2
 
 
-async def test_the_number_of_shards_is_fixed_by_the_first(logs: Logs) -> None:
+async def test_start_with_another_number_of_shards_fails(logs: Logs) -> None:
     await logs.replica(shards=3)
     with pytest.raises(ValueError, match="3 shards and not 4"):
         await logs.replica(shards=4)
 
 
-async def test_many_small_calls_share_commits(logs: Logs, event_log: EventLog) -> None:
+async def test_concurrent_small_calls_share_commits(logs: Logs, event_log: EventLog) -> None:
     results = await asyncio.gather(*(event_log.append([make_fact(n)]) for n in range(400)))
     assert all(result.appended == 1 for result in results)
-    assert sum((await logs.check_whole()).values()) == 400
+    assert sum((await logs.check_shards()).values()) == 400
     rows = await logs.fetch("SELECT DISTINCT recorded_at FROM fact")
     assert len(rows) < 40
 
 
-async def test_cancelled_callers_leave_the_log_whole(logs: Logs, event_log: EventLog) -> None:
+async def test_cancelled_calls_leave_the_log_without_gaps(logs: Logs, event_log: EventLog) -> None:
     chance = random.Random(7)
     tasks = [asyncio.create_task(event_log.append(make_facts([n, n + 1]))) for n in range(300)]
     for task in chance.sample(tasks, 150):
@@ -168,7 +172,7 @@ async def test_cancelled_callers_leave_the_log_whole(logs: Logs, event_log: Even
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(r) for r in results if isinstance(r, BaseException)} <= {asyncio.CancelledError}
-    await logs.check_whole()
+    await logs.check_shards()
     there = set(await logs.fact_ids())
     for number, result in enumerate(results):
         if not isinstance(result, BaseException):
@@ -176,7 +180,7 @@ async def test_cancelled_callers_leave_the_log_whole(logs: Logs, event_log: Even
 
 
 class Killer:
-    """Ends sessions of the log at random moments."""
+    """Terminates sessions of the log at random moments."""
 
     def __init__(self, logs: Logs, seed: int) -> None:
         self._logs = logs
@@ -195,19 +199,19 @@ class Killer:
 
 
 async def append_until_done(log: EventLog, facts: list[NewFact]) -> int:
-    """Appends as a client does that tries again; how often it had to."""
-    tries = 0
+    """Append as a client that retries; return the number of retries."""
+    retries = 0
     while True:
         try:
             await log.append(facts)
         except StoreUnavailable:
-            tries += 1
+            retries += 1
             await asyncio.sleep(0)
         else:
-            return tries
+            return retries
 
 
-async def test_a_session_that_dies_leaves_no_gap_and_loses_nothing(logs: Logs) -> None:
+async def test_terminated_sessions_leave_no_gap_and_lose_no_fact(logs: Logs) -> None:
     replicas = [await logs.replica() for _ in range(2)]
     killer = Killer(logs, seed=11)
     names = [f"{n}" for n in range(6_000)]
@@ -218,7 +222,7 @@ async def test_a_session_that_dies_leaves_no_gap_and_loses_nothing(logs: Logs) -
                 log = replicas[start // 300 % 2]
                 appending.create_task(_in_parts(log, names[start : start + 300]))
         killing.cancel()
-    ends = await logs.check_whole()
+    ends = await logs.check_shards()
     assert sum(ends.values()) == len(names)
     assert await logs.fact_ids() == sorted(f.fact_id for f in make_facts(names))
     assert killer.killed > 0
@@ -235,7 +239,7 @@ async def own_server(tmp_path: Path) -> AsyncIterator[PostgresServer]:
         yield server
 
 
-async def test_while_postgres_is_away_callers_are_told_and_then_it_goes_on(
+async def test_append_fails_while_postgres_is_down_and_succeeds_after_its_return(
     own_server: PostgresServer,
 ) -> None:
     await migrate(own_server.dsn, "ingest")
@@ -253,8 +257,8 @@ async def test_while_postgres_is_away_callers_are_told_and_then_it_goes_on(
         with pytest.raises(StoreUnavailable):
             await log.tick()
         await own_server.start()
-        tries = await append_until_done(log, make_facts(range(20)))
-        assert tries < 50
+        retries = await append_until_done(log, make_facts(range(20)))
+        assert retries < 50
         assert sum((await log.heads()).token.offsets) == 20
 
 
@@ -264,24 +268,26 @@ calls_of_names = st.lists(
 
 
 @examples(15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(calls=calls_of_names, few=st.sampled_from([0, 3, 200]))
-async def test_any_batching_and_repetition_gives_the_same_set(
-    logs: Logs, calls: list[list[int]], few: int
+@given(calls=calls_of_names, small_batch=st.sampled_from([0, 3, 200]))
+async def test_any_batching_and_repetition_stores_the_same_facts(
+    logs: Logs, calls: list[list[int]], small_batch: int
 ) -> None:
     await logs.database.pool.execute("TRUNCATE fact; TRUNCATE head")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.ingest.log.writer.SMALL_BATCH", few)
+        patch.setattr("services.ingest.log.writer.SMALL_BATCH", small_batch)
         async with EventLog(logs.database.pool, shards=SHARDS) as log:
             results = await asyncio.gather(*(log.append(make_facts(names)) for names in calls))
     distinct = {name for names in calls for name in names}
     assert sum(result.appended for result in results) == len(distinct)
     assert not any(result.conflicting for result in results)
     assert await logs.fact_ids() == sorted(fact.fact_id for fact in make_facts(list(distinct)))
-    await logs.check_whole()
+    await logs.check_shards()
 
 
-async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log: EventLog) -> None:
-    """The rows are written, the commit is not: then the session is ended by the server."""
+async def test_session_terminated_before_the_commit_appends_nothing(
+    logs: Logs, event_log: EventLog
+) -> None:
+    """The server terminates the session after the rows are written and before the commit."""
     original = asyncpg.Connection.copy_to_table
     victims: list[int] = []
 
@@ -296,6 +302,6 @@ async def test_a_terminated_session_mid_copy_is_taken_back(logs: Logs, event_log
         patch.setattr(asyncpg.Connection, "copy_to_table", copy_and_die)
         with pytest.raises(StoreUnavailable):
             await event_log.append(make_facts(range(SMALL_BATCH + 1)))
-        assert sum((await logs.check_whole()).values()) == 0
+        assert sum((await logs.check_shards()).values()) == 0
         await event_log.append(make_facts(range(SMALL_BATCH + 1)))
-    assert sum((await logs.check_whole()).values()) == SMALL_BATCH + 1
+    assert sum((await logs.check_shards()).values()) == SMALL_BATCH + 1

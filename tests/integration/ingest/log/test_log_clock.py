@@ -1,4 +1,4 @@
-"""Time is in the log: ticks where nothing else happens, and a clock that can be moved ahead."""
+"""Tests the log's clock: ticks while the log is idle, and a clock that can be moved ahead."""
 
 from __future__ import annotations
 
@@ -17,56 +17,60 @@ from services.kernel.tokens import Token
 TICKS = "SELECT * FROM fact JOIN kind USING (kind_id) WHERE name = 'onefold.log.v1.ClockTicked'"
 
 
-async def test_a_tick_is_in_every_shard_at_one_instant(logs: Logs, event_log: EventLog) -> None:
+async def test_tick_is_in_every_shard_at_one_instant(logs: Logs, event_log: EventLog) -> None:
     await event_log.append(make_facts(range(30)))
-    ticked = await event_log.tick()
+    tick = await event_log.tick()
     rows = await logs.fetch(TICKS)
     assert sorted(row["shard"] for row in rows) == list(range(SHARDS))
-    assert {row["recorded_at"] for row in rows} == {ticked.at_us}
-    assert {ClockTicked.FromString(row["payload"]).now_us for row in rows} == {ticked.at_us}
+    assert {row["recorded_at"] for row in rows} == {tick.now_us}
+    assert {ClockTicked.FromString(row["payload"]).now_us for row in rows} == {tick.now_us}
     assert len({row["fact_id"] for row in rows}) == 1
-    assert ticked.token == (await event_log.heads()).token
-    await logs.check_whole()
+    assert tick.token == (await event_log.heads()).token
+    await logs.check_shards()
 
 
-async def test_ticks_are_later_than_all_before_them(logs: Logs, event_log: EventLog) -> None:
-    instants = [(await event_log.tick()).at_us for _ in range(5)]
+async def test_tick_is_later_than_every_fact_before_it(logs: Logs, event_log: EventLog) -> None:
+    instants = [(await event_log.tick()).now_us for _ in range(5)]
     assert instants == sorted(set(instants))
     appended = await event_log.append([make_fact("a")])
     assert appended.recorded_at_us >= instants[-1]
-    assert (await event_log.tick()).at_us > appended.recorded_at_us
-    await logs.check_whole()
+    assert (await event_log.tick()).now_us > appended.recorded_at_us
+    await logs.check_shards()
 
 
-async def test_the_clock_moves_ahead_for_all_replicas(logs: Logs, event_log: EventLog) -> None:
+async def test_advance_moves_the_clock_of_all_replicas(logs: Logs, event_log: EventLog) -> None:
     other = await logs.replica()
     before = (await event_log.heads()).now_us
-    ticked = await event_log.tick(advance_us=8 * DAY_US)
-    assert ticked.at_us >= before + 8 * DAY_US
+    tick = await event_log.tick(advance_us=8 * DAY_US)
+    assert tick.now_us >= before + 8 * DAY_US
     appended = await other.append([make_fact("a")])
-    assert appended.recorded_at_us >= ticked.at_us
+    assert appended.recorded_at_us >= tick.now_us
     assert (await other.heads()).now_us >= appended.recorded_at_us
-    await logs.check_whole()
+    await logs.check_shards()
 
 
-async def test_a_quiet_log_ticks_and_a_busy_one_does_not(logs: Logs, event_log: EventLog) -> None:
+async def test_tick_if_idle_appends_only_where_a_shard_is_idle(
+    logs: Logs, event_log: EventLog
+) -> None:
     first = await event_log.tick()
-    assert await event_log.tick_if_idle(first.at_us - 1) is None
+    assert await event_log.tick_if_idle(first.now_us - 1) is None
     await event_log.append([make_fact("a", leaf_id=LeafId(bytes(16)))])
-    second = await event_log.tick_if_idle(first.at_us)
-    assert second is not None  # three shards heard nothing since the first
-    assert second.at_us > first.at_us
+    second = await event_log.tick_if_idle(first.now_us)
+    assert second is not None  # three shards have no fact since the first tick
+    assert second.now_us > first.now_us
     assert len(await logs.fetch(TICKS)) == 2 * SHARDS
 
 
-async def test_of_several_replicas_one_ticks(logs: Logs) -> None:
+async def test_one_of_several_replicas_ticks(logs: Logs) -> None:
     replicas = [await logs.replica() for _ in range(3)]
     first = await replicas[0].tick()
-    results = await asyncio.gather(*(log.tick_if_idle(first.at_us) for log in replicas))
+    results = await asyncio.gather(*(log.tick_if_idle(first.now_us) for log in replicas))
     assert sum(result is not None for result in results) == 1
 
 
-async def test_the_ticker_ticks_until_it_is_stopped(logs: Logs, event_log: EventLog) -> None:
+async def test_ticker_ticks_at_its_interval_until_it_is_cancelled(
+    logs: Logs, event_log: EventLog
+) -> None:
     ticker = Ticker(event_log, interval_s=0.05)
     task = asyncio.create_task(ticker.run())
 
@@ -81,9 +85,7 @@ async def test_the_ticker_ticks_until_it_is_stopped(logs: Logs, event_log: Event
     assert all(gap >= 0.05 * SECOND_US for gap in gaps)
 
 
-async def test_repeats_alone_do_not_count_as_hearing_something(
-    logs: Logs, event_log: EventLog
-) -> None:
+async def test_repeated_facts_leave_a_shard_idle(logs: Logs, event_log: EventLog) -> None:
     await event_log.append(make_facts(range(50)))
     before = await event_log.heads()
     await event_log.append(make_facts(range(50)))

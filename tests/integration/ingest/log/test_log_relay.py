@@ -1,4 +1,4 @@
-"""The log on the bus: contiguous, from memory or from the table, from one replica or another."""
+"""Tests the relay of the log to NATS: contiguous, from memory or the table, from any replica."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.kernel.ids import LeafId
 
 @asynccontextmanager
 async def relaying(logs: Logs, event_log: EventLog, nats_url: str) -> AsyncIterator[LogRelay]:
-    """A replica that relays."""
+    """Run the relay of a replica in the scope."""
     async with (
         JetStreamBus(nats_url, name="ingest") as bus,
         Database(logs.dsn, "ingest") as database,
@@ -45,33 +45,33 @@ async def jetstream(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 
 async def relayed(stream: JetStreamContext) -> dict[int, list[FactBatch]]:
-    """What the bus has, by shard."""
+    """Return the batches that NATS has, by shard."""
     info = await stream.stream_info("ONEFOLD_LOG")
     found: dict[int, list[FactBatch]] = {shard: [] for shard in range(SHARDS)}
     for sequence in range(info.state.first_seq, info.state.last_seq + 1):
         message = await stream.get_msg("ONEFOLD_LOG", sequence)
         batch = FactBatch.FromString(message.data or b"")
         assert message.subject == f"onefold.log.{batch.shard}"
-        until = batch.first_offset + len(batch.facts)
-        assert (message.headers or {})[RANGE_HEADER] == f"{batch.first_offset}-{until}"
-        assert [f.offset for f in batch.facts] == list(range(batch.first_offset, until))
+        end = batch.first_offset + len(batch.facts)
+        assert (message.headers or {})[RANGE_HEADER] == f"{batch.first_offset}-{end}"
+        assert [f.offset for f in batch.facts] == list(range(batch.first_offset, end))
         found[batch.shard].append(batch)
     return found
 
 
 def covered(batches: list[FactBatch]) -> list[int]:
-    """The offsets in the order of their first coming; fails where one comes before its turn.
+    """Return the offsets in the order of their first arrival; fail where one is early.
 
-    Messages may be laid across one another, where one was cut from memory and one from the table.
+    Messages may overlap, where one was cut from memory and one from the table.
     """
-    told: list[int] = []
+    offsets: list[int] = []
     for batch in batches:
-        assert not told or batch.first_offset <= told[-1] + 1
-        told += [f.offset for f in batch.facts if not told or f.offset > told[-1]]
-    return told
+        assert not offsets or batch.first_offset <= offsets[-1] + 1
+        offsets += [f.offset for f in batch.facts if not offsets or f.offset > offsets[-1]]
+    return offsets
 
 
-async def up_to_date(event_log: EventLog, *relays: LogRelay) -> bool:
+async def is_up_to_date(event_log: EventLog, *relays: LogRelay) -> bool:
     ends = (await event_log.heads()).token
     return all(
         max(relay.published(shard) for relay in relays) == ends.offset(shard)
@@ -80,12 +80,12 @@ async def up_to_date(event_log: EventLog, *relays: LogRelay) -> bool:
 
 
 async def begin(event_log: EventLog, *relays: LogRelay) -> None:
-    """Returns when every shard is relayed from its beginning on."""
+    """Return when every shard is relayed from its beginning on."""
     await event_log.tick()
-    await wait_until(lambda: up_to_date(event_log, *relays))
+    await wait_until(lambda: is_up_to_date(event_log, *relays))
 
 
-async def test_what_is_committed_is_on_the_bus(
+async def test_committed_facts_are_published(
     logs: Logs, event_log: EventLog, nats_url: str
 ) -> None:
     async with relaying(logs, event_log, nats_url) as relay, jetstream(nats_url) as stream:
@@ -94,15 +94,15 @@ async def test_what_is_committed_is_on_the_bus(
             await event_log.append(make_facts(range(start, start + 100)))
         await event_log.append([make_fact("large", payload=bytes(700_000))])
         await event_log.tick()
-        await wait_until(lambda: up_to_date(event_log, relay))
+        await wait_until(lambda: is_up_to_date(event_log, relay))
         found = await relayed(stream)
-    ends = await logs.check_whole()
+    ends = await logs.check_shards()
     for shard, batches in found.items():
         assert covered(batches) == list(range(ends[shard]))
         assert all(len(batch.facts) <= 500 for batch in batches)
 
 
-async def test_calls_that_follow_each_other_share_messages(
+async def test_consecutive_calls_share_messages(
     logs: Logs, event_log: EventLog, nats_url: str
 ) -> None:
     async with relaying(logs, event_log, nats_url) as relay, jetstream(nats_url) as stream:
@@ -110,30 +110,30 @@ async def test_calls_that_follow_each_other_share_messages(
         leaf = LeafId(bytes(16))
         for name in range(200):
             await event_log.append([make_fact(name, leaf_id=leaf)])
-        await wait_until(lambda: up_to_date(event_log, relay))
+        await wait_until(lambda: is_up_to_date(event_log, relay))
         [batches, *_] = (await relayed(stream)).values()
     assert covered(batches) == list(range(201))
     assert len(batches) < 200
 
 
-async def test_a_relay_that_begins_late_goes_on_where_the_bus_ends(
+async def test_late_relay_continues_at_the_end_of_the_stream(
     logs: Logs, event_log: EventLog, nats_url: str
 ) -> None:
     async with relaying(logs, event_log, nats_url) as relay:
         await event_log.append(make_facts(range(50)))
-        await wait_until(lambda: up_to_date(event_log, relay))
+        await wait_until(lambda: is_up_to_date(event_log, relay))
     await event_log.append(make_facts(range(50, 1_500)))
     async with relaying(logs, event_log, nats_url) as relay, jetstream(nats_url) as stream:
-        await wait_until(lambda: up_to_date(event_log, relay))
+        await wait_until(lambda: is_up_to_date(event_log, relay))
         found = await relayed(stream)
-    ends = await logs.check_whole()
+    ends = await logs.check_shards()
     assert {shard: covered(batches)[-1] + 1 for shard, batches in found.items()} == ends
     for batches in found.values():
-        told = covered(batches)
-        assert told == list(range(told[0], told[-1] + 1))
+        offsets = covered(batches)
+        assert offsets == list(range(offsets[0], offsets[-1] + 1))
 
 
-async def test_replicas_share_the_shards_and_relay_each_others_facts(
+async def test_replicas_share_the_shards_and_relay_facts_of_each_other(
     logs: Logs, nats_url: str
 ) -> None:
     one, two = await logs.replica(), await logs.replica()
@@ -153,20 +153,20 @@ async def test_replicas_share_the_shards_and_relay_each_others_facts(
                 for log in (one, two)
             )
         )
-        await wait_until(lambda: up_to_date(one, *both))
+        await wait_until(lambda: is_up_to_date(one, *both))
         found = await relayed(stream)
-    ends = await logs.check_whole()
+    ends = await logs.check_shards()
     assert sum(ends.values()) == 800 + SHARDS
     for shard, batches in found.items():
         assert covered(batches) == list(range(ends[shard]))
 
 
-async def test_a_wiped_bus_is_filled_from_its_end_on(
+async def test_deleted_stream_is_filled_again_from_the_end_of_the_log(
     logs: Logs, event_log: EventLog, nats_url: str
 ) -> None:
     async with relaying(logs, event_log, nats_url) as relay, jetstream(nats_url) as stream:
         await event_log.append(make_facts(range(100)))
-        await wait_until(lambda: up_to_date(event_log, relay))
+        await wait_until(lambda: is_up_to_date(event_log, relay))
         await stream.delete_stream("ONEFOLD_LOG")
         await event_log.append([make_fact("new", leaf_id=None)])
 
@@ -184,13 +184,13 @@ async def test_a_wiped_bus_is_filled_from_its_end_on(
         await wait_until(eventually)
 
 
-async def test_without_nats_facts_are_still_taken(logs: Logs, event_log: EventLog) -> None:
+async def test_facts_are_appended_while_nats_is_down(logs: Logs, event_log: EventLog) -> None:
     nowhere = "nats://127.0.0.1:9"
     async with relaying(logs, event_log, nowhere):
         assert (await event_log.append(make_facts(range(10)))).appended == 10
 
 
-async def test_the_table_is_cut_into_messages_that_cover_it(event_log: EventLog) -> None:
+async def test_messages_read_from_the_table_cover_it(event_log: EventLog) -> None:
     leaf = LeafId(bytes(16))
     await event_log.append([make_fact(n, leaf_id=leaf) for n in range(1_700)])
     outputs = LogOutboxReader(event_log)

@@ -1,4 +1,4 @@
-"""LogService as the other services call it."""
+"""Tests LogService as the other services call it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
 ADMIN = "ofk_admin_of_this_test"
-PEOPLE = [LeafId(bytes([n]) * 16) for n in range(1, 6)]
+LEAVES = [LeafId(bytes([n]) * 16) for n in range(1, 6)]
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -39,7 +39,7 @@ Serve = Callable[..., Awaitable[Any]]
 async def serve(
     event_log: EventLog, make_settings: MakeSettings, internal_key: str
 ) -> AsyncIterator[Serve]:
-    """Serves the log; answers with a stub of it."""
+    """Return a function that serves the log and returns a stub."""
 
     async def load(key_hash: bytes) -> AccessKey | None:
         admin = Principal(WorkspaceId("shop"), Role.ADMIN, "key_admin")
@@ -82,7 +82,7 @@ async def facts_of(stream: Any) -> list[Fact]:
     return [fact async for response in stream for fact in response.batch.facts]
 
 
-async def test_what_is_appended_can_be_read(serve: Serve, logs: Logs) -> None:
+async def test_appended_facts_can_be_read(serve: Serve, logs: Logs) -> None:
     stub = await serve()
     facts = make_facts(range(1_200))
     answer = await stub.Append(append_request(facts))
@@ -91,11 +91,11 @@ async def test_what_is_appended_can_be_read(serve: Serve, logs: Logs) -> None:
     assert (again.appended, again.duplicates, again.token) == (0, 1_200, answer.token)
     read: list[Fact] = []
     for shard in range(SHARDS):
-        told = await facts_of(stub.Read(pb.ReadRequest(shard=shard)))
-        assert [(fact.shard, fact.offset) for fact in told] == [
+        facts_read = await facts_of(stub.Read(pb.ReadRequest(shard=shard)))
+        assert [(fact.shard, fact.offset) for fact in facts_read] == [
             (shard, offset) for offset in range(answer.token.offsets[shard])
         ]
-        read += told
+        read += facts_read
     for fact in read:
         assert 0 < fact.occurred_at_us <= fact.recorded_at_us
         for output in ("shard", "offset", "recorded_at_us"):
@@ -104,15 +104,15 @@ async def test_what_is_appended_can_be_read(serve: Serve, logs: Logs) -> None:
     assert by_id == {fact.fact_id: message(fact) for fact in facts}
 
 
-async def test_a_fact_that_tells_no_time_took_place_when_it_was_recorded(serve: Serve) -> None:
+async def test_fact_without_a_time_occurs_when_it_is_recorded(serve: Serve) -> None:
     stub = await serve()
     fact = make_fact("a", occurred_at_us=0, leaf_id=None)
     await stub.Append(append_request([fact]))
-    [told] = await facts_of(stub.Read(pb.ReadRequest(shard=1)))
-    assert told.occurred_at_us == told.recorded_at_us > 0
+    [stored] = await facts_of(stub.Read(pb.ReadRequest(shard=1)))
+    assert stored.occurred_at_us == stored.recorded_at_us > 0
 
 
-async def test_a_part_of_a_shard_can_be_read_in_pages(serve: Serve) -> None:
+async def test_range_of_a_shard_is_read_in_pages(serve: Serve) -> None:
     stub = await serve()
     await stub.Append(append_request([make_fact(n, leaf_id=LeafId(bytes(16))) for n in range(100)]))
     request = pb.ReadRequest(shard=0, from_offset=10, end_offset=55, page_size=20)
@@ -123,30 +123,30 @@ async def test_a_part_of_a_shard_can_be_read_in_pages(serve: Serve) -> None:
     assert await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=100))) == []
 
 
-async def test_some_kinds_can_be_read(serve: Serve) -> None:
+async def test_read_with_kinds_returns_those_only(serve: Serve) -> None:
     stub = await serve()
     await stub.Append(
         append_request([make_fact(n, leaf_id=None, kind=f"k.{n % 3}") for n in range(12)])
     )
-    told = await facts_of(stub.Read(pb.ReadRequest(shard=2, kinds=["k.1", "k.2", "k.9"])))
-    assert [fact.offset for fact in told] == [1, 2, 4, 5, 7, 8, 10, 11]
+    facts_read = await facts_of(stub.Read(pb.ReadRequest(shard=2, kinds=["k.1", "k.2", "k.9"])))
+    assert [fact.offset for fact in facts_read] == [1, 2, 4, 5, 7, 8, 10, 11]
 
 
-async def people(stub: Any) -> list[NewFact]:
-    """Facts of five people, three each, in mixed order."""
+async def append_leaf_facts(stub: Any) -> list[NewFact]:
+    """Append three facts for each of five leaves, in mixed order, and return them."""
     facts = [
         make_fact(f"{n}-{m}", leaf_id=leaf, occurred_at_us=1_000 * (7 * n % 5) + m + 1)
-        for n, leaf in enumerate(PEOPLE)
+        for n, leaf in enumerate(LEAVES)
         for m in range(3)
     ]
     await stub.Append(
-        append_request([*facts, make_fact("other", workspace_id="other", leaf_id=PEOPLE[0])])
+        append_request([*facts, make_fact("other", workspace_id="other", leaf_id=LEAVES[0])])
     )
     return facts
 
 
 async def leaf_facts(stub: Any, **fields: Any) -> list[Fact]:
-    request = pb.ReadLeavesRequest(**{"workspace_id": "shop", "leaf_ids": PEOPLE, **fields})
+    request = pb.ReadLeavesRequest(**{"workspace_id": "shop", "leaf_ids": LEAVES, **fields})
     return [fact async for response in stub.ReadLeaves(request) for fact in response.facts]
 
 
@@ -155,27 +155,27 @@ def newest_first(facts: list[NewFact]) -> list[bytes]:
     return [fact.fact_id for fact in ordered]
 
 
-async def test_the_facts_of_leaves_come_newest_first(serve: Serve) -> None:
+async def test_leaf_facts_are_ordered_newest_first(serve: Serve) -> None:
     stub = await serve(workspace_id="shop")
-    facts = await people(stub)
-    told = await leaf_facts(stub)
-    assert [fact.fact_id for fact in told] == newest_first(facts)
+    facts = await append_leaf_facts(stub)
+    facts_read = await leaf_facts(stub)
+    assert [fact.fact_id for fact in facts_read] == newest_first(facts)
     assert [fact.fact_id for fact in await leaf_facts(stub, limit=4)] == newest_first(facts)[:4]
-    some = [fact for fact in facts if fact.leaf_id in PEOPLE[1:3]]
-    told = await leaf_facts(stub, leaf_ids=[*PEOPLE[1:3], PEOPLE[1]])
-    assert [fact.fact_id for fact in told] == newest_first(some)
+    some = [fact for fact in facts if fact.leaf_id in LEAVES[1:3]]
+    facts_read = await leaf_facts(stub, leaf_ids=[*LEAVES[1:3], LEAVES[1]])
+    assert [fact.fact_id for fact in facts_read] == newest_first(some)
     before = [fact for fact in facts if fact.occurred_at_us < 2_002]
-    told = await leaf_facts(stub, before_us=2_002)
-    assert [fact.fact_id for fact in told] == newest_first(before)
+    facts_read = await leaf_facts(stub, before_us=2_002)
+    assert [fact.fact_id for fact in facts_read] == newest_first(before)
     assert await leaf_facts(stub, leaf_ids=[]) == []
 
 
-async def test_the_facts_of_leaves_as_of_a_token_or_an_instant(serve: Serve) -> None:
+async def test_leaf_facts_are_bounded_by_a_token_or_an_instant(serve: Serve) -> None:
     stub = await serve(workspace_id="shop")
-    facts = await people(stub)
+    facts = await append_leaf_facts(stub)
     head = await stub.GetHead(pb.GetHeadRequest())
     await stub.TickClock(pb.TickClockRequest())
-    late = make_fact("late", leaf_id=PEOPLE[0])
+    late = make_fact("late", leaf_id=LEAVES[0])
     await stub.Append(append_request([late]))
     assert len(await leaf_facts(stub)) == len(facts) + 1
     as_of_token = await leaf_facts(stub, before_token=head.token)
@@ -185,12 +185,12 @@ async def test_the_facts_of_leaves_as_of_a_token_or_an_instant(serve: Serve) -> 
     assert await leaf_facts(stub, before_token=TokenMessage()) == []
 
 
-async def test_whole_timelines_are_streamed(serve: Serve) -> None:
+async def test_long_timeline_is_streamed(serve: Serve) -> None:
     stub = await serve(workspace_id="shop")
-    facts = [make_fact(n, leaf_id=PEOPLE[0], occurred_at_us=n + 1) for n in range(2_600)]
+    facts = [make_fact(n, leaf_id=LEAVES[0], occurred_at_us=n + 1) for n in range(2_600)]
     await stub.Append(append_request(facts))
-    told = await leaf_facts(stub)
-    assert [fact.occurred_at_us for fact in told] == list(range(2_600, 0, -1))
+    facts_read = await leaf_facts(stub)
+    assert [fact.occurred_at_us for fact in facts_read] == list(range(2_600, 0, -1))
 
 
 async def test_leaves_of_another_workspace_are_refused(serve: Serve) -> None:
@@ -199,17 +199,17 @@ async def test_leaves_of_another_workspace_are_refused(serve: Serve) -> None:
         await leaf_facts(stub)
 
 
-async def test_the_clock_ticks_and_moves_where_it_may(serve: Serve) -> None:
+async def test_clock_ticks_and_advances_where_that_is_allowed(serve: Serve) -> None:
     stub = await serve(may_advance=True)
     before = await stub.GetHead(pb.GetHeadRequest())
-    ticked = await stub.TickClock(pb.TickClockRequest(advance_us=8 * DAY_US))
+    tick = await stub.TickClock(pb.TickClockRequest(advance_us=8 * DAY_US))
     after = await stub.GetHead(pb.GetHeadRequest())
-    assert ticked.now_us >= before.now_us + 8 * DAY_US
-    assert after.now_us >= ticked.now_us
-    assert list(after.token.offsets) == list(ticked.token.offsets) == [1] * SHARDS
+    assert tick.now_us >= before.now_us + 8 * DAY_US
+    assert after.now_us >= tick.now_us
+    assert list(after.token.offsets) == list(tick.token.offsets) == [1] * SHARDS
 
 
-async def test_the_clock_is_fixed_elsewhere(serve: Serve) -> None:
+async def test_clock_cannot_be_advanced_where_that_is_not_allowed(serve: Serve) -> None:
     stub = await serve(may_advance=False)
     with pytest.raises(NotAllowed) as refused:
         await stub.TickClock(pb.TickClockRequest(advance_us=1))
@@ -217,12 +217,12 @@ async def test_the_clock_is_fixed_elsewhere(serve: Serve) -> None:
     assert (await stub.TickClock(pb.TickClockRequest())).now_us > 0
 
 
-async def test_a_reused_id_refuses_the_whole_call(serve: Serve, logs: Logs) -> None:
+async def test_conflicting_fact_id_fails_the_whole_call(serve: Serve, logs: Logs) -> None:
     stub = await serve()
     await stub.Append(append_request([make_fact("a")]))
     with pytest.raises(Conflict):
         await stub.Append(append_request([make_fact("b"), make_fact("a", payload=b"other")]))
-    assert sum((await logs.check_whole()).values()) == 1
+    assert sum((await logs.check_shards()).values()) == 1
 
 
 BAD: list[tuple[str, Any, type[OnefoldError]]] = [
@@ -242,7 +242,7 @@ BAD: list[tuple[str, Any, type[OnefoldError]]] = [
 
 
 @pytest.mark.parametrize(("method", "request_", "error"), BAD)
-async def test_bad_requests_are_refused(
+async def test_invalid_request_is_refused(
     serve: Serve, method: str, request_: Any, error: type[OnefoldError]
 ) -> None:
     stub = await serve(workspace_id="shop", may_advance=True)
@@ -258,18 +258,18 @@ async def test_bad_requests_are_refused(
         ("ReadLeaves", pb.ReadLeavesRequest(workspace_id="shop")),
     ],
 )
-async def test_only_services_may_call(serve: Serve, method: str, request_: Any) -> None:
+async def test_admin_key_may_not_append_or_read(serve: Serve, method: str, request_: Any) -> None:
     stub = await serve(key=ADMIN)
     with pytest.raises(NotAllowed):
         await call(getattr(stub, method), request_)
 
 
-async def test_an_administrator_may_ask_for_the_end_and_tick_where_the_clock_moves(
+async def test_admin_key_may_get_the_head_and_tick_where_the_clock_may_advance(
     serve: Serve,
 ) -> None:
     stub = await serve(key=ADMIN, may_advance=True)
-    ticked = await stub.TickClock(pb.TickClockRequest())
-    assert (await stub.GetHead(pb.GetHeadRequest())).token == ticked.token
+    tick = await stub.TickClock(pb.TickClockRequest())
+    assert (await stub.GetHead(pb.GetHeadRequest())).token == tick.token
     stub = await serve(key=ADMIN, may_advance=False)
     with pytest.raises(NotAllowed) as refused:
         await stub.TickClock(pb.TickClockRequest())
@@ -277,7 +277,7 @@ async def test_an_administrator_may_ask_for_the_end_and_tick_where_the_clock_mov
 
 
 async def call(method: Any, request: Any) -> Any:
-    """Calls; of a stream, takes all that there is."""
+    """Call a method; collect the responses of a stream."""
     answer = method(request)
     if hasattr(answer, "__aiter__"):
         return [response async for response in answer]
