@@ -209,6 +209,6 @@ async def results(folder: Path) -> list[Result]:
 async def _store(dsn: str, scope: AsyncExitStack) -> Store:
     await migrate(dsn, "identity", shards=SHARDS)
     database = await scope.enter_async_context(Database(dsn, "identity"))
-    conn = await database.connect(by_key=True)
+    conn = await database.connect(point_lookups=True)
     scope.push_async_callback(conn.close)
     return Store(conn, People(seed=7))

@@ -75,7 +75,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             subject=None,
             shards=settings.shards,
             metrics=base.metrics,
-            on_saved=projection.committed,
+            on_committed=projection.committed,
         )
         activation_rpc = ActivationRpc(
             DestinationCommands(

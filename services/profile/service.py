@@ -13,7 +13,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild import RebuildRunner
+from services.chassis.projection.rebuild_runner import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
@@ -68,7 +68,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             upstream, log, ProjectionClient(identity), base.database, runner
         )
         rebuild = RebuildRunner(
-            base.database, rebuilder, shards=settings.shards, replacer=rebuilder
+            base.database, rebuilder, shards=settings.shards, resync=rebuilder
         )
         queries = ProfileQueries(base.database, runner)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})

@@ -22,7 +22,7 @@ class HeardTail(PullSubscription):
         #: Where was acknowledged: "reply <next>".
         self.acked: list[str] = []
 
-    async def wait(self, silence: float) -> ReceivedMessage | None:
+    async def wait(self, timeout: float) -> ReceivedMessage | None:
         if self._ranges and self._ranges[0] is None:
             self._ranges.pop(0)
             return None

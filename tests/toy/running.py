@@ -83,7 +83,7 @@ async def replica(
             upstream_subject=LOG_SUBJECT,
             subject=TOY_SUBJECT,
             shards=shards,
-            **{"silence": 0.3, **options},
+            **{"gap_check_s": 0.3, **options},
         )
         async with task_scope(runner.run()) as running:
             yield Replica(database, bus, runner, words, upstream)

@@ -26,7 +26,7 @@ ON CONFLICT (effect_id, shard) DO NOTHING;
 -- A profile is of one workspace, so its id alone finds its effects.
 SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
        c.state, c.attempts, c.payload,
-       c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM position) AS is_early,
+       c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM checkpoint) AS is_early,
        EXISTS (
            SELECT FROM effect b
            WHERE b.profile_id = c.profile_id AND b.destination_id = c.destination_id

@@ -1,4 +1,9 @@
-"""Acknowledgements of JetStream for messages that are sent without waiting for one another."""
+"""Matches JetStream's acknowledgements with messages that are sent without waiting for one another.
+
+`JetStreamContext.publish_async` of nats-py does the same, but it never frees the slot of a message
+whose sending raised, so its window closes in the course of many outages, and it turns a
+cancellation into an error of its own.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +28,19 @@ class PublishAcks:
         self._expected: dict[str, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
-        """Listens; to be called once, when the connection is up."""
+        """Subscribe to the inbox; call it once, when the connection is up."""
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
 
     async def close(self) -> None:
-        """Listens no more."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
 
     def next_reply(self) -> tuple[str, asyncio.Future[None]]:
-        """Where the next message is to be answered, and the future of that answer.
+        """Return the reply subject of the next message, and the future of its acknowledgement.
 
-        The future fails with nats.js.errors.APIError or NoStreamResponseError. It may never end:
-        whoever waits sets a limit, and cancels it.
+        The future fails with nats.js.errors.APIError or NoStreamResponseError. It may never be
+        done: the caller sets a limit and cancels it.
         """
         number = str(next(self._numbers))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -49,7 +53,7 @@ class PublishAcks:
         if future is None or future.done():
             return
         if not msg.data:
-            # Nobody answered: there is no stream for the subject.
+            # No stream has the subject.
             future.set_exception(NoStreamResponseError())
             return
         error = json.loads(msg.data).get("error")

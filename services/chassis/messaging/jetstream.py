@@ -1,7 +1,8 @@
-"""NATS as the fast tail: streams, what is published, what is heard. Never the truth.
+"""Connects to NATS JetStream, the fast tail of the services' streams, which may lose messages.
 
-Subjects are `onefold.<what>.<shard>`; the stream of `onefold.log` is `ONEFOLD_LOG`. Each message
-tells in its headers which range of the coordinate it covers, so nobody opens a payload to place it.
+Subjects are `onefold.<name>.<shard>`; the stream of `onefold.log` is `ONEFOLD_LOG`. The headers of
+a message contain the range of sequence numbers that it covers, so consumers need not decode
+payloads.
 """
 
 from __future__ import annotations
@@ -25,43 +26,43 @@ from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
 log = structlog.get_logger(__name__)
 
-#: What may be raised where NATS is away, or a stream is.
+#: What calls raise where NATS, or a stream, is away.
 BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSError)
 
-#: RuntimeError: uvloop refuses to write what the client still has to a connection that is gone.
-_ENDINGS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
+#: RuntimeError: uvloop refuses to write to a lost connection what the client still has buffered.
+_CLOSE_ERRORS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
 
 RANGE_HEADER = "Onefold-Range"
-#: Set where the payload is too large for NATS: it is to be read upstream.
+#: Set where the payload is too large for NATS: consumers read it upstream.
 CLAIM_CHECK = "Onefold-Upstream-Only"
 _ROOT = "onefold."
-#: Bytes; larger payloads are read upstream, so that a few of them do not choke a listener.
+#: Bytes; larger payloads are read upstream, so that a few of them do not choke a consumer.
 MAX_PAYLOAD = 1_000_000
 _HEADROOM = 4096
-_RECONNECT_PAUSE = 0.25
+_RECONNECT_S = 0.25
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How much a stream keeps. It is a tail: what is older is read upstream."""
+    """How much a stream stores; older messages are read upstream."""
 
     #: Seconds.
     max_age: float = 21_600.0
-    #: Bytes a stream.
+    #: Bytes per stream.
     max_bytes: int = 256 << 20
     #: Copies in a cluster.
     replicas: int = 1
-    #: Seconds in which a message id is known again; NATS keeps the ids in memory.
+    #: Seconds in which a repeated message id is dropped; NATS stores the ids in memory.
     duplicate_window: float = 60.0
 
 
 class JetStreamBus:
-    """A connection to NATS that lives as long as the service, whether NATS is there or not.
+    """A connection to NATS that lives as long as the service, whether NATS can be reached or not.
 
-    `async with Bus(url, name="profile") as bus:` answers at once; it connects behind the scenes and
-    again after every loss. Credentials are in the url.
+    `async with JetStreamBus(url, name="profile") as bus:` returns at once; it connects in the
+    background and reconnects after every loss. Credentials are in the url.
     """
 
     def __init__(self, url: str, *, name: str, limits: StreamLimits = StreamLimits()) -> None:
@@ -73,7 +74,7 @@ class JetStreamBus:
         self._acks = PublishAcks(self._client)
         self._up = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
-        self._begun = False
+        self._has_begun = False
         self._listeners: set[Callable[[], None]] = set()
 
     @property
@@ -83,36 +84,35 @@ class JetStreamBus:
 
     @property
     def client(self) -> Client:
-        """The connection itself."""
         return self._client
 
     @property
     def jetstream(self) -> JetStreamContext:
-        """JetStream over the connection."""
         return self._jetstream
 
     async def ready(self) -> None:
-        """Waits until NATS can be reached."""
+        """Wait until NATS can be reached."""
         await self._up.wait()
 
     async def ensure_stream(self, subject: str) -> str:
-        """Makes the stream of a subject such as `onefold.log`, if it is missing; its name."""
+        """Create the stream of a subject such as `onefold.log` if needed; return its name."""
         name = stream_name(subject)
         try:
             await await_cancellable(self.jetstream.stream_info(name))
         except NotFoundError:
-            await self._make_stream(name, subject)
+            await self._create_stream(name, subject)
         return name
 
     async def publish(
-        self, subject: str, output: OutboxMessage, *, again: bool = False
+        self, subject: str, output: OutboxMessage, *, deduplicate: bool = True
     ) -> asyncio.Future[None]:
-        """Sends an output; the future ends when JetStream has it, or with the error.
+        """Send an output; the future is done when JetStream has stored it, or with the error.
 
-        `again`: without the message id, which would be known even where the message is gone.
+        Without `deduplicate` no message id is sent: JetStream would recognise the id even where the
+        message itself is gone.
         """
         headers = {RANGE_HEADER: f"{output.first}-{output.next}"}
-        if not again:
+        if deduplicate:
             headers["Nats-Msg-Id"] = _message_id(subject, output)
         payload = output.payload
         if len(payload) > min(MAX_PAYLOAD, self._client.max_payload - _HEADROOM):
@@ -128,7 +128,7 @@ class JetStreamBus:
         return acknowledged
 
     async def last_range(self, subject: str) -> tuple[int, int] | None:
-        """The range of the newest message of `onefold.<what>.<shard>`; None where there is none."""
+        """Return the range of the newest message of `onefold.<name>.<shard>`, if there is one."""
         name = stream_name(subject.rpartition(".")[0])
         try:
             message = await await_cancellable(self.jetstream.get_last_msg(name, subject))
@@ -137,45 +137,45 @@ class JetStreamBus:
         return range_of(message.headers)
 
     async def purge(self, subject: str) -> None:
-        """Drops what the stream has of `onefold.<what>.<shard>`."""
+        """Delete the messages of `onefold.<name>.<shard>` from the stream."""
         name = stream_name(subject.rpartition(".")[0])
         await await_cancellable(self.jetstream.purge_stream(name, subject=subject))
 
     async def notify(self, subject: str) -> None:
-        """Tells those who listen with `nudged` that there is something new; may get lost."""
+        """Notify the subscribers of `on_notify` of something new; a notification may get lost."""
         if self.connected:
             await await_cancellable(self._client.publish(_notification_subject(subject)))
 
     @asynccontextmanager
     async def on_notify(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
-        """Calls `call` at every nudge of a subject."""
+        """Call `call` at every notification of a subject."""
 
-        async def hear(_: Msg) -> None:
+        async def receive(_: Msg) -> None:
             call()
 
         subscription = await await_cancellable(
-            self._client.subscribe(_notification_subject(subject), cb=hear)
+            self._client.subscribe(_notification_subject(subject), cb=receive)
         )
         try:
             yield
         finally:
-            await _quietly(subscription.unsubscribe())
+            await _close_quietly(subscription.unsubscribe())
 
     @asynccontextmanager
     async def on_reconnect(self, call: Callable[[], None]) -> AsyncIterator[None]:
-        """Calls `call` whenever NATS is back."""
+        """Call `call` whenever NATS can be reached again."""
         self._listeners.add(call)
         try:
             yield
         finally:
             self._listeners.discard(call)
 
-    async def _make_stream(self, name: str, subject: str) -> None:
+    async def _create_stream(self, name: str, subject: str) -> None:
         try:
             await await_cancellable(self.jetstream.add_stream(self._stream_config(name, subject)))
-            log.info("stream_made", stream=name)
+            log.info("stream_created", stream=name)
         except BadRequestError:
-            # Somebody else has just made it, perhaps with other limits.
+            # Another process has just created it, perhaps with other limits.
             await await_cancellable(self.jetstream.stream_info(name))
 
     def _stream_config(self, name: str, subject: str) -> api.StreamConfig:
@@ -188,19 +188,19 @@ class JetStreamBus:
             num_replicas=limits.replicas,
             duplicate_window=limits.duplicate_window,
             storage=api.StorageType.FILE,
-            # What is lost here is read upstream: a flush a message would buy nothing, and costs
-            # eight times the work.
+            # A lost message is read upstream: a flush per message would cost eight times the work
+            # and gain nothing.
             persist_mode=api.PersistMode.ASYNC if limits.replicas == 1 else None,
         )
 
     async def _connect(self) -> None:
-        self._begun = True
-        # Tries for ever: -1 also holds for the first connection.
+        self._has_begun = True
+        # -1 retries for ever, the first connection included.
         await self._client.connect(
             servers=[self._url],
             name=f"onefold:{self._name}",
             max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_PAUSE,  # type: ignore[arg-type]  # seconds, a float will do
+            reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # seconds, a float will do
             error_cb=self._log_error,
             disconnected_cb=self._log_disconnect,
             reconnected_cb=self._log_reconnect,
@@ -231,17 +231,17 @@ class JetStreamBus:
         if self._connecting is not None:
             await cancel_and_wait(self._connecting)
         self._up.clear()
-        if self._begun:
-            # A client that never began to connect takes being closed for a fault of ours.
-            await _quietly(self._acks.close())
-            await _quietly(self._client.close())
+        if self._has_begun:
+            # A client that never began to connect raises when it is closed.
+            await _close_quietly(self._acks.close())
+            await _close_quietly(self._client.close())
 
 
 async def await_cancellable(call: Awaitable[T]) -> T:
-    """Awaits a call of nats-py and heeds a cancellation that came meanwhile.
+    """Await a call of nats-py and raise CancelledError where it swallowed a cancellation.
 
-    nats-py swallows some: it catches CancelledError while it flushes, and the wait_for of Python
-    3.11 loses one that comes together with the answer. Whoever is cancelled would wait for ever.
+    nats-py catches CancelledError while it flushes, and the wait_for of Python 3.11 loses one that
+    arrives together with the result. The cancelled task would never end.
     """
     try:
         return await call
@@ -250,29 +250,29 @@ async def await_cancellable(call: Awaitable[T]) -> T:
 
 
 def stream_name(subject: str) -> str:
-    """The stream of a subject: `onefold.log` is in `ONEFOLD_LOG`."""
+    """Return the stream of a subject: `onefold.log` is in `ONEFOLD_LOG`."""
     return subject.replace(".", "_").upper()
 
 
 def range_of(headers: dict[str, str] | None) -> tuple[int, int] | None:
-    """The half-open range that a message covers; None where it tells none."""
-    first, dash, until = (headers or {}).get(RANGE_HEADER, "").partition("-")
-    if not (dash and first.isdecimal() and until.isdecimal() and int(first) < int(until)):
+    """Return the half-open range that a message covers; None where its headers contain none."""
+    first, dash, end = (headers or {}).get(RANGE_HEADER, "").partition("-")
+    if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
         return None
-    return int(first), int(until)
+    return int(first), int(end)
 
 
 def _message_id(subject: str, output: OutboxMessage) -> str:
-    what = subject.removeprefix(_ROOT).replace(".", "-")
-    return f"{what}-{output.first}-{output.next}"
+    stream = subject.removeprefix(_ROOT).replace(".", "-")
+    return f"{stream}-{output.first}-{output.next}"
 
 
 def _notification_subject(subject: str) -> str:
-    return f"{_ROOT}nudge.{subject.removeprefix(_ROOT)}"
+    return f"{_ROOT}notify.{subject.removeprefix(_ROOT)}"
 
 
-async def _quietly(ending: Awaitable[object]) -> None:
+async def _close_quietly(closing: Awaitable[object]) -> None:
     try:
-        await ending
-    except _ENDINGS as error:
-        log.debug("bus_error_at_end", error=type(error).__name__)
+        await closing
+    except _CLOSE_ERRORS as error:
+        log.debug("bus_close_failed", error=type(error).__name__)

@@ -1,8 +1,8 @@
-"""The shapes in which services hand work to each other.
+"""Defines the shapes that services exchange: stream messages, batches, fold results, outputs.
 
-A stream has shards; each shard is cut into messages that cover the half-open range [first, next)
-of the stream's coordinate, without gaps. The coordinate of the log and of identity is the offset
-in the log; profile and segment count their own messages.
+A stream has shards. Each shard is cut into messages, and a message covers the half-open range
+[first, next) of the stream's sequence numbers, without gaps. The sequence numbers of the log and of
+identity are the offsets in the log; profile and segment number their own messages.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import asyncpg
 class StreamMessage:
     """One message of an upstream, not yet decoded."""
 
-    #: The first place it covers.
+    #: The first sequence number that it covers.
     first: int
-    #: The place after the last one it covers.
+    #: The sequence number after the last one that it covers.
     next: int
     #: The serialised protobuf message.
     payload: bytes
@@ -28,24 +28,24 @@ class StreamMessage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Contiguous messages of one shard, to be folded in one transaction."""
+    """Contiguous messages of one shard, folded in one transaction."""
 
     shard: int
-    #: The place to start from; the first message may begin before it (skip what lies before).
+    #: Where the batch begins; the first message may begin before it (skip that part).
     first: int
-    #: The place after the last message.
+    #: The sequence number after the last message.
     next: int
     messages: tuple[StreamMessage, ...]
-    #: The place of the first output that the fold may give.
+    #: The sequence number of the first output of the fold.
     next_output: int
-    #: The offset in the log, and the log's clock there (Unix microseconds), as of the position.
+    #: The offset in the log, and the log's clock there (Unix microseconds), before the batch.
     log_offset: int
     log_time_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """One message that a fold gives to those downstream."""
+    """One message that a fold publishes to the services downstream."""
 
     first: int
     next: int
@@ -56,8 +56,8 @@ class OutboxMessage:
 class FoldResult:
     """What a fold did with a batch. All of it is saved in the fold's transaction."""
 
-    #: The place up to which the batch was taken in; less than `batch.next` asks to be called again
-    #: with the rest in a transaction of its own.
+    #: The sequence number up to which the batch was folded. Where it is less than `batch.next`, the
+    #: rest is folded in a transaction of its own.
     consumed_to: int
     #: The offset in the log, and the log's clock there, that the state has reached.
     log_offset: int
@@ -69,14 +69,14 @@ class FoldResult:
 
 
 class Projection(Protocol):
-    """What a service does with a batch: load, decide, save."""
+    """Folds the batches of a service: load, decide, save."""
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch inside the open transaction of `conn`.
 
-        The runner has taken the fence on the position; after the fold it saves the outputs, the
-        deltas and the new position in the same transaction. Called for one batch of a shard at a
-        time. An exception rolls everything back, and the batch comes again.
+        The worker holds the fence; after the fold it saves the outputs, the deltas and the
+        checkpoint in the same transaction. Each shard folds one batch at a time. An exception rolls
+        everything back, and the batch is folded again.
         """
         ...
 
@@ -84,11 +84,11 @@ class Projection(Protocol):
 class Upstream(Protocol):
     """Where the missing part of a stream can be read."""
 
-    def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
-        """The messages that cover [first, until), in order; `until` 0 = what there is.
+    def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+        """Read the messages that cover [first, end), in order; `end` 0 reads all there are.
 
-        Ends where what there is ends, also where `until` lies beyond it: a message of another life
-        of the store may ask for what was never said. Raises RangeGone where they are no longer
-        kept.
+        Stops at the end of the stream, also where `end` lies beyond it: a message that was left on
+        the bus before the store was restored may name an offset that does not exist. Raises
+        RangeExpired where the messages are no longer stored.
         """
         ...

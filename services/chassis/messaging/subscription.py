@@ -1,8 +1,8 @@
-"""What arrives on one subject, as it arrives, through a durable pull consumer.
+"""Receives the messages of one subject through a durable pull consumer.
 
-Requests for more are kept open, so a message comes without being asked for, and the next ones come
-in while a batch is folded. A consumer or stream that vanished is made again; what was missed
-meanwhile shows as a gap and is read upstream.
+Pull requests are always open, so messages arrive without delay, also while a batch is folded. A
+consumer or stream that vanished is created again; messages missed in between show as a gap and are
+read upstream.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from services.chassis.messaging.jetstream import (
     range_of,
 )
 from services.chassis.messaging.stream import StreamMessage
+from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
 log = structlog.get_logger(__name__)
 
-#: Messages that may be on their way to us and not yet taken, and bytes: NATS cuts off a client that
+#: Messages, and bytes, that may be requested or wait to be popped: NATS disconnects a client that
 #: lets too many wait.
 PREFETCH = 256
 PREFETCH_BYTES = 4 * MAX_PAYLOAD
@@ -41,8 +42,8 @@ PREFETCH_BYTES = 4 * MAX_PAYLOAD
 EXPIRES = 20.0
 HEARTBEAT = 1.0
 ACK_WAIT = 120.0
-AWAY = 0.25
-_PAUSES = (0.1, 0.2, 0.5, 1.0)
+#: Seconds for which `wait` waits at most while NATS cannot be reached.
+DISCONNECTED_WAIT_S = 0.25
 _STATUS, _PENDING = "Status", "Nats-Pending-Messages"
 _HEARTBEAT_STATUS = "100"
 
@@ -52,17 +53,17 @@ class ReceivedMessage:
     """A message of the bus."""
 
     message: StreamMessage
-    #: Where it is acknowledged.
+    #: The subject on which it is acknowledged.
     reply: str
-    #: The payload is not here; it is to be read upstream.
+    #: The payload was too large for the bus; it is read upstream.
     is_claim_check: bool
 
 
 class PullSubscription:
     """The messages of `subject` (such as `onefold.log.0`) for the durable consumer `durable`.
 
-    `async with Tail(bus, subject, durable) as tail:`. Starts at the newest message: what lies
-    before it, the listener reads upstream.
+    `async with PullSubscription(bus, subject, durable) as subscription:`. It starts at the newest
+    message; the consumer reads earlier ones upstream.
     """
 
     def __init__(self, bus: JetStreamBus, subject: str, durable: str) -> None:
@@ -72,72 +73,76 @@ class PullSubscription:
         self._received: deque[ReceivedMessage] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
-        #: Messages asked for and not yet come.
-        self._open = 0
-        self._disturbed = asyncio.Event()
+        #: Messages that are requested and have not arrived.
+        self._requested = 0
+        self._request_needed = asyncio.Event()
         self._lost = False
         self._alive_at = 0.0
         self._stream = ""
         self._inbox = ""
         self._running: asyncio.Task[None] | None = None
 
-    async def wait(self, silence: float) -> ReceivedMessage | None:
-        """The next message, which stays the next one; None where none came for some seconds.
+    async def wait(self, timeout: float) -> ReceivedMessage | None:
+        """Return the next message and leave it there; None where none arrived for `timeout`
+        seconds.
 
-        Where NATS is away, that is told sooner.
+        While NATS cannot be reached, give up sooner.
         """
         if not self._received:
             self._arrived.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(silence if self._bus.connected else min(silence, AWAY)):
+                async with asyncio.timeout(self._limit(timeout)):
                     await self._arrived.wait()
         return self.peek()
+
+    def _limit(self, timeout: float) -> float:
+        return timeout if self._bus.connected else min(timeout, DISCONNECTED_WAIT_S)
 
     def interrupt(self) -> None:
         """Make a `wait` that is under way return."""
         self._arrived.set()
 
     def high_water_mark(self, at: int) -> int:
-        """The place after the last message that is here, or `at` where that is later."""
+        """Return the sequence number after the last message here, or `at` where that is later."""
         return max(at, self._received[-1].message.next) if self._received else at
 
     def peek(self) -> ReceivedMessage | None:
-        """The next message, if it is there already; it stays the next one."""
+        """Return the next message, if there is one, and leave it there."""
         return self._received[0] if self._received else None
 
     def pop(self) -> None:
-        """Takes the next message."""
+        """Remove the next message."""
         self._size -= len(self._received.popleft().message.payload)
-        if self._has_room():
-            self._disturbed.set()
+        if self._has_capacity():
+            self._request_needed.set()
 
-    def _has_room(self) -> bool:
+    def _has_capacity(self) -> bool:
         return (
-            len(self._received) + self._open <= PREFETCH // 2 and self._size <= PREFETCH_BYTES // 2
+            len(self._received) + self._requested <= PREFETCH // 2
+            and self._size <= PREFETCH_BYTES // 2
         )
 
-    async def ack(self, heard: ReceivedMessage) -> None:
-        """Acknowledges a message and all before it. NATS being away is no error: it comes again."""
+    async def ack(self, received: ReceivedMessage) -> None:
+        """Acknowledge a message and all before it. Without NATS, they are delivered again."""
         if self._bus.connected:
             try:
-                await await_cancellable(self._bus.client.publish(heard.reply, b"+ACK"))
+                await await_cancellable(self._bus.client.publish(received.reply, b"+ACK"))
             except BUS_ERRORS as error:
                 log.debug("ack_lost", subject=self._subject, error=type(error).__name__)
 
     async def _run(self) -> None:
-        """Keeps a consumer, a subscription and open requests, whatever happens to NATS."""
-        failures = 0
+        """Keep a consumer, a subscription and open requests, whatever happens to NATS."""
+        backoff = Backoff(first_s=0.1, max_s=1.0)
         while True:
             try:
                 await self._bus.ready()
                 async with self._attached():
-                    failures = 0
+                    backoff.reset()
                     await self._keep_requests_open()
             except BUS_ERRORS as error:
-                log.info("tail_lost", subject=self._subject, error=type(error).__name__)
+                log.info("subscription_lost", subject=self._subject, error=type(error).__name__)
             raise_if_cancelled()
-            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-            failures += 1
+            await asyncio.sleep(backoff.next_s())
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[None]:
@@ -147,7 +152,7 @@ class PullSubscription:
         subscription = await await_cancellable(
             client.subscribe(client.new_inbox(), cb=self._receive)
         )
-        self._inbox, self._open, self._lost = subscription.subject, 0, False
+        self._inbox, self._requested, self._lost = subscription.subject, 0, False
         self._note_heartbeat()
         try:
             yield
@@ -160,7 +165,7 @@ class PullSubscription:
         try:
             await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
         except BadRequestError:
-            # One of that name is there, of another make.
+            # There is one of that name with another configuration.
             await await_cancellable(jetstream.delete_consumer(self._stream, self._durable))
             await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
 
@@ -169,39 +174,40 @@ class PullSubscription:
             durable_name=self._durable,
             filter_subject=self._subject,
             deliver_policy=api.DeliverPolicy.LAST,
-            # One shard has one listener that works in order: one acknowledgement a batch will do.
+            # A shard has one consumer, which works in order: one acknowledgement per batch is
+            # enough.
             ack_policy=api.AckPolicy.ALL,
             ack_wait=ACK_WAIT,
             max_ack_pending=PREFETCH * 100,
-            # The position in PostgreSQL is the truth; this one may be forgotten.
+            # The checkpoint in PostgreSQL decides; NATS may forget its own.
             mem_storage=True,
         )
 
     async def _keep_requests_open(self) -> None:
         while not self._lost:
-            self._disturbed.clear()
+            self._request_needed.clear()
             await self._request()
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
-                    await self._disturbed.wait()
+                    await self._request_needed.wait()
             if self._loop.time() - self._alive_at > 3 * HEARTBEAT:
-                log.info("tail_silent", subject=self._subject)
+                log.info("subscription_stalled", subject=self._subject)
                 return
 
     async def _request(self) -> None:
-        if not self._has_room():
+        if not self._has_capacity():
             return
-        missing = PREFETCH - self._open - len(self._received)
+        missing = PREFETCH - self._requested - len(self._received)
         request = {
             "batch": missing,
             "max_bytes": PREFETCH_BYTES,
             "expires": int(EXPIRES * 1e9),
             "idle_heartbeat": int(HEARTBEAT * 1e9),
         }
-        self._open += missing
-        place = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        asking = json.dumps(request).encode()
-        await await_cancellable(self._bus.client.publish(place, asking, reply=self._inbox))
+        self._requested += missing
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
+        payload = json.dumps(request).encode()
+        await await_cancellable(self._bus.client.publish(subject, payload, reply=self._inbox))
 
     async def _receive(self, msg: Msg) -> None:
         self._note_heartbeat()
@@ -210,7 +216,7 @@ class PullSubscription:
         if status is not None:
             self._receive_status(status, headers)
             return
-        self._open = max(0, self._open - 1)
+        self._requested = max(0, self._requested - 1)
         covered = range_of(headers)
         if covered is None:
             log.warning("message_without_range_dropped", subject=self._subject)
@@ -224,16 +230,16 @@ class PullSubscription:
         if status == _HEARTBEAT_STATUS:
             return
         if _PENDING in headers:
-            # A request ended before all of it came: its time was up, or the server was full.
-            self._open = max(0, self._open - int(headers[_PENDING]))
-            self._disturbed.set()
+            # A request ended before all its messages arrived: it expired, or reached a limit.
+            self._requested = max(0, self._requested - int(headers[_PENDING]))
+            self._request_needed.set()
         else:
             self._mark_lost()
 
     def _mark_lost(self) -> None:
-        """The consumer is gone, or what was asked for will not come."""
+        """Subscribe again: the consumer is gone, or requested messages will not arrive."""
         self._lost = True
-        self._disturbed.set()
+        self._request_needed.set()
 
     def _note_heartbeat(self) -> None:
         self._alive_at = self._loop.time()

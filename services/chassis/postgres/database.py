@@ -1,8 +1,8 @@
-"""PostgreSQL as the services see it: pools with a search path, named statements, one kind of error.
+"""Connects services to PostgreSQL: pools with a search path, named statements, one error.
 
-A service owns the schema `<service>` for what lasts (outbox, history, ledgers, keys) and one
-schema `<service>_g<N>` a generation for what can be rebuilt from the log. The search path of its
-connections is `<service>_g<live>, <service>`, so statements name tables without a schema.
+A service owns the schema `<service>` for lasting data (outbox, history, ledgers, keys) and one
+schema `<service>_g<N>` per generation for state that can be rebuilt from the log. The search path
+of its connections is `<service>_g<live>,<service>`, so statements name tables without a schema.
 """
 
 from __future__ import annotations
@@ -12,52 +12,68 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from hashlib import blake2b
 from importlib.resources import files
 from types import TracebackType
 from typing import Any, Self, cast
 
 import asyncpg
+import structlog
 
 from services.kernel.errors import StoreUnavailable
 
-#: What says that the server is away, goes away or takes no more connections.
+log = structlog.get_logger(__name__)
+
+#: The server is away, is going away or accepts no more connections.
 _CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.InternalClientError,  # a connection that was lost between two statements
     ConnectionError,
     TimeoutError,
     socket.gaierror,
     ssl.SSLError,
 )
+#: What an InterfaceError says of a lost connection: it was closed, its pool is closing, or the pool
+#: took it back while it was in use.
+_CLOSED = ("closed", "closing", "released back")
+#: What it says of a connection that is still inside an operation that broke off.
+_BUSY = "another operation"
 #: Classes of SQLSTATE after which the same transaction may succeed: connection, rollback (deadlock,
-#: serialisation), resources, intervention of an operator (shutdown, recovery, cancelled).
+#: serialisation), resources, operator intervention (shutdown, recovery, cancelled).
 _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57"})
-#: So may it after these: a standby answered in the midst of a switch-over, a session that idled in
-#: a transaction was ended, a lock was not to be had.
+#: Further such states: a standby replied during a switch-over, a session that idled in a
+#: transaction was ended, a lock was not available.
 _TRANSIENT_STATES = frozenset({"25006", "25P03", "55P03"})
+#: Seconds.
 CONNECT_TIMEOUT = 10.0
-#: Of a pool that has none to give for so long, nothing more is to be hoped for this time.
 ACQUIRE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
 
 
 def is_connection_error(error: BaseException) -> bool:
-    """Whether an exception of asyncpg means that PostgreSQL cannot be reached now."""
+    """Return whether an exception of asyncpg means that PostgreSQL cannot be reached now."""
     if isinstance(error, asyncpg.InterfaceError):
-        # A pool takes a connection that was lost back from under its user.
-        return any(word in str(error) for word in ("closed", "closing", "released back"))
-    # asyncio raises a plain OSError where no address of a host can be connected to; one of another
-    # kind is about something else, such as a file.
-    return isinstance(error, _CONNECTION_ERRORS) or type(error) is OSError
+        return _is_broken(error) or any(word in str(error) for word in _CLOSED)
+    # asyncio raises a plain OSError where no address of a host accepts a connection; its subclasses
+    # are about something else, such as a file.
+    return isinstance(error, _CONNECTION_ERRORS) or type(error) is OSError or _is_broken(error)
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Return whether the connection is in a protocol state that no further operation can leave.
+
+    The server ended the session between two operations and the loss was not processed yet, or an
+    operation broke off and left the connection waiting for its result.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return _BUSY in str(error)
+    return isinstance(error, asyncpg.InternalClientError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether PostgreSQL is away, or has said that the same transaction may succeed later."""
+    """Return whether the same transaction may succeed later: PostgreSQL is away, or says so."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
@@ -65,11 +81,17 @@ def is_transient(error: BaseException) -> bool:
 
 
 @contextmanager
-def translate_store_errors() -> Iterator[None]:
-    """Raises StoreUnavailable in the place of whatever says that PostgreSQL is away."""
+def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[None]:
+    """Raise StoreUnavailable in place of an error that means that PostgreSQL is away.
+
+    `conn`: terminated where its protocol state is broken, so that it is never used again.
+    """
     try:
         yield
     except BaseException as error:
+        if conn is not None and _is_broken(error):
+            log.warning("connection_broken", error=type(error).__name__, reason=str(error))
+            conn.terminate()
         if is_connection_error(error):
             raise StoreUnavailable("PostgreSQL cannot be reached; try again") from error
         raise
@@ -77,17 +99,22 @@ def translate_store_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the pool; raises StoreUnavailable where PostgreSQL is or goes away, or where
-    the pool has none to give in time."""
+    """Acquire a connection of the pool.
+
+    Raises StoreUnavailable where PostgreSQL is or goes away, or where no connection becomes free
+    within `ACQUIRE_TIMEOUT`.
+    """
     with translate_store_errors():
-        async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as conn:
+        async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as proxy:
             # The proxy has all of Connection's methods; the stubs have them as two types.
-            yield cast(asyncpg.Connection, conn)
+            conn = cast(asyncpg.Connection, proxy)
+            with translate_store_errors(conn):
+                yield conn
 
 
 @asynccontextmanager
 async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
-    """A connection inside a transaction; raises StoreUnavailable as `acquire` does."""
+    """Acquire a connection inside a transaction; raises StoreUnavailable as `acquire` does."""
     async with acquire(pool) as conn, conn.transaction():
         yield conn
 
@@ -95,7 +122,7 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
 async def connect_pool(
     dsn: str, *, schema: str, min_size: int = 1, max_size: int = 8
 ) -> asyncpg.Pool:
-    """Opens a pool whose search path is `schema` (one schema, or several by commas).
+    """Open a pool whose search path is `schema` (one schema, or several separated by commas).
 
     Raises StoreUnavailable where PostgreSQL is away.
     """
@@ -105,18 +132,19 @@ async def connect_pool(
         )
 
 
-async def connect(dsn: str, *, schema: str, by_key: bool = False) -> asyncpg.Connection:
-    """Opens one connection of its own with the search path `schema`.
+async def connect(dsn: str, *, schema: str, point_lookups: bool = False) -> asyncpg.Connection:
+    """Open a single connection with the search path `schema`.
 
-    `by_key`: it looks rows up by their keys and does nothing else. Raises StoreUnavailable where
+    `point_lookups`: all its statements look rows up by their keys. Raises StoreUnavailable where
     PostgreSQL is away.
     """
+    settings = _POINT_LOOKUPS if point_lookups else {}
     with translate_store_errors():
-        return await asyncpg.connect(dsn, **_connect_args(schema, _POINT_LOOKUPS if by_key else {}))
+        return await asyncpg.connect(dsn, **_connect_args(schema, settings))
 
 
-#: A table that grows fast is larger than its statistics tell, and then a plan that reads all of it
-#: looks cheap. Whoever looks up by keys has one good plan, whatever the statistics.
+#: A table that grows fast is larger than its statistics say, which makes a plan that reads all of
+#: it look cheap. A lookup by key has one good plan, whatever the statistics.
 _POINT_LOOKUPS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -126,7 +154,7 @@ _POINT_LOOKUPS = {
 
 
 def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
-    # Given at start-up and not by SET: the pool's RESET ALL would take a SET back.
+    # Set at start-up and not by SET: the pool's RESET ALL would undo a SET.
     settings = {
         "search_path": schema,
         "application_name": f"onefold:{schema.split(',')[0]}",
@@ -153,22 +181,23 @@ class Queries:
 
     @classmethod
     def load(cls, package: str | None, file: str = "queries.sql") -> Self:
-        """The statements of `queries.sql` in a package (`Queries.load(__package__)`).
+        """Load the statements of a file of a package: `Queries.load(__package__, "leaves.sql")`.
 
-        Raises ValueError where a name is given twice or a statement is empty.
+        Raises ValueError where a name occurs twice or a statement is empty.
         """
         name = package or "services"
         return cls.parse(files(name).joinpath(file).read_text("utf-8"), f"{name}:{file}")
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:
-        """The statements of a text."""
+        """Return the statements of a text. Raises ValueError as `load` does."""
         statements: dict[str, str] = {}
         for part in ("\n" + text).split("\n-- name:")[1:]:
             name, _, body = part.partition("\n")
-            if name.strip() in statements or not _without_comments(body):
-                raise ValueError(f"{origin}: the statement {name.strip()} is twice there or empty")
-            statements[name.strip()] = body.strip()
+            name = name.strip()
+            if name in statements or hasattr(cls, name) or not _without_comments(body):
+                raise ValueError(f"{origin}: the statement {name} is empty, or its name is taken")
+            statements[name] = body.strip()
         return cls(statements, origin)
 
     def __getattr__(self, name: str) -> str:
@@ -186,7 +215,7 @@ def _without_comments(sql: str) -> str:
 
 
 class Database:
-    """One service's place in PostgreSQL: its pool, its live generation, connections of its own.
+    """The connections of one service: a pool, and single connections, to its live generation.
 
     `async with Database(dsn, "profile") as database:` needs `migrate` to have run. The object
     stays the same when a rebuild makes another generation live; its pool then points there.
@@ -195,7 +224,7 @@ class Database:
     def __init__(self, dsn: str, service: str, *, max_size: int = 8) -> None:
         self.dsn = dsn
         self.service = service
-        #: The generation that is live, as last read.
+        #: The live generation, as last read.
         self.generation = 0
         self._max_size = max_size
         self._pool: asyncpg.Pool | None = None
@@ -203,7 +232,6 @@ class Database:
 
     @property
     def pool(self) -> asyncpg.Pool:
-        """The pool of the live generation."""
         if self._pool is None:
             raise RuntimeError("the database is not open")
         return self._pool
@@ -214,35 +242,29 @@ class Database:
         return self.schema_of(self.generation)
 
     def schema_of(self, generation: int) -> str:
-        """The search path of a generation; generation 0 is a service without state."""
+        """Return the search path of a generation; generation 0 is a service without state."""
         if generation == 0:
             return self.service
         return f"{generation_schema(self.service, generation)},{self.service}"
 
-    async def connect(self, *, by_key: bool = False) -> asyncpg.Connection:
-        """Opens a connection of its own to the live generation; the caller closes it.
-
-        `by_key`: it looks rows up by their keys and does nothing else.
-        """
-        return await connect(self.dsn, schema=self.schema, by_key=by_key)
+    async def connect(self, *, point_lookups: bool = False) -> asyncpg.Connection:
+        """Open a single connection to the live generation; the caller closes it."""
+        return await connect(self.dsn, schema=self.schema, point_lookups=point_lookups)
 
     async def refresh(self) -> bool:
-        """Reads which generation is live; where it is another one, points the pool there.
+        """Read which generation is live, and point the pool there.
 
-        Answers whether it was another one. Raises StoreUnavailable.
+        Return whether it is another one than before. Raises StoreUnavailable.
         """
         async with self._refreshing:
-            live = await self._live()
+            async with acquire(self.pool) as conn:
+                live = await live_generation(conn, self.service)
             if live == self.generation:
                 return False
             self.generation = live
             self.pool.set_connect_args(self.dsn, **_connect_args(self.schema))
             await self.pool.expire_connections()
             return True
-
-    async def _live(self) -> int:
-        async with acquire(self.pool) as conn:
-            return await live_generation(conn, self.service)
 
     async def __aenter__(self) -> Self:
         with translate_store_errors():
@@ -274,16 +296,11 @@ async def _close(pool: asyncpg.Pool) -> None:
 
 
 def generation_schema(service: str, generation: int) -> str:
-    """The schema of a generation, such as `profile_g1`."""
+    """Return the schema of a generation, such as `profile_g1`."""
     return f"{service}_g{generation}"
 
 
-def lock_class(name: str) -> int:
-    """The first key of the advisory locks of this name (32 bits, signed)."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big", signed=True)
-
-
 async def live_generation(conn: asyncpg.Connection, service: str) -> int:
-    """The generation whose state is served; 0 for a service without state."""
+    """Load the number of the live generation; 0 for a service without state."""
     live: int = await conn.fetchval(f"SELECT live FROM {service}.generation")
     return live

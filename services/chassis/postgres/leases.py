@@ -1,10 +1,10 @@
-"""Leases: the replicas of a service share its shards, each shard held by one of them.
+"""Assigns the shards of a service to its replicas, each shard to one replica at a time.
 
-A replica is a member as long as its session holds a shared advisory lock. The members, ordered by
-the process ids of their sessions, deal the shards among themselves: shard s goes to member
-s mod members. A shard is worked under a session's exclusive lock, so that two replicas that count
-differently for a moment wait for one another. When a replica dies, PostgreSQL ends its
-sessions, and the others deal anew.
+A replica is a member of the group as long as its session holds a shared advisory lock. The members,
+ordered by the process ids of their sessions, are assigned the shards in turn: shard s goes to
+member s mod members. A shard is worked under the exclusive lock of a session, so two replicas that
+count the members differently for a moment wait for one another. When a replica dies, PostgreSQL
+ends its sessions and the others assign its shards among themselves.
 """
 
 from __future__ import annotations
@@ -16,30 +16,40 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Database, Queries, lock_class, translate_store_errors
+from services.chassis.postgres.database import Database, Queries, translate_store_errors
+from services.chassis.postgres.locks import lock_class
+from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-Q = Queries.load("services.chassis.projection")
+Q = Queries.load(__package__, "leases.sql")
 
-#: Seconds between two counts of the members, which bounds how long a dead one's shards lie still.
+#: Seconds between two counts of the members, and so the longest time for which the shards of a dead
+#: replica stay unassigned.
 MEMBERSHIP_POLL_S = 0.5
-#: The lock that members share stands where no shard can.
+#: The number of the lock that all members share; no shard has it.
 MEMBERS = 2**31 - 1
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+#: Work that ran for so many seconds before it failed is restarted after the shortest pause again.
+_STABLE_S = 2.0
 _CLOSE_TIMEOUT = 2.0
+_CLOSE_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 Work = Callable[[int, asyncpg.Connection], Awaitable[None]]
 
 
 class Leases:
-    """Runs `work(shard, connection)` for the shards that fall to this replica.
+    """Runs `work(shard, connection)` for the shards that are assigned to this replica.
 
-    `name` names what is shared, such as `profile`. The connection holds the lock and is the work's
-    own; where it is lost, the work is cancelled and begun again. Work that ends or fails is
-    begun again too, after a growing pause.
+    `name` names the group, such as `profile`. The connection holds the lock of the shard and is the
+    work's own; where it is lost, the work is cancelled and restarted. Work that ends or fails is
+    restarted too, after a growing pause.
     """
 
     def __init__(self, database: Database, name: str, shards: int, work: Work) -> None:
@@ -49,71 +59,74 @@ class Leases:
         self._shards = shards
         self._work = work
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._held: set[int] = set()
+        self._leased: set[int] = set()
 
     @property
     def leased(self) -> frozenset[int]:
         """The shards that this replica holds."""
-        return frozenset(self._held)
+        return frozenset(self._leased)
 
     async def leased_by_anyone(self, conn: asyncpg.Connection) -> frozenset[int]:
-        """The shards that any replica holds."""
-        rows = await conn.fetch(Q.list_leases, self._class)
+        """Load the shards that any replica holds."""
+        rows = await conn.fetch(Q.list_lease_locks, self._class)
         return frozenset(row["shard"] for row in rows if row["shard"] != MEMBERS)
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 try:
                     await self._join_group(group)
                 except StoreUnavailable:
-                    log.warning("membership_lost", lease=self._name)
+                    log.warning("lease_group_left", lease=self._name)
                 raise_if_cancelled()
                 await asyncio.sleep(MEMBERSHIP_POLL_S)
 
     async def _join_group(self, group: asyncio.TaskGroup) -> None:
         async with self._session() as conn:
-            await conn.execute("SELECT pg_advisory_lock_shared($1, $2)", self._class, MEMBERS)
+            await conn.execute(Q.join_group, self._class, MEMBERS)
             own = conn.get_server_pid()
             while True:
-                rows = await conn.fetch(Q.list_leases, self._class)
+                rows = await conn.fetch(Q.list_lease_locks, self._class)
                 members = sorted(row["pid"] for row in rows if row["shard"] == MEMBERS)
                 self._assign_shards(group, members.index(own), len(members))
                 await asyncio.sleep(MEMBERSHIP_POLL_S)
 
     def _assign_shards(self, group: asyncio.TaskGroup, rank: int, members: int) -> None:
-        due = {shard for shard in range(self._shards) if shard % members == rank}
-        for shard in self._tasks.keys() - due:
+        assigned = {shard for shard in range(self._shards) if shard % members == rank}
+        for shard in self._tasks.keys() - assigned:
             self._tasks.pop(shard).cancel()
-        for shard in due - self._tasks.keys():
+        for shard in assigned - self._tasks.keys():
             self._tasks[shard] = group.create_task(self._keep_leased(shard))
 
     async def _keep_leased(self, shard: int) -> None:
-        """Holds a shard and works it, again and again."""
+        """Hold a shard and work it, whatever fails, until cancelled."""
         loop = asyncio.get_running_loop()
-        failures = 0
+        backoff = Backoff()
         while True:
             began = loop.time()
             try:
                 await self._run_leased(shard)
             except Exception as error:
-                told = log.info if isinstance(error, StoreUnavailable) else log.exception
-                told("lease_interrupted", lease=self._name, shard=shard, error=type(error).__name__)
+                write = log.info if isinstance(error, StoreUnavailable) else log.exception
+                write(
+                    "lease_interrupted", lease=self._name, shard=shard, error=type(error).__name__
+                )
             raise_if_cancelled()
-            failures = 0 if loop.time() - began > _PAUSES[-1] else failures + 1
-            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            if loop.time() - began > _STABLE_S:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
 
     async def _run_leased(self, shard: int) -> None:
         async with self._session() as conn:
-            # Waits in the server: the shard is ours the moment its last holder is gone.
-            await conn.execute("SELECT pg_advisory_lock($1, $2)", self._class, shard)
-            self._held.add(shard)
-            log.info("shard_taken", lease=self._name, shard=shard)
+            # Waits in the server, which grants the lock the moment its last holder is gone.
+            await conn.execute(Q.lock_shard, self._class, shard)
+            self._leased.add(shard)
+            log.info("shard_leased", lease=self._name, shard=shard)
             try:
                 await self._work_while_connected(shard, conn)
             finally:
-                self._held.discard(shard)
+                self._leased.discard(shard)
                 log.info("shard_released", lease=self._name, shard=shard)
 
     async def _work_while_connected(self, shard: int, conn: asyncpg.Connection) -> None:
@@ -124,7 +137,7 @@ class Leases:
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise StoreUnavailable("the connection that held the shard is lost")
+                raise StoreUnavailable("the connection that holds the lock of the shard is lost")
             work.result()
         finally:
             await cancel_and_wait(work)
@@ -133,9 +146,10 @@ class Leases:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[asyncpg.Connection]:
         with translate_store_errors():
-            conn = await self._database.connect(by_key=True)
+            conn = await self._database.connect(point_lookups=True)
             try:
                 yield conn
             finally:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                # Where it fails, asyncpg has dropped the socket, which ends the session too.
+                with suppress(*_CLOSE_ERRORS):
                     await conn.close(timeout=_CLOSE_TIMEOUT)

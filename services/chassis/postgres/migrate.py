@@ -1,16 +1,16 @@
-"""Migrations: numbered, forward only, each applied once, in one order, by one process at a time.
+"""Applies migrations: numbered, forward only, each once, by one process at a time.
 
-    services/chassis/migrations/*.sql      lasting things of every service (outbox, keys)
-    services/<service>/migrations/*.sql    lasting things of the service   → schema <service>
-    services/chassis/state/*.sql           position and digest
+    services/chassis/migrations/*.sql      lasting tables of every service (outbox, keys)
+    services/<service>/migrations/*.sql    lasting tables of the service   → schema <service>
+    services/chassis/state/*.sql           checkpoint, digest and backfill
     services/<service>/state/*.sql         what can be rebuilt from the log → <service>_g<N>
 
 Files are `NNNN_name.sql`, without schema names: the search path is set to the target (for state:
-`<service>_g<N>, <service>`). Each file runs in a transaction of its own. A file that was applied
-and then changed is refused.
+`<service>_g<N>,<service>`), and `onefold.shards` to the shards of the log. Each file runs in a
+transaction of its own. A file that was changed after it was applied is refused.
 
-What is lasting is migrated for ever; what is state may also be built anew: a state migration that
-cannot be told in SQL is a rebuild, not a migration.
+Lasting tables are migrated for ever. State may also be rebuilt: a change of state that SQL cannot
+express is a rebuild and not a migration.
 """
 
 from __future__ import annotations
@@ -27,40 +27,25 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres.database import (
+    Queries,
     connect,
     generation_schema,
     live_generation,
-    lock_class,
 )
-from services.chassis.projection.checkpoint import create_checkpoints
+from services.chassis.postgres.generations import drop_generation
+from services.chassis.postgres.locks import lock_class
 from services.kernel.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+Q = Queries.load(__package__, "migrate.sql")
 
 #: The folder of the services.
 ROOT = files("services")
 
-log = structlog.get_logger(__name__)
-
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _SERVICE = re.compile(r"[a-z][a-z0-9_]*")
-_PAUSE = 0.2
-
-_APPLIED = """
-CREATE TABLE IF NOT EXISTS {schema}.migration (
-    origin text NOT NULL,
-    number int NOT NULL,
-    name text NOT NULL,
-    checksum text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (origin, number)
-)
-"""
-_GENERATION = """
-CREATE TABLE IF NOT EXISTS {service}.generation (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    live int NOT NULL
-);
-INSERT INTO {service}.generation (live) VALUES (0) ON CONFLICT DO NOTHING
-"""
+_CONNECT_RETRY_S = 0.2
 
 
 class MigrationRefused(Exception):
@@ -84,23 +69,23 @@ class Migration:
 
 
 async def migrate(
-    dsn: str, service: str, *, shards: int = 0, wait: float = 30.0, root: Traversable = ROOT
+    dsn: str, service: str, *, shards: int = 0, wait_s: float = 30.0, root: Traversable = ROOT
 ) -> int:
-    """Brings the schemas of a service up to date; answers the live generation.
+    """Bring the schemas of a service up to date; return the live generation.
 
-    `shards`: of the log, for a service that folds it; 0 for one that does not: it has no state, and
-    its generation is 0. `wait`: seconds to wait for a PostgreSQL that is not there yet. `root`: the
-    folder of the services. Safe where several replicas start at once.
+    `shards`: those of the log, for a service that folds it; 0 for one that does not, which has no
+    state and generation 0. `wait_s`: seconds to wait for a PostgreSQL that cannot be reached yet.
+    `root`: the folder of the services. Several replicas may start at once.
     Raises MigrationRefused, StoreUnavailable.
     """
     if not _SERVICE.fullmatch(service):
         raise ValueError(f"{service!r} is no name of a service")
-    conn = await _connect_within(dsn, service, wait)
+    conn = await _connect_within(dsn, service, wait_s)
     try:
-        # Held by the session and not by a transaction: each file commits for itself.
-        await conn.execute("SELECT pg_advisory_lock($1, 0)", lock_class(f"migrate {service}"))
+        # Held by the session and not by a transaction: each file is its own transaction.
+        await conn.execute(Q.lock_migrations, lock_class(f"migrate {service}"))
         await _apply(conn, service, service, lasting_migrations(service, root))
-        await conn.execute(_GENERATION.format(service=service))
+        await conn.execute(Q.create_generation_table.format(service=service))
         return await _migrate_state(conn, service, shards, root) if shards else 0
     finally:
         await conn.close()
@@ -113,26 +98,24 @@ async def create_generation(
     shards: int,
     root: Traversable = ROOT,
 ) -> None:
-    """Makes the schema of a generation, empty, with positions at the start of the log.
+    """Create the schema of a generation, empty, with checkpoints at the start of the log.
 
-    One of that name is dropped first. Raises MigrationRefused.
+    A schema of that name is dropped first. Raises MigrationRefused.
     """
     schema = generation_schema(service, generation)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-    await _apply(conn, schema, f"{schema},{service}", state_migrations(service, root))
-    async with conn.transaction():
-        await conn.execute(f"SET LOCAL search_path TO {schema}")
-        await create_checkpoints(conn, shards)
+    await drop_generation(conn, service, generation)
+    migrations = state_migrations(service, root)
+    await _apply(conn, schema, f"{schema},{service}", migrations, shards)
 
 
 def lasting_migrations(service: str, root: Traversable = ROOT) -> list[Migration]:
-    """The migrations of the schema `<service>`, in order."""
+    """Return the migrations of the schema `<service>`, in order."""
     own = _load(root, service, "migrations")
     return [*_load(ROOT, "chassis", "migrations"), *own]
 
 
 def state_migrations(service: str, root: Traversable = ROOT) -> list[Migration]:
-    """The migrations of a generation, in order."""
+    """Return the migrations of a generation, in order."""
     return [*_load(ROOT, "chassis", "state"), *_load(root, service, "state")]
 
 
@@ -142,82 +125,84 @@ async def _migrate_state(
     live = await live_generation(conn, service)
     if live == 0:
         await create_generation(conn, service, 1, shards, root)
-        await conn.execute(f"UPDATE {service}.generation SET live = 1")
+        await conn.execute(Q.set_first_generation.format(service=service), shards)
         return 1
-    schema = generation_schema(service, live)
-    await _apply(conn, schema, f"{schema},{service}", state_migrations(service, root))
-    known = await conn.fetchval(f"SELECT count(*) FROM {schema}.position")
-    if known != shards:
+    created_with = await conn.fetchval(Q.load_shards.format(service=service))
+    if created_with != shards:
         raise MigrationRefused(
-            f"{service} folds a log of {known} shards; set ONEFOLD_SHARDS to {known}"
+            f"{service} folds a log of {created_with} shards; set ONEFOLD_SHARDS to {created_with}"
         )
+    schema = generation_schema(service, live)
+    await _apply(conn, schema, f"{schema},{service}", state_migrations(service, root), shards)
     return live
 
 
 async def _apply(
-    conn: asyncpg.Connection, schema: str, search_path: str, migrations: list[Migration]
+    conn: asyncpg.Connection,
+    schema: str,
+    search_path: str,
+    migrations: list[Migration],
+    shards: int = 0,
 ) -> None:
     await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    await conn.execute(_APPLIED.format(schema=schema))
-    rows = await conn.fetch(f"SELECT origin, number, checksum FROM {schema}.migration")
+    await conn.execute(Q.create_migration_table.format(schema=schema))
+    rows = await conn.fetch(Q.load_applied.format(schema=schema))
     applied = {(row["origin"], row["number"]): row["checksum"] for row in rows}
     _check(schema, applied, migrations)
     for migration in migrations:
-        if (migration.origin, migration.number) not in applied:
-            await _apply_one(conn, schema, search_path, migration)
+        if (migration.origin, migration.number) in applied:
+            continue
+        async with conn.transaction():
+            await conn.execute(Q.set_search_path, search_path)
+            await conn.execute(Q.set_shards, str(shards))
+            await conn.execute(migration.sql)
+            await conn.execute(
+                Q.save_applied.format(schema=schema),
+                migration.origin,
+                migration.number,
+                migration.name,
+                migration.checksum,
+            )
+        log.info("migration_applied", schema=schema, origin=migration.origin, name=migration.name)
 
 
 def _check(
     schema: str, applied: dict[tuple[str, int], str], migrations: Iterable[Migration]
 ) -> None:
-    wanted = {(m.origin, m.number): m for m in migrations}
+    present = {(m.origin, m.number): m for m in migrations}
     for key, checksum in applied.items():
-        if key not in wanted:
+        if key not in present:
             raise MigrationRefused(
-                f"{schema} has the migration {key[0]}/{key[1]:04}, which is not known here:"
-                " a newer version migrated it"
+                f"{schema} has the migration {key[0]}/{key[1]:04}, which this version does not"
+                " have: a newer version migrated it"
             )
-        if wanted[key].checksum != checksum:
+        if present[key].checksum != checksum:
             raise MigrationRefused(
-                f"{key[0]}/{wanted[key].name} was changed after it was applied to {schema};"
-                " put it back and write a new migration"
+                f"{key[0]}/{present[key].name} was changed after it was applied to {schema};"
+                " restore it and write a new migration"
             )
-
-
-async def _apply_one(
-    conn: asyncpg.Connection, schema: str, search_path: str, migration: Migration
-) -> None:
-    async with conn.transaction():
-        await conn.execute(f"SET LOCAL search_path TO {search_path}")
-        await conn.execute(migration.sql)
-        await conn.execute(
-            f"INSERT INTO {schema}.migration (origin, number, name, checksum)"
-            " VALUES ($1, $2, $3, $4)",
-            *(migration.origin, migration.number, migration.name, migration.checksum),
-        )
-    log.info("migration_applied", schema=schema, origin=migration.origin, name=migration.name)
 
 
 def _load(root: Traversable, origin: str, folder: str) -> list[Migration]:
-    place = root.joinpath(origin, folder)
-    listed = place.iterdir() if place.is_dir() else ()
-    found = [_read(origin, file) for file in listed if file.name.endswith(".sql")]
-    by_number = sorted(found, key=lambda m: m.number)
+    directory = root.joinpath(origin, folder)
+    listed = directory.iterdir() if directory.is_dir() else ()
+    migrations = [_read(origin, file) for file in listed if file.name.endswith(".sql")]
+    by_number = sorted(migrations, key=lambda m: m.number)
     if len({m.number for m in by_number}) != len(by_number):
-        raise MigrationRefused(f"{origin}/{folder} has a number twice")
+        raise MigrationRefused(f"{origin}/{folder} has two files of one number")
     return by_number
 
 
 def _read(origin: str, file: Traversable) -> Migration:
-    shaped = _FILE.fullmatch(file.name)
-    if shaped is None:
+    match = _FILE.fullmatch(file.name)
+    if match is None:
         raise MigrationRefused(f"{origin}: {file.name} is not named like 0001_what_it_does.sql")
-    return Migration(origin, int(shaped[1]), file.name, file.read_text("utf-8"))
+    return Migration(origin, int(match[1]), file.name, file.read_text("utf-8"))
 
 
-async def _connect_within(dsn: str, service: str, wait: float) -> asyncpg.Connection:
+async def _connect_within(dsn: str, service: str, wait_s: float) -> asyncpg.Connection:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait
+    deadline = loop.time() + wait_s
     while True:
         try:
             return await connect(dsn, schema=service)
@@ -225,4 +210,4 @@ async def _connect_within(dsn: str, service: str, wait: float) -> asyncpg.Connec
             if loop.time() > deadline:
                 raise
             log.info("postgres_awaited", service=service)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_CONNECT_RETRY_S)

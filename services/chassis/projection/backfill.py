@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from services.chassis.messaging.stream import OutboxMessage
-from services.chassis.postgres.database import Queries, transaction
+from services.chassis.postgres.database import Queries, acquire, transaction
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
@@ -141,7 +141,9 @@ async def run_step(
 
 async def run_to_end(pool: asyncpg.Pool, projection: Backfilling) -> None:
     """Run all jobs of a generation that no worker folds, and publish nothing."""
-    for row in await pool.fetch(Q.load_shards_with_backfill):
+    async with acquire(pool) as conn:
+        rows = await conn.fetch(Q.load_shards_with_backfill)
+    for row in rows:
         is_done = False
         while not is_done:
             async with transaction(pool) as conn:

@@ -1,4 +1,4 @@
-"""The position of a projection, its fence, its outbox and its digest, as rows of PostgreSQL."""
+"""Loads and saves the checkpoint, the fence, the outbox and the digest of a projection."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from services.chassis.postgres.database import Queries
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
 
-Q = Queries.load(__package__)
-_NOTHING: Mapping[str, int] = {}
+Q = Queries.load(__package__, "checkpoint.sql")
+_NO_DELTAS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Checkpoint:
     """How far the state of one shard is."""
 
     shard: int
-    #: The place in the upstream after the last message taken in.
+    #: The sequence number in the upstream after the last message that was folded.
     next: int = 0
-    #: The place of the next output.
+    #: The sequence number of the next output.
     next_output: int = 0
     #: The offset in the log that the state has reached.
     log_offset: int = 0
@@ -60,7 +60,7 @@ class Backlog(NamedTuple):
 
     #: The newest request; 0 where there is none.
     newest_run: int = 0
-    #: Whether the shard must not fold before it has ended.
+    #: Whether a job keeps the shard from folding.
     is_blocked: bool = False
 
     def __bool__(self) -> bool:
@@ -82,52 +82,53 @@ def check_outputs(outputs: Sequence[OutboxMessage], at: int) -> None:
 
 
 def make_batch(at: Checkpoint, messages: tuple[StreamMessage, ...]) -> Batch:
-    """The batch of contiguous messages that begins at a position."""
-    until = messages[-1].next
-    places = (at.shard, at.next, until, messages, at.next_output, at.log_offset, at.log_time_us)
-    return Batch(*places)
-
-
-async def create_checkpoints(conn: asyncpg.Connection, shards: int) -> None:
-    """Makes the rows of shards that have none, at the start of the log."""
-    await conn.execute(Q.create_positions, shards)
+    """Return the batch of contiguous messages that begins at a checkpoint."""
+    return Batch(
+        shard=at.shard,
+        first=at.next,
+        next=messages[-1].next,
+        messages=messages,
+        next_output=at.next_output,
+        log_offset=at.log_offset,
+        log_time_us=at.log_time_us,
+    )
 
 
 async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | None:
-    """Where a shard stands; None where the generation is closed.
+    """Return the checkpoint of a shard; None where the generation is retired.
 
     Raises LookupError where the shard has no row.
     """
-    row = await conn.fetchrow(Q.load_position, shard)
+    row = await conn.fetchrow(Q.load_checkpoint, shard)
     if row is None:
-        raise LookupError(f"shard {shard} has no position")
-    return None if row["closed"] else Checkpoint(shard, *row[:5])
+        raise LookupError(f"shard {shard} has no checkpoint")
+    return None if row["retired"] else Checkpoint(shard, *row[:5])
 
 
 async def load_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
-    """Where all shards stand, in order."""
-    return [Checkpoint(*row[:6]) for row in await conn.fetch(Q.load_positions)]
+    """Return the checkpoints of all shards, in order."""
+    return [Checkpoint(*row) for row in await conn.fetch(Q.load_checkpoints)]
 
 
 async def lock_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
-    """Where all shards stand; every worker waits at its fence until the transaction ends."""
-    return [Checkpoint(*row[:6]) for row in await conn.fetch(Q.lock_positions)]
+    """Return the checkpoints of all shards; every worker waits until the transaction ends."""
+    return [Checkpoint(*row) for row in await conn.fetch(Q.lock_checkpoints)]
 
 
 async def acquire_fence(conn: asyncpg.Connection, at: Checkpoint) -> bool:
-    """Locks the position's row until the transaction ends.
+    """Lock the row of a shard until the transaction ends.
 
-    False where the row does not stand at `at` any more, or the generation is closed: then somebody
-    else works the shard, and nothing may be written.
+    False where the row is not at `at` any more, or the generation is retired: another worker works
+    the shard then, and nothing may be written.
     """
-    return await conn.fetchval(Q.fence, at.shard, at.next, at.next_output) is not None
+    return await conn.fetchval(Q.acquire_fence, at.shard, at.next, at.next_output) is not None
 
 
 async def save_checkpoint(
     conn: asyncpg.Connection,
     to: Checkpoint,
     outputs: Sequence[OutboxMessage] = (),
-    deltas: Mapping[str, int] = _NOTHING,
+    deltas: Mapping[str, int] = _NO_DELTAS,
 ) -> tuple[Checkpoint, Backlog]:
     """Save outputs in the outbox, add to digests (see `add_digest`) and move the checkpoint.
 
@@ -135,14 +136,14 @@ async def save_checkpoint(
     backfill: while a job blocks the shard, `log_offset` is withheld.
     """
     args: list[object] = [to.shard, to.next, to.next_output, to.log_offset, to.log_time_us]
-    statement = Q.save_position
+    statement = Q.save_checkpoint
     if outputs or deltas:
-        statement = Q.save_outputs_and_position
+        statement = Q.save_outputs_and_checkpoint
         args += [[o.first for o in outputs], [o.next for o in outputs]]
         args += [[o.payload for o in outputs], *_nonzero(deltas)]
     row = await conn.fetchrow(statement, *args)
     if row is None:
-        raise LookupError(f"shard {to.shard} has no position")
+        raise LookupError(f"shard {to.shard} has no checkpoint")
     log_offset, withheld_offset, *backlog = row
     saved = Checkpoint(
         to.shard, to.next, to.next_output, log_offset, to.log_time_us, withheld_offset
@@ -150,15 +151,20 @@ async def save_checkpoint(
     return saved, Backlog(*backlog)
 
 
-def token_of(positions: Sequence[Checkpoint]) -> Token:
-    """The state of the log that these positions have reached."""
-    return Token.from_offsets({p.shard: p.log_offset for p in positions})
+async def retire_checkpoints(conn: asyncpg.Connection) -> None:
+    """Retire the generation that the connection sees: no worker acquires its fence any more."""
+    await conn.execute(Q.retire_checkpoints)
+
+
+def token_of(checkpoints: Sequence[Checkpoint]) -> Token:
+    """Return the state of the log that these checkpoints have reached."""
+    return Token.from_offsets({c.shard: c.log_offset for c in checkpoints})
 
 
 async def add_digest(conn: asyncpg.Connection, shard: int, deltas: Mapping[str, int]) -> None:
-    """Adds to the digest of each workspace (new row's share minus old row's share), mod 2^128.
+    """Add to the digest of each workspace (new row's share minus old row's share), mod 2^128.
 
-    Inside a transaction; a fold rather hands its deltas on with what it did (`FoldResult.deltas`).
+    A fold rather returns its deltas (`FoldResult.deltas`), which saves a round trip.
     """
     workspaces, changes = _nonzero(deltas)
     if workspaces:
@@ -171,9 +177,9 @@ def _nonzero(deltas: Mapping[str, int]) -> tuple[list[str], list[int]]:
 
 
 async def digests(conn: asyncpg.Connection) -> dict[str, str]:
-    """The digest of each workspace over all shards, 32 hexadecimal digits.
+    """Return the digest of each workspace over all shards, 32 hexadecimal digits.
 
-    A workspace whose state is empty again is left out, as one that never was.
+    A workspace whose state is empty is left out.
     """
     rows = await conn.fetch(Q.load_digests)
     return {row["workspace"]: to_hex(int(row["value"])) for row in rows if row["value"]}

@@ -1,7 +1,7 @@
-"""What comes to a shard: contiguous messages, from the bus where it has them, else from upstream.
+"""Consumes one shard of an upstream: contiguous messages, from the bus or else read upstream.
 
-Whoever folds asks for what follows a place; whether it was heard, heard twice, missed, or is too
-large for the bus, is settled here.
+The caller asks for what follows a sequence number. Messages that arrived twice, were missed, or are
+too large for the bus make no difference to what it gets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.chassis.messaging.subscription import PullSubscription, ReceivedMe
 
 log = structlog.get_logger(__name__)
 
-#: Seconds without a message after which upstream is asked whether one was missed.
+#: Seconds without a message after which upstream is read, in case one was missed.
 GAP_CHECK_S = 2.0
 
 
@@ -28,14 +28,14 @@ class Limits:
 
     #: Messages.
     messages: int = 256
-    #: Places of the upstream's coordinate: facts, for the log and identity.
+    #: Sequence numbers; facts, for the log and identity.
     span: int = 2_000
     #: Bytes of payload.
     size: int = 4_000_000
 
 
 class UpstreamGap(Exception):
-    """Upstream left a part out, which it must not."""
+    """Upstream left out a part, which it must not."""
 
 
 class ShardConsumer:
@@ -44,21 +44,21 @@ class ShardConsumer:
     def __init__(
         self,
         shard: int,
-        tail: PullSubscription,
+        subscription: PullSubscription,
         upstream: Upstream,
         limits: Limits,
         *,
-        silence: float = GAP_CHECK_S,
+        gap_check_s: float = GAP_CHECK_S,
     ) -> None:
         self._shard = shard
-        self._tail = tail
+        self._subscription = subscription
         self._upstream = upstream
         self._limits = limits
-        self._silence = silence
+        self._gap_check_s = gap_check_s
         self._reading: AsyncIterator[StreamMessage] | None = None
-        #: Read, and left for the next batch.
+        #: A message that was read and did not fit into the last batch.
         self._carry_over: StreamMessage | None = None
-        #: Where upstream was last read because of a gap, until it gave something.
+        #: Where upstream is read because of a gap, until it returns something.
         self._gap_at: int | None = None
         self._unacknowledged: ReceivedMessage | None = None
         #: When `next` first found no message after the last one; None where one is there.
@@ -67,10 +67,10 @@ class ShardConsumer:
         self._loop = asyncio.get_running_loop()
 
     async def next(self, at: int, patience_s: float = math.inf) -> tuple[StreamMessage, ...]:
-        """Return what follows the offset `at`, as many messages as the limits allow.
+        """Return what follows the sequence number `at`, as many messages as the limits allow.
 
-        The first one may begin before `at`. Return () where none came within `patience_s` seconds,
-        where upstream has nothing more either, or after `interrupt`. Raises RangeExpired,
+        The first one may begin before `at`. Return () where none arrived within `patience_s`
+        seconds, where upstream has nothing more either, or after `interrupt`. Raises RangeExpired,
         UpstreamGap, and what reading upstream raises; `restart` then discards that reading.
         """
         while self._reading is None:
@@ -82,20 +82,21 @@ class ShardConsumer:
     def interrupt(self) -> None:
         """Make `next` return, now or at its next call, where no message is there."""
         self._interrupted = True
-        self._tail.interrupt()
+        self._subscription.interrupt()
 
     async def ack(self) -> None:
-        """Acknowledges what was heard; to be called once it is saved."""
+        """Acknowledge what was received; call it once that is saved."""
         if self._unacknowledged is not None:
-            heard, self._unacknowledged = self._unacknowledged, None
-            await self._tail.ack(heard)
+            received, self._unacknowledged = self._unacknowledged, None
+            await self._subscription.ack(received)
 
     def is_full(self, at: int) -> bool:
-        """Whether as much as the limits allow is there already, or can be read."""
-        return self._reading is not None or self._tail.high_water_mark(at) - at >= self._limits.span
+        """Return whether a batch of the largest span has arrived already, or can be read."""
+        end = self._subscription.high_water_mark(at)
+        return self._reading is not None or end - at >= self._limits.span
 
     async def restart(self) -> None:
-        """Forgets what is being read."""
+        """Discard what is being read."""
         reading, self._reading, self._carry_over = self._reading, None, None
         self._silent_since = None
         if isinstance(reading, AsyncGenerator):
@@ -103,10 +104,12 @@ class ShardConsumer:
 
     async def _receive(self, at: int, patience_s: float) -> tuple[StreamMessage, ...] | None:
         """Return what arrived; () where to give up for now, None where to try again."""
-        remaining_s = self._start_silence() + self._silence - self._loop.time()
+        remaining_s = self._start_silence() + self._gap_check_s - self._loop.time()
         interrupted, self._interrupted = self._interrupted, False
-        heard = await self._tail.wait(0.0 if interrupted else min(remaining_s, patience_s))
-        if heard is None:
+        received = await self._subscription.wait(
+            0.0 if interrupted else min(remaining_s, patience_s)
+        )
+        if received is None:
             if interrupted or self._interrupted or patience_s < remaining_s:
                 self._interrupted = False
                 return ()
@@ -114,18 +117,18 @@ class ShardConsumer:
             self._reading, self._gap_at = self._upstream.read(self._shard, at, 0), None
             return None
         self._silent_since = None
-        until = _gap_end(heard, at)
-        if until is None:
+        end = _gap_end(received, at)
+        if end is None:
             return self._take_received(at) or None
         if self._gap_at == at:
-            # Upstream has nothing that leads up to it; what comes later shows whether it ever had.
+            # Upstream has nothing that leads up to it; later messages show whether it ever had.
             self._gap_at = None
-            log.warning("messages_out_of_place_dropped", shard=self._shard, at=at, until=until)
-            while (heard := self._tail.peek()) and _gap_end(heard, at) is not None:
-                self._tail.pop()
+            log.warning("out_of_sequence_messages_dropped", shard=self._shard, at=at, end=end)
+            while (received := self._subscription.peek()) and _gap_end(received, at) is not None:
+                self._subscription.pop()
             return None
-        log.info("gap_found", shard=self._shard, first=at, next=until)
-        self._reading, self._gap_at = self._upstream.read(self._shard, at, until), at
+        log.info("gap_found", shard=self._shard, first=at, next=end)
+        self._reading, self._gap_at = self._upstream.read(self._shard, at, end), at
         return None
 
     def _start_silence(self) -> float:
@@ -135,27 +138,29 @@ class ShardConsumer:
         return self._silent_since
 
     def _take_received(self, at: int) -> tuple[StreamMessage, ...]:
-        take = BatchBuilder(at, self._limits)
-        while (heard := self._tail.peek()) is not None:
-            if _gap_end(heard, take.next) is not None or not take.add(heard.message):
+        batch = BatchBuilder(at, self._limits)
+        while (received := self._subscription.peek()) is not None:
+            if _gap_end(received, batch.next) is not None or not batch.add(received.message):
                 break
-            self._unacknowledged = heard
-            self._tail.pop()
-        return tuple(take.messages)
+            self._unacknowledged = received
+            self._subscription.pop()
+        return tuple(batch.messages)
 
     async def _read(self, at: int) -> tuple[StreamMessage, ...]:
-        take = BatchBuilder(at, self._limits)
+        batch = BatchBuilder(at, self._limits)
         while (message := await self._next_read()) is not None:
-            if message.first > take.next:
-                raise UpstreamGap(f"shard {self._shard}: [{take.next}, {message.first}) left out")
-            if not take.add(message):
+            if message.first > batch.next:
+                raise UpstreamGap(
+                    f"upstream left out [{batch.next}, {message.first}) of shard {self._shard}"
+                )
+            if not batch.add(message):
                 self._carry_over = message
                 break
         else:
             self._reading = self._silent_since = None
-        if take.messages:
+        if batch.messages:
             self._gap_at = None
-        return tuple(take.messages)
+        return tuple(batch.messages)
 
     async def _next_read(self) -> StreamMessage | None:
         over, self._carry_over = self._carry_over, None
@@ -164,12 +169,12 @@ class ShardConsumer:
         return await anext(self._reading, None)
 
 
-def _gap_end(heard: ReceivedMessage, at: int) -> int | None:
-    """Up to which place upstream must be read before this message is of use; None = it is."""
-    message = heard.message
+def _gap_end(received: ReceivedMessage, at: int) -> int | None:
+    """Return up to where upstream must be read before this message is of use; None if it is."""
+    message = received.message
     if message.next <= at:
         return None
-    if heard.is_claim_check:
+    if received.is_claim_check:
         return message.next
     return message.first if message.first > at else None
 
@@ -185,16 +190,16 @@ class BatchBuilder:
         self._size = 0
 
     def add(self, message: StreamMessage) -> bool:
-        """Takes a message, or leaves it out where nothing in it is new; False if there is no room.
+        """Add a message, or skip it where nothing in it is new; False where it does not fit.
 
-        The first one always has room.
+        The first one always fits.
         """
         if message.next <= self.next:
             return True
         span, size = self._span + message.next - self.next, self._size + len(message.payload)
         limits = self._limits
-        full = len(self.messages) >= limits.messages or span > limits.span or size > limits.size
-        if full and self.messages:
+        is_full = len(self.messages) >= limits.messages or span > limits.span or size > limits.size
+        if is_full and self.messages:
             return False
         self.messages.append(message)
         self.next, self._span, self._size = message.next, span, size

@@ -1,4 +1,4 @@
-"""onefold.projection.v1.ProjectionService, the same for every service that folds the log."""
+"""Serves onefold.projection.v1.ProjectionService, which every service that folds the log has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.chassis.access.principal import Role, principal
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
-from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild_runner import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner, ShardState
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
@@ -23,7 +23,7 @@ from services.kernel.tokens import Token
 _SERVICE = "/onefold.projection.v1.ProjectionService/"
 _READERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
 
-#: Who may call; to be joined to the table of the service.
+#: The roles that may call; a service adds them to its own table.
 ALLOWED: Allowed = {
     f"{_SERVICE}GetStatus": _READERS,
     f"{_SERVICE}GetDigest": _READERS,
@@ -31,15 +31,15 @@ ALLOWED: Allowed = {
     f"{_SERVICE}Rebuild": frozenset({Role.INTERNAL}),
 }
 
-#: Seconds for which a token is waited for where the caller set no deadline.
+#: Seconds to wait for a token where the caller sets no deadline.
 REACH_TIMEOUT_S = 30.0
 
-#: Named counts of what the state holds, for GetStatus; they span all workspaces.
+#: Loads named counts of what the state contains, over all workspaces, for GetStatus.
 Counts = Callable[[asyncpg.Connection], Awaitable[Mapping[str, int]]]
 
 
 class ProjectionRpc(ProjectionServiceServicer):
-    """Answers what every projection can be asked. `counts` and `rebuild` are the service's own."""
+    """The rpcs of a projection. `counts` and `rebuild` are the service's own."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ProjectionRpc(ProjectionServiceServicer):
         self._rebuild = rebuild
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
-        """Tell how far the service is; the counts only to those who may see all workspaces."""
+        """Return how far the service is; counts only to callers that may see all workspaces."""
         counts: Mapping[str, int] = {}
         if self._counts is not None and principal().internal:
             async with acquire(self._database.pool) as conn:
@@ -68,42 +68,49 @@ class ProjectionRpc(ProjectionServiceServicer):
         )
 
     async def GetDigest(self, request: pb.GetDigestRequest, context: Any) -> pb.GetDigestResponse:
-        """Tell the digests of the caller's workspace; of all to another service."""
+        """Return the digest of the caller's workspace, or of all workspaces to another service."""
         await self._wait_for(token_from_proto(request.at_least))
         async with (
             acquire(self._database.pool) as conn,
             # One snapshot: the digests are those of the token.
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
-            found = await digests(conn)
+            by_workspace = await digests(conn)
             token = token_of(await load_checkpoints(conn))
         caller = principal()
-        seen = {w: d for w, d in found.items() if _may_see(caller.internal, caller.workspace_id, w)}
-        return pb.GetDigestResponse(digests=seen, token=token_to_proto(token))
+        visible = {
+            w: digest
+            for w, digest in by_workspace.items()
+            if _may_see(caller.internal, caller.workspace_id, w)
+        }
+        return pb.GetDigestResponse(digests=visible, token=token_to_proto(token))
 
     async def AwaitToken(
         self, request: pb.AwaitTokenRequest, context: Any
     ) -> pb.AwaitTokenResponse:
-        """Answer once the token is reached."""
+        """Return once the token is reached."""
         reached = await self._wait_for(token_from_proto(request.token))
         return pb.AwaitTokenResponse(token=token_to_proto(reached))
 
     async def Rebuild(
         self, request: pb.RebuildRequest, context: Any
     ) -> AsyncIterator[pb.RebuildResponse]:
-        """Build anew, compare, and switch or replace if asked."""
+        """Rebuild, compare, and switch over or resync if requested."""
         if self._rebuild is None:
             raise NotFound(f"{self._runner.service} has nothing to rebuild")
-        async for told in self._rebuild.run(
+        async for report in self._rebuild.run(
             shards=request.shards,
             workers=request.workers,
             switch_over=request.switch_over,
-            replacing=request.resync,
+            resync=request.resync,
         ):
-            yield _progress(told) if isinstance(told, RebuildProgress) else _outcome(told)
+            if isinstance(report, RebuildProgress):
+                yield pb.RebuildResponse(done=report.done, total=report.total)
+            else:
+                yield _result_message(report)
 
     async def _wait_for(self, token: Token) -> Token:
-        # A little less than the caller has, so that the answer still reaches them.
+        # A little less than the deadline of the caller, so that the response still arrives.
         return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S) * 0.9)
 
 
@@ -120,19 +127,15 @@ def _shard_message(state: ShardState) -> pb.ShardStatus:
     )
 
 
-def _progress(told: RebuildProgress) -> pb.RebuildResponse:
-    return pb.RebuildResponse(done=told.done, total=told.total)
-
-
-def _outcome(told: RebuildResult) -> pb.RebuildResponse:
+def _result_message(result: RebuildResult) -> pb.RebuildResponse:
     return pb.RebuildResponse(
-        done=told.done,
-        total=told.done,
-        equal=told.equal,
-        live_digests=told.live,
-        rebuilt_digests=told.rebuilt,
-        differing_rows=told.differing_rows,
-        token=token_to_proto(told.token),
+        done=result.done,
+        total=result.done,
+        equal=result.equal,
+        live_digests=result.live,
+        rebuilt_digests=result.rebuilt,
+        differing_rows=result.differing_rows,
+        token=token_to_proto(result.token),
         finished=True,
-        switched=told.switched,
+        switched=result.switched,
     )

@@ -1,4 +1,4 @@
-"""How far a service has come, for those who wait for a token."""
+"""Tracks how far a service has folded the log, and wakes callers that wait for a token."""
 
 from __future__ import annotations
 
@@ -6,116 +6,107 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 from services.chassis.projection.checkpoint import Checkpoint, token_of
-from services.chassis.runtime.tasks import cancel_and_wait
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
-#: Seconds between two looks at shards that another replica holds.
-LOOK_EVERY = 0.02
+#: Seconds between two loads of the checkpoints while a caller waits for another replica.
+REFRESH_S = 0.02
 
 
 class ProgressTracker:
-    """The offsets reached, by shard: told by the workers here, read from the store for the rest.
+    """The offsets reached, by shard: the workers here report theirs, the store has the others.
 
     An offset that was reached stays reached, so what is remembered is never wrong, at most old.
+    `load` loads the checkpoints of all shards; `leased` returns the shards that are worked here.
     """
 
     def __init__(
         self,
         shards: int,
         load: Callable[[], Awaitable[list[Checkpoint]]],
-        held: Callable[[], Collection[int]],
+        leased: Callable[[], Collection[int]],
     ) -> None:
         self._shards = shards
         self._load = load
-        self._held = held
-        self._known = Token()
-        self._looking = asyncio.Lock()
-        self._looked_at = 0.0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._leased = leased
+        self._reached = Token()
+        #: Set and replaced at every change.
+        self._changed = asyncio.Event()
+        #: The tokens that callers wait for now.
+        self._awaited: list[Token] = []
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_at = 0.0
+        #: Why the store could not be read the last time.
+        self._error: Exception | None = None
 
     def advance(self, shard: int, log_offset: int) -> None:
-        """A worker here has come so far."""
-        self._known = self._known.union(Token.from_offsets({shard: log_offset}))
-        self._wake()
+        """Record how far a worker here has come."""
+        self._reached = self._reached.union(Token.from_offsets({shard: log_offset}))
+        self._notify()
 
     async def refresh(self) -> Token:
-        """The offsets as the store has them now. Raises StoreUnavailable."""
-        self._known = self._known.union(token_of(await self._load()))
-        return self._known
+        """Load the offsets of all shards. Raises StoreUnavailable."""
+        self._reached = self._reached.union(token_of(await self._load()))
+        return self._reached
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
-        """Waits until `token` is reached. See `ProjectionRunner.wait_for`."""
+        """Wait until `token` is reached. See `ProjectionRunner.wait_for`."""
         if len(token.offsets) > self._shards:
             raise InvalidField("the token names a shard that does not exist", field="token")
-        if self._known.includes(token):
-            return self._known
         try:
             async with asyncio.timeout(timeout):
-                return await self._wait(token)
+                await self._wait(token)
         except TimeoutError:
             raise TokenNotReached(
-                "the state asked for was not reached in time; try again",
-                reached=str(self._known),
-                wanted=str(token),
+                "the required state was not reached in time; try again",
+                reached=str(self._reached),
+                required=str(token),
             ) from None
+        return self._reached
 
-    async def _wait(self, token: Token) -> Token:
-        while not self._known.includes(token):
-            missing = {s for s in range(self._shards) if self._lacks(s, token)}
-            if missing <= set(self._held()):
-                await self._wait_for_change()
-            else:
-                await self._look_unless_told(token)
-        return self._known
-
-    def _lacks(self, shard: int, token: Token) -> bool:
-        return self._known.offset(shard) < token.offset(shard)
-
-    async def _wait_for_change(self, *looks: asyncio.Future[None]) -> None:
-        """Waits for the next commit here or for a look; not for ever, as a shard may move."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+    async def _wait(self, token: Token) -> None:
+        if self._reached.includes(token):
+            return
+        self._awaited.append(token)
+        if self._refreshing is None:
+            self._error = None
+            self._refreshing = asyncio.create_task(self._refresh_while_awaited())
         try:
-            await asyncio.wait(
-                (waiter, *looks),
-                timeout=LOOK_EVERY * 25,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            while not self._reached.includes(token):
+                await self._changed.wait()
+                if self._error is not None and self._lacks_remote_shard(token):
+                    raise self._error
         finally:
-            self._waiters.discard(waiter)
+            self._awaited.remove(token)
+            if not self._awaited:
+                self._refreshing.cancel()
+                self._refreshing = None
 
-    async def _look_unless_told(self, token: Token) -> None:
-        """Looks, unless workers here tell of `token` first: no look that hangs holds it up then.
+    async def _refresh_while_awaited(self) -> None:
+        """Load the checkpoints, over and over, while a token lacks a shard of another replica.
 
-        What else they tell ends no look, or a busy shard would keep others from being seen.
+        A task of its own: where a load hangs, the workers here still wake the callers.
         """
-        looking = asyncio.ensure_future(self._look_together())
-        try:
-            while not looking.done() and not self._known.includes(token):
-                await self._wait_for_change(looking)
-            if looking.done():
-                looking.result()
-        finally:
-            await cancel_and_wait(looking)
-
-    async def _look_together(self) -> None:
-        """Looks at most once in a while, for all who wait."""
         loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        async with self._looking:
-            if self._looked_at > asked_at:
-                # Somebody looked while we waited for our turn.
-                return
-            pause = self._looked_at + LOOK_EVERY - loop.time()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            await self.refresh()
-            self._looked_at = loop.time()
-        self._wake()
+        while True:
+            await asyncio.sleep(self._refreshed_at + REFRESH_S - loop.time())
+            if any(self._lacks_remote_shard(token) for token in self._awaited):
+                try:
+                    await self.refresh()
+                    self._error = None
+                except Exception as error:
+                    self._error = error
+                self._notify()
+            self._refreshed_at = loop.time()
 
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _lacks_remote_shard(self, token: Token) -> bool:
+        leased = self._leased()
+        return any(
+            self._reached.offset(shard) < offset
+            for shard, offset in enumerate(token.offsets)
+            if shard not in leased
+        )
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

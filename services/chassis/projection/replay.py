@@ -1,7 +1,7 @@
-"""The plain way to build a state anew: the service's own fold over the whole upstream.
+"""Rebuilds a state the plain way: with the service's own fold over the whole upstream.
 
-For a service whose upstream is kept from the beginning, is cut exactly where a reading is to end,
-and counts in offsets of the log, and whose fold touches nothing but the generation it is given.
+It suits a service whose upstream is complete, ends exactly where a read ends, and counts in offsets
+of the log, and whose fold writes only to the generation it is given.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from services.chassis.projection.checkpoint import (
 from services.chassis.projection.consumer import BatchBuilder, Limits, UpstreamGap
 from services.kernel.tokens import Token
 
-#: Far more in one transaction than the live state takes: nobody waits for it.
+#: Far more in one transaction than a live state folds: no caller waits for it.
 CHUNK = Limits(messages=1_000, span=20_000, size=64_000_000)
 
 
 class LogReplay:
-    """Folds [position, until) of every shard of the log with `projection`, and says nothing."""
+    """Folds [checkpoint, end) of every shard of the log with `projection`, and publishes nothing.
+
+    Then it runs the backfills that the folds scheduled.
+    """
 
     def __init__(self, projection: Projection, upstream: Upstream, limits: Limits = CHUNK) -> None:
         self._projection = projection
@@ -36,61 +39,64 @@ class LogReplay:
         self._limits = limits
 
     async def rebuild(
-        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+        self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
-        """See `services.chassis.projection.rebuild.Rebuilder.rebuild`; the cut of the log stays as it is."""
-        room = asyncio.Semaphore(workers)
+        """Fold up to `end`; see `Rebuilder.rebuild`. The shards are those of the log."""
+        slots = asyncio.Semaphore(workers)
 
-        async def work(shard: int) -> None:
-            async with room:
-                await self._replay_shard(pool, shard, until.offset(shard), progress)
+        async def replay(shard: int) -> None:
+            async with slots:
+                await self._replay_shard(pool, shard, end.offset(shard), progress)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for shard in range(len(until.offsets)):
-                    group.create_task(work(shard))
+                for shard in range(len(end.offsets)):
+                    group.create_task(replay(shard))
         except ExceptionGroup as errors:
-            # The first one ended the others.
+            # The first one cancelled the others.
             raise errors.exceptions[0] from None
         if isinstance(self._projection, Backfilling):
             await run_to_end(pool, self._projection)
 
     async def _replay_shard(
-        self, pool: asyncpg.Pool, shard: int, until: int, progress: Callable[[int], None]
+        self, pool: asyncpg.Pool, shard: int, end: int, progress: Callable[[int], None]
     ) -> None:
         async with acquire(pool) as conn:
-            position = await load_checkpoint(conn, shard)
-        if position is None or position.next >= until:
+            checkpoint = await load_checkpoint(conn, shard)
+        if checkpoint is None or checkpoint.next >= end:
             return
-        messages = self._upstream.read(shard, position.next, until)
-        async for taken in _in_chunks(messages, position.next, self._limits):
-            if taken[-1].next > until:
-                raise UpstreamGap(f"shard {shard} was read up to {taken[-1].next}, not {until}")
-            before, position = position, await self._fold_all(pool, position, taken)
-            progress(position.next - before.next)
+        messages = self._upstream.read(shard, checkpoint.next, end)
+        async for chunk in _in_chunks(messages, checkpoint.next, self._limits):
+            if chunk[-1].next > end:
+                raise UpstreamGap(f"shard {shard} was read up to {chunk[-1].next}, not {end}")
+            first = checkpoint.next
+            checkpoint = await self._fold_all(pool, checkpoint, chunk)
+            progress(checkpoint.next - first)
 
     async def _fold_all(
-        self, pool: asyncpg.Pool, position: Checkpoint, messages: tuple[StreamMessage, ...]
+        self, pool: asyncpg.Pool, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
-        until = messages[-1].next
-        while position.next < until:
-            messages = tuple(m for m in messages if m.next > position.next)
-            batch = make_batch(position, messages)
+        end = messages[-1].next
+        while checkpoint.next < end:
+            messages = tuple(m for m in messages if m.next > checkpoint.next)
+            batch = make_batch(checkpoint, messages)
             async with transaction(pool) as conn:
                 folded = await self._projection.fold(conn, batch)
-                position = position.after(folded)
-                await save_checkpoint(conn, position, (), folded.deltas)
-        return position
+                # Outputs are dropped, but numbered: the next batch continues with their numbers.
+                checkpoint, _ = await save_checkpoint(
+                    conn, checkpoint.after(folded), (), folded.deltas
+                )
+        return checkpoint
 
 
 async def _in_chunks(
     messages: AsyncIterator[StreamMessage], at: int, limits: Limits
 ) -> AsyncIterator[tuple[StreamMessage, ...]]:
-    take = BatchBuilder(at, limits)
+    chunk = BatchBuilder(at, limits)
     async for message in messages:
-        if not take.add(message):
-            yield tuple(take.messages)
-            take = BatchBuilder(take.next, limits)
-            take.add(message)
-    if take.messages:
-        yield tuple(take.messages)
+        if not chunk.add(message):
+            yield tuple(chunk.messages)
+            chunk = BatchBuilder(chunk.next, limits)
+            chunk.add(message)
+    if chunk.messages:
+        yield tuple(chunk.messages)

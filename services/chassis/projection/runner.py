@@ -1,8 +1,8 @@
-"""The projection runner: batches in order, state, outputs and position in one transaction.
+"""Runs a projection: one worker per shard, in the replica that leases the shard.
 
-One worker a shard, in whichever replica holds the shard (see `leases`). It takes messages from the
-bus, reads from upstream what the bus does not have, folds, commits, acknowledges, hands the outputs
-to the relay and wakes those who wait for a token.
+A worker consumes messages from the bus, reads upstream what the bus lacks, folds them and commits
+state, outputs and checkpoint in one transaction. Then it acknowledges the messages, passes the
+outputs to the relay and wakes callers that wait for a token.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import asyncpg
 import structlog
 
 from services.chassis.messaging.jetstream import JetStreamBus
-from services.chassis.messaging.relay import Outbox, OutboxRelay
+from services.chassis.messaging.outbox import Outbox
+from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.messaging.stream import OutboxMessage, Projection, Upstream
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
@@ -34,27 +35,27 @@ log = structlog.get_logger(__name__)
 __all__ = ["Limits", "ProjectionRunner", "ShardState"]
 
 DEFAULT_LIMITS = Limits()
-#: Seconds between two looks at which generation is live.
+#: Seconds between two checks which generation is live.
 GENERATION_POLL_S = 1.0
-#: Shards that are folded at a time: one computes while the store is at work for another. More would
-#: all take longer, and none be done sooner.
+#: Shards that are folded at a time: one computes while the store works for another. With more, all
+#: take longer and none finishes sooner.
 CONCURRENT_FOLDS = 2
 
 
 class StalledShards(Exception):
-    """Shards cannot go on; the message says which, and why."""
+    """Shards cannot go on; the message lists them with the reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """What is known about a shard."""
+    """How far a shard is, and whether it is worked."""
 
     shard: int
-    #: Whether a worker of any replica holds it now.
+    #: Whether a worker of any replica leases it now.
     leased: bool
     log_offset: int
     log_time_us: int
-    #: What keeps the worker of this process from going on: an error's name and place; else "".
+    #: Why the worker of this process cannot go on: an error's name and where; else "".
     error: str = ""
 
 
@@ -62,11 +63,11 @@ class ProjectionRunner:
     """Folds an upstream into the state of a service, shard by shard.
 
     `database`: open (see `Database`). `upstream`: where missing messages are read.
-    `upstream_subject`: what is heard, such as `onefold.log`; the shard is appended to it.
-    `subject`: what is said, such as `onefold.identity`; None for a service that says nothing.
-    `silence`: seconds without a message after which upstream is asked whether one was missed.
-    `on_saved`: called with the shard after each commit, when everybody can see what was folded.
-    Use: `async with beside(runner.run()):`; cancel it to stop at once, nothing half done stays.
+    `upstream_subject`: the subject to consume, such as `onefold.log`; the shard is appended.
+    `subject`: the subject to publish on, such as `onefold.identity`; None for a service that
+    publishes nothing. `outbox_retention` and `gap_check_s` are seconds.
+    `on_committed`: called with the shard after each commit, when its writes are visible.
+    Use: `async with background(runner.run()):`; cancelling it rolls back what is not committed.
     """
 
     def __init__(
@@ -82,9 +83,9 @@ class ProjectionRunner:
         shards: int,
         limits: Limits = DEFAULT_LIMITS,
         outbox_retention: float = 86_400.0,
-        silence: float = GAP_CHECK_S,
+        gap_check_s: float = GAP_CHECK_S,
         metrics: Metrics | None = None,
-        on_saved: Callable[[int], None] | None = None,
+        on_committed: Callable[[int], None] | None = None,
     ) -> None:
         self.service = service
         self.shards = shards
@@ -94,31 +95,29 @@ class ProjectionRunner:
         self._upstream = upstream
         self._upstream_subject = upstream_subject
         self._limits = limits
-        self._silence = silence
+        self._gap_check_s = gap_check_s
         self._metrics = metrics
-        self._on_committed = on_saved
+        self._on_committed = on_committed
         outbox = Outbox(database.pool, retention=outbox_retention)
         self._relay = OutboxRelay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
-        self._progress = ProgressTracker(
-            shards, self._load_checkpoints, lambda: self._leases.leased
-        )
+        self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
         self._stalled: dict[int, str] = {}
         self._workers: set[ShardWorker] = set()
 
     @property
     def leased(self) -> frozenset[int]:
-        """The shards that this replica holds."""
+        """The shards that this replica leases."""
         return self._leases.leased
 
     async def run(self) -> None:
-        """Works the shards that fall to this replica, until cancelled. Errors are retried."""
+        """Work the shards that are assigned to this replica, until cancelled; retry errors."""
         async with task_scope(self._watch_generation()):
             await self._leases.run()
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
-        """Waits until the service, in whichever replica, has reached `token`; answers the state.
+        """Wait until the service, in whichever replica, has reached `token`; return its state.
 
         `timeout` in seconds. Raises TokenNotReached, StoreUnavailable, or InvalidField where the
         token names a shard that does not exist.
@@ -126,51 +125,65 @@ class ProjectionRunner:
         return await self._progress.wait_for(token, timeout)
 
     async def token(self) -> Token:
-        """The state reached by the service, in whichever replica. Raises StoreUnavailable."""
+        """Load the state reached by the service, all replicas included. Raises StoreUnavailable."""
         return await self._progress.refresh()
 
     async def status(self) -> list[ShardState]:
-        """Every shard, in order. Raises StoreUnavailable."""
+        """Return the state of every shard, in order. Raises StoreUnavailable."""
         async with acquire(self._database.pool) as conn:
-            positions = await load_checkpoints(conn)
-            taken = await self._leases.leased_by_anyone(conn)
+            checkpoints = await load_checkpoints(conn)
+            leased = await self._leases.leased_by_anyone(conn)
         return [
             ShardState(
-                *(p.shard, p.shard in taken, p.log_offset, p.log_time_us),
-                self._stalled.get(p.shard, ""),
+                shard=c.shard,
+                leased=c.shard in leased,
+                log_offset=c.log_offset,
+                log_time_us=c.log_time_us,
+                error=self._stalled.get(c.shard, ""),
             )
-            for p in positions
+            for c in checkpoints
         ]
 
     def stalled(self) -> Mapping[int, str]:
-        """Shards held here that cannot go on, and why; empty when all is well."""
+        """Return the shards leased here that cannot go on, and why."""
         return dict(self._stalled)
 
     async def check(self) -> None:
-        """For /readyz: raises ShardsStandStill where a shard held here cannot go on."""
+        """Raise StalledShards where a shard leased here cannot go on, for /readyz."""
         if self._stalled:
             raise StalledShards(
                 "; ".join(f"shard {shard}: {why}" for shard, why in sorted(self._stalled.items()))
             )
 
     async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
-        place = f"{self._upstream_subject}.{shard}"
-        async with PullSubscription(self._bus, place, f"{self.service}-{shard}") as tail:
-            intake = ShardConsumer(shard, tail, self._upstream, self._limits, silence=self._silence)
-            told = WorkerCallbacks(self._publish_commit, self._set_stalled, self._wake_workers)
+        subject, durable = f"{self._upstream_subject}.{shard}", f"{self.service}-{shard}"
+        async with PullSubscription(self._bus, subject, durable) as subscription:
+            consumer = ShardConsumer(
+                shard,
+                subscription,
+                self._upstream,
+                self._limits,
+                gap_check_s=self._gap_check_s,
+            )
             worker = ShardWorker(
-                shard, conn, self._projection, intake, told, self._fold_slots, self._metrics
+                shard,
+                conn,
+                self._projection,
+                consumer,
+                WorkerCallbacks(self._publish_commit, self._set_stalled, self._wake_workers),
+                self._fold_slots,
+                self._metrics,
             )
             self._workers.add(worker)
             try:
                 await self._work_and_relay(shard, worker)
             except FenceLost as error:
                 switched = await self._database.refresh()
-                log.info("fence_lost", shard=shard, switched=switched, why=str(error))
+                log.info("fence_lost", shard=shard, switched=switched, reason=str(error))
             finally:
                 self._workers.discard(worker)
                 self._stalled.pop(shard, None)
-                await intake.restart()
+                await consumer.restart()
 
     async def _work_and_relay(self, shard: int, worker: ShardWorker) -> None:
         if self._relay is None:
@@ -179,16 +192,18 @@ class ProjectionRunner:
         async with task_scope(self._relay.run_shard(shard)):
             await worker.run()
 
-    async def _publish_commit(self, position: Checkpoint, outputs: Sequence[OutboxMessage]) -> None:
-        self._progress.advance(position.shard, position.log_offset)
+    async def _publish_commit(
+        self, checkpoint: Checkpoint, outputs: Sequence[OutboxMessage]
+    ) -> None:
+        self._progress.advance(checkpoint.shard, checkpoint.log_offset)
         if self._on_committed is not None:
-            self._on_committed(position.shard)
+            self._on_committed(checkpoint.shard)
         if self._relay is not None and outputs:
-            await self._relay.enqueue(position.shard, outputs)
+            await self._relay.enqueue(checkpoint.shard, outputs)
 
-    def _set_stalled(self, shard: int, fault: str) -> None:
-        if fault:
-            self._stalled[shard] = fault
+    def _set_stalled(self, shard: int, reason: str) -> None:
+        if reason:
+            self._stalled[shard] = reason
         else:
             self._stalled.pop(shard, None)
 
@@ -202,11 +217,11 @@ class ProjectionRunner:
             return await load_checkpoints(conn)
 
     async def _watch_generation(self) -> None:
-        """For replicas that hold no shard and so lose no fence."""
+        """Follow a switch of generations where no shard is leased, so no fence can be lost."""
         while True:
             await asyncio.sleep(GENERATION_POLL_S)
             try:
                 if await self._database.refresh():
                     log.info("generation_switched", generation=self._database.generation)
             except StoreUnavailable:
-                log.debug("generation_not_read")
+                log.debug("generation_unknown")

@@ -1,4 +1,4 @@
-"""One worker folds one shard, as long as it holds it: take in, fold, commit, acknowledge, tell."""
+"""Folds one shard for as long as it is leased: consume, fold, commit, acknowledge, backfill."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ from services.chassis.messaging.stream import (
     StreamMessage,
 )
 from services.chassis.postgres.database import translate_store_errors
-from services.chassis.projection.backfill import (
-    Backfilling,
-    load_backlog,
-    run_step,
-)
+from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
@@ -36,32 +32,34 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
 )
 from services.chassis.projection.consumer import ShardConsumer
+from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import RetryableError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-#: What passes by itself, and is no fault of the shard: a peer that is away, workers in each other's
-#: way.
+#: Seconds; the longest pause before a failed fold, read or step is retried.
+MAX_RETRY_S = 10.0
+#: Errors that pass by themselves and are no fault of the shard: a peer is away, or two workers lock
+#: the same rows.
 _TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-#: Seconds for which messages may gather while the last ones are folded already.
+#: Seconds for which messages may gather before the next fold.
 MAX_COALESCE_S = 0.2
-#: Batches of so many places cost too much for each of them: there is load, and too little gathers.
+#: Sizes of batches that are costly per message: there is load, and too few messages gather.
 SMALL_BATCHES = range(100, 1_000)
 #: Folds without progress after which a projection is taken to be stuck.
 MAX_FOLDS_WITHOUT_PROGRESS = 1_000
 
 
 class FenceLost(Exception):
-    """Somebody else works the shard now, or another generation is live."""
+    """Another worker works the shard now, or another generation is live."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCallbacks:
-    """What a worker tells while it works."""
+    """What a worker reports while it works."""
 
-    #: A commit moved the position; its outputs are to be relayed.
+    #: A commit moved the checkpoint; its outputs are to be relayed.
     committed: Callable[[Checkpoint, Sequence[OutboxMessage]], Awaitable[None]]
     #: The worker cannot go on, and why; "" when it can again.
     stalled: Callable[[int, str], None]
@@ -77,73 +75,73 @@ class ShardWorker:
         shard: int,
         conn: asyncpg.Connection,
         projection: Projection,
-        intake: ShardConsumer,
-        told: WorkerCallbacks,
-        turns: asyncio.Semaphore,
+        consumer: ShardConsumer,
+        callbacks: WorkerCallbacks,
+        fold_slots: asyncio.Semaphore,
         metrics: Metrics | None = None,
     ) -> None:
-        """`turns`: so many workers of this process fold at a time."""
+        """`fold_slots` limits how many workers of this process fold at a time."""
         self._shard = shard
         self._conn = conn
         self._projection = projection
-        self._consumer = intake
-        self._callbacks = told
-        self._fold_slots = turns
+        self._consumer = consumer
+        self._callbacks = callbacks
+        self._fold_slots = fold_slots
         self._metrics = metrics
-        #: Up to here messages are folded one by one: among them one failed.
+        #: Up to here messages are folded one by one, because one of them failed.
         self._isolate_until = 0
         self._log_time_us = 0
-        #: Seconds that the last messages took, without the waiting for a turn.
+        #: Seconds that the last batch took, without waiting for a fold slot.
         self._worked_s = 0.0
-        self._intake_failures = 0
+        self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
         self._backfilling = projection if isinstance(projection, Backfilling) else None
         self._backlog = Backlog()
         #: The newest backfill request that was seen.
         self._newest_run = 0
-        #: Until when no step is tried, because one failed (time of the event loop).
+        self._step_backoff = Backoff(max_s=MAX_RETRY_S)
+        #: Until when no step is tried, because one failed (monotonic clock).
         self._postponed_until = 0.0
-        self._step_failures = 0
 
     def wake(self) -> None:
-        """Check for backfills now, also where no message comes."""
+        """Check for backfills now, even if no message arrives."""
         if self._backfilling is not None:
             self._consumer.interrupt()
 
     async def run(self) -> None:
-        """Works until cancelled. Raises FenceLost, StoreUnavailable."""
-        with translate_store_errors():
-            position = await load_checkpoint(self._conn, self._shard)
-        if position is None:
-            raise FenceLost("the generation is closed")
-        await self._callbacks.committed(position, ())
-        self._log_time_us = position.log_time_us
+        """Work until cancelled. Raises FenceLost, StoreUnavailable."""
+        with translate_store_errors(self._conn):
+            checkpoint = await load_checkpoint(self._conn, self._shard)
+        if checkpoint is None:
+            raise FenceLost("the generation is retired")
+        await self._callbacks.committed(checkpoint, ())
+        self._log_time_us = checkpoint.log_time_us
         with self._lag_reported():
             await self._check_backlog()
             while True:
-                position = await self._backfill(position)
-                messages = await self._consume(position)
+                checkpoint = await self._backfill(checkpoint)
+                messages = await self._consume(checkpoint)
                 if not messages:
                     await self._check_backlog()
                     continue
-                before, self._worked_s = position.next, 0.0
-                position = await self._fold_all(position, messages)
+                first, self._worked_s = checkpoint.next, 0.0
+                checkpoint = await self._fold_all(checkpoint, messages)
                 await self._consumer.ack()
                 if not self._backlog:
-                    await self._coalesce(position, position.next - before)
+                    await self._coalesce(checkpoint, checkpoint.next - first)
 
-    async def _coalesce(self, at: Checkpoint, taken: int) -> None:
-        """Lets messages gather for as long as the last ones took, or twice as long.
+    async def _coalesce(self, at: Checkpoint, size: int) -> None:
+        """Let messages gather for as long as the last batch took, or twice as long.
 
-        A transaction costs much whatever is in it. So batches grow with the load, and one message
-        alone is still folded at once.
+        A transaction has a high fixed cost. So batches grow with the load, and a single message is
+        still folded at once.
         """
         if not self._consumer.is_full(at.next):
-            times = 2 if taken in SMALL_BATCHES else 1
+            times = 2 if size in SMALL_BATCHES else 1
             await asyncio.sleep(min(times * self._worked_s, MAX_COALESCE_S))
 
     @contextmanager
     def _lag_reported(self) -> Iterator[None]:
-        """The lag is told as of the asking: of a shard that stands still, it grows."""
+        """Report the lag as of each scrape: that of a stalled shard grows."""
         metrics = self._metrics
         if metrics is None:
             yield
@@ -156,111 +154,123 @@ class ShardWorker:
         finally:
             metrics.lag_seconds.remove(self._shard)
 
-    async def _consume(self, position: Checkpoint) -> tuple[StreamMessage, ...]:
-        """Return the next messages; () where none came, or where backfills are due."""
+    async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
+        """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
-            messages = await self._consumer.next(position.next, self._backfill_due_in())
+            messages = await self._consumer.next(checkpoint.next, self._step_due_in())
         except Exception as error:
             await self._consumer.restart()
-            await self._pause("intake", position, error, self._intake_failures)
-            await self._check_still_current(position)
-            self._intake_failures += 1
+            self._report("consume", checkpoint, error)
+            await asyncio.sleep(self._consume_backoff.next_s())
+            await self._check_still_current(checkpoint)
             return ()
-        if messages and self._intake_failures:
-            self._intake_failures = 0
+        if messages and self._consume_backoff.failures:
+            self._consume_backoff.reset()
             self._callbacks.stalled(self._shard, "")
         return messages
 
-    async def _check_still_current(self, position: Checkpoint) -> None:
-        """Raises FenceLost where this state is no longer the one to go on with.
+    async def _check_still_current(self, checkpoint: Checkpoint) -> None:
+        """Raise FenceLost where another worker or generation has taken over.
 
-        Who takes nothing in comes by no fence, and would stand before a gap that was closed.
+        A worker that receives nothing never reaches the fence, so it could wait for ever at a gap
+        that another worker has already closed.
         """
-        with translate_store_errors():
-            if await load_checkpoint(self._conn, self._shard) != position:
-                raise FenceLost(f"shard {self._shard} does not stand at {position.next}")
+        with translate_store_errors(self._conn):
+            if await load_checkpoint(self._conn, self._shard) != checkpoint:
+                raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
 
     async def _fold_all(
-        self, position: Checkpoint, messages: tuple[StreamMessage, ...]
+        self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
-        """Folds messages in as many transactions as the projection asks for."""
-        until, idle = messages[-1].next, 0
-        while position.next < until:
+        """Fold messages in as many transactions as the projection needs."""
+        end, idle = messages[-1].next, 0
+        while checkpoint.next < end:
             if self._backlog.is_blocked:
-                position = await self._backfill(position)
-            messages = tuple(m for m in messages if m.next > position.next)
-            careful = position.next < self._isolate_until
-            before, position = (
-                position,
-                await self._fold_with_retries(position, messages[:1] if careful else messages),
+                checkpoint = await self._backfill(checkpoint)
+            messages = tuple(m for m in messages if m.next > checkpoint.next)
+            isolated = checkpoint.next < self._isolate_until
+            before = checkpoint
+            checkpoint = await self._fold_with_retries(
+                checkpoint, messages[:1] if isolated else messages
             )
-            idle = 0 if position != before else idle + 1
+            idle = 0 if checkpoint != before else idle + 1
             if idle > MAX_FOLDS_WITHOUT_PROGRESS:
-                raise InvalidFoldResult("the projection takes nothing in")
-        return position
+                raise InvalidFoldResult("the projection consumes nothing")
+        return checkpoint
 
     async def _fold_with_retries(
-        self, position: Checkpoint, messages: tuple[StreamMessage, ...]
+        self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
-        """Folds once; where that fails, tries again, message by message, for ever.
+        """Fold once; where that fails, retry for ever, one message at a time.
 
-        Nothing is left out: a shard that cannot go on stands still and says so.
+        No message is skipped: a shard that cannot go on stalls and reports it.
         """
-        failures = 0
+        backoff = Backoff(max_s=MAX_RETRY_S)
         while True:
-            batch = make_batch(position, messages)
+            batch = make_batch(checkpoint, messages)
             try:
-                after = await self._fold_once(position, batch)
+                after = await self._fold_once(checkpoint, batch)
             except (FenceLost, StoreUnavailable):
                 raise
             except Exception as error:
                 if not isinstance(error, _TRANSIENT):
                     self._isolate_until = max(self._isolate_until, batch.next)
                     messages = messages[:1]
-                await self._pause("fold", position, error, failures)
-                failures += 1
+                self._report("fold", checkpoint, error)
+                await asyncio.sleep(backoff.next_s())
             else:
-                if failures:
+                if backoff.failures:
                     self._callbacks.stalled(self._shard, "")
                 return after
 
-    async def _fold_once(self, position: Checkpoint, batch: Batch) -> Checkpoint:
+    async def _fold_once(self, checkpoint: Checkpoint, batch: Batch) -> Checkpoint:
         async with self._fold_slots:
             began = time.perf_counter()
-            with translate_store_errors():
-                folded, after = await self._commit(position, batch)
+            async with self._fenced(checkpoint):
+                folded = await self._projection.fold(self._conn, batch)
+                _check(batch, folded)
+                after, backlog = await save_checkpoint(
+                    self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
+                )
             took_s = time.perf_counter() - began
         self._worked_s += took_s
-        await self._callbacks.committed(after, folded.outputs)
-        self._measure(position, after)
+        await self._finish(checkpoint, after, backlog, folded.outputs)
         if self._metrics is not None:
             self._metrics.fold_duration_seconds.observe(took_s)
-            self._metrics.batch_size_facts.observe(after.folded_offset - position.folded_offset)
+            self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
         return after
 
-    async def _commit(self, position: Checkpoint, batch: Batch) -> tuple[FoldResult, Checkpoint]:
-        async with self._fenced(position):
-            folded = await self._projection.fold(self._conn, batch)
-            _check(batch, folded)
-            after, backlog = await save_checkpoint(
-                self._conn, position.after(folded), folded.outputs, folded.deltas
-            )
+    @asynccontextmanager
+    async def _fenced(self, checkpoint: Checkpoint) -> AsyncIterator[None]:
+        """Open a transaction that holds the fence. Raises FenceLost, StoreUnavailable."""
+        with translate_store_errors(self._conn):
+            async with self._conn.transaction():
+                if not await acquire_fence(self._conn, checkpoint):
+                    raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
+                yield
+
+    async def _finish(
+        self,
+        before: Checkpoint,
+        after: Checkpoint,
+        backlog: Backlog,
+        outputs: Sequence[OutboxMessage],
+    ) -> None:
+        """Report a commit."""
         if self._note_backlog(backlog):
             self._callbacks.scheduled()
-        return folded, after
-
-    @asynccontextmanager
-    async def _fenced(self, position: Checkpoint) -> AsyncIterator[None]:
-        """Open a transaction that holds the fence. Raises FenceLost."""
-        async with self._conn.transaction():
-            if not await acquire_fence(self._conn, position):
-                raise FenceLost(f"shard {self._shard} is not at {position.next} any more")
-            yield
+        await self._callbacks.committed(after, outputs)
+        metrics = self._metrics
+        if metrics is not None:
+            facts = after.folded_offset - before.folded_offset
+            metrics.facts_folded.labels(self._shard).inc(facts)
+            metrics.checkpoint_offset.labels(self._shard).set(after.log_offset)
+            self._log_time_us = after.log_time_us
 
     async def _check_backlog(self) -> None:
-        """Load what there is to backfill: other shards may have scheduled it."""
+        """Load what there is to backfill: another shard may have scheduled it."""
         if self._backfilling is not None and not self._backlog:
-            with translate_store_errors():
+            with translate_store_errors(self._conn):
                 self._note_backlog(await load_backlog(self._conn, self._shard))
 
     def _note_backlog(self, backlog: Backlog) -> bool:
@@ -270,87 +280,62 @@ class ShardWorker:
         self._newest_run = max(self._newest_run, backlog.newest_run)
         return is_new
 
-    def _backfill_due_in(self) -> float:
-        """Return the seconds after which a step is to be tried; infinity where there is no job."""
+    def _step_due_in(self) -> float:
+        """Return the seconds after which a step is due; infinity where there is no job."""
         if not self._backlog or self._backfilling is None:
             return math.inf
         return max(0.0, self._postponed_until - time.monotonic())
 
-    async def _backfill(self, position: Checkpoint) -> Checkpoint:
-        """Take one step where one is due; where a job blocks the shard, all its steps."""
+    async def _backfill(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Run one step where one is due; where a job blocks the shard, all its steps."""
         projection = self._backfilling
-        while projection and (self._backlog.is_blocked or self._backfill_due_in() == 0.0):
+        while projection and (self._backlog.is_blocked or self._step_due_in() == 0.0):
             try:
-                position = await self._step_once(projection, position)
+                checkpoint = await self._step_once(projection, checkpoint)
             except FenceLost:
                 raise
             except Exception as error:
                 if self._conn.is_closed():
                     raise
-                await self._postpone_backfill(position, error)
+                await self._postpone_step(checkpoint, error)
             else:
-                if self._step_failures:
-                    self._step_failures = 0
+                if self._step_backoff.failures:
+                    self._step_backoff.reset()
                     self._callbacks.stalled(self._shard, "")
             if not self._backlog.is_blocked:
                 break
-        return position
+        return checkpoint
 
-    async def _step_once(self, projection: Backfilling, position: Checkpoint) -> Checkpoint:
-        async with self._fold_slots:
-            with translate_store_errors():
-                async with self._fenced(position):
-                    done = await run_step(self._conn, projection, position)
+    async def _step_once(self, projection: Backfilling, checkpoint: Checkpoint) -> Checkpoint:
+        async with self._fold_slots, self._fenced(checkpoint):
+            done = await run_step(self._conn, projection, checkpoint)
         if done is None:
             self._backlog = Backlog()
-            return position
+            return checkpoint
         step, after, backlog = done
-        if self._note_backlog(backlog):
-            self._callbacks.scheduled()
-        await self._callbacks.committed(after, step.outputs)
-        self._measure(position, after)
+        await self._finish(checkpoint, after, backlog, step.outputs)
         return after
 
-    async def _postpone_backfill(self, at: Checkpoint, error: Exception) -> None:
-        """Let folding go on for a while after a step failed; a blocked shard waits instead."""
-        failures, self._step_failures = self._step_failures, self._step_failures + 1
+    async def _postpone_step(self, at: Checkpoint, error: Exception) -> None:
+        """Let the shard fold for a while after a step failed; a blocked one waits instead."""
+        self._report("backfill", at, error)
+        pause_s = self._step_backoff.next_s()
+        self._postponed_until = time.monotonic() + pause_s
         if self._backlog.is_blocked:
-            await self._pause("backfill", at, error, failures)
-        else:
-            self._log_failure("backfill", at, error, failures)
-            pause_s = _PAUSES[min(failures, len(_PAUSES) - 1)]
-            self._postponed_until = time.monotonic() + pause_s
+            await asyncio.sleep(pause_s)
 
-    async def _pause(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
-        self._log_failure(part, at, error, failures)
-        await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-
-    def _log_failure(self, part: str, at: Checkpoint, error: Exception, failures: int) -> None:
+    def _report(self, part: str, at: Checkpoint, error: Exception) -> None:
+        """Log a failure; where it does not pass by itself, mark the shard as stalled."""
         name = type(error).__name__
         if isinstance(error, _TRANSIENT):
             log.warning("fold_failed", part=part, shard=self._shard, at=at.next, error=name)
             return
-        log.error(
-            "fold_failed",
-            part=part,
-            shard=self._shard,
-            at=at.next,
-            attempt=failures + 1,
-            exc_info=error,
-        )
+        log.error("fold_failed", part=part, shard=self._shard, at=at.next, exc_info=error)
         self._callbacks.stalled(self._shard, f"{name} at {at.next}")
-
-    def _measure(self, before: Checkpoint, after: Checkpoint) -> None:
-        metrics = self._metrics
-        if metrics is not None:
-            facts = after.folded_offset - before.folded_offset
-            metrics.facts_folded.labels(self._shard).inc(facts)
-            metrics.checkpoint_offset.labels(self._shard).set(after.log_offset)
-            self._log_time_us = after.log_time_us
 
 
 def _check(batch: Batch, folded: FoldResult) -> None:
-    """Raises FoldBroken where a fold went beyond its batch, or its outputs leave a gap."""
+    """Raise InvalidFoldResult where a fold went beyond its batch, or its outputs leave a gap."""
     if not batch.first <= folded.consumed_to <= batch.next:
         raise InvalidFoldResult(
             f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"

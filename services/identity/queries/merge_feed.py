@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.identity.codec import bus as wire
 from services.identity.domain.rows import IdentifierAssignment

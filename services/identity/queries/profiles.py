@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import load_checkpoints, token_of
@@ -153,7 +153,7 @@ class IdentityQueries:
         """
         shards = self._runner.shards
         if since is not None and len(since.offsets) > shards:
-            raise InvalidField(f"there are {shards} shards", field="from")
+            raise InvalidField(f"there are {shards} shards", field="from_token")
         at = since if since is not None else await self._runner.token()
         outbox = Outbox(self._database.pool)
         async for moves in watch(outbox, workspace_id, [at.offset(s) for s in range(shards)]):

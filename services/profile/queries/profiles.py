@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of

@@ -39,6 +39,6 @@ async def ledger(session_ledger: Ledger) -> Ledger:
     """The ledger, empty."""
     await session_ledger.database.pool.execute(
         "TRUNCATE effect, destination, access_key, access_source;"
-        " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     return session_ledger

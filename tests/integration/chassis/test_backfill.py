@@ -10,10 +10,10 @@ from toy.labels import JOB, Labels, definition
 from toy.running import DEADLINE, Replica, replica, say
 from toy.words import Said, WordLog, WordsRebuilder
 
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.projection.backfill import is_backfilling, schedule
 from services.chassis.projection.checkpoint import load_checkpoints
-from services.chassis.projection.rebuild import RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild_runner import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import Limits
 from services.chassis.testing import wait_until
 from services.kernel.errors import Conflict, ServiceUnavailable, TokenNotReached
@@ -92,7 +92,7 @@ async def test_schedule_on_all_shards_wakes_the_idle_workers_of_the_process(
     options = {"shards": shards, "words": words}
     async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
         await toy.runner.wait_for(Token((2,) * shards), DEADLINE)
-    options["silence"] = NEVER
+    options["gap_check_s"] = NEVER
     async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
         await wait_until(lambda: len(toy.runner.leased) == shards)
         await toy.bus.ready()

@@ -42,7 +42,7 @@ async def test_lasting_and_rebuildable_things_are_kept_apart(database: str, root
     tables = {(schema, table) for schema, table, *_ in await columns(database)}
     assert {("toy", "history"), ("toy", "outbox"), ("toy", "generation")} <= tables
     state = {table for schema, table in tables if schema == "toy_g1"}
-    assert state == {"position", "digest", "backfill", "word_count", "label"}
+    assert state == {"checkpoint", "digest", "backfill", "word_count", "label"}
 
 
 async def test_a_second_run_changes_nothing(database: str, root: Path) -> None:
@@ -106,7 +106,7 @@ async def test_a_misnamed_file_is_refused(database: str, root: Path, name: str) 
 
 async def test_a_number_twice_is_refused(database: str, root: Path) -> None:
     (root / "toy" / "migrations" / "0001_again.sql").write_text("SELECT 1")
-    with pytest.raises(MigrationRefused, match="a number twice"):
+    with pytest.raises(MigrationRefused, match="two files of one number"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
@@ -131,11 +131,11 @@ async def test_replicas_that_start_at_once_apply_each_file_once(database: str, r
     assert await asyncio.gather(*runs) == [1] * 6
     conn = await asyncpg.connect(database)
     try:
-        assert await conn.fetchval("SELECT count(*) FROM toy_g1.position") == SHARDS
+        assert await conn.fetchval("SELECT count(*) FROM toy_g1.checkpoint") == SHARDS
     finally:
         await conn.close()
 
 
 async def test_a_postgres_that_does_not_come_is_told(root: Path) -> None:
     with pytest.raises(StoreUnavailable):
-        await migrate("postgresql://nobody@127.0.0.1:1/none", "toy", root=root, wait=0.1)
+        await migrate("postgresql://nobody@127.0.0.1:1/none", "toy", root=root, wait_s=0.1)

@@ -78,10 +78,10 @@ async def test_any_order_repetition_and_batching_ends_in_the_same_state(
     word_log.page = page
     await conn.execute(
         "TRUNCATE word_count, digest, outbox;"
-        " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     tail = HeardTail(heard, lambda first, until: encode(FACTS[first:until]))
-    intake = ShardConsumer(0, tail, LogUpstream(word_log), limits, silence=0)
+    intake = ShardConsumer(0, tail, LogUpstream(word_log), limits, gap_check_s=0)
     worker = ShardWorker(
         0,
         conn,

@@ -13,7 +13,8 @@ from toy.words import LogUpstream, WordLog, Words, story
 
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.messaging.subscription import PullSubscription
-from services.chassis.postgres.database import connect, lock_class
+from services.chassis.postgres.database import connect
+from services.chassis.postgres.locks import lock_class
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
@@ -197,7 +198,7 @@ async def test_two_workers_without_locks_still_count_everything_once(
                     PullSubscription(toy.bus, "x", "x"),
                     LogUpstream(word_log),
                     Limits(messages=1),
-                    silence=0.0,
+                    gap_check_s=0.0,
                 )
                 await ShardWorker(0, conn, Words(), intake, IGNORED, asyncio.Semaphore()).run()
             except FenceLost:

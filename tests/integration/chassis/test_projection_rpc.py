@@ -18,10 +18,10 @@ from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey
-from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
-from services.chassis.projection.rebuild import RebuildRunner
-from services.chassis.rpc.channel import open_channel
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
+from services.chassis.projection.rebuild_runner import RebuildRunner
+from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
@@ -78,7 +78,7 @@ async def test_status_digest_and_tokens_are_answered(
         assert (status.service, status.generation) == ("toy", 1)
         assert status.counts["words"] > 0
         [shard] = status.shards
-        assert (shard.shard, shard.log_offset, shard.held) == (0, 30, True)
+        assert (shard.shard, shard.log_offset, shard.leased) == (0, 30, True)
 
 
 async def test_a_workspace_sees_its_own_digest_and_no_counts(

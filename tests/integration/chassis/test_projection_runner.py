@@ -12,7 +12,7 @@ from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
 
 from services.chassis.messaging.jetstream import JetStreamBus
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
 from services.chassis.projection.runner import CONCURRENT_FOLDS, Limits
 from services.chassis.testing import wait_until
@@ -125,7 +125,7 @@ async def test_a_message_that_was_lost_is_read_upstream(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
-        replica(database, nats_url, word_log, tmp_path, silence=3600.0) as toy,
+        replica(database, nats_url, word_log, tmp_path, gap_check_s=3600.0) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
         await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
@@ -158,7 +158,7 @@ async def test_repeated_and_overlapping_messages_count_once(
         await word_log.append(0, facts)
         for first, until in [(0, 10), (0, 10), (5, 15), (3, 4), (12, 30), (29, 40), (0, 40)]:
             output = OutboxMessage(first, until, encode(facts[first:until]))
-            await toy.bus.publish("onefold.log.0", output, again=True)
+            await toy.bus.publish("onefold.log.0", output, deduplicate=False)
         await toy.runner.wait_for(Token((40,)), DEADLINE)
         assert await toy.counted() == 40
 

@@ -11,10 +11,10 @@ import pytest
 from toy.running import DEADLINE, Replica, relaying, replica, say
 from toy.words import WordLog, Words, WordsRebuilder, WordsReplacer, story
 
-from services.chassis.messaging.relay import Outbox
+from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.projection.checkpoint import lock_checkpoints
-from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild_runner import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.runtime.tasks import task_scope
 from services.chassis.testing import wait_until
 from services.kernel.errors import Conflict, InvalidField
@@ -150,7 +150,7 @@ async def test_a_state_that_differs_is_replaced_where_that_is_asked_for(
         await toy.database.pool.execute("UPDATE word_count SET n = n + 1")
         await toy.database.pool.execute("UPDATE digest SET value = value + 1")
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
-        outcome = await outcome_of(rebuild.run(replacing=True))
+        outcome = await outcome_of(rebuild.run(resync=True))
         assert (outcome.equal, outcome.switched) == (False, True)
         assert await schemas(database) == {"toy_g1", "toy_g2"}
         assert await toy.digests() == outcome.rebuilt == right
@@ -174,9 +174,9 @@ async def test_a_worker_that_hears_nothing_any_more_finds_the_state_in_its_place
         await wait_until(lambda: set(toy.runner.stalled()) == set(range(SHARDS)))
         replacer = WordsReplacer(word_log, end)
         rebuild = RebuildRunner(
-            *(toy.database, replacer), shards=SHARDS, replacer=replacer, root=tmp_path
+            *(toy.database, replacer), shards=SHARDS, resync=replacer, root=tmp_path
         )
-        outcome = await outcome_of(rebuild.run(replacing=True))
+        outcome = await outcome_of(rebuild.run(resync=True))
         assert (outcome.token, outcome.switched) == (end, True)
         await toy.runner.wait_for(end, DEADLINE)
         assert await toy.counted() == 320 * SHARDS
@@ -208,7 +208,7 @@ async def test_a_rebuild_that_is_left_ends(
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         told = rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run()
         assert isinstance(await anext(told), RebuildProgress)
-        with pytest.raises(Conflict, match="under way"):
+        with pytest.raises(Conflict, match="in progress"):
             await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
         await told.aclose()  # type: ignore[attr-defined]
         again = await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())

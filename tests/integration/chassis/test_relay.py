@@ -14,7 +14,8 @@ from toy.running import DEADLINE, relaying, replica, say
 from toy.words import LOG_SUBJECT, WordLog, story, toy_root
 
 from services.chassis.messaging.jetstream import CLAIM_CHECK, JetStreamBus, range_of
-from services.chassis.messaging.relay import Outbox, OutboxRelay
+from services.chassis.messaging.outbox import Outbox
+from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate

@@ -41,6 +41,6 @@ async def works(segment_database: Database) -> Works:
     pool = segment_database.pool
     await pool.execute(
         f"TRUNCATE {_TABLES}; UPDATE revision SET value = 0;"
-        " UPDATE position SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
     return Works(pool)

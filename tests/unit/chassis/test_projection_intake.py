@@ -188,7 +188,7 @@ async def test_interrupt_ends_a_wait_of_next() -> None:
             super().__init__([], content)
             self.waiting, self.interrupted = asyncio.Event(), asyncio.Event()
 
-        async def wait(self, silence: float) -> None:
+        async def wait(self, timeout: float) -> None:
             self.waiting.set()
             await self.interrupted.wait()
 
@@ -207,5 +207,5 @@ async def test_interrupt_ends_a_wait_of_next() -> None:
 async def test_no_patience_for_longer_than_the_silence_reads_upstream() -> None:
     """Backfills that never wait for a message do not hide a gap."""
     store = Store(6)
-    consumer = ShardConsumer(0, heard([None]), store, Limits(), silence=0.0)
+    consumer = ShardConsumer(0, heard([None]), store, Limits(), gap_check_s=0.0)
     assert unfolded([await consumer.next(0, 0.0)]) == content(0, 6)

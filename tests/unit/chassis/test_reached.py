@@ -111,6 +111,6 @@ async def test_what_is_not_reached_in_time_is_told_with_both_tokens() -> None:
     reached = reached_by(Store(3))
     with pytest.raises(TokenNotReached) as told:
         await reached.wait_for(Token((9,)), 0.0)
-    assert told.value.metadata["wanted"] == "9"
+    assert told.value.metadata["required"] == "9"
     with pytest.raises(InvalidField):
         await reached.wait_for(Token((0, 0, 1)), DEADLINE)

@@ -1,4 +1,4 @@
--- What a service said, in order, until it is old: the source of its relay and of its Read.
+-- What a service published, in order, until it expires: the source of its relay and of ReadOutbox.
 CREATE TABLE outbox (
     shard int NOT NULL,
     first bigint NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, first)
 );
--- Protobuf with facts in it: the work of compressing it again is not worth the room.
+-- Protobuf that holds facts; compressing it saves too little space for its cost.
 ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL;
--- Nothing is looked up by it: what ANALYZE would learn of it is of no use.
+-- No statement filters by it, so ANALYZE need not sample it.
 ALTER TABLE outbox ALTER COLUMN payload SET STATISTICS 0;

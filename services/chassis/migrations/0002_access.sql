@@ -8,11 +8,19 @@ CREATE TABLE access_key (
     version bigint NOT NULL,
     disabled boolean NOT NULL
 );
--- Sources can be disabled as a whole; their keys then open nothing.
+
+-- A source can be disabled as a whole; its keys are refused then.
 CREATE TABLE access_source (
     workspace_id text NOT NULL,
     source_id text NOT NULL,
     version bigint NOT NULL,
     disabled boolean NOT NULL,
     PRIMARY KEY (workspace_id, source_id)
+);
+
+-- The default region of each workspace: the country of numbers without a country code. The canonical
+-- form of an identifier depends on it, so every service has it.
+CREATE TABLE access_workspace (
+    workspace_id text PRIMARY KEY,
+    default_region text NOT NULL
 );

@@ -1,0 +1,81 @@
+"""Reads committed outputs again: for the relay, and for the services downstream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import asyncpg
+
+from services.chassis.messaging.stream import OutboxMessage, StreamMessage
+from services.chassis.postgres.database import Queries, acquire
+from services.kernel.errors import RangeExpired
+
+Q = Queries.load(__package__, "outbox.sql")
+
+#: Outputs that are read at a time.
+PAGE = 64
+
+
+class OutboxReader(Protocol):
+    """Where committed outputs can be read again: the outbox, or the log itself."""
+
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
+        """Return at most `limit` outputs in order, from the one that covers `first`; [] at the end.
+
+        Raises RangeExpired where `first` is no longer stored.
+        """
+        ...
+
+    async def tail(self, shard: int) -> int:
+        """Return the sequence number after the newest output; 0 where there is none."""
+        ...
+
+    async def prune(self, shard: int, published: int) -> None:
+        """Delete what has expired and lies before `published`."""
+        ...
+
+
+class Outbox:
+    """The outbox of a service, as `OutboxReader` and for its ReadOutbox rpc.
+
+    `retention`: seconds after which an output may be deleted.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, retention: float = 86_400.0) -> None:
+        self._pool = pool
+        self._retention = retention
+
+    async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
+        async with acquire(self._pool) as conn:
+            rows = await conn.fetch(Q.read_outbox, shard, first, limit)
+        if rows and rows[0]["first"] > first:
+            raise RangeExpired(f"the outbox begins at {rows[0]['first']}; rebuild from the log")
+        return [OutboxMessage(*row) for row in rows]
+
+    async def tail(self, shard: int) -> int:
+        async with acquire(self._pool) as conn:
+            return await conn.fetchval(Q.load_outbox_end, shard) or 0
+
+    async def prune(self, shard: int, published: int) -> None:
+        """See `OutboxReader.prune`. The newest output always stays: it marks the outbox's end."""
+        status = "DELETE 1"
+        while status != "DELETE 0":
+            async with acquire(self._pool) as conn:
+                status = await conn.execute(Q.prune_outbox, shard, published, self._retention)
+
+    async def stream(self, shard: int, first: int, end: int = 0) -> AsyncIterator[StreamMessage]:
+        """Read the messages that cover [first, end); `end` 0 reads up to the present tail.
+
+        The first and the last one may reach beyond the range. Raises RangeExpired.
+        """
+        end = end or await self.tail(shard)
+        while first < end:
+            page = await self.read(shard, first, PAGE)
+            if not page:
+                return
+            for output in page:
+                if output.first >= end:
+                    return
+                yield StreamMessage(output.first, output.next, output.payload)
+            first = page[-1].next
