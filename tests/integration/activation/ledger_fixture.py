@@ -111,7 +111,7 @@ class Ledger:
 
     async def advance_to(self, time_us: int) -> None:
         """Move every shard to an instant of the log."""
-        await self.database.pool.execute("UPDATE position SET log_time_us = $1", time_us)
+        await self.database.pool.execute("UPDATE checkpoint SET log_time_us = $1", time_us)
 
     async def rows(self, **where: Any) -> list[asyncpg.Record]:
         text = " AND ".join(f"{name} = ${n}" for n, name in enumerate(where, 1)) or "true"
