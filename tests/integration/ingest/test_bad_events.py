@@ -202,18 +202,18 @@ async def test_bad_events_over_nats_are_refused_and_quarantined(
     )
     assert response.stream == "ONEFOLD_IN"
     await wait_until(lambda: endpoints.facts(good["messageId"]))
-    by_raw = await wait_until(lambda: kept_by_raw(endpoints, "nats", len(calls)))
+    by_raw = await wait_until(lambda: entries_by_raw(endpoints, "nats", len(calls)))
     for name, raw in calls.items():
         assert by_raw[raw.encode()] == f"ERROR_REASON_{wrong[name].reason}", name
 
 
-async def kept_by_raw(endpoints: Any, door: str, count: int) -> dict[bytes, str] | None:
+async def entries_by_raw(endpoints: Any, endpoint: str, count: int) -> dict[bytes, str] | None:
     async with endpoints.channel(endpoints.admin_key) as channel:
         listed = await IngestServiceStub(channel).ListQuarantined(
             ListQuarantinedRequest(page_size=1000)
         )
-    entry = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == door}
-    return entry if len(entry) >= count else None
+    reasons = {e.raw: ErrorReason.Name(e.reason) for e in listed.entries if e.endpoint == endpoint}
+    return reasons if len(reasons) >= count else None
 
 
 async def test_reused_message_id_is_refused(endpoints: Any, make_event: Any) -> None:

@@ -61,7 +61,9 @@ async def test_second_import_of_a_file_accepts_only_new_rows(
     assert len(await endpoints.facts_with(run)) == 1_206
 
 
-async def test_every_rejected_line_is_listed_with_its_reason(endpoints: Any, mapping: Path, tmp_path: Path) -> None:
+async def test_every_rejected_line_is_listed_with_its_reason(
+    endpoints: Any, mapping: Path, tmp_path: Path
+) -> None:
     run = uuid.uuid4().hex
     lines = rows(run, 700)
     lines[3] = f"Bought,2026-11-01 08:00:00,null,3,{run}"
@@ -81,9 +83,9 @@ async def test_every_rejected_line_is_listed_with_its_reason(endpoints: Any, map
         (602, "NAME_MISSING"),
         (603, "TIME_OUT_OF_RANGE"),
     ]
-    entry = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
-    assert {e.endpoint for e in entry} == {"file"}
-    assert len(entry) == 3
+    entries = [e for e in await quarantined(endpoints) if run.encode() in e.raw]
+    assert {e.endpoint for e in entries} == {"file"}
+    assert len(entries) == 3
 
 
 async def quarantined(endpoints: Any) -> list[Any]:

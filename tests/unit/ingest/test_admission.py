@@ -157,7 +157,7 @@ class TestTimes:
         outcome = accepted(EVENT)
         assert (outcome.occurred_at_us, outcome.stated_at_us) == (NOW, 0)
 
-    def test_stated_time_is_kept_as_number_or_text(self) -> None:
+    def test_time_stated_as_number_or_text_is_accepted(self) -> None:
         stated = NOW - HOUR_US
         assert accepted(EVENT._replace(timestamp=stated)).occurred_at_us == stated
         text = EVENT._replace(timestamp=to_rfc3339(stated))
