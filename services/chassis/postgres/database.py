@@ -159,6 +159,8 @@ def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
         "search_path": schema,
         "application_name": f"onefold:{schema.split(',')[0]}",
         "jit": "off",
+        # The server ends the session, and its locks, of a client that vanished during a statement.
+        "client_connection_check_interval": "2s",
         **more,
     }
     return {
@@ -289,9 +291,11 @@ class Database:
 
 async def _close(pool: asyncpg.Pool) -> None:
     try:
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await pool.close()
-    except TimeoutError:
+        with translate_store_errors():
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await pool.close()
+    except StoreUnavailable as error:
+        log.info("pool_terminated", reason=repr(error.__cause__))
         pool.terminate()
 
 
