@@ -1,1 +1,1 @@
-"""Pure words that every room shares: no clock, no network, no generated code."""
+"""Holds the pure types and functions of all services: no clock, no I/O, no generated code."""

@@ -1,4 +1,4 @@
-"""What was used last, by key: no more than so much of it."""
+"""Caches a bounded number of values, with approximate LRU eviction."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ V = TypeVar("V")
 
 
 class RecentCache(Generic[K, V]):
-    """At most `most` values (2 at the least), none of them None; about the oldest leave first.
+    """Caches at most `capacity` values (at least 2), none of them None.
 
-    The last `most` // 2 that were used are always there.
+    The `capacity` // 2 values that were used last are always present.
     """
 
-    def __init__(self, most: int) -> None:
-        # Two halves, each filled and then dropped whole: cheaper than keeping an order.
-        self._half = max(1, most // 2)
+    def __init__(self, capacity: int) -> None:
+        # Two halves; each is filled and then dropped whole, which is cheaper than an order.
+        self._half = max(1, capacity // 2)
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        """The value of a key that is remembered."""
+        """Return the value of a key, which counts as a use; None if it is not cached."""
         found = self._young.get(key)
         if found is None and (found := self._old.get(key)) is not None:
             self.put(key, found)
         return found
 
     def put(self, key: K, value: V) -> None:
-        """Remember a value."""
+        """Cache a value."""
         if len(self._young) >= self._half and key not in self._young:
             self._old, self._young = self._young, {}
         self._young[key] = value
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values of those of `keys` that are remembered. To look is not to use them."""
+        """Return the cached values of `keys`. This does not count as a use."""
         young, old = self._young, self._old
         return {
             key: found
@@ -44,9 +44,9 @@ class RecentCache(Generic[K, V]):
         }
 
     def update(self, values: Mapping[K, V]) -> None:
-        """Remember many values."""
+        """Cache many values."""
         if len(self._young) + len(values) <= self._half:
-            self._young.update(values)  # all at once costs a fifth
+            self._young.update(values)  # a fifth of the cost of many puts
             return
         for key, value in values.items():
             self.put(key, value)

@@ -1,8 +1,8 @@
-"""Digests of a state: order-independent, kept up row by row.
+"""Computes digests of a state: order-independent, updated row by row.
 
 The digest of a set of rows is the sum of BLAKE2b-128 of each row's canonical bytes, modulo 2^128
-(an additive set hash in the manner of AdHash, Bellare and Micciancio, 1997). It proves equality
-against accident, not against somebody who constructs collisions.
+(an additive set hash in the manner of AdHash, Bellare and Micciancio, 1997). It detects accidental
+differences; it does not resist constructed collisions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SIZES = tuple(size.to_bytes(4, "big") for size in range(256))
 
 
 def row_digest(*parts: str | bytes) -> int:
-    """The share of one row, 0 <= share < 2^128. Parts are length-prefixed, so no two rows agree."""
+    """Return the share of a row, 0 <= share < 2^128. Parts are length-prefixed, so unambiguous."""
     framed: list[bytes] = []
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
@@ -26,10 +26,10 @@ def row_digest(*parts: str | bytes) -> int:
 
 
 def digest_of(rows: Iterable[int], start: int = 0) -> int:
-    """The digest of a set of rows given by their shares, added to `start`."""
+    """Return `start` plus the digest of the rows with these shares."""
     return (start + sum(rows)) % MODULUS
 
 
 def to_hex(digest: int) -> str:
-    """32 hexadecimal digits."""
+    """Return 32 hexadecimal digits."""
     return f"{digest % MODULUS:032x}"

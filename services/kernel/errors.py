@@ -1,20 +1,21 @@
-"""Every error that crosses a room's border::
+"""Defines every error that crosses the border of a service::
 
-    OnefoldError
-    ├── Refused                  the caller must change something
-    │   ├── InvalidField         FIELD_INVALID, with the field's path
-    │   ├── NotFound             NOT_FOUND
-    │   ├── NotAllowed           KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, NOT_ALLOWED, CLOCK_NOT_ADJUSTABLE
-    │   ├── EtagMismatch         ETAG_MISMATCH
-    │   ├── TooLarge             TOO_LARGE
-    │   └── RangeGone            RANGE_EXPIRED
-    └── Unavailable              try again
-        ├── StoreUnavailable     STORE_UNAVAILABLE
-        ├── ServiceUnavailable   SERVICE_UNAVAILABLE
-        └── TokenNotReached      TOKEN_NOT_REACHED
+    OnefoldError                   INTERNAL
+    ├── ClientError                the caller must change something
+    │   ├── InvalidField           FIELD_INVALID, with the path of the field
+    │   ├── NotFound               NOT_FOUND
+    │   ├── NotAllowed             KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, NOT_ALLOWED,
+    │   │                          CLOCK_NOT_ADJUSTABLE
+    │   ├── Conflict               ETAG_MISMATCH
+    │   ├── TooLarge               TOO_LARGE
+    │   └── RangeExpired           RANGE_EXPIRED
+    └── RetryableError             the same call may succeed later
+        ├── StoreUnavailable       STORE_UNAVAILABLE
+        ├── ServiceUnavailable     SERVICE_UNAVAILABLE
+        └── TokenNotReached        TOKEN_NOT_REACHED
 
-`reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message tells what to do
-next and holds nothing personal.
+`reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message says what to do next
+and holds nothing personal.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import ClassVar
 
 
 class OnefoldError(Exception):
-    """What every error of Onefold is."""
+    """The base of all errors of Onefold."""
 
     reason: str = "INTERNAL"
 
@@ -35,7 +36,7 @@ class OnefoldError(Exception):
 
 
 class ClientError(OnefoldError):
-    """The caller must change something before trying again."""
+    """The caller must change something before a retry."""
 
 
 class InvalidField(ClientError):
@@ -45,13 +46,13 @@ class InvalidField(ClientError):
 
 
 class NotFound(ClientError):
-    """What was asked for does not exist."""
+    """The requested entry does not exist."""
 
     reason = "NOT_FOUND"
 
 
 class NotAllowed(ClientError):
-    """The caller is not known, or may not do this."""
+    """The caller is unknown or may not do this."""
 
     REASONS: ClassVar[frozenset[str]] = frozenset(
         {"KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "NOT_ALLOWED", "CLOCK_NOT_ADJUSTABLE"}
@@ -60,32 +61,32 @@ class NotAllowed(ClientError):
     def __init__(self, message: str, *, reason: str = "NOT_ALLOWED", **metadata: str) -> None:
         super().__init__(message, **metadata)
         if reason not in self.REASONS:
-            raise ValueError(f"{reason} is no reason of NotAllowed")
+            raise ValueError(f"{reason} is not a reason of NotAllowed")
         self.reason = reason
 
 
 class Conflict(ClientError):
-    """Somebody else wrote in between."""
+    """Another caller has written in between."""
 
     reason = "ETAG_MISMATCH"
 
 
 class TooLarge(ClientError):
-    """A request is over a limit."""
+    """A request exceeds a limit."""
 
     reason = "TOO_LARGE"
 
 
 class RangeExpired(ClientError):
-    """What is asked for is older than what is kept."""
+    """The requested range is older than what is stored."""
 
     reason = "RANGE_EXPIRED"
 
 
 class RetryableError(OnefoldError):
-    """Something is away for a while; the same call may succeed later."""
+    """Something is unavailable for a while; the same call may succeed later."""
 
-    #: Seconds after which to try again.
+    #: Seconds before a retry.
     retry_after: float = 1.0
 
 
@@ -96,12 +97,12 @@ class StoreUnavailable(RetryableError):
 
 
 class ServiceUnavailable(RetryableError):
-    """Another service cannot be reached, or did not answer in time."""
+    """Another service cannot be reached, or did not respond in time."""
 
     reason = "SERVICE_UNAVAILABLE"
 
 
 class TokenNotReached(RetryableError):
-    """A demanded token was not reached in time."""
+    """A required token was not reached in time."""
 
     reason = "TOKEN_NOT_REACHED"

@@ -1,4 +1,4 @@
-"""Instants and spans as integers of microseconds; nothing here reads a clock."""
+"""Converts instants and spans to integers of microseconds; nothing here reads a clock."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ _SPAN = re.compile(r"([0-9]{1,19})(us|s|m|h|d|w)")
 
 
 def to_us(instant: datetime) -> int:
-    """Unix time in microseconds. A datetime without a zone is refused with ValueError."""
+    """Return Unix time in microseconds. Raises ValueError for a datetime without a zone."""
     if instant.tzinfo is None:
         raise ValueError("an instant needs a time zone")
-    since = instant - _EPOCH
-    return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
+    elapsed = instant - _EPOCH
+    return elapsed.days * DAY_US + elapsed.seconds * SECOND_US + elapsed.microseconds
 
 
 def from_us(us: int) -> datetime:
-    """The UTC datetime of Unix microseconds."""
+    """Return the UTC datetime of Unix microseconds."""
     return _EPOCH + timedelta(microseconds=us)
 
 
 def to_rfc3339(us: int) -> str:
-    """Such as `2026-11-21T20:17:09.000001Z`."""
+    """Return text such as `2026-11-21T20:17:09.000001Z`."""
     return from_us(us).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> int:
-    """Unix microseconds of an RFC 3339 (or ISO 8601) instant; without a zone it is UTC.
+    """Return Unix microseconds of an RFC 3339 (or ISO 8601) instant; without a zone it is UTC.
 
-    A leap second counts as the second before it. Raises ValueError where the text is no instant.
+    A leap second counts as the second before it. Raises ValueError if the text is no instant.
     """
-    shaped = text.strip()
-    if "T" not in shaped.upper() and " " not in shaped:
+    text = text.strip()
+    if "T" not in text.upper() and " " not in text:
         raise ValueError("an instant needs a date and a time, such as 2026-11-21T20:17:09Z")
-    leap = shaped[17:19] == "60"
-    instant = datetime.fromisoformat(shaped[:17] + "59" + shaped[19:] if leap else shaped)
+    is_leap = text[17:19] == "60"
+    instant = datetime.fromisoformat(text[:17] + "59" + text[19:] if is_leap else text)
     return to_us(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
 
 
 def parse_span(text: str) -> int:
-    """Microseconds of a span such as `30s`, `15m`, `2h`, `7d`, `4w`.
+    """Return microseconds of a span such as `30s`, `15m`, `2h`, `7d`, `4w`.
 
-    Raises ValueError where the text is no span.
+    Raises ValueError if the text is no span.
     """
-    shaped = _SPAN.fullmatch(text)
-    if shaped is None:
+    match = _SPAN.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is no span; write one such as 30s, 15m, 2h, 7d or 4w")
-    return int(shaped[1]) * _UNITS[shaped[2]]
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def format_span(us: int) -> str:
-    """The shortest span text that is exact, such as `7d`; microseconds as `…us` where none is."""
+    """Return the shortest exact span, such as `7d`; `…us` if no larger unit is exact."""
     for unit in ("w", "d", "h", "m", "s"):
         if us and us % _UNITS[unit] == 0 and not (unit == "w" and us < 4 * _UNITS["w"]):
             return f"{us // _UNITS[unit]}{unit}"

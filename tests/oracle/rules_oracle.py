@@ -1,6 +1,6 @@
-"""The slow and obvious meaning of rules: plain lists, every event looked at every time.
+"""Evaluates rules slowly and obviously: plain lists, every event read every time.
 
-Whatever evaluates rules (incrementally, or over history) must agree with this. It shares nothing
+Every evaluator of rules (incremental, or over history) must agree with this one. It shares nothing
 with them but the tree of the rule.
 """
 
@@ -25,7 +25,7 @@ from services.kernel.rules.values import Operator
 
 @dataclass(frozen=True)
 class OracleEvent:
-    """One event of one profile, decoded. `type` is `track`, `page`, `screen`, `identify` …."""
+    """One decoded event of one profile. `type` is `track`, `page`, `screen`, `identify` …."""
 
     type: str
     name: str
@@ -35,41 +35,41 @@ class OracleEvent:
     traits: dict[str, Any] = field(default_factory=dict)
 
 
-def rule_holds(rule: Rule, events: list[OracleEvent], at_us: int) -> bool:
-    """Whether a rule holds for the profile with exactly these events at an instant."""
+def rule_holds(rule: Rule, events: list[OracleEvent], as_of_us: int) -> bool:
+    """Return whether a rule is true at an instant for the profile with exactly these events."""
     if isinstance(rule, All):
-        return all(rule_holds(part, events, at_us) for part in rule.rules)
+        return all(rule_holds(part, events, as_of_us) for part in rule.rules)
     if isinstance(rule, Any_):
-        return any(rule_holds(part, events, at_us) for part in rule.rules)
+        return any(rule_holds(part, events, as_of_us) for part in rule.rules)
     if isinstance(rule, Not):
-        return not rule_holds(rule.rule, events, at_us)
-    return compare(rule.operator, actual(rule, events, at_us), _asked(rule))
+        return not rule_holds(rule.rule, events, as_of_us)
+    return compare(rule.operator, actual(rule, events, as_of_us), _limit(rule))
 
 
-def actual(rule: Rule, events: list[OracleEvent], at_us: int) -> Any:
-    """What a predicate compares: a trait's value, a number, an age; None = absent."""
-    happened = [event for event in events if event.occurred_at_us <= at_us]
+def actual(rule: Rule, events: list[OracleEvent], as_of_us: int) -> Any:
+    """Return the value that a predicate compares: a trait, a number, an age; None = absent."""
+    happened = [event for event in events if event.occurred_at_us <= as_of_us]
     if isinstance(rule, TraitPredicate):
         return trait(rule.trait, happened)
     if isinstance(rule, CountPredicate):
-        return len(_within(_matching(rule.events, happened), rule.window_us, at_us))
+        return len(_within(_matching(rule.events, happened), rule.window_us, as_of_us))
     if isinstance(rule, DistinctPredicate):
-        within = _within(_matching(rule.events, happened), rule.window_us, at_us)
+        within = _within(_matching(rule.events, happened), rule.window_us, as_of_us)
         values: list[Any] = []
         for event in within:
             value = get(event.properties, rule.property)
             if kind(value) in ("string", "number", "boolean") and not any(
-                equal(value, known) for known in values
+                equal(value, other) for other in values
             ):
                 values.append(value)
         return len(values)
     assert isinstance(rule, LastSeenPredicate)
     times = [event.occurred_at_us for event in _matching(rule.events, happened)]
-    return at_us - max(times) if times else None
+    return as_of_us - max(times) if times else None
 
 
 def trait(name: str, events: list[OracleEvent]) -> Any:
-    """The last stated value, by (occurred_at, fact id); None = absent."""
+    """Return the last stated value by (occurred_at, fact id); None = absent."""
     stated = [
         (event.occurred_at_us, event.fact_id, i)
         for i, event in enumerate(events)
@@ -79,7 +79,7 @@ def trait(name: str, events: list[OracleEvent]) -> Any:
 
 
 def compare(operator: Operator, left: Any, right: Any) -> bool:
-    """The meaning of each operator."""
+    """Return the result of an operator."""
     if operator is Operator.EXISTS:
         return left is not None
     if operator is Operator.EQ:
@@ -104,12 +104,12 @@ def compare(operator: Operator, left: Any, right: Any) -> bool:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Equal scalars of one kind."""
+    """Return whether two values are equal scalars of one kind."""
     return kind(a) == kind(b) and kind(a) in ("string", "number", "boolean") and bool(a == b)
 
 
 def kind(value: Any) -> str:
-    """The JSON type of a decoded value."""
+    """Return the JSON type of a decoded value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -122,7 +122,7 @@ def kind(value: Any) -> str:
 
 
 def get(properties: dict[str, Any], path: str) -> Any:
-    """The property at a path; a member with the whole path as its name goes first."""
+    """Return the property at a path; a member with the whole path as its name goes first."""
     if path in properties:
         return properties[path]
     value: Any = properties
@@ -131,17 +131,17 @@ def get(properties: dict[str, Any], path: str) -> Any:
     return value
 
 
-def _asked(rule: Any) -> Any:
+def _limit(rule: Any) -> Any:
     return rule.age_us if isinstance(rule, LastSeenPredicate) else rule.value
 
 
-def _matching(wanted: EventFilter, events: list[OracleEvent]) -> list[OracleEvent]:
+def _matching(filter_: EventFilter, events: list[OracleEvent]) -> list[OracleEvent]:
     return [
         event
         for event in events
-        if _name(event) == wanted.event
+        if _name(event) == filter_.event
         and all(
-            compare(f.operator, get(event.properties, f.property), f.value) for f in wanted.where
+            compare(f.operator, get(event.properties, f.property), f.value) for f in filter_.where
         )
     ]
 
@@ -154,7 +154,7 @@ def _name(event: OracleEvent) -> str | None:
     return None
 
 
-def _within(events: list[OracleEvent], window_us: int, at_us: int) -> list[OracleEvent]:
+def _within(events: list[OracleEvent], window_us: int, as_of_us: int) -> list[OracleEvent]:
     if window_us == 0:
         return events
-    return [event for event in events if at_us - window_us < event.occurred_at_us]
+    return [event for event in events if as_of_us - window_us < event.occurred_at_us]

@@ -1,4 +1,4 @@
-"""Random rules and random logs that meet each other often: few names, close instants, many ties."""
+"""Draws random rules and logs that match often: few names, close instants, many ties."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TYPES = {
 NAMES = ("viewed", "bought", "page")
 PATHS = ("p", "q", "o.p", "o.p.q")
 TRAITS = ("city", "age")
-#: Instants of logs lie in 0..LATEST, spans in 1..LONGEST, so edges and ties are common.
+#: Instants of logs are in 0..LATEST, spans in 1..LONGEST, so edges and ties are common.
 LATEST = 40
 LONGEST = 30
 
@@ -113,7 +113,7 @@ rules: st.SearchStrategy[Rule] = st.recursive(
 
 @st.composite
 def logs(draw: st.DrawFn, max_size: int = 12) -> list[OracleEvent]:
-    """Events of one profile, each with a fact id of its own."""
+    """Draw events of one profile, each with its own fact id."""
     drawn = draw(
         st.lists(
             st.tuples(
@@ -142,7 +142,7 @@ def _event(
 
 
 def view_of(event: OracleEvent) -> EventView:
-    """The same event as the folds see it."""
+    """Return the same event as the folds read it."""
     return EventView(
         type=TYPES[event.type],
         name=event.name,

@@ -1,9 +1,9 @@
-"""Series: what is kept of the events that a predicate asks about.
+"""Accumulates the events that predicates count: their timestamps, or distinct values of a property.
 
-Both kinds are commutative monoids. Whatever the order and grouping of `add` and `join`, the same
+Both kinds are commutative monoids. In any order and grouping of `add` and `combine`, the same
 multiset of events gives the same fields, and so the same bytes.
 
-Times are Unix microseconds, kept as packed little-endian 64-bit integers.
+Times are Unix microseconds, stored as packed little-endian 64-bit integers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import msgspec
 from services.kernel.rules.values import scalar_key
 from services.kernel.time import DAY_US
 
-#: How many newest timestamps (or values) are kept exactly.
+#: The number of most recent timestamps (or values) that are stored exactly.
 EXACT_LIMIT = 1_000
-#: Longer values are kept as a hash.
+#: Longer values are stored as a hash.
 MAX_KEY_LENGTH = 64
 
 _TIME = Struct("<q")
@@ -32,11 +32,11 @@ if sys.byteorder != "little":  # pragma: no cover - packed times are read in pla
 
 
 class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
-    """The occurred_at of matching events: the newest KEPT exactly, older ones counted by UTC day.
+    """The occurred_at of matching events: the newest `EXACT_LIMIT` exactly, older ones by UTC day.
 
-    A window whose old edge lies in the exact part is counted exactly. Further back, an event counts
-    as one of the last microsecond of its day (though never later than the oldest exact one): it
-    leaves the window at most one day late, never early.
+    A window that begins within the exact part is counted exactly. An older event counts as if it
+    had occurred in the last microsecond of its day, but never later than the oldest exact one: it
+    leaves a window at most one day late, never early.
     """
 
     #: Ascending, 8 bytes each.
@@ -44,54 +44,54 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
     #: Day since 1970 -> number of older events; ascending.
     days: dict[int, int] = {}
 
-    def add(self, at_us: int) -> None:
-        """Take in one event."""
+    def add(self, occurred_at_us: int) -> None:
+        """Add one event."""
         times = self.times
-        if not times or at_us >= _TIME.unpack_from(times, len(times) - 8)[0]:
-            self.times = times + _TIME.pack(at_us)
+        if not times or occurred_at_us >= _TIME.unpack_from(times, len(times) - 8)[0]:
+            self.times = times + _TIME.pack(occurred_at_us)
         else:
             numbers = array("q", times)
-            insort(numbers, at_us)
+            insort(numbers, occurred_at_us)
             self.times = numbers.tobytes()
         if len(self.times) > 8 * EXACT_LIMIT:
             self._bucket_oldest(1)
 
     def combine(self, other: CountAccumulator) -> CountAccumulator:
-        """The series of both sets of events; neither is changed."""
+        """Return the accumulator of both sets of events; neither operand is changed."""
         numbers = sorted(array("q", self.times + other.times))
-        joined = CountAccumulator(array("q", numbers).tobytes(), dict(self.days))
+        combined = CountAccumulator(array("q", numbers).tobytes(), dict(self.days))
         for day, count in other.days.items():
-            joined.days[day] = joined.days.get(day, 0) + count
-        joined._bucket_oldest(max(0, len(numbers) - EXACT_LIMIT))
-        joined.days = dict(sorted(joined.days.items()))
-        return joined
+            combined.days[day] = combined.days.get(day, 0) + count
+        combined._bucket_oldest(max(0, len(numbers) - EXACT_LIMIT))
+        combined.days = dict(sorted(combined.days.items()))
+        return combined
 
     def total(self) -> int:
-        """How many events there are."""
+        """Return the number of events."""
         return len(self.times) // 8 + (sum(self.days.values()) if self.days else 0)
 
-    def count_after(self, edge_us: int) -> int:
-        """How many are later than `edge_us`."""
+    def count_after(self, start_us: int) -> int:
+        """Return the number of events later than `start_us`."""
         numbers = memoryview(self.times).cast("q")
-        within = len(numbers) - bisect_right(numbers, edge_us)
+        within = len(numbers) - bisect_right(numbers, start_us)
         if within < len(numbers) or not self.days:
             return within
-        return within + sum(count for at_us, count in self._older() if at_us > edge_us)
+        return within + sum(count for day_us, count in self._older() if day_us > start_us)
 
     def nth_most_recent(self, n: int) -> int:
-        """The n-th newest, 1 <= n <= count()."""
+        """Return the occurred_at of the n-th newest event, 1 <= n <= total()."""
         numbers = memoryview(self.times).cast("q")
         if n <= len(numbers):
             return int(numbers[-n])
-        left = n - len(numbers)
-        for at_us, count in self._older():
-            left -= count
-            if left <= 0:
-                return at_us
+        remaining = n - len(numbers)
+        for day_us, count in self._older():
+            remaining -= count
+            if remaining <= 0:
+                return day_us
         raise IndexError(n)
 
     def _older(self) -> Iterator[tuple[int, int]]:
-        """When the events counted by day are taken to have been, newest first, and how many."""
+        """Yield (time, number) of the events that are counted by day, newest first."""
         if not self.days:
             return
         (oldest,) = _TIME.unpack_from(self.times)
@@ -99,9 +99,9 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
             yield min((day + 1) * DAY_US - 1, oldest), self.days[day]
 
     def _bucket_oldest(self, surplus: int) -> None:
-        """Count the oldest `surplus` exact events by day instead."""
-        for at_us in array("q", self.times[: 8 * surplus]):
-            day = at_us // DAY_US
+        """Move the oldest `surplus` exact events into the counts by day."""
+        for occurred_at_us in array("q", self.times[: 8 * surplus]):
+            day = occurred_at_us // DAY_US
             if day in self.days:
                 self.days[day] += 1
             else:
@@ -110,47 +110,47 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
 
 
 class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """Distinct values, each with its newest occurred_at: the KEPT newest by (time, value).
+    """Distinct values, each with its newest occurred_at: the `EXACT_LIMIT` newest by (time, value).
 
-    Up to KEPT values every count is exact. Once there were more, a count that would be larger says
-    KEPT, or as many of the kept values as are in the window.
+    Up to `EXACT_LIMIT` values every count is exact. After an overflow, the stored values are
+    counted, so a count is at most `EXACT_LIMIT`.
     """
 
-    #: Value (as `distinct_key` tells it) -> newest occurred_at; ascending by value.
+    #: Key of the value (see `distinct_key`) -> newest occurred_at; ascending by key.
     values: dict[str, int] = {}
-    #: There were more than KEPT values.
+    #: Whether there were more than `EXACT_LIMIT` values.
     overflowed: bool = False
 
-    def add(self, key: str, at_us: int) -> None:
-        """Take in one event with this value."""
+    def add(self, key: str, occurred_at_us: int) -> None:
+        """Add one event with the value of this key."""
         seen_us = self.values.get(key)
         if seen_us is None:
-            self.values = dict(sorted([*self.values.items(), (key, at_us)]))
+            self.values = dict(sorted([*self.values.items(), (key, occurred_at_us)]))
             self._drop_oldest()
-        elif at_us > seen_us:
-            self.values[key] = at_us
+        elif occurred_at_us > seen_us:
+            self.values[key] = occurred_at_us
 
     def combine(self, other: DistinctAccumulator) -> DistinctAccumulator:
-        """The series of both sets of events; neither is changed."""
+        """Return the accumulator of both sets of events; neither operand is changed."""
         values = dict(self.values)
-        for key, at_us in other.values.items():
-            values[key] = max(at_us, values.get(key, at_us))
-        joined = DistinctAccumulator(
+        for key, seen_us in other.values.items():
+            values[key] = max(seen_us, values.get(key, seen_us))
+        combined = DistinctAccumulator(
             dict(sorted(values.items())), self.overflowed or other.overflowed
         )
-        joined._drop_oldest()
-        return joined
+        combined._drop_oldest()
+        return combined
 
     def total(self) -> int:
-        """How many values there are; KEPT stands for KEPT and more."""
+        """Return the number of values; `EXACT_LIMIT` stands for that many or more."""
         return len(self.values)
 
-    def count_after(self, edge_us: int) -> int:
-        """How many were seen later than `edge_us`."""
-        return sum(at_us > edge_us for at_us in self.values.values())
+    def count_after(self, start_us: int) -> int:
+        """Return the number of values that were seen later than `start_us`."""
+        return sum(seen_us > start_us for seen_us in self.values.values())
 
     def nth_most_recent(self, n: int) -> int:
-        """When the n-th newest value was last seen, 1 <= n <= count()."""
+        """Return when the n-th newest value was last seen, 1 <= n <= total()."""
         return sorted(self.values.values())[-n]
 
     def _drop_oldest(self) -> None:
@@ -162,16 +162,16 @@ class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
             del self.values[key]
 
     def _oldest(self, number: int) -> list[str]:
-        """The keys of the oldest values by (time, value)."""
-        if number == 1:  # an event at a time; the keys ascend, so the first one is the least
+        """Return the keys of the oldest values by (time, key)."""
+        if number == 1:  # the usual case; the keys ascend, so the first match is the least
             oldest_us = min(self.values.values())
-            return [next(key for key, at_us in self.values.items() if at_us == oldest_us)]
-        by_age = sorted((at_us, key) for key, at_us in self.values.items())
+            return [next(key for key, seen_us in self.values.items() if seen_us == oldest_us)]
+        by_age = sorted((seen_us, key) for key, seen_us in self.values.items())
         return [key for _, key in by_age[:number]]
 
 
 def distinct_key(value: Any) -> str | None:
-    """The text that stands for a JSON scalar in a series: equal for equal values only.
+    """Return the text that stands for a JSON scalar: equal for equal values only.
 
     None for null, lists and objects, which are no values. Long texts are hashed (128 bits).
     """

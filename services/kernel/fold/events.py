@@ -1,4 +1,4 @@
-"""The part of an event that a fold looks at."""
+"""Defines the part of an event that a fold reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCREEN: Final = 4
 GROUP: Final = 5
 ALIAS: Final = 6
 
-#: What a page or screen without a name is called in rules.
+#: The names of pages and screens without a name, as rules use them.
 UNNAMED: Final = {PAGE: "page", SCREEN: "screen"}
 _NAMED: Final = frozenset({TRACK, PAGE, SCREEN})
 
@@ -25,11 +25,11 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class EventView(msgspec.Struct, frozen=True, gc=False):
-    """One event as a fold sees it."""
+    """One event as a fold reads it."""
 
     #: One of the numbers above.
     type: int
-    #: As it came; may be empty.
+    #: As it was sent; may be empty.
     name: str
     #: Unix microseconds.
     occurred_at_us: int
@@ -39,21 +39,21 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     properties: bytes = b""
     #: A JSON object (UTF-8), or empty.
     traits: bytes = b""
-    #: Of a group event under the leaf of the person: the leaf of the account. 16 bytes, or empty.
+    #: In a group event of a person's leaf: the leaf of the account. 16 bytes, or empty.
     account_leaf: bytes = b""
-    #: Of a group event under the leaf of the account: the leaf of the person. 16 bytes, or empty.
+    #: In a group event of an account's leaf: the leaf of the person. 16 bytes, or empty.
     member_leaf: bytes = b""
 
 
 def rule_event_name(event: EventView) -> str:
-    """The name by which rules know an event; empty where they cannot."""
+    """Return the name of an event in rules; empty if rules cannot name it."""
     if event.type in _NAMED:
         return event.name or UNNAMED.get(event.type, "")
     return ""
 
 
 def read_object(json: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none where the bytes are no readable object."""
+    """Return the members of a JSON object; none if the bytes are no valid object."""
     if not json:
         return {}
     try:
@@ -63,7 +63,7 @@ def read_object(json: bytes) -> dict[str, Any]:
 
 
 def raw_members(json: bytes) -> dict[str, bytes]:
-    """The members of a JSON object with their values as they were written; none as above."""
+    """Return the members of a JSON object with their raw values; none if it is not valid."""
     if not json:
         return {}
     try:
@@ -73,7 +73,7 @@ def raw_members(json: bytes) -> dict[str, bytes]:
 
 
 def read_value(json: bytes) -> Any:
-    """A decoded JSON value; None where the bytes are no readable one."""
+    """Return the JSON value of some bytes; None if they are not valid JSON."""
     try:
         return _value.decode(json)
     except _UNREADABLE:

@@ -1,7 +1,7 @@
-"""Sets of leaf ids, packed: 16 bytes each, ascending, one after the other.
+"""Packs sets of leaf ids into bytes: 16 bytes each, ascending, one after the other.
 
-A set of ten thousand is read and written with a state as one string of bytes, and equal sets are
-equal bytes.
+A set of ten thousand ids is loaded and saved with its state as one string of bytes, and equal sets
+are equal bytes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 _SIZE = 16
 
 
-def with_id(packed: bytes, id_: bytes) -> bytes:
-    """The set with one more id; the same object where it is in there."""
+def add_id(packed: bytes, id_: bytes) -> bytes:
+    """Return the set with one more id; the same object if the set has it already."""
     low, high = 0, len(packed) // _SIZE
     while low < high:
         middle = (low + high) // 2
@@ -18,19 +18,19 @@ def with_id(packed: bytes, id_: bytes) -> bytes:
             low = middle + 1
         else:
             high = middle
-    at = _SIZE * low
-    if packed[at : at + _SIZE] == id_:
+    offset = _SIZE * low
+    if packed[offset : offset + _SIZE] == id_:
         return packed
-    return packed[:at] + id_ + packed[at:]
+    return packed[:offset] + id_ + packed[offset:]
 
 
-def joined_ids(a: bytes, b: bytes) -> bytes:
-    """The ids of both sets."""
+def combine_ids(a: bytes, b: bytes) -> bytes:
+    """Return the union of two sets."""
     if not a or not b:
         return a or b
     return b"".join(sorted({*split_ids(a), *split_ids(b)}))
 
 
 def split_ids(packed: bytes) -> list[bytes]:
-    """The ids, ascending."""
-    return [packed[at : at + _SIZE] for at in range(0, len(packed), _SIZE)]
+    """Return the ids of a set, ascending."""
+    return [packed[start : start + _SIZE] for start in range(0, len(packed), _SIZE)]

@@ -1,6 +1,6 @@
-"""The catalogue: which events feed which series, and which predicates depend on what.
+"""Indexes the rules in force: which events feed which accumulators and affect which predicates.
 
-It is made from the rules that are in force, and does not change; a new rule makes a new catalogue.
+An index does not change; a new rule makes a new index.
 """
 
 from __future__ import annotations
@@ -31,136 +31,134 @@ from services.kernel.rules.values import test_of
 
 Properties: TypeAlias = dict[str, Any]
 
-#: What a series takes from an event that has no value in it.
+#: The key that a count takes from every matching event.
 COUNT_KEY = ""
+_NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorBinding:
-    """A series, as seen from an event of the right name."""
+    """Binds an accumulator to the events of one name."""
 
     accumulator_id: int
     kind: AccumulatorKind
-    #: Whether the properties must be read.
+    #: Whether `key_of` reads the properties.
     needs_properties: bool
-    #: What the series takes from an event with these properties: COUNTED, a key, or None = nothing.
+    #: Returns the key that an event with these properties adds: `COUNT_KEY`, or that of a distinct
+    #: value; None = the event does not match.
     key_of: Callable[[Properties], str | None]
-    #: The predicates that may change when the series does.
+    #: The predicates that may change when the accumulator does.
     predicates: frozenset[int]
 
 
 class PredicateIndex:
-    """What a fold must know of the rules in force."""
+    """The predicates of the rules in force, by what they depend on."""
 
-    __slots__ = ("_by_trait", "_feeds", "accumulator_ids", "predicates")
+    __slots__ = ("_bindings", "_by_trait", "accumulator_ids", "predicates")
 
     #: By id.
     predicates: Mapping[int, CompiledPredicate]
-    #: Every series that is kept.
+    #: All accumulators that the predicates need.
     accumulator_ids: frozenset[int]
 
-    def __init__(self, asked: Iterable[Predicate] = ()) -> None:
-        compiled = map(compile_predicate, asked)
+    def __init__(self, predicates: Iterable[Predicate] = ()) -> None:
+        compiled = map(compile_predicate, predicates)
         self.predicates = {predicate.id: predicate for predicate in compiled}
-        self._feeds = _bindings_by_event(self.predicates.values())
-        self._by_trait = _by_trait(self.predicates.values())
+        self._bindings = _bindings_by_event(self.predicates.values())
+        self._by_trait = _predicates_by_trait(self.predicates.values())
         self.accumulator_ids = frozenset(
-            f.accumulator_id for feeds in self._feeds.values() for f in feeds
+            b.accumulator_id for bindings in self._bindings.values() for b in bindings
         )
 
     @classmethod
     def from_rules(cls, rules: Iterable[Rule]) -> PredicateIndex:
-        """The catalogue of these rules."""
+        """Return the index of some rules."""
         return cls(predicate for rule in rules for predicate in predicates(rule))
 
-    def with_rules(self, rules: Iterable[Rule]) -> PredicateIndex:
-        """This catalogue with more rules."""
-        more = (predicate for rule in rules for predicate in predicates(rule))
-        return PredicateIndex([*(known.predicate for known in self.predicates.values()), *more])
-
     def matching_bindings(self, event: EventView) -> list[tuple[AccumulatorBinding, str]]:
-        """The series that take something from an event, and what: COUNTED or a key.
+        """Return the bindings that an event matches, each with the key that it adds.
 
-        The properties are only read where a series needs them.
+        The properties are decoded only if a binding needs them.
         """
-        feeds = self._feeds.get(rule_event_name(event))
-        if feeds is None:
+        bindings = self._bindings.get(rule_event_name(event))
+        if bindings is None:
             return []
         properties: Properties | None = None
-        taken: list[tuple[AccumulatorBinding, str]] = []
-        for feed in feeds:
-            if properties is None and feed.needs_properties:
+        matching: list[tuple[AccumulatorBinding, str]] = []
+        for binding in bindings:
+            if properties is None and binding.needs_properties:
                 properties = read_object(event.properties)
-            what = feed.key_of(properties or {})
-            if what is not None:
-                taken.append((feed, what))
-        return taken
+            key = binding.key_of(properties or {})
+            if key is not None:
+                matching.append((binding, key))
+        return matching
 
     def affected_by_trait(self, name: str) -> frozenset[int]:
-        """The predicates that may change when a trait does."""
+        """Return the ids of the predicates that may change when a trait does."""
         return self._by_trait.get(name, _NONE)
 
     def affected_predicates(self, event: EventView) -> frozenset[int]:
-        """The ids of the predicates that an event may change, whatever the state before it."""
-        touched = _NONE.union(*(feed.predicates for feed, _ in self.matching_bindings(event)))
+        """Return the ids of the predicates that an event may change, in any state."""
+        affected = _NONE.union(*(b.predicates for b, _ in self.matching_bindings(event)))
         if event.type == IDENTIFY and self._by_trait:
-            touched = touched.union(*map(self.affected_by_trait, raw_members(event.traits)))
-        return touched
-
-
-_NONE: frozenset[int] = frozenset()
+            affected = affected.union(*map(self.affected_by_trait, raw_members(event.traits)))
+        return affected
 
 
 def _bindings_by_event(
-    known: Iterable[CompiledPredicate],
+    compiled: Iterable[CompiledPredicate],
 ) -> dict[str, tuple[AccumulatorBinding, ...]]:
-    """Event name -> its feeds, those that read no properties first."""
-    asking: dict[AccumulatorSpec, set[int]] = defaultdict(set)
-    for predicate in known:
+    """Return the bindings by event name; those that read no properties come first."""
+    dependants: dict[AccumulatorSpec, set[int]] = defaultdict(set)
+    for predicate in compiled:
         if predicate.accumulator is not None:
-            asking[predicate.accumulator].add(predicate.id)
+            dependants[predicate.accumulator].add(predicate.id)
     by_event: dict[str, list[AccumulatorBinding]] = defaultdict(list)
-    for series, ids in asking.items():
-        by_event[series.events.event].append(_binding(series, frozenset(ids)))
-    return {name: tuple(sorted(feeds, key=_order)) for name, feeds in by_event.items()}
+    for spec, ids in dependants.items():
+        by_event[spec.events.event].append(_binding(spec, frozenset(ids)))
+    return {name: tuple(sorted(bindings, key=_order)) for name, bindings in by_event.items()}
 
 
-def _order(feed: AccumulatorBinding) -> tuple[bool, int]:
-    return feed.needs_properties, feed.accumulator_id
+def _order(binding: AccumulatorBinding) -> tuple[bool, int]:
+    return binding.needs_properties, binding.accumulator_id
 
 
-def _by_trait(known: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
-    asking: dict[str, set[int]] = defaultdict(set)
-    for predicate in known:
+def _predicates_by_trait(compiled: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
+    dependants: dict[str, set[int]] = defaultdict(set)
+    for predicate in compiled:
         if predicate.trait is not None:
-            asking[predicate.trait].add(predicate.id)
-    return {name: frozenset(ids) for name, ids in asking.items()}
+            dependants[predicate.trait].add(predicate.id)
+    return {name: frozenset(ids) for name, ids in dependants.items()}
 
 
-def _binding(series: AccumulatorSpec, touches: frozenset[int]) -> AccumulatorBinding:
-    where = series.events.where
-    reads = bool(where) or series.kind is AccumulatorKind.DISTINCT
-    take = _key_getter(where, series.property)
-    return AccumulatorBinding(accumulator_id(series), series.kind, reads, take, touches)
+def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBinding:
+    where = spec.events.where
+    return AccumulatorBinding(
+        accumulator_id=accumulator_id(spec),
+        kind=spec.kind,
+        needs_properties=bool(where) or spec.kind is AccumulatorKind.DISTINCT,
+        key_of=_key_getter(where, spec.property),
+        predicates=predicates,
+    )
 
 
 def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
     tests = tuple((property_getter(f.property), test_of(f.operator, f.value)) for f in where)
     value_of = property_getter(of) if of else None
 
-    def take(properties: Properties) -> str | None:
+    def key_of(properties: Properties) -> str | None:
         for value, test in tests:
             if not test(value(properties)):
                 return None
         return distinct_key(value_of(properties)) if value_of else COUNT_KEY
 
-    return take
+    return key_of
 
 
 def property_getter(path: str) -> Callable[[Properties], Any]:
-    """The function that gives a property by its path; None where it is absent.
+    """Return a function that reads a property by its path; it returns None if it is absent.
 
-    `a.b` is the member `b` of the object `a`; a member that is itself called `a.b` goes first.
+    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first.
     """
     steps = path.split(".")
     if len(steps) == 1:

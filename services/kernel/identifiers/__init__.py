@@ -1,17 +1,17 @@
-"""Identifiers: their standard form, which of them names nobody, and the leaf.
+"""Normalises identifiers, recognises placeholders, and computes the leaf of an event.
 
-    model      an identifier, and what is wrong with one as it came
-    forms      the standard form: what identifiers are compared by
-    phones     telephone numbers, and the regions they may be written for
-    emails     e-mail addresses
-    devices    what devices call themselves
-    hashes     digests that stand for a value which its sender keeps
-    junk       values that stand where a name should be
-    strength   the identifier that an event is kept under
-    accounts   which identifiers name accounts, and the leaf of an account
+    model         an identifier and its validation
+    normalize     the canonical form, by which identifiers are compared
+    phones        phone numbers and their regions
+    emails        e-mail addresses and domains
+    devices       ids of devices
+    hashes        digests that stand for a value
+    placeholders  values that identify no one
+    priority      the identifier that decides the leaf
+    accounts      identifiers of accounts, and their leaf
 
-The standard form is a pure function of (namespace, value, default region) with a version. The raw
-value stays in the log.
+The canonical form is a pure function of (namespace, value, default region) and has a version. The
+raw value stays in the log.
 """
 
 from services.kernel.identifiers.accounts import (

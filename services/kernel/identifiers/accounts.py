@@ -1,7 +1,7 @@
-"""Accounts: organisations and the like, which have identifiers of their own.
+"""Distinguishes identifiers of accounts (organisations) from those of persons.
 
-A namespace says whom its values name: those that begin with `account_` name accounts, all others
-persons. So no identifier is ever of both, whatever is stated.
+The namespace decides: values of a namespace that begins with `account_` identify accounts, all
+others persons. So no identifier is ever of both kinds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ ACCOUNT_ID = "account_id"
 
 
 def is_account_namespace(namespace: str) -> bool:
-    """Whether the values of a namespace name accounts, and not persons."""
+    """Return whether the values of a namespace identify accounts and not persons."""
     return namespace.startswith(ACCOUNT_PREFIX)
 
 
 def account_of(group_id: str) -> Identifier | None:
-    """The identifier that a group id stands for; None where it names no account."""
+    """Return the identifier of a group id; None if it identifies no account."""
     if validation_error(ACCOUNT_ID, group_id):
         return None
-    return normalize(ACCOUNT_ID, group_id, DEFAULT_REGION)  # it has the same form everywhere
+    return normalize(ACCOUNT_ID, group_id, DEFAULT_REGION)  # its form is the same in every region
 
 
 @lru_cache(maxsize=1 << 12)
 def account_leaf(workspace_id: str, group_id: str) -> LeafId | None:
-    """The leaf of an account, by its group id; None where that names no account."""
+    """Return the leaf of a group id; None if it identifies no account."""
     account = account_of(group_id)
     return None if account is None else LeafId(account.id_in(workspace_id))

@@ -1,7 +1,7 @@
-"""E-mail addresses: lower case, domains as the DNS knows them.
+"""Normalises e-mail addresses and domains: lower case, domains as in the DNS.
 
-Tags after a plus and dots are kept: only some providers ignore them, and two people must not become
-one by the custom of a provider that is not theirs.
+Dots and tags after a plus are preserved: only some providers ignore them, and two persons must not
+be merged by the custom of another provider.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 import unicodedata
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-#: A name, dots and names, and at the end one that is no number.
+#: Labels separated by dots; the last one is no number.
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
-# Quotes, brackets, separators and spaces are legal only inside quotes, where nobody has them.
+# Quotes, brackets, separators and spaces are legal only inside quotes, which no one uses.
 _LOCAL = re.compile(r"[^\s\"(),:;<>@\[\\\]]{1,64}")
 
-#: Mailboxes that nobody reads, at any domain.
+#: Mailboxes that no one reads, at any domain.
 _PLACEHOLDER_ADDRESSES = frozenset(
     {
         *("null", "none", "nil", "undefined", "nan", "anonymous"),
         *("noreply", "no-reply", "no_reply", "donotreply", "do-not-reply"),
     }
 )
-#: Names that are a placeholder where mailbox and domain share them: `test@test.com`.
+#: Names that are a placeholder if mailbox and domain have the same: `test@test.com`.
 _PLACEHOLDER_DOMAINS = frozenset(
     {
         *("test", "example", "user", "admin", "email", "mail", "no", "na"),
@@ -32,7 +32,7 @@ _PLACEHOLDER_DOMAINS = frozenset(
 
 
 def email(value: str, region: str) -> str | None:
-    """One address in one form; None where it is none, or nobody's."""
+    """Return the canonical form of an address; None if it is invalid or a placeholder."""
     lowered = _lower(value)
     local, _, domain = lowered.partition("@")
     named = _domain(domain)
@@ -42,7 +42,7 @@ def email(value: str, region: str) -> str | None:
 
 
 def domain(value: str, region: str) -> str | None:
-    """A domain alone, as an account has one; None where it is none, or nobody's."""
+    """Return the canonical form of an account's domain; None if it is invalid."""
     named = _domain(_lower(value))
     return None if named is None or named.endswith(".invalid") else named
 
@@ -55,7 +55,7 @@ def _domain(domain: str) -> str | None:
 
 
 def _in_ascii(domain: str) -> str | None:
-    """`xn--…`, however its letters were written; None where they cannot stand in a domain."""
+    """Return the `xn--…` form of a domain; None if it is invalid."""
     import idna
 
     try:

@@ -1,7 +1,7 @@
-"""Digests that stand for a value which its sender keeps to itself: `email_sha256`, `imei_md5` …
+"""Normalises digests that stand for a value the sender does not reveal: `email_sha256`, `imei_md5`.
 
-A namespace that ends in `_md5`, `_sha1`, `_sha256` or `_sha512` holds digests. What was hashed
-cannot be looked at, but the digests of the usual junk are known.
+A namespace that ends in `_md5`, `_sha1`, `_sha256` or `_sha512` has digests as values. The hashed
+value cannot be read, but the digests of the usual placeholders are known.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 
 def normalize_hash(namespace: str) -> Callable[[str, str], str | None] | None:
-    """The form of a namespace that holds digests; None where it holds none."""
+    """Return the normaliser of a namespace of digests; None for other namespaces."""
     algorithm = hash_algorithm_of(namespace)
     return partial(_digest, algorithm) if algorithm else None
 
 
 def hash_algorithm_of(namespace: str) -> str:
-    """By which its values were hashed; empty where they were not."""
+    """Return the hash algorithm of a namespace; empty if its values are not digests."""
     plain, _, last = namespace.rpartition("_")
     return last if plain and last in _LENGTHS else ""
 

@@ -1,4 +1,4 @@
-"""An identifier, and what is wrong with one as it came."""
+"""Defines identifiers and validates raw ones."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ MAX_VALUE = 512
 MAX_NAMESPACE = 64
 _NAMESPACE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.")
 
-#: Namespaces that come once for each app or place, as `wechat_openid.<appid>`.
+#: Namespaces with one scope per app, as in `wechat_openid.<appid>`.
 SCOPED = frozenset({"wechat_openid"})
 
 
 class Identifier(NamedTuple):
-    """One way to name a person; both parts in standard form."""
+    """An identifier of a person or an account; both parts are in canonical form."""
 
     namespace: str
     value: str
 
     def id_in(self, workspace_id: str) -> IdentifierId:
-        """The 16 bytes that stand for this identifier in a workspace."""
+        """Return the id of this identifier in a workspace (16 bytes)."""
         return IdentifierId(hash_text(workspace_id, self.namespace, self.value))
 
 
 def validation_error(namespace: str, value: object) -> str | None:
-    """What is wrong with an identifier as it came, for people; None where nothing is."""
+    """Return what is wrong with a raw identifier, as a text for people; None if it is valid."""
     if not _is_namespace(namespace):
         return f"a namespace has 1 to {MAX_NAMESPACE} characters of a-z, 0-9, '_' and '.'"
     if not isinstance(value, str):
@@ -40,7 +40,7 @@ def validation_error(namespace: str, value: object) -> str | None:
 
 
 def base_namespace(namespace: str) -> str:
-    """The namespace without its scope: `wechat_openid` for `wechat_openid.wx5f1a`."""
+    """Return the namespace without its scope: `wechat_openid` for `wechat_openid.wx5f1a`."""
     first, dot, _ = namespace.partition(".")
     return first if dot and first in SCOPED else namespace
 

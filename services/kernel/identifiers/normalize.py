@@ -1,8 +1,8 @@
-"""The standard form of an identifier: what it is compared by.
+"""Normalises identifiers to their canonical form, by which they are compared.
 
-A form is a pure function of the value and the workspace's default region. Leaves that are in the
-log and everything that was built from it rest on the forms: whoever changes one, or takes another
-release of the libraries they stand on, counts `NORMALIZATION_VERSION` up, and every state is rebuilt.
+The form is a pure function of the value and the workspace's default region. Leaves in the log and
+all states built from it depend on the forms. If you change a form, or the release of a library that
+it uses, increase `NORMALIZATION_VERSION`: every state must be rebuilt then.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from services.kernel.identifiers.placeholders import is_placeholder
 #: digests, placeholders.
 NORMALIZATION_VERSION = 2
 
-#: Takes a tidy value and the default region; None where it cannot name anybody.
+#: Takes a tidy value and the default region; returns None if the value identifies no one.
 _Form = Callable[[str, str], str | None]
 
 
 def normalize(namespace: str, value: str, region: str) -> Identifier | None:
-    """The standard form of an identifier, or None where the value names nobody.
+    """Return the canonical form of an identifier; None if the value identifies no one.
 
-    `namespace` and `value` must be valid as `fault` says. `region` is where telephone numbers
-    without a country code are dialled: the workspace's default region.
+    `validation_error` must have accepted `namespace` and `value`. `region` is the workspace's
+    default region, for phone numbers without a country code.
     """
-    shaped = _form_of(namespace)(_tidy(value), region)
-    return None if shaped is None else Identifier(namespace, shaped)
+    form = _form_of(namespace)(_tidy(value), region)
+    return None if form is None else Identifier(namespace, form)
 
 
 def expected_format(namespace: str, region: str) -> str:
-    """What a value of the namespace must be to name somebody, for people."""
+    """Return what a value of the namespace must be to identify someone, as a text for people."""
     if namespace == "phone":
         return f"a number that exists, with + and country code or as it is dialled in {region}"
     if namespace == "email":
-        return "an address such as name@example.com that belongs to somebody"
+        return "an address such as name@example.com that belongs to someone"
     if namespace == "account_domain":
         return "a domain such as example.com, without anything around it"
     if namespace == "imei":
         return "15 digits, the last of which is their check digit"
     if namespace in DEVICES:
-        return "the id as the device tells it, not one of zeros"
+        return "the id as the device reports it, not one of zeros"
     if normalize_hash(namespace):
         return "a digest in hexadecimal digits, of its algorithm's length, of a real value"
-    return "a value that names somebody, not a placeholder such as null or 0000"
+    return "a value that identifies someone, not a placeholder such as null or 0000"
 
 
 @lru_cache(maxsize=1024)
 def _form_of(namespace: str) -> _Form:
-    return _FORMS.get(namespace) or normalize_hash(namespace) or _as_it_is
+    return _FORMS.get(namespace) or normalize_hash(namespace) or _unchanged
 
 
 def _tidy(value: str) -> str:
-    """Without the differences of width and the like that Unicode calls compatible."""
+    """Remove differences that Unicode calls compatible, such as width, and outer spaces."""
     return (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
 
 
-def _as_it_is(value: str, region: str) -> str | None:
+def _unchanged(value: str, region: str) -> str | None:
     return None if is_placeholder(value) else value
 
 

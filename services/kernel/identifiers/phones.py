@@ -1,8 +1,8 @@
-"""Telephone numbers: E.164, by the numbering plans of `phonenumberslite`.
+"""Normalises phone numbers to E.164, by the numbering plans of `phonenumberslite`.
 
-A form never changes under a state that was built with it, so the library is pinned to one release,
-and another release is another version of the forms. It takes a while to import, and most processes
-read no number at first: it is imported when the first one is read.
+A form must not change under a state that was built with it. So the library is pinned to one
+release, and another release is another normalisation version. Its import is slow and most processes
+read no number at first, so it is imported with the first number.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from functools import cache, lru_cache
 from typing import Any
 
-#: Where a workspace says nothing.
+#: The region of a workspace that names none.
 DEFAULT_REGION = "CN"
 
-# What people write around the digits, an extension at the end. Anything else is no number, though
-# the library would find one inside: a form is not a search.
+# What people write around the digits, with an extension at the end. Anything else is no number,
+# although the library would find one inside: normalising is not searching.
 _WRITTEN = re.compile(
     r"(?:tel:)?(?P<number>[ ()./-]*\+?[\d ()./-]+?)"
     r"(?:[ ,;]*(?:extension|ext|x|#|转|分机)[ .:=]*(?P<extension>[0-9]{1,7}))?",
@@ -23,12 +23,12 @@ _WRITTEN = re.compile(
 )
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-"))
 _SIGNS = str.maketrans("", "", " ()./-")
-#: Numbers that people type where they must type one: this is China Mobile's own.
+#: Numbers that people enter if a form requires one: this is China Mobile's own.
 _PLACEHOLDERS = frozenset({"+8613800138000"})
 
 
 def is_region(text: str) -> bool:
-    """Whether numbers can be read as dialled there: two capital letters of ISO 3166."""
+    """Return whether a text is a region with a numbering plan: two capital letters of ISO 3166."""
     from phonenumbers import SUPPORTED_REGIONS
 
     return text in SUPPORTED_REGIONS
@@ -36,18 +36,18 @@ def is_region(text: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def phone(value: str, region: str) -> str | None:
-    """`+` and digits, `;ext=` and an extension where there is one; None where it is no number."""
+    """Return `+` and digits, with `;ext=` and an extension if there is one; None = no number."""
     value = value.translate(_DASHES)
-    # Most numbers of China are of mobile phones; it spares them the library, which takes ten times
-    # as long.
-    if region == "CN" and (plain := _mobile_of_china().fullmatch(value.translate(_SIGNS))):
-        shaped: str | None = f"+86{plain[1]}"
+    # Most numbers of China are mobile numbers; this avoids the library, which takes ten times as
+    # long.
+    if region == "CN" and (plain := _chinese_mobile().fullmatch(value.translate(_SIGNS))):
+        number: str | None = f"+86{plain[1]}"
     else:
-        shaped = _read(value, region)
-    return None if shaped in _PLACEHOLDERS else shaped
+        number = _parse(value, region)
+    return None if number in _PLACEHOLDERS else number
 
 
-def _read(value: str, region: str) -> str | None:
+def _parse(value: str, region: str) -> str | None:
     written = _WRITTEN.fullmatch(value)
     if written is None:
         return None
@@ -69,7 +69,7 @@ def _e164(text: str, region: str) -> str | None:
 
 
 @cache
-def _mobile_of_china() -> re.Pattern[str]:
+def _chinese_mobile() -> re.Pattern[str]:
     from phonenumbers import PhoneMetadata
 
     plan: Any = PhoneMetadata.metadata_for_region("CN")

@@ -1,7 +1,7 @@
-"""Values that stand where a name should be: what programs and forms leave behind.
+"""Recognises placeholders: values that programs and forms send instead of an identifier.
 
-This list is the same for everybody. What a workspace wants blocked besides is of its identity
-policy, which a leaf never depends on.
+The list is the same for every workspace. A workspace blocks further values in its identity policy,
+which a leaf never depends on.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ PLACEHOLDERS: frozenset[str] = frozenset(
     }
 )
 
-# A variable that nobody filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
+# A variable that was not filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
 _TEMPLATE_BRACKETS = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a value in standard form names nobody, whatever its namespace."""
+    """Return whether a value in canonical form identifies no one, in any namespace."""
     lowered = value.lower()
     if lowered in PLACEHOLDERS or not lowered.strip("0-. _"):
         return True
-    # Of 138****0000 there are ten thousand.
+    # A masked value such as 138****0000 stands for ten thousand numbers.
     return "**" in lowered or (value[0] in "{$%<[_" and _is_template(value))
 
 

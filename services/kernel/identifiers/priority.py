@@ -1,8 +1,8 @@
-"""The identifier that an event is kept under.
+"""Chooses the identifier that decides the leaf of an event.
 
-The leaf is a pure function of the event and decides where it lies in the log; so the order of the
-namespaces is fixed here, for ever, and no policy changes it. First come the namespaces whose values
-are least likely to be shared, as events that are kept under one leaf are never parted again.
+The leaf is a pure function of the event and decides its shard of the log. So the order of the
+namespaces is fixed for ever, and no policy changes it. The namespaces whose values are least likely
+to be shared come first, as events of one leaf can never be separated.
 """
 
 from __future__ import annotations
@@ -14,40 +14,53 @@ from services.kernel.identifiers.hashes import hash_algorithm_of
 from services.kernel.identifiers.model import Identifier, base_namespace
 from services.kernel.ids import LeafId
 
-#: Strongest first. A namespace that is in neither list is weaker than these and stronger than those
-#: of `DEVICE_NAMESPACES`; among those the alphabet decides. A digest comes right after what it stands for.
+#: Highest priority first. A namespace in neither list comes after these and before
+#: `DEVICE_NAMESPACES`, in alphabetical order. A digest comes right after the value it stands for.
 PRIORITY: tuple[str, ...] = (
-    *("user_id", "member_id", "wechat_unionid", "wechat_openid", "email", "phone"),
+    "user_id",
+    "member_id",
+    "wechat_unionid",
+    "wechat_openid",
+    "email",
+    "phone",
 )
-#: Browsers before devices, and devices by how hard it is to give them another id: the harder, the
-#: longer one id is handed from person to person.
+#: Browsers before devices. The harder an id of a device is to reset, the later it comes, as the
+#: device takes it along from person to person.
 DEVICE_NAMESPACES: tuple[str, ...] = (
-    *("anonymous_id", "idfv", "android_id", "idfa", "gaid", "oaid", "imei", "device_id", "cookie"),
+    "anonymous_id",
+    "idfv",
+    "android_id",
+    "idfa",
+    "gaid",
+    "oaid",
+    "imei",
+    "device_id",
+    "cookie",
 )
 
 
 def primary_identifier(identifiers: Iterable[Identifier]) -> Identifier:
-    """The identifier an event is kept under; a pure function of the set.
+    """Return the identifier with the highest priority; a pure function of the set.
 
-    Raises ValueError where there is none.
+    Raises ValueError if the set is empty.
     """
     return min(identifiers, key=priority_of)
 
 
 def leaf_of(workspace_id: str, identifiers: Iterable[Identifier]) -> LeafId:
-    """The leaf of an event with these identifiers (at least one)."""
+    """Return the leaf of an event with these identifiers (at least one)."""
     return LeafId(primary_identifier(identifiers).id_in(workspace_id))
 
 
 def priority_of(identifier: Identifier) -> tuple[int, str, str]:
-    """What identifiers are sorted by, strongest first."""
+    """Return the sort key of an identifier; the highest priority is the smallest key."""
     namespace = identifier.namespace
     return (_position(namespace), namespace, identifier.value)
 
 
 @lru_cache(maxsize=1024)
 def _position(namespace: str) -> int:
-    """Even numbers for values, the odd ones after them for their digests."""
+    """Return an even number for values, and the odd number after it for their digests."""
     algorithm = hash_algorithm_of(namespace)
     plain = namespace.removesuffix(f"_{algorithm}") if algorithm else namespace
     return 2 * _POSITIONS.get(base_namespace(plain), len(PRIORITY)) + bool(algorithm)

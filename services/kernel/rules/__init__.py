@@ -1,9 +1,10 @@
-"""Rules: what they are, how they are written, and when they hold.
+"""Defines, reads, writes and evaluates rules.
 
-errors    what is said about a rule that cannot be read
-values    JSON values and how two of them compare
-model     the tree: All, Any_, Not and the predicates
-form      its JSON and YAML form        text      its form for people
-ids       stable ids of predicates and series
-evaluate  verdicts of predicates over a profile, and of rules over predicates that hold
+errors     the error of a rule that cannot be parsed
+values     JSON values and how two of them compare
+model      the tree: All, Any_, Not and the predicates
+json_form  the JSON and YAML form
+text       the text form for people
+ids        stable ids of predicates and accumulators
+evaluate   predicates over a profile, and rules over the predicates that are true
 """

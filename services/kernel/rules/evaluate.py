@@ -1,6 +1,6 @@
-"""When predicates hold for a profile, and when rules hold given the predicates that do.
+"""Evaluates predicates over a profile, and rules over the predicates that are true.
 
-Pure and total: no data makes it raise. What is compiled once is asked many times.
+Pure and total: no data makes it raise. What is compiled once is evaluated many times.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ from services.kernel.rules.values import Json, Operator, test_of
 
 
 class AccumulatorView(Protocol):
-    """The occurred_at of what a series holds: of each event, or of each value's newest event."""
+    """The occurred_at of the events in an accumulator, or of each value's newest event."""
 
     def total(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         ...
 
-    def count_after(self, edge_us: int) -> int:
-        """How many are later than `edge_us`."""
+    def count_after(self, start_us: int) -> int:
+        """Return how many are later than `start_us`."""
         ...
 
     def nth_most_recent(self, n: int) -> int:
-        """The n-th newest, 1 <= n <= count()."""
+        """Return the n-th newest, 1 <= n <= total()."""
         ...
 
 
 class ProfileFacts(Protocol):
-    """What is known of one profile."""
+    """The state of one profile, as far as rules read it."""
 
     @property
     def last_seen_us(self) -> int:
-        """The occurred_at of its newest event; 0 where there is none."""
+        """The occurred_at of its newest event; 0 if there is none."""
         ...
 
     def trait(self, name: str) -> Json:
-        """The decoded value of a trait; None where it is absent."""
+        """Return the decoded value of a trait; None if it is absent."""
         ...
 
-    def accumulator(self, series_id: int) -> AccumulatorView | None:
-        """What a series holds; None where that is nothing."""
+    def accumulator(self, accumulator_id: int) -> AccumulatorView | None:
+        """Return an accumulator; None if it is empty."""
         ...
 
 
 class PredicateResult(NamedTuple):
-    """How a predicate comes out at an instant."""
+    """The result of a predicate at an instant."""
 
     holds: bool
-    #: What was compared: the trait's value, the number, the age in microseconds; None = absent.
+    #: The compared value: the trait, the number, the age in microseconds; None = absent.
     actual: Json
     #: The earliest later instant at which time alone changes `holds`; None = never.
     next_due_us: int | None
@@ -75,150 +75,149 @@ PredicateFn: TypeAlias = Callable[[ProfileFacts, int], PredicateResult]
 
 @dataclass(frozen=True, slots=True)
 class CompiledPredicate:
-    """A predicate made ready to be asked often."""
+    """A predicate prepared for many evaluations."""
 
     id: int
     predicate: Predicate
-    #: What it looks at: one of the two.
+    #: What it reads: an accumulator or a trait.
     accumulator: AccumulatorSpec | None
     accumulator_id: int | None
     trait: str | None
-    #: Its verdict over a view at an instant (Unix microseconds).
+    #: Evaluates it over a profile at an instant (Unix microseconds).
     evaluate: PredicateFn
 
 
 @lru_cache(maxsize=65_536)
 def compile_predicate(predicate: Predicate) -> CompiledPredicate:
-    """Make a predicate ready to be asked."""
-    series = accumulator_of(predicate)
-    looked_at = None if series is None else accumulator_id(series)
+    """Prepare a predicate for many evaluations."""
+    spec = accumulator_of(predicate)
+    spec_id = None if spec is None else accumulator_id(spec)
     trait = predicate.trait if isinstance(predicate, TraitPredicate) else None
-    judge = _compile(predicate, looked_at or 0)
-    return CompiledPredicate(predicate_id(predicate), predicate, series, looked_at, trait, judge)
+    evaluate = _compile(predicate, spec_id or 0)
+    return CompiledPredicate(predicate_id(predicate), predicate, spec, spec_id, trait, evaluate)
 
 
-def evaluate_predicate(predicate: Predicate, view: ProfileFacts, at_us: int) -> PredicateResult:
-    """How a predicate comes out over a view at an instant (Unix microseconds)."""
-    return compile_predicate(predicate).evaluate(view, at_us)
+def evaluate_predicate(
+    predicate: Predicate, profile: ProfileFacts, as_of_us: int
+) -> PredicateResult:
+    """Evaluate a predicate over a profile at an instant (Unix microseconds)."""
+    return compile_predicate(predicate).evaluate(profile, as_of_us)
 
 
 RuleTest: TypeAlias = Callable[[Set[int]], bool]
 
 
 def compile_rule(rule: Rule) -> RuleTest:
-    """The rule as a function of the ids of the predicates that hold."""
+    """Return the rule as a function of the ids of the predicates that are true."""
     match rule:
         case All():
             tests = tuple(map(compile_rule, rule.rules))
-            return lambda holds: all(test(holds) for test in tests)
+            return lambda true_predicates: all(test(true_predicates) for test in tests)
         case Any_():
             tests = tuple(map(compile_rule, rule.rules))
-            return lambda holds: any(test(holds) for test in tests)
+            return lambda true_predicates: any(test(true_predicates) for test in tests)
         case Not():
             test = compile_rule(rule.rule)
-            return lambda holds: not test(holds)
+            return lambda true_predicates: not test(true_predicates)
         case _:
             id_ = predicate_id(rule)
-            return lambda holds: id_ in holds
+            return lambda true_predicates: id_ in true_predicates
 
 
-def evaluate_rule(rule: Rule, holds: Set[int]) -> bool:
-    """Whether a rule holds, given the ids of its predicates that do."""
-    return compile_rule(rule)(holds)
-
-
-def _compile(predicate: Predicate, looked_at: int) -> PredicateFn:
+def _compile(predicate: Predicate, accumulator: int) -> PredicateFn:
     match predicate:
         case TraitPredicate():
             return _compile_trait(predicate)
         case CountPredicate() | DistinctPredicate() if predicate.window_us:
-            return _compile_windowed(predicate, looked_at)
+            return _compile_windowed(predicate, accumulator)
         case CountPredicate() | DistinctPredicate():
-            return _compile_unwindowed(predicate, looked_at)
+            return _compile_unwindowed(predicate, accumulator)
         case LastSeenPredicate():
-            return _compile_age(predicate, looked_at)
+            return _compile_age(predicate, accumulator)
 
 
 def _compile_trait(predicate: TraitPredicate) -> PredicateFn:
     name, test = predicate.trait, test_of(predicate.operator, predicate.value)
 
-    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
-        actual = view.trait(name)
+    def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
+        actual = profile.trait(name)
         return PredicateResult(test(actual), actual, None)
 
-    return judge
+    return evaluate
 
 
 def _compile_unwindowed(
-    predicate: CountPredicate | DistinctPredicate, looked_at: int
+    predicate: CountPredicate | DistinctPredicate, accumulator: int
 ) -> PredicateFn:
-    compare, asked = _COMPARE[predicate.operator], predicate.value
+    compare, limit = _COMPARE[predicate.operator], predicate.value
 
-    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
-        times = view.accumulator(looked_at)
-        held = 0 if times is None else times.total()
-        return PredicateResult(compare(held, asked), held, None)
+    def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
+        times = profile.accumulator(accumulator)
+        actual = 0 if times is None else times.total()
+        return PredicateResult(compare(actual, limit), actual, None)
 
-    return judge
+    return evaluate
 
 
-def _compile_windowed(predicate: CountPredicate | DistinctPredicate, looked_at: int) -> PredicateFn:
-    asks, asked, window_us = predicate.operator, predicate.value, predicate.window_us
-    compare, can_jump = _COMPARE[asks], asks in _EQUAL
-    nothing = PredicateResult(compare(0, asked), 0, None)
+def _compile_windowed(
+    predicate: CountPredicate | DistinctPredicate, accumulator: int
+) -> PredicateFn:
+    operator_, limit, window_us = predicate.operator, predicate.value, predicate.window_us
+    compare, can_jump = _COMPARE[operator_], operator_ in _EQUAL
+    empty = PredicateResult(compare(0, limit), 0, None)
 
-    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
-        times = view.accumulator(looked_at)
+    def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
+        times = profile.accumulator(accumulator)
         if times is None:
-            return nothing
-        held = times.count_after(_instant(view, at_us) - window_us)
-        holds, level = compare(held, asked), _next_level(asks, asked, held)
+            return empty
+        actual = times.count_after(_instant(profile, as_of_us) - window_us)
+        holds, level = compare(actual, limit), _next_level(operator_, limit, actual)
         if level < 0:
-            return PredicateResult(holds, held, None)
+            return PredicateResult(holds, actual, None)
         left_us = times.nth_most_recent(level + 1)
-        # Where several leave at once, the number may jump past the one that is asked for.
-        if can_jump and compare(times.count_after(left_us), asked) is holds:
-            return PredicateResult(holds, held, None)
-        return PredicateResult(holds, held, left_us + window_us)
+        # If several leave the window at once, the number may jump past `limit`.
+        if can_jump and compare(times.count_after(left_us), limit) is holds:
+            return PredicateResult(holds, actual, None)
+        return PredicateResult(holds, actual, left_us + window_us)
 
-    return judge
+    return evaluate
 
 
-def _next_level(asks: Operator, asked: int, held: int) -> int:
-    """The largest number below `held` with the other verdict; negative where there is none.
+def _next_level(operator_: Operator, limit: int, actual: int) -> int:
+    """Return the largest number below `actual` with the other result; negative if there is none.
 
     With time alone the number in a window only falls.
     """
-    if asks in _ABOVE:
-        return asked if held > asked else -1
-    if asks in _EQUAL and held > asked:
-        return asked
-    return asked - 1 if held >= asked else -1
+    if operator_ in _ABOVE:
+        return limit if actual > limit else -1
+    if operator_ in _EQUAL and actual > limit:
+        return limit
+    return limit - 1 if actual >= limit else -1
 
 
-def _compile_age(predicate: LastSeenPredicate, looked_at: int) -> PredicateFn:
-    asks, age_us = predicate.operator, predicate.age_us
-    compare = _COMPARE[asks]
-    # The first age with the other verdict than a younger one.
-    turn_us = age_us + 1 if asks in _ABOVE else age_us
-    nothing = PredicateResult(False, None, None)
+def _compile_age(predicate: LastSeenPredicate, accumulator: int) -> PredicateFn:
+    operator_, age_us = predicate.operator, predicate.age_us
+    compare = _COMPARE[operator_]
+    # The first age with another result than a younger one.
+    turn_us = age_us + 1 if operator_ in _ABOVE else age_us
+    empty = PredicateResult(False, None, None)
 
-    def judge(view: ProfileFacts, at_us: int) -> PredicateResult:
-        times = view.accumulator(looked_at)
+    def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
+        times = profile.accumulator(accumulator)
         if times is None:
-            return nothing
+            return empty
         seen_us = times.nth_most_recent(1)
-        actual = _instant(view, at_us) - seen_us
-        due_us = seen_us + turn_us if actual < turn_us else None
-        return PredicateResult(compare(actual, age_us), actual, due_us)
+        actual = _instant(profile, as_of_us) - seen_us
+        next_due_us = seen_us + turn_us if actual < turn_us else None
+        return PredicateResult(compare(actual, age_us), actual, next_due_us)
 
-    return judge
+    return evaluate
 
 
-def _instant(view: ProfileFacts, at_us: int) -> int:
-    """The instant asked about, which is never before the newest event."""
-    seen_us = view.last_seen_us
-    return at_us if at_us > seen_us else seen_us
+def _instant(profile: ProfileFacts, as_of_us: int) -> int:
+    """Return the instant of the evaluation, which is never before the newest event."""
+    seen_us = profile.last_seen_us
+    return as_of_us if as_of_us > seen_us else seen_us
 
 
 _COMPARE: dict[Operator, Callable[[int, int], bool]] = {
@@ -229,6 +228,6 @@ _COMPARE: dict[Operator, Callable[[int, int], bool]] = {
     Operator.GT: operator.gt,
     Operator.GE: operator.ge,
 }
-#: The verdict changes between `asked` and the number above it.
+#: The result changes between the limit and the number above it.
 _ABOVE = (Operator.GT, Operator.LE)
 _EQUAL = (Operator.EQ, Operator.NE)

@@ -1,7 +1,7 @@
-"""Stable 64-bit ids of predicates and series, and what a rule is made of.
+"""Computes stable 64-bit ids of predicates and accumulators, and packs sets of ids.
 
-An id is the first 8 bytes, big-endian, of BLAKE2b over the canonical JSON of the thing: the same
-question has the same id in every rule, service and year.
+An id is the first 8 bytes, big-endian, of BLAKE2b over the canonical JSON of a predicate or an
+accumulator: the same predicate has the same id in every rule, service and year.
 """
 
 from __future__ import annotations
@@ -29,28 +29,29 @@ from services.kernel.rules.values import Json, canonical_json
 
 @lru_cache(maxsize=65_536)
 def predicate_id(predicate: Predicate) -> int:
-    """0 <= id < 2^64."""
+    """Return the id of a predicate, 0 <= id < 2^64."""
     return _hash(dump_rule(predicate))
 
 
 @lru_cache(maxsize=65_536)
-def accumulator_id(series: AccumulatorSpec) -> int:
-    """0 <= id < 2^64."""
-    form = events_form(series.events)
-    if series.kind is AccumulatorKind.DISTINCT:
-        form["property"] = series.property
-    return _hash({f"series_{series.kind.value}": form})
+def accumulator_id(spec: AccumulatorSpec) -> int:
+    """Return the id of an accumulator, 0 <= id < 2^64."""
+    form = events_form(spec.events)
+    if spec.kind is AccumulatorKind.DISTINCT:
+        form["property"] = spec.property
+    # The key is part of stored ids and never changes.
+    return _hash({f"series_{spec.kind.value}": form})
 
 
 def predicates(rule: Rule) -> tuple[Predicate, ...]:
-    """The predicates of a rule in the order in which they are written, each once."""
+    """Return the predicates of a rule in the order in which they are written, each once."""
     return tuple(dict.fromkeys(_walk(rule)))
 
 
 def accumulator_of(predicate: Predicate) -> AccumulatorSpec | None:
-    """What must be kept to answer it; None where traits are enough.
+    """Return the accumulator that a predicate needs; None if it reads a trait.
 
-    The window and the number compared with are no part of it, so predicates share series.
+    The window and the compared number are no part of it, so predicates share accumulators.
     """
     match predicate:
         case CountPredicate() | LastSeenPredicate():

@@ -1,4 +1,4 @@
-"""The JSON form of rules, as people write it in YAML, and back.
+"""Parses rules from their JSON form, as people write it in YAML, and dumps them.
 
 ::
 
@@ -8,15 +8,15 @@
     distinct:  {event: viewed_course, property: course_id, where: WHERE, within: 7d, at_least: 3}
     last_seen: {event: purchased_course, where: WHERE, within: 30d}
 
-`where` and `within` may be left out (no filter; ever). WHERE is `{PROPERTY: VALUE}`: a scalar asks
-for equality, a list for one of it, and `{at_least: 3, lt: 9}` for comparisons. Comparisons are eq,
-ne, lt, at_most, gt, at_least, in, exists (always `true`) and contains. A property asked twice in
-the same way is written as a list of such mappings.
+`where` and `within` may be omitted (no filter; the whole past). WHERE is `{PROPERTY: VALUE}`: a
+scalar means equality, a list means one of its elements, and `{at_least: 3, lt: 9}` means these
+comparisons. Comparisons are eq, ne, lt, at_most, gt, at_least, in, exists (always `true`) and
+contains. Two comparisons of one property with the same operator are written as a list of mappings.
 
 `last_seen` compares an age: `within: W` is age < W, `at_most` <=, `longer_than` >, `at_least` >=.
-So an event counts in `count: {within: W}` exactly while its age is `within: W`.
+So an event is in the window of `count: {within: W}` exactly while its age is `within: W`.
 
-Spans are whole numbers of s, m, h, d, w (and us, where nothing else is exact).
+Spans are whole numbers of s, m, h, d, w (and us, if nothing else is exact).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_DEPTH = 32
 MAX_RULES = 1_000
 
 Form = dict[str, Any]
-_Made = TypeVar("_Made")
+_Part = TypeVar("_Part")
 
 _OPERATORS = {operator.value: operator for operator in Operator}
 _AGES = {
@@ -59,7 +59,7 @@ _AGES = {
 }
 _AGE_WORDS = {operator: word for word, operator in _AGES.items()}
 #: Words of other languages that people are likely to try.
-_MEANT = {
+_SYNONYMS = {
     "le": "at_most",
     "lte": "at_most",
     "<=": "at_most",
@@ -79,15 +79,15 @@ _MEANT = {
 
 
 def parse_rule(form: Json) -> Rule:
-    """The rule of a decoded JSON or YAML form.
+    """Return the rule of a decoded JSON or YAML form.
 
-    Raises RuleError, whose `field` is the path of what is wrong.
+    Raises RuleError; its `field` is the path of the wrong part.
     """
     return _Parser().rule(form, "", 1)
 
 
 def dump_rule(rule: Rule) -> Form:
-    """The canonical form: equal rules have equal forms, and `parse_rule` reads it back."""
+    """Return the canonical form: equal rules have equal forms, and `parse_rule` reads it back."""
     match rule:
         case All():
             return {"all": [dump_rule(part) for part in rule.rules]}
@@ -108,7 +108,7 @@ def dump_rule(rule: Rule) -> Form:
 
 
 def parse_rule_json(data: bytes | str) -> Rule:
-    """The rule of its JSON; raises RuleError."""
+    """Return the rule of a JSON text. Raises RuleError."""
     try:
         form = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -117,12 +117,12 @@ def parse_rule_json(data: bytes | str) -> Rule:
 
 
 def dump_rule_json(rule: Rule) -> bytes:
-    """The canonical JSON: equal rules have equal bytes."""
+    """Return the canonical JSON: equal rules have equal bytes."""
     return canonical_json(dump_rule(rule)).encode()
 
 
 def events_form(events: EventFilter) -> Form:
-    """The part of a form that says which events count."""
+    """Return the part of a form that selects events."""
     form: Form = {"event": events.event}
     if events.where:
         form["where"] = _where_form(events.where)
@@ -130,8 +130,8 @@ def events_form(events: EventFilter) -> Form:
 
 
 def _where_form(filters: tuple[PropertyFilter, ...]) -> Form | list[Form]:
-    asked = [(f.property, f.operator) for f in filters]
-    if len(set(asked)) < len(asked):
+    compared = [(f.property, f.operator) for f in filters]
+    if len(set(compared)) < len(compared):
         return [{f.property: {f.operator.value: _value_form(f)}} for f in filters]
     grouped: dict[str, Form] = {}
     for f in filters:
@@ -157,7 +157,7 @@ def _number_form(rule: CountPredicate | DistinctPredicate) -> Form:
 
 
 class _Parser:
-    """Reads one form; counts its rules, so that no form can ask for too many."""
+    """Parses one form, and counts its rules to limit its size."""
 
     def __init__(self) -> None:
         self._rules = 0
@@ -196,29 +196,29 @@ def _trait(body: Form, path: str) -> Rule:
     operator = _only_operator(body, ("name",), _OPERATORS, path)
     word = operator.value
     _check_exists(operator, body[word], join_path(path, word))
-    name = _wanted(body, "name", path)
-    return _made(path, word, lambda: TraitPredicate(name, operator, body[word]))
+    name = _required_text(body, "name", path)
+    return _make(path, word, lambda: TraitPredicate(name, operator, body[word]))
 
 
 def _count(body: Form, path: str) -> Rule:
     operator = _only_operator(body, ("event", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
     value = body[operator.value]
-    return _made(path, "", lambda: CountPredicate(events, window_us, operator, value))
+    return _make(path, "", lambda: CountPredicate(events, window_us, operator, value))
 
 
 def _distinct(body: Form, path: str) -> Rule:
     operator = _only_operator(body, ("event", "property", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
-    of, value = _wanted(body, "property", path), body[operator.value]
-    return _made(path, "", lambda: DistinctPredicate(events, of, window_us, operator, value))
+    of, value = _required_text(body, "property", path), body[operator.value]
+    return _make(path, "", lambda: DistinctPredicate(events, of, window_us, operator, value))
 
 
 def _last_seen(body: Form, path: str) -> Rule:
     operator = _only_operator(body, ("event", "where"), _AGES, path)
     word = _AGE_WORDS[operator]
     events, age_us = _events(body, path), _span(body, word, path)
-    return _made(path, word, lambda: LastSeenPredicate(events, operator, age_us))
+    return _make(path, word, lambda: LastSeenPredicate(events, operator, age_us))
 
 
 _KINDS = ("all", "any", "not", "trait", "count", "distinct", "last_seen")
@@ -232,9 +232,9 @@ _PREDICATES: dict[str, Callable[[Form, str], Rule]] = {
 
 
 def _events(body: Form, path: str) -> EventFilter:
-    event = _wanted(body, "event", path)
+    event = _required_text(body, "event", path)
     where = _where(body.get("where", {}), join_path(path, "where"))
-    return _made(path, "", lambda: EventFilter(event, where))
+    return _make(path, "", lambda: EventFilter(event, where))
 
 
 def _where(body: Json, path: str) -> tuple[PropertyFilter, ...]:
@@ -242,18 +242,18 @@ def _where(body: Json, path: str) -> tuple[PropertyFilter, ...]:
         parts = (_where(part, f"{path}[{i}]") for i, part in enumerate(body))
         return tuple(f for part in parts for f in part)
     filters: list[PropertyFilter] = []
-    for name, asked in _mapping(body, path).items():
-        filters.extend(_filters(name, asked, join_path(path, name)))
+    for name, tests in _mapping(body, path).items():
+        filters.extend(_filters(name, tests, join_path(path, name)))
     return tuple(filters)
 
 
-def _filters(name: str, asked: Json, path: str) -> list[PropertyFilter]:
-    if not isinstance(asked, Mapping):
-        operator = Operator.IN if isinstance(asked, list | tuple) else Operator.EQ
-        return [_made(path, "", lambda: PropertyFilter(name, operator, asked))]
-    if not asked:
-        raise RuleError("nothing is asked", f"write one of {_list(_OPERATORS)}", field=path)
-    return [_filter(name, word, value, path) for word, value in _mapping(asked, path).items()]
+def _filters(name: str, tests: Json, path: str) -> list[PropertyFilter]:
+    if not isinstance(tests, Mapping):
+        operator = Operator.IN if isinstance(tests, list | tuple) else Operator.EQ
+        return [_make(path, "", lambda: PropertyFilter(name, operator, tests))]
+    if not tests:
+        raise RuleError("nothing is compared", f"write one of {_list(_OPERATORS)}", field=path)
+    return [_filter(name, word, value, path) for word, value in _mapping(tests, path).items()]
 
 
 def _filter(name: str, word: str, value: Json, path: str) -> PropertyFilter:
@@ -261,31 +261,33 @@ def _filter(name: str, word: str, value: Json, path: str) -> PropertyFilter:
         raise _unknown(word, tuple(_OPERATORS), path)
     operator = _OPERATORS[word]
     _check_exists(operator, value, join_path(path, word))
-    return _made(path, word, lambda: PropertyFilter(name, operator, value))
+    return _make(path, word, lambda: PropertyFilter(name, operator, value))
 
 
 def _only_operator(
     body: Form, others: tuple[str, ...], words: Mapping[str, Operator], path: str
 ) -> Operator:
-    """The one comparison of a predicate; every key must be it or one of `others`."""
+    """Return the one comparison of a predicate; all other keys must be in `others`."""
     for key in body:
         if key not in others and key not in words:
             raise _unknown(key, (*others, *words), path)
-    asked = [words[key] for key in body if key in words]
-    if len(asked) != 1:
-        problem = "several comparisons in one place" if asked else "nothing is compared"
+    operators = [words[key] for key in body if key in words]
+    if len(operators) != 1:
+        problem = "several comparisons in one place" if operators else "nothing is compared"
         raise RuleError(problem, f"write exactly one of {_list(words)}", field=path)
-    return asked[0]
+    return operators[0]
 
 
 def _check_exists(operator: Operator, value: Json, path: str) -> None:
     if operator is Operator.EXISTS and value is not True:
         raise RuleError(
-            "this asks nothing", "write `exists: true`; `not` around it for the rest", field=path
+            "only `true` is allowed",
+            "write `exists: true`, with `not` around it for absence",
+            field=path,
         )
 
 
-def _wanted(body: Form, key: str, path: str) -> str:
+def _required_text(body: Form, key: str, path: str) -> str:
     if key not in body:
         raise RuleError(f"`{key}` is missing", f"write `{key}: ...`", field=path)
     value = body[key]
@@ -295,7 +297,7 @@ def _wanted(body: Form, key: str, path: str) -> str:
 
 
 def _span(body: Form, key: str, path: str) -> int:
-    """Microseconds; 0 where the key is absent."""
+    """Return microseconds; 0 if the key is absent."""
     if key not in body:
         return 0
     value = body[key]
@@ -318,14 +320,14 @@ def _mapping(form: Json, path: str) -> Form:
     return dict(form)
 
 
-def _unknown(key: str, known: tuple[str, ...], path: str) -> RuleError:
-    likely = [_MEANT[key]] if _MEANT.get(key) in known else get_close_matches(key, known, 1)
-    remedy = f"write `{likely[0]}`" if likely else f"write one of {_list(known)}"
+def _unknown(key: str, valid: tuple[str, ...], path: str) -> RuleError:
+    likely = [_SYNONYMS[key]] if _SYNONYMS.get(key) in valid else get_close_matches(key, valid, 1)
+    remedy = f"write `{likely[0]}`" if likely else f"write one of {_list(valid)}"
     return RuleError("this key is not known", remedy, field=join_path(path, key))
 
 
-def _made(path: str, word: str, make: Callable[[], _Made]) -> _Made:
-    """What `make` makes; its errors are told at `path`, at `word` where they name no place."""
+def _make(path: str, word: str, make: Callable[[], _Part]) -> _Part:
+    """Call `make`; its errors get the path `path`, and `word` below it if they have none."""
     try:
         return make()
     except RuleError as error:
@@ -336,4 +338,4 @@ def _list(words: Mapping[str, Operator] | tuple[str, ...]) -> str:
     return ", ".join(words)
 
 
-assert set(_AGE_WORDS) == set(AGE_OPERATORS)  # noqa: S101 - one word for each comparison of ages
+assert set(_AGE_WORDS) == set(AGE_OPERATORS)  # noqa: S101 - each comparison of ages has one word

@@ -1,16 +1,17 @@
-"""Rules as values: a frozen tree over one profile, true or false at an instant.
+"""Models rules as values: a frozen tree over one profile, true or false at an instant.
 
-A rule is `All`, `Any_` or `Not` over rules, or a *predicate*: one question about one profile at one
-instant. The meaning of each is told here and tested against the oracle in `tests/oracle`:
+A rule is `All`, `Any_` or `Not` over rules, or a *predicate*: one condition on one profile at one
+instant. Their meaning is defined here and tested against the oracle in `tests/oracle`:
 
-* An event *matches* an `EventFilter` where it has its name and all its property filters hold.
-* A window of `window_us` at the instant t holds the events with t - window_us < occurred_at <= t;
-  0 is for ever.
-* The instant is never before the profile's own newest event (`occurred_at <= recorded_at`, and the
-  log's clock does not go back); an earlier one is taken to be that event's.
+* An event *matches* an `EventFilter` if it has its name and all its property filters are true.
+* A window of `window_us` at the instant t contains the events with
+  t - window_us < occurred_at <= t; 0 = the whole past.
+* The instant is never before the profile's newest event (`occurred_at <= recorded_at`, and the
+  log's clock never goes back); an earlier instant is replaced with that event's.
 
-Building one checks it: a RuleError says what is wrong and what to write instead. Two values that
-mean the same are equal: the filters of an event and the elements of an `in` are kept sorted.
+Constructing a rule validates it: a RuleError says what is wrong and what to write instead. Two
+values with the same meaning are equal: the filters of an event and the elements of an `in` are
+sorted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class PropertyFilter:
     property: str
     operator: Operator
     value: Json = field(default=None, compare=False)
-    #: The value as canonical JSON; equality goes by it, for in Python True == 1.
+    #: The value as canonical JSON; it decides equality, as True == 1 in Python.
     text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class PropertyFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events count: those with a name, for which all of `where` hold."""
+    """Selects the events with a name for which all filters in `where` are true."""
 
     event: str
     where: tuple[PropertyFilter, ...] = ()
@@ -64,7 +65,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class TraitPredicate:
-    """Compares a stated attribute."""
+    """Compares a stated trait."""
 
     trait: str
     operator: Operator
@@ -111,9 +112,9 @@ class DistinctPredicate:
 
 @dataclass(frozen=True, slots=True)
 class LastSeenPredicate:
-    """Compares the age of the last matching event: the instant less its occurred_at.
+    """Compares the age of the last matching event: the instant minus its occurred_at.
 
-    Where nothing matched there is no age, and every comparison is false.
+    If no event matches there is no age, and every comparison is false.
     """
 
     events: EventFilter
@@ -128,7 +129,7 @@ class LastSeenPredicate:
             )
         _check_span("", self.age_us)
         if self.age_us == 0:
-            raise RuleError("an age of 0 tells nothing", "write a span such as 30d")
+            raise RuleError("an age of 0 means nothing", "write a span such as 30d")
 
 
 Predicate: TypeAlias = TraitPredicate | CountPredicate | DistinctPredicate | LastSeenPredicate
@@ -136,21 +137,21 @@ Predicate: TypeAlias = TraitPredicate | CountPredicate | DistinctPredicate | Las
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """All of them hold; none at all holds."""
+    """True if all rules are; an empty `All` is true."""
 
     rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any_:
-    """At least one holds; none at all does not hold."""
+    """True if at least one rule is; an empty `Any_` is false."""
 
     rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """It does not hold."""
+    """True if the rule is false."""
 
     rule: Rule
 
@@ -159,7 +160,7 @@ Rule: TypeAlias = All | Any_ | Not | Predicate
 
 
 class AccumulatorKind(Enum):
-    """What a series keeps."""
+    """What an accumulator stores."""
 
     COUNT = "count"
     DISTINCT = "distinct"
@@ -167,11 +168,11 @@ class AccumulatorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorSpec:
-    """What must be kept of a leaf's events to answer a predicate, whatever its window."""
+    """What is accumulated of a leaf's events for a predicate, whatever its window."""
 
     kind: AccumulatorKind
     events: EventFilter
-    #: The property whose values are told apart; empty for a count.
+    #: The property whose distinct values are counted; empty for a count.
     property: str = ""
 
 

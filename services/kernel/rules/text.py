@@ -1,7 +1,7 @@
-"""The text form of rules, for people to read: messages, explanations, lists.
+"""Writes rules as text for people: in messages, explanations and lists.
 
-Such as `count(attended_trial in 7d) >= 1 and not count(purchased_course) >= 1`. Names that are no
-plain words stand in quotes.
+An example is `count(attended_trial in 7d) >= 1 and not count(purchased_course) >= 1`. Names that
+are not plain words are quoted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WORDS = frozenset({"and", "or", "not", "in", "where", "exists", "contains", "al
 
 
 def to_text(rule: Rule) -> str:
-    """One line; equal rules have equal lines."""
+    """Return one line; equal rules have equal lines."""
     match rule:
         case All():
             return _joined(rule.rules, " and ", "always")
@@ -65,7 +65,7 @@ def _joined(rules: tuple[Rule, ...], word: str, nothing: str) -> str:
 
 
 def _part(rule: Rule) -> str:
-    """A rule as part of another one: in brackets where it joins several itself."""
+    """Return the text of a rule inside another one, in brackets if it joins several rules."""
     match rule:
         case All() | Any_() if len(rule.rules) == 1:
             return _part(rule.rules[0])

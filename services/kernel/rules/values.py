@@ -1,17 +1,17 @@
-"""JSON values in rules and in data, and how two of them compare.
+"""Compares JSON values in rules with JSON values in data.
 
 A rule compares with a *literal*: a string, a number or a boolean, and for `in` a list of them.
-Data is any JSON value. What is defined, once, for traits and for properties of events:
+Data is any JSON value. These definitions apply to traits and to properties of events:
 
 * null and absent are the same.
 * Types never mix: `"1"` is not `1`, and `true` is not `1`. `1` and `1.0` are the same number.
 * A comparison with an absent value, or with one of another type, is false; only `ne` is true.
 * `lt`, `at_most`, `gt`, `at_least` order numbers by size and strings by code points; booleans,
   lists and objects have no order, so these are false.
-* `contains` holds where a string has the literal (a string) as a part, and where a list has an
-  element equal to the literal.
-* `exists` holds for everything but null.
-* Integers beyond 64 bits are held as the nearest double.
+* `contains` is true if a string has the literal (a string) as a part, or a list has an element
+  equal to the literal.
+* `exists` is true for everything but null.
+* Integers beyond 64 bits are represented by the nearest double.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 from services.kernel.rules.errors import RuleError
 
 Scalar: TypeAlias = str | int | float | bool
-#: A scalar; the sorted, distinct elements of an `in`; None where the operator uses no value.
+#: A scalar; the sorted, distinct elements of an `in`; None if the operator takes no value.
 Literal: TypeAlias = Scalar | tuple[Scalar, ...] | None
 #: Any decoded JSON value.
 Json: TypeAlias = Any
@@ -37,7 +37,7 @@ _BIGGEST = 2**63
 
 
 class Operator(Enum):
-    """How two values are compared; the value is the word in a rule."""
+    """A comparison; its value is the word in a rule."""
 
     EQ = "eq"
     NE = "ne"
@@ -51,7 +51,7 @@ class Operator(Enum):
 
 
 def literal(operator: Operator, value: Json) -> Literal:
-    """The canonical literal for an operator; raises RuleError where the value does not suit it."""
+    """Return the canonical literal of a value. Raises RuleError if it does not fit the operator."""
     if operator is Operator.EXISTS:
         return None
     if operator is Operator.IN:
@@ -63,14 +63,14 @@ def literal(operator: Operator, value: Json) -> Literal:
 
 
 def canonical_json(value: Json) -> str:
-    """JSON with sorted keys and no spaces: equal values have equal text."""
+    """Return JSON with sorted keys and no spaces: equal values have equal text."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def test_of(operator: Operator, value: Literal) -> Test:
-    """The question `is LEFT operator value?` as a function of the left side; it never raises."""
+    """Return `LEFT operator value` as a function of the left side; it never raises."""
     if operator is Operator.EXISTS:
-        return _is_there
+        return _exists
     if operator is Operator.IN:
         return _one_of(value if isinstance(value, tuple) else ())
     if operator is Operator.EQ:
@@ -84,7 +84,7 @@ def test_of(operator: Operator, value: Literal) -> Test:
 
 
 def scalar_key(value: Json) -> str | None:
-    """A text that is equal for equal scalars only; None for null, lists and objects."""
+    """Return a text that is equal for equal scalars only; None for null, lists and objects."""
     kind = type(value)
     if kind is str:
         return "s" + value
@@ -96,7 +96,7 @@ def scalar_key(value: Json) -> str | None:
 
 
 def number(value: int | float) -> int | float:
-    """The one form of a number: whole ones below 2^63 are ints, all others doubles."""
+    """Return the canonical form of a number: whole ones below 2^63 are ints, others doubles."""
     if -_BIGGEST < value < _BIGGEST:
         return int(value) if value == int(value) else value
     try:
@@ -145,7 +145,7 @@ def _elements(value: Json) -> tuple[Scalar, ...]:
     return tuple(by_text[text] for text in sorted(by_text))
 
 
-def _is_there(left: Json) -> bool:
+def _exists(left: Json) -> bool:
     return left is not None
 
 

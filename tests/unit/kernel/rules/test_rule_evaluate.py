@@ -1,4 +1,4 @@
-"""Verdicts against the oracle, and the instants at which time alone changes them."""
+"""Results equal those of the oracle, and so do the instants at which time alone changes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from properties import examples
 
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.rules.evaluate import PredicateResult, evaluate_predicate, evaluate_rule
+from services.kernel.rules.evaluate import PredicateResult, compile_rule, evaluate_predicate
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (
     All,
@@ -30,14 +30,14 @@ from services.kernel.rules.values import Operator
 
 DAY = 86_400_000_000
 BOUGHT = EventFilter("bought")
-#: After this nothing of a random log is left in any window.
+#: After this every window of a random log is empty.
 HORIZON = some.LATEST + some.LONGEST + 5
 
 
 def profile(log: list[OracleEvent], rule: Rule) -> ProfileView:
-    state, catalogue = LeafState(), PredicateIndex.from_rules([rule])
+    state, index = LeafState(), PredicateIndex.from_rules([rule])
     for event in log:
-        fold_event(state, some.view_of(event), catalogue)
+        fold_event(state, some.view_of(event), index)
     return view_of([state])
 
 
@@ -47,61 +47,66 @@ def newest(log: list[OracleEvent]) -> int:
 
 def bought(*instants: int) -> list[OracleEvent]:
     return [
-        OracleEvent("track", "bought", at_us, i.to_bytes(16, "big"), {"n": at_us})
-        for i, at_us in enumerate(instants)
+        OracleEvent("track", "bought", time, i.to_bytes(16, "big"), {"n": time})
+        for i, time in enumerate(instants)
     ]
 
 
-def verdict(predicate: Predicate, log: list[OracleEvent], at_us: int) -> PredicateResult:
-    return evaluate_predicate(predicate, profile(log, predicate), at_us)
+def result_of(predicate: Predicate, log: list[OracleEvent], as_of_us: int) -> PredicateResult:
+    return evaluate_predicate(predicate, profile(log, predicate), as_of_us)
 
 
 @examples(150)
 @given(some.rules, some.logs(), st.integers(0, HORIZON))
-def test_a_rule_holds_as_the_oracle_says(rule: Rule, log: list[OracleEvent], later: int) -> None:
-    view, at_us = profile(log, rule), newest(log) + later
-    holds = {
+def test_rule_evaluates_as_the_oracle_does(rule: Rule, log: list[OracleEvent], later: int) -> None:
+    view, as_of_us = profile(log, rule), newest(log) + later
+    true_predicates = {
         predicate_id(predicate)
         for predicate in predicates(rule)
-        if evaluate_predicate(predicate, view, at_us).holds
+        if evaluate_predicate(predicate, view, as_of_us).holds
     }
-    assert evaluate_rule(rule, holds) == oracle.rule_holds(rule, log, at_us)
+    assert compile_rule(rule)(true_predicates) == oracle.rule_holds(rule, log, as_of_us)
 
 
 @examples(150)
 @given(some.predicates, some.logs(), st.integers(0, HORIZON))
-def test_a_verdict_tells_what_was_compared(
+def test_result_has_the_compared_value(
     predicate: Predicate, log: list[OracleEvent], later: int
 ) -> None:
-    at_us = newest(log) + later
-    told = verdict(predicate, log, at_us).actual
-    assert told == oracle.actual(predicate, log, at_us)
-    assert oracle.kind(told) == oracle.kind(oracle.actual(predicate, log, at_us))
+    as_of_us = newest(log) + later
+    actual, expected = (
+        result_of(predicate, log, as_of_us).actual,
+        oracle.actual(predicate, log, as_of_us),
+    )
+    assert actual == expected
+    assert oracle.kind(actual) == oracle.kind(expected)
 
 
 @examples(150)
 @given(some.predicates, some.logs())
-def test_due_is_the_first_instant_of_change(predicate: Predicate, log: list[OracleEvent]) -> None:
+def test_next_due_is_the_first_instant_of_change(
+    predicate: Predicate, log: list[OracleEvent]
+) -> None:
     view, start = profile(log, predicate), newest(log)
-    verdicts = [evaluate_predicate(predicate, view, t) for t in range(start, start + HORIZON)]
-    told = [oracle.rule_holds(predicate, log, t) for t in range(start, start + HORIZON)]
-    assert [v.holds for v in verdicts] == told
-    for i, now in enumerate(verdicts):
-        changes = (start + j for j in range(i, HORIZON) if told[j] is not now.holds)
+    results = [evaluate_predicate(predicate, view, t) for t in range(start, start + HORIZON)]
+    expected = [oracle.rule_holds(predicate, log, t) for t in range(start, start + HORIZON)]
+    assert [r.holds for r in results] == expected
+    for i, now in enumerate(results):
+        changes = (start + j for j in range(i, HORIZON) if expected[j] is not now.holds)
         assert now.next_due_us == next(changes, None)
 
 
 @examples(100)
 @given(some.predicates, some.logs(), st.integers(-HORIZON, HORIZON))
-def test_an_instant_before_the_newest_event_is_that_of_the_event(
-    predicate: Predicate, log: list[OracleEvent], at_us: int
+def test_instant_before_the_newest_event_counts_as_that_of_the_event(
+    predicate: Predicate, log: list[OracleEvent], as_of_us: int
 ) -> None:
-    later = max(at_us, newest(log)) if log else at_us
-    assert verdict(predicate, log, at_us) == verdict(predicate, log, later)
+    later = max(as_of_us, newest(log)) if log else as_of_us
+    assert result_of(predicate, log, as_of_us) == result_of(predicate, log, later)
 
 
 @pytest.mark.parametrize(
-    ("operator", "asked", "holds", "due_us"),
+    ("operator", "limit", "holds", "due_us"),
     [
         (Operator.GE, 3, True, 10 + 7 * DAY),
         (Operator.GE, 2, True, 20 + 7 * DAY),
@@ -116,23 +121,23 @@ def test_an_instant_before_the_newest_event_is_that_of_the_event(
         (Operator.NE, 0, True, 30 + 7 * DAY),
     ],
 )
-def test_due_of_three_events_in_seven_days(
-    operator: Operator, asked: int, holds: bool, due_us: int | None
+def test_next_due_of_three_events_in_seven_days(
+    operator: Operator, limit: int, holds: bool, due_us: int | None
 ) -> None:
-    predicate = CountPredicate(BOUGHT, 7 * DAY, operator, asked)
-    assert verdict(predicate, bought(30, 10, 20), DAY) == (holds, 3, due_us)
+    predicate = CountPredicate(BOUGHT, 7 * DAY, operator, limit)
+    assert result_of(predicate, bought(30, 10, 20), DAY) == (holds, 3, due_us)
 
 
-def test_a_number_that_time_jumps_past_is_never_due() -> None:
+def test_number_that_time_jumps_past_is_never_due() -> None:
     predicate = CountPredicate(BOUGHT, DAY, Operator.EQ, 1)
-    assert verdict(predicate, bought(5, 5), 6) == (False, 2, None)
+    assert result_of(predicate, bought(5, 5), 6) == (False, 2, None)
 
 
-def test_the_old_edge_of_a_window_is_outside_and_the_instant_inside() -> None:
+def test_window_excludes_its_start_and_includes_its_end() -> None:
     predicate = CountPredicate(BOUGHT, DAY, Operator.GE, 1)
-    assert verdict(predicate, bought(5), 5).holds
-    assert verdict(predicate, bought(5), 5 + DAY - 1).holds
-    assert not verdict(predicate, bought(5), 5 + DAY).holds
+    assert result_of(predicate, bought(5), 5).holds
+    assert result_of(predicate, bought(5), 5 + DAY - 1).holds
+    assert not result_of(predicate, bought(5), 5 + DAY).holds
 
 
 @pytest.mark.parametrize(
@@ -144,35 +149,36 @@ def test_the_old_edge_of_a_window_is_outside_and_the_instant_inside() -> None:
         (Operator.GE, False, True, True, 5 + DAY),
     ],
 )
-def test_ages(
+def test_age_is_compared_at_its_limit(
     operator: Operator, just_before: bool, at: bool, just_after: bool, due_us: int
 ) -> None:
     predicate = LastSeenPredicate(BOUGHT, operator, DAY)
     log = bought(1, 5)
-    assert verdict(predicate, log, 5 + DAY - 1) == (just_before, DAY - 1, due_us)
-    assert verdict(predicate, log, 5 + DAY).holds is at
-    assert verdict(predicate, log, 5 + DAY + 1) == (just_after, DAY + 1, None)
+    assert result_of(predicate, log, 5 + DAY - 1) == (just_before, DAY - 1, due_us)
+    assert result_of(predicate, log, 5 + DAY).holds is at
+    assert result_of(predicate, log, 5 + DAY + 1) == (just_after, DAY + 1, None)
 
 
-def test_who_was_never_seen_has_no_age() -> None:
+def test_profile_without_matching_events_has_no_age() -> None:
     for operator in (Operator.LT, Operator.LE, Operator.GT, Operator.GE):
-        assert verdict(LastSeenPredicate(BOUGHT, operator, DAY), [], DAY) == (False, None, None)
+        assert result_of(LastSeenPredicate(BOUGHT, operator, DAY), [], DAY) == (False, None, None)
 
 
-def test_distinct_counts_a_value_while_its_newest_event_is_in_the_window() -> None:
+def test_distinct_value_counts_while_its_newest_event_is_in_the_window() -> None:
     predicate = DistinctPredicate(BOUGHT, "n", DAY, Operator.GE, 2)
     log = [*bought(1, 2), OracleEvent("track", "bought", 9, b"x" * 16, {"n": 1})]
-    assert verdict(predicate, log, 10) == (True, 2, 2 + DAY)
+    assert result_of(predicate, log, 10) == (True, 2, 2 + DAY)
 
 
-def test_joins_of_nothing() -> None:
-    assert evaluate_rule(All(()), set())
-    assert not evaluate_rule(Any_(()), set())
-    assert not evaluate_rule(Not(All(())), set())
+def test_empty_all_is_true_and_empty_any_is_false() -> None:
+    assert compile_rule(All(()))(set())
+    assert not compile_rule(Any_(()))(set())
+    assert not compile_rule(Not(All(())))(set())
 
 
-def test_a_rule_goes_by_the_ids_that_hold() -> None:
+def test_rule_is_evaluated_from_the_true_predicates() -> None:
     a, b = TraitPredicate("city", Operator.EXISTS), TraitPredicate("age", Operator.GE, 18)
     rule = All((a, Not(b)))
-    assert evaluate_rule(rule, frozenset({predicate_id(a)}))
-    assert not evaluate_rule(rule, frozenset({predicate_id(a), predicate_id(b)}))
+    test = compile_rule(rule)
+    assert test(frozenset({predicate_id(a)}))
+    assert not test(frozenset({predicate_id(a), predicate_id(b)}))

@@ -1,13 +1,23 @@
-"""Ids never change: what is stored under them must be found by the next release."""
+"""Ids never change: the next release must find what is stored under them."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from oracle import rules_strategies as some
 from properties import examples
 
-from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id, predicates
+from services.kernel.rules.ids import (
+    accumulator_id,
+    accumulator_of,
+    from_bigint,
+    pack_ids,
+    predicate_id,
+    predicates,
+    to_bigint,
+    unpack_ids,
+)
 from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import AccumulatorKind, AccumulatorSpec, Predicate
 
@@ -49,48 +59,48 @@ def only(form: object) -> Predicate:
     return predicate
 
 
-@pytest.mark.parametrize(("form", "id_", "looked_at"), GOLDEN)
-def test_golden_ids(form: object, id_: int, looked_at: int | None) -> None:
+@pytest.mark.parametrize(("form", "id_", "spec_id"), GOLDEN)
+def test_predicate_has_its_golden_ids(form: object, id_: int, spec_id: int | None) -> None:
     predicate = only(form)
-    series = accumulator_of(predicate)
+    spec = accumulator_of(predicate)
     assert predicate_id(predicate) == id_
-    assert (None if series is None else accumulator_id(series)) == looked_at
+    assert (None if spec is None else accumulator_id(spec)) == spec_id
 
 
 @examples(100)
 @given(some.predicates, some.predicates)
-def test_ids_tell_predicates_apart(a: Predicate, b: Predicate) -> None:
+def test_different_predicates_have_different_ids(a: Predicate, b: Predicate) -> None:
     assert (predicate_id(a) == predicate_id(b)) is (a == b)
     assert 0 <= predicate_id(a) < 2**64
 
 
-def test_windows_and_numbers_share_a_series() -> None:
-    asked = [
+def test_predicates_that_differ_in_window_and_number_share_an_accumulator() -> None:
+    forms = [
         {"count": {"event": "a", "where": {"x": 1}, "within": "7d", "at_least": 1}},
         {"count": {"event": "a", "where": {"x": 1.0}, "lt": 9}},
         {"last_seen": {"event": "a", "where": {"x": 1}, "within": "30d"}},
     ]
-    assert len({accumulator_of(only(form)) for form in asked}) == 1
-    assert len({predicate_id(only(form)) for form in asked}) == 3
+    assert len({accumulator_of(only(form)) for form in forms}) == 1
+    assert len({predicate_id(only(form)) for form in forms}) == 3
 
 
-def test_kind_filter_and_property_make_another_series() -> None:
-    asked = [
+def test_kind_filter_and_property_each_need_another_accumulator() -> None:
+    forms = [
         {"count": {"event": "a", "eq": 1}},
         {"count": {"event": "a", "where": {"x": 1}, "eq": 1}},
         {"count": {"event": "a", "where": {"x": True}, "eq": 1}},
         {"distinct": {"event": "a", "property": "x", "eq": 1}},
         {"distinct": {"event": "a", "property": "y", "eq": 1}},
     ]
-    all_series = [accumulator_of(only(form)) for form in asked]
-    assert len({accumulator_id(series) for series in all_series if series}) == len(asked)
+    specs = [accumulator_of(only(form)) for form in forms]
+    assert len({accumulator_id(spec) for spec in specs if spec}) == len(forms)
 
 
-def test_a_series_says_what_it_keeps() -> None:
+def test_accumulator_spec_has_kind_events_and_property() -> None:
     predicate = only({"distinct": {"event": "a", "property": "x", "within": "7d", "eq": 1}})
-    series = accumulator_of(predicate)
-    assert isinstance(series, AccumulatorSpec)
-    assert (series.kind, series.events.event, series.property) == (
+    spec = accumulator_of(predicate)
+    assert isinstance(spec, AccumulatorSpec)
+    assert (spec.kind, spec.events.event, spec.property) == (
         AccumulatorKind.DISTINCT,
         "a",
         "x",
@@ -98,7 +108,25 @@ def test_a_series_says_what_it_keeps() -> None:
     assert accumulator_of(only({"trait": {"name": "a", "exists": True}})) is None
 
 
-def test_predicates_come_in_the_order_of_the_rule_and_once() -> None:
+def test_predicates_are_in_the_order_of_the_rule_and_unique() -> None:
     a, b = {"trait": {"name": "a", "eq": 1}}, {"trait": {"name": "b", "eq": 1}}
     rule = parse_rule({"all": [b, {"any": [a, {"not": b}]}, {"not": {"not": a}}]})
     assert [p.trait for p in predicates(rule)] == ["b", "a"]  # type: ignore[union-attr]
+
+
+ids = st.integers(0, 2**64 - 1)
+
+
+@given(st.sets(ids, max_size=9))
+def test_packed_ids_are_ascending_and_unpack_to_the_same_set(numbers: set[int]) -> None:
+    packed = pack_ids(numbers)
+    assert unpack_ids(packed) == numbers
+    assert [packed[i : i + 8] for i in range(0, len(packed), 8)] == [
+        number.to_bytes(8, "big") for number in sorted(numbers)
+    ]
+
+
+@given(ids)
+def test_bigint_of_an_id_fits_postgresql_and_converts_back(id_: int) -> None:
+    assert -(2**63) <= to_bigint(id_) < 2**63
+    assert from_bigint(to_bigint(id_)) == id_

@@ -62,11 +62,11 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("form", "text"), TEXTS)
-def test_texts(form: Any, text: str) -> None:
+def test_rule_has_its_text(form: Any, text: str) -> None:
     assert to_text(parse_rule(form)) == text
 
 
 @examples(100)
 @given(some.predicates, some.predicates)
-def test_texts_tell_predicates_apart(a: Predicate, b: Predicate) -> None:
+def test_texts_of_different_predicates_differ(a: Predicate, b: Predicate) -> None:
     assert (to_text(a) == to_text(b)) is (a == b)

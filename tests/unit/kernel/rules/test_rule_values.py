@@ -1,4 +1,4 @@
-"""Comparisons of JSON values."""
+"""Comparisons of JSON values are total and equal those of the oracle."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from oracle import rules_strategies as some
 from properties import examples
 
 from services.kernel.rules.values import Operator, literal, number, scalar_key
-from services.kernel.rules.values import test_of as question
+from services.kernel.rules.values import test_of as make_test
 
-HOLDS = [
+TRUE = [
     ("a", Operator.EQ, "a"),
     (1, Operator.EQ, 1.0),
     (1.0, Operator.EQ, 1),
@@ -37,7 +37,7 @@ HOLDS = [
     ("course_1", Operator.CONTAINS, "_1"),
     (["a", 1.0], Operator.CONTAINS, 1),
 ]
-FAILS = [
+FALSE = [
     ("A", Operator.EQ, "a"),
     (None, Operator.EQ, "a"),
     (0, Operator.EQ, False),
@@ -57,22 +57,22 @@ FAILS = [
 ]
 
 
-@pytest.mark.parametrize(("left", "operator", "right"), HOLDS)
-def test_what_holds(left: Any, operator: Operator, right: Any) -> None:
-    assert question(operator, literal(operator, right))(left) is True
+@pytest.mark.parametrize(("left", "operator", "right"), TRUE)
+def test_comparison_is_true(left: Any, operator: Operator, right: Any) -> None:
+    assert make_test(operator, literal(operator, right))(left) is True
 
 
-@pytest.mark.parametrize(("left", "operator", "right"), FAILS)
-def test_what_does_not(left: Any, operator: Operator, right: Any) -> None:
-    assert question(operator, literal(operator, right))(left) is False
+@pytest.mark.parametrize(("left", "operator", "right"), FALSE)
+def test_comparison_is_false(left: Any, operator: Operator, right: Any) -> None:
+    assert make_test(operator, literal(operator, right))(left) is False
 
 
 @examples(300)
 @given(some.values, some.comparisons())
-def test_comparisons_are_those_of_the_oracle(left: Any, asked: tuple[Operator, Any]) -> None:
-    operator, right = asked
-    told = question(operator, literal(operator, right))(left)
-    assert told is oracle.compare(operator, left, right)
+def test_comparison_equals_that_of_the_oracle(left: Any, comparison: tuple[Operator, Any]) -> None:
+    operator, right = comparison
+    result = make_test(operator, literal(operator, right))(left)
+    assert result is oracle.compare(operator, left, right)
 
 
 any_json = st.recursive(
@@ -84,18 +84,20 @@ any_json = st.recursive(
 
 @examples(200)
 @given(any_json, some.comparisons())
-def test_no_data_makes_a_comparison_raise(left: Any, asked: tuple[Operator, Any]) -> None:
-    operator, right = asked
-    assert question(operator, literal(operator, right))(left) in (True, False)
+def test_comparison_with_any_data_does_not_raise(
+    left: Any, comparison: tuple[Operator, Any]
+) -> None:
+    operator, right = comparison
+    assert make_test(operator, literal(operator, right))(left) in (True, False)
     scalar_key(left)
 
 
 @given(st.integers() | st.floats(allow_nan=False), st.integers() | st.floats(allow_nan=False))
-def test_keys_tell_numbers_apart(a: float, b: float) -> None:
+def test_keys_of_different_numbers_differ(a: float, b: float) -> None:
     assert (scalar_key(a) == scalar_key(b)) is (number(a) == number(b))
 
 
-def test_keys_tell_types_apart() -> None:
+def test_keys_of_different_types_differ() -> None:
     keys = [scalar_key(value) for value in ("1", 1, True, "true", "n1", 1.5, "1.5")]
     assert len(set(keys)) == len(keys)
     assert scalar_key(-0.0) == scalar_key(0) == "n0"

@@ -1,4 +1,4 @@
-"""An event touches what depends on it, and nothing else."""
+"""An event affects the predicates that depend on it, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VIEWED = parse_rule({"distinct": {"event": "viewed", "property": "id", "within":
 PAID = parse_rule({"count": {"event": "viewed", "where": {"paid": True}, "at_least": 1}})
 OFTEN = parse_rule({"count": {"event": "viewed", "within": "30d", "at_least": 9}})
 CITY = parse_rule({"trait": {"name": "city", "eq": "北京市"}})
-CATALOGUE = PredicateIndex.from_rules([VIEWED, PAID, OFTEN, CITY])
+INDEX = PredicateIndex.from_rules([VIEWED, PAID, OFTEN, CITY])
 
 
 def ids(*rules: Rule) -> set[int]:
@@ -52,55 +52,57 @@ def event(type_: int, name: str = "", **members: Any) -> EventView:
         (event(PAGE, "viewed", id=[1]), [OFTEN]),
     ],
 )
-def test_what_an_event_touches(seen: EventView, rules: list[Rule]) -> None:
-    assert CATALOGUE.affected_predicates(seen) == ids(*rules)
-    assert fold_event(LeafState(), seen, CATALOGUE) == ids(*rules)
+def test_event_affects_the_predicates_that_depend_on_it(seen: EventView, rules: list[Rule]) -> None:
+    assert INDEX.affected_predicates(seen) == ids(*rules)
+    assert fold_event(LeafState(), seen, INDEX) == ids(*rules)
 
 
-def test_a_trait_that_loses_touches_nothing() -> None:
+def test_trait_older_than_the_stored_one_affects_nothing() -> None:
     state = LeafState()
-    fold_event(state, EventView(IDENTIFY, "", 9, bytes(16), b"", b'{"city":"a"}'), CATALOGUE)
+    fold_event(state, EventView(IDENTIFY, "", 9, bytes(16), b"", b'{"city":"a"}'), INDEX)
     late = EventView(IDENTIFY, "", 8, bytes(16), b"", b'{"city":"b"}')
-    assert fold_event(state, late, CATALOGUE) == frozenset()
+    assert fold_event(state, late, INDEX) == frozenset()
 
 
-def test_pages_and_screens_without_a_name() -> None:
+def test_unnamed_pages_and_screens_have_default_names() -> None:
     rules = [parse_rule({"count": {"event": name, "eq": 1}}) for name in ("page", "screen")]
-    catalogue = PredicateIndex.from_rules(rules)
-    assert catalogue.affected_predicates(event(PAGE)) == ids(rules[0])
-    assert catalogue.affected_predicates(event(SCREEN)) == ids(rules[1])
-    assert catalogue.affected_predicates(event(SCREEN, "home")) == frozenset()
+    index = PredicateIndex.from_rules(rules)
+    assert index.affected_predicates(event(PAGE)) == ids(rules[0])
+    assert index.affected_predicates(event(SCREEN)) == ids(rules[1])
+    assert index.affected_predicates(event(SCREEN, "home")) == frozenset()
 
 
 @examples(100)
 @given(st.lists(some.rules, max_size=3), some.logs())
-def test_only_what_is_touched_changes(rules: list[Rule], log: list[OracleEvent]) -> None:
-    """Each verdict that differs after an event, at one instant, is of a touched predicate."""
-    catalogue, state, at_us = PredicateIndex.from_rules(rules), LeafState(), some.LATEST
-    asked = [known.predicate for known in catalogue.predicates.values()]
+def test_event_changes_only_affected_predicates(rules: list[Rule], log: list[OracleEvent]) -> None:
+    """Each result that differs after an event, at one instant, is of an affected predicate."""
+    index, state, as_of_us = PredicateIndex.from_rules(rules), LeafState(), some.LATEST
+    compiled = [c.predicate for c in index.predicates.values()]
     for happened in map(some.view_of, log):
-        before = [evaluate_predicate(p, view_of([state]), at_us) for p in asked]
-        may_change = catalogue.affected_predicates(happened)
-        touched = fold_event(state, happened, catalogue)
-        after = [evaluate_predicate(p, view_of([state]), at_us) for p in asked]
-        changed = {predicate_id(p) for p, a, b in zip(asked, before, after, strict=True) if a != b}
-        assert changed <= touched <= may_change
+        before = [evaluate_predicate(p, view_of([state]), as_of_us) for p in compiled]
+        may_change = index.affected_predicates(happened)
+        affected = fold_event(state, happened, index)
+        after = [evaluate_predicate(p, view_of([state]), as_of_us) for p in compiled]
+        changed = {
+            predicate_id(p) for p, a, b in zip(compiled, before, after, strict=True) if a != b
+        }
+        assert changed <= affected <= may_change
 
 
-def test_rules_are_added_to_a_new_catalogue() -> None:
+def test_index_of_more_rules_has_their_predicates_once() -> None:
     few = PredicateIndex.from_rules([CITY])
-    more = few.with_rules([OFTEN, CITY])
+    more = PredicateIndex.from_rules([CITY, OFTEN, CITY])
     assert set(few.predicates) == ids(CITY)
     assert set(more.predicates) == ids(CITY, OFTEN)
     assert (len(few.accumulator_ids), len(more.accumulator_ids)) == (0, 1)
     assert PredicateIndex().affected_predicates(event(TRACK, "viewed", paid=True)) == frozenset()
 
 
-def test_predicates_share_series() -> None:
+def test_predicates_on_the_same_events_share_an_accumulator() -> None:
     last = parse_rule({"last_seen": {"event": "viewed", "within": "3d"}})
-    catalogue = PredicateIndex.from_rules([OFTEN, last])
-    assert len(catalogue.accumulator_ids) == 1
-    assert catalogue.affected_predicates(event(TRACK, "viewed")) == ids(OFTEN, last)
+    index = PredicateIndex.from_rules([OFTEN, last])
+    assert len(index.accumulator_ids) == 1
+    assert index.affected_predicates(event(TRACK, "viewed")) == ids(OFTEN, last)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_predicates_share_series() -> None:
         ("none.a", None),
     ],
 )
-def test_paths(path: str, value: Any) -> None:
+def test_property_getter_reads_nested_and_dotted_names(path: str, value: Any) -> None:
     properties = {"a": {"b": 1, "c": {"d": 2}}, "x.y": 3, "x": {"y": 4}, "l": [5], "none": None}
     assert property_getter(path)(properties) == value
 
@@ -125,13 +127,13 @@ def test_paths(path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "junk", [b"", b"[]", b"3", b"{", b'{"id":1e999}', b'{"id":"\xff"}', b'{"id":' + b"[" * 9999]
 )
-def test_unreadable_properties_are_none(junk: bytes) -> None:
+def test_malformed_properties_count_as_absent(junk: bytes) -> None:
     seen = EventView(TRACK, "viewed", 1, bytes(16), junk, junk)
-    assert CATALOGUE.affected_predicates(seen) == ids(OFTEN)
+    assert INDEX.affected_predicates(seen) == ids(OFTEN)
     stated = EventView(IDENTIFY, "", 1, bytes(16), junk, junk)
-    fold_event(LeafState(), stated, CATALOGUE)
+    fold_event(LeafState(), stated, INDEX)
 
 
-def test_the_numbers_of_types_are_those_of_the_treaty() -> None:
+def test_event_type_numbers_equal_those_of_the_protos() -> None:
     for name in ("TRACK", "IDENTIFY", "PAGE", "SCREEN", "GROUP", "ALIAS"):
         assert getattr(events, name) == event_pb2.EventType.Value(f"EVENT_TYPE_{name}")

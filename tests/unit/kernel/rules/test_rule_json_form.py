@@ -1,4 +1,4 @@
-"""The form of rules: what people write, what is read, and what is said about mistakes."""
+"""Rules are parsed from what people write, dumped in one form, and wrong forms are rejected."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def read(text: str) -> Rule:
     return parse_rule(yaml.safe_load(text))
 
 
-def refusal(form: Any) -> RuleError:
+def rejection(form: Any) -> RuleError:
     with pytest.raises(RuleError) as caught:
         parse_rule(form)
     return caught.value
 
 
-def test_what_people_write() -> None:
+def test_yaml_rule_parses_to_its_tree() -> None:
     where = (
         PropertyFilter("level", Operator.IN, ("a", "b")),
         PropertyFilter("paid", Operator.EQ, True),
@@ -89,7 +89,7 @@ def test_what_people_write() -> None:
 
 @examples(150)
 @given(some.rules)
-def test_forms_and_json_read_back(rule: Rule) -> None:
+def test_dumped_rule_parses_to_an_equal_rule(rule: Rule) -> None:
     assert parse_rule(dump_rule(rule)) == rule
     assert parse_rule_json(dump_rule_json(rule)) == rule
     assert parse_rule(yaml.safe_load(yaml.safe_dump(dump_rule(rule)))) == rule
@@ -98,7 +98,7 @@ def test_forms_and_json_read_back(rule: Rule) -> None:
 
 @examples(150)
 @given(some.rules, some.rules)
-def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
+def test_rules_are_equal_exactly_if_their_json_is(a: Rule, b: Rule) -> None:
     assert (a == b) is (dump_rule_json(a) == dump_rule_json(b))
 
 
@@ -117,7 +117,7 @@ def test_equal_rules_are_those_with_equal_json(a: Rule, b: Rule) -> None:
         ),
     ],
 )
-def test_two_ways_to_write_the_same(one: str, other: str) -> None:
+def test_two_spellings_of_a_rule_are_equal(one: str, other: str) -> None:
     assert read(one) == read(other)
     assert dump_rule_json(read(one)) == dump_rule_json(read(other))
 
@@ -131,12 +131,12 @@ def test_two_ways_to_write_the_same(one: str, other: str) -> None:
         ("{all: [{all: []}]}", "{all: []}"),
     ],
 )
-def test_what_is_not_the_same(one: str, other: str) -> None:
+def test_different_rules_are_unequal(one: str, other: str) -> None:
     assert read(one) != read(other)
     assert dump_rule_json(read(one)) != dump_rule_json(read(other))
 
 
-def test_a_property_asked_twice_in_the_same_way_is_kept() -> None:
+def test_property_compared_twice_with_one_operator_has_both_filters() -> None:
     where = "[{x: {ne: 1}}, {x: {ne: 2}}]"
     rule = read(f"{{count: {{event: a, where: {where}, eq: 1}}}}")
     assert dump_rule(rule)["count"]["where"] == yaml.safe_load(where)
@@ -147,7 +147,7 @@ def test_a_property_asked_twice_in_the_same_way_is_kept() -> None:
     ("span", "us"),
     [("30s", 30_000_000), ("15m", DAY // 96), ("2h", DAY // 12), ("4w", 28 * DAY), ("5us", 5)],
 )
-def test_spans(span: str, us: int) -> None:
+def test_span_is_parsed_to_microseconds(span: str, us: int) -> None:
     rule = read(f"{{count: {{event: a, within: {span}, eq: 1}}}}")
     assert rule == CountPredicate(EventFilter("a"), us, Operator.EQ, 1)
 
@@ -161,12 +161,12 @@ def test_spans(span: str, us: int) -> None:
         ("at_least", Operator.GE),
     ],
 )
-def test_ages(word: str, operator: Operator) -> None:
+def test_age_word_is_parsed_to_its_operator(word: str, operator: Operator) -> None:
     rule = read(f"{{last_seen: {{event: a, {word}: 90d}}}}")
     assert rule == LastSeenPredicate(EventFilter("a"), operator, 90 * DAY)
 
 
-REFUSED = [
+REJECTED = [
     ("{}", "", "exactly one of"),
     ("[]", "", "key: value"),
     ("null", "", "key: value"),
@@ -220,34 +220,32 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "field", "remedy"), REFUSED)
-def test_a_mistake_is_told_with_its_place_and_its_remedy(
-    text: str, field: str, remedy: str
-) -> None:
-    error = refusal(yaml.safe_load(text))
+@pytest.mark.parametrize(("text", "field", "remedy"), REJECTED)
+def test_wrong_form_raises_with_its_path_and_remedy(text: str, field: str, remedy: str) -> None:
+    error = rejection(yaml.safe_load(text))
     assert error.field == field
     assert remedy in error.remedy
     assert error.message.startswith(f"{field}: " if field else error.problem)
     assert isinstance(error, InvalidField)
 
 
-def test_rules_have_a_size() -> None:
+def test_rule_beyond_the_size_limits_raises() -> None:
     deep: Any = {"all": []}
     for _ in range(MAX_DEPTH):
         deep = {"not": deep}
-    assert "deep" in refusal(deep).remedy
-    assert "at most" in refusal({"all": [{"all": []}] * MAX_RULES}).remedy
-    assert "characters" in refusal({"trait": {"name": "a" * 600, "eq": 1}}).remedy
-    assert "characters" in refusal({"trait": {"name": "a", "eq": "a" * 2000}}).remedy
+    assert "deep" in rejection(deep).remedy
+    assert "at most" in rejection({"all": [{"all": []}] * MAX_RULES}).remedy
+    assert "characters" in rejection({"trait": {"name": "a" * 600, "eq": 1}}).remedy
+    assert "characters" in rejection({"trait": {"name": "a", "eq": "a" * 2000}}).remedy
 
 
-def test_lone_surrogates_are_refused() -> None:
-    assert refusal({"trait": {"name": "a", "eq": "\ud800"}}).field == "trait.eq"
-    assert refusal({"trait": {"name": "\ud800", "eq": 1}}).field == "trait.name"
+def test_lone_surrogates_raise() -> None:
+    assert rejection({"trait": {"name": "a", "eq": "\ud800"}}).field == "trait.eq"
+    assert rejection({"trait": {"name": "\ud800", "eq": 1}}).field == "trait.name"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 100_000, b'{"a": NaN}'])
-def test_what_is_no_json_is_refused(data: bytes) -> None:
+def test_text_that_is_no_json_raises(data: bytes) -> None:
     with pytest.raises(RuleError, match="no JSON"):
         parse_rule_json(data)
 
@@ -264,7 +262,7 @@ json_values = st.recursive(
 
 @examples(200)
 @given(json_values)
-def test_no_form_does_anything_but_be_read_or_refused(form: Any) -> None:
+def test_any_form_is_parsed_or_raises_rule_error(form: Any) -> None:
     try:
         rule = parse_rule(form)
     except RuleError:
