@@ -1,4 +1,4 @@
-# One image for all five services: docker-compose.yml gives each container its command.
+# One image for all five services: docker-compose.yml sets the command of each container.
 FROM python:3.11-slim-bookworm AS packages
 COPY requirements.lock /build/
 RUN python -m venv /opt/onefold \
@@ -8,7 +8,7 @@ FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="onefold" \
       org.opencontainers.image.description="An open-source customer data platform" \
       org.opencontainers.image.licenses="Apache-2.0"
-# /data belongs to the account before a volume covers it, so that the volume does too.
+# /data belongs to the account before a volume is mounted on it, so that the volume does, too.
 RUN groupadd --system --gid 10001 onefold \
  && useradd --system --uid 10001 --gid onefold --home-dir /data --no-create-home \
     --shell /usr/sbin/nologin onefold \

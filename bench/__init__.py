@@ -1,1 +1,1 @@
-"""Benchmarks: every figure beside a reference that is measured in the same run."""
+"""Benchmarks: every figure is measured beside a reference in the same run."""

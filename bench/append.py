@@ -1,4 +1,4 @@
-"""The event log's append, beside COPY into the same table and beside two other event stores.
+"""Measures the event log's append, beside COPY into a like table and beside other event stores.
 
 python -m bench.append
 """
@@ -21,7 +21,7 @@ import asyncpg
 import msgspec
 import uvloop
 
-from bench.harness import Contender, Result, compare, interleave, print_results, say
+from bench.harness import Contender, Result, compare, interleave, print_progress, print_results
 from bench.peers import EventSourcing, MessageDb, Peer, PeerEvent
 from services.chassis.postgres.database import Database, connect
 from services.chassis.postgres.migrate import migrate
@@ -35,14 +35,14 @@ from services.kernel.ids import FactId, LeafId, hash_id, shard_of
 ROUNDS = 5
 SHARDS = 4
 PEOPLE = 20_000
-#: By the size of a batch.
+#: Batches per round by their size.
 BATCHES_A_ROUND = {1000: 20, 100: 100}
 KIND = "onefold.type.v1.Event"
 PAYLOAD_BYTES = 483
 
 
 def payload() -> bytes:
-    """A track event as JSON, PAYLOAD_BYTES long."""
+    """Return a track event as JSON of PAYLOAD_BYTES."""
     page: dict[str, str] = {"path": ""}
     event = {
         "type": "track",
@@ -60,7 +60,7 @@ PAYLOAD = payload()
 
 
 def facts(size: int) -> list[NewFact]:
-    """New facts of people at random."""
+    """Return new facts of random people."""
     now = time.time_ns() // 1000
     return [
         NewFact(
@@ -78,7 +78,7 @@ def facts(size: int) -> list[NewFact]:
 
 
 class Log:
-    """The event log: one caller, one commit a batch."""
+    """The event log: one caller, one commit per batch."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -92,7 +92,7 @@ class Log:
 
 
 class Copy:
-    """COPY into a table that is the log's in all but its name: what PostgreSQL can do at best."""
+    """COPY into a copy of the log's table: the best that PostgreSQL can do."""
 
     def __init__(self, conn: asyncpg.Connection) -> None:
         self._conn = conn
@@ -124,7 +124,7 @@ _VERSIONS = count(1)
 
 
 def peer_batch(size: int) -> list[PeerEvent]:
-    """The same events as a peer takes them."""
+    """Return new events in the form that a peer takes."""
     return [
         PeerEvent(fact.fact_id, fact.leaf_id or b"", next(_VERSIONS), fact.payload)
         for fact in facts(size)
@@ -132,7 +132,7 @@ def peer_batch(size: int) -> list[PeerEvent]:
 
 
 def contender(store: Any, size: int) -> Contender:
-    """One round of a store: events a second in batches of `size`, one commit each."""
+    """Return a contender: events per second in batches of `size`, one commit each."""
     make = getattr(store, "batch", peer_batch)
 
     async def run() -> float:
@@ -145,7 +145,7 @@ def contender(store: Any, size: int) -> Contender:
 
 
 async def beside_copy(log: Log, copy: Copy) -> Result:
-    """Batches of 1,000."""
+    """Measure batches of 1,000."""
     ours, theirs = "append 1000", "COPY 1000"
     figures = await interleave(ROUNDS, {ours: contender(log, 1000), theirs: contender(copy, 1000)})
     return compare(
@@ -155,13 +155,13 @@ async def beside_copy(log: Log, copy: Copy) -> Result:
         goal=0.60,
         unit="events/s",
         note="reference: COPY in batches of 1000, one commit each, into a table with the same "
-        "columns, checks and indexes; its offsets are given beforehand, and nothing is "
-        "locked, compared or kept in memory",
+        "columns, checks and indexes; its offsets are computed before, and nothing is "
+        "locked, compared or cached",
     )
 
 
 async def beside_peers(log: Log, peers: dict[str, Peer]) -> Result:
-    """Batches of 100."""
+    """Measure batches of 100."""
     contenders = {"append 100": contender(log, 100)}
     contenders |= {name: contender(peer, 100) for name, peer in peers.items()}
     figures = await interleave(ROUNDS, contenders)
@@ -174,7 +174,7 @@ async def beside_peers(log: Log, peers: dict[str, Peer]) -> Result:
 
 
 async def install_peers(dsn: str, scope: AsyncExitStack) -> dict[str, Peer]:
-    """The peers that can be had, in the same database."""
+    """Install the available peers into the same database."""
     peers: dict[str, Peer] = {
         "eventsourcing": EventSourcing(dsn, functions=False),
         "eventsourcing by function": EventSourcing(dsn, functions=True),
@@ -188,7 +188,7 @@ async def install_peers(dsn: str, scope: AsyncExitStack) -> dict[str, Peer]:
 
 
 async def run(folder: Path) -> list[Result]:
-    """Both comparisons on a PostgreSQL of their own, with all its guarantees on."""
+    """Run both comparisons on a private PostgreSQL with all its guarantees on."""
     async with AsyncExitStack() as scope:
         server = await scope.enter_async_context(PostgresServer(folder))
         await migrate(server.dsn, "ingest")
@@ -197,13 +197,13 @@ async def run(folder: Path) -> list[Result]:
         conn = await connect(server.dsn, schema="ingest")
         scope.push_async_callback(conn.close)
         log, copy = Log(event_log), await Copy.beside(conn)
-        say(f"payload {len(PAYLOAD)} bytes, {SHARDS} shards, {PEOPLE} people")
+        print_progress(f"payload {len(PAYLOAD)} bytes, {SHARDS} shards, {PEOPLE} people")
         first = await beside_copy(log, copy)
         return [first, await beside_peers(log, await install_peers(server.dsn, scope))]
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     logs.configure("bench", "warning")
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
         print_results(uvloop.run(run(Path(folder))))

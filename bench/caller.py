@@ -1,7 +1,7 @@
-"""A client of gRPC doors that keeps a server busy: a process of its own.
+"""Calls a gRPC service as fast as it responds, in a process of its own.
 
-Started by `bench.ingest`, which writes one JSON object a line to its standard input (what to do)
-and reads one a line from its standard output (what came of it).
+`bench.ingest` starts it, writes one task a line (JSON) to its standard input, and reads one result
+a line (JSON) from its standard output.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _PROPERTIES = {"course": "math-7", "price": 399, "paid": True, "teacher": "li"}
 
 
 def event() -> event_pb2.Event:
-    """A track event of somebody at random, about 480 bytes in all."""
-    who = int.from_bytes(os.urandom(4), "big") % PEOPLE
+    """Return a track event of a random person, about 480 bytes in all."""
+    person = int.from_bytes(os.urandom(4), "big") % PEOPLE
     return event_pb2.Event(
         type=event_pb2.EVENT_TYPE_TRACK,
         name="viewed_course_page",
         message_id=os.urandom(16).hex(),
-        identifiers=[Identifier(namespace="user_id", value=f"student-{who:05d}")],
+        identifiers=[Identifier(namespace="user_id", value=f"student-{person:05d}")],
         occurred_at_us=time.time_ns() // 1000,
         properties=msgspec.json.encode(_PROPERTIES),
         context=msgspec.json.encode({"library": {"name": "analytics"}, "page": "p" * 270}),
@@ -39,7 +39,7 @@ def event() -> event_pb2.Event:
 
 
 def requests(count: int, size: int) -> list[bytes]:
-    """Serialised requests of `size` new events each."""
+    """Return serialised requests of `size` new events each."""
     return [
         IngestEventsRequest(events=[event() for _ in range(size)]).SerializeToString()
         for _ in range(count)
@@ -47,40 +47,40 @@ def requests(count: int, size: int) -> list[bytes]:
 
 
 class Caller:
-    """Calls one method again and again."""
+    """Calls one method repeatedly."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self._metadata = (("authorization", f"Bearer {task['key']}"),)
         self._addresses: dict[str, str] = task["addresses"]
         self._channels: dict[str, grpc.aio.Channel] = {}
 
-    async def rate(self, where: str, method: str, events: int, size: int, callers: int) -> float:
-        """Events a second, by so many callers that each wait for their answers."""
-        call = self._channel(where).unary_unary(method)
+    async def rate(self, server: str, method: str, events: int, size: int, callers: int) -> float:
+        """Return events per second with `callers` that each wait for their responses."""
+        call = self._channel(server).unary_unary(method)
         waiting = requests(events // size, size)
         accepted = 0
 
         async def keep_calling() -> None:
             nonlocal accepted
             while waiting:
-                answer = await call(waiting.pop(), metadata=self._metadata)
-                accepted += IngestEventsResponse.FromString(answer).accepted
+                response = await call(waiting.pop(), metadata=self._metadata)
+                accepted += IngestEventsResponse.FromString(response).accepted
 
         began = time.perf_counter()
         await asyncio.gather(*(keep_calling() for _ in range(callers)))
         seconds = time.perf_counter() - began
-        if where == "ingest" and accepted != events // size * size:
+        if server == "ingest" and accepted != events // size * size:
             raise RuntimeError(f"{accepted} of {events} events were accepted")
         return events / seconds
 
-    def _channel(self, where: str) -> grpc.aio.Channel:
-        if where not in self._channels:
-            self._channels[where] = grpc.aio.insecure_channel(self._addresses[where])
-        return self._channels[where]
+    def _channel(self, server: str) -> grpc.aio.Channel:
+        if server not in self._channels:
+            self._channels[server] = grpc.aio.insecure_channel(self._addresses[server])
+        return self._channels[server]
 
 
 async def main() -> None:
-    """Does what is asked, line by line."""
+    """Run the tasks on standard input."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -1,4 +1,4 @@
-"""A bare grpc.aio server that answers with what it was sent: a process of its own."""
+"""Serves gRPC and returns each request as its response, in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def echo(request: bytes, _context: Any) -> bytes:
 
 
 async def main() -> None:
-    """Serves until it is ended; prints its port."""
+    """Print the port, and serve until the process is ended."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))

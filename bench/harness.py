@@ -1,4 +1,4 @@
-"""What all benchmarks share: interleaved rounds, medians, and one JSON object as the report."""
+"""Runs interleaved rounds, takes medians, and prints one JSON object as the report."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from statistics import median
 
 import structlog
 
-# Standard output is for the report alone.
+# Standard output has only the report.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
-#: Does one round and answers with its figure.
+#: Runs one round and returns its figure.
 Contender = Callable[[], Awaitable[float]]
-#: The figures of a contender, one a round.
+#: The figures of a contender, one per round.
 Figures = Sequence[float]
 
 
@@ -27,29 +27,29 @@ class Result:
     unit: str
     #: The median of the rounds.
     figure: float
-    #: The median of what it is measured against; 0 where it could not be measured.
+    #: The median of the reference; 0 where it could not be measured.
     reference: float
     #: figure / reference; 0 without a reference.
     ratio: float
-    #: (max - min) / median of the rounds: of the figure or of the reference, the larger one. A
-    #: difference that is smaller than it is a tie.
+    #: (max - min) / median of the rounds, of the figure or of the reference, whichever is larger. A
+    #: smaller difference is a tie.
     spread: float
     rounds: int
     goal: float
     #: Whether the ratio reaches the goal.
     holds: bool
-    #: What the reader must know, such as what the reference was, or why there is none.
+    #: A note for the reader, such as what the reference is, or why there is none.
     note: str = ""
 
-    def held_by(self, holds: bool) -> Result:
-        """The same, where the goal is not one of the ratio."""
+    def with_holds(self, holds: bool) -> Result:
+        """Return the result with `holds`, for a goal that is not about the ratio."""
         return replace(self, holds=holds)
 
 
 def compare(
     name: str, figures: Figures, references: Figures, *, goal: float, unit: str, note: str = ""
 ) -> Result:
-    """The figure over the reference; more is better."""
+    """Return the result of a figure over a reference, of which more is better."""
     figure, reference = median(figures), median(references) if references else 0.0
     ratio = figure / reference if reference else 0.0
     return Result(
@@ -67,12 +67,12 @@ def compare(
 
 
 def spread(figures: Figures) -> float:
-    """How far the rounds lie from each other, as a part of their median."""
+    """Return how far the rounds are apart, as a part of their median."""
     return (max(figures) - min(figures)) / median(figures) if figures else 0.0
 
 
 async def interleave(rounds: int, contenders: Mapping[str, Contender]) -> dict[str, list[float]]:
-    """Runs all contenders once a round, in an order that turns, after one round to warm up."""
+    """Run all contenders once per round, in rotating order, after one round to warm up."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(rounds + 1):
@@ -80,15 +80,15 @@ async def interleave(rounds: int, contenders: Mapping[str, Contender]) -> dict[s
             figure = await contenders[name]()
             if turn:
                 figures[name].append(figure)
-                say(f"round {turn}/{rounds}  {name}: {figure:,.0f}")
+                print_progress(f"round {turn}/{rounds}  {name}: {figure:,.0f}")
     return figures
 
 
-def say(line: str) -> None:
-    """A line for people, beside the report."""
+def print_progress(line: str) -> None:
+    """Print a line for people to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def print_results(results: Sequence[Result]) -> None:
-    """The report, for machines."""
+    """Print the report as JSON."""
     print(json.dumps({"results": [asdict(result) for result in results]}, indent=2))

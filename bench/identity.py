@@ -1,4 +1,4 @@
-"""Identity: its fold while the graph grows, a whole graph at once, and probable matches.
+"""Measures identity: its fold while the graph grows, a whole graph, and probable matches.
 
 python -m bench.identity
 """
@@ -18,7 +18,7 @@ from services.chassis.runtime import logs
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     logs.configure("bench", "warning")
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
         streams = uvloop.run(identity_stream.results(Path(folder)))

@@ -1,4 +1,4 @@
-"""A whole graph into people at once, beside the connected components of scipy."""
+"""Measures the connected components of a whole graph, beside those of scipy."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_matrix, csgraph
 
 from bench.harness import Result, compare, interleave
 from services.identity.domain.components import connected_components
 
 ROUNDS = 5
 PEOPLE = 400_000
-#: Identifiers that a person has at most.
-MOST = 4
+#: The most identifiers of one person.
+MAX_IDENTIFIERS = 4
 
 
 def graph_row() -> Result:
-    """The same edges between numbered identifiers, given to both as each takes them best."""
+    """Measure both on the same edges, in the form that each takes best."""
     nodes, left, right = people_graph()
     edges = len(left)
     pairs = list(zip(left.tolist(), right.tolist(), strict=True))
@@ -37,7 +36,7 @@ def graph_row() -> Result:
         began = time.perf_counter()
         weights = np.ones(edges, dtype=np.int8)
         graph = coo_matrix((weights, (left, right)), shape=(nodes, nodes))
-        groups["scipy"], _ = connected_components(graph, directed=False)
+        groups["scipy"], _ = csgraph.connected_components(graph, directed=False)
         return edges / (time.perf_counter() - began)
 
     figures = uvloop.run(interleave(ROUNDS, {"partition": ours, "scipy": theirs}))
@@ -55,16 +54,16 @@ def graph_row() -> Result:
 
 
 def people_graph() -> tuple[int, Any, Any]:
-    """How many identifiers there are, and both ends of the edges between them.
+    """Return the number of identifiers, and both ends of the edges between them.
 
-    Everybody has a strongest identifier with an edge to each of the others, and those of whom three
-    or more are known have one edge beside. Numbers and edges come in no order.
+    Each person has a primary identifier with an edge to each of the others, and one more edge from
+    three identifiers on. Numbers and edges are shuffled.
     """
     chance = np.random.default_rng(7)
-    sizes = chance.integers(1, MOST + 1, size=PEOPLE)
-    strongest = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    ends = [(strongest[sizes > k], strongest[sizes > k] + k) for k in range(1, MOST)]
-    ends.append((strongest[sizes > 2] + 1, strongest[sizes > 2] + 2))
+    sizes = chance.integers(1, MAX_IDENTIFIERS + 1, size=PEOPLE)
+    primary = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    ends = [(primary[sizes > k], primary[sizes > k] + k) for k in range(1, MAX_IDENTIFIERS)]
+    ends.append((primary[sizes > 2] + 1, primary[sizes > 2] + 2))
     left, right = (np.concatenate(side) for side in zip(*ends, strict=True))
     nodes = int(sizes.sum())
     numbers, order = chance.permutation(nodes).astype(np.int32), chance.permutation(len(left))

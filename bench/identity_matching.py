@@ -1,8 +1,8 @@
-"""Probable matches beside Splink run plainly: how well on three sets of data, and how fast.
+"""Measures probable matches beside plain Splink: quality on three data sets, and time.
 
 python -m bench.identity_matching
 
-F1 is that of pairs, at the thresholds of services/linkage/default.yaml, for both sides alike.
+F1 is that of pairs, with the thresholds of services/linkage/default.yaml on both sides.
 """
 
 from __future__ import annotations
@@ -19,78 +19,78 @@ import uvloop
 
 from bench import febrl, plain_splink
 from bench.harness import Contender, Result, compare, interleave, print_results
-from services.linkage.classify import Verdict, judge
-from services.linkage.config import read_config
-from services.linkage.job import Judgement, find_matches
+from services.linkage.classify import MatchStatus, classify
+from services.linkage.config import load_config
+from services.linkage.job import MatchAssessment, find_matches
 from services.linkage.linker import Linkage
-from services.linkage.records import compared, spokesman
+from services.linkage.records import comparison_record, representative
 from tests.people.hard_people import as_person, hard_people, true_pairs
 
 ROUNDS = 5
-#: Seeds of people that the model was not made on: that was the generator's own.
+#: Seeds of people on which the model was not developed.
 HELD_OUT = (2_101, 2_102, 2_103)
-#: How much worse than Splink F1 may be on data that both find easy.
+#: How much worse than Splink F1 may be on data that are easy for both.
 ALLOWANCE = 0.002
-CONFIG = read_config()
+CONFIG = load_config()
 Pairs = set[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How well pairs were found."""
+    """The quality of the pairs that were found."""
 
     f1: float
     precision: float
     recall: float
-    #: Pairs that are two people.
+    #: The number of pairs that are two people.
     false_merges: int
-    #: F1 when who matches somebody also matches whom these match.
+    #: F1 of all pairs within the groups that the pairs make.
     joined_f1: float
 
 
 @dataclass(frozen=True)
 class MatchingResult(Result):
-    """A line of the report that tells both sides in full."""
+    """A line of the report with all figures of both sides."""
 
     ours: dict[str, Quality] = field(default_factory=dict)
     references: dict[str, Quality] = field(default_factory=dict)
 
 
 def matching_rows() -> list[Result]:
-    """All rows of this part."""
+    """Return all rows of this part."""
     return [quality_on("febrl3"), quality_on("febrl4"), uvloop.run(speed()), quality_on_people()]
 
 
-def quiet() -> Any:
-    """A database in memory that writes nothing into the report."""
+def quiet_database() -> Any:
+    """Return a database in memory that prints no progress."""
     connection = duckdb.connect()
     connection.execute("set enable_progress_bar = false")
     return connection
 
 
 def quality_on(data: str) -> Result:
-    """F1 on one of the sets of FEBRL."""
-    with quiet() as connection:
+    """Measure F1 on one of the sets of FEBRL."""
+    with quiet_database() as connection:
         truth = febrl.truth(connection, febrl.load(connection, data))
     ours = measured(run_ours(data)[0], truth)
     theirs = measured(run_theirs(data)[0], truth)
-    note = f"the reference is Splink's own example for these data; may be {ALLOWANCE} less"
+    note = f"the reference is Splink's example for these data; F1 may be {ALLOWANCE} less"
     return quality(f"{data}_f1_vs_splink", ours, {"plain": theirs}, ALLOWANCE, note)
 
 
 def quality_on_people() -> Result:
-    """F1 on people who are hard to match; of several sets the one whose ratio is the median."""
+    """Measure F1 on people who are hard to match: the set with the median ratio of several sets."""
     sets = [people_of(seed) for seed in HELD_OUT]
-    ordered = sorted(sets, key=lambda one: one.ratio)
-    told = ", ".join(f"{one.ours.f1:.4f} to {one.references['plain'].f1:.4f}" for one in sets)
+    ordered = sorted(sets, key=lambda each: each.ratio)
+    scores = ", ".join(f"{each.ours.f1:.4f} to {each.references['plain'].f1:.4f}" for each in sets)
     middle = ordered[len(ordered) // 2]
-    note = f"{middle.note}; sets that nobody looked at before: {told}"
+    note = f"{middle.note}; F1 of the held-out sets, ours to plain: {scores}"
     return quality("hard_f1_vs_splink", middle.ours, middle.references, 0.0, note)
 
 
 @dataclass(frozen=True)
 class People:
-    """How both sides did on one set of people."""
+    """The quality of both sides on one set of people."""
 
     ours: Quality
     references: dict[str, Quality]
@@ -98,42 +98,41 @@ class People:
 
     @property
     def ratio(self) -> float:
-        """Ours over the reference."""
+        """Our F1 over that of the reference."""
         return self.ours.f1 / self.references["plain"].f1
 
 
 def people_of(seed: int) -> People:
-    """Both sides on one set."""
+    """Measure both sides on one set."""
     records = hard_people(seed=seed)
     truth = true_pairs(records)
     people = [as_person(record) for record in records]
-    names = {spokesman(person): person.profile_id for person in people}
+    names = {representative(person): person.profile_id for person in people}
     found = find_matches(people, CONFIG)
-    accepted = (m.pair for m in found.matches if m.judgement is Judgement.ACCEPTED)
+    accepted = (m.pair for m in found.matches if m.assessment is MatchAssessment.ACCEPTED)
     ours = measured({_ordered(names[a], names[b]) for a, b in accepted}, truth)
     references = {
         "plain": measured(plain_people(plain_splink.tidied(records)), truth),
         "plain on our prepared records": measured(
-            plain_people(plain_splink.prepared(compared(p, CONFIG) for p in people)), truth
+            plain_people(plain_splink.prepared(comparison_record(p, CONFIG) for p in people)), truth
         ),
     }
     note = (
         f"{len(records):,} records, {len(truth):,} true pairs; of ours "
-        f"{found.count(Judgement.TO_REVIEW):,} more are put before a person"
+        f"{found.count(MatchAssessment.TO_REVIEW):,} more are to be reviewed"
     )
     return People(ours, references, note)
 
 
 def plain_people(table: Any) -> Pairs:
-    """What Splink with its stock comparisons finds."""
+    """Return the pairs that Splink finds with its stock comparisons."""
     at_least = CONFIG.thresholds.accept
-    with quiet() as connection:
+    with quiet_database() as connection:
         return set(plain_splink.link(connection, [table], plain_splink.people(), at_least=at_least))
 
 
 async def speed() -> Result:
-    """Both sets of FEBRL, from the registered table to the pairs; less is better."""
-
+    """Measure the time for both sets of FEBRL, from the table to the pairs; less is better."""
     spent: dict[str, list[float]] = {"ours": [], "plain Splink": []}
 
     def contender(name: str, run: Callable[[str], tuple[Pairs, float]]) -> Contender:
@@ -150,7 +149,7 @@ async def speed() -> Result:
     ours, theirs = (median(spent[name]) for name in _SIDES)
     note = (
         "less is better: seconds for FEBRL 3 and 4, training, scores and evidence, with the same "
-        "records and blocking rules as the reference, Splink run plainly; goal: at most. "
+        "records and blocking rules as the reference, plain Splink; goal: at most. "
         f"Seconds of processors: {ours:.1f} and {theirs:.1f}, {ours / theirs:.2f} of them"
     )
     found = compare(
@@ -161,24 +160,24 @@ async def speed() -> Result:
         unit="s",
         note=note,
     )
-    return found.held_by(found.ratio <= found.goal)
+    return found.with_holds(found.ratio <= found.goal)
 
 
 def run_ours(data: str) -> tuple[Pairs, float]:
-    """Our pairs, and the seconds they took."""
+    """Return our pairs, and the seconds they took."""
 
     def work(connection: Any, tables: list[str]) -> Pairs:
         linked = Linkage(febrl.MODELS[data], connection, tables).run(CONFIG.thresholds.review)
-        judged = judge(
+        judged = classify(
             linked.pairs, CONFIG.thresholds, febrl.RULES[data], apart=_never, clash=_never
         )
-        return {(j.scored.a, j.scored.b) for j in judged if j.verdict is Verdict.ACCEPTED}
+        return {(j.pair.a, j.pair.b) for j in judged if j.status is MatchStatus.ACCEPTED}
 
     return _timed(data, work)
 
 
 def run_theirs(data: str) -> tuple[Pairs, float]:
-    """Splink's pairs, and the seconds they took."""
+    """Return Splink's pairs, and the seconds they took."""
     at_least = CONFIG.thresholds.accept
 
     def work(connection: Any, tables: list[str]) -> Pairs:
@@ -188,12 +187,12 @@ def run_theirs(data: str) -> tuple[Pairs, float]:
     return _timed(data, work)
 
 
-#: Both sides, by the name under which they are told.
+#: Both sides by their names in the report.
 _SIDES = {"ours": run_ours, "plain Splink": run_theirs}
 
 
 def _timed(data: str, work: Callable[[Any, list[str]], Pairs]) -> tuple[Pairs, float]:
-    with quiet() as connection:
+    with quiet_database() as connection:
         tables = febrl.load(connection, data)
         began = time.perf_counter()
         return work(connection, tables), time.perf_counter() - began
@@ -202,7 +201,7 @@ def _timed(data: str, work: Callable[[Any, list[str]], Pairs]) -> tuple[Pairs, f
 def quality(
     name: str, ours: Quality, references: dict[str, Quality], allowance: float, note: str
 ) -> Result:
-    """One line; the first reference is the one that counts."""
+    """Return one line; the first reference is the one that is compared."""
     reference = next(iter(references.values())).f1
     return MatchingResult(
         name=name,
@@ -221,7 +220,7 @@ def quality(
 
 
 def measured(found: Pairs, truth: Pairs) -> Quality:
-    """How well pairs were found."""
+    """Return the quality of the pairs that were found."""
     right = len(found & truth)
     precision, recall = right / max(1, len(found)), right / len(truth)
     return Quality(
@@ -234,7 +233,7 @@ def measured(found: Pairs, truth: Pairs) -> Quality:
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> Pairs:
-    """All pairs within the groups that the pairs make."""
+    """Return all pairs within the groups that the pairs make."""
     groups: dict[str, list[str]] = {}
     for a, b in pairs:
         of_a, of_b = groups.get(a, [a]), groups.get(b, [b])
@@ -258,7 +257,7 @@ def _never(a: str, b: str) -> bool:
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     print_results(matching_rows())
 
 

@@ -1,4 +1,4 @@
-"""Identity's fold through the real store: what an event costs while the graph grows tenfold."""
+"""Measures identity's fold with its real store while the graph grows tenfold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from bench.harness import Contender, Result, interleave, say, spread
+from bench.harness import Contender, Result, interleave, print_progress, spread
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
@@ -35,15 +35,15 @@ BATCHES_A_ROUND = 20
 #: Facts in a batch while the store is filled.
 FILL_FACTS = 5_000
 START_US = 1_790_000_000_000_000
-#: Of 100 events: people who were here lately, others who were here once, visitors who sign in. The
-#: rest are visitors nobody has seen.
-LATELY, ONCE, SIGN_IN = 70, 20, 2
-LATELY_PEOPLE = 20_000
+#: Of 100 events, those of recent visitors, of earlier visitors, and of visitors who sign in; the
+#: others are of new visitors.
+RECENT, EARLIER, SIGN_IN = 70, 20, 2
+RECENT_VISITORS = 20_000
 _EVENT = Event.DESCRIPTOR.full_name
 
 
-class People:
-    """Visitors in the order of their coming; every second one has signed in."""
+class Visitors:
+    """Generates events of visitors; every second visitor has signed in."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -53,31 +53,31 @@ class People:
         self.identifiers = 0
 
     def fill(self, identifiers: int) -> Iterator[Fact]:
-        """Everybody comes once, until there are so many identifiers."""
+        """Yield one event of each new visitor, until there are enough identifiers."""
         while self.identifiers < identifiers:
-            visitor = self._come()
+            visitor = self._new_visitor()
             if visitor % 2:
                 self._sign_in(visitor)
             yield self._event(visitor)
 
-    def come_and_go(self, events: int) -> Iterator[Fact]:
-        """A mixed day."""
+    def mixed(self, events: int) -> Iterator[Fact]:
+        """Yield events of recent, earlier and new visitors."""
         for _ in range(events):
-            yield self._event(self._who())
+            yield self._event(self._any_visitor())
 
-    def _who(self) -> int:
+    def _any_visitor(self) -> int:
         draw = self._chance.randrange(100)
-        if draw < LATELY:
-            return self._chance.randrange(max(0, self._visitors - LATELY_PEOPLE), self._visitors)
-        if draw < LATELY + ONCE:
+        if draw < RECENT:
+            return self._chance.randrange(max(0, self._visitors - RECENT_VISITORS), self._visitors)
+        if draw < RECENT + EARLIER:
             return self._chance.randrange(self._visitors)
-        if draw < LATELY + ONCE + SIGN_IN:
+        if draw < RECENT + EARLIER + SIGN_IN:
             visitor = self._chance.randrange(self._visitors)
             self._sign_in(visitor)
             return visitor
-        return self._come()
+        return self._new_visitor()
 
-    def _come(self) -> int:
+    def _new_visitor(self) -> int:
         self._visitors += 1
         self.identifiers += 1
         return self._visitors - 1
@@ -112,11 +112,11 @@ class People:
 
 
 class Store:
-    """Identity over a database of its own, called as the runner calls it."""
+    """Identity over a private database, called as the runner calls it."""
 
-    def __init__(self, conn: asyncpg.Connection, people: People) -> None:
+    def __init__(self, conn: asyncpg.Connection, visitors: Visitors) -> None:
         self._conn = conn
-        self._people = people
+        self._visitors = visitors
         remembered = int(IdentitySettings.model_fields["remembered"].default)
         self._identity = IdentityProjection(
             shards=SHARDS, memory=EvidenceCache(remembered), on_access=lambda: None
@@ -125,7 +125,7 @@ class Store:
 
     async def fill(self, identifiers: int) -> None:
         facts: list[Fact] = []
-        for fact in self._people.fill(identifiers):
+        for fact in self._visitors.fill(identifiers):
             facts.append(fact)
             if len(facts) == FILL_FACTS:
                 await self._fold(self._batch(facts))
@@ -135,9 +135,9 @@ class Store:
         await self._conn.execute("VACUUM ANALYZE")
 
     async def round(self) -> float:
-        """Events a second."""
+        """Return events per second."""
         batches = [
-            self._batch(list(self._people.come_and_go(BATCH_FACTS))) for _ in range(BATCHES_A_ROUND)
+            self._batch(list(self._visitors.mixed(BATCH_FACTS))) for _ in range(BATCHES_A_ROUND)
         ]
         began = time.perf_counter()
         for batch in batches:
@@ -166,13 +166,13 @@ class Store:
 
 
 async def results(folder: Path) -> list[Result]:
-    """Both sizes, in turns."""
+    """Measure both sizes in turns."""
     async with AsyncExitStack() as scope:
         contenders: dict[str, Contender] = {}
         for name, identifiers in SIZES.items():
             server = await scope.enter_async_context(PostgresServer(folder / name))
             store = await _store(server.dsn, scope)
-            say(f"{name}: filling the store with {identifiers:,} identifiers")
+            print_progress(f"{name}: filling the store with {identifiers:,} identifiers")
             await store.fill(identifiers)
             contenders[name] = store.round
         figures = await interleave(ROUNDS, contenders)
@@ -188,7 +188,7 @@ async def results(folder: Path) -> list[Result]:
             rounds=ROUNDS,
             goal=0.0,
             holds=True,
-            note="what stream_1m is measured against; one caller, batches of 1,000, each committed",
+            note="the reference of stream_1m; one caller, batches of 1,000, each committed",
         ),
         Result(
             name="stream_1m",
@@ -200,7 +200,7 @@ async def results(folder: Path) -> list[Result]:
             rounds=ROUNDS,
             goal=round(1 / GROWTH, 3),
             holds=median(small) / median(large) < GROWTH,
-            note="reference: stream_100k; an event may cost 1.5 times as much among ten times as "
+            note="reference: stream_100k; an event may cost 1.5 times as much with ten times as "
             "many identifiers",
         ),
     ]
@@ -211,4 +211,4 @@ async def _store(dsn: str, scope: AsyncExitStack) -> Store:
     database = await scope.enter_async_context(Database(dsn, "identity"))
     conn = await database.connect(point_lookups=True)
     scope.push_async_callback(conn.close)
-    return Store(conn, People(seed=7))
+    return Store(conn, Visitors(seed=7))

@@ -1,4 +1,4 @@
-"""The gRPC door of ingest, beside the log's own append and beside a bare gRPC server.
+"""Measures ingest over gRPC, beside the log's append and beside a bare gRPC server.
 
 python -m bench.ingest
 
@@ -23,33 +23,33 @@ from bench.harness import Result, compare, interleave, print_results
 from bench.worker import Worker, worker
 from services.chassis.postgres.database import connect_pool
 from services.chassis.postgres.migrate import migrate
-from services.cli.client import Client
-from services.cli.endpoints import Doors
+from services.client.client import Client
+from services.client.endpoints import ApiEndpoints
 from services.devstack.stack import Stack
 from services.ingest.log import EventLog
 
 ROUNDS = 5
 SHARDS = 4
 BATCHED, SINGLE = 40_000, 8_000
-#: As many as keep the server busy while they wait.
+#: Enough callers to have the server always busy.
 BATCH_CALLERS, SINGLE_CALLERS = 16, 64
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 
 
 async def source_key(stack: Stack) -> str:
-    """The key of a new source."""
-    doors = Doors({"ingest": stack.address("ingest")}, {}, stack.admin_key)
-    async with Client(doors) as client:
+    """Define a source, and return a key of it."""
+    endpoints = ApiEndpoints(grpc={"ingest": stack.address("ingest")}, key=stack.admin_key)
+    async with Client(endpoints) as client:
         source = SourceDefined(source_id="bench", channel="web")
         request = admin_pb.DefineSourceRequest(source=source)
-        await client.call(client.admin.DefineSource, request)
+        await client.admin.DefineSource(request)
         key = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="bench", title="bench")
-        return str((await client.call(client.admin.IssueKey, key)).key)
+        return str((await client.admin.IssueKey(key)).key)
 
 
 @asynccontextmanager
-async def log_of_its_own(stack: Stack) -> AsyncIterator[Log]:
-    """An event log in another database of the same server, so that nobody relays it."""
+async def unrelayed_log(stack: Stack) -> AsyncIterator[Log]:
+    """Open an event log in another database of the same server, which is not relayed."""
     admin = await asyncpg.connect(stack.postgres.admin_dsn)
     await admin.execute("CREATE DATABASE beside OWNER onefold")
     await admin.close()
@@ -62,11 +62,11 @@ async def log_of_its_own(stack: Stack) -> AsyncIterator[Log]:
 
 
 async def beside_append(log: Log, caller: Worker) -> Result:
-    """Requests of 100 events beside appends of 100 facts."""
+    """Measure requests of 100 events beside appends of 100 facts."""
 
     async def by_grpc() -> float:
         how = {"events": BATCHED, "size": 100, "callers": BATCH_CALLERS}
-        return float(await caller.ask(where="ingest", method=INGEST, **how))
+        return float(await caller.run(server="ingest", method=INGEST, **how))
 
     figures = await interleave(ROUNDS, {"gRPC 100": by_grpc, "append 100": contender(log, 100)})
     return compare(
@@ -81,14 +81,14 @@ async def beside_append(log: Log, caller: Worker) -> Result:
 
 
 async def beside_echo(caller: Worker) -> Result:
-    """Requests of one event beside a server that does nothing with them."""
+    """Measure requests of one event beside a server that only returns them."""
     how = {"events": SINGLE, "size": 1, "callers": SINGLE_CALLERS}
 
     async def by_grpc() -> float:
-        return float(await caller.ask(where="ingest", method=INGEST, **how))
+        return float(await caller.run(server="ingest", method=INGEST, **how))
 
     async def echoed() -> float:
-        return float(await caller.ask(where="echo", method=ECHO, **how))
+        return float(await caller.run(server="echo", method=ECHO, **how))
 
     figures = await interleave(ROUNDS, {"gRPC 1": by_grpc, "echo": echoed})
     return compare(
@@ -97,27 +97,27 @@ async def beside_echo(caller: Worker) -> Result:
         figures["echo"],
         goal=0.50,
         unit="events/s",
-        note=f"{SINGLE_CALLERS} callers; reference: a bare grpc.aio server that answers with the "
+        note=f"{SINGLE_CALLERS} callers; reference: a bare grpc.aio server that returns the "
         "request, called by the same client",
     )
 
 
 async def run(folder: Path) -> list[Result]:
-    """Both comparisons against one running service."""
+    """Run both comparisons against one running service."""
     async with (
         Stack(folder, only=("ingest",)) as stack,
-        log_of_its_own(stack) as log,
+        unrelayed_log(stack) as log,
         worker("bench.echo") as echo,
         worker("bench.caller") as caller,
     ):
         port = int(await echo.line())
         addresses = {"ingest": stack.address("ingest"), "echo": f"127.0.0.1:{port}"}
-        await caller.ask(addresses=addresses, key=await source_key(stack))
+        await caller.run(addresses=addresses, key=await source_key(stack))
         return [await beside_append(log, caller), await beside_echo(caller)]
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
         print_results(uvloop.run(run(Path(folder))))
 

@@ -1,8 +1,8 @@
-"""Other event stores, installed as they are published; nothing of theirs is kept here.
+"""Installs other event stores as they are published, to be measured beside the event log.
 
-What each guarantees: eventsourcing: a gap-free order of commits, by a lock on the table; unique
+Their guarantees: eventsourcing: a gap-free order of commits, by a lock on the table; unique
 (originator, version). message-db: an order within a category, by an advisory lock; unique message
-ids and (stream, position). Both answer after the commit, as the log does.
+ids and (stream, position). Both respond after the commit, as the log does.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _MESSAGE_DB_PARTS = (
 
 
 class PeerEvent(NamedTuple):
-    """An event as a peer takes it."""
+    """An event in the form that a peer takes."""
 
     id: bytes
-    #: The entity it belongs to, and its place there.
+    #: The entity that it belongs to, and its version there.
     entity: bytes
     version: int
     payload: bytes
 
 
 class Peer(Protocol):
-    """An event store to be measured against."""
+    """An event store to be measured."""
 
     async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
-        """Appends batch after batch, one commit each."""
+        """Append batch after batch, one commit each."""
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close its connections."""
 
 
 class EventSourcing:
@@ -70,7 +70,7 @@ class EventSourcing:
         self._recorder.create_table()
 
     async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
-        """Appends batch after batch, in one thread, as the library is synchronous."""
+        """Append batch after batch, in one thread, as the library is synchronous."""
         await asyncio.to_thread(self._append_all, batches)
 
     def _append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
@@ -88,19 +88,19 @@ class EventSourcing:
         )
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close its connections."""
         self._store.close()
 
 
 class MessageDb:
-    """message-db's write_message, once an event, a batch pipelined in one transaction."""
+    """message-db's write_message, once per event, a batch pipelined in one transaction."""
 
     def __init__(self, conn: asyncpg.Connection) -> None:
         self._conn = conn
 
     @classmethod
     async def install(cls, dsn: str) -> MessageDb | None:
-        """Installs it into the database; None where npm or the package cannot be had."""
+        """Install it into the database; None where npm or the package is not available."""
         with tempfile.TemporaryDirectory() as folder:
             source = await asyncio.to_thread(_fetch, Path(folder))
             if source is None:
@@ -114,7 +114,7 @@ class MessageDb:
         return cls(conn)
 
     async def append_all(self, batches: Sequence[Sequence[PeerEvent]]) -> None:
-        """Appends batch after batch."""
+        """Append batch after batch."""
         for batch in batches:
             rows: list[Any] = [
                 (str(UUID(bytes=e.id)), f"track-{e.entity.hex()}", e.payload.decode())
@@ -123,7 +123,7 @@ class MessageDb:
             await self._conn.executemany("SELECT write_message($1, $2, 'track', $3::jsonb)", rows)
 
     async def aclose(self) -> None:
-        """Closes its connection."""
+        """Close its connection."""
         await self._conn.close()
 
 

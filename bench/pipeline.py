@@ -1,10 +1,10 @@
-"""The whole way, from an event accepted to a membership saved and relayed.
+"""Measures the whole pipeline, from an accepted event to a saved and relayed membership.
 
 python -m bench.pipeline
 
 PostgreSQL, NATS, the five services and the load, each a process of its own, share this machine.
-The load is an endless education month over gRPC. It keeps a bounded number of events on their
-way, so the rate that it reaches is the rate of the slowest part, held for a minute.
+The load is an endless education month over gRPC. It has a bounded number of events in flight, so
+its rate is that of the slowest part, sustained for a minute.
 """
 
 from __future__ import annotations
@@ -21,61 +21,62 @@ from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 
 from bench import cpu, load
-from bench.harness import Result, print_results, say
+from bench.harness import Result, print_progress, print_results
 from bench.worker import Worker, worker
+from services import SERVICES
 from services.chassis.postgres.database import connect
 from services.cli.apply import apply_pack
-from services.cli.client import Client
-from services.cli.endpoints import Doors
-from services.devstack.stack import SERVICES, Stack
+from services.client.client import Client
+from services.client.endpoints import ApiEndpoints
+from services.devstack.stack import Stack
 
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
 CALLERS = 8
-#: Events on their way at most: some seconds' worth.
+#: The most events in flight: those of some seconds.
 WINDOW = 40_000
 PROBES_A_SECOND = 10.0
 COPIED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
-    """How long to measure, seconds."""
+class Durations:
+    """How long to measure, in seconds."""
 
     warm_up: float = 15.0
     sustained: float = 60.0
     paced: float = 30.0
 
     def events(self) -> int:
-        """As many as can be needed."""
+        """Return the most events that can be needed."""
         return int((self.warm_up + self.sustained) * 1.3 * GOAL_RATE + self.paced * GOAL_RATE)
 
 
 async def define(stack: Stack) -> str:
-    """Applies the education pack, its messages written to a file; the key of a source."""
-    doors = Doors({s: a["grpc"] for s, a in stack.addresses().items()}, {}, stack.admin_key)
-    async with Client(doors) as client:
+    """Apply the education pack with a file as destination, and return the key of a source."""
+    addresses = {service: stack.address(service) for service in SERVICES}
+    async with Client(ApiEndpoints(grpc=addresses, key=stack.admin_key)) as client:
         await apply_pack(client, load.pack())
         request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="school-app", title="load")
-        return str((await client.call(client.admin.IssueKey, request)).key)
+        return str((await client.admin.IssueKey(request)).key)
 
 
-async def sustained(stack: Stack, generator: Worker, length: Length) -> tuple[float, str]:
-    """Events a second whose consequences have reached the last service."""
+async def sustained(stack: Stack, generator: Worker, durations: Durations) -> tuple[float, str]:
+    """Measure the events per second that have reached the last service."""
     how = {"callers": CALLERS, "window": WINDOW}
-    await generator.ask(do="sustain", seconds=length.warm_up, **how)
+    await generator.run(do="sustain", seconds=durations.warm_up, **how)
     used, began = await cpu.times(stack, {"generator": generator.pid}), time.monotonic()
-    told = await generator.ask(do="sustain", seconds=length.sustained, **how)
+    result = await generator.run(do="sustain", seconds=durations.sustained, **how)
     spent = cpu.by_name(used, await cpu.times(stack, {"generator": generator.pid}))
-    (first_at, first), (last_at, last) = told["looks"][0], told["looks"][-1]
+    (first_at, first), (last_at, last) = result["progress"][0], result["progress"][-1]
     rate = (last - first) / (last_at - first_at)
-    cpu.tell(spent, last - first, time.monotonic() - began)
-    drained = await generator.ask(do="drain")
-    say(f"{rate:,.0f} events/s; all of {drained['reached']:,} were reached at the end")
-    return rate, f"{sum(spent.values()) / (last - first) * 1e6:.0f} us of CPU an event"
+    cpu.print_costs(spent, last - first, time.monotonic() - began)
+    drained = await generator.run(do="drain")
+    print_progress(f"{rate:,.0f} events/s; all of {drained['reached']:,} were reached at the end")
+    return rate, f"{sum(spent.values()) / (last - first) * 1e6:.0f} us of CPU per event"
 
 
 async def copied(stack: Stack) -> float:
-    """Events a second of COPY, 1,000 a commit, of the same facts into a table like the log's."""
+    """Measure the events per second of COPY, 1,000 per commit, into a table like the log's."""
     conn = await connect(stack.postgres.dsn, schema="ingest")
     try:
         await conn.execute("CREATE TABLE fact_copied (LIKE fact INCLUDING ALL)")
@@ -88,28 +89,28 @@ async def copied(stack: Stack) -> float:
         await conn.close()
 
 
-async def delayed(generator: Worker, length: Length) -> tuple[float, str]:
-    """Milliseconds from acknowledgement to membership, the 99th percentile."""
+async def delayed(generator: Worker, durations: Durations) -> tuple[float, str]:
+    """Measure the 99th percentile of milliseconds from acknowledgement to membership."""
     how = {"rate": GOAL_RATE / 2, "probes": PROBES_A_SECOND}
-    await generator.ask(do="pace", seconds=5, name="warm", **how)
-    told = await generator.ask(do="pace", seconds=length.paced, name="probe", **how)
-    waited = sorted(told["waited"])
-    if not waited or told["missing"]:
-        raise RuntimeError(f"{told['missing']} memberships did not come")
+    await generator.run(do="pace", seconds=5, name="warm", **how)
+    result = await generator.run(do="pace", seconds=durations.paced, name="probe", **how)
+    waited = sorted(result["waited"])
+    if not waited or result["missing"]:
+        raise RuntimeError(f"{result['missing']} memberships are missing")
 
     def at(part: float) -> float:
         return waited[min(len(waited) - 1, int(part * len(waited)))] * 1e3
 
     note = f"{len(waited)} people; median {at(0.5):.0f} ms, p90 {at(0.9):.0f}, max {at(1):.0f}"
-    say(f"p99 {at(0.99):.0f} ms; {note}")
+    print_progress(f"p99 {at(0.99):.0f} ms; {note}")
     return at(0.99), note
 
 
-async def run(folder: Path, length: Length) -> list[Result]:
-    """Both figures on one system."""
+async def run(folder: Path, durations: Durations) -> list[Result]:
+    """Measure both figures on one system."""
     file = folder / "load.bin"
-    say(f"writing {length.events():,} events")
-    await asyncio.to_thread(load.write, file, length.events(), time.time_ns() // 1000)
+    print_progress(f"writing {durations.events():,} events")
+    await asyncio.to_thread(load.write, file, durations.events(), time.time_ns() // 1000)
     async with Stack(folder / "data") as stack:
         task = {
             "ingest": stack.address("ingest"),
@@ -120,9 +121,9 @@ async def run(folder: Path, length: Length) -> list[Result]:
             "file": str(file),
         }
         async with worker("bench.generator") as generator:
-            await generator.ask(**task)
-            rate, cost = await sustained(stack, generator, length)
-            p99, waits = await delayed(generator, length)
+            await generator.run(**task)
+            rate, cost = await sustained(stack, generator, durations)
+            p99, waits = await delayed(generator, durations)
         reference = await copied(stack)
     return [
         Result(
@@ -135,9 +136,9 @@ async def run(folder: Path, length: Length) -> list[Result]:
             rounds=1,
             goal=GOAL_RATE,
             holds=rate >= GOAL_RATE,
-            note=f"goal in events/s; one run of {length.sustained:.0f} s, not interleaved; {cost}; "
-            "reference: COPY of the same facts in batches of 1000, one commit each, into a table "
-            "with the same columns and indexes",
+            note=f"goal in events/s; one run of {durations.sustained:.0f} s, not interleaved; "
+            f"{cost}; reference: COPY of the same facts in batches of 1000, one commit each, "
+            "into a table with the same columns and indexes",
         ),
         Result(
             name="pipeline_p99",
@@ -149,21 +150,21 @@ async def run(folder: Path, length: Length) -> list[Result]:
             rounds=1,
             goal=GOAL_P99_MS,
             holds=p99 <= GOAL_P99_MS,
-            note=f"less is better; {GOAL_RATE / 2:.0f} events/s beside; {waits}",
+            note=f"less is better; at {GOAL_RATE / 2:.0f} events/s; {waits}",
         ),
     ]
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    usual = Length()
-    parser.add_argument("--warm-up", type=float, default=usual.warm_up)
-    parser.add_argument("--sustained", type=float, default=usual.sustained)
-    parser.add_argument("--paced", type=float, default=usual.paced)
-    length = Length(**vars(parser.parse_args()))
+    default = Durations()
+    parser.add_argument("--warm-up", type=float, default=default.warm_up)
+    parser.add_argument("--sustained", type=float, default=default.sustained)
+    parser.add_argument("--paced", type=float, default=default.paced)
+    durations = Durations(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="onefold-bench-") as folder:
-        print_results(uvloop.run(run(Path(folder), length)))
+        print_results(uvloop.run(run(Path(folder), durations)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Splink run plainly: as its own examples write it for FEBRL, and its stock comparisons for people.
+"""Runs Splink plainly: as in its examples for FEBRL, and with its stock comparisons for people.
 
-The references of the benchmark of matching. Nothing here is tuned down: the settings for FEBRL are
-those of the two examples in Splink's documentation, with seeds.
+It is the reference of the benchmark of matching, at its best: the settings for FEBRL are those of
+the two examples in Splink's documentation, with seeds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 from splink import comparison_library as cl
 
 from bench import febrl
-from services.linkage.contacts import birth_date, mailbox, phone_number
-from services.linkage.records import Compared
+from services.linkage.contacts import normalize_phone, parse_birth_date, parse_mailbox
+from services.linkage.records import ComparisonRecord
 from tests.people.hard_people import Record
 
 logging.getLogger("splink").setLevel(logging.ERROR)
@@ -27,18 +27,18 @@ Scores = dict[tuple[str, str], float]
 
 
 class Recipe(NamedTuple):
-    """How a linker is trained."""
+    """The training of a linker."""
 
     settings: SettingsCreator
     certain: list[Any]
     recall: float
     training: tuple[str, ...]
-    #: Whether frequencies are left out while training.
+    #: Whether the training leaves out term frequencies.
     quickly: bool = False
 
 
 def febrl3() -> Recipe:
-    """Deduplication, as in the example for FEBRL 3."""
+    """Return the recipe for deduplication of the example for FEBRL 3."""
     settings = SettingsCreator(
         unique_id_column_name="rec_id",
         link_type="dedupe_only",
@@ -57,7 +57,7 @@ def febrl3() -> Recipe:
 
 
 def febrl4() -> Recipe:
-    """Linkage of two tables, as the detailed model of the example for FEBRL 4."""
+    """Return the detailed recipe for linkage of two tables of the example for FEBRL 4."""
     settings = SettingsCreator(
         unique_id_column_name="rec_id",
         link_type="link_only",
@@ -78,7 +78,7 @@ def febrl4() -> Recipe:
 
 
 def people() -> Recipe:
-    """People by the stock comparisons for names, birth dates, phones, mail and addresses."""
+    """Return a recipe with stock comparisons for names, birth dates, phones, mail and addresses."""
     settings = SettingsCreator(
         link_type="dedupe_only",
         blocking_rules_to_generate_predictions=[
@@ -100,15 +100,15 @@ def people() -> Recipe:
     return Recipe(settings, certain, 0.7, ("name", "born", "phone"))
 
 
-def _born(column: str, form: str) -> Any:
-    return cl.DateOfBirthComparison(column, input_is_string=True, datetime_format=form)
+def _born(column: str, date_format: str) -> Any:
+    return cl.DateOfBirthComparison(column, input_is_string=True, datetime_format=date_format)
 
 
 RECIPES = {"febrl3": febrl3, "febrl4": febrl4}
 
 
 def link(connection: Any, tables: Iterable[Any], recipe: Recipe, *, at_least: float) -> Scores:
-    """Train on the records and score the pairs."""
+    """Train on the records, and return the scores of the pairs."""
     api = DuckDBAPI(connection)
     linker = Linker([api.register(table) for table in tables], recipe.settings, log_level=None)
     training = linker.training
@@ -126,25 +126,25 @@ def link(connection: Any, tables: Iterable[Any], recipe: Recipe, *, at_least: fl
 
 
 def tidied(records: Iterable[Record]) -> Any:
-    """The records as somebody would clean them who knows no Chinese."""
+    """Return the records, cleaned without any knowledge of Chinese."""
     return pyarrow.Table.from_pylist([_tidied(record) for record in records])
 
 
 def _tidied(record: Record) -> dict[str, str | None]:
-    told = record.traits
-    name = told.get("name") or f"{told['first_name']} {told['last_name']}"
+    traits = record.traits
+    name = traits.get("name") or f"{traits['first_name']} {traits['last_name']}"
     return {
         "unique_id": record.record_id,
         "name": unicodedata.normalize("NFKC", name).casefold().strip(),
-        "born": birth_date(told.get("birthday", "")) or None,
-        "phone": phone_number(told.get("phone", ""), "CN") or None,
-        "email": mailbox(told.get("email", ""))[0] or None,
-        "address": told.get("address", "").casefold() or None,
+        "born": parse_birth_date(traits.get("birthday", "")) or None,
+        "phone": normalize_phone(traits.get("phone", ""), "CN") or None,
+        "email": parse_mailbox(traits.get("email", ""))[0] or None,
+        "address": traits.get("address", "").casefold() or None,
     }
 
 
-def prepared(records: Iterable[Compared]) -> Any:
-    """The records as we prepare them: names as they sound, addresses in simplified characters."""
+def prepared(records: Iterable[ComparisonRecord]) -> Any:
+    """Return the records as we prepare them: names in pinyin, addresses simplified."""
     columns = {"unique_id": 0, "name": 5, "born": 7, "phone": 8, "email": 10, "address": 12}
     rows = [{name: record[at] for name, at in columns.items()} for record in records]
     return pyarrow.Table.from_pylist(rows)

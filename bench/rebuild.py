@@ -1,10 +1,10 @@
-"""All projections built anew from the log, beside a bare loop that folds it in memory.
+"""Measures the rebuild of all projections, beside a bare loop that folds the log in memory.
 
 python -m bench.rebuild
 
 The services are processes of their own, and serve while they rebuild. A third of the log is
-rebuilt first, to see that the memory needed does not grow with the log; each time by services that
-have just been started, for what they remember of the events they took in grows up to a bound.
+rebuilt first, to check that the memory does not grow with the log; each time by services that have
+just started, as their caches grow up to a bound.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvloop
-from onefold.projection.v1.projection_service_pb2 import RebuildRequest
+from onefold.projection.v1.projection_service_pb2 import RebuildRequest, RebuildResponse
 from onefold.type.v1.event_pb2 import Event
 
 from bench import cpu, load
-from bench.harness import Result, compare, interleave, print_results, say
+from bench.harness import Result, compare, interleave, print_progress, print_results
 from bench.pipeline import define
 from bench.worker import Worker, worker
+from services import SERVICES
 from services.chassis.postgres.database import connect_pool
-from services.cli.client import Client
-from services.cli.endpoints import Doors
-from services.cli.verify import REBUILT
-from services.devstack.stack import SERVICES, Stack
-from services.ingest.domain.facts import Row
+from services.cli.commands.rebuild import REBUILT
+from services.client.client import Client
+from services.client.endpoints import ApiEndpoints
+from services.devstack.stack import Stack
+from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_event
@@ -47,86 +47,86 @@ EVENT = Event.DESCRIPTOR.full_name
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What there is to measure with."""
+    """A running system, a client of it and a load."""
 
     stack: Stack
     client: Client
     generator: Worker
 
     async def append(self, events: int) -> int:
-        """Sends events until there are so many; waits for all services; how many there are."""
-        told = await self.generator.ask(do="load", events=events, callers=8)
-        await self.generator.ask(do="drain")
-        return int(told["acknowledged"])
+        """Send at least `events`, wait for all services, and return how many were sent."""
+        result = await self.generator.run(do="load", events=events, callers=8)
+        await self.generator.run(do="drain")
+        return int(result["acknowledged"])
 
     async def rebuild(self, service: str) -> int:
-        """Rebuilds one projection, and answers how many facts it folded."""
+        """Rebuild one projection, and return how many facts it folded."""
         request = RebuildRequest(workers=WORKERS)
         method = self.client.projection(service).Rebuild
-        last: Any = None
-        async for told in self.client.stream(method, request):
-            last = told
-        if last is None or not last.finished or not last.equal:
-            raise RuntimeError(f"the rebuild of {service} ended early, or is another state")
-        return int(last.done)
+        last = RebuildResponse()
+        async for response in method(request):
+            last = response
+        if not last.finished or not last.equal:
+            raise RuntimeError(f"the rebuild of {service} ended early, or its digest differs")
+        return last.done
 
     async def peak(self, service: str) -> int:
-        """The most memory that a rebuild takes in its process, bytes."""
+        """Return the most memory of the process during a rebuild, in bytes."""
         pid = self.stack.services[service].pid
-        cpu.forget_peak(pid)
+        cpu.reset_peak(pid)
         await self.rebuild(service)
         return cpu.peak(pid)
 
     async def peaks(self) -> dict[str, int]:
-        """The peak of every service, one after the other."""
+        """Return the peak of every service, one after the other."""
         found = {service: await self.peak(service) for service in REBUILT}
-        told = ", ".join(f"{service} {size / 1e6:,.0f} MB" for service, size in found.items())
-        say(f"peak memory: {told}")
+        sizes = ", ".join(f"{service} {size / 1e6:,.0f} MB" for service, size in found.items())
+        print_progress(f"peak memory: {sizes}")
         return found
 
     async def all_at_once(self) -> float:
-        """Events a second, from the first service's start to the last one's end."""
+        """Measure events per second, from the first service's start to the last one's end."""
         began = time.perf_counter()
         done = await asyncio.gather(*map(self.rebuild, REBUILT))
         return max(done) / (time.perf_counter() - began)
 
 
 async def bare_loop(log: EventLog) -> float:
-    """Events a second of a loop that reads the log and folds leaves into a dict, on one core."""
-    catalogue = PredicateIndex.from_rules(load.rules(load.pack()))
+    """Measure events per second of a loop that reads the log and folds leaves, on one core."""
+    index = PredicateIndex.from_rules(load.rules(load.pack()))
     leaves: dict[bytes | None, LeafState] = {}
     count, began = 0, time.perf_counter()
     for shard, end in enumerate((await log.heads()).token.offsets):
         async for rows in log.reader.read(shard, 0, end):
             for row in rows:
                 if log.kinds.names[row.kind_id] == EVENT:
-                    _fold(leaves, row, catalogue)
+                    _fold(leaves, row, index)
             count += len(rows)
     return count / (time.perf_counter() - began)
 
 
-def _fold(leaves: dict[bytes | None, LeafState], row: Row, catalogue: PredicateIndex) -> None:
+def _fold(leaves: dict[bytes | None, LeafState], row: FactRow, index: PredicateIndex) -> None:
     event = Event.FromString(row.payload)
     state = leaves.get(row.leaf_id)
     if state is None:
         state = leaves[row.leaf_id] = LeafState()
     fact = (row.occurred_at_us, row.fact_id)
     view = EventView(event.type, event.name, *fact, event.properties, event.traits)
-    fold_event(state, view, catalogue)
+    fold_event(state, view, index)
 
 
 async def run(folder: Path, events: int) -> list[Result]:
-    """Both figures on one system."""
+    """Measure both figures on one system."""
     file = folder / "load.bin"
-    say(f"writing {events:,} events")
+    print_progress(f"writing {events:,} events")
     await asyncio.to_thread(load.write, file, events + 4_000, time.time_ns() // 1000)
     async with Stack(folder / "data") as stack:
         key = await define(stack)
     async with started(folder, key) as bench:
-        say(f"{await bench.append(events // 3):,} events are in the log")
+        print_progress(f"{await bench.append(events // 3):,} events are in the log")
     async with started(folder, key) as bench:
         few = await bench.peaks()
-        say(f"{await bench.append(events):,} events were sent, the first of them again")
+        print_progress(f"{await bench.append(events):,} events were sent, the first ones again")
     async with started(folder, key) as bench:
         many = await bench.peaks()
         rate = await measured(bench)
@@ -135,9 +135,9 @@ async def run(folder: Path, events: int) -> list[Result]:
 
 @asynccontextmanager
 async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
-    """The system, just started, and a load that begins at its beginning."""
+    """Start the system, and a load from its beginning."""
     async with Stack(folder / "data") as stack, worker("bench.generator") as generator:
-        await generator.ask(
+        await generator.run(
             ingest=stack.address("ingest"),
             last=stack.address(SERVICES[-1]),
             nats=stack.nats.url,
@@ -145,13 +145,13 @@ async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
             source_key=key,
             file=str(folder / "load.bin"),
         )
-        doors = Doors({s: stack.address(s) for s in SERVICES}, {}, stack.internal_key)
-        async with Client(doors) as client:
+        addresses = {service: stack.address(service) for service in SERVICES}
+        async with Client(ApiEndpoints(grpc=addresses, key=stack.internal_key)) as client:
             yield Bench(stack, client, generator)
 
 
 async def measured(bench: Bench) -> Result:
-    """The rate of all rebuilds beside the bare loop."""
+    """Measure the rate of all rebuilds beside the bare loop."""
     pool = await connect_pool(bench.stack.postgres.dsn, schema="ingest")
     async with EventLog(pool, shards=4) as log:
         contenders = {"rebuild": bench.all_at_once, "bare loop": lambda: bare_loop(log)}
@@ -164,16 +164,17 @@ async def measured(bench: Bench) -> Result:
         goal=GOAL_RATE,
         unit="events/s",
         note="goal in events/s: identity, profile and segment side by side, from the start to the "
-        "last one's proof; reference: one process that reads the log and folds leaves in memory",
+        "last comparison of digests; reference: one process that reads the log and folds leaves "
+        "in memory",
     )
-    return found.held_by(found.figure >= GOAL_RATE)
+    return found.with_holds(found.figure >= GOAL_RATE)
 
 
 def memory(few: dict[str, int], many: dict[str, int]) -> Result:
-    """How the peak of memory grows when the log grows threefold; the worst service counts."""
+    """Return how the peak of memory grows when the log grows threefold, in the worst service."""
     worst = max(REBUILT, key=lambda service: many[service] / few[service])
     ratio = many[worst] / few[worst]
-    told = ", ".join(f"{s} {few[s] / 1e6:.0f} to {many[s] / 1e6:.0f} MB" for s in REBUILT)
+    sizes = ", ".join(f"{s} {few[s] / 1e6:.0f} to {many[s] / 1e6:.0f} MB" for s in REBUILT)
     return Result(
         name="rebuild_memory",
         unit="bytes",
@@ -184,12 +185,12 @@ def memory(few: dict[str, int], many: dict[str, int]) -> Result:
         rounds=1,
         goal=GOAL_MEMORY,
         holds=ratio < GOAL_MEMORY,
-        note=f"less is better: the peak with the whole log over that with a third of it; {told}",
+        note=f"less is better: the peak with the whole log over that with a third of it; {sizes}",
     )
 
 
 def main() -> None:
-    """Prints the report."""
+    """Print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     events = parser.parse_args().events

@@ -1,4 +1,4 @@
-"""Processes that work for a benchmark: told what to do, line by line, in JSON."""
+"""Starts processes for a benchmark, which take tasks and return results as lines of JSON."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from services.devstack.stack import ROOT
+from services.devstack.folders import ROOT
 
 
 class Worker:
-    """A process that answers a line with a line."""
+    """A process that returns one line for each line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
 
-    async def ask(self, **told: Any) -> Any:
-        """What came of a task."""
+    async def run(self, **task: Any) -> Any:
+        """Run a task, and return its result."""
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(told).encode() + b"\n")
+        self._process.stdin.write(json.dumps(task).encode() + b"\n")
         return json.loads(await self.line())
 
     async def line(self) -> bytes:
-        """The next line that it says. Raises RuntimeError where it has ended."""
+        """Return the next line of output. Raises RuntimeError where the process has ended."""
         assert self._process.stdout
         line = await self._process.stdout.readline()
         if not line:
@@ -36,7 +36,7 @@ class Worker:
 
 @asynccontextmanager
 async def worker(module: str) -> AsyncIterator[Worker]:
-    """`python -m module`, ended with the scope."""
+    """Run `python -m module`, and end it with the scope."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module),
         cwd=ROOT,

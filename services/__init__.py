@@ -1,10 +1,12 @@
-"""The map of the house.
+"""Onefold's code, in layers; each layer imports only those below it.
 
-Floors, each standing on the one below it only::
-
+    cli                                                the command line
+    client  devstack                                   the typed API client; a whole system on one machine
     ingest  identity  profile  segment  activation     five services, independent of each other
-    chassis                                            machinery for I/O that all rooms stand on
-    kernel                                             pure words that all rooms share
-
-`cli` is a client of the public gRPC API.
+    linkage                                            probable matches: a library, no service
+    chassis                                            machinery for I/O that all services use
+    kernel                                             pure values and functions that all services share
 """
+
+#: The services, in the order in which an event passes them.
+SERVICES = ("ingest", "identity", "profile", "segment", "activation")

@@ -1,124 +1,106 @@
-"""Apply a pack: every definition goes to the service that owns it."""
+"""Applies a pack: defines everything in it, and waits until the definitions are live."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from onefold.activation.v1 import activation_service_pb2 as activation_pb
-from onefold.identity.v1 import identity_service_pb2 as identity_pb
-from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
-from onefold.ingest.v1 import admin_service_pb2 as admin_pb
-from onefold.profile.v1 import profile_service_pb2 as profile_pb
-from onefold.projection.v1 import projection_service_pb2 as projection_pb
-from onefold.segment.v1 import segment_service_pb2 as segment_pb
+from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
+from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
+from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
+from onefold.profile.v1.profile_service_pb2 import DefineTagRequest
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 
-from services.cli.client import PROJECTIONS, Client
+from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.cli.definitions import Pack
+from services.client.client import Client
+from services.kernel.errors import OnefoldError, TokenNotReached
+from services.kernel.tokens import Token
 
-LIVE_SECONDS = 3_600.0
+LIVE_TIMEOUT_S = 3_600.0
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of one definition."""
+class AppliedDefinition:
+    """One definition of a pack as it is now."""
 
     kind: str
     id: str
     version: int
+    #: Whether applying it changed it (or would change it).
     changed: bool
 
 
-async def apply_pack(client: Client, pack: Pack, *, dry_run: bool = False) -> list[Applied]:
-    """Define everything of a pack that differs; waits until all services know it.
+async def apply_pack(
+    client: Client, pack: Pack, *, dry_run: bool = False
+) -> list[AppliedDefinition]:
+    """Define everything in a pack, and wait until it is live. `dry_run`: only compare.
 
-    Raises OnefoldError where a service refuses; what was defined before that stays.
+    Raises OnefoldError where a service refuses a definition; those before it stay.
     """
-    applied: list[Applied] = []
-    token = None
-    if pack.identity_policy is not None:
-        answer = await _define_policy(client, pack.identity_policy, dry_run=dry_run)
-        applied.append(Applied("identity policy", "", answer.version, answer.changed))
-    for kind, method, request in _requests(client, pack, dry_run):
-        answer = await client.call(method, request)
-        told = getattr(answer, kind)
-        applied.append(Applied(kind, getattr(told, f"{kind}_id"), told.version, answer.changed))
-        if answer.changed and not dry_run:
-            token = answer.token
-    if token is not None:
-        await known_everywhere(client, token)
-        await _live(client, {s.segment_id for s in pack.segments})
+    applied = []
+    token = Token()
+    for kind, definition_id, call in _define_calls(client, pack, dry_run):
+        response = await call
+        definition = getattr(response, kind, response)  # that of a policy has no message of its own
+        applied.append(AppliedDefinition(kind, definition_id, definition.version, response.changed))
+        token = token.union(token_from_proto(response.token))
+    if applied and not dry_run:
+        await wait_until_live(client, token)
     return applied
 
 
-async def _define_policy(client: Client, policy: IdentityPolicy, *, dry_run: bool) -> Any:
-    """Define the identity policy; waits until everybody is grouped by it, everywhere."""
-    request = identity_pb.DefinePolicyRequest(policy=policy, dry_run=dry_run)
-    answer = await client.call(client.identity.DefinePolicy, request)
-    if answer.changed and not dry_run:
-        await known_everywhere(client, await _settled(client, answer.token))
-    return answer
+async def wait_until_live(client: Client, token: Token) -> None:
+    """Wait until every service has carried out the definitions in the log up to `token`.
+
+    Raises OnefoldError after an hour.
+    """
+    try:
+        async with asyncio.timeout(LIVE_TIMEOUT_S):
+            while not await _is_live(client, token):  # noqa: ASYNC110 there is no event to wait for
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise OnefoldError(
+            f"the definitions are saved, but not live after {LIVE_TIMEOUT_S:.0f} s: they will be "
+            "when the backfill ends; `onefold status` shows how far each service is"
+        ) from None
 
 
-async def _settled(client: Client, token: Any) -> Any:
-    """The state of the log in which everybody has been looked at by the newest policy."""
-    request = identity_pb.GetPolicyRequest(at_least=token)
-    async with asyncio.timeout(LIVE_SECONDS):
-        while True:
-            answer = await client.call(client.identity.GetPolicy, request)
-            if answer.live:
-                return answer.token
-            await asyncio.sleep(0.1)
+async def _is_live(client: Client, token: Token) -> bool:
+    with suppress(TokenNotReached):
+        request = GetPolicyRequest(at_least=token_to_proto(token))
+        policy = await client.identity.GetPolicy(request)
+        # What identity has published so far; once its policy is live, that is all of it.
+        await client.await_token(policy.token)
+        segments = (await client.segment.ListSegments(ListSegmentsRequest())).segments
+        return policy.live and all(segment.live for segment in segments)
+    return False
 
 
-def _requests(client: Client, pack: Pack, dry_run: bool) -> list[tuple[str, Any, Any]]:
-    return [
-        *(
-            (
-                "source",
-                client.admin.DefineSource,
-                admin_pb.DefineSourceRequest(source=s, dry_run=dry_run),
-            )
-            for s in pack.sources
-        ),
-        *(
-            ("tag", client.profile.DefineTag, profile_pb.DefineTagRequest(tag=t, dry_run=dry_run))
-            for t in pack.tags
-        ),
-        *(
-            (
-                "segment",
-                client.segment.DefineSegment,
-                segment_pb.DefineSegmentRequest(segment=s, dry_run=dry_run),
-            )
-            for s in pack.segments
-        ),
-        *(
-            (
-                "destination",
-                client.activation.DefineDestination,
-                activation_pb.DefineDestinationRequest(destination=d, dry_run=dry_run),
-            )
-            for d in pack.destinations
-        ),
-    ]
-
-
-async def known_everywhere(client: Client, token: Any) -> None:
-    """Wait until every service has folded what the token includes."""
-    for service in PROJECTIONS:
-        request = projection_pb.AwaitTokenRequest(token=token)
-        await client.call(client.projection(service).AwaitToken, request)
-
-
-async def _live(client: Client, segment_ids: set[str]) -> None:
-    """Wait until the log is taken in for the segments' rules."""
-    async with asyncio.timeout(LIVE_SECONDS):
-        while True:
-            answer = await client.call(
-                client.segment.ListSegments, segment_pb.ListSegmentsRequest()
-            )
-            if all(s.live for s in answer.segments if s.segment.segment_id in segment_ids):
-                return
-            await asyncio.sleep(0.1)
+def _define_calls(
+    client: Client, pack: Pack, dry_run: bool
+) -> Iterator[tuple[str, str, Awaitable[Any]]]:
+    """Yield kind, id and call of each definition, in the order in which they must be defined."""
+    if pack.identity_policy is not None:
+        policy_request = DefinePolicyRequest(policy=pack.identity_policy, dry_run=dry_run)
+        yield "identity policy", "", client.identity.DefinePolicy(policy_request)
+    for source in pack.sources:
+        source_request = DefineSourceRequest(source=source, dry_run=dry_run)
+        yield "source", source.source_id, client.admin.DefineSource(source_request)
+    for tag in pack.tags:
+        tag_request = DefineTagRequest(tag=tag, dry_run=dry_run)
+        yield "tag", tag.tag_id, client.profile.DefineTag(tag_request)
+    for segment in pack.segments:
+        segment_request = DefineSegmentRequest(segment=segment, dry_run=dry_run)
+        yield "segment", segment.segment_id, client.segment.DefineSegment(segment_request)
+    for destination in pack.destinations:
+        request = DefineDestinationRequest(destination=destination, dry_run=dry_run)
+        yield (
+            "destination",
+            destination.destination_id,
+            client.activation.DefineDestination(request),
+        )

@@ -1,19 +1,19 @@
-"""How a command calls a system: which one is meant, and who is."""
+"""Gives commands the data folder and a client of the system that is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from onefold.type.v1.identifier_pb2 import Identifier
-from onefold.type.v1.token_pb2 import Token
 
-from services.cli import system
-from services.cli.client import Client
-from services.cli.endpoints import default_data_dir, find_doors
-from services.kernel.errors import InvalidField
+from services.cli import output
+from services.cli.endpoints import find_endpoints
+from services.cli.environment import default_data_dir
+from services.client.client import Client
+from services.devstack.folders import load_internal_key
 
 _Result = TypeVar("_Result")
 
@@ -22,42 +22,21 @@ DataDir = Annotated[
 ]
 
 
-async def with_client(
-    data: Path, work: Callable[[Client], Awaitable[_Result]], *, internal: Path | None = None
+def run_with_client(
+    data: Path, work: Callable[[Client], Awaitable[_Result]], *, as_service: bool = False
 ) -> _Result:
-    """What `work` gives with a client of the system that is meant.
+    """Run `work` with a client and return its result; an expected error ends the process.
 
-    `internal`: call as one of the services over this data folder.
+    `as_service`: call with the key of the services, which only the owner of `data` can read.
     """
-    doors = find_doors(data)
-    key = system.internal_key(internal) if internal else None
-    async with Client(doors, key) as client:
+    return output.run(_with_client(data, work, as_service))
+
+
+async def _with_client(
+    data: Path, work: Callable[[Client], Awaitable[_Result]], as_service: bool
+) -> _Result:
+    endpoints = find_endpoints(data)
+    if as_service:
+        endpoints = replace(endpoints, key=load_internal_key(data))
+    async with Client(endpoints) as client:
         return await work(client)
-
-
-def identifier_from(told: str) -> Identifier:
-    """The identifier of NAMESPACE:VALUE. Raises InvalidField."""
-    namespace, colon, value = told.partition(":")
-    if not colon:
-        raise InvalidField(f"{told}: write NAMESPACE:VALUE, such as user_id:u-1")
-    return Identifier(namespace=namespace, value=value)
-
-
-def spelled(identifier: Identifier) -> str:
-    """NAMESPACE:VALUE."""
-    return f"{identifier.namespace}:{identifier.value}"
-
-
-def token_from(told: str) -> Token:
-    """The token of OFFSET,OFFSET,… with one offset a shard. Raises InvalidField."""
-    try:
-        return Token(offsets=[int(offset) for offset in told.split(",")])
-    except ValueError:
-        raise InvalidField(
-            f"{told}: a token is one offset a shard, as the commands print it: 12,0,7,31"
-        ) from None
-
-
-def written(token: Token) -> str:
-    """What `token_from` reads."""
-    return ",".join(map(str, token.offsets))

@@ -1,4 +1,4 @@
-"""Definitions as files: YAML to the messages that the services take.
+"""Reads packs: definitions as YAML files, as the messages that the services take.
 
 A pack is a folder of `*.yaml` files (or one file) with any of these::
 
@@ -8,7 +8,7 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
 
 and once `identity_policy: {namespaces, blocked, ignored}`.
-`${NAME}` in any text is filled in from the values given.
+`${NAME}` in any text is replaced by the value of that name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import yaml
@@ -44,12 +44,11 @@ from services.kernel.rules.json_form import parse_rule
 _TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
 _POLICY = "identity_policy"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_Message = TypeVar("_Message")
 
 
 @dataclass(slots=True)
 class Pack:
-    """What a pack defines, in the order in which it must be applied."""
+    """The definitions of a pack, in the order in which they must be applied."""
 
     identity_policy: IdentityPolicy | None = None
     sources: list[SourceDefined] = field(default_factory=list)
@@ -58,15 +57,15 @@ class Pack:
     destinations: list[DestinationDefined] = field(default_factory=list)
 
 
-def read_pack(path: Path, values: Mapping[str, str]) -> Pack:
-    """The pack in a folder or file.
+def read_pack(path: Path, variables: Mapping[str, str]) -> Pack:
+    """Return the pack in a folder or file; `variables` are the values of `${NAME}`.
 
-    Raises InvalidField, naming file and place, where it cannot be read.
+    Raises InvalidField, which names the file and the path in it.
     """
     pack = Pack()
     for file in _files(path):
         try:
-            _read_file(file, values, pack)
+            _read_file(file, variables, pack)
         except InvalidField as error:
             raise InvalidField(f"{file.name}: {error.message}", field=error.field) from None
     return pack
@@ -82,17 +81,17 @@ def _files(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def _read_file(file: Path, values: Mapping[str, str], pack: Pack) -> None:
+def _read_file(file: Path, variables: Mapping[str, str], pack: Pack) -> None:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidField(f"this is no YAML: {' '.join(str(error).split())}") from None
-    told = mapping(_fill(document or {}, values), "", {*_READERS, _POLICY})
-    if _POLICY in told:
+        raise InvalidField(f"this is not YAML: {' '.join(str(error).split())}") from None
+    parts = mapping(_substitute(document or {}, variables), "", {*_READERS, _POLICY})
+    if _POLICY in parts:
         if pack.identity_policy is not None:
             raise InvalidField(f"{_POLICY}: a pack has one; another file has it", field=_POLICY)
-        pack.identity_policy = read_policy(told.pop(_POLICY), _POLICY)
-    for name, entries in told.items():
+        pack.identity_policy = read_policy(parts.pop(_POLICY), _POLICY)
+    for name, entries in parts.items():
         if not isinstance(entries, list):
             raise InvalidField(f"{name}: write a list", field=name)
         target: list[Any] = getattr(pack, name)
@@ -100,79 +99,80 @@ def _read_file(file: Path, values: Mapping[str, str], pack: Pack) -> None:
             target.append(_READERS[name](entry, f"{name}[{index}]"))
 
 
-def _fill(value: Any, values: Mapping[str, str]) -> Any:
+def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda match: _value_of(match[1], values), value)
+        return _VARIABLE.sub(lambda match: _value_of(match[1], variables), value)
     if isinstance(value, list):
-        return [_fill(v, values) for v in value]
+        return [_substitute(v, variables) for v in value]
     if isinstance(value, dict):
-        return {key: _fill(v, values) for key, v in value.items()}
+        return {key: _substitute(v, variables) for key, v in value.items()}
     return value
 
 
-def _value_of(name: str, values: Mapping[str, str]) -> str:
-    if name not in values:
+def _value_of(name: str, variables: Mapping[str, str]) -> str:
+    if name not in variables:
         raise InvalidField(f"${{{name}}} has no value; add --set {name}=VALUE", field=name)
-    return values[name]
+    return variables[name]
 
 
-def _source(entry: Any, place: str) -> SourceDefined:
-    told = mapping(entry, place, {"id", "title", "channel", "disabled"})
+def _source(entry: Any, path: str) -> SourceDefined:
+    values = mapping(entry, path, {"id", "title", "channel", "disabled"})
     return SourceDefined(
-        source_id=text(told, "id", place, required=True),
-        title=text(told, "title", place),
-        channel=text(told, "channel", place),
-        disabled=flag(told, "disabled", place),
+        source_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        channel=text(values, "channel", path),
+        disabled=flag(values, "disabled", path),
     )
 
 
-def _tag(entry: Any, place: str) -> TagDefined:
-    told = mapping(entry, place, {"id", "title", "rule", "retired"})
+def _tag(entry: Any, path: str) -> TagDefined:
+    values = mapping(entry, path, {"id", "title", "rule", "retired"})
     return TagDefined(
-        tag_id=text(told, "id", place, required=True),
-        title=text(told, "title", place),
-        rule=_rule(told, place),
-        retired=flag(told, "retired", place),
+        tag_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        rule=_rule(values, path),
+        retired=flag(values, "retired", path),
     )
 
 
-def _segment(entry: Any, place: str) -> SegmentDefined:
-    told = mapping(entry, place, {"id", "title", "rule", "retired"})
+def _segment(entry: Any, path: str) -> SegmentDefined:
+    values = mapping(entry, path, {"id", "title", "rule", "retired"})
     return SegmentDefined(
-        segment_id=text(told, "id", place, required=True),
-        title=text(told, "title", place),
-        rule=_rule(told, place),
-        retired=flag(told, "retired", place),
+        segment_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        rule=_rule(values, path),
+        retired=flag(values, "retired", path),
     )
 
 
-def _destination(entry: Any, place: str) -> DestinationDefined:
+def _destination(entry: Any, path: str) -> DestinationDefined:
     plain = {"id", "title", "segments", "on", "traits", "content", "retired"}
-    told = mapping(entry, place, plain | set(_CHANNELS))
+    values = mapping(entry, path, plain | set(_CHANNELS))
     message = DestinationDefined(
-        destination_id=text(told, "id", place, required=True),
-        title=text(told, "title", place),
-        segment_ids=texts(told, "segments", place),
-        triggers=[_trigger(t, f"{place}.on") for t in texts(told, ON, place)],
-        traits=texts(told, "traits", place),
-        content=msgspec.json.encode(mapping(told.get("content", {}), f"{place}.content")),
-        retired=flag(told, "retired", place),
+        destination_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        segment_ids=texts(values, "segments", path),
+        triggers=[_trigger(word, f"{path}.on") for word in texts(values, ON, path)],
+        traits=texts(values, "traits", path),
+        content=msgspec.json.encode(mapping(values.get("content", {}), f"{path}.content")),
+        retired=flag(values, "retired", path),
     )
-    _set_channel(message, told, place)
+    _set_channel(message, values, path)
     return message
 
 
-def _set_channel(message: DestinationDefined, told: dict[str, Any], place: str) -> None:
-    named = [name for name in _CHANNELS if name in told]
+def _set_channel(message: DestinationDefined, values: dict[str, Any], path: str) -> None:
+    named = [name for name in _CHANNELS if name in values]
     if len(named) != 1:
-        raise InvalidField(f"{place}: write exactly one of {', '.join(_CHANNELS)}", field=place)
+        raise InvalidField(f"{path}: write exactly one of {', '.join(_CHANNELS)}", field=path)
     name = named[0]
     keys, make = _CHANNELS[name]
-    part = mapping(told[name], f"{place}.{name}", keys)
-    texts = {key: text(part, key, f"{place}.{name}", required=True) for key in keys}
-    getattr(message, name).CopyFrom(make(texts))
+    settings = mapping(values[name], f"{path}.{name}", keys)
+    channel = make({key: text(settings, key, f"{path}.{name}", required=True) for key in keys})
+    getattr(message, name).CopyFrom(channel)
 
 
+#: By name in YAML: the keys of a channel, all required, and the message made of their values.
 _CHANNELS: dict[str, tuple[set[str], Callable[[dict[str, str]], Any]]] = {
     "webhook": ({"url", "secret"}, lambda t: Webhook(url=t["url"], secret=t["secret"])),
     "nats": ({"subject"}, lambda t: NatsSubject(subject=t["subject"])),
@@ -186,15 +186,15 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def _rule(told: dict[str, Any], place: str) -> Any:
+def _rule(values: dict[str, Any], path: str) -> Any:
     try:
-        return rule_to_proto(parse_rule(told.get("rule")))
+        return rule_to_proto(parse_rule(values.get("rule")))
     except RuleError as error:
-        under = error.under(f"{place}.rule")
+        under = error.under(f"{path}.rule")
         raise InvalidField(under.message, field=under.field) from None
 
 
-def _trigger(word: str, place: str) -> Any:
+def _trigger(word: str, path: str) -> Any:
     if word not in _TRIGGERS:
-        raise InvalidField(f"{place}: {word!r} is no trigger; write entered or left", field=place)
+        raise InvalidField(f"{path}: {word!r} is no trigger; write entered or left", field=path)
     return _TRIGGERS[word]

@@ -1,4 +1,4 @@
-"""Numbers of the treaty as the words that people write: EVIDENCE_KIND_CO_OBSERVED is `beside`."""
+"""Translates protobuf enums to the words that people write, such as `co_observed`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from services.kernel.errors import InvalidField
 
 
 def word_of(enum: Any, prefix: str, value: int) -> str:
-    """The word of a value."""
+    """Return the word of a value: its name in lower case without `prefix`."""
     return str(enum.Name(value).removeprefix(prefix).lower())
 
 
-def value_of(enum: Any, prefix: str, word: str, place: str, *, but: Container[str] = ()) -> Any:
-    """The value of a word; those in `but` cannot be written. Raises InvalidField."""
-    words = [word_of(enum, prefix, told.number) for told in enum.DESCRIPTOR.values if told.number]
-    known = [w for w in words if w not in but]
-    if word not in known:
-        raise InvalidField(f"{place}: unknown {word!r}; write {', '.join(known)}", field=place)
+def value_of(enum: Any, prefix: str, word: str, path: str, *, but: Container[str] = ()) -> Any:
+    """Return the value of a word; the words in `but` are refused.
+
+    Raises InvalidField, which names `path`.
+    """
+    words = [word_of(enum, prefix, value) for value in enum.values() if value]
+    allowed = [each for each in words if each not in but]
+    if word not in allowed:
+        raise InvalidField(f"{path}: unknown {word!r}; write {', '.join(allowed)}", field=path)
     return enum.Value(prefix + word.upper())

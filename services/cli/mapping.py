@@ -1,13 +1,13 @@
-"""How the rows of a file become events. Pure: rows in, events or reasons out.
+"""Maps the rows of a file to events, without I/O.
 
-A mapping says for each part of an event where it is taken from: a text or number that is the same
-in every row, or one of::
+A mapping names the origin of each part of an event: a text or number that is the same in every row,
+or one of::
 
     {column: NAME, type: text | integer | number | boolean | json | time}
     {template: "order-{number}"}      columns in braces
     {value: ANYTHING}
 
-An empty cell says nothing: the part is left out.
+The part of an empty cell is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
@@ -28,7 +28,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 from services.kernel.errors import InvalidField
 from services.kernel.time import to_rfc3339, to_us
 
-#: A row: the values of its columns. Those of a CSV file are texts.
+#: The values of a row by column. Those of a CSV file are texts.
 Row = Mapping[str, Any]
 
 TYPES: dict[str, Any] = {
@@ -62,16 +62,16 @@ class BadCell(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where one part of an event is taken from."""
+    """The origin of one part of an event."""
 
     read: Callable[[Row], Any]
-    #: The columns that it needs.
+    #: The columns that it reads.
     columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FileMapping:
-    """How rows become events."""
+    """The origins of all parts of an event."""
 
     type: Cell
     event: Cell | None
@@ -88,24 +88,24 @@ class FileMapping:
     delimiter: str = ","
 
     def columns(self) -> set[str]:
-        """Every column that a row needs."""
+        """Return every column that a row must have."""
         single = (self.type, self.event, self.message_id, self.time, self.channel, self.group_id)
         many = (self.identifiers, self.properties, self.traits, self.context)
         cells = [*filter(None, single), *(cell for part in many for cell in part.values())]
         return {column for cell in cells for column in cell.columns}
 
-    def to_event(self, row: Row, own_id: Callable[[], str]) -> event_pb2.Event:
-        """The event of a row; `own_id` names it where the mapping names no message id.
+    def to_event(self, row: Row, default_id: Callable[[], str]) -> event_pb2.Event:
+        """Return the event of a row; `default_id` gives its message id where the mapping does not.
 
         Raises BadCell.
         """
         kind = _text("type", self.type, row) or ""
         if kind not in TYPES:
-            raise BadCell("type", f"{kind!r} is none of {', '.join(TYPES)}", "NOT_AN_EVENT")
+            raise BadCell("type", f"{kind!r} is not one of {', '.join(TYPES)}", "NOT_AN_EVENT")
         return event_pb2.Event(
             type=TYPES[kind],
             name=_text("event", self.event, row),
-            message_id=_text("message_id", self.message_id, row) or own_id(),
+            message_id=_text("message_id", self.message_id, row) or default_id(),
             identifiers=[
                 Identifier(namespace=namespace, value=value)
                 for namespace, cell in self.identifiers.items()
@@ -120,179 +120,180 @@ class FileMapping:
         )
 
 
-def read_mapping(told: Any) -> FileMapping:
-    """The mapping that a YAML document tells. Raises InvalidField, which names the place."""
-    if not isinstance(told, dict):
+def read_mapping(document: Any) -> FileMapping:
+    """Return the mapping of a YAML document. Raises InvalidField, which names the path."""
+    if not isinstance(document, dict):
         raise InvalidField("a mapping is a YAML mapping of parts of an event to columns")
-    _refuse_strange("", told, _KEYS)
-    if not isinstance(told.get("identifiers"), dict) or not told["identifiers"]:
+    _check_keys("", document, _KEYS)
+    if not isinstance(document.get("identifiers"), dict) or not document["identifiers"]:
         raise InvalidField("name at least one identifier", field="identifiers")
-    kind = told.get("type", "track")
+    kind = document.get("type", "track")
     if isinstance(kind, str) and kind not in TYPES:
         raise InvalidField(f"write one of {', '.join(TYPES)}", field="type")
-    if kind == "track" and "event" not in told:
+    if kind == "track" and "event" not in document:
         raise InvalidField("a track needs the name of its event", field="event")
     return FileMapping(
         type=_cell("type", kind),
-        event=_optional("event", told),
-        message_id=_optional("message_id", told),
-        time=_time_cell(told.get("time")),
-        channel=_optional("channel", told),
-        group_id=_optional("group_id", told),
-        identifiers=_cells("identifiers", told),
-        properties=_cells("properties", told),
-        traits=_cells("traits", told),
-        context=_cells("context", told),
-        encoding=str(told.get("encoding", "auto")),
-        delimiter=_delimiter(told.get("delimiter", ",")),
+        event=_optional("event", document),
+        message_id=_optional("message_id", document),
+        time=_time_cell(document.get("time")),
+        channel=_optional("channel", document),
+        group_id=_optional("group_id", document),
+        identifiers=_cells("identifiers", document),
+        properties=_cells("properties", document),
+        traits=_cells("traits", document),
+        context=_cells("context", document),
+        encoding=str(document.get("encoding", "auto")),
+        delimiter=_delimiter(document.get("delimiter", ",")),
     )
 
 
-def _delimiter(told: object) -> str:
-    if not isinstance(told, str) or len(told) != 1:
+def _delimiter(value: object) -> str:
+    if not isinstance(value, str) or len(value) != 1:
         raise InvalidField("write one character", field="delimiter")
-    return told
+    return value
 
 
-def _optional(place: str, told: Mapping[str, Any]) -> Cell | None:
-    return _cell(place, told[place]) if place in told else None
+def _optional(name: str, document: Mapping[str, Any]) -> Cell | None:
+    return _cell(name, document[name]) if name in document else None
 
 
-def _cells(place: str, told: Mapping[str, Any]) -> dict[str, Cell]:
-    part = told.get(place, {})
+def _cells(name: str, document: Mapping[str, Any]) -> dict[str, Cell]:
+    part = document.get(name, {})
     if not isinstance(part, dict):
-        raise InvalidField("write a mapping of names to columns", field=place)
-    return {str(name): _cell(f"{place}.{name}", cell) for name, cell in part.items()}
+        raise InvalidField("write a mapping of names to columns", field=name)
+    return {str(key): _cell(f"{name}.{key}", cell) for key, cell in part.items()}
 
 
-def _cell(place: str, told: Any) -> Cell:
-    if not isinstance(told, dict):
-        return Cell(lambda _: told)
-    _refuse_strange(place, told, _CELL_KEYS)
-    if "value" in told:
-        value = told["value"]
+def _cell(path: str, form: Any) -> Cell:
+    if not isinstance(form, dict):
+        return Cell(lambda _: form)
+    _check_keys(path, form, _CELL_KEYS)
+    if "value" in form:
+        value = form["value"]
         return Cell(lambda _: value)
-    if "template" in told:
-        return _template(str(told["template"]))
-    column = _column(place, told)
-    kind = told.get("type")
+    if "template" in form:
+        return _template(str(form["template"]))
+    column = _column(path, form)
+    kind = form.get("type")
     if kind == "time":
-        read_time = _time_reader(place, told)
-        return Cell(lambda row: _as_text(read_time(_at(row, column))), (column,))
+        read_time = _time_reader(path, form)
+        return Cell(lambda row: _rfc3339(read_time(_column_value(row, column))), (column,))
     if kind is not None and kind not in _READERS:
-        raise InvalidField(f"write one of time, {', '.join(_READERS)}", field=f"{place}.type")
-    read = _READERS.get(str(kind), _as_it_is)
-    return Cell(lambda row: _read_cell(place, read, _at(row, column)), (column,))
+        raise InvalidField(f"write one of time, {', '.join(_READERS)}", field=f"{path}.type")
+    read = _READERS.get(str(kind), _unchanged)
+    return Cell(lambda row: _read_cell(path, read, _column_value(row, column)), (column,))
 
 
-def _at(row: Row, column: str) -> Any:
-    """The value of a column; in JSON, `a.b` is `b` inside `a`."""
+def _column_value(row: Row, column: str) -> Any:
+    """Return the value of a column; in JSON, `a.b` is `b` inside `a`."""
     if column in row or "." not in column:
         return row.get(column)
     outer, _, inner = column.partition(".")
     nested = row.get(outer)
-    return _at(nested, inner) if isinstance(nested, dict) else None
+    return _column_value(nested, inner) if isinstance(nested, dict) else None
 
 
 def _template(text: str) -> Cell:
     columns = tuple(_HOLE.findall(text))
 
     def read(row: Row) -> str:
-        return _HOLE.sub(lambda hole: str(_at(row, hole[1]) or ""), text)
+        return _HOLE.sub(lambda hole: str(_column_value(row, hole[1]) or ""), text)
 
     return Cell(read, columns)
 
 
-def _time_cell(told: Any) -> Cell | None:
-    if told is None:
+def _time_cell(form: Any) -> Cell | None:
+    if form is None:
         return None
-    if not isinstance(told, dict):
+    if not isinstance(form, dict):
         raise InvalidField("write {column: NAME}", field="time")
-    _refuse_strange("time", told, {"column", "format", "zone"})
-    column, read = _column("time", told), _time_reader("time", told)
-    return Cell(lambda row: read(_at(row, column)), (column,))
+    _check_keys("time", form, {"column", "format", "zone"})
+    column, read = _column("time", form), _time_reader("time", form)
+    return Cell(lambda row: read(_column_value(row, column)), (column,))
 
 
-def _time_reader(place: str, told: Mapping[str, Any]) -> Callable[[Any], int | None]:
-    form, zone = told.get("format"), _zone(place, told.get("zone", "UTC"))
+def _time_reader(path: str, form: Mapping[str, Any]) -> Callable[[Any], int | None]:
+    time_format, zone = form.get("format"), _zone(path, form.get("zone", "UTC"))
 
     def read(value: Any) -> int | None:
         if value is None or str(value).strip() == "":
             return None
         try:
-            return _read_time(str(value).strip(), form, zone)
+            return _read_time(str(value).strip(), time_format, zone)
         except (ValueError, OverflowError):
-            wanted = form or "RFC 3339, such as 2026-11-21T20:17:09+08:00"
-            raise BadCell(place, f"the time cannot be read as {wanted}", "TIME_INVALID") from None
+            expected = time_format or "RFC 3339, such as 2026-11-21T20:17:09+08:00"
+            raise BadCell(path, f"the time cannot be read as {expected}", "TIME_INVALID") from None
 
     return read
 
 
-def _read_time(text: str, form: str | None, zone: tzinfo) -> int:
-    if form in _EPOCHS:
-        return int(float(text) * _EPOCHS[form]) if "." in text else int(text) * _EPOCHS[form]
-    if form:
-        instant = datetime.strptime(text, form)
+def _read_time(text: str, time_format: str | None, zone: tzinfo) -> int:
+    if time_format in _EPOCHS:
+        unit_us = _EPOCHS[time_format]
+        return int(float(text) * unit_us) if "." in text else int(text) * unit_us
+    if time_format:
+        instant = datetime.strptime(text, time_format)
     elif "T" not in text.upper() and " " not in text:
-        raise ValueError("a date is no instant")
+        raise ValueError("a date without a time of day")
     else:
         instant = datetime.fromisoformat(text)
     return to_us(instant if instant.tzinfo else instant.replace(tzinfo=zone))
 
 
-def _zone(place: str, told: object) -> tzinfo:
-    shaped = _OFFSET.fullmatch(str(told))
-    if shaped:
-        span = timedelta(hours=int(shaped[2]), minutes=int(shaped[3]))
-        return timezone(span if shaped[1] == "+" else -span)
-    if told == "UTC":
+def _zone(path: str, name: object) -> tzinfo:
+    if found := _OFFSET.fullmatch(str(name)):
+        span = timedelta(hours=int(found[2]), minutes=int(found[3]))
+        return timezone(span if found[1] == "+" else -span)
+    if name == "UTC":
         return UTC
     try:
-        return ZoneInfo(str(told))
+        return ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
         raise InvalidField(
-            "this time zone is not known here; write one such as +08:00", field=f"{place}.zone"
+            "this machine does not know the time zone; write one such as +08:00",
+            field=f"{path}.zone",
         ) from None
 
 
-def _column(place: str, told: Mapping[str, Any]) -> str:
-    column = told.get("column")
+def _column(path: str, form: Mapping[str, Any]) -> str:
+    column = form.get("column")
     if not isinstance(column, str) or not column:
-        raise InvalidField("name a column", field=f"{place}.column")
+        raise InvalidField("name a column", field=f"{path}.column")
     return column
 
 
-def _refuse_strange(place: str, told: Mapping[Any, Any], known: Iterable[str]) -> None:
-    strange = sorted(str(key) for key in told if key not in set(known))
-    if strange:
+def _check_keys(path: str, form: Mapping[Any, Any], allowed: Set[str]) -> None:
+    unknown = sorted(str(key) for key in form if key not in allowed)
+    if unknown:
         raise InvalidField(
-            f"unknown {strange[0]!r}; known are {', '.join(sorted(known))}", field=place
+            f"unknown {unknown[0]!r}; known are {', '.join(sorted(allowed))}", field=path
         )
 
 
-def _read_cell(place: str, read: Callable[[Any], Any], value: Any) -> Any:
+def _read_cell(path: str, read: Callable[[Any], Any], value: Any) -> Any:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
         return read(value)
     except (ValueError, TypeError, OverflowError):
-        raise BadCell(place, f"the cell of {place} is not of its type") from None
+        raise BadCell(path, f"the cell of {path} is not of its type") from None
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-        raise ValueError("no integer")
+        raise ValueError("not an integer")
     return int(value) if not isinstance(value, str) else int(value.strip().replace(",", ""))
 
 
 def _number(value: Any) -> float:
     number = float(value.strip().replace(",", "")) if isinstance(value, str) else float(value)
     if not math.isfinite(number):
-        raise ValueError("no finite number")
+        raise ValueError("not a finite number")
     return number
 
 
@@ -304,16 +305,16 @@ def _boolean(value: Any) -> bool:
 
 
 def _json(value: Any) -> Any:
-    return read_json(value) if isinstance(value, str) else value
+    return parse_json(value) if isinstance(value, str) else value
 
 
-def read_json(text: str) -> Any:
-    """What a JSON text says. Raises ValueError, also for NaN and Infinity."""
-    return json.loads(text, parse_constant=_refuse_constant)
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text. Raises ValueError, also for NaN and Infinity."""
+    return json.loads(text, parse_constant=_reject_constant)
 
 
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+def _reject_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _as_plain_text(value: Any) -> str:
@@ -321,7 +322,7 @@ def _as_plain_text(value: Any) -> str:
         return value.strip()
     if isinstance(value, bool | int):
         return json.dumps(value)
-    raise ValueError("no text")
+    raise ValueError("not a text")
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -333,33 +334,33 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _as_text(us: int | None) -> str | None:
+def _rfc3339(us: int | None) -> str | None:
     return None if us is None else to_rfc3339(us)
 
 
-def _text(place: str, cell: Cell | None, row: Row) -> str:
+def _text(path: str, cell: Cell | None, row: Row) -> str:
     value = cell.read(row) if cell else None
     if value is None:
         return ""
     if isinstance(value, float | list | dict):
-        reason = "IDENTIFIER_INVALID" if place.startswith("identifiers") else "VALUE_INVALID"
-        raise BadCell(place, f"the cell of {place} must be a text", reason)
+        reason = "IDENTIFIER_INVALID" if path.startswith("identifiers") else "VALUE_INVALID"
+        raise BadCell(path, f"the cell of {path} must be a text", reason)
     return _as_plain_text(value)
 
 
 def _instant(cell: Cell | None, row: Row) -> int:
-    """Unix microseconds; 0 where nothing is said."""
+    """Return Unix microseconds; 0 where there is no time."""
     us = cell.read(row) if cell else None
-    # In the treaty 0 says nothing; a cell that says 1970 is to be refused as such.
+    # In the protos 0 means that there is no time; a cell of 1970 has to be rejected as too old.
     return 0 if us is None else us or 1
 
 
-def _document(place: str, cells: Mapping[str, Cell], row: Row) -> bytes:
+def _document(name: str, cells: Mapping[str, Cell], row: Row) -> bytes:
     values = dict(_values(cells, row))
     try:
         return msgspec.json.encode(values) if values else b""
     except (TypeError, ValueError, OverflowError):
-        raise BadCell(place, f"{place} cannot be written as JSON") from None
+        raise BadCell(name, f"{name} cannot be written as JSON") from None
 
 
 def _values(cells: Mapping[str, Cell], row: Row) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a person sees: tables, trees, progress, and errors in one line."""
+"""Prints tables, trees, progress and one-line errors for people."""
 
 from __future__ import annotations
 
@@ -12,68 +12,73 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from services.devstack.managed_server import ServerError
+from services.devstack.errors import ServerError
 from services.kernel.errors import OnefoldError
+from services.kernel.time import to_rfc3339
 
 _Result = TypeVar("_Result")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+#: Texts are printed as they are: names and values of customers may look like markup or emoji codes.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a command; an error of ours becomes one line and exit code 1."""
-    with errors():
+    """Run a command and return its result; an expected error ends the process with one line."""
+    with exit_on_error():
         return asyncio.run(work)
-    raise AssertionError("errors() ends the process")
+    raise AssertionError("exit_on_error() ends the process")
 
 
 @contextmanager
-def errors() -> Iterator[None]:
-    """Make one line and exit code 1 of an error of ours."""
+def exit_on_error() -> Iterator[None]:
+    """Print an expected error as one line and end the process with exit code 1."""
     try:
         yield
     except (OnefoldError, ServerError) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        err.print("stopped")
+        err.print("interrupted")
         sys.exit(130)
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong and end."""
-    err.print(f"[bold red]error[/] {message}", soft_wrap=True)
+    """Print an error and end the process with exit code 1."""
+    err.print(Text.assemble(("error", "bold red"), " ", message), soft_wrap=True)
     sys.exit(1)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; numbers are set to the right."""
-    shaped = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    kept = [[_cell(value) for value in row] for row in rows]
-    raw = list(zip(*kept, strict=True)) if kept else []
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; columns of numbers are aligned to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    cells = [[_cell(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = bool(raw) and all(
-            c.replace(",", "").replace("-", "").isdigit() for c in raw[index]
-        )
-        shaped.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in kept:
-        shaped.add_row(*row)
-    out.print(shaped)
+        numeric = bool(cells) and all(_is_number(row[index]) for row in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    out.print(table)
 
 
-def readable(document: bytes) -> str:
-    """A JSON document as people read it: its letters as they are, and not as escapes."""
+def format_json(document: bytes) -> str:
+    """Return a JSON document with its letters as they are, and not as escapes."""
     try:
         return msgspec.json.encode(msgspec.json.decode(document)).decode()
     except msgspec.DecodeError:
         return document.decode(errors="replace")
 
 
-def bars() -> Progress:
-    """Progress bars for long work; lines of text where there is no terminal."""
+def format_time(us: int) -> str:
+    """Return Unix microseconds as a UTC time to the second, such as 2026-11-21 08:30:00."""
+    return to_rfc3339(us)[:19].replace("T", " ")
+
+
+def progress_bars() -> Progress:
+    """Return progress bars for long work; they show nothing where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -85,3 +90,7 @@ def bars() -> Progress:
 
 def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").replace("-", "").isdigit()

@@ -1,4 +1,4 @@
-"""An identity policy as YAML, and back::
+"""Reads and writes an identity policy as YAML::
 
     namespaces: [{name, limit, shared_after, recycled_after, match_mode}]
     blocked:    [{namespace, pattern}]
@@ -27,56 +27,58 @@ from services.kernel.time import DAY_US, parse_span
 _MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
 
-def read_policy(form: Any, place: str) -> IdentityPolicy:
-    """The policy of a form. Raises InvalidField, naming the place."""
-    told = mapping(form, place, {"namespaces", "blocked", "ignored"})
-    named = enumerate(entries(told, "namespaces", place))
-    blocked = enumerate(entries(told, "blocked", place))
+def read_policy(form: Any, path: str) -> IdentityPolicy:
+    """Return the policy of a YAML value. Raises InvalidField, which names the path."""
+    values = mapping(form, path, {"namespaces", "blocked", "ignored"})
+    namespaces = enumerate(entries(values, "namespaces", path))
+    blocked = enumerate(entries(values, "blocked", path))
     return IdentityPolicy(
-        namespaces=[_namespace(entry, f"{place}.namespaces[{at}]") for at, entry in named],
-        blocked=[_blocked(entry, f"{place}.blocked[{at}]") for at, entry in blocked],
+        namespaces=[_namespace(entry, f"{path}.namespaces[{at}]") for at, entry in namespaces],
+        blocked=[_blocked(entry, f"{path}.blocked[{at}]") for at, entry in blocked],
         ignored=[
-            value_of(EvidenceKind, _EVIDENCE_KIND, word, f"{place}.ignored", but=("decided",))
-            for word in texts(told, "ignored", place)
+            value_of(EvidenceKind, _EVIDENCE_KIND, word, f"{path}.ignored", but=("decided",))
+            for word in texts(values, "ignored", path)
         ],
     )
 
 
 def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
-    """The form of a policy; what is left out is not said."""
+    """Return the YAML value of a policy; fields that are not set are left out."""
     form: dict[str, Any] = {"namespaces": [_namespace_form(n) for n in policy.namespaces]}
     if policy.blocked:
-        form["blocked"] = [_said(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked]
+        form["blocked"] = [
+            _set_fields(namespace=b.namespace, pattern=b.pattern) for b in policy.blocked
+        ]
     if policy.ignored:
         form["ignored"] = [evidence_word(kind) for kind in policy.ignored]
     return form
 
 
 def evidence_word(kind: int) -> str:
-    """Such as `observed`."""
+    """Return the word of a kind of evidence, such as `observed`."""
     return word_of(EvidenceKind, _EVIDENCE_KIND, kind)
 
 
-def _namespace(entry: Any, place: str) -> NamespacePolicy:
-    known = {"name", "limit", "shared_after", "recycled_after", "match_mode"}
-    told = mapping(entry, place, known)
+def _namespace(entry: Any, path: str) -> NamespacePolicy:
+    allowed = {"name", "limit", "shared_after", "recycled_after", "match_mode"}
+    values = mapping(entry, path, allowed)
     return NamespacePolicy(
-        namespace=text(told, "name", place, required=True),
-        limit=count(told, "limit", place),
-        shared_after=count(told, "shared_after", place),
-        recycled_after_days=_days(told, "recycled_after", place),
-        match_mode=_match_mode(told, place),
+        namespace=text(values, "name", path, required=True),
+        limit=count(values, "limit", path),
+        shared_after=count(values, "shared_after", path),
+        recycled_after_days=_days(values, "recycled_after", path),
+        match_mode=_match_mode(values, path),
     )
 
 
-def _match_mode(told: dict[str, Any], place: str) -> Any:
-    word = text(told, "match_mode", place)
-    return value_of(MatchMode, _MATCH_MODE, word, f"{place}.match_mode") if word else None
+def _match_mode(values: dict[str, Any], path: str) -> Any:
+    word = text(values, "match_mode", path)
+    return value_of(MatchMode, _MATCH_MODE, word, f"{path}.match_mode") if word else None
 
 
 def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
     days, mode = policy.recycled_after_days, policy.match_mode
-    return _said(
+    return _set_fields(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
@@ -85,24 +87,24 @@ def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
     )
 
 
-def _blocked(entry: Any, place: str) -> BlockedValue:
-    told = mapping(entry, place, {"namespace", "pattern"})
-    pattern = text(told, "pattern", place, required=True)
-    return BlockedValue(namespace=text(told, "namespace", place), pattern=pattern)
+def _blocked(entry: Any, path: str) -> BlockedValue:
+    values = mapping(entry, path, {"namespace", "pattern"})
+    pattern = text(values, "pattern", path, required=True)
+    return BlockedValue(namespace=text(values, "namespace", path), pattern=pattern)
 
 
-def _days(told: dict[str, Any], key: str, place: str) -> int:
-    span = text(told, key, place)
+def _days(values: dict[str, Any], key: str, path: str) -> int:
+    span = text(values, key, path)
     if not span:
         return 0
     try:
         days, rest = divmod(parse_span(span), DAY_US)
     except ValueError as error:
-        raise InvalidField(f"{place}.{key}: {error}", field=f"{place}.{key}") from None
+        raise InvalidField(f"{path}.{key}: {error}", field=f"{path}.{key}") from None
     if rest:
-        raise InvalidField(f"{place}.{key}: write whole days, such as 180d", field=f"{place}.{key}")
+        raise InvalidField(f"{path}.{key}: write whole days, such as 180d", field=f"{path}.{key}")
     return days
 
 
-def _said(**fields: Any) -> dict[str, Any]:
+def _set_fields(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}

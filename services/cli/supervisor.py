@@ -1,7 +1,8 @@
-"""The keeper: the process that holds the stack of a data folder until it is told to stop.
+"""Runs the stack of a data folder in a process of its own until a signal stops it.
 
-Run as `python -m services.cli.supervisor DATA_DIR`. It tells each step on its standard output, one
-JSON object a line, and ends with `{"ready": true}` or `{"error": …}`; then it goes on alone.
+Run as `python -m services.cli.supervisor DATA_DIR`. It reports the start on its standard output,
+one JSON object a line: `{"step": …, "done": …}`, `{"notice": …}`, and at the end `{"ready": true}`
+or `{"error": …}`; after that it writes nothing.
 """
 
 from __future__ import annotations
@@ -17,92 +18,89 @@ from pathlib import Path
 from typing import IO
 
 from services.chassis.runtime import logs
-from services.cli.endpoints import stack_file
-from services.devstack.managed_server import ServerError, make_folder
-from services.devstack.stack import SERVICES, Stack
+from services.cli.endpoints import StackState, stack_file
+from services.cli.environment import settings_from
+from services.devstack.errors import ServerError
+from services.devstack.folders import make_folder
+from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE, ports_from
+from services.devstack.stack import Stack
 
 
 def main(argv: list[str]) -> int:
-    """Keep the stack; the exit code is 1 where it could not be started."""
-    logs.configure("keeper", "info")
-    return asyncio.run(keep(Path(argv[0]), settings_given(os.environ)))
+    """Run the stack; the exit code is 1 where it cannot be started."""
+    logs.configure("supervisor", "info")
+    settings, first_port = settings_from(os.environ), os.environ.get(FIRST_PORT_VARIABLE)
+    return asyncio.run(supervise(Path(argv[0]), settings, first_port))
 
 
-#: What names other things than settings of the services, or what the stack itself decides.
-_NOT_SETTINGS = frozenset(
-    {
-        *("ONEFOLD_DATA", "ONEFOLD_KEY", "ONEFOLD_WRITE_KEY", "ONEFOLD_PYTHON"),
-        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_HOST"),
-        *(f"ONEFOLD_{service.upper()}_URL" for service in SERVICES),
-    }
-)
+async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str | None) -> int:
+    """Start the stack, run it until SIGTERM or SIGINT, and stop it; return the exit code.
 
-
-def settings_given(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of services that the environment names, such as `ONEFOLD_INGEST_HTTP_PORT`."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name.startswith("ONEFOLD_") and name not in _NOT_SETTINGS
-    }
-
-
-async def keep(data_dir: Path, settings: Mapping[str, str]) -> int:
-    """Start, tell, wait for a signal, stop."""
+    `first_port`: the first of consecutive ports; None = the default ports, `0` = free ones.
+    """
     make_folder(data_dir)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        with _held(data_dir) as file:
-            async with Stack(data_dir, settings=settings, progress=_tell_step) as stack:
+        with _lock(data_dir) as file:
+            if first_port and first_port != "0":
+                settings = {**ports_from(first_port), **settings}
+            stack = Stack(
+                data_dir,
+                settings=settings,
+                default_ports={} if first_port else DEFAULT_PORTS,
+                progress=_report_step,
+            )
+            async with stack:
                 _publish(file, stack)
-                _tell({"ready": True})
+                for notice in stack.notices:
+                    _report({"notice": notice})
+                _report({"ready": True})
                 await stop.wait()
-                _withdraw(file)
+                _clear(file)
     except ServerError as error:
-        _tell({"error": str(error)})
+        _report({"error": str(error)})
         return 1
     return 0
 
 
-def _held(data_dir: Path) -> IO[str]:
-    """The stack's file, locked by us. Raises EngineError where another keeper holds it."""
+def _lock(data_dir: Path) -> IO[str]:
+    """Open and lock the stack file. Raises ServerError where another supervisor holds it."""
     file = stack_file(data_dir).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise ServerError(
-            f"{data_dir} is kept by another onefold: stop it with `onefold down`, "
+            f"{data_dir} is in use by another onefold: stop it with `onefold down`, "
             "or choose another folder with --data"
         ) from None
     return file
 
 
 def _publish(file: IO[str], stack: Stack) -> None:
-    _withdraw(file)
-    json.dump(
-        {"services": stack.addresses(), "keeper": {"keeper": {"pid": str(os.getpid())}}}, file
-    )
+    _clear(file)
+    state: StackState = {"services": stack.endpoints(), "supervisor_pid": os.getpid()}
+    json.dump(state, file)
     file.flush()
 
 
-def _withdraw(file: IO[str]) -> None:
+def _clear(file: IO[str]) -> None:
     file.seek(0)
     file.truncate()
 
 
-def _tell_step(name: str, done: bool) -> None:
-    _tell({"step": name, "done": done})
+def _report_step(name: str, done: bool) -> None:
+    _report({"step": name, "done": done})
 
 
-def _tell(told: dict[str, object]) -> None:
+def _report(event: Mapping[str, object]) -> None:
     try:
-        print(json.dumps(told), flush=True)
+        print(json.dumps(event), flush=True)
     except BrokenPipeError:
-        # Whoever started us has left; we stay.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as we live
+        # The process that started this one has ended; this one continues.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until this process ends
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Values out of YAML in the shape they must have; what is wrong is told with its place.
+"""Checks values of a YAML document and returns them with their types.
 
-Every function raises InvalidField. `place` is where a mapping stands, such as `segments[0]`.
+Every function raises InvalidField, which names the path of the value. `path` is the path of the
+mapping that holds it, such as `segments[0]`.
 """
 
 from __future__ import annotations
@@ -13,55 +14,58 @@ from services.kernel.errors import InvalidField
 ON = "on"
 
 
-def mapping(value: Any, place: str, known: set[str] | None = None) -> dict[str, Any]:
-    """A mapping; with `known`, of no other keys."""
+def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
+    """Return a mapping; `allowed` names the keys that it may have, None = any."""
+    where = path or "file"
     if not isinstance(value, dict):
-        raise InvalidField(f"{place or 'file'}: write a mapping of names to values", field=place)
-    shaped = {ON if key is True else key: v for key, v in value.items()}
-    strange = sorted(str(key) for key in shaped if known is not None and key not in known)
-    if strange:
-        wanted = ", ".join(sorted(known or ()))
-        raise InvalidField(f"{place or 'file'}: unknown {strange[0]!r}; known: {wanted}")
-    return shaped
+        raise InvalidField(f"{where}: write a mapping of names to values", field=path)
+    keyed = {ON if key is True else key: v for key, v in value.items()}
+    unknown = sorted(str(key) for key in keyed if allowed is not None and key not in allowed)
+    if unknown:
+        known = ", ".join(sorted(allowed or ()))
+        raise InvalidField(f"{where}: unknown {unknown[0]!r}; known: {known}")
+    return keyed
 
 
-def text(told: dict[str, Any], key: str, place: str, *, required: bool = False) -> str:
-    """A text; empty where there is none."""
-    value = told.get(key, "")
+def text(values: dict[str, Any], key: str, path: str, *, required: bool = False) -> str:
+    """Return a text; empty where it is missing."""
+    value = values.get(key, "")
     if not isinstance(value, str) or (required and not value):
-        raise InvalidField(f"{place}.{key}: write a text", field=f"{place}.{key}")
+        raise _wrong(path, key, "write a text")
     return value
 
 
-def texts(told: dict[str, Any], key: str, place: str) -> list[str]:
-    """A list of texts; empty where there is none."""
-    value = told.get(key, [])
+def texts(values: dict[str, Any], key: str, path: str) -> list[str]:
+    """Return a list of texts; empty where it is missing."""
+    value = values.get(key, [])
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise InvalidField(f"{place}.{key}: write a list of texts", field=f"{place}.{key}")
+        raise _wrong(path, key, "write a list of texts")
     return value
 
 
-def entries(told: dict[str, Any], key: str, place: str) -> list[Any]:
-    """A list of anything; empty where there is none."""
-    value = told.get(key, [])
+def entries(values: dict[str, Any], key: str, path: str) -> list[Any]:
+    """Return a list of anything; empty where it is missing."""
+    value = values.get(key, [])
     if not isinstance(value, list):
-        raise InvalidField(f"{place}.{key}: write a list", field=f"{place}.{key}")
+        raise _wrong(path, key, "write a list")
     return value
 
 
-def flag(told: dict[str, Any], key: str, place: str) -> bool:
-    """True or false; false where it is not said."""
-    value = told.get(key, False)
+def flag(values: dict[str, Any], key: str, path: str) -> bool:
+    """Return true or false; false where it is missing."""
+    value = values.get(key, False)
     if not isinstance(value, bool):
-        raise InvalidField(f"{place}.{key}: write true or false", field=f"{place}.{key}")
+        raise _wrong(path, key, "write true or false")
     return value
 
 
-def count(told: dict[str, Any], key: str, place: str) -> int:
-    """A whole number from 0 on; 0 where it is not said."""
-    value = told.get(key, 0)
+def count(values: dict[str, Any], key: str, path: str) -> int:
+    """Return a whole number of at least 0; 0 where it is missing."""
+    value = values.get(key, 0)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
-        raise InvalidField(
-            f"{place}.{key}: write a whole number, 0 or more", field=f"{place}.{key}"
-        )
+        raise _wrong(path, key, "write a whole number, 0 or more")
     return value
+
+
+def _wrong(path: str, key: str, advice: str) -> InvalidField:
+    return InvalidField(f"{path}.{key}: {advice}", field=f"{path}.{key}")

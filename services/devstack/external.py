@@ -1,4 +1,4 @@
-"""Servers of the user's own, in the place of engines of ours: used as they are, never stopped."""
+"""Uses PostgreSQL and NATS servers that exist already, and never stops them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import nats
 import nats.errors
 import structlog
 
-from services.devstack.managed_server import ServerError
+from services.devstack.errors import ServerError
 
 OLDEST_POSTGRES = 150_000
 CONNECT_SECONDS = 10
@@ -17,8 +17,19 @@ CONNECT_SECONDS = 10
 log = structlog.get_logger(__name__)
 
 
-class ExternalPostgres:
-    """A PostgreSQL that is there already."""
+class ExternalServer:
+    """A server that is run by other means: `start` checks it, `stop` leaves it running."""
+
+    async def watch(self) -> None:
+        """Wait until cancelled."""
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class ExternalPostgres(ExternalServer):
+    """A PostgreSQL that exists already."""
 
     name = "postgres"
 
@@ -26,7 +37,7 @@ class ExternalPostgres:
         self.dsn = dsn
 
     async def start(self) -> None:
-        """See that it can be used. Raises EngineError."""
+        """Check that it can be used. Raises ServerError."""
         try:
             conn = await asyncpg.connect(self.dsn, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError, asyncpg.PostgresError) as error:
@@ -39,24 +50,13 @@ class ExternalPostgres:
                 raise ServerError("PostgreSQL is older than 15: use a newer server")
             # Under a locale of bytes a Chinese character is no letter, and has no trigrams.
             if not await conn.fetchval("SELECT '上' ~ '^[[:alpha:]]$'"):
-                log.warning("locale_knows_no_chinese", remedy="create the database with C.UTF-8")
+                log.warning("locale_lacks_chinese", remedy="create the database with C.UTF-8")
         finally:
             await conn.close()
 
-    async def watch(self) -> None:
-        """Somebody else does; returns when cancelled."""
-        await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """It was there before, and stays."""
-
-
-async def _pass_over(_error: Exception) -> None:
-    """The connection attempt raises what is wrong; it need not be told twice."""
-
-
-class ExternalNats:
-    """A nats-server that is there already."""
+class ExternalNats(ExternalServer):
+    """A nats-server that exists already."""
 
     name = "nats"
 
@@ -64,14 +64,14 @@ class ExternalNats:
         self.url = url
 
     async def start(self) -> None:
-        """See that it can be used. Raises EngineError."""
+        """Check that it can be used. Raises ServerError."""
         try:
             client = await nats.connect(
                 self.url,
                 connect_timeout=CONNECT_SECONDS,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
-                error_cb=_pass_over,
+                error_cb=_ignore,
             )
             await client.jetstream().account_info()
             await client.close()
@@ -81,9 +81,6 @@ class ExternalNats:
                 "check ONEFOLD_NATS_URL"
             ) from error
 
-    async def watch(self) -> None:
-        """Somebody else does; returns when cancelled."""
-        await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """It was there before, and stays."""
+async def _ignore(_error: Exception) -> None:
+    """Ignore an error that the attempt to connect raises as well."""

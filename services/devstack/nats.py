@@ -1,8 +1,8 @@
-"""A private nats-server with JetStream in the data folder.
+"""Runs a private nats-server with JetStream in the data folder.
 
 <data folder>/nats/
     lock  ports.json  passwords.json  server.log  nats.conf  nats.pid
-    store/                                            JetStream's own
+    store/                                            JetStream's files
 """
 
 import asyncio
@@ -16,19 +16,17 @@ from contextlib import suppress
 import structlog
 
 from services.devstack.binaries import find_nats
-from services.devstack.managed_server import (
-    ManagedServer,
-    Recovering,
-    ServerError,
-    load_or_create_secrets,
-)
-from services.devstack.ports import LOOPBACK, is_free, load_ports, saved_ports
+from services.devstack.errors import ServerError
+from services.devstack.folders import load_or_create_secrets
+from services.devstack.managed_server import ManagedServer, Recovering
+from services.devstack.ports import LOOPBACK, is_free, load_ports
 from services.devstack.process import spawn, works_in
 
 USER = "onefold"
+PORT_NAMES = ("nats", "nats_monitor")
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 PROBE_SECONDS = 5.0
-#: The process works in its own folder: relative names, and a way to know it again.
+#: Names in its own folder, which is its working directory, by which it is found again.
 STORE, CONFIG, PID_FILE, PORTS = "store", "nats.conf", "nats.pid", "ports.json"
 
 log = structlog.get_logger(__name__)
@@ -45,16 +43,16 @@ class NatsServer(ManagedServer):
     @property
     def url(self) -> str:
         """For clients, with user and password."""
-        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._ports['client']}"
+        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._ports['nats']}"
 
     @property
     def monitor_url(self) -> str:
-        """For `/healthz`, `/varz`, `/jsz`; open to this machine's users, who see no contents."""
-        return f"http://{LOOPBACK}:{self._ports['monitor']}"
+        """For `/healthz`, `/varz`, `/jsz`; open to this machine's users, without any contents."""
+        return f"http://{LOOPBACK}:{self._ports['nats_monitor']}"
 
     async def wipe(self) -> None:
-        """Lose every stream, for tests: stop, delete the store, start again on the same ports."""
-        async with self._turn:
+        """Delete every stream, for tests: stop, delete the store, start on the same ports."""
+        async with self._changing:
             await self._end()
             shutil.rmtree(self.home / STORE, ignore_errors=True)
             await self._launch()
@@ -62,15 +60,15 @@ class NatsServer(ManagedServer):
 
     def _find_running(self) -> int | None:
         self._password = load_or_create_secrets(self.home / "passwords.json", USER)[USER]
-        self._ports = saved_ports(self.home / PORTS)
+        self._ports = load_ports(self.home / PORTS)
         with suppress(OSError, ValueError):
             pid = int((self.home / PID_FILE).read_text(encoding="ascii"))
-            if {"client", "monitor"} <= self._ports.keys() and works_in(pid, self.home):
+            if set(PORT_NAMES) <= self._ports.keys() and works_in(pid, self.home):
                 return pid
         return None
 
     def _choose_ports(self) -> None:
-        self._ports = load_ports(self.home / PORTS, "client", "monitor")
+        self._ports = self._port_chooser.choose(self.home / PORTS, *PORT_NAMES)
 
     def _ports_are_free(self) -> bool:
         return all(map(is_free, self._ports.values()))
@@ -89,13 +87,13 @@ class NatsServer(ManagedServer):
         )
 
     async def _prepare(self) -> None:
-        """Streams are made by those who own them."""
+        """Do nothing: each service makes its own streams."""
 
     def _write_config(self) -> None:
-        """NATS reads JSON as its own format."""
+        """Write the configuration as JSON, which NATS reads as its own format."""
         config = {
-            "listen": f"{LOOPBACK}:{self._ports['client']}",
-            "http": f"{LOOPBACK}:{self._ports['monitor']}",
+            "listen": f"{LOOPBACK}:{self._ports['nats']}",
+            "http": f"{LOOPBACK}:{self._ports['nats_monitor']}",
             "server_name": "onefold",
             "pid_file": PID_FILE,
             "max_payload": MAX_PAYLOAD_BYTES,
@@ -109,10 +107,10 @@ class NatsServer(ManagedServer):
             json.dump(config, output, indent=1)
 
     async def _responds(self) -> bool:
-        """Ask `/healthz`, which says no until JetStream has read its store."""
+        """Query `/healthz`, which fails until JetStream has read its store."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                status = await _http_status(self._ports["monitor"], "/healthz")
+                status = await _http_status(self._ports["nats_monitor"], "/healthz")
         except (OSError, TimeoutError):
             return False
         if status == 200:
@@ -121,13 +119,13 @@ class NatsServer(ManagedServer):
 
 
 async def _http_status(port: int, path: str) -> int:
-    """GET from a loopback port. Raises OSError when there is no whole answer."""
+    """Return the status of GET on a loopback port. Raises OSError without a whole response."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n".encode("ascii"))
         words = (await reader.readline()).split()
         if len(words) < 2:
-            raise ConnectionResetError("no answer")
+            raise ConnectionResetError("no response")
         return int(words[1])
     finally:
         writer.close()

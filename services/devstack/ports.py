@@ -1,18 +1,91 @@
-"""Loopback ports that are free now and stay ours over a restart."""
+"""Chooses the loopback ports of a system, and keeps them over a restart.
+
+A port is the one that is set (`ONEFOLD_NATS_PORT`, …), else the one of the last start, else the
+default one, else a free one. Ports that are set must be free; others are passed over when they are
+in use, with a notice.
+"""
 
 import json
 import random
 import socket
+from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 
+from services import SERVICES
+from services.devstack.errors import ServerError
+
 LOOPBACK = "127.0.0.1"
-#: Linux's default; read from the kernel where it tells.
+#: The servers of a system, in the order of their default ports.
+SERVER_NAMES = (
+    *("ingest_http", *(f"{service}_grpc" for service in SERVICES)),
+    *(f"{service}_http" for service in SERVICES[1:]),
+    *("postgres", "nats", "nats_monitor"),
+)
+#: Below the range of outgoing connections, and used by no well-known program.
+FIRST_PORT = 7810
+DEFAULT_PORTS = dict(zip(SERVER_NAMES, count(FIRST_PORT), strict=False))
+#: Sets all ports at once: the first one; 0 = free ones.
+FIRST_PORT_VARIABLE = "ONEFOLD_FIRST_PORT"
+#: The first port of outgoing connections: Linux's default, where the kernel does not tell.
 EPHEMERAL_FROM = 32_768
-FIRST, TRIES = 15_000, 100
+#: Free ports are looked for from here on, this many times.
+LOWEST_FREE, TRIES = 15_000, 100
+
+
+class PortChooser:
+    """Chooses the ports of one system."""
+
+    def __init__(self, settings: Mapping[str, str], defaults: Mapping[str, int]) -> None:
+        """`settings`: ports by variable. `defaults`: ports by name; without one, any free port."""
+        self._settings = settings
+        self._defaults = defaults
+        self._notices: dict[str, str] = {}
+
+    @property
+    def notices(self) -> list[str]:
+        """One line for each server that did not get its usual port, as it is in use."""
+        return list(self._notices.values())
+
+    def choose(self, file: Path, *names: str) -> dict[str, int]:
+        """Return a port for each name, and save them in `file`.
+
+        Raises ServerError where a port that is set is in use.
+        """
+        saved = load_ports(file)
+        ports: dict[str, int] = {}
+        for name in names:
+            ports[name] = self._choose(name, saved.get(name, 0), set(ports.values()))
+        file.write_text(json.dumps(ports), encoding="utf-8")
+        return ports
+
+    def _choose(self, name: str, saved: int, taken: set[int]) -> int:
+        if text := self._settings.get(port_variable(name)):
+            return _required(port_variable(name), text)
+        usual = [port for port in (saved, self._defaults.get(name, 0)) if port]
+        candidates = chain(usual, (free_port() for _ in range(TRIES)))
+        port = next(port for port in candidates if port not in taken and is_free(port))
+        if usual and port != usual[0]:
+            self._notices[name] = (
+                f"port {usual[0]} is in use: {name} listens on {port}; "
+                f"set {port_variable(name)} to choose another"
+            )
+        return port
+
+
+def port_variable(name: str) -> str:
+    """Return the variable that sets the port of a server, such as ONEFOLD_INGEST_HTTP_PORT."""
+    return f"ONEFOLD_{name.upper()}_PORT"
+
+
+def ports_from(first: str) -> dict[str, str]:
+    """Return settings that give the servers consecutive ports. Raises ServerError."""
+    ports = count(_port_number(FIRST_PORT_VARIABLE, first))
+    return {port_variable(name): str(port) for name, port in zip(SERVER_NAMES, ports, strict=False)}
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -23,13 +96,13 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Find a free port below the range that the kernel gives to outgoing connections.
+    """Return a free port below the range that the kernel gives to outgoing connections.
 
     Inside that range a client that reconnects while the server restarts can be given the server's
-    own port (and even connect to itself), and the server does not come back on it.
+    own port (and even connect to itself), and the server cannot listen on it again.
     """
     for _ in range(TRIES):
-        port = random.randrange(FIRST, _ephemeral_from())  # noqa: S311 no secret
+        port = random.randrange(LOWEST_FREE, _ephemeral_from())  # noqa: S311 no secret
         if is_free(port):
             return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -37,28 +110,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def load_ports(file: Path, *names: str) -> dict[str, int]:
-    """Give a port to each name and keep them in the file.
-
-    The port of the last time is given again if it is still free.
-    """
-    kept = saved_ports(file)
-    ports = {name: port for name in names if (port := kept.get(name)) and is_free(port)}
-    for name in names:
-        while name not in ports:
-            if (port := free_port()) not in ports.values():
-                ports[name] = port
-    file.write_text(json.dumps(ports), encoding="utf-8")
-    return ports
-
-
-def saved_ports(file: Path) -> dict[str, int]:
-    """Read the ports kept in the file; none when there is no such file or it is broken."""
+def load_ports(file: Path) -> dict[str, int]:
+    """Return the ports saved in a file; none where the file is missing or broken."""
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return {str(name): int(port) for name, port in kept.items()}
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): int(port) for name, port in saved.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
+
+
+def _port_number(variable: str, text: str) -> int:
+    port = int(text) if text.isdecimal() else 0
+    if not 0 < port < 65_536:
+        raise ServerError(f"{variable} is {text}: write a port from 1 to 65535")
+    return port
+
+
+def _required(variable: str, text: str) -> int:
+    port = _port_number(variable, text)
+    if not is_free(port):
+        raise ServerError(f"port {port} is in use: set {variable} to another port")
+    return port
 
 
 def _ephemeral_from() -> int:
@@ -67,4 +139,4 @@ def _ephemeral_from() -> int:
         low = int(text.split()[0])
     except (OSError, ValueError, IndexError):
         low = EPHEMERAL_FROM
-    return low if low > FIRST + TRIES else EPHEMERAL_FROM
+    return low if low > LOWEST_FREE + TRIES else EPHEMERAL_FROM

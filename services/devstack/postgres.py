@@ -1,8 +1,8 @@
-"""A private PostgreSQL in the data folder: real binaries under a supervisor of ours.
+"""Runs a private PostgreSQL in the data folder.
 
 <data folder>/postgres/
-    lock  ports.json  passwords.json  server.log      ours
-    cluster/           PostgreSQL's own, owned by the account that it runs as
+    lock  ports.json  passwords.json  server.log
+    cluster/           PostgreSQL's files, owned by the account that it runs as
 """
 
 import asyncio
@@ -18,22 +18,20 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from services.devstack.account import Account, reachable, unprivileged
+from services.devstack.account import OsAccount, path_for, unprivileged_account
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
-from services.devstack.managed_server import (
-    ManagedServer,
-    Recovering,
-    ServerError,
-    load_or_create_secrets,
-)
-from services.devstack.ports import LOOPBACK, is_free, load_ports
+from services.devstack.errors import ServerError
+from services.devstack.folders import load_or_create_secrets
+from services.devstack.managed_server import ManagedServer, Recovering
+from services.devstack.ports import LOOPBACK, PortChooser, is_free
 from services.devstack.process import end, ended, is_alive, spawn, workers_in, works_in
 
 ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
 
-#: What is a letter: under plain "C" Chinese text has no trigrams. Systems name UTF-8 differently.
+#: Under plain "C" Chinese characters are no letters, and have no trigrams. Systems name UTF-8
+#: differently.
 LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
-#: Order and letters that are the same on every machine; before PostgreSQL 17 there was libc only.
+#: The same order and letters on every machine; PostgreSQL 15 and 16 have the system's only.
 BUILTIN_LOCALES = {17: "C.UTF-8"}
 BUILTIN_LOCALE_SINCE_18 = "PG_UNICODE_FAST"
 
@@ -46,7 +44,7 @@ SETTINGS: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",
     "timezone": "UTC",
-    # Statements are short and cores few; and containers have little /dev/shm for parallel plans.
+    # Statements are short, cores few, and containers have little /dev/shm for parallel plans.
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "random_page_cost": "1.1",
@@ -60,15 +58,15 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
-    # Positions, heads and standings are updated with every batch.
+    # Checkpoints, heads and evaluations are updated with every batch.
     "autovacuum_naptime": "30s",
     "autovacuum_vacuum_scale_factor": "0.05",
     "autovacuum_vacuum_insert_scale_factor": "0.2",
     "autovacuum_analyze_scale_factor": "0.05",
     "autovacuum_vacuum_cost_limit": "2000",
-    # Every plan is a look-up by a key; what values are common matters to none.
+    # Every plan is a lookup by key, for which the most common values do not matter.
     "default_statistics_target": "20",
-    # A refused statement goes to its client, not to the log: its values are people's data.
+    # A refused statement is reported to its client, not logged: its values are personal data.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -83,7 +81,8 @@ class PostgresServer(ManagedServer):
     """PostgreSQL on a loopback port, with a database `onefold` owned by the role `onefold`."""
 
     name = "postgres"
-    # Fast: sessions are cut off, all is written. Immediate: recovery follows. Last: an ill disk.
+    # SIGINT ends sessions and writes everything; SIGQUIT ends at once, the next start recovers;
+    # SIGKILL is for a process that hangs in the disk.
     stop_steps = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
 
     def __init__(
@@ -91,20 +90,21 @@ class PostgresServer(ManagedServer):
         data_dir: Path,
         *,
         die_with_parent: bool = True,
+        ports: PortChooser | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` are PostgreSQL's, over ours (`{"shared_buffers": "1GB"}`)."""
-        super().__init__(data_dir, die_with_parent=die_with_parent)
+        """`settings` of PostgreSQL take precedence over SETTINGS (`{"shared_buffers": "1GB"}`)."""
+        super().__init__(data_dir, die_with_parent=die_with_parent, ports=ports)
         self.cluster = self.home / "cluster"
         self._settings = {**SETTINGS, **(settings or {})}
         self._port = 0
         self._passwords: dict[str, str] = {}
-        self._account: Account | None = None
+        self._account: OsAccount | None = None
         self._binaries: PostgresBinaries | None = None
 
     @property
     def port(self) -> int:
-        """Where it listens on 127.0.0.1."""
+        """The port on 127.0.0.1."""
         return self._port
 
     @property
@@ -131,7 +131,7 @@ class PostgresServer(ManagedServer):
         return None
 
     def _choose_ports(self) -> None:
-        self._port = load_ports(self.home / "ports.json", "postgres")["postgres"]
+        self._port = self._port_chooser.choose(self.home / "ports.json", "postgres")["postgres"]
 
     def _ports_are_free(self) -> bool:
         return is_free(self._port)
@@ -143,7 +143,7 @@ class PostgresServer(ManagedServer):
         self._check_version(binaries)
         await self._wait_for_orphans()
         options = {**self._settings, "port": str(self._port)}
-        with reachable(self.cluster, self._account) as (path, descriptors):
+        with path_for(self.cluster, self._account) as (path, descriptors):
             return spawn(
                 [
                     binaries.folder / "postgres",
@@ -161,14 +161,14 @@ class PostgresServer(ManagedServer):
     def _find_binaries(self) -> PostgresBinaries:
         if self._binaries is None:
             try:
-                self._account = unprivileged(self.cluster)
+                self._account = unprivileged_account(self.cluster)
                 self._binaries = postgres_for(self._account)
             except LookupError as error:
                 raise ServerError(str(error)) from error
         return self._binaries
 
     async def _make_cluster(self, binaries: PostgresBinaries) -> None:
-        """Whole or not at all: made beside and renamed, so a start that was cut off is repeated."""
+        """Make the cluster whole or not at all: beside its place, then renamed."""
         half = self.home / "cluster.new"
         shutil.rmtree(half, ignore_errors=True)
         for locale in LOCALES:
@@ -180,20 +180,20 @@ class PostgresServer(ManagedServer):
                 half.rename(self.cluster)
                 return
             shutil.rmtree(half)
-            if "locale" not in (words := self._log_tail()):
+            if "locale" not in (reason := self._last_error()):
                 break
-        raise ServerError(f"the database could not be made: {words} (more in {self.log_file})")
+        raise ServerError(f"the database could not be made: {reason} (more in {self.log_file})")
 
     async def _initdb(self, binaries: PostgresBinaries, folder: Path, locale: str) -> bool:
         with (
-            reachable(folder, self._account) as (path, descriptors),
+            path_for(folder, self._account) as (path, descriptors),
             tempfile.NamedTemporaryFile(dir=self.home) as password,
         ):
             password.write(self._passwords[ADMIN].encode("ascii"))
             password.flush()
             if self._account:
                 os.chown(password.name, self._account.uid, self._account.gid)
-            # Where the account cannot pass, it opens the password as well by its descriptor.
+            # An account that cannot pass the folders opens the password by its descriptor, too.
             secret = f"/proc/self/fd/{password.fileno()}" if descriptors else password.name
             options = {
                 "pgdata": path,
@@ -222,7 +222,8 @@ class PostgresServer(ManagedServer):
             made_by = int((self.cluster / "PG_VERSION").read_text(encoding="ascii"))
         except (OSError, ValueError) as error:
             raise ServerError(
-                f"{self.cluster} is no database of PostgreSQL: restore it or take another folder"
+                f"{self.cluster} is no database of PostgreSQL: restore it, "
+                "or choose another folder with --data"
             ) from error
         if made_by != binaries.major:
             raise ServerError(
@@ -231,11 +232,12 @@ class PostgresServer(ManagedServer):
             )
 
     async def _wait_for_orphans(self) -> None:
-        """Wait for the children of a killed postmaster: while one lives, no other can start."""
+        """Wait for the children of a killed postmaster: while one runs, no other can start."""
         for pid in workers_in(self.cluster):
-            log.info("postgres_orphan_awaited", pid=pid)
+            log.info("orphan_postgres_wait", pid=pid)
             await end(pid, (signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0))
-        # In a container process numbers come again soon: PostgreSQL would mind a stranger.
+        # Containers reuse process numbers: PostgreSQL would refuse to start because of another
+        # program that has the number of its old postmaster.
         with suppress(OSError, ValueError, IndexError):
             pid_file = self.cluster / "postmaster.pid"
             pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
@@ -251,7 +253,7 @@ class PostgresServer(ManagedServer):
             raise ServerError(
                 f"{self.home}/passwords.json is not the one of this database"
             ) from error
-        except NO_ANSWER:
+        except CONNECTION_ERRORS:
             return False
         await connection.close(timeout=5.0)
         return True
@@ -263,7 +265,7 @@ class PostgresServer(ManagedServer):
                 await self._make_role_and_database(connection)
             finally:
                 await connection.close(timeout=5.0)
-        except NO_ANSWER as error:
+        except CONNECTION_ERRORS as error:
             raise ServerError(f"postgres refused to make the database: {error}") from error
 
     async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
@@ -276,8 +278,8 @@ class PostgresServer(ManagedServer):
             await connection.execute("SELECT pg_reload_conf()")
 
 
-#: What a connection can fail with while the server comes and goes.
-NO_ANSWER = (
+#: The errors of a connection while the server starts and stops.
+CONNECTION_ERRORS = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,

@@ -1,19 +1,19 @@
-"""Processes, our children or not: start them, see whether they live, await their end, end them."""
+"""Starts and ends processes, and waits for their end, whether they are our children or not."""
 
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from services.devstack.account import Account
+from services.devstack.account import OsAccount
 
-LAUNCH = Path(__file__).with_name("launch.py")
+_LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.05
-#: All of our environment that reaches an engine: PGOPTIONS or LC_ALL would change its ways.
+#: The variables that a server inherits: others, such as PGOPTIONS or LC_ALL, would change it.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
 
@@ -22,23 +22,26 @@ def spawn(
     *,
     cwd: Path,
     log: Path,
-    account: Account | None = None,
+    env: Mapping[str, str] | None = None,
+    account: OsAccount | None = None,
     death_signal: int = 0,
     descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, its output added to the file `log` (mode 600).
+    """Start a program in a session of its own, its output appended to the file `log` (mode 600).
 
-    `account` is who it runs as (None: as we do), `death_signal` what it gets when the thread that
-    called this ends.
+    `env` is its environment (None = the variables in PASSED_ON); `account` is the account it runs
+    as (None = our own); `death_signal` is sent to it when the thread that called this ends.
     """
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
-    tie = [str(number) for number in (uid, gid, os.getpid(), int(death_signal))]
+    arguments = [str(number) for number in (uid, gid, os.getpid(), int(death_signal))]
+    if env is None:
+        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        env = {"LC_ALL": "C"} | passed
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), *tie, *map(str, argv)],
+            [sys.executable, "-I", "-S", str(_LAUNCH), *arguments, *map(str, argv)],
             cwd=cwd,
-            env={"LC_ALL": "C"}
-            | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -48,7 +51,7 @@ def spawn(
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether the process runs; one that has ended and waits to be reaped does not."""
+    """Return whether the process runs; one that has ended and is not reaped does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -63,7 +66,7 @@ def is_alive(pid: int) -> bool:
 
 
 def works_in(pid: int, folder: Path) -> bool:
-    """Say whether the process lives and its working directory is this folder."""
+    """Return whether the process runs and its working directory is this folder."""
     if not is_alive(pid):
         return False
     if sys.platform == "linux":
@@ -80,7 +83,7 @@ def works_in(pid: int, folder: Path) -> bool:
 
 
 def workers_in(folder: Path) -> list[int]:
-    """List the processes whose working directory is this folder (elsewhere than on Linux none)."""
+    """Return the processes whose working directory is this folder; none if this is not Linux."""
     pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
     return [pid for pid in pids if works_in(pid, folder)] if sys.platform == "linux" else []
 
@@ -92,7 +95,7 @@ async def ended(pid: int) -> None:
     except ProcessLookupError:
         return
     except (OSError, AttributeError):  # not Linux, or an old kernel
-        while is_alive(pid):  # noqa: ASYNC110 nobody tells us
+        while is_alive(pid):  # noqa: ASYNC110 there is no event to wait for
             await asyncio.sleep(POLL_SECONDS)
         return
     over = asyncio.Event()
@@ -106,7 +109,7 @@ async def ended(pid: int) -> None:
 
 
 async def end(pid: int, *steps: tuple[signal.Signals, float]) -> bool:
-    """Send each signal in turn and give it its seconds; say whether the process has ended."""
+    """Send each signal in turn and wait its seconds; return whether the process has ended."""
     for number, seconds in steps:
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,7 +1,7 @@
-"""Copies of a program's tree, for an account that cannot enter the folder where it is installed.
+"""Copies a program's tree for an account that cannot enter the folder where it is installed.
 
-A virtual environment in root's home is closed to everybody else, and homes are not opened for our
-convenience.
+A virtual environment in root's home is closed to other accounts, and its permissions stay as they
+are.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ import stat
 import tempfile
 from pathlib import Path
 
-from services.devstack.account import Account, can_enter
+from services.devstack.account import OsAccount, can_enter
 
-#: Where copies may stand, the best first.
+#: The folders for copies, the best first.
 HOMES = (
     Path("/var/lib/onefold"),
     Path("/var/tmp/onefold"),  # noqa: S108 used only where root made it and owns it
@@ -22,15 +22,16 @@ HOMES = (
 NOT_NEEDED = ("include", "__pycache__", "doc", "man")
 
 
-def copy_for_all(tree: Path, account: Account | None) -> Path:
-    """Copy the tree, once, to where the account can read it, and give the copy's path.
+def copy_for_all(tree: Path, account: OsAccount | None) -> Path:
+    """Copy the tree, once, to a folder that the account can read, and return the copy's path.
 
-    A wheel's `<package>.libs` comes along at its place. Raises LookupError in words for the user.
+    The folder `<package>.libs` of a wheel is copied beside it. Raises LookupError with a message
+    for the user.
     """
     for home in HOMES:
         try:
-            if _is_ours(home) and can_enter(home, account):
-                return _copied(tree, home / _edition(tree)) / tree.parent.name / tree.name
+            if _make_own_folder(home) and can_enter(home, account):
+                return _copy_once(tree, home / _edition(tree)) / tree.parent.name / tree.name
         except OSError:
             continue
     raise LookupError(
@@ -39,8 +40,8 @@ def copy_for_all(tree: Path, account: Account | None) -> Path:
     )
 
 
-def _is_ours(home: Path) -> bool:
-    """Make the folder and say whether it is ours: in /tmp anybody may have made it first."""
+def _make_own_folder(home: Path) -> bool:
+    """Make the folder, and return whether it is our own: in /tmp any user may have made it."""
     home.mkdir(mode=0o755, exist_ok=True)
     status = home.lstat()
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
@@ -55,11 +56,11 @@ def _edition(tree: Path) -> str:
     return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
 
-def _copied(tree: Path, place: Path) -> Path:
-    """Whole or not at all: made beside and renamed, so that two starts at once agree."""
-    if place.exists():
-        return place
-    half = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
+def _copy_once(tree: Path, target: Path) -> Path:
+    """Copy whole or not at all: beside the target, then renamed, so that two starts can race."""
+    if target.exists():
+        return target
+    half = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
         package = tree.parent
         shutil.copytree(
@@ -68,18 +69,18 @@ def _copied(tree: Path, place: Path) -> Path:
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, half / libraries.name)
-        _open_for_reading(half)
+        _make_readable(half)
         try:
-            half.rename(place)
+            half.rename(target)
         except OSError:
-            if not place.exists():
+            if not target.exists():
                 raise
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    return place
+    return target
 
 
-def _open_for_reading(root: Path) -> None:
+def _make_readable(root: Path) -> None:
     for folder, _, files in os.walk(root):
         os.chmod(folder, 0o755)  # noqa: S103 programs are for all to read
         for file in files:

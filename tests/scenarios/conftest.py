@@ -1,4 +1,4 @@
-"""The command line as a user has it: one process a command, over one data folder."""
+"""The command line as a user has it: one process per command, over one data folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 
-from services.devstack.stack import ROOT
+from services.devstack.folders import ROOT
+from services.devstack.ports import FIRST_PORT_VARIABLE
 
 
 class CommandLine:
-    """`onefold` over one data folder."""
+    """`onefold` over one data folder, on free ports."""
 
     def __init__(self, data: Path) -> None:
-        self._environ = os.environ | {"ONEFOLD_DATA": str(data), "COLUMNS": "200"}
+        own = {"ONEFOLD_DATA": str(data), FIRST_PORT_VARIABLE: "0", "COLUMNS": "200"}
+        self._environ = os.environ | own
 
     def __call__(self, *arguments: str, fails: bool = False) -> str:
+        """Run a command, and return its output, or its errors where it fails."""
         run = subprocess.run(
             [sys.executable, "-m", "services.cli", *arguments],
             cwd=ROOT,
@@ -36,21 +39,21 @@ class CommandLine:
         return run.stderr if fails else run.stdout
 
     def send(self, call: str, key: str, body: object) -> tuple[int, dict[str, Any]]:
-        """Sends to a door of the Segment specification, such as `batch`: status and answer."""
-        door = next(w for w in self("status").split() if w.startswith("http://"))
+        """Send a call of the Segment specification, such as `batch`; return status and response."""
+        endpoint = next(w for w in self("status").split() if w.startswith("http://"))
         request = urllib.request.Request(
-            f"{door}/v1/{call}", json.dumps(body).encode(), {"Authorization": f"Bearer {key}"}
+            f"{endpoint}/v1/{call}", json.dumps(body).encode(), {"Authorization": f"Bearer {key}"}
         )
         try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as refused:
-            return refused.code, json.load(refused)
+            with urllib.request.urlopen(request) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
 
 
 @pytest.fixture
 def onefold(tmp_path: Path) -> Iterator[CommandLine]:
-    """The command line over a folder of its own; what it started is stopped at the end."""
+    """The command line over a folder of its own; its system is stopped at the end."""
     command_line = CommandLine(tmp_path / "data")
     yield command_line
     command_line("down")

@@ -1,1 +1,1 @@
-"""The demo: an online school, its month, and the proof that nothing of it was lost."""
+"""The demo: one month of an online school through the whole system, with every figure checked."""

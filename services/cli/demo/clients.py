@@ -1,4 +1,4 @@
-"""The four ways in, each as a customer would use it."""
+"""Sends events through the four endpoints, each as a customer would."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,26 +16,26 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from segment.analytics.client import Client as SegmentClient
 
-from services.cli.client import Client
-from services.cli.demo.dataset import Happening
+from services.cli.demo.dataset import SchoolEvent
 from services.cli.importer import import_file
+from services.client.client import Client
 from services.kernel.errors import OnefoldError
 from services.kernel.time import to_rfc3339
 
-#: Told how many more events were sent.
-Sent = Callable[[int], object]
+#: Is called with the number of events sent since the last call.
+OnSent = Callable[[int], object]
 _T = TypeVar("_T")
 
-GRPC_BATCH, NATS_BATCH, NATS_WINDOW = 200, 50, 32
+SDK_BATCH, GRPC_BATCH, NATS_BATCH, NATS_WINDOW = 500, 200, 50, 32
 _TYPES = {n.removeprefix("EVENT_TYPE_").lower(): v for n, v in event_pb2.EventType.items()}
 
 
-async def through_sdk(events: Sequence[Happening], url: str, key: str, sent: Sent) -> None:
-    """The website's back end: the official segment-analytics-python, unchanged."""
-    await asyncio.to_thread(_through_sdk, events, url, key, sent)
+async def send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
+    """Send as the website's back end does: with the official segment-analytics-python."""
+    await asyncio.to_thread(_send_by_sdk, events, url, key, sent)
 
 
-def _through_sdk(events: Sequence[Happening], url: str, key: str, sent: Sent) -> None:
+def _send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
     failures: list[Exception] = []
     client = SegmentClient(
         key,
@@ -47,52 +46,54 @@ def _through_sdk(events: Sequence[Happening], url: str, key: str, sent: Sent) ->
         on_error=lambda error, _items: failures.append(error),
     )
     try:
-        for part in _parts(events, 500):
-            for event in part:
-                _with_sdk(client, event)
+        for batch in _batches(events, SDK_BATCH):
+            for event in batch:
+                _call_sdk(client, event)
             client.flush()
-            sent(len(part))
+            sent(len(batch))
     finally:
         client.join()
     if failures:
         raise OnefoldError(f"the SDK could not deliver: {type(failures[0]).__name__}")
 
 
-def _with_sdk(client: SegmentClient, event: Happening) -> None:
-    told: dict[str, Any] = {
+def _call_sdk(client: SegmentClient, event: SchoolEvent) -> None:
+    fields: dict[str, Any] = {
         "user_id": event.user_id or None,
         "anonymous_id": event.anonymous_id or None,
         "timestamp": datetime.fromtimestamp(event.occurred_at_us / 1e6, UTC),
         "message_id": event.message_id,
     }
     if event.type == "identify":
-        client.identify(traits=event.traits, **told)
+        client.identify(traits=event.traits, **fields)
     elif event.type == "page":
-        client.page(properties=event.properties, **told)
+        client.page(properties=event.properties, **fields)
     else:
-        client.track(event=event.name, properties=event.properties, **told)
+        client.track(event=event.name, properties=event.properties, **fields)
 
 
-async def through_grpc(events: Sequence[Happening], client: Client, sent: Sent) -> None:
-    """The app's back end: batches over gRPC."""
-    for part in _parts(events, GRPC_BATCH):
-        request = IngestEventsRequest(events=map(message, part))
-        answer = await client.call(client.ingest.IngestEvents, request)
-        if answer.rejections:
-            raise OnefoldError(f"gRPC: refused: {answer.rejections[0].message}")
-        sent(len(part))
+async def send_by_grpc(events: Sequence[SchoolEvent], client: Client, sent: OnSent) -> None:
+    """Send as the app's back end does: batches over gRPC."""
+    for batch in _batches(events, GRPC_BATCH):
+        request = IngestEventsRequest(events=map(to_message, batch))
+        response = await client.ingest.IngestEvents(request)
+        if response.rejections:
+            raise OnefoldError(f"gRPC: rejected: {response.rejections[0].message}")
+        sent(len(batch))
 
 
-async def through_nats(
-    events: Sequence[Happening], url: str, subject: str, key: str, sent: Sent
+async def send_by_nats(
+    events: Sequence[SchoolEvent], url: str, subject: str, key: str, sent: OnSent
 ) -> None:
-    """The mini-program's back end: JetStream publishes, acknowledged."""
+    """Send as the mini-program's back end does: acknowledged publications to JetStream."""
     connection = await nats.connect(url)
     try:
         stream = connection.jetstream()
         headers = {"Authorization": f"Bearer {key}"}
-        for window in _parts(list(_parts(events, NATS_BATCH)), NATS_WINDOW):
-            bodies = [msgspec.json.encode({"batch": [_json(e) for e in part]}) for part in window]
+        for window in _batches(list(_batches(events, NATS_BATCH)), NATS_WINDOW):
+            bodies = [
+                msgspec.json.encode({"batch": [_to_json(e) for e in batch]}) for batch in window
+            ]
             publishing = (stream.publish(subject, body, headers=headers) for body in bodies)
             await asyncio.gather(*publishing)
             sent(sum(map(len, window)))
@@ -100,39 +101,36 @@ async def through_nats(
         await connection.close()
 
 
-async def through_file(
-    events: Sequence[Happening], folder: Path, client: Client, key: str, sent: Sent
+async def send_by_file(
+    events: Sequence[SchoolEvent], folder: Path, address: str, key: str, sent: OnSent
 ) -> None:
-    """The branch offices: a CSV file out of their CRM."""
+    """Send as the branch offices do: a CSV file exported from their CRM."""
     file = folder / "crm.csv"
     _write_csv(file, events)
-    mapping = Path(__file__).with_name("crm.yaml")
-    report = await import_file(file, mapping, client.doors.grpc["ingest"], key)
-    if report.refused:
-        raise OnefoldError(f"CSV: {report.refused} lines were refused")
+    report = await import_file(file, Path(__file__).with_name("crm.yaml"), address, key)
+    if report.rejected:
+        raise OnefoldError(f"CSV: {report.rejected} lines were rejected")
     sent(len(events))
 
 
-def _write_csv(file: Path, events: Iterable[Happening]) -> None:
+def _write_csv(file: Path, events: Iterable[SchoolEvent]) -> None:
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["record", "what", "phone", "when", "lesson", "course", "amount"])
         for event in events:
-            told = event.properties
-            writer.writerow(
-                [
-                    *(event.message_id, event.name, event.phone),
-                    to_rfc3339(event.occurred_at_us),
-                    *(told.get("lesson", ""), told.get("course_id", ""), told.get("amount", "")),
-                ]
-            )
+            values = [event.properties.get(name, "") for name in ("lesson", "course_id", "amount")]
+            time = to_rfc3339(event.occurred_at_us)
+            writer.writerow([event.message_id, event.name, event.phone, time, *values])
 
 
-def message(event: Happening) -> event_pb2.Event:
-    """The event as a gRPC client sends it."""
-    identifiers = {"user_id": event.user_id, "anonymous_id": event.anonymous_id}
-    identifiers |= {"phone": event.phone or event.traits.get("phone", "")}
-    identifiers |= {"email": event.traits.get("email", "")}
+def to_message(event: SchoolEvent) -> event_pb2.Event:
+    """Return the event as a gRPC client sends it."""
+    identifiers = {
+        "user_id": event.user_id,
+        "anonymous_id": event.anonymous_id,
+        "phone": event.phone or event.traits.get("phone", ""),
+        "email": event.traits.get("email", ""),
+    }
     return event_pb2.Event(
         type=_TYPES[event.type],  # type: ignore[arg-type]  # the numbers are the enum's
         name=event.name,
@@ -145,8 +143,8 @@ def message(event: Happening) -> event_pb2.Event:
     )
 
 
-def _json(event: Happening) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _to_json(event: SchoolEvent) -> dict[str, Any]:
+    call: dict[str, Any] = {
         "type": event.type,
         "messageId": event.message_id,
         "userId": event.user_id or None,
@@ -154,13 +152,12 @@ def _json(event: Happening) -> dict[str, Any]:
         "timestamp": to_rfc3339(event.occurred_at_us),
     }
     if event.type == "identify":
-        return told | {"traits": event.traits}
+        return call | {"traits": event.traits}
     if event.type == "track":
-        told["event"] = event.name
-    return told | {"properties": event.properties}
+        call["event"] = event.name
+    return call | {"properties": event.properties}
 
 
-def _parts(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
+def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

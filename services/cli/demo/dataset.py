@@ -1,7 +1,7 @@
-"""An online school and one month of its visitors: pure, and the same for the same seed.
+"""Generates one month of an online school's events: the same ones for the same seed.
 
-The generator knows who every visitor is, so it also plants the truth that the system has to find
-out from identifiers alone: see `truth.py`.
+Each event names the visitor who caused it, which the system has to find out from identifiers alone:
+`expected.py` computes the correct results from it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PAGES = ("/", "/courses", "/teachers", "/pricing", "/blog", "/about")
 CITIES = ("北京市", "上海市", "杭州市", "成都市", "深圳市", "武汉市")
 
 
-class Door(Enum):
-    """The way by which an event enters."""
+class Endpoint(Enum):
+    """How an event enters the system."""
 
     SDK = "segment-analytics-python"
     GRPC = "gRPC"
@@ -30,13 +30,18 @@ class Door(Enum):
     FILE = "CSV file"
 
 
-#: What happens on a channel is sent through its own door.
-DOORS = {"web": Door.SDK, "app": Door.GRPC, "mini_program": Door.NATS, "offline": Door.FILE}
+#: The endpoint of each channel.
+ENDPOINTS = {
+    "web": Endpoint.SDK,
+    "app": Endpoint.GRPC,
+    "mini_program": Endpoint.NATS,
+    "offline": Endpoint.FILE,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One event of one visitor, with what its source knows of the visitor."""
+class SchoolEvent:
+    """One event of one visitor, with the identifiers that its source has."""
 
     visitor: int
     message_id: str
@@ -51,9 +56,9 @@ class Happening:
     traits: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def door(self) -> Door:
-        """The way by which it enters."""
-        return DOORS[self.channel]
+    def endpoint(self) -> Endpoint:
+        """How it enters the system."""
+        return ENDPOINTS[self.channel]
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class _Visitor:
     number: int
     kind: str
     devices: list[tuple[str, str]]
-    events: list[Happening] = field(default_factory=list)
+    events: list[SchoolEvent] = field(default_factory=list)
 
     @property
     def user_id(self) -> str:
@@ -72,7 +77,7 @@ class _Visitor:
         return f"138{self.number:08d}"
 
 
-#: Share of each kind of visitor, and how many visits it pays in the month.
+#: By kind of visitor: its share, and its number of visits in the month (from, to).
 _KINDS = {
     "passer_by": (0.45, (1, 3)),
     "reader": (0.20, (3, 7)),
@@ -83,22 +88,22 @@ _KINDS = {
 
 
 class School:
-    """`visitors` people in the 30 days before `end_us` (Unix microseconds)."""
+    """The events of `visitors` in the 30 days before `end_us` (Unix microseconds)."""
 
     def __init__(self, end_us: int, *, visitors: int = 3_000, seed: int = 20_260) -> None:
         self.end_us = end_us
         self.start_us = end_us - DAYS * DAY_US
         self._random = Random(seed)  # noqa: S311 - a scenario, not a secret
-        self.happenings: tuple[Happening, ...] = tuple(self._live(visitors))
+        self.events: tuple[SchoolEvent, ...] = tuple(self._generate(visitors))
 
-    def deliveries(self) -> Iterator[Happening]:
-        """The events in the order in which the sources send them.
+    def in_sending_order(self) -> Iterator[SchoolEvent]:
+        """Yield the events in the order in which the sources send them.
 
-        One in twenty is late by up to two days, one in fifty is sent twice, neighbours swap.
+        One in 20 is late by up to two days, one in 50 is sent twice, and neighbours are swapped.
         """
-        order = Random(len(self.happenings))  # noqa: S311 - the same
-        sent: list[tuple[int, int, Happening]] = []
-        for index, event in enumerate(self.happenings):
+        order = Random(len(self.events))  # noqa: S311 - the same
+        sent: list[tuple[int, int, SchoolEvent]] = []
+        for index, event in enumerate(self.events):
             late = order.randrange(2 * DAY_US) if order.random() < 0.05 else 0
             jitter = order.randrange(10 * MINUTE_US)
             sent.append((event.occurred_at_us + late + jitter, index, event))
@@ -107,7 +112,7 @@ class School:
         for _, _, event in sorted(sent, key=lambda s: s[:2]):
             yield event
 
-    def _live(self, visitors: int) -> Iterator[Happening]:
+    def _generate(self, visitors: int) -> Iterator[SchoolEvent]:
         kinds = list(_KINDS)
         weights = [_KINDS[kind][0] for kind in kinds]
         for number in range(visitors):
@@ -123,7 +128,7 @@ class School:
 
     def _visits(self, visitor: _Visitor) -> None:
         low, high = _KINDS[visitor.kind][1]
-        # Most people come for some days in a row and then stay away.
+        # Most visitors come on some days in a row, and then no more.
         middle = self.start_us + self._random.randrange(DAYS * DAY_US)
         times = sorted(self._visit_near(middle) for _ in range(self._random.randint(low, high)))
         known_from = None if visitor.kind in ("passer_by", "reader") else len(times) // 3
@@ -140,14 +145,14 @@ class School:
             self._engage(visitor, times)
 
     def _visit_near(self, middle: int) -> int:
-        """An instant of the month, early enough for what follows a visit."""
+        """Return an instant of the month, early enough for the events after a visit."""
         while True:
             at = int(self._random.gauss(middle, 4 * DAY_US))
             if self.start_us <= at <= self.end_us - 6 * HOUR_US:
                 return at
 
     def _log_in_elsewhere(self, visitor: _Visitor, logged_in: set[str], at: int) -> None:
-        """Every device of a known person is recognised in the end."""
+        """Log in on the devices on which the visitor has not logged in."""
         for channel, anonymous_id in visitor.devices:
             if anonymous_id not in logged_in:
                 self._log_in(visitor, channel, anonymous_id, at + HOUR_US, first=False)
@@ -197,7 +202,7 @@ class School:
         )
 
     def _engage(self, visitor: _Visitor, times: list[int]) -> None:
-        """What known people do beyond browsing: ask, try a lesson, buy."""
+        """Add support requests, trial lessons and purchases of a visitor who has logged in."""
         channel, anonymous_id = visitor.devices[0]
         if self._random.random() < 0.3:
             at = self._random.choice(times) + HOUR_US
@@ -238,10 +243,10 @@ class School:
     def _add_offline(
         self, visitor: _Visitor, name: str, at: int, properties: dict[str, Any]
     ) -> None:
-        """The branch office knows people by their phone."""
+        """Add an event of a branch office, which identifies people by phone number."""
         number = len(visitor.events)
         visitor.events.append(
-            Happening(
+            SchoolEvent(
                 visitor.number,
                 f"crm-{visitor.number:05d}-{number:03d}",
                 "track",
@@ -266,7 +271,7 @@ class School:
         traits: dict[str, Any] | None = None,
     ) -> None:
         visitor.events.append(
-            Happening(
+            SchoolEvent(
                 visitor.number,
                 f"{channel}-{visitor.number:05d}-{len(visitor.events):03d}",
                 kind,
@@ -282,6 +287,6 @@ class School:
         )
 
     def _within(self, at: int) -> int:
-        """`at` in whole milliseconds, kept inside the month."""
+        """Return `at` in whole milliseconds, limited to the month."""
         inside = min(at, self.end_us - MINUTE_US)
         return inside - inside % 1_000

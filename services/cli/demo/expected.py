@@ -1,6 +1,6 @@
-"""What the generator knows: who is who, and who belongs to the segment at an instant.
+"""Computes the correct results of the demo from the visitors themselves.
 
-This is told from the visitors themselves and knows nothing of identifiers, leaves or series.
+It uses nothing of the system: no leaves, no accumulators, no rules.
 """
 
 from __future__ import annotations
@@ -8,46 +8,53 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cached_property
 
-from services.cli.demo.dataset import Happening, School
+from services.cli.demo.dataset import School, SchoolEvent
 from services.kernel.time import DAY_US
 
 WINDOW_US = 7 * DAY_US
 
 
-class Truth:
-    """The planted truth of a school."""
+class ExpectedResults:
+    """The correct profiles, identifiers and segment members of a school's events."""
 
     def __init__(self, school: School) -> None:
-        self._events: dict[int, list[Happening]] = defaultdict(list)
-        for event in school.happenings:
+        self._events: dict[int, list[SchoolEvent]] = defaultdict(list)
+        for event in school.events:
             self._events[event.visitor].append(event)
 
     def high_intent(self, at_us: int) -> frozenset[int]:
-        """The visitors who, in the 7 days before `at_us`, attended a trial lesson and viewed at
-        least 3 distinct paid courses, and never purchased until then."""
+        """Return the visitors with high intent at an instant.
+
+        In the 7 days before it they attended a trial lesson and viewed at least 3 different paid
+        courses, and they have purchased nothing until then.
+        """
         return frozenset(v for v, events in self._events.items() if _high_intent(events, at_us))
 
     def profiles(self) -> int:
-        """How many profiles there must be: a known visitor is one; of the others every device is,
-        for nothing tells that they are the same person."""
-        return sum(1 if _known(events) else _devices(events) for events in self._events.values())
+        """Return the number of profiles.
+
+        A visitor who has logged in is one profile; of the others every device is one, as no
+        evidence links them.
+        """
+        return sum(
+            1 if _has_logged_in(events) else _devices(events) for events in self._events.values()
+        )
 
     def people(self) -> dict[tuple[str, str], tuple[int, str]]:
-        """The person that every identifier belongs to: a visitor, and the device where they are not
-        known."""
+        """Return the person of every identifier: a visitor, or a device that has no login."""
         return {
-            identifier: (visitor, "" if _known(events) else device)
+            identifier: (visitor, "" if _has_logged_in(events) else device)
             for visitor, events in self._events.items()
             for device, of_device in _by_device(events).items()
             for identifier in _identifiers(of_device)
         }
 
     def identifiers(self) -> int:
-        """How many different identifiers were sent."""
+        """Return the number of different identifiers."""
         return sum(len(_identifiers(events)) for events in self._events.values())
 
     def visitor_of(self, namespace: str, value: str) -> int | None:
-        """Whose identifier it is."""
+        """Return the visitor with this identifier; None where there is none."""
         return self._visitors.get((namespace, value))
 
     @cached_property
@@ -59,7 +66,7 @@ class Truth:
         }
 
 
-def _high_intent(events: list[Happening], at_us: int) -> bool:
+def _high_intent(events: list[SchoolEvent], at_us: int) -> bool:
     past = [e for e in events if e.occurred_at_us <= at_us]
     recent = [e for e in past if e.occurred_at_us > at_us - WINDOW_US]
     attended = any(e.name == "attended_trial_lesson" for e in recent)
@@ -72,31 +79,31 @@ def _high_intent(events: list[Happening], at_us: int) -> bool:
     return attended and len(courses) >= 3 and not purchased
 
 
-def _known(events: list[Happening]) -> bool:
+def _has_logged_in(events: list[SchoolEvent]) -> bool:
     return any(e.user_id for e in events)
 
 
-def _devices(events: list[Happening]) -> int:
+def _devices(events: list[SchoolEvent]) -> int:
     return len({e.anonymous_id for e in events if e.anonymous_id})
 
 
-def _by_device(events: list[Happening]) -> dict[str, list[Happening]]:
-    found: dict[str, list[Happening]] = defaultdict(list)
+def _by_device(events: list[SchoolEvent]) -> dict[str, list[SchoolEvent]]:
+    found: dict[str, list[SchoolEvent]] = defaultdict(list)
     for event in events:
         found[event.anonymous_id].append(event)
     return found
 
 
-def _identifiers(events: list[Happening]) -> set[tuple[str, str]]:
+def _identifiers(events: list[SchoolEvent]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for event in events:
         phone = event.phone or event.traits.get("phone", "")
-        told = {
+        values = {
             "user_id": event.user_id,
             "anonymous_id": event.anonymous_id,
-            # As it is dialled from anywhere.
+            # In canonical form.
             "phone": phone and f"+86{phone}",
             "email": event.traits.get("email", ""),
         }
-        found |= {(namespace, value) for namespace, value in told.items() if value}
+        found |= {(namespace, value) for namespace, value in values.items() if value}
     return found

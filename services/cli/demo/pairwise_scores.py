@@ -1,4 +1,4 @@
-"""How alike two ways of grouping the same identifiers are."""
+"""Scores a grouping of identifiers against the correct one, by pairs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
-class Likeness(NamedTuple):
-    """Of pairs of identifiers: how many of those that were found are right, and how many of those
-    that are right were found. Both 1.0 where there are no such pairs."""
+class PairwiseScores(NamedTuple):
+    """How many pairs of identifiers are grouped correctly."""
 
+    #: The part of the found pairs that is correct; 1.0 where there are none.
     precision: float
+    #: The part of the correct pairs that was found; 1.0 where there are none.
     recall: float
-    #: Pairs that belong together.
+    #: The number of correct pairs.
     pairs: int
 
 
-def likeness(found: Mapping[T, Hashable], planted: Mapping[T, Hashable]) -> Likeness:
-    """Two groupings of the identifiers in `planted`, each by the name of the group.
+def score_pairs(found: Mapping[T, Hashable], correct: Mapping[T, Hashable]) -> PairwiseScores:
+    """Score the groups that were found; both mappings name the group of each identifier.
 
-    One that was not found is a group of its own.
+    An identifier that was not found is a group of its own.
     """
-    both = Counter((found.get(one, one), group) for one, group in planted.items())
-    joined = _pairs(Counter(found.get(one, one) for one in planted).values())
-    right, agreed = _pairs(Counter(planted.values()).values()), _pairs(both.values())
-    return Likeness(agreed / joined if joined else 1.0, agreed / right if right else 1.0, right)
+    both = Counter((found.get(each, each), group) for each, group in correct.items())
+    joined = _pairs(Counter(found.get(each, each) for each in correct).values())
+    right, agreed = _pairs(Counter(correct.values()).values()), _pairs(both.values())
+    return PairwiseScores(
+        agreed / joined if joined else 1.0, agreed / right if right else 1.0, right
+    )
 
 
 def _pairs(sizes: Iterable[int]) -> int:

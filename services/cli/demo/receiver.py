@@ -1,4 +1,4 @@
-"""A stand-in for a customer's system: takes webhooks, checks their signatures, counts them."""
+"""Receives webhooks in place of a customer's system: checks their signatures and counts them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from services.devstack.ports import LOOPBACK
 
 
-class Receiver:
+class WebhookReceiver:
     """An HTTP server on a free loopback port; `async with` opens and closes it."""
 
     def __init__(self) -> None:
-        #: What the destination signs with.
+        #: The secret with which the destination signs.
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-        #: How often each webhook id came with a good signature.
+        #: How often each webhook id was received with a valid signature.
         self.received: Counter[str] = Counter()
         #: The message of each webhook id.
         self.messages: dict[str, dict[str, Any]] = {}
+        #: The number of webhooks with a wrong signature.
         self.forged = 0
-        #: Webhook ids that came again with another message.
+        #: Webhook ids that were received again with another message.
         self.changed: set[str] = set()
         self._checker = Webhook(self.secret)
         self._runner: web.AppRunner | None = None
@@ -34,12 +35,12 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it takes webhooks."""
+        """The URL of the webhook."""
         return f"http://{LOOPBACK}:{self._port}/coupons"
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_post("/coupons", self._take)
+        app.router.add_post("/coupons", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, LOOPBACK, 0)
@@ -56,7 +57,7 @@ class Receiver:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         try:
             self._checker.verify(body, dict(request.headers))
@@ -65,7 +66,7 @@ class Receiver:
             return web.Response(status=401)
         webhook_id = request.headers["webhook-id"]
         self.received[webhook_id] += 1
-        told = msgspec.json.decode(body)
-        if self.messages.setdefault(webhook_id, told) != told:
+        message = msgspec.json.decode(body)
+        if self.messages.setdefault(webhook_id, message) != message:
             self.changed.add(webhook_id)
         return web.Response(status=204)

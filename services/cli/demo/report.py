@@ -1,100 +1,108 @@
-"""The demo's report, for people."""
+"""Prints the results of the demo for people."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from rich.text import Text
 from rich.tree import Tree
 
-from services.cli import output as show
-from services.cli.demo.scenario import Report
-from services.kernel.time import to_rfc3339
+from services.cli import output
+from services.cli.demo.scenario import DemoReport, ExampleProfile
+from services.cli.output import format_json, format_time
 
-SHOWN = 12
+TITLE = "高意向试听用户 (high-intent trial users)"
+#: The most timeline entries that are shown, and the width of their properties.
+SHOWN, PROPERTIES_WIDTH = 12, 60
 
 
-def tell(report: Report) -> None:
+def print_report(report: DemoReport) -> None:
     """Print the report."""
-    _doors(report)
-    found, planted = report.profiles
-    ids, planted_ids = report.identifiers
-    show.out.print(
-        f"\n{ids:,} identifiers are {found:,} profiles (planted: {planted_ids:,} and {planted:,})"
+    _print_endpoints(report)
+    _print_identity(report)
+    if report.example:
+        output.out.print(_example_tree(report.example))
+    output.print_table(
+        f"\nThe segment {TITLE} while time passes and no events arrive",
+        ("clock", "members", "expected", "same people"),
+        [(c.clock, c.members.found, c.members.expected, _yes(c.equal)) for c in report.checks],
     )
-    if report.likeness is not None:
-        precision, recall, pairs = report.likeness
-        show.out.print(
-            f"of {pairs:,} pairs of identifiers that are one person: precision {precision:.4f}, "
-            f"recall {recall:.4f}\n"
-        )
-    if report.story:
-        show.out.print(_story(report.story))
-    show.table(
-        "\n高意向试听用户 as time passes",
-        ("clock", "members", "planted truth", "same people"),
-        [(k.after, k.members, k.planted, _word(k.equal)) for k in report.looks],
-    )
-    _deliveries(report)
-    show.table(
-        "\nRebuilt from the log beside the live state",
-        ("projection", "log cut into", "digest", "equal"),
+    _print_deliveries(report)
+    output.print_table(
+        "\nEvery projection, rebuilt from the log beside the live one",
+        ("projection", "rebuilt in", "digest", "same as live"),
         [
-            (s, "1 shard" if n == 1 else "4 shards", digest, _word(equal))
-            for s, n, digest, equal in report.proofs
+            (r.service, f"{r.shards} shard{'s' * (r.shards > 1)}", r.digest, _yes(r.equal))
+            for r in report.rebuilds
         ],
     )
-    for fault in report.faults:
-        show.out.print(f"[bold red]WRONG[/] {fault}")
-    if not report.faults:
-        show.out.print("\n[bold green]All of it is as it was planted.[/]")
+    output.out.print()
+    for failure in report.failures:
+        output.out.print(Text.assemble(("WRONG", "bold red"), " ", failure))
+    if not report.failures:
+        output.out.print("All figures are as expected.", style="bold green")
 
 
-def _doors(report: Report) -> None:
-    rows = [(d.door, d.sent, d.in_log, d.duplicates) for d in report.doors]
-    rows.append(("together", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
-    show.table(
-        f"Events sent through four doors at once, in {report.seconds:.0f} s",
-        ("door", "sent", "in the log", "repeats dropped"),
+def _print_endpoints(report: DemoReport) -> None:
+    counts = report.endpoints
+    rows = [(c.endpoint, c.sent, c.in_log, c.sent - c.in_log) for c in counts]
+    sent, in_log = sum(c.sent for c in counts), sum(c.in_log for c in counts)
+    rows.append(("total", sent, in_log, sent - in_log))
+    output.print_table(
+        f"Events sent through four endpoints at once, and folded by every service in "
+        f"{report.seconds:.0f} s",
+        ("endpoint", "sent", "in the log", "repeats dropped"),
         rows,
     )
 
 
-def _deliveries(report: Report) -> None:
-    received = sum(report.received.values())
-    states = ", ".join(f"{n:,} {state.lower()}" for state, n in sorted(report.deliveries.items()))
-    show.out.print(
-        f"\nCoupons: {states}. {received:,} webhooks came with {len(report.received):,} different "
-        f"keys, {report.forged} with a wrong signature. A suppressed coupon is one whose person "
-        "was told under an earlier profile."
+def _print_identity(report: DemoReport) -> None:
+    identifiers, profiles, scores = report.identifiers, report.profiles, report.scores
+    if identifiers is None or profiles is None or scores is None:
+        return
+    output.out.print(
+        f"\n{identifiers.found:,} identifiers belong to {profiles.found:,} profiles "
+        f"(expected: {identifiers.expected:,} and {profiles.expected:,}).\n"
+        f"Of {scores.pairs:,} pairs of identifiers of one person: "
+        f"precision {scores.precision:.4f}, recall {scores.recall:.4f}.\n"
     )
 
 
-def _story(story: dict[str, Any]) -> Tree:
-    """One person's whole story, and why the person is in the segment."""
-    profile = story["profile"]
-    tree = Tree(f"One person: {profile.profile_id}")
-    known = tree.add("known as")
-    for each in story["identifiers"]:
-        seen = to_rfc3339(each.first_seen_us)[:16]
-        known.add(f"{each.identifier.namespace}: {each.identifier.value} (since {seen})")
-    traits = ", ".join(f"{t.name} = {show.readable(t.value)}" for t in profile.traits)
-    tree.add(f"traits: {traits}")
+def _print_deliveries(report: DemoReport) -> None:
+    states = ", ".join(f"{n:,} {state.lower()}" for state, n in sorted(report.deliveries.items()))
+    output.out.print(
+        f"\nCoupons: {states}. The customer's system received {report.received.total():,} "
+        f"webhooks with {len(report.received):,} different ids, {report.forged} with a wrong "
+        "signature. A coupon is suppressed where the same person got it under an earlier profile."
+    )
+
+
+def _example_tree(example: ExampleProfile) -> Tree:
+    profile = example.profile
+    tree = Tree(f"A member of the segment: profile {profile.profile_id}")
+    identifiers = tree.add("identifiers")
+    for each in example.identifiers:
+        first_seen = format_time(each.first_seen_us)
+        name = f"{each.identifier.namespace}: {each.identifier.value}"
+        identifiers.add(f"{name} (first seen {first_seen})")
+    traits = (f"{t.name} = {format_json(t.value)}" for t in profile.traits)
+    tree.add(f"traits: {', '.join(traits)}")
     tree.add(f"tags: {', '.join(profile.tags)}")
-    events = tree.add(f"did {profile.event_count} things; the last of them")
-    for entry in story["timeline"][:SHOWN]:
-        when = to_rfc3339(entry.occurred_at_us)[:16]
-        what = entry.name or entry.type or entry.kind.rpartition(".")[2]
-        events.add(f"{when} {entry.channel:<12} {what} {show.readable(entry.properties)[:60]}")
-    why = tree.add(f"is in 高意向试听用户, because {story['why'].rule_text}")
-    for verdict in story["why"].predicates:
-        actual = show.readable(verdict.actual)
-        held = "holds" if verdict.holds else "does not hold"
-        why.add(f"{verdict.predicate} {held}: it is {actual}")
-    for change in story["history"]:
-        word = "entered" if change.entered else "left"
-        tree.add(f"{word} {change.segment_id} at {to_rfc3339(change.at_us)[:19]}")
+    events = tree.add(f"{profile.event_count:,} events, the newest first")
+    for entry in example.timeline[:SHOWN]:
+        name = entry.name or entry.type or entry.kind.rpartition(".")[2]
+        properties = format_json(entry.properties)[:PROPERTIES_WIDTH]
+        time = format_time(entry.occurred_at_us)
+        events.add(f"{time} {entry.channel:<12} {name} {properties}")
+    if profile.event_count > SHOWN:
+        events.add(f"… and {profile.event_count - SHOWN:,} more")
+    rule = tree.add(f"member of {TITLE}, because {example.explanation.rule_text}")
+    for predicate in example.explanation.predicates:
+        result = "true" if predicate.holds else "false"
+        rule.add(f"{predicate.predicate}: {result}, the value is {format_json(predicate.actual)}")
+    for change in example.history:
+        verb = "entered" if change.entered else "left"
+        tree.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
     return tree
 
 
-def _word(holds: bool) -> str:
-    return "yes" if holds else "no"
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "NO"

@@ -1,4 +1,4 @@
-"""An ordinary user to run things as: ourselves, or `nobody` when the tests run as root."""
+"""Runs programs as an ordinary user: as ourselves, or as `nobody` when the tests run as root."""
 
 import os
 import pwd
@@ -13,10 +13,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.devstack.account import Account, can_enter
+from services.devstack.account import OsAccount, can_enter
 
 ROOT = Path(__file__).resolve().parents[3]
-#: Where what the tests import is installed.
+#: The folder of the installed packages.
 PACKAGES = Path(asyncpg.__file__).parents[1]
 
 
@@ -24,7 +24,7 @@ PACKAGES = Path(asyncpg.__file__).parents[1]
 class OrdinaryUser:
     """Runs programs without root's rights."""
 
-    account: Account | None
+    account: OsAccount | None
     #: A Python of our version that this user may run.
     python: Path
     #: A folder of this user's own.
@@ -49,7 +49,7 @@ class OrdinaryUser:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may enter, which pytest's own are not."""
+    """A folder that every user may enter, which pytest's own are not."""
     folder = Path(tempfile.mkdtemp(prefix="onefold-test-"))
     folder.chmod(0o755)
     yield folder
@@ -63,16 +63,16 @@ def ordinary(open_folder: Path) -> OrdinaryUser:
     if os.geteuid() != 0:
         return OrdinaryUser(None, Path(sys.executable), home)
     entry = pwd.getpwnam("nobody")
-    account = Account(entry.pw_uid, entry.pw_gid)
+    account = OsAccount(entry.pw_uid, entry.pw_gid)
     os.chown(home, account.uid, account.gid)
     if not (can_enter(PACKAGES, account) and can_enter(ROOT, account)):
         pytest.skip("the checkout or its environment is closed to ordinary users")
     return OrdinaryUser(account, _python_for(account), home)
 
 
-def _python_for(account: Account) -> Path:
+def _python_for(account: OsAccount) -> Path:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for place in (Path(sys.executable), Path("/usr/bin", version), Path("/usr/local/bin", version)):
-        if place.exists() and can_enter(place.resolve().parent, account):
-            return place
+    for path in (Path(sys.executable), Path("/usr/bin", version), Path("/usr/local/bin", version)):
+        if path.exists() and can_enter(path.resolve().parent, account):
+            return path
     pytest.skip(f"no {version} that an ordinary user may run")

@@ -1,4 +1,4 @@
-"""`./onefold` from nothing: in a checkout of three files, whose lock names a wheel made here."""
+"""Tests the first run of `./onefold`, in a checkout of three files with a lock of small wheels."""
 
 import base64
 import hashlib
@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tests.integration.devstack.conftest import OrdinaryUser
 
 ROOT = Path(__file__).resolve().parents[3]
 SETUP = Path("services/devstack/venv.py")
-TELL = """
+REPORT = """
 import json, os, sys
 try:
     from tiny import VERSION
@@ -27,14 +28,14 @@ try:
     import extra
 except ImportError:
     extra = None
-told = {"argv": sys.argv[1:], "cwd": os.getcwd(), "tiny": VERSION, "extra": extra is not None}
-told |= {"python": sys.executable, "path": sys.path}
-print(json.dumps(told))
+report = {"argv": sys.argv[1:], "cwd": os.getcwd(), "tiny": VERSION, "extra": extra is not None}
+report |= {"python": sys.executable, "path": sys.path}
+print(json.dumps(report))
 """
 
 
 def wheel(folder: Path, name: str, version: str) -> str:
-    """Make a wheel of one module and give its line in a lock."""
+    """Make a wheel of one module, and return its line in a lock."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     about = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -54,7 +55,7 @@ def wheel(folder: Path, name: str, version: str) -> str:
 
 
 class Checkout:
-    """The launcher, its set-up program, and a command line that tells how it was run."""
+    """The launcher, its set-up program, and a command line that reports how it was run."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "check out"
@@ -65,7 +66,7 @@ class Checkout:
         (self.root / "gen").mkdir()
         shutil.copy(ROOT / "onefold", self.root / "onefold")
         shutil.copy(ROOT / SETUP, self.root / SETUP)
-        (self.root / "services" / "cli" / "__main__.py").write_text(TELL)
+        (self.root / "services" / "cli" / "__main__.py").write_text(REPORT)
         self.lock("1.0")
 
     def lock(self, version: str) -> None:
@@ -97,13 +98,14 @@ class Checkout:
             timeout=120,
         )
 
-    def told(
+    def report(
         self, *arguments: str, cwd: Path | None = None, **environment: str
     ) -> Mapping[str, object]:
+        """Run the launcher, and return how the command line was run."""
         done = self.run(*arguments, cwd=cwd, **environment)
         assert done.returncode == 0, done.stderr
-        told: Mapping[str, object] = json.loads(done.stdout)
-        return told
+        report: Mapping[str, object] = json.loads(done.stdout)
+        return report
 
 
 @pytest.fixture
@@ -111,16 +113,16 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_life_of_an_environment(checkout: Checkout, tmp_path: Path) -> None:
-    """One test, as each new environment costs seconds."""
+def test_environment_is_made_once_updated_and_repaired(checkout: Checkout, tmp_path: Path) -> None:
+    """Test the whole life of an environment at once, as each new one costs seconds."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "services.py").write_text("raise AssertionError('taken from the caller')")
     (elsewhere / "json.py").write_text("raise AssertionError('taken from the caller')")
 
-    # Two first starts at once, in a folder that has traps: one makes it, both run.
+    # Two first starts at once, in a folder with modules that must not be imported.
     with ThreadPoolExecutor(2) as both:
-        runs = [both.submit(checkout.told, "demo", "a b", cwd=elsewhere) for _ in range(2)]
+        runs = [both.submit(checkout.report, "demo", "a b", cwd=elsewhere) for _ in range(2)]
         first, second = (run.result() for run in runs)
     assert first == second
     assert first["argv"] == ["demo", "a b"]
@@ -130,7 +132,7 @@ def test_life_of_an_environment(checkout: Checkout, tmp_path: Path) -> None:
     assert path[-2:] == [str(checkout.root), str(checkout.root / "gen")]
     assert first["python"] == str(checkout.root / ".venv" / "bin" / "python")
 
-    # Ready: nothing is said, nothing is installed, no index is needed; also through a link.
+    # Ready: nothing is printed or installed, and no index is needed; also through a link.
     link = tmp_path / "bin-onefold"
     link.symlink_to(Path("check out") / "onefold")
     quiet = subprocess.run(
@@ -138,34 +140,34 @@ def test_life_of_an_environment(checkout: Checkout, tmp_path: Path) -> None:
     )
     assert quiet.stderr == ""
 
-    # The tests' lock comes with the first test or bench.
-    assert checkout.told("test")["extra"] is True
-    # A changed lock is installed on top.
+    # The lock of the tests is installed with the first `test` or `bench`.
+    assert checkout.report("test")["extra"] is True
+    # A changed lock is installed into the environment.
     checkout.lock("2.0")
-    assert checkout.told("up")["tiny"] == "2.0"
+    assert checkout.report("up")["tiny"] == "2.0"
 
-    # A lock that cannot be had: one line, and what was there still is.
+    # A lock that cannot be installed: one line, and the environment is unchanged.
     good = (checkout.root / "requirements.lock").read_text()
     (checkout.root / "requirements.lock").write_text(good.replace("2.0", "3.0"))
     failed = checkout.run("up")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "could not install requirements.lock" in failed.stderr.splitlines()[-1]
     (checkout.root / "requirements.lock").write_text(good)
-    assert checkout.told("up", PIP_FIND_LINKS="")["tiny"] == "2.0"
+    assert checkout.report("up", PIP_FIND_LINKS="")["tiny"] == "2.0"
 
-    # Cut off while it was made: made again.
+    # Interrupted while it was made: made again.
     environment = checkout.root / ".venv"
     (environment / "onefold-unfinished").touch()
     (environment / "half").touch()
-    again = checkout.told("up")
+    again = checkout.report("up")
     assert (again["tiny"], again["extra"]) == ("2.0", False)
     assert not (environment / "half").exists()
 
-    # What matching stands on is installed for it alone.
-    assert checkout.told("match")["extra"] is True
+    # The lock of matching is installed for it alone.
+    assert checkout.report("match")["extra"] is True
 
 
-def test_no_python_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
+def test_missing_python_is_reported_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
     for environment in ({"PATH": str(tmp_path), "ONEFOLD_PYTHON": ""}, {"ONEFOLD_PYTHON": "none"}):
         done = checkout.run("--help", **environment)
         assert (done.returncode, done.stdout) == (1, "")
@@ -173,7 +175,7 @@ def test_no_python_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> No
         assert "install Python 3.11" in done.stderr
 
 
-def test_too_old_python_is_passed_over(checkout: Checkout, tmp_path: Path) -> None:
+def test_too_old_python_is_skipped(checkout: Checkout, tmp_path: Path) -> None:
     old = tmp_path / "python3.11"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
@@ -181,8 +183,10 @@ def test_too_old_python_is_passed_over(checkout: Checkout, tmp_path: Path) -> No
     assert "too old" in done.stderr
 
 
-def test_python_without_ensurepip_is_told_in_one_line(checkout: Checkout, tmp_path: Path) -> None:
-    """As on Debian without python3-venv."""
+def test_python_without_ensurepip_is_reported_in_one_line(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """Debian without python3-venv has such a Python."""
     bare = tmp_path / "bare.py"
     setup = checkout.root / SETUP
     bare.write_text(
@@ -197,7 +201,7 @@ def test_python_without_ensurepip_is_told_in_one_line(checkout: Checkout, tmp_pa
     assert "python3-venv" in done.stderr
 
 
-def test_checkout_of_somebody_else_gets_an_environment_in_the_users_cache(
+def test_checkout_of_another_user_gets_an_environment_in_the_cache(
     ordinary: OrdinaryUser, open_folder: Path
 ) -> None:
     checkout = Checkout(open_folder)

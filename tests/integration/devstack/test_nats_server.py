@@ -1,4 +1,4 @@
-"""The private NATS: messages outlive it, and it comes back when it is killed."""
+"""Tests the private NATS: persistence, restarts, configuration, errors."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from services.chassis.testing import wait_until
 from services.devstack.binaries import NATS_VARIABLE
-from services.devstack.managed_server import FolderInUse, ServerError
+from services.devstack.errors import FolderInUse, ServerError
 from services.devstack.nats import NatsServer
 from services.devstack.process import is_alive
 
@@ -31,7 +31,7 @@ async def connect(server: NatsServer) -> Client:
 
 
 async def ignore(_: Exception) -> None:
-    """A cut connection is part of these tests."""
+    """Ignore a broken connection, which is part of these tests."""
 
 
 async def publish(server: NatsServer, count: int) -> None:
@@ -53,7 +53,7 @@ async def consume(server: NatsServer, count: int) -> list[int]:
     return [int(message.data) for message in messages]
 
 
-async def test_messages_outlive_a_restart_and_the_port_stays(tmp_path: Path) -> None:
+async def test_messages_and_port_survive_a_restart(tmp_path: Path) -> None:
     async with NatsServer(tmp_path) as first:
         await publish(first, 20)
     async with NatsServer(tmp_path) as second:
@@ -61,7 +61,7 @@ async def test_messages_outlive_a_restart_and_the_port_stays(tmp_path: Path) -> 
         assert await consume(second, 20) == list(range(20))
 
 
-async def test_killed_server_comes_back_with_every_acknowledged_message(
+async def test_killed_server_restarts_with_every_acknowledged_message(
     server: NatsServer,
 ) -> None:
     watching = asyncio.create_task(server.watch())
@@ -69,32 +69,32 @@ async def test_killed_server_comes_back_with_every_acknowledged_message(
     killed, url = server.pid, server.url
     os.kill(killed, signal.SIGKILL)
     await wait_until(lambda: server.pid != killed)
-    await wait_until(lambda: answers(server))
+    await wait_until(lambda: responds(server))
     assert server.url == url
     assert await consume(server, 20) == list(range(20))
     await server.stop()
     await watching
 
 
-async def answers(server: NatsServer) -> bool:
+async def responds(server: NatsServer) -> bool:
     try:
-        return b"INFO" in await talk(server, "")
+        return b"INFO" in await exchange(server, "")
     except OSError:
         return False
 
 
-async def talk(server: NatsServer, words: str) -> bytes:
-    """Say something to the server and give its greeting and its answer."""
-    place = urlsplit(server.url)
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+async def exchange(server: NatsServer, text: str) -> bytes:
+    """Send a text to the server, and return its greeting and its response."""
+    url = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
-        writer.write(words.encode())
-        return await reader.readline() + (await reader.readline() if words else b"")
+        writer.write(text.encode())
+        return await reader.readline() + (await reader.readline() if text else b"")
     finally:
         writer.close()
 
 
-async def test_wipe_loses_the_streams_only(server: NatsServer) -> None:
+async def test_wipe_deletes_the_streams_and_keeps_the_port(server: NatsServer) -> None:
     watching = asyncio.create_task(server.watch())
     await publish(server, 1)
     before, url = server.pid, server.url
@@ -109,37 +109,41 @@ async def test_wipe_loses_the_streams_only(server: NatsServer) -> None:
     await watching
 
 
-async def test_stranger_is_refused(server: NatsServer) -> None:
-    assert b"Authorization Violation" in await talk(server, "CONNECT {}\r\nPING\r\n")
+async def test_client_without_password_is_rejected(server: NatsServer) -> None:
+    assert b"Authorization Violation" in await exchange(server, "CONNECT {}\r\nPING\r\n")
 
 
-async def test_messages_are_flushed_before_they_are_acknowledged(server: NatsServer) -> None:
+async def test_configuration_flushes_before_acknowledging_and_is_private(
+    server: NatsServer,
+) -> None:
     assert '"sync_interval": "always"' in (server.home / "nats.conf").read_text()
     assert (server.home / "nats.conf").stat().st_mode & 0o077 == 0
 
 
-async def test_eight_megabytes_pass(server: NatsServer) -> None:
+async def test_payload_limit_is_eight_megabytes(server: NatsServer) -> None:
     client = await connect(server)
     assert client.max_payload == 8 * 1024 * 1024
     await client.close()
 
 
-async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
+async def test_running_server_is_adopted(tmp_path: Path) -> None:
     first = NatsServer(tmp_path, die_with_parent=False)
     await first.start()
-    first._unlock_folder()  # as the system does when a supervisor dies
+    first._unlock_folder()  # the system does so when a supervisor dies
     async with NatsServer(tmp_path) as second:
         assert (second.pid, second.url) == (first.pid, first.url)
     await wait_until(lambda: not is_alive(first.pid))
     first._reap()
 
 
-async def test_second_supervisor_is_told(tmp_path: Path, server: NatsServer) -> None:
+async def test_second_supervisor_of_a_folder_raises_an_error(
+    tmp_path: Path, server: NatsServer
+) -> None:
     with pytest.raises(FolderInUse, match="--data"):
         await NatsServer(tmp_path).start()
 
 
-async def test_missing_program_says_what_to_do(
+async def test_missing_program_raises_an_error_with_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NATS_VARIABLE, str(tmp_path))
@@ -147,7 +151,7 @@ async def test_missing_program_says_what_to_do(
         await NatsServer(tmp_path).start()
 
 
-async def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_folder_that_cannot_be_made_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ServerError, match="cannot use"):
         await NatsServer(tmp_path / "file").start()

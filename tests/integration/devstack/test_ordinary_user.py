@@ -1,8 +1,9 @@
-"""The same engines as an ordinary user: no rights to give up, no folder of root's to use."""
+"""Tests the servers as an ordinary user, who has no rights of root."""
 
 from pathlib import Path
 
 import asyncpg
+
 from tests.integration.devstack.conftest import OrdinaryUser
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +28,7 @@ print("served")
 """
 
 
-def test_engines_serve_an_ordinary_user(ordinary: OrdinaryUser) -> None:
+def test_servers_run_as_an_ordinary_user(ordinary: OrdinaryUser) -> None:
     done = ordinary.run(
         [ordinary.python, "-c", SERVE, ordinary.home / "data"],
         {

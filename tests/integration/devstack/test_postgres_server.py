@@ -1,4 +1,4 @@
-"""The private PostgreSQL: what it gives, and how it takes kills, restarts and bad folders."""
+"""Tests the private PostgreSQL: its settings, kills, restarts and errors."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ import pytest
 import pytest_asyncio
 
 from services.chassis.testing import wait_until
-from services.devstack.account import unprivileged
+from services.devstack.account import unprivileged_account
 from services.devstack.binaries import PG_VARIABLE
-from services.devstack.managed_server import FolderInUse, ServerError
+from services.devstack.errors import FolderInUse, ServerError
 from services.devstack.ports import LOOPBACK
 from services.devstack.postgres import PostgresServer
 from services.devstack.process import is_alive, workers_in
 
 SMALL = {"shared_buffers": "32MB"}
 OLDER = Path("/usr/lib/postgresql/15/bin")
-#: A supervisor in a process of its own: starts, tells, and waits to be killed.
+#: A supervisor in a process of its own: starts the server, prints its process, and waits.
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
@@ -41,7 +41,7 @@ asyncio.run(supervise(*sys.argv[1:]))
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
-    """For tests that only look."""
+    """A server for tests that change nothing."""
     async with PostgresServer(tmp_path_factory.mktemp("postgres")) as running:
         yield running
 
@@ -74,7 +74,7 @@ async def test_role_owns_its_database_and_is_no_superuser(server: PostgresServer
     assert await fetch(server.admin_dsn, "SHOW is_superuser") == "on"
 
 
-async def test_what_is_committed_is_on_disk(server: PostgresServer) -> None:
+async def test_settings_write_commits_to_the_disk(server: PostgresServer) -> None:
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
         assert await fetch(server.dsn, f"SHOW {setting}") == "on"
 
@@ -88,7 +88,7 @@ async def test_chinese_text_has_trigrams(server: PostgresServer) -> None:
     assert await fetch(server.dsn, "SELECT show_trgm('上海市浦东新区')")
 
 
-async def test_password_is_demanded(server: PostgresServer) -> None:
+async def test_missing_or_wrong_password_is_rejected(server: PostgresServer) -> None:
     for password in ("", "wrong"):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(
@@ -100,26 +100,28 @@ async def test_password_is_demanded(server: PostgresServer) -> None:
             )
 
 
-async def test_secrets_and_logs_are_for_the_owner_only(server: PostgresServer) -> None:
+async def test_secrets_and_logs_are_readable_by_the_owner_only(server: PostgresServer) -> None:
     for name in ("passwords.json", "server.log", "lock"):
         assert (server.home / name).stat().st_mode & 0o077 == 0
 
 
-async def test_refused_statement_leaves_no_trace_in_the_log(server: PostgresServer) -> None:
+async def test_failed_statement_is_not_logged(server: PostgresServer) -> None:
     with pytest.raises(asyncpg.InvalidTextRepresentationError):
         await fetch(server.dsn, "SELECT 'mei@example.org'::text::int")
     assert "mei@" not in server.log_file.read_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
-async def test_root_gives_up_its_rights(server: PostgresServer) -> None:
+async def test_server_started_by_root_runs_as_another_account(server: PostgresServer) -> None:
     status = Path(f"/proc/{server.pid}/status").read_text()
     ids = next(line for line in status.splitlines() if line.startswith("Uid:"))
     assert "0" not in ids.split()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root keeps what others cannot enter")
-async def test_data_below_a_closed_folder_stays_where_it_is(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that others cannot enter")
+async def test_data_below_a_closed_folder_is_served_with_its_permissions_unchanged(
+    tmp_path: Path,
+) -> None:
     tmp_path.chmod(0o700)
     async with PostgresServer(tmp_path / "deep", settings=SMALL) as closed:
         assert await fetch(closed.dsn, "SELECT 1") == 1
@@ -127,25 +129,25 @@ async def test_data_below_a_closed_folder_stays_where_it_is(tmp_path: Path) -> N
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-async def test_stop_and_start_keep_data_and_port(tmp_path: Path) -> None:
+async def test_data_and_port_survive_a_restart(tmp_path: Path) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as first:
-        await fetch(first.dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
+        await fetch(first.dsn, "CREATE TABLE saved AS SELECT 42 AS answer")
     assert not is_alive_in(first)
     async with PostgresServer(tmp_path, settings=SMALL) as second:
         assert second.dsn == first.dsn
-        assert await fetch(second.dsn, "SELECT answer FROM kept") == 42
+        assert await fetch(second.dsn, "SELECT answer FROM saved") == 42
 
 
-async def test_taken_port_is_exchanged_for_another(tmp_path: Path) -> None:
+async def test_port_in_use_is_replaced(tmp_path: Path) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as first:
         port = first.port
-    stranger = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
-    async with stranger, PostgresServer(tmp_path, settings=SMALL) as second:
+    other = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
+    async with other, PostgresServer(tmp_path, settings=SMALL) as second:
         assert second.port != port
         assert await fetch(second.dsn, "SELECT 1") == 1
 
 
-async def test_killed_server_comes_back_with_every_committed_row(tmp_path: Path) -> None:
+async def test_killed_server_restarts_with_every_committed_row(tmp_path: Path) -> None:
     committed = 0
 
     async def write(dsn: str) -> None:
@@ -178,20 +180,22 @@ async def count_when_up(dsn: str) -> int:
         return 0
 
 
-async def test_second_supervisor_is_told_who_has_the_folder(tmp_path: Path) -> None:
+async def test_second_supervisor_of_a_folder_raises_an_error_with_the_first_one(
+    tmp_path: Path,
+) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as first:
         with pytest.raises(FolderInUse, match=f"process {os.getpid()}.*--data"):
             await PostgresServer(tmp_path, settings=SMALL).start()
         assert await fetch(first.dsn, "SELECT 1") == 1
 
 
-async def test_two_folders_are_two_servers(tmp_path: Path, server: PostgresServer) -> None:
+async def test_two_folders_have_two_servers(tmp_path: Path, server: PostgresServer) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as other:
         assert other.port != server.port
         assert await fetch(other.dsn, "SELECT 1") == await fetch(server.dsn, "SELECT 1")
 
 
-async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
+async def test_running_server_is_adopted(tmp_path: Path) -> None:
     supervisor, pid, port = await asyncio.to_thread(supervise, tmp_path, "free")
     with supervisor:
         supervisor.kill()
@@ -201,7 +205,7 @@ async def test_server_left_running_is_adopted(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a life to the parent's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
 async def test_server_dies_with_its_supervisor(tmp_path: Path) -> None:
     supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
     with supervisor:
@@ -209,8 +213,8 @@ async def test_server_dies_with_its_supervisor(tmp_path: Path) -> None:
     await wait_until(lambda: not is_alive(pid))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a life to the parent's")
-async def test_start_meets_a_server_that_is_just_stopping(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has death signals")
+async def test_start_during_the_stop_of_an_orphan_starts_another_server(tmp_path: Path) -> None:
     supervisor, pid, _ = await asyncio.to_thread(supervise, tmp_path, "tied")
     with supervisor:
         supervisor.kill()
@@ -219,7 +223,7 @@ async def test_start_meets_a_server_that_is_just_stopping(tmp_path: Path) -> Non
         assert await fetch(server.dsn, "SELECT 1") == 1
 
 
-async def test_first_start_that_was_cut_off_is_repeated(tmp_path: Path) -> None:
+async def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
     half = tmp_path / "postgres" / "cluster.new" / "base"
     half.mkdir(parents=True)
     (half / "1").write_text("half")
@@ -227,20 +231,20 @@ async def test_first_start_that_was_cut_off_is_repeated(tmp_path: Path) -> None:
         assert await fetch(server.dsn, "SELECT 1") == 1
 
 
-async def test_strangers_process_number_does_not_stop_a_start(tmp_path: Path) -> None:
+async def test_reused_process_number_does_not_prevent_a_start(tmp_path: Path) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as server:
         cluster = server.cluster
-    account = unprivileged(cluster)
+    account = unprivileged_account(cluster)
     rights = {"user": account.uid, "group": account.gid} if account else {}
-    with subprocess.Popen(["sleep", "600"], cwd="/", **rights) as stranger:
-        (cluster / "postmaster.pid").write_text(f"{stranger.pid}\n{cluster}\n1\n1\n\n\n")
+    with subprocess.Popen(["sleep", "600"], cwd="/", **rights) as other:
+        (cluster / "postmaster.pid").write_text(f"{other.pid}\n{cluster}\n1\n1\n\n\n")
         async with PostgresServer(tmp_path, settings=SMALL) as server:
-            assert server.pid != stranger.pid
-        assert stranger.poll() is None
-        stranger.kill()
+            assert server.pid != other.pid
+        assert other.poll() is None
+        other.kill()
 
 
-async def test_missing_binaries_say_what_to_do(
+async def test_missing_binaries_raise_an_error_with_their_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PG_VARIABLE, str(tmp_path))
@@ -248,14 +252,14 @@ async def test_missing_binaries_say_what_to_do(
         await PostgresServer(tmp_path / "data").start()
 
 
-async def test_lost_passwords_and_other_versions_are_told(tmp_path: Path) -> None:
+async def test_lost_passwords_and_another_version_raise_errors(tmp_path: Path) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as server:
         passwords, version = server.home / "passwords.json", server.cluster / "PG_VERSION"
-    kept = passwords.read_text()
+    saved = passwords.read_text()
     passwords.unlink()
     with pytest.raises(ServerError, match="passwords"):
         await server.start()
-    passwords.write_text(kept)
+    passwords.write_text(saved)
     version.write_text("11\n")
     with pytest.raises(ServerError, match=f"PostgreSQL 11.*{PG_VARIABLE}"):
         await server.start()
@@ -263,7 +267,7 @@ async def test_lost_passwords_and_other_versions_are_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not OLDER.exists(), reason="no older PostgreSQL on this machine")
-async def test_older_server_knows_chinese_too(
+async def test_older_server_sorts_chinese_as_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PG_VARIABLE, str(OLDER))

@@ -1,4 +1,4 @@
-"""All five services on one database, each of which can be away for a while."""
+"""Runs all five services on one database; each of them can be stopped for a while."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ from services.segment.service import serve as serve_segment
 from services.segment.settings import SegmentSettings
 
 SHARDS = 3
-KINDS: dict[str, tuple[Any, Any]] = {
+#: By service: how it is run, and its settings.
+SERVICES: dict[str, tuple[Any, Any]] = {
     "ingest": (serve_ingest, IngestSettings),
     "identity": (serve_identity, IdentitySettings),
     "profile": (serve_profile, ProfileSettings),
     "segment": (serve_segment, SegmentSettings),
     "activation": (serve_activation, ActivationSettings),
 }
-FOLDS = ("identity", "profile", "segment", "activation")
+PROJECTIONS = ("identity", "profile", "segment", "activation")
 
 
 class Chain:
-    """The services that run, in the order of the flow."""
+    """The running services, in the order in which an event passes them."""
 
     def __init__(self, make_settings: MakeSettings, key: str, dsn: str, nats_url: str) -> None:
         self.dsn = dsn
@@ -57,13 +58,13 @@ class Chain:
         self._token: Any = None
 
     async def start(self, name: str) -> None:
-        serve, kind = KINDS[name]
+        serve, settings_type = SERVICES[name]
         more: dict[str, Any] = {"tick_interval_s": 0.2} if name == "ingest" else {}
         if name in self._urls:
-            # Who comes back is found where it was.
+            # A service that is started again has the same address.
             more["grpc_port"] = int(self._urls[name].rpartition(":")[2])
         settings = self._make_settings(
-            kind,
+            settings_type,
             postgres_dsn=self.dsn,
             shards=SHARDS,
             call_timeout_s=60.0,
@@ -71,13 +72,13 @@ class Chain:
             **more,
         )
         scope = self._scopes[name] = AsyncExitStack()
-        doors = await scope.enter_async_context(serve(settings))
-        self._ready[name] = f"http://127.0.0.1:{doors.http_port}/readyz"
-        self._urls[name] = f"127.0.0.1:{doors.grpc_port}"
-        opened = await scope.enter_async_context(
+        endpoints = await scope.enter_async_context(serve(settings))
+        self._ready[name] = f"http://127.0.0.1:{endpoints.http_port}/readyz"
+        self._urls[name] = f"127.0.0.1:{endpoints.grpc_port}"
+        channel = await scope.enter_async_context(
             open_channel(self._urls[name], self._key, workspace_id=WORKSPACE, timeout_s=60.0)
         )
-        self._stubs[name] = (LogServiceStub if name == "ingest" else ProjectionServiceStub)(opened)
+        self._stubs[name] = (LogServiceStub if name == "ingest" else ProjectionServiceStub)(channel)
 
     async def stop(self, name: str) -> None:
         await self._scopes.pop(name).aclose()
@@ -87,41 +88,42 @@ class Chain:
             await self.stop(name)
 
     async def append(self, facts: Iterable[Fact]) -> None:
-        """Append facts, and let the clock tick after them."""
+        """Append facts, and a tick of the clock after them."""
         facts = list(facts)
         if facts:
             await self._stubs["ingest"].Append(log_pb.AppendRequest(facts=facts))
         self._token = (await self._stubs["ingest"].TickClock(log_pb.TickClockRequest())).token
 
     async def reach(self, *names: str) -> None:
-        """Wait until services have taken in what was appended. Raises TokenNotReached."""
+        """Wait until services have folded the appended facts. Raises TokenNotReached."""
         for name in names:
             request = projection_pb.AwaitTokenRequest(token=self._token)
             await self._stubs[name].AwaitToken(request)
 
-    async def stands_still(self, name: str) -> bool:
-        """Whether shards of a service cannot go on."""
-        return "ShardsStandStill" in await asyncio.to_thread(_get, self._ready[name])
+    async def is_stalled(self, name: str) -> bool:
+        """Return whether shards of a service are stalled."""
+        return "StalledShards" in await asyncio.to_thread(_get, self._ready[name])
 
-    async def rest(self) -> None:
-        """Let what was asked for by what was taken in be done, too."""
+    async def drain(self) -> None:
+        """Wait until every service has folded the log, and finished the work this caused."""
         for _ in range(3):
             await self.append(())
-            await self.reach(*FOLDS)
+            await self.reach(*PROJECTIONS)
 
     async def digests(self) -> dict[str, dict[str, str]]:
         found = {}
-        for name in FOLDS[:3]:
-            answer = await self._stubs[name].GetDigest(projection_pb.GetDigestRequest())
-            found[name] = dict(answer.digests)
+        for name in PROJECTIONS[:3]:
+            response = await self._stubs[name].GetDigest(projection_pb.GetDigestRequest())
+            found[name] = dict(response.digests)
         return found
 
-    async def rebuild(self, name: str, **asked: Any) -> projection_pb.RebuildResponse:
-        request = projection_pb.RebuildRequest(**asked)
-        return [told async for told in self._stubs[name].Rebuild(request)][-1]
+    async def rebuild(self, name: str, *, resync: bool = False) -> projection_pb.RebuildResponse:
+        """Rebuild a service, and return the last response."""
+        request = projection_pb.RebuildRequest(resync=resync)
+        return [response async for response in self._stubs[name].Rebuild(request)][-1]
 
-    async def forget(self, name: str) -> None:
-        """Let a service's outbox and stream forget all but the newest that it said."""
+    async def expire_outputs(self, name: str) -> None:
+        """Delete all but the newest message from a service's outbox and stream."""
         await self.query(
             f"DELETE FROM {name}.outbox o WHERE first <"
             f" (SELECT max(first) FROM {name}.outbox WHERE shard = o.shard)"
@@ -142,10 +144,10 @@ class Chain:
 async def chain(
     make_settings: MakeSettings, key: str, dsn: str, nats_url: str
 ) -> AsyncIterator[Chain]:
-    """All of them, running."""
+    """Run all services."""
     made = Chain(make_settings, key, dsn, nats_url)
     try:
-        for name in KINDS:
+        for name in SERVICES:
             await made.start(name)
         yield made
     finally:
@@ -154,8 +156,8 @@ async def chain(
 
 def _get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return str(answer.read().decode())
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return str(response.read().decode())
     except urllib.error.HTTPError as error:
         with error:
             return error.read().decode()

@@ -1,31 +1,31 @@
-"""One person, however they come: before they are known, over five systems, in shop and store."""
+"""One person with many identifiers: before the first login, by five systems, in shop and store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from integration.whole.whole_doors import Whole, identifier, whole
-from onefold.identity.v1 import identity_service_pb2 as pb
-from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from integration.whole.whole_system import WholeSystem, identifier, whole_system
+from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest
+from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
-from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.profile.v1.profile_service_pb2 import ListTimelineRequest, ListTimelineResponse
 
 from services.chassis.testing import MakeSettings
 from services.cli.apply import apply_pack
-from services.cli.client import Client
 from services.cli.definitions import read_pack
+from services.client.client import Client
 
-OpenWhole = Callable[[], AbstractAsyncContextManager[Whole]]
+OpenSystem = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 SEGMENTS = """
 segments:
   - {id: curious, title: Curious, rule: {count: {event: viewed, at_least: 5}}}
   - {id: regulars, title: Regulars, rule: {count: {event: purchased, at_least: 2}}}
 """
-#: A journey: by which system, and what is named there.
+#: By source: the identifiers of its event.
 JOURNEY = {
     "social": ("wechat_openid.wx1:o-1",),
     "site": ("wechat_openid.wx1:o-1", "anonymous_id:a-1"),
@@ -36,63 +36,66 @@ JOURNEY = {
 
 
 @pytest.fixture
-def open_whole(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenWhole:
-    return lambda: whole(make_settings, internal_key, tmp_path)
+def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenSystem:
+    return lambda: whole_system(make_settings, internal_key, tmp_path)
 
 
-async def key_of(home: Whole, source_id: str) -> str:
-    stub, source = home.admin.admin, SourceDefined(source_id=source_id)
-    await home.admin.call(stub.DefineSource, admin_pb.DefineSourceRequest(source=source))
-    request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)
-    return str((await home.admin.call(stub.IssueKey, request)).key)
+async def key_of(system: WholeSystem, source_id: str) -> str:
+    source = SourceDefined(source_id=source_id)
+    await system.admin.admin.DefineSource(DefineSourceRequest(source=source))
+    request = IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)
+    return (await system.admin.admin.IssueKey(request)).key
 
 
-async def timeline(home: Whole, who: str) -> Any:
-    request = profile_pb.ListTimelineRequest(identifier=identifier(who), page_size=100)
-    return await home.service.call(home.service.profile.ListTimeline, request)
+async def timeline(system: WholeSystem, name: str) -> ListTimelineResponse:
+    request = ListTimelineRequest(identifier=identifier(name), page_size=100)
+    return await system.service.profile.ListTimeline(request)
 
 
 @pytest.mark.timeout(180)
-async def test_what_was_done_before_being_known_and_in_shop_and_store_counts_together(
-    open_whole: OpenWhole, tmp_path: Path
+async def test_events_before_login_and_from_shop_and_store_count_together(
+    open_system: OpenSystem, tmp_path: Path
 ) -> None:
-    async with open_whole() as home:
+    async with open_system() as system:
         pack = tmp_path / "pack.yaml"
         pack.write_text(SEGMENTS, encoding="utf-8")
-        await apply_pack(home.service, read_pack(pack, {}))
+        await apply_pack(system.service, read_pack(pack, {}))
         for _ in range(5):
-            await home.send("viewed", "anonymous_id:a-1")
-        await home.send("purchased", "member_id:77")
-        await home.send("purchased", "email:li@example.cn")
-        await home.rest()
-        assert await home.members("regulars") == set()
-        (visitor,) = await home.members("curious")
+            await system.send("viewed", "anonymous_id:a-1")
+        await system.send("purchased", "member_id:77")
+        await system.send("purchased", "email:li@example.cn")
+        await system.drain()
+        assert await system.members("regulars") == set()
+        (visitor,) = await system.members("curious")
 
-        await home.send("registered", "anonymous_id:a-1", "user_id:li")
-        await home.rest()
-        assert await home.profiles("user_id:li") == [visitor], "an anonymous profile is a profile"
-        assert await home.members("curious") == {visitor}
-        assert len((await timeline(home, "user_id:li")).entries) == 6
+        await system.send("registered", "anonymous_id:a-1", "user_id:li")
+        await system.drain()
+        assert await system.profiles("user_id:li") == [visitor], "an anonymous profile keeps its id"
+        assert await system.members("curious") == {visitor}
+        assert len((await timeline(system, "user_id:li")).entries) == 6
 
-        await home.send("identify", "user_id:li", "email:li@example.cn", "member_id:77")
-        await home.rest()
-        assert await home.members("regulars") == {(await home.profiles("user_id:li"))[0]}
+        await system.send("identify", "user_id:li", "email:li@example.cn", "member_id:77")
+        await system.drain()
+        assert await system.members("regulars") == {(await system.profiles("user_id:li"))[0]}
 
 
 @pytest.mark.timeout(180)
-async def test_a_journey_over_five_systems_is_one_person(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        for source_id, named in JOURNEY.items():
-            async with Client(home.source.doors, await key_of(home, source_id)) as source:
-                home.source = source
-                await home.send("met", *named)
-        await home.rest()
-        profile_id = (await home.profiles("phone:13800000001"))[0]
-        request = pb.ListIdentifiersRequest(profile_id=profile_id)
-        answer = await home.service.call(home.service.identity.ListIdentifiers, request)
-        told = {e.fact_id: e.source_id for e in (await timeline(home, "member_id:77")).entries}
-        introduced = {i.identifier.namespace: told[i.fact_id] for i in answer.identifiers}
-        assert introduced == {
+async def test_journey_over_five_systems_is_one_profile_with_the_source_of_each_identifier(
+    open_system: OpenSystem,
+) -> None:
+    async with open_system() as system:
+        for source_id, names in JOURNEY.items():
+            key = await key_of(system, source_id)
+            async with Client(replace(system.source.endpoints, key=key)) as source:
+                system.source = source
+                await system.send("met", *names)
+        await system.drain()
+        (profile_id,) = await system.profiles("phone:13800000001")
+        request = ListIdentifiersRequest(profile_id=profile_id)
+        identifiers = (await system.service.identity.ListIdentifiers(request)).identifiers
+        entries = (await timeline(system, "member_id:77")).entries
+        source_of = {entry.fact_id: entry.source_id for entry in entries}
+        assert {i.identifier.namespace: source_of[i.fact_id] for i in identifiers} == {
             "wechat_openid.wx1": "social",
             "anonymous_id": "site",
             "email": "shop",

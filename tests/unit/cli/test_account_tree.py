@@ -1,4 +1,4 @@
-"""`onefold account` for people."""
+"""Tests what `onefold account` prints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.identifier_pb2 import Identifier
 from rich.console import Console
 
-from services.cli.accounts import account_tree, by
+from services.cli.commands.accounts import account_selector, account_tree
 
 
 @pytest.mark.parametrize(
-    ("who", "asked"),
+    ("name", "selector"),
     [
         ("acme", {"account_id": "acme"}),
         ("crm:7", {"account_id": "crm:7"}),
@@ -23,13 +23,15 @@ from services.cli.accounts import account_tree, by
         ("profile:" + "a" * 32, {"profile_id": "a" * 32}),
     ],
 )
-def test_an_account_is_asked_for_by_any_name(who: str, asked: dict[str, object]) -> None:
-    assert by(who) == asked
+def test_account_selector_of_each_kind_of_name_sets_its_field(
+    name: str, selector: dict[str, object]
+) -> None:
+    assert account_selector(name) == selector
 
 
-def test_a_tree_tells_the_place_the_members_and_what_they_add_up_to() -> None:
+def test_account_tree_shows_hierarchy_members_and_roll_up() -> None:
     name = pb.AccountName(profile_id="b" * 32, account_ids=["hq"])
-    answer = pb.GetAccountResponse(
+    response = pb.GetAccountResponse(
         account=pb.Account(
             profile_id="a" * 32,
             identifiers=[Identifier(namespace="account_id", value="acme")],
@@ -50,20 +52,20 @@ def test_a_tree_tells_the_place_the_members_and_what_they_add_up_to() -> None:
             ],
         ),
     )
-    told = _printed(answer)
+    printed = _printed(response)
     for part in (
-        *("account_id: acme", 'plan = "pro"', "below hq", "c" * 32, "d" * 32),
-        *("members: 2 of 2 accounts, with 5 events", "keen: holds (count(bought) >= 3: 4)"),
+        *("account_id: acme", 'plan = "pro"', "parent: hq", "c" * 32, "d" * 32),
+        *("members: 2 of 2 accounts, with 5 events", "keen: true (count(bought) >= 3: 4)"),
     ):
-        assert part in told
-    assert "circle" not in told
-    answer.account.ClearField("parent")
-    answer.account.refused_parent.CopyFrom(name)
-    assert "not below hq: that would close a circle" in _printed(answer)
+        assert part in printed
+    assert "cycle" not in printed
+    response.account.ClearField("parent")
+    response.account.rejected_parent.CopyFrom(name)
+    assert "rejected parent: hq (it would close a cycle)" in _printed(response)
 
 
-def _printed(answer: pb.GetAccountResponse) -> str:
+def _printed(response: pb.GetAccountResponse) -> str:
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(account_tree(answer, ["keen"]))
+        console.print(account_tree(response, ["keen"]))
     return capture.get()

@@ -1,4 +1,4 @@
-"""Packs: what is read, and what is said about what cannot be."""
+"""Tests the reading of packs, and the errors of packs that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import read_pack
-from services.identity.codec.policy import checked_policy
+from services.identity.codec.policy import validate_policy
 from services.kernel.errors import InvalidField
 from services.kernel.rules.text import to_text
 
 PACKS = Path(__file__).parents[3] / "packs"
 
 
-def test_the_education_pack_is_read_whole() -> None:
+def test_education_pack_is_read_completely() -> None:
     values = {"COUPON_URL": "http://x/", "COUPON_SECRET": "whsec_abc"}
     pack = read_pack(PACKS / "education", values)
     assert [s.source_id for s in pack.sources] == [
@@ -40,33 +40,35 @@ def test_the_education_pack_is_read_whole() -> None:
     assert list(destination.triggers) == [TRIGGER_ENTERED]
     assert list(destination.segment_ids) == ["high-intent-trial"]
     assert pack.identity_policy is not None
-    assert checked_policy(pack.identity_policy, "CN").namespaces[0].namespace == "user_id"
+    assert next(iter(validate_policy(pack.identity_policy, "CN").rules)) == "user_id"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("segments: [{id: a, rule: {count: {event: x, at_leest: 1}}}]", "segments[0].rule"),
         ("segments: [{rule: {all: []}}]", "segments[0].id: write a text"),
         ("segmints: []", "unknown 'segmints'; known: destinations, identity_policy, segments"),
         ("segments: {}", "segments: write a list"),
         ("- a", "write a mapping"),
-        ("a: [", "this is no YAML"),
+        ("a: [", "this is not YAML"),
         ("sources: [{id: a, channel: '${X}'}]", "${X} has no value; add --set X=VALUE"),
         ("destinations: [{id: a}]", "write exactly one of"),
         ("destinations: [{id: a, file: {name: f}, on: [came]}]", "'came' is no trigger"),
         ("sources: [{id: a, disabled: maybe}]", "write true or false"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_pack_raises_an_error_with_file_and_path(
+    tmp_path: Path, text: str, message: str
+) -> None:
     file = tmp_path / "pack.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidField) as error:
         read_pack(file, {})
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "pack.yaml" in str(error.value)
 
 
-def test_an_empty_folder_is_no_pack(tmp_path: Path) -> None:
+def test_empty_folder_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidField, match="there is no pack"):
         read_pack(tmp_path, {})

@@ -1,4 +1,4 @@
-"""Rows of a file as events."""
+"""Tests the mapping of a file's rows to events."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from services.cli.mapping import BadCell, FileMapping, read_mapping
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_rfc3339
 
-LEAST = {"event": "Seen", "identifiers": {"phone": {"column": "phone"}}}
+MINIMAL = {"event": "Seen", "identifiers": {"phone": {"column": "phone"}}}
 
 
 def mapping(**more: Any) -> FileMapping:
-    return read_mapping({**LEAST, **more})
+    return read_mapping({**MINIMAL, **more})
 
 
 def event(row: dict[str, Any], **more: Any) -> Event:
-    return mapping(**more).to_event({"phone": "13800138000", **row}, lambda: "own")
+    return mapping(**more).to_event({"phone": "13800138000", **row}, lambda: "default")
 
 
-def test_the_least() -> None:
-    told = event({})
-    assert (told.type, told.name, told.message_id) == (EVENT_TYPE_TRACK, "Seen", "own")
-    assert [(i.namespace, i.value) for i in told.identifiers] == [("phone", "13800138000")]
-    assert (told.properties, told.occurred_at_us) == (b"", 0)
+def test_minimal_mapping_gives_a_track_event() -> None:
+    made = event({})
+    assert (made.type, made.name, made.message_id) == (EVENT_TYPE_TRACK, "Seen", "default")
+    assert [(i.namespace, i.value) for i in made.identifiers] == [("phone", "13800138000")]
+    assert (made.properties, made.occurred_at_us) == (b"", 0)
 
 
-def test_all_parts() -> None:
-    told = yaml.safe_load(
+def test_complete_mapping_gives_every_part_of_the_event() -> None:
+    document = yaml.safe_load(
         """
         type: {column: kind}
         event: {column: what}
@@ -71,7 +71,7 @@ def test_all_parts() -> None:
         "note": " ",
         "name": "李雷",
     }
-    made = read_mapping(told).to_event(row, lambda: "own")
+    made = read_mapping(document).to_event(row, lambda: "default")
     assert (made.type, made.message_id, made.channel) == (EVENT_TYPE_IDENTIFY, "crm-7", "offline")
     assert made.occurred_at_us == parse_rfc3339("2026-11-21T00:30:00Z")
     assert made.group_id == "b1"
@@ -89,7 +89,7 @@ def test_all_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "text"),
+    ("time_format", "text"),
     [
         (None, "2026-11-21T08:30:00+08:00"),
         (None, "2026-11-21 08:30:00"),
@@ -100,8 +100,9 @@ def test_all_parts() -> None:
         ("%d.%m.%Y %H:%M", "21.11.2026 08:30"),
     ],
 )
-def test_times(form: str | None, text: str) -> None:
-    time = {"column": "at", "zone": "Asia/Shanghai"} | ({"format": form} if form else {})
+def test_time_in_each_format_is_the_same_instant(time_format: str | None, text: str) -> None:
+    time = {"column": "at", "zone": "Asia/Shanghai"}
+    time |= {"format": time_format} if time_format else {}
     made = event({"at": text}, time=time)
     assert made.occurred_at_us == parse_rfc3339("2026-11-21T00:30:00Z")
 
@@ -121,19 +122,21 @@ def test_times(form: str | None, text: str) -> None:
         ({"column": "x", "type": "text"}, [1], "VALUE_INVALID"),
     ],
 )
-def test_bad_cells(cell: dict[str, str], value: Any, reason: str) -> None:
+def test_bad_cell_raises_its_reason_without_the_value(
+    cell: dict[str, str], value: Any, reason: str
+) -> None:
     with pytest.raises(BadCell) as caught:
         event({"x": value}, properties={"x": cell})
     assert caught.value.reason == reason
     assert str(value) not in caught.value.message or len(str(value)) < 3
 
 
-def test_an_instant_of_1970_is_said() -> None:
+def test_instant_of_1970_differs_from_a_missing_time() -> None:
     assert event({"at": "1970-01-01T00:00:00Z"}, time={"column": "at"}).occurred_at_us == 1
     assert event({"at": ""}, time={"column": "at"}).occurred_at_us == 0
 
 
-def test_bad_parts() -> None:
+def test_bad_identifier_and_bad_type_raise_their_reasons() -> None:
     with pytest.raises(BadCell) as caught:
         event({"phone": {"a": 1}})
     assert (caught.value.reason, caught.value.field) == ("IDENTIFIER_INVALID", "identifiers.phone")
@@ -142,7 +145,7 @@ def test_bad_parts() -> None:
     assert caught.value.reason == "NOT_AN_EVENT"
 
 
-def test_columns_inside_json() -> None:
+def test_column_with_a_dot_reads_a_nested_value() -> None:
     made = event(
         {"a": {"b": 5}, "a.c": 6}, properties={"b": {"column": "a.b"}, "c": {"column": "a.c"}}
     )
@@ -150,34 +153,34 @@ def test_columns_inside_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "field"),
+    ("document", "field"),
     [
         ([], ""),
         ({}, "identifiers"),
         ({"identifiers": {}}, "identifiers"),
         ({"identifiers": {"phone": "x"}}, "event"),
-        ({**LEAST, "type": "buy"}, "type"),
-        ({**LEAST, "colour": 1}, ""),
-        ({**LEAST, "properties": {"a": {"column": "a", "kind": "x"}}}, "properties.a"),
-        ({**LEAST, "properties": {"a": {"column": "a", "type": "money"}}}, "properties.a.type"),
-        ({**LEAST, "properties": {"a": {"type": "text"}}}, "properties.a.column"),
-        ({**LEAST, "time": "when"}, "time"),
-        ({**LEAST, "time": {"column": "t", "zone": "Mars/Olympus"}}, "time.zone"),
-        ({**LEAST, "delimiter": "--"}, "delimiter"),
+        ({**MINIMAL, "type": "buy"}, "type"),
+        ({**MINIMAL, "colour": 1}, ""),
+        ({**MINIMAL, "properties": {"a": {"column": "a", "kind": "x"}}}, "properties.a"),
+        ({**MINIMAL, "properties": {"a": {"column": "a", "type": "money"}}}, "properties.a.type"),
+        ({**MINIMAL, "properties": {"a": {"type": "text"}}}, "properties.a.column"),
+        ({**MINIMAL, "time": "when"}, "time"),
+        ({**MINIMAL, "time": {"column": "t", "zone": "Mars/Olympus"}}, "time.zone"),
+        ({**MINIMAL, "delimiter": "--"}, "delimiter"),
     ],
 )
-def test_bad_mappings(told: Any, field: str) -> None:
+def test_bad_mapping_raises_an_error_with_its_path(document: Any, field: str) -> None:
     with pytest.raises(InvalidField) as caught:
-        read_mapping(told)
+        read_mapping(document)
     assert caught.value.field == field
 
 
-def test_the_columns_it_needs() -> None:
+def test_columns_are_those_of_all_cells() -> None:
     assert mapping(message_id={"template": "{a}-{b}"}).columns() == {"phone", "a", "b"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_encodings(tmp_path: Path, encoding: str) -> None:
+def test_file_in_each_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "f.csv"
     file.write_bytes("phone,名字\n138,李雷\n".encode(encoding))
     [line] = read_lines(file, mapping(traits={"name": {"column": "名字"}}))
@@ -185,7 +188,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     assert find_encoding(file) == ("gb18030" if encoding == "gb18030" else "utf-8-sig")
 
 
-def test_lines_of_csv(tmp_path: Path) -> None:
+def test_csv_lines_have_their_numbers_and_errors(tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     file.write_bytes(b'phone,note\n1,"two\nlines"\n\n2,a,b\n3,"x\n4,y"\n5,\xff\n')
     seen = [
@@ -195,7 +198,7 @@ def test_lines_of_csv(tmp_path: Path) -> None:
     assert seen == [(2, "1"), (5, None), (6, "3"), (8, None)]
 
 
-def test_lines_of_json(tmp_path: Path) -> None:
+def test_json_lines_have_their_numbers_and_errors(tmp_path: Path) -> None:
     file = tmp_path / "f.jsonl"
     file.write_bytes(b'{"phone":"1"}\n\n[1]\n{\n{"a":NaN}\n{"phone":"2"}')
     seen = [(line.number, line.row is not None) for line in read_lines(file, mapping())]
@@ -203,14 +206,14 @@ def test_lines_of_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["f.xlsx", "f", "missing.csv"])
-def test_bad_files(tmp_path: Path, name: str) -> None:
+def test_unreadable_file_raises_an_error(tmp_path: Path, name: str) -> None:
     if not name.startswith("missing"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InvalidField):
         list(read_lines(tmp_path / name, mapping()))
 
 
-def test_a_missing_column(tmp_path: Path) -> None:
+def test_missing_column_raises_an_error_with_the_columns_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("mobile\n1\n")
     with pytest.raises(InvalidField, match="no column 'phone'; its columns are mobile"):
         list(read_lines(tmp_path / "f.csv", mapping()))

@@ -1,4 +1,4 @@
-"""Identity policies as YAML: what is read, what is written back, what is refused and how."""
+"""Tests identity policies as YAML: reading, writing, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def pack_of(tmp_path: Path, text: str) -> Path:
     return file
 
 
-def test_a_policy_is_read_whole(tmp_path: Path) -> None:
+def test_policy_is_read_completely(tmp_path: Path) -> None:
     policy = read_pack(pack_of(tmp_path, WHOLE), {}).identity_policy
     assert policy is not None
     user, phone = policy.namespaces
@@ -71,13 +71,13 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
 
 
 @given(policies)
-def test_what_is_written_is_read_as_it_was(policy: pb.IdentityPolicy) -> None:
+def test_written_policy_is_read_back_unchanged(policy: pb.IdentityPolicy) -> None:
     text = yaml.safe_dump(write_policy(policy), allow_unicode=True)
     assert read_policy(yaml.safe_load(text), "identity_policy") == policy
 
 
 @pytest.mark.parametrize(
-    ("form", "told"),
+    ("form", "message"),
     [
         ([], "p: write a mapping"),
         ({"names": []}, "unknown 'names'; known: blocked, ignored, namespaces"),
@@ -94,17 +94,20 @@ def test_what_is_written_is_read_as_it_was(policy: pb.IdentityPolicy) -> None:
             "p.namespaces[0].match_mode: unknown 'often'; write always, verified, never",
         ),
         ({"blocked": [{"namespace": "email"}]}, "p.blocked[0].pattern: write a text"),
-        ({"ignored": ["decided"]}, "unknown 'decided'; write stated, verified, observed, co_observed"),
+        (
+            {"ignored": ["decided"]},
+            "unknown 'decided'; write stated, verified, observed, co_observed",
+        ),
         ({"ignored": "co_observed"}, "p.ignored: write a list of texts"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(form: Any, told: str) -> None:
+def test_invalid_policy_raises_an_error_with_its_path(form: Any, message: str) -> None:
     with pytest.raises(InvalidField) as error:
         read_policy(form, "p")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_pack_has_one_policy(tmp_path: Path) -> None:
+def test_second_policy_of_a_pack_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(WHOLE, encoding="utf-8")
     (tmp_path / "b.yaml").write_text(WHOLE, encoding="utf-8")
     with pytest.raises(InvalidField, match=r"b\.yaml: identity_policy: a pack has one"):

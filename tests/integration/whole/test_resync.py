@@ -1,5 +1,5 @@
-"""Services that were away for longer than what they missed is kept: they end where a clean run
-does, and each change is told once."""
+"""Services that were away until what they missed was deleted: after a resync they end in the state
+of an undisturbed run, and each change is published once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.testing import MakeSettings, wait_until
+from services.cli.commands.rebuild import REBUILT
 from services.devstack.postgres import PostgresServer
 from services.kernel.ids import WorkspaceId, definition_fact_id
 
@@ -26,7 +27,7 @@ SEGMENTS = [f"s{number}" for number in range(len(RULES))]
 
 def destination(workspace: str = "school") -> Fact:
     kind = facts_pb.DestinationDefined.DESCRIPTOR.full_name
-    told = facts_pb.DestinationDefined(
+    defined = facts_pb.DestinationDefined(
         destination_id="all",
         version=1,
         file=facts_pb.NdjsonFile(name="all.ndjson"),
@@ -34,23 +35,23 @@ def destination(workspace: str = "school") -> Fact:
         triggers=[1, 2],
     )
     fact_id = definition_fact_id(WorkspaceId(workspace), kind, "all", 1)
-    payload = told.SerializeToString()
+    payload = defined.SerializeToString()
     return Fact(workspace_id=workspace, fact_id=fact_id, kind=kind, payload=payload)
 
 
-def chapters() -> list[list[Fact]]:
-    """What happens, in parts. The same people come again in each, under more and more names."""
+def parts_of_history() -> list[list[Fact]]:
+    """Return four parts of a history: the same people in each, under more and more identifiers."""
     chance = random.Random(7)
-    people = life(chance, 400, 80)
-    told: list[list[Fact]] = []
+    events = life(chance, 400, 80)
+    parts: list[list[Fact]] = []
     for number in range(4):
-        part = people[number * 100 : number * 100 + 100]
-        told.append([fact for h in part for fact in h.facts()])
+        part = events[number * 100 : number * 100 + 100]
+        parts.append([fact for event in part for fact in event.facts()])
     definitions = [definition(s, rule) for s, rule in zip(SEGMENTS, RULES, strict=True)]
-    told[0] = [*definitions[:-1], *told[0]]
-    told[1] = [definitions[-1], definition(SEGMENTS[0], RULES[1], version=2), *told[1]]
-    told[2] = [definition("late", RULES[4]), *told[2]]
-    return told
+    parts[0] = [*definitions[:-1], *parts[0]]
+    parts[1] = [definitions[-1], definition(SEGMENTS[0], RULES[1], version=2), *parts[1]]
+    parts[2] = [definition("late", RULES[4]), *parts[2]]
+    return parts
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -63,7 +64,7 @@ async def other_database(postgres_server: PostgresServer) -> AsyncIterator[str]:
     await admin.close()
 
 
-async def forget_streams(nats_url: str) -> None:
+async def delete_streams(nats_url: str) -> None:
     connection = await nats.connect(nats_url)
     stream = connection.jetstream()
     for info in await stream.streams_info():
@@ -71,7 +72,8 @@ async def forget_streams(nats_url: str) -> None:
     await connection.close()
 
 
-async def announced(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
+async def published_changes(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
+    """Count segment, profile, ordinal and direction of each membership change."""
     rows = await services.query(
         "SELECT segment_id, profile_id, ordinal, entered FROM segment.history"
     )
@@ -79,6 +81,7 @@ async def announced(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
 
 
 async def effects(services: Chain) -> Counter[tuple[str, bytes, int, bool]]:
+    """Count segment, profile, ordinal and direction of each effect."""
     rows = await services.query(
         "SELECT segment_id, profile_id, ordinal, trigger = 1 FROM activation.effect"
     )
@@ -91,81 +94,85 @@ async def members(services: Chain) -> set[tuple[str, bytes]]:
     return {(r[0], bytes(r[1])) for r in rows}
 
 
+async def assert_rebuilds_are_equal(services: Chain) -> None:
+    for name in REBUILT:
+        result = await services.rebuild(name)
+        assert result.equal, f"{name}: {list(result.differing_rows)}"
+
+
 @pytest.mark.timeout(400)
-async def test_who_was_away_for_too_long_ends_where_a_clean_run_ends(
+async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbed_run(
     make_settings: MakeSettings,
     internal_key: str,
     database: str,
     other_database: str,
     nats_url: str,
 ) -> None:
-    parts = chapters()
-    async with chain(make_settings, internal_key, other_database, nats_url) as clean:
+    parts = parts_of_history()
+    async with chain(make_settings, internal_key, other_database, nats_url) as undisturbed:
         for part in parts:
-            await clean.append(part)
-            await clean.rest()
-        wanted, inside = await clean.digests(), await members(clean)
-    await forget_streams(nats_url)
+            await undisturbed.append(part)
+            await undisturbed.drain()
+        expected_digests = await undisturbed.digests()
+        expected_members = await members(undisturbed)
+    await delete_streams(nats_url)
 
     async with chain(make_settings, internal_key, database, nats_url) as services:
         await services.append([destination()])
-        await services.rest()
+        await services.drain()
         await services.append(parts[0])
-        await services.rest()
+        await services.drain()
         for number, (name, before) in enumerate([("profile", "identity"), ("segment", "profile")]):
             await services.stop(name)
             await services.append(parts[number + 1])
             await services.reach(before)
-            await services.forget(before)
+            await services.expire_outputs(before)
             await services.start(name)
-            await wait_until(lambda name=name: services.stands_still(name))
-            outcome = await services.rebuild(name, replace=True)
-            assert (outcome.switched, outcome.finished) == (True, True)
-            await services.rest()
-        # Activation does not have to be built anew: segment tells it all.
+            await wait_until(lambda name=name: services.is_stalled(name))
+            result = await services.rebuild(name, resync=True)
+            assert (result.switched, result.finished) == (True, True)
+            await services.drain()
+        # Activation needs no resync: segment's history has every change.
         await services.stop("activation")
         await services.append(parts[3])
         await services.reach("segment")
         for _ in range(3):
             await services.append(())
             await services.reach("segment")
-        await services.forget("segment")
+        await services.expire_outputs("segment")
         await services.start("activation")
-        await services.rest()
+        await services.drain()
 
-        assert await services.digests() == wanted
-        assert await members(services) == inside
-        told = await announced(services)
-        # Each change is told once, and in turns: in, out, in. What is told ends in what is so.
-        assert set(told.values()) == {1}
-        assert all(entered == (ordinal % 2 == 1) for _, _, ordinal, entered in told)
+        assert await services.digests() == expected_digests
+        assert await members(services) == expected_members
+        changes = await published_changes(services)
+        # Each change is published once; entries and exits alternate and end in the state.
+        assert set(changes.values()) == {1}
+        assert all(entered == (ordinal % 2 == 1) for _, _, ordinal, entered in changes)
         last = {}
-        for segment, profile, ordinal, entered in sorted(told):
+        for segment, profile, ordinal, entered in sorted(changes):
             last[segment, profile] = (ordinal, entered)
-        assert {key for key, (_, entered) in last.items() if entered} == inside
-        assert await effects(services) == told
-        for name in ("identity", "profile", "segment"):
-            compared = await services.rebuild(name)
-            assert compared.equal, f"{name}: {list(compared.differing_rows)}"
+        assert {key for key, (_, entered) in last.items() if entered} == expected_members
+        assert await effects(services) == changes
+        await assert_rebuilds_are_equal(services)
 
 
 @pytest.mark.timeout(300)
-async def test_a_healthy_state_can_be_replaced_too_and_says_nothing(
+async def test_resync_of_healthy_services_publishes_nothing(
     make_settings: MakeSettings, internal_key: str, database: str, nats_url: str
 ) -> None:
+    parts = parts_of_history()
     async with chain(make_settings, internal_key, database, nats_url) as services:
-        for part in ([destination()], *chapters()[:2]):
+        for part in ([destination()], *parts[:2]):
             await services.append(part)
-            await services.rest()
-        before, told = await services.digests(), await announced(services)
-        for name in ("identity", "profile", "segment"):
-            outcome = await services.rebuild(name, replace=True)
-            assert (outcome.switched, outcome.equal) == (True, True)
-        await services.rest()
+            await services.drain()
+        before, changes = await services.digests(), await published_changes(services)
+        for name in REBUILT:
+            result = await services.rebuild(name, resync=True)
+            assert (result.switched, result.equal) == (True, True)
+        await services.drain()
         assert await services.digests() == before
-        assert await announced(services) == told == await effects(services)
-        await services.append(chapters()[2])
-        await services.rest()
-        for name in ("identity", "profile", "segment"):
-            compared = await services.rebuild(name)
-            assert compared.equal, f"{name}: {list(compared.differing_rows)}"
+        assert await published_changes(services) == changes == await effects(services)
+        await services.append(parts[2])
+        await services.drain()
+        await assert_rebuilds_are_equal(services)

@@ -1,7 +1,7 @@
-"""The containers of docker-compose.yml as processes of this machine.
+"""Runs the containers of docker-compose.yml as processes of this machine.
 
-Commands, environment, mounted files and health checks are those of the compose file and the image;
-only the places differ: a host is loopback, a port is a free one, a volume is a folder.
+Commands, environment, mounted files and health checks are those of the compose file and the image.
+Hosts are replaced by loopback, ports by free ones, and volumes by folders.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ import yaml
 
 from services.devstack.binaries import find_postgres
 from services.devstack.ports import LOOPBACK, free_port
-from services.devstack.process import LAUNCH, end
+from services.devstack.process import end, spawn
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-ENGINES = ("postgres", "nats")
-SERVICES = tuple(name for name in CONTAINERS if name not in ENGINES)
+SERVERS = ("postgres", "nats")
+SERVICES = tuple(name for name in CONTAINERS if name not in SERVERS)
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}|\$\$")
-_PLACE = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")
+_HOST_AND_PORT = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")
 
 
 class NotSet(Exception):
-    """A variable that compose demands is not set."""
+    """A variable that compose requires is not set."""
 
 
 def filled_in() -> dict[str, str]:
-    """`.env.example` as somebody would fill it in."""
+    """Return the variables of `.env.example` with random secrets."""
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name: value or secrets.token_hex(24) for name, _, value in pairs}
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:
-    """What compose makes of `${NAME}`, `${NAME:-default}`, `${NAME:?why}` and `$$`.
+    """Replace `${NAME}`, `${NAME:-default}`, `${NAME:?why}` and `$$` as compose does.
 
     Raises NotSet.
     """
@@ -68,14 +68,14 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
 
 @dataclass
 class Image:
-    """What the Dockerfile makes of the checkout: a folder and an environment."""
+    """The result of the Dockerfile: a folder and an environment."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def build(cls, folder: Path) -> Image:
-        """Copy what it copies; take the environment that it sets."""
+        """Copy the files and set the environment as the Dockerfile does."""
         image = cls(folder)
         for instruction, rest in instructions():
             words = shlex.split(rest)
@@ -88,8 +88,8 @@ class Image:
                 image.environment |= dict(word.split("=", 1) for word in words)
         return image
 
-    def _copy(self, what: str, where: str) -> None:
-        source, target = ROOT / what, self.folder / where
+    def _copy(self, path: str, to: str) -> None:
+        source, target = ROOT / path, self.folder / to
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -97,24 +97,24 @@ class Image:
             shutil.copy(source, target)
 
     def environ(self) -> dict[str, str]:
-        """Its environment, where /app is the folder and the packages are the ones at hand."""
+        """Return its environment, with /app as the folder and the packages of this environment."""
         here = {"$PATH": os.environ["PATH"], "/opt/onefold/bin": str(Path(sys.executable).parent)}
         here["/app"] = str(self.folder)
         found = dict(self.environment)
-        for there, path in here.items():
-            found = {name: text.replace(there, path) for name, text in found.items()}
+        for inside, path in here.items():
+            found = {name: text.replace(inside, path) for name, text in found.items()}
         return found | {"LANG": "C.UTF-8", "HOME": str(self.folder)}
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile, each with the rest of its line."""
+    """Return the instructions of the Dockerfile, each with the rest of its line."""
     text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
-class Place:
-    """Where the containers run on this machine."""
+class ComposeHost:
+    """Gives the containers ports, folders and an environment on this machine."""
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         self.folder = folder
@@ -122,7 +122,7 @@ class Place:
         self.ports: dict[tuple[str, int], int] = {}
 
     def port(self, container: str, inside: int) -> int:
-        """The port of this machine that stands for a port of a container."""
+        """Return the port of this machine for a port of a container."""
         return self.ports.setdefault((container, inside), self._unused())
 
     def _unused(self) -> int:
@@ -131,9 +131,11 @@ class Place:
         return port
 
     def environment(self, container: str) -> dict[str, str]:
-        """The environment that compose gives, at our places."""
+        """Return the environment of a container, with the addresses and folders of this machine."""
         given = CONTAINERS[container]["environment"]
-        found = {k: self._here(interpolate(str(v), self.variables)) for k, v in given.items()}
+        found = {
+            k: self._replace_hosts(interpolate(str(v), self.variables)) for k, v in given.items()
+        }
         for name in ("ONEFOLD_GRPC_PORT", "ONEFOLD_HTTP_PORT"):
             if name in found:
                 found[name] = str(self.port(container, int(found[name])))
@@ -143,11 +145,11 @@ class Place:
             found["ONEFOLD_DATA_DIR"] = str(self.volume(container, found["ONEFOLD_DATA_DIR"]))
         return found
 
-    def _here(self, text: str) -> str:
-        return _PLACE.sub(lambda m: f"{LOOPBACK}:{self.port(m[1], int(m[2]))}", text)
+    def _replace_hosts(self, text: str) -> str:
+        return _HOST_AND_PORT.sub(lambda m: f"{LOOPBACK}:{self.port(m[1], int(m[2]))}", text)
 
     def volume(self, container: str, inside: str) -> Path:
-        """What stands for a path in a container: a file of the checkout, or a folder of ours."""
+        """Return the file of the checkout, or the folder, for a path in a container."""
         for mount in CONTAINERS[container].get("volumes", ()):
             outside, target = mount.split(":")[:2]
             if target == inside and outside.startswith("./"):
@@ -158,7 +160,7 @@ class Place:
         raise LookupError(f"{container} has no volume at {inside}")
 
     def health_check(self, container: str, *, port: int = 0) -> list[str]:
-        """The command of the health check; what it asks on the container's `port` is asked here."""
+        """Return the command of the health check, with the container's `port` replaced."""
         kind, *command = CONTAINERS[container]["healthcheck"]["test"]
         assert kind == "CMD"
         inside, here = f"{LOOPBACK}:{port}", f"{LOOPBACK}:{self.port(container, port)}"
@@ -169,19 +171,11 @@ class Place:
 def process(
     argv: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that lives in the scope and dies with us."""
-    tie = ["-1", "-1", str(os.getpid()), str(int(signal.SIGKILL))]
+    """Run a program within the scope; it is killed at the end, or when this process dies."""
     program = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
-    with log.open("ab") as output:
-        running = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), *tie, program, *argv[1:]],
-            env=dict(environment),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    running = spawn(
+        [program, *argv[1:]], cwd=cwd, log=log, env=environment, death_signal=signal.SIGKILL
+    )
     try:
         yield running
     finally:
@@ -190,17 +184,17 @@ def process(
 
 
 async def stop(running: subprocess.Popen[bytes]) -> int:
-    """Stop it as a container is stopped; its exit code."""
+    """Stop it as a container is stopped, and return its exit code."""
     await end(running.pid, (signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
     return running.wait()
 
 
 def passes(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Run a health check."""
+    """Run a health check, and return whether it passes."""
     done = subprocess.run(command, env=dict(environment), capture_output=True, check=False)
     return done.returncode == 0
 
 
 def postgres_programs() -> dict[str, str]:
-    """An environment in which psql and pg_isready are found."""
+    """Return an environment in which psql and pg_isready are found."""
     return {"PATH": f"{find_postgres()}:{os.environ['PATH']}", "LC_ALL": "C"}

@@ -1,0 +1,1 @@
+"""The commands of `onefold`, one module per group."""

@@ -1,0 +1,94 @@
+"""`onefold demo`, `test` and `bench`: try, test and measure the system."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.chassis.runtime import logs
+from services.cli import output
+from services.cli.environment import settings_from
+from services.cli.run_tests import run_tests
+from services.devstack.folders import ROOT
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Keep the data in this folder.")
+    ] = None,
+    visitors: Annotated[int, typer.Option(help="Visitors of the school.", min=50)] = 3_000,
+) -> None:
+    """Run one month of an online school through the whole system, and check every figure."""
+    with _folder(data) as folder:
+        failures = output.run(_demo(folder, visitors))
+    raise typer.Exit(1 if failures else 0)
+
+
+def suite(
+    context: typer.Context,
+    faults: Annotated[
+        int, typer.Option(help="Run only the fault tests, with this many seeds.", min=0)
+    ] = 0,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Run property tests with many more examples.")
+    ] = False,
+) -> None:
+    """Run the whole test suite on real servers; further arguments are those of pytest.
+
+    It fails where any test has failed once: nothing is run again.
+    """
+    raise typer.Exit(run_tests(context.args, fault_seeds=faults, deep=deep))
+
+
+def bench(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="append, ingest, pipeline, rebuild, identity."),
+    ],
+) -> None:
+    """Run benchmarks; each prints one JSON object."""
+    for name in names:
+        if not (ROOT / "bench" / f"{name}.py").exists():
+            output.fail(f"there is no benchmark {name!r}: bench/README.md lists them")
+        code = subprocess.call([sys.executable, "-m", f"bench.{name}"], cwd=ROOT)
+        if code:
+            raise typer.Exit(code)
+
+
+async def _demo(folder: Path, visitors: int) -> list[str]:
+    # Imported here, as it needs packages and time that other commands do not.
+    from services.cli.demo.receiver import WebhookReceiver
+    from services.cli.demo.report import print_report
+    from services.cli.demo.scenario import Demo
+    from services.devstack.stack import Stack
+
+    logs.configure("demo", "error")
+    settings = settings_from(os.environ)
+    settings |= {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
+    stack = Stack(folder, settings=settings, progress=_print_step)
+    async with WebhookReceiver() as receiver, stack:
+        report = await Demo(stack, receiver, visitors=visitors).run()
+    print_report(report)
+    return report.failures
+
+
+def _print_step(name: str, done: bool) -> None:
+    if done:
+        output.err.print(f"  {name} is ready")
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="onefold-demo-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -1,0 +1,217 @@
+"""`onefold identity`: profiles and their identifiers, decisions about them, and the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.identity.v1.identity_facts_pb2 import (
+    DECISION_LINK,
+    DECISION_SEPARATE,
+    DECISION_WITHDRAW,
+    Decision,
+)
+
+from services.chassis.codec.tokens import token_from_proto
+from services.cli import output
+from services.cli.commands.explain import HELD_REASON, held_explanation, held_word
+from services.cli.commands.policy import policy, preview
+from services.cli.context import DataDir, run_with_client
+from services.cli.enums import value_of
+from services.cli.policy_form import evidence_word
+from services.client.client import Client
+from services.client.text_forms import (
+    format_identifier,
+    format_token,
+    parse_identifier,
+    parse_token,
+)
+from services.kernel.errors import NotFound
+from services.kernel.tokens import Token
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Profiles and identifiers: look up, link and separate them; read and preview the policy.",
+)
+app.command()(policy)
+app.command()(preview)
+
+IdentifierA = Annotated[str, typer.Argument(metavar="A", help="NAMESPACE:VALUE")]
+IdentifierB = Annotated[str, typer.Argument(metavar="B", help="NAMESPACE:VALUE")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for people who review it later.")]
+
+
+@app.command()
+def lookup(
+    data: DataDir,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="NAMESPACE:VALUE, or profile ids.")
+    ],
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="PURPOSE", help="Also use matches accepted for this purpose."
+        ),
+    ] = "",
+) -> None:
+    """Print the profile of each identifier, and the current profile of each profile id."""
+    run_with_client(data, lambda client: _show_lookup(client, names, purpose))
+
+
+@app.command("list")
+def list_(
+    data: DataDir,
+    of: Annotated[str, typer.Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
+) -> None:
+    """List the identifiers of one profile, oldest first."""
+    run_with_client(data, lambda client: _show_identifiers(client, of))
+
+
+@app.command()
+def link(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
+    """Decide that A and B are the same person."""
+    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_LINK, reason))
+
+
+@app.command()
+def separate(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
+    """Decide that A and B are two people: splits their profile, whatever the evidence."""
+    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_SEPARATE, reason))
+
+
+@app.command()
+def withdraw(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
+    """Withdraw the decision about A and B: the evidence counts again."""
+    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_WITHDRAW, reason))
+
+
+@app.command()
+def held(
+    data: DataDir,
+    because: Annotated[
+        str,
+        typer.Option(
+            "--because",
+            metavar="REASON",
+            help="limit, separated, shared, recycled, blocked or ignored; without it limit and "
+            "separated.",
+        ),
+    ] = "",
+    limit: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)] = 50,
+) -> None:
+    """List evidence that would merge profiles and is held; `link` and `separate` decide it."""
+    with output.exit_on_error():
+        reason = (
+            value_of(identity_pb.HeldReason, HELD_REASON, because, "--because") if because else None
+        )
+    request = identity_pb.ListHeldRequest(reason=reason, page_size=limit)
+    response = run_with_client(data, lambda client: client.identity.ListHeld(request))
+    rows = [
+        (
+            format_identifier(each.edge.a),
+            format_identifier(each.edge.b),
+            evidence_word(each.edge.kind),
+            held_word(each.edge.held_reason),
+            held_explanation(each.edge),
+        )
+        for each in response.held
+    ]
+    output.print_table("", ("a", "b", "evidence", "held", "because"), rows)
+    if response.next_page_token:
+        output.out.print("There are more: raise --limit.")
+
+
+@app.command()
+def merges(
+    data: DataDir,
+    since: Annotated[
+        str,
+        typer.Option("--from", metavar="TOKEN", help="From this state on; without it from now on."),
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Continue until interrupted.")] = False,
+) -> None:
+    """Print merges and splits: which identifiers moved from which profile to which."""
+    run_with_client(data, lambda client: _show_merges(client, since, follow))
+
+
+async def _show_lookup(client: Client, names: Sequence[str], purpose: str) -> None:
+    identifiers = [name for name in names if ":" in name]
+    ids = [name for name in names if ":" not in name]
+    request = identity_pb.LookupProfilesRequest(
+        identifiers=map(parse_identifier, identifiers), profile_ids=ids, purpose=purpose
+    )
+    found = (await client.identity.LookupProfiles(request)).profile_ids
+    rows = zip([*identifiers, *ids], (each or "none" for each in found), strict=True)
+    output.print_table("", ("name", "profile"), rows)
+
+
+async def _show_identifiers(client: Client, of: str) -> None:
+    profile_id = await _profile_of(client, of)
+    request = identity_pb.ListIdentifiersRequest(profile_id=profile_id)
+    response = await client.identity.ListIdentifiers(request)
+    rows = [
+        (
+            format_identifier(each.identifier),
+            output.format_time(each.first_seen_us),
+            each.fact_id,
+        )
+        for each in response.identifiers
+    ]
+    title = f"profile {response.profile_id}"
+    output.print_table(title, ("identifier", "first seen", "in fact"), rows)
+
+
+async def _profile_of(client: Client, of: str) -> str:
+    """Return the profile of NAMESPACE:VALUE; a profile id as it is. Raises NotFound."""
+    if ":" not in of:
+        return of
+    request = identity_pb.LookupProfilesRequest(identifiers=[parse_identifier(of)])
+    (profile_id,) = (await client.identity.LookupProfiles(request)).profile_ids
+    if not profile_id:
+        raise NotFound("no profile has this identifier; check namespace and value")
+    return profile_id
+
+
+async def _record_decision(client: Client, a: str, b: str, decision: Decision, reason: str) -> None:
+    """Record a decision, wait until every service has folded it, and print its result."""
+    pair = [parse_identifier(a), parse_identifier(b)]
+    recorded = await client.identity.RecordDecision(
+        identity_pb.RecordDecisionRequest(a=pair[0], b=pair[1], decision=decision, reason=reason)
+    )
+    await client.await_token(recorded.token)
+    request = identity_pb.LookupProfilesRequest(identifiers=pair)
+    one, other = (await client.identity.LookupProfiles(request)).profile_ids
+    for name, profile_id in ((a, one), (b, other)):
+        if not profile_id:
+            output.out.print(
+                f"No profile has {name} yet: the decision takes effect when an event names it."
+            )
+    if one and other:
+        result = f"one person: {one}" if one == other else f"two people: {one} and {other}"
+        output.out.print(f"{a} and {b} are {result}", soft_wrap=True)
+
+
+async def _show_merges(client: Client, since: str, follow: bool) -> None:
+    """Print merges and splits from a state of the log on, up to now or until interrupted."""
+    now = (await client.identity.LookupProfiles(identity_pb.LookupProfilesRequest())).token
+    start = parse_token(since) if since else now
+    end, reached = token_from_proto(now), token_from_proto(start)
+    if not follow and reached.includes(end):
+        output.out.print(f"token {format_token(now)}")
+        return
+    request = identity_pb.WatchMergesRequest(from_token=start)
+    async for response in client.identity.WatchMerges(request):
+        for move in response.moves:
+            output.out.print(move_line(move), soft_wrap=True)
+        reached = reached.union(Token.from_offsets({response.shard: response.next_offset}))
+        if not follow and reached.includes(end):
+            break
+    output.out.print(f"token {reached}")
+
+
+def move_line(move: identity_pb.ProfileMove) -> str:
+    """Return a line with the two profiles and the identifiers that moved."""
+    names = ", ".join(map(format_identifier, move.identifiers)) or "no identifier"
+    return f"{move.before_profile_id} → {move.after_profile_id}  {names}"

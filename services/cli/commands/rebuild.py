@@ -1,0 +1,123 @@
+"""`onefold verify` and `rebuild`: state from the log again, and its digest compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from onefold.projection.v1.projection_service_pb2 import RebuildRequest, RebuildResponse
+
+from services.cli import output
+from services.cli.context import DataDir, run_with_client
+from services.client.client import Client
+from services.kernel.errors import OnefoldError
+
+#: The services whose state is a fold of the log; activation's ledger is never rebuilt.
+REBUILT = ("identity", "profile", "segment")
+
+
+def verify(
+    data: DataDir,
+    shards: Annotated[
+        int, typer.Option(help="Rebuild as if the log had this many shards; 0 = as it is.")
+    ] = 0,
+) -> None:
+    """Rebuild every projection from the log beside the live one, and compare their digests."""
+    if not run_with_client(data, lambda client: _verify(client, shards), as_service=True):
+        raise typer.Exit(1)
+
+
+def rebuild(
+    data: DataDir,
+    service: Annotated[str, typer.Argument(help="identity, profile or segment.")],
+    workers: Annotated[int, typer.Option(help="Fold with this many workers.", min=1)] = 1,
+    resync: Annotated[
+        bool,
+        typer.Option(
+            "--resync",
+            help="Switch over although the digests differ: for a service that is stalled because "
+            "the service before it no longer has what it needs (RANGE_EXPIRED).",
+        ),
+    ] = False,
+) -> None:
+    """Rebuild the state of a service from the log, and make it live if the digests are equal.
+
+    With --resync it becomes live in any case, as of the state of the service before it; what
+    changed in between is published to the services after it.
+    """
+    if service not in REBUILT:
+        output.fail(
+            f"name one of {', '.join(REBUILT)}; the ledger of activation is never rebuilt, as a "
+            "rebuild sends nothing"
+        )
+    run = _resync if resync else _rebuild
+    if not run_with_client(data, lambda client: run(client, service, workers), as_service=True):
+        raise typer.Exit(1)
+
+
+async def request_rebuild(client: Client, service: str, request: RebuildRequest) -> RebuildResponse:
+    """Rebuild a projection with a progress bar, and return the last response.
+
+    Raises OnefoldError.
+    """
+    last = RebuildResponse()
+    with output.progress_bars() as bars:
+        task = bars.add_task(f"rebuilding {service}", total=None)
+        async for last in client.projection(service).Rebuild(request):
+            bars.update(task, completed=last.done, total=last.total)
+    if not last.finished:
+        raise OnefoldError(f"the rebuild of {service} ended early: see its log")
+    return last
+
+
+async def _verify(client: Client, shards: int) -> bool:
+    rows = []
+    equal = True
+    for service in REBUILT:
+        result = await request_rebuild(client, service, RebuildRequest(shards=shards))
+        equal &= result.equal
+        for workspace in sorted({*result.live_digests, *result.rebuilt_digests}):
+            live = result.live_digests.get(workspace, "")
+            rebuilt = result.rebuilt_digests.get(workspace, "")
+            rows.append((service, workspace, live, rebuilt, "yes" if live == rebuilt else "NO"))
+        _print_differences(service, result.differing_rows)
+    columns = ("projection", "workspace", "live digest", "rebuilt digest", "equal")
+    output.print_table("", columns, rows)
+    return equal
+
+
+async def _rebuild(client: Client, service: str, workers: int) -> bool:
+    request = RebuildRequest(workers=workers, switch_over=True)
+    result = await request_rebuild(client, service, request)
+    if result.equal:
+        _print_live(service, result)
+        return True
+    output.err.print(f"{service}: the digests differ; the live state is unchanged.")
+    _print_differences(service, result.differing_rows)
+    return False
+
+
+async def _resync(client: Client, service: str, workers: int) -> bool:
+    """Resync a service; profile follows identity.
+
+    Identity cannot publish a difference between two of its facts; so profile, which consumes them,
+    takes over the whole state.
+    """
+    for each in ("identity", "profile") if service == "identity" else (service,):
+        request = RebuildRequest(workers=workers, resync=True)
+        result = await request_rebuild(client, each, request)
+        if not result.switched:
+            output.err.print(f"{each}: the live state is unchanged; its log explains why.")
+            return False
+        _print_live(each, result)
+    return True
+
+
+def _print_live(service: str, result: RebuildResponse) -> None:
+    output.out.print(f"{service} is rebuilt from {result.done:,} facts, and live.")
+
+
+def _print_differences(service: str, rows: Iterable[str]) -> None:
+    for row in rows:
+        output.err.print(f"{service}: differs: {row}")

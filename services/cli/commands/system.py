@@ -1,0 +1,170 @@
+"""`onefold up`, `down` and `status`: the system of a data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from onefold.log.v1.log_service_pb2 import GetHeadRequest, GetHeadResponse
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
+
+from services.cli import output
+from services.cli.context import DataDir, run_with_client
+from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
+from services.client.client import Client
+from services.client.endpoints import PROJECTIONS
+from services.devstack.errors import ServerError
+from services.devstack.folders import ROOT, make_folder
+from services.devstack.ports import FIRST_PORT_VARIABLE, LOOPBACK, load_ports
+from services.devstack.process import is_alive
+from services.kernel.errors import OnefoldError
+
+STOP_TIMEOUT_S = 90.0
+_STATUS_TIMEOUT_S = 5.0
+
+
+def up(
+    data: DataDir,
+    allow_clock: Annotated[
+        bool, typer.Option("--allow-clock", help="Let `clock advance` move the clock.")
+    ] = False,
+    first_port: Annotated[
+        int | None,
+        typer.Option(
+            "--first-port",
+            help="Listen on consecutive ports from here on; 0 = on free ones.",
+            envvar=FIRST_PORT_VARIABLE,
+            min=0,
+            max=65_500,
+        ),
+    ] = None,
+) -> None:
+    """Start PostgreSQL, NATS and the five services, and leave them running.
+
+    They listen on 127.0.0.1, by default on ports 7810 (HTTP of ingest), 7811 to 7815 (gRPC of
+    ingest, identity, profile, segment, activation), 7816 to 7819 (HTTP of identity to activation),
+    7820 (PostgreSQL), 7821 and 7822 (NATS, its monitor). A port in use is replaced by a free one; a
+    restart uses the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
+    ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, … set single ports.
+    """
+    settings = {"ONEFOLD_CLOCK_ADVANCE": "allowed"} if allow_clock else {}
+    if first_port is not None:
+        settings[FIRST_PORT_VARIABLE] = str(first_port)
+    with output.exit_on_error():
+        started = _start(data, settings)
+        endpoints = find_endpoints(data)
+    output.out.print("Onefold is running." if started else "Onefold was already running.")
+    output.out.print(f"  events over HTTP   {endpoints.http['ingest']}/v1/batch")
+    output.out.print(f"  events over gRPC   {endpoints.grpc['ingest']}")
+    output.out.print(f"  events over NATS   {_nats_endpoint(data)}")
+    output.out.print(f"  admin key          {data / 'admin.key'}")
+    output.out.print("Next: `onefold apply -f packs/education`, `onefold status`, `onefold down`.")
+
+
+def down(data: DataDir) -> None:
+    """Stop what `up` started. The data are kept."""
+    stopped = output.run(_stop(data))
+    output.out.print("Stopped." if stopped else f"Nothing runs over {data}.")
+
+
+def status(data: DataDir) -> None:
+    """Show the services, their lag per shard, counts and endpoints."""
+    run_with_client(data, _show_status)
+
+
+def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:
+    """Start the supervisor of a data folder; False where one runs already. Raises ServerError."""
+    if read_stack(data_dir) is not None:
+        return False
+    make_folder(data_dir)
+    log_file = data_dir / "supervisor.log"
+    with log_file.open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "services.cli.supervisor", str(data_dir.resolve())],
+            cwd=ROOT,
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            text=True,
+        )
+    _show_start(supervisor, log_file)
+    return True
+
+
+def _show_start(supervisor: subprocess.Popen[str], log_file: Path) -> None:
+    """Show the progress of a start until the system is ready. Raises ServerError."""
+    with output.err.status("starting") as spinner:
+        for line in supervisor.stdout or ():
+            event: dict[str, Any] = json.loads(line)
+            if event.get("ready"):
+                return
+            if "error" in event:
+                raise ServerError(event["error"])
+            if "notice" in event:
+                output.err.print(f"  {event['notice']}", soft_wrap=True)
+            elif event["done"]:
+                output.err.print(f"  {event['step']} is ready")
+            else:
+                spinner.update(f"starting {event['step']}")
+    raise ServerError(f"the system did not start: see {log_file}")
+
+
+async def _stop(data_dir: Path) -> bool:
+    """Stop the system of a data folder; False where none runs. Raises ServerError."""
+    state = read_stack(data_dir)
+    if state is None:
+        return False
+    pid = state["supervisor_pid"]
+    os.kill(pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while is_alive(pid) and has_supervisor(data_dir):  # noqa: ASYNC110 there is no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise ServerError(
+            f"process {pid} did not stop in {STOP_TIMEOUT_S:.0f} s: see "
+            f"{data_dir / 'supervisor.log'}, then run `onefold down` again"
+        ) from None
+    return True
+
+
+async def _show_status(client: Client) -> None:
+    head = await client.log.GetHead(GetHeadRequest())
+    facts, clock = sum(head.token.offsets), output.format_time(head.now_us)
+    output.out.print(f"log: {facts:,} facts, clock {clock}")
+    rows = [await _status_row(client, name, head) for name in PROJECTIONS]
+    columns = ("service", "facts behind, per shard", "generation", "counts")
+    output.print_table("", columns, rows)
+    for name, address in client.endpoints.grpc.items():
+        http = client.endpoints.http.get(name)
+        output.out.print(f"{name:<11} grpc {address:<22}" + (f" http {http}" if http else ""))
+
+
+async def _status_row(
+    client: Client, name: str, head: GetHeadResponse
+) -> tuple[str, str, str, str]:
+    request = GetStatusRequest()
+    try:
+        status = await client.projection(name).GetStatus(request, timeout=_STATUS_TIMEOUT_S)
+    except OnefoldError as error:
+        return name, str(error), "", ""
+    behind = " ".join(str(head.token.offsets[s.shard] - s.log_offset) for s in status.shards)
+    counts = ", ".join(f"{count:,} {what}" for what, count in sorted(status.counts.items()))
+    return name, behind, str(status.generation), counts
+
+
+def _nats_endpoint(data_dir: Path) -> str:
+    port = load_ports(data_dir / "nats" / "ports.json").get("nats")
+    if port is None:
+        return "as in ONEFOLD_NATS_URL"
+    return f"{LOOPBACK}:{port} (password in {data_dir / 'nats' / 'passwords.json'})"

@@ -1,0 +1,7 @@
+"""The typed client of the public gRPC API, on which the command line stands.
+
+    async with Client(ApiEndpoints(grpc=addresses, key=key)) as client:
+        response = await client.profile.GetProfile(GetProfileRequest(profile_id=profile_id))
+
+Calls carry the key, raise OnefoldError, and are retried where they only read.
+"""

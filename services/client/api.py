@@ -1,0 +1,139 @@
+"""Types the calls of each service, which the generated stubs leave untyped.
+
+Left out are the calls that only services make to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, TypeVar
+
+from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
+from onefold.log.v1 import log_service_pb2 as log_pb
+from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.segment.v1 import segment_service_pb2 as segment_pb
+
+Metadata = Sequence[tuple[str, str]]
+RequestT = TypeVar("RequestT", contravariant=True)
+ResponseT = TypeVar("ResponseT", covariant=True)
+
+
+class Unary(Protocol[RequestT, ResponseT]):
+    """A call with one response. `timeout` is in seconds."""
+
+    async def __call__(
+        self, request: RequestT, *, timeout: float | None = None, metadata: Metadata = ()
+    ) -> ResponseT: ...
+
+
+class ServerStream(Protocol[RequestT, ResponseT]):
+    """A call with a stream of responses. `timeout` is in seconds; None = no limit."""
+
+    def __call__(
+        self, request: RequestT, *, timeout: float | None = None, metadata: Metadata = ()
+    ) -> AsyncIterator[ResponseT]: ...
+
+
+class AdminApi(Protocol):
+    """Manages workspaces, sources and keys."""
+
+    DefineSource: Unary[admin_pb.DefineSourceRequest, admin_pb.DefineSourceResponse]
+    ListSources: Unary[admin_pb.ListSourcesRequest, admin_pb.ListSourcesResponse]
+    IssueKey: Unary[admin_pb.IssueKeyRequest, admin_pb.IssueKeyResponse]
+    DisableKey: Unary[admin_pb.DisableKeyRequest, admin_pb.DisableKeyResponse]
+    ListKeys: Unary[admin_pb.ListKeysRequest, admin_pb.ListKeysResponse]
+    CreateWorkspace: Unary[admin_pb.CreateWorkspaceRequest, admin_pb.CreateWorkspaceResponse]
+
+
+class IngestApi(Protocol):
+    """Takes events, and manages quarantined ones."""
+
+    IngestEvents: Unary[ingest_pb.IngestEventsRequest, ingest_pb.IngestEventsResponse]
+    ListQuarantined: Unary[ingest_pb.ListQuarantinedRequest, ingest_pb.ListQuarantinedResponse]
+    ReleaseQuarantined: Unary[
+        ingest_pb.ReleaseQuarantinedRequest, ingest_pb.ReleaseQuarantinedResponse
+    ]
+
+
+class LogApi(Protocol):
+    """Reads the event log and moves its clock; for service keys."""
+
+    Append: Unary[log_pb.AppendRequest, log_pb.AppendResponse]
+    Read: ServerStream[log_pb.ReadRequest, log_pb.ReadResponse]
+    GetHead: Unary[log_pb.GetHeadRequest, log_pb.GetHeadResponse]
+    TickClock: Unary[log_pb.TickClockRequest, log_pb.TickClockResponse]
+
+
+class IdentityApi(Protocol):
+    """Resolves identifiers to profiles, explains and decides about matches."""
+
+    LookupProfiles: Unary[identity_pb.LookupProfilesRequest, identity_pb.LookupProfilesResponse]
+    ListIdentifiers: Unary[identity_pb.ListIdentifiersRequest, identity_pb.ListIdentifiersResponse]
+    ExplainMatch: Unary[identity_pb.ExplainMatchRequest, identity_pb.ExplainMatchResponse]
+    RecordDecision: Unary[identity_pb.RecordDecisionRequest, identity_pb.RecordDecisionResponse]
+    ListHeld: Unary[identity_pb.ListHeldRequest, identity_pb.ListHeldResponse]
+    GetPolicy: Unary[identity_pb.GetPolicyRequest, identity_pb.GetPolicyResponse]
+    DefinePolicy: Unary[identity_pb.DefinePolicyRequest, identity_pb.DefinePolicyResponse]
+    PreviewPolicy: ServerStream[identity_pb.PreviewPolicyRequest, identity_pb.PreviewPolicyResponse]
+    AssessMatches: Unary[identity_pb.AssessMatchesRequest, identity_pb.AssessMatchesResponse]
+    ListMatches: Unary[identity_pb.ListMatchesRequest, identity_pb.ListMatchesResponse]
+    WatchMerges: ServerStream[identity_pb.WatchMergesRequest, identity_pb.WatchMergesResponse]
+
+
+class ProfileApi(Protocol):
+    """Reads profiles and accounts, and defines tags."""
+
+    GetProfile: Unary[profile_pb.GetProfileRequest, profile_pb.GetProfileResponse]
+    BatchGetProfiles: Unary[profile_pb.BatchGetProfilesRequest, profile_pb.BatchGetProfilesResponse]
+    ListProfiles: Unary[profile_pb.ListProfilesRequest, profile_pb.ListProfilesResponse]
+    GetAccount: Unary[profile_pb.GetAccountRequest, profile_pb.GetAccountResponse]
+    ListAccounts: Unary[profile_pb.ListAccountsRequest, profile_pb.ListAccountsResponse]
+    ListTimeline: Unary[profile_pb.ListTimelineRequest, profile_pb.ListTimelineResponse]
+    ExplainRule: Unary[profile_pb.ExplainRuleRequest, profile_pb.ExplainRuleResponse]
+    PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
+    DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
+    ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
+
+
+class SegmentApi(Protocol):
+    """Defines segments and reads their members."""
+
+    DefineSegment: Unary[segment_pb.DefineSegmentRequest, segment_pb.DefineSegmentResponse]
+    ListSegments: Unary[segment_pb.ListSegmentsRequest, segment_pb.ListSegmentsResponse]
+    ListMembers: Unary[segment_pb.ListMembersRequest, segment_pb.ListMembersResponse]
+    ListMemberships: Unary[segment_pb.ListMembershipsRequest, segment_pb.ListMembershipsResponse]
+    PreviewMemberships: Unary[
+        segment_pb.PreviewMembershipsRequest, segment_pb.PreviewMembershipsResponse
+    ]
+    WatchMemberships: ServerStream[
+        segment_pb.WatchMembershipsRequest, segment_pb.WatchMembershipsResponse
+    ]
+
+
+class ActivationApi(Protocol):
+    """Defines destinations and reads deliveries."""
+
+    DefineDestination: Unary[
+        activation_pb.DefineDestinationRequest, activation_pb.DefineDestinationResponse
+    ]
+    ListDestinations: Unary[
+        activation_pb.ListDestinationsRequest, activation_pb.ListDestinationsResponse
+    ]
+    ListDeliveries: Unary[activation_pb.ListDeliveriesRequest, activation_pb.ListDeliveriesResponse]
+    CountDeliveries: Unary[
+        activation_pb.CountDeliveriesRequest, activation_pb.CountDeliveriesResponse
+    ]
+    RetryDelivery: Unary[activation_pb.RetryDeliveryRequest, activation_pb.RetryDeliveryResponse]
+
+
+class ProjectionApi(Protocol):
+    """Reads and rebuilds the state of a service that folds the log."""
+
+    GetStatus: Unary[projection_pb.GetStatusRequest, projection_pb.GetStatusResponse]
+    GetDigest: Unary[projection_pb.GetDigestRequest, projection_pb.GetDigestResponse]
+    AwaitToken: Unary[projection_pb.AwaitTokenRequest, projection_pb.AwaitTokenResponse]
+    Rebuild: ServerStream[projection_pb.RebuildRequest, projection_pb.RebuildResponse]

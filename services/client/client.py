@@ -1,0 +1,102 @@
+"""Opens one channel per service and gives their calls, all with one key."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
+from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
+from onefold.projection.v1.projection_service_pb2 import AwaitTokenRequest
+from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
+from onefold.type.v1.token_pb2 import Token
+
+from services.chassis.rpc.channel import ServiceChannel, open_channel
+from services.client import api
+from services.client.endpoints import PROJECTIONS, ApiEndpoints
+
+TIMEOUT_S = 60.0
+
+
+class Client:
+    """The calls of every service; `async with` closes the channels. Calls raise OnefoldError."""
+
+    def __init__(self, endpoints: ApiEndpoints, *, timeout_s: float = TIMEOUT_S) -> None:
+        """`timeout_s`: how long a call with one response may take where it names no timeout."""
+        self.endpoints = endpoints
+        self._timeout_s = timeout_s
+        self._channels: dict[str, ServiceChannel] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channels."""
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    @cached_property
+    def admin(self) -> api.AdminApi:
+        """Workspaces, sources and keys."""
+        return AdminServiceStub(self._channel("ingest"))
+
+    @cached_property
+    def ingest(self) -> api.IngestApi:
+        """Events, and quarantined ones."""
+        return IngestServiceStub(self._channel("ingest"))
+
+    @cached_property
+    def log(self) -> api.LogApi:
+        """The event log."""
+        return LogServiceStub(self._channel("ingest"))
+
+    @cached_property
+    def identity(self) -> api.IdentityApi:
+        """Identifiers and the profiles that hold them."""
+        return IdentityServiceStub(self._channel("identity"))
+
+    @cached_property
+    def profile(self) -> api.ProfileApi:
+        """Profiles, accounts and tags."""
+        return ProfileServiceStub(self._channel("profile"))
+
+    @cached_property
+    def segment(self) -> api.SegmentApi:
+        """Segments and memberships."""
+        return SegmentServiceStub(self._channel("segment"))
+
+    @cached_property
+    def activation(self) -> api.ActivationApi:
+        """Destinations and deliveries."""
+        return ActivationServiceStub(self._channel("activation"))
+
+    def projection(self, service: str) -> api.ProjectionApi:
+        """Return the calls about the state of a service that folds the log."""
+        return ProjectionServiceStub(self._channel(service))
+
+    async def await_token(self, token: Token, timeout: float = TIMEOUT_S) -> None:
+        """Wait until every service has folded the log up to `token`. Raises TokenNotReached."""
+        request = AwaitTokenRequest(token=token)
+        for service in PROJECTIONS:
+            await self.projection(service).AwaitToken(request, timeout=timeout)
+
+    def _channel(self, service: str) -> ServiceChannel:
+        if service not in self._channels:
+            self._channels[service] = open_channel(
+                self.endpoints.grpc[service], self.endpoints.key, timeout_s=self._timeout_s
+            )
+        return self._channels[service]

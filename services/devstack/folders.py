@@ -1,0 +1,47 @@
+"""Makes data folders, and keeps the secrets in them."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from services.devstack.errors import ServerError
+
+#: The checkout.
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a private folder; where root owns it, others may pass through it, but not read it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
+    """Return the secrets of these names; a missing file is made first, of random ones (mode 600).
+
+    Raises ServerError.
+    """
+    if not file.exists():
+        half = file.with_suffix(".new")
+        half.unlink(missing_ok=True)
+        with open(
+            os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+        ) as output:
+            json.dump({name: secrets.token_hex(16) for name in names}, output)
+            output.flush()
+            os.fsync(output.fileno())
+        half.rename(file)
+    try:
+        saved = json.loads(file.read_text(encoding="ascii"))
+        return {name: str(saved[name]) for name in names}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ServerError(
+            f"{file} cannot be read as passwords: restore it, or choose another data folder"
+        ) from error
+
+
+def load_internal_key(data_dir: Path) -> str:
+    """Return the key with which services call each other. Raises ServerError."""
+    return load_or_create_secrets(data_dir / "secrets.json", "internal")["internal"]

@@ -1,0 +1,32 @@
+"""Tests the text forms of identifiers and tokens."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.client.text_forms import (
+    format_identifier,
+    format_token,
+    parse_identifier,
+    parse_token,
+)
+from services.kernel.errors import InvalidField
+
+
+def test_identifier_is_written_with_its_namespace() -> None:
+    assert format_identifier(parse_identifier("url:https://x.example")) == "url:https://x.example"
+
+
+def test_identifier_without_namespace_raises_an_error() -> None:
+    with pytest.raises(InvalidField, match="write NAMESPACE:VALUE"):
+        parse_identifier("u-1")
+
+
+def test_token_is_read_as_it_is_written() -> None:
+    assert format_token(parse_token("4.0.7")) == "4.0.7"
+
+
+@pytest.mark.parametrize("text", ["now", "", "1.-2"])
+def test_text_that_is_no_token_raises_an_error(text: str) -> None:
+    with pytest.raises(InvalidField, match="one offset per shard"):
+        parse_token(text)

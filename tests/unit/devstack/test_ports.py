@@ -1,0 +1,111 @@
+"""Tests the choice of ports: those that are set, those of the last start, defaults, free ones."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.devstack.errors import ServerError
+from services.devstack.ports import (
+    DEFAULT_PORTS,
+    LOOPBACK,
+    SERVER_NAMES,
+    PortChooser,
+    free_port,
+    is_free,
+    load_ports,
+    ports_from,
+)
+
+
+@pytest.fixture
+def used_port() -> Iterator[int]:
+    """A port on which another program listens."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ports.json"
+
+
+def test_default_ports_are_distinct_consecutive_and_below_outgoing_connections() -> None:
+    ports = [DEFAULT_PORTS[name] for name in SERVER_NAMES]
+    assert ports == list(range(7810, 7823))
+
+
+def test_first_start_uses_the_default_port(file: Path) -> None:
+    default = free_port()
+    chooser = PortChooser({}, {"nats": default})
+    assert chooser.choose(file, "nats") == {"nats": default}
+    assert chooser.notices == []
+
+
+def test_default_port_in_use_is_replaced_by_a_free_one_with_a_notice(
+    file: Path, used_port: int
+) -> None:
+    chooser = PortChooser({}, {"nats": used_port})
+    port = chooser.choose(file, "nats")["nats"]
+    assert port != used_port
+    assert is_free(port)
+    (notice,) = chooser.notices
+    assert f"port {used_port} is in use" in notice
+    assert f"nats listens on {port}" in notice
+    assert "ONEFOLD_NATS_PORT" in notice
+
+
+def test_restart_uses_the_saved_port_rather_than_the_default(file: Path) -> None:
+    saved = free_port()
+    file.write_text(json.dumps({"nats": saved}))
+    assert PortChooser({}, {"nats": free_port()}).choose(file, "nats") == {"nats": saved}
+
+
+def test_saved_port_in_use_is_replaced_by_the_default(file: Path, used_port: int) -> None:
+    file.write_text(json.dumps({"nats": used_port}))
+    default = free_port()
+    chooser = PortChooser({}, {"nats": default})
+    assert chooser.choose(file, "nats") == {"nats": default}
+    assert len(chooser.notices) == 1
+    assert load_ports(file) == {"nats": default}
+
+
+def test_port_that_is_set_wins_over_saved_and_default(file: Path) -> None:
+    file.write_text(json.dumps({"nats": free_port()}))
+    wanted = free_port()
+    chooser = PortChooser({"ONEFOLD_NATS_PORT": str(wanted)}, {"nats": free_port()})
+    assert chooser.choose(file, "nats") == {"nats": wanted}
+
+
+def test_port_that_is_set_and_in_use_raises_an_error(file: Path, used_port: int) -> None:
+    chooser = PortChooser({"ONEFOLD_NATS_PORT": str(used_port)}, {})
+    with pytest.raises(ServerError, match=f"port {used_port} is in use: set ONEFOLD_NATS_PORT"):
+        chooser.choose(file, "nats")
+
+
+@pytest.mark.parametrize("text", ["x", "0", "70000"])
+def test_setting_that_is_no_port_raises_an_error(file: Path, text: str) -> None:
+    with pytest.raises(ServerError, match=f"ONEFOLD_NATS_PORT is {text}: write a port"):
+        PortChooser({"ONEFOLD_NATS_PORT": text}, {}).choose(file, "nats")
+
+
+def test_servers_without_defaults_get_distinct_free_ports(file: Path) -> None:
+    ports = PortChooser({}, {}).choose(file, *SERVER_NAMES)
+    assert len(set(ports.values())) == len(SERVER_NAMES)
+    assert all(map(is_free, ports.values()))
+    assert load_ports(file) == ports
+
+
+def test_first_port_sets_all_ports() -> None:
+    settings = ports_from("9000")
+    assert settings["ONEFOLD_INGEST_HTTP_PORT"] == "9000"
+    assert settings["ONEFOLD_NATS_MONITOR_PORT"] == "9012"
+
+
+def test_broken_file_has_no_saved_ports(file: Path) -> None:
+    file.write_text("{")
+    assert load_ports(file) == {}
