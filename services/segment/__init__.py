@@ -1,7 +1,7 @@
-"""Who belongs where.
+"""Decides which profiles are members of which segments.
 
-Owns: segment definitions as folded, standings (which predicates hold for whom), memberships, and
-the history of what was announced.
-Hears: `onefold.profile.<shard>`, ProfilesChanged.
-Says: `onefold.segment.<shard>`, MembershipsChanged.
+Owns: segment definitions as folded, evaluations (which predicates are true of which profile),
+memberships, and the history of published membership changes.
+Consumes: `onefold.profile.<shard>`, ProfilesChanged.
+Publishes: `onefold.segment.<shard>`, MembershipsChanged.
 """

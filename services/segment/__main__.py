@@ -1,4 +1,4 @@
-"""`python -m services.segment`."""
+"""Runs the service: `python -m services.segment`."""
 
 from services.chassis.runtime.run import run
 from services.segment.service import serve

@@ -1,4 +1,4 @@
-"""Segment, put together."""
+"""Assembles segment and serves it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServic
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild import RebuildRunner
+from services.chassis.projection.rebuild_runner import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 from services.segment.api.grpc import ALLOWED, SegmentRpc
-from services.segment.projection.fold import SegmentApp
-from services.segment.queries.memberships import SegmentQueries
-from services.segment.queries.preview import Previews
+from services.segment.commands.segments import SegmentCommands
+from services.segment.projection.fold import SegmentProjection
 from services.segment.rebuild.rebuild import SegmentRebuilder
 from services.segment.settings import SegmentSettings
-from services.segment.store.postgres import count_rows
+from services.segment.store.evaluations import count_rows
 from services.segment.upstream import ProfileUpstream
 
 
 @asynccontextmanager
 async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
-    """Segment, ready to be called, until the scope ends."""
+    """Serve segment until the scope ends."""
     async with (
         open_service(settings) as base,
         base.channel(settings.profile_url) as profile,
@@ -38,14 +37,14 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
         base.channel(settings.ingest_url) as ingest,
     ):
         upstream = ProfileUpstream(profile)
-        app = SegmentApp(
+        projection = SegmentProjection(
             settings.shards,
             on_access=base.authenticator.invalidate,
-            on_announced=base.metrics.event_to_membership_seconds.observe,
+            on_published=base.metrics.event_to_membership_seconds.observe,
         )
         runner = ProjectionRunner(
             settings.service,
-            app,
+            projection,
             database=base.database,
             bus=base.bus,
             upstream=upstream,
@@ -54,19 +53,18 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
             shards=settings.shards,
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
-            on_saved=app.saved,
+            on_committed=projection.committed,
         )
-        people = IdentityClient(identity)
-        queries = SegmentQueries(base.database, runner, people, LogClient(ingest, settings.service))
+        identity_client = IdentityClient(identity)
         rebuilder = SegmentRebuilder(
-            upstream, ProjectionClient(profile), people, base.database, runner
+            upstream, ProjectionClient(profile), identity_client, base.database, runner
         )
-        rebuild = RebuildRunner(
-            base.database, rebuilder, shards=settings.shards, replacer=rebuilder
-        )
+        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
+        log = LogClient(ingest, settings.service)
+        commands = SegmentCommands(base.database, runner, log)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        doors = SegmentRpc(queries, Previews(base.database, runner))
-        rpc.add(add_SegmentServiceServicer_to_server, doors)
+        segment_rpc = SegmentRpc(commands, base.database, runner, identity_client)
+        rpc.add(add_SegmentServiceServicer_to_server, segment_rpc)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),

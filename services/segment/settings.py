@@ -1,4 +1,4 @@
-"""Settings of segment."""
+"""Defines the settings of segment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class SegmentSettings(ServiceSettings):
-    """What segment needs to know beside what every service does."""
+    """The settings of segment beside those of every service."""
 
     service: ClassVar[str] = "segment"
 
-    #: How long what was said is kept for activation and others to read again, seconds.
+    #: How long published messages stay in the outbox, seconds; older ones are replayed from the
+    #: history.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 7 * 86_400.0

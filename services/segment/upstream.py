@@ -1,10 +1,10 @@
-"""Profile as the upstream of segment: what the bus does not have is read from its service."""
+"""Reads profile's outbox and its current evaluations."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
@@ -13,35 +13,46 @@ from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 
 
+class UpstreamCheckpoint(NamedTuple):
+    """The state of one shard of profile."""
+
+    #: The sequence of the next message.
+    next_sequence: int = 0
+    log_offset: int = 0
+    #: The log's clock at that offset, Unix microseconds.
+    log_time_us: int = 0
+
+
 class ProfileUpstream:
-    """Reads what profile said, and how everybody stands. Every call raises OnefoldError."""
+    """Reads from profile. Every method raises OnefoldError."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(channel)
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage, None]:
-        """See chassis.stream.Upstream; the coordinate is the sequence."""
-        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, until_sequence=until)
-        async for answer in self._stub.ReadOutbox(request):
-            batch = answer.batch
+    async def read(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage, None]:
+        """See `Upstream`; the coordinate of messages is their sequence."""
+        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, end_sequence=end)
+        async for response in self._stub.ReadOutbox(request):
+            batch = response.batch
             yield StreamMessage(batch.sequence, batch.sequence + 1, batch.SerializeToString())
 
-    async def standings(self, shard: int) -> AsyncGenerator[pb.ReadEvaluationsResponse, None]:
-        """How every profile of a shard stands, with the sequence from which to follow on."""
-        async for answer in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
-            yield answer
+    async def evaluations(self, shard: int) -> AsyncGenerator[pb.ReadEvaluationsResponse, None]:
+        """Yield the evaluations of every profile of a shard, page by page."""
+        async for response in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
+            yield response
 
-    async def following(self, shard: int) -> tuple[int, int, int]:
-        """The sequence from which to follow a shard on, and the offset in the log it stands at,
-        with the log's clock there (Unix microseconds)."""
-        async with aclosing(self.standings(shard)) as answers:
-            async for answer in answers:
-                return answer.next_sequence, answer.log_offset, answer.log_time_us
-        return 0, 0, 0
+    async def checkpoint(self, shard: int) -> UpstreamCheckpoint:
+        """Return the current checkpoint of a shard."""
+        async with aclosing(self.evaluations(shard)) as responses:
+            async for response in responses:
+                return UpstreamCheckpoint(
+                    response.next_sequence, response.log_offset, response.log_time_us
+                )
+        return UpstreamCheckpoint()
 
-    async def facts(self, shard: int) -> Sequence[Any]:
-        """All facts that concern no person and were passed on by a shard, in order."""
-        async with aclosing(self.standings(shard)) as answers:
-            async for answer in answers:
-                return tuple(answer.broadcast_facts)
+    async def broadcast_facts(self, shard: int) -> Sequence[Any]:
+        """Return all broadcast facts that a shard has published, in order."""
+        async with aclosing(self.evaluations(shard)) as responses:
+            async for response in responses:
+                return tuple(response.broadcast_facts)
         return ()

@@ -1,4 +1,4 @@
-"""The gRPC door of segment: translate, call, translate."""
+"""Serves SegmentService over gRPC: translates requests, calls, and translates results."""
 
 from __future__ import annotations
 
@@ -10,160 +10,183 @@ from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
 from services.chassis.access.principal import Role, workspace_id
-from services.chassis.rpc.clients import token_from_proto, token_to_proto
+from services.chassis.codec.tokens import at_least_of, token_to_proto
+from services.chassis.definitions import etag_of
+from services.chassis.postgres.database import Database
+from services.chassis.projection.grpc import REACH_TIMEOUT_S
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import IdentityClient
+from services.chassis.rpc.paging import PageToken, page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
-from services.kernel.errors import InvalidField, NotFound
+from services.kernel.errors import NotFound
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import ProfileId, from_hex, to_hex
+from services.kernel.ids import ProfileId, parse_id, to_hex
 from services.kernel.tokens import Token
-from services.segment.codec.bus import (
-    change_message,
-    definition_from,
-    definition_message,
-    history_message,
-)
-from services.segment.codec.preview import previewed_standings
-from services.segment.queries.memberships import SegmentQueries, check_id
-from services.segment.queries.preview import Previews
+from services.segment.codec.bus import change_to_proto
+from services.segment.codec.definitions import definition_from_proto, definition_to_proto
+from services.segment.codec.preview import hypothetical_evaluations
+from services.segment.commands.segments import SegmentCommands
+from services.segment.domain.validation import check_segment_id
+from services.segment.history import read_published
+from services.segment.queries.memberships import list_members, memberships_of
+from services.segment.queries.preview import preview_memberships
+from services.segment.queries.segments import list_segments
+from services.segment.queries.watch import watch_memberships
 
-_PEOPLE = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
+_CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
 _SERVICE = "/onefold.segment.v1.SegmentService/"
-#: Who may call what.
+#: The roles that may call each method.
 ALLOWED: Allowed = {
-    f"{_SERVICE}DefineSegment": _PEOPLE,
-    f"{_SERVICE}ListSegments": _PEOPLE,
-    f"{_SERVICE}ListMembers": _PEOPLE,
-    f"{_SERVICE}ListMemberships": _PEOPLE,
-    f"{_SERVICE}PreviewMemberships": _PEOPLE,
-    f"{_SERVICE}WatchMemberships": _PEOPLE,
+    f"{_SERVICE}DefineSegment": _CALLERS,
+    f"{_SERVICE}ListSegments": _CALLERS,
+    f"{_SERVICE}ListMembers": _CALLERS,
+    f"{_SERVICE}ListMemberships": _CALLERS,
+    f"{_SERVICE}PreviewMemberships": _CALLERS,
+    f"{_SERVICE}WatchMemberships": _CALLERS,
     f"{_SERVICE}ReadOutbox": frozenset({Role.INTERNAL}),
 }
-PAGE, MAX_PAGE = 50, 1_000
-REACH_SECONDS = 30.0
-#: The highest sequence there can be.
-_MOST = 2**63 - 1
+#: The profile id of the last member of a page.
+_PAGE_TOKEN = PageToken("16s")
 
 
 class SegmentRpc(pb_grpc.SegmentServiceServicer):
     """onefold.segment.v1.SegmentService."""
 
-    def __init__(self, queries: SegmentQueries, previews: Previews) -> None:
-        self._queries = queries
-        self._previews = previews
+    def __init__(
+        self,
+        commands: SegmentCommands,
+        database: Database,
+        runner: ProjectionRunner,
+        identity_client: IdentityClient,
+    ) -> None:
+        self._commands = commands
+        self._database = database
+        self._runner = runner
+        self._identity_client = identity_client
 
-    async def DefineSegment(self, request: Any, context: Any) -> Any:
-        """Define a segment."""
-        asked = definition_from(workspace_id(), request.segment)
-        definition, changed, token = await self._queries.define(asked, request.dry_run)
+    async def DefineSegment(
+        self, request: pb.DefineSegmentRequest, context: Any
+    ) -> pb.DefineSegmentResponse:
+        desired = definition_from_proto(workspace_id(), request.segment)
+        defined = await self._commands.define(desired, etag=request.etag, dry_run=request.dry_run)
         return pb.DefineSegmentResponse(
-            segment=definition_message(definition), changed=changed, token=token_to_proto(token)
+            segment=definition_to_proto(defined.definition),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
         )
 
-    async def ListSegments(self, request: Any, context: Any) -> Any:
-        """List the segments with their sizes."""
-        token = await self._reach(request)
-        found = await self._queries.segments(workspace_id())
+    async def ListSegments(
+        self, request: pb.ListSegmentsRequest, context: Any
+    ) -> pb.ListSegmentsResponse:
+        token = await self._wait_for(at_least_of(request))
+        segments = await list_segments(self._database, self._runner.shards, workspace_id())
         return pb.ListSegmentsResponse(
             segments=[
-                pb.SegmentSummary(segment=definition_message(d), size=size, live=live)
-                for d, size, live in found
+                pb.SegmentSummary(
+                    segment=definition_to_proto(segment.definition),
+                    size=segment.size,
+                    live=segment.is_live,
+                    etag=etag_of(segment.definition.version),
+                )
+                for segment in segments
             ],
             token=token_to_proto(token),
         )
 
-    async def ListMembers(self, request: Any, context: Any) -> Any:
-        """List members, by profile id."""
-        check_id(request.segment_id, "segment_id")
-        token = await self._reach(request)
-        size = _page_size(request.page_size)
-        after = _page_token(request.page_token)
-        members = await self._queries.members(
-            workspace_id(), request.segment_id, after, size, request.as_of_us
+    async def ListMembers(
+        self, request: pb.ListMembersRequest, context: Any
+    ) -> pb.ListMembersResponse:
+        check_segment_id(request.segment_id, "segment_id")
+        size = page_size_of(request)
+        (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
+        token = await self._wait_for(at_least_of(request))
+        members = await list_members(
+            self._database,
+            workspace_id(),
+            request.segment_id,
+            after=after,
+            limit=size,
+            as_of_us=request.as_of_us,
         )
-        more = to_hex(members[-1][0]) if len(members) == size else ""
+        is_full = len(members) == size
         return pb.ListMembersResponse(
-            members=[pb.Member(profile_id=to_hex(p), since_us=since) for p, since in members],
-            next_page_token=more,
+            members=[
+                pb.Member(profile_id=to_hex(member.profile_id), since_us=member.since_us)
+                for member in members
+            ],
+            next_page_token=_PAGE_TOKEN.encode(members[-1].profile_id) if is_full else "",
             token=token_to_proto(token),
         )
 
-    async def ListMemberships(self, request: Any, context: Any) -> Any:
-        """Tell the memberships of one profile, and its history."""
-        token = await self._reach(request)
-        profile_id = await self._profile(request)
-        segments, history = await self._queries.memberships(workspace_id(), profile_id)
+    async def ListMemberships(
+        self, request: pb.ListMembershipsRequest, context: Any
+    ) -> pb.ListMembershipsResponse:
+        token = await self._wait_for(at_least_of(request))
+        profile_id = await self._find_profile(request)
+        found = await memberships_of(self._database, workspace_id(), profile_id)
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
-            segment_ids=sorted(segments),
-            history=map(history_message, history),
+            segment_ids=sorted(found.segment_ids),
+            history=map(change_to_proto, found.changes),
             token=token_to_proto(token),
         )
 
-    async def PreviewMemberships(self, request: Any, context: Any) -> Any:
-        """Tell who would enter and leave if profiles stood otherwise."""
+    async def PreviewMemberships(
+        self, request: pb.PreviewMembershipsRequest, context: Any
+    ) -> pb.PreviewMembershipsResponse:
         workspace = workspace_id()
-        standings = previewed_standings(workspace, request.evaluations)
-        token = await self._reach(request)
-        found = await self._previews.memberships(workspace, standings)
+        evaluations = hypothetical_evaluations(workspace, request.evaluations)
+        token = await self._wait_for(at_least_of(request))
+        shards = self._runner.shards
+        changes = await preview_memberships(self._database, shards, workspace, evaluations)
         return pb.PreviewMembershipsResponse(
-            changes=[change_message(change, 0) for change in found], token=token_to_proto(token)
+            changes=map(change_to_proto, changes), token=token_to_proto(token)
         )
 
-    async def WatchMemberships(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Stream entries and exits of the workspace as they come."""
-        wanted = frozenset(request.segment_ids)
-        starts = tuple(request.from_sequences)
-        if any(start > _MOST for start in starts):
-            raise InvalidField("a sequence is one that a response told", field="from_sequences")
-        watched = self._queries.watch(workspace_id(), starts)
-        async for shard, rows, following in watched:
-            told = [history_message(r) for r in rows if not wanted or r["segment_id"] in wanted]
-            yield pb.WatchMembershipsResponse(changes=told, shard=shard, next_sequence=following)
+    async def WatchMemberships(
+        self, request: pb.WatchMembershipsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchMembershipsResponse]:
+        segment_ids = frozenset(request.segment_ids)
+        pages = watch_memberships(
+            self._database, self._runner.shards, workspace_id(), request.from_sequences
+        )
+        async for page in pages:
+            changes = [
+                change_to_proto(change)
+                for change in page.changes
+                if not segment_ids or change.segment_id in segment_ids
+            ]
+            yield pb.WatchMembershipsResponse(
+                changes=changes, shard=page.shard, next_sequence=page.next_sequence
+            )
 
-    async def ReadOutbox(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Stream what was said on the bus."""
-        said = self._queries.said(request.shard, request.from_sequence, request.until_sequence)
-        async with aclosing(said) as messages:
+    async def ReadOutbox(
+        self, request: pb.ReadOutboxRequest, context: Any
+    ) -> AsyncIterator[pb.ReadOutboxResponse]:
+        messages = read_published(
+            self._database.pool, request.shard, request.from_sequence, request.end_sequence
+        )
+        async with aclosing(messages):
             async for message in messages:
                 response = pb.ReadOutboxResponse(next_sequence=message.next)
                 response.batch.MergeFromString(message.payload)
                 yield response
 
-    async def _reach(self, request: Any) -> Token:
-        if not request.HasField("at_least"):
-            return await self._queries.token()
-        return await self._queries.reach(
-            token_from_proto(request.at_least), clip_to_deadline(REACH_SECONDS)
-        )
+    async def _wait_for(self, token: Token | None) -> Token:
+        """Wait until the state includes a token, if there is one; return the current state."""
+        if token is None:
+            return await self._runner.token()
+        return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
 
-    async def _profile(self, request: Any) -> ProfileId:
+    async def _find_profile(self, request: pb.ListMembershipsRequest) -> ProfileId:
         if request.WhichOneof("by") == "identifier":
-            told = request.identifier
-            found = await self._queries.people.by_identifier(
-                workspace_id(), Identifier(told.namespace, told.value)
-            )
+            identifier = Identifier(request.identifier.namespace, request.identifier.value)
+            found = await self._identity_client.by_identifier(workspace_id(), identifier)
         else:
-            found = await self._queries.people.by_profile_id(
-                workspace_id(), ProfileId(_id(request.profile_id, "profile_id"))
-            )
+            profile_id = ProfileId(parse_id(request.profile_id, "profile_id"))
+            found = await self._identity_client.by_profile_id(workspace_id(), profile_id)
         if found is None:
-            raise NotFound("nobody is known by this; check the namespace and the value")
+            raise NotFound("no profile has this identifier; check namespace and value")
         return found
-
-
-def _page_size(asked: int) -> int:
-    if asked > MAX_PAGE:
-        raise InvalidField(f"page_size is at most {MAX_PAGE}", field="page_size")
-    return asked or PAGE
-
-
-def _page_token(told: str) -> bytes:
-    return _id(told, "page_token") if told else b""
-
-
-def _id(told: str, field: str) -> bytes:
-    try:
-        return from_hex(told)
-    except ValueError:
-        raise InvalidField(f"{field} has 32 hexadecimal digits", field=field) from None

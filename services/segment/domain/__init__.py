@@ -1,1 +1,1 @@
-"""Pure: what a segment is, and who is in it."""
+"""Pure: decides which profiles are members of which segments."""

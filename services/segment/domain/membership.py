@@ -1,4 +1,4 @@
-"""What follows: from standings and memberships to changes."""
+"""Decides membership changes from evaluations and current memberships."""
 
 from __future__ import annotations
 
@@ -7,164 +7,194 @@ from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
-from services.segment.domain.model import Cause, Change, Definition, Member, Standing
+from services.segment.domain.model import (
+    MembershipCause,
+    MembershipChange,
+    ProfileEvaluation,
+    SegmentDefinition,
+    SegmentMember,
+)
 
 #: The segments of each profile.
 Memberships = Mapping[ProfileId, frozenset[str]]
 
 
-class Rulebook:
-    """The segments of every workspace that can be decided now.
+class ActiveSegments:
+    """The segments of every workspace, with their rules compiled.
 
-    A segment is frozen while a predicate of its rule is not live: nobody enters or leaves.
+    A segment is pending while a predicate of its rule is not backfilled: no profile enters or
+    leaves it.
     """
 
-    def __init__(self, live: Iterable[Definition], frozen: Iterable[Definition] = ()) -> None:
-        self._live: dict[WorkspaceId, list[tuple[Definition, RuleTest]]] = {}
-        for definition in live:
-            decided = self._live.setdefault(definition.workspace_id, [])
-            decided.append((definition, compile_rule(definition.rule)))
-        self._frozen = {(d.workspace_id, d.segment_id) for d in frozen}
-        self._versions = {(d.workspace_id, d.segment_id): d.version for d in (*live, *frozen)}
+    def __init__(
+        self, active: Iterable[SegmentDefinition], pending: Iterable[SegmentDefinition] = ()
+    ) -> None:
+        self._active: dict[WorkspaceId, list[tuple[SegmentDefinition, RuleTest]]] = {}
+        for definition in active:
+            segments = self._active.setdefault(definition.workspace_id, [])
+            segments.append((definition, compile_rule(definition.rule)))
+        self._pending = {(d.workspace_id, d.segment_id) for d in pending}
+        self._versions = {(d.workspace_id, d.segment_id): d.version for d in (*active, *pending)}
 
-    def segments_of(self, standing: Standing, present: frozenset[str]) -> frozenset[str]:
-        """The segments that the profile belongs to, given those it is in at present."""
-        if standing.merged_into is not None:
+    def segments_of(self, evaluation: ProfileEvaluation, current: frozenset[str]) -> frozenset[str]:
+        """Return the segments that a profile belongs to; `current`: those that it is in now."""
+        if evaluation.merged_into is not None:
             return frozenset()
-        workspace_id = standing.workspace_id
-        decided = {
-            d.segment_id
-            for d, holds in self._live.get(workspace_id, ())
-            if not d.retired and holds(standing.holds)
+        workspace_id = evaluation.workspace_id
+        matching = {
+            definition.segment_id
+            for definition, is_true in self._active.get(workspace_id, ())
+            if not definition.retired and is_true(evaluation.true_predicates)
         }
-        kept = {s for s in present if (workspace_id, s) in self._frozen}
-        return frozenset(decided | kept)
+        unchanged = {s for s in current if (workspace_id, s) in self._pending}
+        return frozenset(matching | unchanged)
 
     @property
-    def frozen(self) -> frozenset[tuple[WorkspaceId, str]]:
-        """The segments that wait: workspace and id."""
-        return frozenset(self._frozen)
+    def pending(self) -> frozenset[tuple[WorkspaceId, str]]:
+        """The workspace and id of each pending segment."""
+        return frozenset(self._pending)
 
     def version(self, workspace_id: WorkspaceId, segment_id: str) -> int:
-        """The version in force; 0 where the segment is not known."""
+        """Return the current version of a segment; 0 where it is not defined."""
         return self._versions.get((workspace_id, segment_id), 0)
 
 
-def newest(told: Iterable[Standing], stored: Mapping[ProfileId, Standing]) -> list[Standing]:
-    """The standings among `told` that are newer than what is stored, one a profile."""
-    best: dict[ProfileId, Standing] = {}
-    for standing in told:
-        known = best.get(standing.profile_id) or stored.get(standing.profile_id)
-        if known is None or standing.version > known.version:
-            best[standing.profile_id] = standing
-    return list(best.values())
+def newer_evaluations(
+    evaluations: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, ProfileEvaluation]
+) -> list[ProfileEvaluation]:
+    """Return the evaluations that are newer than the stored ones, at most one a profile."""
+    newest: dict[ProfileId, ProfileEvaluation] = {}
+    for evaluation in evaluations:
+        best = newest.get(evaluation.profile_id) or stored.get(evaluation.profile_id)
+        if best is None or evaluation.version > best.version:
+            newest[evaluation.profile_id] = evaluation
+    return list(newest.values())
 
 
-def changes(
-    standings: Iterable[Standing],
-    present: Memberships,
-    rulebook: Rulebook,
-    cause: Cause = Cause.RULE,
-) -> list[Change]:
-    """Who enters and leaves what, ordered by profile and segment.
+def membership_changes(
+    evaluations: Iterable[ProfileEvaluation],
+    memberships: Memberships,
+    segments: ActiveSegments,
+    cause: MembershipCause = MembershipCause.RULE,
+) -> list[MembershipChange]:
+    """Return the entries and exits that evaluations lead to, by profile and segment.
 
-    A membership that moves from a profile to the one it became part of is marked as a merge on
-    both sides, so that nobody welcomes or dismisses the person again.
+    `memberships`: the current segments of these profiles and of those they were merged into. A
+    membership that moves with a merge is marked on both sides, so that no message is sent again.
     """
-    found: list[Change] = []
-    for standing in sorted(standings, key=lambda s: s.profile_id):
-        before = present.get(standing.profile_id, frozenset())
-        after = rulebook.segments_of(standing, before)
-        for segment_id in sorted(before ^ after):
-            version = rulebook.version(standing.workspace_id, segment_id)
-            found.append(_change(standing, segment_id, version, segment_id in after, cause))
-    return mark_merges(found, standings, present)
+    changes: list[MembershipChange] = []
+    for evaluation in sorted(evaluations, key=lambda e: e.profile_id):
+        before = memberships.get(evaluation.profile_id, frozenset())
+        after = segments.segments_of(evaluation, before)
+        changes += [
+            MembershipChange(
+                evaluation.workspace_id,
+                segment_id,
+                segments.version(evaluation.workspace_id, segment_id),
+                evaluation.profile_id,
+                segment_id in after,
+                evaluation.changed_at_us,
+                cause,
+            )
+            for segment_id in sorted(before ^ after)
+        ]
+    return mark_merges(changes, evaluations, memberships)
 
 
-def replaced_members(known: Iterable[Member], kept: Iterable[Member]) -> list[Change]:
-    """The changes that make the members `known` those that are `kept`."""
-    before = {m.profile_id: m for m in known}
-    after = {m.profile_id: m for m in kept}
+def differing_members(
+    existing: Iterable[SegmentMember], expected: Iterable[SegmentMember]
+) -> list[MembershipChange]:
+    """Return the changes that turn the existing members into the expected ones."""
+    before = {m.profile_id: m for m in existing}
+    after = {m.profile_id: m for m in expected}
     return [
-        Change(
-            *(m.workspace_id, m.segment_id, m.segment_version, m.profile_id),
-            *(m.profile_id in after, m.since_us, Cause.DEFINITION),
+        MembershipChange(
+            m.workspace_id,
+            m.segment_id,
+            m.segment_version,
+            m.profile_id,
+            m.profile_id in after,
+            m.since_us,
+            MembershipCause.DEFINITION,
         )
         for m in [*before.values(), *after.values()]
         if (m.profile_id in before) != (m.profile_id in after)
     ]
 
 
-def _change(s: Standing, segment_id: str, version: int, entered: bool, cause: Cause) -> Change:
-    return Change(s.workspace_id, segment_id, version, s.profile_id, entered, s.at_us, cause)
-
-
 def mark_merges(
-    found: list[Change], standings: Iterable[Standing], present: Memberships
-) -> list[Change]:
-    """The changes, those of them marked with which a membership moves to an heir among `standings`.
+    changes: list[MembershipChange],
+    evaluations: Iterable[ProfileEvaluation],
+    memberships: Memberships,
+) -> list[MembershipChange]:
+    """Return the changes, with the cause MERGE where a membership moves with a merge.
 
-    `present`: the segments of the heirs before.
+    `memberships`: the segments, before the changes, of the profiles that others were merged into.
     """
-    heirs = {s.profile_id: s.merged_into for s in standings if s.merged_into is not None}
-    if not heirs:
-        return found
-    entered = {(c.profile_id, c.segment_id) for c in found if c.entered}
-    marked: list[Change] = []
-    carried: dict[tuple[ProfileId, str], ProfileId] = {}
-    for change in found:
-        heir = heirs.get(change.profile_id)
-        if heir is not None and not change.entered:
-            key = (heir, change.segment_id)
-            if key in entered or change.segment_id in present.get(heir, frozenset()):
-                carried.setdefault(key, change.profile_id)
-                change = replace(change, cause=Cause.MERGE, other_profile_id=heir)
+    merged = {e.profile_id: e.merged_into for e in evaluations if e.merged_into is not None}
+    if not merged:
+        return changes
+    entered = {(c.profile_id, c.segment_id) for c in changes if c.entered}
+    marked: list[MembershipChange] = []
+    #: By profile and segment that a membership moved to: the profile that it moved from.
+    moved: dict[tuple[ProfileId, str], ProfileId] = {}
+    for change in changes:
+        target = merged.get(change.profile_id)
+        if target is not None and not change.entered:
+            key = (target, change.segment_id)
+            if key in entered or change.segment_id in memberships.get(target, frozenset()):
+                moved.setdefault(key, change.profile_id)
+                change = _by_merge(change, target)
         marked.append(change)
-    return [_carry(change, carried) for change in marked]
+    return [_pair_with_source(change, moved) for change in marked]
 
 
-def came_back(
-    newer: Iterable[Standing], known: Mapping[ProfileId, Standing]
+def split_off(
+    newer: Iterable[ProfileEvaluation], stored: Mapping[ProfileId, ProfileEvaluation]
 ) -> dict[ProfileId, ProfileId]:
-    """Those who are people of their own again, and whom they were part of."""
+    """Return the profiles that are no longer merged, with the profile each was merged into."""
     return {
-        s.profile_id: keeper
-        for s in newer
-        if s.merged_into is None
-        and s.profile_id in known
-        and (keeper := known[s.profile_id].merged_into) is not None
+        evaluation.profile_id: source
+        for evaluation in newer
+        if evaluation.merged_into is None
+        and evaluation.profile_id in stored
+        and (source := stored[evaluation.profile_id].merged_into) is not None
     }
 
 
-def mark_returns(
-    found: list[Change],
-    parted: Mapping[ProfileId, ProfileId],
-    last: Mapping[tuple[ProfileId, str], Cause],
-) -> list[Change]:
-    """The changes, those of them marked with which a membership comes back that a merge took along.
+def mark_unmerges(
+    changes: list[MembershipChange],
+    split: Mapping[ProfileId, ProfileId],
+    last_causes: Mapping[tuple[ProfileId, str], MembershipCause],
+) -> list[MembershipChange]:
+    """Return the changes, with the cause MERGE where an unmerge returns a membership.
 
-    `parted`: as `came_back` tells; `last`: why the memberships changed last. So nobody welcomes or
-    dismisses those again who were only taken apart.
+    `split`: the result of `split_off`; `last_causes`: the cause of the last change of each
+    membership. So no message is sent again for a membership that moved with the merge.
     """
     others: dict[tuple[ProfileId, str], ProfileId] = {}
-    for change in found:
+    for change in changes:
         key = (change.profile_id, change.segment_id)
-        if change.entered and change.profile_id in parted and last.get(key) is Cause.MERGE:
-            keeper = parted[change.profile_id]
-            others[key] = keeper
-            if last.get((keeper, change.segment_id)) is Cause.MERGE:
-                others[keeper, change.segment_id] = change.profile_id
+        is_split = change.entered and change.profile_id in split
+        if is_split and last_causes.get(key) is MembershipCause.MERGE:
+            source = split[change.profile_id]
+            others[key] = source
+            if last_causes.get((source, change.segment_id)) is MembershipCause.MERGE:
+                others[source, change.segment_id] = change.profile_id
     return [
-        _between(change, others.get((change.profile_id, change.segment_id))) for change in found
+        _by_merge(change, others.get((change.profile_id, change.segment_id))) for change in changes
     ]
 
 
-def _between(change: Change, other: ProfileId | None) -> Change:
+def _pair_with_source(
+    change: MembershipChange, moved: Mapping[tuple[ProfileId, str], ProfileId]
+) -> MembershipChange:
+    """Mark the entry of the profile that a membership moved to."""
+    source = moved.get((change.profile_id, change.segment_id)) if change.entered else None
+    return _by_merge(change, source)
+
+
+def _by_merge(change: MembershipChange, other: ProfileId | None) -> MembershipChange:
     if other is None:
         return change
-    return replace(change, cause=Cause.MERGE, other_profile_id=other)
-
-
-def _carry(change: Change, carried: Mapping[tuple[ProfileId, str], ProfileId]) -> Change:
-    giver = carried.get((change.profile_id, change.segment_id)) if change.entered else None
-    return _between(change, giver)
+    return replace(change, cause=MembershipCause.MERGE, other_profile_id=other)

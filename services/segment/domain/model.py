@@ -1,15 +1,15 @@
-"""What is so: definitions, standings, memberships, and their changes."""
+"""Defines segments, evaluations of profiles, memberships and their changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 
 
-class Cause(IntEnum):
+class MembershipCause(IntEnum):
     """Why a membership changed; the numbers of onefold.segment.v1.MembershipCause."""
 
     RULE = 1
@@ -18,7 +18,7 @@ class Cause(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class SegmentDefinition:
     """One version of a segment."""
 
     workspace_id: WorkspaceId
@@ -28,29 +28,29 @@ class Definition:
     rule: Rule
     retired: bool = False
 
-    def says_the_same(self, other: Definition) -> bool:
-        """Whether the two differ in nothing but their version."""
-        return (self.title, self.rule, self.retired) == (other.title, other.rule, other.retired)
+    def at_version(self, version: int) -> SegmentDefinition:
+        """Return the same definition with another version."""
+        return replace(self, version=version)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Which predicates hold for one profile, as told last."""
+class ProfileEvaluation:
+    """Which predicates are true of one profile."""
 
     workspace_id: WorkspaceId
     profile_id: ProfileId
-    #: Grows with every change; the highest wins.
+    #: Grows with every change; the highest version wins.
     version: int
-    #: Ids of the predicates that hold.
-    holds: frozenset[int]
-    #: The profile that this one became part of.
+    #: Ids of the predicates that are true.
+    true_predicates: frozenset[int]
+    #: The profile that this one was merged into.
     merged_into: ProfileId | None
-    #: The instant of the log at which this was found, Unix microseconds.
-    at_us: int
+    #: The log's clock at the evaluation, Unix microseconds.
+    changed_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SegmentMember:
     """One profile in one segment."""
 
     workspace_id: WorkspaceId
@@ -61,7 +61,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MembershipChange:
     """One profile enters or leaves one segment."""
 
     workspace_id: WorkspaceId
@@ -69,6 +69,8 @@ class Change:
     segment_version: int
     profile_id: ProfileId
     entered: bool
-    at_us: int
-    cause: Cause
+    changed_at_us: int
+    cause: MembershipCause
     other_profile_id: ProfileId | None = None
+    #: Counts the published changes of this profile in this segment from 1; 0 = not assigned.
+    ordinal: int = 0

@@ -1,5 +1,5 @@
--- Every entry and exit that was ever announced, in the order of the announcements. It tells what
--- was known when, so it is no part of the state and outlives every rebuild.
+-- Every entry and exit that was published, in the order of publication. It records what was known at
+-- which time, so it is not part of the state and survives every rebuild.
 CREATE TABLE history (
     shard            integer  NOT NULL,
     sequence         bigint   NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE history (
     profile_id       bytea    NOT NULL,
     entered          boolean  NOT NULL,
     ordinal          integer  NOT NULL,
-    at_us            bigint   NOT NULL,
+    changed_at_us    bigint   NOT NULL,
     cause            smallint NOT NULL,
     other_profile_id bytea,
     PRIMARY KEY (shard, sequence, position)

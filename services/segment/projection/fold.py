@@ -1,36 +1,51 @@
-"""Load, decide, save: one batch of what profile said becomes entries and exits."""
+"""Folds evaluations of profiles into membership changes: load, decide, save."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
+import structlog
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
-from services.chassis.projection.checkpoint import add_digest
-from services.kernel.digest import MODULUS, row_digest
+from services.chassis.messaging.stream import Batch, FoldResult
+from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
+from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
-from services.segment.codec import bus as wire
-from services.segment.domain.membership import Rulebook, came_back, changes, mark_returns, newest
-from services.segment.domain.model import Cause, Change, Standing
-from services.segment.store import postgres as store
+from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
+from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
+from services.segment.domain.membership import (
+    ActiveSegments,
+    mark_unmerges,
+    newer_evaluations,
+    split_off,
+)
+from services.segment.domain.model import MembershipChange, ProfileEvaluation
+from services.segment.projection.changes import decide, digest_deltas, publish, save_numbered
+from services.segment.projection.reevaluate import REEVALUATION, reevaluate_page
+from services.segment.store import definitions
+from services.segment.store.evaluations import (
+    load_evaluations,
+    lock_definitions,
+    lock_profiles,
+    save_evaluations,
+)
+from services.segment.store.history import last_causes
 
-SWEEP_PAGE = 1_000
-#: Changes, and the ordinal of each.
-Numbered = tuple[list[Change], list[int]]
+log = structlog.get_logger(__name__)
 
 
-class SegmentApp:
+class SegmentProjection:
     """The projection of this service.
 
-    A fold takes in what is told in three turns, each a transaction of its own where it has work:
-    definitions and live predicates; then the sweeps that these ask for, page by page; then the
-    standings. So a token is reached only after the definitions before it are carried out.
+    A definition, or the last predicate that a segment waits for, schedules a blocking backfill that
+    re-evaluates every profile of the workspace. So a token is reached only after the definitions
+    before it have been carried out.
     """
 
     def __init__(
@@ -38,199 +53,142 @@ class SegmentApp:
         shards: int,
         *,
         on_access: Callable[[], None],
-        on_announced: Callable[[float], None] = lambda _seconds: None,
+        on_published: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`on_announced` is told, for every announcement that was saved, how many seconds lie
-        between the log learning what led to it and now."""
+        """`on_published` is called for every committed change with its latency: the seconds since
+        the log received the facts that led to it."""
         self._shards = shards
         self._on_access = on_access
-        self._on_announced = on_announced
-        #: By shard, the instants of what is announced in the transaction that is open.
-        self._announcing: dict[int, list[int]] = {}
-        self._rulebook: tuple[int, Rulebook] | None = None
+        self._on_published = on_published
+        #: By shard, the instants of the changes of the open transaction.
+        self._uncommitted: dict[int, list[int]] = {}
+        #: The revision of the cached segments, and the segments.
+        self._cached: tuple[int, ActiveSegments] | None = None
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """Fold one batch; see chassis.stream.Projection."""
-        told = [wire.profiles_changed(m.payload) for m in batch.messages]
-        if await self._define(conn, batch.shard, told):
-            return _unconsumed(batch)
-        sweep = await store.next_sweep(conn, batch.shard)
-        if sweep is not None:
-            return await self._sweep(conn, batch, sweep)
-        standings = [wire.standing(change) for message in told for change in message.changes]
-        found, numbers = await self._settle(conn, standings)
-        facts = [fact for message in told for fact in message.broadcast_facts]
+        """Fold one batch; see `Projection`."""
+        messages = [decode_profiles_changed(m.payload) for m in batch.messages]
+        facts = [fact for message in messages for fact in message.broadcast_facts]
+        sweeps = await self._register(conn, batch.shard, messages, facts)
+        evaluations = [evaluation_from_proto(c) for m in messages for c in m.changes]
+        changes = await self._apply_evaluations(conn, evaluations)
         if await fold_access_facts(conn, facts):
             self._on_access()
-        last = told[-1]
-        at = (batch.next, last.log_offset, last.log_time_us)
-        return await self._announce(conn, batch, found, numbers, facts, *at)
-
-    def saved(self, shard: int) -> None:
-        """What a shard folded last can be seen now."""
-        now = time.time()
-        for at_us in self._announcing.pop(shard, ()):
-            # A clock that was moved ahead makes no latency.
-            if at_us <= now * 1e6:
-                self._on_announced(now - at_us / 1e6)
-
-    async def _define(self, conn: asyncpg.Connection, shard: int, told: Sequence[Any]) -> bool:
-        """Take in definitions and live predicates; whether there was news that asks for sweeps."""
-        if not any(m.backfilled_predicates or _definitions(m) for m in told):
-            return False
-        # One worker after another: of two that each bring the last thing that a segment waits for,
-        # the second one must see what the first one brought.
-        await conn.execute(store.Q.lock_revision)
-        news = False
-        for message in told:
-            for fact in _definitions(message):
-                news |= await self._take_definition(conn, shard, fact)
-            if message.backfilled_predicates:
-                news |= await self._take_live(conn, shard, message)
-        if news:
-            await conn.execute(store.Q.bump_revision)
-        return news
-
-    async def _take_definition(self, conn: asyncpg.Connection, shard: int, fact: Any) -> bool:
-        try:
-            definition = wire.definition(fact.workspace_id, fact.payload)
-        except InvalidField:
-            return False
-        await store.keep_definition(conn, fact)
-        asked = await conn.execute(
-            store.Q.ask_sweep,
-            shard,
-            definition.workspace_id,
-            definition.segment_id,
-            definition.version,
-        )
-        return bool(asked.endswith(" 1"))
-
-    async def _take_live(self, conn: asyncpg.Connection, shard: int, message: Any) -> bool:
-        workspace_id, wanted = message.backfilled_workspace_id, set(message.backfilled_predicates)
-        if not await store.save_live(conn, workspace_id, wanted, shard):
-            return False
-        counts = await store.live_counts(conn)
-        for row in await conn.fetch(store.Q.load_definitions):
-            definition = wire.definition(row["workspace_id"], row["message"])
-            asked = {predicate_id(p) for p in predicates(definition.rule)}
-            mine = row["workspace_id"] == workspace_id and asked & wanted
-            if mine and store.is_live(definition, counts, self._shards):
-                await self._ask_everywhere(conn, row)
-        return True
-
-    async def _ask_everywhere(self, conn: asyncpg.Connection, row: Any) -> None:
-        for shard in range(self._shards):
-            await conn.execute(
-                store.Q.ask_again, shard, row["workspace_id"], row["segment_id"], row["version"]
-            )
-
-    async def _sweep(
-        self, conn: asyncpg.Connection, batch: Batch, sweep: store.Sweep
-    ) -> FoldResult:
-        """One page of a sweep. It is announced also where nobody enters or leaves: so a sweep of
-        many pages moves on, and takes no more locks at a time than one page has."""
-        if not sweep.after:
-            await store.join_sweeps(conn, batch.shard, sweep)
-        page = await store.sweep_page(conn, batch.shard, sweep, SWEEP_PAGE)
-        await store.lock(conn, page)
-        standings = await store.load_standings(conn, page)
-        found = await self._decide(conn, list(standings.values()), Cause.DEFINITION)
-        found = [replace(c, at_us=max(c.at_us, batch.log_time_us)) for c in found]
-        found, numbers = await self._save(conn, found)
-        done = len(page) < SWEEP_PAGE
-        await store.save_sweep(conn, batch.shard, sweep, page[-1] if page else b"", done)
-        at = (batch.first, batch.log_offset, batch.log_time_us)
-        return await self._announce(conn, batch, found, numbers, (), *at)
-
-    async def _settle(self, conn: asyncpg.Connection, told: Sequence[Standing]) -> Numbered:
-        """Keep newer standings and let their profiles enter and leave."""
-        if not told:
-            return [], []
-        profiles = sorted({s.profile_id for s in told})
-        await store.lock(conn, profiles)
-        known = await store.load_standings(conn, profiles)
-        newer = newest(told, known)
-        if not newer:
-            return [], []
-        await store.save_standings(conn, newer, self._shards)
-        found = await self._decide(conn, newer, Cause.RULE)
-        parted = came_back(newer, known)
-        if found and parted:
-            found = mark_returns(found, parted, await store.last_causes(conn, found))
-        return await self._save(conn, found)
-
-    async def _decide(
-        self, conn: asyncpg.Connection, standings: Sequence[Standing], cause: Cause
-    ) -> list[Change]:
-        rulebook = await self._current_rulebook(conn)
-        heirs = {s.merged_into for s in standings if s.merged_into is not None}
-        profiles = sorted({s.profile_id for s in standings} | heirs)
-        present = await store.load_memberships(conn, profiles)
-        return changes(standings, present, rulebook, cause)
-
-    async def _current_rulebook(self, conn: asyncpg.Connection) -> Rulebook:
-        """The rulebook as of now. Must be asked for under the locks of the profiles decided on:
-        whoever changed a definition before has then been seen."""
-        revision = await conn.fetchval(store.Q.load_revision)
-        if self._rulebook is None or self._rulebook[0] != revision:
-            self._rulebook = (revision, await store.load_rulebook(conn, self._shards))
-        return self._rulebook[1]
-
-    async def _save(self, conn: asyncpg.Connection, found: Sequence[Change]) -> Numbered:
-        """Let profiles enter and leave; the changes as they are to be announced, and ordinals."""
-        if not found:
-            return [], []
-        numbered, numbers = await store.number(conn, found)
-        await store.save_changes(conn, numbered, self._shards)
-        return numbered, numbers
-
-    async def _announce(
-        self,
-        conn: asyncpg.Connection,
-        batch: Batch,
-        found: Sequence[Change],
-        numbers: Sequence[int],
-        facts: Sequence[Any],
-        consumed_to: int,
-        log_offset: int,
-        log_time_us: int,
-    ) -> FoldResult:
-        self._announcing[batch.shard] = [change.at_us for change in found]
-        await store.write_notices(conn, batch.shard, batch.next_output, facts)
-        if found:
-            await store.write_history(conn, batch.shard, batch.next_output, found, numbers)
-            await add_digest(conn, batch.shard, digest_deltas(found))
-        payload = wire.memberships_changed(
+        last = messages[-1]
+        is_blocked = any(batch.shard in shards for shards in sweeps.values())
+        output = await publish(
+            conn,
             batch.shard,
             batch.next_output,
-            log_offset,
-            log_time_us,
-            map(wire.change_message, found, numbers),
+            changes,
             facts,
+            log_offset=batch.log_offset if is_blocked else last.log_offset,
+            log_time_us=last.log_time_us,
         )
-        output = OutboxMessage(batch.next_output, batch.next_output + 1, payload)
-        return FoldResult(consumed_to, log_offset, log_time_us, (output,))
+        self._uncommitted[batch.shard] = [change.changed_at_us for change in changes]
+        await self._schedule_sweeps(conn, sweeps)
+        return FoldResult(
+            batch.next, last.log_offset, last.log_time_us, (output,), digest_deltas(changes)
+        )
 
+    async def backfill_step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        """Re-evaluate one page of profiles; see `Backfilling`."""
+        step, changes = await reevaluate_page(conn, self.load_segments, job, at, self._shards)
+        self._uncommitted[job.shard] = [change.changed_at_us for change in changes]
+        return step
 
-def membership_share(workspace_id: str, segment_id: str, profile_id: bytes) -> int:
-    """What one membership adds to the digest."""
-    return row_digest("membership", workspace_id, segment_id, profile_id)
+    def committed(self, shard: int) -> None:
+        """Report the latency of the changes that a shard has committed."""
+        now = time.time()
+        for changed_at_us in self._uncommitted.pop(shard, ()):
+            # A log clock that is ahead of this one yields no latency.
+            if changed_at_us <= now * 1e6:
+                self._on_published(now - changed_at_us / 1e6)
 
+    async def load_segments(self, conn: asyncpg.Connection) -> ActiveSegments:
+        """Return the current segments, from a cache where they have not changed.
 
-def digest_deltas(found: Iterable[Change]) -> dict[str, int]:
-    """What these changes add to the digest of each workspace, modulo 2^128."""
-    deltas: dict[str, int] = {}
-    for change in found:
-        share = membership_share(change.workspace_id, change.segment_id, change.profile_id)
-        before = deltas.get(change.workspace_id, 0)
-        deltas[change.workspace_id] = (before + (share if change.entered else -share)) % MODULUS
-    return deltas
+        Call this while holding the locks of the profiles to be decided: only then is every
+        definition visible that the previous lock holder has used.
+        """
+        revision = await conn.fetchval(definitions.Q.load_revision)
+        if self._cached is None or self._cached[0] != revision:
+            segments = await definitions.load_active_segments(conn, self._shards)
+            self._cached = (revision, segments)
+        return self._cached[1]
 
+    async def _register(
+        self,
+        conn: asyncpg.Connection,
+        shard: int,
+        messages: Sequence[Any],
+        facts: Sequence[Any],
+    ) -> dict[WorkspaceId, set[int]]:
+        """Save definitions and ready predicates; return the shards to sweep, by workspace."""
+        sweeps: dict[WorkspaceId, set[int]] = defaultdict(set)
+        defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]
+        ready = [message for message in messages if message.backfilled_predicates]
+        if not defined and not ready:
+            return sweeps
+        # One worker at a time: of two that each save the last predicate of a segment on their
+        # shard, the second must see what the first has saved.
+        await lock_definitions(conn)
+        is_changed = False
+        for fact in defined:
+            try:
+                definition = decode_definition(fact.workspace_id, fact.payload)
+            except InvalidField:
+                log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
+                continue
+            is_changed |= await definitions.save_definition(conn, definition, fact.payload)
+            # Every shard sweeps at its own copy of the definition.
+            sweeps[definition.workspace_id].add(shard)
+        for message in ready:
+            workspace_id = WorkspaceId(message.backfilled_workspace_id)
+            ids = frozenset(message.backfilled_predicates)
+            if await definitions.save_ready_predicates(conn, workspace_id, ids, shard):
+                is_changed = True
+                if await self._completes_segment(conn, workspace_id, ids):
+                    sweeps[workspace_id] |= set(range(self._shards))
+        if is_changed:
+            await definitions.bump_revision(conn)
+        return sweeps
 
-def _definitions(message: Any) -> list[Any]:
-    return [fact for fact in message.broadcast_facts if fact.kind == wire.SEGMENT_DEFINED]
+    async def _completes_segment(
+        self, conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: frozenset[int]
+    ) -> bool:
+        """Return whether a segment that uses one of these predicates has all of its own."""
+        ready = await definitions.count_ready_shards(conn)
+        return any(
+            ids.intersection(map(predicate_id, predicates(definition.rule)))
+            and definitions.is_backfilled(definition, ready, self._shards)
+            for definition in await definitions.load_definitions(conn, workspace_id)
+        )
 
+    async def _schedule_sweeps(
+        self, conn: asyncpg.Connection, sweeps: dict[WorkspaceId, set[int]]
+    ) -> None:
+        for workspace_id, shards in sorted(sweeps.items()):
+            # A sweep uses the newest definitions, so every request has the same version.
+            await schedule(conn, shards, REEVALUATION, workspace_id, version=0, blocking=True)
 
-def _unconsumed(batch: Batch) -> FoldResult:
-    return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
+    async def _apply_evaluations(
+        self, conn: asyncpg.Connection, evaluations: Sequence[ProfileEvaluation]
+    ) -> list[MembershipChange]:
+        """Save newer evaluations and the membership changes that follow; return the changes."""
+        if not evaluations:
+            return []
+        profiles = sorted({e.profile_id for e in evaluations})
+        await lock_profiles(conn, profiles)
+        stored = await load_evaluations(conn, profiles)
+        newer = newer_evaluations(evaluations, stored)
+        if not newer:
+            return []
+        await save_evaluations(conn, newer, self._shards)
+        changes = await decide(conn, newer, await self.load_segments(conn))
+        split = split_off(newer, stored)
+        if changes and split:
+            changes = mark_unmerges(changes, split, await last_causes(conn, changes))
+        return await save_numbered(conn, changes, self._shards)

@@ -1,36 +1,33 @@
-"""What-if: who would enter and leave if profiles stood otherwise."""
+"""Previews the membership changes that hypothetical evaluations would lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.ids import WorkspaceId
-from services.segment.domain.membership import changes
-from services.segment.domain.model import Change, Standing
-from services.segment.store import postgres as store
+from services.segment.domain.membership import membership_changes
+from services.segment.domain.model import MembershipChange, ProfileEvaluation
+from services.segment.store.definitions import load_active_segments
+from services.segment.store.evaluations import load_evaluations
+from services.segment.store.memberships import load_memberships
 
 
-class Previews:
-    """Decides on standings that nobody told; writes nothing."""
-
-    def __init__(self, database: Database, runner: ProjectionRunner) -> None:
-        self._database = database
-        self._runner = runner
-
-    async def memberships(
-        self, workspace_id: WorkspaceId, standings: Sequence[Standing]
-    ) -> list[Change]:
-        """What would be announced if these profiles stood so."""
-        heirs = {s.merged_into for s in standings if s.merged_into is not None}
-        profiles = sorted({s.profile_id for s in standings} | heirs)
-        async with (
-            acquire(self._database.pool) as conn,
-            conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            rulebook = await store.load_rulebook(conn, self._runner.shards)
-            known = await store.load_standings(conn, profiles)
-            mine = [p for p, standing in known.items() if standing.workspace_id == workspace_id]
-            present = await store.load_memberships(conn, mine)
-        return changes(standings, present, rulebook)
+async def preview_memberships(
+    database: Database,
+    shards: int,
+    workspace_id: WorkspaceId,
+    evaluations: Sequence[ProfileEvaluation],
+) -> list[MembershipChange]:
+    """Return the changes that would be published; write nothing."""
+    merged_into = {e.merged_into for e in evaluations if e.merged_into is not None}
+    profiles = sorted({e.profile_id for e in evaluations} | merged_into)
+    async with (
+        acquire(database.pool) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        segments = await load_active_segments(conn, shards)
+        stored = await load_evaluations(conn, profiles)
+        own = [p for p, evaluation in stored.items() if evaluation.workspace_id == workspace_id]
+        memberships = await load_memberships(conn, own)
+    return membership_changes(evaluations, memberships, segments)

@@ -1,4 +1,4 @@
-"""What a state that took the place of one that stood still says of what changed in between."""
+"""Publishes what changed while the old state was stalled, after a resync."""
 
 from __future__ import annotations
 
@@ -14,86 +14,91 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.rebuild import StateSwap
 from services.chassis.rpc.clients import IdentityClient
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
-from services.segment.codec import bus as wire
 from services.segment.domain.membership import mark_merges
-from services.segment.domain.model import Change, Standing
-from services.segment.store import postgres as store
-from services.segment.store.postgres import Connection
+from services.segment.domain.model import MembershipChange, ProfileEvaluation
+from services.segment.projection.changes import publish
+from services.segment.store.definitions import bump_revision
+from services.segment.store.history import assign_ordinals
+from services.segment.store.memberships import (
+    carry_over_memberships,
+    load_difference,
+    load_memberships,
+)
 
 #: Changes in one message.
 PAGE = 2_000
-Numbered = list[tuple[Change, int]]
 
 
-async def say_replaced(
+async def publish_difference(
     conn: asyncpg.Connection,
-    replaced: StateSwap,
+    swap: StateSwap,
     facts: Mapping[int, Sequence[Any]],
-    people: IdentityClient,
+    identity_client: IdentityClient,
 ) -> Mapping[int, Sequence[OutboxMessage]]:
-    """See chassis.rebuild.Replacer.say.
+    """Return the messages that publish the difference, by shard; see `Resync.difference`.
 
-    Announced is the difference between who was in what and who is, once each, with the ordinal that
-    follows: what came and went in between was never announced. Before it come the facts that
-    concern no person and were not passed on yet, so that those who hear of people already know
-    where to tell it. `facts`: all of them, by shard.
+    Each membership that differs is published once, with the next ordinal: entries and exits in
+    between were never published. The broadcast facts that the old state has not published come
+    first, so that consumers know new destinations before the changes. `facts`: all of them.
     """
-    found = await _changes(conn, replaced, people)
-    numbered, numbers = await store.number(conn, found)
-    await store.take_on_memberships(conn, replaced.live, numbered)
-    by_shard: dict[int, Numbered] = defaultdict(list)
-    for change, ordinal in zip(numbered, numbers, strict=True):
-        by_shard[shard_of(change.profile_id, len(replaced.after))].append((change, ordinal))
-    said: dict[int, Sequence[OutboxMessage]] = {}
-    for before, after in zip(replaced.before, replaced.after, strict=True):
+    changes = await assign_ordinals(conn, await _load_changes(conn, swap, identity_client))
+    await carry_over_memberships(conn, swap.live, swap.new, changes)
+    await bump_revision(conn)
+    by_shard: dict[int, list[MembershipChange]] = defaultdict(list)
+    for change in changes:
+        by_shard[shard_of(change.profile_id, len(swap.after))].append(change)
+    outputs: dict[int, Sequence[OutboxMessage]] = {}
+    for before, after in zip(swap.before, swap.after, strict=True):
         missed = [f for f in facts[after.shard] if before.log_offset <= f.offset < after.log_offset]
         await fold_access_facts(conn, missed)
-        said[after.shard] = await _say(conn, before, after, missed, by_shard[after.shard])
-    return said
+        outputs[after.shard] = await _publish_shard(
+            conn, before, after, missed, by_shard[after.shard]
+        )
+    return outputs
 
 
-async def _changes(conn: Connection, replaced: StateSwap, people: IdentityClient) -> list[Change]:
-    """Who entered and left; a membership that moved to an heir is marked on both sides."""
-    now_us = max(at.log_time_us for at in replaced.after)
-    differing = await store.load_difference(conn, replaced.live, replaced.new, now_us)
-    found = [change for change, _ in differing]
-    gone: dict[WorkspaceId, set[ProfileId]] = defaultdict(set)
-    for change, is_somebody in differing:
-        if not is_somebody:
-            gone[change.workspace_id].add(change.profile_id)
-    merged: list[Standing] = []
-    for workspace_id, profiles in gone.items():
-        heirs = await people.current_profiles(workspace_id, sorted(profiles))
+async def _load_changes(
+    conn: asyncpg.Connection, swap: StateSwap, identity_client: IdentityClient
+) -> list[MembershipChange]:
+    """Return the entries and exits; those that belong to a merge are marked on both sides."""
+    now_us = max(at.log_time_us for at in swap.after)
+    differences = await load_difference(conn, swap.live, swap.new, now_us)
+    missing: dict[WorkspaceId, set[ProfileId]] = defaultdict(set)
+    for change, profile_exists in differences:
+        if not profile_exists:
+            missing[change.workspace_id].add(change.profile_id)
+    merged: list[ProfileEvaluation] = []
+    for workspace_id, profiles in missing.items():
+        current = await identity_client.current_profiles(workspace_id, sorted(profiles))
         merged += [
-            Standing(workspace_id, old, 0, frozenset(), heir, now_us)
-            for old, heir in heirs.items()
-            if heir != old
+            ProfileEvaluation(workspace_id, old, 0, frozenset(), into, now_us)
+            for old, into in current.items()
+            if into != old
         ]
-    present = await store.load_memberships_in(
-        conn, replaced.live, [m.merged_into for m in merged if m.merged_into is not None]
-    )
-    return mark_merges(found, merged, present)
+    targets = [e.merged_into for e in merged if e.merged_into is not None]
+    live = await load_memberships(conn, targets, schema=swap.live)
+    return mark_merges([difference.change for difference in differences], merged, live)
 
 
-async def _say(
-    conn: Connection,
+async def _publish_shard(
+    conn: asyncpg.Connection,
     before: Checkpoint,
     after: Checkpoint,
     facts: Sequence[Any],
-    found: Numbered,
+    changes: Sequence[MembershipChange],
 ) -> Sequence[OutboxMessage]:
-    """Facts, then changes; the last message tells that the log was taken in up to there."""
+    """Return the messages of a shard; only the last one has the log offset of the new state."""
     outputs: list[OutboxMessage] = []
-    for sequence, start in enumerate(range(0, max(len(found), 1), PAGE), before.next_output):
-        page = found[start : start + PAGE]
-        at = after if start + PAGE >= len(found) else before
-        changes, numbers = [c for c, _ in page], [n for _, n in page]
-        if page:
-            await store.write_history(conn, after.shard, sequence, changes, numbers)
-        told = () if start else facts
-        await store.write_notices(conn, after.shard, sequence, told)
-        messages = map(wire.change_message, changes, numbers)
-        place = (after.shard, sequence, at.log_offset, at.log_time_us)
-        payload = wire.memberships_changed(*place, messages, told)
-        outputs.append(OutboxMessage(sequence, sequence + 1, payload))
+    for sequence, start in enumerate(range(0, max(len(changes), 1), PAGE), before.next_output):
+        at = after if start + PAGE >= len(changes) else before
+        output = await publish(
+            conn,
+            after.shard,
+            sequence,
+            changes[start : start + PAGE],
+            () if start else facts,
+            log_offset=at.log_offset,
+            log_time_us=at.log_time_us,
+        )
+        outputs.append(output)
     return outputs

@@ -1,20 +1,20 @@
--- What can be rebuilt from the log. Every table carries `shard`, the shard of the profile.
+-- The state that can be rebuilt from the log. The column `shard` is the shard of the profile.
 
--- Which predicates hold for whom, by the highest version told.
-CREATE TABLE standing (
-    shard        integer NOT NULL,
-    profile_id   bytea   NOT NULL,
-    workspace_id text    NOT NULL,
-    version      bigint  NOT NULL,
-    holds        bytea   NOT NULL, -- ids of 8 bytes each, ascending
-    merged_into  bytea,
-    at_us        bigint  NOT NULL,
+-- Which predicates are true of each profile, in the highest version.
+CREATE TABLE evaluation (
+    shard           integer NOT NULL,
+    profile_id      bytea   NOT NULL,
+    workspace_id    text    NOT NULL,
+    version         bigint  NOT NULL,
+    true_predicates bytea   NOT NULL, -- ids of 8 bytes each, ascending
+    merged_into     bytea,
+    changed_at_us   bigint  NOT NULL,
     PRIMARY KEY (profile_id, shard)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX standing_by_shard ON standing (shard, profile_id);
+CREATE INDEX evaluation_by_shard ON evaluation (shard, profile_id);
 
--- Who is in which segment now.
+-- The current members of each segment.
 CREATE TABLE membership (
     shard           integer NOT NULL,
     workspace_id    text    NOT NULL,
@@ -27,40 +27,27 @@ CREATE TABLE membership (
 
 CREATE INDEX membership_by_segment ON membership (workspace_id, segment_id, profile_id);
 
--- The newest version of each segment's definition, as the fact's message.
+-- The newest version of each segment, as a serialised SegmentDefined.
 CREATE TABLE definition (
     workspace_id text    NOT NULL,
     segment_id   text    NOT NULL,
     version      integer NOT NULL,
-    message      bytea   NOT NULL,
+    payload      bytea   NOT NULL,
     PRIMARY KEY (workspace_id, segment_id)
 );
 
--- For which predicates each shard of the profiles has taken in the whole log.
-CREATE TABLE live_predicate (
+-- The predicates that each shard of profile has backfilled.
+CREATE TABLE ready_predicate (
     workspace_id text    NOT NULL,
     predicate_id bigint  NOT NULL,
     shard        integer NOT NULL,
     PRIMARY KEY (workspace_id, predicate_id, shard)
 );
 
--- Standings that a definition asks to look at once more, shard by shard.
-CREATE TABLE sweep (
-    shard        integer NOT NULL,
-    workspace_id text    NOT NULL,
-    segment_id   text    NOT NULL,
-    version      integer NOT NULL,
-    after        bytea   NOT NULL DEFAULT '\x',
-    done         boolean NOT NULL DEFAULT false,
-    -- Counts how often it was asked for: a page of an older asking moves nothing.
-    asked        integer NOT NULL DEFAULT 1,
-    PRIMARY KEY (shard, workspace_id, segment_id, version)
+-- Changes with every change of `definition` or `ready_predicate`, so that caches are invalidated.
+CREATE TABLE definition_revision (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    value    bigint  NOT NULL
 );
 
--- Counts up with every change of `definition` or `live_predicate`, so that caches notice.
-CREATE TABLE revision (
-    one   boolean PRIMARY KEY DEFAULT true CHECK (one),
-    value bigint  NOT NULL
-);
-
-INSERT INTO revision (value) VALUES (0);
+INSERT INTO definition_revision (value) VALUES (0);

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
-from integration.segment.segment_world import SHARDS, Works
+from integration.segment.segment_fixture import SHARDS, SegmentWorkers
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.devstack.postgres import PostgresServer
 
 _TABLES = (
-    "standing, membership, definition, live_predicate, sweep, history, notice, outbox, digest,"
-    " access_key, access_source"
+    "evaluation, membership, definition, ready_predicate, backfill, history, broadcast_fact,"
+    " outbox, digest, access_key, access_source"
 )
 
 
@@ -36,11 +36,12 @@ async def segment_database(postgres_server: PostgresServer) -> AsyncIterator[Dat
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def works(segment_database: Database) -> Works:
-    """Workers that begin with nothing."""
+async def workers(segment_database: Database) -> SegmentWorkers:
+    """Workers that begin with an empty state."""
     pool = segment_database.pool
     await pool.execute(
-        f"TRUNCATE {_TABLES}; UPDATE revision SET value = 0;"
-        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
+        f"TRUNCATE {_TABLES}; UPDATE definition_revision SET value = 0;"
+        " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0,"
+        " withheld_offset = NULL"
     )
-    return Works(pool)
+    return SegmentWorkers(pool)

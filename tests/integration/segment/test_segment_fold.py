@@ -1,12 +1,14 @@
-"""Who enters and leaves, folded into real tables from what profile says."""
+"""Tests entries and exits, folded into real tables from the messages of profile."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from integration.segment.segment_world import (
+from integration.segment.segment_fixture import (
     ALL_IDS,
     BOUGHT,
     BOUGHT_ID,
@@ -16,11 +18,11 @@ from integration.segment.segment_world import (
     SHARDS,
     VISITED,
     VISITED_ID,
+    SegmentWorkers,
     W,
-    Works,
     defined,
+    evaluated,
     profile,
-    stands,
 )
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.log_pb2 import Fact
@@ -28,18 +30,19 @@ from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 from onefold.segment.v1.segment_stream_pb2 import (
     MEMBERSHIP_CAUSE_DEFINITION,
     MembershipCause,
-    MembershipsChanged,
+    MembershipChange,
 )
 
+from services.chassis.projection.checkpoint import load_checkpoint
 from services.kernel.ids import shard_of
-from services.segment.codec import bus as wire
-from services.segment.domain.membership import Rulebook
-from services.segment.domain.model import Standing
-from services.segment.projection import fold as app
-from services.segment.store import postgres as store
+from services.segment.codec.bus import evaluation_from_proto
+from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
+from services.segment.domain.membership import ActiveSegments
+from services.segment.domain.model import ProfileEvaluation
+from services.segment.projection import reevaluate
 
 
-def causes(changes: list) -> list[tuple[str, int, bool, str]]:
+def summary(changes: list[MembershipChange]) -> list[tuple[str, int, bool, str]]:
     numbers = {profile(n): n for n in range(20)}
     return [
         (
@@ -52,402 +55,424 @@ def causes(changes: list) -> list[tuple[str, int, bool, str]]:
     ]
 
 
-async def test_people_enter_and_leave(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("idle", IDLE)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, VISITED_ID))
-    works.say(0, stands(1, 2, VISITED_ID))
-    await works.fold_all(size=1)
-    assert await works.members("buyers") == set()
-    assert await works.members("idle") == set()
-    assert causes(await works.announced()) == [
+async def test_profiles_enter_and_leave(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("idle", IDLE)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, VISITED_ID))
+    workers.publish(0, evaluated(1, 2, VISITED_ID))
+    await workers.fold_all(size=1)
+    assert await workers.members("buyers") == set()
+    assert await workers.members("idle") == set()
+    assert summary(await workers.changes()) == [
         ("buyers", 1, True, "RULE"),
         ("idle", 1, True, "RULE"),
         ("buyers", 1, False, "RULE"),
         ("idle", 1, False, "RULE"),
     ]
-    await works.check()
+    await workers.check()
 
 
-async def test_a_batch_is_decided_by_its_newest_standings(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID))
-    works.say(0, stands(1, 2))
-    works.say(0, stands(1, 3, BOUGHT_ID))
-    await works.fold_all(size=100)
-    assert causes(await works.announced()) == [("buyers", 1, True, "RULE")]
-    await works.check()
+async def test_batch_is_decided_by_its_newest_evaluations(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID))
+    workers.publish(0, evaluated(1, 2))
+    workers.publish(0, evaluated(1, 3, BOUGHT_ID))
+    await workers.fold_all(size=100)
+    assert summary(await workers.changes()) == [("buyers", 1, True, "RULE")]
+    await workers.check()
 
 
-async def test_stale_versions_are_dropped(works: Works) -> None:
-    """The same profile is told of on two shards; the higher version wins, whoever is first."""
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 5, BOUGHT_ID))
-    works.say(1, stands(1, 4), stands(2, 1, BOUGHT_ID))
-    works.say(0, stands(2, 2))
-    await works.fold_all()
-    assert await works.members("buyers") == {profile(1)}
-    await works.check()
+async def test_stale_evaluation_is_ignored(workers: SegmentWorkers) -> None:
+    """Two shards evaluate the same profile; the higher version wins in any order."""
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 5, BOUGHT_ID))
+    workers.publish(1, evaluated(1, 4), evaluated(2, 1, BOUGHT_ID))
+    workers.publish(0, evaluated(2, 2))
+    await workers.fold_all()
+    assert await workers.members("buyers") == {profile(1)}
+    await workers.check()
 
 
-async def test_definitions_before_and_after_standings_come_to_the_same(works: Works) -> None:
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1), stands(3, 1, BOUGHT_ID, VISITED_ID))
-    await works.fold_all()
-    assert not await works.announced()
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
-    await works.fold_all()
-    assert await works.members("buyers") == {profile(1), profile(3)}
-    assert {c[3] for c in causes(await works.announced())} == {"DEFINITION"}
-    await works.check()
+async def test_definition_after_evaluations_gives_the_same_members(workers: SegmentWorkers) -> None:
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(
+        0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1), evaluated(3, 1, BOUGHT_ID, VISITED_ID)
+    )
+    await workers.fold_all()
+    assert not await workers.changes()
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    await workers.fold_all()
+    assert await workers.members("buyers") == {profile(1), profile(3)}
+    assert {change[3] for change in summary(await workers.changes())} == {"DEFINITION"}
+    await workers.check()
 
 
-async def test_a_token_is_reached_when_its_definitions_are_carried_out(works: Works) -> None:
-    """What is announced by a sweep comes before the message that holds the definition."""
-    works.live()
-    await works.fold_all()
-    works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
-    await works.fold_all()
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
-    await works.fold_all()
-    rows = await works.pool.fetch("SELECT payload FROM outbox ORDER BY shard, first")
-    told = [MembershipsChanged.FromString(row["payload"]) for row in rows]
-    for shard in range(SHARDS):
-        mine = [m for m in told if m.shard == shard]
-        (at,) = (n for n, m in enumerate(mine) if m.broadcast_facts)
-        swept = [n for n, m in enumerate(mine) if m.changes]
-        assert swept
-        assert max(swept) < at
-        assert max(m.log_offset for m in mine[:at]) < mine[at].log_offset
-
-
-async def test_a_new_version_of_a_rule_looks_at_everybody(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+async def test_token_is_reached_when_its_definition_is_carried_out(
+    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "SWEEP_PAGE", 7)
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    people = range(100)
-    for n in people:
-        works.say(n % SHARDS, stands(n, 1, *([BOUGHT_ID] if n % 3 else [VISITED_ID])))
-    await works.fold_all()
-    assert await works.members("s") == {profile(n) for n in people if n % 3}
-    works.say_everywhere(broadcast_facts=[defined("s", VISITED, version=2)])
-    await works.fold_all()
-    assert await works.members("s") == {profile(n) for n in people if not n % 3}
-    late = [c for c in await works.announced() if c.cause == MEMBERSHIP_CAUSE_DEFINITION]
-    assert {c.segment_version for c in late} == {2}
-    await works.check()
+    """Neither the checkpoint nor an output reaches the definition before the sweep has ended."""
+    monkeypatch.setattr(reevaluate, "PAGE", 3)
+    workers.backfilled()
+    workers.publish(0, *[evaluated(n, 1, BOUGHT_ID) for n in range(20)])
+    await workers.fold_all()
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    for shard in range(SHARDS):
+        own = {profile(n) for n in range(20) if shard_of(profile(n), SHARDS) == shard}
+        head = len(workers.published[shard])
+        async with workers.pool.acquire() as conn:
+            at = await load_checkpoint(conn, shard)
+            assert at is not None
+            step = await workers.fold_once(conn, at, workers.messages(shard, at.next, 1))
+            while step is not None:
+                at = step
+                is_carried_out = own <= await workers.members("buyers")
+                assert at.log_offset < head or is_carried_out
+                step = await workers.backfill_once(conn, at)
+        assert at.log_offset == head
+        outputs = [output for output in await workers.outputs() if output.shard == shard]
+        assert len(outputs) > 3
+        assert max(output.log_offset for output in outputs[:-1]) < outputs[-1].log_offset == head
+    await workers.check()
 
 
-async def test_an_older_version_changes_nothing(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT, version=2)])
-    works.say_everywhere(broadcast_facts=[defined("s", VISITED, version=1)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, VISITED_ID))
-    await works.fold_all()
-    assert await works.members("s") == {profile(1)}
-    await works.check()
+async def test_new_version_of_a_rule_sweeps_every_profile(
+    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reevaluate, "PAGE", 7)
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    numbers = range(100)
+    for n in numbers:
+        workers.publish(n % SHARDS, evaluated(n, 1, *([BOUGHT_ID] if n % 3 else [VISITED_ID])))
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(n) for n in numbers if n % 3}
+    workers.publish_everywhere(broadcast_facts=[defined("s", VISITED, version=2)])
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(n) for n in numbers if not n % 3}
+    swept = [c for c in await workers.changes() if c.cause == MEMBERSHIP_CAUSE_DEFINITION]
+    assert {c.segment_version for c in swept} == {2}
+    await workers.check()
 
 
-async def test_a_segment_waits_until_every_shard_is_live(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
-    works.say(0, stands(1, 1, BOUGHT_ID), backfilled_predicates=[BOUGHT_ID])
-    works.say(1, stands(2, 1, BOUGHT_ID))
-    await works.fold_all()
-    assert not await works.announced()
-    works.say(1, backfilled_predicates=[BOUGHT_ID])
-    await works.fold_all()
-    assert await works.members("buyers") == {profile(1), profile(2)}
-    await works.check()
+async def test_older_version_changes_nothing(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT, version=2)])
+    workers.publish_everywhere(broadcast_facts=[defined("s", VISITED, version=1)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, VISITED_ID))
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(1)}
+    await workers.check()
 
 
-async def test_live_in_one_workspace_is_not_live_in_another(works: Works) -> None:
-    works.say_everywhere(
+async def test_segment_is_pending_until_every_shard_is_backfilled(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT)])
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), backfilled_predicates=[BOUGHT_ID])
+    workers.publish(1, evaluated(2, 1, BOUGHT_ID))
+    await workers.fold_all()
+    assert not await workers.changes()
+    workers.publish(1, backfilled_predicates=[BOUGHT_ID])
+    await workers.fold_all()
+    assert await workers.members("buyers") == {profile(1), profile(2)}
+    await workers.check()
+
+
+async def test_predicates_are_backfilled_in_each_workspace(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(
         broadcast_facts=[defined("buyers", BOUGHT), defined("buyers", BOUGHT, workspace="other")]
     )
-    works.say_everywhere(backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other")
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID, workspace="other"))
-    await works.fold_all()
-    assert await works.members("buyers") == set()
-    assert await works.members("buyers", "other") == {profile(2)}
-    await works.check()
+    workers.publish_everywhere(backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other")
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID, workspace="other"))
+    await workers.fold_all()
+    assert await workers.members("buyers") == set()
+    assert await workers.members("buyers", "other") == {profile(2)}
+    await workers.check()
 
 
-async def test_a_rule_with_a_new_predicate_keeps_its_members_until_it_is_live(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live(BOUGHT_ID)
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
-    await works.fold_all()
-    works.say_everywhere(broadcast_facts=[defined("s", CITY, version=2)])
-    works.say(0, stands(1, 2), stands(2, 2, CITY_ID))
-    await works.fold_all()
-    assert await works.members("s") == {profile(1)}
-    works.live(CITY_ID)
-    await works.fold_all()
-    await works.fold_all()
-    assert await works.members("s") == {profile(2)}
-    await works.check()
+async def test_pending_rule_has_the_members_of_the_rule_before(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled(BOUGHT_ID)
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1))
+    await workers.fold_all()
+    workers.publish_everywhere(broadcast_facts=[defined("s", CITY, version=2)])
+    workers.publish(0, evaluated(1, 2), evaluated(2, 2, CITY_ID))
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(1)}
+    workers.backfilled(CITY_ID)
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(2)}
+    await workers.check()
 
 
-async def test_a_retired_segment_lets_everybody_go(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live(BOUGHT_ID)
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID))
-    # Also where its last rule asks what nobody computes any more.
-    works.say_everywhere(broadcast_facts=[defined("s", CITY, version=2, retired=True)])
-    works.say(0, stands(3, 1, BOUGHT_ID, CITY_ID))
-    await works.fold_all()
-    assert await works.members("s") == set()
-    await works.check()
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT, version=3)])
-    await works.fold_all()
-    assert await works.members("s") == {profile(1), profile(2), profile(3)}
-    await works.check()
+async def test_retired_segment_loses_every_member(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled(BOUGHT_ID)
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID))
+    # Also where its last rule has a predicate that is never backfilled.
+    workers.publish_everywhere(broadcast_facts=[defined("s", CITY, version=2, retired=True)])
+    workers.publish(0, evaluated(3, 1, BOUGHT_ID, CITY_ID))
+    await workers.fold_all()
+    assert await workers.members("s") == set()
+    await workers.check()
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT, version=3)])
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(1), profile(2), profile(3)}
+    await workers.check()
 
 
-async def test_a_merge_moves_memberships_without_a_welcome(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
-    works.say(0, stands(1, 2, into=2), stands(2, 2, BOUGHT_ID))
-    await works.fold_all(size=1)
-    assert await works.members("s") == {profile(2)}
-    moved = (await works.announced())[1:]
+async def test_merge_moves_memberships_with_cause_merge(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1))
+    workers.publish(0, evaluated(1, 2, into=2), evaluated(2, 2, BOUGHT_ID))
+    await workers.fold_all(size=1)
+    assert await workers.members("s") == {profile(2)}
+    moved = (await workers.changes())[1:]
     assert {(c.profile_id, c.entered, c.other_profile_id) for c in moved} == {
         (profile(1), False, profile(2)),
         (profile(2), True, profile(1)),
     }
-    assert {c[3] for c in causes(moved)} == {"MERGE"}
-    await works.check()
+    assert {change[3] for change in summary(moved)} == {"MERGE"}
+    await workers.check()
 
 
-async def test_an_unmerge_gives_each_their_own_back(works: Works) -> None:
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1))
-    works.say(0, stands(1, 2, into=2), stands(2, 2, BOUGHT_ID))
-    works.say(0, stands(1, 3, BOUGHT_ID), stands(2, 3))
-    await works.fold_all(size=1)
-    assert await works.members("s") == {profile(1)}
-    await works.check()
+async def test_unmerge_returns_memberships(workers: SegmentWorkers) -> None:
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1))
+    workers.publish(0, evaluated(1, 2, into=2), evaluated(2, 2, BOUGHT_ID))
+    workers.publish(0, evaluated(1, 3, BOUGHT_ID), evaluated(2, 3))
+    await workers.fold_all(size=1)
+    assert await workers.members("s") == {profile(1)}
+    await workers.check()
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"", b"\x1a\x02\x08\x07"])
-async def test_a_definition_that_cannot_be_read_stops_nothing(works: Works, payload: bytes) -> None:
-    junk = Fact(workspace_id=W, kind=wire.SEGMENT_DEFINED, payload=payload)
-    works.say_everywhere(broadcast_facts=[junk, defined("s", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID))
-    await works.fold_all()
-    assert await works.members("s") == {profile(1)}
+async def test_malformed_definition_is_skipped(workers: SegmentWorkers, payload: bytes) -> None:
+    malformed = Fact(workspace_id=W, kind=SEGMENT_DEFINED, payload=payload)
+    workers.publish_everywhere(broadcast_facts=[malformed, defined("s", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID))
+    await workers.fold_all()
+    assert await workers.members("s") == {profile(1)}
 
 
-async def test_keys_are_folded_and_passed_on(works: Works) -> None:
-    told = KeyDefined(key_id="k", key_hash=bytes(32), role=2, version=1)
-    fact = Fact(
-        workspace_id=W, kind=KeyDefined.DESCRIPTOR.full_name, payload=told.SerializeToString()
-    )
-    works.say_everywhere(broadcast_facts=[fact])
-    await works.fold_all()
-    assert await works.pool.fetchval("SELECT count(*) FROM access_key") == 1
-    rows = await works.pool.fetch("SELECT payload FROM outbox")
-    assert all(MembershipsChanged.FromString(r["payload"]).broadcast_facts == [fact] for r in rows)
+async def test_keys_are_folded_and_published(workers: SegmentWorkers) -> None:
+    message = KeyDefined(key_id="k", key_hash=bytes(32), role=2, version=1)
+    kind = KeyDefined.DESCRIPTOR.full_name
+    fact = Fact(workspace_id=W, kind=kind, payload=message.SerializeToString())
+    workers.publish_everywhere(broadcast_facts=[fact])
+    await workers.fold_all()
+    assert await workers.pool.fetchval("SELECT count(*) FROM access_key") == 1
+    assert all(output.broadcast_facts == [fact] for output in await workers.outputs())
 
 
-async def test_many_definitions_at_once_are_swept_together(works: Works) -> None:
-    works.live()
-    await works.fold_all()
-    works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(30)])
-    await works.fold_all()
-    before = await works.pool.fetchval("SELECT count(*) FROM outbox")
-    works.say_everywhere(broadcast_facts=[defined(f"s{n}", BOUGHT) for n in range(20)])
-    await works.fold_all()
-    swept = await works.pool.fetchval("SELECT count(*) FROM outbox") - before
-    assert swept == 2 * SHARDS, "one sweep and one message of each shard"
-    assert all([await works.members(f"s{n}") == await works.members("s0") for n in range(20)])
-    await works.check()
+async def test_definitions_of_a_batch_share_one_sweep(workers: SegmentWorkers) -> None:
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, *[evaluated(n, 1, BOUGHT_ID) for n in range(30)])
+    await workers.fold_all()
+    before = len(await workers.outputs())
+    workers.publish_everywhere(broadcast_facts=[defined(f"s{n}", BOUGHT) for n in range(20)])
+    await workers.fold_all()
+    added = len(await workers.outputs()) - before
+    assert added == 2 * SHARDS, "one message and one sweep of each shard"
+    members = [await workers.members(f"s{n}") for n in range(20)]
+    assert all(each == members[0] for each in members)
+    await workers.check()
 
 
-async def test_a_sweep_of_many_pages_goes_on(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each page moves the position, so that nobody takes the worker to be stuck."""
-    monkeypatch.setattr(app, "SWEEP_PAGE", 1)
-    works.live()
-    await works.fold_all()
-    works.say(0, *[stands(n, 1) for n in range(40)])
-    await works.fold_all()
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    async with works.pool.acquire() as conn:
-        positions = set()
-        for _ in range(200):
-            row = await conn.fetchrow("SELECT next, next_output FROM position WHERE shard = 0")
-            positions.add(tuple(row))
-            if row["next"] == len(works.said[0]):
-                break
-            await one_fold(works, 0)
-    rows = await works.pool.fetch("SELECT shard, done FROM sweep ORDER BY shard")
-    assert rows[0]["done"]
-    mine = sum(shard_of(profile(n), SHARDS) == 0 for n in range(40))
-    assert len(positions) >= mine + 1
+async def test_sweep_publishes_only_pages_with_changes(
+    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last page is always published: consumers learn from it how far the log is folded."""
+    monkeypatch.setattr(reevaluate, "PAGE", 1)
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, *[evaluated(n, 1) for n in range(40)])
+    await workers.fold_all()
+    before = len(await workers.outputs())
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    await workers.fold_all()
+    assert len(await workers.outputs()) - before == 2 * SHARDS
+    assert not await workers.pool.fetchval("SELECT count(*) FROM backfill")
+    await workers.check()
 
 
-async def one_fold(works: Works, shard: int) -> None:
-    from services.chassis.projection.checkpoint import (
-        acquire_fence,
-        load_checkpoint,
-        make_batch,
-        save_checkpoint,
-    )
-
-    async with works.pool.acquire() as conn, conn.transaction():
-        position = await load_checkpoint(conn, shard)
-        assert position is not None
-        assert await acquire_fence(conn, position)
-        batch = make_batch(position, works._messages(shard, position.next, 1))
-        folded = await works.apps[shard].fold(conn, batch)
-        await save_checkpoint(conn, position.after(folded), folded.outputs)
+async def test_instants_of_a_membership_never_decrease(workers: SegmentWorkers) -> None:
+    """A shard that is behind has the exit after a shard that is ahead had the entry."""
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.backfilled()
+    await workers.fold_all()
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID, changed_at_us=500))
+    workers.publish(1, evaluated(1, 2, changed_at_us=100))
+    await workers.fold_all()
+    assert [(c.ordinal, c.changed_at_us) for c in await workers.changes()] == [(1, 500), (2, 500)]
+    await workers.check()
 
 
-async def test_instants_of_a_membership_never_go_back(works: Works) -> None:
-    """A shard that is behind tells of a leaving after one that is ahead told of the entering."""
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.live()
-    await works.fold_all()
-    works.say(0, stands(1, 1, BOUGHT_ID, at_us=500))
-    works.say(1, stands(1, 2, at_us=100))
-    await works.fold_all()
-    assert [(c.ordinal, c.at_us) for c in await works.announced()] == [(1, 500), (2, 500)]
-    await works.check()
+def publish_story(
+    rng: random.Random, workers: SegmentWorkers, profiles: int, length: int
+) -> dict[str, Fact]:
+    """Publish definitions, backfilled predicates and evaluations on both shards at random.
 
-
-def story(chance: random.Random, works: Works, people: int, length: int) -> dict[str, Fact]:
-    """Definitions, liveness and standings in any order on two shards; the newest definitions."""
+    Return the newest definitions by segment.
+    """
     rules = [BOUGHT, VISITED, IDLE, CITY]
     versions: dict[str, int] = {}
     newest: dict[str, Fact] = {}
-    latest = dict.fromkeys(range(people), 0)
+    latest = dict.fromkeys(range(profiles), 0)
     pending = {shard: list(ALL_IDS) for shard in range(SHARDS)}
     for _ in range(length):
-        what, shard = chance.random(), chance.randrange(SHARDS)
-        if what < 0.08:
-            name = f"s{chance.randrange(3)}"
+        choice, shard = rng.random(), rng.randrange(SHARDS)
+        if choice < 0.08:
+            name = f"s{rng.randrange(3)}"
             versions[name] = versions.get(name, 0) + 1
-            fact = defined(name, chance.choice(rules), versions[name], chance.random() < 0.2)
+            fact = defined(name, rng.choice(rules), versions[name], rng.random() < 0.2)
             newest[name] = fact
-            works.say_everywhere(broadcast_facts=[fact])
-        elif what < 0.2 and pending[shard]:
-            works.say(shard, backfilled_predicates=[pending[shard].pop()])
+            workers.publish_everywhere(broadcast_facts=[fact])
+        elif choice < 0.2 and pending[shard]:
+            workers.publish(shard, backfilled_predicates=[pending[shard].pop()])
         else:
-            works.say(shard, *_standings(chance, latest))
-    for shard, left in pending.items():
-        works.say(shard, backfilled_predicates=left)
+            workers.publish(shard, *_random_evaluations(rng, latest))
+    for shard, remaining in pending.items():
+        workers.publish(shard, backfilled_predicates=remaining)
     return newest
 
 
-def _standings(chance: random.Random, latest: dict[int, int]) -> list[ProfileChange]:
-    told = []
-    for n in chance.sample(sorted(latest), chance.randint(1, 4)):
+def _random_evaluations(rng: random.Random, latest: dict[int, int]) -> list[ProfileChange]:
+    evaluations = []
+    for n in rng.sample(sorted(latest), rng.randint(1, 4)):
         latest[n] += 1
-        into = chance.choice([None] * 6 + [m for m in latest if m != n][:1])
-        holds = [] if into is not None else chance.sample(ALL_IDS, chance.randint(0, 3))
-        told.append(stands(n, latest[n], *holds, into=into))
-    return told
+        into = rng.choice([None] * 6 + [m for m in latest if m != n][:1])
+        true_predicates = [] if into is not None else rng.sample(ALL_IDS, rng.randint(0, 3))
+        evaluations.append(evaluated(n, latest[n], *true_predicates, into=into))
+    return evaluations
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_two_workers_side_by_side_end_where_one_ends(
-    works: Works, seed: int, monkeypatch: pytest.MonkeyPatch
+async def test_concurrent_workers_end_in_the_state_of_the_oracle(
+    workers: SegmentWorkers, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Random interleavings of two shards that tell of the same people, sweeps among them."""
-    monkeypatch.setattr(app, "SWEEP_PAGE", 3)
-    chance = random.Random(seed)
-    newest = story(chance, works, people=9, length=70)
+    """Two shards with the same profiles interleave at random, with sweeps in between."""
+    monkeypatch.setattr(reevaluate, "PAGE", 3)
+    newest = publish_story(random.Random(seed), workers, profiles=9, length=70)
 
     async def work(shard: int) -> None:
-        own = random.Random(f"{seed} {shard}")
-        while await works.fold_some(shard, own.randint(1, 6)):
-            for _ in range(own.randrange(4)):
+        rng = random.Random(f"{seed} {shard}")
+        while await workers.fold_some(shard, rng.randint(1, 6)):
+            for _ in range(rng.randrange(4)):
                 await asyncio.sleep(0)
 
     await asyncio.gather(*map(work, range(SHARDS)))
-    await works.fold_all()
-    await works.check()
-    assert await memberships(works) == truth(works, newest)
+    await workers.fold_all()
+    await workers.check()
+    assert await memberships(workers) == expected_memberships(workers, newest)
 
 
-async def memberships(works: Works) -> set[tuple[str, bytes]]:
-    rows = await works.pool.fetch("SELECT segment_id, profile_id FROM membership")
+async def memberships(workers: SegmentWorkers) -> set[tuple[str, bytes]]:
+    rows = await workers.pool.fetch("SELECT segment_id, profile_id FROM membership")
     return {(r["segment_id"], r["profile_id"]) for r in rows}
 
 
-def truth(works: Works, definitions: dict[str, Fact]) -> set[tuple[str, bytes]]:
-    """Everybody by their highest version, under the newest rules, looked at one by one."""
-    best: dict[bytes, Standing] = {}
-    for line in works.said.values():
-        for change in (c for message in line for c in message.changes):
-            standing = wire.standing(change)
-            known = best.get(standing.profile_id)
-            if known is None or known.version < standing.version:
-                best[standing.profile_id] = standing
-    book = Rulebook([wire.definition(W, fact.payload) for fact in definitions.values()])
+def expected_memberships(
+    workers: SegmentWorkers, definitions: dict[str, Fact]
+) -> set[tuple[str, bytes]]:
+    """Apply the newest rules to the highest version of every profile, one by one."""
+    newest: dict[bytes, ProfileEvaluation] = {}
+    for messages in workers.published.values():
+        for change in (c for message in messages for c in message.changes):
+            evaluation = evaluation_from_proto(change)
+            best = newest.get(evaluation.profile_id)
+            if best is None or best.version < evaluation.version:
+                newest[evaluation.profile_id] = evaluation
+    segments = ActiveSegments([decode_definition(W, f.payload) for f in definitions.values()])
     return {
-        (segment, standing.profile_id)
-        for standing in best.values()
-        for segment in book.segments_of(standing, frozenset())
+        (segment_id, evaluation.profile_id)
+        for evaluation in newest.values()
+        for segment_id in segments.segments_of(evaluation, frozenset())
     }
 
 
-async def test_two_last_things_that_come_at_once_are_both_seen(works: Works) -> None:
-    """Each shard brings the last liveness that the other one knows nothing of yet."""
-    for n in range(20):
-        name, rule = f"s{n}", BOUGHT
-        works.say_everywhere(broadcast_facts=[defined(name, rule)])
-    works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
-    await works.fold_all()
-    works.say_everywhere(backfilled_predicates=[BOUGHT_ID])
-    async with works.pool.acquire() as one, works.pool.acquire() as other:
-        first, second = one.transaction(), other.transaction()
-        await first.start()
-        await second.start()
-        await _take_live(works, 0, one)
-        waiting = asyncio.ensure_future(_take_live(works, 1, other))
-        await asyncio.wait({waiting}, timeout=0.2)
-        await first.commit()
-        await waiting
-        await second.commit()
-    await works.fold_all()
-    assert await works.members("s0") == {profile(n) for n in range(10)}
-    await works.check()
+async def test_last_predicates_from_two_shards_at_once_complete_the_segment(
+    workers: SegmentWorkers,
+) -> None:
+    """Each of two open transactions has the last predicate that the other one does not see."""
+    workers.publish_everywhere(broadcast_facts=[defined(f"s{n}", BOUGHT) for n in range(20)])
+    workers.publish(0, *[evaluated(n, 1, BOUGHT_ID) for n in range(10)])
+    await workers.fold_all()
+    workers.publish_everywhere(backfilled_predicates=[BOUGHT_ID])
+    async with open_fold(workers, 0):
+        other = asyncio.ensure_future(workers.fold_some(1, 1))
+        await asyncio.wait({other}, timeout=0.2)
+        assert not other.done()
+    await other
+    await workers.fold_all()
+    assert await workers.members("s0") == {profile(n) for n in range(10)}
+    await workers.check()
 
 
-async def _take_live(works: Works, shard: int, conn) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-    await works.apps[shard]._define(conn, shard, [works.said[shard][-1]])
+async def test_definition_waits_for_folds_that_used_the_old_definitions(
+    workers: SegmentWorkers,
+) -> None:
+    """Otherwise a sweep could miss the profile of a fold that has not committed yet."""
+    workers.backfilled()
+    await workers.fold_all()
+    n = next(n for n in range(20) if shard_of(profile(n), SHARDS) == 1)
+    workers.publish(0, evaluated(n, 1, BOUGHT_ID))
+    workers.publish(1, broadcast_facts=[defined("s", BOUGHT)])
+    async with open_fold(workers, 0):
+        defining = asyncio.ensure_future(workers.fold_some(1, 1))
+        await asyncio.wait({defining}, timeout=0.2)
+        assert not defining.done()
+    await defining
+    assert await workers.members("s") == {profile(n)}
 
 
-async def test_a_sweep_that_is_asked_for_anew_begins_anew(works: Works) -> None:
-    """A page that began before the new asking must not move the sweep beyond its start."""
-    works.say_everywhere(broadcast_facts=[defined("s", BOUGHT)])
-    works.say(0, *[stands(n, 1, BOUGHT_ID) for n in range(10)])
-    await works.fold_all()
-    async with works.pool.acquire() as conn:
-        await conn.execute("UPDATE sweep SET done = false, after = '\\x'")
-        sweep = await store.next_sweep(conn, 0)
-        assert sweep is not None
-        await conn.execute(store.Q.ask_again, 0, W, "s", 1)
-        await store.save_sweep(conn, 0, sweep, b"\xff", True)
-        again = await store.next_sweep(conn, 0)
-    assert again is not None
-    assert (again.after, again.asked) == (b"", sweep.asked + 1)
+@asynccontextmanager
+async def open_fold(workers: SegmentWorkers, shard: int) -> AsyncIterator[None]:
+    """Fold the next message of a shard, and commit at the end of the scope."""
+    async with workers.pool.acquire() as conn, conn.transaction():
+        at = await load_checkpoint(conn, shard)
+        assert at is not None
+        await workers.fold_once(conn, at, workers.messages(shard, at.next, 1))
+        yield
+
+
+async def test_sweep_that_is_requested_again_begins_again(
+    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shard 1 completes another segment while shard 0 is in the middle of a sweep."""
+    monkeypatch.setattr(reevaluate, "PAGE", 1)
+    workers.publish_everywhere(broadcast_facts=[defined("later", CITY)])
+    workers.publish(0, *[evaluated(n, 1, BOUGHT_ID, CITY_ID) for n in range(20)])
+    workers.publish_everywhere(backfilled_predicates=[BOUGHT_ID])
+    workers.publish(0, backfilled_predicates=[CITY_ID])
+    await workers.fold_all()
+    workers.publish(0, broadcast_facts=[defined("s", BOUGHT)])
+    async with workers.pool.acquire() as conn:
+        at = await load_checkpoint(conn, 0)
+        assert at is not None
+        at = await workers.fold_once(conn, at, workers.messages(0, at.next, 1))
+        for _ in range(3):
+            at = await workers.backfill_once(conn, at)
+            assert at is not None
+        assert len(await workers.members("s")) == 3
+    workers.publish(1, backfilled_predicates=[CITY_ID])
+    await workers.fold_some(1, 1)
+    assert not {profile(n) for n in range(20)} <= await workers.members("later")
+    await workers.fold_all()
+    assert await workers.members("later") == {profile(n) for n in range(20)}
+    await workers.check()

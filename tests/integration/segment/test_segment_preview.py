@@ -1,39 +1,39 @@
-"""What a regrouping of people would do to memberships, before it is said and after."""
+"""Tests previews of membership changes against the changes that are published later."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
-from integration.segment.segment_world import (
+from integration.segment.segment_fixture import (
     BOUGHT,
     BOUGHT_ID,
     CITY,
     CITY_ID,
     SHARDS,
-    Works,
+    SegmentWorkers,
     defined,
+    evaluated,
     profile,
-    stands,
 )
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 from onefold.segment.v1.segment_stream_pb2 import MembershipCause, MembershipChange
 
 from services.chassis.postgres.database import Database
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
-from services.segment.codec.bus import change_message
-from services.segment.codec.preview import MOST_PREVIEWED, previewed_standings
-from services.segment.queries.preview import Previews
+from services.segment.codec.bus import change_to_proto
+from services.segment.codec.preview import MAX_PREVIEWED, hypothetical_evaluations
+from services.segment.queries.preview import preview_memberships
 
 W = WorkspaceId("school")
 
 
-async def preview(database: Database, *told: Any, workspace: str = W) -> list[MembershipChange]:
-    previews = Previews(database, cast(Any, SimpleNamespace(shards=SHARDS)))
-    asked = previewed_standings(WorkspaceId(workspace), told)
-    found = await previews.memberships(WorkspaceId(workspace), asked)
-    return [change_message(change, 0) for change in found]
+async def preview(
+    database: Database, *evaluations: ProfileChange, workspace: str = W
+) -> list[MembershipChange]:
+    workspace_id = WorkspaceId(workspace)
+    decoded = hypothetical_evaluations(workspace_id, evaluations)
+    changes = await preview_memberships(database, SHARDS, workspace_id, decoded)
+    return [change_to_proto(change) for change in changes]
 
 
 def rows(changes: list[MembershipChange]) -> list[tuple[bytes, str, bool, str, bytes]]:
@@ -43,69 +43,77 @@ def rows(changes: list[MembershipChange]) -> list[tuple[bytes, str, bool, str, b
     ]
 
 
-async def school(works: Works) -> None:
-    """Two buyers, of whom one lives in the city, and a stranger."""
-    works.say_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("city", CITY)])
-    works.live()
-    works.say(0, stands(1, 1, BOUGHT_ID), stands(2, 1, BOUGHT_ID, CITY_ID), stands(3, 1))
-    await works.fold_all()
+async def publish_school(workers: SegmentWorkers) -> None:
+    """Publish two buyers, of whom one lives in the city, and a third profile."""
+    workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("city", CITY)])
+    workers.backfilled()
+    workers.publish(
+        0, evaluated(1, 1, BOUGHT_ID), evaluated(2, 1, BOUGHT_ID, CITY_ID), evaluated(3, 1)
+    )
+    await workers.fold_all()
 
 
-async def test_a_preview_is_what_is_announced_afterwards(
-    works: Works, segment_database: Database
+async def test_preview_equals_the_changes_that_are_published(
+    workers: SegmentWorkers, segment_database: Database
 ) -> None:
-    await school(works)
-    before = await works.announced()
-    told = [stands(1, 2, BOUGHT_ID, CITY_ID), stands(2, 2, into=1), stands(3, 2, CITY_ID)]
-    foreseen = await preview(segment_database, *told)
-    assert await works.announced() == before, "a preview changes nothing"
-    await works.check()
-    works.say(0, *told)
-    await works.fold_all()
-    announced = (await works.announced())[len(before) :]
-    assert rows(foreseen) == rows(announced)
-    assert {MembershipCause.Name(c.cause) for c in foreseen} == {
+    await publish_school(workers)
+    before = await workers.changes()
+    evaluations = [
+        evaluated(1, 2, BOUGHT_ID, CITY_ID),
+        evaluated(2, 2, into=1),
+        evaluated(3, 2, CITY_ID),
+    ]
+    previewed = await preview(segment_database, *evaluations)
+    assert await workers.changes() == before, "a preview changes nothing"
+    await workers.check()
+    workers.publish(0, *evaluations)
+    await workers.fold_all()
+    published = (await workers.changes())[len(before) :]
+    assert rows(previewed) == rows(published)
+    assert {MembershipCause.Name(c.cause) for c in previewed} == {
         "MEMBERSHIP_CAUSE_MERGE",
         "MEMBERSHIP_CAUSE_RULE",
     }
 
 
-async def test_a_person_who_comes_out_of_a_merge_is_not_announced_as_new(works: Works) -> None:
-    await school(works)
-    works.say(0, stands(2, 2, into=1), stands(1, 2, BOUGHT_ID, CITY_ID))
-    await works.fold_all()
-    merged = len(await works.announced())
-    works.say(0, stands(2, 3, BOUGHT_ID, CITY_ID), stands(1, 3, BOUGHT_ID))
-    await works.fold_all()
-    apart = (await works.announced())[merged:]
+async def test_unmerged_profile_enters_with_cause_merge(workers: SegmentWorkers) -> None:
+    await publish_school(workers)
+    workers.publish(0, evaluated(2, 2, into=1), evaluated(1, 2, BOUGHT_ID, CITY_ID))
+    await workers.fold_all()
+    before = len(await workers.changes())
+    workers.publish(0, evaluated(2, 3, BOUGHT_ID, CITY_ID), evaluated(1, 3, BOUGHT_ID))
+    await workers.fold_all()
+    changes = (await workers.changes())[before:]
     one, other, merge = profile(1), profile(2), "MEMBERSHIP_CAUSE_MERGE"
-    assert sorted(rows(apart)) == sorted(
+    assert sorted(rows(changes)) == sorted(
         [
             (one, "city", False, merge, other),
             (other, "buyers", True, merge, one),
             (other, "city", True, merge, one),
         ]
     )
-    assert await works.members("buyers") == {one, other}
-    await works.check()
+    assert await workers.members("buyers") == {one, other}
+    await workers.check()
 
 
-async def test_another_workspace_is_told_nothing(works: Works, segment_database: Database) -> None:
-    await school(works)
-    assert await preview(segment_database, stands(1, 9), workspace="other") == []
-    assert len(await preview(segment_database, stands(1, 9))) == 1
+async def test_preview_in_another_workspace_sees_no_membership(
+    workers: SegmentWorkers, segment_database: Database
+) -> None:
+    await publish_school(workers)
+    assert await preview(segment_database, evaluated(1, 9), workspace="other") == []
+    assert len(await preview(segment_database, evaluated(1, 9))) == 1
 
 
-def test_what_cannot_be_previewed_is_refused_with_its_field() -> None:
-    short = stands(1, 1)
+def test_invalid_evaluation_is_rejected_with_its_field() -> None:
+    short = evaluated(1, 1)
     short.profile_id = b"short"
-    with pytest.raises(InvalidField) as refused:
-        previewed_standings(W, [stands(1, 1), short])
-    assert refused.value.field == "standings[1].profile_id"
-    crooked = stands(1, 1)
-    crooked.merged_into = b"x"
-    with pytest.raises(InvalidField) as refused:
-        previewed_standings(W, [crooked])
-    assert refused.value.field == "standings[0].merged_into"
+    with pytest.raises(InvalidField) as raised:
+        hypothetical_evaluations(W, [evaluated(1, 1), short])
+    assert raised.value.field == "evaluations[1].profile_id"
+    malformed = evaluated(1, 1)
+    malformed.merged_into = b"x"
+    with pytest.raises(InvalidField) as raised:
+        hypothetical_evaluations(W, [malformed])
+    assert raised.value.field == "evaluations[0].merged_into"
     with pytest.raises(TooLarge):
-        previewed_standings(W, [stands(1, 1)] * (MOST_PREVIEWED + 1))
+        hypothetical_evaluations(W, [evaluated(1, 1)] * (MAX_PREVIEWED + 1))

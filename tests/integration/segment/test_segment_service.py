@@ -1,4 +1,4 @@
-"""Segment as a whole: its doors, its memory, its rebuild, with neighbours of straw."""
+"""Tests segment as a whole: its API, its history and its rebuild, with fake services around it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from integration.segment.segment_peers import Around, around_segment
-from integration.segment.segment_world import (
+from integration.segment.fake_peers import FakePeers, fake_peers
+from integration.segment.segment_fixture import (
     BOUGHT,
     BOUGHT_ID,
     CITY,
@@ -23,9 +23,9 @@ from integration.segment.segment_world import (
     VISITED_ID,
     W,
     defined,
+    evaluated,
+    members_from,
     profile,
-    rebuilt,
-    stands,
 )
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.log_pb2 import Fact
@@ -45,10 +45,10 @@ from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.rpc.channel import open_channel
 from services.chassis.testing import MakeSettings, wait_until
-from services.kernel.errors import InvalidField, NotAllowed, NotFound
+from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.rules.json_form import parse_rule
-from services.segment.codec.bus import SEGMENT_DEFINED
+from services.segment.codec.definitions import SEGMENT_DEFINED
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 
@@ -57,34 +57,57 @@ KEYS = ((SCHOOL, W, Role.SERVICE), (OTHER, "other", Role.ADMIN), (SOURCE, W, Rol
 
 
 @dataclass
-class Whole:
-    """A running segment, and what it hears."""
+class RunningSegment:
+    """A running segment, and the services around it."""
 
-    around: Around
+    peers: FakePeers
     bus: JetStreamBus
+    #: By key id.
     stubs: dict[str, Any] = field(default_factory=dict)
+    #: Ids of the facts that profile has published.
+    published_facts: set[bytes] = field(default_factory=set)
     projection: Any = None
     internal: Any = None
 
-    async def say(self, shard: int, *changes: Any, **fields: Any) -> Token:
-        message = self.around.profile.say(shard, *changes, **fields)
+    async def publish(self, shard: int, *changes: Any, **fields: Any) -> Token:
+        """Publish a message of profile; return the token that includes it."""
+        message = self.peers.profile.publish(shard, *changes, **fields)
         at = message.sequence
         output = OutboxMessage(at, at + 1, message.SerializeToString())
         await (await self.bus.publish(f"onefold.profile.{shard}", output))
         return self.token()
 
     def token(self) -> Token:
-        return Token(offsets=[len(self.around.profile.said.get(s, [])) for s in range(SHARDS)])
+        return Token(offsets=self._published_offsets())
 
-    async def say_everywhere(self, **fields: Any) -> Token:
+    def _published_offsets(self) -> list[int]:
+        published = self.peers.profile.published
+        return [len(published.get(shard, [])) for shard in range(SHARDS)]
+
+    def log_head(self) -> list[int]:
+        """Return the offsets after the published facts, and after definitions still to come."""
+        unpublished = len(self.peers.log.facts.keys() - self.published_facts)
+        return [offset + unpublished for offset in self._published_offsets()]
+
+    async def publish_everywhere(self, **fields: Any) -> Token:
         for shard in range(SHARDS):
-            token = await self.say(shard, **fields)
+            token = await self.publish(shard, **fields)
         return token
 
-    async def settled(self) -> Token:
-        """Everything said is folded, and every sweep made that it asked for."""
+    async def publish_definitions(self) -> Token:
+        """Publish the definitions that are new in the log."""
+        facts = self.peers.log.facts
+        new = [facts[fact_id] for fact_id in facts.keys() - self.published_facts]
+        self.published_facts |= facts.keys()
+        return await self.publish_everywhere(broadcast_facts=new)
+
+    async def fold(self) -> Token:
+        """Wait until every published message is folded, and every sweep has ended.
+
+        The second message of a shard waits for the sweeps that the other shards have scheduled.
+        """
         for _ in range(2):
-            token = await self.say_everywhere()
+            token = await self.publish_everywhere()
             await self.stub().ListSegments(pb.ListSegmentsRequest(at_least=token))
         return token
 
@@ -98,34 +121,34 @@ class Whole:
             request = pb.ListMembersRequest(
                 segment_id=segment_id, page_size=7, page_token=token, **fields
             )
-            answer = await self.stub(key).ListMembers(request)
-            page = [from_hex(m.profile_id) for m in answer.members]
+            response = await self.stub(key).ListMembers(request)
+            page = [from_hex(m.profile_id) for m in response.members]
             assert not found & set(page)
             assert len(page) <= 7
             found |= set(page)
-            token = answer.next_page_token
+            token = response.next_page_token
             if not token:
                 return found
 
     async def rebuild(self, **fields: Any) -> projection_pb.RebuildResponse:
-        told = self.projection.Rebuild(projection_pb.RebuildRequest(**fields), timeout=60.0)
-        return [answer async for answer in told][-1]
+        responses = self.projection.Rebuild(projection_pb.RebuildRequest(**fields), timeout=60.0)
+        return [response async for response in responses][-1]
 
 
 def key_fact(issued: IssuedKey, workspace: str, role: Role) -> Fact:
-    told = KeyDefined(
+    message = KeyDefined(
         key_id=issued.key_id, key_hash=issued.key_hash, role=role.value, version=1, source_id="web"
     )
     kind = KeyDefined.DESCRIPTOR.full_name
-    return Fact(workspace_id=workspace, kind=kind, payload=told.SerializeToString())
+    return Fact(workspace_id=workspace, kind=kind, payload=message.SerializeToString())
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def whole(
     make_settings: MakeSettings, nats_url: str, internal_key: str
-) -> AsyncIterator[Whole]:
-    async with around_segment(SHARDS) as around:
-        urls = {"profile_url": around.url, "identity_url": around.url, "ingest_url": around.url}
+) -> AsyncIterator[RunningSegment]:
+    async with fake_peers(SHARDS) as peers:
+        urls = {"profile_url": peers.url, "identity_url": peers.url, "ingest_url": peers.url}
         settings = make_settings(SegmentSettings, shards=SHARDS, **urls)
         async with (
             serve(settings) as running,
@@ -135,19 +158,20 @@ async def whole(
             url = f"127.0.0.1:{running.grpc_port}"
             await bus.ready()
             await bus.ensure_stream("onefold.profile")
-            whole = Whole(around, bus)
+            whole = RunningSegment(peers, bus)
+            peers.log.head = whole.log_head
             for key, _, _ in KEYS:
                 opened = await stack.enter_async_context(open_channel(url, key.key, timeout_s=20.0))
                 whole.stubs[key.key_id] = SegmentServiceStub(opened)
             internal = await stack.enter_async_context(open_channel(url, internal_key))
             whole.projection = ProjectionServiceStub(internal)
             whole.internal = SegmentServiceStub(internal)
-            await whole.say_everywhere(broadcast_facts=[key_fact(*told) for told in KEYS])
-            await wait_until(lambda: _is_known(whole))
+            await whole.publish_everywhere(broadcast_facts=[key_fact(*key) for key in KEYS])
+            await wait_until(lambda: _has_keys(whole))
             yield whole
 
 
-async def _is_known(whole: Whole) -> bool:
+async def _has_keys(whole: RunningSegment) -> bool:
     try:
         for key in (SCHOOL, OTHER):
             await whole.stub(key).ListSegments(pb.ListSegmentsRequest())
@@ -156,108 +180,110 @@ async def _is_known(whole: Whole) -> bool:
     return True
 
 
-async def a_small_school(whole: Whole, people: int = 30) -> None:
-    await whole.say_everywhere(
+async def publish_school(whole: RunningSegment, profiles: int = 30) -> None:
+    """Publish profiles, of which two of three have bought."""
+    await whole.publish_everywhere(
         broadcast_facts=[defined("buyers", BOUGHT)],
         backfilled_predicates=[BOUGHT_ID, VISITED_ID, CITY_ID],
     )
-    await whole.settled()
-    for n in range(people):
-        await whole.say(n % SHARDS, stands(n, 1, *([BOUGHT_ID] if n % 3 else [])))
-    await whole.settled()
+    await whole.fold()
+    for n in range(profiles):
+        await whole.publish(n % SHARDS, evaluated(n, 1, *([BOUGHT_ID] if n % 3 else [])))
+    await whole.fold()
 
 
-async def test_members_are_listed_page_by_page(whole: Whole) -> None:
-    await a_small_school(whole)
-    wanted = {profile(n) for n in range(30) if n % 3}
-    assert await whole.members("buyers") == wanted
-    assert await whole.members("nobody knows it") == set()
+async def test_members_are_listed_in_pages(whole: RunningSegment) -> None:
+    await publish_school(whole)
+    assert await whole.members("buyers") == {profile(n) for n in range(30) if n % 3}
+    assert await whole.members("undefined") == set()
     assert await whole.members("buyers", OTHER) == set()
-    (told,) = (await whole.stub().ListSegments(pb.ListSegmentsRequest())).segments
-    assert (told.segment.segment_id, told.size, told.live) == ("buyers", 20, True)
-    answer = await whole.stub().ListMembers(pb.ListMembersRequest(segment_id="buyers"))
-    ids = [m.profile_id for m in answer.members]
+    (listed,) = (await whole.stub().ListSegments(pb.ListSegmentsRequest())).segments
+    assert (listed.segment.segment_id, listed.size, listed.live) == ("buyers", 20, True)
+    response = await whole.stub().ListMembers(pb.ListMembersRequest(segment_id="buyers"))
+    ids = [m.profile_id for m in response.members]
     assert ids == sorted(ids)
-    assert all(m.since_us > 0 for m in answer.members)
+    assert all(m.since_us > 0 for m in response.members)
 
 
-async def test_members_of_an_earlier_instant(whole: Whole) -> None:
-    await a_small_school(whole, 6)
-    before = 1_000 * len(whole.around.profile.said[0])
-    await whole.say(0, stands(1, 2), stands(3, 2, BOUGHT_ID))
-    await whole.settled()
+async def test_members_are_listed_as_of_an_instant(whole: RunningSegment) -> None:
+    await publish_school(whole, 6)
+    before = 1_000 * len(whole.peers.profile.published[0])
+    await whole.publish(0, evaluated(1, 2), evaluated(3, 2, BOUGHT_ID))
+    await whole.fold()
     assert await whole.members("buyers") == {profile(n) for n in (2, 3, 4, 5)}
     assert await whole.members("buyers", as_of_us=before) == {profile(n) for n in (1, 2, 4, 5)}
     assert await whole.members("buyers", as_of_us=1) == set()
 
 
-async def test_one_persons_memberships_and_history(whole: Whole) -> None:
-    await a_small_school(whole, 3)
-    await whole.say(0, stands(1, 2))
-    await whole.settled()  # or the newer word, from another shard, may come first
-    await whole.say(1, stands(1, 3, BOUGHT_ID))
-    await whole.settled()
+async def test_memberships_of_a_profile_have_their_history(whole: RunningSegment) -> None:
+    await publish_school(whole, 3)
+    await whole.publish(0, evaluated(1, 2))
+    await whole.fold()  # otherwise the newer evaluation, of another shard, may come first
+    await whole.publish(1, evaluated(1, 3, BOUGHT_ID))
+    await whole.fold()
     for by in (
         {"profile_id": to_hex(profile(1))},
         {"identifier": Identifier(namespace="user_id", value="1")},
     ):
-        told = await whole.stub().ListMemberships(pb.ListMembershipsRequest(**by))
-        assert told.profile_id == to_hex(profile(1))
-        assert list(told.segment_ids) == ["buyers"]
-        assert [(h.ordinal, h.entered) for h in told.history] == [(1, True), (2, False), (3, True)]
+        found = await whole.stub().ListMemberships(pb.ListMembershipsRequest(**by))
+        assert found.profile_id == to_hex(profile(1))
+        assert list(found.segment_ids) == ["buyers"]
+        assert [(h.ordinal, h.entered) for h in found.history] == [(1, True), (2, False), (3, True)]
     with pytest.raises(NotFound):
         await whole.stub().ListMemberships(pb.ListMembershipsRequest(profile_id="f" * 32))
 
 
 async def watch(
-    whole: Whole, starts: list[int], until: int, key: IssuedKey = SCHOOL, **fields: Any
+    whole: RunningSegment, starts: list[int], count: int, key: IssuedKey = SCHOOL, **fields: Any
 ) -> tuple[list[MembershipChange], list[int]]:
-    """Watches until so many changes came; they, and from where to watch on."""
+    """Watch until `count` changes have arrived; return them, and the sequences to go on from."""
     request = pb.WatchMembershipsRequest(from_sequences=starts, **fields)
-    told = whole.stub(key).WatchMemberships(request)
-    got: list[MembershipChange] = []
+    responses = whole.stub(key).WatchMemberships(request)
+    changes: list[MembershipChange] = []
     following = list(starts)
-    async for answer in told:
-        got += answer.changes
-        following[answer.shard] = answer.next_sequence
-        if len(got) >= until:
+    async for response in responses:
+        changes += response.changes
+        following[response.shard] = response.next_sequence
+        if len(changes) >= count:
             break
-    await told.aclose()
-    return got, following
+    await responses.aclose()
+    return changes, following
 
 
-async def test_a_watcher_goes_on_where_it_stopped_and_misses_nothing(whole: Whole) -> None:
-    """Watched in pieces, while people enter and leave: the pieces are the whole."""
-    await a_small_school(whole, 8)
-    chance = [(n % 8, n) for n in range(8, 60)]
+async def test_resumed_watch_misses_no_change(whole: RunningSegment) -> None:
+    """The watch is interrupted repeatedly while profiles enter and leave."""
+    await publish_school(whole, 8)
+    versions = [(n % 8, n) for n in range(8, 60)]
 
-    async def live() -> None:
-        for n, version in chance:
-            await whole.say(version % SHARDS, stands(n, version, *([BOUGHT_ID] * (version % 2))))
-        await whole.settled()
+    async def publish_changes() -> None:
+        for n, version in versions:
+            await whole.publish(
+                version % SHARDS, evaluated(n, version, *([BOUGHT_ID] * (version % 2)))
+            )
+        await whole.fold()
 
-    async def announced() -> int:
+    async def count_published() -> int:
         status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
-        return status.counts["announcements"]
+        return status.counts["published_changes"]
 
-    async def more_or_over() -> bool:
-        return living.done() or await announced() > len(seen)
+    async def has_more_or_is_done() -> bool:
+        return publishing.done() or await count_published() > len(seen)
 
-    living = asyncio.ensure_future(live())
+    publishing = asyncio.ensure_future(publish_changes())
     seen: list[MembershipChange] = []
     following = [0] * SHARDS
-    while not living.done() or await announced() > len(seen):
-        await wait_until(more_or_over)
-        if await announced() > len(seen):
-            got, following = await watch(whole, following, 1)
-            seen += got
-    await living
+    while not publishing.done() or await count_published() > len(seen):
+        await wait_until(has_more_or_is_done)
+        if await count_published() > len(seen):
+            changes, following = await watch(whole, following, 1)
+            seen += changes
+    await publishing
     assert len({(c.profile_id, c.segment_id, c.ordinal) for c in seen}) == len(seen)
-    assert rebuilt(seen) == {("buyers", p) for p in await whole.members("buyers")}
+    assert members_from(seen) == {("buyers", p) for p in await whole.members("buyers")}
 
 
-async def test_a_watcher_sees_its_workspace_and_its_segments(whole: Whole) -> None:
-    await whole.say_everywhere(
+async def test_watch_has_the_changes_of_its_workspace_and_segments(whole: RunningSegment) -> None:
+    await whole.publish_everywhere(
         broadcast_facts=[
             defined("buyers", BOUGHT),
             defined("visitors", VISITED),
@@ -265,39 +291,75 @@ async def test_a_watcher_sees_its_workspace_and_its_segments(whole: Whole) -> No
         ],
         backfilled_predicates=[BOUGHT_ID, VISITED_ID],
     )
-    await whole.say_everywhere(backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other")
-    await whole.settled()
-    await whole.say(0, stands(1, 1, BOUGHT_ID, VISITED_ID))
-    await whole.say(0, stands(2, 1, BOUGHT_ID, workspace="other"))
-    await whole.settled()
-    got, _ = await watch(whole, [0, 0], 1, segment_ids=["visitors"])
-    assert [(c.segment_id, c.profile_id) for c in got] == [("visitors", profile(1))]
-    got, _ = await watch(whole, [0, 0], 1, OTHER)
-    assert [(c.workspace_id, c.profile_id) for c in got] == [("other", profile(2))]
+    await whole.publish_everywhere(
+        backfilled_predicates=[BOUGHT_ID], backfilled_workspace_id="other"
+    )
+    await whole.fold()
+    await whole.publish(0, evaluated(1, 1, BOUGHT_ID, VISITED_ID))
+    await whole.publish(0, evaluated(2, 1, BOUGHT_ID, workspace="other"))
+    await whole.fold()
+    changes, _ = await watch(whole, [0, 0], 1, segment_ids=["visitors"])
+    assert [(c.segment_id, c.profile_id) for c in changes] == [("visitors", profile(1))]
+    changes, _ = await watch(whole, [0, 0], 1, OTHER)
+    assert [(c.workspace_id, c.profile_id) for c in changes] == [("other", profile(2))]
 
 
-async def test_a_definition_becomes_a_fact_once(whole: Whole) -> None:
+async def test_repeated_definition_changes_nothing(whole: RunningSegment) -> None:
     stub = whole.stub()
 
     async def define(dry_run: bool = False, **fields: Any) -> Any:
-        told = SegmentDefined(segment_id="buyers", rule=rule_to_proto(BOUGHT), **fields)
-        request = pb.DefineSegmentRequest(segment=told, dry_run=dry_run)
-        answer = await stub.DefineSegment(request)
-        if not answer.changed:
-            # What stands unchanged is in the state that was looked at.
-            assert list(answer.token.offsets) == list(whole.token().offsets)
-        facts = [f for f in whole.around.log.facts.values() if f.kind == SEGMENT_DEFINED]
-        await whole.say_everywhere(broadcast_facts=facts)
-        await whole.settled()
-        return answer.changed, answer.segment.version
+        segment = SegmentDefined(segment_id="buyers", rule=rule_to_proto(BOUGHT), **fields)
+        request = pb.DefineSegmentRequest(segment=segment, dry_run=dry_run)
+        response = await stub.DefineSegment(request)
+        if not response.changed:
+            assert list(response.token.offsets) == whole.log_head()
+        await whole.publish_definitions()
+        await whole.fold()
+        return response.changed, response.segment.version
 
     assert await define(dry_run=True) == (True, 1)
-    assert not whole.around.log.facts
+    assert not whole.peers.log.facts
     assert await define() == (True, 1)
     assert await define() == (False, 1)
     assert await define(title="买家") == (True, 2)
-    assert len(whole.around.log.facts) == 2
+    assert [f.kind for f in whole.peers.log.facts.values()] == [SEGMENT_DEFINED] * 2
     assert not (await whole.stub(OTHER).ListSegments(pb.ListSegmentsRequest())).segments
+
+
+def define_request(**fields: Any) -> pb.DefineSegmentRequest:
+    segment = SegmentDefined(segment_id="buyers", rule=rule_to_proto(BOUGHT), **fields)
+    return pb.DefineSegmentRequest(segment=segment)
+
+
+async def test_definition_repeated_before_it_is_folded_changes_nothing(
+    whole: RunningSegment,
+) -> None:
+    stub = whole.stub()
+    first = await stub.DefineSegment(define_request())
+    repeating = asyncio.ensure_future(stub.DefineSegment(define_request()))
+    await asyncio.wait({repeating}, timeout=0.2)
+    assert not repeating.done(), "the state does not include the head of the log yet"
+    await whole.publish_definitions()
+    repeated = await repeating
+    assert (first.changed, repeated.changed) == (True, False)
+    assert (repeated.segment, repeated.etag) == (first.segment, "1")
+    assert len(whole.peers.log.facts) == 1
+
+
+async def test_definition_with_an_outdated_etag_is_rejected(whole: RunningSegment) -> None:
+    stub = whole.stub()
+    await stub.DefineSegment(define_request())
+    await whole.publish_definitions()
+    await stub.DefineSegment(define_request(title="b"))
+    await whole.publish_definitions()
+    outdated = define_request(title="c")
+    outdated.etag = "1"
+    with pytest.raises(Conflict) as raised:
+        await stub.DefineSegment(outdated)
+    assert raised.value.metadata["etag"] == "2"
+    await whole.fold()
+    (listed,) = (await stub.ListSegments(pb.ListSegmentsRequest())).segments
+    assert (listed.segment.title, listed.etag) == ("b", "2")
 
 
 @pytest.mark.parametrize(
@@ -325,22 +387,24 @@ async def test_a_definition_becomes_a_fact_once(whole: Whole) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_answered_is_refused(
-    whole: Whole, method: str, request_: Any, path: str
+async def test_invalid_request_is_rejected_with_its_field(
+    whole: RunningSegment, method: str, request_: Any, path: str
 ) -> None:
-    with pytest.raises(InvalidField) as told:
+    with pytest.raises(InvalidField) as raised:
         await getattr(whole.stub(), method)(request_)
-    assert told.value.field.startswith(path)
+    assert raised.value.field.startswith(path)
 
 
 @pytest.mark.parametrize("starts", [[0], [0, 0, 0], [2**63, 0]])
-async def test_a_watcher_names_every_shard(whole: Whole, starts: list[int]) -> None:
-    with pytest.raises(InvalidField) as told:
+async def test_watch_needs_a_sequence_for_every_shard(
+    whole: RunningSegment, starts: list[int]
+) -> None:
+    with pytest.raises(InvalidField) as raised:
         await watch(whole, starts, 1)
-    assert told.value.field == "from_sequences"
+    assert raised.value.field == "from_sequences"
 
 
-async def test_who_may_only_send_events_may_do_nothing_here(whole: Whole) -> None:
+async def test_key_of_a_source_may_call_nothing(whole: RunningSegment) -> None:
     stub = whole.stub(SOURCE)
     for call, request in (
         (stub.ListSegments, pb.ListSegmentsRequest()),
@@ -354,35 +418,38 @@ async def test_who_may_only_send_events_may_do_nothing_here(whole: Whole) -> Non
         [_ async for _ in whole.stub(OTHER).ReadOutbox(pb.ReadOutboxRequest(shard=0))]
 
 
-async def test_what_was_said_can_be_read_again(whole: Whole) -> None:
-    await a_small_school(whole, 9)
-    said: list[Any] = []
+async def read_outbox(whole: RunningSegment, shard: int, **fields: int) -> list[Any]:
+    responses = whole.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard, **fields))
+    return [response async for response in responses]
+
+
+async def test_outbox_can_be_read_from_any_sequence(whole: RunningSegment) -> None:
+    await publish_school(whole, 9)
+    batches: list[Any] = []
     for shard in range(SHARDS):
-        told = [a.batch async for a in whole.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard))]
-        assert [b.sequence for b in told] == list(range(len(told)))
-        part = pb.ReadOutboxRequest(shard=shard, from_sequence=2, until_sequence=4)
-        assert [a.batch async for a in whole.internal.ReadOutbox(part)] == told[2:4]
-        said += told
-    changes = [change for batch in said for change in batch.changes]
-    assert rebuilt(changes) == {("buyers", p) for p in await whole.members("buyers")}
+        of_shard = [r.batch for r in await read_outbox(whole, shard)]
+        assert [b.sequence for b in of_shard] == list(range(len(of_shard)))
+        part = await read_outbox(whole, shard, from_sequence=2, end_sequence=4)
+        assert [r.batch for r in part] == of_shard[2:4]
+        batches += of_shard
+    changes = [change for batch in batches for change in batch.changes]
+    assert members_from(changes) == {("buyers", p) for p in await whole.members("buyers")}
 
 
-async def test_what_the_outbox_has_forgotten_is_told_again(whole: Whole, database: str) -> None:
-    """Every announcement and every fact, in order, and facts before the changes they hold for."""
-    await a_small_school(whole, 9)
-    await whole.say_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
-    await whole.say(0, stands(1, 2, CITY_ID))
-    await whole.settled()
+async def test_deleted_messages_are_replayed_from_the_history(
+    whole: RunningSegment, database: str
+) -> None:
+    """All changes and facts are replayed in order, facts before the changes they apply to."""
+    await publish_school(whole, 9)
+    await whole.publish_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
+    await whole.publish(0, evaluated(1, 2, CITY_ID))
+    await whole.fold()
 
-    async def read(shard: int, first: int = 0) -> list[Any]:
-        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first)
-        return [answer async for answer in whole.internal.ReadOutbox(request)]
-
-    def told(answers: list[Any]) -> list[Any]:
-        return [each for a in answers for each in (*a.batch.facts, *a.batch.changes)]
+    def contents(responses: list[Any]) -> list[Any]:
+        return [each for r in responses for each in (*r.batch.broadcast_facts, *r.batch.changes)]
 
     for shard in range(SHARDS):
-        before = await read(shard)
+        before = await read_outbox(whole, shard)
         conn = await asyncpg.connect(database)
         await conn.execute(
             "DELETE FROM segment.outbox WHERE shard = $1 AND first <"
@@ -390,30 +457,29 @@ async def test_what_the_outbox_has_forgotten_is_told_again(whole: Whole, databas
             shard,
         )
         await conn.close()
-        again = await read(shard)
-        assert told(again) == told(before)
-        assert len(again) < len(before)
-        assert again[0].batch.sequence == 0
-        for one, two in pairwise(again):
+        replayed = await read_outbox(whole, shard)
+        assert contents(replayed) == contents(before)
+        assert len(replayed) < len(before)
+        assert replayed[0].batch.sequence == 0
+        for one, two in pairwise(replayed):
             assert one.next_sequence == two.batch.sequence
-        assert again[-1] == before[-1]
-        part = pb.ReadOutboxRequest(shard=shard, from_sequence=2, until_sequence=5)
-        parts = [answer async for answer in whole.internal.ReadOutbox(part)]
+        assert replayed[-1] == before[-1]
+        parts = await read_outbox(whole, shard, from_sequence=2, end_sequence=5)
         assert (parts[0].batch.sequence, parts[-1].next_sequence) == (2, 5)
-        assert told(parts) == told([a for a in before if 2 <= a.batch.sequence < 5])
+        assert contents(parts) == contents([r for r in before if 2 <= r.batch.sequence < 5])
 
 
-async def digest(whole: Whole) -> dict[str, str]:
+async def digest(whole: RunningSegment) -> dict[str, str]:
     request = projection_pb.GetDigestRequest(at_least=whole.token())
     return dict((await whole.projection.GetDigest(request)).digests)
 
 
-async def test_a_rebuild_comes_to_the_same_digest_and_members_stay_in_since_they_came(
-    whole: Whole,
+async def test_rebuild_has_the_same_digest_and_entries(
+    whole: RunningSegment,
 ) -> None:
-    await a_small_school(whole)
-    await whole.say(0, stands(1, 2), stands(40, 1, BOUGHT_ID), stands(2, 2, into=40))
-    await whole.settled()
+    await publish_school(whole)
+    await whole.publish(0, evaluated(1, 2), evaluated(40, 1, BOUGHT_ID), evaluated(2, 2, into=40))
+    await whole.fold()
     live = await digest(whole)
     request = pb.ListMembersRequest(segment_id="buyers", page_size=1_000)
     since = list((await whole.stub().ListMembers(request)).members)
@@ -425,33 +491,34 @@ async def test_a_rebuild_comes_to_the_same_digest_and_members_stay_in_since_they
     status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
     assert status.generation == 2
 
-    async def same() -> bool:
+    async def is_unchanged() -> bool:
         return list((await whole.stub().ListMembers(request)).members) == since
 
-    await wait_until(same)
-    await whole.say(1, stands(1, 3, BOUGHT_ID))
-    await whole.say(0, stands(40, 2))
-    await whole.settled()
+    await wait_until(is_unchanged)
+    await whole.publish(1, evaluated(1, 3, BOUGHT_ID))
+    await whole.publish(0, evaluated(40, 2))
+    await whole.fold()
     assert profile(1) in await whole.members("buyers")
     assert profile(40) not in await whole.members("buyers")
-    told = await whole.stub().ListMemberships(
+    found = await whole.stub().ListMemberships(
         pb.ListMembershipsRequest(profile_id=to_hex(profile(1)))
     )
-    assert [h.ordinal for h in told.history] == [1, 2, 3]
+    assert [h.ordinal for h in found.history] == [1, 2, 3]
     assert (await whole.rebuild()).equal
 
 
-async def test_a_rebuild_in_other_shards_comes_to_the_same(whole: Whole) -> None:
-    await a_small_school(whole)
-    outcome = await whole.rebuild(shards=1)
-    assert outcome.equal
-    assert dict(outcome.rebuilt_digests) == await digest(whole)
+async def test_rebuild_with_other_shards_has_the_same_digest(whole: RunningSegment) -> None:
+    await publish_school(whole)
+    result = await whole.rebuild(shards=1)
+    assert result.equal
+    assert dict(result.rebuilt_digests) == await digest(whole)
 
 
-async def test_a_rebuild_while_people_and_rules_change(whole: Whole) -> None:
-    """What comes between its readings is followed: people, and rules that are about everybody."""
-    await a_small_school(whole)
-    late = [{"changes": (stands(n, 2, CITY_ID),), "fields": {}} for n in range(10)]
+async def test_rebuild_follows_evaluations_and_definitions_between_its_readings(
+    whole: RunningSegment,
+) -> None:
+    await publish_school(whole)
+    late = [{"changes": (evaluated(n, 2, CITY_ID),), "fields": {}} for n in range(10)]
     rules = [defined("late", CITY), defined("buyers", CITY, version=2)]
     step = 0
 
@@ -459,62 +526,64 @@ async def test_a_rebuild_while_people_and_rules_change(whole: Whole) -> None:
         nonlocal step
         if step < len(late):
             each = late[step]
-            await whole.say(step % SHARDS, *each["changes"])
+            await whole.publish(step % SHARDS, *each["changes"])
             if step in (3, 5):
-                await whole.say_everywhere(broadcast_facts=[rules[step // 4]])
+                await whole.publish_everywhere(broadcast_facts=[rules[step // 4]])
             step += 1
 
-    whole.around.profile.before_standings = meanwhile
-    outcome = await whole.rebuild(switch_over=True)
-    assert outcome.equal, list(outcome.differing_rows)
-    await whole.settled()
+    whole.peers.profile.before_evaluations = meanwhile
+    result = await whole.rebuild(switch_over=True)
+    assert result.equal, list(result.differing_rows)
+    await whole.fold()
     assert (await whole.rebuild()).equal
     assert step >= 5
 
 
-async def test_a_rule_that_comes_at_the_last_stretch_is_about_everybody(whole: Whole) -> None:
-    await a_small_school(whole)
+async def test_rebuild_applies_a_definition_of_its_last_stretch_to_every_profile(
+    whole: RunningSegment,
+) -> None:
+    await publish_school(whole)
     for n in range(10):
-        await whole.say(n % SHARDS, stands(n, 2, CITY_ID))
-    await whole.settled()
+        await whole.publish(n % SHARDS, evaluated(n, 2, CITY_ID))
+    await whole.fold()
 
     async def late() -> None:
-        await whole.say_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
-        await whole.settled()
+        await whole.publish_everywhere(broadcast_facts=[defined("buyers", CITY, version=2)])
+        await whole.fold()
 
-    whole.around.profile.before_read = late
-    outcome = await whole.rebuild(switch_over=True)
-    assert outcome.equal, list(outcome.differing_rows)
+    whole.peers.profile.before_read = late
+    result = await whole.rebuild(switch_over=True)
+    assert result.equal, list(result.differing_rows)
     assert await whole.members("buyers") == {profile(n) for n in range(10)}
 
 
-async def test_members_of_a_segment_that_waits_are_no_difference(whole: Whole) -> None:
-    """Its rule asks what is not known yet: nobody enters or leaves, whoever was in stays in."""
-    await a_small_school(whole)
+async def test_rebuild_copies_the_members_of_a_pending_segment(whole: RunningSegment) -> None:
+    """The rule has a predicate that is not backfilled, so no profile enters or leaves."""
+    await publish_school(whole)
     unknown = parse_rule({"count": {"event": "danced", "at_least": 1}})
-    await whole.say_everywhere(broadcast_facts=[defined("buyers", unknown, version=2)])
-    await whole.say(0, stands(1, 2), stands(40, 1, BOUGHT_ID), stands(2, 2, into=40))
-    await whole.settled()
-    waiting = await whole.members("buyers")
-    assert profile(1) in waiting
-    assert profile(2) not in waiting
-    outcome = await whole.rebuild(switch_over=True)
-    assert outcome.equal, list(outcome.differing_rows)
-    await whole.settled()
-    assert await whole.members("buyers") == waiting
+    await whole.publish_everywhere(broadcast_facts=[defined("buyers", unknown, version=2)])
+    await whole.publish(0, evaluated(1, 2), evaluated(40, 1, BOUGHT_ID), evaluated(2, 2, into=40))
+    await whole.fold()
+    pending = await whole.members("buyers")
+    assert profile(1) in pending
+    assert profile(2) not in pending
+    result = await whole.rebuild(switch_over=True)
+    assert result.equal, list(result.differing_rows)
+    await whole.fold()
+    assert await whole.members("buyers") == pending
     assert (await whole.rebuild()).equal
 
 
-async def test_a_difference_is_named(whole: Whole, database: str) -> None:
-    await a_small_school(whole, 4)
+async def test_rebuild_names_differing_rows(whole: RunningSegment, database: str) -> None:
+    await publish_school(whole, 4)
     conn = await asyncpg.connect(database)
-    gone = await conn.fetchval(
+    deleted = await conn.fetchval(
         "DELETE FROM segment_g1.membership WHERE profile_id = $1 RETURNING profile_id", profile(1)
     )
     await conn.execute("UPDATE segment_g1.digest SET value = value + 1")
     await conn.close()
-    outcome = await whole.rebuild(switch_over=True)
-    assert not outcome.equal
-    assert list(outcome.differing_rows) == [f"membership buyers {gone.hex()}"]
+    result = await whole.rebuild(switch_over=True)
+    assert not result.equal
+    assert list(result.differing_rows) == [f"membership buyers {deleted.hex()}"]
     status = await whole.projection.GetStatus(projection_pb.GetStatusRequest())
     assert status.generation == 1

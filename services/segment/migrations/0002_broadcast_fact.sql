@@ -1,6 +1,6 @@
--- Facts that concern no person (ticks left out), as they were passed on: with the history, all that
--- those downstream must hear who come back after the outbox has forgotten it.
-CREATE TABLE notice (
+-- Broadcast facts (except clock ticks) as they were published. With the history they are all that a
+-- consumer needs that is behind the outbox.
+CREATE TABLE broadcast_fact (
     shard    integer NOT NULL,
     sequence bigint  NOT NULL,
     position integer NOT NULL,

@@ -1,0 +1,45 @@
+"""Translates segment definitions between the domain and SegmentDefined."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from onefold.segment.v1 import segment_facts_pb2 as pb
+
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.segment.domain.model import SegmentDefinition
+
+SEGMENT_DEFINED: str = pb.SegmentDefined.DESCRIPTOR.full_name
+
+
+def decode_definition(workspace_id: str, payload: bytes) -> SegmentDefinition:
+    """Return the definition of a serialised SegmentDefined. Raises InvalidField."""
+    try:
+        message = pb.SegmentDefined.FromString(payload)
+    except DecodeError:
+        raise InvalidField("the payload is not a SegmentDefined", field="segment") from None
+    return definition_from_proto(workspace_id, message)
+
+
+def definition_from_proto(workspace_id: str, message: pb.SegmentDefined) -> SegmentDefinition:
+    """Return the definition of a SegmentDefined. Raises InvalidField."""
+    return SegmentDefinition(
+        WorkspaceId(workspace_id),
+        message.segment_id,
+        message.version,
+        message.title,
+        rule_from_proto(message.rule, "segment.rule"),
+        message.retired,
+    )
+
+
+def definition_to_proto(definition: SegmentDefinition) -> pb.SegmentDefined:
+    """Return the SegmentDefined of a definition."""
+    return pb.SegmentDefined(
+        segment_id=definition.segment_id,
+        title=definition.title,
+        rule=rule_to_proto(definition.rule),
+        version=definition.version,
+        retired=definition.retired,
+    )

@@ -1,0 +1,54 @@
+"""Defines segments: validates, compares with the current definition, appends a fact."""
+
+from __future__ import annotations
+
+from services.chassis.definitions import Defined, DefinitionFact, define
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.projection.grpc import REACH_TIMEOUT_S
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.deadlines import clip_to_deadline
+from services.kernel.tokens import Token
+from services.segment.codec.definitions import definition_to_proto
+from services.segment.domain.model import SegmentDefinition
+from services.segment.domain.validation import check_segment_id, check_segment_title
+from services.segment.store.definitions import load_definition
+
+
+class SegmentCommands:
+    """Defines segments."""
+
+    def __init__(self, database: Database, runner: ProjectionRunner, log: LogClient) -> None:
+        self._database = database
+        self._runner = runner
+        self._log = log
+
+    async def define(
+        self, desired: SegmentDefinition, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[SegmentDefinition]:
+        """Define a segment. Raises InvalidField, Conflict, RetryableError."""
+        check_segment_id(desired.segment_id, "segment.segment_id")
+        check_segment_title(desired.title)
+
+        async def load(token: Token) -> SegmentDefinition | None:
+            await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
+            async with acquire(self._database.pool) as conn:
+                return await load_definition(conn, desired.workspace_id, desired.segment_id)
+
+        return await define(
+            lambda _current: desired,
+            log=self._log,
+            load=load,
+            to_fact=_to_fact,
+            etag=etag,
+            dry_run=dry_run,
+        )
+
+
+def _to_fact(definition: SegmentDefinition) -> DefinitionFact:
+    return DefinitionFact.from_message(
+        definition_to_proto(definition),
+        workspace_id=definition.workspace_id,
+        key=definition.segment_id,
+        version=definition.version,
+    )

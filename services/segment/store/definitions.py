@@ -1,0 +1,93 @@
+"""Stores segment definitions, and which predicates each shard has backfilled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.ids import predicate_id, predicates, to_bigint
+from services.segment.codec.definitions import decode_definition
+from services.segment.domain.membership import ActiveSegments
+from services.segment.domain.model import SegmentDefinition
+
+Q = Queries.load(__package__, "definitions.sql")
+#: By workspace and predicate id (signed): the number of shards that have backfilled it.
+ReadyShards = dict[tuple[str, int], int]
+
+
+async def load_active_segments(conn: asyncpg.Connection, shards: int) -> ActiveSegments:
+    """Return the segments of every workspace; those that are not backfilled are pending."""
+    ready = await count_ready_shards(conn)
+    active: list[SegmentDefinition] = []
+    pending: list[SegmentDefinition] = []
+    for definition in await load_definitions(conn):
+        (active if is_backfilled(definition, ready, shards) else pending).append(definition)
+    return ActiveSegments(active, pending)
+
+
+def is_backfilled(definition: SegmentDefinition, ready: ReadyShards, shards: int) -> bool:
+    """Return whether every shard has backfilled the rule's predicates; a retired one needs none."""
+    if definition.retired:
+        return True
+    required = (to_bigint(predicate_id(p)) for p in predicates(definition.rule))
+    return all(ready.get((definition.workspace_id, p), 0) >= shards for p in required)
+
+
+async def load_definitions(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId | None = None
+) -> list[SegmentDefinition]:
+    """Return the definitions of one workspace, or of all, by id."""
+    if workspace_id is None:
+        rows = await conn.fetch(Q.load_definitions)
+    else:
+        rows = await conn.fetch(Q.load_definitions_of_workspace, workspace_id)
+    return [_definition(row) for row in rows]
+
+
+async def load_definition(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, segment_id: str
+) -> SegmentDefinition | None:
+    """Return the current version of one segment."""
+    row = await conn.fetchrow(Q.load_definition, workspace_id, segment_id)
+    return _definition(row) if row else None
+
+
+async def save_definition(
+    conn: asyncpg.Connection, definition: SegmentDefinition, payload: bytes
+) -> bool:
+    """Save a version unless a newer one is stored; return whether it was saved."""
+    status: str = await conn.execute(
+        Q.save_definition,
+        definition.workspace_id,
+        definition.segment_id,
+        definition.version,
+        payload,
+    )
+    return status.endswith(" 1")
+
+
+async def count_ready_shards(conn: asyncpg.Connection) -> ReadyShards:
+    """Return the number of shards that have backfilled each predicate."""
+    rows = await conn.fetch(Q.count_ready_shards)
+    return {(row["workspace_id"], row["predicate_id"]): row["shards"] for row in rows}
+
+
+async def save_ready_predicates(
+    conn: asyncpg.Connection, workspace_id: str, ids: Collection[int], shard: int
+) -> bool:
+    """Record that a shard has backfilled these predicates; return whether any was new."""
+    signed = sorted(map(to_bigint, ids))
+    return bool(await conn.fetch(Q.save_ready_predicates, workspace_id, signed, shard))
+
+
+async def bump_revision(conn: asyncpg.Connection, *, schema: str = "") -> None:
+    """Invalidate every cache of definitions; `schema` empty = the search path."""
+    await conn.execute(Q.bump_revision.replace("{schema}", f"{schema}." if schema else ""))
+
+
+def _definition(row: Any) -> SegmentDefinition:
+    return decode_definition(row["workspace_id"], row["payload"])

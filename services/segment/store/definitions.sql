@@ -1,0 +1,36 @@
+-- name: load_revision
+-- The revision of the definitions and ready predicates.
+SELECT value FROM definition_revision;
+
+-- name: bump_revision
+-- Invalidates every cache of definitions. A transaction id is never used twice, also where this
+-- transaction is rolled back after it has cached what it changed.
+UPDATE {schema}definition_revision SET value = pg_current_xact_id()::text::bigint;
+
+-- name: save_definition
+-- Saves a version of a segment unless a newer one is stored.
+INSERT INTO definition (workspace_id, segment_id, version, payload) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace_id, segment_id) DO UPDATE
+SET version = excluded.version, payload = excluded.payload
+WHERE definition.version < excluded.version;
+
+-- name: load_definitions
+-- The segments of every workspace.
+SELECT workspace_id, payload FROM definition ORDER BY workspace_id, segment_id;
+
+-- name: load_definitions_of_workspace
+-- The segments of one workspace.
+SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 ORDER BY segment_id;
+
+-- name: load_definition
+-- One segment.
+SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 AND segment_id = $2;
+
+-- name: save_ready_predicates
+-- Records that a shard has backfilled these predicates; returns those that were not recorded.
+INSERT INTO ready_predicate (workspace_id, predicate_id, shard)
+SELECT $1, p, $3 FROM unnest($2::bigint[]) AS p ON CONFLICT DO NOTHING RETURNING predicate_id;
+
+-- name: count_ready_shards
+-- The number of shards that have backfilled each predicate.
+SELECT workspace_id, predicate_id, count(*) AS shards FROM ready_predicate GROUP BY 1, 2;

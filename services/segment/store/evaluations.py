@@ -1,0 +1,93 @@
+"""Stores evaluations of profiles, and locks profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.chassis.postgres.locks import lock_class, lock_keys
+from services.kernel.ids import ProfileId, WorkspaceId, shard_of
+from services.kernel.rules.ids import pack_ids, unpack_ids
+from services.segment.domain.model import ProfileEvaluation
+
+Q = Queries.load(__package__, "evaluations.sql")
+_DEFINITIONS_LOCK = lock_class("segment definitions")
+
+
+async def lock_profiles(conn: asyncpg.Connection, profiles: Iterable[ProfileId]) -> None:
+    """Lock these profiles until the transaction ends, and keep definitions from changing."""
+    keys = lock_keys("segment profile", profiles)
+    await conn.execute(Q.lock_profiles, keys, _DEFINITIONS_LOCK)
+
+
+async def lock_definitions(conn: asyncpg.Connection) -> None:
+    """Lock the definitions until the transaction ends, before any profile.
+
+    This waits for every transaction that holds profiles: a sweep that begins after this transaction
+    must see all evaluations that were decided by the old definitions.
+    """
+    await conn.execute(Q.lock_definitions, _DEFINITIONS_LOCK)
+
+
+async def load_evaluations(
+    conn: asyncpg.Connection, profiles: Sequence[ProfileId]
+) -> dict[ProfileId, ProfileEvaluation]:
+    """Return the evaluations of these profiles; a profile without one is left out."""
+    rows = await conn.fetch(Q.load_evaluations, profiles)
+    return {row["profile_id"]: _evaluation(row) for row in rows}
+
+
+async def save_evaluations(
+    conn: asyncpg.Connection, evaluations: Sequence[ProfileEvaluation], shards: int
+) -> None:
+    """Replace evaluations by newer ones."""
+    await conn.execute(
+        Q.save_evaluations,
+        [shard_of(e.profile_id, shards) for e in evaluations],
+        [e.profile_id for e in evaluations],
+        [e.workspace_id for e in evaluations],
+        [e.version for e in evaluations],
+        [pack_ids(e.true_predicates) for e in evaluations],
+        [e.merged_into for e in evaluations],
+        [e.changed_at_us for e in evaluations],
+    )
+
+
+async def existing_profiles(
+    conn: asyncpg.Connection, profiles: Sequence[ProfileId]
+) -> frozenset[ProfileId]:
+    """Return the profiles that have an evaluation and were not merged."""
+    evaluations = await load_evaluations(conn, profiles)
+    return frozenset(p for p, e in evaluations.items() if e.merged_into is None)
+
+
+async def load_profile_page(
+    conn: asyncpg.Connection, shard: int, workspace_id: WorkspaceId, after: bytes, size: int
+) -> list[ProfileId]:
+    """Return the next profiles of a shard and workspace, by id."""
+    rows = await conn.fetch(Q.load_profile_page, shard, workspace_id, after, size)
+    return [row["profile_id"] for row in rows]
+
+
+async def load_all_profiles(conn: asyncpg.Connection) -> list[ProfileId]:
+    """Return every profile that has an evaluation, by id."""
+    return [row["profile_id"] for row in await conn.fetch(Q.load_all_profiles)]
+
+
+async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:
+    """Return named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
+
+
+def _evaluation(row: Any) -> ProfileEvaluation:
+    return ProfileEvaluation(
+        WorkspaceId(row["workspace_id"]),
+        ProfileId(row["profile_id"]),
+        row["version"],
+        unpack_ids(row["true_predicates"]),
+        row["merged_into"],
+        row["changed_at_us"],
+    )

@@ -1,0 +1,40 @@
+-- name: lock_profiles
+-- Locks profiles, and before them the definitions (shared). The locks are taken in one order, so that
+-- two workers never wait for each other in a circle.
+WITH definitions AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2::int, 0))
+SELECT count(pg_advisory_xact_lock(key)) FROM definitions, unnest($1::bigint[]) AS key;
+
+-- name: lock_definitions
+-- Locks the definitions, until every transaction that has decided by the old ones has ended.
+SELECT pg_advisory_xact_lock($1::int, 0);
+
+-- name: load_evaluations
+-- The evaluations of these profiles.
+SELECT profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us
+FROM evaluation WHERE profile_id = ANY ($1::bytea[]);
+
+-- name: save_evaluations
+-- Replaces evaluations by newer ones.
+INSERT INTO evaluation
+    (shard, profile_id, workspace_id, version, true_predicates, merged_into, changed_at_us)
+SELECT * FROM unnest($1::int[], $2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[],
+                     $7::bigint[])
+ON CONFLICT (profile_id, shard) DO UPDATE
+SET version = excluded.version, true_predicates = excluded.true_predicates,
+    merged_into = excluded.merged_into, changed_at_us = excluded.changed_at_us;
+
+-- name: load_profile_page
+-- The next profiles of a shard and workspace after one.
+SELECT profile_id FROM evaluation
+WHERE shard = $1 AND workspace_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
+
+-- name: load_all_profiles
+-- Every profile that has an evaluation.
+SELECT profile_id FROM evaluation ORDER BY profile_id;
+
+-- name: count_rows
+-- Named counts for the status.
+SELECT (SELECT count(*) FROM membership) AS memberships,
+       (SELECT count(*) FROM evaluation WHERE merged_into IS NULL) AS profiles,
+       (SELECT count(*) FROM definition) AS segments,
+       (SELECT count(*) FROM history) AS published_changes;

@@ -1,0 +1,171 @@
+"""Tests the decision of entries and exits, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.rules.ids import predicate_id, predicates
+from services.kernel.rules.json_form import parse_rule
+from services.segment.domain.membership import (
+    ActiveSegments,
+    mark_unmerges,
+    membership_changes,
+    newer_evaluations,
+    split_off,
+)
+from services.segment.domain.model import (
+    MembershipCause,
+    MembershipChange,
+    ProfileEvaluation,
+    SegmentDefinition,
+)
+
+W = WorkspaceId("w")
+BOUGHT = parse_rule({"count": {"event": "bought", "at_least": 1}})
+VISITED = parse_rule({"count": {"event": "visited", "within": "7d", "at_least": 1}})
+NOT_VISITED = parse_rule({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}})
+BUYERS = SegmentDefinition(W, "buyers", 1, "", BOUGHT)
+IDLE = SegmentDefinition(W, "idle", 1, "", NOT_VISITED)
+BOUGHT_ID, VISITED_ID = (predicate_id(predicates(rule)[0]) for rule in (BOUGHT, VISITED))
+
+
+def evaluation(
+    n: int, *true_predicates: int, version: int = 1, into: int | None = None
+) -> ProfileEvaluation:
+    merged_into = None if into is None else profile(into)
+    return ProfileEvaluation(W, profile(n), version, frozenset(true_predicates), merged_into, 1_000)
+
+
+def profile(n: int) -> ProfileId:
+    return ProfileId(bytes([n]) * 16)
+
+
+def test_profile_enters_matching_segments_and_leaves_the_others() -> None:
+    segments = ActiveSegments([BUYERS, IDLE])
+    memberships = {profile(1): frozenset({"gone"})}
+    changes = membership_changes([evaluation(1, BOUGHT_ID)], memberships, segments)
+    assert [(c.segment_id, c.entered) for c in changes] == [
+        ("buyers", True),
+        ("gone", False),
+        ("idle", True),
+    ]
+
+
+def test_unchanged_membership_gives_no_change() -> None:
+    memberships = {profile(1): frozenset({"buyers"})}
+    segments = ActiveSegments([BUYERS])
+    assert not membership_changes([evaluation(1, BOUGHT_ID)], memberships, segments)
+
+
+def test_pending_segment_neither_loses_nor_gains_members() -> None:
+    segments = ActiveSegments([], [BUYERS])
+    memberships = {profile(1): frozenset({"buyers"})}
+    assert not membership_changes([evaluation(1)], memberships, segments)
+    assert not membership_changes([evaluation(1, BOUGHT_ID)], {}, segments)
+
+
+def test_retired_segment_loses_every_member() -> None:
+    segments = ActiveSegments([replace(BUYERS, version=2, retired=True)])
+    memberships = {profile(1): frozenset({"buyers"})}
+    (left,) = membership_changes([evaluation(1, BOUGHT_ID)], memberships, segments)
+    assert (left.entered, left.segment_version) == (False, 2)
+
+
+def test_segments_of_another_workspace_do_not_match() -> None:
+    foreign = replace(evaluation(1, BOUGHT_ID), workspace_id=WorkspaceId("other"))
+    assert not membership_changes([foreign], {}, ActiveSegments([BUYERS]))
+
+
+def test_membership_that_moves_with_a_merge_is_marked_on_both_sides() -> None:
+    changes = membership_changes(
+        [evaluation(1, into=2), evaluation(2, BOUGHT_ID)],
+        {profile(1): frozenset({"buyers"})},
+        ActiveSegments([BUYERS]),
+    )
+    assert summary(changes) == [
+        (profile(1), False, MembershipCause.MERGE, profile(2)),
+        (profile(2), True, MembershipCause.MERGE, profile(1)),
+    ]
+
+
+def test_exit_by_merge_into_a_member_has_cause_merge() -> None:
+    memberships = {profile(1): frozenset({"buyers"}), profile(2): frozenset({"buyers"})}
+    (left,) = membership_changes(
+        [evaluation(1, into=2), evaluation(2, BOUGHT_ID)], memberships, ActiveSegments([BUYERS])
+    )
+    assert (left.entered, left.cause) == (False, MembershipCause.MERGE)
+
+
+def test_exit_by_merge_into_a_profile_that_does_not_match_has_cause_rule() -> None:
+    memberships = {profile(1): frozenset({"buyers"})}
+    (left,) = membership_changes(
+        [evaluation(1, into=2), evaluation(2)], memberships, ActiveSegments([BUYERS])
+    )
+    assert (left.entered, left.cause) == (False, MembershipCause.RULE)
+
+
+@given(st.permutations([evaluation(1, BOUGHT_ID, version=v) for v in range(1, 6)]))
+def test_newest_evaluation_wins_in_any_order(evaluations: list[ProfileEvaluation]) -> None:
+    (newest,) = newer_evaluations(evaluations, {})
+    assert newest.version == 5
+    assert not newer_evaluations(evaluations, {profile(1): evaluation(1, version=5)})
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sets(st.sampled_from([BOUGHT_ID, VISITED_ID])))))
+def test_members_are_the_profiles_whose_last_evaluation_matches(
+    evaluations: list[tuple[int, set[int]]],
+) -> None:
+    segments = ActiveSegments([BUYERS, IDLE])
+    memberships: dict[ProfileId, frozenset[str]] = {}
+    last: dict[ProfileId, set[int]] = {}
+    for n, true_predicates in evaluations:
+        for change in membership_changes([evaluation(n, *true_predicates)], memberships, segments):
+            before = memberships.get(change.profile_id, frozenset())
+            memberships[change.profile_id] = before ^ {change.segment_id}
+        last[profile(n)] = true_predicates
+    for profile_id, true_predicates in last.items():
+        expected = {"buyers"} if BOUGHT_ID in true_predicates else set()
+        expected |= set() if VISITED_ID in true_predicates else {"idle"}
+        assert memberships.get(profile_id, frozenset()) == expected
+
+
+Summary = list[tuple[ProfileId, bool, MembershipCause, ProfileId | None]]
+
+
+def summary(changes: list[MembershipChange]) -> Summary:
+    return [(c.profile_id, c.entered, c.cause, c.other_profile_id) for c in changes]
+
+
+def changes_of_unmerge(*last: tuple[int, MembershipCause]) -> Summary:
+    """Split profile 1, a buyer, off profile 2; `last`: the causes of their last changes."""
+    stored = {profile(1): evaluation(1, into=2), profile(2): evaluation(2, BOUGHT_ID)}
+    newer = [evaluation(1, BOUGHT_ID, version=2), evaluation(2, version=2)]
+    memberships = {profile(2): frozenset({"buyers"})}
+    changes = membership_changes(newer, memberships, ActiveSegments([BUYERS]))
+    causes = {(profile(n), "buyers"): cause for n, cause in last}
+    return summary(mark_unmerges(changes, split_off(newer, stored), causes))
+
+
+def test_unmerge_marks_memberships_that_moved_with_the_merge() -> None:
+    both_moved = changes_of_unmerge((1, MembershipCause.MERGE), (2, MembershipCause.MERGE))
+    assert both_moved == [
+        (profile(1), True, MembershipCause.MERGE, profile(2)),
+        (profile(2), False, MembershipCause.MERGE, profile(1)),
+    ], "the membership that the merge brought returns"
+    one_moved = changes_of_unmerge((1, MembershipCause.MERGE), (2, MembershipCause.RULE))
+    assert one_moved == [
+        (profile(1), True, MembershipCause.MERGE, profile(2)),
+        (profile(2), False, MembershipCause.RULE, None),
+    ], "a member from before the merge leaves by the rule"
+
+
+def test_unmerge_does_not_mark_an_entry_after_an_exit_by_rule() -> None:
+    for last in ([(1, MembershipCause.RULE)], []):
+        assert changes_of_unmerge(*last) == [
+            (profile(1), True, MembershipCause.RULE, None),
+            (profile(2), False, MembershipCause.RULE, None),
+        ]
