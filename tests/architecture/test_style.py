@@ -17,7 +17,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 SLEEPS: dict[str, str] = {
     "tests/integration/devstack/test_postgres_server.py": "a task that never ends by itself",
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
-    "tests/faults/world.py": "found strike at random moments; clients pause before a retry",
+    "tests/faults/running_system.py": "faults strike at random moments; clients pause before a retry",
 }
 
 LEVELS = frozenset(["debug", "info", "warning", "error", "exception", "critical", "msg"])
