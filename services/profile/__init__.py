@@ -1,11 +1,10 @@
-"""What is true about a person.
+"""Computes what is true of each profile.
 
-Owns: the state of every leaf, which profile every identifier belongs to (as identity told it), the
-standing of every profile (which predicates hold, and when time alone may change that), and the
-definitions of tags as folded.
-Hears: `onefold.identity.<shard>`, FactsAttributed.
-Says: `onefold.profile.<shard>`, ProfilesChanged.
+Owns: the state of every leaf, the profile of every identifier (as identity resolved it), the
+evaluation of every profile (its true predicates, and when time alone may change that), and tags.
+Consumes: `onefold.identity.<shard>`, FactsAttributed.
+Publishes: `onefold.profile.<shard>`, ProfilesChanged.
 
-Rules are cut into predicates. Each is answered here, from the state of the leaves that a profile
-holds; nobody downstream aggregates or looks at a clock.
+Rules consist of predicates. Each is evaluated here, over the leaves of a profile; no service
+downstream aggregates events or reads a clock.
 """

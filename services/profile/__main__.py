@@ -1,4 +1,4 @@
-"""`python -m services.profile`."""
+"""Runs profile: `python -m services.profile`."""
 
 from services.chassis.runtime.run import run
 from services.profile.service import serve

@@ -1,12 +1,14 @@
-"""What profile counts beside what every projection does."""
+"""Defines the counters of profile, beside those of every projection."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter
 
-LOOKS = Counter("onefold_profile_looks", "Times that a profile was looked at.")
-CHANGES = Counter("onefold_profile_changes", "Times that a profile stood otherwise than before.")
-REREAD = Counter("onefold_profile_reread_facts", "Events read again to back-fill a definition.")
+EVALUATIONS = Counter("onefold_profile_evaluations", "Evaluations of profiles.")
+EVALUATION_CHANGES = Counter("onefold_profile_evaluation_changes", "Evaluations that changed.")
+BACKFILLED_EVENTS = Counter(
+    "onefold_profile_backfilled_events", "Old events read again for new definitions."
+)
 LOCK_RETRIES = Counter(
-    "onefold_profile_lock_retries", "Times that people at stake changed hands meanwhile."
+    "onefold_profile_lock_retries", "Transactions retried because profiles were merged meanwhile."
 )

@@ -1,4 +1,4 @@
-"""Profile, put together."""
+"""Assembles profile from its parts and serves it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 from services.profile.api.grpc import ALLOWED, ProfileRpc
-from services.profile.projection.backfill import Grower
-from services.profile.projection.evaluate import Settler
-from services.profile.projection.fold import ProfileApp
-from services.profile.projection.leaves import Memory
-from services.profile.projection.predicates import Rulebook
-from services.profile.queries.history import Asking
-from services.profile.queries.preview import Previews
+from services.profile.commands.tags import TagCommands
+from services.profile.projection.backfill import Backfiller
+from services.profile.projection.evaluate import ProfileEvaluator
+from services.profile.projection.fold import ProfileProjection
+from services.profile.projection.leaves import LeafCache
+from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.queries.history import HistoryQueries
+from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
-from services.profile.store.postgres import count_rows
-from services.profile.upstream import IdentityUpstream, LogPast
+from services.profile.store.profiles import count_rows
+from services.profile.upstream import IdentityUpstream, LogEventReader
 
 
 @asynccontextmanager
 async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
-    """Profile, ready to be called, until the scope ends."""
+    """Serve profile until the scope ends."""
     async with (
         open_service(settings) as base,
         base.channel(settings.identity_url) as identity,
@@ -43,18 +44,18 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
     ):
         log = LogClient(ingest, settings.service)
         upstream = IdentityUpstream(identity)
-        rulebook = Rulebook()
-        settler = Settler(rulebook, settings.shards)
-        app = ProfileApp(
-            rulebook=rulebook,
-            settler=settler,
-            grower=Grower(rulebook, settler, LogPast(log)),
-            memory=Memory(settings.remembered_leaves),
+        predicates = PredicateIndexCache()
+        evaluator = ProfileEvaluator(predicates, settings.shards)
+        projection = ProfileProjection(
+            predicates=predicates,
+            evaluator=evaluator,
+            backfiller=Backfiller(predicates, evaluator, LogEventReader(log)),
+            cache=LeafCache(settings.cached_leaves),
             on_access=base.authenticator.invalidate,
         )
         runner = ProjectionRunner(
             settings.service,
-            app,
+            projection,
             database=base.database,
             bus=base.bus,
             upstream=upstream,
@@ -71,9 +72,14 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             base.database, rebuilder, shards=settings.shards, resync=rebuilder
         )
         queries = ProfileQueries(base.database, runner)
+        endpoint = ProfileRpc(
+            queries=queries,
+            history=HistoryQueries(queries, log),
+            preview=ProfilePreview(queries),
+            tags=TagCommands(base.database, runner, log),
+        )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        doors = ProfileRpc(queries, Asking(queries, log), Previews(queries))
-        rpc.add(add_ProfileServiceServicer_to_server, doors)
+        rpc.add(add_ProfileServiceServicer_to_server, endpoint)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),

@@ -1,4 +1,4 @@
-"""Settings of profile."""
+"""Defines the settings of profile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class ProfileSettings(ServiceSettings):
-    """What profile needs to know beside what every service does."""
+    """The settings of profile, beside those of every service."""
 
     service: ClassVar[str] = "profile"
 
-    #: How long what was said is kept for segment and others to read again, seconds.
+    #: Seconds for which published messages can be read again by segment and others.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
-    #: Leaves that were folded last and need not be loaded again; about 1 KB each.
-    remembered_leaves: Annotated[int, Field(ge=0)] = 50_000
+    #: The number of recently folded leaves that are cached; about 1 KB each.
+    cached_leaves: Annotated[int, Field(ge=0)] = 50_000

@@ -10,17 +10,16 @@ from itertools import permutations
 import asyncpg
 import pytest
 import pytest_asyncio
-from laws.identity_model import Ruled
+from laws.identity_model import ModelDecision
 from laws.identity_tables import MemoryTables, now
-from laws.profile_works import Works
-from laws.profile_world import (
-    RULES,
+from laws.profile_harness import ProfileHarness
+from laws.profile_model import (
     START_US,
     WORKSPACE,
-    Attributed,
-    Happening,
-    Log,
-    definition,
+    IdentityOutput,
+    MemoryLog,
+    SourceEvent,
+    definitions,
 )
 from onefold.identity.v1.identity_facts_pb2 import LinkDecided
 from onefold.identity.v1.identity_stream_pb2 import Assignment
@@ -37,7 +36,6 @@ from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US
 
-STATE = "leaf, account, assignment, standing, definition, predicate, series, growth, digest"
 PEOPLE = [Identifier("user_id", name) for name in ("ann", "bo", "cy")]
 ANN, BO, CY = PEOPLE
 END_US = START_US + 11 * DAY_US
@@ -75,29 +73,28 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 State = tuple[dict[IdentifierId, bytes], dict[str, str], dict[bytes, frozenset[int]]]
 
 
-async def end_of(pool: asyncpg.Pool, told: Iterable[Fact], seed: int) -> State:
-    """Who is whom, profile's digest and how everybody stands, once these facts were told."""
-    await pool.execute(f"TRUNCATE {STATE}")
-    log, identity = Log(4), RealIdentity()
-    said: list[list[Attributed]] = [[] for _ in log.shards]
-    rules = [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
-    for n, fact in enumerate([*rules, *told]):
+async def end_of(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
+    """Return identity's profiles, profile's digest and the evaluations after these facts."""
+    log, identity = MemoryLog(4), RealIdentity()
+    streams: list[list[IdentityOutput]] = [[] for _ in log.shards]
+    for n, fact in enumerate([*definitions(), *facts]):
         log.append(fact, END_US + n)
-        for shard, facts in enumerate(log.shards):
-            if len(facts) > len(said[shard]):
-                said[shard].append(Attributed(facts[-1], *identity.hear(facts[-1])))
-    works = Works(pool, log, seed=seed)
-    await works.fold_all(said, 10)
-    # Where it ends is compared, and not when it ended.
-    await works.fold_to_the_end(log, said, END_US + DAY_US)
-    return identity.profiles, await works.digest(), await works.standings()
+        for stream, shard in zip(streams, log.shards, strict=True):
+            if len(shard) > len(stream):
+                stream.append(IdentityOutput(shard[-1], *identity.hear(shard[-1])))
+    harness = ProfileHarness(pool, log, seed=seed)
+    await harness.start()
+    await harness.fold_all(streams, 10)
+    # The final states are compared, not when each was reached.
+    await harness.finish(log, streams, END_US + DAY_US)
+    return identity.profiles, await harness.digest(), await harness.true_predicates()
 
 
-def lives(seed: int) -> list[Happening]:
+def lives(seed: int) -> list[SourceEvent]:
     """Everybody's own events, each with a cookie of their own."""
     chance = random.Random(seed)
     return [
-        Happening(
+        SourceEvent(
             (who, Identifier("cookie", f"{who.value}-{chance.randrange(2)}")),
             START_US + chance.randrange(9 * 24) * HOUR_US,
             number,
@@ -113,12 +110,12 @@ def lives(seed: int) -> list[Happening]:
 
 def alias(one: Identifier, other: Identifier, number: int) -> Fact:
     """Somebody says that they are the same."""
-    return Happening((one, other), START_US + 9 * DAY_US + number, number, type="alias").fact()
+    return SourceEvent((one, other), START_US + 9 * DAY_US + number, number, type="alias").fact()
 
 
 def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, number: int) -> Fact:
     """A person decides."""
-    told = Ruled(one, other, verdict, START_US + 9 * DAY_US + number, number)
+    told = ModelDecision(one, other, verdict, START_US + 9 * DAY_US + number, number)
     said = LinkDecided(
         a=IdentifierMessage(namespace=one.namespace, value=one.value),
         b=IdentifierMessage(namespace=other.namespace, value=other.value),
@@ -136,7 +133,9 @@ def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, number: int
     )
 
 
-def links(pairs: Sequence[tuple[Identifier, Identifier]], verdict: DecisionKind, at: int) -> list[Fact]:
+def links(
+    pairs: Sequence[tuple[Identifier, Identifier]], verdict: DecisionKind, at: int
+) -> list[Fact]:
     return [ruled(one, other, verdict, at + n) for n, (one, other) in enumerate(pairs)]
 
 

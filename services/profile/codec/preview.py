@@ -1,30 +1,33 @@
-"""What is asked of a preview, read and checked."""
+"""Parses requests for a preview."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from onefold.profile.v1 import profile_service_pb2 as pb
 
-from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.ids import NO_ID, IdentifierId, ProfileId, parse_id
+from services.kernel.errors import TooLarge
+from services.kernel.ids import IdentifierId, ProfileId, parse_id
 
-MOST_PREVIEWED = 10_000
-MOST_PREVIEWED_IDENTIFIERS = 100_000
+MAX_PROFILES = 10_000
+MAX_IDENTIFIERS = 100_000
 
 
-def previewed_people(messages: Sequence[Any]) -> dict[ProfileId, list[IdentifierId]]:
-    """The profiles that there would be, with their identifiers. Raises InvalidField, TooLarge."""
-    if len(messages) > MOST_PREVIEWED:
-        limit = str(MOST_PREVIEWED)
-        raise TooLarge(f"at most {limit} people a call; split it", limit=limit)
-    if sum(len(message.identifier_ids) for message in messages) > MOST_PREVIEWED_IDENTIFIERS:
-        limit = str(MOST_PREVIEWED_IDENTIFIERS)
+def hypothetical_profiles(
+    request: pb.PreviewProfilesRequest,
+) -> dict[ProfileId, list[IdentifierId]]:
+    """Return the identifiers of each hypothetical profile. Raises InvalidField, TooLarge."""
+    messages = request.profiles
+    if len(messages) > MAX_PROFILES:
+        limit = str(MAX_PROFILES)
+        raise TooLarge(f"at most {limit} profiles a call; split it", limit=limit)
+    if sum(len(message.identifier_ids) for message in messages) > MAX_IDENTIFIERS:
+        limit = str(MAX_IDENTIFIERS)
         raise TooLarge(f"at most {limit} identifiers a call; split it", limit=limit)
-    people: dict[ProfileId, list[IdentifierId]] = {}
+    profiles: dict[ProfileId, list[IdentifierId]] = {}
     for index, message in enumerate(messages):
-        field = f"people[{index}]"
-        if any(len(id_) != len(NO_ID) for id_ in message.identifier_ids):
-            raise InvalidField("an identifier id has 16 bytes", field=f"{field}.identifier_ids")
+        field = f"profiles[{index}]"
         profile_id = ProfileId(parse_id(message.profile_id, f"{field}.profile_id"))
-        people[profile_id] = [IdentifierId(id_) for id_ in message.identifier_ids]
-    return people
+        profiles[profile_id] = [
+            IdentifierId(parse_id(text, f"{field}.identifier_ids"))
+            for text in message.identifier_ids
+        ]
+    return profiles

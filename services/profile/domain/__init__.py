@@ -1,1 +1,1 @@
-"""Pure: facts (what came), model (what is so), batch, mapping, settle and growth (what follows)."""
+"""Decides without side effects: how facts change leaves, profiles, accounts, tags and backfills."""

@@ -1,7 +1,7 @@
-"""Accounts: what is told of them, which lies above which, and their members taken together.
+"""Describes accounts: their parents in a tree, and their members rolled up into one state.
 
-An account is a profile whose leaves are an account's. It has traits, members and a parent; rules
-are for persons, so no tag, segment or standing is ever an account's.
+An account is a profile all of whose leaves belong to an account. It has traits, members and a
+parent. Rules apply to persons only, so an account has no tags, segments or evaluation.
 """
 
 from __future__ import annotations
@@ -17,78 +17,77 @@ from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
-from services.profile.domain.tags import Answer, answer
+from services.profile.domain.tags import PredicateAnswer, answer_rule
 
-#: The trait of an account that names the account above it, by its group id.
-PARENT = "parent_account_id"
+#: The trait of an account that names its parent by its group id.
+PARENT_TRAIT = "parent_account_id"
 
 
-class Stated(NamedTuple):
-    """What is above an account, as a leaf of it says. The greatest one counts: the last writer."""
+class StatedParent(NamedTuple):
+    """The parent that a leaf of an account states. The greatest one wins: the last writer."""
 
     #: Unix microseconds.
     occurred_at_us: int
     fact_id: FactId
-    #: The leaf or, as it was looked up, the profile of the parent; None where there is none.
-    above: bytes | None
+    #: The leaf or, once looked up, the profile of the parent; None where the account has none.
+    parent: bytes | None
 
 
-def stated_parent(workspace_id: WorkspaceId, state: LeafState) -> Stated | None:
-    """What the leaf of an account says of its parent; None where it never said anything."""
-    told = state.traits.get(PARENT)
-    if told is None:
+def stated_parent(workspace_id: WorkspaceId, state: LeafState) -> StatedParent | None:
+    """Return the parent that the leaf of an account states; None where it never stated any."""
+    trait = state.traits.get(PARENT_TRAIT)
+    if trait is None:
         return None
-    value = read_value(told[2])
-    above = account_leaf(workspace_id, value) if isinstance(value, str) else None
-    return Stated(told[0], FactId(told[1]), above)
+    occurred_at_us, fact_id, raw = trait
+    value = read_value(raw)
+    parent = account_leaf(workspace_id, value) if isinstance(value, str) else None
+    return StatedParent(occurred_at_us, FactId(fact_id), parent)
 
 
-def stated_names(view: ProfileView) -> tuple[str, ...]:
-    """The group id of the parent as the account states it: all that is known of one that nothing
-    else names."""
-    value = view.trait(PARENT)
+def stated_parent_names(view: ProfileView) -> tuple[str, ...]:
+    """Return the group id of the stated parent, for a parent that no event names itself."""
+    value = view.trait(PARENT_TRAIT)
     account = account_of(value) if isinstance(value, str) else None
     return () if account is None else (account.value,)
 
 
-class Tree:
-    """Which account lies above which; a pure function of what is stated.
+class AccountTree:
+    """The parent of each account: a pure function of the stated parents.
 
-    No account is above itself, through however many others: of the statements that close a circle,
-    the one that came last is refused.
+    No account is its own ancestor. Of the statements that close a cycle, the newest is rejected.
     """
 
-    def __init__(self, stated: Mapping[ProfileId, Stated]) -> None:
-        """`stated`: the newest statement of each account, of all those that lie above others."""
+    def __init__(self, stated: Mapping[ProfileId, StatedParent]) -> None:
+        """`stated`: the newest statement of each account and of all its ancestors."""
         self._stated = stated
 
     def parent(self, account: ProfileId) -> ProfileId | None:
-        """The account above; None where there is none, or where it is refused."""
-        return None if self.refused(account) else self._above(account)
+        """Return the parent; None where there is none, or where it is rejected."""
+        return None if self.rejected_parent(account) else self._stated_parent(account)
 
-    def refused(self, account: ProfileId) -> ProfileId | None:
-        """The account that is stated to be above, where that is refused."""
-        circle = self._circle(account)
-        if circle and account == max(circle, key=lambda one: self._stated[one][:2]):
-            return self._above(account)
+    def rejected_parent(self, account: ProfileId) -> ProfileId | None:
+        """Return the stated parent where it is rejected, else None."""
+        cycle = self._cycle(account)
+        if cycle and account == max(cycle, key=lambda member: self._stated[member][:2]):
+            return self._stated_parent(account)
         return None
 
-    def _above(self, account: ProfileId) -> ProfileId | None:
+    def _stated_parent(self, account: ProfileId) -> ProfileId | None:
         stated = self._stated.get(account)
-        return None if stated is None or stated.above is None else ProfileId(stated.above)
+        return None if stated is None or stated.parent is None else ProfileId(stated.parent)
 
-    def _circle(self, account: ProfileId) -> Collection[ProfileId]:
-        """The accounts of the circle in which an account lies; empty where it lies in none."""
+    def _cycle(self, account: ProfileId) -> Collection[ProfileId]:
+        """Return the accounts of the cycle that includes an account; empty where there is none."""
         seen: dict[ProfileId, None] = {}
-        at: ProfileId | None = account
-        while at is not None and at not in seen:
-            seen[at] = None
-            at = self._above(at)
-        return seen if at == account else ()
+        current: ProfileId | None = account
+        while current is not None and current not in seen:
+            seen[current] = None
+            current = self._stated_parent(current)
+        return seen if current == account else ()
 
 
 class AccountName(NamedTuple):
-    """An account, named."""
+    """The ids by which an account is known."""
 
     profile_id: ProfileId
     #: Its group ids, sorted.
@@ -97,78 +96,80 @@ class AccountName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account, as told outside."""
+    """One account as the API returns it."""
 
     profile_id: ProfileId
     identifiers: Sequence[Identifier]
     view: ProfileView
     leaf_ids: Sequence[LeafId]
     parent: AccountName | None
-    refused_parent: AccountName | None
+    rejected_parent: AccountName | None
 
 
-class Members(NamedTuple):
-    """Some members of an account, as the profiles they are now; ascending."""
+class MemberPage(NamedTuple):
+    """Some members of an account as the profiles they are now, ascending."""
 
     profile_ids: Sequence[ProfileId]
-    #: Whether there are more after these.
-    more: bool
+    has_more: bool
 
 
 @dataclass(slots=True)
-class RolledUp:
-    """What is known of many persons together, as if they were one.
+class RollUp:
+    """All members of accounts, combined as if they were one profile.
 
-    States are monoids, so they are joined as they come, and only what the rules ask is kept.
+    Leaf states form a monoid, so they are combined as they are read; only what the rules need is
+    retained.
     """
 
     rules: Sequence[Rule]
-    #: As of when rules are evaluated, Unix microseconds.
+    #: The instant as of which rules are evaluated, Unix microseconds.
     at_us: int
-    #: How many accounts it is made of.
+    #: The number of accounts.
     accounts: int = 1
     members: int = 0
     state: LeafState = field(default_factory=LeafState)
 
-    def take(self, states: Iterable[LeafState]) -> None:
-        """Take leaves of members in, each of which must come once."""
+    def add(self, states: Iterable[LeafState]) -> None:
+        """Add the leaves of members; each leaf must be added once."""
         traits = frozenset(c.trait for r in self.rules for c in _compiled(r) if c.trait is not None)
-        series = frozenset[int]().union(*map(series_of, self.rules))
+        accumulators = frozenset[int]().union(*map(accumulators_of, self.rules))
         for state in states:
-            self.state = combine(self.state, _only(state, traits, series))
+            self.state = combine(self.state, _project(state, traits, accumulators))
 
-    def answers(self) -> Iterator[tuple[Rule, bool, list[Answer]]]:
-        """How each rule comes out, and each of its predicates."""
+    def answers(self) -> Iterator[tuple[Rule, bool, list[PredicateAnswer]]]:
+        """Yield each rule, whether it is true, and the result of each of its predicates."""
         view = view_of([self.state])
         for rule in self.rules:
-            yield rule, *answer(rule, view, self.at_us)
+            holds, answers = answer_rule(rule, view, self.at_us)
+            yield rule, holds, answers
 
 
-def series_of(rule: Rule) -> frozenset[int]:
-    """The series that a rule needs."""
+def accumulators_of(rule: Rule) -> frozenset[int]:
+    """Return the ids of the accumulators that a rule reads."""
     return frozenset(c.accumulator_id for c in _compiled(rule) if c.accumulator_id is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An account with what lies around it."""
+class AccountDetails:
+    """An account with its children and members."""
 
     account: Account
     children: Sequence[AccountName]
-    members: Members
-    #: None where it was not asked for.
-    rolled_up: RolledUp | None
+    members: MemberPage
+    #: None after the first page of members.
+    roll_up: RollUp | None
 
 
 def _compiled(rule: Rule) -> list[CompiledPredicate]:
     return [compile_predicate(predicate) for predicate in predicates(rule)]
 
 
-def _only(state: LeafState, traits: frozenset[str], series: frozenset[int]) -> LeafState:
+def _project(state: LeafState, traits: frozenset[str], accumulators: frozenset[int]) -> LeafState:
+    """Return the state with these traits and accumulators only, and without sets of leaves."""
     return LeafState(
         state.first_seen_us,
         state.last_seen_us,
         state.event_count,
-        {name: told for name, told in state.traits.items() if name in traits},
-        {id_: kept for id_, kept in state.accumulators.items() if id_ in series},
+        {name: value for name, value in state.traits.items() if name in traits},
+        {id_: value for id_, value in state.accumulators.items() if id_ in accumulators},
     )

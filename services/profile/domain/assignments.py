@@ -1,4 +1,4 @@
-"""Whose identifiers are: the assignment with the highest version, whatever came first."""
+"""Orders identifier assignments: the highest version wins, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -6,47 +6,51 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.kernel.ids import IdentifierId, ProfileId
-from services.profile.domain.facts import Assignment
+from services.profile.domain.facts import IdentifierAssignment
 
 
-class Move(NamedTuple):
-    """An identifier belongs to a profile from now on."""
+class Reassignment(NamedTuple):
+    """An identifier moves to a profile."""
 
-    #: None where the identifier was not known.
+    #: The profile it leaves; None where the identifier was unknown.
     before: ProfileId | None
-    now: Assignment
+    after: IdentifierAssignment
 
 
-def newest(assignments: Iterable[Assignment]) -> dict[IdentifierId, Assignment]:
-    """The assignment of each identifier that counts."""
-    latest: dict[IdentifierId, Assignment] = {}
+def newest_assignments(
+    assignments: Iterable[IdentifierAssignment],
+) -> dict[IdentifierId, IdentifierAssignment]:
+    """Return the assignment of each identifier with the highest version."""
+    newest: dict[IdentifierId, IdentifierAssignment] = {}
     for assignment in assignments:
-        known = latest.get(assignment.identifier_id)
-        if known is None or assignment.version > known.version:
-            latest[assignment.identifier_id] = assignment
-    return latest
+        existing = newest.get(assignment.identifier_id)
+        if existing is None or assignment.version > existing.version:
+            newest[assignment.identifier_id] = assignment
+    return newest
 
 
-def moves(
-    told: Mapping[IdentifierId, Assignment], known: Mapping[IdentifierId, Assignment]
-) -> list[Move]:
-    """What the assignments told change, given those that are known; ascending by identifier."""
-    changed: list[Move] = []
-    for id_ in sorted(told):
-        now, before = told[id_], known.get(id_)
-        if before is None or now.version > before.version:
-            changed.append(Move(before.profile_id if before else None, now))
+def reassignments(
+    received: Mapping[IdentifierId, IdentifierAssignment],
+    stored: Mapping[IdentifierId, IdentifierAssignment],
+) -> list[Reassignment]:
+    """Return how received assignments change the stored ones, ascending by identifier."""
+    changed: list[Reassignment] = []
+    for id_ in sorted(received):
+        after, before = received[id_], stored.get(id_)
+        if before is None or after.version > before.version:
+            changed.append(Reassignment(before.profile_id if before else None, after))
     return changed
 
 
-def at_stake(
-    told: Mapping[IdentifierId, Assignment], known: Mapping[IdentifierId, Assignment]
+def lock_set(
+    received: Mapping[IdentifierId, IdentifierAssignment],
+    stored: Mapping[IdentifierId, IdentifierAssignment],
 ) -> set[bytes]:
-    """What nobody else may change meanwhile: profiles, and identifiers that are not known."""
-    held: set[bytes] = set()
-    for id_, assignment in told.items():
-        before = known.get(id_)
-        held.add(before.profile_id if before else id_)
-        if before is None or assignment.version > before.version:
-            held.add(assignment.profile_id)
-    return held
+    """Return the ids to lock before assignments change: profiles, and unknown identifiers."""
+    ids: set[bytes] = set()
+    for id_, assignment in received.items():
+        existing = stored.get(id_)
+        ids.add(existing.profile_id if existing else id_)
+        if existing is None or assignment.version > existing.version:
+            ids.add(assignment.profile_id)
+    return ids

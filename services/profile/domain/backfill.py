@@ -1,8 +1,8 @@
-"""What follows from a new definition: series to back-fill, everybody to look at, then it is live.
+"""Plans the backfill that new definitions need: old events into accumulators, then evaluations.
 
-A shard keeps a series from the offset at which it learnt of it; what lies before is read from the
-log once more, in turns with what comes. Predicates whose series are whole are then asked of every
-profile that has a leaf in the shard, and are live there when the last one was asked.
+A shard folds new events into an accumulator from the offset at which its definition was registered;
+a backfill adds the events before that offset. Predicates whose accumulators are complete are then
+evaluated for every profile that has a leaf in the shard, and are backfilled when all are evaluated.
 """
 
 from __future__ import annotations
@@ -11,169 +11,196 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_accumulators
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.evaluate import compile_predicate
 from services.kernel.rules.model import Predicate
-from services.profile.domain.facts import Notice
-from services.profile.domain.model import NOTHING_ASKED, Catalogues
+from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
+from services.profile.domain.facts import LogEvent
 
 
-class Stage(IntEnum):
-    """How far a predicate or series is in one shard."""
+class BackfillStage(IntEnum):
+    """The progress of a predicate in one shard."""
 
     WAITING = 0
-    AT_WORK = 1
-    #: The predicate is live, the series whole.
-    DONE = 2
+    #: A sweep evaluates it for every profile.
+    SWEEPING = 1
+    BACKFILLED = 2
 
 
-class Key(NamedTuple):
-    """A predicate or series of a workspace."""
+class ScopedId(NamedTuple):
+    """The id of a predicate or an accumulator in one workspace."""
 
     workspace_id: WorkspaceId
     id: int
 
 
-class Series(NamedTuple):
-    """A series that is not whole yet."""
+class PendingAccumulator(NamedTuple):
+    """An accumulator that lacks old events: those at offsets in [filled_to, live_from)."""
 
-    key: Key
-    #: Facts from this offset on are folded as they come.
+    key: ScopedId
+    #: Events from this offset on were folded as they arrived.
     live_from: int
-    stage: Stage
+    #: Events before this offset were backfilled.
+    filled_to: int
 
 
-class Asked(NamedTuple):
-    """A predicate that is not live yet."""
+class PendingPredicate(NamedTuple):
+    """A predicate that is not backfilled yet."""
 
-    key: Key
-    stage: Stage
+    key: ScopedId
+    stage: BackfillStage
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What definitions ask for that was not asked for before."""
+class NewRequirements:
+    """The predicates and accumulators that no earlier definition has."""
 
-    predicates: frozenset[Key]
-    series: frozenset[Key]
+    predicates: frozenset[ScopedId]
+    accumulators: frozenset[ScopedId]
 
 
-class Fill(NamedTuple):
-    """Read the past of these series."""
+class AccumulatorBackfill(NamedTuple):
+    """A task: add old events to accumulators that were filled up to the same offset."""
 
-    series: tuple[Series, ...]
-    is_new: bool
+    accumulators: tuple[PendingAccumulator, ...]
 
     @property
-    def until(self) -> int:
-        """The offset to stop before."""
-        return max(series.live_from for series in self.series)
+    def begin(self) -> int:
+        return self.accumulators[0].filled_to
+
+    @property
+    def end(self) -> int:
+        return max(accumulator.live_from for accumulator in self.accumulators)
 
 
-class Sweep(NamedTuple):
-    """Ask everybody these predicates."""
+class EvaluationSweep(NamedTuple):
+    """A task: evaluate predicates for every profile."""
 
-    predicates: frozenset[Key]
+    predicates: frozenset[ScopedId]
+    #: No profile has been evaluated yet.
     is_new: bool
 
-    def of(self, workspace_id: WorkspaceId) -> frozenset[int]:
-        """The predicates of one workspace."""
+    def of_workspace(self, workspace_id: WorkspaceId) -> frozenset[int]:
         return frozenset(key.id for key in self.predicates if key.workspace_id == workspace_id)
 
 
-def grown(catalogues: Catalogues, notices: Iterable[tuple[WorkspaceId, Notice]]) -> Catalogues:
-    """The catalogues with what definitions ask for. What was asked for once is asked for ever:
-    so the catalogue is a function of the set of definitions, whatever replaced what."""
-    asked: dict[WorkspaceId, list[Predicate]] = defaultdict(list)
-    for workspace_id, notice in notices:
-        asked[workspace_id].extend(notice.asks or ())
-    made = {w: _with(catalogues.get(w, NOTHING_ASKED), more) for w, more in asked.items()}
-    return {**catalogues, **made}
+class BackfillCursor(NamedTuple):
+    """The progress of a shard's backfill job."""
+
+    #: Counts the steps, so that no two cursors of a job are equal.
+    step: int = 0
+    #: The last leaf that the sweep under way has reached; empty = none.
+    swept_to: bytes = b""
+
+    def encode(self) -> bytes:
+        return self.step.to_bytes(8, "big") + self.swept_to
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Decode what `encode` encoded; b"" is the beginning."""
+        return cls(int.from_bytes(raw[:8], "big"), raw[8:])
+
+    def next(self, swept_to: bytes = b"") -> BackfillCursor:
+        return BackfillCursor(self.step + 1, swept_to)
 
 
-def news(before: Catalogues, after: Catalogues) -> News:
-    """What is asked for after that was not before."""
-    predicates: set[Key] = set()
-    series: set[Key] = set()
-    for workspace_id, catalogue in after.items():
-        known = before.get(workspace_id, NOTHING_ASKED)
-        predicates |= {Key(workspace_id, i) for i in catalogue.predicates.keys() - known.predicates}
-        series |= {Key(workspace_id, i) for i in catalogue.accumulator_ids - known.accumulator_ids}
-    return News(frozenset(predicates), frozenset(series))
+def extend_index(
+    indexes: PredicateIndexes, definitions: Iterable[tuple[WorkspaceId, Iterable[Predicate]]]
+) -> PredicateIndexes:
+    """Return the indexes with the predicates of more definitions.
+
+    Predicates are never removed. So an index is a function of the set of definitions, whichever
+    definition replaces which.
+    """
+    added: dict[WorkspaceId, list[Predicate]] = defaultdict(list)
+    for workspace_id, predicates in definitions:
+        added[workspace_id].extend(predicates)
+    extended = {w: _extended(indexes.get(w, EMPTY_INDEX), more) for w, more in added.items()}
+    return {**indexes, **extended}
+
+
+def new_requirements(before: PredicateIndexes, after: PredicateIndexes) -> NewRequirements:
+    """Return the predicates and accumulators of `after` that `before` lacks."""
+    predicates: set[ScopedId] = set()
+    accumulators: set[ScopedId] = set()
+    for workspace_id, index in after.items():
+        existing = before.get(workspace_id, EMPTY_INDEX)
+        new_predicates = index.predicates.keys() - existing.predicates
+        new_accumulators = index.accumulator_ids - existing.accumulator_ids
+        predicates.update(ScopedId(workspace_id, id_) for id_ in new_predicates)
+        accumulators.update(ScopedId(workspace_id, id_) for id_ in new_accumulators)
+    return NewRequirements(frozenset(predicates), frozenset(accumulators))
 
 
 def next_task(
-    predicates: Collection[Asked], series: Collection[Series], catalogues: Catalogues
-) -> Fill | Sweep | None:
-    """What to work on now: what is at work; else who can be asked; else what can be filled."""
-    sweeping = [p.key for p in predicates if p.stage is Stage.AT_WORK]
+    predicates: Collection[PendingPredicate],
+    accumulators: Collection[PendingAccumulator],
+    indexes: PredicateIndexes,
+) -> AccumulatorBackfill | EvaluationSweep | None:
+    """Choose the next task: a sweep under way, else a sweep of all predicates that are ready, else
+    the accumulators that are filled furthest. So all that wait at one offset are read together."""
+    sweeping = [p.key for p in predicates if p.stage is BackfillStage.SWEEPING]
     if sweeping:
-        return Sweep(frozenset(sweeping), is_new=False)
-    missing = {s.key for s in series}
-    ready = [p.key for p in predicates if _series_of(p.key, catalogues) not in missing]
+        return EvaluationSweep(frozenset(sweeping), is_new=False)
+    incomplete = {accumulator.key for accumulator in accumulators}
+    ready = [p.key for p in predicates if _accumulator_of(p.key, indexes) not in incomplete]
     if ready:
-        return Sweep(frozenset(ready), is_new=True)
-    filling = tuple(s for s in series if s.stage is Stage.AT_WORK)
-    if filling:
-        return Fill(filling, is_new=False)
-    return Fill(tuple(series), is_new=True) if series else None
+        return EvaluationSweep(frozenset(ready), is_new=True)
+    if not accumulators:
+        return None
+    furthest = max(accumulator.filled_to for accumulator in accumulators)
+    return AccumulatorBackfill(tuple(a for a in accumulators if a.filled_to == furthest))
 
 
-def _series_of(key: Key, catalogues: Catalogues) -> Key | None:
-    series_id = catalogues[key.workspace_id].predicates[key.id].accumulator_id
-    return None if series_id is None else Key(key.workspace_id, series_id)
+def _accumulator_of(key: ScopedId, indexes: PredicateIndexes) -> ScopedId | None:
+    accumulator_id = indexes[key.workspace_id].predicates[key.id].accumulator_id
+    return None if accumulator_id is None else ScopedId(key.workspace_id, accumulator_id)
 
 
-class Past(NamedTuple):
-    """One event of the log, read once more."""
+class BackfillFold:
+    """Folds old events into accumulators, each up to the offset from which it was folded live."""
 
-    offset: int
-    workspace_id: WorkspaceId
-    leaf_id: LeafId
-    event: EventView
+    def __init__(self, task: AccumulatorBackfill, indexes: PredicateIndexes) -> None:
+        by_offset: dict[int, set[ScopedId]] = defaultdict(set)
+        for accumulator in task.accumulators:
+            by_offset[accumulator.live_from].add(accumulator.key)
+        self._parts = tuple(
+            (live_from, _restricted(keys, indexes)) for live_from, keys in by_offset.items()
+        )
 
-
-class Filler:
-    """Folds the past into series, each up to the offset from which it was kept anyway."""
-
-    def __init__(self, fill: Fill, catalogues: Catalogues) -> None:
-        by_offset: dict[int, set[Key]] = defaultdict(set)
-        for series in fill.series:
-            by_offset[series.live_from].add(series.key)
-        self._parts = tuple((at, _catalogues(keys, catalogues)) for at, keys in by_offset.items())
-
-    def fold(self, past: Iterable[Past]) -> dict[LeafId, tuple[WorkspaceId, LeafState]]:
-        """What the events add to each leaf; only series, for all else is there already."""
+    def fold(self, events: Iterable[LogEvent]) -> dict[LeafId, tuple[WorkspaceId, LeafState]]:
+        """Return what the events add to each leaf: accumulators only, as all else is stored."""
         added: dict[LeafId, tuple[WorkspaceId, LeafState]] = {}
-        for offset, workspace_id, leaf_id, event in past:
-            for live_from, catalogues in self._parts:
-                catalogue = catalogues.get(workspace_id)
-                if offset >= live_from or catalogue is None:
+        for offset, workspace_id, leaf_id, event in events:
+            for live_from, indexes in self._parts:
+                index = indexes.get(workspace_id)
+                if offset >= live_from or index is None:
                     continue
                 state = added[leaf_id][1] if leaf_id in added else LeafState()
-                if fold_accumulators(state, event, catalogue):
+                if fold_accumulators(state, event, index):
                     added[leaf_id] = (workspace_id, state)
         return added
 
 
-def _catalogues(keys: Iterable[Key], known: Catalogues) -> Mapping[WorkspaceId, PredicateIndex]:
-    """Catalogues that keep these series and no others."""
-    wanted: dict[WorkspaceId, set[int]] = defaultdict(set)
+def _restricted(
+    keys: Iterable[ScopedId], indexes: PredicateIndexes
+) -> Mapping[WorkspaceId, PredicateIndex]:
+    """Return indexes that have these accumulators and no others."""
+    ids: dict[WorkspaceId, set[int]] = defaultdict(set)
     for key in keys:
-        wanted[key.workspace_id].add(key.id)
-    return {w: PredicateIndex(_feeding(known[w], ids)) for w, ids in wanted.items()}
+        ids[key.workspace_id].add(key.id)
+    return {w: PredicateIndex(_predicates_on(indexes[w], own)) for w, own in ids.items()}
 
 
-def _feeding(catalogue: PredicateIndex, series_ids: Collection[int]) -> list[Predicate]:
-    return [p.predicate for p in catalogue.predicates.values() if p.accumulator_id in series_ids]
+def _predicates_on(index: PredicateIndex, accumulator_ids: Collection[int]) -> list[Predicate]:
+    return [p.predicate for p in index.predicates.values() if p.accumulator_id in accumulator_ids]
 
 
-def _with(catalogue: PredicateIndex, more: Iterable[Predicate]) -> PredicateIndex:
-    known = [p.predicate for p in catalogue.predicates.values()]
-    fresh = {p: None for p in more if compile_predicate(p).id not in catalogue.predicates}
-    return PredicateIndex([*known, *fresh]) if fresh else catalogue
+def _extended(index: PredicateIndex, more: Iterable[Predicate]) -> PredicateIndex:
+    existing = [p.predicate for p in index.predicates.values()]
+    new = {p: None for p in more if compile_predicate(p).id not in index.predicates}
+    return PredicateIndex([*existing, *new]) if new else index

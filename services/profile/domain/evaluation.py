@@ -1,99 +1,227 @@
-"""How a profile stands, given its leaves and an instant."""
+"""Evaluates predicates over profiles: which are true, and when time alone may change that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
-from services.profile.domain.model import Standing
+from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.profile.domain.assignments import Reassignment
+from services.profile.domain.digest import evaluation_share
+from services.profile.domain.facts import IdentifierAssignment
+
+#: The predicates of each workspace.
+PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
+EMPTY_INDEX = PredicateIndex()
+
+_NO_PREDICATES: frozenset[int] = frozenset()
 
 
-class Question(NamedTuple):
-    """Why a profile is looked at."""
+class Evaluation(NamedTuple):
+    """The result of evaluating all predicates of one profile."""
 
-    #: The predicates that may have changed; None = all.
-    asked: frozenset[int] | None
+    profile_id: ProfileId
+    workspace_id: WorkspaceId
+    #: Given by the store when a change is saved; grows with every change of the profile.
+    version: int
+    true_predicates: frozenset[int]
+    #: The earliest instant at which time alone may change `true_predicates`, Unix microseconds;
+    #: None = never.
+    next_due_us: int | None
+    #: The instant of the last change, Unix microseconds.
+    changed_at_us: int
+    #: None while the profile has leaves; then the profile that took over its id, or NO_ID.
+    merged_into: ProfileId | None = None
 
-    def also(self, other: Question) -> Question:
-        """Both reasons."""
-        if self.asked is None or other.asked is None:
-            return EVERYTHING
-        return Question(self.asked | other.asked)
+    @property
+    def digest_share(self) -> int:
+        """The share of the row in the digest; 0 for a profile without leaves."""
+        if self.merged_into is not None:
+            return 0
+        return evaluation_share(self.profile_id, self.true_predicates)
 
 
-_NONE: frozenset[int] = frozenset()
-EVERYTHING = Question(None)
-#: Time has passed: what is due by then is asked.
-TIME = Question(frozenset())
+class EvaluationScope(NamedTuple):
+    """The predicates of a profile to evaluate."""
+
+    #: None = all.
+    predicates: frozenset[int] | None
+
+    def union(self, other: EvaluationScope) -> EvaluationScope:
+        if self.predicates is None or other.predicates is None:
+            return ALL_PREDICATES
+        return EvaluationScope(self.predicates | other.predicates)
 
 
-def settle(
-    question: Question, standing: Standing, view: ProfileView, catalogue: PredicateIndex, at_us: int
-) -> Standing:
-    """How a profile that has leaves stands now; the same object where nothing is to be written.
+ALL_PREDICATES = EvaluationScope(None)
+#: Time has passed: evaluates all predicates where the profile is due, and nothing else.
+DUE_ONLY = EvaluationScope(_NO_PREDICATES)
 
-    What is not asked stays as it stands, unless its due has come. A later due is not worth a write:
-    the profile is then looked at once more than needed. What is written has a due after `at_us`.
-    """
-    at_us = max(at_us, standing.at_us)
-    is_back = standing.merged_into is not None
-    is_due = standing.due_us is not None and standing.due_us <= at_us
-    if question.asked is None or is_back or is_due:
-        holds, due_us = evaluate(catalogue.predicates, view, catalogue, at_us)
-    else:
-        found, due_us = evaluate(question.asked, view, catalogue, at_us)
-        holds = (standing.holds - question.asked) | found
-        due_us = earlier(due_us, standing.due_us)
-    if is_back or holds != standing.holds:
-        return Standing(*standing[:3], holds, due_us, at_us)
-    if is_due or earlier(due_us, standing.due_us) != standing.due_us:
-        return standing._replace(due_us=due_us)
-    return standing
+
+@dataclass(frozen=True, slots=True)
+class ProfileState:
+    """A profile as it is stored."""
+
+    profile_id: ProfileId
+    workspace_id: WorkspaceId
+    #: None where the profile was never evaluated.
+    evaluation: Evaluation | None
+    #: None where the profile has no leaves.
+    view: ProfileView | None
+    #: The profile that holds this profile's own id, where it has no leaves.
+    heir: ProfileId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationChanges:
+    """How the evaluations of some profiles change."""
+
+    #: Evaluations to save and to publish.
+    changed: Sequence[Evaluation] = ()
+    #: Evaluations of which only `next_due_us` changed.
+    rescheduled: Sequence[Evaluation] = ()
+    #: The change of each workspace's digest.
+    deltas: Mapping[str, int] = field(default_factory=dict)
 
 
 def evaluate(
-    asked: Iterable[int], view: ProfileView, catalogue: PredicateIndex, at_us: int
+    scope: EvaluationScope,
+    before: Evaluation,
+    view: ProfileView,
+    index: PredicateIndex,
+    at_us: int,
+) -> Evaluation:
+    """Evaluate a profile that has leaves as of `at_us` (Unix microseconds).
+
+    Predicates outside the scope keep their result, unless the profile is due. Returns `before`
+    itself where there is nothing to save: a later due is not worth a write, it only costs one
+    evaluation too many. A saved due is always after `at_us`.
+    """
+    at_us = max(at_us, before.changed_at_us)
+    is_back = before.merged_into is not None
+    is_due = before.next_due_us is not None and before.next_due_us <= at_us
+    if scope.predicates is None or is_back or is_due:
+        true, due_us = evaluate_predicates(index.predicates, view, index, at_us)
+    else:
+        found, due_us = evaluate_predicates(scope.predicates, view, index, at_us)
+        true = (before.true_predicates - scope.predicates) | found
+        due_us = earliest(due_us, before.next_due_us)
+    if is_back or true != before.true_predicates:
+        return Evaluation(
+            before.profile_id, before.workspace_id, before.version, true, due_us, at_us
+        )
+    if is_due or earliest(due_us, before.next_due_us) != before.next_due_us:
+        return before._replace(next_due_us=due_us)
+    return before
+
+
+def evaluate_predicates(
+    ids: Iterable[int], view: ProfileView, index: PredicateIndex, at_us: int
 ) -> tuple[frozenset[int], int | None]:
-    """Which of the predicates asked hold, and the earliest due of any (None = never)."""
+    """Return which of the predicates are true, and the earliest due of all (None = never)."""
     found: list[int] = []
     due_us: int | None = None
-    for id_ in asked:
-        verdict = catalogue.predicates[id_].evaluate(view, at_us)
-        if verdict.holds:
+    for id_ in ids:
+        result = index.predicates[id_].evaluate(view, at_us)
+        if result.holds:
             found.append(id_)
-        if verdict.next_due_us is not None and (due_us is None or verdict.next_due_us < due_us):
-            due_us = verdict.next_due_us
+        if result.next_due_us is not None and (due_us is None or result.next_due_us < due_us):
+            due_us = result.next_due_us
     return frozenset(found), due_us
 
 
-def vanish(standing: Standing, heir: ProfileId | None, at_us: int) -> Standing:
-    """How a profile stands that has no leaves any more; its heir is who its own id belongs to.
+def tombstone(before: Evaluation, heir: ProfileId | None, at_us: int) -> Evaluation:
+    """Return the evaluation of a profile that has lost its last leaf.
 
-    The same object where nothing is to be written.
+    `heir`: the profile that holds its own id now. Returns `before` itself where there is nothing to
+    save.
     """
-    if standing.merged_into is not None:
-        return standing
-    known_heir = heir if heir is not None and heir != standing.profile_id else ProfileId(NO_ID)
-    return standing._replace(
-        holds=_NONE, due_us=None, at_us=max(at_us, standing.at_us), merged_into=known_heir
+    if before.merged_into is not None:
+        return before
+    merged_into = heir if heir is not None and heir != before.profile_id else ProfileId(NO_ID)
+    return before._replace(
+        true_predicates=_NO_PREDICATES,
+        next_due_us=None,
+        changed_at_us=max(at_us, before.changed_at_us),
+        merged_into=merged_into,
     )
 
 
-def newcomer(profile_id: ProfileId, workspace_id: WorkspaceId) -> Standing:
-    """How a profile stands of which nothing was said yet: as one that has no leaves."""
-    return Standing(profile_id, workspace_id, 0, _NONE, None, 0, ProfileId(NO_ID))
+def initial(profile_id: ProfileId, workspace_id: WorkspaceId) -> Evaluation:
+    """Return the evaluation of a profile before its first leaf: that of one without leaves."""
+    return Evaluation(profile_id, workspace_id, 0, _NO_PREDICATES, None, 0, ProfileId(NO_ID))
 
 
-def is_news(before: Standing, now: Standing) -> bool:
-    """Whether downstream must be told, and not only the due changed."""
-    return before.holds != now.holds or before.merged_into != now.merged_into
+def is_visible_change(before: Evaluation, after: Evaluation) -> bool:
+    """Whether the change must be published; a new due alone need not."""
+    return (
+        before.true_predicates != after.true_predicates or before.merged_into != after.merged_into
+    )
 
 
-def earlier(a: int | None, b: int | None) -> int | None:
-    """The earlier of two instants; None is never."""
+def earliest(a: int | None, b: int | None) -> int | None:
+    """Return the earlier of two instants; None is never."""
     if a is None:
         return b
     return a if b is None or a < b else b
+
+
+def scopes_by_profile(
+    leaf_scopes: Mapping[LeafId, EvaluationScope],
+    profile_scopes: Mapping[ProfileId, EvaluationScope],
+    stored: Mapping[IdentifierId, IdentifierAssignment],
+    reassigned: Sequence[Reassignment],
+) -> dict[ProfileId, EvaluationScope]:
+    """Return the scope of each profile to evaluate, after assignments have changed.
+
+    `stored` has the assignment of each leaf in `leaf_scopes` that `reassigned` does not have. A
+    profile that gains or loses an identifier is evaluated whole. An identifier that was unknown has
+    no leaf outside of `leaf_scopes`: its assignment is stored with its leaf, or before it.
+    """
+    scopes = dict(profile_scopes)
+    current = {**stored, **{moved.after.identifier_id: moved.after for moved in reassigned}}
+    for leaf_id, scope in leaf_scopes.items():
+        _add_scope(scopes, current[IdentifierId(leaf_id)].profile_id, scope)
+    for before, after in reassigned:
+        if before is not None and before != after.profile_id:
+            _add_scope(scopes, before, ALL_PREDICATES)
+            _add_scope(scopes, after.profile_id, ALL_PREDICATES)
+    return scopes
+
+
+def _add_scope(
+    scopes: dict[ProfileId, EvaluationScope], profile_id: ProfileId, scope: EvaluationScope
+) -> None:
+    existing = scopes.get(profile_id)
+    scopes[profile_id] = scope if existing is None else existing.union(scope)
+
+
+def evaluate_all(
+    scopes: Mapping[ProfileId, EvaluationScope],
+    profiles: Iterable[ProfileState],
+    indexes: PredicateIndexes,
+    at_us: int,
+) -> EvaluationChanges:
+    """Evaluate these profiles as of `at_us` (Unix microseconds); accounts have no evaluation."""
+    changed: list[Evaluation] = []
+    rescheduled: list[Evaluation] = []
+    deltas: dict[str, int] = {}
+    for profile in profiles:
+        if profile.view is not None and profile.view.is_account:
+            continue
+        before = profile.evaluation or initial(profile.profile_id, profile.workspace_id)
+        if profile.view is None:
+            after = tombstone(before, profile.heir, at_us)
+        else:
+            index = indexes.get(profile.workspace_id, EMPTY_INDEX)
+            after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
+        if is_visible_change(before, after):
+            changed.append(after)
+            delta = after.digest_share - before.digest_share
+            deltas[after.workspace_id] = deltas.get(after.workspace_id, 0) + delta
+        elif after is not before:
+            rescheduled.append(after)
+    return EvaluationChanges(changed, rescheduled, deltas)

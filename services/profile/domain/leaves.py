@@ -1,4 +1,4 @@
-"""Events into the states of their leaves, and which profiles must be looked at because of it."""
+"""Folds events into the states of their leaves, and returns which predicates may have changed."""
 
 from __future__ import annotations
 
@@ -6,62 +6,69 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.kernel.fold.leaf import LeafState, fold_event
-from services.kernel.ids import LeafId, WorkspaceId
-from services.profile.domain.evaluation import EVERYTHING, Question
-from services.profile.domain.facts import Assignment, Entry
-from services.profile.domain.model import NOTHING_ASKED, Catalogues
+from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
+from services.profile.domain.evaluation import (
+    ALL_PREDICATES,
+    EMPTY_INDEX,
+    EvaluationScope,
+    PredicateIndexes,
+)
+from services.profile.domain.facts import AttributedFact, IdentifierAssignment
 
 
 @dataclass(slots=True)
-class Folding:
-    """The leaves that some events touch."""
+class LeafFold:
+    """The leaves that some events touched."""
 
     #: After the events.
     states: dict[LeafId, LeafState] = field(default_factory=dict)
     workspaces: dict[LeafId, WorkspaceId] = field(default_factory=dict)
-    #: What must be asked of the profiles of which leaves.
-    questions: dict[LeafId, Question] = field(default_factory=dict)
-    #: Whose those leaves are as identity knew it: an assignment of version 0.
-    hints: dict[LeafId, Assignment] = field(default_factory=dict)
+    #: The predicates to evaluate for the profile of each leaf.
+    scopes: dict[LeafId, EvaluationScope] = field(default_factory=dict)
+    #: The profiles of those leaves as the facts name them: assignments of version 0.
+    fallback_assignments: dict[LeafId, IdentifierAssignment] = field(default_factory=dict)
 
 
-def touched_leaves(entries: Iterable[Entry]) -> list[LeafId]:
-    """The leaves that events of these entries belong to."""
-    return list({entry.leaf_id for entry in entries if entry.event is not None})
+def touched_leaves(facts: Iterable[AttributedFact]) -> list[LeafId]:
+    """Return the leaves of the events among these facts."""
+    return list({fact.leaf_id for fact in facts if fact.event is not None})
 
 
-def fold(
-    entries: Iterable[Entry], known: dict[LeafId, LeafState], catalogues: Catalogues
-) -> Folding:
-    """Take events into the states of their leaves. The states given are changed in place.
+def fold_events(
+    facts: Iterable[AttributedFact],
+    states: dict[LeafId, LeafState],
+    indexes: PredicateIndexes,
+) -> LeafFold:
+    """Fold the events among these facts into `states`, which has the touched leaves that exist.
 
-    `known` has the touched leaves that are there already.
+    Changes `states` in place.
     """
-    folding = Folding(known)
-    states, workspaces, questions = folding.states, folding.workspaces, folding.questions
-    for entry in entries:
-        _, _, workspace_id, leaf_id, _, event, _ = entry
+    result = LeafFold(states)
+    workspaces, scopes = result.workspaces, result.scopes
+    for fact in facts:
+        _, _, workspace_id, leaf_id, _, event, _ = fact
         if event is None:
             continue
         state = states.get(leaf_id)
         if state is None:
             state = states[leaf_id] = LeafState()
-            questions[leaf_id] = EVERYTHING
-            folding.hints[leaf_id] = _hint(entry)
+            scopes[leaf_id] = ALL_PREDICATES
+            result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
         workspaces[leaf_id] = workspace_id
-        touched = fold_event(state, event, catalogues.get(workspace_id, NOTHING_ASKED))
-        if touched:
-            _ask(folding, entry, Question(touched))
-    return folding
+        affected = fold_event(state, event, indexes.get(workspace_id, EMPTY_INDEX))
+        if affected:
+            _add_scope(result, fact, EvaluationScope(affected))
+    return result
 
 
-def _ask(folding: Folding, entry: Entry, question: Question) -> None:
-    leaf_id = entry.leaf_id
-    known = folding.questions.get(leaf_id)
-    folding.questions[leaf_id] = question if known is None else known.also(question)
-    if leaf_id not in folding.hints:
-        folding.hints[leaf_id] = _hint(entry)
+def _add_scope(result: LeafFold, fact: AttributedFact, scope: EvaluationScope) -> None:
+    leaf_id = fact.leaf_id
+    existing = result.scopes.get(leaf_id)
+    result.scopes[leaf_id] = scope if existing is None else existing.union(scope)
+    if leaf_id not in result.fallback_assignments:
+        result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
 
 
-def _hint(entry: Entry) -> Assignment:
-    return Assignment(entry.workspace_id, entry.leaf_id, entry.profile_id, 0, None)  # type: ignore[arg-type]  # a leaf is an identifier
+def _fallback_assignment(fact: AttributedFact) -> IdentifierAssignment:
+    leaf_id = IdentifierId(fact.leaf_id)
+    return IdentifierAssignment(fact.workspace_id, leaf_id, fact.profile_id, 0, None)

@@ -1,39 +1,45 @@
-"""People as they would be if identity grouped their identifiers otherwise."""
+"""Regroups identifiers into hypothetical profiles, for a preview."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from services.kernel.fold.leaf import LeafState, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.profile.domain.decisions import Person
-from services.profile.domain.model import Standing
+from services.profile.domain.evaluation import Evaluation, ProfileState
 
 
-def regrouped(
+def regroup(
     workspace_id: WorkspaceId,
-    homes: Mapping[IdentifierId, ProfileId],
+    profile_of: Mapping[IdentifierId, ProfileId],
     states: Mapping[LeafId, LeafState],
-    standings: Mapping[ProfileId, Standing],
-) -> list[Person]:
-    """The people that there would be, and those who are somebody and would not be any more.
+    evaluations: Mapping[ProfileId, Evaluation],
+) -> list[ProfileState]:
+    """Return the hypothetical profiles, and the existing ones that would lose their last leaf.
 
-    `homes`: the profile that would hold each identifier; `states` of those among them that are
-    leaves; `standings`: how all of these profiles stand, those that would be and those that are.
+    `profile_of`: the hypothetical profile of each identifier; `states`: of those that are leaves;
+    `evaluations`: of all these profiles, hypothetical and existing.
     """
     leaves: dict[ProfileId, list[LeafState]] = defaultdict(list)
     for leaf_id, state in states.items():
-        leaves[homes[IdentifierId(leaf_id)]].append(state)
-    there = [
-        Person(p, workspace_id, standings.get(p), view_of(held))
-        for p, held in sorted(leaves.items())
+        leaves[profile_of[IdentifierId(leaf_id)]].append(state)
+    hypothetical = [
+        ProfileState(profile_id, workspace_id, evaluations.get(profile_id), view_of(own))
+        for profile_id, own in sorted(leaves.items())
     ]
-    gone = _without(standings.values(), leaves.keys())
-    heirs = ((standing, homes.get(IdentifierId(standing.profile_id))) for standing in gone)
-    return there + [Person(s.profile_id, workspace_id, s, None, heir) for s, heir in heirs]
-
-
-def _without(standings: Iterable[Standing], there: Iterable[ProfileId]) -> list[Standing]:
-    kept = set(there)
-    return sorted(s for s in standings if s.profile_id not in kept and s.merged_into is None)
+    emptied = sorted(
+        evaluation
+        for evaluation in evaluations.values()
+        if evaluation.profile_id not in leaves and evaluation.merged_into is None
+    )
+    return hypothetical + [
+        ProfileState(
+            evaluation.profile_id,
+            workspace_id,
+            evaluation,
+            view=None,
+            heir=profile_of.get(IdentifierId(evaluation.profile_id)),
+        )
+        for evaluation in emptied
+    ]

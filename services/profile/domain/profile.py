@@ -1,4 +1,4 @@
-"""People as they are told outside, and as the facts of their leaves recall them."""
+"""Describes a profile as the API returns it, and replays one from the events of its leaves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.profile.domain.accounts import AccountName
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One person, as told outside."""
+    """One profile as the API returns it."""
 
     profile_id: ProfileId
     identifiers: Sequence[Identifier]
@@ -26,48 +26,50 @@ class Profile:
     accounts: Sequence[AccountName] = ()
 
 
-class Told(NamedTuple):
-    """One event of a person, as the log keeps it."""
+class LeafEvent(NamedTuple):
+    """One event of a profile as the log stores it."""
 
     leaf_id: LeafId
     event: EventView
-    #: Those that it carries, in standard form.
+    #: The identifiers on the event, in canonical form.
     identifiers: tuple[Identifier, ...]
 
 
 @dataclass(slots=True)
-class Recalled:
-    """A person as some facts tell."""
+class ReplayedProfile:
+    """A profile folded from some of its events."""
 
     view: ProfileView
     identifiers: set[Identifier] = field(default_factory=set)
     leaf_ids: list[LeafId] = field(default_factory=list)
 
 
-def recall(told: Iterable[Told], catalogue: PredicateIndex) -> Recalled:
-    """Fold events anew, with the series of a catalogue."""
+def replay(events: Iterable[LeafEvent], index: PredicateIndex) -> ReplayedProfile:
+    """Fold the events of one profile, with the accumulators of an index."""
     states: dict[LeafId, LeafState] = {}
     identifiers: set[Identifier] = set()
-    for leaf_id, event, named in told:
+    for leaf_id, event, event_identifiers in events:
         state = states.setdefault(leaf_id, LeafState())
-        fold_event(state, event, catalogue)
-        identifiers.update(named)
-    return Recalled(view_of(states.values()), identifiers, sorted(states))
+        fold_event(state, event, index)
+        identifiers.update(event_identifiers)
+    return ReplayedProfile(view_of(states.values()), identifiers, sorted(states))
 
 
-class Mark(NamedTuple):
-    """A place in a timeline; what follows it is older."""
+class TimelineCursor(NamedTuple):
+    """The last entry of a page of a timeline; the next page is older."""
 
     occurred_at_us: int
     fact_id: FactId
-    #: How many entries of this instant lie before it, itself included.
+    #: How many entries of this instant the pages so far have, this one included.
     entries: int
 
 
-def mark_after(previous: Mark | None, page: list[tuple[int, FactId]]) -> Mark:
-    """The place after a page, which is not empty and goes from newest to oldest."""
+def cursor_after(
+    previous: TimelineCursor | None, page: Sequence[tuple[int, FactId]]
+) -> TimelineCursor:
+    """Return the cursor after a page of (occurred_at_us, fact id), not empty, newest first."""
     occurred_at_us, fact_id = page[-1]
-    count = sum(1 for at, _ in page if at == occurred_at_us)
+    count = sum(1 for at_us, _ in page if at_us == occurred_at_us)
     if previous is not None and previous.occurred_at_us == occurred_at_us:
         count += previous.entries
-    return Mark(occurred_at_us, fact_id, count)
+    return TimelineCursor(occurred_at_us, fact_id, count)

@@ -1,4 +1,4 @@
-"""How much of what came is folded at once, and who is looked at because time has passed."""
+"""Schedules one transaction of the fold: how many facts it takes in, which profiles are due."""
 
 from __future__ import annotations
 
@@ -7,65 +7,60 @@ from typing import NamedTuple
 
 from services.kernel.ids import ProfileId
 from services.kernel.time import MINUTE_US
-from services.profile.domain.facts import Entry
+from services.profile.domain.facts import AttributedFact
 
-#: Where the log was silent for this long, what stood before is settled before time goes on.
-LEAP_US = 10 * MINUTE_US
+#: Facts with a longer gap between them are folded in two transactions, and the profiles that fall
+#: due in between are evaluated in the first one or before the second one.
+MAX_TIME_GAP_US = 10 * MINUTE_US
 
 
-class Due(NamedTuple):
-    """Time alone may change a profile at an instant (Unix microseconds)."""
+class DueProfile(NamedTuple):
+    """Time alone may change the evaluation of a profile at an instant (Unix microseconds)."""
 
     due_us: int
     profile_id: ProfileId
 
 
-class Plan(NamedTuple):
-    """What one transaction takes in."""
+class FoldSchedule(NamedTuple):
+    """The work of one transaction."""
 
-    #: Entries from the start; 0 = none, only time passes.
+    #: The number of facts to fold, from the first; 0 = only due profiles are evaluated.
     take: int
-    #: The instant as of which profiles are settled, Unix microseconds.
+    #: The instant as of which profiles are evaluated, Unix microseconds.
     at_us: int
-    #: The profiles to look at because time has passed.
     due: tuple[ProfileId, ...]
 
 
-def cut(entries: Sequence[Entry]) -> int:
-    """How many entries (of at least one) may be folded together.
+def split_at_definitions(facts: Sequence[AttributedFact]) -> int:
+    """Return how many facts (of at least one) may be folded in one transaction.
 
-    Facts after a definition are folded with what it asks for, and facts before it without; and
-    nobody enters and leaves unseen because a long silence lies between two facts of a batch.
+    Facts after a definition are folded with its predicates, and facts before it without. A long gap
+    in time also splits: else a profile could enter and leave a segment unseen between two facts.
     """
-    defining = is_definition(entries[0])
-    before = entries[0]
-    for count, entry in enumerate(entries[1:], 1):
-        if (
-            is_definition(entry) != defining
-            or entry.recorded_at_us - before.recorded_at_us > LEAP_US
-        ):
+    before = facts[0]
+    is_definition = before.rule_predicates is not None
+    for count, fact in enumerate(facts[1:], 1):
+        gap_us = fact.recorded_at_us - before.recorded_at_us
+        if (fact.rule_predicates is not None) != is_definition or gap_us > MAX_TIME_GAP_US:
             return count
-        before = entry
-    return len(entries)
+        before = fact
+    return len(facts)
 
 
-def is_definition(entry: Entry) -> bool:
-    """Whether a fact defines a rule."""
-    return entry.notice is not None and entry.notice.asks is not None
+def schedule(
+    facts: Sequence[AttributedFact], due: Sequence[DueProfile], limit: int
+) -> FoldSchedule:
+    """Take as many facts as leave at most `limit` profiles due.
 
-
-def plan(entries: Sequence[Entry], dues: Sequence[Due], limit: int) -> Plan:
-    """What to take in, so that at most `limit` profiles are due.
-
-    `dues` ascend, and are all until the last entry, or the first `limit + 1` of them.
+    `due`: all profiles that are due by the last fact, or the first `limit + 1` of them; ascending.
     """
-    if len(dues) <= limit:
-        due = tuple(due.profile_id for due in dues)
-        return Plan(len(entries), entries[-1].recorded_at_us, due)
-    horizon = dues[limit].due_us
-    first_us = entries[0].recorded_at_us
-    if horizon <= first_us:
-        return Plan(0, first_us, tuple(due.profile_id for due in dues[:limit]))
-    taken = [entry for entry in entries if entry.recorded_at_us < horizon]
+    if len(due) <= limit:
+        profiles = tuple(profile.profile_id for profile in due)
+        return FoldSchedule(len(facts), facts[-1].recorded_at_us, profiles)
+    horizon_us = due[limit].due_us
+    first_us = facts[0].recorded_at_us
+    if horizon_us <= first_us:
+        return FoldSchedule(0, first_us, tuple(profile.profile_id for profile in due[:limit]))
+    taken = [fact for fact in facts if fact.recorded_at_us < horizon_us]
     at_us = taken[-1].recorded_at_us
-    return Plan(len(taken), at_us, tuple(d.profile_id for d in dues if d.due_us <= at_us))
+    return FoldSchedule(len(taken), at_us, tuple(d.profile_id for d in due if d.due_us <= at_us))

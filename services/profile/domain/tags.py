@@ -1,16 +1,19 @@
-"""Tags: named rules; a profile has a tag while the rule holds."""
+"""Defines tags: a tag is a named rule, and a profile has the tag while the rule is true."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from services.kernel.errors import InvalidField
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Predicate, Rule
+
+MAX_ID_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,57 +27,65 @@ class Tag:
     rule: Rule
     retired: bool = False
 
-    def says_the_same(self, other: Tag) -> bool:
-        """Whether the two differ in nothing but their version."""
-        return (self.title, self.rule, self.retired) == (other.title, other.rule, other.retired)
+    def at_version(self, version: int) -> Tag:
+        """Return the same tag with another version."""
+        return replace(self, version=version)
 
 
-class Answer(NamedTuple):
-    """One predicate and how it came out."""
+class PredicateAnswer(NamedTuple):
+    """The result of one predicate, with the value that it compared."""
 
     predicate: Predicate
-    #: What it was compared with; None = absent.
+    #: None = absent.
     actual: Any
     holds: bool
 
 
-def newest(tags: Iterable[Tag]) -> dict[str, Tag]:
-    """The newest version of each tag, by id."""
-    latest: dict[str, Tag] = {}
+def check_tag(tag: Tag) -> None:
+    """Raise InvalidField where a tag cannot be defined."""
+    if not 0 < len(tag.tag_id) <= MAX_ID_LENGTH or not tag.tag_id.isprintable():
+        raise InvalidField(
+            f"tag_id has 1 to {MAX_ID_LENGTH} printable characters", field="tag.tag_id"
+        )
+
+
+def newest_tags(tags: Iterable[Tag]) -> dict[str, Tag]:
+    """Return the newest version of each tag, by id."""
+    newest: dict[str, Tag] = {}
     for tag in tags:
-        if tag.tag_id not in latest or tag.version > latest[tag.tag_id].version:
-            latest[tag.tag_id] = tag
-    return dict(sorted(latest.items()))
+        if tag.tag_id not in newest or tag.version > newest[tag.tag_id].version:
+            newest[tag.tag_id] = tag
+    return dict(sorted(newest.items()))
 
 
-def given(tags: Mapping[str, Tag], live: Set[int] | None = None) -> dict[str, Rule]:
-    """The rules of the tags that are given, by id.
+def active_rules(tags: Mapping[str, Tag], backfilled: Set[int] | None = None) -> dict[str, Rule]:
+    """Return the rules of tags that are not retired, by tag id.
 
-    `live`: the predicates that can be asked; None = all. A tag that asks another one is not given.
+    `backfilled`: leaves out a tag with any other predicate; None = leaves out none.
     """
     return {
         tag.tag_id: tag.rule
         for tag in tags.values()
-        if not tag.retired and (live is None or _ids(tag.rule) <= live)
+        if not tag.retired and (backfilled is None or _predicate_ids(tag.rule) <= backfilled)
     }
 
 
-def held(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[str]:
-    """The tags whose rule holds at an instant, sorted."""
-    return sorted(tag_id for tag_id, rule in rules.items() if answer(rule, view, at_us)[0])
+def tags_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[str]:
+    """Return the tags whose rule is true of a profile at an instant, sorted."""
+    return sorted(tag_id for tag_id, rule in rules.items() if answer_rule(rule, view, at_us)[0])
 
 
-def answer(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[Answer]]:
-    """Whether a rule holds at an instant, and how each of its predicates came out."""
-    answers = [_ask(predicate, view, at_us) for predicate in predicates(rule)]
-    found = frozenset(predicate_id(a.predicate) for a in answers if a.holds)
-    return compile_rule(rule)(found), answers
+def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[PredicateAnswer]]:
+    """Return whether a rule is true of a profile at an instant, and each predicate's result."""
+    answers = [_answer(predicate, view, at_us) for predicate in predicates(rule)]
+    true = frozenset(predicate_id(answer.predicate) for answer in answers if answer.holds)
+    return compile_rule(rule)(true), answers
 
 
-def _ask(predicate: Predicate, view: ProfileView, at_us: int) -> Answer:
-    verdict = evaluate_predicate(predicate, view, at_us)
-    return Answer(predicate, verdict.actual, verdict.holds)
+def _answer(predicate: Predicate, view: ProfileView, at_us: int) -> PredicateAnswer:
+    result = evaluate_predicate(predicate, view, at_us)
+    return PredicateAnswer(predicate, result.actual, result.holds)
 
 
-def _ids(rule: Rule) -> frozenset[int]:
+def _predicate_ids(rule: Rule) -> frozenset[int]:
     return frozenset(map(predicate_id, predicates(rule)))

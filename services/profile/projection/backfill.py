@@ -1,156 +1,226 @@
-"""Growing: a shard learns of definitions, back-fills their series, and asks everybody once more."""
+"""Backfills new definitions: registers their predicates, then works in bounded pages.
+
+The pages of one shard's job fill accumulators with old events, then evaluate every profile that has
+a leaf in the shard. Afterwards the predicates are published as backfilled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import asyncpg
 import structlog
 
-from services.chassis.messaging.stream import Batch
+from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
+from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.fold.leaf import LeafState, combine, decode, encode
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile import metrics
-from services.profile.domain.backfill import Fill, Filler, Key, Past, Stage, Sweep, grown, next_task
-from services.profile.domain.backfill import news as news_of
-from services.profile.domain.evaluation import Question
-from services.profile.domain.facts import Entry
-from services.profile.domain.model import Catalogues, Standing, as_int, leaf_share
-from services.profile.projection.evaluate import Asking, Settler
-from services.profile.projection.ports import PastReader
-from services.profile.projection.predicates import Rulebook
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection, Growth, LeafRow
+from services.profile.codec.bus import Publication, encode_outputs
+from services.profile.domain.backfill import (
+    AccumulatorBackfill,
+    BackfillCursor,
+    BackfillFold,
+    BackfillStage,
+    EvaluationSweep,
+    extend_index,
+    new_requirements,
+    next_task,
+)
+from services.profile.domain.digest import as_int, leaf_share
+from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
+from services.profile.domain.facts import AttributedFact
+from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
+from services.profile.projection.ports import EventReader
+from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.store import backfill as store
+from services.profile.store.assignments import load_assignments
+from services.profile.store.leaves import LeafRow, leaf_page, load_leaves, save_leaves
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Grown:
-    """What one step did."""
-
-    standings: Sequence[Standing] = ()
-    #: The predicates that are live from now on.
-    live: Collection[Key] = ()
-    deltas: Mapping[str, int] = field(default_factory=dict)
+#: The one job of a shard. It covers all workspaces, so that events are read once for all.
+JOB, ALL_WORKSPACES = "predicates", WorkspaceId("")
 
 
-class Grower:
-    """Takes the steps that definitions ask for, each in the open transaction of a fold."""
+class Registration(NamedTuple):
+    """The effect of new definitions on a shard."""
+
+    predicates_version: int
+    #: No further fact is folded before the definitions are backfilled.
+    is_blocked: bool
+
+
+class Backfiller:
+    """Registers definitions and backfills them; the shard's worker is the only caller."""
 
     def __init__(
         self,
-        rulebook: Rulebook,
-        settler: Settler,
-        past: PastReader,
+        predicates: PredicateIndexCache,
+        evaluator: ProfileEvaluator,
+        events: EventReader,
         *,
-        chunk: int = 5_000,
-        page: int = 500,
+        event_page: int = 5_000,
+        leaf_page: int = 500,
+        blocking_before: int = 100_000,
     ) -> None:
-        """`chunk`: facts that a step reads. `page`: leaves that a step looks at."""
-        self._rulebook = rulebook
-        self._settler = settler
-        self._past = past
-        self._chunk = chunk
-        self._page = page
+        """`event_page`: facts read in one step; `leaf_page`: leaves evaluated in one step.
 
-    async def learn(
-        self, conn: Connection, shard: int, entries: Sequence[Entry], growth: Growth
-    ) -> None:
-        """Learn definitions, which come next in the log: what follows them is folded by them."""
-        notices = [(e.offset, e.workspace_id, e.notice) for e in entries if e.notice is not None]
-        before = await self._rulebook.of_shard(conn, shard, growth.revision)
-        after = grown(before, [(workspace, notice) for _, workspace, notice in notices])
-        asked = news_of(before, after)
-        rows = [(offset, workspace, n.kind, n.fact) for offset, workspace, n in notices]
-        await store.save_definitions(conn, shard, rows)
-        first, until = entries[0].offset, entries[-1].offset + 1
-        await store.learn(conn, shard, first, until, asked.predicates, asked.series)
+        `blocking_before`: a definition before this offset is backfilled before the next fact is
+        folded; a later one is backfilled beside the folding.
+        """
+        self._predicates = predicates
+        self._evaluator = evaluator
+        self._events = events
+        self._event_page = event_page
+        self._leaf_page = leaf_page
+        self._blocking_before = blocking_before
+
+    async def register(
+        self,
+        conn: asyncpg.Connection,
+        shard: int,
+        definitions: Sequence[AttributedFact],
+        predicates_version: int,
+    ) -> Registration:
+        """Register the predicates of definitions, with which the facts after them are folded.
+
+        Call this before the definitions are saved.
+        """
+        before = await self._predicates.for_shard(conn, shard, predicates_version)
+        after = extend_index(
+            before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in definitions]
+        )
+        new = new_requirements(before, after)
+        if not new.predicates:
+            return Registration(predicates_version, is_blocked=False)
+        is_running = bool(await store.pending_predicates(conn, shard))
+        first, end = definitions[0].offset, definitions[-1].offset + 1
+        version = await store.add_requirements(conn, shard, first, new)
+        is_blocked = first < self._blocking_before
+        # A running job takes the new predicates along. It goes on where it is, so that frequent
+        # definitions do not keep it from its end.
+        if not is_running:
+            await schedule(conn, [shard], JOB, ALL_WORKSPACES, end, blocking=is_blocked)
         log.info(
-            "definitions_learnt",
+            "definitions_registered",
             shard=shard,
             offset=first,
-            predicates=len(asked.predicates),
-            series=len(asked.series),
+            predicates=len(new.predicates),
+            accumulators=len(new.accumulators),
         )
+        return Registration(version, is_blocked)
 
-    async def step(self, conn: Connection, batch: Batch, growth: Growth) -> Grown:
-        """Do one bounded piece of what is to be done.
+    async def step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        """Do one page of a shard's job.
 
-        Raises Unavailable where the log cannot be read now; nothing was written then.
+        Raises RetryableError where the log cannot be read now or other workers hold the profiles.
         """
-        shard = batch.shard
-        catalogues = await self._rulebook.of_shard(conn, shard, growth.revision)
-        predicates = await store.open_predicates(conn, shard)
-        task = next_task(predicates, await store.open_series(conn, shard), catalogues)
-        if task is None:
-            await store.save_growth(conn, shard, replace(growth, idle=True))
-            return Grown()
-        if isinstance(task, Fill):
-            return await self._fill(conn, shard, growth, task, catalogues)
-        return await self._sweep(conn, batch, growth, task)
+        version = await store.load_predicates_version(conn, job.shard)
+        indexes = await self._predicates.for_shard(conn, job.shard, version)
+        pending = await store.pending_predicates(conn, job.shard)
+        task = next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
+        match task:
+            case AccumulatorBackfill():
+                return await self._backfill_page(conn, job, task, indexes)
+            case EvaluationSweep():
+                is_last = len(task.predicates) == len(pending)
+                return await self._evaluate_page(conn, job, at, task, is_last=is_last)
+            case None:
+                return _end(job, at, Publication(), {})
 
-    async def _fill(
-        self, conn: Connection, shard: int, growth: Growth, task: Fill, catalogues: Catalogues
-    ) -> Grown:
-        if task.is_new:
-            growth = replace(growth, next=0, until=task.until)
-        until = min(growth.next + self._chunk, growth.until)
-        events = await self._read(shard, growth.next, until)
-        metrics.REREAD.inc(len(events))
-        keys = [series.key for series in task.series]
-        stage = Stage.DONE if until == growth.until else Stage.AT_WORK
-        if task.is_new or stage is Stage.DONE:
-            await store.advance_series(conn, shard, keys, stage)
-        deltas = await self._add(conn, shard, Filler(task, catalogues).fold(events))
-        await store.save_growth(conn, shard, replace(growth, next=until))
-        log.debug("series_filled", shard=shard, next=until, until=growth.until)
-        return Grown(deltas=deltas)
-
-    async def _read(self, shard: int, first: int, until: int) -> Sequence[Past]:
-        return await self._past.events(shard, first, until) if first < until else ()
+    async def _backfill_page(
+        self,
+        conn: asyncpg.Connection,
+        job: BackfillJob,
+        task: AccumulatorBackfill,
+        indexes: PredicateIndexes,
+    ) -> BackfillStep:
+        """Add the next old events to accumulators."""
+        shard, end = job.shard, min(task.begin + self._event_page, task.end)
+        events = await self._events.read_events(shard, task.begin, end)
+        metrics.BACKFILLED_EVENTS.inc(len(events))
+        deltas = await self._add(conn, shard, BackfillFold(task, indexes).fold(events))
+        await store.save_filled_to(conn, shard, [a.key for a in task.accumulators], end)
+        await store.change_leaves_version(conn, shard)
+        log.debug("backfill_page_done", shard=shard, filled_to=end, end=task.end)
+        return BackfillStep(BackfillCursor.decode(job.cursor).next().encode(), deltas=deltas)
 
     async def _add(
         self,
-        conn: Connection,
+        conn: asyncpg.Connection,
         shard: int,
         added: Mapping[LeafId, tuple[WorkspaceId, LeafState]],
     ) -> dict[str, int]:
-        """Join what was read once more to the states of the leaves."""
-        known = await store.load_leaves(conn, shard, added.keys())
+        """Add to the states of leaves, which exist as their events were folded; return deltas."""
+        stored = await load_leaves(conn, shard, added.keys())
         rows: list[LeafRow] = []
         deltas: dict[str, int] = {}
         for leaf_id, (workspace_id, more) in added.items():
-            before = known[leaf_id]
-            joined = encode(combine(decode(before), more))
-            rows.append(LeafRow(leaf_id, workspace_id, joined))
-            delta = as_int(leaf_share(leaf_id, joined)) - as_int(leaf_share(leaf_id, before))
+            before = stored[leaf_id]
+            after = encode(combine(decode(before), more))
+            rows.append(LeafRow(leaf_id, workspace_id, after))
+            delta = as_int(leaf_share(leaf_id, after)) - as_int(leaf_share(leaf_id, before))
             deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
-        await store.save_leaves(conn, shard, rows)
+        await save_leaves(conn, shard, rows)
         return deltas
 
-    async def _sweep(self, conn: Connection, batch: Batch, growth: Growth, task: Sweep) -> Grown:
-        """Ask the new predicates of the next profiles that have a leaf in the shard."""
-        shard, after = batch.shard, b"" if task.is_new else growth.after
+    async def _evaluate_page(
+        self,
+        conn: asyncpg.Connection,
+        job: BackfillJob,
+        at: Checkpoint,
+        task: EvaluationSweep,
+        *,
+        is_last: bool,
+    ) -> BackfillStep:
+        """Evaluate new predicates of the next profiles that have a leaf in the shard."""
+        shard, cursor = job.shard, BackfillCursor.decode(job.cursor)
         if task.is_new:
-            await store.advance_predicates(conn, shard, task.predicates, Stage.AT_WORK)
+            await store.save_stage(conn, shard, task.predicates, BackfillStage.SWEEPING)
         workspaces = {key.workspace_id for key in task.predicates}
-        page = await store.leaf_page(conn, shard, after, workspaces, self._page)
-        asking = await self._asking(conn, page, task)
-        decided = await self._settler.settle(conn, shard, asking, batch.log_time_us)
-        live: Collection[Key] = ()
-        if len(page) < self._page:
-            live = task.predicates
-            await store.advance_predicates(conn, shard, live, Stage.DONE)
-            log.info("predicates_went_live", shard=shard, predicates=len(live))
-        await store.save_growth(conn, shard, replace(growth, after=page[-1][0] if page else b""))
-        return Grown(decided.news, live, decided.deltas)
+        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self._leaf_page)
+        request = await self._request(conn, page, task)
+        changes = await self._evaluator.evaluate(conn, shard, request, at.log_time_us)
+        if len(page) == self._leaf_page:
+            cursor = cursor.next(swept_to=page[-1][0])
+            return _continue(cursor, at, Publication(changes.changed), changes.deltas)
+        await store.save_stage(conn, shard, task.predicates, BackfillStage.BACKFILLED)
+        log.info("predicates_backfilled", shard=shard, predicates=len(task.predicates))
+        publication = Publication(changes.changed, backfilled=task.predicates)
+        if is_last:
+            return _end(job, at, publication, changes.deltas)
+        return _continue(cursor.next(), at, publication, changes.deltas)
 
-    async def _asking(
-        self, conn: Connection, page: Sequence[tuple[LeafId, WorkspaceId]], task: Sweep
-    ) -> Asking:
-        told = await store.load_assignments(conn, [leaf for leaf, _ in page])
-        questions = {leaf: Question(task.of(workspace)) for leaf, workspace in page}
-        return Asking(
-            {leaf: q for leaf, q in questions.items() if IdentifierId(leaf) in told}, told
-        )
+    async def _request(
+        self,
+        conn: asyncpg.Connection,
+        page: Sequence[tuple[LeafId, WorkspaceId]],
+        task: EvaluationSweep,
+    ) -> EvaluationRequest:
+        assignments = await load_assignments(conn, [leaf for leaf, _ in page])
+        scopes = {
+            leaf: EvaluationScope(task.of_workspace(workspace))
+            for leaf, workspace in page
+            if IdentifierId(leaf) in assignments
+        }
+        return EvaluationRequest(scopes, assignments)
+
+
+def _continue(
+    cursor: BackfillCursor, at: Checkpoint, publication: Publication, deltas: Mapping[str, int]
+) -> BackfillStep:
+    if not publication:
+        return BackfillStep(cursor.encode(), deltas=deltas)
+    outputs = encode_outputs(publication, at, at.log_offset, at.log_time_us)
+    return BackfillStep(cursor.encode(), outputs, deltas)
+
+
+def _end(
+    job: BackfillJob, at: Checkpoint, publication: Publication, deltas: Mapping[str, int]
+) -> BackfillStep:
+    outputs = encode_outputs(publication, at, job.log_offset_at_end, at.log_time_us)
+    return BackfillStep(None, outputs, deltas)

@@ -1,4 +1,4 @@
-"""Settling: the profiles that may stand otherwise are locked, looked at and saved."""
+"""Evaluates profiles in the transaction of a fold: lock, load, evaluate, save."""
 
 from __future__ import annotations
 
@@ -6,146 +6,187 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
 from services.profile import metrics
-from services.profile.domain.assignments import Move, at_stake, moves
-from services.profile.domain.decisions import Decided, Person, decide, questions
-from services.profile.domain.evaluation import Question
-from services.profile.domain.facts import Assignment
-from services.profile.domain.model import Standing, assignment_share
-from services.profile.projection.ports import Rules
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection, HeldLeaf
+from services.profile.domain.assignments import Reassignment, lock_set, reassignments
+from services.profile.domain.digest import assignment_share
+from services.profile.domain.evaluation import (
+    Evaluation,
+    EvaluationChanges,
+    EvaluationScope,
+    ProfileState,
+    evaluate_all,
+    scopes_by_profile,
+)
+from services.profile.domain.facts import IdentifierAssignment
+from services.profile.projection.ports import PredicateSource
+from services.profile.store import evaluations as evaluation_store
+from services.profile.store.assignments import load_assignments, save_assignments
+from services.profile.store.leaves import ProfileLeaf
+from services.profile.store.locks import lock_ids, try_lock_ids
 
 
-class PeopleHeld(ServiceUnavailable):
-    """Somebody else holds people at stake: the whole transaction is to be tried again."""
+class ProfilesLocked(ServiceUnavailable):
+    """Another worker holds profiles that must be locked: the transaction must be retried."""
 
 
 @dataclass(slots=True)
-class Asking:
-    """Who is to be looked at, and why."""
+class EvaluationRequest:
+    """The profiles to evaluate, and their scopes."""
 
-    #: Whose profiles; each of them is in `told`.
-    leaves: Mapping[LeafId, Question] = field(default_factory=dict)
-    #: The newest word on identifiers: of identity, or (version 0) read off a fact.
-    told: Mapping[IdentifierId, Assignment] = field(default_factory=dict)
-    profiles: Mapping[ProfileId, Question] = field(default_factory=dict)
+    #: Evaluates the profiles of these leaves; each leaf is in `assignments`.
+    leaf_scopes: Mapping[LeafId, EvaluationScope] = field(default_factory=dict)
+    #: The newest assignments: from identity, or (version 0) read from a fact.
+    assignments: Mapping[IdentifierId, IdentifierAssignment] = field(default_factory=dict)
+    profile_scopes: Mapping[ProfileId, EvaluationScope] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.told or self.profiles)
+        return bool(self.assignments or self.profile_scopes)
 
 
-class Settler:
-    """Settles profiles in the open transaction of a fold."""
+class ProfileEvaluator:
+    """Evaluates profiles and saves the results, in an open transaction."""
 
-    def __init__(self, rulebook: Rules, shards: int, *, space: str = "profile") -> None:
-        """`space` keeps locks apart from those that others take on the same ids."""
-        self._rulebook = rulebook
+    def __init__(
+        self, predicates: PredicateSource, shards: int, *, lock_space: str = "profile"
+    ) -> None:
+        """`lock_space` separates the locks from those of other evaluators on the same ids."""
+        self._predicates = predicates
         self._shards = shards
-        self._salt = store.lock_salt(space)
+        self._lock_space = lock_space
 
-    async def settle(
+    async def evaluate(
         self,
-        conn: Connection,
+        conn: asyncpg.Connection,
         shard: int,
-        asking: Asking,
+        request: EvaluationRequest,
         at_us: int,
-        at_hand: Mapping[LeafId, LeafState] | None = None,
-    ) -> Decided:
-        """Look at the profiles asked for as of an instant (Unix microseconds), and save them.
+        fresh_states: Mapping[LeafId, LeafState] | None = None,
+    ) -> EvaluationChanges:
+        """Save new assignments and evaluate profiles as of `at_us` (Unix microseconds).
 
-        `shard` is the one that asks: its worker will look again at whom it saved, when time alone
-        may have changed them.
+        `shard`: the one whose worker evaluates, and evaluates again when the profiles are due.
+        `fresh_states`: states of leaves saved in this transaction. Save all leaves before this
+        call: once the locks are released, the next worker decides from what is stored.
 
-        `at_hand`: states of leaves that were saved in this transaction. Everything that this worker
-        does to leaves must be saved before: from here on, who waits for one of these profiles
-        goes by what it then reads.
+        Raises ProfilesLocked.
         """
-        if not asking:
-            return Decided()
-        known = await self._hold(conn, asking)
-        moved = moves(asking.told, known)
-        if moved:
-            await store.save_assignments(conn, moved, self._shards)
-        asked = questions(asking.leaves, asking.profiles, asking.told, known, moved)
-        people = await self._people(conn, asked.keys(), at_hand or {})
-        decided = decide(asked, people, await self._rulebook.of_all(conn), at_us)
-        metrics.LOOKS.inc(len(people))
-        metrics.CHANGES.inc(len(decided.news))
-        return await self._save(conn, shard, decided, moved)
+        if not request:
+            return EvaluationChanges()
+        stored = await self._lock(conn, request)
+        reassigned = reassignments(request.assignments, stored)
+        if reassigned:
+            await save_assignments(conn, reassigned, self._shards)
+        scopes = scopes_by_profile(request.leaf_scopes, request.profile_scopes, stored, reassigned)
+        profiles = await self._load(conn, scopes.keys(), fresh_states or {})
+        indexes = await self._predicates.for_all_shards(conn)
+        changes = evaluate_all(scopes, profiles, indexes, at_us)
+        metrics.EVALUATIONS.inc(len(profiles))
+        metrics.EVALUATION_CHANGES.inc(len(changes.changed))
+        return await self._save(conn, shard, changes, reassigned)
 
-    async def _hold(self, conn: Connection, asking: Asking) -> Mapping[IdentifierId, Assignment]:
-        """Lock all that is at stake; whose the identifiers are, which nobody changes from here on.
+    async def _lock(
+        self, conn: asyncpg.Connection, request: EvaluationRequest
+    ) -> Mapping[IdentifierId, IdentifierAssignment]:
+        """Lock all profiles and identifiers of a request; return the stored assignments.
 
-        Locks are taken in one order. Where more turns out to be at stake, it is not waited for:
-        that could close a circle of workers that wait for each other. Raises PeopleHeld where
-        somebody else holds it.
+        Locks are taken in one order. Ids that turn out to be needed afterwards are locked without
+        waiting, because waiting could close a cycle of workers that wait for each other. Raises
+        ProfilesLocked where another worker holds one of these.
         """
-        known = await self._guess(conn, asking.told)
-        held = at_stake(asking.told, known) | asking.profiles.keys()
-        await store.lock(conn, held, self._salt)
+        stored = await self._expected_assignments(conn, request.assignments)
+        locked = lock_set(request.assignments, stored) | request.profile_scopes.keys()
+        await lock_ids(conn, self._lock_space, locked)
         while True:
-            known = await store.load_assignments(conn, asking.told.keys()) if asking.told else {}
-            more = at_stake(asking.told, known) - held
+            stored = (
+                await load_assignments(conn, request.assignments.keys())
+                if request.assignments
+                else {}
+            )
+            more = lock_set(request.assignments, stored) - locked
             if not more:
-                return known
-            if not await store.try_lock(conn, more, self._salt):
+                return stored
+            if not await try_lock_ids(conn, self._lock_space, more):
                 metrics.LOCK_RETRIES.inc()
-                raise PeopleHeld("people at stake changed hands meanwhile; try again")
-            held |= more
+                raise ProfilesLocked("profiles were merged at the same time; retry")
+            locked |= more
 
-    async def _guess(
-        self, conn: Connection, told: Mapping[IdentifierId, Assignment]
-    ) -> Mapping[IdentifierId, Assignment]:
-        """Whose the identifiers are likely to be. What is only read off facts is mostly known."""
-        if any(assignment.version for assignment in told.values()):
-            return await store.load_assignments(conn, told.keys())
-        return told
+    async def _expected_assignments(
+        self,
+        conn: asyncpg.Connection,
+        assignments: Mapping[IdentifierId, IdentifierAssignment],
+    ) -> Mapping[IdentifierId, IdentifierAssignment]:
+        """Return the assignments that are probably stored; those read from facts mostly are."""
+        if any(assignment.version for assignment in assignments.values()):
+            return await load_assignments(conn, assignments.keys())
+        return assignments
 
-    async def _people(
-        self, conn: Connection, profiles: Set[ProfileId], at_hand: Mapping[LeafId, LeafState]
-    ) -> list[Person]:
-        """These profiles as they are; those of which nothing is known are left out."""
-        leaves: dict[ProfileId, list[HeldLeaf]] = defaultdict(list)
-        standings: dict[ProfileId, Standing | None] = {}
-        for leaf, standing in await store.load_profiles(conn, profiles):
+    async def _load(
+        self,
+        conn: asyncpg.Connection,
+        profiles: Set[ProfileId],
+        fresh_states: Mapping[LeafId, LeafState],
+    ) -> list[ProfileState]:
+        """Return profiles as they are stored; unknown ones are left out."""
+        leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
+        evaluations: dict[ProfileId, Evaluation | None] = {}
+        for leaf, evaluation in await evaluation_store.load_profile_leaves(conn, profiles):
             leaves[leaf.profile_id].append(leaf)
-            standings[leaf.profile_id] = standing
-        people = [
-            Person(profile_id, held[0].workspace_id, standings[profile_id], _view(held, at_hand))
-            for profile_id, held in leaves.items()
+            evaluations[leaf.profile_id] = evaluation
+        states = [
+            ProfileState(
+                profile_id,
+                own[0].workspace_id,
+                evaluations[profile_id],
+                _view(own, fresh_states),
+            )
+            for profile_id, own in leaves.items()
         ]
-        gone = profiles - leaves.keys()
-        return people + (await self._gone(conn, gone) if gone else [])
+        emptied = profiles - leaves.keys()
+        return states + (await self._load_emptied(conn, emptied) if emptied else [])
 
-    async def _gone(self, conn: Connection, profiles: Collection[ProfileId]) -> list[Person]:
-        """Profiles that have no leaves any more, and their heirs."""
-        standings = await store.load_standings(conn, profiles)
-        now = await store.load_assignments(conn, standings.keys())
-        heirs = {told.identifier_id: told.profile_id for told in now.values()}
+    async def _load_emptied(
+        self, conn: asyncpg.Connection, profiles: Collection[ProfileId]
+    ) -> list[ProfileState]:
+        """Return profiles that have no leaves any more, with their heirs."""
+        evaluations = await evaluation_store.load_evaluations(conn, profiles)
+        assignments = await load_assignments(conn, evaluations.keys())
+        heirs = {a.identifier_id: a.profile_id for a in assignments.values()}
         return [
-            Person(p, standing.workspace_id, standing, None, heirs.get(IdentifierId(p)))
-            for p, standing in standings.items()
+            ProfileState(
+                profile_id,
+                evaluation.workspace_id,
+                evaluation,
+                view=None,
+                heir=heirs.get(IdentifierId(profile_id)),
+            )
+            for profile_id, evaluation in evaluations.items()
         ]
 
     async def _save(
-        self, conn: Connection, shard: int, decided: Decided, moved: list[Move]
-    ) -> Decided:
-        news, dues = decided.news, decided.dues
-        if news:
-            news = await store.save_standings(conn, shard, news, self._shards)
-        if dues:
-            await store.save_dues(conn, shard, dues, self._shards)
-        deltas = dict(decided.deltas)
-        for before, now in moved:
-            add = assignment_share(now.identifier_id, now.profile_id)
-            take = assignment_share(now.identifier_id, before) if before else 0
-            deltas[now.workspace_id] = deltas.get(now.workspace_id, 0) + add - take
-        return Decided(news, dues, deltas)
+        self,
+        conn: asyncpg.Connection,
+        shard: int,
+        changes: EvaluationChanges,
+        reassigned: Iterable[Reassignment],
+    ) -> EvaluationChanges:
+        changed, rescheduled = changes.changed, changes.rescheduled
+        if changed:
+            changed = await evaluation_store.save_evaluations(conn, shard, changed, self._shards)
+        if rescheduled:
+            await evaluation_store.reschedule_evaluations(conn, shard, rescheduled, self._shards)
+        deltas = dict(changes.deltas)
+        for before, after in reassigned:
+            delta = assignment_share(after.identifier_id, after.profile_id)
+            if before is not None:
+                delta -= assignment_share(after.identifier_id, before)
+            deltas[after.workspace_id] = deltas.get(after.workspace_id, 0) + delta
+        return EvaluationChanges(changed, rescheduled, deltas)
 
 
-def _view(held: Iterable[HeldLeaf], at_hand: Mapping[LeafId, LeafState]) -> ProfileView:
-    return view_of([at_hand.get(leaf.leaf_id) or decode(leaf.state) for leaf in held])
+def _view(leaves: Iterable[ProfileLeaf], fresh_states: Mapping[LeafId, LeafState]) -> ProfileView:
+    return view_of([fresh_states.get(leaf.leaf_id) or decode(leaf.state) for leaf in leaves])

@@ -1,195 +1,144 @@
-"""Load, decide, save: one batch of what identity said becomes leaves, standings and changes."""
+"""Folds batches of identity's stream into leaves and evaluations: load, decide, save."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import asyncpg
-import structlog
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
-from services.chassis.projection.checkpoint import add_digest
-from services.kernel.errors import RetryableError
-from services.profile.codec import bus as wire
-from services.profile.codec.bus import Heard, Said
-from services.profile.domain.assignments import newest
-from services.profile.domain.decisions import Decided
-from services.profile.domain.evaluation import TIME
-from services.profile.domain.facts import Assignment, Entry, Notice
-from services.profile.domain.leaves import Folding
-from services.profile.domain.scheduling import Plan, cut, is_definition, plan
-from services.profile.projection.backfill import Grower, Grown
-from services.profile.projection.evaluate import Asking, PeopleHeld, Settler
-from services.profile.projection.leaves import Mark, Memory, fold_leaves
-from services.profile.projection.predicates import Rulebook
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection, Growth
+from services.chassis.projection.backfill import BackfillJob, BackfillStep
+from services.chassis.projection.checkpoint import Checkpoint
+from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, encode_outputs
+from services.profile.codec.log import parse_facts
+from services.profile.domain.assignments import newest_assignments
+from services.profile.domain.evaluation import DUE_ONLY
+from services.profile.domain.facts import AttributedFact, BroadcastFact
+from services.profile.domain.scheduling import FoldSchedule, schedule, split_at_definitions
+from services.profile.projection.backfill import Backfiller, Registration
+from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
+from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
+from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.store.backfill import FoldState, load_fold_state
+from services.profile.store.definitions import save_broadcast_facts
+from services.profile.store.evaluations import load_due
 
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How work that definitions ask for shares a shard with what comes."""
-
-    #: The most profiles that are looked at in one transaction because time has passed.
-    due: int = 500
-    #: A definition that comes before this offset waits until it is live, and so does what follows.
-    #: A later one goes live while the shard works on.
-    patience: int = 100_000
-    #: Steps between two batches: of many facts, and of few.
-    steps: int = 1
-    idle_steps: int = 10
-    #: How many facts are few.
-    few: int = 200
+#: The most profiles that one transaction evaluates because time has passed.
+MAX_DUE = 500
 
 
-class ProfileApp:
-    """The projection of this service; see chassis.stream.Projection.
+class ProfileProjection:
+    """The projection of this service; see `Projection` and `Backfilling` in the chassis.
 
-    What is said about a leaf goes into its state first; this needs no identity, and no lock, for
-    only the worker of a shard writes its leaves. Then the profiles are settled whose predicates may
-    have changed, under locks, for their leaves lie in many shards.
+    Events go into the states of their leaves first. This needs neither identity nor a lock, because
+    only the worker of a shard writes its leaves. Then the profiles whose predicates may have
+    changed are evaluated, under locks, because their leaves lie in many shards.
     """
 
     def __init__(
         self,
         *,
-        rulebook: Rulebook,
-        settler: Settler,
-        grower: Grower,
-        memory: Memory,
+        predicates: PredicateIndexCache,
+        evaluator: ProfileEvaluator,
+        backfiller: Backfiller,
+        cache: LeafCache,
         on_access: Callable[[], None] = lambda: None,
-        pace: Pace = Pace(),
+        max_due: int = MAX_DUE,
     ) -> None:
-        """`on_access` is called when keys were folded."""
-        self._memory = memory
-        self._rulebook = rulebook
-        self._settler = settler
-        self._grower = grower
+        """`on_access` is called after keys were folded."""
+        self._predicates = predicates
+        self._evaluator = evaluator
+        self._backfiller = backfiller
+        self._cache = cache
         self._on_access = on_access
-        self._pace = pace
-        #: Steps taken since a shard last took in facts.
-        self._steps: Counter[int] = Counter()
+        self._max_due = max_due
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """Fold the first part of a batch that can be folded at once, or take a step of growing."""
-        heard = wire.hear(batch)
-        entries = heard.entries[: cut(heard.entries)]
-        growth = await store.load_growth(conn, batch.shard, entries[-1].recorded_at_us)
-        defining = is_definition(entries[0])
-        if defining and entries[-1].offset >= growth.learnt:
-            await self._grower.learn(conn, batch.shard, entries, growth)
-            return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
-        if not growth.idle and self._is_turn(batch, defining):
-            grown = await self._grow(conn, batch, growth, defining)
-            if grown is not None:
-                return await self._say_grown(conn, batch, grown)
-        self._steps[batch.shard] = 0
-        return await self._take(conn, batch, heard, entries, growth)
+        """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
+        decoded = decode_batch(batch)
+        facts = decoded.facts[: split_at_definitions(decoded.facts)]
+        state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
+        scheduled = await self._schedule(conn, batch.shard, facts, state)
+        if not scheduled.take:
+            return await self._evaluate_due(conn, batch, scheduled)
+        return await self._consume(conn, batch, decoded, scheduled, state)
 
-    def _is_turn(self, batch: Batch, defining: bool) -> bool:
-        if defining and batch.first <= self._pace.patience:
-            return True
-        is_quiet = batch.next - batch.first <= self._pace.few
-        allowed = self._pace.idle_steps if is_quiet else self._pace.steps
-        return self._steps[batch.shard] < allowed
+    async def backfill_step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        return await self._backfiller.step(conn, job, at)
 
-    async def _grow(
-        self, conn: Connection, batch: Batch, growth: Growth, defining: bool
-    ) -> Grown | None:
-        self._steps[batch.shard] += 1
-        try:
-            return await self._grower.step(conn, batch, growth)
-        except PeopleHeld:
-            # Part of the step is written, and people are locked: nothing else may follow in here.
-            raise
-        except RetryableError:
-            if defining and batch.first <= self._pace.patience:
-                raise
-            log.warning("growth_postponed", shard=batch.shard)
-            return None
-
-    async def _say_grown(self, conn: Connection, batch: Batch, grown: Grown) -> FoldResult:
-        await add_digest(conn, batch.shard, grown.deltas)
-        said = Said(standings=grown.standings, live=grown.live)
-        if said:
-            return _unconsumed(batch, said)
-        return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
-
-    async def _take(
+    async def _schedule(
         self,
-        conn: Connection,
-        batch: Batch,
-        heard: Heard,
-        entries: Sequence[Entry],
-        growth: Growth,
-    ) -> FoldResult:
-        """Take in entries, as many as leave no more profiles due than can be looked at."""
-        planned = await self._plan(conn, batch.shard, entries, growth)
-        taken = entries[: planned.take]
-        catalogues = await self._rulebook.of_shard(conn, batch.shard, growth.revision)
-        remembered = self._memory.open(batch.shard, _mark(batch.first, batch.next_output, growth))
-        folding, deltas = await fold_leaves(conn, batch.shard, taken, catalogues, remembered)
-        asking = _asking(folding, heard.assignments if taken else (), planned)
-        decided = await self._settler.settle(
-            conn, batch.shard, asking, planned.at_us, folding.states
+        conn: asyncpg.Connection,
+        shard: int,
+        facts: Sequence[AttributedFact],
+        state: FoldState,
+    ) -> FoldSchedule:
+        limit = self._max_due
+        due = (
+            await load_due(conn, shard, facts[-1].recorded_at_us, limit + 1)
+            if state.has_due
+            else ()
         )
-        notices = await self._keep(conn, batch.shard, taken)
-        await add_digest(conn, batch.shard, _sum(deltas, decided))
-        said = Said(standings=decided.news, notices=notices)
-        if not taken:
-            # Said even where it is nothing: the runner goes by it that the work gets on.
-            return _unconsumed(batch, said)
-        consumed_to = taken[-1].offset + 1
-        outputs = wire.outputs(batch, said, consumed_to, planned.at_us)
-        mark = _mark(consumed_to, outputs[-1].next, growth)
-        self._memory.close(batch.shard, mark, remembered)
-        return FoldResult(consumed_to, consumed_to, planned.at_us, outputs)
+        return schedule(facts, due, limit)
 
-    async def _plan(
-        self, conn: Connection, shard: int, entries: Sequence[Entry], growth: Growth
-    ) -> Plan:
-        if not growth.is_due:
-            return plan(entries, (), 0)
-        limit = self._pace.due
-        dues = await store.load_dues(conn, shard, entries[-1].recorded_at_us, limit + 1)
-        return plan(entries, dues, limit)
+    async def _evaluate_due(
+        self, conn: asyncpg.Connection, batch: Batch, scheduled: FoldSchedule
+    ) -> FoldResult:
+        """Evaluate due profiles and consume nothing: the worker calls with the same batch again."""
+        request = EvaluationRequest(profile_scopes=dict.fromkeys(scheduled.due, DUE_ONLY))
+        changes = await self._evaluator.evaluate(conn, batch.shard, request, scheduled.at_us)
+        # Publishes a message even where nothing changed: by its outputs the worker sees progress.
+        at = (batch.log_offset, batch.log_time_us)
+        outputs = encode_outputs(Publication(changes.changed), batch, *at)
+        return FoldResult(batch.first, *at, outputs, changes.deltas)
 
-    async def _keep(self, conn: Connection, shard: int, entries: Iterable[Entry]) -> list[Notice]:
-        """Keep what concerns no person: keys, definitions."""
-        told = [(e.offset, e.workspace_id, e.notice) for e in entries if e.notice is not None]
-        lasting = [(at, workspace, n) for at, workspace, n in told if not n.is_tick]
-        if lasting:
-            rows = [(at, workspace, n.kind, n.fact) for at, workspace, n in lasting]
-            await store.save_definitions(conn, shard, rows)
-            facts = wire.facts_of(n for _, _, n in lasting)
-            if await fold_access_facts(conn, facts):
-                self._on_access()
-        return [n for _, _, n in told]
+    async def _consume(
+        self,
+        conn: asyncpg.Connection,
+        batch: Batch,
+        decoded: DecodedBatch,
+        scheduled: FoldSchedule,
+        state: FoldState,
+    ) -> FoldResult:
+        shard, facts = batch.shard, decoded.facts[: scheduled.take]
+        registered = Registration(state.predicates_version, is_blocked=False)
+        if facts[0].rule_predicates is not None:
+            registered = await self._backfiller.register(
+                conn, shard, facts, state.predicates_version
+            )
+        await save_broadcast_facts(conn, shard, facts)
+        indexes = await self._predicates.for_shard(conn, shard, registered.predicates_version)
+        cached = self._cache.take(shard, CacheVersion(batch.first, state.leaves_version))
+        leaves, deltas = await fold_leaves(conn, shard, facts, indexes, cached)
+        request = EvaluationRequest(
+            leaves.scopes,
+            newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),
+            dict.fromkeys(scheduled.due, DUE_ONLY),
+        )
+        changes = await self._evaluator.evaluate(
+            conn, shard, request, scheduled.at_us, leaves.states
+        )
+        broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
+        await self._fold_access(conn, broadcast)
+        end = facts[-1].offset + 1
+        self._cache.put(shard, CacheVersion(end, state.leaves_version), cached)
+        outputs = encode_outputs(
+            Publication(changes.changed, broadcast),
+            batch,
+            batch.log_offset if registered.is_blocked else end,
+            scheduled.at_us,
+        )
+        total = Counter(deltas)
+        total.update(changes.deltas)
+        return FoldResult(end, end, scheduled.at_us, outputs, total)
 
-
-def _asking(folding: Folding, assignments: Iterable[Assignment], planned: Plan) -> Asking:
-    told = newest([*folding.hints.values(), *assignments])
-    return Asking(folding.questions, told, dict.fromkeys(planned.due, TIME))
-
-
-def _mark(first: int, next_output: int, growth: Growth) -> Mark:
-    """Where a shard stands: its position, and how far its leaves were back-filled."""
-    return first, next_output, growth.revision, growth.next, growth.until
-
-
-def _sum(deltas: dict[str, int], decided: Decided) -> dict[str, int]:
-    total: dict[str, int] = dict(deltas)
-    for workspace_id, delta in decided.deltas.items():
-        total[workspace_id] = total.get(workspace_id, 0) + delta
-    return total
-
-
-def _unconsumed(batch: Batch, said: Said) -> FoldResult:
-    """Ask to be called again with the same batch, after saying something or nothing."""
-    outputs = wire.outputs(batch, said, batch.log_offset, batch.log_time_us)
-    return FoldResult(batch.first, batch.log_offset, batch.log_time_us, outputs)
+    async def _fold_access(
+        self, conn: asyncpg.Connection, broadcast: Iterable[BroadcastFact]
+    ) -> None:
+        facts = parse_facts(fact.fact for fact in broadcast if not fact.is_tick)
+        if facts and await fold_access_facts(conn, facts):
+            self._on_access()

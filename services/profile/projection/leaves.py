@@ -1,122 +1,136 @@
-"""Events into the leaves that are kept: load, fold, save."""
+"""Folds events into leaves: load, fold, save."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
+
+import asyncpg
 
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
-from services.profile.domain.facts import Entry
-from services.profile.domain.leaves import Folding, fold, touched_leaves
-from services.profile.domain.model import Catalogues, leaf_share
-from services.profile.store import postgres as store
+from services.profile.domain.digest import leaf_share
+from services.profile.domain.evaluation import PredicateIndexes
+from services.profile.domain.facts import AttributedFact
+from services.profile.domain.leaves import LeafFold, fold_events, touched_leaves
 from services.profile.store.accounts import AccountRow, account_row, save_accounts
-from services.profile.store.postgres import Connection, LeafRow
-
-#: Where a shard stands; no two states of its leaves have the same.
-Mark: TypeAlias = tuple[int, ...]
+from services.profile.store.leaves import LeafRow, add_leaves, load_leaves, save_leaves
 
 
-class Kept(NamedTuple):
-    """A leaf as it is kept."""
+class CacheVersion(NamedTuple):
+    """Identifies one state of a shard's leaves, which follows from the facts folded so far."""
+
+    #: The offset of the next fact.
+    next: int
+    #: Changes with every page of a backfill.
+    leaves_version: int
+
+
+class CachedLeaf(NamedTuple):
+    """A leaf as it is stored."""
 
     state: LeafState
     #: Its share of the digest, 16 bytes.
     share: bytes
 
 
-class Memory:
-    """The leaves that were folded last, so that they need not be loaded again.
+class LeafCache:
+    """The most recently folded leaves of each shard, which need not be loaded again.
 
-    A shard's leaves have one writer, so what it wrote is what is there: as long as its transaction
-    was committed and nobody else had the shard since. Both show in where the shard stands.
+    A cached leaf equals the stored one if both are of one version. They are not where the
+    transaction of the cached one was rolled back, or where another replica has worked the shard
+    since.
     """
 
-    def __init__(self, most: int) -> None:
-        """`most`: leaves of all shards together; 0 = nothing is remembered."""
-        self._most = most
-        self._shards: dict[int, tuple[Mark, dict[LeafId, Kept]]] = {}
+    def __init__(self, capacity: int) -> None:
+        """`capacity`: leaves of all shards together; 0 = nothing is cached."""
+        self._capacity = capacity
+        self._shards: dict[int, tuple[CacheVersion, dict[LeafId, CachedLeaf]]] = {}
 
-    def open(self, shard: int, mark: Mark) -> dict[LeafId, Kept]:
-        """What is remembered of a shard that stands at `mark`. It is forgotten unless `close` is
-        called, for states are changed in place."""
-        known_at, leaves = self._shards.pop(shard, ((), {}))
-        return leaves if known_at == mark else {}
+    def take(self, shard: int, version: CacheVersion) -> dict[LeafId, CachedLeaf]:
+        """Remove and return the leaves of a shard; empty where they are of another version.
 
-    def close(self, shard: int, mark: Mark, leaves: dict[LeafId, Kept]) -> None:
-        """Remember leaves, the last used ones last, for when the shard stands at `mark`."""
-        for leaf_id in list(leaves)[: max(0, len(leaves) - self._room(shard))]:
+        Folding changes states in place, so they stay out of the cache until `put` returns them.
+        """
+        cached = self._shards.pop(shard, None)
+        return cached[1] if cached is not None and cached[0] == version else {}
+
+    def put(self, shard: int, version: CacheVersion, leaves: dict[LeafId, CachedLeaf]) -> None:
+        """Cache leaves, the most recently used ones last, for a later `take` of this version."""
+        for leaf_id in list(leaves)[: max(0, len(leaves) - self._shard_capacity(shard))]:
             del leaves[leaf_id]
-        self._shards[shard] = (mark, leaves)
+        self._shards[shard] = (version, leaves)
 
-    def _room(self, shard: int) -> int:
-        return self._most // len(self._shards.keys() | {shard})
+    def _shard_capacity(self, shard: int) -> int:
+        return self._capacity // len(self._shards.keys() | {shard})
 
 
 async def fold_leaves(
-    conn: Connection,
+    conn: asyncpg.Connection,
     shard: int,
-    entries: Sequence[Entry],
-    catalogues: Catalogues,
-    remembered: dict[LeafId, Kept] | None = None,
-) -> tuple[Folding, dict[str, int]]:
-    """Take the events of a shard into its leaves; what that adds to the digest of each workspace.
+    facts: Sequence[AttributedFact],
+    indexes: PredicateIndexes,
+    cached: dict[LeafId, CachedLeaf] | None = None,
+) -> tuple[LeafFold, dict[str, int]]:
+    """Fold the events of a shard into its leaves; return the fold and the digests' changes.
 
-    Nobody else may write leaves of the shard meanwhile. `remembered` is brought up to date.
+    The caller is the only writer of the shard's leaves. Updates `cached`.
     """
-    leaves = remembered if remembered is not None else {}
-    known = await _load(conn, shard, touched_leaves(entries), leaves)
-    folding = fold(entries, {leaf: kept.state for leaf, kept in known.items()}, catalogues)
-    return folding, await _save(conn, shard, folding, known, leaves)
+    leaves = cached if cached is not None else {}
+    before = await _load(conn, shard, touched_leaves(facts), leaves)
+    result = fold_events(facts, {leaf: one.state for leaf, one in before.items()}, indexes)
+    return result, await _save(conn, shard, result, before, leaves)
 
 
 async def _load(
-    conn: Connection, shard: int, touched: Iterable[LeafId], remembered: dict[LeafId, Kept]
-) -> dict[LeafId, Kept]:
-    """Those of the touched leaves that are there, taken out of what is remembered."""
-    known: dict[LeafId, Kept] = {}
+    conn: asyncpg.Connection,
+    shard: int,
+    touched: Iterable[LeafId],
+    cached: dict[LeafId, CachedLeaf],
+) -> dict[LeafId, CachedLeaf]:
+    """Return those of the touched leaves that exist; removes them from `cached`."""
+    found: dict[LeafId, CachedLeaf] = {}
     missing: list[LeafId] = []
     for leaf_id in touched:
-        kept = remembered.pop(leaf_id, None)
-        if kept is None:
+        leaf = cached.pop(leaf_id, None)
+        if leaf is None:
             missing.append(leaf_id)
         else:
-            known[leaf_id] = kept
+            found[leaf_id] = leaf
     if missing:
-        loaded = await store.load_leaves(conn, shard, missing)
+        loaded = await load_leaves(conn, shard, missing)
         for leaf_id, state in loaded.items():
-            known[leaf_id] = Kept(decode(state), leaf_share(leaf_id, state))
-    return known
+            found[leaf_id] = CachedLeaf(decode(state), leaf_share(leaf_id, state))
+    return found
 
 
 async def _save(
-    conn: Connection,
+    conn: asyncpg.Connection,
     shard: int,
-    folding: Folding,
-    known: dict[LeafId, Kept],
-    remembered: dict[LeafId, Kept],
+    result: LeafFold,
+    before: dict[LeafId, CachedLeaf],
+    cached: dict[LeafId, CachedLeaf],
 ) -> dict[str, int]:
     added: list[LeafRow] = []
     changed: list[LeafRow] = []
     new: dict[WorkspaceId, list[bytes]] = defaultdict(list)
     old: dict[WorkspaceId, list[bytes]] = defaultdict(list)
     accounts: list[AccountRow] = []
-    for leaf_id, state in folding.states.items():
-        workspace_id, raw, before = folding.workspaces[leaf_id], encode(state), known.get(leaf_id)
+    for leaf_id, state in result.states.items():
+        workspace_id, raw, existing = result.workspaces[leaf_id], encode(state), before.get(leaf_id)
         share = leaf_share(leaf_id, raw)
         new[workspace_id].append(share)
-        if before is None:
+        if existing is None:
             added.append(LeafRow(leaf_id, workspace_id, raw))
         else:
-            old[workspace_id].append(before.share)
+            old[workspace_id].append(existing.share)
             changed.append(LeafRow(leaf_id, workspace_id, raw))
-        remembered[leaf_id] = Kept(state, share)
+        cached[leaf_id] = CachedLeaf(state, share)
         if state.members:
             accounts.append(account_row(leaf_id, workspace_id, state))
-    await store.add_leaves(conn, shard, added)
-    await store.save_leaves(conn, shard, changed)
+    await add_leaves(conn, shard, added)
+    await save_leaves(conn, shard, changed)
     await save_accounts(conn, shard, accounts)
     return {w: _sum(shares) - _sum(old[w]) for w, shares in new.items()}
 

@@ -1,4 +1,4 @@
-"""What this room needs of others."""
+"""Declares what the projection needs from outside."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 import asyncpg
 
-from services.profile.domain.backfill import Past
-from services.profile.domain.model import Catalogues
+from services.profile.domain.evaluation import PredicateIndexes
+from services.profile.domain.facts import LogEvent
 
 
-class PastReader(Protocol):
-    """The event log, read once more."""
+class EventReader(Protocol):
+    """Reads events of the log again, for a backfill."""
 
-    async def events(self, shard: int, first: int, until: int) -> Sequence[Past]:
-        """The events of the facts [first, until) of a shard, in order.
+    async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
+        """Return the events of a shard at offsets in [first, end), in order.
 
-        Raises Unavailable where the log cannot be read now.
+        Raises RetryableError where the log cannot be read now.
         """
         ...
 
 
-class Rules(Protocol):
-    """What profiles are asked."""
+class PredicateSource(Protocol):
+    """Provides the predicates to evaluate."""
 
-    async def of_all(self, conn: asyncpg.Connection) -> Catalogues:
-        """What any shard has learnt, by workspace; see `rulebook.Rulebook`."""
+    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+        """Return the predicates that any shard has registered; see `PredicateIndexCache`."""
         ...

@@ -1,41 +1,41 @@
-"""What the definitions that were folded ask for, kept in memory while nobody learns of more."""
+"""Caches the predicates of all definitions until a shard registers more."""
 
 from __future__ import annotations
 
-from services.profile.codec import bus as wire
-from services.profile.domain.backfill import grown
-from services.profile.domain.model import Catalogues
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection
+import asyncpg
+
+from services.profile.domain.evaluation import PredicateIndexes
+from services.profile.store import backfill as backfill_store
+from services.profile.store.definitions import load_indexes
 
 
-class Rulebook:
-    """Catalogues by workspace: of one shard, and of all."""
+class PredicateIndexCache:
+    """The predicates of each workspace: as one shard registered them, and as any shard did."""
 
     def __init__(self) -> None:
-        self._of_shard: dict[int, tuple[int, Catalogues]] = {}
-        self._of_all: tuple[tuple[tuple[int, int], ...], Catalogues] = ((), {})
+        self._shards: dict[int, tuple[int, PredicateIndexes]] = {}
+        self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
-    async def of_shard(self, conn: Connection, shard: int, revision: int) -> Catalogues:
-        """What a shard has learnt, at its present revision: this is what it folds by."""
-        known = self._of_shard.get(shard)
-        if known is None or known[0] != revision:
-            known = (revision, await _load(conn, shard))
-            self._of_shard[shard] = known
-        return known[1]
+    async def for_shard(
+        self, conn: asyncpg.Connection, shard: int, version: int
+    ) -> PredicateIndexes:
+        """Return the predicates that a shard has registered, and therefore folds events with.
 
-    async def of_all(self, conn: Connection) -> Catalogues:
-        """What any shard has learnt: this is what profiles are asked.
-
-        Must be called under the locks of the profiles that are asked. Who held one of them before
-        has then been seen, with all it knew: so no answer of theirs is ever left unasked.
+        `version`: the shard's present `predicates_version`.
         """
-        revisions = await store.load_revisions(conn)
-        if self._of_all[0] != revisions:
-            self._of_all = (revisions, await _load(conn, None))
-        return self._of_all[1]
+        cached = self._shards.get(shard)
+        if cached is None or cached[0] != version:
+            cached = (version, await load_indexes(conn, shard))
+            self._shards[shard] = cached
+        return cached[1]
 
+    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+        """Return the predicates that any shard has registered, which profiles are evaluated with.
 
-async def _load(conn: Connection, shard: int | None) -> Catalogues:
-    facts = await store.load_definitions(conn, shard, wire.RULE_KINDS)
-    return grown({}, wire.definitions(facts))
+        Call this while holding the profiles' locks: only then is every definition visible that the
+        previous lock holder evaluated with, and none of its results is left out.
+        """
+        versions = await backfill_store.load_predicates_versions(conn)
+        if self._all_shards[0] != versions:
+            self._all_shards = (versions, await load_indexes(conn))
+        return self._all_shards[1]

@@ -1,4 +1,4 @@
-"""What is asked of accounts: what they are, where they stand, who belongs to them."""
+"""Reads accounts: their parents and children, their members, and roll-ups over members."""
 
 from __future__ import annotations
 
@@ -12,196 +12,214 @@ from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.profile.domain.accounts import (
     Account,
+    AccountDetails,
     AccountName,
-    Found,
-    Members,
-    RolledUp,
-    Stated,
-    Tree,
-    series_of,
-    stated_names,
+    AccountTree,
+    MemberPage,
+    RollUp,
+    StatedParent,
+    accumulators_of,
+    stated_parent_names,
 )
-from services.profile.queries.profiles import Held, ProfileQueries, Snapshot, group
-from services.profile.store import accounts
-from services.profile.store import profiles as people_store
+from services.profile.queries.profiles import ProfileQueries, ProfileRows, group
+from services.profile.store import accounts as account_store
+from services.profile.store import leaves as leaf_store
+from services.profile.store.assignments import profiles_of
+from services.profile.store.backfill import backfilled_accumulators
+from services.profile.store.profiles import load_profiles
+from services.profile.store.snapshot import Snapshot
 
-#: Children in one answer.
-MOST_CHILDREN = 1_000
+#: The most children in one response.
+MAX_CHILDREN = 1_000
 #: Profiles whose states are in memory at once.
 CHUNK = 500
-#: How far up parents are looked for; a longer circle is not seen.
-MOST_ABOVE = 1_000
+#: The most ancestors that are read; a longer cycle is not detected.
+MAX_ANCESTORS = 1_000
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class AccountAsked:
-    """What is asked of one account."""
+class AccountRequest:
+    """A request for one account."""
 
     workspace_id: WorkspaceId
-    #: Of one of its identifiers, or an id it has or had.
+    #: The id of one of its identifiers, or a profile id, also an old one.
     id: bytes
-    #: At most so many members, of those after one.
+    #: The most members to return, of those after a profile id.
     page_size: int
     after: bytes = b""
-    #: What to evaluate over all members together.
+    #: Evaluated over all members together.
     rules: Sequence[Rule] = ()
     include_children: bool = False
 
 
 class AccountQueries:
-    """Reads of the live state."""
+    """Reads accounts from the live state."""
 
     def __init__(self, queries: ProfileQueries) -> None:
         self._queries = queries
 
-    async def find(self, asked: AccountAsked) -> tuple[Found, Snapshot]:
-        """An account with what lies around it, and the state that was read.
+    async def get(self, request: AccountRequest) -> tuple[AccountDetails, Snapshot]:
+        """Return an account and the state that was read.
 
-        Raises NotFound, and InvalidField where a rule counts what is not counted yet.
+        Raises NotFound, and InvalidField where the accumulator of a rule is not backfilled.
         """
         async with self._queries.snapshot() as at:
-            reading = Reading(at, asked.workspace_id)
-            found = await people_store.resolve(at.conn, asked.workspace_id, [asked.id])
-            profile_id = found.get(asked.id, ProfileId(asked.id))
-            [held] = await reading.held([profile_id])
-            tree = await reading.tree_above([profile_id])
-            children = await reading.children([profile_id], tree)
-            if not held.leaves and (held.identifiers or not children):
-                raise NotFound("no account is known by this; check the namespace and the value")
-            [account] = await reading.accounts([profile_id], [held], tree)
-            names = await reading.names(children[:MOST_CHILDREN])
-            members = await reading.members(held, asked.after, asked.page_size)
-            rolled_up = None
-            if not asked.after:
-                below = await reading.below(profile_id, tree) if asked.include_children else []
-                rolled_up = await reading.roll_up([profile_id, *below], asked.rules)
-            return Found(account, names, members, rolled_up), at
+            reader = AccountReader(at, request.workspace_id)
+            found = await profiles_of(at.conn, request.workspace_id, [request.id])
+            profile_id = found.get(request.id, ProfileId(request.id))
+            [rows] = await reader.rows([profile_id])
+            tree = await reader.ancestors([profile_id])
+            children = await reader.children([profile_id], tree)
+            if not rows.leaves and (rows.identifiers or not children):
+                raise NotFound("no account has this identifier; check namespace and value")
+            [account] = await reader.accounts([profile_id], [rows], tree)
+            names = await reader.names(children[:MAX_CHILDREN])
+            members = await reader.members(rows, request.after, request.page_size)
+            roll_up = None
+            if not request.after:
+                descendants: list[ProfileId] = []
+                if request.include_children:
+                    descendants = await reader.descendants(profile_id, tree)
+                roll_up = await reader.roll_up([profile_id, *descendants], request.rules)
+            return AccountDetails(account, names, members, roll_up), at
 
     async def page(
         self, workspace_id: WorkspaceId, after: bytes, size: int
     ) -> tuple[Sequence[Account], bytes, Snapshot]:
-        """Accounts after a leaf, the leaf after which there are more (or nothing), the state."""
+        """Return the accounts after a leaf, and the state that was read.
+
+        The second value is the last leaf of the page; b"" where the page is the last one.
+        """
         async with self._queries.snapshot() as at:
-            reading = Reading(at, workspace_id)
-            rows = await accounts.list_accounts(at.conn, workspace_id, after, size + 1)
-            profiles = [profile_id for _, profile_id in rows[:size]]
-            held = await reading.held(profiles)
-            tree = await reading.tree_above(profiles)
-            told = await reading.accounts(profiles, held, tree)
-            return told, rows[size - 1][0] if len(rows) > size else b"", at
+            reader = AccountReader(at, workspace_id)
+            found = await account_store.list_accounts(at.conn, workspace_id, after, size + 1)
+            profiles = [profile_id for _, profile_id in found[:size]]
+            rows = await reader.rows(profiles)
+            tree = await reader.ancestors(profiles)
+            accounts = await reader.accounts(profiles, rows, tree)
+            return accounts, found[size - 1][0] if len(found) > size else b"", at
 
 
-class Reading(NamedTuple):
-    """One state of one workspace, as it is read."""
+class AccountReader(NamedTuple):
+    """Reads accounts of one workspace in one state."""
 
     at: Snapshot
     workspace_id: WorkspaceId
 
-    async def held(self, profiles: Sequence[ProfileId]) -> list[Held]:
-        """What is kept of these accounts: nothing of one that was only named as a parent, nor of a
-        person."""
-        rows = group(await people_store.load_people(self.at.conn, self.workspace_id, profiles))
-        found = [rows.get(profile_id, Held()) for profile_id in profiles]
-        for held in found:
-            if not view_of(held.leaves.values()).is_account:
-                held.leaves.clear()
-        return found
+    async def rows(self, profiles: Sequence[ProfileId]) -> list[ProfileRows]:
+        """Return the rows of accounts, without leaves for a person or an account only named as a
+        parent."""
+        found = group(await load_profiles(self.at.conn, self.workspace_id, profiles))
+        rows = [found.get(profile_id, ProfileRows()) for profile_id in profiles]
+        for own in rows:
+            if not view_of(own.leaves.values()).is_account:
+                own.leaves.clear()
+        return rows
 
-    async def tree_above(self, profiles: Iterable[ProfileId]) -> Tree:
-        """What is stated of these accounts' parents, and of all that lie above them."""
-        stated: dict[ProfileId, Stated] = {}
+    async def ancestors(self, profiles: Iterable[ProfileId]) -> AccountTree:
+        """Return the tree of these accounts and all their ancestors."""
+        stated: dict[ProfileId, StatedParent] = {}
         rest = set(profiles)
-        for _ in range(MOST_ABOVE):
+        for _ in range(MAX_ANCESTORS):
             if not rest:
                 break
-            found = await accounts.parents(self.at.conn, self.workspace_id, rest)
+            found = await account_store.stated_parents(self.at.conn, self.workspace_id, rest)
             stated |= found
-            rest = {ProfileId(s.above) for s in found.values() if s.above} - stated.keys()
-        return Tree(stated)
+            rest = {ProfileId(s.parent) for s in found.values() if s.parent} - stated.keys()
+        return AccountTree(stated)
 
-    async def children(self, above: Collection[ProfileId], tree: Tree) -> list[ProfileId]:
-        """The accounts right below these; `tree` holds all that lies above these."""
-        candidates = await accounts.stating(self.at.conn, self.workspace_id, above)
-        stated = await accounts.parents(self.at.conn, self.workspace_id, candidates)
-        wanted = set[bytes](above)
-        return [a for a in candidates if stated[a].above in wanted and not tree.refused(a)]
+    async def children(self, parents: Collection[ProfileId], tree: AccountTree) -> list[ProfileId]:
+        """Return the children of accounts; `tree` has all ancestors of the accounts."""
+        conn, workspace_id = self.at.conn, self.workspace_id
+        candidates = await account_store.accounts_with_parent(conn, workspace_id, parents)
+        stated = await account_store.stated_parents(conn, workspace_id, candidates)
+        wanted = set[bytes](parents)
+        return [
+            child
+            for child in candidates
+            if stated[child].parent in wanted and not tree.rejected_parent(child)
+        ]
 
-    async def below(self, account: ProfileId, tree: Tree) -> list[ProfileId]:
-        """All accounts below one, at every depth, each once."""
+    async def descendants(self, account: ProfileId, tree: AccountTree) -> list[ProfileId]:
+        """Return all accounts below one, at every depth, each once."""
         seen: dict[ProfileId, None] = {account: None}
         level: Collection[ProfileId] = [account]
         while level:
             found: list[ProfileId] = []
-            for part in _chunks(list(level)):
-                found += await self.children(part, tree)
+            for chunk in _chunks(list(level)):
+                found += await self.children(chunk, tree)
             level = [child for child in found if child not in seen]
             seen |= dict.fromkeys(level)
         return list(seen)[1:]
 
     async def accounts(
-        self, profiles: Sequence[ProfileId], held: Sequence[Held], tree: Tree
+        self, profiles: Sequence[ProfileId], rows: Sequence[ProfileRows], tree: AccountTree
     ) -> list[Account]:
-        """These accounts, as told outside."""
-        above = {p: (tree.parent(p), tree.refused(p)) for p in profiles}
-        named = {p for pair in above.values() for p in pair if p is not None}
+        """Return accounts as the API returns them."""
+        parents = {p: (tree.parent(p), tree.rejected_parent(p)) for p in profiles}
+        named = {p for pair in parents.values() for p in pair if p is not None}
         names = {name.profile_id: name for name in await self.names(sorted(named))}
-        told: list[Account] = []
-        for profile_id, one in zip(profiles, held, strict=True):
-            parent, refused = (names.get(p) if p else None for p in above[profile_id])
-            view, leaves = view_of(one.leaves.values()), sorted(one.leaves)
+        accounts: list[Account] = []
+        for profile_id, own in zip(profiles, rows, strict=True):
+            parent, rejected = (names.get(p) if p else None for p in parents[profile_id])
+            view, leaves = view_of(own.leaves.values()), sorted(own.leaves)
             if parent is not None and not parent.account_ids:
-                parent = parent._replace(account_ids=stated_names(view))
-            told.append(Account(profile_id, one.identifiers, view, leaves, parent, refused))
-        return told
+                parent = parent._replace(account_ids=stated_parent_names(view))
+            accounts.append(Account(profile_id, own.identifiers, view, leaves, parent, rejected))
+        return accounts
 
     async def names(self, profiles: Sequence[ProfileId]) -> list[AccountName]:
-        """These accounts, named, in the same order."""
-        known = await accounts.account_names(self.at.conn, self.workspace_id, profiles)
-        return [known.get(p, AccountName(p, ())) for p in profiles]
+        """Return the names of accounts, in the same order."""
+        names = await account_store.account_names(self.at.conn, self.workspace_id, profiles)
+        return [names.get(p, AccountName(p, ())) for p in profiles]
 
-    async def members(self, held: Held, after: bytes, size: int) -> Members:
-        """Members of an account, at most `size` after one."""
-        leaves = view_of(held.leaves.values()).members
-        found = await accounts.page_of_profiles(
+    async def members(self, rows: ProfileRows, after: bytes, size: int) -> MemberPage:
+        """Return at most `size` members of an account after a profile id."""
+        leaves = view_of(rows.leaves.values()).members
+        found = await account_store.member_page(
             self.at.conn, self.workspace_id, leaves, after, size + 1
         )
-        return Members(found[:size], len(found) > size)
+        return MemberPage(found[:size], len(found) > size)
 
-    async def roll_up(self, profiles: Sequence[ProfileId], rules: Sequence[Rule]) -> RolledUp:
-        """All members of these accounts together. Of all of them their ids are in memory at once,
-        and of a few their states. Raises InvalidField."""
-        await self._check_counted(rules)
-        rolled_up = RolledUp(rules, self.at.now_us, accounts=len(profiles))
+    async def roll_up(self, profiles: Sequence[ProfileId], rules: Sequence[Rule]) -> RollUp:
+        """Combine all members of these accounts. Raises InvalidField.
+
+        The ids of all members are in memory at once, their states in chunks.
+        """
+        await self._check_backfilled(rules)
+        roll_up = RollUp(rules, self.at.now_us, accounts=len(profiles))
         members = await self._members_of(profiles)
-        rolled_up.members = len(members)
-        for part in _chunks(sorted(members)):
-            states = await accounts.states_of(self.at.conn, self.workspace_id, part)
-            rolled_up.take(map(decode, states))
-        return rolled_up
+        roll_up.members = len(members)
+        for chunk in _chunks(sorted(members)):
+            states = await leaf_store.leaf_states_of(self.at.conn, self.workspace_id, chunk)
+            roll_up.add(map(decode, states))
+        return roll_up
 
     async def _members_of(self, profiles: Sequence[ProfileId]) -> set[ProfileId]:
-        """The members of these accounts as the profiles they are now, each once."""
+        """Return the members of accounts as the profiles they are now."""
         conn, workspace_id = self.at.conn, self.workspace_id
         found: set[ProfileId] = set()
-        for part in _chunks(profiles):
-            for state in await accounts.states_of(conn, workspace_id, part):
+        for chunk in _chunks(profiles):
+            for state in await leaf_store.leaf_states_of(conn, workspace_id, chunk):
                 for leaves in _chunks(view_of([decode(state)]).members):
-                    found.update((await people_store.resolve(conn, workspace_id, leaves)).values())
+                    found.update((await profiles_of(conn, workspace_id, leaves)).values())
         return found
 
-    async def _check_counted(self, rules: Sequence[Rule]) -> None:
-        asked = [series_of(rule) for rule in rules]
-        shards = len(self.at.positions)
-        whole = await accounts.whole_series(
-            self.at.conn, self.workspace_id, shards, frozenset[int]().union(*asked)
+    async def _check_backfilled(self, rules: Sequence[Rule]) -> None:
+        needed = [accumulators_of(rule) for rule in rules]
+        complete = await backfilled_accumulators(
+            self.at.conn,
+            self.workspace_id,
+            len(self.at.checkpoints),
+            frozenset[int]().union(*needed),
         )
-        for index, needed in enumerate(asked):
-            if not needed <= whole:
+        for index, accumulators in enumerate(needed):
+            if not accumulators <= complete:
                 raise InvalidField(
-                    "what this rule counts is not counted yet: define it as a tag or a segment, "
-                    "and wait until that is live",
+                    "this rule counts events that are not counted yet: define it as a tag or a "
+                    "segment, and wait until its backfill has finished",
                     field=f"rules[{index}]",
                 )
 

@@ -1,4 +1,4 @@
-"""What-if: how people would stand if identity grouped their identifiers otherwise."""
+"""Previews how evaluations would change if identity grouped identifiers differently."""
 
 from __future__ import annotations
 
@@ -7,46 +7,51 @@ from collections.abc import Mapping, Sequence
 from services.kernel.fold.leaf import decode
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
-from services.profile.domain.decisions import Person, decide
-from services.profile.domain.evaluation import EVERYTHING
-from services.profile.domain.model import Standing
-from services.profile.domain.preview import regrouped
-from services.profile.projection.predicates import Rulebook
-from services.profile.queries.profiles import ProfileQueries, Snapshot
-from services.profile.store import postgres as store
-from services.profile.store import profiles as people_store
+from services.profile.domain.evaluation import (
+    ALL_PREDICATES,
+    Evaluation,
+    ProfileState,
+    evaluate_all,
+)
+from services.profile.domain.preview import regroup
+from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.queries.profiles import ProfileQueries
+from services.profile.store.assignments import profiles_of
+from services.profile.store.evaluations import load_evaluations
+from services.profile.store.profiles import load_profiles
+from services.profile.store.snapshot import Snapshot
 
 
-class Previews:
-    """Folds people anew in memory; writes nothing."""
+class ProfilePreview:
+    """Evaluates hypothetical profiles in memory; writes nothing."""
 
     def __init__(self, queries: ProfileQueries) -> None:
         self._queries = queries
-        # One of its own: that of the workers must be asked under locks.
-        self._rulebook = Rulebook()
+        # Apart from the workers' cache, which may only be read under locks.
+        self._predicates = PredicateIndexCache()
 
-    async def people(
+    async def changes(
         self, workspace_id: WorkspaceId, groups: Mapping[ProfileId, Sequence[IdentifierId]]
-    ) -> tuple[Sequence[Standing], Token]:
-        """What would be said downstream if these profiles held these identifiers."""
+    ) -> tuple[Sequence[Evaluation], Token]:
+        """Return the evaluations that would be published if profiles had these identifiers."""
         async with self._queries.snapshot() as at:
-            people = await self._people(at, workspace_id, groups)
-            catalogues = await self._rulebook.of_all(at.conn)
-        asked = {person.profile_id: EVERYTHING for person in people}
-        return decide(asked, people, catalogues, at.now_us).news, at.token
+            profiles = await self._regroup(at, workspace_id, groups)
+            indexes = await self._predicates.for_all_shards(at.conn)
+        scopes = {profile.profile_id: ALL_PREDICATES for profile in profiles}
+        return evaluate_all(scopes, profiles, indexes, at.now_us).changed, at.token
 
-    async def _people(
+    async def _regroup(
         self,
         at: Snapshot,
         workspace_id: WorkspaceId,
         groups: Mapping[ProfileId, Sequence[IdentifierId]],
-    ) -> list[Person]:
-        wanted = {id_: profile for profile, ids in groups.items() for id_ in ids}
-        present = set((await people_store.resolve(at.conn, workspace_id, list(wanted))).values())
-        rows = await people_store.load_people(at.conn, workspace_id, present)
-        # What somebody holds and nobody asked about stays where it is.
-        homes = {IdentifierId(row.leaf_id): row.profile_id for row in rows} | wanted
+    ) -> list[ProfileState]:
+        requested = {id_: profile for profile, ids in groups.items() for id_ in ids}
+        present = set((await profiles_of(at.conn, workspace_id, list(requested))).values())
+        rows = await load_profiles(at.conn, workspace_id, present)
+        # Identifiers that the request does not name stay with their profiles.
+        profile_of = {IdentifierId(row.leaf_id): row.profile_id for row in rows} | requested
         states = {row.leaf_id: decode(row.state) for row in rows if row.state is not None}
-        known = await store.load_standings(at.conn, present | groups.keys())
-        standings = {p: s for p, s in known.items() if s.workspace_id == workspace_id}
-        return regrouped(workspace_id, homes, states, standings)
+        stored = await load_evaluations(at.conn, present | groups.keys())
+        evaluations = {p: e for p, e in stored.items() if e.workspace_id == workspace_id}
+        return regroup(workspace_id, profile_of, states, evaluations)

@@ -1,215 +1,207 @@
-"""The reading side: people as they stand now, and what was said of them."""
+"""Reads profiles as they are now, the published messages, and the evaluations of a shard."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
-from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of
+from services.chassis.postgres.database import Database
+from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.errors import InvalidField
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
-from services.profile.codec import bus as wire
 from services.profile.domain.accounts import AccountName
-from services.profile.domain.backfill import Key
-from services.profile.domain.model import Standing
+from services.profile.domain.backfill import ScopedId
+from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import Profile
-from services.profile.domain.tags import Tag, given, held, newest
-from services.profile.store import postgres as store
-from services.profile.store import profiles as people_store
+from services.profile.domain.tags import Tag, active_rules, tags_of
+from services.profile.store import profiles as profile_store
 from services.profile.store.accounts import account_names
-from services.profile.store.postgres import Connection
+from services.profile.store.assignments import profiles_of
+from services.profile.store.backfill import backfilled_predicates, shard_backfilled_predicates
+from services.profile.store.definitions import load_tags, shard_broadcast_facts
+from services.profile.store.evaluations import shard_evaluations
+from services.profile.store.snapshot import Snapshot, open_snapshot
 
-#: Standings in one message.
+#: Evaluations in one page.
 PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One consistent state of all shards."""
+class EvaluationPage:
+    """Some evaluations of a shard."""
 
-    conn: Connection
-    positions: Sequence[Checkpoint]
-
-    @property
-    def token(self) -> Token:
-        """The state of the log that it has reached."""
-        return token_of(self.positions)
-
-    @property
-    def now_us(self) -> int:
-        """The log's clock, Unix microseconds."""
-        return max(position.log_time_us for position in self.positions)
-
-
-@dataclass(frozen=True, slots=True)
-class Standings:
-    """How profiles of a shard stand: a page, and from where to follow on."""
-
-    position: Checkpoint
-    page: Sequence[Standing] = ()
-    #: In the first page only: facts that concern no person, serialised, and live predicates.
-    facts: Sequence[bytes] = ()
-    live: Sequence[Key] = ()
+    #: The state that was read; its next output follows on all pages.
+    checkpoint: Checkpoint
+    evaluations: Sequence[Evaluation] = ()
+    #: Serialised; on the first page only.
+    broadcast_facts: Sequence[bytes] = ()
+    #: On the first page only.
+    backfilled: Sequence[ScopedId] = ()
 
 
 @dataclass(slots=True)
-class Held:
-    """What the rows of one profile tell."""
+class ProfileRows:
+    """The stored rows of one profile."""
 
     identifiers: list[Identifier] = field(default_factory=list)
     leaves: dict[LeafId, LeafState] = field(default_factory=dict)
 
 
 class ProfileQueries:
-    """Reads of the live state; those for people are bound to a workspace by the caller's key."""
+    """Reads the live state. The caller's key binds all reads to its workspace."""
 
     def __init__(self, database: Database, runner: ProjectionRunner) -> None:
         self._database = database
         self._runner = runner
 
     async def reach(self, token: Token | None, timeout: float) -> Token:
-        """The state that reads see now, once it includes `token`. Raises TokenNotReached."""
+        """Wait until reads see a state that includes `token`, and return the state.
+
+        `timeout` in seconds. Raises TokenNotReached.
+        """
         if token is None:
             return await self._runner.token()
         return await self._runner.wait_for(token, timeout)
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """One state, whatever is folded meanwhile. Raises StoreUnavailable."""
-        async with (
-            acquire(self._database.pool) as conn,
-            conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            yield Snapshot(conn, await load_checkpoints(conn))
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Open the present state. Raises StoreUnavailable."""
+        return open_snapshot(self._database)
 
-    async def people(
+    async def profiles(
         self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
     ) -> list[Profile]:
-        """The profiles that ids of identifiers, or (also old) profile ids, lead to: each once, in
-        order; ids that lead nowhere are left out."""
-        found = await people_store.resolve(at.conn, workspace_id, ids)
-        wanted = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
-        rows = group(await people_store.load_people(at.conn, workspace_id, wanted))
-        return await self._told(at, workspace_id, {who: rows[who] for who in wanted})
+        """Return the profiles of identifier ids or (also old) profile ids, each once, in order.
+
+        Unknown ids are left out.
+        """
+        found = await profiles_of(at.conn, workspace_id, ids)
+        unique = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
+        rows = group(await profile_store.load_profiles(at.conn, workspace_id, unique))
+        return await self._to_profiles(at, workspace_id, {p: rows[p] for p in unique})
 
     async def page(
         self, workspace_id: WorkspaceId, after: bytes, size: int
     ) -> tuple[list[Profile], bytes, Snapshot]:
-        """Persons after a profile, by id; the one after which there are more (or nothing); the
-        state that was read."""
-        async with self.snapshot() as at:
-            rows = await people_store.list_people(at.conn, workspace_id, after, size + 1)
-            held = group(rows)
-            page = dict(islice(held.items(), size))
-            more = max(page) if len(held) > size else b""
-            return await self._told(at, workspace_id, page), more, at
+        """Return the persons after a profile id, ascending, and the state that was read.
 
-    async def _told(
-        self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, Held]
+        The second value is the last profile id of the page; b"" where the page is the last one.
+        """
+        async with self.snapshot() as at:
+            rows = await profile_store.list_profiles(at.conn, workspace_id, after, size + 1)
+            found = group(rows)
+            page = dict(islice(found.items(), size))
+            last = max(page) if len(found) > size else b""
+            return await self._to_profiles(at, workspace_id, page), last, at
+
+    async def _to_profiles(
+        self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, ProfileRows]
     ) -> list[Profile]:
-        """The persons among these, as told outside."""
-        live = await store.live_predicates(at.conn, workspace_id, len(at.positions))
-        rules = given(await self.tags(at, workspace_id), live)
-        views = {who: view_of(held.leaves.values()) for who, held in rows.items() if held.leaves}
-        people = {who: view for who, view in views.items() if not view.is_account}
-        accounts = await self._accounts(at, workspace_id, people.values())
+        """Return the profiles among these rows that are persons."""
+        backfilled = await backfilled_predicates(at.conn, workspace_id, len(at.checkpoints))
+        rules = active_rules(await load_tags(at.conn, workspace_id), backfilled)
+        views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
+        persons = {p: view for p, view in views.items() if not view.is_account}
+        names = await self._account_names(at, workspace_id, persons.values())
         return [
             Profile(
                 profile_id,
                 rows[profile_id].identifiers,
                 view,
-                held(rules, view, at.now_us),
+                tags_of(rules, view, at.now_us),
                 sorted(rows[profile_id].leaves),
-                _named(view, accounts),
+                _accounts_of(view, names),
             )
-            for profile_id, view in people.items()
+            for profile_id, view in persons.items()
         ]
 
     async def accounts(
         self, at: Snapshot, workspace_id: WorkspaceId, view: ProfileView
     ) -> Sequence[AccountName]:
-        """The accounts that a person belongs to, by profile id."""
-        return _named(view, await self._accounts(at, workspace_id, [view]))
+        """Return the accounts that a person belongs to, by profile id."""
+        return _accounts_of(view, await self._account_names(at, workspace_id, [view]))
 
-    async def _accounts(
+    async def _account_names(
         self, at: Snapshot, workspace_id: WorkspaceId, views: Iterable[ProfileView]
     ) -> dict[bytes, AccountName]:
-        """The accounts that people belong to, by the leaves that tell so."""
+        """Return the accounts that persons belong to, by the account's leaf."""
         leaves = {leaf for view in views for leaf in view.accounts}
         if not leaves:
             return {}
-        found = await people_store.resolve(at.conn, workspace_id, leaves)
+        found = await profiles_of(at.conn, workspace_id, leaves)
         names = await account_names(at.conn, workspace_id, set(found.values()))
-        return {leaf: names[who] for leaf, who in found.items() if who in names}
+        return {leaf: names[account] for leaf, account in found.items() if account in names}
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
     ) -> tuple[ProfileId, list[LeafId]] | None:
-        """The profile that an id leads to, and the ids of its identifiers: facts may lie under any
-        of them. None where it leads nowhere."""
-        found = await people_store.resolve(at.conn, workspace_id, [id_])
+        """Return the profile of an id with the ids of its identifiers, any of which may be a leaf.
+
+        None where the id is unknown.
+        """
+        found = await profiles_of(at.conn, workspace_id, [id_])
         if id_ not in found:
             return None
-        rows = await people_store.load_people(at.conn, workspace_id, [found[id_]])
+        rows = await profile_store.load_profiles(at.conn, workspace_id, [found[id_]])
         return found[id_], [row.leaf_id for row in rows]
 
-    async def tags(self, at: Snapshot, workspace_id: WorkspaceId) -> dict[str, Tag]:
-        """The newest version of each tag, by id."""
-        facts = await store.workspace_definitions(at.conn, workspace_id, wire.TAG_DEFINED)
-        return newest(wire.tags(facts))
+    async def tags(self, workspace_id: WorkspaceId) -> Sequence[Tag]:
+        """Return the newest version of each tag, by id."""
+        async with self.snapshot() as at:
+            return list((await load_tags(at.conn, workspace_id)).values())
 
-    async def said(self, shard: int, first: int, until: int) -> AsyncGenerator[StreamMessage]:
-        """What was said on the bus. Raises InvalidField, RangeGone."""
+    async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
+        """Yield published messages. Raises InvalidField, RangeExpired."""
         outbox = Outbox(self._database.pool)
-        async for message in outbox.stream(self._check(shard), first, until):
+        async for message in outbox.stream(self._check_shard(shard), first, end):
             yield message
 
-    async def standings(self, shard: int) -> AsyncGenerator[Standings]:
-        """How every profile of a shard stands; at least one page. Raises InvalidField."""
-        self._check(shard)
+    async def evaluations(self, shard: int) -> AsyncGenerator[EvaluationPage]:
+        """Yield the evaluations of a shard's profiles, at least one page. Raises InvalidField."""
+        self._check_shard(shard)
         async with self.snapshot() as at:
-            position = at.positions[shard]
-            facts = await store.shard_definitions(at.conn, shard)
-            live = await store.shard_live_predicates(at.conn, shard)
-            yield Standings(position, facts=facts, live=live)
-            page: list[Standing] = []
-            async for standing in store.shard_standings(at.conn, shard, prefetch=PAGE):
-                page.append(standing)
+            checkpoint = at.checkpoints[shard]
+            yield EvaluationPage(
+                checkpoint,
+                broadcast_facts=await shard_broadcast_facts(at.conn, shard),
+                backfilled=await shard_backfilled_predicates(at.conn, shard),
+            )
+            page: list[Evaluation] = []
+            async for evaluation in shard_evaluations(at.conn, shard, prefetch=PAGE):
+                page.append(evaluation)
                 if len(page) == PAGE:
-                    yield Standings(position, page)
+                    yield EvaluationPage(checkpoint, page)
                     page = []
             if page:
-                yield Standings(position, page)
+                yield EvaluationPage(checkpoint, page)
 
-    def _check(self, shard: int) -> int:
+    def _check_shard(self, shard: int) -> int:
         if shard >= self._runner.shards:
             raise InvalidField(f"there are {self._runner.shards} shards", field="shard")
         return shard
 
 
-def group(rows: Iterable[people_store.PersonRow]) -> dict[ProfileId, Held]:
-    """The rows of each profile."""
-    people: dict[ProfileId, Held] = defaultdict(Held)
+def group(rows: Iterable[profile_store.ProfileRow]) -> dict[ProfileId, ProfileRows]:
+    """Group rows by profile."""
+    profiles: dict[ProfileId, ProfileRows] = defaultdict(ProfileRows)
     for row in rows:
-        person = people[row.profile_id]
+        profile = profiles[row.profile_id]
         if row.identifier is not None:
-            person.identifiers.append(row.identifier)
+            profile.identifiers.append(row.identifier)
         if row.state is not None:
-            person.leaves[row.leaf_id] = decode(row.state)
-    return people
+            profile.leaves[row.leaf_id] = decode(row.state)
+    return profiles
 
 
-def _named(view: ProfileView, accounts: Mapping[bytes, AccountName]) -> Sequence[AccountName]:
-    """The accounts of one person, each once, by profile id."""
-    mine = (accounts[leaf] for leaf in view.accounts if leaf in accounts)
-    return sorted({name.profile_id: name for name in mine}.values())
+def _accounts_of(view: ProfileView, names: Mapping[bytes, AccountName]) -> Sequence[AccountName]:
+    """Return the accounts of one person, each once, by profile id."""
+    own = (names[leaf] for leaf in view.accounts if leaf in names)
+    return sorted({name.profile_id: name for name in own}.values())

@@ -1,13 +1,13 @@
-"""The state of profile, built anew from the log and from whose identifiers are.
+"""Rebuilds profile's state from the log and identity's assignments.
 
-Events are folded from the log itself. Whose identifiers are comes from identity, whose own rebuild
-proves it: one state of it, then what identity said after that state.
+Events are folded from the log itself. Assignments come from identity, whose own rebuild proves
+them: one state of identity, then the messages that identity published after that state.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -23,32 +23,30 @@ from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
-from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
-from services.profile.codec import bus as wire
-from services.profile.domain.backfill import grown
-from services.profile.domain.evaluation import TIME
-from services.profile.domain.model import Catalogues
-from services.profile.projection.evaluate import Asking
-from services.profile.rebuild.bulk_load import Bulk
-from services.profile.rebuild.replay import Refold, settler_by
-from services.profile.rebuild.resync import say_replaced
-from services.profile.store import postgres as store
-from services.profile.upstream import IdentityUpstream
+from services.profile.codec.definitions import RULE_KINDS, decode_rules
+from services.profile.codec.log import decode_broadcast_facts, decode_log_events
+from services.profile.domain.backfill import extend_index
+from services.profile.domain.evaluation import DUE_ONLY, PredicateIndexes
+from services.profile.projection.evaluate import EvaluationRequest
+from services.profile.rebuild import resync
+from services.profile.rebuild.bulk_load import BulkLoader
+from services.profile.rebuild.replay import ReplayFold, offline_evaluator
+from services.profile.store.definitions import load_indexes, save_broadcast_facts
+from services.profile.store.evaluations import evaluating_shards, load_due
+from services.profile.upstream import READ_PAGE, IdentityUpstream
 
-#: Facts in one answer of the log.
-READ = 5_000
-#: Profiles that are looked at in one transaction.
-PAGE = 2_000
-#: Seconds to wait until the live state has taken in what identity knew at the start.
-PATIENCE = 120.0
-#: What the new state continues and no digest covers.
-CARRIED = ("growth", "predicate", "series", "definition")
+#: Profiles of one shard that are evaluated in one transaction because they are due.
+DUE_PAGE = 2_000
+#: Seconds to wait until the live state includes the assignments that the new one was built from.
+CATCH_UP_S = 120.0
+#: Tables that the new state continues and no digest covers.
+CARRIED_OVER_TABLES = ("cache_version", "predicate", "accumulator", "broadcast_fact")
 
 
 class ProfileRebuilder:
-    """See chassis.rebuild.Rebuilder."""
+    """Rebuilds the state; see `Rebuilder` and `Resync` in the chassis."""
 
     def __init__(
         self,
@@ -73,184 +71,167 @@ class ProfileRebuilder:
         workers: int,
         progress: Callable[[int], None],
     ) -> None:
-        """See chassis.rebuild.Rebuilder."""
-        await self._refuse_growing()
-        known = await self._build(pool, until, shards, workers, progress)
-        # Only from there on is there a token at which both states can stand.
-        await self._runner.wait_for(known, PATIENCE)
+        included = await self._build(pool, until, shards, workers, progress)
+        # Both states can only be at one token after the live one includes these assignments.
+        await self._runner.wait_for(included, CATCH_UP_S)
 
     async def upstream_head(self) -> Token:
-        """See chassis.rebuild.Replacer."""
         return await self._identity.reached()
 
     async def build(
         self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
-        """See chassis.rebuild.Replacer."""
         await self._build(pool, until, len(until.offsets), workers, progress)
 
     async def difference(
         self, conn: asyncpg.Connection, replaced: StateSwap
     ) -> Mapping[int, Sequence[OutboxMessage]]:
-        """See chassis.rebuild.Replacer."""
-        return await say_replaced(conn, replaced)
+        return await resync.difference(conn, replaced)
 
     async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
-        """What was learnt is carried over. Versions come from a sequence that outlasts
-        generations."""
-        for table in CARRIED:
+        """Copy the registered definitions; versions come from a sequence outside generations."""
+        for table in CARRIED_OVER_TABLES:
             await conn.execute(f"DELETE FROM {new}.{table}")
             await conn.execute(f"INSERT INTO {new}.{table} SELECT * FROM {live}.{table}")
 
     async def differing_rows(
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
     ) -> list[str]:
-        """See chassis.rebuild.Rebuilder."""
         differing: list[str] = []
-        for table, key, columns in (
+        for table, id_column, columns in (
             ("leaf", "leaf_id", "workspace_id, state"),
             ("assignment", "identifier_id", "workspace_id, profile_id"),
-            ("present_standing", "profile_id", "workspace_id, holds"),
+            ("current_evaluation", "profile_id", "workspace_id, true_predicates"),
         ):
-            named = f"encode({key}, 'hex')"
-            differing += await differing_digest_rows(conn, live, new, table, named, columns, limit)
+            key = f"encode({id_column}, 'hex')"
+            differing += await differing_digest_rows(conn, live, new, table, key, columns, limit)
         return differing
-
-    async def _refuse_growing(self) -> None:
-        async with acquire(self._live.pool) as conn:
-            if await store.is_growing(conn):
-                raise ServiceUnavailable("definitions are being back-filled; try again later")
 
     async def _build(
         self,
         pool: asyncpg.Pool,
-        until: Token,
+        end: Token,
         shards: int,
         workers: int,
         progress: Callable[[int], None],
     ) -> Token:
-        """Fold up to `until`; the state of which something may have been seen."""
-        known = until
+        """Build the state up to `end`; return the newest state of the log that it may include."""
+        included = end
         async with acquire(pool) as conn:
-            positions = await load_checkpoints(conn)
-        if any(p.log_offset for p in positions):
-            await self._follow(pool, until, shards, progress)
+            checkpoints = await load_checkpoints(conn)
+        if any(checkpoint.log_offset for checkpoint in checkpoints):
+            await self._replay(pool, end, shards, progress)
         else:
-            known = await self._from_nothing(pool, until, shards, workers, progress)
-        await self._pass_time(pool, shards)
-        return known
+            included = await self._bulk_load(pool, end, shards, workers, progress)
+        await self._evaluate_due(pool, shards)
+        return included
 
-    async def _from_nothing(
+    async def _bulk_load(
         self,
         pool: asyncpg.Pool,
-        until: Token,
+        end: Token,
         shards: int,
         workers: int,
         progress: Callable[[int], None],
     ) -> Token:
-        catalogues = await self._learn(until)
-        bulk = Bulk(pool, catalogues, shards)
-        room = asyncio.Semaphore(workers)
+        loader = BulkLoader(pool, await self._read_indexes(end), shards)
+        slots = asyncio.Semaphore(workers)
 
         async def read(shard: int) -> Checkpoint:
-            async with room:
-                return await self._read(pool, bulk, shard, until.offset(shard), progress)
+            async with slots:
+                return await self._read_shard(pool, loader, shard, end.offset(shard), progress)
 
         async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(shard)) for shard in range(len(until.offsets))]
-        await bulk.flush()
-        known = Token()
-        async for token, page in self._upstream.assignments(until):
-            known = token
-            await bulk.assign(page)
-        positions = [task.result() for task in reading]
-        await bulk.settle(_common_time(positions))
+            reading = [group.create_task(read(shard)) for shard in range(len(end.offsets))]
+        await loader.flush()
+        included = Token()
+        async for token, page in self._upstream.assignments(end):
+            included = token
+            await loader.add_assignments(page)
+        checkpoints = [task.result() for task in reading]
+        await loader.evaluate(_common_time_us(checkpoints))
         async with transaction(pool) as conn:
-            for position in positions:
-                await save_checkpoint(conn, position)
-        return known
+            for checkpoint in checkpoints:
+                await save_checkpoint(conn, checkpoint)
+        return included
 
-    async def _learn(self, until: Token) -> Catalogues:
-        """What all definitions before a token ask for."""
-        facts = []
-        for shard, offset in enumerate(until.offsets):
+    async def _read_indexes(self, end: Token) -> PredicateIndexes:
+        """Return the predicates of all definitions before a token."""
+        facts: list[bytes] = []
+        for shard, offset in enumerate(end.offsets):
             if offset:
-                async for page in self._log.read(shard, 0, offset, kinds=wire.RULE_KINDS):
+                async for page in self._log.read(shard, 0, offset, kinds=RULE_KINDS):
                     facts += [fact.SerializeToString() for fact in page]
-        return grown({}, wire.definitions(facts))
+        return extend_index({}, decode_rules(facts))
 
-    async def _read(
+    async def _read_shard(
         self,
         pool: asyncpg.Pool,
-        bulk: Bulk,
+        loader: BulkLoader,
         shard: int,
-        until: int,
+        end: int,
         progress: Callable[[int], None],
     ) -> Checkpoint:
-        """Fold a shard of the log, and keep its facts that concern no person."""
+        """Fold the events of a shard of the log, and save its broadcast facts."""
         log_time_us = 0
-        if until:
-            async for facts in self._log.read(shard, 0, until, page=READ):
-                await bulk.take(wire.past(facts))
+        if end:
+            async for facts in self._log.read(shard, 0, end, page=READ_PAGE):
+                await loader.add_events(decode_log_events(facts))
                 async with acquire(pool) as conn:
-                    await store.save_definitions(conn, shard, wire.lasting(facts))
+                    await save_broadcast_facts(conn, shard, decode_broadcast_facts(facts))
                 log_time_us = facts[-1].recorded_at_us
                 progress(len(facts))
-        return Checkpoint(shard, until, 0, until, log_time_us)
+        return Checkpoint(shard, next=end, log_offset=end, log_time_us=log_time_us)
 
-    async def _follow(
-        self, pool: asyncpg.Pool, until: Token, shards: int, progress: Callable[[int], None]
+    async def _replay(
+        self, pool: asyncpg.Pool, end: Token, shards: int, progress: Callable[[int], None]
     ) -> None:
         async with acquire(pool) as conn:
-            at_us = _common_time(await load_checkpoints(conn))
-        refold = Refold(await _catalogues(pool), shards, at_us)
-        # One shard at a time: each writes leaves of all shards where the cut is another one.
-        await LogReplay(refold, self._upstream).rebuild(pool, until, workers=1, progress=progress)
+            at_us = _common_time_us(await load_checkpoints(conn))
+            indexes = await load_indexes(conn)
+        fold = ReplayFold(indexes, shards, at_us)
+        # One shard at a time: with another number of shards each one writes leaves of all shards.
+        await LogReplay(fold, self._upstream).rebuild(pool, end, workers=1, progress=progress)
 
-    async def _pass_time(self, pool: asyncpg.Pool, shards: int) -> None:
-        """Look at those whom time alone may have changed since they were looked at.
+    async def _evaluate_due(self, pool: asyncpg.Pool, shards: int) -> None:
+        """Evaluate the profiles that time alone may have changed since their evaluation.
 
-        The shards of the log stand at instants that differ a little. Where it matters which one is
-        gone by, the live state knows whose worker looks next at a profile: it goes by that one's.
+        The clocks of the shards differ a little at a token, and a live worker evaluates as of the
+        clock of its own shard. So a profile that falls due between two clocks is evaluated here as
+        of the clock of the shard that evaluates it in the live state. With the common time alone,
+        the states would differ whenever any profile falls due between the clocks.
         """
         async with acquire(pool) as conn:
-            clocks = {p.shard: p.log_time_us for p in await load_checkpoints(conn)}
+            clocks = {c.shard: c.log_time_us for c in await load_checkpoints(conn)}
         common_us = min((us for us in clocks.values() if us), default=0)
-        while due := await self._due(pool, common_us):
-            await self._settle(pool, due, common_us, shards)
+        while due := await _load_due(pool, clocks, common_us):
+            await _evaluate(pool, due, common_us, shards)
         for clock_us in sorted(set(clocks.values())):
-            doubtful = await self._due(pool, clock_us)
+            due = await _load_due(pool, clocks, clock_us)
             async with acquire(self._live.pool) as conn:
-                looks = await store.due_shards(conn, doubtful)
-            due = [p for p in doubtful if clocks.get(looks.get(p, -1)) == clock_us]
-            await self._settle(pool, due, clock_us, shards)
-
-    async def _due(self, pool: asyncpg.Pool, at_us: int) -> list[ProfileId]:
-        async with acquire(pool) as conn:
-            positions = await load_checkpoints(conn)
-            found: list[ProfileId] = []
-            for position in positions:
-                dues = await store.load_dues(conn, position.shard, at_us, PAGE)
-                found += [due.profile_id for due in dues]
-        return found
-
-    async def _settle(
-        self, pool: asyncpg.Pool, due: Sequence[ProfileId], at_us: int, shards: int
-    ) -> None:
-        settler = settler_by(await _catalogues(pool), shards)
-        async with transaction(pool) as conn:
-            asking = Asking(profiles=dict.fromkeys(due, TIME))
-            decided = await settler.settle(conn, 0, asking, at_us)
-            await add_digest(conn, 0, decided.deltas)
+                workers = await evaluating_shards(conn, due)
+            due = [p for p in due if clocks.get(workers.get(p, -1)) == clock_us]
+            await _evaluate(pool, due, clock_us, shards)
 
 
-async def _catalogues(pool: asyncpg.Pool) -> Catalogues:
-    """What the definitions ask for that the new state has taken in."""
+async def _load_due(pool: asyncpg.Pool, shards: Iterable[int], at_us: int) -> list[ProfileId]:
+    """Return the first profiles of each shard that are due by an instant."""
     async with acquire(pool) as conn:
-        facts = await store.load_definitions(conn, None, wire.RULE_KINDS)
-    return grown({}, wire.definitions(facts))
+        return [
+            due.profile_id
+            for shard in shards
+            for due in await load_due(conn, shard, at_us, DUE_PAGE)
+        ]
 
 
-def _common_time(positions: Sequence[Checkpoint]) -> int:
-    """The instant that every shard of the log has reached, Unix microseconds."""
-    return min((p.log_time_us for p in positions if p.log_offset), default=0)
+async def _evaluate(pool: asyncpg.Pool, due: Sequence[ProfileId], at_us: int, shards: int) -> None:
+    async with transaction(pool) as conn:
+        evaluator = offline_evaluator(await load_indexes(conn), shards)
+        request = EvaluationRequest(profile_scopes=dict.fromkeys(due, DUE_ONLY))
+        changes = await evaluator.evaluate(conn, 0, request, at_us)
+        await add_digest(conn, 0, changes.deltas)
+
+
+def _common_time_us(checkpoints: Iterable[Checkpoint]) -> int:
+    """Return the instant that every shard of the log has reached, Unix microseconds."""
+    return min((c.log_time_us for c in checkpoints if c.log_offset), default=0)

@@ -1,85 +1,83 @@
-"""The fold without what others hear of it: only what follows from the facts is kept."""
+"""Folds identity's stream for rebuilds: writes state, publishes nothing."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import asyncpg
 
 from services.chassis.messaging.stream import Batch, FoldResult
-from services.chassis.projection.checkpoint import add_digest
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import LeafId, shard_of
-from services.profile.codec import bus as wire
-from services.profile.domain.assignments import newest
-from services.profile.domain.backfill import grown, news
-from services.profile.domain.facts import Assignment, Entry
-from services.profile.domain.model import Catalogues
-from services.profile.projection.evaluate import Asking, Settler
+from services.profile.codec.bus import decode_batch
+from services.profile.domain.assignments import newest_assignments
+from services.profile.domain.backfill import extend_index, new_requirements
+from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
+from services.profile.domain.facts import AttributedFact
+from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection
+from services.profile.store.definitions import save_broadcast_facts
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """Rules that do not change while a state is built."""
+class FixedPredicates:
+    """Predicates that do not change during a rebuild; see `PredicateSource`."""
 
-    catalogues: Catalogues
+    indexes: PredicateIndexes
 
-    async def of_all(self, conn: Connection) -> Catalogues:
-        """See ports.Rules."""
-        return self.catalogues
-
-
-def settler_by(catalogues: Catalogues, shards: int) -> Settler:
-    """Settles by these rules, out of the way of the live state."""
-    return Settler(Fixed(catalogues), shards, space="rebuild")
+    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+        return self.indexes
 
 
-class Refold:
-    """Folds what identity said, as of one instant; see chassis.stream.Projection.
+def offline_evaluator(indexes: PredicateIndexes, shards: int) -> ProfileEvaluator:
+    """Return an evaluator with fixed predicates, whose locks do not block the live state."""
+    return ProfileEvaluator(FixedPredicates(indexes), shards, lock_space="profile rebuild")
 
-    `shards`: leaves are kept as if the log were cut into so many.
+
+class ReplayFold:
+    """The fold for rebuilds, as of one instant; see `Projection` in the chassis.
+
+    `shards`: leaves are stored as if the log had so many shards.
     """
 
-    def __init__(self, catalogues: Catalogues, shards: int, at_us: int) -> None:
-        self._catalogues = catalogues
+    def __init__(self, indexes: PredicateIndexes, shards: int, at_us: int) -> None:
+        self._indexes = indexes
         self._shards = shards
         self._at_us = at_us
-        self._settler = settler_by(catalogues, shards)
+        self._evaluator = offline_evaluator(indexes, shards)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """Fold a batch. Raises ServiceUnavailable where it asks for more than was back-filled."""
-        heard = wire.hear(batch)
-        await self._keep(conn, batch.shard, heard.entries)
-        asking, deltas = Asking(), Counter[str]()
+        """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
+        decoded = decode_batch(batch)
+        self._check_definitions(decoded.facts)
+        await save_broadcast_facts(conn, batch.shard, decoded.facts)
+        deltas = Counter[str]()
+        scopes: dict[LeafId, EvaluationScope] = {}
         states: dict[LeafId, LeafState] = {}
-        told: list[Assignment] = [*heard.assignments]
-        for shard, entries in self._cut(heard.entries).items():
-            folding, added = await fold_leaves(conn, shard, entries, self._catalogues)
-            deltas.update(added)
-            states |= folding.states
-            told += folding.hints.values()
-            asking.leaves = {**asking.leaves, **folding.questions}
-        asking.told = newest(told)
-        decided = await self._settler.settle(conn, batch.shard, asking, self._at_us, states)
-        deltas.update(decided.deltas)
-        await add_digest(conn, batch.shard, deltas)
-        return FoldResult(batch.next, batch.next, heard.entries[-1].recorded_at_us)
+        assignments = list(decoded.assignments)
+        for shard, facts in self._by_shard(decoded.facts).items():
+            leaves, shard_deltas = await fold_leaves(conn, shard, facts, self._indexes)
+            deltas.update(shard_deltas)
+            scopes |= leaves.scopes
+            states |= leaves.states
+            assignments += leaves.fallback_assignments.values()
+        request = EvaluationRequest(scopes, newest_assignments(assignments))
+        changes = await self._evaluator.evaluate(conn, batch.shard, request, self._at_us, states)
+        deltas.update(changes.deltas)
+        log_time_us = decoded.facts[-1].recorded_at_us
+        return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 
-    def _cut(self, entries: list[Entry]) -> dict[int, list[Entry]]:
-        by_shard: dict[int, list[Entry]] = defaultdict(list)
-        for entry in entries:
-            by_shard[shard_of(entry.leaf_id, self._shards)].append(entry)
+    def _by_shard(self, facts: Iterable[AttributedFact]) -> dict[int, list[AttributedFact]]:
+        by_shard: dict[int, list[AttributedFact]] = defaultdict(list)
+        for fact in facts:
+            by_shard[shard_of(fact.leaf_id, self._shards)].append(fact)
         return by_shard
 
-    async def _keep(self, conn: Connection, shard: int, entries: list[Entry]) -> None:
-        told = [(e.offset, e.workspace_id, e.notice) for e in entries if e.notice is not None]
-        asked = news(self._catalogues, grown(self._catalogues, [(w, n) for _, w, n in told]))
-        if asked.predicates:
-            raise ServiceUnavailable("a rule was defined while the state was built; try again")
-        rows = [(at, w, n.kind, n.fact) for at, w, n in told if not n.is_tick]
-        await store.save_definitions(conn, shard, rows)
+    def _check_definitions(self, facts: Iterable[AttributedFact]) -> None:
+        definitions = [(f.workspace_id, f.rule_predicates) for f in facts if f.rule_predicates]
+        extended = extend_index(self._indexes, definitions)
+        if new_requirements(self._indexes, extended).predicates:
+            raise ServiceUnavailable("a rule was defined during the rebuild; retry")

@@ -1,4 +1,4 @@
-"""What a state that took the place of one that stood still says of what changed in between."""
+"""Publishes what changed while the old state was stalled, after a resync."""
 
 from __future__ import annotations
 
@@ -8,76 +8,61 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, OutboxMessage
+from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.rebuild import StateSwap
-from services.kernel.ids import NO_ID, shard_of
-from services.profile.codec import bus as wire
-from services.profile.domain.backfill import Key, Stage, grown
-from services.profile.domain.model import Standing
-from services.profile.store import postgres as store
-from services.profile.store.postgres import Connection
+from services.kernel.ids import shard_of
+from services.profile.codec.bus import Publication, encode_outputs
+from services.profile.codec.log import broadcast_fact, parse_facts
+from services.profile.domain.backfill import BackfillStage, ScopedId, new_requirements
+from services.profile.domain.evaluation import Evaluation
+from services.profile.store.backfill import add_requirements, save_stage
+from services.profile.store.definitions import load_indexes, shard_broadcast_facts
+from services.profile.store.evaluations import replace_evaluations
 
 
-async def say_replaced(
-    conn: asyncpg.Connection, replaced: StateSwap
+async def difference(
+    conn: asyncpg.Connection, swap: StateSwap
 ) -> Mapping[int, Sequence[OutboxMessage]]:
-    """See chassis.rebuild.Replacer.say.
+    """Return the messages that lead the services downstream from the old state to the new one.
 
-    Said is every flip between how people stood and how they stand now, every fact that concerns no
-    person and was not passed on yet, and which predicates are live: all of them, for the new state
-    has folded the whole log by every definition before it.
+    They have every evaluation that differs, every broadcast fact that was not published yet, and
+    all predicates as backfilled, because the new state has folded the whole log with all of them.
     """
-    live = await _finish_growing(conn, replaced.after)
-    standings = await _changed(conn, replaced)
-    said: dict[int, Sequence[OutboxMessage]] = {}
-    for before, after in zip(replaced.before, replaced.after, strict=True):
-        facts = await store.definitions_since(conn, after.shard, before.log_offset)
-        await fold_access_facts(conn, wire.facts_from(facts))
-        told = wire.Said(
-            standings=standings.get(after.shard, ()),
-            notices=[wire.notice(fact) for fact in wire.facts_from(facts)],
-            live=live,
+    backfilled = await _complete_backfill(conn, swap.after)
+    evaluations = await _changed_evaluations(conn, swap)
+    outputs: dict[int, Sequence[OutboxMessage]] = {}
+    for before, after in zip(swap.before, swap.after, strict=True):
+        facts = parse_facts(await shard_broadcast_facts(conn, after.shard, before.log_offset))
+        await fold_access_facts(conn, facts)
+        publication = Publication(
+            evaluations=evaluations.get(after.shard, ()),
+            broadcast_facts=list(map(broadcast_fact, facts)),
+            backfilled=backfilled,
         )
-        said[after.shard] = _outputs(before, after, told)
-    return said
+        time_us = max(before.log_time_us, after.log_time_us)
+        outputs[after.shard] = encode_outputs(publication, before, after.log_offset, time_us)
+    return outputs
 
 
-def _outputs(before: Checkpoint, after: Checkpoint, told: wire.Said) -> Sequence[OutboxMessage]:
-    places = (before.next, after.next, (), before.next_output)
-    batch = Batch(after.shard, *places, before.log_offset, before.log_time_us)
-    time_us = max(before.log_time_us, after.log_time_us)
-    return wire.outputs(batch, told, after.log_offset, time_us)
+async def _complete_backfill(
+    conn: asyncpg.Connection, checkpoints: Sequence[Checkpoint]
+) -> frozenset[ScopedId]:
+    """Save that every shard has backfilled all definitions, and return their predicates."""
+    all_ids = new_requirements({}, await load_indexes(conn))
+    if all_ids.predicates:
+        for at in checkpoints:
+            await add_requirements(conn, at.shard, 0, all_ids)
+            await save_stage(conn, at.shard, all_ids.predicates, BackfillStage.BACKFILLED)
+    return all_ids.predicates
 
 
-async def _finish_growing(conn: Connection, positions: Sequence[Checkpoint]) -> list[Key]:
-    """Keep that every shard has done all that its definitions ask for; the live predicates."""
-    facts = await store.load_definitions(conn, None, wire.RULE_KINDS)
-    catalogues = grown({}, wire.definitions(facts))
-    predicates = [Key(w, id_) for w, c in catalogues.items() for id_ in c.predicates]
-    series = [Key(w, id_) for w, c in catalogues.items() for id_ in c.accumulator_ids]
-    if predicates:
-        for at in positions:
-            await store.learn(conn, at.shard, 0, at.next, predicates, series)
-            await store.advance_predicates(conn, at.shard, predicates, Stage.DONE)
-            await store.advance_series(conn, at.shard, series, Stage.DONE)
-            await store.save_growth(conn, at.shard, store.Growth())
-    return predicates
-
-
-async def _changed(conn: Connection, replaced: StateSwap) -> dict[int, list[Standing]]:
-    """Who stands otherwise than in the live state, and who became part of whom, by shard.
-
-    All get one version above all that were told: the live state may have told some meanwhile.
-    """
-    version = await store.next_version(conn)
-    shards = len(replaced.after)
-    now_us = max(at.log_time_us for at in replaced.after)
-    renew = store.Q.renew_changed.replace("{live}", replaced.live)
-    keep = store.Q.keep_gone.replace("{live}", replaced.live)
-    changed = await conn.fetch(renew, version)
-    gone = await conn.fetch(keep, version, now_us, NO_ID)
-    by_shard: dict[int, list[Standing]] = defaultdict(list)
-    for standing in map(store.standing, [*changed, *gone]):
-        by_shard[shard_of(standing.profile_id, shards)].append(standing)
+async def _changed_evaluations(
+    conn: asyncpg.Connection, swap: StateSwap
+) -> dict[int, list[Evaluation]]:
+    """Return the evaluations that differ from the live state's, by shard."""
+    now_us = max(at.log_time_us for at in swap.after)
+    by_shard: dict[int, list[Evaluation]] = defaultdict(list)
+    for evaluation in await replace_evaluations(conn, swap.live, now_us):
+        by_shard[shard_of(evaluation.profile_id, len(swap.after))].append(evaluation)
     return by_shard

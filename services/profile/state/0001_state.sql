@@ -1,6 +1,6 @@
--- What can be rebuilt from the log. `shard` is the shard of the row's first id.
+-- The state that is rebuilt from the log. `shard` is the shard of the row's first id.
 
--- What is known of each leaf. Only the worker of the shard writes here, so no row is ever waited for.
+-- The folded events of each leaf. Only the worker of the shard writes here, so no row is contended.
 CREATE TABLE leaf (
     shard        integer NOT NULL,
     leaf_id      bytea   NOT NULL,
@@ -11,19 +11,36 @@ CREATE TABLE leaf (
 ) WITH (fillfactor = 70);
 
 ALTER TABLE leaf ALTER COLUMN state SET STORAGE EXTERNAL;
--- Nothing is looked up by it: what ANALYZE would learn of it is of no use.
+-- No query filters by it, so its statistics would be of no use.
 ALTER TABLE leaf ALTER COLUMN state SET STATISTICS 0;
 
--- Whose every identifier is, as identity told it; the highest version wins. Kept apart from `leaf`
--- because workers of all shards write it, and because an identifier may never become a leaf.
+-- The leaves of accounts with the parent that each states. All of it is derived from the state of
+-- the leaf; the table lists accounts and finds them by their parent.
+CREATE TABLE account (
+    shard        integer NOT NULL,
+    leaf_id      bytea   NOT NULL,
+    workspace_id text    NOT NULL,
+    -- When and by which fact a parent was stated last; null where it never was.
+    parent_at    bigint,
+    parent_fact  bytea,
+    -- Null where the statement names no parent.
+    parent_leaf  bytea,
+    PRIMARY KEY (leaf_id, shard)
+);
+
+CREATE INDEX account_by_workspace ON account (workspace_id, leaf_id);
+CREATE INDEX account_by_parent ON account (parent_leaf) WHERE parent_leaf IS NOT NULL;
+
+-- The profile of every identifier, as identity resolved it; the highest version wins. Apart from
+-- `leaf`, because workers of all shards write it and an identifier may never become a leaf.
 CREATE TABLE assignment (
     shard         integer NOT NULL,
     identifier_id bytea   NOT NULL,
     workspace_id  text    NOT NULL,
     profile_id    bytea   NOT NULL,
-    -- 0: read off a fact, before the assignment itself came along another shard.
+    -- 0: read from a fact, before the assignment itself arrived along another shard.
     version       bigint  NOT NULL,
-    -- The standard form; null until it was told.
+    -- The canonical form; null until an assignment has it.
     namespace     text,
     value         text,
     PRIMARY KEY (identifier_id, shard)
@@ -31,33 +48,38 @@ CREATE TABLE assignment (
 
 CREATE INDEX assignment_by_profile ON assignment (profile_id);
 
--- Which predicates hold for every profile that is or was somebody.
-CREATE TABLE standing (
-    shard        integer NOT NULL,
-    profile_id   bytea   NOT NULL,
-    workspace_id text    NOT NULL,
-    version      bigint  NOT NULL,
+-- The true predicates of every profile that has or had leaves.
+CREATE TABLE evaluation (
+    shard            integer NOT NULL,
+    profile_id       bytea   NOT NULL,
+    workspace_id     text    NOT NULL,
+    version          bigint  NOT NULL,
     -- Predicate ids of 8 bytes each, ascending.
-    holds        bytea   NOT NULL,
-    -- The earliest instant at which time alone may change `holds`, Unix microseconds; and the
-    -- shard whose worker wrote it and will look again, for it was then not there yet.
-    due          bigint,
-    due_shard    integer NOT NULL,
+    true_predicates  bytea   NOT NULL,
+    -- The earliest instant at which time alone may change `true_predicates`, Unix microseconds.
+    next_due         bigint,
+    -- The shard whose worker evaluated last. It evaluates again when the profile is due, because
+    -- its clock has not passed that instant yet.
+    evaluating_shard integer NOT NULL,
     -- The instant of the last change, Unix microseconds.
-    at           bigint  NOT NULL,
-    -- Set where the profile has no leaves any more: its heir, or zeros where there is none.
-    merged_into  bytea,
+    changed_at       bigint  NOT NULL,
+    -- Set where the profile has no leaves: the profile that took over its id, or zeros.
+    merged_into      bytea,
     PRIMARY KEY (profile_id, shard)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX standing_by_due ON standing (due_shard, due) WHERE due IS NOT NULL;
+CREATE INDEX evaluation_by_due ON evaluation (evaluating_shard, next_due)
+WHERE next_due IS NOT NULL;
+-- Lists the persons of a workspace in order. Most changes of an evaluation leave it untouched.
+CREATE INDEX evaluation_by_workspace ON evaluation (workspace_id, profile_id)
+WHERE merged_into IS NULL;
 
--- What the digest covers of it.
-CREATE VIEW present_standing AS
-SELECT profile_id, workspace_id, holds FROM standing WHERE merged_into IS NULL;
+-- The rows of `evaluation` that the digest covers.
+CREATE VIEW current_evaluation AS
+SELECT profile_id, workspace_id, true_predicates FROM evaluation WHERE merged_into IS NULL;
 
--- Facts that concern no person (ticks left out), as each shard of the log told them.
-CREATE TABLE definition (
+-- Facts without a leaf, except clock ticks, from each shard of the log.
+CREATE TABLE broadcast_fact (
     shard        integer NOT NULL,
     log_offset   bigint  NOT NULL,
     workspace_id text    NOT NULL,
@@ -67,38 +89,33 @@ CREATE TABLE definition (
     PRIMARY KEY (shard, log_offset)
 );
 
--- What each shard has still to do until a predicate is live. 0 = waiting, 1 = at work, 2 = done.
+-- The predicates of definitions, with their progress in each shard.
 CREATE TABLE predicate (
     shard        integer  NOT NULL,
     workspace_id text     NOT NULL,
     predicate_id bigint   NOT NULL,
-    state        smallint NOT NULL,
+    -- 0 = waits for its accumulator, 1 = a sweep evaluates it for every profile, 2 = backfilled.
+    stage        smallint NOT NULL,
     PRIMARY KEY (shard, workspace_id, predicate_id)
 );
 
--- The series each shard keeps. 0 = waiting to be back-filled, 1 = being back-filled, 2 = whole.
-CREATE TABLE series (
-    shard        integer  NOT NULL,
-    workspace_id text     NOT NULL,
-    series_id    bigint   NOT NULL,
-    -- Facts from this offset on were folded as they came; those before are back-filled.
-    live_from    bigint   NOT NULL,
-    state        smallint NOT NULL,
-    PRIMARY KEY (shard, workspace_id, series_id)
+-- The accumulators of definitions; complete where filled_to >= live_from.
+CREATE TABLE accumulator (
+    shard          integer NOT NULL,
+    workspace_id   text    NOT NULL,
+    accumulator_id bigint  NOT NULL,
+    -- Events from this offset on were folded as they arrived.
+    live_from      bigint  NOT NULL,
+    -- Events before this offset were backfilled.
+    filled_to      bigint  NOT NULL DEFAULT 0,
+    PRIMARY KEY (shard, workspace_id, accumulator_id)
 );
 
--- What each shard has learnt, and how far the work is that follows from it.
-CREATE TABLE growth (
-    shard    integer PRIMARY KEY,
-    -- The id of the transaction that learnt last, so that caches notice.
-    revision bigint  NOT NULL,
-    -- The offset after the last definition that was learnt.
-    learnt   bigint  NOT NULL,
-    -- Nothing is waiting or at work.
-    idle     boolean NOT NULL,
-    -- Back-filling: the next offset to read, and the one to stop before.
-    next     bigint  NOT NULL DEFAULT 0,
-    until    bigint  NOT NULL DEFAULT 0,
-    -- Looking at everybody once more: the last leaf that was looked at.
-    after    bytea   NOT NULL DEFAULT '\x'
+-- Ids of transactions by which caches notice that they are stale.
+CREATE TABLE cache_version (
+    shard      integer PRIMARY KEY,
+    -- The last transaction that registered predicates.
+    predicates bigint NOT NULL,
+    -- The last transaction that changed leaves without folding facts.
+    leaves     bigint NOT NULL DEFAULT 0
 );

@@ -1,102 +1,91 @@
-"""Accounts in PostgreSQL: which leaves are accounts', what is stated of their parents, members."""
+"""Stores which leaves belong to accounts, with the parent that each states, in PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import asyncpg
+
+from services.chassis.postgres.database import Queries
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
-from services.kernel.rules.ids import to_bigint
-from services.profile.domain.accounts import AccountName, Stated, stated_parent
-from services.profile.store.postgres import Connection, Q
+from services.profile.domain.accounts import AccountName, StatedParent, stated_parent
+
+Q = Queries.load(__package__, "accounts.sql")
 
 
 class AccountRow(NamedTuple):
-    """A leaf of an account: what its state says, for those who look for it from elsewhere."""
+    """A leaf of an account with the parent that its state has."""
 
     leaf_id: LeafId
     workspace_id: WorkspaceId
-    #: None where it never said anything of a parent.
-    parent: Stated | None
+    #: None where the leaf never stated a parent.
+    stated: StatedParent | None
 
 
 def account_row(leaf_id: LeafId, workspace_id: WorkspaceId, state: LeafState) -> AccountRow:
-    """The row of an account's leaf."""
+    """Return the row of an account's leaf."""
     return AccountRow(leaf_id, workspace_id, stated_parent(workspace_id, state))
 
 
-async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]) -> None:
-    """Keep what leaves of accounts say, in the place of what they said before."""
+async def save_accounts(conn: asyncpg.Connection, shard: int, rows: Sequence[AccountRow]) -> None:
+    """Insert or update leaves of accounts."""
     if rows:
-        nothing = (None, None, None)
         await conn.execute(
             Q.save_accounts,
             shard,
             [row.leaf_id for row in rows],
             [row.workspace_id for row in rows],
-            *map(list, zip(*(row.parent or nothing for row in rows), strict=True)),
+            [row.stated.occurred_at_us if row.stated else None for row in rows],
+            [row.stated.fact_id if row.stated else None for row in rows],
+            [row.stated.parent if row.stated else None for row in rows],
         )
 
 
 async def list_accounts(
-    conn: Connection, workspace_id: WorkspaceId, after: bytes, limit: int
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, after: bytes, limit: int
 ) -> list[tuple[LeafId, ProfileId]]:
-    """Accounts, each by the first of its leaves, of those after a leaf."""
+    """Return the accounts after a leaf, each by the first of its leaves."""
     return [(r[0], r[1]) for r in await conn.fetch(Q.list_accounts, workspace_id, after, limit)]
 
 
-async def parents(
-    conn: Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
-) -> dict[ProfileId, Stated]:
-    """The newest statement of a parent that each of these accounts makes."""
-    newest: dict[ProfileId, Stated] = {}
-    for account, at_us, fact_id, above in await conn.fetch(Q.parents, workspace_id, accounts):
-        stated = Stated(at_us, FactId(fact_id), above)
-        known = newest.get(account)
-        if known is None or stated[:2] > known[:2]:
+async def stated_parents(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
+) -> dict[ProfileId, StatedParent]:
+    """Return the newest stated parent of each account; those that state none are left out."""
+    newest: dict[ProfileId, StatedParent] = {}
+    for row in await conn.fetch(Q.stated_parents, workspace_id, accounts):
+        account, at_us, fact_id, parent = row
+        stated = StatedParent(at_us, FactId(fact_id), parent)
+        existing = newest.get(account)
+        if existing is None or stated[:2] > existing[:2]:
             newest[account] = stated
     return newest
 
 
-async def stating(
-    conn: Connection, workspace_id: WorkspaceId, above: Collection[ProfileId]
+async def accounts_with_parent(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, parents: Collection[ProfileId]
 ) -> list[ProfileId]:
-    """The accounts with a leaf that states one of these as its parent, ascending."""
-    return [row[0] for row in await conn.fetch(Q.stating, workspace_id, above)]
+    """Return the accounts with a leaf that states one of these parents, ascending."""
+    return [row[0] for row in await conn.fetch(Q.accounts_with_parent, workspace_id, parents)]
 
 
 async def account_names(
-    conn: Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
 ) -> dict[ProfileId, AccountName]:
-    """These accounts, named."""
+    """Return the group ids of accounts; accounts without any are left out."""
     rows = await conn.fetch(Q.account_names, workspace_id, accounts)
     return {row[0]: AccountName(row[0], row[1]) for row in rows}
 
 
-async def page_of_profiles(
-    conn: Connection,
+async def member_page(
+    conn: asyncpg.Connection,
     workspace_id: WorkspaceId,
     leaves: Collection[bytes],
     after: bytes,
     limit: int,
 ) -> list[ProfileId]:
-    """The profiles that hold these leaves, each once, ascending, of those after one."""
-    rows = await conn.fetch(Q.page_of_profiles, workspace_id, leaves, after, limit)
+    """Return the profiles after `after` that have one of these leaves: each once, ascending."""
+    rows = await conn.fetch(Q.member_page, workspace_id, leaves, after, limit)
     return [row[0] for row in rows]
-
-
-async def states_of(
-    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
-) -> list[bytes]:
-    """The states of all leaves of these profiles."""
-    return [row[0] for row in await conn.fetch(Q.states_of, workspace_id, profiles)]
-
-
-async def whole_series(
-    conn: Connection, workspace_id: WorkspaceId, shards: int, series_ids: Iterable[int]
-) -> frozenset[int]:
-    """Those of these series that are kept, and whole, on all shards."""
-    signed = {to_bigint(i): i for i in series_ids}
-    rows = await conn.fetch(Q.whole_series, workspace_id, shards, list(signed))
-    return frozenset(signed[row[0]] for row in rows)

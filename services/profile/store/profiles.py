@@ -1,51 +1,51 @@
-"""People in PostgreSQL, as they are read: whose an identifier is, what is kept of somebody."""
+"""Reads whole profiles from PostgreSQL: their identifiers and the states of their leaves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
+import asyncpg
+
+from services.chassis.postgres.database import Queries
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
-from services.profile.store.postgres import Connection, Q
+
+Q = Queries.load(__package__, "profiles.sql")
 
 
-class PersonRow(NamedTuple):
+class ProfileRow(NamedTuple):
     """One identifier of a profile."""
 
     profile_id: ProfileId
     leaf_id: LeafId
-    #: The standard form; None where it was never told.
+    #: The canonical form; None where no assignment had it.
     identifier: Identifier | None
     #: Canonical bytes of the LeafState; None where the identifier is no leaf.
     state: bytes | None
 
 
-async def resolve(
-    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
-) -> dict[bytes, ProfileId]:
-    """The profiles that hold these identifiers; unknown ones are left out. A profile's id is an
-    identifier's, so the ids that a profile ever had lead to who it is now."""
-    rows = await conn.fetch(Q.resolve, workspace_id, ids)
-    return {row[0]: row[1] for row in rows}
+async def load_profiles(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
+) -> list[ProfileRow]:
+    """Return the identifiers of profiles."""
+    return _profile_rows(await conn.fetch(Q.load_profiles, workspace_id, profiles))
 
 
-async def load_people(
-    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
-) -> list[PersonRow]:
-    """Everything about these profiles."""
-    return _person_rows(await conn.fetch(Q.load_people, workspace_id, profiles))
+async def list_profiles(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, after: bytes, limit: int
+) -> list[ProfileRow]:
+    """Return the identifiers of the next `limit` persons after a profile id, ascending."""
+    return _profile_rows(await conn.fetch(Q.list_profiles, workspace_id, after, limit))
 
 
-async def list_people(
-    conn: Connection, workspace_id: WorkspaceId, after: bytes, limit: int
-) -> list[PersonRow]:
-    """Everything about the persons after a profile, at most so many, by profile id."""
-    return _person_rows(await conn.fetch(Q.list_people, workspace_id, after, limit))
+async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:
+    """Return named counts for the status."""
+    return dict(await conn.fetchrow(Q.count_rows) or {})
 
 
-def _person_rows(rows: Iterable[Any]) -> list[PersonRow]:
+def _profile_rows(rows: Iterable[Any]) -> list[ProfileRow]:
     return [
-        PersonRow(profile, id_, Identifier(namespace, value) if namespace else None, state)
+        ProfileRow(profile, id_, Identifier(namespace, value) if namespace else None, state)
         for profile, id_, namespace, value, state in rows
     ]

@@ -1,4 +1,4 @@
-"""The fold against real PostgreSQL."""
+"""Tests the fold and its backfill on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,76 +6,118 @@ import random
 
 import asyncpg
 import pytest
-from laws.profile_works import Works
-from laws.profile_world import (
+from laws.profile_harness import ProfileHarness
+from laws.profile_model import (
     RULES,
-    Log,
-    People,
-    attribute,
+    MemoryIdentity,
+    MemoryLog,
     definition,
-    expected,
+    definitions,
+    expected_predicates,
     fill,
-    life,
+    publish,
+    random_events,
 )
 
 from services.kernel.rules.ids import predicate_id, predicates
+from services.profile.codec.definitions import SEGMENT_DEFINED, rule_predicates
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("side_by_side", [False, True])
-async def test_standings_are_what_a_look_at_everything_finds(
-    pool: asyncpg.Pool, seed: int, side_by_side: bool
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_evaluations_after_a_random_log_equal_the_oracle(
+    pool: asyncpg.Pool, seed: int, concurrent: bool
 ) -> None:
-    chance = random.Random(seed)
-    log, people = Log(4), People()
-    happenings = life(chance, 250, 25)
-    told_rules = [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
-    end_us = fill(log, happenings, chance, told_rules)
-    said = attribute(log, people, chance)
-    works = Works(pool, log, tear=0.1, seed=seed)
-    if side_by_side:
-        await works.fold_side_by_side(said, 20)
+    rng = random.Random(seed)
+    log, identity = MemoryLog(4), MemoryIdentity()
+    events = random_events(rng, 250, 25)
+    end_us = fill(log, events, rng, definitions())
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, rollback_rate=0.1, seed=seed)
+    await harness.start()
+    if concurrent:
+        await harness.fold_concurrently(streams, 20)
     else:
-        await works.fold_all(said, 20)
-    await works.fold_to_the_end(log, said, end_us)
+        await harness.fold_all(streams, 20)
+    await harness.finish(log, streams, end_us)
 
-    found = await works.standings()
-    assert found == expected(happenings, people.profile_of, RULES, end_us)
-    assert works.heard_last() == found
-    await works.digest()
+    evaluations = await harness.true_predicates()
+    assert evaluations == expected_predicates(events, identity.profile_of, RULES, end_us)
+    assert harness.published_predicates() == evaluations
+    await harness.digest()
 
 
-async def test_workspaces_that_ask_the_same_are_back_filled_each_for_itself(
+async def test_workspaces_with_one_rule_are_backfilled_each_for_itself(
     pool: asyncpg.Pool,
 ) -> None:
-    log, people, chance = Log(2), People(), random.Random(3)
-    happenings = life(chance, 60, 20)
-    fill(log, happenings, chance, [definition("s", RULES[1])], "first")
+    log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(3)
+    fill(log, random_events(rng, 60, 20), rng, [definition("s", RULES[1])], "first")
     end_us = log.shards[0][-1].recorded_at_us
     log.append(definition("s", RULES[1], workspace="college"), end_us)
     log.tick(end_us)
-    said = attribute(log, people, chance)
-    works = Works(pool, log, seed=3)
-    await works.fold_all(said, 50)
-    await works.fold_to_the_end(log, said, end_us)
-    asked = {predicate_id(p) for p in predicates(RULES[1])}
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, seed=3)
+    await harness.start()
+    await harness.fold_all(streams, 50)
+    await harness.finish(log, streams, end_us)
+    expected = {predicate_id(p) for p in predicates(RULES[1])}
     for shard in range(2):
-        told = [m for m in works.said[shard] if m.backfilled_predicates]
-        assert [m.backfilled_workspace_id for m in told] == ["school", "college"]
-        assert all(set(m.backfilled_predicates) == asked for m in told)
+        messages = [m for m in harness.outputs[shard] if m.backfilled_predicates]
+        assert [m.backfilled_workspace_id for m in messages] == ["school", "college"]
+        assert all(set(m.backfilled_predicates) == expected for m in messages)
 
 
-async def test_what_is_passed_on_is_every_fact_that_concerns_no_person(pool: asyncpg.Pool) -> None:
-    log, people, chance = Log(2), People(), random.Random(4)
-    rules = [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
-    fill(log, life(chance, 40, 10), chance, rules)
-    said = attribute(log, people, chance)
-    works = Works(pool, log, seed=4)
-    await works.fold_all(said, 9)
+async def test_outputs_of_a_log_pass_on_every_broadcast_fact_once_in_order(
+    pool: asyncpg.Pool,
+) -> None:
+    log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(4)
+    fill(log, random_events(rng, 40, 10), rng, definitions())
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, seed=4)
+    await harness.start()
+    await harness.fold_all(streams, 9)
     for shard, facts in enumerate(log.shards):
-        passed = [f.offset for m in works.said[shard] for f in m.broadcast_facts]
-        assert passed == [f.offset for f in facts if not f.leaf_id]
-        reached = [m.log_offset for m in works.said[shard]]
-        assert reached == sorted(reached)
-        assert reached[-1] == len(facts)
-        assert works.positions[shard].log_time_us == facts[-1].recorded_at_us
+        passed_on = [f.offset for m in harness.outputs[shard] for f in m.broadcast_facts]
+        assert passed_on == [f.offset for f in facts if not f.leaf_id]
+        offsets = [m.log_offset for m in harness.outputs[shard]]
+        assert offsets == sorted(offsets)
+        assert offsets[-1] == len(facts)
+        assert harness.checkpoints[shard].log_time_us == facts[-1].recorded_at_us
+
+
+async def test_blocking_definition_withholds_its_offset_until_it_is_backfilled(
+    pool: asyncpg.Pool,
+) -> None:
+    log, identity, rng = MemoryLog(1), MemoryIdentity(), random.Random(5)
+    fill(log, random_events(rng, 60, 10), rng, definitions())
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, blocking_before=1_000, seed=5)
+    await harness.start()
+    await harness.fold_all(streams, 100)
+    offsets = [f.offset for f in log.shards[0] if f.kind == SEGMENT_DEFINED]
+    assert len(offsets) == len(RULES)
+    for offset in offsets:
+        fact = log.shards[0][offset]
+        reached = next(m.sequence for m in harness.outputs[0] if m.log_offset > offset)
+        messages = harness.outputs[0][: reached + 1]
+        backfilled = {p for m in messages for p in m.backfilled_predicates}
+        assert {predicate_id(p) for p in rule_predicates(fact) or ()} <= backfilled
+
+
+async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Pool) -> None:
+    log, identity, rng = MemoryLog(1), MemoryIdentity(), random.Random(6)
+    events = random_events(rng, 120, 30)
+    end_us = fill(log, events[:40], rng, [definition("s", RULES[1])], "last")
+    for event in events[40:]:
+        for fact in event.facts():
+            log.append(fact, end_us)
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, blocking_before=0, event_page=3, leaf_page=2, seed=6)
+    await harness.start()
+    await harness.fold_all(streams, 2)
+    defined_at = next(f.offset for f in log.shards[0] if f.kind == SEGMENT_DEFINED)
+    [backfilled_at] = [m.log_offset for m in harness.outputs[0] if m.backfilled_predicates]
+    assert backfilled_at > defined_at + 1
+    await harness.finish(log, streams, end_us)
+    expected = expected_predicates(events, identity.profile_of, [RULES[1]], end_us)
+    assert await harness.true_predicates() == expected

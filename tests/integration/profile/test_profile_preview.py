@@ -1,118 +1,113 @@
-"""How people would stand if identity grouped them otherwise, before it does and after."""
+"""Tests PreviewProfiles: evaluations under another grouping of identifiers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
-from integration.profile.profile_house import House, house
-from laws.profile_world import WORKSPACE, Happening, definition
+from integration.profile.profile_stack import ProfileStack
+from laws.profile_model import WORKSPACE, SourceEvent, definition
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 
-from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.identifiers import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 
-OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN, BOB = Identifier("member_id", "ann"), Identifier("member_id", "bob")
 TWO_VIEWS = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 2)
 A_TRIAL = CountPredicate(EventFilter("trial"), 0, Operator.GE, 1)
+#: True predicates and the profile it is merged into, by profile.
+Changes = dict[bytes, tuple[tuple[int, ...], bytes]]
 
 
-@pytest.fixture
-def open_house(make_settings: MakeSettings, internal_key: str) -> OpenHouse:
-    def enter(**fields: str) -> AbstractAsyncContextManager[House]:
-        return house(make_settings, internal_key, **fields)
-
-    return enter
-
-
-def ident(identifier: Identifier) -> bytes:
+def profile_id(identifier: Identifier) -> bytes:
     return identifier.id_in(WORKSPACE)
 
 
-def group(profile: Identifier, *held: Identifier) -> pb.HypotheticalProfile:
-    return pb.HypotheticalProfile(profile_id=ident(profile).hex(), identifier_ids=map(ident, held))
+def hypothetical(profile: Identifier, *identifiers: Identifier) -> pb.HypotheticalProfile:
+    return pb.HypotheticalProfile(
+        profile_id=profile_id(profile).hex(),
+        identifier_ids=[profile_id(identifier).hex() for identifier in identifiers],
+    )
 
 
-async def two_people(home: House) -> int:
-    """Ann viewed once and had a trial, Bob viewed once; the log's clock."""
-    facts = [definition("keen", TWO_VIEWS), definition("tried", A_TRIAL)]
-    await home.append(facts)
-    now = int((await home.tick()).at_us)
-    happenings = [
-        Happening((ANN,), now - DAY_US, 1),
-        Happening((ANN,), now - DAY_US + 1, 2, "trial"),
-        Happening((BOB,), now - DAY_US + 2, 3),
+async def ingest_two_profiles(stack: ProfileStack) -> int:
+    """Ingest a view and a trial of Ann and a view of Bob; return the log's clock."""
+    await stack.append([definition("keen", TWO_VIEWS), definition("tried", A_TRIAL)])
+    now_us = await stack.tick()
+    events = [
+        SourceEvent((ANN,), now_us - DAY_US, 1),
+        SourceEvent((ANN,), now_us - DAY_US + 1, 2, "trial"),
+        SourceEvent((BOB,), now_us - DAY_US + 2, 3),
     ]
-    await home.append(h.fact() for h in happenings)
-    await home.reach()
-    return now
+    await stack.append(e.fact() for e in events)
+    await stack.reach()
+    return now_us
 
 
-async def foresee(home: House, *people: pb.HypotheticalProfile) -> dict[bytes, Any]:
-    request = pb.PreviewProfilesRequest(profiles=people, at_least=home.token)
-    return told((await home.profile.PreviewProfiles(request)).changes)
+async def preview(stack: ProfileStack, *profiles: pb.HypotheticalProfile) -> Changes:
+    request = pb.PreviewProfilesRequest(profiles=profiles, at_least=stack.token)
+    return by_profile((await stack.profile.PreviewProfiles(request)).changes)
 
 
-def told(changes: Any) -> dict[bytes, Any]:
+def by_profile(changes: Iterable[ProfileChange]) -> Changes:
     return {c.profile_id: (tuple(c.true_predicates), c.merged_into) for c in changes}
 
 
-async def said(home: House) -> list[Any]:
-    found = []
+async def published(stack: ProfileStack) -> list[ProfileChange]:
+    found: list[ProfileChange] = []
     for shard in range(3):
-        async for answer in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
-            found += answer.batch.changes
+        async for response in stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
+            found += response.batch.changes
     return sorted(found, key=lambda change: change.version)
 
 
-async def test_a_preview_of_a_merge_and_of_a_split_is_what_is_said_afterwards(
-    open_house: OpenHouse,
+async def test_preview_of_a_merge_and_of_a_split_equals_the_later_changes(
+    open_stack: OpenStack,
 ) -> None:
-    async with open_house() as home:
-        now = await two_people(home)
-        before = await said(home)
-        apart = told(before)
-        foreseen = await foresee(home, group(ANN, ANN, BOB))
-        assert len(foreseen[ident(ANN)][0]) == 2, "together they viewed twice"
-        assert foreseen[ident(BOB)] == ((), ident(ANN))
-        assert await said(home) == before, "a preview changes nothing"
+    async with open_stack() as stack:
+        now_us = await ingest_two_profiles(stack)
+        before = await published(stack)
+        separate = by_profile(before)
+        merged = await preview(stack, hypothetical(ANN, ANN, BOB))
+        assert len(merged[profile_id(ANN)][0]) == 2, "together they viewed twice"
+        assert merged[profile_id(BOB)] == ((), profile_id(ANN))
+        assert await published(stack) == before, "a preview changes nothing"
 
-        alias = Happening((ANN, BOB), now, 4, type="alias")
-        await home.append([alias.fact()])
-        await home.reach()
-        assert told((await said(home))[len(before) :]) == foreseen
+        alias = SourceEvent((ANN, BOB), now_us, 4, type="alias")
+        await stack.append([alias.fact()])
+        await stack.reach()
+        assert by_profile((await published(stack))[len(before) :]) == merged
 
-        split = await foresee(home, group(ANN, ANN), group(BOB, BOB))
-        assert split == {p: apart[p] for p in split}
-        assert await foresee(home, group(ANN, ANN, BOB)) == {}, "as it is, nothing would change"
-
-
-async def test_strangers_and_other_workspaces_have_nothing_to_tell(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        await two_people(home)
-        nobody = Identifier("member_id", "nobody")
-        assert await foresee(home, group(nobody, nobody)) == {}
-        foreign = pb.HypotheticalProfile(
-            profile_id=ANN.id_in("other").hex(), identifier_ids=[ANN.id_in("other")]
-        )
-        assert await foresee(home, foreign) == {}
+        split = await preview(stack, hypothetical(ANN, ANN), hypothetical(BOB, BOB))
+        assert split == {p: separate[p] for p in split}
+        unchanged = await preview(stack, hypothetical(ANN, ANN, BOB))
+        assert unchanged == {}
 
 
-async def test_what_cannot_be_previewed_is_refused_with_its_field(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        with pytest.raises(InvalidField) as refused:
-            await foresee(home, pb.HypotheticalProfile(profile_id="x"))
-        assert refused.value.field == "people[0].profile_id"
-        wrong = pb.HypotheticalProfile(profile_id=ident(ANN).hex(), identifier_ids=[b"x"])
-        with pytest.raises(InvalidField) as refused:
-            await foresee(home, wrong)
-        assert refused.value.field == "people[0].identifier_ids"
+async def test_preview_of_unknown_or_foreign_identifiers_is_empty(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        await ingest_two_profiles(stack)
+        unknown = Identifier("member_id", "unknown")
+        assert await preview(stack, hypothetical(unknown, unknown)) == {}
+        foreign_id = ANN.id_in("other").hex()
+        foreign = pb.HypotheticalProfile(profile_id=foreign_id, identifier_ids=[foreign_id])
+        assert await preview(stack, foreign) == {}
+
+
+async def test_invalid_preview_names_its_field(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        with pytest.raises(InvalidField) as rejected:
+            await preview(stack, pb.HypotheticalProfile(profile_id="x"))
+        assert rejected.value.field == "profiles[0].profile_id"
+        wrong = pb.HypotheticalProfile(profile_id=profile_id(ANN).hex(), identifier_ids=["x"])
+        with pytest.raises(InvalidField) as rejected:
+            await preview(stack, wrong)
+        assert rejected.value.field == "profiles[0].identifier_ids"
         with pytest.raises(TooLarge):
-            await foresee(home, *[pb.HypotheticalProfile()] * 10_001)
+            await preview(stack, *[pb.HypotheticalProfile()] * 10_001)

@@ -1,4 +1,4 @@
-"""Profile through its doors, behind the real log and the real identity."""
+"""Tests ProfileService behind the real log and the real identity."""
 
 from __future__ import annotations
 
@@ -10,45 +10,35 @@ from dataclasses import replace
 import asyncpg
 import msgspec
 import pytest
-from integration.profile.profile_house import House, house
-from laws.profile_world import RULES, START_US, Happening, life
+from integration.profile.profile_stack import ProfileStack
+from laws.profile_model import RULES, START_US, SourceEvent, random_events
 from onefold.profile.v1 import profile_facts_pb2 as facts_pb
 from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.codec.rules import rule_to_proto
-from services.chassis.testing import MakeSettings
-from services.kernel.errors import InvalidField, NotFound
+from services.kernel.errors import Conflict, InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.identifiers import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 
-OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN = Identifier("anonymous_id", "a-1")
 USER = Identifier("user_id", "u-1")
 RECENT = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 2)
 
 
-@pytest.fixture
-def open_house(make_settings: MakeSettings, internal_key: str) -> OpenHouse:
-    def enter(**fields: str) -> AbstractAsyncContextManager[House]:
-        return house(make_settings, internal_key, **fields)
-
-    return enter
-
-
-async def now_us(home: House) -> int:
-    return (await home.tick()).at_us
-
-
-def views(now: int) -> list[Happening]:
+def views(now_us: int) -> list[SourceEvent]:
     return [
-        Happening((ANN,), now - DAY_US, 1, "viewed", properties={"course": "a"}),
-        Happening((USER, ANN), now - DAY_US + 5, 2, type="identify", traits={"city": "北京市"}),
-        Happening((USER,), now - DAY_US + 9, 3, "viewed", properties={"course": "b"}),
+        SourceEvent((ANN,), now_us - DAY_US, 1, "viewed", properties={"course": "a"}),
+        SourceEvent(
+            (USER, ANN), now_us - DAY_US + 5, 2, type="identify", traits={"city": "北京市"}
+        ),
+        SourceEvent((USER,), now_us - DAY_US + 9, 3, "viewed", properties={"course": "b"}),
     ]
 
 
@@ -56,238 +46,267 @@ def by_identifier(identifier: Identifier) -> IdentifierMessage:
     return IdentifierMessage(namespace=identifier.namespace, value=identifier.value)
 
 
-async def define(home: House, tag_id: str, rule: Rule, **fields: object) -> pb.DefineTagResponse:
+async def define(
+    stack: ProfileStack, tag_id: str, rule: Rule, **options: object
+) -> pb.DefineTagResponse:
     tag = facts_pb.TagDefined(tag_id=tag_id, title="t", rule=rule_to_proto(rule))
-    answer = await home.profile.DefineTag(pb.DefineTagRequest(tag=tag, **fields))
-    if answer.changed and not fields:
-        home.token = answer.token
-    return answer
+    response = await stack.profile.DefineTag(pb.DefineTagRequest(tag=tag, **options))
+    if response.changed and not options.get("dry_run"):
+        stack.token = response.token
+    return response
 
 
-async def get(home: House, **asked: object) -> pb.Profile:
-    request = pb.GetProfileRequest(at_least=home.token, **asked)
-    return (await home.profile.GetProfile(request)).profile
+async def get(stack: ProfileStack, **request: object) -> pb.Profile:
+    message = pb.GetProfileRequest(at_least=stack.token, **request)
+    return (await stack.profile.GetProfile(message)).profile
 
 
-async def test_a_person_is_found_by_any_identifier_with_traits_and_tags(
-    open_house: OpenHouse,
+async def published(stack: ProfileStack) -> dict[bytes, ProfileChange]:
+    """Return the newest published change of each profile."""
+    newest: dict[bytes, ProfileChange] = {}
+    for shard in range(3):
+        async for response in stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
+            for change in response.batch.changes:
+                if change.version > getattr(newest.get(change.profile_id), "version", 0):
+                    newest[change.profile_id] = change
+    return {p: change for p, change in newest.items() if not change.merged_into}
+
+
+async def evaluations(stack: ProfileStack) -> dict[bytes, ProfileChange]:
+    return {
+        evaluation.profile_id: evaluation
+        for shard in range(3)
+        async for response in stack.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
+        for evaluation in response.evaluations
+    }
+
+
+async def test_profile_is_returned_for_any_identifier_with_traits_and_tags(
+    open_stack: OpenStack,
 ) -> None:
-    async with open_house() as home:
-        await define(home, "keen", RECENT)
-        now = await now_us(home)
-        await home.append(h.fact() for h in views(now))
-        found = await get(home, identifier=by_identifier(ANN))
-        assert found == await get(home, identifier=by_identifier(USER))
-        assert found == await get(home, profile_id=found.profile_id)
-        assert [(i.namespace, i.value) for i in found.identifiers] == [ANN, USER]
-        assert {t.name: msgspec.json.decode(t.value) for t in found.traits} == {"city": "北京市"}
-        assert list(found.tags) == ["keen"]
-        assert (found.event_count, found.first_seen_us) == (3, now - DAY_US)
-        assert len(found.leaf_ids) == 2
+    async with open_stack() as stack:
+        await define(stack, "keen", RECENT)
+        now_us = await stack.tick()
+        await stack.append(e.fact() for e in views(now_us))
+        profile = await get(stack, identifier=by_identifier(ANN))
+        assert profile == await get(stack, identifier=by_identifier(USER))
+        assert profile == await get(stack, profile_id=profile.profile_id)
+        assert [(i.namespace, i.value) for i in profile.identifiers] == [ANN, USER]
+        assert {t.name: msgspec.json.decode(t.value) for t in profile.traits} == {"city": "北京市"}
+        assert list(profile.tags) == ["keen"]
+        assert (profile.event_count, profile.first_seen_us) == (3, now_us - DAY_US)
+        assert len(profile.leaf_ids) == 2
 
-        await home.tick(3 * DAY_US)
-        assert list((await get(home, identifier=by_identifier(ANN))).tags) == []
+        await stack.tick(3 * DAY_US)
+        assert list((await get(stack, identifier=by_identifier(ANN))).tags) == []
 
-        request = pb.BatchGetProfilesRequest(profile_ids=[found.profile_id, "0" * 32])
-        many = await home.profile.BatchGetProfiles(request)
-        assert [p.profile_id for p in many.profiles] == [found.profile_id]
+        request = pb.BatchGetProfilesRequest(profile_ids=[profile.profile_id, "0" * 32])
+        many = await stack.profile.BatchGetProfiles(request)
+        assert [p.profile_id for p in many.profiles] == [profile.profile_id]
 
 
-async def test_a_person_is_shown_as_the_log_knew_them(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        await define(home, "keen", RECENT)
-        now = await now_us(home)
-        happenings = views(now)
-        early = await home.append([happenings[0].fact()])
-        between = await now_us(home)
-        await home.append(h.fact() for h in happenings[1:])
+async def test_profile_as_of_the_past_has_what_the_log_had_then(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        await define(stack, "keen", RECENT)
+        now_us = await stack.tick()
+        events = views(now_us)
+        early = await stack.append([events[0].fact()])
+        between_us = await stack.tick()
+        await stack.append(e.fact() for e in events[1:])
         user = by_identifier(USER)
-        assert (await get(home, identifier=user)).event_count == 3
-        for as_of in ({"as_of_token": early}, {"as_of_us": between}):
-            then = await get(home, identifier=user, **as_of)
+        assert (await get(stack, identifier=user)).event_count == 3
+        for as_of in ({"as_of_token": early}, {"as_of_us": between_us}):
+            then = await get(stack, identifier=user, **as_of)
             assert (then.event_count, list(then.tags), list(then.traits)) == (1, [], [])
             assert [(i.namespace, i.value) for i in then.identifiers] == [ANN]
         with pytest.raises(NotFound):
-            await get(home, identifier=user, as_of_us=now - 10 * DAY_US)
+            await get(stack, identifier=user, as_of_us=now_us - 10 * DAY_US)
 
 
-async def test_the_timeline_is_paged_from_newest_to_oldest(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        now = await now_us(home)
-        same = [Happening((USER,), now - DAY_US, n, "viewed") for n in range(7)]
-        later = [Happening((USER, ANN), now - DAY_US + n, 10 + n, "trial") for n in range(1, 4)]
-        await home.append(h.fact() for h in same + later)
-        await home.reach()
-        seen, token = [], ""
+async def test_timeline_is_paged_from_newest_to_oldest(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        now_us = await stack.tick()
+        same = [SourceEvent((USER,), now_us - DAY_US, n, "viewed") for n in range(7)]
+        later = [
+            SourceEvent((USER, ANN), now_us - DAY_US + n, 10 + n, "trial") for n in range(1, 4)
+        ]
+        await stack.append(e.fact() for e in same + later)
+        await stack.reach()
+        entries, token = [], ""
         for _ in range(6):
-            answer = await home.profile.ListTimeline(
+            response = await stack.profile.ListTimeline(
                 pb.ListTimelineRequest(identifier=by_identifier(ANN), page_size=3, page_token=token)
             )
-            seen += answer.entries
-            token = answer.next_page_token
+            entries += response.entries
+            token = response.next_page_token
             if not token:
                 break
-        assert [e.name for e in seen] == ["trial"] * 3 + ["viewed"] * 7
-        assert len({e.fact_id for e in seen}) == 10
-        assert [e.occurred_at_us for e in seen] == sorted(
-            (e.occurred_at_us for e in seen), reverse=True
-        )
-        assert {(e.type, e.source_id, e.kind) for e in seen} == {
+        assert [e.name for e in entries] == ["trial"] * 3 + ["viewed"] * 7
+        assert len({e.fact_id for e in entries}) == 10
+        times = [e.occurred_at_us for e in entries]
+        assert times == sorted(times, reverse=True)
+        assert {(e.type, e.source_id, e.kind) for e in entries} == {
             ("track", "site", "onefold.type.v1.Event")
         }
 
 
-async def test_a_rule_is_explained_even_if_nobody_defined_it(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        now = await now_us(home)
-        await home.append(h.fact() for h in views(now))
-        await home.reach()
-        answer = await home.profile.ExplainRule(
+async def test_rule_without_a_definition_is_explained(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        now_us = await stack.tick()
+        await stack.append(e.fact() for e in views(now_us))
+        await stack.reach()
+        response = await stack.profile.ExplainRule(
             pb.ExplainRuleRequest(identifier=by_identifier(USER), rule=rule_to_proto(RECENT))
         )
-        assert answer.holds
-        assert [(v.actual, v.holds) for v in answer.predicates] == [(b"2", True)]
-        assert "viewed" in answer.rule_text
-        assert answer.at_us >= now
+        assert response.holds
+        assert [(p.actual, p.holds) for p in response.predicates] == [(b"2", True)]
+        assert "viewed" in response.rule_text
+        assert response.as_of_us >= now_us
 
 
-async def test_tags_are_defined_once_and_counted_up(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        dry = await define(home, "keen", RECENT, dry_run=True)
+async def test_tag_gets_a_new_version_only_when_its_content_changes(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        dry = await define(stack, "keen", RECENT, dry_run=True)
         assert (dry.changed, dry.tag.version) == (True, 1)
-        first = await define(home, "keen", RECENT)
-        again = await define(home, "keen", RECENT)
+        first = await define(stack, "keen", RECENT)
+        again = await define(stack, "keen", RECENT)
         assert (first.changed, again.changed, again.tag.version) == (True, False, 1)
         pairs = zip(again.token.offsets, first.token.offsets, strict=True)
         assert all(now >= then > 0 for now, then in pairs)
         other = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 3)
-        assert (await define(home, "keen", other)).tag.version == 2
-        await home.reach()
-        tags = (await home.profile.ListTags(pb.ListTagsRequest())).tags
-        assert [(t.tag_id, t.version) for t in tags] == [("keen", 2)]
+        assert (await define(stack, "keen", other)).tag.version == 2
+        await stack.reach()
+        tags = (await stack.profile.ListTags(pb.ListTagsRequest())).tags
+        assert [(t.tag.tag_id, t.tag.version) for t in tags] == [("keen", 2)]
         with pytest.raises(InvalidField):
-            await define(home, "", RECENT)
+            await define(stack, "", RECENT)
 
 
-async def test_what_was_said_and_how_everybody_stands_can_be_read(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        await define(home, "keen", RECENT)
-        now = await now_us(home)
-        await home.append(h.fact() for h in views(now))
-        await home.tick()
-        standings, heard, live = {}, {}, set()
+async def test_tag_with_a_stale_etag_is_not_changed(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        first = await define(stack, "keen", RECENT)
+        other = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 3)
+        second = await define(stack, "keen", other, etag=first.etag)
+        assert second.changed
+        with pytest.raises(Conflict):
+            await define(stack, "keen", RECENT, etag=first.etag)
+        repeated = await define(stack, "keen", other, etag=first.etag)
+        assert (repeated.changed, repeated.etag) == (False, second.etag)
+        await stack.reach()
+        [tag] = (await stack.profile.ListTags(pb.ListTagsRequest())).tags
+        assert (tag.tag.version, tag.etag) == (2, second.etag)
+
+
+async def test_published_changes_and_current_evaluations_can_be_read(
+    open_stack: OpenStack,
+) -> None:
+    async with open_stack() as stack:
+        await define(stack, "keen", RECENT)
+        now_us = await stack.tick()
+        await stack.append(e.fact() for e in views(now_us))
+        await stack.tick()
+        backfilled = set()
         for shard in range(3):
-            responses = [
-                r
-                async for r in home.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
-            ]
-            standings |= {s.profile_id: s for r in responses for s in r.evaluations}
-            live |= {(r.backfilled_workspace_id, *r.backfilled_predicates) for r in responses[1:]}
-            assert "onefold.profile.v1.TagDefined" in {f.kind for f in responses[0].broadcast_facts}
-            said = [
-                r.batch async for r in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
-            ]
-            assert [b.sequence for b in said] == list(range(len(said)))
-            assert said[-1].log_offset >= responses[0].log_offset
-            for change in (c for b in said for c in b.changes):
-                if change.version > getattr(heard.get(change.profile_id), "version", 0):
-                    heard[change.profile_id] = change
-        assert standings == {p: c for p, c in heard.items() if not c.merged_into}
-        assert len(standings) == 1
-        assert {workspace for workspace, *_ in live if workspace} == {"school"}
+            request = pb.ReadEvaluationsRequest(shard=shard)
+            pages = [response async for response in stack.profile.ReadEvaluations(request)]
+            backfilled |= {(p.backfilled_workspace_id, *p.backfilled_predicates) for p in pages[1:]}
+            kinds = {f.kind for f in pages[0].broadcast_facts}
+            assert "onefold.profile.v1.TagDefined" in kinds
+            outbox = stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
+            batches = [response.batch async for response in outbox]
+            assert [b.sequence for b in batches] == list(range(len(batches)))
+            assert batches[-1].log_offset >= pages[0].log_offset
+        current = await evaluations(stack)
+        assert current == await published(stack)
+        assert len(current) == 1
+        assert {workspace for workspace, *_ in backfilled if workspace} == {"school"}
 
 
-async def test_nobody_is_shown_to_another_workspace(open_house: OpenHouse) -> None:
-    async with open_house(workspace_id="other") as home:
-        now = await now_us(home)
-        await home.append(h.fact() for h in views(now))
+async def test_profile_of_another_workspace_is_not_found(open_stack: OpenStack) -> None:
+    async with open_stack(workspace_id="other") as stack:
+        now_us = await stack.tick()
+        await stack.append(e.fact() for e in views(now_us))
         profile_id = USER.id_in("school").hex()
         with pytest.raises(NotFound):
-            await get(home, profile_id=profile_id)
+            await get(stack, profile_id=profile_id)
         with pytest.raises(NotFound):
-            await home.profile.ListTimeline(pb.ListTimelineRequest(profile_id=profile_id))
+            await stack.profile.ListTimeline(pb.ListTimelineRequest(profile_id=profile_id))
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("request_fields", "field"),
     [
         ({}, "by"),
         ({"profile_id": "xyz"}, "profile_id"),
         ({"identifier": IdentifierMessage(namespace="E mail", value="x")}, "identifier"),
     ],
 )
-async def test_bad_questions_name_their_field(
-    open_house: OpenHouse, asked: dict[str, object], field: str
+async def test_invalid_request_names_its_field(
+    open_stack: OpenStack, request_fields: dict[str, object], field: str
 ) -> None:
-    async with open_house() as home:
-        with pytest.raises(InvalidField) as refused:
-            await home.profile.GetProfile(pb.GetProfileRequest(**asked))
-        assert refused.value.field == field
+    async with open_stack() as stack:
+        with pytest.raises(InvalidField) as rejected:
+            await stack.profile.GetProfile(pb.GetProfileRequest(**request_fields))
+        assert rejected.value.field == field
 
 
-async def rebuild(home: House, **asked: object) -> projection_pb.RebuildResponse:
-    async for told in home.projection.Rebuild(projection_pb.RebuildRequest(**asked)):
-        last = told
-    assert list(last.differing_rows) == []
-    assert last.equal
-    return last
+async def rebuild(stack: ProfileStack, **options: object) -> projection_pb.RebuildResponse:
+    """Rebuild, and check that the state is equal."""
+    response = await stack.rebuild(**options)
+    assert list(response.differing_rows) == []
+    assert response.equal
+    return response
 
 
-async def history(home: House, seed: int, first: int) -> None:
-    now = await now_us(home)
-    chance = random.Random(seed)
-    happenings = [
+async def append_history(stack: ProfileStack, seed: int, first_message: int) -> None:
+    """Append random events of the last ten days."""
+    now_us = await stack.tick()
+    rng = random.Random(seed)
+    events = [
         replace(
-            h, occurred_at_us=h.occurred_at_us - START_US + now - 10 * DAY_US, message=first + n
+            event,
+            occurred_at_us=event.occurred_at_us - START_US + now_us - 10 * DAY_US,
+            message=first_message + n,
         )
-        for n, h in enumerate(life(chance, 300, 60))
+        for n, event in enumerate(random_events(rng, 300, 60))
     ]
-    shuffled = chance.sample(happenings, len(happenings))
-    await home.append(fact for h in shuffled for fact in h.facts())
+    shuffled = rng.sample(events, len(events))
+    await stack.append(fact for event in shuffled for fact in event.facts())
 
 
-async def test_a_rebuild_ends_in_the_same_state_and_can_take_over(open_house: OpenHouse) -> None:
-    async with open_house() as home:
-        await history(home, 1, 0)
+async def test_rebuild_ends_in_an_equal_state_that_can_take_over(open_stack: OpenStack) -> None:
+    async with open_stack() as stack:
+        await append_history(stack, 1, 0)
         for number, rule in enumerate(RULES):
-            await define(home, f"t{number}", rule)
-        await history(home, 2, 1_000)
-        await home.tick(DAY_US)
-        first = await rebuild(home)
+            await define(stack, f"t{number}", rule)
+        await append_history(stack, 2, 1_000)
+        await stack.tick(DAY_US)
+        first = await rebuild(stack)
         assert first.done >= 600
-        await rebuild(home, shards=1, workers=2)
-        await rebuild(home, shards=8)
-        taken_over = await rebuild(home, switch_over=True)
-        assert dict(taken_over.live_digests).keys() == {"school"}
+        await rebuild(stack, shards=1, workers=2)
+        await rebuild(stack, shards=8)
+        switched = await rebuild(stack, switch_over=True)
+        assert dict(switched.live_digests).keys() == {"school"}
 
-        status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
+        status = await stack.projection.GetStatus(projection_pb.GetStatusRequest())
         assert status.generation == 2
-        await history(home, 3, 2_000)
-        await define(home, "late", CountPredicate(EventFilter("trial"), 0, Operator.GE, 2))
-        await home.tick(DAY_US)
-        await rebuild(home)
-        known = {}
-        for shard in range(3):
-            async for response in home.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
-                for change in response.batch.changes:
-                    if change.version > getattr(known.get(change.profile_id), "version", 0):
-                        known[change.profile_id] = change
-        present = {p: set(c.true_predicates) for p, c in known.items() if not c.merged_into}
-        standings = {}
-        for shard in range(3):
-            async for answer in home.profile.ReadEvaluations(
-                pb.ReadEvaluationsRequest(shard=shard)
-            ):
-                standings |= {s.profile_id: set(s.true_predicates) for s in answer.evaluations}
-        assert present == standings
+        await append_history(stack, 3, 2_000)
+        await define(stack, "late", CountPredicate(EventFilter("trial"), 0, Operator.GE, 2))
+        await stack.tick(DAY_US)
+        await rebuild(stack)
+        newest = {p: set(c.true_predicates) for p, c in (await published(stack)).items()}
+        current = {p: set(e.true_predicates) for p, e in (await evaluations(stack)).items()}
+        assert newest == current
 
 
-async def test_a_rebuild_names_what_differs(open_house: OpenHouse, database: str) -> None:
-    async with open_house() as home:
-        await define(home, "keen", RECENT)
-        now = await now_us(home)
-        await home.append(h.fact() for h in views(now))
-        await home.tick()
+async def test_rebuild_of_a_damaged_state_names_the_differing_rows(
+    open_stack: OpenStack, database: str
+) -> None:
+    async with open_stack() as stack:
+        await define(stack, "keen", RECENT)
+        now_us = await stack.tick()
+        await stack.append(e.fact() for e in views(now_us))
+        await stack.tick()
         conn = await asyncpg.connect(database)
         changed = await conn.fetch(
             "UPDATE profile_g1.leaf SET state = $1 RETURNING encode(leaf_id, 'hex')",
@@ -295,7 +314,6 @@ async def test_a_rebuild_names_what_differs(open_house: OpenHouse, database: str
         )
         await conn.execute("UPDATE profile_g1.digest SET value = value + 1")
         await conn.close()
-        async for told in home.projection.Rebuild(projection_pb.RebuildRequest()):
-            last = told
-        assert not last.equal
-        assert sorted(last.differing_rows) == sorted(f"leaf {row[0]}" for row in changed)
+        response = await stack.rebuild()
+        assert not response.equal
+        assert sorted(response.differing_rows) == sorted(f"leaf {row[0]}" for row in changed)

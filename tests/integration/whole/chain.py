@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import nats
-from laws.profile_world import WORKSPACE
+from laws.profile_model import WORKSPACE
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub

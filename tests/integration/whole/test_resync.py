@@ -13,7 +13,7 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.whole.chain import Chain, chain
-from laws.profile_world import RULES, definition, life
+from laws.profile_model import RULES, definition, random_events
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.log.v1.log_pb2 import Fact
 
@@ -42,7 +42,7 @@ def destination(workspace: str = "school") -> Fact:
 def parts_of_history() -> list[list[Fact]]:
     """Return four parts of a history: the same people in each, under more and more identifiers."""
     chance = random.Random(7)
-    events = life(chance, 400, 80)
+    events = random_events(chance, 400, 80)
     parts: list[list[Fact]] = []
     for number in range(4):
         part = events[number * 100 : number * 100 + 100]

@@ -1,4 +1,4 @@
-"""Ingest, identity and profile put together on real engines, and the channels into them."""
+"""Runs ingest, identity and profile on real servers, with channels into them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from laws.profile_world import WORKSPACE
+from laws.profile_model import WORKSPACE, SourceEvent
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
@@ -26,13 +26,13 @@ from services.profile.settings import ProfileSettings
 
 
 @dataclass
-class House:
-    """The three services, and stubs that call them."""
+class ProfileStack:
+    """The stubs of the three services."""
 
     log: Any
     profile: Any
     projection: Any
-    #: The state of the log after what was appended last.
+    #: The state of the log after the last append.
     token: Any = None
 
     async def append(self, facts: Iterable[Fact]) -> Any:
@@ -42,42 +42,54 @@ class House:
             self.token = (await self.log.Append(request)).token
         return self.token
 
-    async def tick(self, advance_us: int = 0) -> log_pb.TickClockResponse:
-        """Let time pass, and wait until profile knows."""
-        ticked = await self.log.TickClock(log_pb.TickClockRequest(advance_us=advance_us))
-        self.token = ticked.token
+    async def ingest(self, events: Iterable[SourceEvent]) -> None:
+        """Append the facts of events, tick, and wait until profile has folded them."""
+        await self.append(fact for event in events for fact in event.facts())
+        await self.tick()
+
+    async def tick(self, advance_us: int = 0) -> int:
+        """Let time pass, wait until profile has folded the tick, and return the log's clock."""
+        response = await self.log.TickClock(log_pb.TickClockRequest(advance_us=advance_us))
+        self.token = response.token
         await self.reach()
-        return ticked
+        return int(response.now_us)
 
     async def reach(self) -> None:
-        request = projection_pb.AwaitTokenRequest(token=self.token)
-        await self.projection.AwaitToken(request)
+        """Wait until profile has folded everything that was appended."""
+        await self.projection.AwaitToken(projection_pb.AwaitTokenRequest(token=self.token))
+
+    async def rebuild(self, **options: object) -> projection_pb.RebuildResponse:
+        """Rebuild profile's state and return the last response."""
+        responses = self.projection.Rebuild(projection_pb.RebuildRequest(**options))
+        last = [response async for response in responses][-1]
+        assert isinstance(last, projection_pb.RebuildResponse)
+        return last
 
 
 @asynccontextmanager
-async def house(
+async def profile_stack(
     make_settings: MakeSettings, internal_key: str, workspace_id: str = WORKSPACE
-) -> AsyncIterator[House]:
+) -> AsyncIterator[ProfileStack]:
     async with AsyncExitStack() as scope:
 
-        async def open_(serve: Any, kind: Any, **fields: Any) -> str:
+        async def start(serve: Any, kind: Any, **fields: Any) -> str:
             settings = make_settings(kind, shards=3, call_timeout_s=60.0, **fields)
-            doors = await scope.enter_async_context(serve(settings))
-            return f"127.0.0.1:{doors.grpc_port}"
+            endpoints = await scope.enter_async_context(serve(settings))
+            return f"127.0.0.1:{endpoints.grpc_port}"
 
-        def call(url: str) -> Any:
+        def channel(url: str) -> Any:
             return open_channel(url, internal_key, workspace_id=workspace_id, timeout_s=60.0)
 
-        ingest = await open_(
+        ingest = await start(
             serve_ingest, IngestSettings, tick_interval_s=0.2, clock_advance="allowed"
         )
-        identity = await open_(serve_identity, IdentitySettings, ingest_url=ingest)
-        profile = await open_(
+        identity = await start(serve_identity, IdentitySettings, ingest_url=ingest)
+        profile = await start(
             serve_profile, ProfileSettings, ingest_url=ingest, identity_url=identity
         )
-        log_channel = await scope.enter_async_context(call(ingest))
-        profile_channel = await scope.enter_async_context(call(profile))
-        yield House(
+        log_channel = await scope.enter_async_context(channel(ingest))
+        profile_channel = await scope.enter_async_context(channel(profile))
+        yield ProfileStack(
             LogServiceStub(log_channel),
             ProfileServiceStub(profile_channel),
             ProjectionServiceStub(profile_channel),

@@ -1,0 +1,130 @@
+"""Translates profiles, timelines and explanations into responses, and parses lookup requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1 import profile_service_pb2 as pb
+from onefold.type.v1 import identifier_pb2
+from onefold.type.v1.event_pb2 import Event, EventType
+
+from services.chassis.rpc.paging import PageToken
+from services.kernel.errors import InvalidField
+from services.kernel.fold.leaf import ProfileView
+from services.kernel.identifiers import Identifier, normalize, validation_error
+from services.kernel.ids import WorkspaceId, parse_id, to_hex
+from services.kernel.rules.text import to_text
+from services.profile.codec.log import EVENT
+from services.profile.domain.accounts import AccountName
+from services.profile.domain.profile import Profile, TimelineCursor
+from services.profile.domain.tags import PredicateAnswer
+
+LookupRequest: TypeAlias = (
+    pb.GetProfileRequest | pb.ListTimelineRequest | pb.ExplainRuleRequest | pb.GetAccountRequest
+)
+
+_ID_PAGE = PageToken("16s")
+_TIMELINE_PAGE = PageToken("q16sI")
+
+
+def lookup_id(workspace_id: WorkspaceId, region: str, request: LookupRequest) -> bytes:
+    """Return the id of the identifier in a request, or its profile id. Raises InvalidField."""
+    match request.WhichOneof("by"):
+        case "identifier":
+            namespace, value = request.identifier.namespace, request.identifier.value
+            if error := validation_error(namespace, value):
+                raise InvalidField(error, field="identifier")
+            identifier = normalize(namespace, value, region)
+            # A placeholder such as `null` identifies no profile; no profile has this id either.
+            return (identifier or Identifier(namespace, "")).id_in(workspace_id)
+        case "profile_id":
+            return parse_id(request.profile_id, "profile_id")
+        case _:
+            raise InvalidField("give a profile id or an identifier", field="by")
+
+
+def identifiers_to_proto(identifiers: Iterable[Identifier]) -> list[identifier_pb2.Identifier]:
+    """Return the messages of identifiers."""
+    return [identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in identifiers]
+
+
+def traits_to_proto(view: ProfileView) -> list[pb.Trait]:
+    """Return the messages of the traits that are present."""
+    return [
+        pb.Trait(name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value)
+        for name, (at_us, fact_id, value) in view.traits().items()
+    ]
+
+
+def profile_to_proto(profile: Profile) -> pb.Profile:
+    """Return the message of a profile."""
+    view = profile.view
+    return pb.Profile(
+        profile_id=to_hex(profile.profile_id),
+        identifiers=identifiers_to_proto(profile.identifiers),
+        traits=traits_to_proto(view),
+        tags=profile.tags,
+        first_seen_us=view.first_seen_us,
+        last_seen_us=view.last_seen_us,
+        event_count=view.event_count,
+        leaf_ids=map(to_hex, profile.leaf_ids),
+        accounts=map(account_name_to_proto, profile.accounts),
+    )
+
+
+def account_name_to_proto(name: AccountName) -> pb.AccountName:
+    """Return the message of an account's name."""
+    return pb.AccountName(profile_id=to_hex(name.profile_id), account_ids=name.account_ids)
+
+
+def timeline_entry(fact: Fact) -> pb.TimelineEntry:
+    """Return the timeline entry of a fact."""
+    entry = pb.TimelineEntry(
+        fact_id=to_hex(fact.fact_id),
+        kind=fact.kind,
+        occurred_at_us=fact.occurred_at_us,
+        recorded_at_us=fact.recorded_at_us,
+        source_id=fact.source_id,
+    )
+    if fact.kind == EVENT:
+        event = Event.FromString(fact.payload)
+        entry.type = EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
+        entry.name = event.name
+        entry.channel = event.channel
+        entry.properties = event.properties
+        entry.traits = event.traits
+    return entry
+
+
+def answer_to_proto(answer: PredicateAnswer) -> pb.PredicateResult:
+    """Return the message of a predicate's result."""
+    return pb.PredicateResult(
+        predicate=to_text(answer.predicate),
+        actual=msgspec.json.encode(answer.actual),
+        holds=answer.holds,
+    )
+
+
+def encode_page_token(last_id: bytes) -> str:
+    """Return the token of the page after an id; "" where `last_id` is empty: there is none."""
+    return _ID_PAGE.encode(last_id) if last_id else ""
+
+
+def decode_page_token(token: str) -> bytes:
+    """Return the id after which a page begins; b"" at the beginning. Raises InvalidField."""
+    [after] = _ID_PAGE.decode(token) or [b""]
+    return bytes(after)
+
+
+def encode_cursor(cursor: TimelineCursor) -> str:
+    """Return the token of the timeline page after a cursor."""
+    return _TIMELINE_PAGE.encode(cursor.occurred_at_us, cursor.fact_id, cursor.entries)
+
+
+def decode_cursor(token: str) -> TimelineCursor | None:
+    """Return the cursor of a timeline's page token; None where it is empty. Raises InvalidField."""
+    key = _TIMELINE_PAGE.decode(token)
+    return TimelineCursor(*key) if key else None

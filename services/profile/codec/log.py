@@ -1,0 +1,97 @@
+"""Decodes facts of the event log: events, and broadcast facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from onefold.log.v1.log_pb2 import ClockTicked, Fact
+from onefold.type.v1.event_pb2 import Event
+
+from services.kernel.fold.events import GROUP, EventView
+from services.kernel.identifiers import account_leaf, normalize
+from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
+from services.profile.codec.definitions import rule_predicates
+from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
+from services.profile.domain.profile import LeafEvent
+
+EVENT: str = Event.DESCRIPTOR.full_name
+CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
+
+
+def event_view(fact: Fact) -> EventView:
+    """Decode the event of a fact that is one."""
+    event = Event.FromString(fact.payload)
+    type_ = event.type
+    if type_ == GROUP:
+        return _group_view(fact, event)
+    return EventView(
+        type_,
+        event.name,
+        fact.occurred_at_us,
+        fact.fact_id,
+        event.properties,
+        event.traits,
+    )
+
+
+def _group_view(fact: Fact, event: Event) -> EventView:
+    """Decode one of the two copies of a group event: the account's copy names its member."""
+    member = event.member_leaf_id
+    account = b"" if member else account_leaf(fact.workspace_id, event.group_id) or b""
+    return EventView(
+        GROUP,
+        "",
+        fact.occurred_at_us,
+        fact.fact_id,
+        event.properties,
+        event.traits,
+        account,
+        member,
+    )
+
+
+def broadcast_fact(fact: Fact) -> BroadcastFact:
+    """Decode a fact without a leaf."""
+    return BroadcastFact(
+        fact.kind, fact.SerializeToString(), fact.kind == CLOCK_TICKED, rule_predicates(fact)
+    )
+
+
+def decode_log_events(facts: Iterable[Fact]) -> Iterator[LogEvent]:
+    """Yield the events among facts of the log."""
+    for fact in facts:
+        if fact.kind == EVENT:
+            leaf_id, workspace = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
+            yield LogEvent(fact.offset, workspace, leaf_id, event_view(fact))
+
+
+def decode_leaf_events(facts: Iterable[Fact], region: str) -> Iterator[LeafEvent]:
+    """Yield the events among the facts of a profile; `region` is that of its workspace."""
+    for fact in facts:
+        if fact.kind == EVENT:
+            raw = Event.FromString(fact.payload).identifiers
+            normalized = (normalize(i.namespace, i.value, region) for i in raw)
+            identifiers = tuple(i for i in normalized if i is not None)
+            yield LeafEvent(LeafId(fact.leaf_id), event_view(fact), identifiers)
+
+
+def decode_broadcast_facts(facts: Iterable[Fact]) -> list[AttributedFact]:
+    """Return the facts without a leaf among facts of the log."""
+    return [
+        AttributedFact(
+            fact.offset,
+            fact.recorded_at_us,
+            WorkspaceId(fact.workspace_id),
+            LeafId(NO_ID),
+            ProfileId(NO_ID),
+            event=None,
+            broadcast=broadcast_fact(fact),
+        )
+        for fact in facts
+        if not fact.leaf_id
+    ]
+
+
+def parse_facts(serialized: Iterable[bytes]) -> list[Fact]:
+    """Parse serialised facts."""
+    return [Fact.FromString(raw) for raw in serialized]

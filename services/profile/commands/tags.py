@@ -1,0 +1,46 @@
+"""Defines tags: appends a new version to the log where the definition differs."""
+
+from __future__ import annotations
+
+from services.chassis import definitions
+from services.chassis.definitions import Defined
+from services.chassis.postgres.database import Database
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogClient
+from services.kernel.tokens import Token
+from services.profile.codec.definitions import tag_to_fact
+from services.profile.domain.tags import Tag, check_tag
+from services.profile.store.definitions import load_tags
+from services.profile.store.snapshot import open_snapshot
+
+
+class TagCommands:
+    """Defines tags."""
+
+    def __init__(self, database: Database, runner: ProjectionRunner, log: LogClient) -> None:
+        self._database = database
+        self._runner = runner
+        self._log = log
+
+    async def define(
+        self, tag: Tag, timeout: float, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[Tag]:
+        """Define a tag; its version is ignored. `timeout`: seconds to wait for the log's head.
+
+        Raises InvalidField, Conflict, TokenNotReached.
+        """
+        check_tag(tag)
+
+        async def load(token: Token) -> Tag | None:
+            await self._runner.wait_for(token, timeout)
+            async with open_snapshot(self._database) as at:
+                return (await load_tags(at.conn, tag.workspace_id)).get(tag.tag_id)
+
+        return await definitions.define(
+            lambda _: tag,
+            log=self._log,
+            load=load,
+            to_fact=tag_to_fact,
+            etag=etag,
+            dry_run=dry_run,
+        )

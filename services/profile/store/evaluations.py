@@ -1,0 +1,147 @@
+"""Stores the evaluation of each profile in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.chassis.postgres.database import Queries
+from services.kernel.ids import NO_ID, ProfileId, shard_of
+from services.kernel.rules.ids import pack_ids, unpack_ids
+from services.profile.domain.evaluation import Evaluation
+from services.profile.domain.scheduling import DueProfile
+from services.profile.store.leaves import ProfileLeaf
+
+Q = Queries.load(__package__, "evaluations.sql")
+
+
+async def load_profile_leaves(
+    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+) -> list[tuple[ProfileLeaf, Evaluation | None]]:
+    """Return the leaves of profiles, each with its profile's evaluation (None = there is none)."""
+    rows = await conn.fetch(Q.load_profile_leaves, profiles)
+    return [
+        (
+            ProfileLeaf(profile, workspace, leaf, state),
+            None
+            if version is None
+            else Evaluation(profile, workspace, version, unpack_ids(true), due, at, merged_into),
+        )
+        for profile, workspace, leaf, state, version, true, due, at, merged_into in rows
+    ]
+
+
+async def load_evaluations(
+    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+) -> dict[ProfileId, Evaluation]:
+    """Return the evaluations of profiles; those that were never evaluated are left out."""
+    rows = await conn.fetch(Q.load_evaluations, profiles)
+    return {row[0]: evaluation_from_row(row) for row in rows}
+
+
+def evaluation_from_row(row: Any) -> Evaluation:
+    """Return the evaluation in a row of (profile, workspace, version, true, due, at, merged)."""
+    profile_id, workspace_id, version, true, due, at, merged_into = row
+    return Evaluation(profile_id, workspace_id, version, unpack_ids(true), due, at, merged_into)
+
+
+async def save_evaluations(
+    conn: asyncpg.Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
+) -> list[Evaluation]:
+    """Save changed evaluations, and return them with their new versions.
+
+    `worker`: the shard whose worker evaluated, and evaluates again when the profiles are due.
+    """
+    rows = await conn.fetch(
+        Q.save_evaluations,
+        worker,
+        [shard_of(e.profile_id, shards) for e in evaluations],
+        [e.profile_id for e in evaluations],
+        [e.workspace_id for e in evaluations],
+        [pack_ids(e.true_predicates) for e in evaluations],
+        [e.next_due_us for e in evaluations],
+        [e.changed_at_us for e in evaluations],
+        [e.merged_into for e in evaluations],
+    )
+    versions = {row["profile_id"]: row["version"] for row in rows}
+    return [e._replace(version=versions[e.profile_id]) for e in evaluations]
+
+
+async def copy_evaluations(
+    conn: asyncpg.Connection, evaluations: Iterable[Evaluation], shards: int
+) -> None:
+    """Insert new evaluations with COPY, each due in its profile's own shard."""
+    columns = ("shard", "profile_id", "workspace_id", "version", "true_predicates")
+    await conn.copy_records_to_table(
+        "evaluation",
+        columns=(*columns, "next_due", "evaluating_shard", "changed_at"),
+        records=[
+            (
+                (shard := shard_of(e.profile_id, shards)),
+                e.profile_id,
+                e.workspace_id,
+                e.version,
+                pack_ids(e.true_predicates),
+                e.next_due_us,
+                shard,
+                e.changed_at_us,
+            )
+            for e in evaluations
+        ],
+    )
+
+
+async def reschedule_evaluations(
+    conn: asyncpg.Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
+) -> None:
+    """Save the new due of evaluations that are otherwise unchanged; `worker` as above."""
+    await conn.execute(
+        Q.reschedule_evaluations,
+        worker,
+        [shard_of(e.profile_id, shards) for e in evaluations],
+        [e.profile_id for e in evaluations],
+        [e.next_due_us for e in evaluations],
+    )
+
+
+async def load_due(
+    conn: asyncpg.Connection, shard: int, at_us: int, limit: int
+) -> list[DueProfile]:
+    """Return the first profiles due by an instant among those that a shard evaluated last."""
+    rows = await conn.fetch(Q.load_due, shard, at_us, limit)
+    return [DueProfile(*row) for row in rows]
+
+
+async def evaluating_shards(
+    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+) -> dict[ProfileId, int]:
+    """Return the shards whose workers evaluate profiles when they are due."""
+    rows = await conn.fetch(Q.evaluating_shards, profiles)
+    return {row[0]: row[1] for row in rows}
+
+
+async def shard_evaluations(
+    conn: asyncpg.Connection, shard: int, *, prefetch: int
+) -> AsyncIterator[Evaluation]:
+    """Yield the evaluations of a shard's profiles that have leaves. Needs a transaction."""
+    async for row in conn.cursor(Q.shard_evaluations, shard, prefetch=prefetch):
+        yield evaluation_from_row(row)
+
+
+async def next_version(conn: asyncpg.Connection) -> int:
+    """Return a version above all that were given."""
+    return int(await conn.fetchval(Q.next_version))
+
+
+async def replace_evaluations(conn: asyncpg.Connection, live: str, at_us: int) -> list[Evaluation]:
+    """Return the evaluations that differ from those in the schema `live`, as saved now.
+
+    They include the profiles that have no leaves any more. All get one version above all that
+    were given: the live state may have published some meanwhile.
+    """
+    version = await next_version(conn)
+    changed = await conn.fetch(Q.renew_changed.replace("{live}", live), version)
+    buried = await conn.fetch(Q.bury_missing.replace("{live}", live), version, at_us, NO_ID)
+    return [evaluation_from_row(row) for row in (*changed, *buried)]

@@ -1,0 +1,140 @@
+"""Tests the evaluation of a profile: scopes, due times, tombstones, digests."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.fold.events import IDENTIFY, TRACK, EventView
+from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
+from services.kernel.rules.ids import predicate_id
+from services.kernel.rules.model import CountPredicate, EventFilter, TraitPredicate
+from services.kernel.rules.values import Operator
+from services.profile.domain.evaluation import (
+    ALL_PREDICATES,
+    DUE_ONLY,
+    Evaluation,
+    EvaluationScope,
+    ProfileState,
+    evaluate,
+    evaluate_all,
+    initial,
+    tombstone,
+)
+
+WORKSPACE, PROFILE = WorkspaceId("w"), ProfileId(b"p" * 16)
+RECENT = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)
+NEVER = CountPredicate(EventFilter("bought"), 0, Operator.EQ, 0)
+LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+HOME = '{"city":"北京市"}'.encode()
+INDEX = PredicateIndex([RECENT, NEVER, LOCAL])
+RECENT_ID, NEVER_ID, LOCAL_ID = map(predicate_id, (RECENT, NEVER, LOCAL))
+NOTHING = EvaluationScope(frozenset())
+RECENT_ONLY = EvaluationScope(frozenset({RECENT_ID}))
+
+
+def view(*events: EventView) -> ProfileView:
+    state = LeafState()
+    for event in events:
+        fold_event(state, event, INDEX)
+    return view_of([state])
+
+
+def viewed(at_us: int) -> EventView:
+    return EventView(TRACK, "viewed", at_us, bytes(16))
+
+
+def evaluated(
+    *true: int, due: int | None = None, changed_at: int = 0, version: int = 1
+) -> Evaluation:
+    return Evaluation(PROFILE, WORKSPACE, version, frozenset(true), due, changed_at)
+
+
+def test_first_evaluation_is_returned_even_without_true_predicates() -> None:
+    before = initial(PROFILE, WORKSPACE)
+    after = evaluate(NOTHING, before, view(viewed(5)), PredicateIndex(), 7)
+    assert after == Evaluation(PROFILE, WORKSPACE, 0, frozenset(), None, 7)
+
+
+def test_predicates_outside_the_scope_keep_their_result() -> None:
+    after = evaluate(RECENT_ONLY, evaluated(LOCAL_ID), view(viewed(5)), INDEX, 7)
+    assert after == evaluated(LOCAL_ID, RECENT_ID, due=15, changed_at=7)
+
+
+def test_unchanged_result_with_a_later_due_returns_the_same_evaluation() -> None:
+    before = evaluated(RECENT_ID, NEVER_ID, due=12, changed_at=3)
+    assert evaluate(RECENT_ONLY, before, view(viewed(5)), INDEX, 7) is before
+
+
+def test_unchanged_result_with_an_earlier_due_returns_the_new_due() -> None:
+    before = evaluated(RECENT_ID, NEVER_ID, due=40, changed_at=3)
+    after = evaluate(RECENT_ONLY, before, view(viewed(5)), INDEX, 7)
+    assert after == evaluated(RECENT_ID, NEVER_ID, due=15, changed_at=3)
+
+
+def test_due_profile_is_evaluated_whole_in_any_scope() -> None:
+    before = evaluated(RECENT_ID, LOCAL_ID, NEVER_ID, due=15, changed_at=3)
+    after = evaluate(DUE_ONLY, before, view(viewed(5)), INDEX, 15)
+    assert after == evaluated(NEVER_ID, changed_at=15)
+    later = evaluate(DUE_ONLY, before, view(viewed(5), viewed(9)), INDEX, 15)
+    assert later == evaluated(RECENT_ID, NEVER_ID, due=19, changed_at=15)
+
+
+def test_evaluation_never_goes_back_in_time() -> None:
+    before = evaluated(NEVER_ID, changed_at=20)
+    assert evaluate(ALL_PREDICATES, before, view(viewed(5)), INDEX, 7) is before
+
+
+def test_tombstone_names_the_heir_once_and_has_no_digest_share() -> None:
+    before = evaluated(RECENT_ID, due=9, changed_at=3)
+    heir = ProfileId(b"q" * 16)
+    after = tombstone(before, heir, 8)
+    assert after == Evaluation(PROFILE, WORKSPACE, 1, frozenset(), None, 8, heir)
+    assert tombstone(after, ProfileId(b"r" * 16), 9) is after
+    assert tombstone(before, PROFILE, 8).merged_into == NO_ID
+    assert after.digest_share == 0
+
+
+def test_profile_with_leaves_again_is_evaluated_whole() -> None:
+    before = tombstone(evaluated(RECENT_ID, due=9, changed_at=3), None, 8)
+    after = evaluate(NOTHING, before, view(viewed(5)), INDEX, 9)
+    assert after == evaluated(RECENT_ID, NEVER_ID, due=15, changed_at=9)
+
+
+def test_digest_changes_by_the_difference_of_the_shares() -> None:
+    before = evaluated(RECENT_ID, version=4)
+    profile = ProfileState(PROFILE, WORKSPACE, before, view(viewed(5)))
+    changes = evaluate_all({PROFILE: ALL_PREDICATES}, [profile], {WORKSPACE: INDEX}, 7)
+    after = evaluated(RECENT_ID, NEVER_ID, due=15, changed_at=7, version=4)
+    assert list(changes.changed) == [after]
+    assert changes.deltas == {WORKSPACE: after.digest_share - before.digest_share}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=15),
+)
+def test_incremental_evaluations_equal_one_evaluation_of_all_predicates(
+    occurred: list[tuple[int, int]],
+) -> None:
+    """A worker evaluates the predicates that each event affects, and profiles that are due."""
+    state, evaluation, now_us = LeafState(), initial(PROFILE, WORKSPACE), 0
+    for at_us, kind in occurred:
+        event = (
+            viewed(at_us),
+            EventView(TRACK, "bought", at_us, bytes(16)),
+            EventView(TRACK, "noise", at_us, bytes(16)),
+            EventView(IDENTIFY, "", at_us, at_us.to_bytes(16, "big"), traits=HOME),
+        )[kind]
+        now_us = max(now_us, at_us)
+        if evaluation.next_due_us is not None and evaluation.next_due_us <= now_us:
+            evaluation = evaluate(DUE_ONLY, evaluation, view_of([state]), INDEX, now_us)
+        affected = EvaluationScope(fold_event(state, event, INDEX))
+        evaluation = evaluate(affected, evaluation, view_of([state]), INDEX, now_us)
+    while evaluation.next_due_us is not None and evaluation.next_due_us <= 60:
+        due_us = evaluation.next_due_us
+        evaluation = evaluate(DUE_ONLY, evaluation, view_of([state]), INDEX, due_us)
+    before = initial(PROFILE, WORKSPACE)
+    expected = evaluate(ALL_PREDICATES, before, view_of([state]), INDEX, 60)
+    assert evaluation.true_predicates == expected.true_predicates

@@ -1,0 +1,87 @@
+"""Tests tags, and profiles replayed from the events of their leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kernel.errors import InvalidField
+from services.kernel.fold.events import IDENTIFY, TRACK, EventView
+from services.kernel.fold.leaf import LeafState, fold_event, view_of
+from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.identifiers import Identifier
+from services.kernel.ids import FactId, LeafId, WorkspaceId
+from services.kernel.rules.ids import predicate_id
+from services.kernel.rules.model import All, CountPredicate, EventFilter, Not, TraitPredicate
+from services.kernel.rules.values import Operator
+from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
+from services.profile.domain.tags import (
+    Tag,
+    active_rules,
+    answer_rule,
+    check_tag,
+    newest_tags,
+    tags_of,
+)
+
+VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)
+LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+KEEN = All((VIEWED, Not(LOCAL)))
+
+
+def tag(tag_id: str, version: int = 1, *, retired: bool = False) -> Tag:
+    return Tag(WorkspaceId("w"), tag_id, version, "t", KEEN, retired)
+
+
+def fact(number: int) -> FactId:
+    return FactId(number.to_bytes(16, "big"))
+
+
+def test_newest_tags_have_the_highest_version_of_each_id() -> None:
+    tags = newest_tags([tag("b"), tag("a", 2), tag("a", 1)])
+    assert [(t.tag_id, t.version) for t in tags.values()] == [("a", 2), ("b", 1)]
+
+
+def test_active_rules_leave_out_retired_tags_and_tags_that_are_not_backfilled() -> None:
+    tags = newest_tags([tag("a"), tag("b", retired=True)])
+    assert active_rules(tags).keys() == {"a"}
+    assert active_rules(tags, {predicate_id(VIEWED), predicate_id(LOCAL)}).keys() == {"a"}
+    assert active_rules(tags, {predicate_id(VIEWED)}).keys() == set()
+
+
+@pytest.mark.parametrize("tag_id", ["", "x" * 129, "a\nb"])
+def test_tag_with_an_unusable_id_is_rejected(tag_id: str) -> None:
+    check_tag(tag("x" * 128))
+    with pytest.raises(InvalidField) as rejected:
+        check_tag(tag(tag_id))
+    assert rejected.value.field == "tag.tag_id"
+
+
+def test_answer_of_a_rule_has_the_result_of_each_predicate() -> None:
+    state = LeafState()
+    fold_event(state, EventView(TRACK, "viewed", 5, fact(1)), PredicateIndex([VIEWED]))
+    view = view_of([state])
+    holds, answers = answer_rule(KEEN, view, 9)
+    assert holds
+    assert answers == [(VIEWED, 1, True), (LOCAL, None, False)]
+    assert tags_of({"keen": KEEN, "local": LOCAL}, view, 9) == ["keen"]
+
+
+def test_replayed_profile_combines_the_events_of_several_leaves() -> None:
+    ann, user = Identifier("anonymous_id", "a"), Identifier("user_id", "u")
+    identify = EventView(IDENTIFY, "", 7, fact(2), b"", b'{"n":1}')
+    events = [
+        LeafEvent(LeafId(b"a" * 16), EventView(TRACK, "viewed", 5, fact(1)), (ann,)),
+        LeafEvent(LeafId(b"u" * 16), identify, (ann, user)),
+    ]
+    replayed = replay(events, PredicateIndex([VIEWED]))
+    assert replayed.identifiers == {ann, user}
+    assert replayed.leaf_ids == [b"a" * 16, b"u" * 16]
+    assert (replayed.view.event_count, replayed.view.trait("n")) == (2, 1)
+
+
+def test_timeline_cursor_counts_the_entries_of_its_instant_over_pages() -> None:
+    first = cursor_after(None, [(9, fact(3)), (7, fact(2)), (7, fact(1))])
+    assert first == TimelineCursor(7, fact(1), 2)
+    assert cursor_after(first, [(7, fact(0))]) == TimelineCursor(7, fact(0), 3)
+    later = cursor_after(first, [(7, fact(0)), (5, fact(9))])
+    assert later == TimelineCursor(5, fact(9), 1)
