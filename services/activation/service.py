@@ -20,12 +20,12 @@ from services.activation.channels.webhook import WebhookSender
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.transitions import RetryPolicy
-from services.activation.metrics import DeliveryMetrics
 from services.activation.projection.fold import ActivationProjection
 from services.activation.queries.deliveries import DeliveryQueries
 from services.activation.settings import ActivationSettings

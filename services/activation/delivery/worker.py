@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.activation.channels import Message, Sender
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.render import Renderer
 from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.model import DeliveryState, Destination
@@ -28,7 +29,6 @@ from services.activation.domain.transitions import (
     after_attempt,
     requeue,
 )
-from services.activation.metrics import DeliveryMetrics
 from services.activation.store import effects as store
 from services.activation.store.effects import Attempt, Claim, DestinationKey
 from services.chassis.postgres.database import Database, transaction

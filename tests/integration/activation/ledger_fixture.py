@@ -15,6 +15,7 @@ from services.activation.channels import Sender
 from services.activation.channels.webhook import WebhookSender
 from services.activation.codec.definitions import destination_to_proto
 from services.activation.delivery.dispatcher import Dispatcher
+from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.render import render_payload
 from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.model import (
@@ -27,7 +28,6 @@ from services.activation.domain.model import (
     Webhook,
 )
 from services.activation.domain.transitions import RetryPolicy, plan_effects
-from services.activation.metrics import DeliveryMetrics
 from services.activation.store.destinations import save_destination
 from services.activation.store.effects import Attempt, DestinationKey, add_effects
 from services.chassis.postgres.database import Database, acquire, transaction

@@ -44,7 +44,7 @@ def rows(changes: list[MembershipChange]) -> list[tuple[bytes, str, bool, str, b
 
 
 async def publish_school(workers: SegmentWorkers) -> None:
-    """Publish two buyers, of whom one lives in the city, and a third profile."""
+    """Publish two buyers, one of them in the city, and a third profile."""
     workers.publish_everywhere(broadcast_facts=[defined("buyers", BOUGHT), defined("city", CITY)])
     workers.backfilled()
     workers.publish(
