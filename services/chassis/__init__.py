@@ -1,1 +1,5 @@
-"""Machinery for I/O that all services stand on; it knows no business."""
+"""Runs services: database, bus, rpcs, access and projections, without business rules.
+
+Each package uses those after it alone: bootstrap, projection, rpc, access, messaging, postgres,
+runtime.
+"""

@@ -1,4 +1,4 @@
-"""The ground that every service which folds a stream stands on: engines, keys, doors."""
+"""Opens what every service with a projection needs: database, bus, access, metrics, endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.chassis.runtime.telemetry import Metrics, OperationsServer
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """What a service is put together from; open as long as its scope lasts."""
+    """The parts of a running service, open as long as the scope of `open_service` lasts."""
 
     settings: ServiceSettings
     database: Database
@@ -29,16 +29,16 @@ class ServiceContext:
     metrics: Metrics
 
     def channel(self, url: str) -> ServiceChannel:
-        """A channel to another service, with the internal key; enter it to close it."""
+        """Return a channel to another service, with the internal key; enter it to close it."""
         key = self.settings.internal_key.get_secret_value()
         return open_channel(url, key, timeout_s=self.settings.call_timeout_s)
 
     def rpc(self, allowed: Allowed) -> RpcServer:
-        """The gRPC door; add the services, then enter it."""
+        """Return the gRPC endpoint; add the services, then enter it."""
         return RpcServer(self.settings, self.authenticator, allowed, self.metrics)
 
     def operations(self, runner: ProjectionRunner) -> OperationsServer:
-        """The HTTP door for health and metrics."""
+        """Return the HTTP endpoint for health and metrics."""
         return OperationsServer(
             self.metrics,
             host=self.settings.host,
@@ -53,7 +53,7 @@ class ServiceContext:
 
 @asynccontextmanager
 async def open_service(settings: ServiceSettings) -> AsyncIterator[ServiceContext]:
-    """Migrate, connect, and hold it all for the scope. Raises StoreUnavailable."""
+    """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable."""
     dsn = settings.postgres_dsn.get_secret_value()
     await migrate(dsn, settings.service, shards=settings.shards)
     async with (

@@ -1,7 +1,7 @@
-"""Fixtures that give tests the real engines, and the one way in which a test waits.
+"""Provides tests with a real PostgreSQL and NATS, and with the one way to wait for a condition.
 
-One PostgreSQL and one nats-server a process of tests, started when the first test asks; a database
-of its own for each test; no stream left of the test before. `tests/conftest.py` loads this module.
+Each process of tests starts one PostgreSQL and one nats-server when its first test needs them. Each
+test gets an empty database and a NATS without streams. `tests/conftest.py` loads this module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from services.devstack.postgres import PostgresServer
 T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)
 
-#: The servers of tests survive kill -9, which needs no fsync; they need not survive a power cut.
+#: The servers of tests must survive kill -9, which needs no fsync, but no power cut.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 
 _FIRST_PAUSE_S = 0.005
@@ -35,57 +35,57 @@ _LONGEST_PAUSE_S = 0.1
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests run on the loop that the services run on."""
+    """Run tests on the event loop of the services."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 20.0) -> T:
-    """Ask `predicate` again and again until its answer is true, and give that answer.
+    """Call `predicate` until its result is true, and return that result.
 
-    Raises TimeoutError, which names the predicate and its last answer.
+    Raises TimeoutError, which names the predicate and its last result.
     """
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + deadline_s, _FIRST_PAUSE_S
-    while not (answer := await _ask(predicate)):
+    while not (result := await _call(predicate)):
         if loop.time() > end:
             name = getattr(predicate, "__qualname__", repr(predicate))
-            raise TimeoutError(f"{name} was still {answer!r} after {deadline_s} s")
+            raise TimeoutError(f"{name} was still {result!r} after {deadline_s} s")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
-    return answer
+    return result
 
 
-async def _ask(predicate: Callable[[], T | Awaitable[T]]) -> T:
-    answer = predicate()
-    if inspect.isawaitable(answer):
-        return await answer
-    return answer
+async def _call(predicate: Callable[[], T | Awaitable[T]]) -> T:
+    result = predicate()
+    if inspect.isawaitable(result):
+        return await result
+    return result
 
 
 @pytest.fixture(scope="session")
 def engines_dir() -> Iterator[Path]:
-    """A folder for the engines of this session, removed at its end."""
+    """A folder for the servers of this session, removed at its end."""
     with tempfile.TemporaryDirectory(prefix="onefold-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_server(engines_dir: Path) -> AsyncIterator[PostgresServer]:
-    """The session's PostgreSQL. A test that stops or kills it makes one of its own."""
+    """The session's PostgreSQL. A test that stops or kills it starts one of its own."""
     async with PostgresServer(engines_dir, settings=QUICK) as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nats_server(engines_dir: Path) -> AsyncIterator[NatsServer]:
-    """The session's nats-server. A test that stops or kills it makes one of its own."""
+    """The session's nats-server. A test that stops or kills it starts one of its own."""
     async with NatsServer(engines_dir) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """The DSN of an empty database that this test alone uses."""
+    """The DSN of an empty database that only this test uses."""
     name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     try:
@@ -98,7 +98,7 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def nats_url(nats_server: NatsServer) -> str:
-    """The URL of a NATS that holds no stream."""
+    """The URL of a NATS without streams."""
     connection = await nats.connect(nats_server.url)
     try:
         stream = connection.jetstream()
@@ -116,16 +116,16 @@ def internal_key() -> str:
 
 
 class MakeSettings(Protocol):
-    """Makes settings of a service that uses this test's database, NATS and key."""
+    """Creates the settings of a service that uses this test's database, NATS and key."""
 
     def __call__(self, kind: type[S], **fields: Any) -> S:
-        """Settings of `kind`; `fields` are set over the rest."""
+        """Return settings of `kind`, with `fields` over the rest."""
         ...
 
 
 @pytest.fixture
 def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Path) -> MakeSettings:
-    """Makes settings of a service on this test's own database and NATS."""
+    """Create settings of a service on this test's own database and NATS."""
 
     def make(kind: type[S], **fields: Any) -> S:
         engines = {"postgres_dsn": database, "nats_url": nats_url, "internal_key": internal_key}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 import asyncpg
-from toy.words import Said, Words, facts_between
+from toy.words import WordFact, Words, facts_between
 
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
@@ -18,9 +18,9 @@ JOB = "label"
 _DEFINES, _DEFINES_AND_BLOCKS = "define", "define and block"
 
 
-def definition(workspace: str, version: int, *, blocking: bool = False) -> Said:
+def definition(workspace: str, version: int, *, blocking: bool = False) -> WordFact:
     """Return the fact that defines a version of a workspace's labels."""
-    return Said(workspace, _DEFINES_AND_BLOCKS if blocking else _DEFINES, str(version))
+    return WordFact(workspace, _DEFINES_AND_BLOCKS if blocking else _DEFINES, str(version))
 
 
 class Labels(Words):
@@ -89,7 +89,7 @@ class Labels(Words):
         return BackfillStep(None if is_done else leaves[-1].encode(), (output,))
 
     async def _save_leaves(
-        self, conn: asyncpg.Connection, shard: int, facts: Sequence[Said]
+        self, conn: asyncpg.Connection, shard: int, facts: Sequence[WordFact]
     ) -> None:
         await conn.executemany(
             "INSERT INTO label VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING",

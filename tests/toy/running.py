@@ -1,4 +1,4 @@
-"""The toy service as it runs in a process: log, relay of the log, projection runner."""
+"""Runs the toy service as a process does: log, relay of the log, projection runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toy.words import (
     SERVICE,
     TOY_SUBJECT,
     LogUpstream,
-    Said,
+    WordFact,
     WordLog,
     Words,
     toy_root,
@@ -46,11 +46,11 @@ class Replica:
         async with self.database.pool.acquire() as conn:
             return await digests(conn)
 
-    async def counted(self) -> int:
+    async def word_total(self) -> int:
         counted = "SELECT coalesce(sum(n), 0)::bigint FROM word_count"
         return await self.database.pool.fetchval(counted)
 
-    async def position(self, shard: int = 0) -> int:
+    async def next(self, shard: int = 0) -> int:
         async with self.database.pool.acquire() as conn:
             return (await load_checkpoints(conn))[shard].next
 
@@ -69,7 +69,7 @@ async def replica(
     words: Words | None = None,
     **options: Any,
 ) -> AsyncIterator[Replica]:
-    """A running replica of the toy service."""
+    """Run a replica of the toy service."""
     words = words or Words()
     upstream = LogUpstream(log)
     await migrate(dsn, SERVICE, shards=shards, root=toy_root(root))
@@ -92,7 +92,7 @@ async def replica(
 
 @asynccontextmanager
 async def relaying(bus: JetStreamBus, log: WordLog, shards: int = 1) -> AsyncIterator[OutboxRelay]:
-    """A relay of the log, for all shards, without leases."""
+    """Relay the log, all shards, without leases."""
     relay = OutboxRelay(bus, LOG_SUBJECT, log)
     async with AsyncExitStack() as stack:
         for shard in range(shards):
@@ -101,10 +101,10 @@ async def relaying(bus: JetStreamBus, log: WordLog, shards: int = 1) -> AsyncIte
         yield relay
 
 
-async def say(
-    log: WordLog, relay: OutboxRelay | None, facts: Sequence[Said], shard: int = 0
+async def append(
+    log: WordLog, relay: OutboxRelay | None, facts: Sequence[WordFact], shard: int = 0
 ) -> Token:
-    """Appends and relays, as ingest does; the state that includes it."""
+    """Append and relay facts, as ingest does; return the token of the state that includes them."""
     outputs = await log.append(shard, facts)
     if relay is not None:
         await relay.enqueue(shard, outputs)

@@ -1,7 +1,7 @@
 """A toy service for tests of the projection chassis: it counts the words of leaves.
 
-`WordLog` is its upstream: a log of words in a table, as ingest has one of facts. `Words` is its
-projection: it counts, keeps a digest, and passes on what it took in.
+`WordLog` is its upstream, a log of words in a table, like ingest's log of facts. `Words` is its
+projection, which counts, maintains a digest, and publishes the facts that it folded.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ CREATE TABLE label (
 """
 
 
-class Said(NamedTuple):
-    """One fact: somebody said a word."""
+class WordFact(NamedTuple):
+    """One fact: a leaf used a word."""
 
     workspace: str
     leaf: str
@@ -55,34 +55,34 @@ class Said(NamedTuple):
 
 
 def toy_root(folder: Path) -> Path:
-    """Writes the migrations of the toy service into a folder of services; gives the folder."""
+    """Write the migrations of the toy service into a folder of services; return the folder."""
     (folder / SERVICE / "state").mkdir(parents=True, exist_ok=True)
     (folder / SERVICE / "state" / "0001_words.sql").write_text(_STATE)
     return folder
 
 
-def encode(facts: Sequence[Said]) -> bytes:
-    """The payload of a message."""
+def encode(facts: Sequence[WordFact]) -> bytes:
+    """Return the payload of a message."""
     return json.dumps(facts).encode()
 
 
-def decode(message: StreamMessage) -> list[Said]:
-    """The facts of a message, one a place."""
-    facts = [Said(*fact) for fact in json.loads(message.payload)]
+def decode(message: StreamMessage) -> list[WordFact]:
+    """Return the facts of a message, one per offset."""
+    facts = [WordFact(*fact) for fact in json.loads(message.payload)]
     assert len(facts) == message.next - message.first
     return facts
 
 
-def cut(message: StreamMessage, until: int) -> StreamMessage:
-    """What of a message lies before a place."""
-    if message.next <= until:
+def cut(message: StreamMessage, end: int) -> StreamMessage:
+    """Return the part of a message before an offset."""
+    if message.next <= end:
         return message
-    facts = decode(message)[: until - message.first]
-    return StreamMessage(message.first, until, encode(facts))
+    facts = decode(message)[: end - message.first]
+    return StreamMessage(message.first, end, encode(facts))
 
 
 class WordLog:
-    """A log of words, by shard: where a relay reads it, and where a projection heals from it."""
+    """A log of words, by shard: a relay and an upstream read it."""
 
     def __init__(self, pool: asyncpg.Pool, page: int = 50) -> None:
         self._pool = pool
@@ -92,7 +92,7 @@ class WordLog:
     async def make(cls, dsn: str, page: int = 50) -> WordLog:
         pool = await connect_pool(dsn, schema="public", max_size=4)
         await pool.execute(
-            'CREATE TABLE IF NOT EXISTS said (shard int, "offset" bigint, fact text,'
+            'CREATE TABLE IF NOT EXISTS word_fact (shard int, "offset" bigint, fact text,'
             ' PRIMARY KEY (shard, "offset"))'
         )
         return cls(pool, page)
@@ -100,14 +100,14 @@ class WordLog:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def append(self, shard: int, facts: Iterable[Said]) -> list[OutboxMessage]:
-        """Appends in one transaction; what a relay may be offered."""
+    async def append(self, shard: int, facts: Iterable[WordFact]) -> list[OutboxMessage]:
+        """Append in one transaction; return the outputs for the relay."""
         rows = [json.dumps(fact) for fact in facts]
         async with self._pool.acquire() as conn, conn.transaction():
             await conn.execute("SELECT pg_advisory_xact_lock(77, $1)", shard)
             first = await self._tail(conn, shard)
             await conn.executemany(
-                "INSERT INTO said VALUES ($1, $2, $3)",
+                "INSERT INTO word_fact VALUES ($1, $2, $3)",
                 [(shard, first + i, row) for i, row in enumerate(rows)],
             )
         return [_output(first, rows)] if rows else []
@@ -118,7 +118,8 @@ class WordLog:
 
     async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
         rows = await self._pool.fetch(
-            'SELECT fact FROM said WHERE shard = $1 AND "offset" >= $2 ORDER BY "offset" LIMIT $3',
+            'SELECT fact FROM word_fact WHERE shard = $1 AND "offset" >= $2'
+            ' ORDER BY "offset" LIMIT $3',
             *(shard, first, limit * self.page),
         )
         facts = [row["fact"] for row in rows]
@@ -126,11 +127,11 @@ class WordLog:
         return [_output(first + i, facts[i : i + self.page]) for i in pages]
 
     async def prune(self, shard: int, published: int) -> None:
-        """A log keeps everything."""
+        """A log is never pruned."""
 
     async def _tail(self, conn: asyncpg.Connection, shard: int) -> int:
         return await conn.fetchval(
-            'SELECT coalesce(max("offset") + 1, 0) FROM said WHERE shard = $1', shard
+            'SELECT coalesce(max("offset") + 1, 0) FROM word_fact WHERE shard = $1', shard
         )
 
 
@@ -139,28 +140,28 @@ class LogUpstream:
 
     def __init__(self, log: WordLog) -> None:
         self._log = log
-        #: What was read, for tests to look at.
+        #: (shard, first, end) of every read.
         self.reads: list[tuple[int, int, int]] = []
-        #: What lies before is no longer kept.
+        #: Facts before it are no longer stored.
         self.gone_before = 0
 
-    async def read(self, shard: int, first: int, until: int) -> AsyncIterator[StreamMessage]:
-        self.reads.append((shard, first, until))
+    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+        self.reads.append((shard, first, end))
         if first < self.gone_before:
             raise RangeExpired(f"the log begins at {self.gone_before}")
         tail = await self._log.tail(shard)
-        # Who reads for a message that this log never said asks for more than there is.
-        until = min(until or tail, tail)
-        while first < until:
+        # A message that this log never published may name an offset beyond the tail.
+        end = min(end or tail, tail)
+        while first < end:
             for output in await self._log.read(shard, first, 4):
-                if output.first >= until:
+                if output.first >= end:
                     return
-                yield cut(StreamMessage(output.first, output.next, output.payload), until)
+                yield cut(StreamMessage(output.first, output.next, output.payload), end)
                 first = output.next
 
 
 class Words:
-    """The projection. `poison`: a word at which it fails; `chunk`: most facts a transaction."""
+    """The projection. `poison`: a word at which it fails; `chunk`: most facts per transaction."""
 
     def __init__(self, poison: str = "", chunk: int = 0) -> None:
         self.poison = poison
@@ -170,13 +171,13 @@ class Words:
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         self.folds.append((batch.shard, batch.first, batch.next))
-        until = min(batch.next, batch.first + self._chunk) if self._chunk else batch.next
-        facts = facts_between(batch, until)
+        end = min(batch.next, batch.first + self._chunk) if self._chunk else batch.next
+        facts = facts_between(batch, end)
         if self.poison and any(fact.word == self.poison for fact in facts):
             raise ValueError("this word cannot be counted")
         await count_words(conn, batch.shard, facts)
-        output = OutboxMessage(batch.first, until, encode(facts))
-        return FoldResult(until, until, batch.log_time_us + len(facts), (output,))
+        output = OutboxMessage(batch.first, end, encode(facts))
+        return FoldResult(end, end, batch.log_time_us + len(facts), (output,))
 
 
 class WordsRebuilder:
@@ -184,22 +185,22 @@ class WordsRebuilder:
 
     def __init__(self, log: WordLog, words: Words | None = None) -> None:
         self._replay = LogReplay(words or Words(), LogUpstream(log), Limits(messages=2))
-        #: The schemas of every adoption.
-        self.adopted: list[tuple[str, str]] = []
+        #: The schemas of every `carry_over`.
+        self.carried_over: list[tuple[str, str]] = []
 
     async def rebuild(
         self,
         pool: asyncpg.Pool,
-        until: Token,
+        end: Token,
         *,
         shards: int,
         workers: int,
         progress: Callable[[int], None],
     ) -> None:
-        await self._replay.rebuild(pool, until, workers=workers, progress=progress)
+        await self._replay.rebuild(pool, end, workers=workers, progress=progress)
 
     async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
-        self.adopted.append((live, new))
+        self.carried_over.append((live, new))
 
     async def differing_rows(
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
@@ -210,44 +211,44 @@ class WordsRebuilder:
         )
 
 
-class WordsReplacer(WordsRebuilder):
-    """Replaces the toy's state by one that goes up to a token, and says it in one message."""
+class WordsResync(WordsRebuilder):
+    """Resyncs the toy's state up to a token, and publishes the difference in one message."""
 
-    def __init__(self, log: WordLog, until: Token) -> None:
+    def __init__(self, log: WordLog, head: Token) -> None:
         super().__init__(log)
-        self._until = until
+        self._head = head
 
     async def upstream_head(self) -> Token:
-        return self._until
+        return self._head
 
     async def build(
-        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+        self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
-        await self._replay.rebuild(pool, until, workers=workers, progress=progress)
+        await self._replay.rebuild(pool, end, workers=workers, progress=progress)
 
     async def difference(
-        self, conn: asyncpg.Connection, replaced: StateSwap
+        self, conn: asyncpg.Connection, swap: StateSwap
     ) -> dict[int, tuple[OutboxMessage, ...]]:
         return {
             after.shard: (OutboxMessage(before.next_output, after.next, b"[]"),)
-            for before, after in zip(replaced.before, replaced.after, strict=True)
+            for before, after in zip(swap.before, swap.after, strict=True)
         }
 
 
-def facts_between(batch: Batch, until: int) -> list[Said]:
-    """The facts of a batch from its place on, however its messages are cut."""
-    facts: list[Said] = []
+def facts_between(batch: Batch, end: int) -> list[WordFact]:
+    """Return the facts of a batch before `end`, however its messages are cut."""
+    facts: list[WordFact] = []
     at = batch.first
     for message in batch.messages:
         assert message.first <= at < message.next
         facts += decode(message)[at - message.first :]
         at = message.next
     assert at == batch.next
-    return facts[: until - batch.first]
+    return facts[: end - batch.first]
 
 
-async def count_words(conn: asyncpg.Connection, shard: int, facts: Sequence[Said]) -> None:
-    """Counts, and keeps the digest."""
+async def count_words(conn: asyncpg.Connection, shard: int, facts: Sequence[WordFact]) -> None:
+    """Count, and update the digest."""
     deltas: Counter[str] = Counter()
     for fact, n in sorted(Counter(facts).items()):
         now = await conn.fetchval(
@@ -259,7 +260,7 @@ async def count_words(conn: asyncpg.Connection, shard: int, facts: Sequence[Said
     await add_digest(conn, shard, deltas)
 
 
-def _share(fact: Said, n: int) -> int:
+def _share(fact: WordFact, n: int) -> int:
     return row_digest(*fact, str(n))
 
 
@@ -268,9 +269,11 @@ def _output(first: int, rows: Sequence[str]) -> OutboxMessage:
     return OutboxMessage(first, first + len(rows), payload)
 
 
-def story(length: int, seed: int = 0) -> list[Said]:
-    """Some facts of two workspaces, always the same."""
+def sample_facts(length: int, seed: int = 0) -> list[WordFact]:
+    """Return facts of two workspaces, always the same ones."""
     return [
-        Said(f"w{(i * 7 + seed) % 2}", f"leaf{(i * 13 + seed) % 5}", f"word{(i * i + seed) % 11}")
+        WordFact(
+            f"w{(i * 7 + seed) % 2}", f"leaf{(i * 13 + seed) % 5}", f"word{(i * i + seed) % 11}"
+        )
         for i in range(length)
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from toy.labels import JOB, Labels, definition
-from toy.running import DEADLINE, Replica, replica, say
-from toy.words import Said, WordLog, WordsRebuilder
+from toy.running import DEADLINE, Replica, append, replica
+from toy.words import WordFact, WordLog, WordsRebuilder
 
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.projection.backfill import is_backfilling, schedule
@@ -25,8 +25,8 @@ W = WorkspaceId("w0")
 NEVER = 3600.0
 
 
-def leaves(count: int, first: int = 0) -> list[Said]:
-    return [Said(W, f"leaf{i}", "word") for i in range(first, first + count)]
+def leaves(count: int, first: int = 0) -> list[WordFact]:
+    return [WordFact(W, f"leaf{i}", "word") for i in range(first, first + count)]
 
 
 async def versions(toy: Replica) -> set[int]:
@@ -107,11 +107,11 @@ async def test_blocking_backfill_withholds_tokens_and_later_batches(
 ) -> None:
     words = Labels()
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
-        await toy.runner.wait_for(await say(word_log, None, leaves(2)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, leaves(2)), DEADLINE)
         words.may_step.clear()
-        token = await say(word_log, None, [definition(W, 1, blocking=True)])
+        token = await append(word_log, None, [definition(W, 1, blocking=True)])
         await wait_until(lambda: words.steps)
-        later = await say(word_log, None, leaves(2, first=2))
+        later = await append(word_log, None, leaves(2, first=2))
         with pytest.raises(TokenNotReached):
             await toy.runner.wait_for(token, 1.0)
         assert await log_offset(toy) == 2
@@ -127,7 +127,7 @@ async def test_blocking_backfill_withholds_tokens_and_later_batches(
 async def test_two_blocking_backfills_release_tokens_when_the_last_one_ends(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    other = Said("w1", "leaf0", "word")
+    other = WordFact("w1", "leaf0", "word")
     definitions = [definition(w, 1, blocking=True) for w in ("w0", "w1")]
     await word_log.append(0, [*leaves(1), other, *definitions])
     async with replica(database, nats_url, word_log, tmp_path, words=Labels()) as toy:
@@ -192,10 +192,10 @@ async def test_failing_backfill_does_not_stop_the_folding(
     words.error = error
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
         facts = [*leaves(2), definition(W, 1)]
-        await toy.runner.wait_for(await say(word_log, None, facts), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, facts), DEADLINE)
         await wait_until(lambda: len(words.steps) >= 2)
         for i in range(2, 5):
-            await toy.runner.wait_for(await say(word_log, None, leaves(1, first=i)), DEADLINE)
+            await toy.runner.wait_for(await append(word_log, None, leaves(1, first=i)), DEADLINE)
         assert await versions(toy) == {0}
         assert bool(toy.runner.stalled()) == isinstance(error, ValueError)
         words.error = None
@@ -209,8 +209,8 @@ async def test_failing_blocking_backfill_is_retried_before_the_next_batch(
     words = Labels()
     words.error = ServiceUnavailable("away")
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
-        await say(word_log, None, [*leaves(1), definition(W, 1, blocking=True)])
-        later = await say(word_log, None, leaves(1, first=1))
+        await append(word_log, None, [*leaves(1), definition(W, 1, blocking=True)])
+        later = await append(word_log, None, leaves(1, first=1))
         await wait_until(lambda: len(words.steps) >= 3)
         assert await log_offset(toy) == 0
         words.error = None
@@ -229,7 +229,7 @@ async def test_backfill_of_two_replicas_labels_the_leaves_of_both(
         replica(database, nats_url, word_log, tmp_path, shards=shards, words=two) as other,
     ):
         await wait_until(lambda: len(toy.runner.leased) == len(other.runner.leased) == 1)
-        await toy.runner.wait_for(await say(word_log, None, [definition(W, 1)]), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, [definition(W, 1)]), DEADLINE)
         await all_have(toy, 1)
         assert {step[0] for step in one.steps} | {step[0] for step in two.steps} == {0, 1}
         assert {step[0] for step in one.steps} & {step[0] for step in two.steps} == set()
@@ -242,7 +242,7 @@ async def test_rebuild_during_a_backfill_is_refused(
     words.may_step.clear()
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
         facts = [*leaves(3), definition(W, 1)]
-        await toy.runner.wait_for(await say(word_log, None, facts), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, facts), DEADLINE)
         rebuilder = WordsRebuilder(word_log, Labels())
         rebuild = RebuildRunner(toy.database, rebuilder, shards=1, root=tmp_path)
         with pytest.raises(Conflict, match="a backfill is in progress"):

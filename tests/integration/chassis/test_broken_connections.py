@@ -9,8 +9,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from toy.running import DEADLINE, replica, say
-from toy.words import WordLog, story
+from toy.running import DEADLINE, append, replica
+from toy.words import WordLog, sample_facts
 
 from services.chassis.postgres.database import Database, acquire, connect_pool
 from services.chassis.postgres.migrate import migrate
@@ -93,15 +93,17 @@ async def test_worker_with_a_broken_connection_is_restarted_on_another_one(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path, broken: str
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        await toy.runner.wait_for(await say(word_log, None, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(10)), DEADLINE)
         [worker] = toy.runner._workers
         conn = worker._conn
         if broken == "ended":
             end_session(conn)
-            await toy.runner.wait_for(await say(word_log, None, story(10, 1)), DEADLINE)
+            await toy.runner.wait_for(await append(word_log, None, sample_facts(10, 1)), DEADLINE)
         else:
             async with unfinished(conn):
-                await toy.runner.wait_for(await say(word_log, None, story(10, 1)), DEADLINE)
-        assert await toy.counted() == 20
+                await toy.runner.wait_for(
+                    await append(word_log, None, sample_facts(10, 1)), DEADLINE
+                )
+        assert await toy.word_total() == 20
         assert conn.is_closed()
         await wait_until(lambda: toy.runner._workers and worker not in toy.runner._workers)

@@ -37,7 +37,9 @@ async def columns(dsn: str) -> list[tuple[str, ...]]:
         await conn.close()
 
 
-async def test_lasting_and_rebuildable_things_are_kept_apart(database: str, root: Path) -> None:
+async def test_lasting_tables_and_state_have_schemas_of_their_own(
+    database: str, root: Path
+) -> None:
     assert await migrate(database, "toy", shards=SHARDS, root=root) == 1
     tables = {(schema, table) for schema, table, *_ in await columns(database)}
     assert {("toy", "history"), ("toy", "outbox"), ("toy", "generation")} <= tables
@@ -45,14 +47,14 @@ async def test_lasting_and_rebuildable_things_are_kept_apart(database: str, root
     assert state == {"checkpoint", "digest", "backfill", "word_count", "label"}
 
 
-async def test_a_second_run_changes_nothing(database: str, root: Path) -> None:
+async def test_second_run_changes_nothing(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
     before = await columns(database)
     assert await migrate(database, "toy", shards=SHARDS, root=root) == 1
     assert await columns(database) == before
 
 
-async def test_a_service_that_folds_nothing_has_no_state(database: str, root: Path) -> None:
+async def test_service_without_shards_has_no_state(database: str, root: Path) -> None:
     assert await migrate(database, "toy", root=root) == 0
     assert {schema for schema, *_ in await columns(database)} == {"toy"}
     async with Database(database, "toy") as opened:
@@ -70,7 +72,7 @@ async def test_new_files_are_applied_in_order(database: str, root: Path) -> None
     assert {("toy", "annals", "word"), ("toy_g1", "word_count", "seen")} <= found
 
 
-async def test_a_new_generation_has_the_same_state_tables(database: str, root: Path) -> None:
+async def test_new_generation_has_the_same_state_tables(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
     conn = await connect(database, schema="toy")
     try:
@@ -83,14 +85,14 @@ async def test_a_new_generation_has_the_same_state_tables(database: str, root: P
     ]
 
 
-async def test_a_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
+async def test_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
     (root / "toy" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n text)")
     with pytest.raises(MigrationRefused, match=r"toy/0001_history\.sql was changed"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
-async def test_a_schema_of_a_newer_version_is_refused(database: str, root: Path) -> None:
+async def test_schema_of_a_newer_version_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
     (root / "toy" / "migrations" / "0001_history.sql").unlink()
     with pytest.raises(MigrationRefused, match="a newer version"):
@@ -98,13 +100,13 @@ async def test_a_schema_of_a_newer_version_is_refused(database: str, root: Path)
 
 
 @pytest.mark.parametrize("name", ["2_short.sql", "0002-dash.sql"])
-async def test_a_misnamed_file_is_refused(database: str, root: Path, name: str) -> None:
+async def test_misnamed_file_is_refused(database: str, root: Path, name: str) -> None:
     (root / "toy" / "migrations" / name).write_text("SELECT 1")
     with pytest.raises(MigrationRefused, match="is not named like"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
-async def test_a_number_twice_is_refused(database: str, root: Path) -> None:
+async def test_two_files_of_one_number_are_refused(database: str, root: Path) -> None:
     (root / "toy" / "migrations" / "0001_again.sql").write_text("SELECT 1")
     with pytest.raises(MigrationRefused, match="two files of one number"):
         await migrate(database, "toy", shards=SHARDS, root=root)
@@ -116,7 +118,7 @@ async def test_another_number_of_shards_is_refused(database: str, root: Path) ->
         await migrate(database, "toy", shards=2, root=root)
 
 
-async def test_a_file_that_fails_leaves_nothing_behind(database: str, root: Path) -> None:
+async def test_file_that_fails_leaves_nothing_behind(database: str, root: Path) -> None:
     broken = root / "toy" / "migrations" / "0002_broken.sql"
     broken.write_text("CREATE TABLE half (n int); SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):
@@ -136,6 +138,6 @@ async def test_replicas_that_start_at_once_apply_each_file_once(database: str, r
         await conn.close()
 
 
-async def test_a_postgres_that_does_not_come_is_told(root: Path) -> None:
+async def test_unreachable_postgres_is_store_unavailable(root: Path) -> None:
     with pytest.raises(StoreUnavailable):
-        await migrate("postgresql://nobody@127.0.0.1:1/none", "toy", root=root, wait_s=0.1)
+        await migrate("postgresql://none@127.0.0.1:1/none", "toy", root=root, wait_s=0.1)

@@ -1,4 +1,4 @@
-"""Law 2 for the chassis: however the same facts come, the digest is that of their set."""
+"""Law 2 for the chassis: however facts arrive, the digest is that of their set."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from properties import examples
-from toy.heard import HeardTail, Range
-from toy.words import LogUpstream, Said, WordLog, Words, encode, story, toy_root
+from toy.fake_subscription import FakeSubscription, Range
+from toy.words import LogUpstream, WordFact, WordLog, Words, encode, sample_facts, toy_root
 
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import connect
@@ -24,24 +24,24 @@ from services.chassis.projection.worker import ShardWorker, WorkerCallbacks
 from services.kernel.digest import digest_of, row_digest, to_hex
 
 LENGTH = 40
-FACTS = story(LENGTH)
+FACTS = sample_facts(LENGTH)
 
 
-def digests_of(facts: Sequence[Said]) -> dict[str, str]:
-    """The digests of a set of facts, told without the chassis and without a database."""
+def digests_of(facts: Sequence[WordFact]) -> dict[str, str]:
+    """Return the digests of a set of facts, computed without the chassis or a database."""
     shares: dict[str, list[int]] = {}
     for fact, n in Counter(facts).items():
         shares.setdefault(fact.workspace, []).append(row_digest(*fact, str(n)))
     return {workspace: to_hex(digest_of(rows)) for workspace, rows in shares.items()}
 
 
-class Reached(BaseException):
-    """The end of the log is reached; nothing catches it on its way."""
+class EndReached(BaseException):
+    """The end of the log is reached; no handler catches it on its way."""
 
 
-async def stop_at_end(position: Checkpoint, outputs: Sequence[OutboxMessage]) -> None:
-    if position.next == LENGTH:
-        raise Reached
+async def stop_at_end(checkpoint: Checkpoint, outputs: Sequence[OutboxMessage]) -> None:
+    if checkpoint.next == LENGTH:
+        raise EndReached
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -62,15 +62,15 @@ ranges = st.tuples(
 
 @examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    heard=st.lists(st.none() | ranges, max_size=12),
+    received=st.lists(st.none() | ranges, max_size=12),
     chunk=st.integers(0, 5),
     page=st.integers(1, 9),
     limits=st.builds(Limits, messages=st.integers(1, 6), span=st.integers(1, 50)),
 )
-async def test_any_order_repetition_and_batching_ends_in_the_same_state(
+async def test_digest_after_any_order_repetition_and_batching_is_that_of_the_facts(
     conn: asyncpg.Connection,
     word_log: WordLog,
-    heard: list[Range | None],
+    received: list[Range | None],
     chunk: int,
     page: int,
     limits: Limits,
@@ -80,26 +80,26 @@ async def test_any_order_repetition_and_batching_ends_in_the_same_state(
         "TRUNCATE word_count, digest, outbox;"
         " UPDATE checkpoint SET next = 0, next_output = 0, log_offset = 0, log_time_us = 0"
     )
-    tail = HeardTail(heard, lambda first, until: encode(FACTS[first:until]))
-    intake = ShardConsumer(0, tail, LogUpstream(word_log), limits, gap_check_s=0)
+    subscription = FakeSubscription(received, lambda first, end: encode(FACTS[first:end]))
+    consumer = ShardConsumer(0, subscription, LogUpstream(word_log), limits, gap_check_s=0)
     worker = ShardWorker(
         0,
         conn,
         Words(chunk=chunk),
-        intake,
+        consumer,
         WorkerCallbacks(stop_at_end, stalled=lambda *_: None, scheduled=lambda: None),
         asyncio.Semaphore(),
     )
     try:
         async with asyncio.timeout(20):
             await worker.run()
-    except Reached:
+    except EndReached:
         pass
     assert await digests(conn) == digests_of(FACTS)
     rows = await conn.fetch("SELECT first, next FROM outbox ORDER BY first")
     assert [row["first"] for row in rows] == [0, *[row["next"] for row in rows[:-1]]]
 
 
-def test_a_changed_fact_has_another_digest() -> None:
+def test_digest_of_a_changed_fact_differs() -> None:
     changed = [FACTS[0]._replace(word="another"), *FACTS[1:]]
     assert digests_of(changed) != digests_of(FACTS)

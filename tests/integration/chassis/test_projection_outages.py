@@ -1,12 +1,12 @@
-"""PostgreSQL and NATS go away under a running service, and come back, or come back empty."""
+"""PostgreSQL and NATS stop under a running service, and come back, NATS perhaps empty."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from toy.running import DEADLINE, relaying, replica, say
-from toy.words import LOG_SUBJECT, WordLog, story
+from toy.running import DEADLINE, append, relaying, replica
+from toy.words import LOG_SUBJECT, WordLog, sample_facts
 
 from services.chassis.testing import QUICK, wait_until
 from services.devstack.nats import NatsServer
@@ -14,7 +14,9 @@ from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
 
-async def test_postgres_goes_away_and_comes_back(nats_url: str, tmp_path: Path) -> None:
+async def test_postgres_that_stops_and_comes_back_loses_nothing(
+    nats_url: str, tmp_path: Path
+) -> None:
     async with PostgresServer(tmp_path / "engines", settings=QUICK) as server:
         log = await WordLog.make(server.dsn)
         try:
@@ -23,20 +25,20 @@ async def test_postgres_goes_away_and_comes_back(nats_url: str, tmp_path: Path) 
                 relaying(toy.bus, log) as relay,
             ):
                 for i in range(3):
-                    token = await say(log, relay, story(10, i))
+                    token = await append(log, relay, sample_facts(10, i))
                     await toy.runner.wait_for(token, DEADLINE)
                     await server.stop()
                     with pytest.raises(StoreUnavailable):
                         await toy.runner.token()
                     await wait_until(lambda: not toy.runner.leased)
                     await server.start()
-                await toy.runner.wait_for(await say(log, relay, story(10, 5)), DEADLINE)
-                assert await toy.counted() == 40
+                await toy.runner.wait_for(await append(log, relay, sample_facts(10, 5)), DEADLINE)
+                assert await toy.word_total() == 40
         finally:
             await log.close()
 
 
-async def test_a_nats_that_comes_back_empty_is_filled_again(
+async def test_nats_that_comes_back_empty_is_filled_again(
     database: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
@@ -45,11 +47,11 @@ async def test_a_nats_that_comes_back_empty_is_filled_again(
         relaying(toy.bus, word_log) as relay,
     ):
         for i in range(3):
-            token = await say(word_log, relay, story(10, i))
+            token = await append(word_log, relay, sample_facts(10, i))
             await toy.runner.wait_for(token, DEADLINE)
             await server.wipe()
-        await toy.runner.wait_for(await say(word_log, relay, story(10, 5)), DEADLINE)
-        assert await toy.counted() == 40
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10, 5)), DEADLINE)
+        assert await toy.word_total() == 40
 
         async def published() -> bool:
             last = await toy.bus.last_range("onefold.toy.0")

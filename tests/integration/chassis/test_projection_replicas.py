@@ -1,4 +1,4 @@
-"""Replicas share the shards, take over from one another, and never write over each other."""
+"""Replicas share the shards, take over from one another, and never overwrite each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from toy.running import DEADLINE, Replica, relaying, replica, say
-from toy.words import LogUpstream, WordLog, Words, story
+from toy.running import DEADLINE, Replica, append, relaying, replica
+from toy.words import LogUpstream, WordLog, Words, sample_facts
 
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.messaging.subscription import PullSubscription
@@ -27,7 +27,7 @@ SCHEMA = "toy_g1,toy"
 
 
 async def sessions(dsn: str, shard: int) -> list[int]:
-    """The server processes that hold the lock of a shard."""
+    """Return the server processes that hold the lock of a shard."""
     conn = await asyncpg.connect(dsn)
     try:
         return [
@@ -43,8 +43,8 @@ async def sessions(dsn: str, shard: int) -> list[int]:
         await conn.close()
 
 
-async def cut(dsn: str, *pids: int) -> None:
-    """Ends sessions, as when their process dies."""
+async def end_sessions(dsn: str, *pids: int) -> None:
+    """End sessions, as when their process dies."""
     conn = await asyncpg.connect(dsn)
     try:
         for pid in pids:
@@ -53,11 +53,11 @@ async def cut(dsn: str, *pids: int) -> None:
         await conn.close()
 
 
-def held(*replicas: Replica) -> list[int]:
+def leased(*replicas: Replica) -> list[int]:
     return [len(toy.runner.leased) for toy in replicas]
 
 
-async def test_three_replicas_share_four_shards_as_one_would_do_it(
+async def test_three_replicas_that_share_shards_reach_the_state_of_one(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -68,16 +68,16 @@ async def test_three_replicas_share_four_shards_as_one_would_do_it(
             for _ in range(3)
         ]
         relay = await stack.enter_async_context(relaying(toys[0].bus, word_log, SHARDS))
-        await wait_until(lambda: sorted(held(*toys)) == [1, 1, 2])
+        await wait_until(lambda: sorted(leased(*toys)) == [1, 1, 2])
         token = Token()
         for i in range(40):
-            said = await say(word_log, relay, story(10, i), shard=i % SHARDS)
-            token = token.union(said)
-        # Any replica knows how far all have come.
+            appended = await append(word_log, relay, sample_facts(10, i), shard=i % SHARDS)
+            token = token.union(appended)
+        # Every replica can wait for the progress of all.
         for toy in toys:
             assert await toy.runner.wait_for(token, DEADLINE) == token
         shared = await toys[0].digests()
-        assert await toys[0].counted() == 400
+        assert await toys[0].word_total() == 400
         assert all(toy.words.folds for toy in toys)
     await drop_toy(database)
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as alone:
@@ -85,20 +85,20 @@ async def test_three_replicas_share_four_shards_as_one_would_do_it(
         assert await alone.digests() == shared
 
 
-async def test_a_replica_that_leaves_or_comes_is_made_up_for(
+async def test_shards_are_assigned_again_when_a_replica_joins_or_leaves(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     def one() -> object:
         return replica(database, nats_url, word_log, tmp_path, shards=SHARDS)
 
     async with one() as first:
-        await wait_until(lambda: held(first) == [SHARDS])
+        await wait_until(lambda: leased(first) == [SHARDS])
         async with one() as second:
-            await wait_until(lambda: held(first, second) == [2, 2])
-        await wait_until(lambda: held(first) == [SHARDS])
+            await wait_until(lambda: leased(first, second) == [2, 2])
+        await wait_until(lambda: leased(first) == [SHARDS])
 
 
-async def test_a_cut_connection_is_made_anew_and_nothing_is_lost(
+async def test_lost_connection_is_replaced_and_nothing_is_lost(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
@@ -106,38 +106,40 @@ async def test_a_cut_connection_is_made_anew_and_nothing_is_lost(
         relaying(toy.bus, word_log) as relay,
     ):
         for i in range(4):
-            await toy.runner.wait_for(await say(word_log, relay, story(10, i)), DEADLINE)
-            await cut(database, *await sessions(database, 0))
-        await toy.runner.wait_for(await say(word_log, relay, story(10, 9)), DEADLINE)
-        assert await toy.counted() == 50
-        assert await toy.position() == 50
+            await toy.runner.wait_for(await append(word_log, relay, sample_facts(10, i)), DEADLINE)
+            await end_sessions(database, *await sessions(database, 0))
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10, 9)), DEADLINE)
+        assert await toy.word_total() == 50
+        assert await toy.next() == 50
 
 
-async def test_another_replica_takes_over_when_the_sessions_of_one_are_cut(
+async def test_other_replica_takes_over_when_the_sessions_of_one_end(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as first,
         relaying(first.bus, word_log) as relay,
     ):
-        await wait_until(lambda: held(first) == [1])
+        await wait_until(lambda: leased(first) == [1])
         async with replica(database, nats_url, word_log, tmp_path) as second:
             working, waiting = first, second
             for i in range(3):
-                token = await say(word_log, relay, story(10, i))
+                token = await append(word_log, relay, sample_facts(10, i))
                 await waiting.runner.wait_for(token, DEADLINE)
                 member = await sessions(database, 2**31 - 1)
-                await cut(database, *await sessions(database, 0), *member)
-            await working.runner.wait_for(await say(word_log, relay, story(10, 5)), DEADLINE)
-            assert await working.counted() == 40
+                await end_sessions(database, *await sessions(database, 0), *member)
+            await working.runner.wait_for(
+                await append(word_log, relay, sample_facts(10, 5)), DEADLINE
+            )
+            assert await working.word_total() == 40
 
 
-async def test_a_zombie_cannot_write_past_the_fence(
+async def test_worker_without_its_lock_cannot_write_past_the_fence(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    """A worker that lost its lock without knowing is stopped by the position's row."""
+    """The row of the checkpoint stops a worker that lost its lock without noticing."""
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        await toy.runner.wait_for(await say(word_log, None, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(10)), DEADLINE)
         zombie = await connect(database, schema=SCHEMA)
         before = Checkpoint(0, 5, 5, 5, 5)
         try:
@@ -147,7 +149,7 @@ async def test_a_zombie_cannot_write_past_the_fence(
                 0,
                 zombie,
                 Words(),
-                Backwards(word_log, toy),
+                LateConsumer(word_log, toy),
                 IGNORED,
                 asyncio.Semaphore(),
             )
@@ -155,11 +157,11 @@ async def test_a_zombie_cannot_write_past_the_fence(
                 await worker.run()
         finally:
             await zombie.close()
-        assert await toy.counted() == 20
+        assert await toy.word_total() == 20
 
 
-class Backwards(ShardConsumer):
-    """An intake during which the other worker goes on."""
+class LateConsumer(ShardConsumer):
+    """A consumer that lets the other worker go on first."""
 
     def __init__(self, log: WordLog, toy: Replica) -> None:
         super().__init__(
@@ -168,22 +170,22 @@ class Backwards(ShardConsumer):
         self._log, self._toy = log, toy
 
     async def next(self, at: int, patience_s: float = 0.0) -> tuple[StreamMessage, ...]:
-        token = await say(self._log, None, story(10, 1))
+        token = await append(self._log, None, sample_facts(10, 1))
         await self._toy.runner.wait_for(token, DEADLINE)
         return tuple([m async for m in self._upstream.read(0, at, 0)])
 
 
-async def quiet(position: Checkpoint, outputs: object) -> None: ...
+async def ignore(checkpoint: Checkpoint, outputs: object) -> None: ...
 
 
-IGNORED = WorkerCallbacks(quiet, stalled=lambda *_: None, scheduled=lambda: None)
+IGNORED = WorkerCallbacks(ignore, stalled=lambda *_: None, scheduled=lambda: None)
 
 
-async def test_two_workers_without_locks_still_count_everything_once(
+async def test_workers_without_locks_count_everything_once(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    """The fence alone keeps the state right, whatever the locks do."""
-    await word_log.append(0, story(300))
+    """The fence alone keeps the state correct, whatever the locks do."""
+    await word_log.append(0, sample_facts(300))
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await toy.runner.wait_for(Token((300,)), DEADLINE)
         expected = await toy.digests()
@@ -193,14 +195,14 @@ async def test_two_workers_without_locks_still_count_everything_once(
         async def unlocked() -> None:
             conn = await connect(database, schema=SCHEMA)
             try:
-                intake = ShardConsumer(
+                consumer = ShardConsumer(
                     0,
                     PullSubscription(toy.bus, "x", "x"),
                     LogUpstream(word_log),
                     Limits(messages=1),
                     gap_check_s=0.0,
                 )
-                await ShardWorker(0, conn, Words(), intake, IGNORED, asyncio.Semaphore()).run()
+                await ShardWorker(0, conn, Words(), consumer, IGNORED, asyncio.Semaphore()).run()
             except FenceLost:
                 pass
             finally:
@@ -215,11 +217,11 @@ async def test_two_workers_without_locks_still_count_everything_once(
         assert await toy.digests() == expected
 
 
-async def test_saving_needs_no_outputs_and_a_fence_holds_until_the_end(
+async def test_fence_is_held_until_the_transaction_of_the_checkpoint_ends(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        await wait_until(lambda: held(toy) == [1])
+        await wait_until(lambda: leased(toy) == [1])
     conn, other = [await connect(database, schema=SCHEMA) for _ in range(2)]
     try:
         start = Checkpoint(0)
@@ -238,11 +240,11 @@ async def in_transaction(conn: asyncpg.Connection, at: Checkpoint) -> bool:
         return await acquire_fence(conn, at)
 
 
-async def test_a_store_that_is_away_is_told(
+async def test_status_without_postgres_is_store_unavailable(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        await toy.runner.wait_for(await say(word_log, None, story(3)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(3)), DEADLINE)
         await toy.database.pool.expire_connections()
         toy.database.pool.set_connect_args("postgresql://nobody@127.0.0.1:1/none")
         with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""The ProjectionService over a real gRPC door."""
+"""The ProjectionService over a real gRPC endpoint."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2_grpc as stubs
-from toy.running import DEADLINE, Replica, replica, say
-from toy.words import WordLog, WordsRebuilder, story
+from toy.running import DEADLINE, Replica, append, replica
+from toy.words import WordLog, WordsRebuilder, sample_facts
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key
@@ -42,8 +42,8 @@ async def count_words(conn: asyncpg.Connection) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def door(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncIterator[str]:
-    """The address of the toy's ProjectionService."""
+async def endpoint(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncIterator[str]:
+    """Serve the toy's ProjectionService; yield its address."""
     required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL}
     server = RpcServer(
         ServiceSettings(**required), Authenticator(load_key, INTERNAL), ALLOWED, Metrics("toy")
@@ -56,80 +56,80 @@ async def door(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncItera
 
 @asynccontextmanager
 async def stub(url: str, key: str = INTERNAL, **options: Any) -> AsyncIterator[Any]:
-    async with open_channel(url, key, **options) as peer:
-        yield stubs.ProjectionServiceStub(peer)
+    async with open_channel(url, key, **options) as channel:
+        yield stubs.ProjectionServiceStub(channel)
 
 
-async def test_status_digest_and_tokens_are_answered(
+async def test_status_digest_and_token_are_those_of_the_folded_facts(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
-        door(toy) as url,
-        stub(url) as asked,
+        endpoint(toy) as url,
+        stub(url) as service,
     ):
-        token = token_to_proto(await say(word_log, None, story(30)))
-        answer = await asked.AwaitToken(pb.AwaitTokenRequest(token=token))
-        assert token_from_proto(answer.token) == Token((30,))
-        digest = await asked.GetDigest(pb.GetDigestRequest(at_least=token))
+        token = token_to_proto(await append(word_log, None, sample_facts(30)))
+        response = await service.AwaitToken(pb.AwaitTokenRequest(token=token))
+        assert token_from_proto(response.token) == Token((30,))
+        digest = await service.GetDigest(pb.GetDigestRequest(at_least=token))
         assert dict(digest.digests) == await toy.digests()
         assert token_from_proto(digest.token) == Token((30,))
-        status = await asked.GetStatus(pb.GetStatusRequest())
+        status = await service.GetStatus(pb.GetStatusRequest())
         assert (status.service, status.generation) == ("toy", 1)
         assert status.counts["words"] > 0
         [shard] = status.shards
         assert (shard.shard, shard.log_offset, shard.leased) == (0, 30, True)
 
 
-async def test_a_workspace_sees_its_own_digest_and_no_counts(
+async def test_workspace_key_sees_its_own_digest_and_no_counts(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
-        door(toy) as url,
-        stub(url, "service-key-of-w0") as asked,
+        endpoint(toy) as url,
+        stub(url, "service-key-of-w0") as service,
     ):
-        await toy.runner.wait_for(await say(word_log, None, story(30)), DEADLINE)
-        digest = await asked.GetDigest(pb.GetDigestRequest())
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(30)), DEADLINE)
+        digest = await service.GetDigest(pb.GetDigestRequest())
         assert dict(digest.digests) == {"w0": (await toy.digests())["w0"]}
-        assert not (await asked.GetStatus(pb.GetStatusRequest())).counts
+        assert not (await service.GetStatus(pb.GetStatusRequest())).counts
         with pytest.raises(NotAllowed):
-            [each async for each in asked.Rebuild(pb.RebuildRequest())]
+            [each async for each in service.Rebuild(pb.RebuildRequest())]
 
 
-async def test_a_token_out_of_reach_is_told(
+async def test_token_that_is_not_reached_in_time_is_an_error(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
-        door(toy) as url,
-        stub(url, timeout_s=0.3) as asked,
+        endpoint(toy) as url,
+        stub(url, timeout_s=0.3) as service,
     ):
         with pytest.raises(TokenNotReached):
-            await asked.AwaitToken(
+            await service.AwaitToken(
                 pb.AwaitTokenRequest(token=token_to_proto(Token((5,)))), timeout=0.5
             )
         with pytest.raises(InvalidField):
-            await asked.AwaitToken(
+            await service.AwaitToken(
                 pb.AwaitTokenRequest(token=token_to_proto(Token((0, 5)))), timeout=5
             )
 
 
-async def test_a_rebuild_streams_its_progress_and_its_proof(
+async def test_rebuild_streams_its_progress_and_its_result(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         rebuild = RebuildRunner(toy.database, WordsRebuilder(word_log), shards=1, root=tmp_path)
-        await toy.runner.wait_for(await say(word_log, None, story(50)), DEADLINE)
-        async with door(toy, rebuild) as url, stub(url) as asked:
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(50)), DEADLINE)
+        async with endpoint(toy, rebuild) as url, stub(url) as service:
             request = pb.RebuildRequest(switch_over=True, workers=2)
-            told = [each async for each in asked.Rebuild(request, timeout=DEADLINE)]
-            assert [each.finished for each in told] == [*[False] * (len(told) - 1), True]
-            last = told[-1]
+            reports = [each async for each in service.Rebuild(request, timeout=DEADLINE)]
+            assert [each.finished for each in reports] == [*[False] * (len(reports) - 1), True]
+            last = reports[-1]
             assert last.equal
             assert dict(last.live_digests) == dict(last.rebuilt_digests) == await toy.digests()
             assert (last.done, last.total) == (50, 50)
-            assert (await asked.GetStatus(pb.GetStatusRequest())).generation == 2
-        async with door(toy) as url, stub(url) as asked:
+            assert (await service.GetStatus(pb.GetStatusRequest())).generation == 2
+        async with endpoint(toy) as url, stub(url) as service:
             with pytest.raises(NotFound):
-                [each async for each in asked.Rebuild(pb.RebuildRequest())]
+                [each async for each in service.Rebuild(pb.RebuildRequest())]

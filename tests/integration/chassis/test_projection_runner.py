@@ -1,4 +1,4 @@
-"""The projection runner on real engines: what it folds, and how it heals."""
+"""The projection runner on real servers: what it folds, and how it recovers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from toy.running import DEADLINE, Replica, relaying, replica, say
-from toy.words import LOG_SUBJECT, TOY_SUBJECT, Said, WordLog, Words, encode, story
+from toy.running import DEADLINE, Replica, append, relaying, replica
+from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode, sample_facts
 
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
@@ -21,21 +21,21 @@ from services.kernel.tokens import Token
 
 
 async def published(bus: JetStreamBus, subject: str) -> list[tuple[int, int]]:
-    """The ranges of all messages of a stream, in order."""
+    """Return the ranges of all messages of a stream, in order."""
     stream = await bus.ensure_stream(subject)
     state = (await bus.jetstream.stream_info(stream)).state
     ranges = []
     for number in range(state.first_seq, state.last_seq + 1):
         message = await bus.jetstream.get_msg(stream, number)
-        first, _, until = (message.headers or {})["Onefold-Range"].partition("-")
-        ranges.append((int(first), int(until)))
+        first, _, end = (message.headers or {})["Onefold-Range"].partition("-")
+        ranges.append((int(first), int(end)))
     return ranges
 
 
-async def all_published(bus: JetStreamBus, subject: str, until: int) -> None:
+async def all_published(bus: JetStreamBus, subject: str, end: int) -> None:
     async def reached() -> bool:
         last = await bus.last_range(f"{subject}.0")
-        return last is not None and last[1] == until
+        return last is not None and last[1] == end
 
     await bus.ready()
     await bus.ensure_stream(subject)
@@ -50,68 +50,71 @@ async def test_facts_are_folded_and_outputs_are_relayed_in_order(
         relaying(toy.bus, word_log) as relay,
     ):
         for i in range(20):
-            token = await say(word_log, relay, story(10, i))
+            token = await append(word_log, relay, sample_facts(10, i))
         assert await toy.runner.wait_for(token, DEADLINE) == Token((200,))
-        assert await toy.counted() == 200
+        assert await toy.word_total() == 200
         await all_published(toy.bus, TOY_SUBJECT, 200)
         ranges = await published(toy.bus, TOY_SUBJECT)
         assert ranges[0][0] == 0
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
 
 
-class HeldUp(Words):
-    """Begins to fold, and goes on when it is let."""
+class Paused(Words):
+    """Begins to fold, and goes on when `resumed` is set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun = self.most = 0
-        self.let = asyncio.Event()
+        self.folding = self.most = 0
+        self.resumed = asyncio.Event()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        self.begun += 1
-        self.most = max(self.most, self.begun)
-        await self.let.wait()
+        self.folding += 1
+        self.most = max(self.most, self.folding)
+        await self.resumed.wait()
         folded = await super().fold(conn, batch)
-        self.begun -= 1
+        self.folding -= 1
         return folded
 
 
-async def test_some_shards_are_folded_at_a_time_and_the_others_after_them(
+async def test_shards_beyond_the_fold_slots_are_folded_later(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    words = HeldUp()
-    tokens = [await say(word_log, None, story(10), shard) for shard in range(4)]
+    words = Paused()
+    tokens = [await append(word_log, None, sample_facts(10), shard) for shard in range(4)]
     async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
-        await wait_until(lambda: words.begun == CONCURRENT_FOLDS)
+        await wait_until(lambda: words.folding == CONCURRENT_FOLDS)
         for _ in range(50):
-            await toy.counted()
-        words.let.set()
+            await toy.word_total()
+        words.resumed.set()
         for token in tokens:
             await toy.runner.wait_for(token, DEADLINE)
     assert words.most == CONCURRENT_FOLDS
 
 
-async def test_shards_that_cannot_go_on_hold_up_no_others(
+async def test_stalled_shards_do_not_delay_others(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Words(poison="poison")
     for shard in range(CONCURRENT_FOLDS):
-        await say(word_log, None, [Said("w0", "leaf", "poison")], shard)
-    tokens = [await say(word_log, None, story(10), shard) for shard in range(CONCURRENT_FOLDS, 4)]
+        await append(word_log, None, [WordFact("w0", "leaf", "poison")], shard)
+    tokens = [
+        await append(word_log, None, sample_facts(10), shard)
+        for shard in range(CONCURRENT_FOLDS, 4)
+    ]
     async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
         for token in tokens:
             await toy.runner.wait_for(token, DEADLINE)
         await wait_until(lambda: set(toy.runner.stalled()) == set(range(CONCURRENT_FOLDS)))
 
 
-async def test_a_state_answers_for_its_position(
+async def test_status_and_token_are_those_of_the_checkpoint(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
         [state] = await toy.runner.status()
         assert (state.log_offset, state.leased, state.error) == (10, True, "")
         assert await toy.runner.token() == Token((10,))
@@ -121,83 +124,83 @@ async def test_a_state_answers_for_its_position(
             await toy.runner.wait_for(Token((0, 1)), 1.0)
 
 
-async def test_a_message_that_was_lost_is_read_upstream(
+async def test_lost_message_is_read_upstream(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path, gap_check_s=3600.0) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
         await all_published(toy.bus, LOG_SUBJECT, 10)
         toy.upstream.reads.clear()
-        [lost] = await word_log.append(0, story(5, 1))
-        [heard] = await word_log.append(0, story(5, 2))
-        await toy.bus.publish("onefold.log.0", heard)
+        [lost] = await word_log.append(0, sample_facts(5, 1))
+        [later] = await word_log.append(0, sample_facts(5, 2))
+        await toy.bus.publish("onefold.log.0", later)
         await toy.runner.wait_for(Token((20,)), DEADLINE)
         assert toy.upstream.reads == [(0, lost.first, lost.next)]
-        assert await toy.counted() == 20
+        assert await toy.word_total() == 20
 
 
-async def test_a_message_lost_with_nothing_after_it_is_found(
+async def test_lost_message_with_nothing_after_it_is_read_upstream(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         for i in range(3):
-            await toy.runner.wait_for(await say(word_log, None, story(7, i)), DEADLINE)
-        assert await toy.counted() == 21
+            await toy.runner.wait_for(await append(word_log, None, sample_facts(7, i)), DEADLINE)
+        assert await toy.word_total() == 21
 
 
 async def test_repeated_and_overlapping_messages_count_once(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    facts = story(40)
+    facts = sample_facts(40)
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await toy.bus.ready()
         await toy.bus.ensure_stream(LOG_SUBJECT)
         await word_log.append(0, facts)
-        for first, until in [(0, 10), (0, 10), (5, 15), (3, 4), (12, 30), (29, 40), (0, 40)]:
-            output = OutboxMessage(first, until, encode(facts[first:until]))
+        for first, end in [(0, 10), (0, 10), (5, 15), (3, 4), (12, 30), (29, 40), (0, 40)]:
+            output = OutboxMessage(first, end, encode(facts[first:end]))
             await toy.bus.publish("onefold.log.0", output, deduplicate=False)
         await toy.runner.wait_for(Token((40,)), DEADLINE)
-        assert await toy.counted() == 40
+        assert await toy.word_total() == 40
 
 
-async def test_a_projection_may_take_a_batch_in_parts(
+async def test_batch_folded_in_parts_has_contiguous_outputs(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Words(chunk=3)
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
-        await toy.runner.wait_for(await say(word_log, None, story(20)), DEADLINE)
-        assert await toy.counted() == 20
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
+        assert await toy.word_total() == 20
         outputs = await Outbox(toy.database.pool).read(0, 0, 100)
         assert [o.first for o in outputs] == [0, 3, 6, 9, 12, 15, 18]
         assert outputs[-1].next == 20
 
 
-async def test_big_backlogs_are_taken_in_bounded_batches(
+async def test_big_backlog_is_folded_in_bounded_batches(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    await word_log.append(0, story(1000))
+    await word_log.append(0, sample_facts(1000))
     async with replica(database, nats_url, word_log, tmp_path, limits=Limits(span=200)) as toy:
         await toy.runner.wait_for(Token((1000,)), DEADLINE)
         assert len(toy.words.folds) == 5
 
 
-async def test_a_poison_message_stops_the_shard_and_nothing_is_skipped(
+async def test_poison_message_stalls_the_shard_and_nothing_is_skipped(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Words(poison="hemlock")
-    facts = [*story(10), Said("w0", "leaf0", "hemlock"), *story(10, 3)]
+    facts = [*sample_facts(10), WordFact("w0", "leaf0", "hemlock"), *sample_facts(10, 3)]
     word_log.page = 1
     async with (
         replica(database, nats_url, word_log, tmp_path, words=words) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await all_published(toy.bus, LOG_SUBJECT, (await say_each(word_log, relay, facts)))
+        await all_published(toy.bus, LOG_SUBJECT, (await append_each(word_log, relay, facts)))
         await wait_until(toy.runner.stalled)
-        # What lies before it is folded, message by message.
-        await wait_until(lambda: at_position(toy, 10))
+        # Messages before it are folded, one by one.
+        await wait_until(lambda: is_at(toy, 10))
         await wait_until(lambda: toy.runner.stalled() == {0: "ValueError at 10"})
         with pytest.raises(Exception, match="shard 0: ValueError at 10"):
             await toy.runner.check()
@@ -205,15 +208,15 @@ async def test_a_poison_message_stops_the_shard_and_nothing_is_skipped(
         assert state.error == "ValueError at 10"
         words.poison = ""
         await toy.runner.wait_for(Token((21,)), DEADLINE)
-        assert await toy.counted() == 21
+        assert await toy.word_total() == 21
         await toy.runner.check()
 
 
-async def test_a_poison_message_is_not_tried_without_a_pause(
+async def test_poison_message_is_retried_with_pauses(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Words(poison="hemlock")
-    await word_log.append(0, [Said("w0", "leaf0", "hemlock")])
+    await word_log.append(0, [WordFact("w0", "leaf0", "hemlock")])
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
         await wait_until(lambda: len(words.folds) >= 4)
         tries = len(words.folds)
@@ -222,111 +225,111 @@ async def test_a_poison_message_is_not_tried_without_a_pause(
         assert toy.runner.stalled() == {0: "ValueError at 0"}
 
 
-async def test_a_wiped_jetstream_heals(
+async def test_deleted_streams_are_created_again(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
         await all_published(toy.bus, TOY_SUBJECT, 10)
         for round_ in range(3):
             for stream in ("ONEFOLD_LOG", "ONEFOLD_TOY"):
                 await toy.bus.jetstream.delete_stream(stream)
-            token = await say(word_log, relay, story(10, round_))
+            token = await append(word_log, relay, sample_facts(10, round_))
             await toy.runner.wait_for(token, DEADLINE)
             await all_published(toy.bus, TOY_SUBJECT, token.offset(0))
-        assert await toy.counted() == 40
+        assert await toy.word_total() == 40
 
 
-async def test_a_purged_stream_and_a_lost_consumer_heal(
+async def test_purged_stream_and_lost_consumer_recover(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
         await toy.bus.jetstream.purge_stream("ONEFOLD_LOG")
-        await toy.runner.wait_for(await say(word_log, relay, story(10, 1)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10, 1)), DEADLINE)
         await toy.bus.jetstream.delete_consumer("ONEFOLD_LOG", "toy-0")
-        await toy.runner.wait_for(await say(word_log, relay, story(10, 2)), DEADLINE)
-        assert await toy.counted() == 30
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10, 2)), DEADLINE)
+        assert await toy.word_total() == 30
 
 
 @pytest.mark.parametrize("ranged_last", [False, True])
-async def test_messages_of_another_life_of_the_store_do_no_harm(
+async def test_foreign_messages_do_no_harm(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path, ranged_last: bool
 ) -> None:
-    await leave_strange_messages(nats_url, ranged_last=ranged_last)
+    await publish_foreign_messages(nats_url, ranged_last=ranged_last)
     async with (
         replica(database, nats_url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
     ):
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
-        assert await toy.counted() == 10
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
+        assert await toy.word_total() == 10
         await all_published(toy.bus, LOG_SUBJECT, 10)
 
 
-async def test_a_strange_message_that_is_heard_before_all_else_does_no_harm(
+async def test_foreign_message_that_arrives_first_does_no_harm(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    await leave_strange_messages(nats_url, ranged_last=True)
+    await publish_foreign_messages(nats_url, ranged_last=True)
     async with replica(database, nats_url, word_log, tmp_path) as toy:
-        # The worker looks upstream for what leads up to it, and finds a log without facts.
+        # The worker reads upstream what leads up to it, and finds a log without facts.
         await wait_until(lambda: (0, 0, 500) in toy.upstream.reads)
         async with relaying(toy.bus, word_log) as relay:
-            await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
-            assert await toy.counted() == 10
+            await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
+            assert await toy.word_total() == 10
             await all_published(toy.bus, LOG_SUBJECT, 10)
 
 
-async def test_two_runs_over_other_batches_have_the_same_digests(
+async def test_digests_do_not_depend_on_the_batches(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    await word_log.append(0, story(100))
+    await word_log.append(0, sample_facts(100))
     found = []
     for limits in (Limits(), Limits(messages=1)):
         async with replica(database, nats_url, word_log, tmp_path, limits=limits) as toy:
             await toy.runner.wait_for(Token((100,)), DEADLINE)
             found.append(await toy.digests())
-        await forget(database)
+        await drop_toy(database)
     assert found[0] == found[1]
     assert set(found[0]) == {"w0", "w1"}
 
 
-async def leave_strange_messages(nats_url: str, *, ranged_last: bool) -> None:
-    """Leaves in the stream of the log what this log never said, in this order."""
-    async with JetStreamBus(nats_url, name="stranger") as bus:
+async def publish_foreign_messages(nats_url: str, *, ranged_last: bool) -> None:
+    """Publish to the stream of the log messages that this log does not contain, in this order."""
+    async with JetStreamBus(nats_url, name="foreign") as bus:
         await bus.ready()
         await bus.ensure_stream(LOG_SUBJECT)
 
         async def ranged() -> None:
             acknowledged = await bus.publish(
-                "onefold.log.0", OutboxMessage(500, 501, encode(story(1)))
+                "onefold.log.0", OutboxMessage(500, 501, encode(sample_facts(1)))
             )
             await acknowledged
 
         async def without_range() -> None:
             await bus.jetstream.publish("onefold.log.0", b"no message of ours")
 
-        for leave in (without_range, ranged) if ranged_last else (ranged, without_range):
-            await leave()
+        for publish in (without_range, ranged) if ranged_last else (ranged, without_range):
+            await publish()
 
 
-async def say_each(log: WordLog, relay: object, facts: list[Said]) -> int:
+async def append_each(log: WordLog, relay: object, facts: list[WordFact]) -> int:
     for fact in facts:
-        token = await say(log, relay, [fact])  # type: ignore[arg-type]
+        token = await append(log, relay, [fact])  # type: ignore[arg-type]
     return token.offset(0)
 
 
-async def at_position(toy: Replica, place: int) -> bool:
-    return await toy.position() == place
+async def is_at(toy: Replica, end: int) -> bool:
+    return await toy.next() == end
 
 
-async def forget(dsn: str) -> None:
-    """Drops all that the toy service has."""
+async def drop_toy(dsn: str) -> None:
+    """Drop the schemas of the toy service."""
     conn = await asyncpg.connect(dsn)
     await conn.execute("DROP SCHEMA toy CASCADE; DROP SCHEMA toy_g1 CASCADE")
     await conn.close()

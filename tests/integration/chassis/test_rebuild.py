@@ -1,4 +1,4 @@
-"""Rebuilds beside a live state, on real engines."""
+"""Rebuilds beside a live state, on real servers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from toy.running import DEADLINE, Replica, relaying, replica, say
-from toy.words import WordLog, Words, WordsRebuilder, WordsReplacer, story
+from toy.running import DEADLINE, Replica, append, relaying, replica
+from toy.words import WordLog, Words, WordsRebuilder, WordsResync, sample_facts
 
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import OutboxMessage
@@ -25,7 +25,7 @@ SHARDS = 2
 
 async def filled(log: WordLog, length: int = 200) -> Token:
     for shard in range(SHARDS):
-        await log.append(shard, story(length, shard))
+        await log.append(shard, sample_facts(length, shard))
     return Token((length,) * SHARDS)
 
 
@@ -33,10 +33,10 @@ def rebuild_of(toy: Replica, rebuilder: WordsRebuilder, root: Path) -> RebuildRu
     return RebuildRunner(toy.database, rebuilder, shards=SHARDS, root=root)
 
 
-async def outcome_of(told: AsyncIterator[RebuildProgress | RebuildResult]) -> RebuildResult:
-    outcome = [each async for each in told][-1]
-    assert isinstance(outcome, RebuildResult)
-    return outcome
+async def result_of(reports: AsyncIterator[RebuildProgress | RebuildResult]) -> RebuildResult:
+    result = [each async for each in reports][-1]
+    assert isinstance(result, RebuildResult)
+    return result
 
 
 async def schemas(dsn: str) -> set[str]:
@@ -48,23 +48,23 @@ async def schemas(dsn: str) -> set[str]:
         await conn.close()
 
 
-async def test_a_rebuild_proves_the_live_state(
+async def test_rebuild_of_a_correct_state_is_equal(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(token := await filled(word_log), DEADLINE)
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
-        told = [each async for each in rebuild.run(workers=2)]
-        outcome = told[-1]
-        assert isinstance(outcome, RebuildResult)
-        assert (outcome.equal, outcome.switched, outcome.token) == (True, False, token)
-        assert outcome.live == outcome.rebuilt == await toy.digests()
-        assert outcome.done == 400
-        assert all(isinstance(each, RebuildProgress) for each in told[:-1])
+        reports = [each async for each in rebuild.run(workers=2)]
+        result = reports[-1]
+        assert isinstance(result, RebuildResult)
+        assert (result.equal, result.switched, result.token) == (True, False, token)
+        assert result.live == result.rebuilt == await toy.digests()
+        assert result.done == 400
+        assert all(isinstance(each, RebuildProgress) for each in reports[:-1])
         assert await schemas(database) == {"toy_g1"}
 
 
-async def test_a_difference_is_found_and_named(
+async def test_difference_is_found_and_named(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
@@ -77,16 +77,16 @@ async def test_a_difference_is_found_and_named(
             "UPDATE digest SET value = value + 1 WHERE ctid = (SELECT min(ctid) FROM digest)"
         )
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
-        outcome = await outcome_of(rebuild.run(switch_over=True))
-        assert (outcome.equal, outcome.switched) == (False, False)
-        assert len(outcome.differing_rows) == 1
-        assert outcome.differing_rows[0].startswith("word_count w")
-        assert sum(outcome.live[w] != outcome.rebuilt[w] for w in outcome.live) == 1
+        result = await result_of(rebuild.run(switch_over=True))
+        assert (result.equal, result.switched) == (False, False)
+        assert len(result.differing_rows) == 1
+        assert result.differing_rows[0].startswith("word_count w")
+        assert sum(result.live[w] != result.rebuilt[w] for w in result.live) == 1
         assert await schemas(database) == {"toy_g1"}
-        await toy.runner.wait_for(await say(word_log, None, story(5)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(5)), DEADLINE)
 
 
-async def test_the_live_state_goes_on_while_another_takes_its_place(
+async def test_live_state_goes_on_during_switches(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
@@ -97,42 +97,40 @@ async def test_the_live_state_goes_on_while_another_takes_its_place(
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         total, generations = 400, []
 
-        async def talk() -> None:
+        async def append_facts() -> None:
             nonlocal total
             while True:
-                token = await say(word_log, relay, story(7, total), shard=total % SHARDS)
+                token = await append(word_log, relay, sample_facts(7, total), shard=total % SHARDS)
                 total += 7
                 await other.runner.wait_for(token, DEADLINE)
 
         rebuilder = WordsRebuilder(word_log)
-        async with task_scope(talk()) as talking:
+        async with task_scope(append_facts()) as appending:
             for _ in range(3):
-                outcome = await outcome_of(
-                    rebuild_of(toy, rebuilder, tmp_path).run(switch_over=True)
-                )
-                assert (outcome.equal, outcome.switched) == (True, True)
+                result = await result_of(rebuild_of(toy, rebuilder, tmp_path).run(switch_over=True))
+                assert (result.equal, result.switched) == (True, True)
                 generations.append(toy.database.generation)
                 seen = total
                 await wait_until(lambda seen=seen: total > seen + 20, DEADLINE)
-            talking.cancel()
+            appending.cancel()
         assert generations == [2, 3, 4]
         assert await schemas(database) == {"toy_g3", "toy_g4"}
-        assert rebuilder.adopted == [(f"toy_g{n}", f"toy_g{n + 1}") for n in (1, 2, 3)]
+        assert rebuilder.carried_over == [(f"toy_g{n}", f"toy_g{n + 1}") for n in (1, 2, 3)]
         ends = Token(tuple([await word_log.tail(shard) for shard in range(SHARDS)]))
         await toy.runner.wait_for(ends, DEADLINE)
         await wait_until(lambda: other.database.generation == 4)
-        assert await other.counted() == sum(ends.offsets)
+        assert await other.word_total() == sum(ends.offsets)
         assert await toy.digests() == await other.digests()
 
 
-async def test_outputs_go_on_without_a_hole_after_a_switch(
+async def test_outputs_after_a_switch_have_no_gap(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
-        await outcome_of(rebuild.run(switch_over=True))
-        await toy.runner.wait_for(await say(word_log, None, story(5)), DEADLINE)
+        await result_of(rebuild.run(switch_over=True))
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(5)), DEADLINE)
         rows = await toy.database.pool.fetch("SELECT * FROM outbox WHERE shard = 0 ORDER BY first")
         at = 0
         for row in rows:
@@ -141,104 +139,108 @@ async def test_outputs_go_on_without_a_hole_after_a_switch(
         assert at == 205
 
 
-async def test_a_state_that_differs_is_replaced_where_that_is_asked_for(
+async def test_resync_replaces_a_state_that_differs(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
-        right = await toy.digests()
+        correct = await toy.digests()
         await toy.database.pool.execute("UPDATE word_count SET n = n + 1")
         await toy.database.pool.execute("UPDATE digest SET value = value + 1")
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
-        outcome = await outcome_of(rebuild.run(resync=True))
-        assert (outcome.equal, outcome.switched) == (False, True)
+        result = await result_of(rebuild.run(resync=True))
+        assert (result.equal, result.switched) == (False, True)
         assert await schemas(database) == {"toy_g1", "toy_g2"}
-        assert await toy.digests() == outcome.rebuilt == right
+        assert await toy.digests() == result.rebuilt == correct
         for shard in range(SHARDS):
-            await toy.runner.wait_for(await say(word_log, None, story(5), shard=shard), DEADLINE)
+            await toy.runner.wait_for(
+                await append(word_log, None, sample_facts(5), shard=shard), DEADLINE
+            )
         for shard in range(SHARDS):
             outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
             assert all(one.next == two.first for one, two in pairwise(outputs))
             assert outputs[-1].next == 205
 
 
-async def test_a_worker_that_hears_nothing_any_more_finds_the_state_in_its_place(
+async def test_resync_of_a_stalled_state_continues_beyond_the_gap(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    """Upstream has let go of what comes next; the new state begins behind it, and says so."""
+    """Upstream has deleted what follows; the new state begins after it and publishes that."""
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         toy.upstream.gone_before = 300
         end = await filled(word_log, 120)
         end = Token(tuple([await word_log.tail(shard) for shard in range(SHARDS)]))
         await wait_until(lambda: set(toy.runner.stalled()) == set(range(SHARDS)))
-        replacer = WordsReplacer(word_log, end)
+        resync = WordsResync(word_log, end)
         rebuild = RebuildRunner(
-            *(toy.database, replacer), shards=SHARDS, resync=replacer, root=tmp_path
+            *(toy.database, resync), shards=SHARDS, resync=resync, root=tmp_path
         )
-        outcome = await outcome_of(rebuild.run(resync=True))
-        assert (outcome.token, outcome.switched) == (end, True)
+        result = await result_of(rebuild.run(resync=True))
+        assert (result.token, result.switched) == (end, True)
         await toy.runner.wait_for(end, DEADLINE)
-        assert await toy.counted() == 320 * SHARDS
+        assert await toy.word_total() == 320 * SHARDS
         for shard in range(SHARDS):
-            await toy.runner.wait_for(await say(word_log, None, story(5), shard=shard), DEADLINE)
+            await toy.runner.wait_for(
+                await append(word_log, None, sample_facts(5), shard=shard), DEADLINE
+            )
             outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
             assert OutboxMessage(200, 320, b"[]") in outputs
             assert outputs[-1].next == 325
         assert toy.runner.stalled() == {}
 
 
-async def test_what_a_rebuild_leaves_when_it_fails_is_cleared_away(
+async def test_failed_rebuild_leaves_no_schema(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         failing = WordsRebuilder(word_log, Words(poison="word1"))
         with pytest.raises(ValueError, match="cannot be counted"):
-            await outcome_of(rebuild_of(toy, failing, tmp_path).run())
+            await result_of(rebuild_of(toy, failing, tmp_path).run())
         assert await schemas(database) == {"toy_g1"}
-        good = await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
+        good = await result_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
         assert good.equal
 
 
-async def test_a_rebuild_that_is_left_ends(
+async def test_abandoned_rebuild_ends_and_frees_its_lock(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
-        told = rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run()
-        assert isinstance(await anext(told), RebuildProgress)
+        reports = rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run()
+        assert isinstance(await anext(reports), RebuildProgress)
         with pytest.raises(Conflict, match="in progress"):
-            await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
-        await told.aclose()  # type: ignore[attr-defined]
-        again = await outcome_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
-        assert again.equal
+            await result_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
+        await reports.aclose()  # type: ignore[attr-defined]
+        repeated = await result_of(rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run())
+        assert repeated.equal
 
 
-async def test_another_cut_cannot_become_live(
+async def test_state_with_another_number_of_shards_cannot_become_live(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         rebuild = rebuild_of(toy, WordsRebuilder(word_log), tmp_path)
         with pytest.raises(InvalidField):
-            await outcome_of(rebuild.run(shards=7, switch_over=True))
+            await result_of(rebuild.run(shards=7, switch_over=True))
 
 
-async def test_locked_positions_hold_every_worker_still(
+async def test_locked_checkpoints_stop_every_worker(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log, 10), DEADLINE)
         async with toy.database.pool.acquire() as conn, conn.transaction():
             await lock_checkpoints(conn)
-            token = await say(word_log, None, story(5))
+            token = await append(word_log, None, sample_facts(5))
             await wait_until(lambda: waiting(database))
-            assert await toy.position() == 10
+            assert await toy.next() == 10
         await toy.runner.wait_for(token, DEADLINE)
 
 
 async def waiting(dsn: str) -> bool:
-    """Whether some session waits for a row."""
+    """Return whether a session waits for a row."""
     conn = await asyncpg.connect(dsn)
     try:
         return await conn.fetchval(

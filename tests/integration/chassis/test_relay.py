@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from toy.running import DEADLINE, relaying, replica, say
-from toy.words import LOG_SUBJECT, WordLog, story, toy_root
+from toy.running import DEADLINE, append, relaying, replica
+from toy.words import LOG_SUBJECT, WordLog, sample_facts, toy_root
 
 from services.chassis.messaging.jetstream import CLAIM_CHECK, JetStreamBus, range_of
 from services.chassis.messaging.outbox import Outbox
@@ -24,7 +24,7 @@ from services.chassis.testing import wait_until
 from services.devstack.nats import NatsServer
 from services.kernel.errors import RangeExpired
 
-PLACE = f"{LOG_SUBJECT}.0"
+SUBJECT = f"{LOG_SUBJECT}.0"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -35,7 +35,7 @@ async def bus(nats_url: str) -> AsyncIterator[JetStreamBus]:
 
 
 async def ranges(bus: JetStreamBus) -> list[tuple[int, int]]:
-    """The ranges of all messages of the stream, in order."""
+    """Return the ranges of all messages of the stream, in order."""
     stream = await bus.ensure_stream(LOG_SUBJECT)
     state = (await bus.jetstream.stream_info(stream)).state
     found = []
@@ -46,100 +46,104 @@ async def ranges(bus: JetStreamBus) -> list[tuple[int, int]]:
     return found
 
 
-async def relayed(bus: JetStreamBus, until: int) -> None:
-    """Waits until the stream has everything."""
+async def relayed(bus: JetStreamBus, end: int) -> None:
+    """Wait until the stream has everything."""
 
     async def reached() -> bool:
-        last = await bus.last_range(PLACE)
-        return last is not None and last[1] == until
+        last = await bus.last_range(SUBJECT)
+        return last is not None and last[1] == end
 
     await bus.ensure_stream(LOG_SUBJECT)
     await wait_until(reached, DEADLINE)
 
 
-def assert_no_holes(found: list[tuple[int, int]], until: int) -> None:
+def assert_no_gaps(found: list[tuple[int, int]], end: int) -> None:
     at = found[0][0]
     for first, after in found:
         assert first <= at
         at = max(at, after)
-    assert at == until
+    assert at == end
 
 
-async def test_what_is_offered_is_published_in_order(bus: JetStreamBus, word_log: WordLog) -> None:
+async def test_enqueued_outputs_are_published_in_order(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
     async with relaying(bus, word_log) as relay:
         for i in range(30):
-            await say(word_log, relay, story(3, i))
+            await append(word_log, relay, sample_facts(3, i))
         await relayed(bus, 90)
-        assert_no_holes(await ranges(bus), 90)
+        assert_no_gaps(await ranges(bus), 90)
 
 
-async def test_what_was_never_offered_is_found_after_a_nudge(
+async def test_outputs_that_another_replica_commits_are_published_after_a_notification(
     bus: JetStreamBus, nats_url: str, word_log: WordLog
 ) -> None:
-    """Another replica appends; it does not hold the relay of the shard."""
+    """Another replica appends; it does not relay the shard."""
     async with relaying(bus, word_log), JetStreamBus(nats_url, name="other") as other:
         await other.ready()
         elsewhere = OutboxRelay(other, LOG_SUBJECT, word_log)
         for i in range(5):
-            await say(word_log, elsewhere, story(10, i))
+            await append(word_log, elsewhere, sample_facts(10, i))
         await relayed(bus, 50)
 
 
-async def test_offers_with_a_hole_are_filled_from_the_store(
+async def test_gap_between_enqueued_outputs_is_filled_from_the_store(
     bus: JetStreamBus, word_log: WordLog
 ) -> None:
     async with relaying(bus, word_log) as relay:
-        await say(word_log, relay, story(10))
+        await append(word_log, relay, sample_facts(10))
         await relayed(bus, 10)
-        await say(word_log, None, story(10, 1))
-        await say(word_log, relay, story(10, 2))
+        await append(word_log, None, sample_facts(10, 1))
+        await append(word_log, relay, sample_facts(10, 2))
         await relayed(bus, 30)
-        assert_no_holes(await ranges(bus), 30)
+        assert_no_gaps(await ranges(bus), 30)
 
 
-async def test_a_restart_goes_on_where_the_stream_ends(
+async def test_restarted_relay_continues_at_the_end_of_the_stream(
     bus: JetStreamBus, word_log: WordLog
 ) -> None:
     for i in range(4):
         async with relaying(bus, word_log) as relay:
-            await say(word_log, None, story(20, i))
-            await say(word_log, relay, story(10, i))
+            await append(word_log, None, sample_facts(20, i))
+            await append(word_log, relay, sample_facts(10, i))
             await relayed(bus, 30 * (i + 1))
     found = await ranges(bus)
     assert all(a[1] == b[0] for a, b in pairwise(found))
 
 
-async def test_restarts_in_the_midst_leave_no_hole(bus: JetStreamBus, word_log: WordLog) -> None:
+async def test_relays_restarted_while_they_publish_leave_no_gap(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
     """Relays are cancelled while they publish, two of them at once for a time."""
     word_log.page = 2
 
-    async def append() -> None:
+    async def append_facts() -> None:
         for i in range(40):
-            await word_log.append(0, story(5, i))
+            await word_log.append(0, sample_facts(5, i))
             await asyncio.sleep(0)
 
     async with relaying(bus, word_log) as relay:
-        await say(word_log, relay, story(1))
+        await append(word_log, relay, sample_facts(1))
         await relayed(bus, 1)
-    async with task_scope(append()) as appending:
+    async with task_scope(append_facts()) as appending:
         while not appending.done():
             async with relaying(bus, word_log), relaying(bus, word_log):
-                last = await bus.last_range(PLACE)
+                last = await bus.last_range(SUBJECT)
                 await wait_until(lambda last=last: moved(bus, last) or appending.done())
     async with relaying(bus, word_log):
         await relayed(bus, 201)
-    assert_no_holes(await ranges(bus), 201)
+    assert_no_gaps(await ranges(bus), 201)
 
 
 async def moved(bus: JetStreamBus, last: tuple[int, int] | None) -> bool:
-    return await bus.last_range(PLACE) != last
+    return await bus.last_range(SUBJECT) != last
 
 
-async def test_after_a_wipe_the_newest_is_published_again(
+async def test_newest_output_is_published_again_to_an_empty_stream(
     bus: JetStreamBus, word_log: WordLog
 ) -> None:
     async with relaying(bus, word_log) as relay:
-        await say(word_log, relay, story(10))
+        await append(word_log, relay, sample_facts(10))
         await relayed(bus, 10)
     await bus.jetstream.purge_stream("ONEFOLD_LOG")
     async with relaying(bus, word_log):
@@ -147,21 +151,21 @@ async def test_after_a_wipe_the_newest_is_published_again(
         assert await ranges(bus) == [(9, 10)]
 
 
-async def test_a_stream_of_another_life_is_purged(bus: JetStreamBus, word_log: WordLog) -> None:
+async def test_stream_of_another_store_is_purged(bus: JetStreamBus, word_log: WordLog) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
-    await (await bus.publish(PLACE, OutboxMessage(70, 80, b"foreign")))
-    await say(word_log, None, story(10))
+    await (await bus.publish(SUBJECT, OutboxMessage(70, 80, b"foreign")))
+    await append(word_log, None, sample_facts(10))
     async with relaying(bus, word_log):
         await relayed(bus, 10)
         assert await ranges(bus) == [(9, 10)]
 
 
-async def test_a_payload_too_large_for_nats_is_told_by_its_range(
+async def test_payload_too_large_for_nats_is_published_as_its_range_alone(
     bus: JetStreamBus, word_log: WordLog
 ) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
-    await (await bus.publish(PLACE, OutboxMessage(0, 1, bytes(bus.client.max_payload))))
-    message = await bus.jetstream.get_last_msg("ONEFOLD_LOG", PLACE)
+    await (await bus.publish(SUBJECT, OutboxMessage(0, 1, bytes(bus.client.max_payload))))
+    message = await bus.jetstream.get_last_msg("ONEFOLD_LOG", SUBJECT)
     assert range_of(message.headers) == (0, 1)
     assert CLAIM_CHECK in (message.headers or {})
     assert not message.data
@@ -173,10 +177,10 @@ async def own_nats(folder: Path) -> AsyncIterator[NatsServer]:
         yield server
 
 
-async def test_nats_may_come_late_and_go_away(
+async def test_facts_are_folded_and_relayed_although_nats_comes_late_and_stops(
     database: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    """Facts are folded while NATS is away, by reading upstream; all is relayed once it is back."""
+    """While NATS is stopped, facts are read upstream; all are relayed once it is back."""
     server = NatsServer(tmp_path / "engines")
     await server.start()
     url = server.url
@@ -186,19 +190,19 @@ async def test_nats_may_come_late_and_go_away(
         relaying(toy.bus, word_log) as relay,
     ):
         assert not toy.bus.connected
-        await toy.runner.wait_for(await say(word_log, relay, story(10)), DEADLINE)
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
         for i in range(1, 3):
             await server.start()
             assert server.url == url
-            token = await say(word_log, relay, story(10, i))
+            token = await append(word_log, relay, sample_facts(10, i))
             await toy.runner.wait_for(token, DEADLINE)
             await toy.bus.ready()
             await relayed(toy.bus, token.offset(0))
             await server.stop()
             await wait_until(lambda: not toy.bus.connected)
-            token = await say(word_log, relay, story(10, i + 5))
+            token = await append(word_log, relay, sample_facts(10, i + 5))
             await toy.runner.wait_for(token, DEADLINE)
-        assert await toy.counted() == 50
+        assert await toy.word_total() == 50
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -213,7 +217,7 @@ async def toy_database(database: str, tmp_path: Path) -> AsyncIterator[Database]
         yield opened
 
 
-async def test_the_outbox_is_read_from_where_a_place_is_covered(toy_database: Database) -> None:
+async def test_outbox_is_read_from_the_output_that_covers_the_start(toy_database: Database) -> None:
     outbox = Outbox(toy_database.pool)
     assert await outbox.tail(0) == 300
     assert await outbox.tail(1) == 0
@@ -229,7 +233,7 @@ async def test_the_outbox_is_read_from_where_a_place_is_covered(toy_database: Da
     assert len([message async for message in outbox.stream(0, 0)]) == 30
 
 
-async def test_the_outbox_lets_go_of_what_is_old_and_published(toy_database: Database) -> None:
+async def test_prune_deletes_outputs_that_are_old_and_published(toy_database: Database) -> None:
     outbox = Outbox(toy_database.pool, retention=24 * 3600)
     await outbox.prune(0, 0)
     assert len(await outbox.read(0, 0, 100)) == 30
@@ -243,8 +247,8 @@ async def test_the_outbox_lets_go_of_what_is_old_and_published(toy_database: Dat
     assert [o.first for o in await outbox.read(0, 295, 9)] == [290]
 
 
-async def test_messages_ids_are_known_again(bus: JetStreamBus, word_log: WordLog) -> None:
+async def test_repeated_message_id_is_dropped(bus: JetStreamBus, word_log: WordLog) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
     for _ in range(2):
-        await (await bus.publish(PLACE, OutboxMessage(0, 1, b"once")))
+        await (await bus.publish(SUBJECT, OutboxMessage(0, 1, b"once")))
     assert await ranges(bus) == [(0, 1)]

@@ -1,4 +1,4 @@
-"""The fixtures themselves: real engines, nothing shared between tests."""
+"""The fixtures themselves: real servers, nothing shared between tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_each_test_has_a_database_of_its_own(database: str, turn: int) -> 
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-async def test_no_stream_is_left_of_the_test_before(nats_url: str, turn: int) -> None:
+async def test_no_stream_of_the_previous_test_is_left(nats_url: str, turn: int) -> None:
     connection = await nats.connect(nats_url)
     try:
         stream = connection.jetstream()
@@ -31,7 +31,7 @@ async def test_no_stream_is_left_of_the_test_before(nats_url: str, turn: int) ->
         await connection.close()
 
 
-async def test_settings_name_the_engines_of_the_test(
+async def test_settings_contain_the_servers_of_the_test(
     make_settings: MakeSettings, database: str, nats_url: str
 ) -> None:
     settings = make_settings(ServiceSettings, shards=1)
@@ -40,15 +40,15 @@ async def test_settings_name_the_engines_of_the_test(
     assert settings.shards == 1
 
 
-async def test_waiting_gives_the_answer() -> None:
-    answers = iter([0, None, "", "there"])
+async def test_wait_until_returns_the_first_true_result() -> None:
+    results = iter([0, None, "", "there"])
 
-    async def ask() -> object:
-        return next(answers)
+    async def predicate() -> object:
+        return next(results)
 
-    assert await wait_until(ask) == "there"
+    assert await wait_until(predicate) == "there"
 
 
-async def test_waiting_ends() -> None:
+async def test_wait_until_a_result_that_never_comes_times_out() -> None:
     with pytest.raises(TimeoutError, match="was still False"):
         await wait_until(lambda: False, deadline_s=0.02)

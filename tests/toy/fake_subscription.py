@@ -1,4 +1,4 @@
-"""A tail that has heard what a test wants it to have heard."""
+"""A subscription that delivers what a test chooses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from services.chassis.messaging.subscription import PullSubscription, ReceivedMe
 Range = tuple[int, int, bool]
 
 
-class HeardTail(PullSubscription):
-    """Gives messages of these ranges, in this order, and then silence."""
+class FakeSubscription(PullSubscription):
+    """Delivers messages of these ranges, in this order, and then nothing."""
 
     def __init__(
         self, ranges: Sequence[Range | None], payload: Callable[[int, int], bytes]
     ) -> None:
         self._ranges = list(ranges)
         self._payload = payload
-        #: Where was acknowledged: "reply <next>".
+        #: The reply subjects of the acknowledged messages: "reply <next>".
         self.acked: list[str] = []
 
     async def wait(self, timeout: float) -> ReceivedMessage | None:
@@ -34,15 +34,15 @@ class HeardTail(PullSubscription):
     def peek(self) -> ReceivedMessage | None:
         if not self._ranges or self._ranges[0] is None:
             return None
-        first, until, absent = self._ranges[0]
-        payload = b"" if absent else self._payload(first, until)
-        return ReceivedMessage(StreamMessage(first, until, payload), f"reply {until}", absent)
+        first, end, is_claim_check = self._ranges[0]
+        payload = b"" if is_claim_check else self._payload(first, end)
+        return ReceivedMessage(StreamMessage(first, end, payload), f"reply {end}", is_claim_check)
 
     def high_water_mark(self, at: int) -> int:
-        return max([at, *(heard[1] for heard in self._ranges if heard)])
+        return max([at, *(each[1] for each in self._ranges if each)])
 
     def pop(self) -> None:
         self._ranges.pop(0)
 
-    async def ack(self, heard: ReceivedMessage) -> None:
-        self.acked.append(heard.reply)
+    async def ack(self, received: ReceivedMessage) -> None:
+        self.acked.append(received.reply)

@@ -10,29 +10,29 @@ from services.chassis.runtime.tasks import cancel_and_wait
 
 
 async def swallow() -> int:
-    """As nats-py does it while it flushes."""
+    """Swallow one cancellation, as nats-py does while it flushes."""
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     return 1
 
 
-async def test_a_swallowed_cancellation_is_heeded() -> None:
-    went_on = False
+async def test_swallowed_cancellation_ends_the_task() -> None:
+    continued = False
 
     async def work() -> None:
-        nonlocal went_on
+        nonlocal continued
         await await_cancellable(swallow())
-        went_on = True
+        continued = True
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
-    assert not went_on
+    assert not continued
 
 
-async def test_a_deadline_still_is_one() -> None:
+async def test_swallowed_timeout_is_still_raised() -> None:
     try:
         async with asyncio.timeout(0.01):
             await await_cancellable(swallow())
@@ -41,14 +41,14 @@ async def test_a_deadline_still_is_one() -> None:
     raise AssertionError("the deadline was lost")
 
 
-async def test_a_call_that_is_not_cancelled_gives_its_answer() -> None:
-    async def answer() -> int:
+async def test_call_that_is_not_cancelled_returns_its_result() -> None:
+    async def call() -> int:
         return 7
 
-    assert await await_cancellable(answer()) == 7
+    assert await await_cancellable(call()) == 7
 
 
-async def test_a_task_is_ended_as_often_as_it_takes() -> None:
+async def test_task_that_swallows_cancellations_is_cancelled_until_it_ends() -> None:
     async def stubborn() -> None:
         await swallow()
         await swallow()
@@ -61,7 +61,7 @@ async def test_a_task_is_ended_as_often_as_it_takes() -> None:
     assert task.cancelled()
 
 
-async def test_what_an_ended_task_failed_with_is_not_raised() -> None:
+async def test_error_of_a_cancelled_task_is_not_raised() -> None:
     async def failing() -> None:
         raise ValueError
 
