@@ -26,7 +26,8 @@ _TABLE = re.compile(
     r"((?:^--[^\n]*\n)*)\s*^CREATE TABLE (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL
 )
 _COLUMN = re.compile(r'^    "?([a-z_]+)"?\s+([a-z][\w\[\]() ]*?)(?=\s+[A-Z]|,|\s*$|\s*--)')
-_WRITES = r"\b(?:INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY|copy_(?:records_)?to_table\()\W+(?:schema\W)?{}\b"
+_VERBS = r"INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY|copy_(?:records_)?to_table\("
+_WRITES = rf"\b(?:{_VERBS})\W+(?:schema\W)?{{}}\b"
 
 
 class Column(NamedTuple):
