@@ -63,23 +63,23 @@ async def _call(predicate: Callable[[], T | Awaitable[T]]) -> T:
 
 
 @pytest.fixture(scope="session")
-def engines_dir() -> Iterator[Path]:
+def servers_dir() -> Iterator[Path]:
     """A folder for the servers of this session, removed at its end."""
     with tempfile.TemporaryDirectory(prefix="onefold-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postgres_server(engines_dir: Path) -> AsyncIterator[PostgresServer]:
+async def postgres_server(servers_dir: Path) -> AsyncIterator[PostgresServer]:
     """The session's PostgreSQL. A test that stops or kills it starts one of its own."""
-    async with PostgresServer(engines_dir, settings=QUICK) as server:
+    async with PostgresServer(servers_dir, settings=QUICK) as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nats_server(engines_dir: Path) -> AsyncIterator[NatsServer]:
+async def nats_server(servers_dir: Path) -> AsyncIterator[NatsServer]:
     """The session's nats-server. A test that stops or kills it starts one of its own."""
-    async with NatsServer(engines_dir) as server:
+    async with NatsServer(servers_dir) as server:
         yield server
 
 
@@ -128,7 +128,7 @@ def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Pat
     """Create settings of a service on this test's own database and NATS."""
 
     def make(kind: type[S], **fields: Any) -> S:
-        engines = {"postgres_dsn": database, "nats_url": nats_url, "internal_key": internal_key}
-        return kind(**{**engines, "data_dir": tmp_path, **fields})
+        servers = {"postgres_dsn": database, "nats_url": nats_url, "internal_key": internal_key}
+        return kind(**{**servers, "data_dir": tmp_path, **fields})
 
     return make
