@@ -24,7 +24,7 @@ from services.linkage.config import load_config
 from services.linkage.job import MatchAssessment, find_matches
 from services.linkage.linker import Linkage
 from services.linkage.records import comparison_record, representative
-from tests.people.hard_people import as_person, hard_people, true_pairs
+from tests.people.hard_people import as_profile, hard_people, true_pairs
 
 ROUNDS = 5
 #: Seeds of people on which the model was not developed.
@@ -106,7 +106,7 @@ def people_of(seed: int) -> People:
     """Measure both sides on one set."""
     records = hard_people(seed=seed)
     truth = true_pairs(records)
-    people = [as_person(record) for record in records]
+    people = [as_profile(record) for record in records]
     names = {representative(person): person.profile_id for person in people}
     found = find_matches(people, CONFIG)
     accepted = (m.pair for m in found.matches if m.assessment is MatchAssessment.ACCEPTED)
@@ -169,7 +169,7 @@ def run_ours(data: str) -> tuple[Pairs, float]:
     def work(connection: Any, tables: list[str]) -> Pairs:
         linked = Linkage(febrl.MODELS[data], connection, tables).run(CONFIG.thresholds.review)
         judged = classify(
-            linked.pairs, CONFIG.thresholds, febrl.RULES[data], apart=_never, clash=_never
+            linked.pairs, CONFIG.thresholds, febrl.RULES[data], excluded=_never, conflict=_never
         )
         return {(j.pair.a, j.pair.b) for j in judged if j.status is MatchStatus.ACCEPTED}
 

@@ -1,7 +1,7 @@
-"""Probable matches: people who may be one, by name, birth date, phone, mail and address.
+"""Finds probable matches: profiles that may be one person, by name, birth date and contacts.
 
-A batch job, and a client of the services like the command line; it keeps nothing. It merges
-nobody: what it finds is said as judged matches, a layer of its own that is used for the purposes
-that both people allow. What it stands on (Splink, DuckDB, OpenCC, pypinyin) is imported where it
-is used, and comes with the extra `linkage`.
+It is a library for a batch job: a client of the services reads profiles, and it stores nothing. It
+merges no profiles: its results become assessed matches, a layer of its own that is used for the
+purposes that both profiles allow. Its dependencies (Splink, DuckDB, OpenCC, pypinyin) are imported
+where they are used and belong to the extra `linkage`.
 """

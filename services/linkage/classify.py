@@ -1,10 +1,10 @@
-"""What comes of scored pairs: accepted, put before a person, or dropped. Pure.
+"""Classifies scored pairs: accepted, to be reviewed by a person, or dropped. Pure.
 
-A score looks at one pair; what it cannot know is told by rules. People who cannot be one, as each
-has their own of something nobody has two of, are dropped. People whose names say that they are
-two (families share phones, houses and mailboxes, and twins a birth date as well), and those for
-whom a single thing speaks, are never accepted by a model. And of what is accepted no chain may
-join two who clash.
+A score considers one pair; rules add what a score cannot know. A pair is dropped if both profiles
+have different values of something that a person has only once. A model never accepts a pair if the
+names belong to two persons (families share phones, addresses and mailboxes, and twins also the
+birth date), or if only one comparison supports it. And no chain of accepted pairs may link two
+profiles in conflict.
 """
 
 from __future__ import annotations
@@ -14,126 +14,134 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from services.linkage.config import Thresholds
-from services.linkage.linker import Scored
+from services.linkage.linker import ScoredPair
 
 
-class Verdict(Enum):
-    """What a pair comes to."""
+class MatchStatus(Enum):
+    """The status of a pair."""
 
     ACCEPTED = "accepted"
     TO_REVIEW = "to review"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A pair and what it comes to."""
+class ClassifiedPair:
+    """A pair and its status."""
 
-    scored: Scored
-    verdict: Verdict
-    #: Why it is not accepted though its probability would do; empty where that is not so.
+    pair: ScoredPair
+    status: MatchStatus
+    #: Why it is not accepted in spite of its probability; empty = no objection.
     objection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What stands against a match beside its score."""
+class MatchRules:
+    """The objections against a match beside its score."""
 
-    #: A pair is not accepted where one of these comparisons came out so.
+    #: A pair is not accepted if one of these comparisons has one of these outcomes.
     against: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    #: A pair is not accepted where all of these came out so.
+    #: A pair is not accepted if all of these comparisons have one of these outcomes.
     twins: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    #: At least so many comparisons have to speak for a pair.
-    signs: int = 2
-    #: A comparison speaks for a pair from this weight on, base-2 logarithm.
-    sign: float = 1.0
-    #: Whether each record matches one other at most.
+    #: The least number of comparisons that must support a pair.
+    min_supporting: int = 2
+    #: The least weight of a supporting comparison, base-2 logarithm.
+    min_weight: float = 1.0
+    #: Whether each record matches at most one other.
     one_to_one: bool = False
 
 
-#: The namespaces of which nobody has two, with a record's values.
-Unique = Mapping[str, frozenset[str]]
-#: What is asked of two records.
-Question = Callable[[str, str], bool]
+#: The values of a record by namespace; only namespaces of which a person has one value.
+UniqueValues = Mapping[str, frozenset[str]]
+#: A condition on two records, given by their ids.
+PairPredicate = Callable[[str, str], bool]
 
 
-def judge(
-    pairs: Sequence[Scored],
+def classify(
+    pairs: Sequence[ScoredPair],
     thresholds: Thresholds,
-    rules: Rules,
+    rules: MatchRules,
     *,
-    apart: Question,
-    clash: Question,
-) -> list[Judged]:
-    """Judge pairs, the likeliest first; what is less than `review` is left out.
+    excluded: PairPredicate,
+    conflict: PairPredicate,
+) -> list[ClassifiedPair]:
+    """Classify pairs, sorted by falling probability; those below `review` are omitted.
 
-    `apart`: they cannot be one person; left out too. `clash`: they hardly can, so nothing that is
-    accepted may join them.
+    `excluded`: the two cannot be one person; the pair is omitted. `conflict`: the two are unlikely
+    to be one person; accepted pairs never link them.
     """
-    possible = [p for p in pairs if p.probability >= thresholds.review and not apart(p.a, p.b)]
-    told = [Judged(p, Verdict.TO_REVIEW, objection_to(p, rules)) for p in possible]
-    groups = _Groups(lambda a, b: apart(a, b) or clash(a, b))
+    possible = [p for p in pairs if p.probability >= thresholds.review and not excluded(p.a, p.b)]
+    classified = [
+        ClassifiedPair(p, MatchStatus.TO_REVIEW, objection_to(p, rules)) for p in possible
+    ]
+    groups = _Groups(lambda a, b: excluded(a, b) or conflict(a, b))
     partner: dict[str, str] = {}
-    for at, judged in enumerate(told):
-        pair = judged.scored
-        if pair.probability < thresholds.accept or judged.objection:
+    for index, candidate in enumerate(classified):
+        pair = candidate.pair
+        if pair.probability < thresholds.accept or candidate.objection:
             continue
-        if rules.one_to_one and not (partner.keys().isdisjoint((pair.a, pair.b))):
-            told[at] = replace(judged, objection="a likelier one is taken")
+        if rules.one_to_one and not partner.keys().isdisjoint((pair.a, pair.b)):
+            classified[index] = replace(candidate, objection="a likelier match is accepted")
         elif not groups.join(pair.a, pair.b):
-            told[at] = replace(judged, objection="it would join people who clash")
+            classified[index] = replace(
+                candidate, objection="it would link profiles with a conflict"
+            )
         else:
             partner |= {pair.a: pair.b, pair.b: pair.a}
-            told[at] = replace(judged, verdict=Verdict.ACCEPTED)
-    return list(_closed(told, groups, rules))
+            classified[index] = replace(candidate, status=MatchStatus.ACCEPTED)
+    return list(_accept_within_groups(classified, groups, rules))
 
 
-def _closed(told: Iterable[Judged], groups: _Groups, rules: Rules) -> Iterator[Judged]:
-    """The same; what only the threshold kept back is accepted inside of an accepted group."""
-    for judged in told:
-        pair = judged.scored
-        if not judged.objection and groups.together(pair.a, pair.b) and _signs(pair, rules):
-            yield replace(judged, verdict=Verdict.ACCEPTED)
+def _accept_within_groups(
+    classified: Iterable[ClassifiedPair], groups: _Groups, rules: MatchRules
+) -> Iterator[ClassifiedPair]:
+    """Yield the pairs; inside an accepted group, a pair below the threshold is accepted too."""
+    for candidate in classified:
+        pair = candidate.pair
+        linked = not candidate.objection and groups.are_linked(pair.a, pair.b)
+        if linked and _is_supported(pair, rules):
+            yield replace(candidate, status=MatchStatus.ACCEPTED)
         else:
-            yield judged
+            yield candidate
 
 
-def objection_to(pair: Scored, rules: Rules) -> str:
-    """Why a model may not accept a pair, whatever its probability; empty where it may."""
-    came_out = {weight.comparison: weight.outcome for weight in pair.weights}
-    if not _signs(pair, rules):
-        return "a single thing speaks for it"
-    if rules.twins and all(came_out.get(c) in outcomes for c, outcomes in rules.twins.items()):
+def objection_to(pair: ScoredPair, rules: MatchRules) -> str:
+    """Return why a model may not accept a pair of any probability; empty = it may."""
+    outcomes = {weight.comparison: weight.outcome for weight in pair.weights}
+    if not _is_supported(pair, rules):
+        return "a single comparison supports it"
+    if rules.twins and all(outcomes.get(c) in listed for c, listed in rules.twins.items()):
         return "they may be twins"
-    if any(came_out.get(comparison) in told for comparison, told in rules.against.items()):
-        return "the names are those of two"
+    if any(outcomes.get(comparison) in listed for comparison, listed in rules.against.items()):
+        return "the names are those of two persons"
     return ""
 
 
-def _signs(pair: Scored, rules: Rules) -> bool:
-    return sum(w.log2_bayes_factor >= rules.sign for w in pair.weights) >= rules.signs
+def _is_supported(pair: ScoredPair, rules: MatchRules) -> bool:
+    supporting = sum(w.log2_bayes_factor >= rules.min_weight for w in pair.weights)
+    return supporting >= rules.min_supporting
 
 
-def differ(a: Unique, b: Unique) -> bool:
-    """Whether each has their own of something nobody has two of."""
+def differ_in_unique_values(a: UniqueValues, b: UniqueValues) -> bool:
+    """Return whether two records have different values of something a person has only once."""
     return any(a[namespace].isdisjoint(b[namespace]) for namespace in a.keys() & b.keys())
 
 
 class _Groups:
-    """Records that were accepted as one, growing by pairs."""
+    """Groups of records that are accepted as one person; they grow by pairs."""
 
-    def __init__(self, clash: Question) -> None:
-        self._clash = clash
+    def __init__(self, conflict: PairPredicate) -> None:
+        self._conflict = conflict
         self._members: dict[str, list[str]] = {}
 
-    def together(self, a: str, b: str) -> bool:
+    def are_linked(self, a: str, b: str) -> bool:
         return a in self._members and self._members[a] is self._members.get(b)
 
     def join(self, a: str, b: str) -> bool:
-        """Join the groups of two, unless somebody of one clashes with somebody of the other."""
+        """Join the groups of two records, unless members of the two are in conflict."""
         of_a, of_b = self._members.get(a, [a]), self._members.get(b, [b])
         if of_a is of_b:
             return True
-        if any(self._clash(one, other) for one in of_a for other in of_b):
+        if any(self._conflict(one, other) for one in of_a for other in of_b):
             return False
         joined = of_a + of_b
         self._members |= dict.fromkeys(joined, joined)

@@ -1,4 +1,4 @@
-"""What matching is told: which trait is what, which grants which purpose, and the thresholds."""
+"""Loads the settings of matching: traits, purposes, unique namespaces, thresholds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = ("name", "surname", "given_name", "birth_date", "phone", "email", "addre
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which probability on a match is accepted, and from which it is shown to a person."""
+    """The least probability to accept a match, and to have a person review it."""
 
     accept: float = 0.9
     review: float = 0.5
@@ -29,62 +29,62 @@ class Thresholds:
 class MatchingConfig:
     """The settings of the job."""
 
-    #: For each of PARTS the traits that tell it; the first that a person has counts.
+    #: For each of PARTS the traits that hold it; the first one that a profile has is used.
     traits: Mapping[str, tuple[str, ...]]
-    #: Purposes by the trait that grants them, where it is true.
+    #: Purposes by the trait that grants them if it is true.
     grants: Mapping[str, tuple[str, ...]]
-    #: Namespaces of which nobody has two values: people with different ones are never matched.
+    #: Namespaces of which a person has one value: profiles with different ones never match.
     unique: frozenset[str]
     thresholds: Thresholds = field(default_factory=Thresholds)
-    #: Where telephone numbers without a country code are dialled.
+    #: The region of phone numbers without a country code.
     region: str = DEFAULT_REGION
 
 
-def read_config(path: Path = DEFAULT) -> MatchingConfig:
-    """The settings in a YAML file. Raises InvalidField, which names the part that is wrong."""
+def load_config(path: Path = DEFAULT) -> MatchingConfig:
+    """Load the settings from a YAML file. Raises InvalidField, which names the wrong part."""
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidField(f"{path} cannot be read as YAML") from error
-    if not isinstance(told, dict):
-        raise InvalidField(f"{path} has to hold traits, grants, unique and thresholds")
-    for key in told.keys() - {"traits", "grants", "unique", "thresholds", "region"}:
-        raise InvalidField(f"{key!r} is no part of {path}")
-    region = told.get("region", DEFAULT_REGION)
+    if not isinstance(settings, dict):
+        raise InvalidField(f"{path} must have traits, grants, unique and thresholds")
+    for key in settings.keys() - {"traits", "grants", "unique", "thresholds", "region"}:
+        raise InvalidField(f"{path}: {key!r} is not a known setting")
+    region = settings.get("region", DEFAULT_REGION)
     if not isinstance(region, str) or not is_region(region):
         raise InvalidField("region is two letters, such as CN")
     return MatchingConfig(
-        traits=_lists(told, "traits", PARTS),
-        grants=_lists(told, "grants"),
-        unique=frozenset(_names(told.get("unique", []), "unique")),
-        thresholds=_thresholds(told.get("thresholds", {})),
+        traits=_lists(settings, "traits", PARTS),
+        grants=_lists(settings, "grants"),
+        unique=frozenset(_names(settings.get("unique", []), "unique")),
+        thresholds=_thresholds(settings.get("thresholds", {})),
         region=region,
     )
 
 
 def _lists(
-    told: Mapping[str, Any], part: str, known: tuple[str, ...] | None = None
+    settings: Mapping[str, Any], part: str, allowed: tuple[str, ...] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    found = told.get(part)
-    if not isinstance(found, dict) or not found:
-        raise InvalidField(f"{part} has to be a mapping to lists of names")
-    for key in found:
-        if known is not None and key not in known:
-            raise InvalidField(f"{part}: {key!r} is none of {', '.join(known)}")
-    return {str(key): _names(names, f"{part}.{key}") for key, names in found.items()}
+    lists = settings.get(part)
+    if not isinstance(lists, dict) or not lists:
+        raise InvalidField(f"{part} must be a mapping to lists of names")
+    for key in lists:
+        if allowed is not None and key not in allowed:
+            raise InvalidField(f"{part}: {key!r} is none of {', '.join(allowed)}")
+    return {str(key): _names(names, f"{part}.{key}") for key, names in lists.items()}
 
 
-def _names(told: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(told, list) or not all(isinstance(name, str) and name for name in told):
-        raise InvalidField(f"{where} has to be a list of names")
-    return tuple(told)
+def _names(value: Any, path: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise InvalidField(f"{path} must be a list of names")
+    return tuple(value)
 
 
-def _thresholds(told: Any) -> Thresholds:
+def _thresholds(mapping: Any) -> Thresholds:
     try:
-        found = Thresholds(**{key: float(value) for key, value in dict(told).items()})
+        thresholds = Thresholds(**{key: float(value) for key, value in dict(mapping).items()})
     except (TypeError, ValueError) as error:
         raise InvalidField("thresholds are two numbers, accept and review") from error
-    if not 0 < found.review <= found.accept <= 1:
+    if not 0 < thresholds.review <= thresholds.accept <= 1:
         raise InvalidField("thresholds: 0 < review <= accept <= 1")
-    return found
+    return thresholds

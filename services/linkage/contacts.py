@@ -1,4 +1,4 @@
-"""Birth dates, phones, mail and addresses in a form in which they can be compared. Pure."""
+"""Normalises birth dates, phones, mailboxes and addresses for comparison. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from services.kernel.identifiers import normalize
-from services.linkage.names import simplified
+from services.linkage.names import to_simplified
 
-#: What forms fill in where nobody has said anything.
+#: Dates that forms fill in by default.
 _DEFAULT_DATES = frozenset({"1900-01-01", "1970-01-01", "1980-01-01", "2000-01-01", "1899-12-30"})
-#: Mailboxes of offices and of nobody.
-_NO_PERSON = frozenset(
+#: Mailboxes that belong to no person.
+_IMPERSONAL = frozenset(
     {
         *("info", "admin", "sales", "service", "support", "contact", "office", "hello", "mail"),
         *("test", "webmaster", "noreply", "hr"),
@@ -29,68 +29,70 @@ _SHORTENED = {"st": "street", "rd": "road", "ave": "avenue", "ln": "lane", "dr":
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An address, taken apart. Empty where it does not tell."""
+class PostalAddress:
+    """A parsed address; a part is empty if the text does not have it."""
 
     whole: str
-    #: Road and number.
+    #: Street and number.
     house: str
     city: str
 
 
-NOWHERE = Place("", "", "")
+NO_ADDRESS = PostalAddress("", "", "")
 
 
-def birth_date(text: str) -> str:
-    """ISO 8601; empty where it is no date, or the one that forms fill in."""
-    found = _DATE.match(text.strip())
-    if not found:
+def parse_birth_date(text: str) -> str:
+    """Return ISO 8601; empty if the text is no date or a default of forms."""
+    match = _DATE.match(text.strip())
+    if not match:
         return ""
     try:
-        told = date(*map(int, found.groups())).isoformat()
+        parsed = date(*map(int, match.groups())).isoformat()
     except ValueError:
         return ""
-    return "" if told in _DEFAULT_DATES or told < "1900" else told
+    return "" if parsed in _DEFAULT_DATES or parsed < "1900" else parsed
 
 
-def phone_number(text: str, region: str) -> str:
-    """Digits with the country code; empty where they are too few, or nearly all alike.
+def normalize_phone(text: str, region: str) -> str:
+    """Return digits with the country code; empty if they are too few or nearly all equal.
 
-    A number that does not exist keeps its digits: it may be one with a typing error.
+    The digits of an invalid number are returned too: it may have a typing error.
     """
-    shaped = normalize("phone", text, region)
-    digits = re.sub(r"\D", "", shaped.value if shaped else text)
+    phone = normalize("phone", text, region)
+    digits = re.sub(r"\D", "", phone.value if phone else text)
     if len(digits) == 11 and digits.startswith("1") and region == "CN":
         digits = f"86{digits}"
     return digits if len(digits) >= 7 and len(set(digits)) > 2 else ""
 
 
-def mailbox(text: str) -> tuple[str, str]:
-    """The whole address and what is before the @; empty where it names no person."""
+def parse_mailbox(text: str) -> tuple[str, str]:
+    """Return the whole address and the part before the @; empty if it belongs to no person."""
     local, at, domain = unicodedata.normalize("NFKC", text).strip().casefold().partition("@")
-    if not at or not domain or not local or local in _NO_PERSON:
+    if not at or not domain or not local or local in _IMPERSONAL:
         return "", ""
     return f"{local}@{domain}", local.partition("+")[0]
 
 
-def place_of(text: str, city: str = "") -> Place:
-    """An address in Chinese or in Latin letters; `city` where it is told by itself."""
-    shaped = simplified(unicodedata.normalize("NFKC", text)).casefold().strip()
-    if not shaped:
-        return NOWHERE
-    return _chinese(shaped, city) if _HAN.search(shaped) else _western(shaped, city)
+def parse_address(text: str, city: str = "") -> PostalAddress:
+    """Parse an address in Chinese or Latin letters; `city` is a separately known city."""
+    folded = to_simplified(unicodedata.normalize("NFKC", text)).casefold().strip()
+    if not folded:
+        return NO_ADDRESS
+    return _chinese(folded, city) if _HAN.search(folded) else _western(folded, city)
 
 
-def _chinese(text: str, city: str) -> Place:
+def _chinese(text: str, city: str) -> PostalAddress:
     whole = re.sub(r"[\s,，。.;-]", "", text)
     house, town = _HOUSE_CN.search(whole), _CITY_CN.search(whole)
     district = _DISTRICT_CN.search(whole)
-    where = (town[1] if town else city) + (district[1] if district else "")
-    return Place(whole, "".join(house.groups()) if house else "", where)
+    area = (town[1] if town else city) + (district[1] if district else "")
+    return PostalAddress(whole, "".join(house.groups()) if house else "", area)
 
 
-def _western(text: str, city: str) -> Place:
+def _western(text: str, city: str) -> PostalAddress:
     words = [_SHORTENED.get(w, w) for w in re.findall(r"\w+", text)]
     house = _HOUSE_WEST.search(" ".join(words) if "," not in text else text)
     last = text.rpartition(",")[2].strip() if "," in text else ""
-    return Place(" ".join(words), f"{house[1]} {house[2].strip()}" if house else "", city or last)
+    return PostalAddress(
+        " ".join(words), f"{house[1]} {house[2].strip()}" if house else "", city or last
+    )

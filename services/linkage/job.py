@@ -1,8 +1,8 @@
-"""The job: people in, what is to be said about them out.
+"""Finds matches among profiles, and the assessments that have to be recorded.
 
-Of two who match, what is said names their strongest identifiers. What a person has judged stands,
-whatever a model finds later; what a model accepted once and does not find any more (as somebody
-has withdrawn a consent, say) is taken back.
+A match names the primary identifiers of its two profiles. An assessment by a person stays, whatever
+a model finds later. A match that a model once accepted and no longer finds (because a consent was
+withdrawn, for example) is rejected.
 """
 
 from __future__ import annotations
@@ -13,23 +13,35 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.kernel.identifiers import Identifier
-from services.linkage.classify import Judged, Rules, Verdict, differ, judge
+from services.linkage.classify import (
+    ClassifiedPair,
+    MatchRules,
+    MatchStatus,
+    classify,
+    differ_in_unique_values,
+)
 from services.linkage.config import MatchingConfig
-from services.linkage.linker import Linked, Weight, link
+from services.linkage.linker import ComparisonWeight, LinkageResult, link
 from services.linkage.model import LinkageModel
-from services.linkage.people import Person
-from services.linkage.person_model import PEOPLE, RULES
-from services.linkage.records import clash, compared, purposes_of, spokesman, unique_of
+from services.linkage.person_model import PERSON_MODEL, PERSON_RULES
+from services.linkage.profiles import LinkageProfile
+from services.linkage.records import (
+    comparison_record,
+    conflict,
+    purposes_of,
+    representative,
+    unique_values_of,
+)
 
-#: What stands in place of a model's version where a person has judged.
+#: The model version of an assessment by a person.
 BY_PERSON = "person"
 
-#: The identifiers of two, the smaller one first.
+#: The identifiers of two profiles, the smaller one first.
 Pair = tuple[Identifier, Identifier]
 
 
-class Judgement(Enum):
-    """What is said of a pair."""
+class MatchAssessment(Enum):
+    """The assessment of a pair."""
 
     ACCEPTED = "accepted"
     TO_REVIEW = "to_review"
@@ -38,107 +50,116 @@ class Judgement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What is said of two."""
+    """An assessed pair."""
 
     pair: Pair
-    judgement: Judgement
+    assessment: MatchAssessment
     probability: float
     model_version: str
-    #: Sorted; none unless accepted.
+    #: Sorted; empty unless accepted.
     purposes: tuple[str, ...] = ()
-    weights: tuple[Weight, ...] = ()
-    #: Why a person has to look at it though its probability would do.
+    weights: tuple[ComparisonWeight, ...] = ()
+    #: Why a person must review it in spite of its probability; empty = no objection.
     objection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a run found."""
+class MatchingResult:
+    """The matches of one run."""
 
-    #: The likeliest first.
+    #: By falling probability.
     matches: tuple[Match, ...]
     model_version: str
-    #: How many people there are, and how many of them allow anything.
-    people: int
-    compared: int
+    #: The number of profiles.
+    total: int
+    #: How many of them allow a purpose.
+    eligible: int
 
-    def count(self, judgement: Judgement) -> int:
-        """How many were judged so."""
-        return sum(match.judgement is judgement for match in self.matches)
+    def count(self, assessment: MatchAssessment) -> int:
+        """Return the number of matches with an assessment."""
+        return sum(match.assessment is assessment for match in self.matches)
 
     def objections(self) -> Counter[str]:
-        """How often each objection was made."""
+        """Return how often each objection occurs."""
         return Counter(match.objection for match in self.matches if match.objection)
 
 
 def find_matches(
-    people: Iterable[Person],
+    profiles: Iterable[LinkageProfile],
     config: MatchingConfig,
-    model: LinkageModel = PEOPLE,
-    rules: Rules = RULES,
-) -> Found:
-    """Match people who allow it. Raises LinkageMissing where Splink is not installed."""
+    model: LinkageModel = PERSON_MODEL,
+    rules: MatchRules = PERSON_RULES,
+) -> MatchingResult:
+    """Match the profiles that allow a purpose.
+
+    Raises LinkageNotInstalled if Splink is not installed.
+    """
     total = 0
-    allowed: dict[str, Person] = {}
-    for person in people:
+    eligible: dict[str, LinkageProfile] = {}
+    for profile in profiles:
         total += 1
-        if person.identifiers and purposes_of(person, config):
-            allowed[person.profile_id] = person
-    records = {who: compared(person, config) for who, person in allowed.items()}
-    linked = link(model, [records.values()], at_least=config.thresholds.review)
-    unique = {who: unique_of(person, config) for who, person in allowed.items()}
-    judged = judge(
-        linked.pairs,
+        if profile.identifiers and purposes_of(profile, config):
+            eligible[profile.profile_id] = profile
+    records = {id_: comparison_record(profile, config) for id_, profile in eligible.items()}
+    result = link(model, [records.values()], at_least=config.thresholds.review)
+    unique = {id_: unique_values_of(profile, config) for id_, profile in eligible.items()}
+    classified = classify(
+        result.pairs,
         config.thresholds,
         rules,
-        apart=lambda a, b: differ(unique[a], unique[b]),
-        clash=lambda a, b: clash(records[a], records[b]),
+        excluded=lambda a, b: differ_in_unique_values(unique[a], unique[b]),
+        conflict=lambda a, b: conflict(records[a], records[b]),
     )
-    matches = tuple(_matches(judged, linked, allowed, config))
-    return Found(matches, linked.model_version, total, len(allowed))
+    matches = tuple(_matches(classified, result, eligible, config))
+    return MatchingResult(matches, result.model_version, total, len(eligible))
 
 
 def _matches(
-    judged: Sequence[Judged], linked: Linked, people: Mapping[str, Person], config: MatchingConfig
+    classified: Sequence[ClassifiedPair],
+    result: LinkageResult,
+    profiles: Mapping[str, LinkageProfile],
+    config: MatchingConfig,
 ) -> Iterator[Match]:
-    """What is said; of two who allow nothing in common, nothing."""
-    for one in judged:
-        a, b = people[one.scored.a], people[one.scored.b]
+    """Yield the match of each pair whose profiles allow a common purpose."""
+    for candidate in classified:
+        pair = candidate.pair
+        a, b = profiles[pair.a], profiles[pair.b]
         if not (purposes := purposes_of(a, config) & purposes_of(b, config)):
             continue
-        accepted = one.verdict is Verdict.ACCEPTED
+        accepted = candidate.status is MatchStatus.ACCEPTED
         yield Match(
-            pair_of(spokesman(a), spokesman(b)),
-            Judgement.ACCEPTED if accepted else Judgement.TO_REVIEW,
-            one.scored.probability,
-            linked.model_version,
-            tuple(sorted(purposes)) if accepted else (),
-            one.scored.weights,
-            one.objection,
+            pair=ordered_pair(representative(a), representative(b)),
+            assessment=MatchAssessment.ACCEPTED if accepted else MatchAssessment.TO_REVIEW,
+            probability=pair.probability,
+            model_version=result.model_version,
+            purposes=tuple(sorted(purposes)) if accepted else (),
+            weights=pair.weights,
+            objection=candidate.objection,
         )
 
 
-def pair_of(a: Identifier, b: Identifier) -> Pair:
-    """Two identifiers in the order in which they are told."""
+def ordered_pair(a: Identifier, b: Identifier) -> Pair:
+    """Return two identifiers, the smaller one first."""
     return (a, b) if a <= b else (b, a)
 
 
-def news(found: Found, told: Mapping[Pair, Match]) -> list[Match]:
-    """What is to be said, where `told` is what was said last about each pair."""
-    fresh = [match for match in found.matches if _is_news(match, told.get(match.pair))]
-    known = {match.pair for match in found.matches}
-    gone = (m for pair, m in told.items() if pair not in known and _is_to_take_back(m))
-    return fresh + [Match(m.pair, Judgement.REJECTED, 0.0, found.model_version) for m in gone]
+def new_matches(result: MatchingResult, recorded: Mapping[Pair, Match]) -> list[Match]:
+    """Return the assessments to record; `recorded` has the last one of each pair."""
+    changed = [m for m in result.matches if _is_changed(m, recorded.get(m.pair))]
+    found = {match.pair for match in result.matches}
+    obsolete = (m for pair, m in recorded.items() if pair not in found and _is_revocable(m))
+    rejected = MatchAssessment.REJECTED
+    return changed + [Match(m.pair, rejected, 0.0, result.model_version) for m in obsolete]
 
 
-def _is_news(match: Match, before: Match | None) -> bool:
-    if before is None:
+def _is_changed(match: Match, recorded: Match | None) -> bool:
+    if recorded is None:
         return True
-    if before.model_version == BY_PERSON:
+    if recorded.model_version == BY_PERSON:
         return False
-    same = before.judgement is match.judgement and before.purposes == match.purposes
-    return not same or before.model_version != match.model_version
+    same = recorded.assessment is match.assessment and recorded.purposes == match.purposes
+    return not same or recorded.model_version != match.model_version
 
 
-def _is_to_take_back(match: Match) -> bool:
-    return match.model_version != BY_PERSON and match.judgement is not Judgement.REJECTED
+def _is_revocable(match: Match) -> bool:
+    return match.model_version != BY_PERSON and match.assessment is not MatchAssessment.REJECTED

@@ -1,7 +1,7 @@
-"""Runs a model of linkage by Splink on DuckDB: records in, scored pairs with their weights out.
+"""Scores pairs of records with a linkage model, by Splink on DuckDB.
 
 The same records and model give the same scores, bit by bit: samples are drawn by a hash of the
-records' ids, training runs on one thread, records are put in order before.
+records' ids, training runs on one thread, and the records are sorted first.
 """
 
 from __future__ import annotations
@@ -16,63 +16,64 @@ from typing import Any, NamedTuple
 from services.kernel.errors import OnefoldError
 from services.linkage.model import Comparison, LinkageModel
 
-#: Digits of a parameter that count for the version of a model.
+#: The digits of a parameter that are part of the version of a model.
 _DIGITS = 9
 
 
-class LinkageMissing(OnefoldError):
-    """What matching stands on is not installed."""
+class LinkageNotInstalled(OnefoldError):
+    """The dependencies of matching are not installed."""
 
 
-class Weight(NamedTuple):
-    """What one comparison counts for one pair."""
+class ComparisonWeight(NamedTuple):
+    """The weight of one comparison of a pair."""
 
     comparison: str
-    #: How it came out; never a value.
+    #: The outcome of the comparison; never a value.
     outcome: str
     #: Base-2 logarithm of the Bayes factor.
     log2_bayes_factor: float
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A pair of records that may be one person; `a` is the smaller id."""
+class ScoredPair:
+    """Two records that may be one person; `a` is the smaller id."""
 
     a: str
     b: str
     probability: float
-    weights: tuple[Weight, ...]
+    weights: tuple[ComparisonWeight, ...]
 
-    def outcome(self, comparison: str) -> str:
-        """How a comparison came out."""
+    def outcome_of(self, comparison: str) -> str:
+        """Return the outcome of a comparison."""
         return next(w.outcome for w in self.weights if w.comparison == comparison)
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
-    """What a run found."""
+class LinkageResult:
+    """The scored pairs of one run."""
 
-    #: The likeliest first, then by id.
-    pairs: tuple[Scored, ...]
+    #: By falling probability, then by id.
+    pairs: tuple[ScoredPair, ...]
     #: `<name>-<hash>` of the settings and the trained parameters.
     model_version: str
 
 
 def link(
     model: LinkageModel, tables: Sequence[Iterable[NamedTuple]], *, at_least: float = 0.2
-) -> Linked:
-    """Train on the records and score the pairs: those that are at least so probable.
+) -> LinkageResult:
+    """Train on the records and return the pairs with a probability of `at_least` or more.
 
-    Fewer than two records, or none that agree in anything, are no pairs. Raises LinkageMissing.
+    Fewer than two records, or records that agree in nothing, give no pairs. Raises
+    LinkageNotInstalled.
     """
     rows = [sorted(table) for table in tables]
     if sum(map(len, rows)) < 2:
-        return Linked((), f"{model.name}-untrained")
+        return LinkageResult((), f"{model.name}-untrained")
     return Linkage.over(model, [_table(table) for table in rows]).run(at_least)
 
 
 class Linkage:
-    """A model over tables that DuckDB can read."""
+    """A linkage model over tables that DuckDB can read."""
 
     def __init__(self, model: LinkageModel, connection: Any, tables: Sequence[Any]) -> None:
         splink = _splink()
@@ -80,7 +81,7 @@ class Linkage:
         self._connection = connection
         api = splink.DuckDBAPI(connection)
         self._linker = splink.Linker(
-            [api.register(table, dataset_display_name=f"t{at}") for at, table in enumerate(tables)],
+            [api.register(table, dataset_display_name=f"t{i}") for i, table in enumerate(tables)],
             model.as_settings(),
             log_level=None,
             validate_settings=False,
@@ -88,16 +89,16 @@ class Linkage:
 
     @classmethod
     def over(cls, model: LinkageModel, tables: Sequence[Any]) -> Linkage:
-        """A model over tables of Arrow, in a database of its own in memory."""
+        """Return a model over Arrow tables, in its own database in memory."""
         _splink()
         import duckdb
 
         return cls(model, duckdb.connect(), tables)
 
-    def run(self, at_least: float) -> Linked:
-        """Train and score."""
+    def run(self, at_least: float) -> LinkageResult:
+        """Train on the records and score their pairs."""
         threads = self._connection.execute("select current_setting('threads')").fetchone()[0]
-        # What a person is to see of the progress is said by the command, and not by an engine.
+        # The command reports the progress, not the engine.
         self._connection.execute("set enable_progress_bar = false")
         self._connection.execute("set threads = 1")
         try:
@@ -105,18 +106,18 @@ class Linkage:
         finally:
             self._connection.execute(f"set threads = {threads}")
         pairs = sorted(self._pairs(at_least), key=lambda p: (-p.probability, p.a, p.b))
-        return Linked(tuple(pairs), self.version())
+        return LinkageResult(tuple(pairs), self.version())
 
     def version(self) -> str:
-        """Names the settings together with what was learnt."""
-        told = _rounded(self._linker.misc.save_model_to_json())
-        shaped = json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
-        return f"{self._model.name}-{hashlib.blake2b(shaped, digest_size=6).hexdigest()}"
+        """Return a version that depends on the settings and the trained parameters."""
+        parameters = _rounded(self._linker.misc.save_model_to_json())
+        text = json.dumps(parameters, sort_keys=True, ensure_ascii=False).encode()
+        return f"{self._model.name}-{hashlib.blake2b(text, digest_size=6).hexdigest()}"
 
     def _train(self) -> None:
         training, model = self._linker.training, self._model
         training.estimate_probability_two_random_records_match(
-            list(model.certain), recall=model.certain_recall
+            list(model.deterministic), recall=model.deterministic_recall
         )
         training.estimate_u_using_random_sampling(
             max_pairs=model.random_pairs, seed=model.seed, num_chunks=1, min_count_per_level=None
@@ -126,7 +127,7 @@ class Linkage:
                 _splink().block_on(*columns), estimate_without_term_frequencies=True
             )
 
-    def _pairs(self, at_least: float) -> Iterator[Scored]:
+    def _pairs(self, at_least: float) -> Iterator[ScoredPair]:
         found = self._linker.inference.predict(threshold_match_probability=at_least)
         record_id, comparisons = self._model.record_id, self._model.comparisons
         columns = [f"{record_id}_l", f"{record_id}_r", "match_probability"]
@@ -138,50 +139,52 @@ class Linkage:
         names = [c.name for c in comparisons]
         count = len(names)
         while rows := cursor.fetchmany(10_000):
-            for left, right, probability, *told in rows:
+            for left, right, probability, *values in rows:
                 a, b = sorted((left, right))
-                labels = (known[at] for known, at in zip(outcomes, told, strict=False))
-                weights = map(Weight, names, labels, told[count:])
-                yield Scored(a, b, probability, tuple(weights))
+                levels, weights_ = values[:count], values[count:]
+                labels = (by_level[level] for by_level, level in zip(outcomes, levels, strict=True))
+                weights = map(ComparisonWeight, names, labels, weights_)
+                yield ScoredPair(a, b, probability, tuple(weights))
 
 
 def _weight(comparison: Comparison) -> str:
-    """The column of what a comparison counts for."""
+    """Return the SQL expression of the weight of a comparison."""
     adjusted = any(level.frequency_of for level in comparison.levels)
     return f"mw_{comparison.name}" + (f" + mw_tf_adj_{comparison.name}" if adjusted else "")
 
 
 def _outcomes(comparison: Comparison) -> dict[int, str]:
-    """The outcomes by the number that Splink gives them: the last is 0, what is missing -1."""
-    told = [level for level in comparison.levels if not level.missing]
-    found = {len(told) - at: level.outcome for at, level in enumerate(told)}
-    return {-1: "not known", 0: comparison.otherwise, **found}
+    """Return the outcomes by Splink's number of the level: -1 = missing, 0 = the last level."""
+    levels = [level for level in comparison.levels if not level.missing]
+    by_level = {len(levels) - i: level.outcome for i, level in enumerate(levels)}
+    return {-1: "not known", 0: comparison.otherwise, **by_level}
 
 
 def _splink() -> Any:
     try:
         import splink
     except ImportError as error:
-        raise LinkageMissing(
-            "matching needs Splink: install what `linkage` names in pyproject.toml"
+        raise LinkageNotInstalled(
+            "matching needs Splink: install the extra `linkage` of pyproject.toml"
         ) from error
     logging.getLogger("splink").setLevel(logging.ERROR)
     return splink
 
 
 def _table(rows: Sequence[NamedTuple]) -> Any:
-    """The rows as a table of Arrow."""
+    """Return the rows as an Arrow table."""
     import pyarrow
 
     names = rows[0]._fields
     columns = [pyarrow.array(column) for column in zip(*rows, strict=True)]
-    shaped = [c.cast(pyarrow.string()) if c.type == pyarrow.null() else c for c in columns]
-    return pyarrow.table(shaped, names=list(names))
+    # A column without values has no type of its own.
+    typed = [c.cast(pyarrow.string()) if c.type == pyarrow.null() else c for c in columns]
+    return pyarrow.table(typed, names=list(names))
 
 
-def _rounded(told: Any) -> Any:
-    if isinstance(told, float):
-        return float(f"{told:.{_DIGITS}g}")
-    if isinstance(told, Mapping):
-        return {key: _rounded(value) for key, value in told.items()}
-    return [_rounded(value) for value in told] if isinstance(told, list) else told
+def _rounded(json: Any) -> Any:
+    if isinstance(json, float):
+        return float(f"{json:.{_DIGITS}g}")
+    if isinstance(json, Mapping):
+        return {key: _rounded(value) for key, value in json.items()}
+    return [_rounded(value) for value in json] if isinstance(json, list) else json

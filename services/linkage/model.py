@@ -1,7 +1,7 @@
-"""A model of linkage as a value: what is compared, how it may come out, and what to train it by.
+"""Describes a linkage model: its comparisons, their outcomes, and how it is trained.
 
-Conditions are SQL over the columns of two records, `name_l` and `name_r`. The first level whose
-condition holds counts; what none holds for is the last level.
+Conditions are SQL over the columns of two records, `name_l` and `name_r`. The outcome is the first
+level whose condition is true, or the last level if none is.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ class Level:
 
     outcome: str
     condition: str
-    #: A column whose frequent values count less.
+    #: A column whose frequent values have less weight.
     frequency_of: str = ""
-    #: Whether it tells nothing, as something is missing; one level of a comparison at most.
+    #: Whether a value is missing, so the weight is 0; at most one level of a comparison.
     missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One thing that is compared."""
+    """One comparison of two records."""
 
     name: str
     levels: tuple[Level, ...]
-    #: What it is called when none of the levels holds.
+    #: The outcome if no level is true.
     otherwise: str = "different"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkageModel:
-    """All that a run of linkage is told beside the records."""
+    """Everything that a linkage run needs beside the records."""
 
     name: str
     comparisons: tuple[Comparison, ...]
-    #: Pairs that agree by one of these are compared, and no others.
+    #: Only pairs for which one of these is true are compared.
     blocking: tuple[str, ...]
-    #: For each session of training, the columns that agree: pairs of which some match.
+    #: For each training session, the columns that agree in its pairs, of which some match.
     training: tuple[tuple[str, ...], ...]
-    #: Pairs that agree by one of these are nearly always one person …
-    certain: tuple[str, ...]
-    #: … and are about this part of all who are.
-    certain_recall: float
+    #: Pairs for which one of these is true are nearly always one person.
+    deterministic: tuple[str, ...]
+    #: The share of all true matches for which one of them is true.
+    deterministic_recall: float
     record_id: str = "record_id"
-    #: Whether records of two tables are linked, each to one of the other at most.
+    #: Whether records of two tables are linked, each to at most one of the other table.
     two_tables: bool = False
-    #: How many pairs at random the frequencies of coincidence are counted on.
+    #: The number of random pairs on which chance agreement is measured.
     random_pairs: int = 300_000
     seed: int = 20_26
 
     def as_settings(self) -> dict[str, Any]:
-        """The settings as Splink takes them."""
+        """Return the settings of Splink."""
         return {
             "link_type": "link_only" if self.two_tables else "dedupe_only",
             "unique_id_column_name": self.record_id,
@@ -67,8 +67,8 @@ class LinkageModel:
         }
 
 
-def same(*columns: str) -> str:
-    """The condition that all these columns agree."""
+def equal_columns(*columns: str) -> str:
+    """Return the condition that all these columns agree."""
     return " and ".join(f"l.{column} = r.{column}" for column in columns)
 
 
@@ -81,11 +81,14 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _level(level: Level) -> dict[str, Any]:
-    told: dict[str, Any] = {"sql_condition": level.condition, "label_for_charts": level.outcome}
+    settings: dict[str, Any] = {
+        "sql_condition": level.condition,
+        "label_for_charts": level.outcome,
+    }
     if level.missing:
-        told["is_null_level"] = True
+        settings["is_null_level"] = True
     if level.frequency_of:
-        told["tf_adjustment_column"] = level.frequency_of
-        told["disable_tf_exact_match_detection"] = True
-        told["tf_minimum_u_value"] = 0.00001
-    return told
+        settings["tf_adjustment_column"] = level.frequency_of
+        settings["disable_tf_exact_match_detection"] = True
+        settings["tf_minimum_u_value"] = 0.00001
+    return settings

@@ -1,9 +1,9 @@
-"""Names of people in a form in which they can be compared. Pure: a text in, a value out.
+"""Normalises names of persons for comparison. Pure.
 
-Chinese names are put into simplified characters and told apart into surname and given name; their
-sound is pinyin without tones, which is also what a name in Latin letters is. A Latin name that
-reads as pinyin loses its order, as `Wei Zhang` and `Zhang Wei` are one name. Romanisations other
-than pinyin are names of their own.
+Chinese names are converted to simplified characters and split into surname and given name. Their
+sound is pinyin without tones, so it is comparable with a name in Latin letters. The order of a
+Latin name in pinyin is ignored, as `Wei Zhang` and `Zhang Wei` are one name. Romanisations other
+than pinyin are different names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-#: Surnames, most frequent first; what sounds like one of them may be a surname in pinyin.
+#: Surnames, most frequent first; a word with the sound of one may be a surname in pinyin.
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗高郑梁谢宋唐许韩邓冯曹彭曾肖田董潘袁蔡蒋余于杜叶程魏苏吕丁任卢姚沈"
     "钟姜崔谭陆范汪廖石金韦贾夏付方邹熊白孟秦邱侯江尹薛闫段雷龙黎史陶贺毛郝顾龚邵万覃武钱戴严莫孔向汤温康施文"
@@ -23,24 +23,24 @@ _SURNAMES = (
     "翁蓝路游辛靳欧管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米"
     "柏宗瞿桂全佟应臧闵苟邬边卞姬邝仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邰"
 )
-_COMPOUND_TOLD = """
+_COMPOUND_TEXT = """
     欧阳 上官 司马 诸葛 司徒 东方 独孤 南宫 夏侯 皇甫 尉迟 公孙 慕容 长孙 宇文 令狐 轩辕 端木 百里
     呼延 西门 公羊 濮阳 太史
 """
-_COMPOUND = tuple(_COMPOUND_TOLD.split())
-#: Characters that sound otherwise where they are surnames.
-_SURNAME_SOUNDS_TOLD = """
+_COMPOUND = tuple(_COMPOUND_TEXT.split())
+#: Characters that have another sound as surnames.
+_SURNAME_SOUNDS_TEXT = """
     单/shan4 曾/zeng1 仇/qiu2 解/xie4 查/zha1 翟/zhai2 尉迟/yu4+chi2 朴/piao2 区/ou1 盖/ge3
     任/ren2 覃/qin2 缪/miao4 华/hua4 纪/ji3 燕/yan1 种/chong2 乐/yue4 冼/xian3 佘/she2
     长孙/zhang3+sun1 万/wan4 葛/ge3 沈/shen3
 """
 _SURNAME_SOUNDS = {
     family: tuple(sounds.split("+"))
-    for family, _, sounds in (entry.partition("/") for entry in _SURNAME_SOUNDS_TOLD.split())
+    for family, _, sounds in (entry.partition("/") for entry in _SURNAME_SOUNDS_TEXT.split())
 }
 _TITLES_HAN = re.compile(r"(先生|女士|小姐|太太|老师|同学|经理)$")
 _TITLES = frozenset(["mr", "mrs", "ms", "miss", "dr", "prof", "sir", "madam", "jr", "sr"])
-#: Short forms, and what they are short for.
+#: Short forms and the full names.
 _SHORT_FORMS = """
     bill/william billy/william will/william liam/william bob/robert rob/robert bobby/robert
     liz/elizabeth beth/elizabeth betty/elizabeth eliza/elizabeth kate/katherine kathy/katherine
@@ -64,38 +64,38 @@ _SYLLABLE = re.compile(
     r"(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])"
     r"(?:iang|iong|uang|ueng|ang|eng|ing|ong|iao|ian|uai|uan|van|"
     r"ai|ei|ao|ou|an|en|in|un|vn|ia|ie|iu|ua|uo|ui|ue|ve|er|a|o|e|i|u|v)"
-    # What begins with i, u or v is written with y or w where nothing stands before it.
+    # Without an initial, finals that begin with i, u or v are written with y or w.
     r"|(?:ang|eng|ai|ei|ao|ou|an|en|er|a|o|e)"
 )
-_ACCENTS_KEPT = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"})
+_UNDECOMPOSABLE = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"})
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """A name, taken apart. Empty where it does not tell."""
+class PersonName:
+    """A parsed name; a part is empty if the text does not have it."""
 
     #: The whole name in simplified characters; empty for a name in Latin letters.
     han: str
     #: Lower case, without accents or tones.
     surname: str
     given: str
-    #: The given name in full, where it is a short form; else the given name.
+    #: The full name of a short given name; else the given name.
     formal: str
-    #: Its syllables in pinyin, or else its two parts, in the order of the alphabet: one text for
-    #: every order and spacing of one name. Empty where a part is missing.
+    #: The syllables in pinyin, or else the two parts, in alphabetical order: one text for every
+    #: order and spacing of a name. Empty if a part is missing.
     sound: str
-    #: The sound with tones, for names in characters.
+    #: The sound with tones, for names in Chinese characters.
     toned: str
 
 
-NOBODY = Name("", "", "", "", "", "")
+NO_NAME = PersonName("", "", "", "", "", "")
 
 
-def name_of(whole: str = "", surname: str = "", given: str = "") -> Name:
-    """The name out of a whole text, or out of its parts where these are told."""
-    told = f"{surname}{given}" if _HAN.search(surname + given) else ""
-    if told or _HAN.search(whole):
-        return _chinese(told or whole)
+def parse_name(whole: str = "", surname: str = "", given: str = "") -> PersonName:
+    """Parse a name from a whole text, or from its parts if they are given."""
+    parts = f"{surname}{given}" if _HAN.search(surname + given) else ""
+    if parts or _HAN.search(whole):
+        return _chinese(parts or whole)
     if surname or given:
         return _latin(_words(surname), _words(given))
     family, comma, first = whole.partition(",")
@@ -104,47 +104,49 @@ def name_of(whole: str = "", surname: str = "", given: str = "") -> Name:
     return _unordered(_words(whole))
 
 
-def simplified(text: str) -> str:
-    """The text in simplified characters."""
+def to_simplified(text: str) -> str:
+    """Return a text in simplified characters."""
     return str(_converter().convert(unicodedata.normalize("NFKC", text)))
 
 
-def _chinese(text: str) -> Name:
-    # One by one: in a name, neighbours are no phrase (沈靜 is no 沉静).
-    han = _TITLES_HAN.sub("", _NOT_HAN.sub("", "".join(map(simplified, text))))
-    at = 2 if han[:2] in _COMPOUND and len(han) > 2 else 1
-    family, own = han[:at], han[at:]
+def _chinese(text: str) -> PersonName:
+    # One by one: the characters of a name are no phrase (沈靜 is not 沉静).
+    han = _TITLES_HAN.sub("", _NOT_HAN.sub("", "".join(map(to_simplified, text))))
+    split = 2 if han[:2] in _COMPOUND and len(han) > 2 else 1
+    family, own = han[:split], han[split:]
     toned = [*_sounds(family, _SURNAME_SOUNDS.get(family, ())), *_sounds(own)]
     plain = [syllable.rstrip("12345") for syllable in toned]
-    surname, given = "".join(plain[:at]), "".join(plain[at:])
+    surname, given = "".join(plain[:split]), "".join(plain[split:])
     if not given:
-        return Name("", surname, "", "", "", "")
-    return Name(han, surname, given, given, _sound(surname, given), " ".join(toned))
+        return PersonName("", surname, "", "", "", "")
+    return PersonName(han, surname, given, given, _sound(surname, given), " ".join(toned))
 
 
-def _sounds(characters: str, known: Sequence[str] = ()) -> Sequence[str]:
-    if known:
-        return known
+def _sounds(characters: str, fixed: Sequence[str] = ()) -> Sequence[str]:
+    if fixed:
+        return fixed
     from pypinyin import Style, lazy_pinyin
 
     return [s.replace("ü", "v") for s in lazy_pinyin(characters, style=Style.TONE3)]
 
 
-def _latin(family: Sequence[str], own: Sequence[str]) -> Name:
-    """A name whose parts are told."""
+def _latin(family: Sequence[str], own: Sequence[str]) -> PersonName:
+    """Return a name in Latin letters with known parts."""
     surname, given = "".join(family), "".join(own)
     if not surname or not given:
-        return Name("", surname, given, _formal(given), "", "") if surname + given else NOBODY
+        return (
+            PersonName("", surname, given, _formal(given), "", "") if surname + given else NO_NAME
+        )
     if _is_pinyin(surname, given):
-        return Name("", surname, given, given, _sound(surname, given), "")
+        return PersonName("", surname, given, given, _sound(surname, given), "")
     given = own[0]
-    return Name("", surname, given, _formal(given), " ".join(sorted((surname, given))), "")
+    return PersonName("", surname, given, _formal(given), " ".join(sorted((surname, given))), "")
 
 
-def _unordered(words: Sequence[str]) -> Name:
-    """A name in Latin letters whose order is not told."""
+def _unordered(words: Sequence[str]) -> PersonName:
+    """Return a name in Latin letters whose order is unknown."""
     if not words:
-        return NOBODY
+        return NO_NAME
     if len(words) == 1:
         return _run_together(words[0])
     for family, own in ((words[:1], words[1:]), (words[-1:], words[:-1])):
@@ -153,12 +155,12 @@ def _unordered(words: Sequence[str]) -> Name:
     return _latin(words[1:] if len(words[0]) == 1 else words[-1:], words[:1])
 
 
-def _run_together(word: str) -> Name:
-    """`zhangwei`: a surname, and the rest of it; else a surname alone."""
-    for at in range(min(9, len(word) - 1), 1, -1):
-        if _is_pinyin(word[:at], word[at:]):
-            return _latin([word[:at]], [word[at:]])
-    return Name("", word, "", "", "", "")
+def _run_together(word: str) -> PersonName:
+    """Split a name such as `zhangwei`; a word that is no such name is a surname."""
+    for split in range(min(9, len(word) - 1), 1, -1):
+        if _is_pinyin(word[:split], word[split:]):
+            return _latin([word[:split]], [word[split:]])
+    return PersonName("", word, "", "", "", "")
 
 
 def _is_pinyin(surname: str, given: str) -> bool:
@@ -166,17 +168,17 @@ def _is_pinyin(surname: str, given: str) -> bool:
 
 
 def _sound(surname: str, given: str) -> str:
-    """The syllables of a name in the order of the alphabet.
+    """Return the syllables of a name in alphabetical order.
 
-    Letters that run together can be parted in several ways (`nana` is na na, or nan a). So names in
-    characters are run together too, and all are parted in the same one.
+    Joined letters can be split in several ways (`nana` is na na, or nan a). So the sounds of
+    characters are joined too, and all names are split in the same way.
     """
     return " ".join(sorted(s for part in (surname, given) for s in _syllables(part) or (part,)))
 
 
 @cache
 def _syllables(word: str) -> tuple[str, ...]:
-    """The syllables of a word in pinyin, the longest first; none where it is no pinyin."""
+    """Split a word in pinyin into syllables, longest first; empty if it is not pinyin."""
     if not word:
         return ()
     for end in range(min(6, len(word)), 0, -1):
@@ -190,14 +192,14 @@ def _syllables(word: str) -> tuple[str, ...]:
 
 @cache
 def _surname_sounds() -> frozenset[str]:
-    told = (*_SURNAMES, *_COMPOUND)
-    sounds = (_sounds(family, _SURNAME_SOUNDS.get(family, ())) for family in told)
-    return frozenset("".join(s.rstrip("12345") for s in found) for found in sounds)
+    surnames = (*_SURNAMES, *_COMPOUND)
+    sounds = (_sounds(family, _SURNAME_SOUNDS.get(family, ())) for family in surnames)
+    return frozenset("".join(s.rstrip("12345") for s in syllables) for syllables in sounds)
 
 
 def _words(text: str) -> list[str]:
-    shaped = unicodedata.normalize("NFKD", text.casefold().translate(_ACCENTS_KEPT))
-    bare = "".join(c for c in shaped if not unicodedata.combining(c))
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_UNDECOMPOSABLE))
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     joined = re.sub(r"['’`.-]", lambda m: " " if m[0] == "." else "", bare)
     return [w.replace("lyu", "lv") for w in _WORDS.findall(joined) if w not in _TITLES]
 

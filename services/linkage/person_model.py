@@ -1,15 +1,15 @@
-"""The model of people: their names, birth dates, phones, mail and addresses."""
+"""Defines the model of persons: names, birth dates, phones, mailboxes and addresses."""
 
 from __future__ import annotations
 
-from services.linkage.classify import Rules
-from services.linkage.model import Comparison, Level, LinkageModel, same
+from services.linkage.classify import MatchRules
+from services.linkage.model import Comparison, Level, LinkageModel, equal_columns
 
-#: A number last seen with one, and so long after first with another, may have changed hands.
-APART_DAYS = 120
+#: A number last seen with one profile, and first with another this much later, may be recycled.
+RECYCLED_AFTER_DAYS = 120
 
-#: The lengths first, as they cost nothing.
-_ONE_OFF = "abs(length({0}_l) - length({0}_r)) <= 1 and damerau_levenshtein({0}_l, {0}_r) <= 1"
+#: Compares the lengths first, as that is cheap.
+_ONE_EDIT = "abs(length({0}_l) - length({0}_r)) <= 1 and damerau_levenshtein({0}_l, {0}_r) <= 1"
 
 
 def _missing(column: str) -> Level:
@@ -55,7 +55,7 @@ BORN = Comparison(
         Level("same", "born_l = born_r"),
         Level(
             "a digit differs, or day and month changed over",
-            f"({_ONE_OFF.format('born')}) or (left(born_l, 4) = left(born_r, 4)"
+            f"({_ONE_EDIT.format('born')}) or (left(born_l, 4) = left(born_r, 4)"
             " and substr(born_l, 6, 2) = substr(born_r, 9, 2)"
             " and substr(born_l, 9, 2) = substr(born_r, 6, 2))",
         ),
@@ -70,11 +70,11 @@ PHONE = Comparison(
         Level(
             "same, at other times",
             "phone_l = phone_r and "
-            f"greatest(first_day_l - last_day_r, first_day_r - last_day_l) > {APART_DAYS}",
+            f"greatest(first_day_l - last_day_r, first_day_r - last_day_l) > {RECYCLED_AFTER_DAYS}",
             "phone",
         ),
         Level("same", "phone_l = phone_r", "phone"),
-        Level("a digit differs", _ONE_OFF.format("phone")),
+        Level("a digit differs", _ONE_EDIT.format("phone")),
         Level("same last seven digits", "phone_tail_l = phone_tail_r"),
         Level("same last four digits", "right(phone_l, 4) = right(phone_r, 4)"),
     ),
@@ -84,43 +84,47 @@ MAIL = Comparison(
     (
         _missing("email"),
         Level("same", "email_l = email_r", "email"),
-        Level("a letter differs", _ONE_OFF.format("email")),
-        # No level for mailboxes that are alike: most are made of the name, which has been counted.
+        Level("a letter differs", _ONE_EDIT.format("email")),
+        # Similar mailboxes are no level: most derive from the name, which has its own comparison.
         Level("same mailbox elsewhere", "mailbox_l = mailbox_r", "mailbox"),
     ),
 )
 ADDRESS = Comparison(
     "address",
     (
-        _missing("place"),
-        Level("same", "place_l = place_r", "place"),
+        _missing("address"),
+        Level("same", "address_l = address_r", "address"),
         Level("same house", "house_l = house_r and city_l = city_r"),
-        Level("nearly the same", _ONE_OFF.format("place")),
+        Level("nearly the same", _ONE_EDIT.format("address")),
         Level("same city", "city_l = city_r"),
     ),
 )
 
-PEOPLE = LinkageModel(
+PERSON_MODEL = LinkageModel(
     name="people",
     comparisons=(NAME, BORN, PHONE, MAIL, ADDRESS),
     blocking=(
-        same("sound"),
-        same("phone"),
-        same("email"),
-        same("mailbox"),
-        same("born"),
-        same("phone_tail"),
-        same("house", "city"),
+        equal_columns("sound"),
+        equal_columns("phone"),
+        equal_columns("email"),
+        equal_columns("mailbox"),
+        equal_columns("born"),
+        equal_columns("phone_tail"),
+        equal_columns("house", "city"),
         "l.surname = r.surname and left(l.born, 7) = left(r.born, 7)",
     ),
     training=(("sound",), ("email",), ("born", "house")),
-    certain=(same("email"), same("sound", "born"), same("sound", "phone")),
-    certain_recall=0.7,
+    deterministic=(
+        equal_columns("email"),
+        equal_columns("sound", "born"),
+        equal_columns("sound", "phone"),
+    ),
+    deterministic_recall=0.7,
     random_pairs=600_000,
 )
 
-#: Names of two, and twins, who differ in one character of their names.
-RULES = Rules(
+#: The names belong to two persons, or to twins, whose names differ in one character.
+PERSON_RULES = MatchRules(
     against={"name": frozenset({NAME.otherwise, "same surname", "same given name"})},
     twins={"name": frozenset({"one character differs"}), "birth_date": frozenset({"same"})},
 )

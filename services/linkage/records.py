@@ -1,29 +1,34 @@
-"""What of a person is compared. Pure: a person in, a flat record out.
+"""Converts profiles to flat records for comparison. Pure.
 
-Addresses of the network and devices are no part of it, so nobody is ever matched by them.
+Network addresses and devices are no part of a record, so they never cause a match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 from services.kernel.identifiers import Identifier, primary_identifier
 from services.kernel.time import DAY_US
 from services.linkage.config import MatchingConfig
-from services.linkage.contacts import birth_date, mailbox, phone_number, place_of
-from services.linkage.names import name_of
-from services.linkage.people import Person
+from services.linkage.contacts import (
+    normalize_phone,
+    parse_address,
+    parse_birth_date,
+    parse_mailbox,
+)
+from services.linkage.names import parse_name
+from services.linkage.profiles import LinkageProfile
 
-#: Two dates are far apart from so many differing characters on …
-_FAR_DATE = 3
-#: … and two names below this ratio.
-_NEAR_NAME = 0.8
+#: The number of different characters from which two dates conflict.
+_DATE_CONFLICT = 3
+#: The similarity below which two names conflict.
+_NAME_CONFLICT = 0.8
 
 
-class Compared(NamedTuple):
-    """The columns of one record; None where it is not known."""
+class ComparisonRecord(NamedTuple):
+    """The columns of one record; None = unknown."""
 
     record_id: str
     han: str | None
@@ -37,7 +42,7 @@ class Compared(NamedTuple):
     phone_tail: str | None
     email: str | None
     mailbox: str | None
-    place: str | None
+    address: str | None
     house: str | None
     city: str | None
     #: Days since 1970-01-01.
@@ -45,53 +50,67 @@ class Compared(NamedTuple):
     last_day: int
 
 
-def compared(person: Person, config: MatchingConfig) -> Compared:
-    """The record of a person; its id is the profile's."""
-    told = {part: _told(person.traits, names) for part, names in config.traits.items()}
-    known = dict(reversed(person.identifiers))
-    name = name_of(told.get("name", ""), told.get("surname", ""), told.get("given_name", ""))
-    phone = phone_number(told.get("phone") or known.get("phone", ""), config.region)
-    email, local = mailbox(told.get("email") or known.get("email", ""))
-    place = place_of(told.get("address", ""), told.get("city", ""))
-    texts: Iterable[Any] = (
-        *(name.han, name.surname, name.given, name.formal, name.sound, name.toned),
-        *(birth_date(told.get("birth_date", "")), phone, phone[-7:], email, local),
-        *(place.whole, place.house, place.city),
+def comparison_record(profile: LinkageProfile, config: MatchingConfig) -> ComparisonRecord:
+    """Return the record of a profile, with its id."""
+    traits = {part: _first_text(profile.traits, names) for part, names in config.traits.items()}
+    identifiers = dict(reversed(profile.identifiers))
+    name = parse_name(
+        traits.get("name", ""), traits.get("surname", ""), traits.get("given_name", "")
     )
-    days = person.first_seen_us // DAY_US, person.last_seen_us // DAY_US
-    return Compared._make((person.profile_id, *(text or None for text in texts), *days))
+    phone = normalize_phone(traits.get("phone") or identifiers.get("phone", ""), config.region)
+    email, mailbox = parse_mailbox(traits.get("email") or identifiers.get("email", ""))
+    address = parse_address(traits.get("address", ""), traits.get("city", ""))
+    return ComparisonRecord(
+        record_id=profile.profile_id,
+        han=name.han or None,
+        surname=name.surname or None,
+        given=name.given or None,
+        formal=name.formal or None,
+        sound=name.sound or None,
+        toned=name.toned or None,
+        born=parse_birth_date(traits.get("birth_date", "")) or None,
+        phone=phone or None,
+        phone_tail=phone[-7:] or None,
+        email=email or None,
+        mailbox=mailbox or None,
+        address=address.whole or None,
+        house=address.house or None,
+        city=address.city or None,
+        first_day=profile.first_seen_us // DAY_US,
+        last_day=profile.last_seen_us // DAY_US,
+    )
 
 
-def purposes_of(person: Person, config: MatchingConfig) -> frozenset[str]:
-    """What a person allows."""
-    granted = (config.grants[trait] for trait in config.grants if person.traits.get(trait) is True)
+def purposes_of(profile: LinkageProfile, config: MatchingConfig) -> frozenset[str]:
+    """Return the purposes that a profile allows."""
+    granted = (config.grants[trait] for trait in config.grants if profile.traits.get(trait) is True)
     return frozenset(purpose for purposes in granted for purpose in purposes)
 
 
-def unique_of(person: Person, config: MatchingConfig) -> dict[str, frozenset[str]]:
-    """The values of the namespaces of which nobody has two."""
+def unique_values_of(profile: LinkageProfile, config: MatchingConfig) -> dict[str, frozenset[str]]:
+    """Return the values of the namespaces of which a person has one value."""
     found: dict[str, set[str]] = {}
-    for namespace, value in person.identifiers:
+    for namespace, value in profile.identifiers:
         if namespace in config.unique:
             found.setdefault(namespace, set()).add(value)
     return {namespace: frozenset(values) for namespace, values in found.items()}
 
 
-def clash(a: Compared, b: Compared) -> bool:
-    """Whether both the names and the birth dates of two are too far apart for typing errors."""
+def conflict(a: ComparisonRecord, b: ComparisonRecord) -> bool:
+    """Return whether names and birth dates both differ by more than typing errors."""
     if not (a.sound and b.sound and a.born and b.born):
         return False
-    if sum(x != y for x, y in zip(a.born, b.born, strict=True)) < _FAR_DATE:
+    if sum(x != y for x, y in zip(a.born, b.born, strict=True)) < _DATE_CONFLICT:
         return False
-    return SequenceMatcher(None, a.sound, b.sound).ratio() < _NEAR_NAME
+    return SequenceMatcher(None, a.sound, b.sound).ratio() < _NAME_CONFLICT
 
 
-def spokesman(person: Person) -> Identifier:
-    """The identifier that a match names: the strongest one."""
-    return primary_identifier(Identifier(*identifier) for identifier in person.identifiers)
+def representative(profile: LinkageProfile) -> Identifier:
+    """Return the identifier that a match names: the one with the highest priority."""
+    return primary_identifier(Identifier(*identifier) for identifier in profile.identifiers)
 
 
-def _told(traits: Mapping[str, Any], names: tuple[str, ...]) -> str:
+def _first_text(traits: Mapping[str, Any], names: tuple[str, ...]) -> str:
     for name in names:
         value = traits.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():

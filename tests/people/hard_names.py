@@ -1,6 +1,6 @@
-"""Names of the made-up people: each Chinese character in both forms and with its sound, by hand.
+"""Lists names of synthetic people: each Chinese character in both scripts with its sound, by hand.
 
-The table is written out, and not derived by the libraries that the code under test stands on.
+The table is written by hand and not derived by the libraries that the tested code uses.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 
 class Sign(NamedTuple):
-    """
-    One character, or the two of a compound surname.
-    """
+    """One character, or the two of a compound surname."""
 
     simplified: str
     traditional: str
@@ -46,20 +44,20 @@ GIVEN = _signs("""
     蓉/蓉/rong 峰/峰/feng 锋/鋒/feng 成/成/cheng 诚/誠/cheng 宁/寧/ning 凌/凌/ling 兰/蘭/lan
     岚/嵐/lan 芝/芝/zhi 春/春/chun 燕/燕/yan 青/青/qing 清/清/qing 庆/慶/qing 新/新/xin 心/心/xin
 """)
-#: Names that thousands bear, as surname and given name.
-_COMMON_TOLD = """
+#: Frequent full names, as surname and given name.
+_COMMON_TEXT = """
     张/伟 王/伟 王/芳 李/伟 王/秀英 李/秀英 李/娜 张/秀英 刘/伟 张/敏 李/静
     张/丽 王/静 王/丽 李/强 张/静 李/敏 王/敏 王/磊 李/军
 """
-COMMON = tuple(_COMMON_TOLD.split())
-_WESTERN_SURNAMES_TOLD = """
+COMMON = tuple(_COMMON_TEXT.split())
+_WESTERN_SURNAMES_TEXT = """
     smith jones williams brown taylor davies evans thomas johnson roberts walker wright robinson
     thompson white hughes edwards green hall wood harris lewis martin jackson clarke clark turner
     hill scott cooper morris ward moore king watson baker harrison morgan patel young müller
     garcía lópez fernández o'brien o'connor macdonald schröder lefèvre björk nguyễn silva costa
     rossi bianchi kowalski novák ivanova petrov andersson van-den-berg
 """
-_WESTERN_GIVEN_TOLD = """
+_WESTERN_GIVEN_TEXT = """
     william/bill robert/bob elizabeth/liz katherine/kate james/jim michael/mike richard/rick
     thomas/tom margaret/maggie jennifer/jen christopher/chris daniel/dan matthew/matt anthony/tony
     nicholas/nick samuel/sam benjamin/ben alexander/alex victoria/vicky rebecca/becky susan/sue
@@ -68,17 +66,17 @@ _WESTERN_GIVEN_TOLD = """
     jack/jack josé/josé zoë/zoë chloé/chloé andré/andré sofía/sofía jürgen/jürgen maría/maría
     laura/laura peter/peter paul/paul mark/mark simon/simon helen/helen claire/claire julia/julia
 """
-_TRADITIONAL_TOLD = """
+_TRADITIONAL_TEXT = """
     阳/陽 区/區 东/東 静/靜 云/雲 龙/龍 岗/崗 滨/濱 锦/錦 汇/匯 邺/鄴 设/設 华/華 长/長 黄/黃
     学/學 谊/誼 园/園 迎/迎 宾/賓 号/號 单/單 楼/樓
 """
-_STREETS_TOLD = """
+_STREETS_TEXT = """
     high-street church-road victoria-road station-road park-avenue mill-lane king-street
     queen-street the-crescent green-lane london-road manor-close west-street springfield-road
 """
-WESTERN_SURNAMES = tuple(_WESTERN_SURNAMES_TOLD.split())
-#: A given name, and what its bearer is called for short.
-WESTERN_GIVEN = tuple(tuple(entry.split("/")) for entry in _WESTERN_GIVEN_TOLD.split())
+WESTERN_SURNAMES = tuple(_WESTERN_SURNAMES_TEXT.split())
+#: A given name and its short form.
+WESTERN_GIVEN = tuple(tuple(entry.split("/")) for entry in _WESTERN_GIVEN_TEXT.split())
 #: City, in both forms, with its sound, then districts.
 CITIES = (
     ("北京市", "北京市", "beijing", ("朝阳区", "海淀区", "东城区")),
@@ -90,13 +88,13 @@ CITIES = (
     ("湖北省武汉市", "湖北省武漢市", "wuhan", ("武昌区", "洪山区", "江岸区")),
     ("江苏省南京市", "江蘇省南京市", "nanjing", ("玄武区", "鼓楼区", "建邺区")),
 )
-_ROADS_TOLD = """
+_ROADS_TEXT = """
     人民路 解放路 中山路 建设路 和平路 文化路 新华路 长江路 黄河路 学院路
     科技路 光明街 友谊街 花园路 迎宾大道 滨河路 朝阳街 幸福路
 """
-ROADS = tuple(_ROADS_TOLD.split())
+ROADS = tuple(_ROADS_TEXT.split())
 #: Traditional forms of the characters of districts and roads.
-TRADITIONAL = dict(pair.split("/") for pair in _TRADITIONAL_TOLD.split())
-STREETS = tuple(_STREETS_TOLD.split())
+TRADITIONAL = dict(pair.split("/") for pair in _TRADITIONAL_TEXT.split())
+STREETS = tuple(_STREETS_TEXT.split())
 TOWNS = ("london", "manchester", "leeds", "bristol", "york", "dublin", "berlin", "madrid")
 MAIL = ("qq.com", "163.com", "gmail.com", "outlook.com", "sina.com", "126.com")

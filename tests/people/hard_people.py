@@ -1,10 +1,9 @@
-"""A set of people that is hard to match, with its truth; the same for the same seed.
+"""Generates people who are hard to match, with the true pairs; the same for the same seed.
 
-Families share phones, addresses and now and then a mailbox; numbers change hands; twins share all
-but a name; many bear the same name. What is known of somebody comes from several sources: in
-simplified or traditional characters or in pinyin, with nicknames, typing errors, holes, addresses
-of before. An identifier that nobody else can have is never on two records of one person: those
-would be one profile long since.
+Families share phones, addresses and sometimes a mailbox; numbers are recycled; twins share all but
+a name; many people have the same name. Their records come from several sources: in simplified or
+traditional characters or in pinyin, with nicknames, typing errors, gaps and old addresses. Two
+records of one person never share a unique identifier, as they would be one profile already.
 """
 
 from __future__ import annotations
@@ -17,30 +16,30 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from services.kernel.time import DAY_US
-from services.linkage.people import Person
+from services.linkage.profiles import LinkageProfile
 from tests.people import hard_names as names
 
-#: Of the first and the last day that anything happens, since 1970-01-01.
+#: The first and the last day of all records, days since 1970-01-01.
 FIRST_DAY, LAST_DAY = 18_700, 20_600
 
 
 class Record(NamedTuple):
-    """What one source knows of somebody."""
+    """The record of a person in one source."""
 
     record_id: str
-    #: The truth.
+    #: The true person.
     person: int
-    #: As the source wrote it; what it does not know is not there.
+    #: As the source spells them; unknown traits are absent.
     traits: dict[str, str]
-    #: Namespaces of which everybody has one value at most.
+    #: Namespaces of which a person has at most one value.
     unique: dict[str, str]
     first_day: int
     last_day: int
 
 
 @dataclass
-class Being:
-    """Somebody as they are."""
+class SyntheticPerson:
+    """A synthetic person."""
 
     number: int
     chinese: bool
@@ -48,19 +47,19 @@ class Being:
     given: tuple[names.Sign, ...]
     short: str
     born: tuple[int, int, int]
-    #: From which day on, and which number.
+    #: The first day of each number, and the number.
     phones: list[tuple[int, str]] = field(default_factory=list)
     addresses: list[tuple[int, str, str]] = field(default_factory=list)
     mails: list[tuple[int, str]] = field(default_factory=list)
 
 
 def hard_people(people: int = 2_000, seed: int = 20_26) -> list[Record]:
-    """Some 2.2 records for each of so many people, in no order."""
-    return World(random.Random(seed)).records(people)
+    """Return about 2.2 records a person, in random order."""
+    return PeopleGenerator(random.Random(seed)).records(people)
 
 
 def true_pairs(records: Sequence[Record]) -> set[tuple[str, str]]:
-    """The pairs of records of one person, each in the order of its ids."""
+    """Return the pairs of records of one person, each in the order of its ids."""
     by_person = sorted(records, key=attrgetter("person"))
     return {
         tuple(sorted((a.record_id, b.record_id)))
@@ -69,62 +68,62 @@ def true_pairs(records: Sequence[Record]) -> set[tuple[str, str]]:
     }
 
 
-class World:
-    """Makes people and what is known of them."""
+class PeopleGenerator:
+    """Generates people and their records."""
 
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
-        self.beings: list[Being] = []
-        #: Numbers that were given up, and since when.
+        self.people: list[SyntheticPerson] = []
+        #: Recycled numbers, each with the day it became free.
         self.free: list[tuple[int, str]] = []
 
-    def records(self, people: int) -> list[Record]:
-        while len(self.beings) < people:
+    def records(self, count: int) -> list[Record]:
+        while len(self.people) < count:
             self.household()
-        found: list[tuple[Being, dict[str, str], int, int]] = []
-        for being in self.beings[:people]:
-            found += self.sightings(being)
+        found: list[tuple[SyntheticPerson, dict[str, str], int, int]] = []
+        for person in self.people[:count]:
+            found += self.sightings(person)
         self.dice.shuffle(found)
-        marks = self.uniques(found)
+        unique = self.unique_values(found)
         return [
-            Record(f"r{at:05}", being.number, traits, marks.get(at, {}), first, last)
-            for at, (being, traits, first, last) in enumerate(found)
+            Record(f"r{index:05}", person.number, traits, unique.get(index, {}), first, last)
+            for index, (person, traits, first, last) in enumerate(found)
         ]
 
-    def uniques(
-        self, found: Sequence[tuple[Being, dict[str, str], int, int]]
+    def unique_values(
+        self, found: Sequence[tuple[SyntheticPerson, dict[str, str], int, int]]
     ) -> dict[int, dict[str, str]]:
-        """By the place of a record: each person's member id and user id, on one record at most."""
-        places: dict[int, list[int]] = {}
-        for at, (being, *_) in enumerate(found):
-            places.setdefault(being.number, []).append(at)
-        marks: dict[int, dict[str, str]] = {}
-        for number, mine in places.items():
+        """Return member ids and user ids by index of the record; each is on at most one record."""
+        records_of: dict[int, list[int]] = {}
+        for index, (person, *_) in enumerate(found):
+            records_of.setdefault(person.number, []).append(index)
+        unique: dict[int, dict[str, str]] = {}
+        for number, indexes in records_of.items():
             for namespace, share in (("member_id", 0.5), ("user_id", 0.3)):
                 if self.dice.random() < share:
-                    mark = marks.setdefault(self.dice.choice(mine), {})
-                    mark[namespace] = f"{namespace[0]}{number:06}"
-        return marks
+                    values = unique.setdefault(self.dice.choice(indexes), {})
+                    values[namespace] = f"{namespace[0]}{number:06}"
+        return unique
 
     def household(self) -> None:
-        """One to five people who live together."""
+        """Add one to five people who live together."""
         dice = self.dice
         chinese = dice.random() < 0.75
         parents = [
-            self.being(chinese, dice.randint(1955, 1998))
+            self.person(chinese, dice.randint(1955, 1998))
             for _ in range(dice.choice((1, 1, 2, 2, 2)))
         ]
-        children: list[Being] = []
+        children: list[SyntheticPerson] = []
         if len(parents) == 2 and dice.random() < 0.6:
             for _ in range(dice.choice((1, 1, 2))):
-                child = self.being(chinese, dice.randint(1999, 2016), surname=parents[0].surname)
+                child = self.person(chinese, dice.randint(1999, 2016), surname=parents[0].surname)
                 children.append(child)
                 if dice.random() < 0.25:
                     children.append(self.twin(child))
-        self.settle([*parents, *children], chinese, len(parents))
+        self.add_contacts([*parents, *children], chinese, len(parents))
 
-    def settle(self, home: list[Being], chinese: bool, adults: int) -> None:
-        """Phones, addresses and mailboxes; those of a child are often a parent's."""
+    def add_contacts(self, home: list[SyntheticPerson], chinese: bool, adults: int) -> None:
+        """Add phones, addresses and mailboxes; children often share those of a parent."""
         dice = self.dice
         address = self.address(chinese)
         moved = (
@@ -132,14 +131,16 @@ class World:
             if dice.random() < 0.2
             else None
         )
-        for at, being in enumerate(home):
-            being.addresses = [(0, *address), *([moved] if moved else [])]
+        for at, person in enumerate(home):
+            person.addresses = [(0, *address), *([moved] if moved else [])]
             shares = dice.random() < (0.7 if at >= adults else 0.15 * (at == 1))
-            being.phones = home[0].phones if shares else self.numbers(chinese)
-            own = home[0].mails if at and dice.random() < 0.06 else self.mailboxes(being)
-            being.mails = own
+            person.phones = home[0].phones if shares else self.numbers(chinese)
+            own = home[0].mails if at and dice.random() < 0.06 else self.mailboxes(person)
+            person.mails = own
 
-    def being(self, chinese: bool, year: int, surname: names.Sign | None = None) -> Being:
+    def person(
+        self, chinese: bool, year: int, surname: names.Sign | None = None
+    ) -> SyntheticPerson:
         dice = self.dice
         born = (year, dice.randint(1, 12), dice.randint(1, 28))
         short = ""
@@ -153,20 +154,20 @@ class World:
             weights = [1 / (rank + 3) for rank in range(len(names.SURNAMES))]
             family = surname or dice.choices(names.SURNAMES, weights)[0]
             given = tuple(dice.choices(names.GIVEN, k=1 if dice.random() < 0.3 else 2))
-        made = Being(len(self.beings), chinese, family, given, short, born)
-        self.beings.append(made)
+        made = SyntheticPerson(len(self.people), chinese, family, given, short, born)
+        self.people.append(made)
         return made
 
-    def twin(self, of: Being) -> Being:
-        """Born on the same day; of two characters the first is often the same."""
-        other = self.being(of.chinese, of.born[0], surname=of.surname)
+    def twin(self, of: SyntheticPerson) -> SyntheticPerson:
+        """Add a twin: the same birth date, and often the same first character."""
+        other = self.person(of.chinese, of.born[0], surname=of.surname)
         other.born = of.born
         if of.chinese and len(of.given) == 2 and self.dice.random() < 0.7:
             other.given = (of.given[0], self.dice.choice(names.GIVEN))
         return other
 
     def numbers(self, chinese: bool) -> list[tuple[int, str]]:
-        """Of one person: one in seven has changed it, and what was given up is given again."""
+        """Return the numbers of a person: one in seven changes, and old numbers are recycled."""
         dice = self.dice
         own = [(0, self.number(chinese, FIRST_DAY))]
         if dice.random() < 0.15:
@@ -201,63 +202,65 @@ class World:
             tail += f"{dice.randint(1, 30)}单元{dice.randint(1, 32)}0{dice.randint(1, 4)}室"
         return city + tail, traditional + "".join(names.TRADITIONAL.get(c, c) for c in tail)
 
-    def mailboxes(self, being: Being) -> list[tuple[int, str]]:
-        boxes = [(0, self.mailbox(being))]
+    def mailboxes(self, person: SyntheticPerson) -> list[tuple[int, str]]:
+        boxes = [(0, self.mailbox(person))]
         if self.dice.random() < 0.12:
-            boxes.append((self.dice.randint(FIRST_DAY, LAST_DAY), self.mailbox(being)))
+            boxes.append((self.dice.randint(FIRST_DAY, LAST_DAY), self.mailbox(person)))
         return boxes
 
-    def mailbox(self, being: Being) -> str:
+    def mailbox(self, person: SyntheticPerson) -> str:
         dice = self.dice
-        sounds = _plain("".join(sign.sound for sign in being.given))
-        family = _plain(being.surname.sound)
+        sounds = _plain("".join(sign.sound for sign in person.given))
+        family = _plain(person.surname.sound)
         local = dice.choice(
             (sounds + family, family + sounds, f"{family}.{sounds}", sounds[0] + family)
         )
         if dice.random() < 0.8:
-            local += str(dice.choice((being.born[0], being.born[0] % 100, dice.randrange(1000))))
+            local += str(dice.choice((person.born[0], person.born[0] % 100, dice.randrange(1000))))
         return f"{local}@{dice.choice(names.MAIL)}"
 
-    def sightings(self, being: Being) -> list[tuple[Being, dict[str, str], int, int]]:
+    def sightings(
+        self, person: SyntheticPerson
+    ) -> list[tuple[SyntheticPerson, dict[str, str], int, int]]:
         count = self.dice.choices((1, 2, 3, 4, 5), (35, 30, 20, 10, 5))[0]
         found = []
         for _ in range(count):
             first = self.dice.randint(FIRST_DAY, LAST_DAY)
             last = min(LAST_DAY, first + self.dice.choice((0, 0, 1, 30, 200, 400)))
-            found.append((being, self.sighting(being, last), first, last))
+            found.append((person, self.sighting(person, last), first, last))
         return found
 
-    def sighting(self, being: Being, day: int) -> dict[str, str]:
-        """What a source has written: a name and at least two other things."""
+    def sighting(self, person: SyntheticPerson, day: int) -> dict[str, str]:
+        """Return the traits in one source: a name and at least two others."""
         source = self.dice.choices(("crm", "branch", "web"), (45, 20, 35))[0]
         traits: dict[str, str] = {}
         while len(traits) < 2:
-            traits = self.contacts(being, day, source)
-        traits["name"] = self.name(being, source)
-        if not being.chinese and self.dice.random() < 0.3:
-            family, given = _plain(being.surname.sound), being.given[0].sound
+            traits = self.contacts(person, day, source)
+        traits["name"] = self.name(person, source)
+        if not person.chinese and self.dice.random() < 0.3:
+            family, given = _plain(person.surname.sound), person.given[0].sound
             traits.pop("name")
             traits |= {"first_name": given.title(), "last_name": family.title()}
         return traits
 
-    def contacts(self, being: Being, day: int, source: str) -> dict[str, str]:
+    def contacts(self, person: SyntheticPerson, day: int, source: str) -> dict[str, str]:
         dice = self.dice
         traits: dict[str, str] = {}
         if dice.random() < 0.65:
-            traits["birthday"] = self.birthday(being)
+            traits["birthday"] = self.birthday(person)
         if dice.random() < 0.72:
-            traits["phone"] = self.phone(_as_of(being.phones, day)[1])
+            traits["phone"] = self.phone(_as_of(person.phones, day)[1])
         if dice.random() < (0.75 if source == "web" else 0.4):
-            traits["email"] = self.typed(_as_of(being.mails, day)[1], 0.04)
+            traits["email"] = self.typed(_as_of(person.mails, day)[1], 0.04)
         if dice.random() < 0.55:
-            plain, traditional = _as_of(being.addresses, day)[1:]
+            plain, traditional = _as_of(person.addresses, day)[1:]
             traits["address"] = self.place(traditional if source == "branch" else plain)
         return traits
 
-    def birthday(self, being: Being) -> str:
-        """Wrong in a tenth: a default, day and month changed over, a year or a digit off."""
+    def birthday(self, person: SyntheticPerson) -> str:
+        """Return a birth date; one in ten is a default, swaps day and month or has a digit off."""
         dice = self.dice
-        year, month, day = being.born
+        year, month, day = person.born
         if dice.random() < 0.02:
             return "1900-01-01"
         if dice.random() < 0.08:
@@ -285,32 +288,32 @@ class World:
         return number
 
     def place(self, address: str) -> str:
-        """Now and then without the house, or with blanks."""
+        """Return an address, sometimes without the flat or with a typing error."""
         dice = self.dice
         if dice.random() < 0.1 and "号" in address:
             return address.split("号")[0] + "号"
         return self.typed(address, 0.05)
 
-    def name(self, being: Being, source: str) -> str:
-        if not being.chinese:
-            return self.western(being)
+    def name(self, person: SyntheticPerson, source: str) -> str:
+        if not person.chinese:
+            return self.western(person)
         if source == "web" and self.dice.random() < 0.7:
-            return self.pinyin(being)
-        given = list(being.given)
+            return self.pinyin(person)
+        given = list(person.given)
         if self.dice.random() < 0.05:
             at = self.dice.randrange(len(given))
             given[at] = self.alike(given[at])
-        signs = (being.surname, *given)
+        signs = (person.surname, *given)
         return "".join(s.traditional if source == "branch" else s.simplified for s in signs)
 
     def alike(self, sign: names.Sign) -> names.Sign:
-        """Another character of the same sound, as an input method offers them."""
+        """Return another character of the same sound, as input methods offer them."""
         others = [s for s in names.GIVEN if s.sound == sign.sound and s is not sign]
         return self.dice.choice(others) if others else sign
 
-    def pinyin(self, being: Being) -> str:
-        family = being.surname.sound.title()
-        sounds = [sign.sound for sign in being.given]
+    def pinyin(self, person: SyntheticPerson) -> str:
+        family = person.surname.sound.title()
+        sounds = [sign.sound for sign in person.given]
         given, spaced = "".join(sounds).title(), " ".join(sounds).title()
         forms = (
             f"{given} {family}",
@@ -321,21 +324,21 @@ class World:
         more = (f"{family} {spaced}", f"{spaced} {family}", (family + given).lower())
         return self.typed(self.dice.choice((*forms, *more)), 0.05)
 
-    def western(self, being: Being) -> str:
+    def western(self, person: SyntheticPerson) -> str:
         dice = self.dice
-        family, first = being.surname.sound, being.given[0].sound
+        family, first = person.surname.sound, person.given[0].sound
         if dice.random() < 0.15:
-            first = being.short
+            first = person.short
         if dice.random() < 0.4:
             family, first = _plain(family), _plain(first)
         if dice.random() < 0.06:
             first = first[0] + "."
         form = dice.choice(("{first} {family}", "{first} {family}", "{family}, {first}"))
-        shaped = form.format(first=first.title(), family=family.title())
-        return self.typed(shaped.upper() if dice.random() < 0.1 else shaped, 0.08)
+        name = form.format(first=first.title(), family=family.title())
+        return self.typed(name.upper() if dice.random() < 0.1 else name, 0.08)
 
     def typed(self, text: str, rate: float) -> str:
-        """With a letter left out, doubled or changed with the next, at this rate."""
+        """Omit, double or swap a letter at this rate."""
         dice = self.dice
         if dice.random() >= rate or len(text) < 5:
             return text
@@ -366,9 +369,9 @@ def _plain(text: str) -> str:
     return text.translate(_ACCENTS)
 
 
-def as_person(record: Record) -> Person:
-    """The record as a profile of somebody who allows analytics; traits as the source wrote them."""
-    told = [*record.unique.items(), ("anonymous_id", record.record_id)]
+def as_profile(record: Record) -> LinkageProfile:
+    """Return a record as a profile that allows analytics, with the traits of the source."""
+    identifiers = [*record.unique.items(), ("anonymous_id", record.record_id)]
     days = record.first_day * DAY_US, record.last_day * DAY_US
     traits = {**record.traits, "consent_analytics": True}
-    return Person(record.record_id, tuple(told), traits, *days)
+    return LinkageProfile(record.record_id, tuple(identifiers), traits, *days)

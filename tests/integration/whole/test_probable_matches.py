@@ -22,7 +22,7 @@ from services.chassis.testing import MakeSettings
 from services.devstack.folders import ROOT
 from services.kernel.errors import NotAllowed
 from services.linkage.job import BY_PERSON
-from tests.people.hard_people import as_person, hard_people
+from tests.people.hard_people import as_profile, hard_people
 
 Matches = dict[frozenset[str], facts_pb.MatchAssessed]
 
@@ -47,7 +47,7 @@ def sightings() -> Iterator[Sighting]:
     Of the six, two are one person, and a third looks the same without consent. Two have user ids of
     their own and are alike in all else; the last one can be either of them.
     """
-    for person in map(as_person, hard_people(40, seed=3)):
+    for person in map(as_profile, hard_people(40, seed=3)):
         names = [f"{namespace}:{value}" for namespace, value in person.identifiers]
         instants = [person.first_seen_us, person.last_seen_us]
         yield Sighting(names, dict(person.traits), instants)

@@ -17,7 +17,7 @@ from services.kernel.errors import InvalidField
 from services.linkage.config import DEFAULT, MatchingConfig
 from services.linkage.job import BY_PERSON, MatchingResult, find_matches
 from services.linkage.profiles import LinkageProfile
-from tests.people.hard_people import as_person, hard_people
+from tests.people.hard_people import as_profile, hard_people
 
 PAGE = 40
 
@@ -83,7 +83,7 @@ def client(computed: list[MatchingResult], monkeypatch: pytest.MonkeyPatch) -> A
         return computed[0]
 
     monkeypatch.setattr(matches, "find_matches", compute_once)
-    return FakeClient([as_person(record) for record in hard_people(120, seed=8)])
+    return FakeClient([as_profile(record) for record in hard_people(120, seed=8)])
 
 
 async def test_match_without_record_records_nothing(

@@ -1,4 +1,4 @@
-"""Who is to be matched: people as the services know them."""
+"""Defines the profiles to be matched."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """One profile, as far as matching looks at it."""
+class LinkageProfile:
+    """One profile, as far as matching reads it."""
 
     profile_id: str
-    #: Namespace and standard value, of every identifier.
+    #: Namespace and canonical value of each identifier.
     identifiers: tuple[tuple[str, str], ...]
-    #: By name, JSON values.
+    #: JSON values by name.
     traits: Mapping[str, Any] = field(default_factory=dict)
-    #: The first and the last thing known, Unix microseconds.
+    #: The first and the last event, Unix microseconds.
     first_seen_us: int = 0
     last_seen_us: int = 0
