@@ -126,7 +126,7 @@ class OutboxRelay:
         return await self._publish_newest(shard, tail)
 
     async def _publish_newest(self, shard: int, tail: int) -> int:
-        """Publish the newest output alone, which tells consumers how far the store is."""
+        """Publish the newest output alone, from which consumers see how far the store is."""
         for newest in await self._outputs.read(shard, tail - 1, 1) if tail else []:
             acknowledged = await self._bus.publish(
                 self._subject_of(shard), newest, deduplicate=False

@@ -35,10 +35,10 @@ _CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     socket.gaierror,
     ssl.SSLError,
 )
-#: What an InterfaceError says of a lost connection: it was closed, its pool is closing, or the pool
-#: took it back while it was in use.
+#: The text of an InterfaceError about a lost connection: it was closed, its pool is closing, or the
+#: pool took it back while it was in use.
 _CLOSED = ("closed", "closing", "released back")
-#: What it says of a connection that is still inside an operation that broke off.
+#: Its text about a connection that is still inside an operation that broke off.
 _BUSY = "another operation"
 #: Classes of SQLSTATE after which the same transaction may succeed: connection, rollback (deadlock,
 #: serialisation), resources, operator intervention (shutdown, recovery, cancelled).
@@ -73,7 +73,7 @@ def _is_broken(error: BaseException) -> bool:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same transaction may succeed later: PostgreSQL is away, or says so."""
+    """Return whether the same transaction may succeed later: it is away, or reports that."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
@@ -143,8 +143,8 @@ async def connect(dsn: str, *, schema: str, point_lookups: bool = False) -> asyn
         return await asyncpg.connect(dsn, **_connect_args(schema, settings))
 
 
-#: A table that grows fast is larger than its statistics say, which makes a plan that reads all of
-#: it look cheap. A lookup by key has one good plan, whatever the statistics.
+#: A table that grows fast is larger than its statistics, so a plan that reads all of it seems
+#: cheap. A lookup by key has one good plan, whatever the statistics.
 _POINT_LOOKUPS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",

@@ -30,7 +30,7 @@ SELECT set_config('search_path', $1, true)
 SELECT set_config('onefold.shards', $1, true)
 
 -- name: create_generation_table
--- Creates the row that says which generation is live, and the shards of the log that it folds.
+-- Creates the row with the live generation and the shards of the log that it folds.
 CREATE TABLE IF NOT EXISTS {service}.generation (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     live int NOT NULL,

@@ -1,4 +1,4 @@
-"""Runs backfills: bounded steps of work over stored data that a changed definition asks for.
+"""Runs backfills: bounded steps of work over stored data that a changed definition requires.
 
 A fold that changes a definition calls `schedule`; the worker of each shard then calls the
 projection's `backfill_step` between batches until the job has ended. A step is one transaction: its

@@ -1,6 +1,6 @@
 """Consumes one shard of an upstream: contiguous messages, from the bus or else read upstream.
 
-The caller asks for what follows a sequence number. Messages that arrived twice, were missed, or are
+The caller requests what follows a sequence number. Messages that arrived twice, were missed, or are
 too large for the bus make no difference to what it gets.
 """
 

@@ -334,7 +334,7 @@ class _Run:
         await self._activate()
 
     async def _activate(self) -> None:
-        # From here on no worker acquires a fence of the old generation; they look for the new one.
+        # From here on no worker acquires a fence of the old generation; they change to the new one.
         await retire_checkpoints(self._conn)
         await set_live_generation(self._conn, self._service, self._generation)
 

@@ -5,7 +5,7 @@ CREATE TABLE backfill (
     name text NOT NULL,
     -- Empty: all workspaces.
     workspace_id text NOT NULL,
-    -- The version of the definition that asks for it.
+    -- The version of the definition that requires it.
     version bigint NOT NULL,
     -- Where the next step begins, in the service's own form; empty: at the beginning.
     cursor bytea NOT NULL DEFAULT '',

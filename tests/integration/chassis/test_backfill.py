@@ -21,7 +21,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
 W = WorkspaceId("w0")
-#: No message is missed in these tests, so a worker that looks upstream must have been woken.
+#: Longer than a test: an idle worker that starts a backfill must have been woken.
 NEVER = 3600.0
 
 

@@ -246,7 +246,7 @@ async def test_status_without_postgres_is_store_unavailable(
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await toy.runner.wait_for(await append(word_log, None, sample_facts(3)), DEADLINE)
         await toy.database.pool.expire_connections()
-        toy.database.pool.set_connect_args("postgresql://nobody@127.0.0.1:1/none")
+        toy.database.pool.set_connect_args("postgresql://none@127.0.0.1:1/none")
         with pytest.raises(StoreUnavailable):
             await toy.runner.status()
         toy.database.pool.set_connect_args(database)

@@ -1,4 +1,4 @@
-"""The relay on a real NATS: in order, without holes, through restarts and losses."""
+"""The relay on a real NATS: in order, without gaps, through restarts and losses."""
 
 from __future__ import annotations
 

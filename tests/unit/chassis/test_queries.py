@@ -93,14 +93,14 @@ def _uses(
     module: str, tree: ast.Module, bindings: Iterable[Binding]
 ) -> Iterator[tuple[Binding, str]]:
     """Each `Q.statement` and `store.Q.statement` of a module, with where Q was loaded."""
-    known = set(bindings)
-    names = {(name,): (module, name) for _, name in known}
+    existing = set(bindings)
+    names = {(name,): (module, name) for _, name in existing}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 local = alias.asname or alias.name
                 names[(local,)] = (node.module or "", alias.name)
-                names |= {(local, q): (f"{node.module}.{alias.name}", q) for _, q in known}
+                names |= {(local, q): (f"{node.module}.{alias.name}", q) for _, q in existing}
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(ast.Name(name), statement):
@@ -109,7 +109,7 @@ def _uses(
                 path = (owner, name)
             case _:
                 continue
-        if names.get(path) in known:
+        if names.get(path) in existing:
             yield names[path], statement
 
 
