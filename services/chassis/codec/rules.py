@@ -1,4 +1,4 @@
-"""Rules as onefold.rule.v1 messages and back; for every service that takes or gives a rule."""
+"""Translates rules between the kernel's types and onefold.rule.v1 messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FROM_PROTO = {number: operator for operator, number in _TO_PROTO.items()}
 
 
 def rule_to_proto(rule: Rule) -> pb.Rule:
-    """The message of a rule."""
+    """Return the message of a rule."""
     match rule:
         case All():
             return pb.Rule(all=pb.RuleList(rules=map(rule_to_proto, rule.rules)))
@@ -49,7 +49,9 @@ def rule_to_proto(rule: Rule) -> pb.Rule:
             return pb.Rule(any=pb.RuleList(rules=map(rule_to_proto, rule.rules)))
         case Not():
             message = pb.Rule()
-            getattr(message, "not").CopyFrom(rule_to_proto(rule.rule))  # a keyword of Python
+            getattr(message, "not").CopyFrom(
+                rule_to_proto(rule.rule)
+            )  # `not` is a keyword of Python
             return message
         case TraitPredicate():
             return pb.Rule(
@@ -87,9 +89,9 @@ def rule_to_proto(rule: Rule) -> pb.Rule:
 
 
 def rule_from_proto(message: pb.Rule, field: str = "rule") -> Rule:
-    """The rule of a message.
+    """Return the rule of a message.
 
-    Raises InvalidField with the path below `field` where the message is no rule.
+    Raises InvalidField with the path below `field` if the message is no valid rule.
     """
     try:
         return _rule(message, MAX_DEPTH)
