@@ -57,7 +57,8 @@ class FoldResult:
     """What a fold did with a batch. All of it is saved in the fold's transaction."""
 
     #: The sequence number up to which the batch was folded. Where it is less than `batch.next`, the
-    #: rest is folded in a transaction of its own.
+    #: rest is folded in a transaction of its own. A fold that consumes nothing must publish
+    #: something, such as what follows from the passing of time alone.
     consumed_to: int
     #: The offset in the log, and the log's clock there, that the state has reached.
     log_offset: int

@@ -47,8 +47,6 @@ _TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.Serializati
 MAX_COALESCE_S = 0.2
 #: Sizes of batches that are costly per message: there is load, and too few messages gather.
 SMALL_BATCHES = range(100, 1_000)
-#: Folds without progress after which a projection is taken to be stuck.
-MAX_FOLDS_WITHOUT_PROGRESS = 1_000
 
 
 class FenceLost(Exception):
@@ -183,19 +181,15 @@ class ShardWorker:
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
         """Fold messages in as many transactions as the projection needs."""
-        end, idle = messages[-1].next, 0
+        end = messages[-1].next
         while checkpoint.next < end:
             if self._backlog.is_blocked:
                 checkpoint = await self._backfill(checkpoint)
             messages = tuple(m for m in messages if m.next > checkpoint.next)
             isolated = checkpoint.next < self._isolate_until
-            before = checkpoint
             checkpoint = await self._fold_with_retries(
                 checkpoint, messages[:1] if isolated else messages
             )
-            idle = 0 if checkpoint != before else idle + 1
-            if idle > MAX_FOLDS_WITHOUT_PROGRESS:
-                raise InvalidFoldResult("the projection consumes nothing")
         return checkpoint
 
     async def _fold_with_retries(
@@ -335,9 +329,12 @@ class ShardWorker:
 
 
 def _check(batch: Batch, folded: FoldResult) -> None:
-    """Raise InvalidFoldResult where a fold went beyond its batch, or its outputs leave a gap."""
+    """Raise InvalidFoldResult where a fold made no progress or went beyond its batch, or where its
+    outputs leave a gap."""
     if not batch.first <= folded.consumed_to <= batch.next:
         raise InvalidFoldResult(
             f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"
         )
+    if folded.consumed_to == batch.first and not folded.outputs:
+        raise InvalidFoldResult("the fold consumed nothing and published nothing")
     check_outputs(folded.outputs, batch.next_output)

@@ -225,6 +225,23 @@ async def test_poison_message_is_retried_with_pauses(
         assert toy.runner.stalled() == {0: "ValueError at 0"}
 
 
+class Stuck(Words):
+    """Consumes nothing and publishes nothing."""
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
+        await super().fold(conn, batch)
+        return FoldResult(batch.first, batch.log_offset, batch.log_time_us)
+
+
+async def test_fold_without_progress_stalls_the_shard(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    await word_log.append(0, sample_facts(3))
+    async with replica(database, nats_url, word_log, tmp_path, words=Stuck()) as toy:
+        await wait_until(lambda: toy.runner.stalled() == {0: "InvalidFoldResult at 0"})
+        assert await toy.word_total() == 0
+
+
 async def test_deleted_streams_are_created_again(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
