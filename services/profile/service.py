@@ -68,9 +68,7 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         rebuilder = ProfileRebuilder(
             upstream, log, ProjectionClient(identity), base.database, runner
         )
-        rebuild = RebuildRunner(
-            base.database, rebuilder, shards=settings.shards, resync=rebuilder
-        )
+        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
         queries = ProfileQueries(base.database, runner)
         endpoint = ProfileRpc(
             queries=queries,

@@ -15,7 +15,7 @@ from services.chassis.rpc.clients import LogClient
 from services.kernel.tokens import Token
 from services.profile.codec.bus import assignment_from_proto
 from services.profile.codec.log import EVENT, decode_log_events
-from services.profile.domain.facts import IdentifierAssignment, LogEvent
+from services.profile.domain.facts import LogEvent, ProfileAssignment
 
 #: Facts in one response of the log.
 READ_PAGE = 5_000
@@ -36,7 +36,7 @@ class IdentityUpstream:
 
     async def assignments(
         self, at_least: Token
-    ) -> AsyncIterator[tuple[Token, list[IdentifierAssignment]]]:
+    ) -> AsyncIterator[tuple[Token, list[ProfileAssignment]]]:
         """Yield the assignment of every identifier, page by page, with the state they are read in.
 
         The state is one for all pages, and includes `at_least`.

@@ -17,7 +17,7 @@ from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, Workspac
 from services.profile.codec.log import EVENT, broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
-from services.profile.domain.facts import AttributedFact, BroadcastFact, IdentifierAssignment
+from services.profile.domain.facts import AttributedFact, BroadcastFact, ProfileAssignment
 
 #: The target size of a message: the bus takes at most a mebibyte.
 MAX_MESSAGE_BYTES = 900_000
@@ -30,13 +30,13 @@ class DecodedBatch:
     """A batch of identity's stream from its first offset on."""
 
     facts: list[AttributedFact]
-    assignments: list[IdentifierAssignment]
+    assignments: list[ProfileAssignment]
 
 
 def decode_batch(batch: Batch) -> DecodedBatch:
     """Decode a batch. Raises ValueError where a message does not cover the range it claims."""
     facts: list[AttributedFact] = []
-    assignments: list[IdentifierAssignment] = []
+    assignments: list[ProfileAssignment] = []
     for message in batch.messages:
         attributed = identity_stream_pb2.FactsAttributed.FromString(message.payload)
         messages = FactBatch.FromString(attributed.fact_batch).facts
@@ -66,10 +66,10 @@ def _decode_facts(facts: Iterable[Fact], profile_ids: bytes, first: int) -> list
     return decoded
 
 
-def assignment_from_proto(message: identity_stream_pb2.Assignment) -> IdentifierAssignment:
+def assignment_from_proto(message: identity_stream_pb2.Assignment) -> ProfileAssignment:
     """Return the assignment of a message."""
     named = message.identifier if message.HasField("identifier") else None
-    return IdentifierAssignment(
+    return ProfileAssignment(
         WorkspaceId(message.workspace_id),
         IdentifierId(message.identifier_id),
         ProfileId(message.profile_id),

@@ -25,12 +25,7 @@ def event_view(fact: Fact) -> EventView:
     if type_ == GROUP:
         return _group_view(fact, event)
     return EventView(
-        type_,
-        event.name,
-        fact.occurred_at_us,
-        fact.fact_id,
-        event.properties,
-        event.traits,
+        type_, event.name, fact.occurred_at_us, fact.fact_id, event.properties, event.traits
     )
 
 

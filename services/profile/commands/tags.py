@@ -37,10 +37,5 @@ class TagCommands:
                 return (await load_tags(at.conn, tag.workspace_id)).get(tag.tag_id)
 
         return await definitions.define(
-            lambda _: tag,
-            log=self._log,
-            load=load,
-            to_fact=tag_to_fact,
-            etag=etag,
-            dry_run=dry_run,
+            lambda _: tag, log=self._log, load=load, to_fact=tag_to_fact, etag=etag, dry_run=dry_run
         )

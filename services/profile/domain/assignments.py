@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.kernel.ids import IdentifierId, ProfileId
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
 
 
 class Reassignment(NamedTuple):
@@ -14,14 +14,14 @@ class Reassignment(NamedTuple):
 
     #: The profile it leaves; None where the identifier was unknown.
     before: ProfileId | None
-    after: IdentifierAssignment
+    after: ProfileAssignment
 
 
 def newest_assignments(
-    assignments: Iterable[IdentifierAssignment],
-) -> dict[IdentifierId, IdentifierAssignment]:
+    assignments: Iterable[ProfileAssignment],
+) -> dict[IdentifierId, ProfileAssignment]:
     """Return the assignment of each identifier with the highest version."""
-    newest: dict[IdentifierId, IdentifierAssignment] = {}
+    newest: dict[IdentifierId, ProfileAssignment] = {}
     for assignment in assignments:
         existing = newest.get(assignment.identifier_id)
         if existing is None or assignment.version > existing.version:
@@ -30,8 +30,8 @@ def newest_assignments(
 
 
 def reassignments(
-    received: Mapping[IdentifierId, IdentifierAssignment],
-    stored: Mapping[IdentifierId, IdentifierAssignment],
+    received: Mapping[IdentifierId, ProfileAssignment],
+    stored: Mapping[IdentifierId, ProfileAssignment],
 ) -> list[Reassignment]:
     """Return how received assignments change the stored ones, ascending by identifier."""
     changed: list[Reassignment] = []
@@ -43,8 +43,8 @@ def reassignments(
 
 
 def lock_set(
-    received: Mapping[IdentifierId, IdentifierAssignment],
-    stored: Mapping[IdentifierId, IdentifierAssignment],
+    received: Mapping[IdentifierId, ProfileAssignment],
+    stored: Mapping[IdentifierId, ProfileAssignment],
 ) -> set[bytes]:
     """Return the ids to lock before assignments change: profiles, and unknown identifiers."""
     ids: set[bytes] = set()

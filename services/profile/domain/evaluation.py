@@ -11,7 +11,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.profile.domain.assignments import Reassignment
 from services.profile.domain.digest import evaluation_share
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
 
 #: The predicates of each workspace.
 PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
@@ -88,11 +88,7 @@ class EvaluationChanges:
 
 
 def evaluate(
-    scope: EvaluationScope,
-    before: Evaluation,
-    view: ProfileView,
-    index: PredicateIndex,
-    at_us: int,
+    scope: EvaluationScope, before: Evaluation, view: ProfileView, index: PredicateIndex, at_us: int
 ) -> Evaluation:
     """Evaluate a profile that has leaves as of `at_us` (Unix microseconds).
 
@@ -172,7 +168,7 @@ def earliest(a: int | None, b: int | None) -> int | None:
 def scopes_by_profile(
     leaf_scopes: Mapping[LeafId, EvaluationScope],
     profile_scopes: Mapping[ProfileId, EvaluationScope],
-    stored: Mapping[IdentifierId, IdentifierAssignment],
+    stored: Mapping[IdentifierId, ProfileAssignment],
     reassigned: Sequence[Reassignment],
 ) -> dict[ProfileId, EvaluationScope]:
     """Return the scope of each profile to evaluate, after assignments have changed.

@@ -56,7 +56,7 @@ class LogEvent(NamedTuple):
     event: EventView
 
 
-class IdentifierAssignment(NamedTuple):
+class ProfileAssignment(NamedTuple):
     """An identifier belongs to a profile. The highest version wins."""
 
     workspace_id: WorkspaceId

@@ -13,7 +13,7 @@ from services.profile.domain.evaluation import (
     EvaluationScope,
     PredicateIndexes,
 )
-from services.profile.domain.facts import AttributedFact, IdentifierAssignment
+from services.profile.domain.facts import AttributedFact, ProfileAssignment
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class LeafFold:
     #: The predicates to evaluate for the profile of each leaf.
     scopes: dict[LeafId, EvaluationScope] = field(default_factory=dict)
     #: The profiles of those leaves as the facts name them: assignments of version 0.
-    fallback_assignments: dict[LeafId, IdentifierAssignment] = field(default_factory=dict)
+    fallback_assignments: dict[LeafId, ProfileAssignment] = field(default_factory=dict)
 
 
 def touched_leaves(facts: Iterable[AttributedFact]) -> list[LeafId]:
@@ -35,9 +35,7 @@ def touched_leaves(facts: Iterable[AttributedFact]) -> list[LeafId]:
 
 
 def fold_events(
-    facts: Iterable[AttributedFact],
-    states: dict[LeafId, LeafState],
-    indexes: PredicateIndexes,
+    facts: Iterable[AttributedFact], states: dict[LeafId, LeafState], indexes: PredicateIndexes
 ) -> LeafFold:
     """Fold the events among these facts into `states`, which has the touched leaves that exist.
 
@@ -69,6 +67,6 @@ def _add_scope(result: LeafFold, fact: AttributedFact, scope: EvaluationScope) -
         result.fallback_assignments[leaf_id] = _fallback_assignment(fact)
 
 
-def _fallback_assignment(fact: AttributedFact) -> IdentifierAssignment:
+def _fallback_assignment(fact: AttributedFact) -> ProfileAssignment:
     leaf_id = IdentifierId(fact.leaf_id)
-    return IdentifierAssignment(fact.workspace_id, leaf_id, fact.profile_id, 0, None)
+    return ProfileAssignment(fact.workspace_id, leaf_id, fact.profile_id, 0, None)

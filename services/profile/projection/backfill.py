@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import asyncpg
 import structlog
+from asyncpg import Connection
 
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.fold.leaf import LeafState, combine, decode, encode
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
-from services.profile import metrics
 from services.profile.codec.bus import Publication, encode_outputs
 from services.profile.domain.backfill import (
     AccumulatorBackfill,
@@ -31,6 +30,7 @@ from services.profile.domain.backfill import (
 from services.profile.domain.digest import as_int, leaf_share
 from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
 from services.profile.domain.facts import AttributedFact
+from services.profile.projection import metrics
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.ports import EventReader
 from services.profile.projection.predicates import PredicateIndexCache
@@ -61,11 +61,11 @@ class Backfiller:
         evaluator: ProfileEvaluator,
         events: EventReader,
         *,
-        event_page: int = 5_000,
-        leaf_page: int = 500,
+        events_per_step: int = 5_000,
+        leaves_per_step: int = 500,
         blocking_before: int = 100_000,
     ) -> None:
-        """`event_page`: facts read in one step; `leaf_page`: leaves evaluated in one step.
+        """`events_per_step`: facts read in one step; `leaves_per_step`: leaves evaluated in one step.
 
         `blocking_before`: a definition before this offset is backfilled before the next fact is
         folded; a later one is backfilled beside the folding.
@@ -73,13 +73,13 @@ class Backfiller:
         self._predicates = predicates
         self._evaluator = evaluator
         self._events = events
-        self._event_page = event_page
-        self._leaf_page = leaf_page
+        self._events_per_step = events_per_step
+        self._leaves_per_step = leaves_per_step
         self._blocking_before = blocking_before
 
     async def register(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         shard: int,
         definitions: Sequence[AttributedFact],
         predicates_version: int,
@@ -112,15 +112,13 @@ class Backfiller:
         )
         return Registration(version, is_blocked)
 
-    async def step(
-        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
-    ) -> BackfillStep:
+    async def step(self, conn: Connection, job: BackfillJob, at: Checkpoint) -> BackfillStep:
         """Do one page of a shard's job.
 
         Raises RetryableError where the log cannot be read now or other workers hold the profiles.
         """
-        version = await store.load_predicates_version(conn, job.shard)
-        indexes = await self._predicates.for_shard(conn, job.shard, version)
+        state = await store.load_fold_state(conn, job.shard, at.log_time_us)
+        indexes = await self._predicates.for_shard(conn, job.shard, state.predicates_version)
         pending = await store.pending_predicates(conn, job.shard)
         task = next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
         match task:
@@ -134,13 +132,13 @@ class Backfiller:
 
     async def _backfill_page(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         job: BackfillJob,
         task: AccumulatorBackfill,
         indexes: PredicateIndexes,
     ) -> BackfillStep:
         """Add the next old events to accumulators."""
-        shard, end = job.shard, min(task.begin + self._event_page, task.end)
+        shard, end = job.shard, min(task.begin + self._events_per_step, task.end)
         events = await self._events.read_events(shard, task.begin, end)
         metrics.BACKFILLED_EVENTS.inc(len(events))
         deltas = await self._add(conn, shard, BackfillFold(task, indexes).fold(events))
@@ -150,10 +148,7 @@ class Backfiller:
         return BackfillStep(BackfillCursor.decode(job.cursor).next().encode(), deltas=deltas)
 
     async def _add(
-        self,
-        conn: asyncpg.Connection,
-        shard: int,
-        added: Mapping[LeafId, tuple[WorkspaceId, LeafState]],
+        self, conn: Connection, shard: int, added: Mapping[LeafId, tuple[WorkspaceId, LeafState]]
     ) -> dict[str, int]:
         """Add to the states of leaves, which exist as their events were folded; return deltas."""
         stored = await load_leaves(conn, shard, added.keys())
@@ -170,7 +165,7 @@ class Backfiller:
 
     async def _evaluate_page(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         job: BackfillJob,
         at: Checkpoint,
         task: EvaluationSweep,
@@ -182,10 +177,10 @@ class Backfiller:
         if task.is_new:
             await store.save_stage(conn, shard, task.predicates, BackfillStage.SWEEPING)
         workspaces = {key.workspace_id for key in task.predicates}
-        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self._leaf_page)
+        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self._leaves_per_step)
         request = await self._request(conn, page, task)
         changes = await self._evaluator.evaluate(conn, shard, request, at.log_time_us)
-        if len(page) == self._leaf_page:
+        if len(page) == self._leaves_per_step:
             cursor = cursor.next(swept_to=page[-1][0])
             return _continue(cursor, at, Publication(changes.changed), changes.deltas)
         await store.save_stage(conn, shard, task.predicates, BackfillStage.BACKFILLED)
@@ -196,10 +191,7 @@ class Backfiller:
         return _continue(cursor.next(), at, publication, changes.deltas)
 
     async def _request(
-        self,
-        conn: asyncpg.Connection,
-        page: Sequence[tuple[LeafId, WorkspaceId]],
-        task: EvaluationSweep,
+        self, conn: Connection, page: Sequence[tuple[LeafId, WorkspaceId]], task: EvaluationSweep
     ) -> EvaluationRequest:
         assignments = await load_assignments(conn, [leaf for leaf, _ in page])
         scopes = {

@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-import asyncpg
+from asyncpg import Connection
 
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
-from services.profile import metrics
 from services.profile.domain.assignments import Reassignment, lock_set, reassignments
 from services.profile.domain.digest import assignment_share
 from services.profile.domain.evaluation import (
@@ -22,7 +21,8 @@ from services.profile.domain.evaluation import (
     evaluate_all,
     scopes_by_profile,
 )
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
+from services.profile.projection import metrics
 from services.profile.projection.ports import PredicateSource
 from services.profile.store import evaluations as evaluation_store
 from services.profile.store.assignments import load_assignments, save_assignments
@@ -41,7 +41,7 @@ class EvaluationRequest:
     #: Evaluates the profiles of these leaves; each leaf is in `assignments`.
     leaf_scopes: Mapping[LeafId, EvaluationScope] = field(default_factory=dict)
     #: The newest assignments: from identity, or (version 0) read from a fact.
-    assignments: Mapping[IdentifierId, IdentifierAssignment] = field(default_factory=dict)
+    assignments: Mapping[IdentifierId, ProfileAssignment] = field(default_factory=dict)
     profile_scopes: Mapping[ProfileId, EvaluationScope] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -61,7 +61,7 @@ class ProfileEvaluator:
 
     async def evaluate(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         shard: int,
         request: EvaluationRequest,
         at_us: int,
@@ -90,8 +90,8 @@ class ProfileEvaluator:
         return await self._save(conn, shard, changes, reassigned)
 
     async def _lock(
-        self, conn: asyncpg.Connection, request: EvaluationRequest
-    ) -> Mapping[IdentifierId, IdentifierAssignment]:
+        self, conn: Connection, request: EvaluationRequest
+    ) -> Mapping[IdentifierId, ProfileAssignment]:
         """Lock all profiles and identifiers of a request; return the stored assignments.
 
         Locks are taken in one order. Ids that turn out to be needed afterwards are locked without
@@ -116,20 +116,15 @@ class ProfileEvaluator:
             locked |= more
 
     async def _expected_assignments(
-        self,
-        conn: asyncpg.Connection,
-        assignments: Mapping[IdentifierId, IdentifierAssignment],
-    ) -> Mapping[IdentifierId, IdentifierAssignment]:
+        self, conn: Connection, assignments: Mapping[IdentifierId, ProfileAssignment]
+    ) -> Mapping[IdentifierId, ProfileAssignment]:
         """Return the assignments that are probably stored; those read from facts mostly are."""
         if any(assignment.version for assignment in assignments.values()):
             return await load_assignments(conn, assignments.keys())
         return assignments
 
     async def _load(
-        self,
-        conn: asyncpg.Connection,
-        profiles: Set[ProfileId],
-        fresh_states: Mapping[LeafId, LeafState],
+        self, conn: Connection, profiles: Set[ProfileId], fresh_states: Mapping[LeafId, LeafState]
     ) -> list[ProfileState]:
         """Return profiles as they are stored; unknown ones are left out."""
         leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
@@ -139,10 +134,7 @@ class ProfileEvaluator:
             evaluations[leaf.profile_id] = evaluation
         states = [
             ProfileState(
-                profile_id,
-                own[0].workspace_id,
-                evaluations[profile_id],
-                _view(own, fresh_states),
+                profile_id, own[0].workspace_id, evaluations[profile_id], _view(own, fresh_states)
             )
             for profile_id, own in leaves.items()
         ]
@@ -150,7 +142,7 @@ class ProfileEvaluator:
         return states + (await self._load_emptied(conn, emptied) if emptied else [])
 
     async def _load_emptied(
-        self, conn: asyncpg.Connection, profiles: Collection[ProfileId]
+        self, conn: Connection, profiles: Collection[ProfileId]
     ) -> list[ProfileState]:
         """Return profiles that have no leaves any more, with their heirs."""
         evaluations = await evaluation_store.load_evaluations(conn, profiles)
@@ -169,7 +161,7 @@ class ProfileEvaluator:
 
     async def _save(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         shard: int,
         changes: EvaluationChanges,
         reassigned: Iterable[Reassignment],

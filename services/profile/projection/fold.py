@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
@@ -55,7 +55,7 @@ class ProfileProjection:
         self._on_access = on_access
         self._max_due = max_due
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
+    async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
         decoded = decode_batch(batch)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
@@ -66,16 +66,12 @@ class ProfileProjection:
         return await self._consume(conn, batch, decoded, scheduled, state)
 
     async def backfill_step(
-        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+        self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
         return await self._backfiller.step(conn, job, at)
 
     async def _schedule(
-        self,
-        conn: asyncpg.Connection,
-        shard: int,
-        facts: Sequence[AttributedFact],
-        state: FoldState,
+        self, conn: Connection, shard: int, facts: Sequence[AttributedFact], state: FoldState
     ) -> FoldSchedule:
         limit = self._max_due
         due = (
@@ -86,7 +82,7 @@ class ProfileProjection:
         return schedule(facts, due, limit)
 
     async def _evaluate_due(
-        self, conn: asyncpg.Connection, batch: Batch, scheduled: FoldSchedule
+        self, conn: Connection, batch: Batch, scheduled: FoldSchedule
     ) -> FoldResult:
         """Evaluate due profiles and consume nothing: the worker calls with the same batch again."""
         request = EvaluationRequest(profile_scopes=dict.fromkeys(scheduled.due, DUE_ONLY))
@@ -98,7 +94,7 @@ class ProfileProjection:
 
     async def _consume(
         self,
-        conn: asyncpg.Connection,
+        conn: Connection,
         batch: Batch,
         decoded: DecodedBatch,
         scheduled: FoldSchedule,
@@ -136,9 +132,7 @@ class ProfileProjection:
         total.update(changes.deltas)
         return FoldResult(end, end, scheduled.at_us, outputs, total)
 
-    async def _fold_access(
-        self, conn: asyncpg.Connection, broadcast: Iterable[BroadcastFact]
-    ) -> None:
+    async def _fold_access(self, conn: Connection, broadcast: Iterable[BroadcastFact]) -> None:
         facts = parse_facts(fact.fact for fact in broadcast if not fact.is_tick)
         if facts and await fold_access_facts(conn, facts):
             self._on_access()

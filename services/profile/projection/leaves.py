@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import asyncpg
+from asyncpg import Connection
 
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
@@ -67,7 +67,7 @@ class LeafCache:
 
 
 async def fold_leaves(
-    conn: asyncpg.Connection,
+    conn: Connection,
     shard: int,
     facts: Sequence[AttributedFact],
     indexes: PredicateIndexes,
@@ -84,10 +84,7 @@ async def fold_leaves(
 
 
 async def _load(
-    conn: asyncpg.Connection,
-    shard: int,
-    touched: Iterable[LeafId],
-    cached: dict[LeafId, CachedLeaf],
+    conn: Connection, shard: int, touched: Iterable[LeafId], cached: dict[LeafId, CachedLeaf]
 ) -> dict[LeafId, CachedLeaf]:
     """Return those of the touched leaves that exist; removes them from `cached`."""
     found: dict[LeafId, CachedLeaf] = {}
@@ -106,7 +103,7 @@ async def _load(
 
 
 async def _save(
-    conn: asyncpg.Connection,
+    conn: Connection,
     shard: int,
     result: LeafFold,
     before: dict[LeafId, CachedLeaf],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import asyncpg
+from asyncpg import Connection
 
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import LogEvent
@@ -25,6 +25,6 @@ class EventReader(Protocol):
 class PredicateSource(Protocol):
     """Provides the predicates to evaluate."""
 
-    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+    async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
         """Return the predicates that any shard has registered; see `PredicateIndexCache`."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncpg
+from asyncpg import Connection
 
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.store import backfill as backfill_store
@@ -16,9 +16,7 @@ class PredicateIndexCache:
         self._shards: dict[int, tuple[int, PredicateIndexes]] = {}
         self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
-    async def for_shard(
-        self, conn: asyncpg.Connection, shard: int, version: int
-    ) -> PredicateIndexes:
+    async def for_shard(self, conn: Connection, shard: int, version: int) -> PredicateIndexes:
         """Return the predicates that a shard has registered, and therefore folds events with.
 
         `version`: the shard's present `predicates_version`.
@@ -29,7 +27,7 @@ class PredicateIndexCache:
             self._shards[shard] = cached
         return cached[1]
 
-    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+    async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
         """Return the predicates that any shard has registered, which profiles are evaluated with.
 
         Call this while holding the profiles' locks: only then is every definition visible that the

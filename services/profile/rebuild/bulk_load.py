@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
@@ -23,7 +24,7 @@ from services.profile.domain.evaluation import (
     PredicateIndexes,
     evaluate_predicates,
 )
-from services.profile.domain.facts import IdentifierAssignment, LogEvent
+from services.profile.domain.facts import LogEvent, ProfileAssignment
 from services.profile.store import leaves as leaf_store
 from services.profile.store.accounts import AccountRow, account_row, save_accounts
 from services.profile.store.assignments import copy_assignments
@@ -79,10 +80,7 @@ class BulkLoader:
                         await self._combine(conn, shard, page)
 
     async def _combine(
-        self,
-        conn: asyncpg.Connection,
-        shard: int,
-        page: dict[LeafId, tuple[WorkspaceId, LeafState]],
+        self, conn: Connection, shard: int, page: dict[LeafId, tuple[WorkspaceId, LeafState]]
     ) -> None:
         stored = await leaf_store.load_leaves(conn, shard, page.keys())
         added: list[LeafRow] = []
@@ -105,7 +103,7 @@ class BulkLoader:
         await save_accounts(conn, shard, accounts)
         await add_digest(conn, 0, deltas)
 
-    async def add_assignments(self, assignments: Sequence[IdentifierAssignment]) -> None:
+    async def add_assignments(self, assignments: Sequence[ProfileAssignment]) -> None:
         """Insert assignments; add each identifier once."""
         deltas: dict[str, int] = {}
         for assignment in assignments:
@@ -153,7 +151,7 @@ class BulkLoader:
             await add_digest(conn, 0, deltas)
 
 
-async def _profiles(conn: asyncpg.Connection) -> AsyncIterator[list[ProfileLeaf]]:
+async def _profiles(conn: Connection) -> AsyncIterator[list[ProfileLeaf]]:
     """Yield the leaves of each profile."""
     leaves: list[ProfileLeaf] = []
     async for leaf in leaf_store.all_profile_leaves(conn, prefetch=PAGE):

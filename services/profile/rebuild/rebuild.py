@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import asyncpg
+from asyncpg import Connection
 
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
@@ -84,19 +85,17 @@ class ProfileRebuilder:
         await self._build(pool, until, len(until.offsets), workers, progress)
 
     async def difference(
-        self, conn: asyncpg.Connection, replaced: StateSwap
+        self, conn: Connection, replaced: StateSwap
     ) -> Mapping[int, Sequence[OutboxMessage]]:
         return await resync.difference(conn, replaced)
 
-    async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
+    async def carry_over(self, conn: Connection, live: str, new: str) -> None:
         """Copy the registered definitions; versions come from a sequence outside generations."""
         for table in CARRIED_OVER_TABLES:
             await conn.execute(f"DELETE FROM {new}.{table}")
             await conn.execute(f"INSERT INTO {new}.{table} SELECT * FROM {live}.{table}")
 
-    async def differing_rows(
-        self, conn: asyncpg.Connection, live: str, new: str, limit: int
-    ) -> list[str]:
+    async def differing_rows(self, conn: Connection, live: str, new: str, limit: int) -> list[str]:
         differing: list[str] = []
         for table, id_column, columns in (
             ("leaf", "leaf_id", "workspace_id, state"),

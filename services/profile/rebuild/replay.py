@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.kernel.errors import ServiceUnavailable
@@ -28,7 +28,7 @@ class FixedPredicates:
 
     indexes: PredicateIndexes
 
-    async def for_all_shards(self, conn: asyncpg.Connection) -> PredicateIndexes:
+    async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
         return self.indexes
 
 
@@ -49,7 +49,7 @@ class ReplayFold:
         self._at_us = at_us
         self._evaluator = offline_evaluator(indexes, shards)
 
-    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
+    async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
         decoded = decode_batch(batch)
         self._check_definitions(decoded.facts)

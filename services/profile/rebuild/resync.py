@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import OutboxMessage
@@ -21,9 +21,7 @@ from services.profile.store.definitions import load_indexes, shard_broadcast_fac
 from services.profile.store.evaluations import replace_evaluations
 
 
-async def difference(
-    conn: asyncpg.Connection, swap: StateSwap
-) -> Mapping[int, Sequence[OutboxMessage]]:
+async def difference(conn: Connection, swap: StateSwap) -> Mapping[int, Sequence[OutboxMessage]]:
     """Return the messages that lead the services downstream from the old state to the new one.
 
     They have every evaluation that differs, every broadcast fact that was not published yet, and
@@ -46,7 +44,7 @@ async def difference(
 
 
 async def _complete_backfill(
-    conn: asyncpg.Connection, checkpoints: Sequence[Checkpoint]
+    conn: Connection, checkpoints: Sequence[Checkpoint]
 ) -> frozenset[ScopedId]:
     """Save that every shard has backfilled all definitions, and return their predicates."""
     all_ids = new_requirements({}, await load_indexes(conn))
@@ -57,9 +55,7 @@ async def _complete_backfill(
     return all_ids.predicates
 
 
-async def _changed_evaluations(
-    conn: asyncpg.Connection, swap: StateSwap
-) -> dict[int, list[Evaluation]]:
+async def _changed_evaluations(conn: Connection, swap: StateSwap) -> dict[int, list[Evaluation]]:
     """Return the evaluations that differ from the live state's, by shard."""
     now_us = max(at.log_time_us for at in swap.after)
     by_shard: dict[int, list[Evaluation]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.fold.leaf import LeafState
@@ -29,7 +29,7 @@ def account_row(leaf_id: LeafId, workspace_id: WorkspaceId, state: LeafState) ->
     return AccountRow(leaf_id, workspace_id, stated_parent(workspace_id, state))
 
 
-async def save_accounts(conn: asyncpg.Connection, shard: int, rows: Sequence[AccountRow]) -> None:
+async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]) -> None:
     """Insert or update leaves of accounts."""
     if rows:
         await conn.execute(
@@ -44,14 +44,14 @@ async def save_accounts(conn: asyncpg.Connection, shard: int, rows: Sequence[Acc
 
 
 async def list_accounts(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, after: bytes, limit: int
+    conn: Connection, workspace_id: WorkspaceId, after: bytes, limit: int
 ) -> list[tuple[LeafId, ProfileId]]:
     """Return the accounts after a leaf, each by the first of its leaves."""
     return [(r[0], r[1]) for r in await conn.fetch(Q.list_accounts, workspace_id, after, limit)]
 
 
 async def stated_parents(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
+    conn: Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
 ) -> dict[ProfileId, StatedParent]:
     """Return the newest stated parent of each account; those that state none are left out."""
     newest: dict[ProfileId, StatedParent] = {}
@@ -65,14 +65,14 @@ async def stated_parents(
 
 
 async def accounts_with_parent(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, parents: Collection[ProfileId]
+    conn: Connection, workspace_id: WorkspaceId, parents: Collection[ProfileId]
 ) -> list[ProfileId]:
     """Return the accounts with a leaf that states one of these parents, ascending."""
     return [row[0] for row in await conn.fetch(Q.accounts_with_parent, workspace_id, parents)]
 
 
 async def account_names(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
+    conn: Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
 ) -> dict[ProfileId, AccountName]:
     """Return the group ids of accounts; accounts without any are left out."""
     rows = await conn.fetch(Q.account_names, workspace_id, accounts)
@@ -80,11 +80,7 @@ async def account_names(
 
 
 async def member_page(
-    conn: asyncpg.Connection,
-    workspace_id: WorkspaceId,
-    leaves: Collection[bytes],
-    after: bytes,
-    limit: int,
+    conn: Connection, workspace_id: WorkspaceId, leaves: Collection[bytes], after: bytes, limit: int
 ) -> list[ProfileId]:
     """Return the profiles after `after` that have one of these leaves: each once, ascending."""
     rows = await conn.fetch(Q.member_page, workspace_id, leaves, after, limit)

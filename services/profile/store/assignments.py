@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, shard_of
 from services.profile.domain.assignments import Reassignment
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
 
 Q = Queries.load(__package__, "assignments.sql")
 
 
 async def load_assignments(
-    conn: asyncpg.Connection, identifiers: Collection[bytes]
-) -> dict[IdentifierId, IdentifierAssignment]:
+    conn: Connection, identifiers: Collection[bytes]
+) -> dict[IdentifierId, ProfileAssignment]:
     """Return the assignments of identifiers, without canonical forms; unknown ones are left out."""
     rows = await conn.fetch(Q.load_assignments, identifiers)
-    return {row[1]: IdentifierAssignment(row[0], row[1], row[2], row[3], None) for row in rows}
+    return {row[1]: ProfileAssignment(row[0], row[1], row[2], row[3], None) for row in rows}
 
 
 async def save_assignments(
-    conn: asyncpg.Connection, reassigned: Sequence[Reassignment], shards: int
+    conn: Connection, reassigned: Sequence[Reassignment], shards: int
 ) -> None:
     """Insert or update assignments. The caller holds the locks on their identifiers."""
     new = [moved.after for moved in reassigned if moved.before is None]
@@ -43,7 +43,7 @@ async def save_assignments(
 
 
 async def copy_assignments(
-    conn: asyncpg.Connection, assignments: Iterable[IdentifierAssignment], shards: int
+    conn: Connection, assignments: Iterable[ProfileAssignment], shards: int
 ) -> None:
     """Insert new assignments with COPY."""
     columns = ("shard", "workspace_id", "identifier_id", "profile_id", "version")
@@ -58,7 +58,7 @@ async def copy_assignments(
 
 
 async def profiles_of(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
 ) -> dict[bytes, ProfileId]:
     """Return the profiles of identifiers in one workspace; unknown ones are left out.
 

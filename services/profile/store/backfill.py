@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import WorkspaceId
@@ -32,25 +32,18 @@ class FoldState(NamedTuple):
     has_due: bool
 
 
-async def load_fold_state(conn: asyncpg.Connection, shard: int, at_us: int) -> FoldState:
+async def load_fold_state(conn: Connection, shard: int, at_us: int) -> FoldState:
     """Return the versions of a shard's caches, and whether any profile is due by an instant."""
     row: Any = await conn.fetchrow(Q.load_fold_state, shard, at_us)
     return FoldState(row["predicates"] or 0, row["leaves"] or 0, row["has_due"])
 
 
-async def load_predicates_version(conn: asyncpg.Connection, shard: int) -> int:
-    """Return what changes whenever a shard registers predicates; 0 = it never did."""
-    return await conn.fetchval(Q.load_predicates_version, shard) or 0
-
-
-async def load_predicates_versions(conn: asyncpg.Connection) -> tuple[tuple[int, int], ...]:
+async def load_predicates_versions(conn: Connection) -> tuple[tuple[int, int], ...]:
     """Return the versions of all shards, as (shard, version)."""
     return tuple((row[0], row[1]) for row in await conn.fetch(Q.load_predicates_versions))
 
 
-async def add_requirements(
-    conn: asyncpg.Connection, shard: int, offset: int, new: NewRequirements
-) -> int:
+async def add_requirements(conn: Connection, shard: int, offset: int, new: NewRequirements) -> int:
     """Insert predicates and accumulators that are not backfilled; return the new version.
 
     `offset`: events from there on are folded with them.
@@ -60,12 +53,12 @@ async def add_requirements(
     return await conn.fetchval(Q.change_predicates_version, shard)
 
 
-async def change_leaves_version(conn: asyncpg.Connection, shard: int) -> None:
+async def change_leaves_version(conn: Connection, shard: int) -> None:
     """Make the caches of a shard's leaves stale."""
     await conn.execute(Q.change_leaves_version, shard)
 
 
-async def pending_predicates(conn: asyncpg.Connection, shard: int) -> list[PendingPredicate]:
+async def pending_predicates(conn: Connection, shard: int) -> list[PendingPredicate]:
     """Return the predicates of a shard that are not backfilled."""
     rows = await conn.fetch(Q.pending_predicates, shard)
     return [
@@ -74,7 +67,7 @@ async def pending_predicates(conn: asyncpg.Connection, shard: int) -> list[Pendi
     ]
 
 
-async def pending_accumulators(conn: asyncpg.Connection, shard: int) -> list[PendingAccumulator]:
+async def pending_accumulators(conn: Connection, shard: int) -> list[PendingAccumulator]:
     """Return the accumulators of a shard that are not complete."""
     rows = await conn.fetch(Q.pending_accumulators, shard)
     return [
@@ -83,35 +76,35 @@ async def pending_accumulators(conn: asyncpg.Connection, shard: int) -> list[Pen
 
 
 async def save_stage(
-    conn: asyncpg.Connection, shard: int, predicates: Collection[ScopedId], stage: BackfillStage
+    conn: Connection, shard: int, predicates: Collection[ScopedId], stage: BackfillStage
 ) -> None:
     """Move predicates of a shard to another stage."""
     await conn.execute(Q.save_stage, shard, *_columns(predicates), stage)
 
 
 async def save_filled_to(
-    conn: asyncpg.Connection, shard: int, accumulators: Collection[ScopedId], offset: int
+    conn: Connection, shard: int, accumulators: Collection[ScopedId], offset: int
 ) -> None:
     """Save up to which offset accumulators of a shard are filled."""
     await conn.execute(Q.save_filled_to, shard, *_columns(accumulators), offset)
 
 
 async def backfilled_predicates(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, shards: int
+    conn: Connection, workspace_id: WorkspaceId, shards: int
 ) -> frozenset[int]:
     """Return the predicates of a workspace that are backfilled in all shards."""
     rows = await conn.fetch(Q.backfilled_predicates, workspace_id, shards)
     return frozenset(from_bigint(row[0]) for row in rows)
 
 
-async def shard_backfilled_predicates(conn: asyncpg.Connection, shard: int) -> list[ScopedId]:
+async def shard_backfilled_predicates(conn: Connection, shard: int) -> list[ScopedId]:
     """Return the predicates that are backfilled in a shard."""
     rows = await conn.fetch(Q.shard_backfilled_predicates, shard)
     return [ScopedId(row[0], from_bigint(row[1])) for row in rows]
 
 
 async def backfilled_accumulators(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, shards: int, ids: Iterable[int]
+    conn: Connection, workspace_id: WorkspaceId, shards: int, ids: Iterable[int]
 ) -> frozenset[int]:
     """Return those of some accumulators that are complete in all shards."""
     stored = [to_bigint(id_) for id_ in ids]

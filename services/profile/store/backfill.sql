@@ -8,10 +8,6 @@ FROM (SELECT $1::int AS shard) AS given LEFT JOIN cache_version v ON v.shard = g
 -- The version of the predicates of each shard.
 SELECT shard, predicates FROM cache_version ORDER BY shard
 
--- name: load_predicates_version
--- The version of the predicates of one shard.
-SELECT predicates FROM cache_version WHERE shard = $1
-
 -- name: change_predicates_version
 -- Makes the caches of a shard's predicates stale.
 INSERT INTO cache_version (shard, predicates) VALUES ($1, pg_current_xact_id()::text::bigint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import WorkspaceId
@@ -18,7 +18,7 @@ Q = Queries.load(__package__, "definitions.sql")
 
 
 async def save_broadcast_facts(
-    conn: asyncpg.Connection, shard: int, facts: Iterable[AttributedFact]
+    conn: Connection, shard: int, facts: Iterable[AttributedFact]
 ) -> None:
     """Insert the broadcast facts among facts of a shard, except ticks."""
     rows = [
@@ -31,20 +31,18 @@ async def save_broadcast_facts(
         await conn.execute(Q.save_broadcast_facts, shard, *columns)
 
 
-async def load_indexes(conn: asyncpg.Connection, shard: int | None = None) -> PredicateIndexes:
+async def load_indexes(conn: Connection, shard: int | None = None) -> PredicateIndexes:
     """Return the predicates of all definitions that one shard (None = any) has folded."""
     rows = await conn.fetch(Q.load_definitions, shard, RULE_KINDS)
     return extend_index({}, decode_rules(row[0] for row in rows))
 
 
-async def load_tags(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> dict[str, Tag]:
+async def load_tags(conn: Connection, workspace_id: WorkspaceId) -> dict[str, Tag]:
     """Return the newest version of each tag of a workspace, by id."""
     rows = await conn.fetch(Q.workspace_definitions, workspace_id, TAG_DEFINED)
     return newest_tags(decode_tags(row[0] for row in rows))
 
 
-async def shard_broadcast_facts(
-    conn: asyncpg.Connection, shard: int, first: int = 0
-) -> list[bytes]:
+async def shard_broadcast_facts(conn: Connection, shard: int, first: int = 0) -> list[bytes]:
     """Return the serialised facts of a shard in order, from an offset on."""
     return [row[0] for row in await conn.fetch(Q.shard_broadcast_facts, shard, first)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import NO_ID, ProfileId, shard_of
@@ -18,7 +18,7 @@ Q = Queries.load(__package__, "evaluations.sql")
 
 
 async def load_profile_leaves(
-    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+    conn: Connection, profiles: Collection[ProfileId]
 ) -> list[tuple[ProfileLeaf, Evaluation | None]]:
     """Return the leaves of profiles, each with its profile's evaluation (None = there is none)."""
     rows = await conn.fetch(Q.load_profile_leaves, profiles)
@@ -34,7 +34,7 @@ async def load_profile_leaves(
 
 
 async def load_evaluations(
-    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+    conn: Connection, profiles: Collection[ProfileId]
 ) -> dict[ProfileId, Evaluation]:
     """Return the evaluations of profiles; those that were never evaluated are left out."""
     rows = await conn.fetch(Q.load_evaluations, profiles)
@@ -48,7 +48,7 @@ def evaluation_from_row(row: Any) -> Evaluation:
 
 
 async def save_evaluations(
-    conn: asyncpg.Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
+    conn: Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
 ) -> list[Evaluation]:
     """Save changed evaluations, and return them with their new versions.
 
@@ -70,7 +70,7 @@ async def save_evaluations(
 
 
 async def copy_evaluations(
-    conn: asyncpg.Connection, evaluations: Iterable[Evaluation], shards: int
+    conn: Connection, evaluations: Iterable[Evaluation], shards: int
 ) -> None:
     """Insert new evaluations with COPY, each due in its profile's own shard."""
     columns = ("shard", "profile_id", "workspace_id", "version", "true_predicates")
@@ -94,7 +94,7 @@ async def copy_evaluations(
 
 
 async def reschedule_evaluations(
-    conn: asyncpg.Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
+    conn: Connection, worker: int, evaluations: Sequence[Evaluation], shards: int
 ) -> None:
     """Save the new due of evaluations that are otherwise unchanged; `worker` as above."""
     await conn.execute(
@@ -106,16 +106,14 @@ async def reschedule_evaluations(
     )
 
 
-async def load_due(
-    conn: asyncpg.Connection, shard: int, at_us: int, limit: int
-) -> list[DueProfile]:
+async def load_due(conn: Connection, shard: int, at_us: int, limit: int) -> list[DueProfile]:
     """Return the first profiles due by an instant among those that a shard evaluated last."""
     rows = await conn.fetch(Q.load_due, shard, at_us, limit)
     return [DueProfile(*row) for row in rows]
 
 
 async def evaluating_shards(
-    conn: asyncpg.Connection, profiles: Collection[ProfileId]
+    conn: Connection, profiles: Collection[ProfileId]
 ) -> dict[ProfileId, int]:
     """Return the shards whose workers evaluate profiles when they are due."""
     rows = await conn.fetch(Q.evaluating_shards, profiles)
@@ -123,19 +121,19 @@ async def evaluating_shards(
 
 
 async def shard_evaluations(
-    conn: asyncpg.Connection, shard: int, *, prefetch: int
+    conn: Connection, shard: int, *, prefetch: int
 ) -> AsyncIterator[Evaluation]:
     """Yield the evaluations of a shard's profiles that have leaves. Needs a transaction."""
     async for row in conn.cursor(Q.shard_evaluations, shard, prefetch=prefetch):
         yield evaluation_from_row(row)
 
 
-async def next_version(conn: asyncpg.Connection) -> int:
+async def next_version(conn: Connection) -> int:
     """Return a version above all that were given."""
     return int(await conn.fetchval(Q.next_version))
 
 
-async def replace_evaluations(conn: asyncpg.Connection, live: str, at_us: int) -> list[Evaluation]:
+async def replace_evaluations(conn: Connection, live: str, at_us: int) -> list[Evaluation]:
     """Return the evaluations that differ from those in the schema `live`, as saved now.
 
     They include the profiles that have no leaves any more. All get one version above all that

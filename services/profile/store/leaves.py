@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
@@ -33,14 +33,14 @@ class ProfileLeaf(NamedTuple):
 
 
 async def load_leaves(
-    conn: asyncpg.Connection, shard: int, leaves: Collection[LeafId]
+    conn: Connection, shard: int, leaves: Collection[LeafId]
 ) -> dict[LeafId, bytes]:
     """Return the states of leaves of one shard; unknown ones are left out."""
     rows = await conn.fetch(Q.load_leaves, shard, leaves)
     return {row["leaf_id"]: row["state"] for row in rows}
 
 
-async def add_leaves(conn: asyncpg.Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
     """Insert new leaves."""
     if rows:
         await conn.execute(
@@ -52,18 +52,15 @@ async def add_leaves(conn: asyncpg.Connection, shard: int, rows: Sequence[LeafRo
         )
 
 
-async def save_leaves(conn: asyncpg.Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
     """Update the states of existing leaves."""
     if rows:
         await conn.execute(
-            Q.save_leaves,
-            shard,
-            [row.leaf_id for row in rows],
-            [row.state for row in rows],
+            Q.save_leaves, shard, [row.leaf_id for row in rows], [row.state for row in rows]
         )
 
 
-async def copy_leaves(conn: asyncpg.Connection, shard: int, rows: Iterable[LeafRow]) -> None:
+async def copy_leaves(conn: Connection, shard: int, rows: Iterable[LeafRow]) -> None:
     """Insert many new leaves with COPY."""
     await conn.copy_records_to_table(
         "leaf",
@@ -73,11 +70,7 @@ async def copy_leaves(conn: asyncpg.Connection, shard: int, rows: Iterable[LeafR
 
 
 async def leaf_page(
-    conn: asyncpg.Connection,
-    shard: int,
-    after: bytes,
-    workspaces: Collection[WorkspaceId],
-    size: int,
+    conn: Connection, shard: int, after: bytes, workspaces: Collection[WorkspaceId], size: int
 ) -> list[tuple[LeafId, WorkspaceId]]:
     """Return the next leaves of a shard in some workspaces, ascending."""
     rows = await conn.fetch(Q.leaf_page, shard, after, workspaces, size)
@@ -85,15 +78,13 @@ async def leaf_page(
 
 
 async def leaf_states_of(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
+    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
 ) -> list[bytes]:
     """Return the states of all leaves of some profiles."""
     return [row[0] for row in await conn.fetch(Q.leaf_states, workspace_id, profiles)]
 
 
-async def all_profile_leaves(
-    conn: asyncpg.Connection, *, prefetch: int
-) -> AsyncIterator[ProfileLeaf]:
+async def all_profile_leaves(conn: Connection, *, prefetch: int) -> AsyncIterator[ProfileLeaf]:
     """Yield the leaves of all profiles, those of one profile together. Needs a transaction."""
     async for row in conn.cursor(Q.all_profile_leaves, prefetch=prefetch):
         yield ProfileLeaf(*row)

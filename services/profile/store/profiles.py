@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
 from services.kernel.identifiers import Identifier
@@ -26,20 +26,20 @@ class ProfileRow(NamedTuple):
 
 
 async def load_profiles(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
+    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
 ) -> list[ProfileRow]:
     """Return the identifiers of profiles."""
     return _profile_rows(await conn.fetch(Q.load_profiles, workspace_id, profiles))
 
 
 async def list_profiles(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, after: bytes, limit: int
+    conn: Connection, workspace_id: WorkspaceId, after: bytes, limit: int
 ) -> list[ProfileRow]:
     """Return the identifiers of the next `limit` persons after a profile id, ascending."""
     return _profile_rows(await conn.fetch(Q.list_profiles, workspace_id, after, limit))
 
 
-async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:
+async def count_rows(conn: Connection) -> dict[str, int]:
     """Return named counts for the status."""
     return dict(await conn.fetchrow(Q.count_rows) or {})
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
+from asyncpg import Connection
 
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of
@@ -17,7 +17,7 @@ from services.kernel.tokens import Token
 class Snapshot:
     """One consistent state of all shards."""
 
-    conn: asyncpg.Connection
+    conn: Connection
     checkpoints: Sequence[Checkpoint]
 
     @property

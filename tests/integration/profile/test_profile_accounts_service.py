@@ -121,9 +121,7 @@ def account_profile(account_id: str) -> str:
     return leaf.hex()
 
 
-async def test_account_has_identifiers_traits_and_members_of_its_own(
-    open_stack: OpenStack,
-) -> None:
+async def test_account_has_identifiers_traits_and_members_of_its_own(open_stack: OpenStack) -> None:
     async with open_stack() as stack:
         events = await event_factory(stack)
         ordered = [
@@ -207,7 +205,7 @@ async def test_account_has_its_parent_and_its_children(open_stack: OpenStack) ->
                 events.group("user_id:c", "south", parent_account_id="hq"),
                 events.group("user_id:d", "left", parent_account_id="south"),
                 events.group("user_id:d", "left", parent_account_id=None),
-            ],
+            ]
         )
         south = await get(stack, "south")
         assert (south.account.parent.profile_id, list(south.account.parent.account_ids)) == (
@@ -281,7 +279,7 @@ async def test_members_merged_later_are_one_member(open_stack: OpenStack) -> Non
                 events.group("user_id:ann", "acme"),
                 events.track("anonymous_id:x", "bought"),
                 events.track("user_id:ann", "bought"),
-            ],
+            ]
         )
         before = await get(stack, "acme")
         assert (len(before.member_profile_ids), before.roll_up.members) == (2, 2)
@@ -457,7 +455,7 @@ async def test_rebuild_ends_with_the_same_accounts(open_stack: OpenStack) -> Non
                 ),
                 events.group("anonymous_id:x", "sub", parent_account_id="acme"),
                 events.track("user_id:ann anonymous_id:x", "bought"),
-            ],
+            ]
         )
         before = await get(stack, "acme", include_children=True)
         assert (await stack.rebuild(shards=5)).equal

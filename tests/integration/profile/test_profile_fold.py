@@ -47,9 +47,7 @@ async def test_evaluations_after_a_random_log_equal_the_oracle(
     await harness.digest()
 
 
-async def test_workspaces_with_one_rule_are_backfilled_each_for_itself(
-    pool: asyncpg.Pool,
-) -> None:
+async def test_workspaces_with_one_rule_are_backfilled_each_for_itself(pool: asyncpg.Pool) -> None:
     log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(3)
     fill(log, random_events(rng, 60, 20), rng, [definition("s", RULES[1])], "first")
     end_us = log.shards[0][-1].recorded_at_us
@@ -112,7 +110,9 @@ async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Po
         for fact in event.facts():
             log.append(fact, end_us)
     streams = publish(log, identity, rng)
-    harness = ProfileHarness(pool, log, blocking_before=0, event_page=3, leaf_page=2, seed=6)
+    harness = ProfileHarness(
+        pool, log, blocking_before=0, events_per_step=3, leaves_per_step=2, seed=6
+    )
     await harness.start()
     await harness.fold_all(streams, 2)
     defined_at = next(f.offset for f in log.shards[0] if f.kind == SEGMENT_DEFINED)

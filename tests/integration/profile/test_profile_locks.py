@@ -10,7 +10,7 @@ from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
 from services.profile.domain.assignments import Reassignment
 from services.profile.domain.evaluation import ALL_PREDICATES
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store.assignments import save_assignments
@@ -21,8 +21,8 @@ WORKSPACE, LEAF = WorkspaceId("school"), LeafId(b"l" * 16)
 OLD, NEW = ProfileId(b"o" * 16), ProfileId(b"n" * 16)
 
 
-def assigned(profile: ProfileId, version: int) -> IdentifierAssignment:
-    return IdentifierAssignment(WORKSPACE, IdentifierId(LEAF), profile, version, None)
+def assigned(profile: ProfileId, version: int) -> ProfileAssignment:
+    return ProfileAssignment(WORKSPACE, IdentifierId(LEAF), profile, version, None)
 
 
 async def evaluate(pool: asyncpg.Pool, profile: ProfileId) -> list[ProfileId]:

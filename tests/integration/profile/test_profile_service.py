@@ -197,9 +197,7 @@ async def test_tag_with_a_stale_etag_is_not_changed(open_stack: OpenStack) -> No
         assert (tag.tag.version, tag.etag) == (2, second.etag)
 
 
-async def test_published_changes_and_current_evaluations_can_be_read(
-    open_stack: OpenStack,
-) -> None:
+async def test_published_changes_and_current_evaluations_can_be_read(open_stack: OpenStack) -> None:
     async with open_stack() as stack:
         await define(stack, "keen", RECENT)
         now_us = await stack.tick()

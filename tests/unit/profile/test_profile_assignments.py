@@ -10,15 +10,15 @@ from services.profile.domain.assignments import (
     reassignments,
 )
 from services.profile.domain.evaluation import ALL_PREDICATES, EvaluationScope, scopes_by_profile
-from services.profile.domain.facts import IdentifierAssignment
+from services.profile.domain.facts import ProfileAssignment
 
 
-def assigned(identifier: str, profile: str, version: int) -> IdentifierAssignment:
+def assigned(identifier: str, profile: str, version: int) -> ProfileAssignment:
     id_ = IdentifierId(identifier.encode())
-    return IdentifierAssignment(WorkspaceId("w"), id_, ProfileId(profile.encode()), version, None)
+    return ProfileAssignment(WorkspaceId("w"), id_, ProfileId(profile.encode()), version, None)
 
 
-def by_id(*assignments: IdentifierAssignment) -> dict[IdentifierId, IdentifierAssignment]:
+def by_id(*assignments: ProfileAssignment) -> dict[IdentifierId, ProfileAssignment]:
     return {a.identifier_id: a for a in assignments}
 
 

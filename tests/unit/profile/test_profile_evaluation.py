@@ -112,9 +112,7 @@ def test_digest_changes_by_the_difference_of_the_shares() -> None:
     assert changes.deltas == {WORKSPACE: after.digest_share - before.digest_share}
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=15),
-)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=15))
 def test_incremental_evaluations_equal_one_evaluation_of_all_predicates(
     occurred: list[tuple[int, int]],
 ) -> None:

@@ -39,12 +39,7 @@ def test_definitions_are_folded_apart_from_other_facts() -> None:
 
 
 def test_facts_after_a_long_gap_are_folded_apart() -> None:
-    facts = [
-        fact(0, 0),
-        fact(1, 1),
-        fact(2, 2 + MAX_TIME_GAP_US),
-        fact(3, 3 + MAX_TIME_GAP_US),
-    ]
+    facts = [fact(0, 0), fact(1, 1), fact(2, 2 + MAX_TIME_GAP_US), fact(3, 3 + MAX_TIME_GAP_US)]
     assert split_at_definitions(facts) == 2
 
 
