@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
 from toy.labels import JOB, Labels, definition
 from toy.running import DEADLINE, Replica, append, replica
 from toy.words import WordFact, WordLog, WordsRebuilder
 
 from services.chassis.messaging.outbox import Outbox
-from services.chassis.projection.backfill import is_backfilling, schedule
-from services.chassis.projection.checkpoint import load_checkpoints
+from services.chassis.projection.backfill import (
+    BackfillJob,
+    BackfillStep,
+    is_backfilling,
+    schedule,
+)
+from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.rebuild_runner import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import Limits
 from services.chassis.testing import wait_until
@@ -215,6 +222,24 @@ async def test_failing_blocking_backfill_is_retried_before_the_next_batch(
         assert await log_offset(toy) == 0
         words.error = None
         await toy.runner.wait_for(later, DEADLINE)
+
+
+class Unmoved(Labels):
+    """Returns the cursor at which the step began."""
+
+    async def backfill_step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        return replace(await super().backfill_step(conn, job, at), cursor=job.cursor)
+
+
+async def test_backfill_that_does_not_move_its_cursor_is_an_error(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    await word_log.append(0, [*leaves(3), definition(W, 1)])
+    async with replica(database, nats_url, word_log, tmp_path, words=Unmoved()) as toy:
+        await wait_until(lambda: toy.runner.stalled() == {0: "InvalidFoldResult at 4"})
+        assert await versions(toy) == {0}
 
 
 async def test_backfill_of_two_replicas_labels_the_leaves_of_both(
