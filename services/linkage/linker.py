@@ -43,10 +43,6 @@ class ScoredPair:
     probability: float
     weights: tuple[ComparisonWeight, ...]
 
-    def outcome_of(self, comparison: str) -> str:
-        """Return the outcome of a comparison."""
-        return next(w.outcome for w in self.weights if w.comparison == comparison)
-
 
 @dataclass(frozen=True, slots=True)
 class LinkageResult:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
@@ -76,16 +75,6 @@ def region() -> str:
 def set_principal(caller: Principal) -> None:
     """Make `caller` the principal of the current task."""
     _PRINCIPAL.set(caller)
-
-
-@contextmanager
-def as_principal(caller: Principal) -> Iterator[None]:
-    """Make `caller` the principal inside the scope."""
-    reset = _PRINCIPAL.set(caller)
-    try:
-        yield
-    finally:
-        _PRINCIPAL.reset(reset)
 
 
 def require_role(caller: Principal, allowed: Container[Role]) -> None:

@@ -17,9 +17,8 @@ from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
-from services.kernel.errors import Conflict
 from services.kernel.identifiers import Identifier
-from services.kernel.ids import ProfileId, WorkspaceId, definition_fact_id, from_hex, to_hex
+from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.tokens import Token
 
 #: The most profiles that identity looks up in one call.
@@ -45,27 +44,6 @@ class LogClient:
         response = await self.append([message])
         return DefinitionAppended(response.appended > 0, token_from_proto(response.token))
 
-    async def define(
-        self, workspace_id: str, key: str, version: int, message: Any, *, actor: str = ""
-    ) -> Token:
-        """Append one version of a definition and return the state of the log that includes it.
-
-        `actor`: the id of the caller's key; empty = this service. Raises Conflict if the version is
-        defined already.
-        """
-        kind = message.DESCRIPTOR.full_name
-        fact = log_pb2.Fact(
-            workspace_id=workspace_id,
-            fact_id=definition_fact_id(WorkspaceId(workspace_id), kind, key, version),
-            kind=kind,
-            actor=actor or self._actor,
-            payload=message.SerializeToString(deterministic=True),
-        )
-        response = await self.append([fact])
-        if not response.appended:
-            raise Conflict("another caller has defined it; read it again, then retry")
-        return token_from_proto(response.token)
-
     async def append(self, facts: list[log_pb2.Fact]) -> log_service_pb2.AppendResponse:
         """Append facts, whole or not at all. Raises OnefoldError."""
         return await self._stub.Append(log_service_pb2.AppendRequest(facts=facts))
@@ -74,10 +52,6 @@ class LogClient:
         """Return the state of the log that includes everything so far. Raises OnefoldError."""
         response = await self._stub.GetHead(log_service_pb2.GetHeadRequest())
         return token_from_proto(response.token)
-
-    async def tick(self) -> None:
-        """Append a clock tick to every shard. Raises OnefoldError."""
-        await self._stub.TickClock(log_service_pb2.TickClockRequest())
 
     async def read(
         self, shard: int, first: int, end: int, *, kinds: Sequence[str] = (), page: int = 0

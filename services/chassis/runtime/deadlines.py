@@ -5,9 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from time import monotonic
 
-#: Seconds that a read waits for its service to reach the token in `at_least`.
-REACH_TIMEOUT_S = 30.0
-
 _ENDS_AT: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 

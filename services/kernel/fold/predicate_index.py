@@ -12,9 +12,7 @@ from typing import Any, TypeAlias
 
 from services.kernel.fold.accumulators import distinct_key
 from services.kernel.fold.events import (
-    IDENTIFY,
     EventView,
-    raw_members,
     read_object,
     rule_event_name,
 )
@@ -96,13 +94,6 @@ class PredicateIndex:
     def affected_by_trait(self, name: str) -> frozenset[int]:
         """Return the ids of the predicates that may change when a trait does."""
         return self._by_trait.get(name, _NONE)
-
-    def affected_predicates(self, event: EventView) -> frozenset[int]:
-        """Return the ids of the predicates that an event may change, in any state."""
-        affected = _NONE.union(*(b.predicates for b, _ in self.matching_bindings(event)))
-        if event.type == IDENTIFY and self._by_trait:
-            affected = affected.union(*map(self.affected_by_trait, raw_members(event.traits)))
-        return affected
 
 
 def _bindings_by_event(

@@ -25,8 +25,6 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-import msgspec
-
 from services.kernel.rules.errors import RuleError, join_path
 from services.kernel.rules.model import (
     AGE_OPERATORS,
@@ -41,7 +39,7 @@ from services.kernel.rules.model import (
     Rule,
     TraitPredicate,
 )
-from services.kernel.rules.values import Json, Operator, canonical_json
+from services.kernel.rules.values import Json, Operator
 from services.kernel.time import format_span, parse_span
 
 MAX_DEPTH = 32
@@ -105,20 +103,6 @@ def dump_rule(rule: Rule) -> Form:
         case LastSeenPredicate():
             age = {_AGE_WORDS[rule.operator]: format_span(rule.age_us)}
             return {"last_seen": events_form(rule.events) | age}
-
-
-def parse_rule_json(data: bytes | str) -> Rule:
-    """Return the rule of a JSON text. Raises RuleError."""
-    try:
-        form = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RuleError("this is no JSON", 'write an object such as {"all": []}') from None
-    return parse_rule(form)
-
-
-def dump_rule_json(rule: Rule) -> bytes:
-    """Return the canonical JSON: equal rules have equal bytes."""
-    return canonical_json(dump_rule(rule)).encode()
 
 
 def events_form(events: EventFilter) -> Form:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -17,9 +20,9 @@ from services.chassis.access.keys import hash_key, issue_key, key_from_authoriza
 from services.chassis.access.principal import (
     Principal,
     Role,
-    as_principal,
     principal,
     require_role,
+    set_principal,
     workspace_id,
 )
 from services.chassis.access.tables import AccessKey
@@ -27,6 +30,7 @@ from services.chassis.runtime.deadlines import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
 
+T = TypeVar("T")
 INTERNAL = "an-internal-key-of-this-test"
 SHOP = Principal(WorkspaceId("shop"), Role.SOURCE, "key_1", SourceId("web"))
 
@@ -175,12 +179,20 @@ def test_principal_outside_of_a_call_raises_not_allowed() -> None:
         principal()
 
 
-def test_workspace_id_without_a_named_workspace_raises_not_allowed() -> None:
-    with as_principal(SHOP):
-        assert (principal(), workspace_id()) == (SHOP, "shop")
+def call_as(caller: Principal, work: Callable[[], T]) -> T:
+    context = copy_context()
+    context.run(set_principal, caller)
+    return context.run(work)
+
+
+def test_principal_and_workspace_of_a_call_are_those_of_its_caller() -> None:
+    assert call_as(SHOP, lambda: (principal(), workspace_id())) == (SHOP, "shop")
+
+
+def test_workspace_id_of_a_call_that_names_none_raises_not_allowed() -> None:
     unnamed = Principal(WorkspaceId(""), Role.INTERNAL, "internal")
-    with as_principal(unnamed), pytest.raises(NotAllowed, match="onefold-workspace"):
-        workspace_id()
+    with pytest.raises(NotAllowed, match="onefold-workspace"):
+        call_as(unnamed, workspace_id)
 
 
 @pytest.mark.parametrize("allowed", [(), (Role.ADMIN,), (Role.SERVICE, Role.INTERNAL)])

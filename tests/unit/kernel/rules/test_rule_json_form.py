@@ -18,9 +18,7 @@ from services.kernel.rules.json_form import (
     MAX_DEPTH,
     MAX_RULES,
     dump_rule,
-    dump_rule_json,
     parse_rule,
-    parse_rule_json,
 )
 from services.kernel.rules.model import (
     All,
@@ -34,7 +32,7 @@ from services.kernel.rules.model import (
     Rule,
     TraitPredicate,
 )
-from services.kernel.rules.values import Operator
+from services.kernel.rules.values import Operator, canonical_json
 
 DAY = 86_400_000_000
 
@@ -56,6 +54,10 @@ all:
 
 def read(text: str) -> Rule:
     return parse_rule(yaml.safe_load(text))
+
+
+def json_of(rule: Rule) -> str:
+    return canonical_json(dump_rule(rule))
 
 
 def rejection(form: Any) -> RuleError:
@@ -91,15 +93,15 @@ def test_yaml_rule_parses_to_its_tree() -> None:
 @given(some.rules)
 def test_dumped_rule_parses_to_an_equal_rule(rule: Rule) -> None:
     assert parse_rule(dump_rule(rule)) == rule
-    assert parse_rule_json(dump_rule_json(rule)) == rule
+    assert parse_rule(msgspec.json.decode(json_of(rule))) == rule
     assert parse_rule(yaml.safe_load(yaml.safe_dump(dump_rule(rule)))) == rule
-    assert dump_rule_json(parse_rule_json(dump_rule_json(rule))) == dump_rule_json(rule)
+    assert json_of(parse_rule(msgspec.json.decode(json_of(rule)))) == json_of(rule)
 
 
 @examples(150)
 @given(some.rules, some.rules)
 def test_rules_are_equal_exactly_if_their_json_is(a: Rule, b: Rule) -> None:
-    assert (a == b) is (dump_rule_json(a) == dump_rule_json(b))
+    assert (a == b) is (json_of(a) == json_of(b))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_rules_are_equal_exactly_if_their_json_is(a: Rule, b: Rule) -> None:
 )
 def test_two_spellings_of_a_rule_are_equal(one: str, other: str) -> None:
     assert read(one) == read(other)
-    assert dump_rule_json(read(one)) == dump_rule_json(read(other))
+    assert json_of(read(one)) == json_of(read(other))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_two_spellings_of_a_rule_are_equal(one: str, other: str) -> None:
 )
 def test_different_rules_are_unequal(one: str, other: str) -> None:
     assert read(one) != read(other)
-    assert dump_rule_json(read(one)) != dump_rule_json(read(other))
+    assert json_of(read(one)) != json_of(read(other))
 
 
 def test_property_compared_twice_with_one_operator_has_both_filters() -> None:
@@ -244,12 +246,6 @@ def test_lone_surrogates_raise() -> None:
     assert rejection({"trait": {"name": "\ud800", "eq": 1}}).field == "trait.name"
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 100_000, b'{"a": NaN}'])
-def test_text_that_is_no_json_raises(data: bytes) -> None:
-    with pytest.raises(RuleError, match="no JSON"):
-        parse_rule_json(data)
-
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda parts: (
@@ -267,4 +263,4 @@ def test_any_form_is_parsed_or_raises_rule_error(form: Any) -> None:
         rule = parse_rule(form)
     except RuleError:
         return
-    assert msgspec.json.decode(dump_rule_json(rule)) == dump_rule(rule)
+    assert msgspec.json.decode(json_of(rule)) == dump_rule(rule)
