@@ -51,8 +51,10 @@ def fail(message: str) -> NoReturn:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; columns of numbers are aligned to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    """Print a title, if there is one, and a table; numbers are aligned to the right."""
+    if title:
+        out.print(title, style="bold")
+    table = Table(box=None, pad_edge=False)
     cells = [[_cell(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(_is_number(row[index]) for row in cells)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from services.cli.endpoints import find_endpoints
 from services.devstack.folders import ROOT
 from services.devstack.ports import FIRST_PORT_VARIABLE
 
@@ -22,6 +23,7 @@ class CommandLine:
     """`onefold` over one data folder, on free ports."""
 
     def __init__(self, data: Path) -> None:
+        self._data = data
         own = {"ONEFOLD_DATA": str(data), FIRST_PORT_VARIABLE: "0", "COLUMNS": "200"}
         self._environ = os.environ | own
 
@@ -40,10 +42,9 @@ class CommandLine:
 
     def send(self, call: str, key: str, body: object) -> tuple[int, dict[str, Any]]:
         """Send a call of the Segment specification, such as `batch`; return status and response."""
-        endpoint = next(w for w in self("status").split() if w.startswith("http://"))
-        request = urllib.request.Request(
-            f"{endpoint}/v1/{call}", json.dumps(body).encode(), {"Authorization": f"Bearer {key}"}
-        )
+        url = f"{find_endpoints(self._data).http['ingest']}/v1/{call}"
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request) as response:
                 return response.status, json.load(response)

@@ -75,7 +75,7 @@ async def _add_memberships(client: Client, tree: Tree, profile_id: str) -> None:
 async def _add_timeline(client: Client, tree: Tree, found: Profile) -> None:
     request = ListTimelineRequest(profile_id=found.profile_id, page_size=_SHOWN)
     entries = (await client.profile.ListTimeline(request)).entries
-    branch = tree.add(f"{found.event_count:,} events, the newest first")
+    branch = tree.add(f"{found.event_count:,} events, newest first")
     for entry in entries:
         time, name = format_time(entry.occurred_at_us), entry.name or entry.type
         branch.add(f"{time} {entry.channel} {name} {format_json(entry.properties)}")

@@ -61,12 +61,15 @@ def up(
     with output.exit_on_error():
         started = _start(data, settings)
         endpoints = find_endpoints(data)
-    output.out.print("Onefold is running." if started else "Onefold was already running.")
-    output.out.print(f"  events over HTTP   {endpoints.http['ingest']}/v1/batch")
-    output.out.print(f"  events over gRPC   {endpoints.grpc['ingest']}")
-    output.out.print(f"  events over NATS   {_nats_endpoint(data)}")
-    output.out.print(f"  admin key          {data / 'admin.key'}")
-    output.out.print("Next: `onefold apply -f packs/education`, `onefold status`, `onefold down`.")
+    for line in (
+        "Onefold is running." if started else "Onefold was already running.",
+        f"  events over HTTP   {endpoints.http['ingest']}/v1/batch",
+        f"  events over gRPC   {endpoints.grpc['ingest']}",
+        f"  events over NATS   {_nats_endpoint(data)}",
+        f"  admin key          in {data / 'admin.key'}",
+        "Next: `onefold apply -f packs/education/sources.yaml`, `onefold status`, `onefold down`.",
+    ):
+        output.out.print(line, soft_wrap=True)
 
 
 def down(data: DataDir) -> None:
@@ -167,4 +170,4 @@ def _nats_endpoint(data_dir: Path) -> str:
     port = load_ports(data_dir / "nats" / "ports.json").get("nats")
     if port is None:
         return "as in ONEFOLD_NATS_URL"
-    return f"{LOOPBACK}:{port} (password in {data_dir / 'nats' / 'passwords.json'})"
+    return f"{LOOPBACK}:{port} (user onefold, password in {data_dir / 'nats' / 'passwords.json'})"

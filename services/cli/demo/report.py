@@ -6,12 +6,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from services.cli import output
-from services.cli.demo.scenario import DemoReport, ExampleProfile
+from services.cli.demo.scenario import SEGMENT, DemoReport, ExampleProfile
 from services.cli.output import format_json, format_time
 
 TITLE = "高意向试听用户 (high-intent trial users)"
 #: The most timeline entries that are shown, and the width of their properties.
-SHOWN, PROPERTIES_WIDTH = 12, 60
+SHOWN, PROPERTIES_WIDTH = 10, 50
 
 
 def print_report(report: DemoReport) -> None:
@@ -20,14 +20,16 @@ def print_report(report: DemoReport) -> None:
     _print_identity(report)
     if report.example:
         output.out.print(_example_tree(report.example))
+    output.out.print()
     output.print_table(
-        f"\nThe segment {TITLE} while time passes and no events arrive",
+        f"The segment {TITLE} while time passes without events",
         ("clock", "members", "expected", "same people"),
         [(c.clock, c.members.found, c.members.expected, _yes(c.equal)) for c in report.checks],
     )
     _print_deliveries(report)
+    output.out.print()
     output.print_table(
-        "\nEvery projection, rebuilt from the log beside the live one",
+        "Every projection, rebuilt from the log beside the live one",
         ("projection", "rebuilt in", "digest", "same as live"),
         [
             (r.service, f"{r.shards} shard{'s' * (r.shards > 1)}", r.digest, _yes(r.equal))
@@ -47,8 +49,7 @@ def _print_endpoints(report: DemoReport) -> None:
     sent, in_log = sum(c.sent for c in counts), sum(c.in_log for c in counts)
     rows.append(("total", sent, in_log, sent - in_log))
     output.print_table(
-        f"Events sent through four endpoints at once, and folded by every service in "
-        f"{report.seconds:.0f} s",
+        f"Events sent through four endpoints at once, processed in {report.seconds:.0f} s",
         ("endpoint", "sent", "in the log", "repeats dropped"),
         rows,
     )
@@ -66,12 +67,19 @@ def _print_identity(report: DemoReport) -> None:
     )
 
 
+#: What a state of an effect means, where it needs an explanation.
+_STATE_NOTES = {"SUPPRESSED": " as the same person got one under an earlier profile id"}
+
+
 def _print_deliveries(report: DemoReport) -> None:
-    states = ", ".join(f"{n:,} {state.lower()}" for state, n in sorted(report.deliveries.items()))
+    states = ", ".join(
+        f"{count:,} {state.lower()}{_STATE_NOTES.get(state, '')}"
+        for state, count in sorted(report.deliveries.items())
+    )
     output.out.print(
-        f"\nCoupons: {states}. The customer's system received {report.received.total():,} "
-        f"webhooks with {len(report.received):,} different ids, {report.forged} with a wrong "
-        "signature. A coupon is suppressed where the same person got it under an earlier profile."
+        f"\nCoupons: {states}.\n"
+        f"Webhooks received: {report.received.total():,} with {len(report.received):,} different "
+        f"ids, {report.forged} with a wrong signature."
     )
 
 
@@ -86,21 +94,22 @@ def _example_tree(example: ExampleProfile) -> Tree:
     traits = (f"{t.name} = {format_json(t.value)}" for t in profile.traits)
     tree.add(f"traits: {', '.join(traits)}")
     tree.add(f"tags: {', '.join(profile.tags)}")
-    events = tree.add(f"{profile.event_count:,} events, the newest first")
+    events = tree.add(f"timeline of {profile.event_count:,} events, newest first")
     for entry in example.timeline[:SHOWN]:
         name = entry.name or entry.type or entry.kind.rpartition(".")[2]
         properties = format_json(entry.properties)[:PROPERTIES_WIDTH]
         time = format_time(entry.occurred_at_us)
-        events.add(f"{time} {entry.channel:<12} {name} {properties}")
-    if profile.event_count > SHOWN:
-        events.add(f"… and {profile.event_count - SHOWN:,} more")
-    rule = tree.add(f"member of {TITLE}, because {example.explanation.rule_text}")
-    for predicate in example.explanation.predicates:
-        result = "true" if predicate.holds else "false"
-        rule.add(f"{predicate.predicate}: {result}, the value is {format_json(predicate.actual)}")
+        events.add(f"{time} {entry.channel or '-':<12} {name} {properties}")
+    if len(example.timeline) > SHOWN:
+        events.add(f"… {len(example.timeline) - SHOWN:,} more")
+    history = tree.add("segments")
     for change in example.history:
         verb = "entered" if change.entered else "left"
-        tree.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
+        history.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
+    rule = tree.add(f"why {SEGMENT}: {example.explanation.rule_text}")
+    for predicate in example.explanation.predicates:
+        result = "true" if predicate.holds else "false"
+        rule.add(f"{predicate.predicate}: {result} (the value is {format_json(predicate.actual)})")
     return tree
 
 
