@@ -3,7 +3,7 @@
 from hypothesis import settings
 from properties import examples
 
-pytest_plugins = ["services.chassis.testing"]
+pytest_plugins = ["fixtures"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")

@@ -56,7 +56,7 @@ BREACHES = {
     "clients": ("services/cli/enums.py", "import services.ingest.settings"),
     "linkage": ("services/linkage/names.py", "import grpc"),
     "servers": ("services/devstack/process.py", "import nats"),
-    "fixtures": ("services/linkage/model.py", "import pytest"),
+    "test-libraries": ("services/linkage/model.py", "import pytest"),
 }
 
 

@@ -1,5 +1,5 @@
-"""Law 8: merging can be taken back. Each person has exactly their own again, in identity and in
-profile, as if they had never been merged, and whatever came later is theirs."""
+"""Law 8: a merge can be undone. Each profile has exactly its own data again, in identity and in
+profile, as if it had never been merged, and gets what arrives later."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import permutations
 import asyncpg
 import pytest
 import pytest_asyncio
+from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import ModelDecision
-from laws.identity_tables import MemoryTables, now
 from laws.profile_harness import ProfileHarness
 from laws.profile_model import (
     START_US,
@@ -28,7 +28,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.identity.codec import bus as wire
+from services.identity.codec.bus import assignment_to_proto, decode_facts
 from services.identity.domain.evidence import DecisionKind
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import apply_batch
@@ -36,31 +36,37 @@ from services.kernel.identifiers import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US
 
-PEOPLE = [Identifier("user_id", name) for name in ("ann", "bo", "cy")]
-ANN, BO, CY = PEOPLE
+USERS = [Identifier("user_id", name) for name in ("ann", "bo", "cy")]
+ANN, BO, CY = USERS
+ALL_PAIRS = [(ANN, BO), (BO, CY), (CY, ANN)]
+CHAINS = [ALL_PAIRS[:1], ALL_PAIRS[:2], ALL_PAIRS]
 END_US = START_US + 11 * DAY_US
+
+Pairs = Sequence[tuple[Identifier, Identifier]]
+State = tuple[dict[IdentifierId, bytes], dict[str, str], dict[bytes, frozenset[int]]]
 
 
 class RealIdentity:
-    """Identity itself, over tables in memory."""
+    """Identity's own code over a store in memory."""
 
     def __init__(self) -> None:
-        self.tables = MemoryTables(4)
-        self._memory = EvidenceCache(100)
+        self._store = MemoryEvidence(4)
+        self._cache = EvidenceCache(100)
 
-    def hear(self, fact: Fact) -> tuple[bytes, list[Assignment]]:
-        """The profile of a fact's leaf, and what changed."""
+    def fold(self, fact: Fact) -> tuple[bytes, list[Assignment]]:
+        """Return the profile of a fact's leaf, and the assignments that change."""
         if not fact.leaf_id:
             return NO_ID, []
-        said = wire.decode_facts([fact])
-        learnt = now(apply_batch(self.tables, self._memory, said.observations, said.decisions))
-        now(self.tables.unlock())
-        profile = self.tables.identifiers[IdentifierId(fact.leaf_id)].profile_id
-        return profile, [wire.assignment_message(a) for a in learnt.assignments]
+        decoded = decode_facts([fact])
+        batch = apply_batch(self._store, self._cache, decoded.observations, decoded.decisions)
+        applied = run(batch)
+        run(self._store.unlock())
+        profile = self._store.rows[IdentifierId(fact.leaf_id)].profile_id
+        return profile, [assignment_to_proto(one) for one in applied.assignments]
 
     @property
     def profiles(self) -> dict[IdentifierId, bytes]:
-        return {id_: row.profile_id for id_, row in self.tables.identifiers.items()}
+        return {id_: row.profile_id for id_, row in self._store.rows.items()}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -70,10 +76,7 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield opened.pool
 
 
-State = tuple[dict[IdentifierId, bytes], dict[str, str], dict[bytes, frozenset[int]]]
-
-
-async def end_of(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
+async def state_after(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
     """Return identity's profiles, profile's digest and the evaluations after these facts."""
     log, identity = MemoryLog(4), RealIdentity()
     streams: list[list[IdentityOutput]] = [[] for _ in log.shards]
@@ -81,7 +84,7 @@ async def end_of(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
         log.append(fact, END_US + n)
         for stream, shard in zip(streams, log.shards, strict=True):
             if len(shard) > len(stream):
-                stream.append(IdentityOutput(shard[-1], *identity.hear(shard[-1])))
+                stream.append(IdentityOutput(shard[-1], *identity.fold(shard[-1])))
     harness = ProfileHarness(pool, log, seed=seed)
     await harness.start()
     await harness.fold_all(streams, 10)
@@ -90,12 +93,12 @@ async def end_of(pool: asyncpg.Pool, facts: Iterable[Fact], seed: int) -> State:
     return identity.profiles, await harness.digest(), await harness.true_predicates()
 
 
-def lives(seed: int) -> list[SourceEvent]:
-    """Everybody's own events, each with a cookie of their own."""
+def events_of_users(seed: int) -> list[Fact]:
+    """Return events of every user, each with one of the user's own cookies."""
     chance = random.Random(seed)
-    return [
+    events = [
         SourceEvent(
-            (who, Identifier("cookie", f"{who.value}-{chance.randrange(2)}")),
+            (user, Identifier("cookie", f"{user.value}-{chance.randrange(2)}")),
             START_US + chance.randrange(9 * 24) * HOUR_US,
             number,
             chance.choice(["viewed", "bought", "trial"]),
@@ -104,85 +107,77 @@ def lives(seed: int) -> list[SourceEvent]:
             {"city": chance.choice(["北京市", "上海市"]), "age": chance.randrange(3)},
         )
         for number in range(24)
-        for who in [PEOPLE[number % 3]]
+        for user in [USERS[number % 3]]
     ]
+    return [event.fact() for event in events]
 
 
 def alias(one: Identifier, other: Identifier, number: int) -> Fact:
-    """Somebody says that they are the same."""
     return SourceEvent((one, other), START_US + 9 * DAY_US + number, number, type="alias").fact()
 
 
-def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, number: int) -> Fact:
-    """A person decides."""
-    told = ModelDecision(one, other, verdict, START_US + 9 * DAY_US + number, number)
-    said = LinkDecided(
+def decision_fact(one: Identifier, other: Identifier, kind: DecisionKind, number: int) -> Fact:
+    decision = ModelDecision(one, other, kind, START_US + 9 * DAY_US + number, number)
+    message = LinkDecided(
         a=IdentifierMessage(namespace=one.namespace, value=one.value),
         b=IdentifierMessage(namespace=other.namespace, value=other.value),
-        decision=int(verdict),  # type: ignore[arg-type]  # a verdict's number is its name
+        decision=int(kind),  # type: ignore[arg-type]  # the numbers are the enum's
         reason="she called",
     )
     return Fact(
         workspace_id=WORKSPACE,
-        fact_id=told.first.fact_id,
+        fact_id=decision.first.fact_id,
         kind=LinkDecided.DESCRIPTOR.full_name,
-        leaf_id=told.leaf,
-        occurred_at_us=told.occurred_at_us,
+        leaf_id=decision.leaf,
+        occurred_at_us=decision.occurred_at_us,
         actor="key_1",
-        payload=said.SerializeToString(),
+        payload=message.SerializeToString(),
     )
 
 
-def links(
-    pairs: Sequence[tuple[Identifier, Identifier]], verdict: DecisionKind, at: int
-) -> list[Fact]:
-    return [ruled(one, other, verdict, at + n) for n, (one, other) in enumerate(pairs)]
-
-
-CHAINS = [[(ANN, BO)], [(ANN, BO), (BO, CY)], [(ANN, BO), (BO, CY), (CY, ANN)]]
+def decide(pairs: Pairs, kind: DecisionKind, number: int) -> list[Fact]:
+    return [decision_fact(one, other, kind, number + n) for n, (one, other) in enumerate(pairs)]
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=["two", "three", "ring"])
-async def test_who_was_linked_and_is_not_any_more_is_as_if_never_merged(
-    pool: asyncpg.Pool, chain: list[tuple[Identifier, Identifier]]
-) -> None:
-    events = [h.fact() for h in lives(1)]
+async def test_link_withdrawn_equals_never_merged(pool: asyncpg.Pool, chain: Pairs) -> None:
+    events = events_of_users(1)
     before, later = events[:15], events[15:]
-    never = await end_of(pool, events, 0)
-    assert len({never[0][who.id_in(WORKSPACE)] for who in PEOPLE}) == 3
-    made = links(chain, DecisionKind.LINK, 0)
-    back = links(chain, DecisionKind.WITHDRAW, 10)
-    merged = await end_of(pool, [*before, *made, *later], 1)
+    never = await state_after(pool, events, 0)
+    assert len({never[0][user.id_in(WORKSPACE)] for user in USERS}) == 3
+    links = decide(chain, DecisionKind.LINK, 0)
+    withdrawals = decide(chain, DecisionKind.WITHDRAW, 10)
+    merged = await state_after(pool, [*before, *links, *later], 1)
     assert merged[0] != never[0]
     assert merged[1] != never[1]
-    for n, undone in enumerate(list(permutations(back))[:3]):
-        assert await end_of(pool, [*before, *made, *later[:4], *undone, *later[4:]], n) == never
+    for n, undone in enumerate(list(permutations(withdrawals))[:3]):
+        facts = [*before, *links, *later[:4], *undone, *later[4:]]
+        assert await state_after(pool, facts, n) == never
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=["two", "three", "ring"])
-async def test_who_is_separated_is_as_if_never_merged_whatever_was_said(
-    pool: asyncpg.Pool, chain: list[tuple[Identifier, Identifier]]
+async def test_separation_after_aliases_equals_never_merged(
+    pool: asyncpg.Pool, chain: Pairs
 ) -> None:
-    events = [h.fact() for h in lives(2)]
+    events = events_of_users(2)
     aliases = [alias(one, other, 100 + n) for n, (one, other) in enumerate(chain)]
-    everybody = [(ANN, BO), (BO, CY), (CY, ANN)]
-    apart = links(everybody, DecisionKind.SEPARATE, 20)
-    never = await end_of(pool, [*apart, *events, *aliases], 0)
-    assert len({never[0][who.id_in(WORKSPACE)] for who in PEOPLE}) == 3
-    merged = await end_of(pool, [*events, *aliases], 1)
+    separations = decide(ALL_PAIRS, DecisionKind.SEPARATE, 20)
+    never = await state_after(pool, [*separations, *events, *aliases], 0)
+    assert len({never[0][user.id_in(WORKSPACE)] for user in USERS}) == 3
+    merged = await state_after(pool, [*events, *aliases], 1)
     assert merged[1] != never[1]
     chance = random.Random(3)
     for n in range(3):
-        some = chance.sample(apart, 3)
-        told = [*events[:12], *aliases, *events[12:18], *some, *events[18:]]
-        assert await end_of(pool, told, n) == never
+        shuffled = chance.sample(separations, 3)
+        facts = [*events[:12], *aliases, *events[12:18], *shuffled, *events[18:]]
+        assert await state_after(pool, facts, n) == never
 
 
-async def test_a_profile_that_comes_back_to_life_stands_as_it_did(pool: asyncpg.Pool) -> None:
-    events = [h.fact() for h in lives(4)]
-    never = await end_of(pool, events, 0)
-    again: list[Fact] = []
+async def test_profile_merged_and_split_repeatedly_equals_never_merged(pool: asyncpg.Pool) -> None:
+    events = events_of_users(4)
+    never = await state_after(pool, events, 0)
+    repeated: list[Fact] = []
     for n in range(3):
-        again += links([(ANN, BO)], DecisionKind.LINK, 10 * n)
-        again += links([(ANN, BO)], DecisionKind.WITHDRAW, 10 * n + 5)
-    assert await end_of(pool, [*events, *again], 2) == never
+        repeated += decide([(ANN, BO)], DecisionKind.LINK, 10 * n)
+        repeated += decide([(ANN, BO)], DecisionKind.WITHDRAW, 10 * n + 5)
+    assert await state_after(pool, [*events, *repeated], 2) == never

@@ -7,12 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.descriptor import (
-    Descriptor,
-    FieldDescriptor,
-    FileDescriptor,
-    MethodDescriptor,
-)
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 
 GEN = Path(__file__).resolve().parents[3] / "gen"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
+from fixtures import wait_until
 
 from services.activation.channels import Sender
 from services.activation.channels.webhook import WebhookSender
@@ -33,7 +34,6 @@ from services.activation.store.effects import Attempt, DestinationKey, add_effec
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.postgres.migrate import migrate
 from services.chassis.runtime.telemetry import Metrics
-from services.chassis.testing import wait_until
 from services.kernel.ids import ProfileId, WorkspaceId
 
 W = WorkspaceId("school")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import structlog
+from fixtures import MakeSettings, wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import SECRET, profile
 from integration.activation.receiver import Receiver
@@ -36,7 +37,6 @@ from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.runtime.run import RunningService
-from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex
 

@@ -9,6 +9,7 @@ from collections import Counter
 import asyncpg
 import pytest
 from aiohttp import web
+from fixtures import wait_until
 from integration.activation.ledger_fixture import (
     SHARDS,
     FakeRenderer,
@@ -35,7 +36,6 @@ from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
 from services.chassis.messaging.stream import Batch, FoldResult, StreamMessage
 from services.chassis.postgres.database import transaction
-from services.chassis.testing import wait_until
 from services.kernel.ids import WorkspaceId, to_hex
 
 TO = hook("http://127.0.0.1:1/in")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import nats
 import pytest_asyncio
+from fixtures import wait_until
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
@@ -17,7 +18,6 @@ from services.activation.channels.nats import NatsSender
 from services.activation.domain.model import Destination, NatsSubject, Trigger
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
-from services.chassis.testing import wait_until
 from services.kernel.ids import WorkspaceId
 
 DELIVERED = AttemptResult(AttemptStatus.DELIVERED)

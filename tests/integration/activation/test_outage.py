@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest_asyncio
 from aiohttp import web
+from fixtures import QUICK, wait_until
 from integration.activation.ledger_fixture import Ledger, change, hook, open_ledger
 from integration.activation.receiver import Receiver
 
 from services.activation.domain.model import DeliveryState
 from services.chassis.postgres.database import connect
-from services.chassis.testing import QUICK, wait_until
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import to_hex

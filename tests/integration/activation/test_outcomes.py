@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from fixtures import wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import Ledger, W, change, hook, keys_of
 from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded
@@ -20,7 +21,6 @@ from services.chassis.postgres.database import transaction
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.tasks import background
-from services.chassis.testing import wait_until
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex
 

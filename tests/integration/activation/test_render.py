@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from fixtures import wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import Ledger, change, hook, profile
 from integration.activation.receiver import Receiver
@@ -13,7 +14,6 @@ from integration.activation.receiver import Receiver
 from services.activation.delivery.render import Renderer
 from services.activation.domain.model import DeliveryState, Effect
 from services.chassis.rpc.channel import ServiceChannel, open_channel
-from services.chassis.testing import wait_until
 from services.kernel.ids import to_hex
 
 

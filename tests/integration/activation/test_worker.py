@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from fixtures import wait_until
 from integration.activation.ledger_fixture import (
     QUICK,
     SECRET,
@@ -28,7 +29,6 @@ from services.activation.domain.circuit_breaker import MAX_CONCURRENCY
 from services.activation.domain.model import DeliveryState, Webhook
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.store import effects as store
-from services.chassis.testing import wait_until
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex
 

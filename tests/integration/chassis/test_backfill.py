@@ -8,21 +8,16 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import wait_until
 from toy.labels import JOB, Labels, definition
 from toy.running import DEADLINE, Replica, append, replica
 from toy.words import WordFact, WordLog, WordsRebuilder
 
 from services.chassis.messaging.outbox import Outbox
-from services.chassis.projection.backfill import (
-    BackfillJob,
-    BackfillStep,
-    is_backfilling,
-    schedule,
-)
+from services.chassis.projection.backfill import BackfillJob, BackfillStep, is_backfilling, schedule
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.rebuild_runner import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import Limits
-from services.chassis.testing import wait_until
 from services.kernel.errors import Conflict, ServiceUnavailable, TokenNotReached
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token

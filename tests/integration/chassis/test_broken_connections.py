@@ -9,12 +9,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import wait_until
 from toy.running import DEADLINE, append, replica
 from toy.words import WordLog, sample_facts
 
 from services.chassis.postgres.database import Database, acquire, connect_pool
 from services.chassis.postgres.migrate import migrate
-from services.chassis.testing import wait_until
 from services.kernel.errors import StoreUnavailable
 
 #: What PostgreSQL sends to a session that it ends.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixtures import QUICK, wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts
 
-from services.chassis.testing import QUICK, wait_until
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable

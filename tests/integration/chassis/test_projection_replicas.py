@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
 from toy.words import LogUpstream, WordLog, Words, sample_facts
 
@@ -18,7 +19,6 @@ from services.chassis.postgres.locks import lock_class
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
-from services.chassis.testing import wait_until
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode, sample_facts
 
@@ -15,7 +16,6 @@ from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
 from services.chassis.projection.runner import CONCURRENT_FOLDS, Limits
-from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
 from toy.words import WordLog, Words, WordsRebuilder, WordsResync, sample_facts
 
@@ -16,7 +17,6 @@ from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.projection.checkpoint import lock_checkpoints
 from services.chassis.projection.rebuild_runner import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.runtime.tasks import task_scope
-from services.chassis.testing import wait_until
 from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token
 

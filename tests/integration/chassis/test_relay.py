@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from fixtures import wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts, toy_root
 
@@ -20,7 +21,6 @@ from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.chassis.runtime.tasks import task_scope
-from services.chassis.testing import wait_until
 from services.devstack.nats import NatsServer
 from services.kernel.errors import RangeExpired
 

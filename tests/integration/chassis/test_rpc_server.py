@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+from fixtures import wait_until
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -30,7 +31,6 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.deadlines import deadline
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
-from services.chassis.testing import wait_until
 from services.kernel import errors
 from services.kernel.ids import SourceId, WorkspaceId
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fixtures import QUICK, wait_until
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
 
@@ -18,7 +19,6 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
-from services.chassis.testing import QUICK, wait_until
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 

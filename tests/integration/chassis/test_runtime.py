@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures import wait_until
 
 from services.chassis.runtime import run as runtime
-from services.chassis.testing import wait_until
 
 SERVICE = """
 import asyncio, sys

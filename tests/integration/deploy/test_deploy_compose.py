@@ -21,6 +21,7 @@ import asyncpg
 import nats
 import pytest
 import pytest_asyncio
+from fixtures import wait_until
 from integration.deploy.compose_host import (
     CONTAINERS,
     ROOT,
@@ -39,7 +40,6 @@ from integration.deploy.compose_host import (
 )
 
 import services
-from services.chassis.testing import wait_until
 from services.devstack.binaries import find_nats
 from services.devstack.nats import MAX_PAYLOAD_BYTES
 from services.devstack.ports import LOOPBACK

@@ -12,8 +12,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from fixtures import wait_until
 
-from services.chassis.testing import wait_until
 from services.devstack.account import unprivileged_account
 from services.devstack.binaries import PG_VARIABLE
 from services.devstack.errors import FolderInUse, ServerError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from laws.identity_model import WORKSPACE, Ruled, Seen
+from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_TRACK, Event
@@ -23,7 +23,7 @@ EVENT = Event.DESCRIPTOR.full_name
 CUT = 20
 
 
-def event_fact(seen: Seen) -> Fact:
+def event_fact(seen: ModelEvent) -> Fact:
     event = Event(
         type=EVENT_TYPE_ALIAS if seen.alias else EVENT_TYPE_TRACK,
         name="Course Viewed",
@@ -46,12 +46,12 @@ def event_fact(seen: Seen) -> Fact:
     )
 
 
-def ruled_fact(ruled: Ruled) -> Fact:
+def decision_fact(ruled: ModelDecision) -> Fact:
     """A person's decision."""
     said = LinkDecided(
         a=IdentifierMessage(namespace=ruled.one.namespace, value=ruled.one.value),
         b=IdentifierMessage(namespace=ruled.other.namespace, value=ruled.other.value),
-        decision=int(ruled.verdict),  # type: ignore[arg-type]  # a verdict's number is its name
+        decision=int(ruled.kind),  # type: ignore[arg-type]  # a verdict's number is its name
         reason=ruled.decision.reason,
     )
     return Fact(
@@ -82,9 +82,9 @@ def tick() -> Fact:
     return Fact(kind=ClockTicked.DESCRIPTOR.full_name)
 
 
-def fact_of(told: Seen | Ruled) -> Fact:
+def fact_of(told: ModelEvent | ModelDecision) -> Fact:
     """What was told, as a fact."""
-    return event_fact(told) if isinstance(told, Seen) else ruled_fact(told)
+    return event_fact(told) if isinstance(told, ModelEvent) else decision_fact(told)
 
 
 class Log:
@@ -149,12 +149,12 @@ class Log:
             at += size
 
 
-def people(chance: random.Random, events: int, names: int) -> list[Seen]:
+def random_events(chance: random.Random, events: int, names: int) -> list[ModelEvent]:
     """Events of few people with many names, so that workers meet."""
     namespaces = ["user_id", "member_id", "anonymous_id", "device_id"]
     pool = [Identifier(chance.choice(namespaces), f"n{i}") for i in range(names)]
     return [
-        Seen(
+        ModelEvent(
             tuple(chance.sample(pool, chance.choice([1, 1, 2, 3]))),
             chance.randint(1, 1_000),
             n,

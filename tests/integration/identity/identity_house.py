@@ -8,26 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from fixtures import MakeSettings
 from integration.identity.identity_feed import CUT, Log
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.log.v1.log_service_pb2 import ReadResponse
-from onefold.log.v1.log_service_pb2_grpc import (
-    LogServiceServicer,
-    add_LogServiceServicer_to_server,
-)
+from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer, add_LogServiceServicer_to_server
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.rpc.channel import open_channel
 from services.chassis.runtime.tasks import task_scope
-from services.chassis.testing import MakeSettings
 from services.identity.service import serve
 from services.identity.settings import IdentitySettings
 
 
-class LogDoor(LogServiceServicer):
+class LogEndpoint(LogServiceServicer):
     """LogService.Read over a log in memory."""
 
     def __init__(self, log: Log) -> None:
@@ -36,7 +33,7 @@ class LogDoor(LogServiceServicer):
 
     async def Read(self, request: Any, context: Any) -> AsyncIterator[ReadResponse]:
         self.reads += 1
-        until = request.until_offset or len(self._log.shards[request.shard])
+        until = request.end_offset or len(self._log.shards[request.shard])
         for first in range(request.from_offset, until, CUT):
             message = self._log.message(request.shard, first, min(first + CUT, until))
             batch = FactBatch.FromString(message.payload)
@@ -47,11 +44,11 @@ class LogDoor(LogServiceServicer):
 
 
 @dataclass
-class House:
+class RunningIdentity:
     """Identity, and what stands around it."""
 
     log: Log
-    door: LogDoor
+    door: LogEndpoint
     relay: OutboxRelay
     identity: Any
     projection: Any
@@ -62,8 +59,8 @@ class House:
 
 
 @asynccontextmanager
-async def log_door(log: Log) -> AsyncIterator[tuple[LogDoor, str]]:
-    server, door = grpc.aio.server(), LogDoor(log)
+async def log_endpoint(log: Log) -> AsyncIterator[tuple[LogEndpoint, str]]:
+    server, door = grpc.aio.server(), LogEndpoint(log)
     add_LogServiceServicer_to_server(door, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -74,13 +71,13 @@ async def log_door(log: Log) -> AsyncIterator[tuple[LogDoor, str]]:
 
 
 @asynccontextmanager
-async def house(
+async def running_identity(
     make_settings: MakeSettings, internal_key: str, nats_url: str, log: Log, workspace_id: str
-) -> AsyncIterator[House]:
+) -> AsyncIterator[RunningIdentity]:
     """A running identity, called by another service in the name of a workspace."""
     shards = len(log.shards)
     async with AsyncExitStack() as stack:
-        door, ingest_url = await stack.enter_async_context(log_door(log))
+        door, ingest_url = await stack.enter_async_context(log_endpoint(log))
         bus = await stack.enter_async_context(JetStreamBus(nats_url, name="test"))
         relay = OutboxRelay(bus, "onefold.log", log)
         for shard in range(shards):
@@ -92,7 +89,7 @@ async def house(
         calls = await stack.enter_async_context(
             open_channel(url, internal_key, workspace_id=workspace_id)
         )
-        yield House(
+        yield RunningIdentity(
             log,
             door,
             relay,

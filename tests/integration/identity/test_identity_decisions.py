@@ -8,62 +8,62 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.whole.whole_doors import Whole, identifier, whole
+from fixtures import MakeSettings
+from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.testing import MakeSettings
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError, TooLarge
 
-OpenWhole = Callable[[], AbstractAsyncContextManager[Whole]]
+OpenWhole = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 LI, WANG, PHONE = "user_id:li", "user_id:wang", "phone:13800000001"
 
 
 @pytest.fixture
 def open_whole(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenWhole:
-    return lambda: whole(make_settings, internal_key, tmp_path, "ingest", "identity")
+    return lambda: whole_system(make_settings, internal_key, tmp_path, "ingest", "identity")
 
 
 def pair(a: str, b: str) -> dict[str, Identifier]:
     return {"a": identifier(a), "b": identifier(b)}
 
 
-async def decide(home: Whole, word: str, a: str, b: str, reason: str = "she called") -> Any:
+async def decide(home: WholeSystem, word: str, a: str, b: str, reason: str = "she called") -> Any:
     """Decide, wait until identity knows, and give the token."""
     stub = home.service.identity
     if word == "withdraw":
         request: Any = pb.DecideRequest(
             **pair(a, b), decision=facts_pb.DECISION_WITHDRAW, reason=reason
         )
-        answer = await home.service.call(stub.Decide, request)
+        answer = await stub.Decide(request)
     else:
         kind = {"link": pb.LinkRequest, "separate": pb.SeparateRequest}[word]
         method = {"link": stub.Link, "separate": stub.Separate}[word]
-        answer = await home.service.call(method, kind(**pair(a, b), reason=reason))
-    await home.rest()
+        answer = await method(kind(**pair(a, b), reason=reason))
+    await home.drain()
     return answer.token
 
 
-async def explain(home: Whole, a: str, b: str, **fields: Any) -> Any:
+async def explain(home: WholeSystem, a: str, b: str, **fields: Any) -> Any:
     request = pb.ExplainMatchRequest(**pair(a, b), **fields)
-    return await home.service.call(home.service.identity.ExplainMatch, request)
+    return await home.service.identity.ExplainMatch(request)
 
 
-async def held(home: Whole, **fields: Any) -> Any:
+async def held(home: WholeSystem, **fields: Any) -> Any:
     request = pb.ListHeldRequest(**fields)
-    return await home.service.call(home.service.identity.ListHeld, request)
+    return await home.service.identity.ListHeld(request)
 
 
-async def decisions_in_the_log(home: Whole) -> list[tuple[int, str, str]]:
+async def decisions_in_the_log(home: WholeSystem) -> list[tuple[int, str, str]]:
     """Decision, reason and actor of each, shard by shard in order."""
-    head = await home.internal.call(home.internal.log.GetHead, log_pb.GetHeadRequest())
+    head = await home.internal.log.GetHead(log_pb.GetHeadRequest())
     found = []
     for shard, until in enumerate(head.token.offsets):
         kinds = [facts_pb.LinkDecided.DESCRIPTOR.full_name]
-        request = log_pb.ReadRequest(shard=shard, until_offset=until, kinds=kinds)
-        async for answer in home.internal.stream(home.internal.log.Read, request):
+        request = log_pb.ReadRequest(shard=shard, end_offset=until, kinds=kinds)
+        async for answer in home.internal.log.Read(request):
             for fact in answer.batch.facts:
                 told = facts_pb.LinkDecided.FromString(fact.payload)
                 found.append((told.decision, told.reason, fact.actor))
@@ -74,7 +74,7 @@ async def test_who_was_linked_is_separated_and_linked_again(open_whole: OpenWhol
     async with open_whole() as home:
         await home.send("seen", LI)
         await home.send("seen", WANG)
-        await home.rest()
+        await home.drain()
         apart = await home.profiles(LI, WANG)
         assert apart[0] != apart[1]
 
@@ -114,14 +114,14 @@ async def test_a_separation_holds_against_all_evidence_and_can_be_withdrawn(
 ) -> None:
     async with open_whole() as home:
         await home.send("alias", LI, WANG)
-        await home.rest()
+        await home.drain()
         one, other = await home.profiles(LI, WANG)
         assert one == other
         await decide(home, "separate", LI, WANG, "two people")
         await home.send("alias", LI, WANG)
         await home.send("seen", LI, PHONE)
         await home.send("seen", WANG, PHONE)
-        await home.rest()
+        await home.drain()
         one, other = await home.profiles(LI, WANG)
         assert one != other
 
@@ -142,7 +142,7 @@ async def test_a_decision_waits_for_those_who_are_not_known_yet(open_whole: Open
         await decide(home, "link", LI, "email:li@example.cn")
         await home.send("alias", LI, WANG)
         await home.send("seen", "email:li@example.cn")
-        await home.rest()
+        await home.drain()
         li, wang, mail = await home.profiles(LI, WANG, "email:li@example.cn")
         assert li == mail != wang
 
@@ -180,17 +180,17 @@ async def test_what_cannot_be_decided_is_refused_with_its_field(open_whole: Open
                 (stub.Decide, pb.DecideRequest(**fields, decision=link)),
             ):
                 with pytest.raises(InvalidField, match=told) as refused:
-                    await home.service.call(method, request)
+                    await method(request)
                 assert refused.value.field == field
         for decision in (0, 7):
             request = pb.DecideRequest(**pair(LI, WANG), reason="r", decision=decision)  # type: ignore[arg-type]
             with pytest.raises(InvalidField, match="DECISION_LINK") as refused:
-                await home.service.call(stub.Decide, request)
+                await stub.Decide(request)
             assert refused.value.field == "decision"
         for fields, field, _ in BAD[:5]:
             ends = {name: fields[name] for name in ("a", "b") if name in fields}
             with pytest.raises(InvalidField) as refused:
-                await home.service.call(stub.ExplainMatch, pb.ExplainMatchRequest(**ends))
+                await stub.ExplainMatch(pb.ExplainMatchRequest(**ends))
             assert refused.value.field == field
         assert await decisions_in_the_log(home) == []
 
@@ -250,9 +250,9 @@ async def test_what_is_held_is_listed_page_by_page(open_whole: OpenWhole) -> Non
 async def test_why_they_were_one_is_told_as_of_then(open_whole: OpenWhole) -> None:
     async with open_whole() as home:
         await home.send("seen", LI, PHONE)
-        before = await home.rest()
+        before = await home.drain()
         await home.send("seen", PHONE, "anonymous_id:a-1")
-        linked = await home.rest()
+        linked = await home.drain()
         await decide(home, "separate", LI, PHONE, "not hers")
         now = await explain(home, LI, "anonymous_id:a-1")
         assert not now.same
@@ -268,7 +268,7 @@ async def test_why_they_were_one_is_told_as_of_then(open_whole: OpenWhole) -> No
 async def test_strangers_are_explained_by_nothing(open_whole: OpenWhole) -> None:
     async with open_whole() as home:
         await home.send("seen", LI)
-        await home.rest()
+        await home.drain()
         answer = await explain(home, LI, "user_id:nobody")
         assert (answer.same, answer.profile_id_b, list(answer.path)) == (False, "", [])
         assert answer.profile_id_a == (await home.profiles(LI))[0]
@@ -279,16 +279,16 @@ def match(a: str, b: str, judgement: Any, **fields: Any) -> facts_pb.MatchAssess
     return facts_pb.MatchAssessed(**pair(a, b), assessment=judgement, **told)
 
 
-async def judge(home: Whole, *matches: facts_pb.MatchAssessed) -> None:
+async def judge(home: WholeSystem, *matches: facts_pb.MatchAssessed) -> None:
     request = pb.AssessMatchesRequest(matches=matches)
-    await home.service.call(home.service.identity.AssessMatches, request)
-    await home.rest()
+    await home.service.identity.AssessMatches(request)
+    await home.drain()
 
 
-async def listed(home: Whole, **fields: Any) -> list[tuple[str, str, int]]:
+async def listed(home: WholeSystem, **fields: Any) -> list[tuple[str, str, int]]:
     request = pb.ListMatchesRequest(**fields)
-    answer = await home.service.call(home.service.identity.ListMatches, request)
-    return [(m.a.value, m.b.value, m.judgement) for m in answer.matches]
+    answer = await home.service.identity.ListMatches(request)
+    return [(m.a.value, m.b.value, m.assessment) for m in answer.matches]
 
 
 async def test_matches_are_used_for_their_purpose_and_change_nobody(open_whole: OpenWhole) -> None:
@@ -296,7 +296,7 @@ async def test_matches_are_used_for_their_purpose_and_change_nobody(open_whole: 
         mail, card = "email:li@example.cn", "member_id:77"
         for who in (LI, mail, card, WANG):
             await home.send("seen", who)
-        await home.rest()
+        await home.drain()
         plain = await home.profiles(LI, mail, card)
         accepted, review = facts_pb.ASSESSMENT_ACCEPTED, facts_pb.ASSESSMENT_TO_REVIEW
         await judge(

@@ -7,17 +7,17 @@ import random
 
 import asyncpg
 import pytest
-from integration.identity.identity_feed import Log, event_fact, people
-from laws.identity_model import WORKSPACE, Seen, truth
-from laws.identity_story import digest_of_truth
+from integration.identity.identity_feed import Log, event_fact, random_events
+from laws.identity_model import WORKSPACE, ModelEvent, expected_state
+from laws.identity_story import expected_digest
 from onefold.identity.v1.identity_stream_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
+from services.identity.domain.linking import HeldEdge
 
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.checkpoint import add_digest, digests
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import Decision, Edge, FirstSeen, Pair, SeenSpan
-from services.identity.domain.linking import HeldEdge
 from services.identity.domain.rows import EdgeRow
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
@@ -103,7 +103,7 @@ async def test_workers_side_by_side_find_what_one_finds(
 ) -> None:
     monkeypatch.setattr(store, "_MANY", many)
     chance = random.Random(seed)
-    events = people(chance, events=240, names=chance.choice([8, 40, 120]))
+    events = random_events(chance, events=240, names=chance.choice([8, 40, 120]))
     log = Log(4)
     log.append(event_fact(e) for e in events)
     memory = EvidenceCache(50)
@@ -114,11 +114,11 @@ async def test_workers_side_by_side_find_what_one_finds(
     async with asyncio.timeout(60):
         told = await asyncio.gather(*workers)
 
-    expected = truth(events)
+    expected = expected_state(events)
     assert await profiles(pool) == expected.profiles
     async with pool.acquire() as conn:
-        assert await digests(conn) == {WORKSPACE: to_hex(digest_of_truth(events))}
-    assert await recounted(pool) == to_hex(digest_of_truth(events))
+        assert await digests(conn) == {WORKSPACE: to_hex(expected_digest(events))}
+    assert await recounted(pool) == to_hex(expected_digest(events))
     # Those downstream, who only hear assignments in any order, come to know the same.
     heard: dict[bytes, tuple[int, bytes]] = {}
     for newest in told:
@@ -129,7 +129,7 @@ async def test_workers_side_by_side_find_what_one_finds(
 
 async def test_a_batch_is_passed_on_with_its_profiles(pool: asyncpg.Pool) -> None:
     log = Log(1)
-    log.append([event_fact(Seen((ANN, USER), 5, 1)), event_fact(Seen((ANN,), 3, 2))])
+    log.append([event_fact(ModelEvent((ANN, USER), 5, 1)), event_fact(ModelEvent((ANN,), 3, 2))])
     folded = await fold(pool, identity(), log.batch(0, 0, 2))
 
     (message,) = said(folded)
@@ -143,7 +143,7 @@ async def test_a_batch_is_passed_on_with_its_profiles(pool: asyncpg.Pool) -> Non
 
 async def test_small_messages_are_passed_on_together(pool: asyncpg.Pool) -> None:
     log = Log(1)
-    log.append(event_fact(Seen((ANN,), n, n)) for n in range(1, 8))
+    log.append(event_fact(ModelEvent((ANN,), n, n)) for n in range(1, 8))
     folded = await fold(pool, identity(), log.batch(0, 2, 3, 1, 2, overlap=1))
 
     (message,) = said(folded)
@@ -156,7 +156,7 @@ async def test_small_messages_are_passed_on_together(pool: asyncpg.Pool) -> None
 
 async def test_facts_without_a_leaf_pass_through(pool: asyncpg.Pool) -> None:
     log = Log(4)
-    tick = ClockTicked(at_us=9)
+    tick = ClockTicked(now_us=9)
     log.append([Fact(kind=tick.DESCRIPTOR.full_name, payload=tick.SerializeToString())])
     for shard in range(4):
         (message,) = said(await fold(pool, identity(), log.batch(shard, 0, 1)))
@@ -174,7 +174,7 @@ async def test_a_fact_about_a_leaf_nobody_told_about_stands_for_itself(pool: asy
 
 async def test_a_leaf_of_an_older_standard_form_stays_with_its_person(pool: asyncpg.Pool) -> None:
     log, old = Log(1), LeafId(bytes(range(16)))
-    fact = event_fact(Seen((USER,), 5, 1))
+    fact = event_fact(ModelEvent((USER,), 5, 1))
     fact.leaf_id = old
     log.append([fact])
     (message,) = said(await fold(pool, identity(), log.batch(0, 0, 1)))
@@ -186,7 +186,7 @@ async def test_junk_links_nobody(pool: asyncpg.Pool) -> None:
     log = Log(1)
     junk = Identifier("phone", "00000000")
     for n, user in enumerate("xy"):
-        fact = event_fact(Seen((Identifier("user_id", user), junk), 5, n))
+        fact = event_fact(ModelEvent((Identifier("user_id", user), junk), 5, n))
         log.append([fact])
     await fold(pool, identity(), log.batch(0, 0, 2))
     assert len(set((await profiles(pool)).values())) == 2
@@ -194,7 +194,7 @@ async def test_junk_links_nobody(pool: asyncpg.Pool) -> None:
 
 async def test_what_is_known_writes_nothing(pool: asyncpg.Pool) -> None:
     log = Log(1)
-    log.append(event_fact(Seen((ANN, USER), n, n)) for n in (1, 2, 3))
+    log.append(event_fact(ModelEvent((ANN, USER), n, n)) for n in (1, 2, 3))
     app = identity()
     await fold(pool, app, log.batch(0, 0, 1))
     for first in (1, 2):  # once with a look at the edges, once from memory
@@ -208,18 +208,18 @@ async def test_an_earlier_event_is_noticed_although_its_people_are_remembered(
     pool: asyncpg.Pool,
 ) -> None:
     log = Log(1)
-    log.append(event_fact(Seen((ANN, USER), at, at)) for at in (5, 6, 7, 2))
+    log.append(event_fact(ModelEvent((ANN, USER), at, at)) for at in (5, 6, 7, 2))
     app = identity()
     for first in range(4):
         await fold(pool, app, log.batch(0, first, 1))
     firsts = await pool.fetch("SELECT first_seen_us FROM identifier")
     assert {at for (at,) in firsts} == {2}
-    assert await recounted(pool) == to_hex(digest_of_truth([Seen((ANN, USER), 2, 2)]))
+    assert await recounted(pool) == to_hex(expected_digest([ModelEvent((ANN, USER), 2, 2)]))
 
 
 async def test_the_same_name_in_two_workspaces_is_two_people(pool: asyncpg.Pool) -> None:
     log = Log(1)
-    mine, theirs = event_fact(Seen((USER,), 1, 1)), event_fact(Seen((USER,), 1, 1))
+    mine, theirs = event_fact(ModelEvent((USER,), 1, 1)), event_fact(ModelEvent((USER,), 1, 1))
     theirs.workspace_id = "other"
     theirs.leaf_id = USER.id_in("other")  # type: ignore[arg-type]
     log.append([mine, theirs])
@@ -231,7 +231,7 @@ async def test_the_same_name_in_two_workspaces_is_two_people(pool: asyncpg.Pool)
 
 async def test_a_message_that_lies_about_its_facts_is_refused(pool: asyncpg.Pool) -> None:
     log = Log(1)
-    log.append(event_fact(Seen((USER,), n, n)) for n in (1, 2))
+    log.append(event_fact(ModelEvent((USER,), n, n)) for n in (1, 2))
     message = log.message(0, 0, 2)
     short = Batch(0, 0, 3, (type(message)(0, 3, message.payload),), 0, 0, 0)
     with pytest.raises(ValueError, match="facts 0 to 3"):

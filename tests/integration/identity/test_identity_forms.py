@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from fixtures import MakeSettings
 from integration.identity.identity_feed import Log
-from integration.identity.identity_house import House, house
+from integration.identity.identity_house import RunningIdentity, running_identity
 from laws.identity_model import WORKSPACE
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import WorkspaceDefined
@@ -16,7 +17,6 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.chassis.codec.tokens import token_to_proto
-from services.chassis.testing import MakeSettings
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, RawEvent, Source
 
@@ -52,7 +52,7 @@ def workspace(region: str) -> Fact:
     return Fact(workspace_id=WORKSPACE, fact_id=bytes(16), kind=kind, payload=payload)
 
 
-async def people(home: House, *identifiers: tuple[str, str]) -> list[str]:
+async def people(home: RunningIdentity, *identifiers: tuple[str, str]) -> list[str]:
     asked = [Identifier(namespace=n, value=v) for n, v in identifiers]
     request = pb.LookupProfilesRequest(identifiers=asked, at_least=token_to_proto(home.log.token))
     return list((await home.identity.LookupProfiles(request)).profile_ids)
@@ -68,7 +68,7 @@ async def test_spellings_of_one_number_are_one_person(
         for n, spelling in enumerate(SPELLINGS)
     )
     log.append(said(("phone", spelling)) for spelling in SPELLINGS)
-    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+    async with running_identity(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
         visits = [("anonymous_id", f"visit-{n}") for n in range(len(SPELLINGS))]
         found = await people(home, *visits, *(("phone", spelling) for spelling in SPELLINGS))
     assert len(set(found)) == 1
@@ -82,7 +82,7 @@ async def test_a_number_that_does_not_exist_links_nobody(
     for value in ("1380000000", "+86 123 4567 8901", "13800138000", "138****0000"):
         log.append(said(("user_id", user), ("phone", value)) for user in ("li", "wang"))
         assert value in str(log.shards), "the raw value stays in the log"
-    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+    async with running_identity(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
         li, wang, phone = await people(
             home, ("user_id", "li"), ("user_id", "wang"), ("phone", "1380000000")
         )
@@ -102,7 +102,7 @@ async def test_numbers_are_read_by_the_region_of_the_workspace(
         for name, number in (("a", "(650) 253-0000"), ("b", "+1 650 253 0000"), ("c", "6502530000"))
     )
     log.append([said(("anonymous_id", "d"), ("phone", "13800000000"), region="US")])
-    async with house(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
+    async with running_identity(make_settings, internal_key, nats_url, log, WORKSPACE) as home:
         await people(home)  # the workspace is known when its first events are
         *same, other, by_number, no_number = await people(
             home,

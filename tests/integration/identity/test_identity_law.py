@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 from integration.identity.identity_feed import Log, fact_of, policy_fact, tick
 from integration.identity.test_identity_fold import recounted, work
-from laws.identity_model import WORKSPACE, Ruled, Seen, truth
-from laws.identity_story import digest_of_truth
+from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
+from laws.identity_story import expected_digest
+from services.identity.domain.linking import HeldEdge
 
 from services.chassis.projection.checkpoint import digests
-from services.identity.domain.evidence import Edge, EvidenceKind, DecisionKind
-from services.identity.domain.linking import HeldEdge
-from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, Policy, NamespaceRule
+from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind
+from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, NamespaceRule, Policy
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.kernel.digest import to_hex
@@ -34,20 +34,20 @@ POLICIES = [
 ]
 
 
-def story(chance: random.Random, size: int, names: int) -> list[Seen | Ruled]:
+def story(chance: random.Random, size: int, names: int) -> list[ModelEvent | ModelDecision]:
     """Events, aliases and decisions about few people with many names."""
     kinds = ["user_id", "crm", "phone", "anonymous_id", "cookie"]
     pool = [named(chance.choice(kinds), i) for i in range(names)]
-    told: list[Seen | Ruled] = []
+    told: list[ModelEvent | ModelDecision] = []
     for n in range(size):
         at = chance.randint(0, 3) * DAY_US + chance.randint(1, 1_000)
         if chance.random() < 0.15:
             one, other = chance.sample(pool, 2)
-            told.append(Ruled(one, other, chance.choice(list(DecisionKind)), at, n))
+            told.append(ModelDecision(one, other, chance.choice(list(DecisionKind)), at, n))
         else:
             carried = tuple(chance.sample(pool, chance.choice([1, 2, 2, 3, 4])))
             verified = frozenset(i for i in carried if chance.random() < 0.3)
-            told.append(Seen(carried, at, n, chance.random() < 0.1, verified))
+            told.append(ModelEvent(carried, at, n, chance.random() < 0.1, verified))
     return told
 
 
@@ -57,7 +57,7 @@ def named(namespace: str, number: int) -> Identifier:
 
 
 def log_of(
-    told: list[Seen | Ruled], policies: list[Policy], chance: random.Random, shards: int = 4
+    told: list[ModelEvent | ModelDecision], policies: list[Policy], chance: random.Random, shards: int = 4
 ) -> Log:
     """The story, with policies somewhere in it, and time that passes after it."""
     log = Log(shards)
@@ -86,14 +86,14 @@ async def test_whatever_is_said_people_are_what_the_model_finds(
         heard = await asyncio.gather(*workers)
 
     policy = policies[-1] if policies else DEFAULT
-    expected = truth(told, policy)
+    expected = expected_state(told, policy)
     assert dict(await pool.fetch("SELECT identifier_id, profile_id FROM identifier")) == (
         expected.profiles
     )
     rows = await pool.fetch("SELECT a, b, strength, held, held_namespace FROM edge WHERE held > 0")
     found = {Edge(a, b, strength): HeldEdge(*why) for a, b, strength, *why in rows}
     assert set(found.values()) <= {HeldEdge(*why) for why in expected.held.values()}
-    wanted = to_hex(digest_of_truth(told, policy))
+    wanted = to_hex(expected_digest(told, policy))
     assert await recounted(pool) == wanted
     async with pool.acquire() as conn:
         assert await digests(conn) == {WORKSPACE: wanted}

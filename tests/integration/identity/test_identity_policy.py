@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.whole.whole_doors import Whole, whole
+from fixtures import MakeSettings, wait_until
+from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.type.v1.token_pb2 import Token
 
-from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier
 
-OpenWhole = Callable[[], AbstractAsyncContextManager[Whole]]
+OpenWhole = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 PHONE, KIOSK = "phone:13800000001", "anonymous_id:kiosk"
 
 
 @pytest.fixture
 def open_whole(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenWhole:
-    return lambda: whole(make_settings, internal_key, tmp_path, "ingest", "identity")
+    return lambda: whole_system(make_settings, internal_key, tmp_path, "ingest", "identity")
 
 
 def policy(*namespaces: dict[str, Any], **fields: Any) -> facts_pb.IdentityPolicy:
@@ -41,24 +41,24 @@ CAREFUL = policy(
 )
 
 
-async def define(home: Whole, told: facts_pb.IdentityPolicy, **fields: Any) -> Any:
+async def define(home: WholeSystem, told: facts_pb.IdentityPolicy, **fields: Any) -> Any:
     request = pb.DefinePolicyRequest(policy=told, **fields)
-    return await home.service.call(home.service.identity.DefinePolicy, request)
+    return await home.service.identity.DefinePolicy(request)
 
 
-async def present(home: Whole, **fields: Any) -> Any:
+async def present(home: WholeSystem, **fields: Any) -> Any:
     request = pb.GetPolicyRequest(**fields)
-    return await home.service.call(home.service.identity.GetPolicy, request)
+    return await home.service.identity.GetPolicy(request)
 
 
-async def apply(home: Whole, told: facts_pb.IdentityPolicy) -> Token:
+async def apply(home: WholeSystem, told: facts_pb.IdentityPolicy) -> Token:
     """Define, and wait until everybody is grouped by it; the state then."""
     await wait_for(home, (await define(home, told)).token)
-    reached: Token = await home.rest()
+    reached: Token = await home.drain()
     return reached
 
 
-async def wait_for(home: Whole, token: Token) -> None:
+async def wait_for(home: WholeSystem, token: Token) -> None:
     """Until everybody is grouped by the policy that is newest then."""
 
     async def live() -> bool:
@@ -71,14 +71,16 @@ async def test_everybody_is_soon_grouped_by_a_policy_though_nothing_else_happens
     make_settings: MakeSettings, internal_key: str, tmp_path: Path
 ) -> None:
     names = ("ingest", "identity")
-    async with whole(make_settings, internal_key, tmp_path, *names, tick_interval_s=3_600) as home:
+    async with whole_system(
+        make_settings, internal_key, tmp_path, *names, tick_interval_s=3_600
+    ) as home:
         everybody = await neighbours(home)
         before = await groups(home, everybody)
         await wait_for(home, (await define(home, CAREFUL)).token)
         assert await groups(home, everybody) != before
 
 
-async def neighbours(home: Whole) -> list[str]:
+async def neighbours(home: WholeSystem) -> list[str]:
     """People who share a phone, a kiosk, or nothing; who they all are."""
     people = [f"user_id:u{n}" for n in range(6)]
     for person in people[:3]:
@@ -87,25 +89,23 @@ async def neighbours(home: Whole) -> list[str]:
         await home.send("seen", person, KIOSK)
     await home.send("seen", people[5], "email:five@example.cn")
     await home.send("alias", people[0], people[1])
-    await home.rest()
+    await home.drain()
     return [*people, PHONE, KIOSK, "email:five@example.cn"]
 
 
-async def groups(home: Whole, everybody: list[str]) -> dict[str, frozenset[str]]:
+async def groups(home: WholeSystem, everybody: list[str]) -> dict[str, frozenset[str]]:
     """The identifiers of each profile, by its id."""
     found: dict[str, frozenset[str]] = {}
     for profile_id in set(await home.profiles(*everybody)):
         request = pb.ListIdentifiersRequest(profile_id=profile_id)
-        answer = await home.service.call(home.service.identity.ListIdentifiers, request)
+        answer = await home.service.identity.ListIdentifiers(request)
         found[profile_id] = frozenset(i.identifier_id for i in answer.identifiers)
     return found
 
 
-async def preview(home: Whole, told: facts_pb.IdentityPolicy) -> tuple[list[Any], Any]:
+async def preview(home: WholeSystem, told: facts_pb.IdentityPolicy) -> tuple[list[Any], Any]:
     request = pb.PreviewPolicyRequest(policy=told)
-    parts = [
-        part async for part in home.service.stream(home.service.identity.PreviewPolicy, request, 60)
-    ]
+    parts = [part async for part in home.service.identity.PreviewPolicy(request, timeout=60)]
     assert len({tuple(part.token.offsets) for part in parts}) == 1
     *rest, last = parts
     assert last.HasField("sums")
@@ -113,15 +113,15 @@ async def preview(home: Whole, told: facts_pb.IdentityPolicy) -> tuple[list[Any]
 
 
 def partition(told: Any) -> dict[str, frozenset[str]]:
-    return {g.profile_id: frozenset(i.hex() for i in g.identifier_ids) for g in told}
+    return {g.profile_id: frozenset(g.identifier_ids) for g in told}
 
 
-async def moves(home: Whole, since: Token, until: Token) -> list[Any]:
+async def moves(home: WholeSystem, since: Token, until: Token) -> list[Any]:
     """The merges and splits between two states, as they were told."""
-    request = pb.WatchMergesRequest(**{"from": since})
+    request = pb.WatchMergesRequest(from_token=since)
     found: list[Any] = []
     reached = dict(enumerate(since.offsets))
-    stream = home.service.stream(home.service.identity.WatchMerges, request, 60.0)
+    stream = home.service.identity.WatchMerges(request, timeout=60.0)
     async with aclosing(stream) as answers:
         while any(reached.get(shard, 0) < to for shard, to in enumerate(until.offsets)):
             answer = await anext(answers)
@@ -175,7 +175,7 @@ async def test_a_preview_is_what_happens_and_going_back_restores_everything(
         before, digests = await groups(home, everybody), await home.digests()
         regroupings, sums = await preview(home, CAREFUL)
         assert await home.digests() == digests, "a preview changes nothing"
-        since = await home.rest()
+        since = await home.drain()
         until = await apply(home, CAREFUL)
         after = await groups(home, everybody)
 
@@ -218,11 +218,9 @@ async def test_merges_are_followed_as_they_come(open_whole: OpenWhole) -> None:
     async with open_whole() as home:
         await home.send("seen", "user_id:a")
         await home.send("seen", "user_id:b")
-        await home.rest()
+        await home.drain()
         apart = await home.profiles("user_id:a", "user_id:b")
-        watching = home.service.stream(
-            home.service.identity.WatchMerges, pb.WatchMergesRequest(), 60.0
-        )
+        watching = home.service.identity.WatchMerges(pb.WatchMergesRequest(), timeout=60.0)
 
         async def first_move() -> Any:
             async for answer in watching:
@@ -232,7 +230,7 @@ async def test_merges_are_followed_as_they_come(open_whole: OpenWhole) -> None:
 
         async with asyncio.TaskGroup() as group:
             task = group.create_task(first_move())
-            await home.rest()
+            await home.drain()
             await home.send("alias", "user_id:a", "user_id:b")
             move = await task
         now = (await home.profiles("user_id:a"))[0]
@@ -246,4 +244,4 @@ async def test_a_token_of_another_log_is_refused(open_whole: OpenWhole) -> None:
         alien = Token(offsets=[1] * 9)
         with pytest.raises(InvalidField) as refused:
             await moves(home, alien, Token(offsets=[2] * 9))
-        assert refused.value.field == "from"
+        assert refused.value.field == "from_token"

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from integration.identity.identity_feed import Log, fact_of, people, policy_fact, tick
-from laws.identity_model import WORKSPACE, Ruled, Seen, truth
+from integration.identity.identity_feed import Log, fact_of, policy_fact, random_events, tick
+from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
 from laws.identity_story import edge_between
+from services.identity.domain.linking import HeldReason
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.chassis.projection.checkpoint import Checkpoint, add_digest, save_checkpoint
-from services.identity.domain.evidence import EvidenceKind, DecisionKind
+from services.identity.domain.evidence import DecisionKind, EvidenceKind
 from services.identity.domain.explain import Explanation
-from services.identity.domain.linking import HeldReason
-from services.identity.domain.policy import DEFAULT, Policy, NamespaceRule
-from services.identity.domain.preview import Regrouping, PreviewTotals
+from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
+from services.identity.domain.preview import PreviewTotals, Regrouping
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.identity.queries.profiles import IdentityQueries
@@ -75,7 +75,7 @@ class Asked:
         self.queries = IdentityQueries(database, Runner(self.log), Leaves(self.log))  # type: ignore[arg-type]
         self._at = [0] * 4
 
-    async def hear(self, *said: Seen | Ruled | Policy) -> Token:
+    async def hear(self, *said: ModelEvent | ModelDecision | Policy) -> Token:
         """Say, and fold until nobody has to be looked at anew."""
         self.log.append(policy_fact(s) if isinstance(s, Policy) else fact_of(s) for s in said)
         await self.fold()
@@ -119,12 +119,12 @@ async def asked(database: str) -> AsyncIterator[Asked]:
         yield Asked(opened)
 
 
-def seen(*identifiers: Identifier, at: int = 1, n: int = 1) -> Seen:
-    return Seen(identifiers, at, n)
+def seen(*identifiers: Identifier, at: int = 1, n: int = 1) -> ModelEvent:
+    return ModelEvent(identifiers, at, n)
 
 
-def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, at: int = 50) -> Ruled:
-    return Ruled(one, other, verdict, at, at)
+def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, at: int = 50) -> ModelDecision:
+    return ModelDecision(one, other, verdict, at, at)
 
 
 def ways(explained: Explanation) -> list[tuple[Identifier | None, Identifier | None, int]]:
@@ -205,18 +205,18 @@ async def test_the_policy_of_then_is_asked(asked: Asked) -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_then_and_now_agree_about_everybody(asked: Asked, seed: int) -> None:
     chance = random.Random(seed)
-    told = people(chance, events=60, names=16)
+    told = random_events(chance, events=60, names=16)
     token = await asked.hear(*told[:40])
-    expected = truth(told[:40])
+    expected = expected_state(told[:40])
     await asked.hear(*told[40:])
-    known = sorted(expected.firsts)
+    known = sorted(expected.first_seen)
     for _ in range(8):
         one, other = chance.sample(known, 2)
         then = await asked.explain(one, other, token)
         assert then.profile_a == expected.profiles[one.id_in(WORKSPACE)]
         assert then.profile_b == expected.profiles[other.id_in(WORKSPACE)]
         assert_way(then, one, other, expected.held)
-    expected = truth(told)
+    expected = expected_state(told)
     for _ in range(8):
         one, other = chance.sample(known, 2)
         assert_way(await asked.explain(one, other), one, other, expected.held)
@@ -258,7 +258,7 @@ async def test_what_is_held_is_listed_in_pages(asked: Asked) -> None:
 
 
 async def test_a_preview_is_what_comes_of_the_policy(asked: Asked) -> None:
-    told = people(random.Random(5), events=80, names=30)
+    told = random_events(random.Random(5), events=80, names=30)
     await asked.hear(*told)
     before = await asked.profiles()
     parts = [part async for _, part in asked.queries.preview(WORKSPACE, OPEN)]
@@ -285,7 +285,7 @@ async def test_a_preview_is_what_comes_of_the_policy(asked: Asked) -> None:
 
 
 async def test_going_back_restores_the_old_digest(asked: Asked) -> None:
-    told = people(random.Random(6), events=80, names=30)
+    told = random_events(random.Random(6), events=80, names=30)
     await asked.hear(*told)
     partition = await asked.queries.partition_digest(WORKSPACE)
     digest = await asked.database.pool.fetchval("SELECT sum(value) % 2::numeric^128 FROM digest")

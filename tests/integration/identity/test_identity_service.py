@@ -11,55 +11,55 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from integration.identity.identity_feed import Log, event_fact, people, policy_fact, tick
-from integration.identity.identity_house import House, house
+from fixtures import MakeSettings, wait_until
+from integration.identity.identity_feed import Log, event_fact, policy_fact, random_events, tick
+from integration.identity.identity_house import RunningIdentity, running_identity
 from integration.identity.test_identity_law import POLICIES, story
 from integration.identity.test_identity_law import log_of as log_of_story
-from laws.identity_model import WORKSPACE, Seen, truth
-from laws.identity_story import digest_of_truth
+from laws.identity_model import WORKSPACE, ModelEvent, expected_state
+from laws.identity_story import expected_digest
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.rpc.channel import open_channel
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
-from services.chassis.testing import MakeSettings, wait_until
+from services.chassis.rpc.channel import open_channel
 from services.identity.domain.policy import DEFAULT, Policy
 from services.kernel.digest import to_hex
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, TooLarge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import hash_id
 
-OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+OpenHouse = Callable[..., AbstractAsyncContextManager[RunningIdentity]]
 PHONE = Identifier("phone", "+8613800000000")
 USER = Identifier("user_id", "u")
 
 
 @pytest.fixture
 def open_house(make_settings: MakeSettings, internal_key: str, nats_url: str) -> OpenHouse:
-    def enter(log: Log, workspace_id: str = WORKSPACE) -> AbstractAsyncContextManager[House]:
-        return house(make_settings, internal_key, nats_url, log, workspace_id)
+    def enter(log: Log, workspace_id: str = WORKSPACE) -> AbstractAsyncContextManager[RunningIdentity]:
+        return running_identity(make_settings, internal_key, nats_url, log, workspace_id)
 
     return enter
 
 
-def history(seed: int = 7, events: int = 150) -> list[Seen]:
-    return people(random.Random(seed), events, names=60)
+def history(seed: int = 7, events: int = 150) -> list[ModelEvent]:
+    return random_events(random.Random(seed), events, names=60)
 
 
-def log_of(events: list[Seen], shards: int = 2) -> Log:
+def log_of(events: list[ModelEvent], shards: int = 2) -> Log:
     log = Log(shards)
     log.append(event_fact(e) for e in events)
     return log
 
 
-async def digest(home: House) -> dict[str, str]:
+async def digest(home: RunningIdentity) -> dict[str, str]:
     request = projection_pb.GetDigestRequest(at_least=token_to_proto(home.log.token))
     return dict((await home.projection.GetDigest(request)).digests)
 
 
-async def rebuild(home: House, **asked: Any) -> projection_pb.RebuildResponse:
+async def rebuild(home: RunningIdentity, **asked: Any) -> projection_pb.RebuildResponse:
     async for told in home.projection.Rebuild(projection_pb.RebuildRequest(**asked)):
         last = told
     return last
@@ -68,7 +68,7 @@ async def rebuild(home: House, **asked: Any) -> projection_pb.RebuildResponse:
 async def test_what_the_log_says_is_folded_and_said(open_house: OpenHouse) -> None:
     events = history()
     async with open_house(log_of(events)) as home:
-        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
+        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
         for shard in range(2):
             said = [
                 r.batch async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
@@ -88,14 +88,14 @@ async def test_events_that_come_later_are_heard_from_the_bus(open_house: OpenHou
         home.log.append(event_fact(e) for e in events[50:])
         for shard in range(2):
             await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
+        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
         assert home.door.reads >= before
 
 
 async def test_anybody_can_be_resolved_by_any_identifier_and_by_old_ids(
     open_house: OpenHouse,
 ) -> None:
-    events = [Seen((USER,), 5, 1), Seen((USER, PHONE), 7, 2), Seen((PHONE,), 2, 3)]
+    events = [ModelEvent((USER,), 5, 1), ModelEvent((USER, PHONE), 7, 2), ModelEvent((PHONE,), 2, 3)]
     async with open_house(log_of(events)) as home:
         phone = PHONE.id_in(WORKSPACE).hex()
         answer = await home.identity.LookupProfiles(
@@ -123,7 +123,7 @@ async def test_anybody_can_be_resolved_by_any_identifier_and_by_old_ids(
 
 
 async def test_another_workspace_sees_nobody(open_house: OpenHouse) -> None:
-    async with open_house(log_of([Seen((USER,), 5, 1)]), "other") as home:
+    async with open_house(log_of([ModelEvent((USER,), 5, 1)]), "other") as home:
         asked = USER.id_in(WORKSPACE).hex()
         reached = token_to_proto(home.log.token)
         answer = await home.identity.LookupProfiles(
@@ -135,7 +135,7 @@ async def test_another_workspace_sees_nobody(open_house: OpenHouse) -> None:
 
 
 async def test_bad_questions_are_refused_with_their_field(open_house: OpenHouse) -> None:
-    async with open_house(log_of([Seen((USER,), 5, 1)])) as home:
+    async with open_house(log_of([ModelEvent((USER,), 5, 1)])) as home:
         identifiers = [IdentifierMessage(namespace="e mail", value="x")]
         with pytest.raises(InvalidField) as refused:
             await home.identity.LookupProfiles(pb.LookupProfilesRequest(identifiers=identifiers))
@@ -171,7 +171,7 @@ async def test_all_assignments_are_told_in_one_state(open_house: OpenHouse) -> N
         told = [answer async for answer in home.identity.ReadAssignments(request)]
         assert {token_from_proto(answer.token) for answer in told} == {home.log.token}
         assignments = [a for answer in told for a in answer.assignments]
-        assert {a.identifier_id: a.profile_id for a in assignments} == truth(events).profiles
+        assert {a.identifier_id: a.profile_id for a in assignments} == expected_state(events).profiles
         assert all(a.version and a.identifier.value and a.workspace_id for a in assignments)
 
 
@@ -182,10 +182,10 @@ async def test_a_rebuild_proves_itself(open_house: OpenHouse, asked: dict[str, i
         live = await digest(home)
         told = await rebuild(home, **asked)
         assert told.equal
-        assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(digest_of_truth(events))}
+        assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(expected_digest(events))}
 
 
-async def settled(home: House) -> None:
+async def settled(home: RunningIdentity) -> None:
     """Let time pass until everybody was looked at by the policy."""
     while True:
         await digest(home)
@@ -210,14 +210,14 @@ async def test_a_rebuild_knows_decisions_and_policies(
         live = await digest(home)
         answer = await rebuild(home, **asked)
         assert answer.equal
-        wanted = {WORKSPACE: to_hex(digest_of_truth(told, policies[-1]))}
+        wanted = {WORKSPACE: to_hex(expected_digest(told, policies[-1]))}
         assert dict(answer.rebuilt_digests) == live == wanted
         # Whoever has to be looked at anew again is looked at in the state that took over.
         home.log.append([policy_fact(Policy(3, DEFAULT.rules))])
         for shard in range(2):
             await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
         await settled(home)
-        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(told))}
+        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(told))}
 
 
 async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: OpenHouse) -> None:
@@ -228,14 +228,14 @@ async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: Open
         home.log.append(event_fact(e) for e in events[100:])
         for shard in range(2):
             await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(digest_of_truth(events))}
+        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
         newest: dict[bytes, tuple[int, bytes]] = {}
         for shard in range(2):
             async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
                 for a in r.batch.assignments:
                     told = (a.version, a.profile_id)
                     newest[a.identifier_id] = max(newest.get(a.identifier_id, told), told)
-        assert {i: p for i, (_, p) in newest.items()} == truth(events).profiles
+        assert {i: p for i, (_, p) in newest.items()} == expected_state(events).profiles
 
 
 async def test_a_live_state_that_was_tampered_with_is_found(
@@ -260,7 +260,7 @@ async def test_status_counts_and_health_are_told(open_house: OpenHouse) -> None:
     async with open_house(log_of(events)) as home, aiohttp.ClientSession() as http:
         await digest(home)
         status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
-        profiles = truth(events).profiles
+        profiles = expected_state(events).profiles
         assert status.counts["identifiers"] == len(profiles)
         assert status.counts["profiles"] == len(set(profiles.values()))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fixtures import MakeSettings, wait_until
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_ADMIN, ROLE_SERVICE, ROLE_SOURCE, SourceDefined
@@ -24,7 +25,6 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.rpc.channel import open_channel
-from services.chassis.testing import MakeSettings, wait_until
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, OnefoldError

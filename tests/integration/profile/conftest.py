@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager
 import asyncpg
 import pytest
 import pytest_asyncio
+from fixtures import MakeSettings
 from integration.profile.profile_stack import ProfileStack, profile_stack
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.chassis.testing import MakeSettings
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fixtures import MakeSettings
 from laws.profile_model import WORKSPACE, SourceEvent
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
@@ -16,7 +17,6 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 
 from services.chassis.rpc.channel import open_channel
-from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
 from services.ingest.service import serve as serve_ingest

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from fixtures import MakeSettings, wait_until
 from integration.segment.fake_peers import FakePeers, fake_peers
 from integration.segment.segment_fixture import (
     BOUGHT,
@@ -44,7 +45,6 @@ from services.chassis.codec.rules import rule_to_proto
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.rpc.channel import open_channel
-from services.chassis.testing import MakeSettings, wait_until
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.rules.json_form import parse_rule

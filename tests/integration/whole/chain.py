@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import nats
+from fixtures import MakeSettings
 from laws.profile_model import WORKSPACE
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
@@ -21,7 +22,6 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 from services.activation.service import serve as serve_activation
 from services.activation.settings import ActivationSettings
 from services.chassis.rpc.channel import open_channel
-from services.chassis.testing import MakeSettings
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
 from services.ingest.service import serve as serve_ingest

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fixtures import wait_until
 
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.progress import ProgressTracker
-from services.chassis.testing import wait_until
 from services.kernel.errors import InvalidField, StoreUnavailable, TokenNotReached
 from services.kernel.tokens import Token
 

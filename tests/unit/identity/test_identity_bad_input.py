@@ -1,4 +1,4 @@
-"""What goes wrong in the world: each case has a rule, and here it is."""
+"""Tests how identity resolves shared, recycled, late, repeated and contradictory evidence."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Collection
 from itertools import permutations
 
 import pytest
-from laws.identity_model import WORKSPACE, Ruled, Seen, Story, truth
-from laws.identity_story import gather
-from laws.identity_tables import MemoryTables, now
+from laws.identity_histories import evidence_of
+from laws.identity_memory import MemoryEvidence, run
+from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent, expected_state
 
-from services.identity.domain.evidence import EvidenceKind, DecisionKind, span_of
-from services.identity.domain.linking import HeldReason
+from services.identity.domain.evidence import DecisionKind, Evidence, EvidenceKind, span_of
 from services.identity.domain.normalize import observation_of
 from services.identity.domain.policy import DEFAULT
-from services.identity.domain.rows import Evidence, ProfileGraph
+from services.identity.domain.resolution import HeldReason
+from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers import Identifier, leaf_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
@@ -25,223 +25,235 @@ COOKIE, KIOSK = Identifier("cookie", "c"), Identifier("device_id", "kiosk")
 A, B, C = (Identifier("user_id", letter) for letter in "abc")
 
 
-class Tables(MemoryTables):
-    """Counts what is loaded."""
+class CountingEvidence(MemoryEvidence):
+    """Counts the rows that the slow path loads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loaded = 0
 
-    async def region(self, profiles: Collection[ProfileId]) -> ProfileGraph:
-        """See `Tables.region`."""
-        found = await super().region(profiles)
+    async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
+        found = await super().load_profiles(profiles)
         self.loaded += len(found.members) + len(found.edges)
         return found
 
-    async def around(self, ids: Collection[IdentifierId]) -> ProfileGraph:
-        """See `Tables.around`."""
-        found = await super().around(ids)
+    async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
+        found = await super().load_edges(ids)
         self.loaded += len(found.edges)
         return found
 
 
-def hear(*said: Seen | Ruled, tables: Tables | None = None) -> Tables:
-    """Hear facts one by one."""
-    tables = tables or Tables()
-    for fact in said:
-        take_in(tables, gather([fact]))
-    return tables
+def fold(
+    *facts: ModelEvent | ModelDecision, store: CountingEvidence | None = None
+) -> CountingEvidence:
+    """Fold facts one by one."""
+    store = store or CountingEvidence()
+    for fact in facts:
+        apply(store, evidence_of([fact]))
+    return store
 
 
-def take_in(tables: Tables, evidence: Evidence) -> None:
-    now(apply_evidence(tables, evidence, now(tables.load(evidence))))
-    now(tables.unlock())
+def apply(store: CountingEvidence, evidence: Evidence) -> None:
+    run(apply_evidence(store, evidence, run(store.load(evidence))))
+    run(store.unlock())
 
 
-def seen(*identifiers: Identifier, at: int = 1, n: int = 1, alias: bool = False) -> Seen:
-    return Seen(identifiers, at, n, alias)
+def event(*identifiers: Identifier, at: int = 1, n: int = 1, alias: bool = False) -> ModelEvent:
+    return ModelEvent(identifiers, at, n, alias)
 
 
-def ruled(one: Identifier, other: Identifier, verdict: DecisionKind, at: int = 1_000) -> Ruled:
-    return Ruled(one, other, verdict, at, at)
+def decision(
+    one: Identifier, other: Identifier, kind: DecisionKind, at: int = 1_000
+) -> ModelDecision:
+    return ModelDecision(one, other, kind, at, at)
 
 
-def profile(tables: MemoryTables, identifier: Identifier) -> ProfileId:
-    return tables.identifiers[identifier.id_in(WORKSPACE)].profile_id
+def profile(store: MemoryEvidence, identifier: Identifier) -> ProfileId:
+    return store.rows[identifier.id_in(WORKSPACE)].profile_id
 
 
-def are_one(tables: MemoryTables, *identifiers: Identifier) -> bool:
-    return len({profile(tables, identifier) for identifier in identifiers}) == 1
+def profiles(store: MemoryEvidence) -> dict[IdentifierId, ProfileId]:
+    return {id_: row.profile_id for id_, row in store.rows.items()}
 
 
-def reasons(tables: MemoryTables) -> set[int]:
-    return {row.held.reason for row in tables.edges.values() if row.held}
+def are_one(store: MemoryEvidence, *identifiers: Identifier) -> bool:
+    return len({profile(store, identifier) for identifier in identifiers}) == 1
 
 
-def everywhere(said: Story) -> list[Tables]:
-    """The same facts in every order; they must end in one state."""
-    found = [hear(*order) for order in permutations(said)]
-    assert len({tables.recounted() for tables in found}) == 1
+def held_reasons(store: MemoryEvidence) -> set[int]:
+    return {row.held.reason for row in store.edges.values() if row.held}
+
+
+def fold_in_every_order(history: History) -> list[CountingEvidence]:
+    """Fold the same facts in every order; all must give one state."""
+    found = [fold(*order) for order in permutations(history)]
+    assert len({store.computed_digest() for store in found}) == 1
     return found
 
 
-def test_a_family_phone_merges_nobody_and_stays_with_whom_it_was_seen_first() -> None:
-    family = [seen(who, PHONE, at=n, n=n) for n, who in enumerate((A, B, C), 1)]
-    for tables in everywhere(family):
-        assert are_one(tables, A, PHONE)
-        assert len({profile(tables, who) for who in (A, B, C)}) == 3
-        assert reasons(tables) == {HeldReason.LIMIT}
+def test_phone_shared_by_a_family_stays_with_the_first_user_and_merges_no_others() -> None:
+    family = [event(user, PHONE, at=n, n=n) for n, user in enumerate((A, B, C), 1)]
+    for store in fold_in_every_order(family):
+        assert are_one(store, A, PHONE)
+        assert len({profile(store, user) for user in (A, B, C)}) == 3
+        assert held_reasons(store) == {HeldReason.LIMIT}
 
 
-def test_a_kiosk_binds_nobody_once_too_many_used_it() -> None:
+def test_kiosk_with_too_many_users_links_none_of_them() -> None:
     limit = DEFAULT.rule("device_id").shared_after
     users = [Identifier("email", f"p{n}@example.cn") for n in range(limit + 1)]
-    tables = hear(*(seen(user, KIOSK, at=n, n=n) for n, user in enumerate(users)))
-    assert len({profile(tables, user) for user in users}) == len(users)
-    assert profile(tables, KIOSK) == KIOSK.id_in(WORKSPACE)
-    assert reasons(tables) == {HeldReason.SHARED}
+    store = fold(*(event(user, KIOSK, at=n, n=n) for n, user in enumerate(users)))
+    assert len({profile(store, user) for user in users}) == len(users)
+    assert profile(store, KIOSK) == KIOSK.id_in(WORKSPACE)
+    assert held_reasons(store) == {HeldReason.SHARED}
 
 
-def test_a_hub_costs_no_more_than_its_limit() -> None:
+def test_hub_above_its_limit_loads_no_rows() -> None:
     users = [Identifier("user_id", f"p{n}") for n in range(300)]
-    tables = Tables()
+    store = CountingEvidence()
     for n, user in enumerate(users):
         if n == 30:
-            tables.loaded = 0
-        hear(seen(user, KIOSK, at=n, n=n), tables=tables)
-    assert tables.loaded == 0
-    assert len(tables.edges) == 300
+            store.loaded = 0
+        fold(event(user, KIOSK, at=n, n=n), store=store)
+    assert store.loaded == 0
+    assert len(store.edges) == 300
 
 
-def test_a_recycled_phone_leaves_whom_it_belonged_to() -> None:
+def test_chain_of_shared_phones_loads_only_the_neighbours() -> None:
+    users = [Identifier("user_id", f"p{n}") for n in range(100)]
+    phones = [Identifier("phone", f"+861380000{n:04}") for n in range(101)]
+    store = CountingEvidence()
+    for n, user in enumerate(users):
+        store.loaded = 0
+        fold(
+            event(user, phones[n], at=2 * n, n=2 * n),
+            event(user, phones[n + 1], at=2 * n + 1, n=2 * n + 1),
+            store=store,
+        )
+    assert store.loaded < 20
+
+
+def test_recycled_phone_leaves_its_earlier_holder() -> None:
     year = 365 * DAY_US
-    story = [
-        seen(A, PHONE, at=1, n=1),
-        seen(A, PHONE, at=9 * DAY_US, n=2),
-        seen(B, PHONE, at=year, n=3),
+    history = [
+        event(A, PHONE, at=1, n=1),
+        event(A, PHONE, at=9 * DAY_US, n=2),
+        event(B, PHONE, at=year, n=3),
     ]
-    for tables in everywhere(story):
-        assert are_one(tables, B, PHONE)
-        assert not are_one(tables, A, PHONE)
-        assert HeldReason.RECYCLED in reasons(tables)
-    back = hear(*story, seen(A, PHONE, at=year - DAY_US, n=4))
-    assert are_one(back, A, PHONE), "seen with it again before, it never left"
+    for store in fold_in_every_order(history):
+        assert are_one(store, B, PHONE)
+        assert not are_one(store, A, PHONE)
+        assert HeldReason.RECYCLED in held_reasons(store)
+    returned = fold(*history, event(A, PHONE, at=year - DAY_US, n=4))
+    assert are_one(returned, A, PHONE), "it was used shortly before, so it was not recycled"
 
 
-def test_the_same_email_in_two_workspaces_is_two_people() -> None:
+def test_same_email_in_two_workspaces_is_two_profiles() -> None:
     mail = Identifier("email", "li@example.cn")
-    tables = hear(seen(A, mail))
+    store = fold(event(A, mail))
     other = WorkspaceId("another school")
     raw = tuple((i.namespace, i.value, False) for i in (B, mail))
     leaf = leaf_of(other, (B, mail))
     evidence = Evidence()
-    evidence.add(
-        observation_of((other, leaf, EvidenceKind.OBSERVED, raw), "CN"), span_of(seen(B).first)
-    )
-    take_in(tables, evidence)
-    mine, theirs = mail.id_in(WORKSPACE), mail.id_in(other)
-    assert mine != theirs
-    assert tables.identifiers[mine].profile_id != tables.identifiers[theirs].profile_id
-    assert tables.identifiers[theirs].profile_id == min(theirs, B.id_in(other))
+    observation = observation_of((other, leaf, EvidenceKind.OBSERVED, raw), "CN")
+    evidence.add(observation, span_of(event(B).first))
+    apply(store, evidence)
+    here, there = mail.id_in(WORKSPACE), mail.id_in(other)
+    assert here != there
+    assert store.rows[here].profile_id != store.rows[there].profile_id
+    assert store.rows[there].profile_id == min(there, B.id_in(other))
 
 
-def test_cycles_end_in_one_person() -> None:
+def test_cycle_of_aliases_is_one_profile() -> None:
     ring = [Identifier("cookie", f"c{n}") for n in range(5)]
-    story = [seen(one, other, at=n, n=n, alias=True) for n, (one, other) in enumerate(pairs(ring))]
-    tables = hear(*story)
-    assert are_one(tables, *ring)
-    assert not reasons(tables)
+    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
+    store = fold(*(event(*pair, at=n, n=n, alias=True) for n, pair in enumerate(pairs)))
+    assert are_one(store, *ring)
+    assert not held_reasons(store)
 
 
-def pairs(ring: list[Identifier]) -> list[tuple[Identifier, Identifier]]:
-    return list(zip(ring, ring[1:] + ring[:1], strict=True))
+def test_alias_to_itself_makes_no_edge() -> None:
+    store = fold(event(A, A, alias=True))
+    assert not store.edges
+    assert profile(store, A) == A.id_in(WORKSPACE)
 
 
-def test_an_alias_to_itself_says_nothing() -> None:
-    tables = hear(seen(A, A, alias=True))
-    assert not tables.edges
-    assert profile(tables, A) == A.id_in(WORKSPACE)
+def test_links_that_arrive_in_any_order_give_one_profile() -> None:
+    history = [event(B, COOKIE, at=2, n=2), event(COOKIE, PHONE, at=3, n=3), event(A, A, n=1)]
+    for store in fold_in_every_order(history):
+        assert are_one(store, B, COOKIE, PHONE)
+    chain = [event(B, C, at=2, n=2, alias=True), event(A, B, at=1, n=1, alias=True)]
+    for store in fold_in_every_order(chain):
+        assert are_one(store, A, B, C)
+        assert profile(store, C) == min(A.id_in(WORKSPACE), B.id_in(WORKSPACE))
 
 
-def test_what_links_later_people_may_come_before_what_links_earlier_ones() -> None:
-    story = [seen(B, COOKIE, at=2, n=2), seen(COOKIE, PHONE, at=3, n=3), seen(A, A, at=1, n=1)]
-    for tables in everywhere(story):
-        assert are_one(tables, B, COOKIE, PHONE)
-    chain = [seen(B, C, at=2, n=2, alias=True), seen(A, B, at=1, n=1, alias=True)]
-    for tables in everywhere(chain):
-        assert are_one(tables, A, B, C)
-        assert profile(tables, C) == min(A.id_in(WORKSPACE), B.id_in(WORKSPACE))
+def test_late_link_counts_from_when_it_occurred() -> None:
+    store = fold(event(A, PHONE, at=5, n=1))
+    fold(event(B, PHONE, at=2, n=2), store=store)
+    assert are_one(store, B, PHONE)
+    assert not are_one(store, A, PHONE)
 
 
-def test_a_late_link_counts_as_of_when_it_took_place() -> None:
-    tables = hear(seen(A, PHONE, at=5, n=1))
-    hear(seen(B, PHONE, at=2, n=2), tables=tables)
-    assert are_one(tables, B, PHONE)
-    assert not are_one(tables, A, PHONE)
-
-
-def test_a_thousand_aliases_of_one_id_are_one_person() -> None:
+def test_thousand_aliases_of_one_id_are_one_profile_on_the_fast_path() -> None:
     aliases = [Identifier("user_id", f"u{n}") for n in range(1_000)]
-    tables = Tables()
+    store = CountingEvidence()
     for start in range(0, 1_000, 50):
-        evidence = gather(
-            [
-                seen(A, other, at=n, n=n, alias=True)
-                for n, other in enumerate(aliases[start : start + 50])
-            ]
-        )
-        take_in(tables, evidence)
-    assert are_one(tables, A, *aliases)
-    assert not reasons(tables)
-    assert tables.loaded == 0
+        events = [
+            event(A, other, at=n, n=n, alias=True)
+            for n, other in enumerate(aliases[start : start + 50])
+        ]
+        apply(store, evidence_of(events))
+    assert are_one(store, A, *aliases)
+    assert not held_reasons(store)
+    assert store.loaded == 0
 
 
-def test_what_was_never_merged_can_be_separated_and_stays_so() -> None:
-    tables = hear(seen(A), seen(B), ruled(A, B, DecisionKind.SEPARATE))
-    assert not are_one(tables, A, B)
-    hear(seen(A, B, at=2, n=9, alias=True), tables=tables)
-    assert not are_one(tables, A, B)
-    assert reasons(tables) == {HeldReason.SEPARATED}
-    hear(ruled(A, B, DecisionKind.WITHDRAW, at=2_000), tables=tables)
-    assert are_one(tables, A, B)
+def test_separation_of_unlinked_identifiers_holds_until_it_is_withdrawn() -> None:
+    store = fold(event(A), event(B), decision(A, B, DecisionKind.SEPARATE))
+    assert not are_one(store, A, B)
+    fold(event(A, B, at=2, n=9, alias=True), store=store)
+    assert not are_one(store, A, B)
+    assert held_reasons(store) == {HeldReason.SEPARATED}
+    fold(decision(A, B, DecisionKind.WITHDRAW, at=2_000), store=store)
+    assert are_one(store, A, B)
 
 
-def test_to_withdraw_what_was_never_decided_changes_nothing() -> None:
-    tables = hear(seen(A, PHONE), ruled(A, PHONE, DecisionKind.WITHDRAW))
-    assert are_one(tables, A, PHONE)
+def test_withdrawal_without_a_decision_changes_nothing() -> None:
+    store = fold(event(A, PHONE), decision(A, PHONE, DecisionKind.WITHDRAW))
+    assert are_one(store, A, PHONE)
 
 
-@pytest.mark.parametrize("strangers", [(A, B), (COOKIE, PHONE)])
-def test_strangers_may_be_linked_before_they_are_seen(
-    strangers: tuple[Identifier, Identifier],
+@pytest.mark.parametrize("pair", [(A, B), (COOKIE, PHONE)])
+def test_link_before_the_identifiers_are_seen_joins_them(
+    pair: tuple[Identifier, Identifier],
 ) -> None:
-    one, other = strangers
-    tables = hear(ruled(one, other, DecisionKind.LINK), seen(one, at=1), seen(other, at=2, n=2))
-    assert are_one(tables, one, other)
+    one, other = pair
+    store = fold(decision(one, other, DecisionKind.LINK), event(one), event(other, at=2, n=2))
+    assert are_one(store, one, other)
 
 
-def test_the_latest_decision_counts_whatever_came_first() -> None:
-    story = [
-        seen(A, PHONE, at=1),
-        ruled(A, PHONE, DecisionKind.SEPARATE, at=10),
-        ruled(A, PHONE, DecisionKind.LINK, at=20),
-        ruled(A, PHONE, DecisionKind.SEPARATE, at=15),
+def test_decisions_in_any_order_the_latest_counts() -> None:
+    history = [
+        event(A, PHONE, at=1),
+        decision(A, PHONE, DecisionKind.SEPARATE, at=10),
+        decision(A, PHONE, DecisionKind.LINK, at=20),
+        decision(A, PHONE, DecisionKind.SEPARATE, at=15),
     ]
-    for tables in everywhere(story):
-        assert are_one(tables, A, PHONE)
+    for store in fold_in_every_order(history):
+        assert are_one(store, A, PHONE)
 
 
-def test_a_merge_chain_is_taken_apart_again() -> None:
-    links = [ruled(A, B, DecisionKind.LINK, at=10), ruled(B, C, DecisionKind.LINK, at=11)]
-    alone = [seen(A, at=1), seen(B, at=2, n=2), seen(C, at=3, n=3)]
-    back = [ruled(A, B, DecisionKind.WITHDRAW, at=20), ruled(B, C, DecisionKind.WITHDRAW, at=21)]
-    later = seen(A, COOKIE, at=30, n=4)
-    never = hear(*alone, later)
-    for order in permutations([*links, *back]):
-        tables = hear(*alone, *order, later)
-        assert {i: row.profile_id for i, row in tables.identifiers.items()} == {
-            i: row.profile_id for i, row in never.identifiers.items()
-        }
-        assert truth([*alone, *order, later]).profiles == {
-            i: row.profile_id for i, row in tables.identifiers.items()
-        }
+def test_chain_of_links_withdrawn_in_any_order_is_split_again() -> None:
+    links = [decision(A, B, DecisionKind.LINK, at=10), decision(B, C, DecisionKind.LINK, at=11)]
+    apart = [event(A, at=1), event(B, at=2, n=2), event(C, at=3, n=3)]
+    withdrawals = [
+        decision(A, B, DecisionKind.WITHDRAW, at=20),
+        decision(B, C, DecisionKind.WITHDRAW, at=21),
+    ]
+    later = event(A, COOKIE, at=30, n=4)
+    never = fold(*apart, later)
+    for order in permutations([*links, *withdrawals]):
+        store = fold(*apart, *order, later)
+        assert profiles(store) == profiles(never)
+        assert profiles(store) == expected_state([*apart, *order, later]).profiles

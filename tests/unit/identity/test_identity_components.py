@@ -1,4 +1,4 @@
-"""Components, against joining sets until nothing is left to join."""
+"""Tests connected components against joining sets one edge after the other."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 
 from services.identity.domain.components import connected_components
 
-PLACES = st.integers(0, 19)
+NODES = st.integers(0, 19)
 
 
-@given(st.lists(st.tuples(PLACES, PLACES)))
-def test_everybody_has_the_smallest_member_of_their_component(edges: list[tuple[int, int]]) -> None:
-    groups = [{place} for place in range(20)]
+@given(st.lists(st.tuples(NODES, NODES)))
+def test_components_any_edges_are_named_by_their_smallest_node(
+    edges: list[tuple[int, int]],
+) -> None:
+    groups = [{node} for node in range(20)]
     for a, b in edges:
         joined = groups[a] | groups[b]
-        for place in joined:
-            groups[place] = joined
+        for node in joined:
+            groups[node] = joined
     assert list(connected_components(20, edges)) == [min(group) for group in groups]

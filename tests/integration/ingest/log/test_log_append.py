@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from fixtures import QUICK
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
@@ -17,7 +18,6 @@ from properties import examples
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.chassis.testing import QUICK
 from services.devstack.postgres import PostgresServer
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.writer import SMALL_BATCH

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from onefold.log.v1.log_pb2 import ClockTicked
 
-from services.chassis.testing import wait_until
 from services.ingest.log import EventLog, Ticker
 from services.kernel.ids import LeafId
 from services.kernel.time import DAY_US, SECOND_US

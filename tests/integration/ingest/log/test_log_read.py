@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 
 import pytest
+from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 
-from services.chassis.testing import wait_until
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.reader import PAGE_BYTES, PAGE_ROWS

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats
+from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
 
 from services.chassis.messaging.jetstream import RANGE_HEADER, JetStreamBus
 from services.chassis.postgres.database import Database
-from services.chassis.testing import wait_until
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.relay import LogOutboxReader
 from services.kernel.ids import LeafId

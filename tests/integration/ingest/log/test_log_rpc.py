@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from fixtures import MakeSettings
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from onefold.log.v1 import log_service_pb2 as pb
 from onefold.log.v1.log_pb2 import Fact
@@ -22,7 +23,6 @@ from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
-from services.chassis.testing import MakeSettings
 from services.ingest.api.log_grpc import ALLOWED, MAX_FACTS, MAX_LEAVES, LogRpc
 from services.ingest.log import EventLog, NewFact
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, OnefoldError, TooLarge

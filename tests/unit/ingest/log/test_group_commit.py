@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from fixtures import wait_until
 
-from services.chassis.testing import wait_until
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest
 from services.ingest.log.group_commit import GroupCommit

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncpg
 import nats
 import pytest
+from fixtures import MakeSettings, wait_until
 
 from services.chassis.runtime.settings import ServiceSettings
-from services.chassis.testing import MakeSettings, wait_until
 
 
 @pytest.mark.parametrize("turn", [1, 2])

@@ -1,0 +1,137 @@
+"""Generates histories and policies for the laws of identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import strategies as st
+from laws.identity_model import WORKSPACE, ExpectedState, ModelDecision, ModelEvent, expected_state
+
+from services.identity.domain.digest import decision_share, edge_share, identifier_share
+from services.identity.domain.evidence import (
+    DecisionKind,
+    Edge,
+    Evidence,
+    EvidenceKind,
+    IdentifierInWorkspace,
+    edge_of,
+    observe,
+    span_of,
+)
+from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, NamespaceRule, Policy
+from services.identity.domain.resolution import HeldEdge
+from services.identity.domain.rows import EdgeRow
+from services.kernel.digest import digest_of
+from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.time import DAY_US
+
+LISTED = ["user_id", "wechat_openid", "crm", "phone", "anonymous_id", "cookie"]
+SCOPED = ["wechat_openid.wx1", "wechat_openid.wx2", "phone_sha256"]
+#: The listed ones twice, as they are to come more often.
+NAMESPACES = [*LISTED, *LISTED, *SCOPED]
+
+identifiers = st.builds(Identifier, st.sampled_from(NAMESPACES), st.sampled_from("abc"))
+#: Few days, many collisions.
+instants = st.builds(lambda day, us: 15 * day * DAY_US + us, st.integers(0, 8), st.integers(0, 3))
+
+
+@st.composite
+def model_events(draw: st.DrawFn) -> ModelEvent:
+    """Draw an event with one to four identifiers."""
+    carried = draw(st.lists(identifiers, min_size=1, max_size=4, unique=True).map(tuple))
+    alias = draw(st.sampled_from([False, False, False, True]))
+    verified = frozenset(i for i in carried if draw(st.integers(0, 3)) == 0)
+    return ModelEvent(carried, draw(instants), draw(st.integers(0, 5)), alias, verified)
+
+
+model_decisions = st.builds(
+    ModelDecision,
+    identifiers,
+    identifiers,
+    st.sampled_from(list(DecisionKind)),
+    instants,
+    st.integers(0, 10_000),
+)
+histories = st.lists(
+    st.one_of(model_events(), model_events(), model_events(), model_decisions), max_size=20
+)
+
+namespace_rules = st.builds(
+    NamespaceRule,
+    limit=st.sampled_from([0, 1, 1, 2]),
+    shared_after=st.sampled_from([0, 0, 1, 2]),
+    recycled_after_days=st.sampled_from([0, 0, 1, 45]),
+    match_mode=st.sampled_from(
+        [MatchMode.ALWAYS, MatchMode.ALWAYS, MatchMode.VERIFIED, MatchMode.NEVER]
+    ),
+)
+blocked = st.builds(
+    Blocked,
+    st.sampled_from(["", "user_id", "phone", "cookie"]),
+    st.sampled_from(["a", "b*", "*c"]),
+)
+arbitrary_policies = st.builds(
+    lambda rules, some, ignored: Policy(1, rules, tuple(some), frozenset(ignored)),
+    st.lists(
+        st.tuples(st.sampled_from([*LISTED, "wechat_openid.wx1"]), namespace_rules),
+        unique_by=lambda r: r[0],
+    ).map(dict),
+    st.lists(blocked, max_size=1),
+    st.sets(
+        st.sampled_from([EvidenceKind.STATED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED]),
+        max_size=1,
+    ),
+)
+#: The default policy with limits that few identifiers reach.
+tight_default = st.just(
+    Policy(
+        0,
+        {
+            name: NamespaceRule(
+                limit=min(rule.limit, 2),
+                shared_after=min(rule.shared_after, 2),
+                recycled_after_days=rule.recycled_after_days and 45,
+            )
+            for name, rule in DEFAULT.rules.items()
+        },
+    )
+)
+policies = st.one_of(st.just(DEFAULT), tight_default, arbitrary_policies, arbitrary_policies)
+
+
+def evidence_of(history: Iterable[ModelEvent | ModelDecision]) -> Evidence:
+    """Return the evidence of a history, made by the code under test."""
+    evidence = Evidence()
+    for fact in history:
+        if isinstance(fact, ModelEvent):
+            kind = EvidenceKind.STATED if fact.alias else EvidenceKind.OBSERVED
+            leaf = leaf_of(WORKSPACE, fact.identifiers)
+            observation = observe(WORKSPACE, leaf, fact.identifiers, kind, fact.verified)
+            evidence.add(observation, span_of(fact.first))
+        else:
+            pair = (fact.one, fact.other)
+            ends = {i.id_in(WORKSPACE): IdentifierInWorkspace(WORKSPACE, i) for i in pair}
+            evidence.add_decision(fact.decision, ends)
+    return evidence
+
+
+def held_edges(state: ExpectedState) -> dict[Edge, HeldEdge]:
+    """Return the held edges of a state as the code under test represents them."""
+    return {edge_between(*pair, kind): HeldEdge(*why) for (pair, kind), why in state.held.items()}
+
+
+def edge_between(one: Identifier, other: Identifier, kind: int) -> Edge:
+    """Return the edge between two identifiers."""
+    return edge_of(one.id_in(WORKSPACE), other.id_in(WORKSPACE), kind)
+
+
+def expected_digest(history: Iterable[ModelEvent | ModelDecision], policy: Policy = DEFAULT) -> int:
+    """Return the digest of the state that identity must end in."""
+    history = list(history)
+    state, evidence = expected_state(history, policy), evidence_of(history)
+    held = held_edges(state)
+    rows = [
+        identifier_share(i, state.profiles[i], first) for i, first in evidence.first_seen.items()
+    ]
+    rows += [edge_share(e, EdgeRow(span, held.get(e))) for e, span in evidence.edges.items()]
+    return digest_of(rows + [decision_share(p, d) for p, d in evidence.decisions.items()])
