@@ -71,7 +71,7 @@ class ProfileState:
     evaluation: Evaluation | None
     #: None where the profile has no leaves.
     view: ProfileView | None
-    #: The profile that holds this profile's own id, where it has no leaves.
+    #: The profile that its own id belongs to now, where it has no leaves.
     heir: ProfileId | None = None
 
 
@@ -132,8 +132,8 @@ def evaluate_predicates(
 def tombstone(before: Evaluation, heir: ProfileId | None, at_us: int) -> Evaluation:
     """Return the evaluation of a profile that has lost its last leaf.
 
-    `heir`: the profile that holds its own id now. Returns `before` itself where there is nothing to
-    save.
+    `heir`: the profile that its own id belongs to now. Returns `before` itself where there is
+    nothing to save.
     """
     if before.merged_into is not None:
         return before

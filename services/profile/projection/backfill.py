@@ -65,7 +65,7 @@ class Backfiller:
         leaves_per_step: int = 500,
         blocking_before: int = 100_000,
     ) -> None:
-        """`events_per_step`: facts read in one step; `leaves_per_step`: leaves evaluated in one step.
+        """`events_per_step`: facts to read in one step; `leaves_per_step`: leaves to evaluate.
 
         `blocking_before`: a definition before this offset is backfilled before the next fact is
         folded; a later one is backfilled beside the folding.

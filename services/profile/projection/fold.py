@@ -88,9 +88,9 @@ class ProfileProjection:
         request = EvaluationRequest(profile_scopes=dict.fromkeys(scheduled.due, DUE_ONLY))
         changes = await self._evaluator.evaluate(conn, batch.shard, request, scheduled.at_us)
         # Publishes a message even where nothing changed: by its outputs the worker sees progress.
-        at = (batch.log_offset, batch.log_time_us)
-        outputs = encode_outputs(Publication(changes.changed), batch, *at)
-        return FoldResult(batch.first, *at, outputs, changes.deltas)
+        log_offset, log_time_us = batch.log_offset, batch.log_time_us
+        outputs = encode_outputs(Publication(changes.changed), batch, log_offset, log_time_us)
+        return FoldResult(batch.first, log_offset, log_time_us, outputs, changes.deltas)
 
     async def _consume(
         self,

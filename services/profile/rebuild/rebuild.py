@@ -66,13 +66,13 @@ class ProfileRebuilder:
     async def rebuild(
         self,
         pool: asyncpg.Pool,
-        until: Token,
+        end: Token,
         *,
         shards: int,
         workers: int,
         progress: Callable[[int], None],
     ) -> None:
-        included = await self._build(pool, until, shards, workers, progress)
+        included = await self._build(pool, end, shards, workers, progress)
         # Both states can only be at one token after the live one includes these assignments.
         await self._runner.wait_for(included, CATCH_UP_S)
 
@@ -80,9 +80,9 @@ class ProfileRebuilder:
         return await self._identity.reached()
 
     async def build(
-        self, pool: asyncpg.Pool, until: Token, *, workers: int, progress: Callable[[int], None]
+        self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
-        await self._build(pool, until, len(until.offsets), workers, progress)
+        await self._build(pool, end, len(end.offsets), workers, progress)
 
     async def difference(
         self, conn: Connection, replaced: StateSwap

@@ -40,7 +40,7 @@ def offline_evaluator(indexes: PredicateIndexes, shards: int) -> ProfileEvaluato
 class ReplayFold:
     """The fold for rebuilds, as of one instant; see `Projection` in the chassis.
 
-    `shards`: leaves are stored as if the log had so many shards.
+    `shards`: leaves are stored as if the log had this many shards.
     """
 
     def __init__(self, indexes: PredicateIndexes, shards: int, at_us: int) -> None:

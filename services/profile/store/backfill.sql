@@ -50,7 +50,7 @@ FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, accumulator_id)
 WHERE a.shard = $1 AND a.workspace_id = t.workspace_id AND a.accumulator_id = t.accumulator_id
 
 -- name: backfilled_predicates
--- The predicates of a workspace that are backfilled in all of so many shards.
+-- The predicates of a workspace that are backfilled in a number of shards.
 SELECT predicate_id FROM predicate WHERE workspace_id = $1 AND stage = 2
 GROUP BY predicate_id HAVING count(*) >= $2
 
@@ -59,7 +59,7 @@ GROUP BY predicate_id HAVING count(*) >= $2
 SELECT workspace_id, predicate_id FROM predicate WHERE shard = $1 AND stage = 2
 
 -- name: backfilled_accumulators
--- Those of some accumulators that are complete in all of so many shards.
+-- Those of some accumulators that are complete in a number of shards.
 SELECT accumulator_id FROM accumulator
 WHERE workspace_id = $1 AND filled_to >= live_from AND accumulator_id = ANY ($3::bigint[])
 GROUP BY accumulator_id HAVING count(*) >= $2
