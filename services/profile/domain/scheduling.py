@@ -15,7 +15,7 @@ MAX_TIME_GAP_US = 10 * MINUTE_US
 
 
 class DueProfile(NamedTuple):
-    """Time alone may change the evaluation of a profile at an instant (Unix microseconds)."""
+    """The timer of a profile: when time alone may change its evaluation, Unix microseconds."""
 
     due_us: int
     profile_id: ProfileId
