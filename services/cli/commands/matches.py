@@ -49,7 +49,11 @@ _PROFILES, _RECORDED, _LISTED = 500, 500, 1_000
 def match(
     data: DataDir,
     config: Annotated[
-        Path, typer.Option(help="What is compared, and for which purposes (YAML).")
+        Path,
+        typer.Option(
+            help="What is compared, and for which purposes (YAML).",
+            show_default="services/linkage/default.yaml",
+        ),
     ] = DEFAULT,
     record: Annotated[
         bool, typer.Option("--record", help="Record the matches; without it only count them.")

@@ -60,7 +60,7 @@ WAIT_S = 120.0
 LOOKUPS = 1_000
 
 
-class Comparison(NamedTuple):
+class ExpectedFigure(NamedTuple):
     """A figure of the system and the correct one."""
 
     found: int
@@ -80,7 +80,7 @@ class SegmentCheck(NamedTuple):
 
     #: Such as `+1d`.
     clock: str
-    members: Comparison
+    members: ExpectedFigure
     #: Whether they are the correct people.
     equal: bool
 
@@ -113,8 +113,8 @@ class DemoReport:
     endpoints: list[EndpointCount] = field(default_factory=list)
     #: From the first event sent until every service has folded the last one.
     seconds: float = 0.0
-    profiles: Comparison | None = None
-    identifiers: Comparison | None = None
+    profiles: ExpectedFigure | None = None
+    identifiers: ExpectedFigure | None = None
     scores: PairwiseScores | None = None
     example: ExampleProfile | None = None
     checks: list[SegmentCheck] = field(default_factory=list)
@@ -258,8 +258,8 @@ class Demo:
             "the identifiers of some people are grouped wrongly",
         )
 
-    def _compare(self, name: str, counts: Mapping[str, int], expected: int) -> Comparison:
-        compared = Comparison(counts[name], expected)
+    def _compare(self, name: str, counts: Mapping[str, int], expected: int) -> ExpectedFigure:
+        compared = ExpectedFigure(counts[name], expected)
         self.report.expect(
             compared.found == expected, f"{compared.found} {name} were found, {expected} expected"
         )
@@ -289,7 +289,7 @@ class Demo:
             correct = expected.high_intent(now_us)
             check = SegmentCheck(
                 f"+{format_span(ahead_us)}" if ahead_us else "now",
-                Comparison(len(members), len(correct)),
+                ExpectedFigure(len(members), len(correct)),
                 visitors == correct and len(members) == len(visitors),
             )
             self.report.checks.append(check)

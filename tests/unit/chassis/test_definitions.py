@@ -111,12 +111,7 @@ async def define_colour(
     log: FakeLog, name: str, *, etag: str = "", dry_run: bool = False
 ) -> Defined[Colour]:
     return await define(
-        lambda _: Colour(name),
-        log=log,
-        load=log.load,
-        to_fact=to_fact,
-        etag=etag,
-        dry_run=dry_run,
+        lambda _: Colour(name), log=log, load=log.load, to_fact=to_fact, etag=etag, dry_run=dry_run
     )
 
 
@@ -241,9 +236,7 @@ def test_caller_that_loses_every_attempt_raises_conflict() -> None:
     assert len(log.facts) == MAX_ATTEMPTS
 
 
-def test_desired_content_that_depends_on_the_current_definition_is_asked_again_after_a_race() -> (
-    None
-):
+def test_desired_content_is_computed_again_after_a_lost_race() -> None:
     class RacedLog(FakeLog):
         async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
             if not self.facts:
