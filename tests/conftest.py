@@ -3,7 +3,7 @@
 from hypothesis import settings
 from properties import examples
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["service_fixtures"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")

@@ -12,13 +12,13 @@ from random import Random
 
 import pytest
 from faults.running_system import SETTINGS, RunningSystem, close_system, open_system, retry
-from fixtures import wait_until
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.projection.v1.projection_service_pb2 import RebuildRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
+from service_fixtures import wait_until
 
 from services.cli.commands.rebuild import REBUILT
 from services.cli.demo.dataset import School, SchoolEvent

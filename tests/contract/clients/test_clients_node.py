@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from contract.clients.flaky_edge import losing_responses
-from fixtures import wait_until
 from onefold.type.v1.event_pb2 import EventType
+from service_fixtures import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
-from fixtures import wait_until
+from service_fixtures import wait_until
 
 from services.activation.channels import Sender
 from services.activation.channels.webhook import WebhookSender

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import structlog
-from fixtures import MakeSettings, wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import SECRET, profile
 from integration.activation.receiver import Receiver
@@ -25,6 +24,7 @@ from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined
 from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
+from service_fixtures import MakeSettings, wait_until
 
 from services.activation.codec.definitions import DESTINATION_DEFINED
 from services.activation.codec.deliveries import DELIVERY_ENDED

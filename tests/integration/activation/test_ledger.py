@@ -9,7 +9,6 @@ from collections import Counter
 import asyncpg
 import pytest
 from aiohttp import web
-from fixtures import wait_until
 from integration.activation.ledger_fixture import (
     SHARDS,
     FakeRenderer,
@@ -25,6 +24,7 @@ from integration.activation.receiver import Receiver
 from onefold.activation.v1.activation_facts_pb2 import DestinationDefined
 from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
+from service_fixtures import wait_until
 
 from services.activation.codec.definitions import DESTINATION_DEFINED, destination_to_proto
 from services.activation.domain.circuit_breaker import MAX_CONCURRENCY

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import nats
 import pytest_asyncio
-from fixtures import wait_until
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
+from service_fixtures import wait_until
 
 from services.activation.channels import Message
 from services.activation.channels.nats import NatsSender

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest_asyncio
 from aiohttp import web
-from fixtures import QUICK, wait_until
 from integration.activation.ledger_fixture import Ledger, change, hook, open_ledger
 from integration.activation.receiver import Receiver
+from service_fixtures import QUICK, wait_until
 
 from services.activation.domain.model import DeliveryState
 from services.chassis.postgres.database import connect

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from fixtures import wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import Ledger, W, change, hook, keys_of
 from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded
+from service_fixtures import wait_until
 
 from services.activation.codec.deliveries import DELIVERY_ENDED
 from services.activation.delivery import outcomes

@@ -6,10 +6,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from fixtures import wait_until
 from integration.activation.fake_peers import FakePeers, fake_peers
 from integration.activation.ledger_fixture import Ledger, change, hook, profile
 from integration.activation.receiver import Receiver
+from service_fixtures import wait_until
 
 from services.activation.delivery.render import Renderer
 from services.activation.domain.model import DeliveryState, Effect

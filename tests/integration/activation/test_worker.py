@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from fixtures import wait_until
 from integration.activation.ledger_fixture import (
     QUICK,
     SECRET,
@@ -21,6 +20,7 @@ from integration.activation.ledger_fixture import (
     profile,
 )
 from integration.activation.receiver import Receiver, Response, receiving, with_headers
+from service_fixtures import wait_until
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from services.activation.delivery import dispatcher as dispatcher_module

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 from toy.labels import JOB, Labels, definition
 from toy.running import DEADLINE, Replica, append, replica
 from toy.words import WordFact, WordLog, WordsRebuilder

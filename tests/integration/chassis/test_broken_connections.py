@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 from toy.running import DEADLINE, append, replica
 from toy.words import WordLog, sample_facts
 

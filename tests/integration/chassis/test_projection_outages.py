@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fixtures import QUICK, wait_until
+from service_fixtures import QUICK, wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts
 

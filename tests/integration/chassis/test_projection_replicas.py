@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
 from toy.words import LogUpstream, WordLog, Words, sample_facts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from fixtures import wait_until
+from service_fixtures import wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts, toy_root
 

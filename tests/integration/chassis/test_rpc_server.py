@@ -12,7 +12,6 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from fixtures import wait_until
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -20,6 +19,7 @@ from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
+from service_fixtures import wait_until
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key

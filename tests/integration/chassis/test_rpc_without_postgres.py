@@ -6,9 +6,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from fixtures import QUICK, wait_until
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
+from service_fixtures import QUICK, wait_until
 
 from services import chassis
 from services.chassis.access.authenticator import Authenticator

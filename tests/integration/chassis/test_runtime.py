@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 
 from services.chassis.runtime import run as runtime
 

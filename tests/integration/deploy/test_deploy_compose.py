@@ -21,7 +21,6 @@ import asyncpg
 import nats
 import pytest
 import pytest_asyncio
-from fixtures import wait_until
 from integration.deploy.compose_host import (
     CONTAINERS,
     ROOT,
@@ -38,6 +37,7 @@ from integration.deploy.compose_host import (
     process,
     stop,
 )
+from service_fixtures import wait_until
 
 import services
 from services.devstack.binaries import find_nats

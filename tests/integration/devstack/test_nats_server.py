@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import nats
 import pytest
 import pytest_asyncio
-from fixtures import wait_until
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from service_fixtures import wait_until
 
 from services.devstack.binaries import NATS_VARIABLE
 from services.devstack.errors import FolderInUse, ServerError

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
-from fixtures import wait_until
+from service_fixtures import wait_until
 
 from services.devstack.account import unprivileged_account
 from services.devstack.binaries import PG_VARIABLE

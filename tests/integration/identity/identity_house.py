@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from fixtures import MakeSettings
 from integration.identity.identity_feed import CUT, Log
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.log.v1.log_service_pb2 import ReadResponse
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer, add_LogServiceServicer_to_server
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from service_fixtures import MakeSettings
 
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.relay import OutboxRelay

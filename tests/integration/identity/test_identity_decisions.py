@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures import MakeSettings
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.type.v1.identifier_pb2 import Identifier
+from service_fixtures import MakeSettings
 
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError, TooLarge
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from fixtures import MakeSettings
 from integration.identity.identity_feed import Log
 from integration.identity.identity_house import RunningIdentity, running_identity
 from laws.identity_model import WORKSPACE
@@ -15,6 +14,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
+from service_fixtures import MakeSettings
 
 from services.chassis.codec.tokens import token_to_proto
 from services.ingest.domain.admission import admit

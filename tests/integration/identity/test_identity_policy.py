@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures import MakeSettings, wait_until
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.type.v1.token_pb2 import Token
+from service_fixtures import MakeSettings, wait_until
 
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers import Identifier

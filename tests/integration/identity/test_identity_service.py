@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from fixtures import MakeSettings, wait_until
 from integration.identity.identity_feed import Log, event_fact, policy_fact, random_events, tick
 from integration.identity.identity_house import RunningIdentity, running_identity
 from integration.identity.test_identity_law import POLICIES, story
@@ -22,6 +21,7 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.rpc.channel import open_channel

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fixtures import wait_until
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, ListQuarantinedRequest
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
+from service_fixtures import wait_until
 
 
 @dataclass(frozen=True)

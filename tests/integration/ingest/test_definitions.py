@@ -10,7 +10,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from fixtures import MakeSettings, wait_until
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_ADMIN, ROLE_SERVICE, ROLE_SOURCE, SourceDefined
@@ -23,6 +22,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.type.v1.event_pb2 import Event
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.rpc.channel import open_channel
 from services.ingest.service import Ingest, serve

@@ -14,8 +14,8 @@ import aiohttp
 import nats
 import pytest
 import pytest_asyncio
-from fixtures import QUICK, wait_until
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
+from service_fixtures import QUICK, wait_until
 
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer

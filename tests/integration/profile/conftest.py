@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 import asyncpg
 import pytest
 import pytest_asyncio
-from fixtures import MakeSettings
 from integration.profile.profile_stack import ProfileStack, profile_stack
+from service_fixtures import MakeSettings
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fixtures import MakeSettings
 from laws.profile_model import WORKSPACE, SourceEvent
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
@@ -15,6 +14,7 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from service_fixtures import MakeSettings
 
 from services.chassis.rpc.channel import open_channel
 from services.identity.service import serve as serve_identity

@@ -12,7 +12,6 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from fixtures import MakeSettings, wait_until
 from integration.segment.fake_peers import FakePeers, fake_peers
 from integration.segment.segment_fixture import (
     BOUGHT,
@@ -38,6 +37,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role

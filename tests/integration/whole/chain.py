@@ -11,13 +11,13 @@ from typing import Any
 
 import asyncpg
 import nats
-from fixtures import MakeSettings
 from laws.profile_model import WORKSPACE
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from service_fixtures import MakeSettings
 
 from services.activation.service import serve as serve_activation
 from services.activation.settings import ActivationSettings

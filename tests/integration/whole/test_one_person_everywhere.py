@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures import MakeSettings
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.profile.v1.profile_service_pb2 import ListTimelineRequest, ListTimelineResponse
+from service_fixtures import MakeSettings
 
 from services.cli.apply import apply_pack
 from services.cli.definitions import read_pack

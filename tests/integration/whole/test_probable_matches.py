@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from fixtures import MakeSettings
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1.identity_service_pb2 import ListMatchesRequest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest
 from onefold.type.v1 import event_pb2
+from service_fixtures import MakeSettings
 
 from services.devstack.folders import ROOT
 from services.kernel.errors import NotAllowed

@@ -12,11 +12,11 @@ import asyncpg
 import nats
 import pytest
 import pytest_asyncio
-from fixtures import MakeSettings, wait_until
 from integration.whole.chain import Chain, chain
 from laws.profile_model import RULES, definition, random_events
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.log.v1.log_pb2 import Fact
+from service_fixtures import MakeSettings, wait_until
 
 from services.cli.commands.rebuild import REBUILT
 from services.devstack.postgres import PostgresServer

@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from fixtures import MakeSettings
 from integration.whole.whole_system import WholeSystem, identifier, whole_system
 from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED, DeliveryState
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
+from service_fixtures import MakeSettings
 
 from services.cli.apply import apply_pack
 from services.cli.definitions import read_pack

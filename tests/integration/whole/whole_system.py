@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fixtures import MakeSettings, wait_until
 from integration.whole.chain import SERVICES
 from onefold.activation.v1 import activation_facts_pb2 as activation_facts
 from onefold.activation.v1.activation_service_pb2 import Delivery, ListDeliveriesRequest
@@ -23,6 +22,7 @@ from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
+from service_fixtures import MakeSettings, wait_until
 
 from services.cli.commands.rebuild import REBUILT
 from services.client.client import Client

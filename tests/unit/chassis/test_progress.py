@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.progress import ProgressTracker

@@ -10,11 +10,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
-from fixtures import QUICK
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from properties import examples
+from service_fixtures import QUICK
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate

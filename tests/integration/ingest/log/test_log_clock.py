@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from onefold.log.v1.log_pb2 import ClockTicked
+from service_fixtures import wait_until
 
 from services.ingest.log import EventLog, Ticker
 from services.kernel.ids import LeafId

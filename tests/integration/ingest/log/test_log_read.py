@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 
 import pytest
-from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+from service_fixtures import wait_until
 
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact

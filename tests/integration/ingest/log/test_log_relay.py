@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats
-from fixtures import wait_until
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
+from service_fixtures import wait_until
 
 from services.chassis.messaging.jetstream import RANGE_HEADER, JetStreamBus
 from services.chassis.postgres.database import Database

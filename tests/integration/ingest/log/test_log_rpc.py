@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from fixtures import MakeSettings
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from onefold.log.v1 import log_service_pb2 as pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub, add_LogServiceServicer_to_server
 from onefold.type.v1.token_pb2 import Token as TokenMessage
+from service_fixtures import MakeSettings
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from fixtures import wait_until
+from service_fixtures import wait_until
 
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import nats
 import pytest
-from fixtures import MakeSettings, wait_until
+from service_fixtures import MakeSettings, wait_until
 
 from services.chassis.runtime.settings import ServiceSettings
 
