@@ -11,14 +11,7 @@ HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = {
-    "us": 1,
-    "s": SECOND_US,
-    "m": MINUTE_US,
-    "h": HOUR_US,
-    "d": DAY_US,
-    "w": 7 * DAY_US,
-}
+_UNITS = {"us": 1, "s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
 _SPAN = re.compile(r"([0-9]{1,19})(us|s|m|h|d|w)")
 
 

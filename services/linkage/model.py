@@ -81,10 +81,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _level(level: Level) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "sql_condition": level.condition,
-        "label_for_charts": level.outcome,
-    }
+    settings: dict[str, Any] = {"sql_condition": level.condition, "label_for_charts": level.outcome}
     if level.missing:
         settings["is_null_level"] = True
     if level.frequency_of:

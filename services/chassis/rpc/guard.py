@@ -69,10 +69,7 @@ class Guard(grpc.aio.ServerInterceptor):
     """Wraps the methods of a server; a method that `allowed` does not list is denied to all."""
 
     def __init__(
-        self,
-        authenticator: Authenticator,
-        allowed: Mapping[str, frozenset[Role]],
-        metrics: Metrics,
+        self, authenticator: Authenticator, allowed: Mapping[str, frozenset[Role]], metrics: Metrics
     ) -> None:
         self.streams = OpenStreams()
         self._authenticator = authenticator

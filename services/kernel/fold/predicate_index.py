@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from services.kernel.fold.accumulators import distinct_key
-from services.kernel.fold.events import (
-    EventView,
-    read_object,
-    rule_event_name,
-)
+from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
 from services.kernel.rules.ids import accumulator_id, predicates
 from services.kernel.rules.model import (

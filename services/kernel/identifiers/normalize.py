@@ -67,9 +67,4 @@ def _unchanged(value: str, region: str) -> str | None:
     return None if is_placeholder(value) else value
 
 
-_FORMS: dict[str, _Form] = {
-    "email": email,
-    "phone": phone,
-    "account_domain": domain,
-    **DEVICES,
-}
+_FORMS: dict[str, _Form] = {"email": email, "phone": phone, "account_domain": domain, **DEVICES}

@@ -39,12 +39,7 @@ def test_statements_are_attributes() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "-- name: a\n-- only words\n",
-        "-- name: a\nS\n-- name: a\nT\n",
-        "-- name: load\nS\n",
-    ],
+    "text", ["-- name: a\n-- only words\n", "-- name: a\nS\n-- name: a\nT\n", "-- name: load\nS\n"]
 )
 def test_empty_statement_or_taken_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is empty, or its name is taken"):

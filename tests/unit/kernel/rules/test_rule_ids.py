@@ -100,11 +100,7 @@ def test_accumulator_spec_has_kind_events_and_property() -> None:
     predicate = only({"distinct": {"event": "a", "property": "x", "within": "7d", "eq": 1}})
     spec = accumulator_of(predicate)
     assert isinstance(spec, AccumulatorSpec)
-    assert (spec.kind, spec.events.event, spec.property) == (
-        AccumulatorKind.DISTINCT,
-        "a",
-        "x",
-    )
+    assert (spec.kind, spec.events.event, spec.property) == (AccumulatorKind.DISTINCT, "a", "x")
     assert accumulator_of(only({"trait": {"name": "a", "exists": True}})) is None
 
 
