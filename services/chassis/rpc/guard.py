@@ -88,7 +88,7 @@ class Guard(grpc.aio.ServerInterceptor):
         if guarded is not None:
             return guarded
         handler = await continuation(handler_call_details)
-        # An unknown name is not kept, or callers could fill the memory with names.
+        # An unknown name is not stored, or callers could fill the memory with names.
         if handler is None or method.startswith(_OPEN_PREFIX):
             return handler
         if not is_served(behaviour_of(handler)):

@@ -86,11 +86,11 @@ def decode(data: bytes) -> LeafState:
 
 def fold_event(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     """Fold one event into a state and return the ids of the predicates that may have changed."""
-    at_us = event.occurred_at_us
-    if at_us < state.first_seen_us:
-        state.first_seen_us = at_us
-    if at_us > state.last_seen_us:
-        state.last_seen_us = at_us
+    occurred_at_us = event.occurred_at_us
+    if occurred_at_us < state.first_seen_us:
+        state.first_seen_us = occurred_at_us
+    if occurred_at_us > state.last_seen_us:
+        state.last_seen_us = occurred_at_us
     state.event_count += 1
     if event.type == IDENTIFY:
         return _fold_traits(state, event, index)
