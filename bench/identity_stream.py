@@ -117,9 +117,9 @@ class Store:
     def __init__(self, conn: asyncpg.Connection, visitors: Visitors) -> None:
         self._conn = conn
         self._visitors = visitors
-        remembered = int(IdentitySettings.model_fields["remembered"].default)
+        size = int(IdentitySettings.model_fields["evidence_cache_size"].default)
         self._identity = IdentityProjection(
-            shards=SHARDS, memory=EvidenceCache(remembered), on_access=lambda: None
+            shards=SHARDS, cache=EvidenceCache(size), on_access=lambda: None
         )
         self._next = 0
 

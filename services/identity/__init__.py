@@ -1,11 +1,11 @@
-"""Identity: which identifiers belong together.
+"""Identity resolves identifiers to profiles.
 
-Owns: identifiers, each with the profile that holds it, and the edges between them.
-Hears: `onefold.log.<shard>`, FactBatch.
-Says: `onefold.identity.<shard>`, FactsAttributed: every fact with its profile, and which
-identifiers belong elsewhere now.
+Owns: identifiers, each with its profile, and the edges between them.
+Consumes: `onefold.log.<shard>`, FactBatch.
+Publishes: `onefold.identity.<shard>`, FactsAttributed: every fact with its profile, and the
+identifiers that have moved to another profile.
 
-A profile is a connected component of the edges, and its id is the id of the identifier in it that
-was first seen. Both follow from the set of facts alone; and since every profile id is the id of an
-identifier, old ones resolve for ever, with no history kept.
+A profile is a connected component of the edges, and its id is the id of its first seen identifier.
+Both follow from the set of facts alone. Every profile id is the id of an identifier, so former ones
+resolve for ever, without a history.
 """

@@ -1,4 +1,4 @@
-"""`python -m services.identity`."""
+"""Runs identity: `python -m services.identity`."""
 
 from services.chassis.runtime.run import run
 from services.identity.service import serve

@@ -1,14 +1,17 @@
-"""What identity counts beside what every projection does."""
+"""Counts what identity does, beyond what every projection counts."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter
 
-IDENTIFIERS = Counter("onefold_identity_identifiers", "Identifiers seen for the first time.")
-MOVES = Counter("onefold_identity_moves", "Identifiers that moved to another profile.")
-LOCK_RETRIES = Counter(
-    "onefold_identity_lock_retries", "Times that people at stake were merged elsewhere meanwhile."
+NEW_IDENTIFIERS = Counter(
+    "onefold_identity_new_identifiers", "Identifiers that were seen for the first time."
 )
-AREAS = Counter(
-    "onefold_identity_areas", "Times that people had to be looked at whole, with their neighbours."
+REASSIGNMENTS = Counter(
+    "onefold_identity_reassignments", "Identifiers that moved to another profile."
+)
+LOCK_RETRIES = Counter("onefold_identity_lock_retries", "Lock retries caused by concurrent merges.")
+FULL_RESOLUTIONS = Counter(
+    "onefold_identity_full_resolutions",
+    "Times that whole profiles and their neighbours were loaded and resolved again.",
 )

@@ -1,4 +1,4 @@
-"""Identity, put together."""
+"""Assembles identity and serves it."""
 
 from __future__ import annotations
 
@@ -18,32 +18,39 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
+from services.identity.api.decisions_grpc import DecisionsRpc, MatchesRpc
 from services.identity.api.grpc import ALLOWED, IdentityRpc
-from services.identity.commands.decisions import DecisionService
+from services.identity.api.policy_grpc import PolicyRpc
+from services.identity.api.profiles_grpc import ProfilesRpc
+from services.identity.commands.decisions import DecisionCommands
+from services.identity.commands.matches import MatchCommands
+from services.identity.commands.policy import PolicyCommands
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
-from services.identity.projection.tick_requester import Metronome
-from services.identity.queries.profiles import IdentityQueries
+from services.identity.projection.reader import StateReader
+from services.identity.queries.explain import ExplanationQueries
+from services.identity.queries.held import HeldEdgeQueries
+from services.identity.queries.merge_feed import MergeFeed
+from services.identity.queries.policy_preview import PolicyQueries
+from services.identity.queries.probable import MatchQueries
+from services.identity.queries.profiles import ProfileQueries
 from services.identity.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
-from services.identity.store.postgres import count_rows
+from services.identity.store.profiles import count_rows
 from services.identity.upstream import LogUpstream
 
 
 @asynccontextmanager
 async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
-    """Identity, ready to be called, until the scope ends."""
+    """Serve identity until the scope ends."""
     async with open_service(settings) as base, base.channel(settings.ingest_url) as ingest:
-        upstream = LogUpstream(ingest)
-        log = LogClient(ingest, settings.service)
-        metronome = Metronome(log)
+        upstream, log = LogUpstream(ingest), LogClient(ingest, settings.service)
         runner = ProjectionRunner(
             settings.service,
             IdentityProjection(
                 shards=settings.shards,
-                memory=EvidenceCache(settings.remembered),
+                cache=EvidenceCache(settings.evidence_cache_size),
                 on_access=base.authenticator.invalidate,
-                on_waiting=metronome.ask,
             ),
             database=base.database,
             bus=base.bus,
@@ -54,16 +61,29 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
-        rebuilder = IdentityRebuilder(upstream, base.database, remembered=settings.remembered)
+        rebuilder = IdentityRebuilder(upstream, log, cache_size=settings.evidence_cache_size)
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        queries = IdentityQueries(base.database, runner, log)
-        doors = IdentityRpc(queries, DecisionService(queries, log))
-        rpc.add(add_IdentityServiceServicer_to_server, doors)
+        servicer = _servicer(StateReader(base.database, runner), log)
+        rpc.add(add_IdentityServiceServicer_to_server, servicer)
         rpc.add(
             add_ProjectionServiceServicer_to_server,
             ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
         )
         operations = base.operations(runner)
-        async with rpc, operations.serving(), background(runner.run(), metronome.run()):
+        async with rpc, operations.serving(), background(runner.run()):
             yield Endpoints(rpc.port, operations.port)
+
+
+def _servicer(reader: StateReader, log: LogClient) -> IdentityRpc:
+    return IdentityRpc(
+        ProfilesRpc(reader, ProfileQueries(reader), MergeFeed(reader)),
+        DecisionsRpc(
+            reader,
+            DecisionCommands(reader, log),
+            ExplanationQueries(reader, log),
+            HeldEdgeQueries(reader),
+        ),
+        MatchesRpc(reader, MatchCommands(reader, log), MatchQueries(reader)),
+        PolicyRpc(reader, PolicyCommands(reader, log), PolicyQueries(reader)),
+    )

@@ -1,4 +1,4 @@
-"""Settings of identity."""
+"""Defines the settings of identity."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class IdentitySettings(ServiceSettings):
-    """What identity needs to know beside what every service does."""
+    """The settings of identity, beyond those that every service has."""
 
     service: ClassVar[str] = "identity"
 
-    #: How long what was said is kept for profile to read again, seconds.
+    #: How long published messages are stored for profile to read again, seconds.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
-    #: Sets of identifiers whose evidence is remembered to be known; about 0.5 KB each.
-    remembered: Annotated[int, Field(ge=0)] = 100_000
+    #: Identifier sets whose evidence is cached; about 0.5 KB each.
+    evidence_cache_size: Annotated[int, Field(ge=0)] = 100_000

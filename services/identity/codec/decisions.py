@@ -1,42 +1,39 @@
-"""What people and models say about two identifiers: read, checked, and made a fact."""
+"""Validates requested decisions and assessments, and encodes them as facts."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from onefold.identity.v1 import identity_facts_pb2 as pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.identity.domain.evidence import Pair
+from services.identity.codec.bus import identifier_to_proto
+from services.identity.codec.requests import Caller, decode_identifier
+from services.identity.domain.evidence import DecisionKind, Pair
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.identifiers import (
-    Identifier,
-    expected_format,
-    is_account_namespace,
-    normalize,
-    validation_error,
-)
+from services.kernel.identifiers import Identifier, is_account_namespace
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
-MOST_REASON = 500
-MOST_MATCHES = 1_000
-MOST_WORD, MOST_PURPOSES, MOST_WEIGHTS = 128, 20, 100
+MAX_REASON = 500
+MAX_MATCHES = 1_000
+MAX_WORD, MAX_PURPOSES, MAX_WEIGHTS = 128, 20, 100
 
 
-class Caller(NamedTuple):
-    """Who asks, and in which workspace."""
+class HasPair(Protocol):
+    """A message with two identifiers."""
 
-    workspace_id: WorkspaceId
-    #: Its default region.
-    region: str
-    #: The id of the key.
-    key_id: str
+    @property
+    def a(self) -> IdentifierMessage: ...
+
+    @property
+    def b(self) -> IdentifierMessage: ...
 
 
 class IdentifierPair(NamedTuple):
-    """Two identifiers in standard form, in the order of their ids."""
+    """Two normalised identifiers, in the order of their ids."""
 
     workspace_id: WorkspaceId
     a: Identifier
@@ -44,141 +41,154 @@ class IdentifierPair(NamedTuple):
 
     @property
     def ids(self) -> Pair:
-        """The ids of both; a fact about them lies under the first one."""
+        """The ids of both; the leaf of a fact about them is the first one."""
         return Pair(self.a.id_in(self.workspace_id), self.b.id_in(self.workspace_id))
 
 
-def named(message: Any, asker: Caller, field: str) -> Identifier:
-    """The standard form of an identifier that has to name somebody. Raises InvalidField."""
-    if not message.namespace and not message.value:
-        raise InvalidField(f"{field} is required: a namespace and a value", field=field)
-    if wrong := validation_error(message.namespace, message.value):
-        raise InvalidField(wrong, field=field)
-    shaped = normalize(message.namespace, message.value, asker.region)
-    if shaped is None:
-        wanted = expected_format(message.namespace, asker.region)
-        raise InvalidField(f"this {message.namespace} names nobody; send {wanted}", field=field)
-    return shaped
+class RequestedAssessment(NamedTuple):
+    """The assessment of a pair, in canonical form."""
+
+    pair: IdentifierPair
+    message: pb.MatchAssessed
 
 
-def pair(request: Any, asker: Caller, place: str = "") -> IdentifierPair:
-    """The two identifiers of a request. Raises InvalidField."""
-    field = f"{place}b"
-    a, b = named(request.a, asker, f"{place}a"), named(request.b, asker, field)
+def decode_pair(message: HasPair, caller: Caller, path: str = "") -> IdentifierPair:
+    """Return the two identifiers of a message at `path` in the request. Raises InvalidField."""
+    field = f"{path}b"
+    a = decode_identifier(message.a, caller, f"{path}a")
+    b = decode_identifier(message.b, caller, field)
     if a == b:
-        raise InvalidField("a and b are the same identifier; name two", field=field)
+        raise InvalidField("a and b are the same identifier; send two", field=field)
     if is_account_namespace(a.namespace) != is_account_namespace(b.namespace):
-        raise InvalidField("an account and a person are never one; name two of a kind", field=field)
-    if a.id_in(asker.workspace_id) > b.id_in(asker.workspace_id):
-        a, b = b, a
-    return IdentifierPair(asker.workspace_id, a, b)
-
-
-def reason(told: str) -> str:
-    """Why, for people. Raises InvalidField."""
-    shaped = told.strip()
-    if not shaped:
         raise InvalidField(
-            "reason is required: say why, for those who look at it later", field=_WHY
+            "an account and a person cannot be linked; send two identifiers of one sort",
+            field=field,
         )
-    if len(shaped) > MOST_REASON:
-        raise InvalidField(f"reason has at most {MOST_REASON} characters", field=_WHY)
-    if "\0" in shaped:
-        raise InvalidField("reason holds NUL; leave it out", field=_WHY)
-    return shaped
+    if a.id_in(caller.workspace_id) > b.id_in(caller.workspace_id):
+        a, b = b, a
+    return IdentifierPair(caller.workspace_id, a, b)
 
 
-_WHY = "reason"
+def decode_reason(text: str) -> str:
+    """Return a reason without surrounding blanks. Raises InvalidField."""
+    reason = text.strip()
+    if not reason:
+        raise InvalidField("reason is required", field="reason")
+    if len(reason) > MAX_REASON:
+        raise InvalidField(f"reason has at most {MAX_REASON} characters", field="reason")
+    if "\0" in reason:
+        raise InvalidField("reason contains NUL; remove it", field="reason")
+    return reason
 
 
-def decision(told: int) -> Any:
-    """A decision that can be taken. Raises InvalidField."""
-    if told == pb.DECISION_UNSPECIFIED or told not in pb.Decision.values():
+def decode_decision(number: int) -> DecisionKind:
+    """Return the kind of a decision. Raises InvalidField."""
+    try:
+        return DecisionKind(number)
+    except ValueError:
         raise InvalidField(
             "use DECISION_LINK, DECISION_SEPARATE or DECISION_WITHDRAW", field="decision"
-        )
-    return told
+        ) from None
 
 
-def decision_message(pair: IdentifierPair, decision: Any, reason: str) -> pb.LinkDecided:
-    """The message of a decision."""
-    return pb.LinkDecided(a=_message(pair.a), b=_message(pair.b), decision=decision, reason=reason)
+def decision_to_proto(pair: IdentifierPair, kind: DecisionKind, reason: str) -> pb.LinkDecided:
+    """Return the message of a decision."""
+    return pb.LinkDecided(
+        a=identifier_to_proto(pair.a),
+        b=identifier_to_proto(pair.b),
+        decision=int(kind),  # type: ignore[arg-type]  # the numbers are the enum's
+        reason=reason,
+    )
 
 
-def assessment(
-    message: pb.MatchAssessed, asker: Caller, place: str
-) -> tuple[IdentifierPair, pb.MatchAssessed]:
-    """Whom a judgement is about, and the judgement in the form in which it is kept.
-
-    Raises InvalidField.
-    """
-    about = pair(message, asker, place)
-    _check_judgement(message, place)
-    kept = pb.MatchAssessed()
-    kept.CopyFrom(message)
-    kept.a.CopyFrom(_message(about.a))
-    kept.b.CopyFrom(_message(about.b))
-    del kept.purposes[:]
-    kept.purposes.extend(sorted(set(message.purposes)))
-    return about, kept
-
-
-def check_matches(told: Any) -> None:
-    """Raises InvalidField, TooLarge."""
-    if not told:
-        raise InvalidField("matches is required: at least one", field="matches")
-    if len(told) > MOST_MATCHES:
-        limit = str(MOST_MATCHES)
-        raise TooLarge(f"at most {limit} matches a call; split it", limit=limit)
+def decode_assessments(
+    messages: Sequence[pb.MatchAssessed], caller: Caller
+) -> list[RequestedAssessment]:
+    """Return the assessments of a request. Raises InvalidField, TooLarge."""
+    if not messages:
+        raise InvalidField("matches is required: send at least one", field="matches")
+    if len(messages) > MAX_MATCHES:
+        limit = str(MAX_MATCHES)
+        raise TooLarge(f"a call takes at most {limit} matches; split it", limit=limit)
+    found: list[RequestedAssessment] = []
+    seen: set[Pair] = set()
+    for index, message in enumerate(messages):
+        one = decode_assessment(message, caller, f"matches[{index}].")
+        if one.pair.ids in seen:
+            raise InvalidField(
+                "this pair is assessed twice; send the assessment that counts",
+                field=f"matches[{index}]",
+            )
+        seen.add(one.pair.ids)
+        found.append(one)
+    return found
 
 
-def _check_judgement(message: pb.MatchAssessed, place: str) -> None:
+def decode_assessment(message: pb.MatchAssessed, caller: Caller, path: str) -> RequestedAssessment:
+    """Return one assessment at `path` in the request. Raises InvalidField."""
+    pair = decode_pair(message, caller, path)
+    _check_assessment(message, path)
+    canonical = pb.MatchAssessed()
+    canonical.CopyFrom(message)
+    canonical.a.CopyFrom(IdentifierMessage(namespace=pair.a.namespace, value=pair.a.value))
+    canonical.b.CopyFrom(IdentifierMessage(namespace=pair.b.namespace, value=pair.b.value))
+    del canonical.purposes[:]
+    canonical.purposes.extend(sorted(set(message.purposes)))
+    return RequestedAssessment(pair, canonical)
+
+
+def _check_assessment(message: pb.MatchAssessed, path: str) -> None:
     if not message.assessment or message.assessment not in pb.Assessment.values():
         raise InvalidField(
             "use ASSESSMENT_ACCEPTED, ASSESSMENT_TO_REVIEW or ASSESSMENT_REJECTED",
-            field=f"{place}assessment",
+            field=f"{path}assessment",
         )
     if not 0.0 <= message.probability <= 1.0:
-        raise InvalidField("a probability lies between 0 and 1", field=f"{place}probability")
-    _check_word(message.model_version, f"{place}model_version")
-    accepted = message.assessment == pb.ASSESSMENT_ACCEPTED
-    if accepted != bool(message.purposes):
-        wanted = "name what it may be used for" if accepted else "only accepted ones have purposes"
-        raise InvalidField(wanted, field=f"{place}purposes")
-    if len(message.purposes) > MOST_PURPOSES or len(message.weights) > MOST_WEIGHTS:
-        raise InvalidField(
-            f"at most {MOST_PURPOSES} purposes and {MOST_WEIGHTS} weights", field=f"{place}purposes"
+        raise InvalidField("a probability is between 0 and 1", field=f"{path}probability")
+    _check_word(message.model_version, f"{path}model_version")
+    is_accepted = message.assessment == pb.ASSESSMENT_ACCEPTED
+    if is_accepted != bool(message.purposes):
+        error = (
+            "an accepted match needs the purposes that it may be used for"
+            if is_accepted
+            else "only an accepted match has purposes"
         )
+        raise InvalidField(error, field=f"{path}purposes")
+    if len(message.purposes) > MAX_PURPOSES:
+        raise InvalidField(f"a match has at most {MAX_PURPOSES} purposes", field=f"{path}purposes")
+    if len(message.weights) > MAX_WEIGHTS:
+        raise InvalidField(f"a match has at most {MAX_WEIGHTS} weights", field=f"{path}weights")
     for purpose in message.purposes:
-        _check_word(purpose, f"{place}purposes")
+        _check_word(purpose, f"{path}purposes")
     for weight in message.weights:
-        _check_word(weight.comparison, f"{place}weights")
+        _check_word(weight.comparison, f"{path}weights")
         if not math.isfinite(weight.log2_bayes_factor):
-            raise InvalidField("a weight is a number", field=f"{place}weights")
+            raise InvalidField("a weight is a finite number", field=f"{path}weights")
 
 
-def _check_word(told: str, field: str) -> None:
-    if not 0 < len(told) <= MOST_WORD or not told.isprintable():
-        raise InvalidField(f"1 to {MOST_WORD} printable characters", field=field)
+def _check_word(text: str, field: str) -> None:
+    if not 0 < len(text) <= MAX_WORD or not text.isprintable():
+        raise InvalidField(f"send 1 to {MAX_WORD} printable characters", field=field)
 
 
-def fact_about(pair: IdentifierPair, message: Any, asker: Caller, before: FactId | None) -> Fact:
-    """The fact that says `message` about two identifiers, as of when the log learns it.
+def pair_fact(
+    pair: IdentifierPair,
+    message: pb.LinkDecided | pb.MatchAssessed,
+    caller: Caller,
+    before: FactId | None,
+) -> Fact:
+    """Return the fact of a decision or an assessment; the log sets its time.
 
-    Its id is made of what it says and of `before`, the fact that held until then: to say the same
-    again while it holds is the same fact, and to come back to it after something else is another.
+    Its id is a function of the message and of `before`, the fact that counted until now: to send
+    the same while it counts is the same fact, and to return to it after another one is a new fact.
     """
     payload = message.SerializeToString(deterministic=True)
-    kind, leaf = message.DESCRIPTOR.full_name, pair.ids[0]
+    kind = message.DESCRIPTOR.full_name
     return Fact(
         workspace_id=pair.workspace_id,
         fact_id=hash_id(pair.workspace_id, kind, *pair.ids, before or b"", payload),
         kind=kind,
-        leaf_id=leaf,
-        actor=asker.key_id,
+        leaf_id=pair.ids.a,
+        actor=caller.key_id,
         payload=payload,
     )
-
-
-def _message(identifier: Identifier) -> IdentifierMessage:
-    return IdentifierMessage(namespace=identifier.namespace, value=identifier.value)

@@ -1,4 +1,4 @@
-"""Explanations, held evidence, previews and moves as messages."""
+"""Encodes profiles, explanations, held edges, previews and merges as responses."""
 
 from __future__ import annotations
 
@@ -9,64 +9,75 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.codec.tokens import token_to_proto
 from services.chassis.rpc.paging import PageToken
+from services.identity.codec.bus import identifier_to_proto
 from services.identity.domain.evidence import SEEN_PERIOD_DAYS, Edge, Pair
 from services.identity.domain.explain import ExplainedEdge, Explanation, HeldEdgeView
+from services.identity.domain.merges import Merges
 from services.identity.domain.preview import PreviewTotals, ProfileGroup, Regrouping
-from services.identity.queries.merge_feed import Move, Moves
-from services.kernel.identifiers import Identifier
-from services.kernel.ids import to_hex
+from services.identity.domain.rows import SeenIdentifier
+from services.kernel.ids import WorkspaceId, to_hex
 from services.kernel.time import DAY_US
 from services.kernel.tokens import Token
 
-#: Bytes of an id.
-_ID = 16
+#: The sort keys of held edges and of matches: the ids of both ends, and the kind of an edge.
+_EDGE_TOKEN, _PAIR_TOKEN = PageToken("16s16sB"), PageToken("16s16s")
 
 
-def explanation_message(told: Explanation, token: Token) -> pb.ExplainMatchResponse:
-    """An explanation, and the state that was read."""
+def profile_identifier(workspace_id: WorkspaceId, seen: SeenIdentifier) -> pb.ProfileIdentifier:
+    """Return the message of an identifier and its first sighting."""
+    return pb.ProfileIdentifier(
+        identifier=identifier_to_proto(seen.identifier),
+        first_seen_us=seen.first.occurred_at_us,
+        fact_id=to_hex(seen.first.fact_id),
+        identifier_id=to_hex(seen.identifier.id_in(workspace_id)),
+    )
+
+
+def explanation_to_proto(explanation: Explanation, token: Token) -> pb.ExplainMatchResponse:
+    """Return the message of an explanation, with the state that was read."""
     return pb.ExplainMatchResponse(
-        same=told.same,
-        profile_id_a=to_hex(told.profile_a or b""),
-        profile_id_b=to_hex(told.profile_b or b""),
-        path=map(_edge_message, told.path),
-        policy_version=told.policy_version,
+        same=explanation.same,
+        profile_id_a=to_hex(explanation.profile_a or b""),
+        profile_id_b=to_hex(explanation.profile_b or b""),
+        path=map(_edge_to_proto, explanation.path),
+        policy_version=explanation.policy_version,
         token=token_to_proto(token),
     )
 
 
-def held_message(held: HeldEdgeView) -> pb.HeldEdge:
-    """Evidence that is held back."""
+def held_to_proto(held: HeldEdgeView) -> pb.HeldEdge:
+    """Return the message of a held edge."""
     return pb.HeldEdge(
-        edge=_edge_message(held.edge),
+        edge=_edge_to_proto(held.edge),
         profile_id_a=to_hex(held.profile_a),
         profile_id_b=to_hex(held.profile_b),
     )
 
 
-def _edge_message(tie: ExplainedEdge) -> pb.Edge:
-    why, namespace = tie.held or (0, "")
-    first, last_day = tie.span
+def _edge_to_proto(explained: ExplainedEdge) -> pb.Edge:
+    reason, namespace = explained.held or (0, "")
+    first, last_seen_day = explained.span
     return pb.Edge(
-        a=_identifier(tie.a),
-        b=_identifier(tie.b),
-        kind=tie.edge.kind,  # type: ignore[arg-type]  # the numbers are the enum's
+        a=identifier_to_proto(explained.a),
+        b=identifier_to_proto(explained.b),
+        kind=explained.edge.kind,  # type: ignore[arg-type]  # the numbers are the enum's
         fact_id=to_hex(first.fact_id),
         first_seen_us=first.occurred_at_us,
-        last_seen_us=(last_day - SEEN_PERIOD_DAYS + 1) * DAY_US,
-        held_reason=why,  # type: ignore[arg-type]  # the numbers are the enum's
+        last_seen_us=(last_seen_day - SEEN_PERIOD_DAYS + 1) * DAY_US,
+        held_reason=reason,  # type: ignore[arg-type]  # the numbers are the enum's
         held_namespace=namespace,
-        actor=tie.actor,
-        reason=tie.reason,
+        actor=explained.actor,
+        reason=explained.reason,
     )
 
 
-def preview_message(part: Regrouping | PreviewTotals, token: Token) -> pb.PreviewPolicyResponse:
-    """A part of what a policy would come to."""
+def preview_to_proto(part: Regrouping | PreviewTotals, token: Token) -> pb.PreviewPolicyResponse:
+    """Return the message of a part of a preview, with the state that was read."""
     state = token_to_proto(token)
     if isinstance(part, Regrouping):
-        regrouping = pb.Regrouping(before=_groupings(part.before), after=_groupings(part.after))
+        regrouping = pb.Regrouping(before=_groups(part.before), after=_groups(part.after))
         return pb.PreviewPolicyResponse(regrouping=regrouping, token=state)
-    sums = pb.PolicyPreviewTotals(
+    totals = pb.PolicyPreviewTotals(
         profiles_before=part.profiles_before,
         profiles_after=part.profiles_after,
         biggest_before=part.biggest_before,
@@ -74,51 +85,50 @@ def preview_message(part: Regrouping | PreviewTotals, token: Token) -> pb.Previe
         held_before=part.held_before,
         held_after=part.held_after,
     )
-    return pb.PreviewPolicyResponse(totals=sums, token=state)
+    return pb.PreviewPolicyResponse(totals=totals, token=state)
 
 
-def _groupings(groups: Iterable[ProfileGroup]) -> Iterator[pb.ProfileGroup]:
+def _groups(groups: Iterable[ProfileGroup]) -> Iterator[pb.ProfileGroup]:
     for profile_id, ids in groups:
-        yield pb.ProfileGroup(profile_id=to_hex(profile_id), identifier_ids=ids)
+        yield pb.ProfileGroup(profile_id=to_hex(profile_id), identifier_ids=map(to_hex, ids))
 
 
-def moves_message(told: Moves) -> pb.WatchMergesResponse:
-    """Some merges and splits."""
+def merges_to_proto(merges: Merges) -> pb.WatchMergesResponse:
+    """Return the message of the merges and splits in one published message."""
     return pb.WatchMergesResponse(
-        moves=map(_move_message, told.moves), shard=told.shard, next_offset=told.next_offset
+        moves=[
+            pb.ProfileMove(
+                before_profile_id=to_hex(move.before),
+                after_profile_id=to_hex(move.after),
+                identifiers=[
+                    IdentifierMessage(namespace=one.namespace, value=one.value)
+                    for one in move.identifiers
+                ],
+            )
+            for move in merges.moves
+        ],
+        shard=merges.shard,
+        next_offset=merges.next_offset,
     )
 
 
-def _move_message(move: Move) -> pb.ProfileMove:
-    return pb.ProfileMove(
-        before_profile_id=to_hex(move.before),
-        after_profile_id=to_hex(move.after),
-        identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in move.identifiers],
-    )
-
-
-_EDGE_PAGE = PageToken("16s16sB")
-_PAIR_PAGE = PageToken("16s16s")
-
-
-def edge_after(page_token: str) -> Edge | None:
-    """Return the edge after which a page begins; None at the beginning. Raises InvalidField."""
-    key = _EDGE_PAGE.decode(page_token)
+def decode_edge_cursor(page_token: str) -> Edge | None:
+    """Return the edge after which a page begins; None on the first page. Raises InvalidField."""
+    key = _EDGE_TOKEN.decode(page_token)
     return Edge(*key) if key else None
 
 
-def pair_after(page_token: str) -> Pair | None:
-    """Return the pair after which a page begins; None at the beginning. Raises InvalidField."""
-    key = _PAIR_PAGE.decode(page_token)
+def decode_pair_cursor(page_token: str) -> Pair | None:
+    """Return the pair after which a page begins; None on the first page. Raises InvalidField."""
+    key = _PAIR_TOKEN.decode(page_token)
     return Pair(*key) if key else None
 
 
-def page_token(last: Edge | Pair) -> str:
-    """Return the token of the page after an edge or a pair."""
-    return (_EDGE_PAGE if isinstance(last, Edge) else _PAIR_PAGE).encode(*last)
+def edge_page_token(last: Edge) -> str:
+    """Return the token of the page after an edge."""
+    return _EDGE_TOKEN.encode(*last)
 
 
-def _identifier(identifier: Identifier | None) -> IdentifierMessage | None:
-    if identifier is None:
-        return None
-    return IdentifierMessage(namespace=identifier.namespace, value=identifier.value)
+def pair_page_token(last: Pair) -> str:
+    """Return the token of the page after a pair."""
+    return _PAIR_TOKEN.encode(*last)

@@ -1,1 +1,1 @@
-"""Pure: facts (what events say), model (what is so), decide (what follows)."""
+"""Holds identity's rules as pure functions: evidence in, profiles out."""

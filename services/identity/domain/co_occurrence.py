@@ -1,4 +1,7 @@
-"""The company an identifier was seen in: whether it is shared, and whether it changed hands."""
+"""Classifies identifiers by what they were seen with: shared by many, or recycled to a new holder.
+
+The neighbours that count are identifiers of a higher priority: the holders of this one.
+"""
 
 from __future__ import annotations
 
@@ -10,78 +13,78 @@ from services.identity.domain.policy import MatchMode, NamespaceRule, Policy
 from services.kernel.ids import IdentifierId
 from services.kernel.time import DAY_US
 
-#: Those that a shared identifier or one that changed hands no longer binds.
+#: Edges of these kinds are held where one of their ends is shared or was recycled.
 CO_OCCURRENCE_KINDS = (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED)
 
 
 class Neighbour(NamedTuple):
-    """A stronger identifier that one was seen with."""
+    """An identifier of a higher priority that another one was seen with."""
 
-    other: IdentifierId
-    #: That of the other.
+    id: IdentifierId
     namespace: str
     span: SeenSpan
 
 
 class CoOccurrence(NamedTuple):
-    """What follows from all the stronger identifiers that one was seen with."""
+    """The class of an identifier by all the neighbours that it was seen with."""
 
-    #: With too many.
+    #: It was seen with too many.
     shared: bool = False
-    #: The day on which it was first seen with its newest holder; None = it never changed hands.
+    #: The day on which its newest holder was first seen; None = it was never recycled.
     recycled_on_day: int | None = None
 
-    def is_before_handover(self, last_day: int, rule: NamespaceRule) -> bool:
-        """Whether one last seen on a day with the identifier has lost it since."""
+    def is_before_handover(self, last_seen_day: int, rule: NamespaceRule) -> bool:
+        """Return whether an edge last seen on a day belongs to an earlier holder."""
         day = self.recycled_on_day
-        return day is not None and last_day + rule.recycled_after_days <= day
+        return day is not None and last_seen_day + rule.recycled_after_days <= day
 
 
 UNREMARKABLE = CoOccurrence()
+SHARED = CoOccurrence(shared=True)
 
 
-def counted_kinds(rule: NamespaceRule, policy: Policy) -> list[int]:
-    """The strengths of the edges that make company of an identifier: those that may bind it."""
+def counted_kinds(rule: NamespaceRule, policy: Policy) -> list[EvidenceKind]:
+    """Return the kinds of edges whose other ends count as neighbours: those that may link."""
     if rule.match_mode == MatchMode.NEVER:
         return []
-    strengths = [EvidenceKind.VERIFIED]
+    kinds = [EvidenceKind.VERIFIED]
     if rule.match_mode == MatchMode.ALWAYS:
-        strengths.append(EvidenceKind.OBSERVED)
-    return [strength for strength in strengths if strength not in policy.ignored]
+        kinds.append(EvidenceKind.OBSERVED)
+    return [kind for kind in kinds if kind not in policy.ignored]
 
 
-def classify_neighbours(met: Iterable[Neighbour], rule: NamespaceRule) -> CoOccurrence:
-    """What follows from the company of an identifier; each pair may come with several edges."""
+def classify_neighbours(neighbours: Iterable[Neighbour], rule: NamespaceRule) -> CoOccurrence:
+    """Return the class of an identifier; each neighbour may come with several edges."""
     by_namespace: dict[str, dict[IdentifierId, SeenSpan]] = {}
-    for other, namespace, span in met:
+    for id_, namespace, span in neighbours:
         holders = by_namespace.setdefault(namespace, {})
-        known = holders.get(other)
-        holders[other] = span if known is None else known.union(span)
-    shared = rule.shared_after
-    if shared and any(len(holders) > shared for holders in by_namespace.values()):
-        return CoOccurrence(shared=True)
+        existing = holders.get(id_)
+        holders[id_] = span if existing is None else existing.union(span)
+    limit = rule.shared_after
+    if limit and any(len(holders) > limit for holders in by_namespace.values()):
+        return SHARED
     if not rule.recycled_after_days:
         return UNREMARKABLE
-    days = [_handed_over(holders, rule) for holders in by_namespace.values()]
+    days = [_last_handover_day(holders, rule) for holders in by_namespace.values()]
     return CoOccurrence(False, max((day for day in days if day is not None), default=None))
 
 
-def _handed_over(holders: Mapping[IdentifierId, SeenSpan], rule: NamespaceRule) -> int | None:
-    """The last day on which one was first seen long after another one was last seen."""
-    newest = None
-    leaving = sorted((span.last_seen_day, id_) for id_, span in holders.items())[:2]
+def _last_handover_day(holders: Mapping[IdentifierId, SeenSpan], rule: NamespaceRule) -> int | None:
+    """Return the last day on which a holder was first seen long after another was last seen."""
+    latest = None
+    first_to_leave = sorted((span.last_seen_day, id_) for id_, span in holders.items())[:2]
     for id_, span in holders.items():
         day = span.first.occurred_at_us // DAY_US
-        gone = next((last for last, other in leaving if other != id_), None)
-        if gone is not None and gone + rule.recycled_after_days <= day:
-            newest = day if newest is None else max(newest, day)
-    return newest
+        left = next((last for last, other in first_to_leave if other != id_), None)
+        if left is not None and left + rule.recycled_after_days <= day:
+            latest = day if latest is None else max(latest, day)
+    return latest
 
 
-def last_days(edges: Mapping[Edge, SeenSpan]) -> dict[tuple[bytes, bytes], int]:
-    """The last day on which each pair was seen together."""
+def last_seen_days(edges: Mapping[Edge, SeenSpan]) -> dict[tuple[bytes, bytes], int]:
+    """Return the last day on which each pair was seen together by any kind of edge."""
     days: dict[tuple[bytes, bytes], int] = {}
-    for (a, b, strength), span in edges.items():
-        if strength in CO_OCCURRENCE_KINDS:
+    for (a, b, kind), span in edges.items():
+        if kind in CO_OCCURRENCE_KINDS:
             days[a, b] = max(days.get((a, b), span.last_seen_day), span.last_seen_day)
     return days

@@ -1,4 +1,4 @@
-"""Connected components."""
+"""Finds connected components."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 
 
 def connected_components(size: int, edges: Iterable[tuple[int, int]]) -> Sequence[int]:
-    """For each of 0 … size-1 the smallest member of its component, joined by these edges.
+    """Return, for each node 0 … size-1, the smallest node of its component.
 
     Rem's algorithm with splicing (E. W. Dijkstra, A Discipline of Programming, 1976, chapter 23).
     """
-    # An array and not a list: what takes the time is memory, and this is an eighth of it.
+    # Memory access dominates the time, and an array takes an eighth of the memory of a list.
     parent = array("i", range(size))
     for a, b in edges:
         above_a, above_b = parent[a], parent[b]
-        # Whoever points higher climbs, and points on his way where the other one does.
+        # The node with the higher parent climbs, and on its way points to the other's parent.
         while above_a != above_b:
             if above_a > above_b:
                 parent[a] = above_b
@@ -27,7 +27,7 @@ def connected_components(size: int, edges: Iterable[tuple[int, int]]) -> Sequenc
                 if b == above_b:
                     break
                 b, above_b = above_b, parent[above_b]
-    # Each points below itself, so whoever is pointed at is done.
+    # Each node points to a smaller one, so the parent of a node is final before the node is.
     for i, above in enumerate(parent):
         parent[i] = parent[above]
     return parent

@@ -1,58 +1,60 @@
-"""What is new in evidence, and what must not change while one decides about it."""
+"""Finds what is new in evidence, and what must be locked while it is applied."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.identity.domain.rows import Evidence, IdentifierRow, StoredEvidence
+from services.identity.domain.evidence import Evidence
+from services.identity.domain.rows import IdentifierRow, StoredEvidence
 from services.kernel.ids import IdentifierId, WorkspaceId
 
 
-def new_evidence(evidence: Evidence, kept: StoredEvidence) -> Evidence:
-    """The part of the evidence that is not known, or that is earlier or later than what is known.
+def new_evidence(evidence: Evidence, stored: StoredEvidence) -> Evidence:
+    """Return the evidence that is not stored, or is earlier or later than what is stored.
 
-    The spans of its edges hold what is known too.
+    The spans of its edges include the stored spans.
     """
-    fresh = Evidence()
-    names = evidence.names
-    for id_, first in evidence.identifiers.items():
-        if id_ not in kept.identifiers or first < kept.identifiers[id_].first:
-            fresh.identifiers[id_] = first
-            fresh.names[id_] = names[id_]
+    new = Evidence()
+    identifiers = evidence.identifiers
+    for id_, first in evidence.first_seen.items():
+        row = stored.identifiers.get(id_)
+        if row is None or first < row.first:
+            new.first_seen[id_] = first
+            new.identifiers[id_] = identifiers[id_]
     for edge, span in evidence.edges.items():
-        known = kept.edges.get(edge)
-        now = span if known is None else span.union(known.span)
-        if known is None or now != known.span:
-            fresh.edges[edge] = now
-            fresh.names[edge.a] = names[edge.a]
-            fresh.names[edge.b] = names[edge.b]
+        edge_row = stored.edges.get(edge)
+        union = span if edge_row is None else span.union(edge_row.span)
+        if edge_row is None or union != edge_row.span:
+            new.edges[edge] = union
+            new.identifiers[edge.a] = identifiers[edge.a]
+            new.identifiers[edge.b] = identifiers[edge.b]
     for pair, decision in evidence.decisions.items():
-        before = kept.decisions.get(pair)
+        before = stored.decisions.get(pair)
         if before is None or before < decision:
-            fresh.decisions[pair] = decision
-            fresh.names[pair.a] = names[pair.a]
-            fresh.names[pair.b] = names[pair.b]
-    return fresh
+            new.decisions[pair] = decision
+            new.identifiers[pair.a] = identifiers[pair.a]
+            new.identifiers[pair.b] = identifiers[pair.b]
+    return new
 
 
-def lock_set(fresh: Evidence, known: Mapping[IdentifierId, IdentifierRow]) -> set[bytes]:
-    """What nobody else may change meanwhile: profiles, and identifiers that are not known."""
-    return {known[id_].profile_id if id_ in known else id_ for id_ in fresh.names}
+def lock_set(new: Evidence, stored: Mapping[IdentifierId, IdentifierRow]) -> set[bytes]:
+    """Return the ids to lock for new evidence: profiles, and identifiers that are not stored."""
+    return {stored[id_].profile_id if id_ in stored else id_ for id_ in new.identifiers}
 
 
 def split_by_workspace(evidence: Evidence) -> dict[WorkspaceId, Evidence]:
-    """Evidence, cut by workspace: nobody belongs to two."""
-    workspaces = {name.workspace_id for name in evidence.names.values()}
+    """Split evidence by workspace; no edge or decision crosses workspaces."""
+    workspaces = {one.workspace_id for one in evidence.identifiers.values()}
     if len(workspaces) <= 1:
         return dict.fromkeys(workspaces, evidence)
     parts = {workspace: Evidence() for workspace in workspaces}
-    of = {id_: parts[name.workspace_id] for id_, name in evidence.names.items()}
-    for id_, name in evidence.names.items():
-        of[id_].names[id_] = name
-    for id_, first in evidence.identifiers.items():
-        of[id_].identifiers[id_] = first
+    part_of = {id_: parts[one.workspace_id] for id_, one in evidence.identifiers.items()}
+    for id_, identifier in evidence.identifiers.items():
+        part_of[id_].identifiers[id_] = identifier
+    for id_, first in evidence.first_seen.items():
+        part_of[id_].first_seen[id_] = first
     for edge, span in evidence.edges.items():
-        of[edge.a].edges[edge] = span
+        part_of[edge.a].edges[edge] = span
     for pair, decision in evidence.decisions.items():
-        of[pair.a].decisions[pair] = decision
+        part_of[pair.a].decisions[pair] = decision
     return parts

@@ -1,5 +1,5 @@
-"""What facts say about who is whom: who is named together, how strongly, since when; what people
-decided."""
+"""Defines evidence: which identifiers were seen together, in which way and when, and what was
+decided about pairs of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from services.kernel.time import DAY_US
 
 
 class EvidenceKind(IntEnum):
-    """How strongly an edge binds; the smaller number is taken first."""
+    """The kind of evidence behind an edge; the smaller number links first."""
 
-    #: A person decided it.
+    #: A manual decision.
     DECIDED = 1
-    #: Somebody says it: an alias.
+    #: An alias event states it.
     STATED = 2
-    #: Seen on one event with its strongest identifier, and checked by the sender.
+    #: Seen on one event with its primary identifier, and checked by the sender.
     VERIFIED = 3
-    #: Seen on one event with its strongest identifier.
+    #: Seen on one event with its primary identifier.
     OBSERVED = 4
-    #: Seen on one event beside its strongest identifier.
+    #: Seen on one event beside its primary identifier.
     CO_OBSERVED = 5
 
 
@@ -36,31 +36,32 @@ class FirstSeen(NamedTuple):
     fact_id: FactId
 
 
-#: What is seen all the time is written once in so many days, also where years come at once.
+#: The last day is stored in steps of this many days, so that an edge that is seen all the time is
+#: written once in so many days, also where an import brings years of events at once.
 SEEN_PERIOD_DAYS = 30
 SEEN_PERIOD_US = SEEN_PERIOD_DAYS * DAY_US
 
 
 class SeenSpan(NamedTuple):
-    """Since when, and until when, two identifiers were seen together."""
+    """The time during which two identifiers were seen together."""
 
     first: FirstSeen
-    #: Days since 1970 (UTC): the last one of the SEEN_DAYS in which they were seen last. No finer,
-    #: and never too early.
+    #: Days since 1970 (UTC): the last day of the period of SEEN_PERIOD_DAYS in which the last
+    #: sighting lies; never earlier than the sighting.
     last_seen_day: int
 
     def union(self, other: SeenSpan) -> SeenSpan:
-        """Both; the order does not matter, nor does how often."""
         return SeenSpan(min(self.first, other.first), max(self.last_seen_day, other.last_seen_day))
 
 
 def span_of(first: FirstSeen) -> SeenSpan:
-    """One moment."""
+    """Return the span of a single sighting."""
     return SeenSpan(first, period_end_day(first.occurred_at_us))
 
 
 def period_end_day(at_us: int) -> int:
-    """The last one of the SEEN_DAYS that an instant (Unix microseconds) lies in."""
+    """Return the last day of the period of SEEN_PERIOD_DAYS that holds an instant (Unix
+    microseconds)."""
     return at_us // SEEN_PERIOD_US * SEEN_PERIOD_DAYS + SEEN_PERIOD_DAYS - 1
 
 
@@ -72,49 +73,62 @@ class Pair(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Two identifiers that belong together, a < b."""
+    """One kind of evidence that links two identifiers, a < b."""
 
     a: IdentifierId
     b: IdentifierId
+    #: As EvidenceKind.
     kind: int
 
 
-def edge_of(one: IdentifierId, other: IdentifierId, strength: int) -> Edge:
-    """The edge between two."""
-    return Edge(one, other, strength) if one < other else Edge(other, one, strength)
+def edge_of(one: IdentifierId, other: IdentifierId, kind: int) -> Edge:
+    """Return the edge between two identifiers given in either order."""
+    return Edge(one, other, kind) if one < other else Edge(other, one, kind)
 
 
 class DecisionKind(IntEnum):
-    """What a person decided about two identifiers."""
+    """What a manual decision says about two identifiers."""
 
     LINK = 1
     SEPARATE = 2
-    #: What was decided before is taken back.
+    #: Withdraws the decision before it.
     WITHDRAW = 3
 
 
 class Decision(NamedTuple):
-    """What a person decided. The latest counts: the order of the tuple."""
+    """A manual decision. The latest one counts; the order of the tuple is the order of time."""
 
     at: FirstSeen
+    #: As DecisionKind.
     kind: int
-    #: Who.
+    #: The id of the key that was used.
     actor: str
-    #: Why, for people.
+    #: Free text.
     reason: str
+
+    def edge(self, pair: Pair) -> tuple[Edge, SeenSpan] | None:
+        """Return the edge that the decision on a pair makes; None where it makes none."""
+        if self.kind != DecisionKind.LINK:
+            return None
+        return Edge(*pair, EvidenceKind.DECIDED), span_of(self.at)
 
 
 class IdentifierInWorkspace(NamedTuple):
     """What an identifier id stands for."""
 
     workspace_id: WorkspaceId
-    #: None where only the id is known: a leaf that the present standard forms no longer give.
+    #: None where only the id is known: a leaf that the current normalisation no longer produces.
     identifier: Identifier | None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace; empty where only the id is known."""
+        return self.identifier.namespace if self.identifier else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The identifiers that one event names together, the leaf among them, and their edges."""
+    """The identifiers that one event names together, its leaf among them, and their edges."""
 
     identifiers: Mapping[IdentifierId, IdentifierInWorkspace]
     edges: tuple[Edge, ...]
@@ -124,45 +138,93 @@ def observe(
     workspace_id: WorkspaceId,
     leaf_id: LeafId,
     identifiers: Iterable[Identifier],
-    strength: EvidenceKind,
+    kind: EvidenceKind,
     verified: Collection[Identifier] = (),
 ) -> Observation:
-    """What an event says that is kept under `leaf_id` and carries these standard identifiers.
+    """Return the observation of an event with this leaf and these normalised identifiers.
 
-    `strength` is STATED or OBSERVED; `verified` are those that the sender has checked.
+    `kind` is STATED or OBSERVED; `verified` are the identifiers that the sender has checked.
 
-    The edges are a star around the leaf: "seen with this person's strongest identifier". A star
-    connects the same component as all pairs do, grows with n and not with n^2, and where an edge to
-    the leaf is held, the weaker identifier does not slip past it. A second, weaker star around the
-    next strongest keeps the others together where the leaf binds nobody.
+    The edges are a star around the leaf: each identifier was seen with the primary one. A star
+    connects the same component as all pairs do, grows with n and not with n^2, and where the edge
+    to the leaf is held, the weaker identifier does not slip past it. A second, weaker star around
+    the identifier of the next priority links the rest where the leaf's own edges are held.
     """
     leaf = IdentifierId(leaf_id)
-    names = {leaf: IdentifierInWorkspace(workspace_id, None)}
+    found = {leaf: IdentifierInWorkspace(workspace_id, None)}
     for identifier in identifiers:
-        names[identifier.id_in(workspace_id)] = IdentifierInWorkspace(workspace_id, identifier)
+        found[identifier.id_in(workspace_id)] = IdentifierInWorkspace(workspace_id, identifier)
     edges = [
-        edge_of(leaf, id_, _strength(strength, name.identifier, verified))
-        for id_, name in names.items()
+        edge_of(leaf, id_, _kind_of(kind, one.identifier, verified))
+        for id_, one in found.items()
         if id_ != leaf
     ]
-    if len(names) > 2 and strength == EvidenceKind.OBSERVED:
-        edges.extend(_beside(leaf, names))
-    return Observation(names, tuple(edges))
+    if len(found) > 2 and kind == EvidenceKind.OBSERVED:
+        edges.extend(_secondary_star(leaf, found))
+    return Observation(found, tuple(edges))
 
 
-def _strength(
-    strength: EvidenceKind, identifier: Identifier | None, verified: Collection[Identifier]
+def _kind_of(
+    kind: EvidenceKind, identifier: Identifier | None, verified: Collection[Identifier]
 ) -> EvidenceKind:
-    if verified and strength == EvidenceKind.OBSERVED and identifier in verified:
+    if verified and kind == EvidenceKind.OBSERVED and identifier in verified:
         return EvidenceKind.VERIFIED
-    return strength
+    return kind
 
 
-def _beside(
-    leaf: IdentifierId, names: Mapping[IdentifierId, IdentifierInWorkspace]
+def _secondary_star(
+    leaf: IdentifierId, found: Mapping[IdentifierId, IdentifierInWorkspace]
 ) -> Iterator[Edge]:
-    rest = {name.identifier: id_ for id_, name in names.items() if id_ != leaf and name.identifier}
+    rest = {one.identifier: id_ for id_, one in found.items() if id_ != leaf and one.identifier}
     centre = rest[primary_identifier(rest)]
-    return (
-        edge_of(centre, id_, EvidenceKind.CO_OBSERVED) for id_ in rest.values() if id_ != centre
-    )
+    others = (id_ for id_ in rest.values() if id_ != centre)
+    return (edge_of(centre, id_, EvidenceKind.CO_OBSERVED) for id_ in others)
+
+
+class Evidence:
+    """A set of evidence, stored as minima and maxima.
+
+    Adding in any order, any number of times, gives the same set. This makes the state of identity
+    a function of the set of facts.
+    """
+
+    __slots__ = ("decisions", "edges", "first_seen", "identifiers")
+
+    def __init__(self) -> None:
+        self.first_seen: dict[IdentifierId, FirstSeen] = {}
+        #: Without the edges that decisions make.
+        self.edges: dict[Edge, SeenSpan] = {}
+        self.decisions: dict[Pair, Decision] = {}
+        #: Every identifier of the three above.
+        self.identifiers: dict[IdentifierId, IdentifierInWorkspace] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.first_seen or self.edges or self.decisions)
+
+    def add(self, observation: Observation, span: SeenSpan) -> None:
+        """Add an observation that was made over a span of time."""
+        for id_, identifier in observation.identifiers.items():
+            self._add_identifier(id_, identifier, span.first)
+        for edge in observation.edges:
+            existing = self.edges.get(edge)
+            self.edges[edge] = span if existing is None else existing.union(span)
+
+    def add_decision(
+        self, decision: Decision, identifiers: Mapping[IdentifierId, IdentifierInWorkspace]
+    ) -> None:
+        """Add a decision on two identifiers; where both are the same one, only its sighting."""
+        for id_, identifier in identifiers.items():
+            self._add_identifier(id_, identifier, decision.at)
+        if len(identifiers) == 2:
+            pair = Pair(*sorted(identifiers))
+            if pair not in self.decisions or self.decisions[pair] < decision:
+                self.decisions[pair] = decision
+
+    def _add_identifier(
+        self, id_: IdentifierId, identifier: IdentifierInWorkspace, first: FirstSeen
+    ) -> None:
+        existing = self.first_seen.get(id_)
+        if existing is None or first < existing:
+            self.first_seen[id_] = first
+        if identifier.identifier is not None or id_ not in self.identifiers:
+            self.identifiers[id_] = identifier

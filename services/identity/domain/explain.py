@@ -1,34 +1,34 @@
-"""Why two identifiers are one person, or why not: the way that leads from one to the other."""
+"""Explains a resolution: the path of edges between two identifiers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.identity.domain.evidence import Edge, SeenSpan
-from services.identity.domain.linking import HeldEdge
+from services.identity.domain.resolution import HeldEdge
 from services.kernel.identifiers import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
 
 class ExplainedEdge(NamedTuple):
-    """One edge, told to people."""
+    """An edge with its identifiers, and the decision behind it."""
 
     #: None where only the id is known.
     a: Identifier | None
     b: Identifier | None
     edge: Edge
     span: SeenSpan
-    #: None where it binds.
+    #: None where it links.
     held: HeldEdge | None = None
-    #: Who decided and why, where it is a person's decision that binds or holds it.
+    #: The author and the reason of the decision that links or holds it; empty without one.
     actor: str = ""
     reason: str = ""
 
 
 class HeldEdgeView(NamedTuple):
-    """Evidence that is held back, and the profiles it would join."""
+    """A held edge, and the profiles that it would merge."""
 
     edge: ExplainedEdge
     profile_a: ProfileId
@@ -37,69 +37,67 @@ class HeldEdgeView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why."""
+    """Why two identifiers belong to one profile, or to two."""
 
-    #: None where an identifier is not known.
+    #: None where an identifier is not stored.
     profile_a: ProfileId | None
     profile_b: ProfileId | None
-    #: The edges that lead from one to the other, each one's `a` being where the one before it led;
-    #: empty where none do.
+    #: The edges from one identifier to the other; the `a` of each is the `b` of the one before.
+    #: Empty where there is no path.
     path: tuple[ExplainedEdge, ...]
-    #: 0 = the policy that holds where none is defined.
+    #: 0 = the default policy.
     policy_version: int
 
     @property
     def same(self) -> bool:
-        """Whether they are one profile."""
+        """Whether they belong to one profile."""
         return self.profile_a is not None and self.profile_a == self.profile_b
 
 
 def shortest_path(edges: Iterable[Edge], start: IdentifierId, end: IdentifierId) -> list[Edge]:
-    """The shortest way along edges, in order; of equally short ones the strongest edges first.
+    """Return the shortest path, in order; among equally short ones that of the strongest kinds.
 
-    Empty where there is none, or nowhere to go.
+    Empty where there is none, or where both ends are the same.
     """
-    near: dict[IdentifierId, list[tuple[int, IdentifierId, Edge]]] = {}
+    adjacent: dict[IdentifierId, list[tuple[int, IdentifierId, Edge]]] = {}
     for edge in edges:
-        near.setdefault(edge.a, []).append((edge.kind, edge.b, edge))
-        near.setdefault(edge.b, []).append((edge.kind, edge.a, edge))
-    came: dict[IdentifierId, Edge | None] = {start: None}
-    rim = [start]
-    while rim and end not in came:
-        rim = list(_step(rim, near, came))
+        adjacent.setdefault(edge.a, []).append((edge.kind, edge.b, edge))
+        adjacent.setdefault(edge.b, []).append((edge.kind, edge.a, edge))
+    reached_by: dict[IdentifierId, Edge | None] = {start: None}
+    frontier = [start]
+    while frontier and end not in reached_by:
+        frontier = list(_advance(frontier, adjacent, reached_by))
     path: list[Edge] = []
-    at, step = end, came.get(end)
+    at, step = end, reached_by.get(end)
     while step is not None:
         path.append(step)
         at = step.b if at == step.a else step.a
-        step = came.get(at)
+        step = reached_by.get(at)
     return path[::-1]
 
 
-def _step(
-    rim: Iterable[IdentifierId],
-    near: Mapping[IdentifierId, list[tuple[int, IdentifierId, Edge]]],
-    came: dict[IdentifierId, Edge | None],
-) -> Iterable[IdentifierId]:
-    for id_ in rim:
-        for _, other, edge in sorted(near.get(id_, ())):
-            if other not in came:
-                came[other] = edge
+def _advance(
+    frontier: Iterable[IdentifierId],
+    adjacent: Mapping[IdentifierId, list[tuple[int, IdentifierId, Edge]]],
+    reached_by: dict[IdentifierId, Edge | None],
+) -> Iterator[IdentifierId]:
+    for id_ in frontier:
+        for _, other, edge in sorted(adjacent.get(id_, ())):
+            if other not in reached_by:
+                reached_by[other] = edge
                 yield other
 
 
 def orient(
-    path: Iterable[Edge],
-    start: IdentifierId,
-    ties: Mapping[Edge, ExplainedEdge],
+    path: Iterable[Edge], start: IdentifierId, explained: Mapping[Edge, ExplainedEdge]
 ) -> tuple[ExplainedEdge, ...]:
-    """The ties of a path, each turned so that it begins where the one before it ended."""
-    turned: list[ExplainedEdge] = []
+    """Return the edges of a path, each with the end first at which the one before it ended."""
+    oriented: list[ExplainedEdge] = []
     at = start
     for edge in path:
-        tie = ties[edge]
+        one = explained[edge]
         if edge.a != at:
-            tie = tie._replace(a=tie.b, b=tie.a)
+            one = one._replace(a=one.b, b=one.a)
         at = edge.b if edge.a == at else edge.a
-        turned.append(tie)
-    return tuple(turned)
+        oriented.append(one)
+    return tuple(oriented)

@@ -1,19 +1,29 @@
-"""The short way: which evidence can be taken in without looking at whole people, and its outcome.
+"""Applies new evidence without loading whole profiles, where that is possible.
 
-Nearly always nothing is held between the people that new evidence joins, and together they keep
-every limit: then they are one, in whatever order it was said. All else goes the long way; see
-`region`.
+Nearly always no edge is held between the profiles that new evidence joins, and together they keep
+every limit. Then they are one profile, in whatever order the edges arrived. All other evidence
+takes the slow path; see `neighbourhood`.
+
+Each function takes the result of the one before it:
+
+    co_occurrence_candidates   whose neighbours must be loaded
+    classify                   which new edges may link, and what they join
+    limit_queries              whose identifiers must be counted
+    check_limits               which clusters take the fast path and which the slow one
+    changes                    what to write for the clusters on the fast path
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
+from services.identity.domain.changes import EdgeChange, ResolutionChanges
 from services.identity.domain.co_occurrence import (
     CO_OCCURRENCE_KINDS,
+    SHARED,
     UNREMARKABLE,
     CoOccurrence,
     Neighbour,
@@ -22,324 +32,383 @@ from services.identity.domain.co_occurrence import (
 )
 from services.identity.domain.evidence import (
     Edge,
+    Evidence,
     EvidenceKind,
     FirstSeen,
     IdentifierInWorkspace,
     SeenSpan,
 )
-from services.identity.domain.linking import CROSS_PROFILE, HeldEdge, Node
 from services.identity.domain.policy import NamespaceRule, Policy
-from services.identity.domain.resolution import held_by_policy
-from services.identity.domain.rows import (
-    EdgeChange,
-    EdgeRow,
-    Evidence,
-    IdentifierFlag,
-    IdentifierRow,
-    LockedState,
-    ResolutionChanges,
-)
-from services.kernel.ids import IdentifierId, ProfileId
+from services.identity.domain.resolution import HeldEdge, Node, held_by_policy
+from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, LockedState
+from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
-_SHARED = CoOccurrence(shared=True)
-#: Somebody's place: a profile, or an identifier that is not known yet.
-Home = bytes
+#: A profile and a namespace.
+ProfileNamespace: TypeAlias = tuple[ProfileId, str]
 
 
-@dataclass(slots=True)
-class Cluster:
-    """Profiles and new identifiers that fresh evidence is about together."""
+@dataclass(frozen=True, slots=True)
+class WorkspaceEvidence:
+    """New evidence of one workspace, and the state and the policy that it meets."""
 
-    homes: list[Home] = field(default_factory=list)
-    #: Fresh edges join some of it, or come earlier than was known.
-    is_stirred: bool = False
-    is_reordered: bool = False
-    #: Whole people must be looked at.
-    is_slow: bool = False
-    #: Known identifiers that fresh edges join others to.
-    joints: set[IdentifierId] = field(default_factory=set)
-    #: Identifiers that are not known yet.
-    new: list[IdentifierId] = field(default_factory=list)
-    earliest: tuple[FirstSeen, bytes] | None = None
+    workspace_id: WorkspaceId
+    evidence: Evidence
+    state: LockedState
+    policy: Policy
 
+    def row(self, id_: IdentifierId) -> IdentifierRow | None:
+        return self.state.stored.identifiers.get(id_)
 
-class Plan:
-    """How fresh evidence of one workspace is to be taken in. Ask in the order of the methods."""
-
-    def __init__(self, fresh: Evidence, ground: LockedState, policy: Policy) -> None:
-        self.fresh = fresh
-        self.policy = policy
-        self.ground = ground
-        self._known = ground.stored.identifiers
-        self._kept_edges = ground.stored.edges
-        #: Known identifiers whose company may come to bind, or no longer bind, other edges.
-        self.turning: set[IdentifierId] = set()
-        #: What is so of the others, where it is not ALONE.
-        self.companies: dict[IdentifierId, CoOccurrence] = {}
-        #: Edges that are new and bind nobody, whoever else is known.
-        self.held: dict[Edge, HeldEdge] = {}
-        self.clusters: dict[Home, Cluster] = {}
-
-    def home(self, id_: IdentifierId) -> Home:
-        """Where an identifier of the fresh evidence belongs until now."""
-        row = self._known.get(id_)
-        return id_ if row is None else row.profile_id
-
-    def is_known(self, id_: IdentifierId) -> bool:
-        """Whether an identifier of the fresh evidence is known."""
-        return id_ in self._known
+    def profile(self, id_: IdentifierId) -> ProfileId:
+        """Return the profile of an identifier; one that is not stored is a profile of its own."""
+        row = self.state.stored.identifiers.get(id_)
+        return ProfileId(id_) if row is None else row.profile_id
 
     def node(self, id_: IdentifierId) -> Node:
-        """An identifier of the fresh evidence."""
-        first = self.fresh.identifiers.get(id_)
-        return node_from(self.fresh.names[id_], first or self._known[id_].first)
+        stored = self.state.stored.identifiers
+        first = self.evidence.first_seen.get(id_) or stored[id_].first
+        return node_of(self.evidence.identifiers[id_], first)
 
     def rule(self, id_: IdentifierId) -> NamespaceRule:
-        """The rule for an identifier of the fresh evidence."""
-        identifier = self.fresh.names[id_].identifier
-        return self.policy.rule(identifier.namespace if identifier else "")
+        return self.policy.rule(self.evidence.identifiers[id_].namespace)
 
-    # First: whose company is to be asked for.
-
-    def suspects(self) -> set[IdentifierId]:
-        """Known identifiers of which it must be asked whom they were seen with."""
-        asked: set[IdentifierId] = set()
-        if not self.policy.uses_co_occurrence:
-            return asked
-        for edge in self.fresh.edges:
-            if edge.kind not in CO_OCCURRENCE_KINDS:
-                continue
-            for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
-                row = self._known.get(one)
-                if (
-                    row is None
-                    or row.flags & IdentifierFlag.SHARED
-                    or not self.rule(one).uses_co_occurrence
-                ):
-                    continue
-                if row.flags & IdentifierFlag.RECYCLED:
-                    self.turning.add(one)
-                elif self._is_company(one, other, edge.kind):
-                    asked.add(one)
-        return asked
-
-    def judge(self, met: Mapping[IdentifierId, Iterable[Neighbour]]) -> None:
-        """Which new edges may bind. `met`: whom the suspects were seen with until now."""
-        fresh_met = self._fresh_met()
-        for id_, before in met.items():
-            rule, known = self.rule(id_), list(before)
-            if (
-                not classify_neighbours(known, rule)
-                == classify_neighbours([*known, *fresh_met[id_]], rule)
-                == UNREMARKABLE
-            ):
-                self.turning.add(id_)
-        for id_ in self.fresh.names:
-            row = self._known.get(id_)
-            if row is None and id_ in fresh_met:
-                found = classify_neighbours(fresh_met[id_], self.rule(id_))
-                if found != UNREMARKABLE:
-                    self.companies[id_] = found
-            elif row is not None and row.flags & IdentifierFlag.SHARED:
-                self.companies[id_] = _SHARED
-        self.held = held_by_policy(
-            {id_: self.node(id_) for id_ in self.fresh.names},
-            {edge: span for edge, span in self.fresh.edges.items() if edge not in self._kept_edges},
-            self.companies,
-            self.policy,
-        )
-        self._cluster()
-
-    def _is_company(self, one: IdentifierId, other: IdentifierId, strength: int) -> bool:
-        if strength not in counted_kinds(self.rule(one), self.policy):
+    def is_neighbour(self, one: IdentifierId, other: IdentifierId, kind: int) -> bool:
+        """Return whether an edge of a kind makes `other` a neighbour of `one`."""
+        identifiers, policy = self.evidence.identifiers, self.policy
+        if kind not in counted_kinds(self.rule(one), policy):
             return False
-        rank = self.policy.priority
-        return rank(self.node(other).namespace) < rank(self.node(one).namespace)
+        own = policy.priority(identifiers[one].namespace)
+        return policy.priority(identifiers[other].namespace) < own
 
-    def _fresh_met(self) -> dict[IdentifierId, list[Neighbour]]:
-        met: dict[IdentifierId, list[Neighbour]] = {}
-        for edge, span in self.fresh.edges.items():
-            for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
-                if self.rule(one).uses_co_occurrence and self._is_company(one, other, edge.kind):
-                    namespace = self.node(other).namespace
-                    met.setdefault(one, []).append(Neighbour(other, namespace, span))
-        return met
 
-    # Then: who may be joined, and how large they are.
+class CoOccurrenceCandidates(NamedTuple):
+    """Stored identifiers whose class the new evidence may change."""
 
-    def asks(self) -> dict[ProfileId, set[str]]:
-        """Of which profiles it must be asked how many identifiers they have of which namespaces,
-        their scoped forms and digests with them."""
-        asked: dict[ProfileId, set[str]] = {}
-        for cluster in self._clusters():
-            if cluster.is_slow or len(cluster.homes) < 2:
+    #: The namespaces of those whose neighbours must be loaded.
+    namespaces: dict[IdentifierId, str]
+    #: Recycled identifiers: their class changes, or the edges held for it.
+    recycled: set[IdentifierId]
+
+
+@dataclass(eq=False, slots=True)
+class Cluster:
+    """Profiles that new evidence joins; an identifier that is not stored is one of its own."""
+
+    profiles: list[ProfileId]
+    #: The first seen identifier of all, which names the profile that they become.
+    earliest: tuple[FirstSeen, IdentifierId]
+    #: The identifiers and edges of the evidence.
+    identifiers: list[IdentifierId] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    #: Identifiers that are not stored.
+    new: list[IdentifierId] = field(default_factory=list)
+    #: How many new identifiers it has of each namespace with a limit. A new alias of a stored
+    #: identifier of the same namespace counts with that one.
+    new_counts: Counter[str] = field(default_factory=Counter)
+    #: Stored identifiers at which new edges attach.
+    attachment_points: set[IdentifierId] = field(default_factory=set)
+    #: Some of its edges are new, or earlier than stored.
+    has_new_edges: bool = False
+    has_earlier_edges: bool = False
+    needs_full_resolution: bool = False
+
+    @property
+    def stored_profiles(self) -> int:
+        return len(self.profiles) - len(self.new)
+
+    def absorb(self, other: Cluster) -> None:
+        """Add another cluster that an edge joins to this one."""
+        self.profiles += other.profiles
+        self.earliest = min(self.earliest, other.earliest)
+        self.identifiers += other.identifiers
+        self.edges += other.edges
+        self.new += other.new
+        self.attachment_points |= other.attachment_points
+        self.has_new_edges |= other.has_new_edges
+        self.has_earlier_edges |= other.has_earlier_edges
+        self.needs_full_resolution |= other.needs_full_resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """New evidence with the classes of its identifiers, grouped into clusters."""
+
+    given: WorkspaceEvidence
+    #: Stored identifiers whose class changes, or whose edges may be held or released by it.
+    reclassified: frozenset[IdentifierId]
+    #: The classes of the others, where they are not UNREMARKABLE.
+    co_occurrences: Mapping[IdentifierId, CoOccurrence]
+    #: The new edges that the policy holds.
+    held: Mapping[Edge, HeldEdge]
+    by_profile: Mapping[ProfileId, Cluster]
+
+    @property
+    def clusters(self) -> list[Cluster]:
+        return list(dict.fromkeys(self.by_profile.values()))
+
+
+class Split(NamedTuple):
+    """Clusters by the path that they take."""
+
+    fast: list[Cluster]
+    slow: list[Cluster]
+
+
+def co_occurrence_candidates(given: WorkspaceEvidence) -> CoOccurrenceCandidates:
+    """Return the stored identifiers whose class the new evidence may change."""
+    candidates = CoOccurrenceCandidates({}, set())
+    if not given.policy.uses_co_occurrence:
+        return candidates
+    for a, b, kind in given.evidence.edges:
+        if kind not in CO_OCCURRENCE_KINDS:
+            continue
+        for one, other in ((a, b), (b, a)):
+            row = given.row(one)
+            if row is None or row.flags & IdentifierFlag.SHARED:
                 continue
-            names = self._at_risk(cluster)
-            for home in cluster.homes if names else ():
-                if home in self._known:
-                    asked.setdefault(ProfileId(home), set()).update(names)
-        return asked
-
-    def weigh(self, counts: Mapping[tuple[ProfileId, str], int]) -> None:
-        """Whether limits are kept; where one may not be, people must be looked at whole.
-
-        `counts`: how many identifiers of each namespace the profiles asked for have.
-        """
-        by_profile: dict[bytes, Counter[str]] = {}
-        for (profile, namespace), count in counts.items():
-            by_profile.setdefault(profile, Counter())[namespace] = count
-        for cluster in self._clusters():
-            if len(cluster.homes) < 2:
+            if not given.rule(one).uses_co_occurrence:
                 continue
-            total = self._new_counts(cluster)
-            for home in cluster.homes:
-                total.update(by_profile.get(home, {}))
-            if any(count > self.policy.limit(name) > 0 for name, count in total.items()):
-                cluster.is_slow = True
+            if row.flags & IdentifierFlag.RECYCLED:
+                candidates.recycled.add(one)
+            elif given.is_neighbour(one, other, kind):
+                candidates.namespaces[one] = given.evidence.identifiers[one].namespace
+    return candidates
 
-    def _clusters(self) -> list[Cluster]:
-        return list({id(cluster): cluster for cluster in self.clusters.values()}.values())
 
-    def _cluster(self) -> None:
-        for id_ in self.fresh.names:
-            cluster = self._cluster_of(id_)
-            if id_ not in self._known:
-                cluster.new.append(id_)
-        for edge, span in self.fresh.edges.items():
-            self._stir(edge, span)
-        for pair in self.fresh.decisions:
-            self._join(pair.a, pair.b).is_slow = True
-        for id_ in self.turning:
-            self._cluster_of(id_).is_slow = True
-        for cluster in self._clusters():
-            is_contested = not self.ground.contested.isdisjoint(cluster.homes)
-            if is_contested and cluster.is_stirred and not self._is_harmless(cluster):
-                cluster.is_slow = True
+def classify(
+    given: WorkspaceEvidence,
+    candidates: CoOccurrenceCandidates,
+    neighbours: Mapping[IdentifierId, Sequence[Neighbour]],
+) -> Classified:
+    """Classify the identifiers of the evidence, and group them by the new edges that may link.
+
+    `neighbours` are the stored ones of each candidate.
+    """
+    new_neighbours = _new_neighbours(given)
+    reclassified = set(candidates.recycled)
+    for id_, before in neighbours.items():
+        rule, after = given.rule(id_), [*before, *new_neighbours[id_]]
+        if (
+            not classify_neighbours(before, rule)
+            == classify_neighbours(after, rule)
+            == UNREMARKABLE
+        ):
+            reclassified.add(id_)
+    co_occurrences: dict[IdentifierId, CoOccurrence] = {}
+    for id_ in given.evidence.identifiers:
+        row = given.row(id_)
+        if row is None and id_ in new_neighbours:
+            found = classify_neighbours(new_neighbours[id_], given.rule(id_))
+            if found != UNREMARKABLE:
+                co_occurrences[id_] = found
+        elif row is not None and row.flags & IdentifierFlag.SHARED:
+            co_occurrences[id_] = SHARED
+    stored_edges = given.state.stored.edges
+    held = held_by_policy(
+        {id_: given.node(id_) for id_ in given.evidence.identifiers},
+        {edge: span for edge, span in given.evidence.edges.items() if edge not in stored_edges},
+        co_occurrences,
+        given.policy,
+    )
+    by_profile = _ClusterBuilder(given, reclassified, held).build()
+    return Classified(given, frozenset(reclassified), co_occurrences, held, by_profile)
+
+
+def _new_neighbours(given: WorkspaceEvidence) -> dict[IdentifierId, list[Neighbour]]:
+    neighbours: dict[IdentifierId, list[Neighbour]] = {}
+    if not given.policy.uses_co_occurrence:
+        return neighbours
+    for (a, b, kind), span in given.evidence.edges.items():
+        for one, other in ((a, b), (b, a)):
+            if given.rule(one).uses_co_occurrence and given.is_neighbour(one, other, kind):
+                namespace = given.evidence.identifiers[other].namespace
+                neighbours.setdefault(one, []).append(Neighbour(other, namespace, span))
+    return neighbours
+
+
+class _ClusterBuilder:
+    """Groups the identifiers of new evidence by the edges that may link."""
+
+    def __init__(
+        self,
+        given: WorkspaceEvidence,
+        reclassified: Collection[IdentifierId],
+        held: Mapping[Edge, HeldEdge],
+    ) -> None:
+        self._given = given
+        self._stored = given.state.stored
+        self._reclassified = frozenset(reclassified)
+        self._held = held
+        self._clusters: dict[ProfileId, Cluster] = {}
+
+    def build(self) -> dict[ProfileId, Cluster]:
+        """Return the cluster of each profile of the evidence."""
+        evidence = self._given.evidence
+        for id_ in evidence.identifiers:
+            self._add_identifier(id_)
+        for edge, span in evidence.edges.items():
+            self._add_edge(edge, span)
+        for pair in evidence.decisions:
+            self._join(pair.a, pair.b).needs_full_resolution = True
+        for id_ in self._reclassified:
+            self._cluster_of(id_).needs_full_resolution = True
+        aliases = self._aliases()
+        contested = self._given.state.contested
+        for cluster in dict.fromkeys(self._clusters.values()):
+            is_contested = not contested.isdisjoint(cluster.profiles)
+            if is_contested or len(cluster.profiles) > 1:
+                cluster.new_counts = self._count_new(cluster, aliases)
+            if is_contested and cluster.has_new_edges and not _is_harmless(cluster):
+                cluster.needs_full_resolution = True
+        return self._clusters
 
     def _cluster_of(self, id_: IdentifierId) -> Cluster:
-        home = self.home(id_)
-        cluster = self.clusters.get(home)
-        if cluster is None:
-            cluster = self.clusters[home] = Cluster([home])
-            if id_ in self._known:
-                named = IdentifierId(home)
-                cluster.earliest = (self._known[named].first, named)
-        first = self.fresh.identifiers.get(id_)
-        if first is not None and (cluster.earliest is None or (first, id_) < cluster.earliest):
-            cluster.earliest = (first, id_)
-        return cluster
+        return self._clusters[self._given.profile(id_)]
 
-    def _stir(self, edge: Edge, span: SeenSpan) -> None:
-        before = self._kept_edges.get(edge)
+    def _add_identifier(self, id_: IdentifierId) -> None:
+        row, first = self._stored.identifiers.get(id_), self._given.evidence.first_seen.get(id_)
+        profile_id = ProfileId(id_) if row is None else row.profile_id
+        cluster = self._clusters.get(profile_id)
+        if cluster is None:
+            named_by = IdentifierId(profile_id)
+            stored = self._stored.identifiers
+            earliest = first if row is None and first else stored[named_by].first
+            cluster = self._clusters[profile_id] = Cluster([profile_id], (earliest, named_by))
+        if first is not None:
+            cluster.earliest = min(cluster.earliest, (first, id_))
+        cluster.identifiers.append(id_)
+        if row is None:
+            cluster.new.append(id_)
+
+    def _add_edge(self, edge: Edge, span: SeenSpan) -> None:
+        before = self._stored.edges.get(edge)
         if before is not None:
-            if before.span.first != span.first and (
-                before.held is None or before.held.reason in CROSS_PROFILE
-            ):
+            is_held = before.held is not None and not before.held.is_cross_profile
+            if before.span.first != span.first and not is_held:
                 cluster = self._join(edge.a, edge.b)
-                cluster.is_stirred = cluster.is_reordered = True
-        elif not self.turning.isdisjoint(edge[:2]):
-            self._join(edge.a, edge.b).is_slow = True
-        elif edge not in self.held:
+                cluster.has_new_edges = cluster.has_earlier_edges = True
+        elif not self._reclassified.isdisjoint(edge[:2]):
+            self._join(edge.a, edge.b).needs_full_resolution = True
+        elif edge not in self._held:
             cluster = self._join(edge.a, edge.b)
-            cluster.is_stirred = True
-            cluster.joints.update(id_ for id_ in edge[:2] if id_ in self._known)
+            cluster.has_new_edges = True
+            cluster.attachment_points.update(
+                id_ for id_ in edge[:2] if id_ in self._stored.identifiers
+            )
+        self._cluster_of(edge.a).edges.append(edge)
 
     def _join(self, a: IdentifierId, b: IdentifierId) -> Cluster:
-        left, right = self.clusters[self.home(a)], self.clusters[self.home(b)]
+        left, right = self._cluster_of(a), self._cluster_of(b)
         if left is right:
             return left
-        if len(left.homes) < len(right.homes):
+        if len(left.profiles) < len(right.profiles):
             left, right = right, left
-        left.homes += right.homes
-        left.new += right.new
-        left.joints |= right.joints
-        left.is_stirred |= right.is_stirred
-        left.is_reordered |= right.is_reordered
-        left.is_slow |= right.is_slow
-        if left.earliest is None or (right.earliest and right.earliest < left.earliest):
-            left.earliest = right.earliest
-        for home in right.homes:
-            self.clusters[home] = left
+        left.absorb(right)
+        for profile_id in right.profiles:
+            self._clusters[profile_id] = left
         return left
 
-    def _is_harmless(self, cluster: Cluster) -> bool:
-        """Whether all that is new hangs on one identifier of one profile, and no limit counts it:
-        then whatever the profile could not be joined to, it still cannot, and the other way."""
-        profiles = len(cluster.homes) - len(cluster.new)
-        one_joint = profiles <= 1 and len(cluster.joints) <= 1
-        return one_joint and not cluster.is_reordered and not self._new_counts(cluster)
+    def _aliases(self) -> set[IdentifierId]:
+        """Return the new identifiers that an alias links to a stored one of their namespace."""
+        identifiers, stored = self._given.evidence.identifiers, self._stored.identifiers
+        found: set[IdentifierId] = set()
+        for edge in self._given.evidence.edges:
+            a, b, kind = edge
+            if kind != EvidenceKind.STATED or edge in self._held:
+                continue
+            if identifiers[a].namespace == identifiers[b].namespace:
+                if a in stored and b not in stored:
+                    found.add(b)
+                elif b in stored and a not in stored:
+                    found.add(a)
+        return found
 
-    def _at_risk(self, cluster: Cluster) -> Collection[str]:
-        """The namespaces of which joining a cluster may make too many."""
-        if len(cluster.homes) - len(cluster.new) > 1:
-            return self.policy.limited
-        return self._new_counts(cluster)
-
-    def _new_counts(self, cluster: Cluster) -> Counter[str]:
-        """How many new identifiers a cluster has of each namespace that has a limit. Such as are
-        said to be the same as a known one of their namespace count with that one."""
+    def _count_new(self, cluster: Cluster, aliases: Collection[IdentifierId]) -> Counter[str]:
         counts = Counter[str]()
         for id_ in cluster.new:
-            namespace = self.node(id_).namespace
-            if self.policy.limit(namespace) and id_ not in self._aliases:
+            namespace = self._given.evidence.identifiers[id_].namespace
+            if self._given.policy.limit(namespace) and id_ not in aliases:
                 counts[namespace] += 1
         return counts
 
-    @cached_property
-    def _aliases(self) -> set[IdentifierId]:
-        found: set[IdentifierId] = set()
-        for edge in self.fresh.edges:
-            if edge.kind != EvidenceKind.STATED or edge in self.held:
-                continue
-            if self.node(edge.a).namespace == self.node(edge.b).namespace:
-                known = [id_ for id_ in edge[:2] if id_ in self._known]
-                if len(known) == 1:
-                    found.update(id_ for id_ in edge[:2] if id_ not in self._known)
-        return found
 
-    # Last: what follows for those who need no more looking at.
+def _is_harmless(cluster: Cluster) -> bool:
+    """Return whether all new identifiers attach to one identifier of one profile and no limit
+    counts them: then the edges held between the profile and others remain held, and no more are."""
+    is_attached_once = cluster.stored_profiles <= 1 and len(cluster.attachment_points) <= 1
+    return is_attached_once and not cluster.has_earlier_edges and not cluster.new_counts
 
-    def changes(self, skipped: Iterable[Cluster] = ()) -> ResolutionChanges:
-        """What follows for all clusters but some."""
-        changes = ResolutionChanges()
-        out = {id(cluster) for cluster in skipped}
-        fresh, kept = self.fresh, self.ground.stored
-        for id_ in fresh.names:
-            cluster = self.clusters[self.home(id_)]
-            if id(cluster) in out or cluster.earliest is None:
-                continue
-            now = changes.profiles[id_] = ProfileId(cluster.earliest[1])
-            first, row = fresh.identifiers.get(id_), self._known.get(id_)
-            if row is None and first is not None:
-                changes.added[id_] = IdentifierRow(now, first, self._marks(id_))
-            elif row is not None:
+
+def limit_queries(classified: Classified) -> dict[ProfileId, set[str]]:
+    """Return the profiles whose identifiers must be counted, and in which namespaces; the scoped
+    forms and digests of a namespace are counted with it."""
+    queries: dict[ProfileId, set[str]] = {}
+    stored, limited = classified.given.state.stored.identifiers, classified.given.policy.limited
+    for cluster in classified.clusters:
+        if cluster.needs_full_resolution or len(cluster.profiles) < 2:
+            continue
+        namespaces = limited if cluster.stored_profiles > 1 else cluster.new_counts
+        for profile_id in cluster.profiles if namespaces else ():
+            if IdentifierId(profile_id) in stored:
+                queries.setdefault(profile_id, set()).update(namespaces)
+    return queries
+
+
+def check_limits(classified: Classified, counts: Mapping[ProfileNamespace, int]) -> Split:
+    """Split the clusters by whether they keep their limits and need no full resolution.
+
+    `counts`: how many identifiers of each namespace the profiles of `limit_queries` have.
+    """
+    by_profile: dict[ProfileId, Counter[str]] = {}
+    for (profile_id, namespace), count in counts.items():
+        by_profile.setdefault(profile_id, Counter())[namespace] = count
+    split = Split([], [])
+    limit = classified.given.policy.limit
+    for cluster in classified.clusters:
+        is_slow = cluster.needs_full_resolution
+        if not is_slow and len(cluster.profiles) > 1:
+            total = Counter(cluster.new_counts)
+            for profile_id in cluster.profiles:
+                total.update(by_profile.get(profile_id, {}))
+            is_slow = any(count > limit(name) > 0 for name, count in total.items())
+        (split.slow if is_slow else split.fast).append(cluster)
+    return split
+
+
+def changes(classified: Classified, clusters: Iterable[Cluster]) -> ResolutionChanges:
+    """Return what to write for clusters of which each becomes one profile."""
+    found = ResolutionChanges()
+    given = classified.given
+    evidence, stored = given.evidence, given.state.stored
+    for cluster in clusters:
+        profile_id = ProfileId(cluster.earliest[1])
+        for id_ in cluster.identifiers:
+            found.profiles[id_] = profile_id
+            first, row = evidence.first_seen.get(id_), stored.identifiers.get(id_)
+            if row is not None:
                 if first is not None:
-                    changes.earlier[id_] = (row, first)
-                if row.profile_id != now:
-                    changes.merged[row.profile_id] = now
-        for edge, span in fresh.edges.items():
-            if id(self.clusters[self.home(edge.a)]) not in out:
-                before = kept.edges.get(edge)
-                held = self.held.get(edge) if before is None else before.held
-                workspace = fresh.names[edge.a].workspace_id
-                changes.edges[edge] = EdgeChange(workspace, before, EdgeRow(span, held))
-        return changes
-
-    def slow(self) -> list[Cluster]:
-        """The clusters of which whole people must be looked at."""
-        return [cluster for cluster in self._clusters() if cluster.is_slow]
-
-    def _marks(self, id_: IdentifierId) -> int:
-        return marks_of(self.companies.get(id_, UNREMARKABLE))
+                    found.earlier[id_] = (row, first)
+                if row.profile_id != profile_id:
+                    found.merged[row.profile_id] = profile_id
+            elif first is not None:
+                flags = flags_of(classified.co_occurrences.get(id_, UNREMARKABLE))
+                found.added[id_] = IdentifierRow(profile_id, first, flags)
+        for edge in cluster.edges:
+            before = stored.edges.get(edge)
+            held = classified.held.get(edge) if before is None else before.held
+            after = EdgeRow(evidence.edges[edge], held)
+            found.edges[edge] = EdgeChange(given.workspace_id, before, after)
+    return found
 
 
-def marks_of(one: CoOccurrence) -> int:
-    """What is noted of an identifier's company."""
-    shared = IdentifierFlag.SHARED if one.shared else 0
-    return shared | (IdentifierFlag.RECYCLED if one.recycled_on_day is not None else 0)
+def flags_of(co_occurrence: CoOccurrence) -> int:
+    """Return the flags that store a class."""
+    shared = IdentifierFlag.SHARED if co_occurrence.shared else 0
+    recycled = IdentifierFlag.RECYCLED if co_occurrence.recycled_on_day is not None else 0
+    return shared | recycled
 
 
-def node_from(name: IdentifierInWorkspace, first: FirstSeen) -> Node:
-    """An identifier, as far as settling cares."""
-    namespace, value = name.identifier or ("", "")
+def node_of(identifier: IdentifierInWorkspace, first: FirstSeen) -> Node:
+    """Return the node of an identifier."""
+    namespace, value = identifier.identifier or ("", "")
     return Node(namespace, value, first)

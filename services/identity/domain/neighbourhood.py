@@ -1,416 +1,316 @@
-"""The long way: people are looked at whole, as many as need be, and settled anew.
+"""Slow path: loads whole profiles and their neighbours, and resolves them again.
 
-People are looked at whose evidence changed, and their neighbours: those with whom something is held
-between them. As long as every neighbour comes out with the same members as before, nothing changes
-beyond it, for what is held between it and others was refused for who it was, at each step; where a
-neighbour comes out otherwise, its own neighbours are looked at too.
+The profiles inside are those whose members may change. Their neighbours are the profiles at the
+other end of an edge that is held for a limit or a separation, or that may link now. As long as
+every neighbour keeps its members, nothing changes beyond it: each edge between it and others was
+refused for what the two profiles were when it was tried. A neighbour that does not keep its members
+moves inside.
+
+While a policy roll-out has not finished, stored edges and flags may still follow from an earlier
+policy, and nothing about them is trusted. Then all edges of the profiles inside are checked, and
+every neighbour moves inside, until no edge that may link leads out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from services.identity.domain.changes import ResolutionChanges, diff
 from services.identity.domain.co_occurrence import (
+    SHARED,
     UNREMARKABLE,
     CoOccurrence,
     Neighbour,
     classify_neighbours,
 )
-from services.identity.domain.evidence import (
-    DecisionKind,
-    Edge,
-    EvidenceKind,
-    FirstSeen,
-    Pair,
-    SeenSpan,
+from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, Pair, SeenSpan
+from services.identity.domain.fast_path import Classified, Cluster, flags_of, node_of
+from services.identity.domain.resolution import (
+    HeldEdge,
+    Node,
+    Resolution,
+    classify_all,
+    held_by_policy,
+    link_components,
 )
-from services.identity.domain.fast_path import Cluster, Plan, marks_of, node_from
-from services.identity.domain.linking import CROSS_PROFILE, HeldEdge, Node, link_components
-from services.identity.domain.resolution import classify_all, held_by_policy
-from services.identity.domain.rows import (
-    EdgeChange,
-    EdgeRow,
-    IdentifierFlag,
-    IdentifierRow,
-    ProfileGraph,
-    ReassignedIdentifier,
-    ResolutionChanges,
-    StoredIdentifier,
-    decided_edge,
-)
-from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
+from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, ProfileGraph
+from services.kernel.ids import IdentifierId, ProfileId
 
-_OF_COMPANY = IdentifierFlag.SHARED | IdentifierFlag.RECYCLED
+_CLASS_FLAGS = IdentifierFlag.SHARED | IdentifierFlag.RECYCLED
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How people come out."""
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What to load before a neighbourhood can be resolved; at most one field is not empty."""
 
-    profiles: dict[IdentifierId, ProfileId]
-    #: Edges that are held between profiles.
-    between: dict[Edge, HeldEdge] = field(default_factory=dict)
+    profiles: Collection[ProfileId] = ()
+    #: Identifiers of which all edges are needed.
+    edges: Collection[IdentifierId] = ()
+    #: Identifiers of which the neighbours are needed, with their namespaces.
+    neighbours: Mapping[IdentifierId, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.profiles or self.edges or self.neighbours)
 
 
-class Area:
-    """People who are looked at whole.
+class Neighbourhood:
+    """The profiles that some clusters concern, and their neighbours.
 
-    Load what `missing` names and `take` it, until nothing is missing; then `settle`, and begin
-    again where that widens the area.
+    Load and add what `missing` returns, until it returns nothing; then `resolve`, and begin again
+    where that returns None.
     """
 
-    def __init__(self, plan: Plan, profiles: Iterable[ProfileId] = ()) -> None:
-        self._plan = plan
-        self._policy = plan.policy
-        #: Whoever may come out otherwise.
-        self._inside: set[ProfileId] = set(profiles)
+    def __init__(
+        self,
+        classified: Classified,
+        clusters: Iterable[Cluster],
+        profiles: Iterable[ProfileId] = (),
+        *,
+        is_trusted: bool = True,
+    ) -> None:
+        """`is_trusted`: whether stored edges and flags follow from the policy."""
+        self._classified = classified
+        self._given = classified.given
+        self._is_trusted = is_trusted
+        self._graph = ProfileGraph()
+        self._inside = set(profiles)
         self._loaded: set[ProfileId] = set()
-        self._clusters: list[Cluster] = []
-        self._region = ProfileGraph()
-        #: Edges of those whose company changed: held now, or None where they may bind.
-        self._judged: dict[Edge, HeldEdge | None] = {}
-        #: The company of identifiers of which it is known anew.
-        self._companies: dict[IdentifierId, CoOccurrence] = {}
-        for cluster in plan.slow():
+        self._clusters: set[Cluster] = set()
+        #: Identifiers all of whose edges are in the graph.
+        self._with_all_edges: set[IdentifierId] = set()
+        self._neighbours: dict[IdentifierId, Sequence[Neighbour]] = {}
+        #: As of the last `missing`: all edges with the new evidence, those that the policy holds,
+        #: and the classes of their ends.
+        self._edges: dict[Edge, SeenSpan] = {}
+        self._held: dict[Edge, HeldEdge] = {}
+        self._classes: dict[IdentifierId, CoOccurrence] = {}
+        for cluster in clusters:
             self._add_cluster(cluster)
 
     @property
-    def clusters(self) -> list[Cluster]:
-        """Those whose evidence is taken in here."""
+    def clusters(self) -> set[Cluster]:
+        """The clusters whose evidence is resolved here."""
         return self._clusters
 
     @property
     def profiles(self) -> set[ProfileId]:
-        """All that was looked at."""
+        """All profiles that were loaded."""
         return self._loaded
 
-    def judge(self, around: ProfileGraph) -> set[IdentifierId]:
-        """Judge all edges of the identifiers whose company changes, given what is around them.
+    def missing(self) -> Missing:
+        by_profile = self._classified.by_profile
+        for profile_id in self._inside | self._loaded:
+            if profile_id in by_profile:
+                self._add_cluster(by_profile[profile_id])
+        if profiles := self._inside - self._loaded:
+            return Missing(profiles=profiles)
+        if edges := self._reclassified() - self._with_all_edges:
+            return Missing(edges=edges)
+        self._edges = self._merge_edges()
+        if unclassified := self._unclassified():
+            return Missing(neighbours=unclassified)
+        self._check_edges()
+        neighbours = self._neighbour_profiles()
+        if not self._is_trusted:
+            self._inside |= neighbours
+        return Missing(profiles=neighbours - self._loaded)
 
-        Answers those whose surroundings must be known too; then nothing was judged.
-        """
-        turning = self._plan.turning
-        handed = {
-            id_ for id_, end in around.outside.items() if end.marks & IdentifierFlag.RECYCLED
-        } - turning
-        if handed:
-            return handed
-        edges = {edge: known.span for edge, known in around.edges.items()}
-        fresh = {e: s for e, s in self._plan.fresh.edges.items() if not turning.isdisjoint(e[:2])}
-        edges.update(fresh)
-        nodes = {id_: node_of(end) for id_, end in around.outside.items()}
-        for edge in fresh:
-            nodes.update((id_, self._plan.node(id_)) for id_ in edge[:2])
-        own = classify_all(nodes, edges, self._policy)
-        self._companies = {id_: own.get(id_, UNREMARKABLE) for id_ in turning}
-        known = dict(self._companies)
-        for id_, end in around.outside.items():
-            if id_ not in turning and end.marks & IdentifierFlag.SHARED:
-                known[id_] = CoOccurrence(shared=True)
-        known.update((i, c) for i, c in self._plan.companies.items() if i not in turning)
-        held = held_by_policy(nodes, edges, known, self._policy)
-        for edge in edges:
-            before = around.edges.get(edge)
-            was = None if before is None or before.held is None else before.held
-            was_held = was is not None and was.reason not in CROSS_PROFILE
-            if edge in held or was_held or before is None:
-                self._judged[edge] = held.get(edge)
-                self._region.edges.update({edge: before} if before else {})
-                if (edge in held) != was_held:
-                    self._inside.update(
-                        around.outside[id_].profile_id for id_ in edge[:2] if id_ in around.outside
-                    )
-        self._region.outside.update(around.outside)
-        return set()
-
-    def missing(self) -> set[ProfileId]:
-        """Profiles that must be loaded."""
-        self._gather_clusters()
-        return (self._inside | self._neighbours()) - self._loaded
-
-    def _neighbours(self) -> set[ProfileId]:
-        near: set[ProfileId] = set()
-        members = self._region.members
-        for edge, known in self._region.edges.items():
-            if known.held is not None and known.held.reason in CROSS_PROFILE:
-                near |= self._across(edge.a, edge.b, members) | self._across(
-                    edge.b, edge.a, members
-                )
-        return near
-
-    def _across(
-        self,
-        one: IdentifierId,
-        other: IdentifierId,
-        members: Mapping[IdentifierId, StoredIdentifier],
-    ) -> set[ProfileId]:
-        if one in members and members[one].profile_id in self._inside and other not in members:
-            return {self._region.outside[other].profile_id}
-        return set()
-
-    def take(self, profiles: Collection[ProfileId], region: ProfileGraph) -> None:
-        """Take in these profiles, as they are."""
+    def add_profiles(self, profiles: Collection[ProfileId], graph: ProfileGraph) -> None:
+        """Add whole profiles."""
         self._loaded.update(profiles)
-        self._region.merge(region)
+        self._graph.merge(graph)
+
+    def add_edges(self, ids: Collection[IdentifierId], graph: ProfileGraph) -> None:
+        """Add all edges of some identifiers."""
+        self._with_all_edges.update(ids)
+        self._graph.merge(graph)
+
+    def add_neighbours(self, neighbours: Mapping[IdentifierId, Sequence[Neighbour]]) -> None:
+        """Add all neighbours of some identifiers, or enough to tell that they are shared."""
+        self._neighbours.update(neighbours)
+
+    def resolve(self) -> Resolution | None:
+        """Resolve the neighbourhood; None where a neighbour changes and more may be missing."""
+        nodes = self._nodes()
+        eligible = {
+            edge: span
+            for edge, span in self._edges.items()
+            if edge not in self._held and edge.a in nodes and edge.b in nodes
+        }
+        policy = self._given.policy
+        profiles, cross_profile = link_components(nodes, eligible, self._separated(), policy)
+        changed = self._changed_neighbours(profiles)
+        if changed:
+            self._inside |= changed
+            return None
+        return Resolution(profiles, {**self._held, **cross_profile}, self._classes)
+
+    def changes(self, resolution: Resolution) -> ResolutionChanges:
+        """Return what to write."""
+        edges = {
+            edge: EdgeRow(span, self._held_after(edge, resolution))
+            for edge, span in self._edges.items()
+        }
+        contested = {id_ for pair in self._separated() for id_ in pair}
+        for edge, row in edges.items():
+            if row.held is not None and row.held.is_cross_profile:
+                contested.update(edge[:2])
+        first_seen = self._given.evidence.first_seen
+        identifiers: dict[IdentifierId, IdentifierRow] = {}
+        for id_, profile_id in resolution.profiles.items():
+            first = first_seen.get(id_) or self._graph.members[id_].row.first
+            flags = IdentifierFlag.CONTESTED if id_ in contested else 0
+            flags |= self._class_flags(id_, resolution)
+            identifiers[id_] = IdentifierRow(profile_id, first, flags)
+        found = diff(self._given.workspace_id, self._graph, identifiers, edges)
+        before = self._given.state.stored.decisions
+        for pair, decision in self._given.evidence.decisions.items():
+            found.decisions[pair] = (before.get(pair), decision)
+        for cluster in self._clusters:
+            found.profiles.update((id_, resolution.profiles[id_]) for id_ in cluster.identifiers)
+        return found
 
     def _add_cluster(self, cluster: Cluster) -> None:
-        self._clusters.append(cluster)
-        new: set[bytes] = set(cluster.new)
-        self._inside.update(ProfileId(home) for home in cluster.homes if home not in new)
+        if cluster in self._clusters:
+            return
+        self._clusters.add(cluster)
+        stored = self._given.state.stored
+        new = set(cluster.new)
+        self._inside.update(one for one in cluster.profiles if IdentifierId(one) not in new)
+        for edge in cluster.edges:
+            if edge in stored.edges:
+                self._graph.edges[edge] = stored.edges[edge]
 
-    def _gather_clusters(self) -> None:
-        """What is said of people who are looked at is taken in with them."""
-        seen = {id(cluster) for cluster in self._clusters}
-        for profile in [*self._inside, *self._loaded]:
-            cluster = self._plan.clusters.get(profile)
-            if cluster is not None and id(cluster) not in seen:
-                seen.add(id(cluster))
-                self._add_cluster(cluster)
+    def _new(self) -> list[IdentifierId]:
+        return [id_ for cluster in self._clusters for id_ in cluster.new]
 
-    def settle(self) -> Outcome | None:
-        """How these people come out; None where the area has grown and more may be missing."""
-        nodes = self._nodes()
-        eligible = [
-            (edge, first) for edge, first in self._eligible() if edge.a in nodes and edge.b in nodes
-        ]
-        outcome = Outcome(*link_components(nodes, eligible, self._separated(), self._policy))
-        grown = self._changed_beyond(outcome)
-        if grown:
-            self._inside |= grown
-            return None
-        return outcome
+    def _reclassified(self) -> AbstractSet[IdentifierId]:
+        """Return the stored identifiers whose class, and all of whose edges, must be checked."""
+        if self._is_trusted:
+            return self._classified.reclassified
+        return self._graph.members.keys()
 
-    def _nodes(self) -> dict[IdentifierId, Node]:
-        firsts = self._plan.fresh.identifiers
-        nodes: dict[IdentifierId, Node] = {}
-        for id_, member in self._region.members.items():
-            first = firsts.get(id_, member.first)
-            nodes[id_] = node_of(member, min(first, member.first))
+    def _merge_edges(self) -> dict[Edge, SeenSpan]:
+        new, decisions = self._given.evidence.edges, self._given.evidence.decisions
+        spans = {edge: new.get(edge, row.span) for edge, row in self._graph.edges.items()}
         for cluster in self._clusters:
-            nodes.update((id_, self._plan.node(id_)) for id_ in cluster.new)
-        return nodes
-
-    def _eligible(self) -> Iterable[tuple[Edge, FirstSeen]]:
-        """The edges that may bind, with when they were first seen."""
-        fresh, decisions = self._plan.fresh.edges, self._plan.fresh.decisions
-        for edge, known in self._region.edges.items():
-            if edge in self._judged:
-                continue
-            is_out = known.held is not None and known.held.reason not in CROSS_PROFILE
-            if edge.kind == EvidenceKind.DECIDED:
-                is_out = Pair(edge.a, edge.b) in decisions
-            if not is_out:
-                yield edge, fresh.get(edge, known.span).first
-        for edge, held in self._judged.items():
-            is_renewed = edge.kind == EvidenceKind.DECIDED and Pair(*edge[:2]) in decisions
-            if held is None and not is_renewed:
-                yield edge, self._span(edge).first
-        for edge, span in fresh.items():
-            if (
-                edge not in self._region.edges
-                and edge not in self._judged
-                and edge not in self._plan.held
-                and edge not in self._plan.ground.stored.edges
-            ):
-                yield edge, span.first
+            spans.update((edge, new[edge]) for edge in cluster.edges)
         for pair, decision in decisions.items():
-            made = decided_edge(pair, decision)
+            spans.pop(Edge(*pair, EvidenceKind.DECIDED), None)
+            made = decision.edge(pair)
             if made is not None:
-                yield made[0], made[1].first
-
-    def _span(self, edge: Edge) -> SeenSpan:
-        fresh = self._plan.fresh.edges.get(edge)
-        return fresh if fresh is not None else self._region.edges[edge].span
+                spans[made[0]] = made[1]
+        return spans
 
     def _separated(self) -> set[Pair]:
-        decisions = self._plan.fresh.decisions
-        separated = {pair for pair in self._region.separated if pair not in decisions}
-        separated.update(p for p, d in decisions.items() if d.kind == DecisionKind.SEPARATE)
-        return separated
+        decisions = self._given.evidence.decisions
+        separated = self._graph.separated - decisions.keys()
+        return separated | {p for p, d in decisions.items() if d.kind == DecisionKind.SEPARATE}
 
-    def _changed_beyond(self, outcome: Outcome) -> set[ProfileId]:
-        """Neighbours that come out with other members than they had."""
-        neighbours = self._loaded - self._inside
-        if not neighbours:
-            return set()
-        homes: dict[ProfileId, set[ProfileId | None]] = {}
-        members = self._region.members
-        for id_, now in outcome.profiles.items():
-            member = members.get(id_)
-            homes.setdefault(now, set()).add(member.profile_id if member else None)
-        changed: set[ProfileId] = set()
-        for id_, member in members.items():
-            before = member.profile_id
-            if before in neighbours and homes[outcome.profiles[id_]] != {before}:
-                changed.add(before)
-        by_before: dict[ProfileId, set[ProfileId]] = {}
-        for id_, member in members.items():
-            by_before.setdefault(member.profile_id, set()).add(outcome.profiles[id_])
-        return changed | {p for p in neighbours if len(by_before.get(p, ())) > 1}
+    def _node(self, id_: IdentifierId) -> Node:
+        evidence = self._given.evidence
+        stored = self._graph.get(id_)
+        if stored is None:
+            return self._given.node(id_)
+        return node_of(stored.identifier, evidence.first_seen.get(id_) or stored.row.first)
 
-    # What follows.
+    def _nodes(self) -> dict[IdentifierId, Node]:
+        return {id_: self._node(id_) for id_ in [*self._graph.members, *self._new()]}
 
-    def changes(self, outcome: Outcome) -> ResolutionChanges:
-        """What is to be written."""
-        changes = ResolutionChanges()
-        self._change_edges(changes, outcome)
-        contested = self._contested(outcome)
-        self._change_people(changes, outcome, contested)
-        fresh = self._plan.fresh
-        for pair, decision in fresh.decisions.items():
-            changes.decisions[pair] = (self._plan.ground.stored.decisions.get(pair), decision)
-        return changes
+    def _edges_to_check(self) -> dict[Edge, SeenSpan]:
+        if not self._is_trusted:
+            return self._edges
+        ids = self._reclassified()
+        return {e: span for e, span in self._edges.items() if e.a in ids or e.b in ids}
 
-    def _change_edges(self, changes: ResolutionChanges, outcome: Outcome) -> None:
-        kept, region = self._plan.ground.stored.edges, self._region.edges
-        fresh = self._plan.fresh
-        ours = {id(cluster) for cluster in self._clusters}
-        touched = {**region, **self._judged}
-        for edge in [*touched, *(e for e in fresh.edges if e not in touched)]:
-            cluster = (
-                self._plan.clusters.get(self._plan.home(edge.a)) if edge in fresh.edges else None
-            )
-            if edge not in touched and (cluster is None or id(cluster) not in ours):
-                continue
-            before = region.get(edge) or kept.get(edge)
-            now = EdgeRow(
-                fresh.edges[edge] if edge in fresh.edges else self._span(edge),
-                self._held(edge, before, outcome),
-            )
-            if now != before:
-                changes.edges[edge] = EdgeChange(self._workspace(edge.a), before, now)
-        for pair, decision in fresh.decisions.items():
-            edge, made = Edge(*pair, EvidenceKind.DECIDED), decided_edge(pair, decision)
-            before = region.get(edge)
-            now_made = EdgeRow(made[1], outcome.between.get(edge)) if made else None
-            changes.edges.pop(edge, None)
-            if now_made != before:
-                changes.edges[edge] = EdgeChange(self._workspace(edge.a), before, now_made)
-
-    def _workspace(self, id_: IdentifierId) -> WorkspaceId:
-        name = self._plan.fresh.names.get(id_)
-        if name is None:
-            member = self._region.members.get(id_) or self._region.outside[id_]
-            name = member.name
-        return name.workspace_id
-
-    def _held(self, edge: Edge, before: EdgeRow | None, outcome: Outcome) -> HeldEdge | None:
-        if edge in outcome.between:
-            return outcome.between[edge]
-        if edge in self._judged:
-            return self._judged[edge]
-        if before is None:
-            return self._plan.held.get(edge)
-        held = before.held
-        is_between = held is not None and held.reason in CROSS_PROFILE
-        if is_between and edge.a in outcome.profiles and edge.b in outcome.profiles:
-            return None
-        return held
-
-    def _contested(self, outcome: Outcome) -> set[IdentifierId]:
-        contested: set[IdentifierId] = set()
-        for edge in outcome.between:
-            contested.update(edge[:2])
-        for pair in self._separated():
-            contested.update(pair)
-        for edge, known in self._region.edges.items():
-            if known.held is None or known.held.reason not in CROSS_PROFILE or edge in self._judged:
-                continue
-            if edge.a not in outcome.profiles or edge.b not in outcome.profiles:
-                contested.update(edge[:2])
-        return contested
-
-    def _change_people(
-        self, changes: ResolutionChanges, outcome: Outcome, contested: Collection[IdentifierId]
-    ) -> None:
-        fresh, members = self._plan.fresh, self._region.members
-        for id_, now in outcome.profiles.items():
-            mark = IdentifierFlag.CONTESTED if id_ in contested else 0
-            member = members.get(id_)
-            if id_ in fresh.names:
-                changes.profiles[id_] = now
-            if member is None:
-                company = self._companies.get(id_) or self._plan.companies.get(id_, UNREMARKABLE)
-                known = IdentifierRow(now, fresh.identifiers[id_], mark | marks_of(company))
-                changes.added[id_] = known
-                continue
-            self._change_member(changes, id_, member, now, mark)
-
-    def _change_member(
-        self,
-        changes: ResolutionChanges,
-        id_: IdentifierId,
-        member: StoredIdentifier,
-        now: ProfileId,
-        mark: int,
-    ) -> None:
-        first = self._plan.fresh.identifiers.get(id_)
-        if first is not None and first < member.first:
-            changes.earlier[id_] = (IdentifierRow(*member[1:]), first)
-        if member.profile_id != now:
-            at = min(first, member.first) if first is not None else member.first
-            changes.reassigned.append(
-                ReassignedIdentifier(id_, member.profile_id, now, member.name, at)
-            )
-        company = self._companies.get(id_)
-        marks = mark | (member.marks & _OF_COMPANY if company is None else marks_of(company))
-        if marks != member.marks:
-            changes.flagged[id_] = marks
-
-
-class WholeArea(Area):
-    """People who are looked at without trust in what is kept of their edges: it may still be as
-    another policy had it. The area is closed: no edge that may bind leads out of it."""
-
-    def __init__(self, plan: Plan, profiles: Iterable[ProfileId] = ()) -> None:
-        super().__init__(plan, profiles)
-        #: Whom identifiers outside were seen with.
-        self._met: dict[IdentifierId, list[Neighbour]] = {}
-        for cluster in {id(c): c for c in plan.clusters.values()}.values():
-            if cluster not in self._clusters:
-                self._add_cluster(cluster)
-
-    def _neighbours(self) -> set[ProfileId]:
-        return set()
-
-    def strangers(self) -> dict[IdentifierId, str]:
-        """Identifiers outside, by their namespace, of which it must be told whom they were seen
-        with."""
+    def _unclassified(self) -> dict[IdentifierId, str]:
+        """Return the ends whose class follows from neighbours that are not loaded."""
+        policy = self._given.policy
         found: dict[IdentifierId, str] = {}
-        for id_, end in self._region.outside.items():
-            namespace = node_of(end).namespace
-            if self._policy.rule(namespace).uses_co_occurrence and id_ not in self._met:
+        if not policy.uses_co_occurrence:
+            return found
+        ends = {id_ for edge in self._edges_to_check() for id_ in edge[:2]}
+        for id_ in ends - self._reclassified() - self._neighbours.keys():
+            stored = self._graph.get(id_)
+            if stored is None:
+                continue
+            namespace = stored.identifier.namespace
+            if self._is_trusted:
+                is_needed = bool(stored.row.flags & IdentifierFlag.RECYCLED)
+            else:
+                is_needed = policy.rule(namespace).uses_co_occurrence
+            if is_needed:
                 found[id_] = namespace
         return found
 
-    def close(self, met: Mapping[IdentifierId, list[Neighbour]]) -> bool:
-        """Judge all edges; answers whether the area has grown by that and more may be missing."""
-        self._met.update(met)
-        region, fresh = self._region, self._plan.fresh
-        nodes = self._nodes()
-        spans = {edge: known.span for edge, known in region.edges.items()}
-        spans.update(fresh.edges)
-        ends = {**{id_: node_of(end) for id_, end in region.outside.items()}, **nodes}
-        own = classify_all(ends, spans, self._policy)
-        self._companies = {id_: own.get(id_, UNREMARKABLE) for id_ in nodes}
-        known = {id_: one for id_, one in self._companies.items() if one is not UNREMARKABLE}
-        for id_ in region.outside:
-            rule = self._policy.rule(ends[id_].namespace)
-            known[id_] = classify_neighbours(self._met.get(id_, ()), rule)
-        held = held_by_policy(ends, spans, known, self._policy)
-        self._judged = {edge: held.get(edge) for edge in spans}
-        outside = {
-            region.outside[id_].profile_id
-            for edge in spans
-            if edge not in held
-            for id_ in edge[:2]
-            if id_ in region.outside
+    def _check_edges(self) -> None:
+        """Find the edges that the policy holds, and the classes of the ends that were checked."""
+        policy = self._given.policy
+        edges = self._edges_to_check()
+        nodes = {id_: self._node(id_) for edge in edges for id_ in edge[:2]}
+        own = classify_all(nodes, edges, policy)
+        checked = {*self._reclassified(), *(() if self._is_trusted else self._new())}
+        classes = dict(self._classified.co_occurrences) if self._is_trusted else {}
+        for id_ in nodes:
+            if id_ in checked:
+                classes[id_] = own.get(id_, UNREMARKABLE)
+            elif id_ in self._neighbours:
+                rule = policy.rule(nodes[id_].namespace)
+                classes[id_] = classify_neighbours(self._neighbours[id_], rule)
+            elif self._is_trusted and id_ not in classes:
+                stored = self._graph.get(id_)
+                if stored is not None and stored.row.flags & IdentifierFlag.SHARED:
+                    classes[id_] = SHARED
+        self._classes = classes
+        self._held = held_by_policy(nodes, edges, classes, policy)
+        for edge in self._edges.keys() - edges.keys():
+            row = self._graph.edges.get(edge)
+            held = self._classified.held.get(edge) if row is None else row.held
+            if held is not None and not held.is_cross_profile:
+                self._held[edge] = held
+
+    def _neighbour_profiles(self) -> set[ProfileId]:
+        found: set[ProfileId] = set()
+        members, outside, inside = self._graph.members, self._graph.outside, self._inside
+        for edge in self._edges:
+            row = self._graph.edges.get(edge)
+            was_refused = row is not None and row.held is not None and row.held.is_cross_profile
+            if edge in self._held and not (was_refused and self._is_trusted):
+                continue
+            for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
+                if one in members and members[one].row.profile_id in inside and other in outside:
+                    found.add(outside[other].row.profile_id)
+        return found
+
+    def _changed_neighbours(self, profiles: Mapping[IdentifierId, ProfileId]) -> set[ProfileId]:
+        """Return the neighbours that do not keep their members."""
+        neighbours = self._loaded - self._inside
+        if not neighbours:
+            return set()
+        members_before: dict[ProfileId, set[IdentifierId]] = {}
+        for id_, member in self._graph.members.items():
+            members_before.setdefault(member.row.profile_id, set()).add(id_)
+        members_after: dict[ProfileId, set[IdentifierId]] = {}
+        for id_, profile_id in profiles.items():
+            members_after.setdefault(profile_id, set()).add(id_)
+        return {
+            profile_id
+            for profile_id in neighbours & members_before.keys()
+            if members_after.get(profile_id) != members_before[profile_id]
         }
-        self._inside |= outside
-        return bool(self._inside - self._loaded)
 
+    def _held_after(self, edge: Edge, resolution: Resolution) -> HeldEdge | None:
+        held = resolution.held.get(edge)
+        if held is not None or resolution.profiles.keys() >= {edge.a, edge.b}:
+            return held
+        # It leads on from a neighbour, and was not tried.
+        row = self._graph.edges.get(edge)
+        return row.held if row is not None else None
 
-def node_of(member: StoredIdentifier, first: FirstSeen | None = None) -> Node:
-    """A member, as far as settling cares."""
-    return node_from(member.name, first or member.first)
+    def _class_flags(self, id_: IdentifierId, resolution: Resolution) -> int:
+        member = self._graph.members.get(id_)
+        if member is not None and id_ not in self._reclassified():
+            return member.row.flags & _CLASS_FLAGS
+        return flags_of(resolution.co_occurrences.get(id_, UNREMARKABLE))

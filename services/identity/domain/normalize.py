@@ -1,4 +1,4 @@
-"""From identifiers as they came to what they say, by the present standard forms."""
+"""Turns raw identifiers of facts into observations, by the current normalisation."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from services.identity.domain.evidence import (
 from services.kernel.identifiers import Identifier, normalize, validation_error
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 
-#: An identifier as it came: namespace, value, and whether the sender has checked it.
+#: A raw identifier: namespace, value, and whether the sender has checked it.
 RawIdentifier: TypeAlias = tuple[str, str, bool]
-#: The identifiers of an event as they came: workspace, leaf, strength (STATED or OBSERVED), each.
+#: The raw identifiers of an event: workspace, leaf, kind (STATED or OBSERVED), identifiers. A plain
+#: tuple, as it is built for every event and used as a dictionary key.
 IdentifierSet: TypeAlias = tuple[WorkspaceId, LeafId, EvidenceKind, tuple[RawIdentifier, ...]]
 
 
-def observation_of(names: IdentifierSet, region: str) -> Observation:
-    """What these identifiers say. Values that name nobody say nothing.
+def observation_of(identifier_set: IdentifierSet, region: str) -> Observation:
+    """Return the observation of these identifiers, without invalid values and placeholders.
 
     `region` is the default region of their workspace.
     """
-    workspace_id, leaf_id, strength, raw = names
-    usable = list(_usable(raw, region))
+    workspace_id, leaf_id, kind, raw = identifier_set
+    usable = list(_normalized(raw, region))
     verified = {identifier for identifier, is_verified in usable if is_verified}
     identifiers = [identifier for identifier, _ in usable]
-    return observe(workspace_id, leaf_id, identifiers, strength, verified)
+    return observe(workspace_id, leaf_id, identifiers, kind, verified)
 
 
 def normalize_pair(
     workspace_id: WorkspaceId, raw: Iterable[RawIdentifier], region: str
 ) -> dict[IdentifierId, IdentifierInWorkspace]:
-    """The identifiers that a decision is about; fewer than were told where one names nobody."""
-    identifiers = [identifier for identifier, _ in _usable(tuple(raw), region)]
+    """Return the identifiers of a decision or a match: fewer than two where one is invalid or a
+    placeholder, or where both are the same."""
+    identifiers = [identifier for identifier, _ in _normalized(raw, region)]
     return {i.id_in(workspace_id): IdentifierInWorkspace(workspace_id, i) for i in identifiers}
 
 
-def _usable(raw: tuple[RawIdentifier, ...], region: str) -> Iterator[tuple[Identifier, bool]]:
+def _normalized(raw: Iterable[RawIdentifier], region: str) -> Iterator[tuple[Identifier, bool]]:
     for namespace, value, is_verified in raw:
-        identifier = (
-            None if validation_error(namespace, value) else normalize(namespace, value, region)
-        )
+        if validation_error(namespace, value):
+            continue
+        identifier = normalize(namespace, value, region)
         if identifier is not None:
             yield identifier, is_verified

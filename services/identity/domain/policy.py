@@ -1,49 +1,50 @@
-"""Which evidence makes one profile of identifiers: a value, checked once and then only asked.
+"""Defines the identity policy: which evidence may link identifiers into one profile.
 
-A policy never changes evidence. It only says what of it binds.
+A policy never changes evidence. It is an immutable value that was validated when it was defined.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from services.kernel.identifiers import ACCOUNT_ID, DEVICE_NAMESPACES, PRIORITY, base_namespace
 from services.kernel.identifiers.hashes import hash_algorithm_of
 
-#: Namespaces are made up by senders; places of so many are looked up once.
-_MOST_REMEMBERED = 1_000
+#: Senders make up namespaces; the positions of at most so many are cached.
+_MAX_CACHED = 1_000
 
 
 class MatchMode(IntEnum):
-    """Which evidence of a namespace binds."""
+    """Which evidence of a namespace may link."""
 
     ALWAYS = 1
-    #: Being seen together binds only where the sender has checked the identifier.
+    #: Co-occurrence links only where the sender has checked the identifier.
     VERIFIED = 2
-    #: Being seen together never binds; an alias or a decision does.
+    #: Co-occurrence never links; an alias or a decision does.
     NEVER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRule:
-    """What identifiers of one namespace may bind."""
+    """How identifiers of one namespace may be linked."""
 
-    #: At most so many in one profile; 0 = any number.
+    #: The most of them in one profile; 0 = any number.
     limit: int = 0
-    #: Seen with more than so many stronger ones of one namespace it is shared; 0 = never.
+    #: Seen with more than so many identifiers of one namespace of a higher priority, an identifier
+    #: is shared; 0 = never.
     shared_after: int = 0
-    #: Days after which it has changed hands; 0 = never.
+    #: Days without use after which a new holder means that it was recycled; 0 = never.
     recycled_after_days: int = 0
     match_mode: MatchMode = MatchMode.ALWAYS
 
     @property
     def uses_co_occurrence(self) -> bool:
-        """Whether what binds depends on all that an identifier was seen with."""
+        """Whether an edge may be held because of what else its end was seen with."""
         return self.shared_after > 0 or self.recycled_after_days > 0
 
 
@@ -51,47 +52,50 @@ NO_RULE = NamespaceRule()
 
 
 class Blocked(NamedTuple):
-    """Identifiers that bind nobody."""
+    """Identifiers that never link anything."""
 
     #: Empty = every namespace.
     namespace: str
-    #: The standard form; `*` stands for any characters.
+    #: Matched against the normalised value; `*` stands for any characters.
     pattern: str
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which evidence binds, and how much of it."""
+    """Which evidence may link, and how much of it."""
 
-    #: 0 = the one that holds where none is defined.
+    #: 0 = the default policy, which applies where none is defined.
     version: int = 0
-    #: Strongest first.
+    #: By namespace, the highest priority first.
     rules: Mapping[str, NamespaceRule] = field(default_factory=dict)
     blocked: tuple[Blocked, ...] = ()
-    #: Evidence of these strengths binds nobody.
+    #: Evidence of these kinds never links.
     ignored: frozenset[int] = frozenset()
 
-    def rule(self, namespace: str) -> NamespaceRule:
-        """The rule of a namespace.
+    def at_version(self, version: int) -> Self:
+        return replace(self, version=version)
 
-        A listed namespace stands for its scoped forms (`wechat_openid.wx5f1a`) and its digests
+    def rule(self, namespace: str) -> NamespaceRule:
+        """Return the rule of a namespace.
+
+        A listed namespace covers its scoped forms (`wechat_openid.wx5f1a`) and its digests
         (`email_sha256`) too, unless those are listed themselves; each of them has the limit.
         """
-        return self._place(namespace)[1]
+        return self._position(namespace)[1]
 
     def priority(self, namespace: str) -> int:
-        """The place of a namespace; the smaller, the stronger.
+        """Return the priority of a namespace; the smaller number is the higher priority.
 
-        Those that are not listed stand before the first one that names a machine and not a person.
+        Namespaces that are not listed come before the first listed one of a device.
         """
-        return self._place(namespace)[0]
+        return self._position(namespace)[0]
 
     def limit(self, namespace: str) -> int:
-        """How many of a namespace one profile may have; 0 = any number."""
-        return self._place(namespace)[1].limit
+        """Return how many of a namespace one profile may have; 0 = any number."""
+        return self._position(namespace)[1].limit
 
     def blocks(self, namespace: str, value: str) -> bool:
-        """Whether an identifier names nobody."""
+        """Return whether an identifier is blocked."""
         if not self.blocked:
             return False
         return any(
@@ -106,24 +110,24 @@ class Policy:
 
     @cached_property
     def uses_co_occurrence(self) -> bool:
-        """Whether any identifier is judged by all that it was seen with."""
+        """Whether any rule depends on co-occurrence."""
         return any(rule.uses_co_occurrence for rule in self.rules.values())
 
-    def _place(self, namespace: str) -> tuple[int, NamespaceRule]:
-        places = self._places
-        found = places.get(namespace)
+    def _position(self, namespace: str) -> tuple[int, NamespaceRule]:
+        positions = self._positions
+        found = positions.get(namespace)
         if found is None:
             listed = next((name for name in policy_names(namespace) if name in self.rules), None)
-            found = (self._unlisted, NO_RULE) if listed is None else places[listed]
-            if len(places) < _MOST_REMEMBERED:
-                places[namespace] = found
+            found = (self._unlisted, NO_RULE) if listed is None else positions[listed]
+            if len(positions) < _MAX_CACHED:
+                positions[namespace] = found
         return found
 
     @cached_property
-    def _places(self) -> dict[str, tuple[int, NamespaceRule]]:
-        place = self._unlisted
+    def _positions(self) -> dict[str, tuple[int, NamespaceRule]]:
+        unlisted = self._unlisted
         return {
-            name: (i if i < place else i + 1, rule)
+            name: (i if i < unlisted else i + 1, rule)
             for i, (name, rule) in enumerate(self.rules.items())
         }
 
@@ -142,7 +146,7 @@ class Policy:
 
 
 def _expression(pattern: str) -> str:
-    """The regular expression of a pattern; it never goes back, however many `*` there are."""
+    """Return the regular expression of a pattern; it never backtracks, however many `*` it has."""
     first, *rest = map(re.escape, pattern.split("*"))
     if not rest:
         return first
@@ -151,7 +155,7 @@ def _expression(pattern: str) -> str:
 
 
 def policy_names(namespace: str) -> Iterator[str]:
-    """The names under which a policy may list a namespace, the nearest first."""
+    """Yield the names under which a policy may list a namespace, the most specific first."""
     yield namespace
     algorithm = hash_algorithm_of(namespace)
     if algorithm:
@@ -161,27 +165,26 @@ def policy_names(namespace: str) -> Iterator[str]:
 
 
 def default_policy() -> Policy:
-    """What holds where no policy is defined: protective, and told in the documents.
+    """Return the policy that applies where none is defined; it is protective.
 
-    * An id that a system of record gives (`user_id`, `member_id`, `wechat_unionid`,
-      `wechat_openid` of each app) is one person:
-      two of them never merge because they were seen with the same phone. An alias or a person's
-      decision may say that they are the same.
+    * An id that a system of record assigns (`user_id`, `member_id`, `wechat_unionid`,
+      `wechat_openid` of each app) is one person: two of them never merge because they were seen
+      with the same phone. An alias or a decision may still link them.
     * A person has a few e-mail addresses and phones: at most 5 of each. More would be a shop's
       counter, a call centre or a test.
-    * What was seen with more than 10 persons' ids is shared, and tells nobody apart: a family has
-      fewer members than that, a reception desk or a kiosk soon has more.
-    * A phone number that nobody used for half a year, and then somebody else does, was given to
-      somebody else: operators hand numbers out again after 90 days or more.
-    * Accounts are told apart by their ids, as persons are, whatever domain they share.
-    * Machines' identifiers may be many; only sharing is bounded.
+    * An identifier that was seen with more than 10 person ids is shared and links nothing: a family
+      has fewer members than that, a reception desk or a kiosk soon has more.
+    * A phone number that was unused for half a year and then used by another person was recycled:
+      operators assign numbers again after 90 days or more.
+    * Accounts are separated by their ids, as persons are, whatever domain they share.
+    * Device identifiers may be many; only sharing is bounded.
     """
     single, address = NamespaceRule(limit=1), NamespaceRule(limit=5, shared_after=10)
-    special = {"email": address, "phone": NamespaceRule(5, 10, 180)}
+    phone = NamespaceRule(limit=5, shared_after=10, recycled_after_days=180)
+    special = {"email": address, "phone": phone}
     rules = {name: special.get(name, single) for name in (*PRIORITY, ACCOUNT_ID)}
-    return Policy(
-        rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, NamespaceRule(shared_after=10))}
-    )
+    device = NamespaceRule(shared_after=10)
+    return Policy(rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, device)})
 
 
 DEFAULT = default_policy()

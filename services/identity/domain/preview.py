@@ -1,30 +1,30 @@
-"""Two ways to group the same identifiers, compared."""
+"""Compares two groupings of the same identifiers into profiles."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from services.identity.domain.components import connected_components
 from services.kernel.ids import IdentifierId, ProfileId
 
-#: The biggest profiles that are told.
-MOST_BIGGEST = 10
+#: How many of the biggest profiles are reported.
+MAX_BIGGEST = 10
 
-Profiles = Mapping[IdentifierId, ProfileId]
+Profiles: TypeAlias = Mapping[IdentifierId, ProfileId]
 
 
 class ProfileGroup(NamedTuple):
-    """One profile, and what it holds, ascending."""
+    """A profile and its identifiers, in ascending order."""
 
     profile_id: ProfileId
     identifier_ids: tuple[IdentifierId, ...]
 
 
 class Regrouping(NamedTuple):
-    """Profiles whose identifiers are grouped otherwise; by profile id on both sides."""
+    """Profiles whose identifiers are grouped differently; in the order of their ids."""
 
     before: tuple[ProfileGroup, ...]
     after: tuple[ProfileGroup, ...]
@@ -32,11 +32,11 @@ class Regrouping(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreviewTotals:
-    """What it comes to."""
+    """The totals of two groupings."""
 
     profiles_before: int
     profiles_after: int
-    #: Identifiers of the biggest profiles, falling.
+    #: The numbers of identifiers of the biggest profiles, in descending order.
     biggest_before: tuple[int, ...]
     biggest_after: tuple[int, ...]
     held_before: int
@@ -44,62 +44,63 @@ class PreviewTotals:
 
 
 def regroupings(before: Profiles, after: Profiles) -> Iterator[Regrouping]:
-    """What is grouped otherwise, the least profile id first. A profile that holds the same and is
-    called otherwise is one of them."""
-    held_before, held_after = _held(before), _held(after)
+    """Yield what is grouped differently, the smallest profile id first. A profile that only gets
+    another id is included."""
+    members_before, members_after = _members(before), _members(after)
     changed = [
         id_
         for id_ in before
-        if before[id_] != after[id_] or held_before[before[id_]] != held_after[after[id_]]
+        if before[id_] != after[id_] or members_before[before[id_]] != members_after[after[id_]]
     ]
-    for ids in _together(changed, before, after):
+    for ids in _components(changed, before, after):
         yield Regrouping(
-            _groupings({before[id_] for id_ in ids}, held_before),
-            _groupings({after[id_] for id_ in ids}, held_after),
+            _groups({before[id_] for id_ in ids}, members_before),
+            _groups({after[id_] for id_ in ids}, members_after),
         )
 
 
 def totals(before: Profiles, after: Profiles, held_before: int, held_after: int) -> PreviewTotals:
-    """What two groupings come to, and how much evidence each holds back."""
+    """Return the totals of two groupings with their numbers of held edges."""
     sizes, new_sizes = Counter(before.values()), Counter(after.values())
     return PreviewTotals(
-        len(sizes),
-        len(new_sizes),
-        _biggest(sizes),
-        _biggest(new_sizes),
-        held_before,
-        held_after,
+        profiles_before=len(sizes),
+        profiles_after=len(new_sizes),
+        biggest_before=_biggest(sizes),
+        biggest_after=_biggest(new_sizes),
+        held_before=held_before,
+        held_after=held_after,
     )
 
 
 def _biggest(sizes: Counter[ProfileId]) -> tuple[int, ...]:
-    return tuple(count for _, count in sizes.most_common(MOST_BIGGEST))
+    return tuple(count for _, count in sizes.most_common(MAX_BIGGEST))
 
 
-def _held(profiles: Profiles) -> dict[ProfileId, tuple[IdentifierId, ...]]:
+def _members(profiles: Profiles) -> dict[ProfileId, tuple[IdentifierId, ...]]:
     by_profile: dict[ProfileId, list[IdentifierId]] = {}
     for id_, profile in profiles.items():
         by_profile.setdefault(profile, []).append(id_)
     return {profile: tuple(sorted(ids)) for profile, ids in by_profile.items()}
 
 
-def _groupings(
-    profiles: set[ProfileId], held: Mapping[ProfileId, tuple[IdentifierId, ...]]
+def _groups(
+    profiles: set[ProfileId], members: Mapping[ProfileId, tuple[IdentifierId, ...]]
 ) -> tuple[ProfileGroup, ...]:
-    return tuple(ProfileGroup(profile, held[profile]) for profile in sorted(profiles))
+    return tuple(ProfileGroup(profile, members[profile]) for profile in sorted(profiles))
 
 
-def _together(
+def _components(
     changed: list[IdentifierId], before: Profiles, after: Profiles
 ) -> list[list[IdentifierId]]:
-    """The identifiers that are together on either side, each set by its least profile before."""
-    place: dict[tuple[bool, ProfileId], int] = {}
+    """Return the sets of identifiers that share profiles on either side, each set by the smallest
+    of its profiles before."""
+    index: dict[tuple[bool, ProfileId], int] = {}
     edges = []
     for id_ in changed:
-        old = place.setdefault((False, before[id_]), len(place))
-        edges.append((old, place.setdefault((True, after[id_]), len(place))))
-    roots = connected_components(len(place), edges)
+        old = index.setdefault((False, before[id_]), len(index))
+        edges.append((old, index.setdefault((True, after[id_]), len(index))))
+    roots = connected_components(len(index), edges)
     sets: dict[int, list[IdentifierId]] = {}
     for id_ in changed:
-        sets.setdefault(roots[place[False, before[id_]]], []).append(id_)
+        sets.setdefault(roots[index[False, before[id_]]], []).append(id_)
     return sorted(sets.values(), key=lambda ids: min(before[id_] for id_ in ids))

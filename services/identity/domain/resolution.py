@@ -1,14 +1,22 @@
-"""From evidence to people: which edges bind, and who is one profile. A pure function of the set.
+"""Resolves identifiers to profiles: a pure function of the evidence and the policy.
 
-First every edge is asked whether it may bind at all: that depends on it, on its two ends and on the
-company they keep, and not on who is one profile. Those that may are then bound; see `link_components`.
+First each edge is checked against the policy alone: its kind, its two ends, and the co-occurrence
+of its ends, whatever profile they belong to. The edges that pass are then linked in canonical
+order: by kind, and within a kind the earliest first. Each edge joins the components of its ends,
+unless that would join what a decision separates or break a limit; such an edge is held.
+
+Limits and separations only refuse more as components grow. Two things follow. Where all edges of a
+component together break none, their order does not matter and a profile is a connected component.
+And an edge that is held never lies within a profile: its ends stay apart for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from enum import IntEnum
+from typing import NamedTuple, TypeVar
 
 from services.identity.domain.co_occurrence import (
     CO_OCCURRENCE_KINDS,
@@ -17,131 +25,320 @@ from services.identity.domain.co_occurrence import (
     Neighbour,
     classify_neighbours,
     counted_kinds,
-    last_days,
+    last_seen_days,
 )
-from services.identity.domain.evidence import Edge, EvidenceKind, Pair, SeenSpan
-from services.identity.domain.linking import HeldEdge, HeldReason, Node, Nodes, link_components
+from services.identity.domain.components import connected_components
+from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
 from services.identity.domain.policy import MatchMode, Policy
 from services.kernel.ids import IdentifierId, ProfileId
 
 T = TypeVar("T")
 
 
+class HeldReason(IntEnum):
+    """Why an edge does not link."""
+
+    #: One of its ends is blocked by the policy.
+    BLOCKED = 1
+    #: The policy ignores evidence of its kind.
+    IGNORED = 2
+    #: One of its ends is shared.
+    SHARED = 3
+    #: One of its ends was recycled after the edge was last seen.
+    RECYCLED = 4
+    #: The profile would have more identifiers of a namespace than its limit.
+    LIMIT = 5
+    #: The profile would have two identifiers that a decision separates.
+    SEPARATED = 6
+
+
+#: The reasons that depend on the other identifiers of the two profiles. Such an edge always lies
+#: between two profiles.
+CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED)
+
+
+class HeldEdge(NamedTuple):
+    """Why and by which rule an edge is held."""
+
+    #: As HeldReason.
+    reason: int
+    #: The namespace of the rule; empty where the reason is no namespace's rule.
+    namespace: str
+
+    @property
+    def is_cross_profile(self) -> bool:
+        return self.reason in CROSS_PROFILE
+
+
+class Node(NamedTuple):
+    """An identifier, as far as resolution depends on it."""
+
+    #: Empty where only its id is known.
+    namespace: str
+    value: str
+    first: FirstSeen
+
+
+Nodes = Mapping[IdentifierId, Node]
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What follows from evidence."""
+    """The profiles that follow from evidence."""
 
     profiles: dict[IdentifierId, ProfileId]
-    #: Every edge that does not bind.
+    #: Every edge that does not link.
     held: dict[Edge, HeldEdge]
-    #: What follows from the company of those whose company matters.
+    #: The classes of the identifiers that are not UNREMARKABLE.
     co_occurrences: dict[IdentifierId, CoOccurrence] = field(default_factory=dict)
 
 
 def resolve(
     nodes: Nodes, edges: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
 ) -> Resolution:
-    """Who is whom by a policy, given all evidence of some people and whom they were seen with.
+    """Resolve identifiers, given all evidence about them and about what they were seen with.
 
-    `edges` has what people decided as edges too; `separated` are the pairs that they separated.
+    `edges` includes the edges that decisions make; `separated` are the pairs that decisions
+    separate.
     """
-    companies = classify_all(nodes, edges, policy)
-    held = held_by_policy(nodes, edges, companies, policy)
-    eligible = [(edge, span.first) for edge, span in edges.items() if edge not in held]
-    profiles, between = link_components(nodes, eligible, separated, policy)
-    return Resolution(profiles, {**held, **between}, companies)
+    co_occurrences = classify_all(nodes, edges, policy)
+    held = held_by_policy(nodes, edges, co_occurrences, policy)
+    eligible = {edge: span for edge, span in edges.items() if edge not in held} if held else edges
+    profiles, cross_profile = link_components(nodes, eligible, separated, policy)
+    return Resolution(profiles, {**held, **cross_profile}, co_occurrences)
 
 
 def classify_all(
     nodes: Nodes, edges: Mapping[Edge, SeenSpan], policy: Policy
 ) -> dict[IdentifierId, CoOccurrence]:
-    """What follows from the company of every identifier of a namespace whose company matters."""
-    met: dict[IdentifierId, list[Neighbour]] = {}
+    """Return the class of every identifier that is not UNREMARKABLE."""
+    neighbours: dict[IdentifierId, list[Neighbour]] = {}
     if not policy.uses_co_occurrence:
         return {}
-    for (a, b, strength), span in edges.items():
-        if strength != EvidenceKind.VERIFIED and strength != EvidenceKind.OBSERVED:
+    for (a, b, kind), span in edges.items():
+        if kind != EvidenceKind.VERIFIED and kind != EvidenceKind.OBSERVED:
             continue
-        strong, weak = _by_strength(a, b, nodes, policy)
-        if weak is None:
+        left, right = policy.priority(nodes[a].namespace), policy.priority(nodes[b].namespace)
+        if left == right:
             continue
-        rule = policy.rule(nodes[weak].namespace)
-        if rule.uses_co_occurrence and strength in counted_kinds(rule, policy):
-            met.setdefault(weak, []).append(Neighbour(strong, nodes[strong].namespace, span))
+        stronger, weaker = (a, b) if left < right else (b, a)
+        rule = policy.rule(nodes[weaker].namespace)
+        if rule.uses_co_occurrence and kind in counted_kinds(rule, policy):
+            neighbour = Neighbour(stronger, nodes[stronger].namespace, span)
+            neighbours.setdefault(weaker, []).append(neighbour)
     found = {
         id_: classify_neighbours(some, policy.rule(nodes[id_].namespace))
-        for id_, some in met.items()
+        for id_, some in neighbours.items()
     }
-    return {id_: one for id_, one in found.items() if one is not UNREMARKABLE}
-
-
-def _by_strength(
-    a: IdentifierId, b: IdentifierId, nodes: Nodes, policy: Policy
-) -> tuple[IdentifierId, IdentifierId | None]:
-    """The stronger end and the weaker one; None where neither is weaker."""
-    left, right = policy.priority(nodes[a].namespace), policy.priority(nodes[b].namespace)
-    if left == right:
-        return a, None
-    return (a, b) if left < right else (b, a)
+    return {id_: one for id_, one in found.items() if one != UNREMARKABLE}
 
 
 def held_by_policy(
     nodes: Nodes,
     edges: Mapping[Edge, SeenSpan],
-    companies: Mapping[IdentifierId, CoOccurrence],
+    co_occurrences: Mapping[IdentifierId, CoOccurrence],
     policy: Policy,
 ) -> dict[Edge, HeldEdge]:
-    """The edges that bind nobody, whoever else is known. Companies that are left out are ALONE."""
+    """Return the edges that do not link whatever profiles their ends belong to.
+
+    Identifiers without a class in `co_occurrences` are UNREMARKABLE.
+    """
     held: dict[Edge, HeldEdge] = {}
-    days = (
-        last_days(edges) if any(c.recycled_on_day is not None for c in companies.values()) else {}
-    )
+    is_any_recycled = any(one.recycled_on_day is not None for one in co_occurrences.values())
+    days = last_seen_days(edges) if is_any_recycled else {}
     for edge in edges:
-        a, b, strength = edge
-        if strength == EvidenceKind.DECIDED:
+        a, b, kind = edge
+        if kind == EvidenceKind.DECIDED:
             continue
-        why = held_by_ends(nodes[a], nodes[b], strength, policy)
-        if why is None and strength in CO_OCCURRENCE_KINDS and (a in companies or b in companies):
+        why = held_by_ends(nodes[a], nodes[b], kind, policy)
+        has_class = kind in CO_OCCURRENCE_KINDS and (a in co_occurrences or b in co_occurrences)
+        if why is None and has_class:
             ends = _weaker_first((a, nodes[a].namespace), (b, nodes[b].namespace), policy)
-            known = [(companies.get(id_, UNREMARKABLE), namespace) for id_, namespace in ends]
-            why = _by_company(known, days.get((a, b), 0), policy)
+            classes = [(co_occurrences.get(id_, UNREMARKABLE), name) for id_, name in ends]
+            why = _held_by_co_occurrence(classes, days.get((a, b), 0), policy)
         if why is not None:
             held[edge] = why
     return held
 
 
-def held_by_ends(a: Node, b: Node, strength: int, policy: Policy) -> HeldEdge | None:
-    """Why an edge binds nobody, by what its ends are."""
-    ends = _weaker_first((a, a.namespace), (b, b.namespace), policy) if policy.blocked else ()
-    for node, namespace in ends:
-        if policy.blocks(namespace, node.value):
-            return HeldEdge(HeldReason.BLOCKED, namespace)
-    if strength in policy.ignored:
+def held_by_ends(a: Node, b: Node, kind: int, policy: Policy) -> HeldEdge | None:
+    """Return why an edge does not link, by its kind and its ends alone."""
+    if policy.blocked:
+        for node, namespace in _weaker_first((a, a.namespace), (b, b.namespace), policy):
+            if policy.blocks(namespace, node.value):
+                return HeldEdge(HeldReason.BLOCKED, namespace)
+    if kind in policy.ignored:
         return HeldEdge(HeldReason.IGNORED, "")
-    if strength in CO_OCCURRENCE_KINDS:
+    if kind in CO_OCCURRENCE_KINDS:
         for _, namespace in _weaker_first((a, a.namespace), (b, b.namespace), policy):
-            linking = policy.rule(namespace).match_mode
-            if linking == MatchMode.NEVER or (
-                linking == MatchMode.VERIFIED and strength != EvidenceKind.VERIFIED
-            ):
+            mode = policy.rule(namespace).match_mode
+            is_unchecked = mode == MatchMode.VERIFIED and kind != EvidenceKind.VERIFIED
+            if is_unchecked or mode == MatchMode.NEVER:
                 return HeldEdge(HeldReason.IGNORED, namespace)
     return None
 
 
-def _by_company(
-    ends: Iterable[tuple[CoOccurrence, str]], last_day: int, policy: Policy
+def _held_by_co_occurrence(
+    ends: Sequence[tuple[CoOccurrence, str]], last_seen_day: int, policy: Policy
 ) -> HeldEdge | None:
-    known = list(ends)
-    for one, namespace in known:
+    for one, namespace in ends:
         if one.shared:
             return HeldEdge(HeldReason.SHARED, namespace)
-    for one, namespace in known:
-        if one.is_before_handover(last_day, policy.rule(namespace)):
+    for one, namespace in ends:
+        if one.is_before_handover(last_seen_day, policy.rule(namespace)):
             return HeldEdge(HeldReason.RECYCLED, namespace)
     return None
 
 
 def _weaker_first(a: tuple[T, str], b: tuple[T, str], policy: Policy) -> list[tuple[T, str]]:
-    ranked = sorted((a, b), key=lambda end: (policy.priority(end[1]), end[1]))
-    ranked.reverse()
-    return ranked
+    ends = sorted((a, b), key=lambda end: (policy.priority(end[1]), end[1]))
+    ends.reverse()
+    return ends
+
+
+def link_components(
+    nodes: Nodes, eligible: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
+) -> tuple[dict[IdentifierId, ProfileId], dict[Edge, HeldEdge]]:
+    """Group identifiers into profiles by the edges that the policy does not hold, and return the
+    edges that are held because of a limit or a separation.
+
+    Every end of an edge must be in `nodes`; pairs of `separated` with an end outside are ignored.
+    """
+    ids = list(nodes)
+    index = {id_: i for i, id_ in enumerate(ids)}
+    edges = [(index[edge[0]], index[edge[1]]) for edge in eligible]
+    roots = connected_components(len(ids), edges)
+    apart = [(index[a], index[b]) for a, b in separated if a in index and b in index]
+    namespaces = [node.namespace for node in nodes.values()]
+    over_limit = _over_limit(roots, namespaces, apart, policy)
+    if not over_limit:
+        return _profiles_of(ids, roots, nodes), {}
+    doubtful = [
+        edge for edge, (a, _) in zip(eligible, edges, strict=True) if roots[a] in over_limit
+    ]
+    doubtful.sort(key=lambda edge: canonical_order(edge, eligible[edge].first, nodes, policy))
+    components = _UnionFind(roots, over_limit, namespaces, apart, policy)
+    held: dict[Edge, HeldEdge] = {}
+    for edge in doubtful:
+        why = components.join(index[edge.a], index[edge.b], edge.kind)
+        if why is not None:
+            held[edge] = why
+    return _profiles_of(ids, components.roots(), nodes), held
+
+
+def canonical_order(
+    edge: Edge, first: FirstSeen, nodes: Nodes, policy: Policy
+) -> tuple[object, ...]:
+    """Return the sort key by which edges are linked; it is unique."""
+    a, b, kind = edge
+    ends = sorted(policy.priority(nodes[id_].namespace) for id_ in (a, b))
+    return (kind, *first, *ends, a, b)
+
+
+def _over_limit(
+    roots: Sequence[int],
+    namespaces: Sequence[str],
+    apart: Iterable[tuple[int, int]],
+    policy: Policy,
+) -> set[int]:
+    """Return the components that break a limit or a separation if all their edges link."""
+    limits = {name: policy.limit(name) for name in set(namespaces)}
+    counts = Counter(
+        (root, name) for root, name in zip(roots, namespaces, strict=True) if limits[name]
+    )
+    found = {root for (root, name), count in counts.items() if count > limits[name]}
+    found.update(roots[a] for a, b in apart if roots[a] == roots[b])
+    return found
+
+
+def _profiles_of(
+    ids: Sequence[IdentifierId], roots: Sequence[int], nodes: Nodes
+) -> dict[IdentifierId, ProfileId]:
+    """Return the profile of each identifier: the id of the first seen one of its component."""
+    earliest: dict[int, tuple[FirstSeen, IdentifierId]] = {}
+    for root, (id_, node) in zip(roots, nodes.items(), strict=True):
+        candidate = (node.first, id_)
+        existing = earliest.get(root)
+        if existing is None or candidate < existing:
+            earliest[root] = candidate
+    profiles = {root: ProfileId(id_) for root, (_, id_) in earliest.items()}
+    return {id_: profiles[root] for id_, root in zip(ids, roots, strict=True)}
+
+
+class _UnionFind:
+    """Disjoint sets that respect limits and separations; only components over a limit are split."""
+
+    def __init__(
+        self,
+        roots: Sequence[int],
+        over_limit: Collection[int],
+        namespaces: Sequence[str],
+        apart: Iterable[tuple[int, int]],
+        policy: Policy,
+    ) -> None:
+        self._parent = [i if root in over_limit else root for i, root in enumerate(roots)]
+        self._namespaces = namespaces
+        self._priority = policy.priority
+        self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
+        #: By set: the nodes that must not join it.
+        self._separated: dict[int, set[int]] = {}
+        for a, b in apart:
+            self._separated.setdefault(a, set()).add(b)
+            self._separated.setdefault(b, set()).add(a)
+        #: By set: how many identifiers it has of each namespace with a limit. None until the first
+        #: edge to which limits apply.
+        self._counts: dict[int, Counter[str]] | None = None
+
+    def join(self, a: int, b: int, kind: int) -> HeldEdge | None:
+        """Join the sets of two nodes, or return why they must not be joined."""
+        left, right = self._root(a), self._root(b)
+        if left == right:
+            return None
+        if self._are_separated(left, right):
+            return HeldEdge(HeldReason.SEPARATED, "")
+        if kind > EvidenceKind.STATED:
+            # Identifiers linked by decisions and aliases, all joined by now, count once together.
+            if self._counts is None:
+                self._counts = self._count()
+            broken = self._broken_limit(self._counts, left, right)
+            if broken:
+                return HeldEdge(HeldReason.LIMIT, broken)
+        self._unite(left, right)
+        return None
+
+    def roots(self) -> list[int]:
+        return [self._root(i) for i in range(len(self._parent))]
+
+    def _are_separated(self, left: int, right: int) -> bool:
+        return any(self._root(node) == right for node in self._separated.get(left, ()))
+
+    def _count(self) -> dict[int, Counter[str]]:
+        counts: dict[int, Counter[str]] = {}
+        for i, name in enumerate(self._namespaces):
+            if name in self._limits:
+                counts.setdefault(self._root(i), Counter())[name] = 1
+        return counts
+
+    def _broken_limit(self, counts: Mapping[int, Counter[str]], left: int, right: int) -> str:
+        """Return the namespace of the highest priority whose limit a union breaks; else empty."""
+        one, other = counts.get(left), counts.get(right)
+        if not one or not other:
+            return ""
+        limits = self._limits
+        broken = [name for name in one if name in other and one[name] + other[name] > limits[name]]
+        return min(broken, key=lambda name: (self._priority(name), name), default="")
+
+    def _unite(self, left: int, right: int) -> None:
+        self._parent[right] = left
+        separated = self._separated.pop(right, None)
+        if separated:
+            self._separated.setdefault(left, set()).update(separated)
+        counts = self._counts.pop(right, None) if self._counts is not None else None
+        if counts and self._counts is not None:
+            self._counts.setdefault(left, Counter()).update(counts)
+
+    def _root(self, i: int) -> int:
+        parent = self._parent
+        while (above := parent[i]) != i:
+            parent[i] = i = parent[above]
+        return i

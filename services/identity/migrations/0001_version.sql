@@ -1,3 +1,3 @@
--- Orders what identity says about one identifier. It lasts longer than a generation of the state:
--- those downstream compare versions across a switch.
+-- Orders the assignments of an identifier. It outlasts the generations of the state: services
+-- downstream compare versions across a switch.
 CREATE SEQUENCE assignment_version;

@@ -1,199 +1,199 @@
-"""Learning from evidence: look, lock what is at stake, look again, decide, save.
+"""Applies evidence: locks the profiles that it concerns, loads them, resolves and saves.
 
-Workers of several shards learn about the same people at once. Whoever changes anything about a
-profile holds the lock on its id, and whoever adds an identifier holds the lock on that one's id;
-since a profile's id may change while one waits, what was locked is read again under the lock.
+Workers of several shards apply evidence about the same profiles at once. A worker that changes
+anything about a profile holds the lock on its id, and one that adds an identifier holds the lock on
+that one's id. A profile may be merged while a worker waits for its lock, so the rows are loaded
+again under the lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from services.identity import metrics
+from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
 from services.identity.domain.co_occurrence import Neighbour, classify_neighbours, counted_kinds
 from services.identity.domain.delta import lock_set, new_evidence, split_by_workspace
 from services.identity.domain.digest import deltas
-from services.identity.domain.evidence import IdentifierInWorkspace
-from services.identity.domain.fast_path import Plan
-from services.identity.domain.neighbourhood import Area, Outcome, WholeArea
-from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.domain.rows import (
-    AppliedEvidence,
-    Evidence,
-    IdentifierAssignment,
-    LockedState,
-    ProfileGraph,
-    ReassignedIdentifier,
-    ResolutionChanges,
-    StoredEvidence,
+from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
+from services.identity.domain.fast_path import (
+    Classified,
+    CoOccurrenceCandidates,
+    WorkspaceEvidence,
+    changes,
+    check_limits,
+    classify,
+    co_occurrence_candidates,
+    limit_queries,
 )
+from services.identity.domain.neighbourhood import Neighbourhood
+from services.identity.domain.policy import DEFAULT, Policy
+from services.identity.domain.rows import IdentifierAssignment, LockedState, StoredEvidence
 from services.identity.projection.ports import EvidenceStore
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
-#: Each one more means that somebody else merged the same people meanwhile.
-_TRIES = 50
-#: Profiles that are to be looked at whatever is new, by workspace.
-ProfilesToReresolve = Mapping[WorkspaceId, Collection[ProfileId]]
-_NOBODY: ProfilesToReresolve = {}
+#: Every further attempt means that another worker merged the same profiles meanwhile.
+_MAX_ATTEMPTS = 50
+#: Profiles to resolve again though nothing is new about them, by workspace.
+ProfilesToReresolve: TypeAlias = Mapping[WorkspaceId, Collection[ProfileId]]
+NO_PROFILES: ProfilesToReresolve = {}
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedEvidence:
+    """What evidence has changed."""
+
+    assignments: tuple[IdentifierAssignment, ...] = ()
+    #: The profile of each identifier of the evidence.
+    profiles: Mapping[IdentifierId, ProfileId] = field(default_factory=dict)
+    #: What is added to the digest of each workspace.
+    deltas: Mapping[str, int] = field(default_factory=dict)
 
 
 async def apply_evidence(
-    tables: EvidenceStore,
+    store: EvidenceStore,
     evidence: Evidence,
-    kept: StoredEvidence,
-    revisit: ProfilesToReresolve = _NOBODY,
+    stored: StoredEvidence,
+    reresolve: ProfilesToReresolve = NO_PROFILES,
 ) -> AppliedEvidence:
-    """Takes in evidence, and answers what came of it.
+    """Apply evidence, and resolve some profiles again.
 
-    `kept` was just read, without locks. Raises StoreUnavailable.
+    `stored` was just read, without locks. Raises StoreUnavailable.
     """
-    fresh = new_evidence(evidence, kept)
-    if not fresh and not any(revisit.values()):
+    new = new_evidence(evidence, stored)
+    if not new and not any(reresolve.values()):
         return AppliedEvidence()
-    stake = lock_set(fresh, kept.identifiers).union(*revisit.values())
-    workspaces = {name.workspace_id for name in fresh.names.values()} | revisit.keys()
-    for _ in range(_TRIES):
-        everything = await tables.lock(stake)
-        ground = await tables.load_locked(fresh, workspaces)
-        still_fresh = new_evidence(fresh, ground.stored)
-        needed = lock_set(fresh, ground.stored.identifiers)
-        if everything or needed <= stake:
-            changes, looked_at = await _decide(tables, still_fresh, ground, revisit)
-            if everything or looked_at <= stake:
-                return await _save(tables, changes, fresh.names, ground.version)
-            needed |= looked_at
-        await tables.unlock()
+    ids = lock_set(new, stored.identifiers).union(*reresolve.values())
+    workspaces = {one.workspace_id for one in new.identifiers.values()} | reresolve.keys()
+    for _ in range(_MAX_ATTEMPTS):
+        all_locked = await store.lock(ids)
+        state = await store.load_locked(new, workspaces)
+        still_new = new_evidence(new, state.stored)
+        needed = lock_set(new, state.stored.identifiers)
+        if all_locked or needed <= ids:
+            found, loaded = await _resolve(store, still_new, state, reresolve)
+            if all_locked or loaded <= ids:
+                return await _save(store, found, new.identifiers, state.version)
+            needed |= loaded
+        await store.unlock()
         metrics.LOCK_RETRIES.inc()
-        stake = needed.union(*revisit.values())
-    raise StoreUnavailable("the same people are being merged elsewhere; try again")
+        ids = needed.union(*reresolve.values())
+    raise StoreUnavailable("other workers merge the same profiles; retry")
 
 
-async def _decide(
-    tables: EvidenceStore, fresh: Evidence, ground: LockedState, revisit: ProfilesToReresolve
+async def _resolve(
+    store: EvidenceStore, new: Evidence, state: LockedState, reresolve: ProfilesToReresolve
 ) -> tuple[ResolutionChanges, set[ProfileId]]:
-    """What follows, and the profiles that were looked at for it."""
-    changes, looked_at = ResolutionChanges(), set[ProfileId]()
-    parts = split_by_workspace(fresh)
-    for workspace in parts.keys() | {w for w, profiles in revisit.items() if profiles}:
-        policy = ground.policies.get(workspace, DEFAULT)
-        plan = Plan(parts.get(workspace) or Evidence(), ground, policy)
-        again = revisit.get(workspace, ())
-        if again or workspace in ground.rolling_out:
-            area, outcome = await _look_at_all(tables, plan, again)
+    """Return what to write, and the profiles that were loaded for it."""
+    found, loaded = ResolutionChanges(), set[ProfileId]()
+    parts = split_by_workspace(new)
+    for workspace in parts.keys() | {w for w, profiles in reresolve.items() if profiles}:
+        policy = state.policies.get(workspace, DEFAULT)
+        given = WorkspaceEvidence(workspace, parts.get(workspace) or Evidence(), state, policy)
+        profiles = reresolve.get(workspace, ())
+        is_trusted = not profiles and workspace not in state.rolling_out
+        if is_trusted:
+            classified = await _classify(store, given)
+            counted = limit_queries(classified)
+            counts = await store.count_identifiers(counted) if counted else {}
+            fast, slow = check_limits(classified, counts)
         else:
-            await _prepare(tables, plan)
-            changes_now = plan.changes(skipped := plan.slow())
-            if not skipped:
-                changes.merge(changes_now)
-                continue
-            area, outcome = await _look_at_some(tables, plan)
-        looked_at |= area.profiles
-        # Last, for it knows more of the edges that both tell of.
-        changes.merge(plan.changes(area.clusters))
-        changes.merge(area.changes(outcome))
-    return changes, looked_at
+            classified = classify(given, CoOccurrenceCandidates({}, set()), {})
+            fast, slow = [], classified.clusters
+        if not slow and not profiles:
+            found.merge(changes(classified, fast))
+            continue
+        area = Neighbourhood(classified, slow, profiles, is_trusted=is_trusted)
+        by_slow_path = await _resolve_neighbourhood(store, area, policy)
+        loaded |= area.profiles
+        # Last: both may change an edge, and the slow path has checked its other end too.
+        found.merge(changes(classified, (one for one in fast if one not in area.clusters)))
+        found.merge(by_slow_path)
+    return found, loaded
 
 
-async def _prepare(tables: EvidenceStore, plan: Plan) -> None:
-    """Find who can be taken in the short way."""
-    suspects = {id_: plan.node(id_).namespace for id_ in plan.suspects()}
-    plan.judge(await _company(tables, suspects, plan.policy) if suspects else {})
-    asked = plan.asks()
-    plan.weigh(await tables.counts(asked) if asked else {})
+async def _classify(store: EvidenceStore, given: WorkspaceEvidence) -> Classified:
+    candidates = co_occurrence_candidates(given)
+    namespaces = candidates.namespaces
+    neighbours = await _neighbours(store, namespaces, given.policy) if namespaces else {}
+    return classify(given, candidates, neighbours)
 
 
-async def _look_at_some(tables: EvidenceStore, plan: Plan) -> tuple[Area, Outcome]:
-    """Settle those who cannot, and their neighbours as far as they are concerned."""
-    metrics.AREAS.inc()
-    area = Area(plan)
-    around, asked = ProfileGraph(), set(plan.turning)
-    while asked:
-        around.merge(await tables.load_edges(asked))
-        plan.turning |= asked
-        asked = area.judge(around)
+async def _resolve_neighbourhood(
+    store: EvidenceStore, area: Neighbourhood, policy: Policy
+) -> ResolutionChanges:
+    metrics.FULL_RESOLUTIONS.inc()
     while True:
         while missing := area.missing():
-            area.take(missing, await tables.load_profiles(missing))
-        outcome = area.settle()
-        if outcome is not None:
-            return area, outcome
+            if missing.profiles:
+                area.add_profiles(missing.profiles, await store.load_profiles(missing.profiles))
+            elif missing.edges:
+                area.add_edges(missing.edges, await store.load_edges(missing.edges))
+            else:
+                area.add_neighbours(await _neighbours(store, missing.neighbours, policy))
+        resolution = area.resolve()
+        if resolution is not None:
+            return area.changes(resolution)
 
 
-async def _look_at_all(
-    tables: EvidenceStore, plan: Plan, again: Iterable[ProfileId]
-) -> tuple[Area, Outcome]:
-    """Settle people without trust in what is kept of their edges."""
-    metrics.AREAS.inc()
-    plan.judge({})
-    area = WholeArea(plan, again)
-    growing = True
-    while growing:
-        while missing := area.missing():
-            region = await tables.load_profiles(missing)
-            area.take(missing, region)
-            area.take((), await tables.load_edges(region.members))
-        strangers = area.strangers()
-        met = await _company(tables, strangers, plan.policy) if strangers else {}
-        growing = area.close(met)
-    outcome = area.settle()
-    if outcome is None:
-        raise AssertionError("a closed area has no neighbours")
-    return area, outcome
-
-
-async def _company(
-    tables: EvidenceStore, asked: Mapping[IdentifierId, str], policy: Policy
+async def _neighbours(
+    store: EvidenceStore, namespaces: Mapping[IdentifierId, str], policy: Policy
 ) -> dict[IdentifierId, list[Neighbour]]:
-    """Whom identifiers, given by their namespace, were seen with: all, or enough to be shared."""
+    """Return the neighbours of each identifier, all of them or enough to tell that it is shared."""
     by_namespace: dict[str, set[IdentifierId]] = {}
-    for id_, namespace in asked.items():
+    for id_, namespace in namespaces.items():
         by_namespace.setdefault(namespace, set()).add(id_)
-    met: dict[IdentifierId, list[Neighbour]] = {id_: [] for id_ in asked}
+    neighbours: dict[IdentifierId, list[Neighbour]] = {id_: [] for id_ in namespaces}
     for namespace, ids in by_namespace.items():
-        rule, rank = policy.rule(namespace), policy.priority
-        weaker = [name for name in policy.rules if rank(name) >= rank(namespace)]
-        most = 4 * rule.shared_after + 16
+        rule, priority = policy.rule(namespace), policy.priority
+        weaker = [name for name in policy.rules if priority(name) >= priority(namespace)]
+        limit = 4 * rule.shared_after + 16
         while ids:
-            found = await tables.neighbours(ids, weaker, counted_kinds(rule, policy), most)
+            found = await store.load_neighbours(ids, weaker, counted_kinds(rule, policy), limit)
             for id_, some in found.items():
-                met[id_] = [one for one in some if rank(one.namespace) < rank(namespace)]
+                neighbours[id_] = [
+                    one for one in some if priority(one.namespace) < priority(namespace)
+                ]
             ids = {
                 id_
                 for id_, some in found.items()
-                if len(some) >= most and not classify_neighbours(met[id_], rule).shared
+                if len(some) >= limit and not classify_neighbours(neighbours[id_], rule).shared
             }
-            most *= 16
-    return met
+            limit *= 16
+    return neighbours
 
 
 async def _save(
-    tables: EvidenceStore,
-    changes: ResolutionChanges,
-    names: Mapping[IdentifierId, IdentifierInWorkspace],
+    store: EvidenceStore,
+    found: ResolutionChanges,
+    identifiers: Mapping[IdentifierId, IdentifierInWorkspace],
     version: int,
 ) -> AppliedEvidence:
-    moved = [*await tables.save(changes, names, version), *changes.reassigned]
-    metrics.IDENTIFIERS.inc(len(changes.added))
-    metrics.MOVES.inc(len(moved))
+    reassigned = [*await store.save(found, identifiers, version), *found.reassigned]
+    metrics.NEW_IDENTIFIERS.inc(len(found.added))
+    metrics.REASSIGNMENTS.inc(len(reassigned))
     return AppliedEvidence(
-        _assignments(changes, names, moved, version),
-        changes.profiles,
-        deltas(changes, names, moved),
+        _assignments(found, identifiers, reassigned, version),
+        found.profiles,
+        deltas(found, identifiers, reassigned),
     )
 
 
 def _assignments(
-    changes: ResolutionChanges,
-    names: Mapping[IdentifierId, IdentifierInWorkspace],
-    moved: list[ReassignedIdentifier],
+    found: ResolutionChanges,
+    identifiers: Mapping[IdentifierId, IdentifierInWorkspace],
+    reassigned: list[ReassignedIdentifier],
     version: int,
 ) -> tuple[IdentifierAssignment, ...]:
     added = [
-        IdentifierAssignment(i, known.profile_id, version, names[i])
-        for i, known in changes.added.items()
+        IdentifierAssignment(id_, row.profile_id, version, identifiers[id_])
+        for id_, row in found.added.items()
     ]
-    again = [
-        IdentifierAssignment(m.identifier_id, m.after, version, m.name, m.before) for m in moved
+    moved = [
+        IdentifierAssignment(one.id, one.after, version, one.identifier, one.before)
+        for one in reassigned
     ]
-    return (*added, *again)
+    return (*added, *moved)

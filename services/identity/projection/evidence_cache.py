@@ -1,9 +1,9 @@
-"""What this process remembers of the evidence it has seen kept.
+"""Caches which identifier sets can add no evidence, so that their events need no query.
 
-Evidence is kept as minima, which only ever get earlier, and maxima, which only ever get later; so
-what was once read from the tables stays true for ever, whoever writes them, and an event that adds
-to neither needs no look at the tables at all. Only what was read is remembered, never what was
-written: that may still be rolled back.
+Evidence is stored as minima, which only get earlier, and maxima, which only get later. So a bound
+that was once read from the store holds for ever, whichever worker writes to it, and an event within
+the bounds adds nothing. Only what was read is cached, never what was written: that may still be
+rolled back.
 """
 
 from __future__ import annotations
@@ -23,47 +23,52 @@ NEVER = 1 << 63
 
 
 class CachedBounds(NamedTuple):
-    """Since when nothing is new that a set of identifiers says."""
+    """The bounds within which events of an identifier set add no evidence."""
 
-    #: Events that occurred after this (Unix microseconds) tell of nothing earlier.
-    us: int
-    #: Events of days up to this one tell of nothing later: all of it was seen since.
-    day: int
+    #: Events that occurred after this add no earlier sighting, Unix microseconds.
+    first_seen_us: int
+    #: Events up to this day add no later sighting, days since 1970.
+    last_seen_day: int
 
 
 class EvidenceCache:
-    """Remembers at most `size` sets of identifiers, about those used longest ago leave first."""
+    """Holds the bounds of at most `size` identifier sets; about the least recently used leave."""
 
     def __init__(self, size: int) -> None:
-        #: The regions by which identifiers are read; look them up before anything is asked.
+        #: Load the regions of the workspaces before `observation`.
         self.regions = WorkspaceRegions()
-        self._settled = RecentCache[IdentifierSet, CachedBounds](size)
+        self._bounds = RecentCache[IdentifierSet, CachedBounds](size)
 
-    def may_add(self, names: IdentifierSet, span: SeenSpan) -> bool:
-        """Whether events with these identifiers, of a span of time, may tell something new."""
-        settled = self._settled.get(names)
-        return settled is None or span[0][0] <= settled[0] or span[1] > settled[1]
+    def may_add(self, identifier_set: IdentifierSet, span: SeenSpan) -> bool:
+        """Return whether events with these identifiers, over a span of time, may add evidence."""
+        bounds = self._bounds.get(identifier_set)
+        return (
+            bounds is None
+            or span.first.occurred_at_us <= bounds.first_seen_us
+            or span.last_seen_day > bounds.last_seen_day
+        )
 
-    def observation(self, names: IdentifierSet) -> Observation:
-        """What these identifiers say."""
-        return observation_of(names, self.regions.of(names[0]))
+    def observation(self, identifier_set: IdentifierSet) -> Observation:
+        """Return the observation of these identifiers."""
+        return observation_of(identifier_set, self.regions.of(identifier_set[0]))
 
     def remember(
         self,
-        names: IdentifierSet,
-        mention: Observation,
-        known: Mapping[IdentifierId, IdentifierRow],
-        known_edges: Mapping[Edge, EdgeRow],
+        identifier_set: IdentifierSet,
+        observation: Observation,
+        identifiers: Mapping[IdentifierId, IdentifierRow],
+        edges: Mapping[Edge, EdgeRow],
     ) -> None:
-        """Take note of what was read from the tables, if all of a mention was there."""
-        latest, day = 0, NEVER
-        for id_ in mention.identifiers:
-            if id_ not in known:
+        """Cache the bounds of what was read, if all identifiers and edges were stored."""
+        first_seen_us, last_seen_day = 0, NEVER
+        for id_ in observation.identifiers:
+            if id_ not in identifiers:
                 return
-            latest = max(latest, known[id_].first.occurred_at_us)
-        for edge in mention.edges:
-            if edge not in known_edges:
+            first_seen_us = max(first_seen_us, identifiers[id_].first.occurred_at_us)
+        for edge in observation.edges:
+            if edge not in edges:
                 return
-            span = known_edges[edge].span
-            latest, day = max(latest, span.first.occurred_at_us), min(day, span.last_seen_day)
-        self._settled.put(names, CachedBounds(latest, day))
+            span = edges[edge].span
+            first_seen_us = max(first_seen_us, span.first.occurred_at_us)
+            last_seen_day = min(last_seen_day, span.last_seen_day)
+        self._bounds.put(identifier_set, CachedBounds(first_seen_us, last_seen_day))

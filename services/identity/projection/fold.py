@@ -1,4 +1,4 @@
-"""The fold: load, decide, save."""
+"""Folds the log into profiles: load, decide, save."""
 
 from __future__ import annotations
 
@@ -9,121 +9,123 @@ import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
-from services.identity.codec import bus as wire
-from services.identity.domain.evidence import Observation, Pair
+from services.chassis.projection.backfill import BackfillJob, BackfillStep
+from services.chassis.projection.checkpoint import Checkpoint
+from services.identity.codec.bus import (
+    DecodedLogBatch,
+    LinkDecision,
+    Observations,
+    decode_batch,
+    outputs,
+)
+from services.identity.domain.evidence import Evidence, Observation
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
-from services.identity.domain.rows import AppliedEvidence, Evidence, StoredEvidence
-from services.identity.projection.apply_evidence import ProfilesToReresolve, apply_evidence
+from services.identity.domain.rows import IdentifierAssignment
+from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches
-from services.identity.projection.policy_rollout import fold_policies, next_step
+from services.identity.projection.policy_rollout import fold_policies, roll_out_page
 from services.identity.projection.ports import EvidenceStore
-from services.identity.store.postgres import PostgresEvidence
-from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId
-
-_NOBODY: ProfilesToReresolve = {}
-#: Facts in a batch after which the next one may be long in coming.
-LITTLE = 100
+from services.identity.store.assignments import load_leaf_profiles, take_unpublished
+from services.identity.store.evidence import PostgresEvidence
+from services.kernel.ids import NO_ID, IdentifierId
 
 
 class IdentityProjection:
-    """Folds the log into who is whom, and passes it on with the profile of each fact."""
+    """Folds the log, and publishes it with the profile of each fact."""
 
     def __init__(
         self,
         *,
         shards: int,
-        memory: EvidenceCache,
+        cache: EvidenceCache,
         on_access: Callable[[], None] = lambda: None,
-        on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_access` is called where keys were folded; `on_waiting` where people have to be looked
-        at anew with what comes next, and little comes."""
+        """`on_access` is called after keys were folded."""
         self._shards = shards
-        self._memory = memory
+        self._cache = cache
         self._on_access = on_access
-        self._on_waiting = on_waiting
-        #: Shards in which people have to be looked at anew.
-        self._resettling: set[int] = set()
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
-        """See `services.chassis.messaging.stream.Projection.fold`."""
-        heard = wire.decode_batch(batch)
-        memory, shards = self._memory, self._shards
-        await memory.regions.load(conn, heard.leafless, heard.workspaces)
-        tables = PostgresEvidence(conn, shards=shards)
-        step = await next_step(conn, batch.shard) if batch.shard in self._resettling else None
-        revisit = {step.workspace_id: step.profiles} if step else {}
-        learnt = await apply_batch(tables, memory, heard.observations, heard.decisions, revisit)
-        profiles = await self._profiles(tables, batch.shard, heard.leaves, learnt)
-        deltas = Counter(learnt.deltas)
-        deltas.update(await fold_matches(conn, shards, memory, heard.matches))
-        if heard.leafless:
-            await self._fold_leafless(conn, batch.shard, heard)
-        if step is not None:
-            await step.end(conn)
-        is_waiting = heard.policies or batch.shard in self._resettling
-        if is_waiting and len(heard.leaves) <= LITTLE:
-            self._on_waiting()
+        """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
+        decoded = decode_batch(batch)
+        await self._cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
+        store = PostgresEvidence(conn, shards=self._shards)
+        applied = await apply_batch(store, self._cache, decoded.observations, decoded.decisions)
+        profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
+        deltas = Counter(applied.deltas)
+        deltas.update(await fold_matches(conn, self._shards, self._cache, decoded.matches))
+        if decoded.broadcast:
+            await self._fold_broadcast(conn, batch.shard, decoded)
+        assignments = [*unpublished, *applied.assignments]
         return FoldResult(
             consumed_to=batch.next,
             log_offset=batch.next,
-            log_time_us=heard.log_time_us or batch.log_time_us,
-            outputs=wire.outputs(batch.shard, heard, profiles, learnt.assignments),
+            log_time_us=decoded.log_time_us or batch.log_time_us,
+            outputs=outputs(batch.shard, decoded, profiles, assignments),
             deltas=deltas,
         )
 
-    async def _fold_leafless(
-        self, conn: asyncpg.Connection, shard: int, heard: wire.DecodedLogBatch
+    async def backfill_step(
+        self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
+    ) -> BackfillStep:
+        """Roll out a policy; see `services.chassis.projection.backfill.Backfilling`."""
+        return await roll_out_page(conn, PostgresEvidence(conn, shards=self._shards), job)
+
+    async def _fold_broadcast(
+        self, conn: asyncpg.Connection, shard: int, decoded: DecodedLogBatch
     ) -> None:
-        # Last: these rows are the same for all shards, and who waits for one holds nothing up.
-        if await fold_access_facts(conn, heard.leafless):
+        # Last: every shard writes these rows, so a worker that waits for one of them blocks little.
+        if await fold_access_facts(conn, decoded.broadcast):
             self._on_access()
-        await fold_policies(conn, shard, self._shards, heard.policies)
+        await fold_policies(conn, shard, self._shards, decoded.policies)
 
     async def _profiles(
-        self, tables: PostgresEvidence, shard: int, leaves: list[LeafId], learnt: AppliedEvidence
-    ) -> list[bytes]:
-        """The profile of each leaf as of now; a leaf that nobody told about stands for itself."""
-        found: dict[IdentifierId, ProfileId] = dict(learnt.profiles)
-        asked = {leaf for leaf in leaves if leaf} - found.keys()
-        known, is_resettling = await tables.profiles_and_work(asked, shard)
-        # People are looked at anew from the next batch on.
-        (self._resettling.add if is_resettling else self._resettling.discard)(shard)
-        found |= known
-        return [found.get(IdentifierId(leaf), leaf) or NO_ID for leaf in leaves]
+        self,
+        conn: asyncpg.Connection,
+        shard: int,
+        decoded: DecodedLogBatch,
+        applied: AppliedEvidence,
+    ) -> tuple[list[bytes], list[IdentifierAssignment]]:
+        """Return the current profile of each fact's leaf (a leaf without evidence is a profile of
+        its own), and the assignments that a roll-out left to publish."""
+        profiles = dict(applied.profiles)
+        others = {leaf for leaf in decoded.leaves if leaf} - profiles.keys()
+        stored, has_unpublished = await load_leaf_profiles(conn, others, shard)
+        profiles |= stored
+        unpublished = await take_unpublished(conn, shard) if has_unpublished else []
+        of_facts = [profiles.get(IdentifierId(leaf), leaf) or NO_ID for leaf in decoded.leaves]
+        return of_facts, unpublished
 
 
 async def apply_batch(
-    tables: EvidenceStore,
-    memory: EvidenceCache,
-    sightings: wire.Observations,
-    decisions: Iterable[wire.LinkDecision] = (),
-    revisit: ProfilesToReresolve = _NOBODY,
+    store: EvidenceStore,
+    cache: EvidenceCache,
+    observations: Observations,
+    decisions: Iterable[LinkDecision] = (),
 ) -> AppliedEvidence:
-    """Takes in what may be new, and answers what came of it."""
-    evidence, unsettled = collect_evidence(memory, sightings)
-    for decided in decisions:
-        region = memory.regions.of(decided.workspace_id)
-        two = normalize_pair(decided.workspace_id, decided.identifiers, region)
-        if two:
-            evidence.decide(Pair(min(two), max(two)), decided.decision, two)
-    if not evidence and not any(revisit.values()):
+    """Apply the observations that may add evidence, and decisions."""
+    evidence, pending = collect_evidence(cache, observations)
+    for one in decisions:
+        region = cache.regions.of(one.workspace_id)
+        identifiers = normalize_pair(one.workspace_id, one.identifiers, region)
+        evidence.add_decision(one.decision, identifiers)
+    if not evidence:
         return AppliedEvidence()
-    kept = await tables.load(evidence) if evidence else StoredEvidence()
-    for names, mention in unsettled:
-        memory.remember(names, mention, kept.identifiers, kept.edges)
-    return await apply_evidence(tables, evidence, kept, revisit)
+    stored = await store.load(evidence)
+    for identifier_set, observation in pending:
+        cache.remember(identifier_set, observation, stored.identifiers, stored.edges)
+    return await apply_evidence(store, evidence, stored)
 
 
 def collect_evidence(
-    memory: EvidenceCache, sightings: wire.Observations
+    cache: EvidenceCache, observations: Observations
 ) -> tuple[Evidence, list[tuple[IdentifierSet, Observation]]]:
-    """The evidence that may be new, and whose it is."""
-    evidence, unsettled = Evidence(), []
-    for names, span in sightings.items():
-        if memory.may_add(names, span):
-            mention = memory.observation(names)
-            evidence.add(mention, span)
-            unsettled.append((names, mention))
-    return evidence, unsettled
+    """Return the evidence that may be new, and the observations that it is made of."""
+    evidence, pending = Evidence(), []
+    for identifier_set, span in observations.items():
+        if cache.may_add(identifier_set, span):
+            observation = cache.observation(identifier_set)
+            evidence.add(observation, span)
+            pending.append((identifier_set, observation))
+    return evidence, pending

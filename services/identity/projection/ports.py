@@ -1,91 +1,77 @@
-"""What identity needs to keep its state."""
+"""Declares what the fold needs of the store."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
 from services.identity.domain.co_occurrence import Neighbour
-from services.identity.domain.evidence import IdentifierInWorkspace
-from services.identity.domain.rows import (
-    Evidence,
-    LockedState,
-    ProfileGraph,
-    ReassignedIdentifier,
-    ResolutionChanges,
-    StoredEvidence,
-)
+from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
+from services.identity.domain.fast_path import ProfileNamespace
+from services.identity.domain.rows import LockedState, ProfileGraph, StoredEvidence
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
-
-#: A profile and a namespace.
-ProfileNamespace = tuple[ProfileId, str]
 
 
 class EvidenceStore(Protocol):
     """Identifiers, edges and decisions, inside one open transaction."""
 
-    async def profiles(self, ids: Collection[bytes]) -> dict[IdentifierId, ProfileId]:
-        """The profiles of those of `ids` that are known."""
-        ...
-
     async def load(self, evidence: Evidence) -> StoredEvidence:
-        """What is known of the identifiers, edges and decisions of some evidence."""
+        """Return what is stored of the identifiers, edges and decisions of some evidence."""
         ...
 
-    async def lock(self, stake: Collection[bytes]) -> bool:
-        """Keep others from locking any of these until the transaction ends or they are let go, and
-        answer whether others are kept from locking anything at all.
+    async def lock(self, ids: Collection[bytes]) -> bool:
+        """Lock ids until the transaction ends or `unlock`; return whether everything is locked.
 
-        Callers that hold once at a time never wait for each other in a circle.
+        Callers that lock once at a time never deadlock.
         """
         ...
 
     async def unlock(self) -> None:
-        """Let go of what was held last; nothing may have been written since."""
+        """Release the last lock; nothing may have been written since."""
         ...
 
     async def load_locked(
         self, evidence: Evidence, workspaces: Collection[WorkspaceId]
     ) -> LockedState:
-        """As `look`, with the identifiers that their profiles are named by, and what else counts
-        in these workspaces.
+        """Return what is stored of some evidence, and a version for what will be written.
 
-        Ask while all that is at stake is held.
+        Call it while all profiles and new identifiers of the evidence are locked.
         """
         ...
 
-    async def neighbours(
+    async def load_neighbours(
         self,
         ids: Collection[IdentifierId],
-        namespaces: Collection[str],
-        strengths: Collection[int],
-        most: int,
+        without: Collection[str],
+        kinds: Collection[int],
+        limit: int,
     ) -> dict[IdentifierId, list[Neighbour]]:
-        """Whom each of these was seen with at some strengths, those of `namespaces` left out; at
-        most so many of each, whichever."""
+        """Return what identifiers were seen with by edges of some kinds: any `limit` edges of each
+        identifier, except those to the namespaces `without`."""
         ...
 
-    async def counts(
-        self, asked: Mapping[ProfileId, Collection[str]]
+    async def count_identifiers(
+        self, queries: Mapping[ProfileId, Collection[str]]
     ) -> dict[ProfileNamespace, int]:
-        """How many identifiers profiles have of the namespaces asked for, and of each of their
-        scoped forms and digests."""
+        """Return how many identifiers profiles have of some namespaces, and of the scoped forms and
+        digests of each."""
         ...
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
-        """These profiles with all edges that bind them, and those that are held between them and
-        others; and whom people separated from them."""
+        """Return whole profiles with their active edges, the edges held between them and others,
+        and the decisions that separate their identifiers."""
         ...
 
     async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
-        """All edges of these, held or not; all ends are beyond."""
+        """Return all edges of some identifiers; all ends are outside."""
         ...
 
     async def save(
         self,
         changes: ResolutionChanges,
-        names: Mapping[IdentifierId, IdentifierInWorkspace],
+        identifiers: Mapping[IdentifierId, IdentifierInWorkspace],
         version: int,
     ) -> list[ReassignedIdentifier]:
-        """Write changes; answers who moved along with a profile."""
+        """Write changes, and return the identifiers of the profiles that were merged."""
         ...

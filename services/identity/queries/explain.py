@@ -1,4 +1,4 @@
-"""Explanations: why two identifiers are one person, or why not, now or as of an earlier token."""
+"""Explains why two identifiers belong to one profile or to two, now or as of a past token."""
 
 from __future__ import annotations
 
@@ -8,40 +8,46 @@ from typing import Any, Protocol
 import asyncpg
 
 from services.chassis.access.tables import WorkspaceRegions
-from services.chassis.postgres.database import Queries
-from services.identity.codec import bus as wire
+from services.identity.codec.bus import decode_facts
 from services.identity.domain.evidence import (
     Decision,
     DecisionKind,
     Edge,
+    Evidence,
     EvidenceKind,
-    FirstSeen,
     Pair,
     SeenSpan,
 )
 from services.identity.domain.explain import ExplainedEdge, Explanation, orient, shortest_path
-from services.identity.domain.fast_path import node_from
-from services.identity.domain.linking import HeldEdge, HeldReason, Node, link_components
+from services.identity.domain.fast_path import node_of
 from services.identity.domain.normalize import normalize_pair, observation_of
-from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.domain.resolution import classify_all, held_by_policy
-from services.identity.domain.rows import Evidence, ProfileGraph, decided_edge
-from services.identity.store.postgres import PostgresEvidence
+from services.identity.domain.policy import Policy
+from services.identity.domain.resolution import (
+    HeldEdge,
+    HeldReason,
+    Node,
+    classify_all,
+    held_by_policy,
+    link_components,
+)
+from services.identity.domain.rows import ProfileGraph
+from services.identity.projection.reader import StateReader
+from services.identity.store.decisions import load_decided_with, load_link, load_separation
+from services.identity.store.evidence import PostgresEvidence
+from services.identity.store.policy import newest_policy
+from services.identity.store.profiles import lookup_profiles
 from services.kernel.errors import TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 
-Q = Queries.load("services.identity.store")
-#: Identifiers that are looked at on the way from one to another; farther ones are taken for apart.
-MOST_NEAR = 20_000
-#: Leaves whose facts are read for an explanation of the past.
-MOST_LEAVES = 5_000
-#: Leaves that the log gives at once.
-LEAVES_ASKED = 1_000
+#: Identifiers that a search for a path reaches; those farther apart have none.
+MAX_REACHED = 20_000
+#: Leaves whose facts are read for an explanation of the past, and at once.
+MAX_LEAVES, LEAVES_PAGE = 5_000, 1_000
 
 
-class Log(Protocol):
-    """What the log tells of some leaves; see chassis.peers.LogPeer."""
+class LeafLog(Protocol):
+    """The facts of leaves; see services.chassis.rpc.clients.LogClient."""
 
     async def read_leaves(
         self,
@@ -50,228 +56,248 @@ class Log(Protocol):
         *,
         before: Token | None = None,
     ) -> list[Any]:
-        """Their facts before a token."""
+        """Return their facts before a token."""
         ...
 
 
-async def explain_now(
+class ExplanationQueries:
+    """Explains resolutions."""
+
+    def __init__(self, reader: StateReader, log: LeafLog) -> None:
+        self._reader = reader
+        self._log = log
+
+    async def explain(
+        self,
+        workspace_id: WorkspaceId,
+        a: IdentifierId,
+        b: IdentifierId,
+        as_of: Token | None = None,
+    ) -> Explanation:
+        """Explain why two identifiers belong to one profile or to two; `as_of`: by the facts before
+        a token. Raises TooLarge."""
+        async with self._reader.snapshot() as conn:
+            if as_of is None:
+                return await _explain_now(conn, workspace_id, a, b)
+            return await _PastState(conn, self._log, workspace_id, as_of).explain(a, b)
+
+
+async def _explain_now(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, a: IdentifierId, b: IdentifierId
 ) -> Explanation:
-    """Why, by what is kept; inside a transaction that sees one state."""
-    tables = PostgresEvidence(conn, shards=1)
-    profiles = await tables.profiles((a, b))
+    store = PostgresEvidence(conn, shards=1)
+    profiles = await lookup_profiles(conn, workspace_id, (a, b))
     policy = await newest_policy(conn, workspace_id)
-    same = profiles.get(a) is not None and profiles.get(a) == profiles.get(b)
-    if same:
-        region = await tables.load_profiles({profiles[a]})
-        path = shortest_path((e for e, row in region.edges.items() if row.held is None), a, b)
+    graph, path = ProfileGraph(), list[Edge]()
+    if len(profiles) == 2 and profiles[a] == profiles[b]:
+        graph = await store.load_profiles({profiles[a]})
+        active = (edge for edge, row in graph.edges.items() if row.held is None)
+        path = shortest_path(active, a, b)
     elif len(profiles) == 2:
-        region, path = await _search(tables, a, b)
-    else:
-        region, path = ProfileGraph(), []
-    decisions = await _decisions(conn, region, path)
-    ties = {edge: _tie(edge, region, decisions) for edge in path}
-    ends = (profiles.get(a), profiles.get(b))
-    return Explanation(*ends, orient(path, a, ties), policy.version)
-
-
-async def newest_policy(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, as_of: Token | None = None
-) -> Policy:
-    """The policy of a workspace, now or as of a token."""
-    for message, version, shard, offset in await conn.fetch(Q.policies, workspace_id):
-        if as_of is None or offset < as_of.offset(shard):
-            return wire.read_policy(message, version)
-    return DEFAULT
+        graph, path = await _search(store, a, b)
+    explained = {edge: await _explain_edge(conn, graph, edge) for edge in path}
+    return Explanation(
+        profile_a=profiles.get(a),
+        profile_b=profiles.get(b),
+        path=orient(path, a, explained),
+        policy_version=policy.version,
+    )
 
 
 async def _search(
-    tables: PostgresEvidence, a: IdentifierId, b: IdentifierId
+    store: PostgresEvidence, a: IdentifierId, b: IdentifierId
 ) -> tuple[ProfileGraph, list[Edge]]:
-    """The shortest way over all evidence, from both ends at once: a hub in the middle is met and
-    not walked over."""
-    region = ProfileGraph()
-    rims, seen = [{a}, {b}], [{a}, {b}]
-    while all(rims) and sum(map(len, seen)) < MOST_NEAR:
-        side = 0 if len(rims[0]) <= len(rims[1]) else 1
-        near = await tables.load_edges(rims[side])
-        region.merge(near)
-        ends = {id_ for edge in near.edges for id_ in edge[:2]}
-        rims[side] = ends - seen[side]
-        seen[side] |= ends
-        if not rims[side].isdisjoint(seen[1 - side]):
-            return region, shortest_path(region.edges, a, b)
-    return region, []
+    """Return the shortest path over all evidence. The search runs from both ends, the smaller
+    frontier first, so that it meets a hub in the middle and does not expand it."""
+    graph = ProfileGraph()
+    frontiers, reached = [{a}, {b}], [{a}, {b}]
+    while all(frontiers) and sum(map(len, reached)) < MAX_REACHED:
+        side = 0 if len(frontiers[0]) <= len(frontiers[1]) else 1
+        adjacent = await store.load_edges(frontiers[side])
+        graph.merge(adjacent)
+        ends = {id_ for edge in adjacent.edges for id_ in edge[:2]}
+        frontiers[side] = ends - reached[side]
+        reached[side] |= ends
+        if not frontiers[side].isdisjoint(reached[1 - side]):
+            return graph, shortest_path(graph.edges, a, b)
+    return graph, []
 
 
-async def _decisions(
-    conn: asyncpg.Connection, region: ProfileGraph, path: Iterable[Edge]
-) -> dict[Edge, Decision]:
-    """The decisions that bind or hold the edges of a path."""
-    found: dict[Edge, Decision] = {}
-    for edge in path:
-        row = region.edges[edge]
-        is_held = row.held is not None and row.held.reason == HeldReason.SEPARATED
-        if edge.kind == EvidenceKind.DECIDED:
-            rows = await conn.fetch(Q.decisions_of, [edge.a], [edge.b])
-        elif is_held:
-            ends = [_profile(region, edge.a), _profile(region, edge.b)]
-            rows = await conn.fetch(Q.separations_between, *ends)
-        else:
-            continue
-        if rows:
-            at, fact, verdict, actor, reason = rows[0]
-            found[edge] = Decision(FirstSeen(at, fact), verdict, actor, reason)
-    return found
+async def _explain_edge(conn: asyncpg.Connection, graph: ProfileGraph, edge: Edge) -> ExplainedEdge:
+    row = graph.edges[edge]
+    one, other = (graph.members.get(id_) or graph.outside[id_] for id_ in (edge.a, edge.b))
+    decision = None
+    if edge.kind == EvidenceKind.DECIDED:
+        decision = await load_link(conn, Pair(edge.a, edge.b))
+    elif row.held is not None and row.held.reason == HeldReason.SEPARATED:
+        decision = await load_separation(conn, one.row.profile_id, other.row.profile_id)
+    return ExplainedEdge(
+        a=one.identifier.identifier,
+        b=other.identifier.identifier,
+        edge=edge,
+        span=row.span,
+        held=row.held,
+        actor=decision.actor if decision else "",
+        reason=decision.reason if decision else "",
+    )
 
 
-def _profile(region: ProfileGraph, id_: IdentifierId) -> ProfileId:
-    return (region.members.get(id_) or region.outside[id_]).profile_id
-
-
-def _tie(edge: Edge, region: ProfileGraph, decisions: Mapping[Edge, Decision]) -> ExplainedEdge:
-    ends = [(region.members.get(id_) or region.outside[id_]).name.identifier for id_ in edge[:2]]
-    row, decision = region.edges[edge], decisions.get(edge)
-    who = (decision.actor, decision.reason) if decision else ("", "")
-    return ExplainedEdge(ends[0], ends[1], edge, row.span, row.held, *who)
-
-
-class Past:
-    """The people around two identifiers as the log knew them at a token; nothing of it is kept."""
+class _PastState:
+    """The profiles around two identifiers by the facts before a token; none of it is stored."""
 
     def __init__(
         self,
         conn: asyncpg.Connection,
-        log: Log,
+        log: LeafLog,
         workspace_id: WorkspaceId,
         as_of: Token,
     ) -> None:
         self._conn = conn
-        self._tables = PostgresEvidence(conn, shards=1)
+        self._store = PostgresEvidence(conn, shards=1)
         self._log = log
         self._workspace_id = workspace_id
         self._as_of = as_of
         self._regions = WorkspaceRegions()
         self._evidence = Evidence()
-        #: Leaves whose facts were read, and identifiers of which all evidence is there.
-        self._read: set[bytes] = set()
-        self._known: set[IdentifierId] = set()
+        self._read_leaves: set[bytes] = set()
+        #: Identifiers of which all evidence was read.
+        self._complete: set[IdentifierId] = set()
 
     async def explain(self, a: IdentifierId, b: IdentifierId) -> Explanation:
-        """Why, then. Raises TooLarge."""
+        """Explain two identifiers. Raises TooLarge."""
         policy = await newest_policy(self._conn, self._workspace_id, self._as_of)
         await self._regions.load(self._conn, (), [self._workspace_id])
-        await self._know({a, b})
-        people = {id_ for id_ in (a, b) if id_ in self._evidence.identifiers}
+        await self._complete_evidence({a, b})
+        inside = {id_ for id_ in (a, b) if id_ in self._evidence.first_seen}
         while True:
-            held = await self._judge(people, policy)
-            grown = {
-                id_
-                for e in self._edges()
-                if e not in held and not people.isdisjoint(e[:2])
-                for id_ in e[:2]
-            } - people
-            if not grown:
-                return self._explain(a, b, people, held, policy)
-            people |= grown
-            await self._know(people)
+            held = await self._held_by_policy(inside, policy)
+            active = (edge for edge in self._edges() if edge not in held)
+            ends = {id_ for e in active if not inside.isdisjoint(e[:2]) for id_ in e[:2]}
+            if ends <= inside:
+                return self._explain(a, b, inside, held, policy)
+            await self._complete_evidence(ends - inside)
+            inside |= ends
 
-    async def _judge(
-        self, people: Collection[IdentifierId], policy: Policy
+    async def _held_by_policy(
+        self, inside: Collection[IdentifierId], policy: Policy
     ) -> dict[Edge, HeldEdge]:
-        """The edges of people that bind nobody. Whoever they were seen with has to be known."""
-        mine = {e: s for e, s in self._edges().items() if not set(people).isdisjoint(e[:2])}
-        await self._know({id_ for edge in mine for id_ in edge[:2]})
-        edges = self._edges()
+        """Return the edges of some identifiers that the policy holds. The class of an end depends
+        on all of its own edges, so the evidence of the other ends is completed first."""
+        await self._complete_evidence({id_ for edge in self._edges_at(inside) for id_ in edge[:2]})
         nodes = self._nodes()
-        companies = classify_all(nodes, edges, policy)
-        mine = {e: s for e, s in edges.items() if not set(people).isdisjoint(e[:2])}
-        return held_by_policy(nodes, mine, companies, policy)
+        co_occurrences = classify_all(nodes, self._edges(), policy)
+        return held_by_policy(nodes, self._edges_at(inside), co_occurrences, policy)
 
     def _explain(
         self,
         a: IdentifierId,
         b: IdentifierId,
-        people: set[IdentifierId],
+        inside: set[IdentifierId],
         held: dict[Edge, HeldEdge],
         policy: Policy,
     ) -> Explanation:
         nodes, edges = self._nodes(), self._edges()
         decisions = self._evidence.decisions
         apart = {p for p, d in decisions.items() if d.kind == DecisionKind.SEPARATE}
-        inside = {id_: nodes[id_] for id_ in people}
-        eligible = [
-            (e, s.first) for e, s in edges.items() if e not in held and people.issuperset(e[:2])
-        ]
-        profiles, between = link_components(inside, eligible, apart, policy)
-        held |= between
-        same = a in profiles and b in profiles and profiles[a] == profiles[b]
-        path = shortest_path((e for e in edges if not same or e not in held), a, b)
-        ties = {edge: self._tie(edge, held, profiles) for edge in path}
-        return Explanation(profiles.get(a), profiles.get(b), orient(path, a, ties), policy.version)
+        eligible = {
+            edge: span
+            for edge, span in edges.items()
+            if edge not in held and inside.issuperset(edge[:2])
+        }
+        members = {id_: nodes[id_] for id_ in inside}
+        profiles, cross_profile = link_components(members, eligible, apart, policy)
+        held |= cross_profile
+        is_same = a in profiles and b in profiles and profiles[a] == profiles[b]
+        path = shortest_path((e for e in edges if not is_same or e not in held), a, b)
+        explained = {edge: self._explain_edge(edge, held.get(edge), profiles) for edge in path}
+        return Explanation(
+            profile_a=profiles.get(a),
+            profile_b=profiles.get(b),
+            path=orient(path, a, explained),
+            policy_version=policy.version,
+        )
 
-    def _tie(
+    def _explain_edge(
         self,
         edge: Edge,
-        held: Mapping[Edge, HeldEdge],
+        held: HeldEdge | None,
         profiles: Mapping[IdentifierId, ProfileId],
     ) -> ExplainedEdge:
-        names, why = self._evidence.names, held.get(edge)
-        who = ("", "")
-        for pair, decision in sorted(self._evidence.decisions.items()):
-            ends = {profiles.get(pair.a), profiles.get(pair.b)}
-            parts = ends == {profiles.get(edge.a), profiles.get(edge.b)}
-            is_its_own = edge.kind == EvidenceKind.DECIDED and pair == edge[:2]
-            is_apart = why is not None and why.reason == HeldReason.SEPARATED and parts
-            if is_its_own or (is_apart and decision.kind == DecisionKind.SEPARATE):
-                who = (decision.actor, decision.reason)
-                break
-        ids = (names[edge.a].identifier, names[edge.b].identifier)
-        return ExplainedEdge(*ids, edge, self._edges()[edge], why, *who)
+        identifiers = self._evidence.identifiers
+        decision = self._decision_behind(edge, held, profiles)
+        return ExplainedEdge(
+            a=identifiers[edge.a].identifier,
+            b=identifiers[edge.b].identifier,
+            edge=edge,
+            span=self._edges()[edge],
+            held=held,
+            actor=decision.actor if decision else "",
+            reason=decision.reason if decision else "",
+        )
+
+    def _decision_behind(
+        self,
+        edge: Edge,
+        held: HeldEdge | None,
+        profiles: Mapping[IdentifierId, ProfileId],
+    ) -> Decision | None:
+        decisions = self._evidence.decisions
+        if edge.kind == EvidenceKind.DECIDED:
+            return decisions[Pair(edge.a, edge.b)]
+        if held is None or held.reason != HeldReason.SEPARATED:
+            return None
+        ends = {profiles.get(edge.a), profiles.get(edge.b)}
+        separations = (
+            decision
+            for pair, decision in decisions.items()
+            if decision.kind == DecisionKind.SEPARATE
+            and {profiles.get(pair.a), profiles.get(pair.b)} == ends
+        )
+        return min(separations, default=None)
 
     def _nodes(self) -> dict[IdentifierId, Node]:
-        evidence = self._evidence
+        identifiers = self._evidence.identifiers
         return {
-            id_: node_from(evidence.names[id_], first)
-            for id_, first in evidence.identifiers.items()
+            id_: node_of(identifiers[id_], first)
+            for id_, first in self._evidence.first_seen.items()
         }
 
     def _edges(self) -> dict[Edge, SeenSpan]:
-        made = [decided_edge(pair, d) for pair, d in self._evidence.decisions.items()]
+        made = (decision.edge(pair) for pair, decision in self._evidence.decisions.items())
         return {**self._evidence.edges, **dict(one for one in made if one is not None)}
 
-    async def _know(self, ids: Collection[IdentifierId]) -> None:
-        """Read all evidence about some identifiers that was there then: it lies under them, and
-        under those that they were ever named with."""
-        asked = set(ids) - self._known
-        if not asked:
+    def _edges_at(self, ids: Collection[IdentifierId]) -> dict[Edge, SeenSpan]:
+        return {e: span for e, span in self._edges().items() if e.a in ids or e.b in ids}
+
+    async def _complete_evidence(self, ids: Collection[IdentifierId]) -> None:
+        """Read all evidence about identifiers. It lies under their own leaves and under those of
+        all identifiers that they have an edge or a decision with."""
+        needed = set(ids) - self._complete
+        if not needed:
             return
-        near = await self._tables.load_edges(asked)
-        leaves: set[bytes] = asked | {id_ for edge in near.edges for id_ in edge[:2]}
-        for a, b in await self._conn.fetch(Q.decided_with, list(asked)):
-            leaves |= {a, b}
-        await self._read_leaves(leaves - self._read)
-        self._known |= asked
+        adjacent = await self._store.load_edges(needed)
+        leaves: set[bytes] = needed | {id_ for edge in adjacent.edges for id_ in edge[:2]}
+        leaves |= await load_decided_with(self._conn, needed)
+        await self._read(leaves - self._read_leaves)
+        self._complete |= needed
 
-    async def _read_leaves(self, leaves: set[bytes]) -> None:
-        if len(self._read) + len(leaves) > MOST_LEAVES:
+    async def _read(self, leaves: set[bytes]) -> None:
+        if len(self._read_leaves) + len(leaves) > MAX_LEAVES:
             raise TooLarge(
-                "they are named together with too many others to look back; ask about now",
-                limit=str(MOST_LEAVES),
+                "too many related identifiers to explain the past; ask without as_of",
+                limit=str(MAX_LEAVES),
             )
-        rest = sorted(leaves)
-        for start in range(0, len(rest), LEAVES_ASKED):
-            some = rest[start : start + LEAVES_ASKED]
-            facts = await self._log.read_leaves(self._workspace_id, some, before=self._as_of)
-            self._take_in(facts)
-        self._read |= leaves
+        remaining = sorted(leaves)
+        for start in range(0, len(remaining), LEAVES_PAGE):
+            page = remaining[start : start + LEAVES_PAGE]
+            self._add(await self._log.read_leaves(self._workspace_id, page, before=self._as_of))
+        self._read_leaves |= leaves
 
-    def _take_in(self, facts: Iterable[Any]) -> None:
+    def _add(self, facts: Iterable[Any]) -> None:
         region = self._regions.of(self._workspace_id)
-        said = wire.decode_facts(facts)
-        for names, span in said.observations.items():
-            self._evidence.add(observation_of(names, region), span)
-        for decided in said.decisions:
-            two = normalize_pair(decided.workspace_id, decided.identifiers, region)
-            if two:
-                self._evidence.decide(Pair(min(two), max(two)), decided.decision, two)
+        decoded = decode_facts(facts)
+        for identifier_set, span in decoded.observations.items():
+            self._evidence.add(observation_of(identifier_set, region), span)
+        for one in decoded.decisions:
+            pair = normalize_pair(one.workspace_id, one.identifiers, region)
+            self._evidence.add_decision(one.decision, pair)

@@ -1,66 +1,46 @@
-"""Merges and splits as they come, read off what identity says on the bus."""
+"""Streams merges and splits from the published messages."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncGenerator
 
 from services.chassis.messaging.outbox import Outbox
-from services.chassis.messaging.stream import StreamMessage
-from services.identity.codec import bus as wire
-from services.identity.domain.rows import IdentifierAssignment
-from services.kernel.identifiers import Identifier
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.identity.codec.bus import decode_assignments
+from services.identity.domain.merges import Merges, moves_of
+from services.identity.projection.reader import StateReader
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.tokens import Token
 
-#: Seconds between two looks at what was said.
-PAUSE = 0.1
-
-
-class Move(NamedTuple):
-    """Identifiers that moved from one profile to another."""
-
-    before: ProfileId
-    after: ProfileId
-    #: Those of which the standard form is known.
-    identifiers: Sequence[Identifier]
+#: Seconds between two reads of the outbox.
+POLL_S = 0.1
 
 
-class Moves(NamedTuple):
-    """What one part of a shard tells; there may be no move in it."""
+class MergeFeed:
+    """Streams the merges and splits of a workspace."""
 
-    shard: int
-    #: The offset from which to watch on in this shard.
-    next_offset: int
-    moves: Sequence[Move]
+    def __init__(self, reader: StateReader) -> None:
+        self._reader = reader
 
+    async def watch(self, workspace_id: WorkspaceId, since: Token | None) -> AsyncGenerator[Merges]:
+        """Yield merges and splits from a state of the log on (None = from now on), until the caller
+        leaves. Messages without moves are yielded too, as they tell how far the feed is.
 
-async def watch(
-    outbox: Outbox, workspace_id: WorkspaceId, offsets: Sequence[int]
-) -> AsyncIterator[Moves]:
-    """What is said from these offsets on, one a shard, until the caller leaves.
-
-    Raises RangeGone.
-    """
-    at = list(offsets)
-    while True:
-        is_new = False
-        for shard in range(len(at)):
-            async for message in outbox.stream(shard, at[shard]):
-                is_new, at[shard] = True, message.next
-                yield Moves(shard, message.next, _moves(workspace_id, message))
-        if not is_new:
-            await asyncio.sleep(PAUSE)
-
-
-def _moves(workspace_id: WorkspaceId, message: StreamMessage) -> list[Move]:
-    between: dict[tuple[ProfileId, ProfileId], list[Identifier]] = {}
-    for told in wire.decode_assignments(message.payload):
-        if told.before is not None and told.name.workspace_id == workspace_id:
-            some = between.setdefault((told.before, told.profile_id), [])
-            some.extend(_identifier(told))
-    return [Move(before, after, some) for (before, after), some in between.items()]
-
-
-def _identifier(told: IdentifierAssignment) -> list[Identifier]:
-    return [told.name.identifier] if told.name.identifier else []
+        Raises InvalidField, RangeExpired.
+        """
+        shards = self._reader.runner.shards
+        if since is not None and len(since.offsets) > shards:
+            raise InvalidField(f"there are {shards} shards", field="from_token")
+        token = since if since is not None else await self._reader.runner.token()
+        offsets = [token.offset(shard) for shard in range(shards)]
+        outbox = Outbox(self._reader.database.pool)
+        while True:
+            is_idle = True
+            for shard in range(shards):
+                async for message in outbox.stream(shard, offsets[shard]):
+                    is_idle, offsets[shard] = False, message.next
+                    moves = moves_of(workspace_id, decode_assignments(message.payload))
+                    yield Merges(shard, message.next, moves)
+            if is_idle:
+                await asyncio.sleep(POLL_S)

@@ -1,67 +1,61 @@
-"""A policy, tried on everybody: the whole evidence of a workspace in memory, settled anew."""
+"""Reads the policy, and previews another one by resolving a whole workspace in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
 
-import asyncpg
-
-from services.chassis.postgres.database import Queries
-from services.identity.domain.evidence import Edge, FirstSeen, Pair, SeenSpan
-from services.identity.domain.linking import Node
+from services.chassis.projection.backfill import is_backfilling
 from services.identity.domain.policy import Policy
 from services.identity.domain.preview import PreviewTotals, Regrouping, regroupings, totals
 from services.identity.domain.resolution import resolve
-from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
-
-Q = Queries.load("services.identity.store")
-#: Rows that are read at once.
-_PAGE = 5_000
-
-
-@dataclass(slots=True)
-class Everybody:
-    """Who is whom in a workspace, and all evidence for it."""
-
-    nodes: dict[IdentifierId, Node] = field(default_factory=dict)
-    profiles: dict[IdentifierId, ProfileId] = field(default_factory=dict)
-    edges: dict[Edge, SeenSpan] = field(default_factory=dict)
-    separated: set[Pair] = field(default_factory=set)
-    #: How much of the evidence does not bind.
-    held: int = 0
+from services.identity.projection.reader import StateReader
+from services.identity.store.assignments import has_unpublished
+from services.identity.store.policy import ROLLOUT, newest_policy
+from services.identity.store.profiles import WorkspaceGraph, load_workspace
+from services.kernel.ids import WorkspaceId
+from services.kernel.tokens import Token
 
 
-async def load_everybody(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> Everybody:
-    """All of a workspace; inside a transaction that sees one state."""
-    found = Everybody()
-    rows = conn.cursor(Q.read_identifiers, workspace_id, prefetch=_PAGE)
-    async for id_, namespace, value, profile, at, fact in rows:
-        found.nodes[id_] = Node(namespace or "", value or "", FirstSeen(at, fact))
-        found.profiles[id_] = profile
-    rows = conn.cursor(Q.read_edges, workspace_id, prefetch=_PAGE)
-    async for a, b, strength, at, fact, day, held in rows:
-        found.edges[Edge(a, b, strength)] = SeenSpan(FirstSeen(at, fact), day)
-        found.held += held > 0
-    async for a, b in conn.cursor(Q.read_separations, workspace_id, prefetch=_PAGE):
-        found.separated.add(Pair(a, b))
-    return found
+class PolicyState(NamedTuple):
+    """The policy of a workspace."""
+
+    policy: Policy
+    #: Whether its roll-out has finished: all profiles follow from it, and all assignments that it
+    #: changed are published.
+    is_live: bool
 
 
-async def preview(
-    everybody: Everybody, policy: Policy
-) -> AsyncIterator[Regrouping | PreviewTotals]:
-    """What a policy would come to; the sums last."""
-    # It takes seconds where there are many; the shards of this process go on meanwhile.
-    found, total = await asyncio.to_thread(_compare, everybody, policy)
-    for regrouping in found:
-        yield regrouping
-    yield total
+class PolicyQueries:
+    """Reads and previews policies."""
+
+    def __init__(self, reader: StateReader) -> None:
+        self._reader = reader
+
+    async def policy(self, workspace_id: WorkspaceId) -> PolicyState:
+        """Return the policy of a workspace, and whether its roll-out has finished."""
+        async with self._reader.snapshot() as conn:
+            policy = await newest_policy(conn, workspace_id)
+            is_rolling_out = await is_backfilling(conn, ROLLOUT, workspace_id)
+            is_live = not is_rolling_out and not await has_unpublished(conn, workspace_id)
+            return PolicyState(policy, is_live)
+
+    async def preview(
+        self, workspace_id: WorkspaceId, policy: Policy
+    ) -> AsyncGenerator[tuple[Token, Regrouping | PreviewTotals]]:
+        """Yield the profiles that a policy would group differently, and the totals last; each with
+        the state of the log that was read, which is the same for all."""
+        async with self._reader.snapshot_at_token() as (conn, token):
+            graph = await load_workspace(conn, workspace_id)
+        # Large workspaces take seconds, in which the shards of this process go on.
+        regrouped, total = await asyncio.to_thread(_compare, graph, policy)
+        for part in regrouped:
+            yield token, part
+        yield token, total
 
 
-def _compare(everybody: Everybody, policy: Policy) -> tuple[list[Regrouping], PreviewTotals]:
-    before = everybody.profiles
-    settled = resolve(everybody.nodes, everybody.edges, everybody.separated, policy)
-    total = totals(before, settled.profiles, everybody.held, len(settled.held))
-    return list(regroupings(before, settled.profiles)), total
+def _compare(graph: WorkspaceGraph, policy: Policy) -> tuple[list[Regrouping], PreviewTotals]:
+    resolution = resolve(graph.nodes, graph.edges, graph.separated, policy)
+    total = totals(graph.profiles, resolution.profiles, graph.held_edges, len(resolution.held))
+    return list(regroupings(graph.profiles, resolution.profiles)), total

@@ -1,4 +1,4 @@
-"""Tests that accounts and persons are never linked, and that accounts are separated by their ids."""
+"""Tests that accounts and persons are never linked, and that ids separate accounts."""
 
 from __future__ import annotations
 

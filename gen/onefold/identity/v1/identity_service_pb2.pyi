@@ -131,33 +131,19 @@ class ExplainMatchResponse(_message.Message):
     token: _token_pb2.Token
     def __init__(self, same: _Optional[bool] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ..., path: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., policy_version: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
-class LinkRequest(_message.Message):
-    __slots__ = ("a", "b", "reason")
+class RecordDecisionRequest(_message.Message):
+    __slots__ = ("a", "b", "decision", "reason")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     a: _identifier_pb2.Identifier
     b: _identifier_pb2.Identifier
+    decision: _identity_facts_pb2.Decision
     reason: str
-    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., decision: _Optional[_Union[_identity_facts_pb2.Decision, str]] = ..., reason: _Optional[str] = ...) -> None: ...
 
-class LinkResponse(_message.Message):
-    __slots__ = ("token",)
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
-    token: _token_pb2.Token
-    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
-
-class SeparateRequest(_message.Message):
-    __slots__ = ("a", "b", "reason")
-    A_FIELD_NUMBER: _ClassVar[int]
-    B_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    a: _identifier_pb2.Identifier
-    b: _identifier_pb2.Identifier
-    reason: str
-    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
-
-class SeparateResponse(_message.Message):
+class RecordDecisionResponse(_message.Message):
     __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: _token_pb2.Token
@@ -194,24 +180,6 @@ class ListHeldResponse(_message.Message):
     next_page_token: str
     token: _token_pb2.Token
     def __init__(self, held: _Optional[_Iterable[_Union[HeldEdge, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
-
-class DecideRequest(_message.Message):
-    __slots__ = ("a", "b", "decision", "reason")
-    A_FIELD_NUMBER: _ClassVar[int]
-    B_FIELD_NUMBER: _ClassVar[int]
-    DECISION_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    a: _identifier_pb2.Identifier
-    b: _identifier_pb2.Identifier
-    decision: _identity_facts_pb2.Decision
-    reason: str
-    def __init__(self, a: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., b: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., decision: _Optional[_Union[_identity_facts_pb2.Decision, str]] = ..., reason: _Optional[str] = ...) -> None: ...
-
-class DecideResponse(_message.Message):
-    __slots__ = ("token",)
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
-    token: _token_pb2.Token
-    def __init__(self, token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
     __slots__ = ("at_least",)

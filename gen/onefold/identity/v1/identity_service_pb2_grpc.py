@@ -51,25 +51,15 @@ class IdentityServiceStub:
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchResponse.FromString,
                 _registered_method=True)
-        self.Link = channel.unary_unary(
-                '/onefold.identity.v1.IdentityService/Link',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.FromString,
-                _registered_method=True)
-        self.Separate = channel.unary_unary(
-                '/onefold.identity.v1.IdentityService/Separate',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.FromString,
+        self.RecordDecision = channel.unary_unary(
+                '/onefold.identity.v1.IdentityService/RecordDecision',
+                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.SerializeToString,
+                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.FromString,
                 _registered_method=True)
         self.ListHeld = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/ListHeld',
                 request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.SerializeToString,
                 response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.FromString,
-                _registered_method=True)
-        self.Decide = channel.unary_unary(
-                '/onefold.identity.v1.IdentityService/Decide',
-                request_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.SerializeToString,
-                response_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.FromString,
                 _registered_method=True)
         self.GetPolicy = channel.unary_unary(
                 '/onefold.identity.v1.IdentityService/GetPolicy',
@@ -141,16 +131,10 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Link(self, request, context):
-        """Records that two identifiers belong to the same profile.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Separate(self, request, context):
-        """Records that two identifiers belong to different profiles: a profile that
-        contains both is split, and no later evidence merges them.
+    def RecordDecision(self, request, context):
+        """Records a manual decision about two identifiers, or withdraws one. A
+        separation splits a profile that contains both, and no later evidence
+        merges them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,13 +142,6 @@ class IdentityServiceServicer:
 
     def ListHeld(self, request, context):
         """Lists held edges: evidence that would merge profiles but does not link.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Decide(self, request, context):
-        """Records a manual decision about two identifiers, or withdraws one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,25 +223,15 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ExplainMatchResponse.SerializeToString,
             ),
-            'Link': grpc.unary_unary_rpc_method_handler(
-                    servicer.Link,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.SerializeToString,
-            ),
-            'Separate': grpc.unary_unary_rpc_method_handler(
-                    servicer.Separate,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.SerializeToString,
+            'RecordDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordDecision,
+                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.FromString,
+                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.SerializeToString,
             ),
             'ListHeld': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHeld,
                     request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.FromString,
                     response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.SerializeToString,
-            ),
-            'Decide': grpc.unary_unary_rpc_method_handler(
-                    servicer.Decide,
-                    request_deserializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.FromString,
-                    response_serializer=onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.SerializeToString,
             ),
             'GetPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPolicy,
@@ -401,7 +368,7 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
-    def Link(request,
+    def RecordDecision(request,
             target,
             options=(),
             channel_credentials=None,
@@ -414,36 +381,9 @@ class IdentityService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.identity.v1.IdentityService/Link',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.LinkResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Separate(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/onefold.identity.v1.IdentityService/Separate',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.SeparateResponse.FromString,
+            '/onefold.identity.v1.IdentityService/RecordDecision',
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionRequest.SerializeToString,
+            onefold_dot_identity_dot_v1_dot_identity__service__pb2.RecordDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -471,33 +411,6 @@ class IdentityService:
             '/onefold.identity.v1.IdentityService/ListHeld',
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldRequest.SerializeToString,
             onefold_dot_identity_dot_v1_dot_identity__service__pb2.ListHeldResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Decide(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/onefold.identity.v1.IdentityService/Decide',
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideRequest.SerializeToString,
-            onefold_dot_identity_dot_v1_dot_identity__service__pb2.DecideResponse.FromString,
             options,
             channel_credentials,
             insecure,

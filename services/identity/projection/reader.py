@@ -1,0 +1,45 @@
+"""Gives queries and commands one consistent state of the projection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from services.chassis.postgres.database import Database, acquire
+from services.chassis.projection.checkpoint import load_checkpoints, token_of
+from services.chassis.projection.runner import ProjectionRunner
+from services.kernel.tokens import Token
+
+
+class StateReader:
+    """Reads the live state."""
+
+    def __init__(self, database: Database, runner: ProjectionRunner) -> None:
+        self.database = database
+        self.runner = runner
+
+    async def reach(self, token: Token | None, timeout_s: float) -> Token:
+        """Wait until the state includes `token`, and return the state that reads now see.
+
+        Raises TokenNotReached.
+        """
+        if token is None:
+            return await self.runner.token()
+        return await self.runner.wait_for(token, timeout_s)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:
+        """Yield a connection on which all statements see one state."""
+        async with (
+            acquire(self.database.pool) as conn,
+            conn.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield conn
+
+    @asynccontextmanager
+    async def snapshot_at_token(self) -> AsyncIterator[tuple[asyncpg.Connection, Token]]:
+        """Yield a snapshot and the state of the log that it includes."""
+        async with self.snapshot() as conn:
+            yield conn, token_of(await load_checkpoints(conn))

@@ -1,0 +1,14 @@
+-- Assignments that a policy roll-out has changed. They are published with the shard's next batch,
+-- because a message of the stream covers offsets of the log.
+CREATE TABLE unpublished_assignment (
+    shard             integer NOT NULL,
+    version           bigint  NOT NULL,
+    identifier_id     bytea   NOT NULL,
+    workspace_id      text    NOT NULL,
+    -- Null where only the id of the identifier is known.
+    namespace         text,
+    value             text,
+    profile_id        bytea   NOT NULL,
+    before_profile_id bytea   NOT NULL,
+    PRIMARY KEY (shard, version, identifier_id)
+);

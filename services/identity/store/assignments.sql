@@ -1,0 +1,26 @@
+-- name: load_leaf_profiles
+-- The profiles of the leaves that are stored, as arrays, and whether a shard has assignments to
+-- publish.
+SELECT array_agg(identifier_id) AS ids, array_agg(profile_id) AS profile_ids,
+    EXISTS (SELECT FROM unpublished_assignment WHERE shard = $2) AS has_unpublished
+FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+
+-- name: save_unpublished
+-- Saves assignments to publish with the shard's next batch.
+INSERT INTO unpublished_assignment
+    (shard, version, identifier_id, workspace_id, namespace, value, profile_id, before_profile_id)
+SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[],
+    $7::bytea[], $8::bytea[])
+
+-- name: take_unpublished
+-- Deletes and returns the assignments that a shard has to publish.
+DELETE FROM unpublished_assignment WHERE shard = $1
+RETURNING version, identifier_id, workspace_id, namespace, value, profile_id, before_profile_id
+
+-- name: has_unpublished
+-- Whether a workspace has assignments that are not published.
+SELECT EXISTS (SELECT FROM unpublished_assignment WHERE workspace_id = $1)
+
+-- name: read_assignments
+-- The profile of every identifier.
+SELECT workspace_id, identifier_id, profile_id, version, namespace, value FROM identifier

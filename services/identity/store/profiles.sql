@@ -1,0 +1,53 @@
+-- name: lookup_profiles
+-- The profiles of the identifiers of a workspace that are stored.
+SELECT identifier_id, profile_id
+FROM identifier WHERE identifier_id = ANY ($1::bytea[]) AND workspace_id = $2
+
+-- name: list_identifiers
+-- The identifiers of the profile of an identifier, oldest first.
+SELECT other.profile_id, other.namespace, other.value, other.first_seen_us, other.first_fact
+FROM identifier AS one
+JOIN identifier AS other ON other.profile_id = one.profile_id
+WHERE one.identifier_id = $1 AND one.workspace_id = $2
+ORDER BY other.first_seen_us, other.first_fact, other.identifier_id
+
+-- name: list_held
+-- The edges held for some reasons after an edge, with the identifiers and profiles of their ends.
+SELECT edge.a, edge.b, edge.kind, edge.first_seen_us, edge.first_fact, edge.last_seen_day,
+    edge.held_reason, edge.held_namespace,
+    one.namespace AS a_namespace, one.value AS a_value, one.profile_id AS a_profile_id,
+    other.namespace AS b_namespace, other.value AS b_value, other.profile_id AS b_profile_id
+FROM edge
+JOIN identifier AS one ON one.identifier_id = edge.a
+JOIN identifier AS other ON other.identifier_id = edge.b
+WHERE edge.workspace_id = $1 AND edge.held_reason = ANY ($2::smallint[])
+  AND (edge.a, edge.b, edge.kind) > ($3, $4, $5)
+ORDER BY edge.a, edge.b, edge.kind LIMIT $6
+
+-- name: read_identifiers
+-- All identifiers of a workspace.
+SELECT identifier_id, namespace, value, profile_id, first_seen_us, first_fact
+FROM identifier WHERE workspace_id = $1
+
+-- name: read_edges
+-- All edges of a workspace.
+SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason
+FROM edge WHERE workspace_id = $1
+
+-- name: read_separations
+-- All pairs of a workspace that decisions separate.
+SELECT a, b FROM decision WHERE workspace_id = $1 AND kind = 2
+
+-- name: read_partition
+-- The profile of every identifier of a workspace.
+SELECT identifier_id, profile_id FROM identifier WHERE workspace_id = $1
+
+-- name: count_rows
+-- The numbers of rows for the status of the projection.
+SELECT
+    (SELECT count(*) FROM identifier) AS identifiers,
+    (SELECT count(*) FROM identifier WHERE identifier_id = profile_id) AS profiles,
+    (SELECT count(*) FROM edge) AS edges,
+    (SELECT count(*) FROM edge WHERE held_reason > 0) AS held,
+    (SELECT count(*) FROM decision) AS decisions,
+    (SELECT count(*) FROM backfill WHERE name = $1) AS shards_rolling_out
