@@ -129,9 +129,7 @@ async def test_fold_access_facts_returns_whether_there_were_any(pool: asyncpg.Po
             assert await fold_access_facts(conn, [kind])
 
 
-async def test_internal_call_has_the_region_of_the_workspace_it_names(
-    pool: asyncpg.Pool,
-) -> None:
+async def test_internal_call_has_the_region_of_the_workspace_it_names(pool: asyncpg.Pool) -> None:
     internal = "an-internal-key"
     authenticator = Authenticator(key_loader(pool), internal, load_region=region_loader(pool))
     assert (await authenticator.authenticate(internal, "shop")).region == "CN"  # not known yet

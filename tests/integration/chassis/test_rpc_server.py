@@ -321,10 +321,7 @@ async def test_postgresql_down_is_unavailable_with_a_retry_delay(unused_port: in
     async with serving() as server:
         server.ingest.act = act
         error = await _rejection(server, SOURCE, INGEST)
-        assert (error.code(), _reason(error)) == (
-            grpc.StatusCode.UNAVAILABLE,
-            "STORE_UNAVAILABLE",
-        )
+        assert (error.code(), _reason(error)) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
         assert _details(error)["RetryInfo"].retry_delay.ToSeconds() == 1
 
 
