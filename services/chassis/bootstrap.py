@@ -1,10 +1,12 @@
-"""Opens what every service with a projection needs: database, bus, access, metrics, endpoints."""
+"""Opens what every service needs: database, bus, access, metrics, endpoints."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+from starlette.routing import BaseRoute
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.tables import key_loader, region_loader
@@ -15,7 +17,7 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.server import Allowed, RpcServer
 from services.chassis.runtime.settings import ServiceSettings
-from services.chassis.runtime.telemetry import Metrics, OperationsServer
+from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,15 @@ class ServiceContext:
         """Return the gRPC endpoint; add the services, then enter it."""
         return RpcServer(self.settings, self.authenticator, allowed, self.metrics)
 
-    def operations(self, runner: ProjectionRunner) -> OperationsServer:
-        """Return the HTTP endpoint for health and metrics."""
-        return OperationsServer(
-            self.metrics,
-            host=self.settings.host,
-            port=self.settings.http_port,
-            checks={"postgres": self._check_postgres, "shards": runner.check},
-        )
+    def operations(
+        self, runner: ProjectionRunner | None = None, *, routes: Sequence[BaseRoute] = ()
+    ) -> OperationsServer:
+        """Return the HTTP endpoint for health and metrics, which serves `routes` as well."""
+        checks: dict[str, Check] = {"postgres": self._check_postgres}
+        if runner is not None:
+            checks["shards"] = runner.check
+        host, port = self.settings.host, self.settings.http_port
+        return OperationsServer(self.metrics, host=host, port=port, checks=checks, routes=routes)
 
     async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:
@@ -52,10 +55,15 @@ class ServiceContext:
 
 
 @asynccontextmanager
-async def open_service(settings: ServiceSettings) -> AsyncIterator[ServiceContext]:
-    """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable."""
+async def open_service(
+    settings: ServiceSettings, *, has_state: bool = True
+) -> AsyncIterator[ServiceContext]:
+    """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable.
+
+    `has_state`: whether the service folds the log into state that can be rebuilt.
+    """
     dsn = settings.postgres_dsn.get_secret_value()
-    await migrate(dsn, settings.service, shards=settings.shards)
+    await migrate(dsn, settings.service, shards=settings.shards if has_state else 0)
     async with (
         Database(dsn, settings.service, max_size=settings.postgres_connections) as database,
         JetStreamBus(settings.nats_url.get_secret_value(), name=settings.service) as bus,

@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 
 
 class IssuedKey(NamedTuple):
-    """A new key. `key` is shown once and stored nowhere."""
+    """A key and what the log stores of it. `key` is shown once and stored nowhere."""
 
     key: str
     key_id: str
@@ -23,7 +23,11 @@ class IssuedKey(NamedTuple):
 
 def issue_key(role: Role) -> IssuedKey:
     """Return a new key with 256 random bits, such as `ofk_source_…`."""
-    key = f"ofk_{role.name.lower()}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    return identify_key(f"ofk_{role.name.lower()}_{secrets.token_urlsafe(_SECRET_BYTES)}")
+
+
+def identify_key(key: str) -> IssuedKey:
+    """Return a key with its id and its hash."""
     key_hash = hash_key(key)
     return IssuedKey(key, f"key_{key_hash[:8].hex()}", key_hash)
 
