@@ -26,12 +26,7 @@ from importlib.resources.abc import Traversable
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import (
-    Queries,
-    connect,
-    generation_schema,
-    live_generation,
-)
+from services.chassis.postgres.database import Queries, connect, generation_schema, live_generation
 from services.chassis.postgres.generations import drop_generation
 from services.chassis.postgres.locks import lock_class
 from services.kernel.errors import StoreUnavailable
@@ -92,11 +87,7 @@ async def migrate(
 
 
 async def create_generation(
-    conn: asyncpg.Connection,
-    service: str,
-    generation: int,
-    shards: int,
-    root: Traversable = ROOT,
+    conn: asyncpg.Connection, service: str, generation: int, shards: int, root: Traversable = ROOT
 ) -> None:
     """Create the schema of a generation, empty, with checkpoints at the start of the log.
 

@@ -159,11 +159,7 @@ class ProjectionRunner:
         subject, durable = f"{self._upstream_subject}.{shard}", f"{self.service}-{shard}"
         async with PullSubscription(self._bus, subject, durable) as subscription:
             consumer = ShardConsumer(
-                shard,
-                subscription,
-                self._upstream,
-                self._limits,
-                gap_check_s=self._gap_check_s,
+                shard, subscription, self._upstream, self._limits, gap_check_s=self._gap_check_s
             )
             worker = ShardWorker(
                 shard,

@@ -146,12 +146,7 @@ async def test_worker_without_its_lock_cannot_write_past_the_fence(
             async with zombie.transaction():
                 assert not await acquire_fence(zombie, before)
             worker = ShardWorker(
-                0,
-                zombie,
-                Words(),
-                LateConsumer(word_log, toy),
-                IGNORED,
-                asyncio.Semaphore(),
+                0, zombie, Words(), LateConsumer(word_log, toy), IGNORED, asyncio.Semaphore()
             )
             with pytest.raises(FenceLost):
                 await worker.run()
