@@ -49,7 +49,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class MatchingResult(Result):
+class MatchingRow(Result):
     """A line of the report with all figures of both sides."""
 
     ours: dict[str, Quality] = field(default_factory=dict)
@@ -203,7 +203,7 @@ def quality(
 ) -> Result:
     """Return one line; the first reference is the one that is compared."""
     reference = next(iter(references.values())).f1
-    return MatchingResult(
+    return MatchingRow(
         name=name,
         unit="F1",
         figure=round(ours.f1, 4),

@@ -85,11 +85,7 @@ class _FileLine(NamedTuple):
 
 
 async def import_file(
-    file: Path,
-    mapping: Path,
-    address: str,
-    key: str,
-    progress: ImportProgress = lambda _: None,
+    file: Path, mapping: Path, address: str, key: str, progress: ImportProgress = lambda _: None
 ) -> ImportReport:
     """Import a file (`.csv`, `.tsv`, `.jsonl`, `.ndjson`) by the mapping in a YAML file.
 

@@ -80,9 +80,7 @@ async def compute_preview(client: Client, policy: IdentityPolicy) -> PolicyPrevi
     return preview
 
 
-def split_into_batches(
-    regroupings: Sequence[Regrouping],
-) -> tuple[int, list[list[ProfileGroup]]]:
+def split_into_batches(regroupings: Sequence[Regrouping]) -> tuple[int, list[list[ProfileGroup]]]:
     """Split the profiles that would result into batches that profile takes in one request.
 
     A regrouping is never split; those that are too large are left out. Returns the number of

@@ -22,7 +22,7 @@ from services.cli.endpoints import StackState, stack_file
 from services.cli.environment import settings_from
 from services.devstack.errors import ServerError
 from services.devstack.folders import make_folder
-from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE, ports_from
+from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
 from services.devstack.stack import Stack
 
 
@@ -44,13 +44,9 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         with _lock(data_dir) as file:
-            if first_port and first_port != "0":
-                settings = {**ports_from(first_port), **settings}
+            settings, defaults = resolve_ports(settings, first_port)
             stack = Stack(
-                data_dir,
-                settings=settings,
-                default_ports={} if first_port else DEFAULT_PORTS,
-                progress=_report_step,
+                data_dir, settings=settings, default_ports=defaults, progress=_report_step
             )
             async with stack:
                 _publish(file, stack)

@@ -78,10 +78,21 @@ def port_variable(name: str) -> str:
     return f"ONEFOLD_{name.upper()}_PORT"
 
 
-def ports_from(first: str) -> dict[str, str]:
-    """Return settings that give the servers consecutive ports. Raises ServerError."""
-    ports = count(_port_number(FIRST_PORT_VARIABLE, first))
-    return {port_variable(name): str(port) for name, port in zip(SERVER_NAMES, ports, strict=False)}
+def resolve_ports(
+    settings: Mapping[str, str], first_port: str | None
+) -> tuple[Mapping[str, str], Mapping[str, int]]:
+    """Return the settings and the default ports of a system that a user starts.
+
+    `first_port` adds settings of consecutive ports, which those of single ports override; `0` = no
+    defaults, None = DEFAULT_PORTS. Raises ServerError.
+    """
+    if not first_port:
+        return settings, DEFAULT_PORTS
+    if first_port == "0":
+        return settings, {}
+    ports = count(_port_number(FIRST_PORT_VARIABLE, first_port))
+    consecutive = {port_variable(name): str(next(ports)) for name in SERVER_NAMES}
+    return {**consecutive, **settings}, {}
 
 
 def is_free(port: int) -> bool:

@@ -195,12 +195,7 @@ class PostgresServer(ManagedServer):
                 os.chown(password.name, self._account.uid, self._account.gid)
             # An account that cannot pass the folders opens the password by its descriptor, too.
             secret = f"/proc/self/fd/{password.fileno()}" if descriptors else password.name
-            options = {
-                "pgdata": path,
-                "username": ADMIN,
-                "pwfile": secret,
-                "auth": "scram-sha-256",
-            }
+            options = {"pgdata": path, "username": ADMIN, "pwfile": secret, "auth": "scram-sha-256"}
             options |= {"encoding": "UTF8", "locale": locale, **_builtin_locale(binaries.major)}
             initdb = spawn(
                 [

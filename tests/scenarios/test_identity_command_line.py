@@ -64,7 +64,7 @@ def test_matches_are_explained_separated_and_previewed(
     linked = onefold(*link)
     assert "one person" in linked or "No profile has" in linked
     undecided = ("identity", "withdraw", LI, "phone:13800000001", "--reason", "x")
-    assert "nothing was decided" in onefold(*undecided, fails=True)
+    assert "no decision about these identifiers" in onefold(*undecided, fails=True)
     assert LI in onefold("identity", "list", WANG)
     assert "NAMESPACE:VALUE" in onefold("explain", "match", "li", "wang", fails=True)
     assert "NO" not in onefold("verify").split()

@@ -152,11 +152,7 @@ async def _show_identifiers(client: Client, of: str) -> None:
     request = identity_pb.ListIdentifiersRequest(profile_id=profile_id)
     response = await client.identity.ListIdentifiers(request)
     rows = [
-        (
-            format_identifier(each.identifier),
-            output.format_time(each.first_seen_us),
-            each.fact_id,
-        )
+        (format_identifier(each.identifier), output.format_time(each.first_seen_us), each.fact_id)
         for each in response.identifiers
     ]
     title = f"profile {response.profile_id}"

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from onefold.ingest.v1.admin_service_pb2 import (
-    DisableKeyRequest,
-    IssueKeyRequest,
-    ListKeysRequest,
-)
+from onefold.ingest.v1.admin_service_pb2 import DisableKeyRequest, IssueKeyRequest, ListKeysRequest
 from onefold.ingest.v1.ingest_facts_pb2 import Role
 
 from services.cli import output

@@ -9,10 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from google.protobuf.json_format import ParseDict, ParseError
-from onefold.ingest.v1.ingest_service_pb2 import (
-    ListQuarantinedRequest,
-    ReleaseQuarantinedRequest,
-)
+from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, ReleaseQuarantinedRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 

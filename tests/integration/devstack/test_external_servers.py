@@ -1,13 +1,15 @@
-"""Tests a stack over servers that exist already."""
+"""Tests a stack over servers that exist already, and the ports of its services."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from services.devstack.errors import ServerError
+from services.devstack.ports import LOOPBACK, free_port
 from services.devstack.stack import DSN, NATS_URL, Stack
 
 
@@ -35,3 +37,24 @@ async def test_unreachable_server_raises_an_error_of_one_line(
     with pytest.raises(ServerError, match=message) as error:
         await Stack(tmp_path, settings={DSN: database, **settings}, only=("ingest",)).start()
     assert "\n" not in str(error.value)
+
+
+async def test_default_port_in_use_is_replaced_and_a_port_that_is_set_is_used(
+    database: str, nats_url: str, tmp_path: Path
+) -> None:
+    default, chosen = free_port(), free_port()
+    settings = {DSN: database, NATS_URL: nats_url, "ONEFOLD_INGEST_GRPC_PORT": str(chosen)}
+    with socket.create_server((LOOPBACK, 0)) as other:
+        used = int(other.getsockname()[1])
+        defaults = {"ingest_http": used, "ingest_grpc": default, "profile_http": default}
+        stack = Stack(tmp_path, settings=settings, default_ports=defaults, only=("ingest",))
+        async with stack, aiohttp.ClientSession() as http:
+            assert stack.address("ingest") == f"{LOOPBACK}:{chosen}"
+            assert stack.http("profile") == f"http://{LOOPBACK}:{default}"
+            (notice,) = stack.notices
+            assert f"port {used} is in use: ingest_http" in notice
+            async with http.get(stack.http("ingest") + "/readyz") as response:
+                assert response.status == 200
+        first = stack.endpoints()
+    async with Stack(tmp_path, settings=settings, only=("ingest",)) as second:
+        assert second.endpoints() == first

@@ -18,7 +18,7 @@ from services.devstack.ports import (
     free_port,
     is_free,
     load_ports,
-    ports_from,
+    resolve_ports,
 )
 
 
@@ -100,10 +100,20 @@ def test_servers_without_defaults_get_distinct_free_ports(file: Path) -> None:
     assert load_ports(file) == ports
 
 
-def test_first_port_sets_all_ports() -> None:
-    settings = ports_from("9000")
+def test_system_of_a_user_has_the_default_ports() -> None:
+    assert resolve_ports({}, None) == ({}, DEFAULT_PORTS)
+
+
+def test_first_port_sets_all_ports_but_those_that_are_set() -> None:
+    settings, defaults = resolve_ports({"ONEFOLD_NATS_PORT": "4222"}, "9000")
     assert settings["ONEFOLD_INGEST_HTTP_PORT"] == "9000"
     assert settings["ONEFOLD_NATS_MONITOR_PORT"] == "9012"
+    assert settings["ONEFOLD_NATS_PORT"] == "4222"
+    assert defaults == {}
+
+
+def test_first_port_zero_has_no_defaults() -> None:
+    assert resolve_ports({}, "0") == ({}, {})
 
 
 def test_broken_file_has_no_saved_ports(file: Path) -> None:

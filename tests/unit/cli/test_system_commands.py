@@ -1,0 +1,41 @@
+"""Tests what `onefold up` prints while the system starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.cli.commands.system import _show_start
+from services.devstack.errors import ServerError
+
+LOG = Path("supervisor.log")
+
+
+def supervisor(*events: dict[str, Any]) -> Any:
+    """Return a process that has printed these events."""
+    return SimpleNamespace(stdout=[json.dumps(event) for event in events])
+
+
+def test_start_shows_steps_and_notices_until_it_is_ready(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notice = "port 7810 is in use: ingest_http listens on 15000"
+    steps = ({"step": "nats", "done": False}, {"step": "nats", "done": True})
+    _show_start(supervisor(*steps, {"notice": notice}, {"ready": True}), LOG)
+    printed = capsys.readouterr().err
+    assert "nats is ready" in printed
+    assert notice in printed
+
+
+def test_failed_start_raises_the_error_of_the_supervisor() -> None:
+    with pytest.raises(ServerError, match="port 7810 is in use"):
+        _show_start(supervisor({"error": "port 7810 is in use"}), LOG)
+
+
+def test_start_that_ends_without_a_result_raises_an_error_with_the_log() -> None:
+    with pytest.raises(ServerError, match=r"supervisor\.log"):
+        _show_start(supervisor(), LOG)
