@@ -1,1 +1,1 @@
-"""The command line: a client of the public gRPC API, and the keeper of the embedded stack."""
+"""The command line: a client of the public API, and the supervisor of a system on one machine."""

@@ -1,4 +1,4 @@
-"""The typed client of the public gRPC API, on which the command line stands.
+"""Calls the public gRPC API with types; the command line uses it.
 
     async with Client(ApiEndpoints(grpc=addresses, key=key)) as client:
         response = await client.profile.GetProfile(GetProfileRequest(profile_id=profile_id))

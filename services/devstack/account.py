@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Accounts to run as when root starts us, the best first; `nobody` is shared with other programs.
+#: Accounts to run as when root starts us, the best first; the last is shared with other programs.
 CANDIDATES = ("onefold", "nobody")
 ACCOUNT_VARIABLE = "ONEFOLD_PG_USER"
 

@@ -1,4 +1,4 @@
-"""Makes data folders, and keeps the secrets in them."""
+"""Makes data folders, and stores secrets in them."""
 
 import json
 import os

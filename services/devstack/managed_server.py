@@ -111,7 +111,7 @@ class ManagedServer(ABC):
         log.info("server_started", server=self.name, pid=self.pid, adopted=adopted)
 
     async def stop(self) -> None:
-        """Stop the server cleanly, whoever started it; a start under way is given up.
+        """Stop the server cleanly, also an adopted one; a start under way is given up.
 
         Raises ServerError when it does not end.
         """
@@ -153,7 +153,7 @@ class ManagedServer(ABC):
     async def _adopt(self) -> bool:
         """Take over the server that runs on this folder, if one does and goes on running.
 
-        A server whose supervisor has just died may respond first and then stop as it was told to.
+        A server whose supervisor has just died may respond first and then stop by its death signal.
         """
         self._pid = self._find_running()
         for attempt in range(ADOPTION_TRIES):

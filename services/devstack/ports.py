@@ -1,4 +1,4 @@
-"""Chooses the loopback ports of a system, and keeps them over a restart.
+"""Chooses the loopback ports of a system, and saves them for the next start.
 
 A port is the one that is set (`ONEFOLD_NATS_PORT`, …), else the one of the last start, else the
 default one, else a free one. Ports that are set must be free; others are passed over when they are

@@ -89,7 +89,7 @@ def workers_in(folder: Path) -> list[int]:
 
 
 async def ended(pid: int) -> None:
-    """Return when the process has ended, whoever its parent is."""
+    """Return when the process has ended, also one that is not our child."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Runs programs as an ordinary user: as ourselves, or as `nobody` when the tests run as root."""
+"""Runs programs as an ordinary user: our own, or an unprivileged one when the tests run as root."""
 
 import os
 import pwd
