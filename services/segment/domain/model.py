@@ -74,3 +74,17 @@ class MembershipChange:
     other_profile_id: ProfileId | None = None
     #: Counts the published changes of this profile in this segment from 1; 0 = not assigned.
     ordinal: int = 0
+
+    def numbered(self, ordinal: int, changed_at_us: int) -> MembershipChange:
+        """Return the same change with an ordinal and an instant."""
+        return MembershipChange(
+            self.workspace_id,
+            self.segment_id,
+            self.segment_version,
+            self.profile_id,
+            self.entered,
+            changed_at_us,
+            self.cause,
+            self.other_profile_id,
+            ordinal,
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -28,9 +27,11 @@ async def assign_ordinals(
     numbered = []
     for change in changes:
         row = last.get((change.profile_id, change.segment_id))
-        ordinal, at_us = (row["ordinal"], row["changed_at_us"]) if row else (0, 0)
-        changed_at_us = max(change.changed_at_us, at_us)
-        numbered.append(replace(change, changed_at_us=changed_at_us, ordinal=ordinal + 1))
+        if row is None:
+            numbered.append(change.numbered(1, change.changed_at_us))
+        else:
+            changed_at_us = max(change.changed_at_us, row["changed_at_us"])
+            numbered.append(change.numbered(row["ordinal"] + 1, changed_at_us))
     return numbered
 
 
