@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from services.chassis.runtime.settings import ServiceSettings
+from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE, SERVER_NAMES, port_variable
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,6 +29,18 @@ code 2 and a line that names it. `./onefold up` sets everything that is required
 """
 
 
+PORTS = f"""\
+## Ports of `./onefold up`
+
+All servers listen on 127.0.0.1. A port that is set must be free. Otherwise a server has its port of
+the last start, else the default one, else a free one; `up` prints a notice where a port is in use.
+`{FIRST_PORT_VARIABLE}` (or `--first-port`) sets consecutive ports from one on, in the order of this
+table; `0` means free ones.
+
+| name | default |
+|---|---|"""
+
+
 def page() -> str:
     """Return the text of the page."""
     parts = [HEAD, _section("Every service", ServiceSettings, "ONEFOLD_")]
@@ -35,7 +48,13 @@ def page() -> str:
         if own := _own(kind):
             prefix = f"ONEFOLD_{kind.service.upper()}_"
             parts.append(_section(kind.service.capitalize(), kind, prefix, own))
-    return "\n".join(parts)
+    return "\n".join([*parts, PORTS, *_port_rows()])
+
+
+def _port_rows() -> Iterator[str]:
+    for name in SERVER_NAMES:
+        yield f"| `{port_variable(name)}` | `{DEFAULT_PORTS[name]}` |"
+    yield ""
 
 
 def _kinds() -> Iterator[type[ServiceSettings]]:

@@ -51,7 +51,7 @@ def suite(
 def bench(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="append, ingest, pipeline, rebuild, identity."),
+        typer.Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, identity."),
     ],
 ) -> None:
     """Run benchmarks; each prints one JSON object."""

@@ -47,7 +47,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for people who revie
 def lookup(
     data: DataDir,
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="NAMESPACE:VALUE, or profile ids.")
+        list[str], typer.Argument(metavar="NAME", help="NAMESPACE:VALUE, or profile ids.")
     ],
     purpose: Annotated[
         str,

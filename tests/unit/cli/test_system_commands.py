@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.cli.commands.system import _show_start
+from services.cli.commands.system import _show_start, up
 from services.devstack.errors import ServerError
+from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE
 
 LOG = Path("supervisor.log")
 
@@ -39,3 +40,11 @@ def test_failed_start_raises_the_error_of_the_supervisor() -> None:
 def test_start_that_ends_without_a_result_raises_an_error_with_the_log() -> None:
     with pytest.raises(ServerError, match=r"supervisor\.log"):
         _show_start(supervisor(), LOG)
+
+
+def test_help_of_up_names_the_default_ports() -> None:
+    text = up.__doc__ or ""
+    ends = ("ingest_http", "ingest_grpc", "activation_grpc", "identity_http", "activation_http")
+    for name in (*ends, "postgres", "nats", "nats_monitor"):
+        assert str(DEFAULT_PORTS[name]) in text
+    assert FIRST_PORT_VARIABLE not in text, "the option names it"
