@@ -28,7 +28,7 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
 from bench import load
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.tokens import Token
 
 _INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"

@@ -22,7 +22,8 @@ from services.devstack.postgres import PostgresServer
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.identity.settings import IdentitySettings
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import hash_id
 
 ROUNDS = 5

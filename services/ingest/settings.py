@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.chassis.runtime.settings import ServiceSettings
-from services.kernel.identifiers import is_region
+from services.kernel.identifiers.phones import is_region
 
 
 def _region(text: str) -> str:

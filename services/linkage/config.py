@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import DEFAULT_REGION, is_region
+from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
 
 DEFAULT = Path(__file__).with_name("default.yaml")
 #: What a trait can be.

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import date
 
-from services.kernel.identifiers import normalize
+from services.kernel.identifiers.normalize import normalize
 from services.linkage.names import to_simplified
 
 #: Dates that forms fill in by default.

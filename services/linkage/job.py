@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.linkage.classify import (
     ClassifiedPair,
     MatchRules,

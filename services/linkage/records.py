@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
-from services.kernel.identifiers import Identifier, primary_identifier
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import primary_identifier
 from services.kernel.time import DAY_US
 from services.linkage.config import MatchingConfig
 from services.linkage.contacts import (

@@ -10,7 +10,8 @@ from itertools import combinations
 from services.identity.domain.evidence import Decision, DecisionKind, EvidenceKind, FirstSeen
 from services.identity.domain.policy import DEFAULT, MatchMode, NamespaceRule, Policy
 from services.identity.domain.resolution import HeldReason
-from services.kernel.identifiers import DEVICE_NAMESPACES, Identifier, leaf_of, primary_identifier
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
 from services.kernel.time import DAY_US
 

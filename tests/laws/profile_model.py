@@ -19,7 +19,8 @@ from oracle.rules_oracle import OracleEvent, rule_holds
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.projection.checkpoint import Checkpoint
-from services.kernel.identifiers import ACCOUNT_ID, Identifier, account_leaf, leaf_of
+from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
+from services.kernel.identifiers.priority import account_leaf, leaf_of
 from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, event_fact_id, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (

@@ -14,7 +14,7 @@ from properties import examples
 from services.identity.domain.delta import new_evidence
 from services.identity.domain.policy import Policy
 from services.identity.projection.apply_evidence import apply_evidence
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, shard_of
 
 event_histories = st.lists(model_events(), max_size=25)

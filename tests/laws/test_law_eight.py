@@ -32,7 +32,7 @@ from services.identity.codec.bus import assignment_to_proto, decode_facts
 from services.identity.domain.evidence import DecisionKind
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import apply_batch
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US
 

@@ -26,7 +26,7 @@ from laws.profile_model import (
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.time import HOUR_US
 
 

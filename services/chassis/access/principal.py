@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from services.kernel.errors import NotAllowed
-from services.kernel.identifiers import DEFAULT_REGION
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
 
 #: The metadata in which an internal call names its workspace.

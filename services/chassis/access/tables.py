@@ -11,7 +11,7 @@ from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.access.principal import Principal, Role
 from services.chassis.postgres.database import Queries, acquire
-from services.kernel.identifiers import DEFAULT_REGION
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
 
 KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name

@@ -17,7 +17,7 @@ from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId, from_hex, to_hex
 from services.kernel.tokens import Token
 

@@ -19,7 +19,7 @@ from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_json, format_time
 from services.client.client import Client
-from services.kernel.identifiers import is_account_namespace
+from services.kernel.identifiers.model import is_account_namespace
 
 #: The most members that are shown.
 _SHOWN = 20

@@ -21,7 +21,7 @@ from services.client.client import Client
 from services.client.paging import pages
 from services.client.text_forms import parse_identifier
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.linkage.config import DEFAULT, load_config
 from services.linkage.job import (
     BY_PERSON,

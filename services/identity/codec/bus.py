@@ -27,7 +27,7 @@ from services.identity.domain.evidence import (
 )
 from services.identity.domain.normalize import IdentifierSet, RawIdentifier
 from services.identity.domain.rows import IdentifierAssignment
-from services.kernel.identifiers import ACCOUNT_ID, Identifier
+from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 
 EVENT = Event.DESCRIPTOR.full_name

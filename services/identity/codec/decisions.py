@@ -14,7 +14,7 @@ from services.identity.codec.bus import identifier_to_proto
 from services.identity.codec.requests import Caller, decode_identifier
 from services.identity.domain.evidence import DecisionKind, Pair
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.identifiers import Identifier, is_account_namespace
+from services.kernel.identifiers.model import Identifier, is_account_namespace
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
 MAX_REASON = 500

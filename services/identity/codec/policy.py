@@ -12,7 +12,8 @@ from onefold.log.v1.log_pb2 import Fact
 from services.chassis.definitions import DefinitionFact
 from services.identity.domain.policy import Blocked, MatchMode, NamespaceRule, Policy
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import MAX_VALUE, normalize, validation_error
+from services.kernel.identifiers.model import MAX_VALUE, validation_error
+from services.kernel.identifiers.normalize import normalize
 from services.kernel.ids import WorkspaceId
 
 POLICY_DEFINED = pb.IdentityPolicyDefined.DESCRIPTOR.full_name

@@ -8,12 +8,8 @@ from typing import NamedTuple
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import (
-    Identifier,
-    expected_format,
-    normalize,
-    validation_error,
-)
+from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.ids import WorkspaceId, parse_id
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.kernel.identifiers import Identifier, primary_identifier
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import primary_identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.identity.domain.evidence import Edge, SeenSpan
 from services.identity.domain.resolution import HeldEdge
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId
 
 

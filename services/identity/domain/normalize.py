@@ -11,7 +11,8 @@ from services.identity.domain.evidence import (
     Observation,
     observe,
 )
-from services.kernel.identifiers import Identifier, normalize, validation_error
+from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.normalize import normalize
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 
 #: A raw identifier: namespace, value, and whether the sender has checked it.

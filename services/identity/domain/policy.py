@@ -12,8 +12,9 @@ from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple, Self
 
-from services.kernel.identifiers import ACCOUNT_ID, DEVICE_NAMESPACES, PRIORITY, base_namespace
 from services.kernel.identifiers.hashes import hash_algorithm_of
+from services.kernel.identifiers.model import ACCOUNT_ID, base_namespace
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
 
 #: Senders make up namespaces; the positions of at most so many are cached.
 _MAX_CACHED = 1_000

@@ -17,7 +17,7 @@ from services.identity.domain.evidence import (
 )
 from services.identity.domain.policy import Policy
 from services.identity.domain.resolution import HeldEdge
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 

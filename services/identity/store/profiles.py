@@ -16,7 +16,7 @@ from services.identity.domain.rows import ResolvedProfile, SeenIdentifier
 from services.identity.store.policy import ROLLOUT
 from services.identity.store.rows import edge_row_of, identifier_of
 from services.kernel.digest import MODULUS
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "profiles.sql")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from services.ingest.domain.events import RawEvent, Refusal
 from services.ingest.domain.json_limits import member_of
-from services.kernel.identifiers import (
+from services.kernel.identifiers.model import (
     ACCOUNT_ID,
     ACCOUNT_PREFIX,
-    DEFAULT_REGION,
-    account_leaf,
-    account_of,
-    expected_format,
     is_account_namespace,
     validation_error,
 )
+from services.kernel.identifiers.normalize import account_of, expected_format
+from services.kernel.identifiers.phones import DEFAULT_REGION
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import LeafId
 
 MAX_IDENTIFIERS = 64

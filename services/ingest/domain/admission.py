@@ -25,13 +25,9 @@ from services.ingest.domain.timestamps import (
     correct_clock_skew,
     read_instant,
 )
-from services.kernel.identifiers import (
-    expected_format,
-    is_account_namespace,
-    leaf_of,
-    normalize,
-    validation_error,
-)
+from services.kernel.identifiers.model import is_account_namespace, validation_error
+from services.kernel.identifiers.normalize import expected_format, normalize
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import LeafId, event_fact_id
 
 MAX_MESSAGE_ID = 100

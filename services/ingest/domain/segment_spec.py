@@ -15,7 +15,7 @@ import msgspec
 from services.ingest.domain.events import EventType, RawEvent, Refusal
 from services.ingest.domain.json_limits import invalid_json
 from services.ingest.domain.request_body import RequestBody
-from services.kernel.identifiers import ACCOUNT_PREFIX, is_account_namespace, validation_error
+from services.kernel.identifiers.model import ACCOUNT_PREFIX, is_account_namespace, validation_error
 
 #: Values that some SDKs send as `channel`: they name the kind of SDK, not the customer's channel.
 SDK_CHANNELS = frozenset({"server", "client", "browser", "mobile", "sources"})

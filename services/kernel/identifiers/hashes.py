@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
-from services.kernel.identifiers.placeholders import PLACEHOLDERS
+from services.kernel.identifiers.model import PLACEHOLDERS
 
 #: Hexadecimal digits of each algorithm.
 _LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}

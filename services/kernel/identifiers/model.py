@@ -1,4 +1,4 @@
-"""Defines identifiers and validates raw ones."""
+"""Defines identifiers, validates raw ones, and recognises placeholders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ _NAMESPACE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.")
 
 #: Namespaces with one scope per app, as in `wechat_openid.<appid>`.
 SCOPED = frozenset({"wechat_openid"})
+#: The namespaces with this prefix identify accounts (organisations), all others persons, so no
+#: identifier is ever of both kinds.
+ACCOUNT_PREFIX = "account_"
+#: The namespace of group ids.
+ACCOUNT_ID = "account_id"
+
+#: Values, in lower case, that programs and forms send instead of an identifier. They are the same
+#: for every workspace. A workspace blocks further values in its identity policy, which a leaf never
+#: depends on.
+PLACEHOLDERS: frozenset[str] = frozenset(
+    {
+        *("", "null", "(null)", "none", "nil", "undefined", "nan", "n/a", "na", "anonymous"),
+        *("guest", "unknown", "test", "test@test.com", "user", "true", "false", "-", "default"),
+        *("00000000-0000-0000-0000-000000000000", "your_user_id", "distinct_id"),
+        *("not_specified", "not set", "(not set)", "empty", "blank", "string", "无", "空", "未知"),
+    }
+)
+# A variable that was not filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
+_TEMPLATE_BRACKETS = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
 
 
 class Identifier(NamedTuple):
@@ -43,6 +62,26 @@ def base_namespace(namespace: str) -> str:
     """Return the namespace without its scope: `wechat_openid` for `wechat_openid.wx5f1a`."""
     first, dot, _ = namespace.partition(".")
     return first if dot and first in SCOPED else namespace
+
+
+def is_account_namespace(namespace: str) -> bool:
+    """Return whether the values of a namespace identify accounts and not persons."""
+    return namespace.startswith(ACCOUNT_PREFIX)
+
+
+def is_placeholder(value: str) -> bool:
+    """Return whether a value in canonical form identifies no one, in any namespace."""
+    lowered = value.lower()
+    if lowered in PLACEHOLDERS or not lowered.strip("0-. _"):
+        return True
+    # A masked value such as 138****0000 stands for ten thousand numbers.
+    return "**" in lowered or (value[0] in "{$%<[_" and _is_template(value))
+
+
+def _is_template(value: str) -> bool:
+    if value.startswith("__"):
+        return len(value) > 4 and value.endswith("__")
+    return len(value) > 1 and value.endswith(_TEMPLATE_BRACKETS.get(value[0], "\0"))
 
 
 @lru_cache(maxsize=1024)

@@ -14,9 +14,13 @@ from functools import lru_cache
 from services.kernel.identifiers.devices import DEVICES
 from services.kernel.identifiers.emails import domain, email
 from services.kernel.identifiers.hashes import normalize_hash
-from services.kernel.identifiers.model import Identifier
-from services.kernel.identifiers.phones import phone
-from services.kernel.identifiers.placeholders import is_placeholder
+from services.kernel.identifiers.model import (
+    ACCOUNT_ID,
+    Identifier,
+    is_placeholder,
+    validation_error,
+)
+from services.kernel.identifiers.phones import DEFAULT_REGION, phone
 
 #: 1: spaces and case. 2: numbers of phonenumberslite 9.0.42, domains of idna 3, ids of devices,
 #: digests, placeholders.
@@ -34,6 +38,13 @@ def normalize(namespace: str, value: str, region: str) -> Identifier | None:
     """
     form = _form_of(namespace)(_tidy(value), region)
     return None if form is None else Identifier(namespace, form)
+
+
+def account_of(group_id: str) -> Identifier | None:
+    """Return the identifier of a group id; None if it identifies no account."""
+    if validation_error(ACCOUNT_ID, group_id):
+        return None
+    return normalize(ACCOUNT_ID, group_id, DEFAULT_REGION)  # its form is the same in every region
 
 
 def expected_format(namespace: str, region: str) -> str:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from services.kernel.identifiers.hashes import hash_algorithm_of
 from services.kernel.identifiers.model import Identifier, base_namespace
+from services.kernel.identifiers.normalize import account_of
 from services.kernel.ids import LeafId
 
 #: Highest priority first. A namespace in neither list comes after these and before
@@ -50,6 +51,13 @@ def primary_identifier(identifiers: Iterable[Identifier]) -> Identifier:
 def leaf_of(workspace_id: str, identifiers: Iterable[Identifier]) -> LeafId:
     """Return the leaf of an event with these identifiers (at least one)."""
     return LeafId(primary_identifier(identifiers).id_in(workspace_id))
+
+
+@lru_cache(maxsize=1 << 12)
+def account_leaf(workspace_id: str, group_id: str) -> LeafId | None:
+    """Return the leaf of a group id; None if it identifies no account."""
+    account = account_of(group_id)
+    return None if account is None else LeafId(account.id_in(workspace_id))
 
 
 def priority_of(identifier: Identifier) -> tuple[int, str, str]:

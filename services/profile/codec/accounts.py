@@ -6,14 +6,14 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.codec.tokens import token_to_proto
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import (
+from services.kernel.identifiers.model import (
     ACCOUNT_ID,
     ACCOUNT_PREFIX,
     Identifier,
-    account_leaf,
     is_account_namespace,
     validation_error,
 )
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, WorkspaceId, to_hex
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token

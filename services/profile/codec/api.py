@@ -14,7 +14,8 @@ from onefold.type.v1.event_pb2 import Event, EventType
 from services.chassis.rpc.paging import PageToken
 from services.kernel.errors import InvalidField
 from services.kernel.fold.leaf import ProfileView
-from services.kernel.identifiers import Identifier, normalize, validation_error
+from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.normalize import normalize
 from services.kernel.ids import WorkspaceId, parse_id, to_hex
 from services.kernel.rules.text import to_text
 from services.profile.codec.log import EVENT

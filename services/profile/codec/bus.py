@@ -12,7 +12,7 @@ from onefold.profile.v1 import profile_stream_pb2 as stream_pb
 
 from services.chassis.messaging.stream import Batch, OutboxMessage
 from services.chassis.projection.checkpoint import Checkpoint
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.profile.codec.log import EVENT, broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId

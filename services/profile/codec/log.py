@@ -8,7 +8,8 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.type.v1.event_pb2 import Event
 
 from services.kernel.fold.events import GROUP, EventView
-from services.kernel.identifiers import account_leaf, normalize
+from services.kernel.identifiers.normalize import normalize
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.profile.codec.definitions import rule_predicates
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from services.kernel.fold.events import read_value
 from services.kernel.fold.leaf import LeafState, ProfileView, combine, view_of
-from services.kernel.identifiers import Identifier, account_leaf, account_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.normalize import account_of
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
 from services.kernel.rules.ids import predicates

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, ProfileId
 from services.profile.domain.accounts import AccountName
 

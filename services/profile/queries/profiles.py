@@ -15,7 +15,7 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.runner import ProjectionRunner
 from services.kernel.errors import InvalidField
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "profiles.sql")

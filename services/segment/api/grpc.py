@@ -20,7 +20,7 @@ from services.chassis.rpc.paging import PageToken, page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
 from services.kernel.tokens import Token
 from services.segment.codec.bus import change_to_proto

@@ -22,7 +22,7 @@ from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role
 from services.ingest.domain.definitions import check_id
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import validation_error
+from services.kernel.identifiers.model import validation_error
 from services.kernel.ids import WorkspaceId, from_hex
 
 HEX_ID = "[0-9a-fA-F]{32}"

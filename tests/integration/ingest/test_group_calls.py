@@ -11,7 +11,7 @@ from onefold.ingest.v1.ingest_service_pb2 import ReleaseQuarantinedRequest
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 
-from services.kernel.identifiers import account_leaf
+from services.kernel.identifiers.priority import account_leaf
 
 
 def make_group(make_event: Any, **changes: Any) -> Event:

@@ -16,7 +16,8 @@ from onefold.type.v1.event_pb2 import Event
 from services.chassis.rpc.channel import open_channel
 from services.ingest.domain.definitions import WorkspaceDefinition
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier, expected_format
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.normalize import expected_format
 
 
 def with_identifiers(event: Event, *identifiers: tuple[str, str]) -> Event:

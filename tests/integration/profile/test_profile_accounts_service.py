@@ -20,7 +20,8 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField, NotFound, TooLarge
-from services.kernel.identifiers import Identifier, account_leaf
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.rules.model import (
     CountPredicate,
     DistinctPredicate,

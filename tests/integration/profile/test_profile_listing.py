@@ -15,7 +15,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US

@@ -12,7 +12,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 
 from services.kernel.errors import InvalidField, TooLarge
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US

@@ -21,7 +21,7 @@ from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import Conflict, InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, encode
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US

@@ -6,7 +6,7 @@ from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, See
 from services.identity.domain.normalize import IdentifierSet, observation_of
 from services.identity.domain.rows import EdgeRow, IdentifierRow
 from services.identity.projection.evidence_cache import EvidenceCache
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
 
 WORKSPACE = WorkspaceId("school")

@@ -16,7 +16,8 @@ from services.identity.domain.policy import DEFAULT
 from services.identity.domain.resolution import HeldReason
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.apply_evidence import apply_evidence
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.time import DAY_US
 

@@ -19,7 +19,7 @@ from services.identity.domain.evidence import (
 )
 from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId
 from services.kernel.time import DAY_US
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.timestamps import EARLIEST_US, TOLERANCE_US
-from services.kernel.identifiers import Identifier, expected_format, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.normalize import expected_format
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import event_fact_id
 from services.kernel.time import DAY_US, HOUR_US, SECOND_US, parse_rfc3339, to_rfc3339
 

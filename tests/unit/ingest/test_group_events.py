@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from services.ingest.commands.intake import append_group_events
 
 from services.ingest.codec.events import ProtoEvent, SegmentCall
-from services.ingest.commands.group_events import append_group_events
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.segment_spec import parse_call
 from services.kernel.errors import Conflict, StoreUnavailable
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import event_fact_id
 from services.kernel.time import parse_rfc3339
 from services.kernel.tokens import Token

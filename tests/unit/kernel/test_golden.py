@@ -8,7 +8,8 @@ from services.kernel.digest import digest_of, row_digest, to_hex
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, decode, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import definition_fact_id, event_fact_id, hash_id, hash_text, shard_of
 from services.kernel.rules.json_form import dump_rule, parse_rule
 from services.kernel.rules.values import canonical_json

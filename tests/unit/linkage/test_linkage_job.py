@@ -9,7 +9,7 @@ from math import log2
 
 import pytest
 
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.linkage.config import load_config
 from services.linkage.job import (
     BY_PERSON,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.linkage.config import DEFAULT, load_config
 from services.linkage.profiles import LinkageProfile
 from services.linkage.records import (

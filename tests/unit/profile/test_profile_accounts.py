@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.kernel.fold.events import GROUP, IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.identifiers import account_leaf
+from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule, TraitPredicate
 from services.kernel.rules.values import Operator

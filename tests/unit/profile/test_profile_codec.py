@@ -21,7 +21,7 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.messaging.stream import Batch
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, FactId, ProfileId, WorkspaceId
 from services.profile.codec.api import decode_cursor, encode_cursor, lookup_id
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs

@@ -8,7 +8,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import All, CountPredicate, EventFilter, Not, TraitPredicate

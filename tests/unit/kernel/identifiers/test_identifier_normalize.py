@@ -14,20 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from services.kernel.identifiers import (
-    DEVICE_NAMESPACES,
-    MAX_VALUE,
+from services.kernel.identifiers.model import MAX_VALUE, Identifier, validation_error
+from services.kernel.identifiers.normalize import (
     NORMALIZATION_VERSION,
-    PRIORITY,
-    Identifier,
-    account_leaf,
     account_of,
     expected_format,
-    is_region,
     normalize,
-    validation_error,
 )
-from services.kernel.identifiers.phones import _parse, phone
+from services.kernel.identifiers.phones import _parse, is_region, phone
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY, account_leaf
 
 UUID = "3f2b8a10-9c4d-4e6f-8a7b-1c2d3e4f5a6b"
 OTHERS = (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.identifiers import (
+from services.kernel.identifiers.model import Identifier, base_namespace
+from services.kernel.identifiers.priority import (
     DEVICE_NAMESPACES,
     PRIORITY,
-    Identifier,
-    base_namespace,
     leaf_of,
     primary_identifier,
     priority_of,
