@@ -27,7 +27,8 @@ def run_with_client(
 ) -> _Result:
     """Run `work` with a client and return its result; an expected error ends the process.
 
-    `as_service`: call with the key of the services, which only the owner of `data` can read.
+    `as_service`: call a system over `data` with the key of its services, which only the owner of
+    the folder can read. A system elsewhere is always called with ONEFOLD_KEY.
     """
     return output.run(_with_client(data, work, as_service))
 
@@ -36,7 +37,7 @@ async def _with_client(
     data: Path, work: Callable[[Client], Awaitable[_Result]], as_service: bool
 ) -> _Result:
     endpoints = find_endpoints(data)
-    if as_service:
+    if as_service and endpoints.http:
         endpoints = replace(endpoints, key=load_internal_key(data))
     async with Client(endpoints) as client:
         return await work(client)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -51,14 +51,20 @@ def fail(message: str) -> NoReturn:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a title, if there is one, and a table; numbers are aligned to the right."""
+    """Print a title, if there is one, and a table; numbers are aligned to the right.
+
+    The first column is never wrapped, as it has the ids that people copy.
+    """
     if title:
         out.print(title, style="bold")
     table = Table(box=None, pad_edge=False)
     cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        out.print("There is none.")
+        return
     for index, column in enumerate(columns):
-        numeric = bool(cells) and all(_is_number(row[index]) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        justify: JustifyMethod = "right" if all(_is_number(row[index]) for row in cells) else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=not index)
     for row in cells:
         table.add_row(*row)
     out.print(table)

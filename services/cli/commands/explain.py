@@ -74,7 +74,7 @@ def show_match(a: str, b: str, response: ExplainMatchResponse) -> None:
             branch = branch.add("\n".join([format_identifier(edge.b), *_edge_lines(edge)]))
         output.out.print(tree)
     policy, token = response.policy_version, format_token(response.token)
-    output.out.print(f"policy {policy}, token {token}", soft_wrap=True)
+    output.out.print(f"policy version {policy}, token {token}", soft_wrap=True)
 
 
 def _conclusion(a: str, b: str, response: ExplainMatchResponse) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,9 +71,9 @@ async def _show_preview(client: Client, computed: PolicyPreview, limit: int) -> 
     more = len(computed.regroupings) - limit
     if more > 0:
         output.out.print(f"and {more:,} more; --json prints all")
-    output.print_table("", ("", "now", "then"), _totals(computed))
+    output.print_table("totals", ("", "now", "then"), _totals(computed))
     columns = ("segment", "enter", "leave", "new profile id")
-    output.print_table("", columns, _segments(computed) or [("no segment changes", "", "", "")])
+    output.print_table("changes of segments", columns, _segments(computed))
     if computed.left_out:
         output.out.print(
             f"The segments leave out {computed.left_out:,} identifiers: their neighbourhoods are "
@@ -118,7 +118,7 @@ def _totals(computed: PolicyPreview) -> Iterator[tuple[str, Any, Any]]:
         yield f"identifiers of the profile of size rank {rank}", now, then
 
 
-def _segments(computed: PolicyPreview) -> Sequence[Sequence[Any]]:
+def _segments(computed: PolicyPreview) -> list[tuple[str, int, int, int]]:
     return [
         (
             segment,

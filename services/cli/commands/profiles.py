@@ -78,7 +78,8 @@ async def _add_timeline(client: Client, tree: Tree, found: Profile) -> None:
     branch = tree.add(f"{found.event_count:,} events, newest first")
     for entry in entries:
         time, name = format_time(entry.occurred_at_us), entry.name or entry.type
-        branch.add(f"{time} {entry.channel} {name} {format_json(entry.properties)}")
+        document = format_json(entry.properties or entry.traits)
+        branch.add(f"{time} {entry.channel} {name} {document}".rstrip())
 
 
 async def _show_segments(client: Client) -> None:

@@ -80,7 +80,7 @@ def down(data: DataDir) -> None:
 
 def status(data: DataDir) -> None:
     """Show the services, their lag per shard, counts and endpoints."""
-    run_with_client(data, _show_status)
+    run_with_client(data, _show_status, as_service=True)  # others see no counts
 
 
 def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:

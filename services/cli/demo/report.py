@@ -97,9 +97,9 @@ def _example_tree(example: ExampleProfile) -> Tree:
     events = tree.add(f"timeline of {profile.event_count:,} events, newest first")
     for entry in example.timeline[:SHOWN]:
         name = entry.name or entry.type or entry.kind.rpartition(".")[2]
-        properties = format_json(entry.properties)[:PROPERTIES_WIDTH]
+        properties = format_json(entry.properties or entry.traits)[:PROPERTIES_WIDTH]
         time = format_time(entry.occurred_at_us)
-        events.add(f"{time} {entry.channel or '-':<12} {name} {properties}")
+        events.add(f"{time} {entry.channel or '-':<12} {name} {properties}".rstrip())
     if len(example.timeline) > SHOWN:
         events.add(f"… {len(example.timeline) - SHOWN:,} more")
     history = tree.add("segments")

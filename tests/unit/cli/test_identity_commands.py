@@ -50,7 +50,7 @@ def test_explanation_of_one_person_is_a_tree_from_one_identifier_to_the_other(
     assert lines[4].index("user_id") > lines[2].index("phone"), "each step is one level deeper"
     assert "by key_1: she called" in lines[5]
     assert "decided 2024-10-04, fact" in lines[6]
-    assert lines[7] == "policy 3, token 4.0.7"
+    assert lines[7] == "policy version 3, token 4.0.7"
 
 
 def test_explanation_of_two_people_says_why_the_edge_is_held(
