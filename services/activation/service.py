@@ -27,7 +27,6 @@ from services.activation.delivery.worker import DeliveryContext
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
-from services.activation.queries.deliveries import DeliveryQueries
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
 from services.activation.upstream import SegmentUpstream
@@ -79,13 +78,10 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         activation_rpc = ActivationRpc(
             DestinationCommands(
-                base.database,
-                runner,
-                log,
-                private_targets=settings.private_targets == "allowed",
+                base.database, runner, log, private_targets=settings.private_targets == "allowed"
             ),
             RetryCommands(base.database, on_effects=dispatcher.wake),
-            DeliveryQueries(base.database),
+            base.database,
             runner,
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})

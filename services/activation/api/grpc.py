@@ -12,10 +12,16 @@ from services.activation.codec.deliveries import delivery_to_proto
 from services.activation.commands.destinations import DestinationCommands
 from services.activation.commands.retries import RetryCommands
 from services.activation.domain.validation import check_destination_id
-from services.activation.queries.deliveries import NEWEST, DeliveryQueries
+from services.activation.queries.deliveries import (
+    NEWEST,
+    count_effects,
+    list_destinations,
+    list_effects,
+)
 from services.chassis.access.principal import Role, workspace_id
 from services.chassis.codec.tokens import at_least_of, token_to_proto
 from services.chassis.definitions import etag_of
+from services.chassis.postgres.database import Database
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.paging import PageToken, page_size_of
@@ -44,12 +50,12 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self,
         destinations: DestinationCommands,
         retries: RetryCommands,
-        deliveries: DeliveryQueries,
+        database: Database,
         runner: ProjectionRunner,
     ) -> None:
         self._destinations = destinations
         self._retries = retries
-        self._deliveries = deliveries
+        self._database = database
         self._runner = runner
 
     async def DefineDestination(
@@ -69,7 +75,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def ListDestinations(
         self, request: pb.ListDestinationsRequest, context: Any
     ) -> pb.ListDestinationsResponse:
-        destinations = await self._deliveries.destinations(workspace_id())
+        destinations = await list_destinations(self._database, workspace_id())
         return pb.ListDestinationsResponse(
             destinations=[
                 pb.DestinationSummary(
@@ -87,7 +93,8 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         changed_at_us, effect_id = _PAGE_TOKEN.decode(request.page_token) or NEWEST
         if request.destination_id:
             check_destination_id(request.destination_id)
-        rows = await self._deliveries.effects(
+        rows = await list_effects(
+            self._database,
             workspace_id(),
             size,
             before=(changed_at_us, effect_id),
@@ -111,7 +118,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
             pb.DeliveryCount(
                 destination_id=row["destination_id"], state=row["state"], count=row["count"]
             )
-            for row in await self._deliveries.counts(workspace_id())
+            for row in await count_effects(self._database, workspace_id())
         ]
         return pb.CountDeliveriesResponse(counts=counts)
 

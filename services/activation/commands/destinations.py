@@ -23,12 +23,7 @@ class DestinationCommands:
     """Defines destinations. `private_targets`: whether webhooks may have private addresses."""
 
     def __init__(
-        self,
-        database: Database,
-        runner: ProjectionRunner,
-        log: LogClient,
-        *,
-        private_targets: bool,
+        self, database: Database, runner: ProjectionRunner, log: LogClient, *, private_targets: bool
     ) -> None:
         self._database = database
         self._runner = runner

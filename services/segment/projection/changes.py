@@ -55,12 +55,7 @@ async def publish(
     if changes:
         await add_changes(conn, shard, sequence, changes)
     payload = encode_memberships_changed(
-        shard,
-        sequence,
-        changes,
-        broadcast_facts,
-        log_offset=log_offset,
-        log_time_us=log_time_us,
+        shard, sequence, changes, broadcast_facts, log_offset=log_offset, log_time_us=log_time_us
     )
     return OutboxMessage(sequence, sequence + 1, payload)
 

@@ -120,11 +120,7 @@ class SegmentProjection:
         return self._cached[1]
 
     async def _register(
-        self,
-        conn: asyncpg.Connection,
-        shard: int,
-        messages: Sequence[Any],
-        facts: Sequence[Any],
+        self, conn: asyncpg.Connection, shard: int, messages: Sequence[Any], facts: Sequence[Any]
     ) -> dict[WorkspaceId, set[int]]:
         """Save definitions and ready predicates; return the shards to sweep, by workspace."""
         sweeps: dict[WorkspaceId, set[int]] = defaultdict(set)

@@ -226,10 +226,7 @@ async def test_change_becomes_a_message_and_a_fact(
 
 
 async def test_no_response_and_no_log_line_has_a_secret(
-    make_settings: MakeSettings,
-    nats_url: str,
-    receiver: Receiver,
-    caplog: pytest.LogCaptureFixture,
+    make_settings: MakeSettings, nats_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     receiver.script = [500]

@@ -172,9 +172,7 @@ async def test_cookies_are_not_stored(receiver: Receiver, sender: WebhookSender)
     assert all("cookie" not in each.headers for each in receiver.received)
 
 
-async def test_response_after_the_timeout_fails_the_attempt(
-    receiver: Receiver,
-) -> None:
+async def test_response_after_the_timeout_fails_the_attempt(receiver: Receiver) -> None:
     receiver.script = [receiver.hang]
     async with WebhookSender(private=True, timeout_s=0.2) as sender:
         result = await sender.send(destination(receiver.url()), message())

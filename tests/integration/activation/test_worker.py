@@ -435,10 +435,7 @@ async def test_effect_whose_attempts_are_always_interrupted_ends_dead(
         await ledger.all_are(DeliveryState.DEAD, DeliveryState.DELIVERED)
     assert receiver.keys() == [to_hex(retried.effect_id)], "a retry on request is sent"
     row = await ledger.row(interrupted)
-    assert (row["state"], row["reason"]) == (
-        DeliveryState.DEAD,
-        "every attempt was interrupted",
-    )
+    assert (row["state"], row["reason"]) == (DeliveryState.DEAD, "every attempt was interrupted")
 
 
 async def test_attempt_that_started_too_long_ago_is_requeued(

@@ -47,11 +47,7 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
         if self.before_evaluations is not None:
             await self.before_evaluations(request.shard)
         messages = self.published.get(request.shard, [])
-        checkpoint = {
-            "next_sequence": len(messages),
-            "log_offset": len(messages),
-            "log_time_us": 1,
-        }
+        checkpoint = {"next_sequence": len(messages), "log_offset": len(messages), "log_time_us": 1}
         facts = [fact for message in messages for fact in message.broadcast_facts]
         yield profile_service_pb2.ReadEvaluationsResponse(broadcast_facts=facts, **checkpoint)
         for evaluation in self._newest_evaluations(request.shard):

@@ -474,9 +474,7 @@ async def digest(whole: RunningSegment) -> dict[str, str]:
     return dict((await whole.projection.GetDigest(request)).digests)
 
 
-async def test_rebuild_has_the_same_digest_and_entries(
-    whole: RunningSegment,
-) -> None:
+async def test_rebuild_has_the_same_digest_and_entries(whole: RunningSegment) -> None:
     await publish_school(whole)
     await whole.publish(0, evaluated(1, 2), evaluated(40, 1, BOUGHT_ID), evaluated(2, 2, into=40))
     await whole.fold()
