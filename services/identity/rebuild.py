@@ -52,7 +52,7 @@ class IdentityRebuilder:
         async with acquire(pool) as conn:
             is_begun = any(one.log_offset for one in await load_checkpoints(conn))
         await self._load_policies(pool, end, roll_out=is_begun)
-        replay = LogReplay(ReplayFold(EvidenceCache(self._cache_size), shards), self._upstream)
+        replay = LogReplay(IdentityReplayFold(EvidenceCache(self._cache_size), shards), self._upstream)
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1
@@ -95,7 +95,7 @@ class IdentityRebuilder:
         return rows
 
 
-class ReplayFold:
+class IdentityReplayFold:
     """The fold for rebuilds: writes state, publishes nothing. A roll-out has one job, on shard 0,
     for all shards.
 

@@ -33,7 +33,7 @@ from services.identity.queries.held import HeldEdgeQueries
 from services.identity.queries.merge_feed import MergeFeed
 from services.identity.queries.policy_preview import PolicyQueries
 from services.identity.queries.probable import MatchQueries
-from services.identity.queries.profiles import ProfileQueries
+from services.identity.queries.profiles import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
 from services.identity.store.profiles import count_rows
@@ -77,7 +77,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
 
 def _servicer(reader: StateReader, log: LogClient) -> IdentityRpc:
     return IdentityRpc(
-        ProfilesRpc(reader, ProfileQueries(reader), MergeFeed(reader)),
+        ProfilesRpc(reader, IdentityQueries(reader), MergeFeed(reader)),
         DecisionsRpc(
             reader,
             DecisionCommands(reader, log),

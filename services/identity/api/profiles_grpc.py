@@ -16,7 +16,7 @@ from services.identity.codec.requests import decode_identifier_ids, decode_profi
 from services.identity.codec.responses import merges_to_proto, profile_identifier
 from services.identity.projection.reader import StateReader
 from services.identity.queries.merge_feed import MergeFeed
-from services.identity.queries.profiles import ProfileQueries
+from services.identity.queries.profiles import IdentityQueries
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, parse_id, to_hex
 
@@ -28,7 +28,7 @@ MAX_PURPOSE = 128
 class ProfilesRpc:
     """Looks up profiles, and streams assignments, outputs and merges."""
 
-    def __init__(self, reader: StateReader, queries: ProfileQueries, merges: MergeFeed) -> None:
+    def __init__(self, reader: StateReader, queries: IdentityQueries, merges: MergeFeed) -> None:
         self._reader = reader
         self._queries = queries
         self._merges = merges

@@ -18,7 +18,7 @@ from services.kernel.tokens import Token
 ASSIGNMENTS_PAGE = 2_000
 
 
-class ProfileQueries:
+class IdentityQueries:
     """Reads profiles; those for people are bound to the workspace of the caller's key."""
 
     def __init__(self, reader: StateReader) -> None:
