@@ -52,7 +52,9 @@ class IdentityRebuilder:
         async with acquire(pool) as conn:
             is_begun = any(one.log_offset for one in await load_checkpoints(conn))
         await self._load_policies(pool, end, roll_out=is_begun)
-        replay = LogReplay(IdentityReplayFold(EvidenceCache(self._cache_size), shards), self._upstream)
+        replay = LogReplay(
+            IdentityReplayFold(EvidenceCache(self._cache_size), shards), self._upstream
+        )
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1
