@@ -1,18 +1,4 @@
-"""Defines every error that crosses the border of a service::
-
-    OnefoldError                   INTERNAL
-    ├── ClientError                the caller must change something
-    │   ├── InvalidField           FIELD_INVALID, with the path of the field
-    │   ├── NotFound               NOT_FOUND
-    │   ├── NotAllowed             KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, NOT_ALLOWED,
-    │   │                          CLOCK_NOT_ADJUSTABLE
-    │   ├── Conflict               ETAG_MISMATCH
-    │   ├── TooLarge               TOO_LARGE
-    │   └── RangeExpired           RANGE_EXPIRED
-    └── RetryableError             the same call may succeed later
-        ├── StoreUnavailable       STORE_UNAVAILABLE
-        ├── ServiceUnavailable     SERVICE_UNAVAILABLE
-        └── TokenNotReached        TOKEN_NOT_REACHED
+"""Defines every error that crosses the border of a service.
 
 `reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message says what to do next
 and holds nothing personal.
@@ -24,7 +10,7 @@ from typing import ClassVar
 
 
 class OnefoldError(Exception):
-    """The base of all errors of Onefold."""
+    """The base of all errors of Onefold; itself an internal error."""
 
     reason: str = "INTERNAL"
 
@@ -106,3 +92,27 @@ class TokenNotReached(RetryableError):
     """A required token was not reached in time."""
 
     reason = "TOKEN_NOT_REACHED"
+
+
+class RuleError(InvalidField):
+    """A rule is wrong at `field`, such as `all[1].distinct.property`; empty = the rule itself.
+
+    `problem` says what is wrong, `remedy` what to write instead.
+    """
+
+    def __init__(self, problem: str, remedy: str, *, field: str = "") -> None:
+        prefix = f"{field}: " if field else ""
+        super().__init__(f"{prefix}{problem}; {remedy}", field=field)
+        self.problem = problem
+        self.remedy = remedy
+
+    def under(self, path: str) -> RuleError:
+        """Return the same error as seen from the rule that has this part at `path`."""
+        return RuleError(self.problem, self.remedy, field=join_path(path, self.field))
+
+
+def join_path(parent: str, child: str) -> str:
+    """Join two parts of a path: `all[1]` and `distinct` make `all[1].distinct`."""
+    if not parent or not child or child.startswith("["):
+        return parent + child
+    return f"{parent}.{child}"

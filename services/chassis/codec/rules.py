@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from onefold.rule.v1 import rule_pb2 as pb
 
-from services.kernel.rules.errors import RuleError
+from services.kernel.errors import RuleError
 from services.kernel.rules.model import (
     All,
     Any_,

@@ -67,11 +67,9 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
         return combined
 
     def total(self) -> int:
-        """Return the number of events."""
         return len(self.times) // 8 + (sum(self.days.values()) if self.days else 0)
 
     def count_after(self, start_us: int) -> int:
-        """Return the number of events later than `start_us`."""
         numbers = memoryview(self.times).cast("q")
         within = len(numbers) - bisect_right(numbers, start_us)
         if within < len(numbers) or not self.days:
@@ -79,7 +77,6 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
         return within + sum(count for day_us, count in self._older() if day_us > start_us)
 
     def nth_most_recent(self, n: int) -> int:
-        """Return the occurred_at of the n-th newest event, 1 <= n <= total()."""
         numbers = memoryview(self.times).cast("q")
         if n <= len(numbers):
             return int(numbers[-n])
@@ -146,11 +143,9 @@ class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
         return len(self.values)
 
     def count_after(self, start_us: int) -> int:
-        """Return the number of values that were seen later than `start_us`."""
         return sum(seen_us > start_us for seen_us in self.values.values())
 
     def nth_most_recent(self, n: int) -> int:
-        """Return when the n-th newest value was last seen, 1 <= n <= total()."""
         return sorted(self.values.values())[-n]
 
     def _drop_oldest(self) -> None:

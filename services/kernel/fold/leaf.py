@@ -179,7 +179,6 @@ class ProfileView:
         return last
 
     def trait(self, name: str) -> Any:
-        """Return the decoded value of a trait; None if it is absent."""
         value = self.trait_value(name)
         return None if value is None else read_value(value[2])
 
@@ -191,7 +190,6 @@ class ProfileView:
         return {name: value for name, value in combined.items() if value[2] != b"null"}
 
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
-        """Return an accumulator of all leaves; None if it is empty."""
         combined = None
         for leaf in self._leaves:
             accumulator = leaf.accumulators.get(accumulator_id)

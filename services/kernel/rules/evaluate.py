@@ -11,19 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
+from services.kernel.rules import model
 from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
-from services.kernel.rules.model import (
-    AccumulatorSpec,
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    LastSeenPredicate,
-    Not,
-    Predicate,
-    Rule,
-    TraitPredicate,
-)
 from services.kernel.rules.values import Json, Operator, test_of
 
 
@@ -31,16 +20,13 @@ class AccumulatorView(Protocol):
     """The occurred_at of the events in an accumulator, or of each value's newest event."""
 
     def total(self) -> int:
-        """Return how many there are."""
-        ...
+        """Return the number of events or values."""
 
     def count_after(self, start_us: int) -> int:
-        """Return how many are later than `start_us`."""
-        ...
+        """Return the number of those later than `start_us`."""
 
     def nth_most_recent(self, n: int) -> int:
-        """Return the n-th newest, 1 <= n <= total()."""
-        ...
+        """Return the occurred_at of the n-th newest, 1 <= n <= total()."""
 
 
 class ProfileFacts(Protocol):
@@ -49,15 +35,12 @@ class ProfileFacts(Protocol):
     @property
     def last_seen_us(self) -> int:
         """The occurred_at of its newest event; 0 if there is none."""
-        ...
 
     def trait(self, name: str) -> Json:
         """Return the decoded value of a trait; None if it is absent."""
-        ...
 
     def accumulator(self, accumulator_id: int) -> AccumulatorView | None:
         """Return an accumulator; None if it is empty."""
-        ...
 
 
 class PredicateResult(NamedTuple):
@@ -78,9 +61,9 @@ class CompiledPredicate:
     """A predicate prepared for many evaluations."""
 
     id: int
-    predicate: Predicate
+    predicate: model.Predicate
     #: What it reads: an accumulator or a trait.
-    accumulator: AccumulatorSpec | None
+    accumulator: model.AccumulatorSpec | None
     accumulator_id: int | None
     trait: str | None
     #: Evaluates it over a profile at an instant (Unix microseconds).
@@ -88,17 +71,17 @@ class CompiledPredicate:
 
 
 @lru_cache(maxsize=65_536)
-def compile_predicate(predicate: Predicate) -> CompiledPredicate:
+def compile_predicate(predicate: model.Predicate) -> CompiledPredicate:
     """Prepare a predicate for many evaluations."""
     spec = accumulator_of(predicate)
     spec_id = None if spec is None else accumulator_id(spec)
-    trait = predicate.trait if isinstance(predicate, TraitPredicate) else None
+    trait = predicate.trait if isinstance(predicate, model.TraitPredicate) else None
     evaluate = _compile(predicate, spec_id or 0)
     return CompiledPredicate(predicate_id(predicate), predicate, spec, spec_id, trait, evaluate)
 
 
 def evaluate_predicate(
-    predicate: Predicate, profile: ProfileFacts, as_of_us: int
+    predicate: model.Predicate, profile: ProfileFacts, as_of_us: int
 ) -> PredicateResult:
     """Evaluate a predicate over a profile at an instant (Unix microseconds)."""
     return compile_predicate(predicate).evaluate(profile, as_of_us)
@@ -107,16 +90,16 @@ def evaluate_predicate(
 RuleTest: TypeAlias = Callable[[Set[int]], bool]
 
 
-def compile_rule(rule: Rule) -> RuleTest:
+def compile_rule(rule: model.Rule) -> RuleTest:
     """Return the rule as a function of the ids of the predicates that are true."""
     match rule:
-        case All():
+        case model.All():
             tests = tuple(map(compile_rule, rule.rules))
             return lambda true_predicates: all(test(true_predicates) for test in tests)
-        case Any_():
+        case model.Any_():
             tests = tuple(map(compile_rule, rule.rules))
             return lambda true_predicates: any(test(true_predicates) for test in tests)
-        case Not():
+        case model.Not():
             test = compile_rule(rule.rule)
             return lambda true_predicates: not test(true_predicates)
         case _:
@@ -124,19 +107,19 @@ def compile_rule(rule: Rule) -> RuleTest:
             return lambda true_predicates: id_ in true_predicates
 
 
-def _compile(predicate: Predicate, accumulator: int) -> PredicateFn:
+def _compile(predicate: model.Predicate, accumulator: int) -> PredicateFn:
     match predicate:
-        case TraitPredicate():
+        case model.TraitPredicate():
             return _compile_trait(predicate)
-        case CountPredicate() | DistinctPredicate() if predicate.window_us:
+        case model.CountPredicate() | model.DistinctPredicate() if predicate.window_us:
             return _compile_windowed(predicate, accumulator)
-        case CountPredicate() | DistinctPredicate():
+        case model.CountPredicate() | model.DistinctPredicate():
             return _compile_unwindowed(predicate, accumulator)
-        case LastSeenPredicate():
+        case model.LastSeenPredicate():
             return _compile_age(predicate, accumulator)
 
 
-def _compile_trait(predicate: TraitPredicate) -> PredicateFn:
+def _compile_trait(predicate: model.TraitPredicate) -> PredicateFn:
     name, test = predicate.trait, test_of(predicate.operator, predicate.value)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
@@ -146,9 +129,7 @@ def _compile_trait(predicate: TraitPredicate) -> PredicateFn:
     return evaluate
 
 
-def _compile_unwindowed(
-    predicate: CountPredicate | DistinctPredicate, accumulator: int
-) -> PredicateFn:
+def _compile_unwindowed(predicate: model.CountingPredicate, accumulator: int) -> PredicateFn:
     compare, limit = _COMPARE[predicate.operator], predicate.value
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
@@ -159,9 +140,7 @@ def _compile_unwindowed(
     return evaluate
 
 
-def _compile_windowed(
-    predicate: CountPredicate | DistinctPredicate, accumulator: int
-) -> PredicateFn:
+def _compile_windowed(predicate: model.CountingPredicate, accumulator: int) -> PredicateFn:
     operator_, limit, window_us = predicate.operator, predicate.value, predicate.window_us
     compare, can_jump = _COMPARE[operator_], operator_ in _EQUAL
     empty = PredicateResult(compare(0, limit), 0, None)
@@ -195,7 +174,7 @@ def _next_level(operator_: Operator, limit: int, actual: int) -> int:
     return limit - 1 if actual >= limit else -1
 
 
-def _compile_age(predicate: LastSeenPredicate, accumulator: int) -> PredicateFn:
+def _compile_age(predicate: model.LastSeenPredicate, accumulator: int) -> PredicateFn:
     operator_, age_us = predicate.operator, predicate.age_us
     compare = _COMPARE[operator_]
     # The first age with another result than a younger one.

@@ -11,53 +11,44 @@ from functools import lru_cache
 from hashlib import blake2b
 from struct import pack, unpack
 
+from services.kernel.rules import model
 from services.kernel.rules.json_form import dump_rule, events_form
-from services.kernel.rules.model import (
-    AccumulatorKind,
-    AccumulatorSpec,
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    LastSeenPredicate,
-    Not,
-    Predicate,
-    Rule,
-)
 from services.kernel.rules.values import Json, canonical_json
 
 
 @lru_cache(maxsize=65_536)
-def predicate_id(predicate: Predicate) -> int:
+def predicate_id(predicate: model.Predicate) -> int:
     """Return the id of a predicate, 0 <= id < 2^64."""
     return _hash(dump_rule(predicate))
 
 
 @lru_cache(maxsize=65_536)
-def accumulator_id(spec: AccumulatorSpec) -> int:
+def accumulator_id(spec: model.AccumulatorSpec) -> int:
     """Return the id of an accumulator, 0 <= id < 2^64."""
     form = events_form(spec.events)
-    if spec.kind is AccumulatorKind.DISTINCT:
+    if spec.kind is model.AccumulatorKind.DISTINCT:
         form["property"] = spec.property
     # The key is part of stored ids and never changes.
     return _hash({f"series_{spec.kind.value}": form})
 
 
-def predicates(rule: Rule) -> tuple[Predicate, ...]:
+def predicates(rule: model.Rule) -> tuple[model.Predicate, ...]:
     """Return the predicates of a rule in the order in which they are written, each once."""
     return tuple(dict.fromkeys(_walk(rule)))
 
 
-def accumulator_of(predicate: Predicate) -> AccumulatorSpec | None:
+def accumulator_of(predicate: model.Predicate) -> model.AccumulatorSpec | None:
     """Return the accumulator that a predicate needs; None if it reads a trait.
 
     The window and the compared number are no part of it, so predicates share accumulators.
     """
     match predicate:
-        case CountPredicate() | LastSeenPredicate():
-            return AccumulatorSpec(AccumulatorKind.COUNT, predicate.events)
-        case DistinctPredicate():
-            return AccumulatorSpec(AccumulatorKind.DISTINCT, predicate.events, predicate.property)
+        case model.CountPredicate() | model.LastSeenPredicate():
+            return model.AccumulatorSpec(model.AccumulatorKind.COUNT, predicate.events)
+        case model.DistinctPredicate():
+            return model.AccumulatorSpec(
+                model.AccumulatorKind.DISTINCT, predicate.events, predicate.property
+            )
         case _:
             return None
 
@@ -83,12 +74,12 @@ def from_bigint(stored: int) -> int:
     return stored % (1 << 64)
 
 
-def _walk(rule: Rule) -> Iterator[Predicate]:
+def _walk(rule: model.Rule) -> Iterator[model.Predicate]:
     match rule:
-        case All() | Any_():
+        case model.All() | model.Any_():
             for part in rule.rules:
                 yield from _walk(part)
-        case Not():
+        case model.Not():
             yield from _walk(rule.rule)
         case _:
             yield rule

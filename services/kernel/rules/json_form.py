@@ -25,20 +25,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from services.kernel.rules.errors import RuleError, join_path
-from services.kernel.rules.model import (
-    AGE_OPERATORS,
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    EventFilter,
-    LastSeenPredicate,
-    Not,
-    PropertyFilter,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.errors import RuleError, join_path
+from services.kernel.rules import model
 from services.kernel.rules.values import Json, Operator
 from services.kernel.time import format_span, parse_span
 
@@ -49,21 +37,14 @@ Form = dict[str, Any]
 _Part = TypeVar("_Part")
 
 _OPERATORS = {operator.value: operator for operator in Operator}
-_AGES = {
-    "within": Operator.LT,
-    "at_most": Operator.LE,
-    "longer_than": Operator.GT,
-    "at_least": Operator.GE,
-}
+_AGES = dict(
+    zip(("within", "at_most", "longer_than", "at_least"), model.AGE_OPERATORS, strict=True)
+)
 _AGE_WORDS = {operator: word for word, operator in _AGES.items()}
 #: Words of other languages that people are likely to try.
 _SYNONYMS = {
-    "le": "at_most",
-    "lte": "at_most",
-    "<=": "at_most",
-    "ge": "at_least",
-    "gte": "at_least",
-    ">=": "at_least",
+    **dict.fromkeys(("le", "lte", "<="), "at_most"),
+    **dict.fromkeys(("ge", "gte", ">="), "at_least"),
     "=": "eq",
     "==": "eq",
     "!=": "ne",
@@ -76,7 +57,7 @@ _SYNONYMS = {
 }
 
 
-def parse_rule(form: Json) -> Rule:
+def parse_rule(form: Json) -> model.Rule:
     """Return the rule of a decoded JSON or YAML form.
 
     Raises RuleError; its `field` is the path of the wrong part.
@@ -84,28 +65,28 @@ def parse_rule(form: Json) -> Rule:
     return _Parser().rule(form, "", 1)
 
 
-def dump_rule(rule: Rule) -> Form:
+def dump_rule(rule: model.Rule) -> Form:
     """Return the canonical form: equal rules have equal forms, and `parse_rule` reads it back."""
     match rule:
-        case All():
+        case model.All():
             return {"all": [dump_rule(part) for part in rule.rules]}
-        case Any_():
+        case model.Any_():
             return {"any": [dump_rule(part) for part in rule.rules]}
-        case Not():
+        case model.Not():
             return {"not": dump_rule(rule.rule)}
-        case TraitPredicate():
+        case model.TraitPredicate():
             return {"trait": {"name": rule.trait, rule.operator.value: _value_form(rule)}}
-        case CountPredicate():
+        case model.CountPredicate():
             return {"count": events_form(rule.events) | _number_form(rule)}
-        case DistinctPredicate():
+        case model.DistinctPredicate():
             of = {"property": rule.property}
             return {"distinct": events_form(rule.events) | of | _number_form(rule)}
-        case LastSeenPredicate():
+        case model.LastSeenPredicate():
             age = {_AGE_WORDS[rule.operator]: format_span(rule.age_us)}
             return {"last_seen": events_form(rule.events) | age}
 
 
-def events_form(events: EventFilter) -> Form:
+def events_form(events: model.EventFilter) -> Form:
     """Return the part of a form that selects events."""
     form: Form = {"event": events.event}
     if events.where:
@@ -113,7 +94,7 @@ def events_form(events: EventFilter) -> Form:
     return form
 
 
-def _where_form(filters: tuple[PropertyFilter, ...]) -> Form | list[Form]:
+def _where_form(filters: tuple[model.PropertyFilter, ...]) -> Form | list[Form]:
     compared = [(f.property, f.operator) for f in filters]
     if len(set(compared)) < len(compared):
         return [{f.property: {f.operator.value: _value_form(f)}} for f in filters]
@@ -129,13 +110,13 @@ def _shortest(tests: Form) -> Json:
     return tests["in"] if tests.keys() == {"in"} else tests
 
 
-def _value_form(owner: PropertyFilter | TraitPredicate) -> Json:
+def _value_form(owner: model.PropertyFilter | model.TraitPredicate) -> Json:
     if owner.operator is Operator.EXISTS:
         return True
     return list(owner.value) if owner.operator is Operator.IN else owner.value
 
 
-def _number_form(rule: CountPredicate | DistinctPredicate) -> Form:
+def _number_form(rule: model.CountingPredicate) -> Form:
     form: Form = {"within": format_span(rule.window_us)} if rule.window_us else {}
     return form | {rule.operator.value: rule.value}
 
@@ -146,7 +127,7 @@ class _Parser:
     def __init__(self) -> None:
         self._rules = 0
 
-    def rule(self, form: Json, path: str, depth: int) -> Rule:
+    def rule(self, form: Json, path: str, depth: int) -> model.Rule:
         self._rules += 1
         if depth > MAX_DEPTH or self._rules > MAX_RULES:
             remedy = f"write at most {MAX_RULES} rules, at most {MAX_DEPTH} deep"
@@ -154,12 +135,12 @@ class _Parser:
         kind, body = _only_entry(form, path)
         here = join_path(path, kind)
         if kind == "not":
-            return Not(self.rule(body, here, depth + 1))
+            return model.Not(self.rule(body, here, depth + 1))
         if kind in _JOINED:
             return _JOINED[kind](self._rules_of(body, here, depth + 1))
         return _PREDICATES[kind](_mapping(body, here), here)
 
-    def _rules_of(self, body: Json, path: str, depth: int) -> tuple[Rule, ...]:
+    def _rules_of(self, body: Json, path: str, depth: int) -> tuple[model.Rule, ...]:
         if not isinstance(body, list | tuple):
             raise RuleError("this is no list", "write the rules in brackets", field=path)
         return tuple(self.rule(part, f"{path}[{i}]", depth) for i, part in enumerate(body))
@@ -176,38 +157,38 @@ def _only_entry(form: Json, path: str) -> tuple[str, Json]:
     return kind, body
 
 
-def _trait(body: Form, path: str) -> Rule:
+def _trait(body: Form, path: str) -> model.Rule:
     operator = _only_operator(body, ("name",), _OPERATORS, path)
     word = operator.value
     _check_exists(operator, body[word], join_path(path, word))
     name = _required_text(body, "name", path)
-    return _make(path, word, lambda: TraitPredicate(name, operator, body[word]))
+    return _make(path, word, lambda: model.TraitPredicate(name, operator, body[word]))
 
 
-def _count(body: Form, path: str) -> Rule:
+def _count(body: Form, path: str) -> model.Rule:
     operator = _only_operator(body, ("event", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
     value = body[operator.value]
-    return _make(path, "", lambda: CountPredicate(events, window_us, operator, value))
+    return _make(path, "", lambda: model.CountPredicate(events, window_us, operator, value))
 
 
-def _distinct(body: Form, path: str) -> Rule:
+def _distinct(body: Form, path: str) -> model.Rule:
     operator = _only_operator(body, ("event", "property", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
     of, value = _required_text(body, "property", path), body[operator.value]
-    return _make(path, "", lambda: DistinctPredicate(events, of, window_us, operator, value))
+    return _make(path, "", lambda: model.DistinctPredicate(events, of, window_us, operator, value))
 
 
-def _last_seen(body: Form, path: str) -> Rule:
+def _last_seen(body: Form, path: str) -> model.Rule:
     operator = _only_operator(body, ("event", "where"), _AGES, path)
     word = _AGE_WORDS[operator]
     events, age_us = _events(body, path), _span(body, word, path)
-    return _make(path, word, lambda: LastSeenPredicate(events, operator, age_us))
+    return _make(path, word, lambda: model.LastSeenPredicate(events, operator, age_us))
 
 
 _KINDS = ("all", "any", "not", "trait", "count", "distinct", "last_seen")
-_JOINED: dict[str, Callable[[tuple[Rule, ...]], Rule]] = {"all": All, "any": Any_}
-_PREDICATES: dict[str, Callable[[Form, str], Rule]] = {
+_JOINED: dict[str, type[model.All | model.Any_]] = {"all": model.All, "any": model.Any_}
+_PREDICATES: dict[str, Callable[[Form, str], model.Rule]] = {
     "trait": _trait,
     "count": _count,
     "distinct": _distinct,
@@ -215,37 +196,37 @@ _PREDICATES: dict[str, Callable[[Form, str], Rule]] = {
 }
 
 
-def _events(body: Form, path: str) -> EventFilter:
+def _events(body: Form, path: str) -> model.EventFilter:
     event = _required_text(body, "event", path)
     where = _where(body.get("where", {}), join_path(path, "where"))
-    return _make(path, "", lambda: EventFilter(event, where))
+    return _make(path, "", lambda: model.EventFilter(event, where))
 
 
-def _where(body: Json, path: str) -> tuple[PropertyFilter, ...]:
+def _where(body: Json, path: str) -> tuple[model.PropertyFilter, ...]:
     if isinstance(body, list | tuple):
         parts = (_where(part, f"{path}[{i}]") for i, part in enumerate(body))
         return tuple(f for part in parts for f in part)
-    filters: list[PropertyFilter] = []
+    filters: list[model.PropertyFilter] = []
     for name, tests in _mapping(body, path).items():
         filters.extend(_filters(name, tests, join_path(path, name)))
     return tuple(filters)
 
 
-def _filters(name: str, tests: Json, path: str) -> list[PropertyFilter]:
+def _filters(name: str, tests: Json, path: str) -> list[model.PropertyFilter]:
     if not isinstance(tests, Mapping):
         operator = Operator.IN if isinstance(tests, list | tuple) else Operator.EQ
-        return [_make(path, "", lambda: PropertyFilter(name, operator, tests))]
+        return [_make(path, "", lambda: model.PropertyFilter(name, operator, tests))]
     if not tests:
         raise RuleError("nothing is compared", f"write one of {_list(_OPERATORS)}", field=path)
     return [_filter(name, word, value, path) for word, value in _mapping(tests, path).items()]
 
 
-def _filter(name: str, word: str, value: Json, path: str) -> PropertyFilter:
+def _filter(name: str, word: str, value: Json, path: str) -> model.PropertyFilter:
     if word not in _OPERATORS:
         raise _unknown(word, tuple(_OPERATORS), path)
     operator = _OPERATORS[word]
     _check_exists(operator, value, join_path(path, word))
-    return _make(path, word, lambda: PropertyFilter(name, operator, value))
+    return _make(path, word, lambda: model.PropertyFilter(name, operator, value))
 
 
 def _only_operator(
@@ -322,4 +303,4 @@ def _list(words: Mapping[str, Operator] | tuple[str, ...]) -> str:
     return ", ".join(words)
 
 
-assert set(_AGE_WORDS) == set(AGE_OPERATORS)  # noqa: S101 - each comparison of ages has one word
+assert _AGE_WORDS.keys() == set(model.AGE_OPERATORS)  # noqa: S101 - each has one word

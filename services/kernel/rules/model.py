@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from services.kernel.rules.errors import RuleError
+from services.kernel.errors import RuleError
 from services.kernel.rules.values import Json, Literal, Operator, canonical_json, literal
 
 MAX_NAME = 512
@@ -110,6 +110,9 @@ class DistinctPredicate:
         _check_span("within", self.window_us)
 
 
+CountingPredicate: TypeAlias = CountPredicate | DistinctPredicate
+
+
 @dataclass(frozen=True, slots=True)
 class LastSeenPredicate:
     """Compares the age of the last matching event: the instant minus its occurred_at.
@@ -132,7 +135,7 @@ class LastSeenPredicate:
             raise RuleError("an age of 0 means nothing", "write a span such as 30d")
 
 
-Predicate: TypeAlias = TraitPredicate | CountPredicate | DistinctPredicate | LastSeenPredicate
+Predicate: TypeAlias = TraitPredicate | CountingPredicate | LastSeenPredicate
 
 
 @dataclass(frozen=True, slots=True)

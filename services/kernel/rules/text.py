@@ -8,18 +8,7 @@ from __future__ import annotations
 
 import re
 
-from services.kernel.rules.model import (
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    EventFilter,
-    LastSeenPredicate,
-    Not,
-    PropertyFilter,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.rules import model
 from services.kernel.rules.values import Operator, canonical_json
 from services.kernel.time import format_span
 
@@ -37,56 +26,56 @@ _PLAIN = re.compile(r"[^\W\d][\w.]*")
 _WORDS = frozenset({"and", "or", "not", "in", "where", "exists", "contains", "always", "never"})
 
 
-def to_text(rule: Rule) -> str:
+def to_text(rule: model.Rule) -> str:
     """Return one line; equal rules have equal lines."""
     match rule:
-        case All():
+        case model.All():
             return _joined(rule.rules, " and ", "always")
-        case Any_():
+        case model.Any_():
             return _joined(rule.rules, " or ", "never")
-        case Not():
+        case model.Not():
             return f"not {_part(rule.rule)}"
-        case TraitPredicate():
+        case model.TraitPredicate():
             return _comparison(rule.trait, rule)
-        case CountPredicate():
+        case model.CountPredicate():
             return f"count({_events(rule.events)}{_in(rule.window_us)}) {_number(rule)}"
-        case DistinctPredicate():
+        case model.DistinctPredicate():
             events = _events(rule.events, f".{_name(rule.property)}")
             return f"distinct({events}{_in(rule.window_us)}) {_number(rule)}"
-        case LastSeenPredicate():
+        case model.LastSeenPredicate():
             age = format_span(rule.age_us)
             return f"last_seen({_events(rule.events)}) {_SIGNS[rule.operator]} {age} ago"
 
 
-def _joined(rules: tuple[Rule, ...], word: str, nothing: str) -> str:
+def _joined(rules: tuple[model.Rule, ...], word: str, nothing: str) -> str:
     if len(rules) == 1:
         return to_text(rules[0])
     return word.join(map(_part, rules)) if rules else nothing
 
 
-def _part(rule: Rule) -> str:
+def _part(rule: model.Rule) -> str:
     """Return the text of a rule inside another one, in brackets if it joins several rules."""
     match rule:
-        case All() | Any_() if len(rule.rules) == 1:
+        case model.All() | model.Any_() if len(rule.rules) == 1:
             return _part(rule.rules[0])
-        case All() | Any_() if rule.rules:
+        case model.All() | model.Any_() if rule.rules:
             return f"({to_text(rule)})"
         case _:
             return to_text(rule)
 
 
-def _events(events: EventFilter, of: str = "") -> str:
+def _events(events: model.EventFilter, of: str = "") -> str:
     filters = " and ".join(_comparison(f.property, f) for f in events.where)
     return _name(events.event) + of + (f" where {filters}" if filters else "")
 
 
-def _comparison(name: str, owner: PropertyFilter | TraitPredicate) -> str:
+def _comparison(name: str, owner: model.PropertyFilter | model.TraitPredicate) -> str:
     if owner.operator is Operator.EXISTS:
         return f"{_name(name)} exists"
     return f"{_name(name)} {_SIGNS[owner.operator]} {owner.text}"
 
 
-def _number(rule: CountPredicate | DistinctPredicate) -> str:
+def _number(rule: model.CountingPredicate) -> str:
     return f"{_SIGNS[rule.operator]} {rule.value}"
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeAlias
 
-from services.kernel.rules.errors import RuleError
+from services.kernel.errors import RuleError
 
 Scalar: TypeAlias = str | int | float | bool
 #: A scalar; the sorted, distinct elements of an `in`; None if the operator takes no value.

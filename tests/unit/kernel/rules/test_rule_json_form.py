@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from oracle import rules_strategies as some
 from properties import examples
 
-from services.kernel.errors import InvalidField
-from services.kernel.rules.errors import RuleError
+from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.json_form import MAX_DEPTH, MAX_RULES, dump_rule, parse_rule
 from services.kernel.rules.model import (
     All,
