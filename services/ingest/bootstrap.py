@@ -8,10 +8,10 @@ from pathlib import Path
 
 import structlog
 
-from services.chassis.access.keys import hash_key, issue_key
+from services.chassis.access.keys import identify_key, issue_key
 from services.chassis.access.principal import Role
-from services.ingest.commands.admin import Administration
-from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
+from services.ingest.commands.admin import Administration, first_admin_key
+from services.ingest.domain.definitions import WorkspaceDefinition
 from services.ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
@@ -25,14 +25,12 @@ async def bootstrap_workspace(administration: Administration, settings: IngestSe
 
     Raises InvalidField where the workspace exists with another default region.
     """
-    if settings.admin_key:
-        key: str | None = settings.admin_key.get_secret_value()
-    else:
-        key = load_or_create_admin_key(settings.data_dir)
+    secret = settings.admin_key
+    key = secret.get_secret_value() if secret else load_or_create_admin_key(settings.data_dir)
     workspace = WorkspaceDefinition(WORKSPACE, "the first workspace", settings.default_region)
     await administration.ensure_defined(workspace)
     if key:
-        await administration.ensure_defined(_definition(key))
+        await administration.ensure_defined(first_admin_key(WORKSPACE, identify_key(key)))
 
 
 def load_or_create_admin_key(data_dir: Path | None) -> str | None:
@@ -66,14 +64,3 @@ def _write_once(file: Path, key: str) -> None:
         log.info("admin_key_found", file=str(file))
     finally:
         draft.unlink()
-
-
-def _definition(key: str) -> KeyDefinition:
-    key_hash = hash_key(key)
-    return KeyDefinition(
-        workspace_id=WORKSPACE,
-        key_id=f"key_{key_hash[:8].hex()}",
-        key_hash=key_hash,
-        role=Role.ADMIN,
-        title="the first admin key",
-    )

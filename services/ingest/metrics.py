@@ -1,19 +1,36 @@
-"""Counts events by endpoint and result, and rejections by reason."""
+"""Counts events and rejections by endpoint, and measures the event log."""
 
 from __future__ import annotations
 
-from services.chassis.runtime.telemetry import Metrics
+from services.chassis.runtime.telemetry import SIZES, Metrics
 from services.ingest.domain.events import IngestResult
 
 
 class IngestMetrics:
-    """The counters of all endpoints."""
+    """The metrics of one replica of ingest."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._events = metrics.counter(
             "events", "Events, by endpoint and result.", ["endpoint", "result"]
         )
         self._rejections = metrics.rejections
+        self.appended_rows = metrics.counter(
+            "appended_rows", "Rows appended to the log; a broadcast fact is one row a shard."
+        )
+        self.group_size = metrics.histogram(
+            "group_commit_size_facts", "Rows in one group commit.", buckets=SIZES
+        )
+        self.group_duration = metrics.histogram(
+            "group_commit_duration_seconds", "Duration of a group commit."
+        )
+        self.head_offset = metrics.gauge(
+            "log_head_offset", "End of the shard, as far as this replica knows.", ["shard"]
+        )
+        self.relay_offset = metrics.gauge(
+            "relay_offset",
+            "End of what NATS has of the shard; 0 where another replica relays it.",
+            ["shard"],
+        )
 
     def count(self, endpoint: str, result: IngestResult) -> None:
         """Count the events of a batch."""

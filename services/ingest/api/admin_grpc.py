@@ -11,10 +11,14 @@ from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role, principal, workspace_id
 from services.chassis.codec.tokens import token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.ingest.codec.admin import defined_to_proto, keys_to_proto, sources_to_proto
-from services.ingest.codec.definitions import source_from_proto
-from services.ingest.commands.admin import Administration
-from services.ingest.domain.definitions import KeyDefinition, WorkspaceDefinition
+from services.ingest.codec.definitions import (
+    defined_to_proto,
+    from_message,
+    keys_to_proto,
+    sources_to_proto,
+)
+from services.ingest.commands.admin import Administration, first_admin_key
+from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
 from services.kernel.errors import InvalidField
 
 _SERVICE = "/onefold.ingest.v1.AdminService/"
@@ -41,11 +45,9 @@ class AdminRpc(AdminServiceServicer):
     async def DefineSource(
         self, request: pb.DefineSourceRequest, context: Any
     ) -> pb.DefineSourceResponse:
+        source = from_message(SourceDefinition, workspace_id(), request.source)
         defined = await self._administration.define_source(
-            source_from_proto(workspace_id(), request.source),
-            principal().key_id,
-            etag=request.etag,
-            dry_run=request.dry_run,
+            source, principal().key_id, etag=request.etag, dry_run=request.dry_run
         )
         return defined_to_proto(defined)
 
@@ -58,12 +60,7 @@ class AdminRpc(AdminServiceServicer):
         role = _key_role(request)
         issued = issue_key(role)
         key = KeyDefinition(
-            workspace_id=workspace_id(),
-            key_id=issued.key_id,
-            key_hash=issued.key_hash,
-            role=role,
-            source_id=request.source_id,
-            title=request.title,
+            workspace_id(), issued.key_id, issued.key_hash, role, request.source_id, request.title
         )
         token = await self._administration.issue_key(key, principal().key_id)
         return pb.IssueKeyResponse(
@@ -88,13 +85,7 @@ class AdminRpc(AdminServiceServicer):
         workspace = WorkspaceDefinition(
             request.workspace_id, request.title, request.default_region.upper()
         )
-        admin = KeyDefinition(
-            workspace_id=request.workspace_id,
-            key_id=issued.key_id,
-            key_hash=issued.key_hash,
-            role=Role.ADMIN,
-            title="the first admin key",
-        )
+        admin = first_admin_key(request.workspace_id, issued)
         token = await self._administration.create_workspace(workspace, admin, principal().key_id)
         if token is None:
             return pb.CreateWorkspaceResponse()

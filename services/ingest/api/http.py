@@ -12,28 +12,22 @@ import math
 from collections.abc import Mapping
 
 import msgspec
-import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.access.principal import require_role
-from services.chassis.rpc.errors import STATUS_BY_REASON, to_onefold_error
+from services.chassis.rpc.errors import STATUS_BY_REASON
 from services.ingest.api.http_body import BadEncoding, decompress, read_body, too_large
-from services.ingest.api.producers import PRODUCER_ROLES, producer_of
+from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.events import SegmentCall
 from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
-from services.ingest.commands.quarantine import Quarantine
 from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
-from services.ingest.metrics import IngestMetrics
-from services.kernel.errors import OnefoldError, RetryableError, TooLarge
+from services.kernel.errors import RetryableError, TooLarge
 from services.kernel.ids import to_hex
-
-log = structlog.get_logger(__name__)
 
 #: The paths below /v1/ and the type of their events; None where each event states its own.
 CALLS: Mapping[str, EventType | None] = {
@@ -41,10 +35,7 @@ CALLS: Mapping[str, EventType | None] = {
     **{type_.name.lower(): type_ for type_ in EventType},
     **{type_.name.lower()[0]: type_ for type_ in EventType},
 }
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After",
-}
+_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
 _PREFLIGHT = {
     **_CORS,
     "Access-Control-Allow-Methods": "POST, OPTIONS",
@@ -65,17 +56,13 @@ class HttpEndpoint:
     def __init__(
         self,
         intake: EventIntake,
-        quarantine: Quarantine,
         authenticator: Authenticator,
-        metrics: IngestMetrics,
         *,
         max_body_bytes: int,
         timeout_s: float,
     ) -> None:
         self._intake = intake
-        self._quarantine = quarantine
         self._authenticator = authenticator
-        self._metrics = metrics
         self._limit = max_body_bytes
         self._timeout_s = timeout_s
 
@@ -131,16 +118,13 @@ class HttpEndpoint:
             message = f"a batch has at most {MAX_EVENTS} events: split it"
             raise TooLarge(message, limit=str(MAX_EVENTS))
         result = await self._intake.ingest(producer, [SegmentCall(c, type_, body) for c in calls])
-        self._metrics.count(producer.endpoint, result)
         if result.accepted or result.duplicates:
             return _json(200, result_to_json(result))
         reason = refusal_to_json(result.rejections[0].refusal)
         return _json(400, {**result_to_json(result), **reason})
 
     async def _authenticate(self, key: str | None) -> Producer:
-        caller = await self._authenticator.authenticate(key)
-        require_role(caller, PRODUCER_ROLES)
-        return producer_of(caller, "http")
+        return await authenticate_producer(self._authenticator, key, "http")
 
     def _parse(self, raw: bytes, encoding: str) -> tuple[bytes, RequestBody | Refusal]:
         """Return the decompressed body, and its calls."""
@@ -151,8 +135,7 @@ class HttpEndpoint:
         return raw, parse_body(raw)
 
     async def _reject(self, producer: Producer, raw: bytes, refusal: Refusal) -> Response:
-        quarantine_id = await self._quarantine.save_body(producer, raw, refusal)
-        self._metrics.count_rejection(producer.endpoint, refusal.reason)
+        quarantine_id = await self._intake.quarantine_body(producer, raw, refusal)
         return _json(400, {**refusal_to_json(refusal), "quarantineId": to_hex(quarantine_id)})
 
 
@@ -169,13 +152,11 @@ def _without_key(raw: bytes, key: str | None) -> bytes:
 
 
 def _failed(error: Exception) -> Response:
-    known = to_onefold_error(error)
-    if known.reason == OnefoldError.reason:
-        log.error("call_failed", method="http", exc_info=error)
+    failure = failure_of(error, "http")
     headers = {}
-    if isinstance(known, RetryableError):
-        headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
-    return _json(STATUS_BY_REASON[known.reason].http, error_to_json(known), headers)
+    if isinstance(failure, RetryableError):
+        headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after)))
+    return _json(STATUS_BY_REASON[failure.reason].http, error_to_json(failure), headers)
 
 
 def _error(status: int, code: str, message: str) -> Response:

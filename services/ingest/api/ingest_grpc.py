@@ -13,12 +13,14 @@ from services.chassis.rpc.paging import page_size_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import PRODUCER_ROLES, producer_of
 from services.ingest.codec.events import ProtoEvent
-from services.ingest.codec.quarantine import decode_cursor, from_quarantine, page_to_proto
-from services.ingest.codec.results import result_to_proto
+from services.ingest.codec.results import (
+    QUARANTINE_PAGE,
+    from_quarantine,
+    page_to_proto,
+    result_to_proto,
+)
 from services.ingest.commands.intake import EventIntake, check_batch_size
-from services.ingest.commands.quarantine import Quarantine
 from services.ingest.domain.events import Producer
-from services.ingest.metrics import IngestMetrics
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.ids import parse_id
 
@@ -39,17 +41,9 @@ ENDPOINT_KEY = "onefold-endpoint"
 class IngestRpc(IngestServiceServicer):
     """Implements IngestService."""
 
-    def __init__(
-        self,
-        intake: EventIntake,
-        quarantine: Quarantine,
-        store: QuarantineStore,
-        metrics: IngestMetrics,
-    ) -> None:
+    def __init__(self, intake: EventIntake, quarantine: QuarantineStore) -> None:
         self._intake = intake
         self._quarantine = quarantine
-        self._store = store
-        self._metrics = metrics
 
     async def IngestEvents(
         self, request: pb.IngestEventsRequest, context: Any
@@ -67,16 +61,15 @@ class IngestRpc(IngestServiceServicer):
     async def _ingest(self, events: Any, producer: Producer) -> pb.IngestEventsResponse:
         check_batch_size(len(events))
         result = await self._intake.ingest(producer, [ProtoEvent(event) for event in events])
-        self._metrics.count(producer.endpoint, result)
         return result_to_proto(result)
 
     async def ListQuarantined(
         self, request: pb.ListQuarantinedRequest, context: Any
     ) -> pb.ListQuarantinedResponse:
         size = page_size_of(request)
-        cursor = decode_cursor(request.page_token)
-        entries = await self._store.page(
-            workspace_id(), cursor, size + 1, released=request.include_released
+        after = QUARANTINE_PAGE.decode(request.page_token)
+        entries = await self._quarantine.page(
+            workspace_id(), after, size + 1, released=request.include_released
         )
         return page_to_proto(entries, size)
 
@@ -88,7 +81,7 @@ class IngestRpc(IngestServiceServicer):
         event = ProtoEvent(request.event) if request.HasField("event") else from_quarantine(entry)
         # The source and the endpoint are those of the event, the actor is the caller.
         producer = producer_of(principal(), entry.endpoint)._replace(source_id=entry.source_id)
-        result = await self._quarantine.release(entry, event, producer)
+        result = await self._intake.release(entry, event, producer)
         return pb.ReleaseQuarantinedResponse(result=result_to_proto(result))
 
 

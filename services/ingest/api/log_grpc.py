@@ -15,7 +15,7 @@ from services.chassis.rpc.server import Allowed
 from services.ingest.domain.facts import FactRow
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog
-from services.ingest.log.reader import FOREVER_US, LeafFactsQuery
+from services.ingest.log.store import FOREVER_US, LeafFactsQuery
 from services.kernel.errors import InvalidField, NotAllowed, TooLarge
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.time import DAY_US
@@ -86,20 +86,20 @@ class LogRpc(LogServiceServicer):
         caller = workspace_id()
         if request.workspace_id != caller:
             raise NotAllowed("the leaves belong to another workspace than the caller's key")
+        before = (
+            token_from_proto(request.before_token) if request.HasField("before_token") else None
+        )
+        leaves = []
+        for leaf_id in _leaf_ids(request.leaf_ids):
+            shard = shard_of(leaf_id, self._log.shards)
+            leaves.append((shard, leaf_id, before.offset(shard) if before else FOREVER_US))
         return LeafFactsQuery(
             workspace_id=caller,
-            leaves=[self._leaf(request, leaf_id) for leaf_id in _leaf_ids(request.leaf_ids)],
+            leaves=leaves,
             before_us=request.before_us or FOREVER_US,
             recorded_until_us=request.recorded_until_us or FOREVER_US,
             limit=request.limit or None,
         )
-
-    def _leaf(self, request: pb.ReadLeavesRequest, leaf_id: LeafId) -> tuple[int, LeafId, int]:
-        """Return the shard of a leaf, the leaf, and the end offset of the query in the shard."""
-        shard = shard_of(leaf_id, self._log.shards)
-        if not request.HasField("before_token"):
-            return shard, leaf_id, FOREVER_US
-        return shard, leaf_id, token_from_proto(request.before_token).offset(shard)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Any) -> pb.GetHeadResponse:
         heads = await self._log.heads()
@@ -118,7 +118,7 @@ class LogRpc(LogServiceServicer):
                 "the clock can be moved ahead by at most a century", field="advance_us"
             )
         tick = await self._log.tick(advance_us=request.advance_us)
-        return pb.TickClockResponse(token=token_to_proto(tick.token), now_us=tick.now_us)
+        return pb.TickClockResponse(token=token_to_proto(tick.token), now_us=tick.recorded_at_us)
 
 
 def _leaf_ids(leaf_ids: Sequence[bytes]) -> list[LeafId]:

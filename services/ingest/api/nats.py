@@ -25,16 +25,12 @@ from nats.js.errors import NotFoundError
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.access.principal import require_role
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
-from services.chassis.rpc.errors import to_onefold_error
-from services.ingest.api.nats_message import NatsMessage, check_subject, decode_message
-from services.ingest.api.producers import PRODUCER_ROLES, producer_of
+from services.ingest.api.nats_message import check_subject, decode_message
+from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
-from services.ingest.commands.quarantine import Quarantine
 from services.ingest.domain.events import IncomingEvent, Producer, Refusal
-from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
@@ -65,17 +61,13 @@ class NatsEndpoint:
         self,
         bus: JetStreamBus,
         intake: EventIntake,
-        quarantine: Quarantine,
         authenticator: Authenticator,
-        metrics: IngestMetrics,
         *,
         replicas: int = 1,
     ) -> None:
         self._bus = bus
         self._intake = intake
-        self._quarantine = quarantine
         self._authenticator = authenticator
-        self._metrics = metrics
         self._replicas = replicas
         self._received: deque[Msg] = deque()
         self._has_received = asyncio.Event()
@@ -154,7 +146,7 @@ class NatsEndpoint:
             try:
                 producer, events = await self._decode(msg)
                 if isinstance(events, Refusal):
-                    await self._quarantine_message(msg, producer, events)
+                    await self._intake.quarantine_body(producer, msg.data, events)
             except Exception as error:
                 await self._reject_or_retry(msg, error)
                 continue
@@ -169,11 +161,9 @@ class NatsEndpoint:
     async def _decode(self, msg: Msg) -> tuple[Producer, Sequence[IncomingEvent] | Refusal]:
         headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
         key = key_from_authorization(headers.get("authorization"))
-        caller = await self._authenticator.authenticate(key)
-        require_role(caller, PRODUCER_ROLES)
-        check_subject(msg.subject, caller.workspace_id, caller.source_id)
-        events = decode_message(NatsMessage(msg.subject, headers, msg.data))
-        return producer_of(caller, "nats"), events
+        producer = await authenticate_producer(self._authenticator, key, "nats")
+        check_subject(msg.subject, producer.workspace_id, producer.source_id)
+        return producer, decode_message(headers, msg.data)
 
     async def _ingest(self, producer: Producer, messages: Sequence[_DecodedMessage]) -> None:
         try:
@@ -184,32 +174,25 @@ class NatsEndpoint:
             for msg, _ in messages:
                 await self._reject_or_retry(msg, error)
             return
-        self._metrics.count(producer.endpoint, result)
         rejected = {rejection.index for rejection in result.rejections}
         end = 0
         for msg, events in messages:
             start, end = end, end + len(events)
             await (msg.term() if rejected.issuperset(range(start, end)) else msg.ack())
 
-    async def _quarantine_message(self, msg: Msg, producer: Producer, refusal: Refusal) -> bytes:
-        """Return the quarantine id."""
-        quarantine_id = await self._quarantine.save_body(producer, msg.data, refusal)
-        self._metrics.count_rejection(producer.endpoint, refusal.reason)
-        return quarantine_id
-
     async def _reject_or_retry(self, msg: Msg, error: Exception) -> None:
         """Have a message delivered again where that may help; else terminate it."""
-        known = _to_known_error(error)
-        retry = isinstance(known, RetryableError) or known.reason == OnefoldError.reason
+        failure = failure_of(error, "nats")
+        retry = isinstance(failure, RetryableError) or failure.reason == OnefoldError.reason
         may_become_known = (
-            known.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _MAX_KEY_ATTEMPTS
+            failure.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _MAX_KEY_ATTEMPTS
         )
         if retry or may_become_known:
             await msg.nak(delay=_RETRY_S)
             return
         # Without a valid key there is no workspace whose quarantine could store the message.
-        log.warning("message_rejected", reason=known.reason)
-        self._metrics.count_rejection("nats", known.reason)
+        log.warning("message_rejected", reason=failure.reason)
+        self._intake.metrics.count_rejection("nats", failure.reason)
         await msg.term()
 
     async def _respond(self, msg: Msg) -> None:
@@ -226,13 +209,11 @@ class NatsEndpoint:
         try:
             producer, events = await self._decode(msg)
             if isinstance(events, Refusal):
-                quarantine_id = await self._quarantine_message(msg, producer, events)
+                quarantine_id = await self._intake.quarantine_body(producer, msg.data, events)
                 return {**refusal_to_json(events), "quarantineId": to_hex(quarantine_id)}
-            result = await self._intake.ingest(producer, events)
+            return result_to_json(await self._intake.ingest(producer, events))
         except Exception as error:
-            return error_to_json(_to_known_error(error))
-        self._metrics.count(producer.endpoint, result)
-        return result_to_json(result)
+            return error_to_json(failure_of(error, "nats"))
 
 
 def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_DecodedMessage]]:
@@ -247,13 +228,6 @@ def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_Decoded
         group.append((msg, events))
     if group:
         yield group
-
-
-def _to_known_error(error: Exception) -> OnefoldError:
-    known = to_onefold_error(error)
-    if known.reason == OnefoldError.reason:
-        log.error("call_failed", method="nats", exc_info=error)
-    return known
 
 
 def _stream(replicas: int) -> api.StreamConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from services.ingest.api.http_body import decompress
 from services.ingest.codec.events import ProtoEvent, SegmentCall, decode_events
@@ -18,26 +17,22 @@ _PROTOBUF = frozenset(
 )
 
 
-class NatsMessage(NamedTuple):
-    """A message, independent of the client library."""
-
-    subject: str
-    #: Names in lower case.
-    headers: Mapping[str, str]
-    data: bytes
-
-
 def check_subject(subject: str, workspace_id: str, source_id: str) -> None:
     """Raise NotAllowed where the subject names another source than the key."""
     if subject.split(".")[2:] != [workspace_id, source_id]:
         raise NotAllowed("the subject must end with the workspace and the source of the key")
 
 
-def decode_message(message: NatsMessage) -> Sequence[SegmentCall | ProtoEvent] | Refusal:
-    """Return the events of a message. A refusal concerns the message as a whole."""
-    content_type = message.headers.get("content-type", "").partition(";")[0].strip().lower()
+def decode_message(
+    headers: Mapping[str, str], data: bytes
+) -> Sequence[SegmentCall | ProtoEvent] | Refusal:
+    """Return the events of a message. A refusal concerns the message as a whole.
+
+    `headers`: by their names in lower case.
+    """
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     decode = decode_events if content_type in _PROTOBUF else _decode_json
-    events = decode(message.data)
+    events = decode(data)
     if isinstance(events, Refusal):
         return events
     if not events:
@@ -45,7 +40,7 @@ def decode_message(message: NatsMessage) -> Sequence[SegmentCall | ProtoEvent] |
     if len(events) > MAX_EVENTS:
         text = f"a message has at most {MAX_EVENTS} events: split it"
         return Refusal("PROPERTIES_TOO_LARGE", "", text)
-    _default_message_ids(message.headers.get("nats-msg-id", ""), events)
+    _default_message_ids(headers.get("nats-msg-id", ""), events)
     return events
 
 

@@ -1,47 +1,50 @@
-"""Translates definitions of workspaces, sources and keys between facts and values."""
+"""Translates workspaces, sources and keys between the domain, facts and responses."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact
 
-from services.chassis.definitions import DefinitionFact
+from services.chassis.codec.tokens import token_to_proto
+from services.chassis.definitions import Defined, DefinitionFact, etag_of
 from services.ingest.domain.definitions import (
-    SOURCE_DEFINED,
-    WORKSPACE_DEFINED,
     AccessDefinition,
     KeyDefinition,
     SourceDefinition,
     WorkspaceDefinition,
 )
 
+D = TypeVar("D", bound=AccessDefinition)
 
-def decode_definition(workspace_id: str, kind: str, payload: bytes) -> AccessDefinition:
+#: The message of each type of definition. Its fields have the names of the definition's fields,
+#: except for the workspace, which the fact names.
+_MESSAGES: dict[type[AccessDefinition], Any] = {
+    WorkspaceDefinition: WorkspaceDefined,
+    SourceDefinition: SourceDefined,
+    KeyDefinition: KeyDefined,
+}
+_TYPES = {message.DESCRIPTOR.full_name: type_ for type_, message in _MESSAGES.items()}
+
+
+def fact_to_proto(row: Mapping[str, Any]) -> Fact:
+    """Return a row of the log; its columns have the names of the fact's fields."""
+    return Fact(**row)
+
+
+def decode_definition(fact: Fact) -> AccessDefinition:
     """Return the definition that a fact holds."""
-    if kind == WORKSPACE_DEFINED:
-        message = WorkspaceDefined.FromString(payload)
-        return WorkspaceDefinition(workspace_id, message.title, message.default_region)
-    if kind == SOURCE_DEFINED:
-        return source_from_proto(workspace_id, SourceDefined.FromString(payload))
-    key = KeyDefined.FromString(payload)
-    return KeyDefinition(
-        workspace_id=workspace_id,
-        key_id=key.key_id,
-        key_hash=key.key_hash,
-        role=key.role,
-        source_id=key.source_id,
-        title=key.title,
-        version=key.version,
-        disabled=key.disabled,
-    )
+    type_ = _TYPES[fact.kind]
+    return from_message(type_, fact.workspace_id, _MESSAGES[type_].FromString(fact.payload))
 
 
 def encode_definition(definition: AccessDefinition, actor: str) -> DefinitionFact:
     """Return the fact that a definition becomes. `actor`: the id of a key or a service's name."""
     return DefinitionFact.from_message(
-        definition_to_proto(definition),
+        to_message(definition),
         workspace_id=definition.workspace_id,
         key=definition.key,
         version=definition.version,
@@ -49,38 +52,34 @@ def encode_definition(definition: AccessDefinition, actor: str) -> DefinitionFac
     )
 
 
-def fact_to_proto(workspace_id: str, kind: str, payload: bytes) -> Fact:
-    """Return a definition's fact, as far as the tables of access need it."""
-    return Fact(workspace_id=workspace_id, kind=kind, payload=payload)
+def from_message(type_: type[D], workspace_id: str, message: Any) -> D:
+    """Return the definition of a type in its message."""
+    return type_(workspace_id, *[getattr(message, field) for field in type_._fields[1:]])
 
 
-def definition_to_proto(
-    definition: AccessDefinition,
-) -> WorkspaceDefined | SourceDefined | KeyDefined:
+def to_message(definition: AccessDefinition) -> Any:
     """Return the message of a definition."""
-    if isinstance(definition, WorkspaceDefinition):
-        return WorkspaceDefined(title=definition.title, default_region=definition.default_region)
-    if isinstance(definition, SourceDefinition):
-        return source_to_proto(definition)
-    fields: dict[str, Any] = definition._asdict()
+    fields = definition._asdict()
     del fields["workspace_id"]
-    return KeyDefined(**fields)
+    return _MESSAGES[type(definition)](**fields)
 
 
-def source_from_proto(workspace_id: str, message: SourceDefined) -> SourceDefinition:
-    """Return the definition of a source."""
-    return SourceDefinition(
-        workspace_id=workspace_id,
-        source_id=message.source_id,
-        title=message.title,
-        channel=message.channel,
-        version=message.version,
-        disabled=message.disabled,
+def defined_to_proto(defined: Defined[SourceDefinition]) -> pb.DefineSourceResponse:
+    """Return the response to a definition of a source."""
+    return pb.DefineSourceResponse(
+        source=to_message(defined.definition),
+        changed=defined.changed,
+        token=token_to_proto(defined.token),
+        etag=defined.etag,
     )
 
 
-def source_to_proto(source: SourceDefinition) -> SourceDefined:
-    """Return the message of a source."""
-    fields: dict[str, Any] = source._asdict()
-    del fields["workspace_id"]
-    return SourceDefined(**fields)
+def sources_to_proto(sources: list[SourceDefinition]) -> pb.ListSourcesResponse:
+    """Return the response with the sources of a workspace, each with its etag."""
+    summaries = [pb.SourceSummary(source=to_message(s), etag=etag_of(s.version)) for s in sources]
+    return pb.ListSourcesResponse(sources=summaries)
+
+
+def keys_to_proto(keys: list[KeyDefinition]) -> pb.ListKeysResponse:
+    """Return the response with the keys of a workspace, without their hashes."""
+    return pb.ListKeysResponse(keys=[to_message(key._replace(key_hash=b"")) for key in keys])

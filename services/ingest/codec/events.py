@@ -103,24 +103,6 @@ class SegmentCall:
         return message
 
 
-class UnreadableBody:
-    """A request body that could not be split into events."""
-
-    format = "body"
-
-    def __init__(self, raw: bytes, refusal: Refusal) -> None:
-        self._raw = raw
-        self.event: RawEvent | Refusal = refusal
-
-    def raw(self) -> bytes:
-        return self._raw
-
-    def payload(self, accepted: Accepted) -> bytes:
-        raise NotImplementedError
-
-    account_payload = payload
-
-
 def decode_events(data: bytes) -> list[ProtoEvent] | Refusal:
     """Decode a serialised IngestEventsRequest."""
     try:

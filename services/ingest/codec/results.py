@@ -1,23 +1,28 @@
-"""Encodes the outcome of a batch as protobuf and as the JSON of the Segment specification."""
+"""Encodes the outcomes of batches as protobuf and as JSON, and translates quarantined events."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from onefold.ingest.v1.ingest_service_pb2 import IngestEventsResponse
-from onefold.ingest.v1.ingest_service_pb2 import Rejection as RejectionMessage
+from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.type.v1.errors_pb2 import ErrorReason
+from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.tokens import token_to_proto
-from services.ingest.domain.events import IngestResult, Refusal, Rejection
-from services.ingest.domain.segment_spec import FIELD_NAMES
+from services.chassis.rpc.paging import PageToken
+from services.ingest.codec.events import ProtoEvent, SegmentCall
+from services.ingest.domain.events import IngestResult, QuarantinedEvent, Refusal, Rejection
+from services.ingest.domain.segment_spec import FIELD_NAMES, TYPES
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import to_hex
 
+#: The page token of the quarantine: (received_at_us, quarantine_id) of the last entry.
+QUARANTINE_PAGE = PageToken("q16s")
 
-def result_to_proto(result: IngestResult) -> IngestEventsResponse:
+
+def result_to_proto(result: IngestResult) -> pb.IngestEventsResponse:
     """Return the response over gRPC."""
-    return IngestEventsResponse(
+    return pb.IngestEventsResponse(
         accepted=result.accepted,
         duplicates=result.duplicates,
         rejections=[_rejection_to_proto(rejection) for rejection in result.rejections],
@@ -25,11 +30,11 @@ def result_to_proto(result: IngestResult) -> IngestEventsResponse:
     )
 
 
-def _rejection_to_proto(rejection: Rejection) -> RejectionMessage:
+def _rejection_to_proto(rejection: Rejection) -> pb.Rejection:
     refusal = rejection.refusal
-    return RejectionMessage(
+    return pb.Rejection(
         index=rejection.index,
-        reason=reason_to_proto(refusal.reason),
+        reason=_reason_to_proto(refusal.reason),
         field=".".join(filter(None, (f"events[{rejection.index}]", refusal.field))),
         message=refusal.message,
         quarantine_id=to_hex(rejection.quarantine_id),
@@ -72,11 +77,44 @@ def segment_field_name(field: str) -> str:
     return FIELD_NAMES.get(name, name) + ("" if name == "identifiers" else bracket + rest)
 
 
-def reason_to_proto(reason: str) -> Any:
-    """Return the number of a reason in the API contract."""
+def _reason_to_proto(reason: str) -> Any:
     return ErrorReason.Value(f"ERROR_REASON_{reason}")
 
 
 def error_to_json(error: OnefoldError) -> dict[str, object]:
     """Return the response over HTTP and NATS where a call failed."""
     return {"success": False, "code": error.reason, "message": error.message}
+
+
+def from_quarantine(entry: QuarantinedEvent) -> ProtoEvent | SegmentCall | None:
+    """Decode a quarantined event as it was sent; None for a body that holds no event."""
+    format_, _, call = entry.format.partition(":")
+    if format_ == "event":
+        return ProtoEvent(Event.FromString(entry.raw))
+    return SegmentCall(entry.raw, TYPES.get(call)) if format_ == "call" else None
+
+
+def page_to_proto(entries: list[QuarantinedEvent], page_size: int) -> pb.ListQuarantinedResponse:
+    """Return a page; `entries` has one more than the page where another page follows."""
+    page = entries[:page_size]
+    last = page[-1] if len(entries) > page_size else None
+    return pb.ListQuarantinedResponse(
+        entries=[_entry_to_proto(entry) for entry in page],
+        next_page_token=(
+            QUARANTINE_PAGE.encode(last.received_at_us, last.quarantine_id) if last else ""
+        ),
+    )
+
+
+def _entry_to_proto(entry: QuarantinedEvent) -> pb.Quarantined:
+    return pb.Quarantined(
+        quarantine_id=to_hex(entry.quarantine_id),
+        source_id=entry.source_id,
+        endpoint=entry.endpoint,
+        reason=_reason_to_proto(entry.refusal.reason),
+        field=entry.refusal.field,
+        message=entry.refusal.message,
+        raw=entry.raw,
+        received_at_us=entry.received_at_us,
+        released_fact_id=to_hex(entry.released_fact_id) if entry.released_fact_id else "",
+    )

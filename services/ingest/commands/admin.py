@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from services.chassis.access.keys import IssuedKey
+from services.chassis.access.principal import Role
 from services.chassis.definitions import Defined, DefinitionAppended, DefinitionFact, define
 from services.ingest.codec.definitions import encode_definition
 from services.ingest.domain.definitions import (
@@ -15,9 +19,8 @@ from services.ingest.domain.definitions import (
     check_source,
     check_title,
 )
-from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.domain.facts import NewFact
 from services.ingest.log import EventLog
-from services.ingest.log.log_clock import LogClock
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.store.definitions import DefinitionStore
 from services.kernel.errors import Conflict, InvalidField, NotFound
@@ -26,52 +29,23 @@ from services.kernel.tokens import Token
 _ACTOR = "ingest"
 
 
-class DefinitionAppender:
-    """Appends definitions to the log of this process, as a `DefinitionLog`."""
-
-    def __init__(self, log: EventLog, projection: DefinitionProjection, clock: LogClock) -> None:
-        self._log = log
-        self._projection = projection
-        self._clock = clock
-
-    async def head(self) -> Token:
-        return (await self._log.heads()).token
-
-    async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
-        appended = await self.append([fact])
-        return DefinitionAppended(appended.appended > 0, appended.token)
-
-    async def append(self, definitions: list[DefinitionFact]) -> AppendResult:
-        """Append all or none, and fold them. Raises Conflict, StoreUnavailable."""
-        now_us = self._clock.now_us()
-        facts = [
-            NewFact(
-                workspace_id=definition.workspace_id,
-                fact_id=definition.fact_id,
-                kind=definition.kind,
-                leaf_id=None,
-                occurred_at_us=now_us,
-                source_id="",
-                actor=definition.actor,
-                payload=definition.payload,
-            )
-            for definition in definitions
-        ]
-        appended = await self._log.append(facts, atomic=True)
-        await self._projection.refresh()
-        return appended
+def first_admin_key(workspace_id: str, key: IssuedKey) -> KeyDefinition:
+    """Return the definition of the key with which a workspace begins."""
+    return KeyDefinition(
+        workspace_id, key.key_id, key.key_hash, Role.ADMIN, title="the first admin key"
+    )
 
 
 class Administration:
-    """The commands and queries of AdminService. All methods raise StoreUnavailable."""
+    """The commands and queries of AdminService; also the `DefinitionLog` of its definitions.
+
+    All methods raise StoreUnavailable.
+    """
 
     def __init__(
-        self,
-        appender: DefinitionAppender,
-        projection: DefinitionProjection,
-        store: DefinitionStore,
+        self, log: EventLog, projection: DefinitionProjection, store: DefinitionStore
     ) -> None:
-        self._appender = appender
+        self._log = log
         self._projection = projection
         self._store = store
 
@@ -87,7 +61,7 @@ class Administration:
 
         return await define(
             lambda _: desired,
-            log=self._appender,
+            log=self,
             load=load,
             to_fact=lambda source: encode_definition(source, actor),
             etag=etag,
@@ -122,10 +96,7 @@ class Administration:
             return key._replace(disabled=True)
 
         defined = await define(
-            disabled,
-            log=self._appender,
-            load=load,
-            to_fact=lambda key: encode_definition(key, actor),
+            disabled, log=self, load=load, to_fact=lambda key: encode_definition(key, actor)
         )
         return defined.token
 
@@ -154,15 +125,14 @@ class Administration:
             await self._is_defined(workspace)
             return None
 
-    async def ensure_defined(self, *definitions: WorkspaceDefinition | KeyDefinition) -> None:
-        """Define those that are not defined yet.
+    async def ensure_defined(self, definition: WorkspaceDefinition | KeyDefinition) -> None:
+        """Define a workspace or a key that is not defined yet.
 
         Raises InvalidField where a workspace exists with another default region.
         """
         await self._projection.refresh()
-        for definition in definitions:
-            if not await self._is_defined(definition):
-                await self._append(_ACTOR, definition)
+        if not await self._is_defined(definition):
+            await self._append(_ACTOR, definition)
 
     async def _is_defined(self, definition: WorkspaceDefinition | KeyDefinition) -> bool:
         if isinstance(definition, KeyDefinition):
@@ -173,6 +143,32 @@ class Administration:
             check_same_region(existing, definition)
         return existing is not None
 
+    async def head(self) -> Token:
+        return (await self._log.heads()).token
+
+    async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
+        return await self._append_facts([fact])
+
     async def _append(self, actor: str, *definitions: AccessDefinition) -> Token:
         facts = [encode_definition(definition, actor) for definition in definitions]
-        return (await self._appender.append(facts)).token
+        return (await self._append_facts(facts)).token
+
+    async def _append_facts(self, definitions: Iterable[DefinitionFact]) -> DefinitionAppended:
+        """Append all or none, and fold them. Raises Conflict."""
+        now_us = self._log.clock.now_us()
+        facts = [
+            NewFact(
+                workspace_id=definition.workspace_id,
+                fact_id=definition.fact_id,
+                kind=definition.kind,
+                leaf_id=None,
+                occurred_at_us=now_us,
+                source_id="",
+                actor=definition.actor,
+                payload=definition.payload,
+            )
+            for definition in definitions
+        ]
+        appended = await self._log.append(facts, atomic=True)
+        await self._projection.refresh()
+        return DefinitionAppended(appended.appended > 0, appended.token)

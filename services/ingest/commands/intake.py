@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import TypeAlias
 
-from services.ingest.commands.group_events import (
-    FactLog,
-    PersonAndAccountFact,
-    append_group_events,
-)
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import (
     Accepted,
@@ -24,11 +22,12 @@ from services.ingest.domain.events import (
     Source,
 )
 from services.ingest.domain.facts import AppendResult, NewFact
-from services.ingest.log.log_clock import LogClock
+from services.ingest.log import EventLog
+from services.ingest.metrics import IngestMetrics
 from services.ingest.store.definitions import SourceDirectory
 from services.ingest.store.quarantine import QuarantineStore
-from services.kernel.errors import InvalidField
-from services.kernel.ids import FactId, hash_id
+from services.kernel.errors import Conflict, InvalidField
+from services.kernel.ids import hash_id, to_hex
 from services.kernel.tokens import Token
 
 #: The full name of onefold.type.v1.Event.
@@ -41,48 +40,77 @@ _REUSED = Refusal(
     "another event of the same person has this message id: give each event its own",
 )
 
+#: The two facts of a group event: under the leaf of the person, and under that of the account.
+PersonAndAccountFact: TypeAlias = tuple[NewFact, NewFact]
+
 
 class EventIntake:
-    """Ingests batches of events for all endpoints."""
+    """Ingests events for all endpoints. All methods raise StoreUnavailable."""
 
     def __init__(
-        self, log: FactLog, quarantine: QuarantineStore, sources: SourceDirectory, clock: LogClock
+        self,
+        log: EventLog,
+        quarantine: QuarantineStore,
+        sources: SourceDirectory,
+        metrics: IngestMetrics,
     ) -> None:
         self._log = log
         self._quarantine = quarantine
         self._sources = sources
-        self._clock = clock
+        self.metrics = metrics
 
     async def ingest(self, producer: Producer, events: Sequence[IncomingEvent]) -> IngestResult:
-        """Ingest a batch of any size, and return after the commit. Raises StoreUnavailable."""
-        batch = await self.admit(producer, events, _new_message_id)
-        result = await self.append(batch)
-        if not batch.refusals:
-            return result
-        entries = {
-            index: quarantined(
-                producer, events[index].format, events[index].raw(), refusal, batch.now_us
-            )
-            for index, refusal in sorted(batch.refusals.items())
-        }
-        await self._quarantine.save(list(entries.values()))
-        rejections = [
-            Rejection(index, entry.refusal, entry.quarantine_id) for index, entry in entries.items()
-        ]
-        return replace(result, rejections=tuple(rejections))
+        """Ingest a batch of any size, and return after the commit."""
+        batch = await self._admit(producer, events, _new_message_id)
+        result = await self._append(batch)
+        if batch.refusals:
+            entries = {
+                index: _quarantined(
+                    producer, events[index].format, events[index].raw(), refusal, batch.now_us
+                )
+                for index, refusal in sorted(batch.refusals.items())
+            }
+            await self._quarantine.save(list(entries.values()))
+            rejections = [Rejection(i, e.refusal, e.quarantine_id) for i, e in entries.items()]
+            result = replace(result, rejections=tuple(rejections))
+        self.metrics.count(producer.endpoint, result)
+        return result
 
-    async def admit(
-        self,
-        producer: Producer,
-        events: Sequence[IncomingEvent],
-        new_id: Callable[[], str],
-    ) -> AdmittedBatch:
+    async def quarantine_body(self, producer: Producer, raw: bytes, refusal: Refusal) -> bytes:
+        """Quarantine a request body that holds no event; return its quarantine id."""
+        entry = _quarantined(producer, "body", raw, refusal, self._log.clock.now_us())
+        await self._quarantine.save([entry])
+        self.metrics.count_rejection(producer.endpoint, refusal.reason)
+        return entry.quarantine_id
+
+    async def release(
+        self, entry: QuarantinedEvent, event: IncomingEvent | None, producer: Producer
+    ) -> IngestResult:
+        """Ingest a quarantined event, repaired or as it was sent; safe to repeat.
+
+        An event that is refused again stays in quarantine as it is, and so does a body (None).
+        """
+        if event is None:
+            return _still_refused(entry, entry.refusal)
+        # A function of the entry: an event without a message id, released twice, is one event.
+        message_id = f"released-{to_hex(entry.quarantine_id)}"
+        batch = await self._admit(producer, [event], lambda: message_id)
+        result = await self._append(batch)
+        if batch.refusals:
+            return _still_refused(entry, batch.refusals[0])
+        fact = batch.facts[0] if batch.facts else batch.group_events[0][0]
+        await self._quarantine.mark_released(entry.quarantine_id, fact.fact_id)
+        return result
+
+    async def _admit(
+        self, producer: Producer, events: Sequence[IncomingEvent], new_id: Callable[[], str]
+    ) -> _AdmittedBatch:
         """Admit events. `new_id` returns the message id of an event that has none."""
-        now_us = self._clock.now_us()
+        now_us = self._log.clock.now_us()
         workspace_id, source_id = producer.workspace_id, producer.source_id
         channel = await self._sources.default_channel(workspace_id, source_id)
         source = Source(workspace_id, source_id, channel, producer.region)
-        batch = AdmittedBatch(producer, now_us)
+        batch = _AdmittedBatch(producer, now_us)
         for index, incoming in enumerate(events):
             event = incoming.event
             outcome = admit(event, source, now_us, new_id) if type(event) is RawEvent else event
@@ -92,10 +120,10 @@ class EventIntake:
                 batch.refusals[index] = outcome
         return batch
 
-    async def append(self, batch: AdmittedBatch) -> IngestResult:
+    async def _append(self, batch: _AdmittedBatch) -> IngestResult:
         """Append a batch; events whose message id is reused join its refusals.
 
-        The result has no rejections. Raises StoreUnavailable.
+        The result has no rejections.
         """
         appends: list[tuple[Sequence[int], AppendResult]] = []
         if batch.facts:
@@ -105,7 +133,6 @@ class EventIntake:
             appends.append((list(batch.group_events), await append_group_events(self._log, pairs)))
         accepted, duplicates, token = 0, 0, Token()
         for indices, result in appends:
-            self._clock.observe(result.recorded_at_us)
             accepted += result.appended
             duplicates += len(result.duplicates)
             token = token.union(result.token)
@@ -113,23 +140,22 @@ class EventIntake:
         return IngestResult(accepted, duplicates, (), token)
 
 
-class AdmittedBatch:
+@dataclass(slots=True)
+class _AdmittedBatch:
     """The facts of the accepted events of a batch, and the refusals of the others."""
 
-    def __init__(self, producer: Producer, now_us: int) -> None:
-        self._producer = producer
-        #: The log's clock at the admission, Unix microseconds.
-        self.now_us = now_us
-        self.facts: list[NewFact] = []
-        #: The index in the batch of each of `facts`.
-        self.indices: list[int] = []
-        #: By index in the batch.
-        self.group_events: dict[int, PersonAndAccountFact] = {}
-        self.refusals: dict[int, Refusal] = {}
+    producer: Producer
+    #: The log's clock at the admission, Unix microseconds.
+    now_us: int
+    facts: list[NewFact] = field(default_factory=list)
+    #: The index in the batch of each of `facts`.
+    indices: list[int] = field(default_factory=list)
+    #: By index in the batch.
+    group_events: dict[int, PersonAndAccountFact] = field(default_factory=dict)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
 
     def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
-        """Add an accepted event."""
-        workspace_id, source_id, key_id, _, _ = self._producer
+        workspace_id, source_id, key_id, _, _ = self.producer
         fact_id, leaf_id, _, occurred_us, _, _, copy = accepted
         payload = incoming.payload(accepted)
         fact = NewFact(
@@ -143,10 +169,30 @@ class AdmittedBatch:
         account_fact = fact._replace(fact_id=copy.fact_id, leaf_id=copy.leaf_id, payload=payload)
         self.group_events[index] = (fact, account_fact)
 
-    def fact_id(self, index: int) -> FactId:
-        """Return the id of the fact that an accepted event becomes; a group event's person's."""
-        pair = self.group_events.get(index)
-        return (pair[0] if pair else self.facts[self.indices.index(index)]).fact_id
+
+async def append_group_events(log: EventLog, pairs: Sequence[PersonAndAccountFact]) -> AppendResult:
+    """Append events of two facts each, both or none; the result counts events.
+
+    An event is new where one of its facts is, and conflicting where one of them is in the log with
+    other content: then neither is appended. Raises StoreUnavailable.
+    """
+    # Each pair is an atomic call; the log commits concurrent calls as one group.
+    calls = (log.append(pair, atomic=True) for pair in pairs)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    results: dict[int, AppendResult] = {}
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, AppendResult):
+            results[index] = outcome
+        elif not isinstance(outcome, Conflict):
+            raise outcome
+    duplicates = frozenset(index for index, result in results.items() if not result.appended)
+    return AppendResult(
+        appended=len(results) - len(duplicates),
+        duplicates=duplicates,
+        conflicting=frozenset(range(len(pairs))) - results.keys(),
+        token=reduce(Token.union, (result.token for result in results.values()), Token()),
+        recorded_at_us=max((result.recorded_at_us for result in results.values()), default=0),
+    )
 
 
 def check_batch_size(count: int) -> None:
@@ -159,7 +205,7 @@ def check_batch_size(count: int) -> None:
         raise InvalidField(f"a batch has at most {MAX_EVENTS} events: split it", field="events")
 
 
-def quarantined(
+def _quarantined(
     producer: Producer, format_: str, raw: bytes, refusal: Refusal, now_us: int
 ) -> QuarantinedEvent:
     """Return a refused event for the quarantine.
@@ -178,6 +224,10 @@ def quarantined(
         raw=raw,
         received_at_us=now_us,
     )
+
+
+def _still_refused(entry: QuarantinedEvent, refusal: Refusal) -> IngestResult:
+    return IngestResult(0, 0, (Rejection(0, refusal, entry.quarantine_id),), Token())
 
 
 def _new_message_id() -> str:

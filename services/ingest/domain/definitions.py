@@ -7,13 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 from services.kernel.errors import InvalidField
-from services.kernel.identifiers import DEFAULT_REGION, is_region
-
-#: The full names of the facts' messages, in onefold.ingest.v1.
-WORKSPACE_DEFINED = "onefold.ingest.v1.WorkspaceDefined"
-SOURCE_DEFINED = "onefold.ingest.v1.SourceDefined"
-KEY_DEFINED = "onefold.ingest.v1.KeyDefined"
-KINDS = (WORKSPACE_DEFINED, SOURCE_DEFINED, KEY_DEFINED)
+from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
 
 MAX_TITLE = 200
 #: Ids are parts of NATS subjects and of URLs.
@@ -27,10 +21,6 @@ class WorkspaceDefinition(NamedTuple):
     title: str = ""
     #: The region in which phone numbers without a country code are dialled; empty = DEFAULT_REGION.
     default_region: str = ""
-
-    @property
-    def kind(self) -> str:
-        return WORKSPACE_DEFINED
 
     @property
     def key(self) -> str:
@@ -54,10 +44,6 @@ class SourceDefinition(NamedTuple):
     disabled: bool = False
 
     @property
-    def kind(self) -> str:
-        return SOURCE_DEFINED
-
-    @property
     def key(self) -> str:
         return self.source_id
 
@@ -79,10 +65,6 @@ class KeyDefinition(NamedTuple):
     #: Counts from 1, which issues the key.
     version: int = 1
     disabled: bool = False
-
-    @property
-    def kind(self) -> str:
-        return KEY_DEFINED
 
     @property
     def key(self) -> str:
@@ -140,8 +122,7 @@ def check_source(source: SourceDefinition) -> None:
 def newest(definitions: Iterable[AccessDefinition]) -> list[AccessDefinition]:
     """Return the highest version of each thing that is defined, in a fixed order."""
     by_name: dict[tuple[str, str, str], AccessDefinition] = {}
-    for definition in definitions:
-        name = (definition.kind, definition.workspace_id, definition.key)
-        if name not in by_name or by_name[name].version < definition.version:
-            by_name[name] = definition
+    for definition in sorted(definitions, key=lambda definition: definition.version):
+        name = (type(definition).__name__, definition.workspace_id, definition.key)
+        by_name[name] = definition
     return [by_name[name] for name in sorted(by_name)]

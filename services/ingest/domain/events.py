@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from services.kernel.identifiers import DEFAULT_REGION
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import FactId, LeafId
 from services.kernel.tokens import Token
 
@@ -172,10 +172,3 @@ class QuarantinedEvent:
     #: Unix microseconds.
     received_at_us: int
     released_fact_id: FactId | None = None
-
-
-class PageCursor(NamedTuple):
-    """The sort key of the last quarantined event of a page; the list is sorted newest first."""
-
-    received_at_us: int
-    quarantine_id: bytes

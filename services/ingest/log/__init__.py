@@ -7,6 +7,5 @@ and LogService append through `EventLog.append`, which returns after the commit.
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.relay import LogRelay
-from services.ingest.log.ticker import Ticker
 
-__all__ = ["AppendResult", "EventLog", "LogRelay", "NewFact", "Ticker"]
+__all__ = ["AppendResult", "EventLog", "LogRelay", "NewFact"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self, cast
 
 import asyncpg
 import structlog
@@ -16,27 +15,17 @@ from services.chassis.runtime.tasks import cancel_and_wait
 from services.chassis.runtime.telemetry import Metrics
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest
-from services.ingest.log.codec import clock_tick
+from services.ingest.log.clock import LogClock
 from services.ingest.log.connection import AppendConnection
 from services.ingest.log.group_commit import GroupCommit
-from services.ingest.log.metrics import LogMetrics
-from services.ingest.log.reader import LogReader
 from services.ingest.log.recent import RecentFacts
-from services.ingest.log.store import FactKinds, LogHeads, Q, load_heads
-from services.ingest.log.writer import LogWriter
+from services.ingest.log.store import FactKinds, LogHeads, LogReader, Q, load_heads
+from services.ingest.log.writer import Appended, LogWriter
+from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
-
-
-class TickResult(NamedTuple):
-    """An appended clock tick."""
-
-    #: The state of the log that includes the tick.
-    token: Token
-    #: The instant of the tick, Unix microseconds.
-    now_us: int
 
 
 class EventLog:
@@ -47,15 +36,14 @@ class EventLog:
     pool is held for appending.
     """
 
-    def __init__(
-        self, pool: asyncpg.Pool, *, shards: int, metrics: LogMetrics | None = None
-    ) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, shards: int, metrics: Metrics | None = None) -> None:
         self.shards = shards
         #: The newest committed facts.
         self.recent = RecentFacts(shards)
         self.kinds = FactKinds()
+        self.clock = LogClock()
         self.reader = LogReader(pool, self.kinds)
-        self.metrics = metrics or LogMetrics(Metrics("ingest"))
+        self.metrics = IngestMetrics(metrics or Metrics("ingest"))
         self._pool = pool
         self._group = GroupCommit(self._commit)
         self._writer = LogWriter(shards, self.kinds)
@@ -74,26 +62,25 @@ class EventLog:
             return AppendResult(0, frozenset(), frozenset(), Token(), 0)
         return await self._group.append(AppendRequest(facts, atomic))
 
-    async def tick(self, *, advance_us: int = 0) -> TickResult:
+    async def tick(self, *, advance_us: int = 0, idle_since_us: int | None = None) -> AppendResult:
         """Append a tick to every shard; `advance_us` moves the log's clock ahead first.
 
-        Raises StoreUnavailable.
+        With `idle_since_us`, a tick is appended only where a shard has had no fact since that
+        instant: so of several replicas that call it at once, one ticks. Raises StoreUnavailable.
         """
-        result = await self._tick(advance_us=advance_us)
-        if result is None:
-            raise RuntimeError("a tick without a condition was not appended")
-        return result
-
-    async def tick_if_idle(self, since_us: int) -> TickResult | None:
-        """Append a tick to every shard where one of them has had no fact since an instant.
-
-        Of several replicas that call it at once, one ticks. Raises StoreUnavailable.
-        """
-        return await self._tick(idle_since_us=since_us)
+        async with self._connection.acquire() as conn:
+            ticked = await self._writer.tick(
+                conn, advance_us=advance_us, idle_since_us=idle_since_us
+            )
+            self._observe(ticked)
+        return cast(AppendResult, ticked.outcomes[0])  # a tick never conflicts
 
     async def heads(self) -> LogHeads:
         """Return the end of the log, and its clock. Raises StoreUnavailable."""
-        return await self.reader.heads()
+        async with acquire(self._pool) as conn:
+            heads = await load_heads(conn)
+        self.clock.observe(heads.now_us)
+        return heads
 
     def check_shard(self, shard: int) -> int:
         """Return the shard. Raises InvalidField where the log does not have it."""
@@ -105,23 +92,14 @@ class EventLog:
         async with self._connection.acquire() as conn:
             with self.metrics.group_duration.time():
                 appended = await self._writer.append(conn, requests)
-            self.recent.add(appended.rows)
+            self._observe(appended)
         self.metrics.group_size.observe(len(appended.rows))
         self.metrics.appended_rows.inc(len(appended.rows))
         return appended.outcomes
 
-    async def _tick(
-        self, *, advance_us: int = 0, idle_since_us: int | None = None
-    ) -> TickResult | None:
-        async with self._connection.acquire() as conn:
-            rows, _ = await self._writer.tick(
-                conn, clock_tick, advance_us=advance_us, idle_since_us=idle_since_us
-            )
-            self.recent.add(rows)
-        if not rows:
-            return None
-        ends = {row.shard: row.offset + 1 for row in rows}
-        return TickResult(Token.from_offsets(ends), rows[0].recorded_at_us)
+    def _observe(self, appended: Appended) -> None:
+        self.recent.add(appended.rows)
+        self.clock.observe(appended.instant_us)
 
     async def __aenter__(self) -> Self:
         async with acquire(self._pool) as conn:
@@ -137,12 +115,7 @@ class EventLog:
         self._committing = asyncio.create_task(self._group.run(), name="log-commit")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._committing is not None:
             await cancel_and_wait(self._committing)
         await self._connection.close()

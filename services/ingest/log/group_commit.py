@@ -69,7 +69,10 @@ class GroupCommit:
     async def append(self, request: AppendRequest) -> AppendResult:
         """Return after the commit. Raises Conflict, StoreUnavailable."""
         if self._pending_bytes > self._max_pending_bytes:
-            await self._wait_for_capacity()
+            async with self._backpressure:
+                await self._backpressure.wait_for(
+                    lambda: self._closed or self._pending_bytes <= self._max_pending_bytes
+                )
         if self._closed:
             raise _closing()
         pending = _PendingAppend(request)
@@ -121,23 +124,14 @@ class GroupCommit:
         except StoreUnavailable as error:
             _complete_all(group, error)
         except Exception as error:
-            await self._commit_singly(group, error)
+            if len(group) == 1:
+                group[0].complete(error)
+                return
+            for pending in group:
+                await self._commit_group([pending])
         else:
             for pending, outcome in zip(group, outcomes, strict=True):
                 pending.complete(outcome)
-
-    async def _commit_singly(self, group: list[_PendingAppend], error: Exception) -> None:
-        if len(group) == 1:
-            group[0].complete(error)
-            return
-        for pending in group:
-            await self._commit_group([pending])
-
-    async def _wait_for_capacity(self) -> None:
-        async with self._backpressure:
-            await self._backpressure.wait_for(
-                lambda: self._closed or self._pending_bytes <= self._max_pending_bytes
-            )
 
     async def _release_backpressure(self) -> None:
         async with self._backpressure:

@@ -78,8 +78,6 @@ class RecentFacts:
 
     def __init__(self, shards: int, *, limit: int = 32 << 20) -> None:
         self.shards = tuple(ShardRecent(limit // shards) for _ in range(shards))
-        #: When this process's newest row was recorded, Unix microseconds; 0 = there is none.
-        self.newest_us = 0
 
     def add(self, rows: Iterable[FactRow]) -> None:
         """Add what this process has committed, in the order of its commits."""
@@ -87,7 +85,6 @@ class RecentFacts:
         for row in rows:
             by_shard[row.shard].append(row)
         for shard, added in by_shard.items():
-            self.newest_us = added[-1].recorded_at_us
             self.shards[shard].add(added)
 
     def observe_ends(self, ends: Token) -> None:

@@ -16,7 +16,7 @@ from services.chassis.postgres.database import Database
 from services.chassis.postgres.leases import Leases
 from services.ingest.log.codec import BATCH_FACTS, encode_outputs
 from services.ingest.log.event_log import EventLog
-from services.ingest.log.reader import PAGE_ROWS
+from services.ingest.log.store import PAGE_ROWS
 
 log = structlog.get_logger(__name__)
 

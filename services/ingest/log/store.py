@@ -1,16 +1,30 @@
-"""Reads the heads of the log's shards and the numbers of its kinds of facts."""
+"""Reads the log from its tables: facts in pages of bounded size, heads, and kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.postgres.database import Queries
+from services.chassis.postgres.database import Queries, acquire, transaction
+from services.ingest.domain.facts import FactRow
+from services.kernel.errors import OnefoldError
+from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.tokens import Token
 
 Q = Queries.load(__package__, "store.sql")
+
+#: The most rows of a page, and the most bytes of their payloads.
+PAGE_ROWS = 1_000
+PAGE_BYTES = 1 << 20
+#: A search for facts of some kinds scans this many offsets at a time.
+SCAN_OFFSETS = 50_000
+#: The most concurrent readers of whole timelines; more wait for their turn.
+MAX_STREAMS = 2
+FOREVER_US = 2**62
 
 
 class FactKinds:
@@ -48,3 +62,94 @@ async def load_heads(conn: asyncpg.Connection) -> LogHeads:
     """Return the end of the log, and its clock."""
     [row] = await conn.fetch(Q.load_heads)
     return LogHeads(Token(tuple(row["nexts"] or ())), row["now_us"] or 0, row["oldest_us"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafFactsQuery:
+    """Selects facts of some leaves of a workspace."""
+
+    workspace_id: WorkspaceId
+    #: (shard, leaf, end offset in the shard) of each leaf.
+    leaves: Sequence[tuple[int, LeafId, int]]
+    #: Only facts that occurred before this, Unix microseconds.
+    before_us: int = FOREVER_US
+    #: Only facts that were recorded at or before this, Unix microseconds.
+    recorded_until_us: int = FOREVER_US
+    #: None = all.
+    limit: int | None = None
+
+
+class LogReader:
+    """Reads through the connections of a pool. All methods raise StoreUnavailable."""
+
+    def __init__(self, pool: asyncpg.Pool, kinds: FactKinds) -> None:
+        self._pool = pool
+        self._kinds = kinds
+        self._streams = asyncio.Semaphore(MAX_STREAMS)
+
+    async def page(self, shard: int, first: int, end: int) -> list[FactRow]:
+        """Return the first rows of [first, end): at least one, and at most PAGE_BYTES."""
+        async with acquire(self._pool) as conn:
+            rows = await self._rows(conn, await conn.fetch(Q.page, shard, first, end, PAGE_BYTES))
+        if rows and rows[-1].offset - first + 1 != len(rows):
+            raise OnefoldError(
+                f"shard {shard} has a gap after offset {first}: restore the log from a backup"
+            )
+        return rows
+
+    async def read(self, shard: int, first: int, end: int) -> AsyncGenerator[list[FactRow]]:
+        """Yield the rows of [first, end) in pages."""
+        while first < end:
+            rows = await self.page(shard, first, min(first + PAGE_ROWS, end))
+            if not rows:
+                return
+            yield rows
+            first = rows[-1].offset + 1
+
+    async def read_kinds(
+        self, shard: int, first: int, end: int, names: Iterable[str]
+    ) -> AsyncGenerator[list[FactRow]]:
+        """Yield the rows of some kinds in [first, end), in pages."""
+        async with acquire(self._pool) as conn:
+            await self._kinds.reload(conn)
+        kind_ids = [self._kinds.ids[name] for name in names if name in self._kinds.ids]
+        while first < end:
+            scan_end = min(first + SCAN_OFFSETS, end)
+            async with acquire(self._pool) as conn:
+                rows = await self._rows(
+                    conn,
+                    await conn.fetch(Q.page_of_kinds, shard, first, scan_end, kind_ids, PAGE_ROWS),
+                )
+            if rows:
+                yield rows
+            first = rows[-1].offset + 1 if len(rows) == PAGE_ROWS else scan_end
+
+    async def leaf_facts(self, query: LeafFactsQuery) -> AsyncGenerator[list[FactRow]]:
+        """Yield facts by occurrence, newest first; of the same instant, highest id first."""
+        arguments = (
+            query.workspace_id,
+            [shard for shard, _, _ in query.leaves],
+            [leaf_id for _, leaf_id, _ in query.leaves],
+            [end for _, _, end in query.leaves],
+            query.before_us,
+            query.recorded_until_us,
+            query.limit,
+        )
+        if query.limit is not None and query.limit <= PAGE_ROWS:
+            async with acquire(self._pool) as conn:
+                rows = await self._rows(conn, await conn.fetch(Q.leaf_facts, *arguments))
+            yield rows
+            return
+        # Each stream holds a connection for as long as its caller reads.
+        async with self._streams, transaction(self._pool) as conn:
+            cursor = await conn.cursor(Q.leaf_facts, *arguments)
+            while records := await cursor.fetch(PAGE_ROWS):
+                yield await self._rows(conn, records)
+
+    async def _rows(
+        self, conn: asyncpg.Connection, records: Sequence[asyncpg.Record]
+    ) -> list[FactRow]:
+        rows = [FactRow._make(record) for record in records]
+        if not {row.kind_id for row in rows} <= self._kinds.names.keys():
+            await self._kinds.reload(conn)  # another replica has added a kind
+        return rows

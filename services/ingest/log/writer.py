@@ -9,7 +9,7 @@ response sends everything once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -25,6 +25,7 @@ from services.ingest.domain.offsets import (
     dedup_keys,
     plan_append,
 )
+from services.ingest.log.codec import CLOCK_TICKED, clock_tick
 from services.ingest.log.copy_format import copy_rows
 from services.ingest.log.store import FactKinds, Q, load_heads
 from services.kernel.cache import RecentCache
@@ -48,6 +49,8 @@ class Appended(NamedTuple):
 
     rows: list[FactRow]
     outcomes: list[AppendOutcome]
+    #: The log's clock in the transaction, Unix microseconds.
+    instant_us: int
 
 
 class LogWriter:
@@ -88,25 +91,20 @@ class LogWriter:
         return await self._commit(conn, plan, heads)
 
     async def tick(
-        self,
-        conn: asyncpg.Connection,
-        clock_tick: Callable[[int], NewFact],
-        *,
-        advance_us: int = 0,
-        idle_since_us: int | None = None,
+        self, conn: asyncpg.Connection, *, advance_us: int = 0, idle_since_us: int | None = None
     ) -> Appended:
         """Append a tick to every shard at one instant, later than all before it.
 
         `advance_us` moves the log's clock first. With `idle_since_us` nothing is appended where
         every shard has a fact that was recorded after that instant.
         """
-        await self._kinds.ensure(conn, [clock_tick(0).kind])
+        await self._kinds.ensure(conn, [CLOCK_TICKED])
         heads = await self._begin(conn, list(range(self._shards)), advance_us=advance_us)
-        if idle_since_us is not None and (await load_heads(conn)).oldest_us > idle_since_us:
-            return await self._commit(conn, AppendPlan({}), heads)
-        # No earlier tick can have this instant, so none can have this fact id.
-        heads = heads._replace(instant_us=heads.instant_us + 1)
-        facts = [clock_tick(heads.instant_us)]
+        facts: list[NewFact] = []
+        if idle_since_us is None or (await load_heads(conn)).oldest_us <= idle_since_us:
+            # No earlier tick can have this instant, so none can have this fact id.
+            heads = heads._replace(instant_us=heads.instant_us + 1)
+            facts = [clock_tick(heads.instant_us)]
         keys = dedup_keys(facts, self._shards)
         plan = plan_append([AppendRequest(facts)], [keys], {}, self._kinds.ids)
         return await self._commit(conn, plan, heads)
@@ -153,7 +151,7 @@ class LogWriter:
 
     def _committed(self, plan: AppendPlan, rows: list[FactRow], heads: ShardHeads) -> Appended:
         self._recent.update(plan.contents)
-        return Appended(rows, plan.outcomes(heads))
+        return Appended(rows, plan.outcomes(heads), heads.instant_us)
 
 
 def _heads(shards: Sequence[int], row: asyncpg.Record) -> ShardHeads:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from services.chassis.access.tables import fold_access_facts
+from services.chassis.access.tables import ACCESS_KINDS, fold_access_facts
 from services.chassis.postgres.database import transaction
 from services.ingest.codec.definitions import decode_definition, fact_to_proto
 from services.ingest.domain.definitions import newest
@@ -47,14 +47,10 @@ class DefinitionProjection:
             end = await store.end_of_shard(conn)
             if end <= first:
                 return False
-            page = await store.logged_definitions(conn, first, _PAGE)
-            await _fold(conn, page)
+            rows = await store.logged_definitions(conn, first, ACCESS_KINDS, _PAGE)
+            page = [fact_to_proto(dict(row)) for row in rows]
+            await fold_access_facts(conn, page)
+            await store.save_definitions(conn, newest(map(decode_definition, page)))
             is_full = len(page) == _PAGE
             await store.save_checkpoint(conn, page[-1].offset + 1 if is_full else end)
         return bool(page)
-
-
-async def _fold(conn: asyncpg.Connection, page: Sequence[store.LoggedDefinition]) -> None:
-    await fold_access_facts(conn, [fact_to_proto(f.workspace_id, f.kind, f.payload) for f in page])
-    definitions = [decode_definition(f.workspace_id, f.kind, f.payload) for f in page]
-    await store.save_definitions(conn, newest(definitions))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TypeVar
 
 import asyncpg
+from cachetools import TTLCache
 
 from services.chassis.postgres.database import Queries, acquire
 from services.ingest.domain.definitions import (
-    KINDS,
     AccessDefinition,
     KeyDefinition,
     SourceDefinition,
@@ -18,21 +17,16 @@ from services.ingest.domain.definitions import (
 )
 
 Q = Queries.load(__package__, "definitions.sql")
+D = TypeVar("D", WorkspaceDefinition, SourceDefinition, KeyDefinition)
+
+#: How many channels are cached, and for how long, seconds.
+_MAX_CACHED, _CACHE_S = 10_000, 5.0
 
 _STATEMENTS = (
     (WorkspaceDefinition, Q.save_workspaces),
     (SourceDefinition, Q.save_sources),
     (KeyDefinition, Q.save_keys),
 )
-
-
-class LoggedDefinition(NamedTuple):
-    """A definition as the log has it."""
-
-    offset: int
-    workspace_id: str
-    kind: str
-    payload: bytes
 
 
 async def lock_checkpoint(conn: asyncpg.Connection) -> int:
@@ -52,10 +46,10 @@ async def end_of_shard(conn: asyncpg.Connection) -> int:
 
 
 async def logged_definitions(
-    conn: asyncpg.Connection, first: int, limit: int
-) -> list[LoggedDefinition]:
-    """Return at most `limit` definitions of shard 0 from an offset on."""
-    return [LoggedDefinition(*row) for row in await conn.fetch(Q.facts_from, first, KINDS, limit)]
+    conn: asyncpg.Connection, first: int, kinds: Iterable[str], limit: int
+) -> list[asyncpg.Record]:
+    """Return offset, workspace_id, kind and payload of facts of some kinds in shard 0."""
+    return await conn.fetch(Q.facts_from, first, kinds, limit)
 
 
 async def save_definitions(
@@ -76,53 +70,48 @@ class DefinitionStore:
         self._pool = pool
 
     async def workspace(self, workspace_id: str) -> WorkspaceDefinition | None:
-        async with acquire(self._pool) as conn:
-            row = await conn.fetchrow(Q.workspace, workspace_id)
-        return WorkspaceDefinition(*row) if row else None
+        return _first(await self._load(WorkspaceDefinition, Q.workspace, workspace_id))
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:
         """Return the sources of a workspace, by id."""
-        async with acquire(self._pool) as conn:
-            return [SourceDefinition(*row) for row in await conn.fetch(Q.sources, workspace_id)]
+        return await self._load(SourceDefinition, Q.sources, workspace_id)
 
     async def source(self, workspace_id: str, source_id: str) -> SourceDefinition | None:
-        async with acquire(self._pool) as conn:
-            row = await conn.fetchrow(Q.source, workspace_id, source_id)
-        return SourceDefinition(*row) if row else None
+        return _first(await self._load(SourceDefinition, Q.source, workspace_id, source_id))
 
     async def keys(self, workspace_id: str) -> list[KeyDefinition]:
         """Return the keys of a workspace, by id."""
-        async with acquire(self._pool) as conn:
-            return [KeyDefinition(*row) for row in await conn.fetch(Q.keys, workspace_id)]
+        return await self._load(KeyDefinition, Q.keys, workspace_id)
 
     async def key(self, workspace_id: str, key_id: str) -> KeyDefinition | None:
+        return _first(await self._load(KeyDefinition, Q.key, workspace_id, key_id))
+
+    async def _load(self, type_: type[D], statement: str, *ids: str) -> list[D]:
         async with acquire(self._pool) as conn:
-            row = await conn.fetchrow(Q.key, workspace_id, key_id)
-        return KeyDefinition(*row) if row else None
+            return [type_(*row) for row in await conn.fetch(statement, *ids)]
+
+
+def _first(found: list[D]) -> D | None:
+    return found[0] if found else None
 
 
 class SourceDirectory:
     """Finds the default channels of sources, with a cache."""
 
-    #: How long a channel is cached, seconds.
-    CACHE_S = 5.0
-
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._cache: dict[tuple[str, str], tuple[float, str]] = {}
+        self._cache: TTLCache[tuple[str, str], str] = TTLCache(_MAX_CACHED, _CACHE_S)
 
     async def default_channel(self, workspace_id: str, source_id: str) -> str:
         """Return the channel of events that name none; empty for an unknown source.
 
         Raises StoreUnavailable.
         """
-        name, now = (workspace_id, source_id), time.monotonic()
-        expires, channel = self._cache.get(name, (0.0, ""))
-        if now < expires:
-            return channel
-        async with acquire(self._pool) as conn:
-            channel = await conn.fetchval(Q.default_channel, workspace_id, source_id) or ""
-        self._cache[name] = (now + self.CACHE_S, channel)
+        channel = self._cache.get((workspace_id, source_id))
+        if channel is None:
+            async with acquire(self._pool) as conn:
+                channel = await conn.fetchval(Q.default_channel, workspace_id, source_id) or ""
+            self._cache[workspace_id, source_id] = channel
         return channel
 
     def invalidate(self) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import asyncpg
 
 from services.chassis.postgres.database import Queries, acquire
-from services.ingest.domain.events import PageCursor, QuarantinedEvent, Refusal
+from services.ingest.domain.events import QuarantinedEvent, Refusal
+from services.kernel.errors import NotFound
 from services.kernel.ids import FactId, shard_of
 
 Q = Queries.load(__package__, "quarantine.sql")
-
-_FIRST_PAGE = PageCursor(2**62, b"\xff" * 16)
 
 
 class QuarantineStore:
@@ -42,18 +41,23 @@ class QuarantineStore:
         async with acquire(self._pool) as conn:
             await conn.execute(Q.save, *map(list, zip(*rows, strict=True)))
 
-    async def get(self, workspace_id: str, quarantine_id: bytes) -> QuarantinedEvent | None:
-        """Return an event, if it belongs to the workspace."""
+    async def get(self, workspace_id: str, quarantine_id: bytes) -> QuarantinedEvent:
+        """Return an event of the workspace. Raises NotFound."""
         shard = self._shard(quarantine_id)
         async with acquire(self._pool) as conn:
             row = await conn.fetchrow(Q.get, shard, quarantine_id, workspace_id)
-        return _event(row) if row else None
+        if row is None:
+            raise NotFound("the workspace has no quarantined event with this id; list them")
+        return _event(row)
 
     async def page(
-        self, workspace_id: str, after: PageCursor | None, limit: int, *, released: bool
+        self, workspace_id: str, after: tuple[int, bytes] | None, limit: int, *, released: bool
     ) -> list[QuarantinedEvent]:
-        """Return events, newest first; with `released` also those that were released."""
-        received_at_us, quarantine_id = after or _FIRST_PAGE
+        """Return events, newest first; with `released` also those that were released.
+
+        `after`: (received_at_us, quarantine_id) of the last event of the page before.
+        """
+        received_at_us, quarantine_id = after or (2**62, b"\xff" * 16)
         async with acquire(self._pool) as conn:
             rows = await conn.fetch(
                 Q.page, workspace_id, received_at_us, quarantine_id, released, limit

@@ -47,11 +47,11 @@ class IngestEndpoints:
 
     def channel(self, key: str | None = None) -> ServiceChannel:
         """Open a gRPC channel; without `key` with that of the source."""
-        return open_channel(f"127.0.0.1:{self.service.rpc.port}", self.key if key is None else key)
+        return open_channel(f"127.0.0.1:{self.service.grpc_port}", self.key if key is None else key)
 
     def url(self, path: str) -> str:
         """Return the URL of a path of the HTTP endpoint."""
-        return f"http://127.0.0.1:{self.service.operations.port}{path}"
+        return f"http://127.0.0.1:{self.service.http_port}{path}"
 
     async def ingest(self, *events: Event) -> Any:
         """Send a batch over gRPC."""
@@ -128,7 +128,7 @@ async def run_ingest(
 
 async def make_source(service: Ingest, admin_key: str, source_id: str, channel_name: str) -> str:
     """Define a source and issue its key."""
-    async with open_channel(f"127.0.0.1:{service.rpc.port}", admin_key) as peer:
+    async with open_channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         source = SourceDefined(source_id=source_id, channel=channel_name)
         await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))

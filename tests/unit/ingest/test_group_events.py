@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
-from services.ingest.commands.intake import append_group_events
 
 from services.ingest.codec.events import ProtoEvent, SegmentCall
+from services.ingest.commands.intake import append_group_events
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal, Source
 from services.ingest.domain.facts import AppendResult, NewFact

@@ -7,7 +7,6 @@ from typing import Any
 
 from services.chassis.runtime.telemetry import Metrics, OperationsServer
 from services.ingest.api.http import HttpEndpoint
-from services.ingest.metrics import IngestMetrics
 
 UNUSED: Any = None
 
@@ -15,12 +14,7 @@ UNUSED: Any = None
 async def test_body_that_does_not_arrive_in_time_is_refused() -> None:
     metrics = Metrics("ingest")
     endpoint = HttpEndpoint(
-        intake=UNUSED,
-        quarantine=UNUSED,
-        authenticator=UNUSED,
-        metrics=IngestMetrics(metrics),
-        max_body_bytes=1_000,
-        timeout_s=0.05,
+        intake=UNUSED, authenticator=UNUSED, max_body_bytes=1_000, timeout_s=0.05
     )
     server = OperationsServer(metrics, host="127.0.0.1", port=0, routes=endpoint.routes())
     async with server.serving(), asyncio.timeout(20):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from services.chassis.access.tables import KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED
 from services.chassis.definitions import next_definition
-from services.ingest.codec.admin import key_to_proto, sources_to_proto
 from services.ingest.codec.definitions import (
     decode_definition,
-    definition_to_proto,
     encode_definition,
+    fact_to_proto,
+    keys_to_proto,
+    sources_to_proto,
+    to_message,
 )
 from services.ingest.domain.definitions import (
-    KEY_DEFINED,
-    SOURCE_DEFINED,
-    WORKSPACE_DEFINED,
     AccessDefinition,
     KeyDefinition,
     SourceDefinition,
@@ -60,13 +60,14 @@ def test_highest_version_of_each_thing_is_the_newest_in_any_order() -> None:
 )
 def test_encoded_definition_decodes_to_itself(kind: str, definition: AccessDefinition) -> None:
     fact = encode_definition(definition, "key_1")
-    assert decode_definition("w", kind, fact.payload) == definition
-    assert kind == fact.kind == definition.kind
-    assert kind == definition_to_proto(definition).DESCRIPTOR.full_name
+    row = {"workspace_id": "w", "kind": kind, "payload": fact.payload}
+    assert decode_definition(fact_to_proto(row)) == definition
+    assert kind == fact.kind == to_message(definition).DESCRIPTOR.full_name
 
 
 def test_listed_key_has_no_hash() -> None:
-    assert not key_to_proto(KeyDefinition("w", "key_1", b"h" * 32, 2)).key_hash
+    [listed] = keys_to_proto([KeyDefinition("w", "key_1", b"h" * 32, 2)]).keys
+    assert (listed.key_id, listed.key_hash) == ("key_1", b"")
 
 
 def test_listed_source_has_an_etag_that_changes_with_its_version() -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1.event_pb2 import Event
 
-from services.ingest.api.nats_message import NatsMessage, check_subject, decode_message
+from services.ingest.api.nats_message import check_subject, decode_message
 from services.ingest.domain.events import RawEvent, Refusal
 from services.kernel.errors import NotAllowed
 
 CALL = {"type": "track", "event": "e", "userId": "u"}
 
 
-def make_message(data: bytes, headers: dict[str, str]) -> NatsMessage:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return NatsMessage("onefold.in.w.s", named, data)
+def decode(data: bytes, headers: dict[str, str]) -> Any:
+    return decode_message({k.replace("_", "-"): v for k, v in headers.items()}, data)
 
 
 def message_ids(data: bytes, **headers: str) -> list[object]:
-    decoded = decode_message(make_message(data, headers))
+    decoded = decode(data, headers)
     assert not isinstance(decoded, Refusal), decoded
     events = [incoming.event for incoming in decoded]
     assert all(isinstance(event, RawEvent) for event in events)
@@ -30,7 +30,7 @@ def message_ids(data: bytes, **headers: str) -> list[object]:
 
 
 def refusal_reason(data: bytes, **headers: str) -> str:
-    refused = decode_message(make_message(data, headers))
+    refused = decode(data, headers)
     assert isinstance(refused, Refusal)
     return refused.reason
 

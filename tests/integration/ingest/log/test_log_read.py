@@ -12,7 +12,7 @@ from service_fixtures import wait_until
 
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
-from services.ingest.log.reader import PAGE_BYTES, PAGE_ROWS
+from services.ingest.log.store import PAGE_BYTES, PAGE_ROWS
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import LeafId
 
@@ -86,9 +86,7 @@ async def test_readers_of_sixteen_concurrent_appenders_see_every_fact_once_in_or
         assert instants == sorted(instants)
 
 
-async def test_appended_rows_are_read_from_the_memory_of_their_replica(
-    event_log: EventLog,
-) -> None:
+async def test_appended_rows_are_read_from_the_memory_of_their_replica(event_log: EventLog) -> None:
     reading = asyncio.create_task(read_while_appending(event_log, 1, 0, has(3)))
     for name in "abc":
         await event_log.append([make_shard_fact(1, name), make_shard_fact(2, name)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ingest.log.log_clock import LogClock
+from services.ingest.log.clock import LogClock
 
 
 def test_clock_observes_the_lead_of_the_log() -> None:
@@ -13,11 +13,3 @@ def test_clock_observes_the_lead_of_the_log() -> None:
     clock.observe(9_000)
     clock.observe(5_000)
     assert clock.now_us() == 9_000
-
-
-def test_clock_reads_the_newest_fact() -> None:
-    newest_us = 0
-    clock = LogClock(lambda: newest_us, lambda: 1_000)
-    assert clock.now_us() == 1_000
-    newest_us = 4_000
-    assert clock.now_us() == 4_000
