@@ -22,7 +22,8 @@ from services.identity.domain.policy import DEFAULT, Blocked, MatchMode, Namespa
 from services.identity.domain.resolution import HeldEdge
 from services.identity.domain.rows import EdgeRow
 from services.kernel.digest import digest_of
-from services.kernel.identifiers import Identifier, leaf_of
+from services.kernel.identifiers.model import Identifier
+from services.kernel.identifiers.priority import leaf_of
 from services.kernel.time import DAY_US
 
 LISTED = ["user_id", "wechat_openid", "crm", "phone", "anonymous_id", "cookie"]
@@ -66,9 +67,7 @@ namespace_rules = st.builds(
     ),
 )
 blocked = st.builds(
-    Blocked,
-    st.sampled_from(["", "user_id", "phone", "cookie"]),
-    st.sampled_from(["a", "b*", "*c"]),
+    Blocked, st.sampled_from(["", "user_id", "phone", "cookie"]), st.sampled_from(["a", "b*", "*c"])
 )
 arbitrary_policies = st.builds(
     lambda rules, some, ignored: Policy(1, rules, tuple(some), frozenset(ignored)),

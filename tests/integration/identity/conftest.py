@@ -1,3 +1,5 @@
+"""Provides an empty live state of identity."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -11,7 +13,7 @@ from services.chassis.postgres.migrate import migrate
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    """The live state of identity, empty, for a log of 4 shards."""
+    """Provide the pool of an empty state for a log of 4 shards."""
     await migrate(database, "identity", shards=4)
     async with Database(database, "identity") as opened:
         yield opened.pool

@@ -1,4 +1,4 @@
-"""What people decide about two identifiers, through the door, and what comes of it."""
+"""Tests decisions, held edges, explanations and matches through the API."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.type.v1.identifier_pb2 import Identifier
+from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings
 
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, OnefoldError, TooLarge
 
-OpenWhole = Callable[[], AbstractAsyncContextManager[WholeSystem]]
+OpenSystem = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 LI, WANG, PHONE = "user_id:li", "user_id:wang", "phone:13800000001"
+LINK, SEPARATE = facts_pb.DECISION_LINK, facts_pb.DECISION_SEPARATE
+WITHDRAW = facts_pb.DECISION_WITHDRAW
 
 
 @pytest.fixture
-def open_whole(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenWhole:
+def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenSystem:
     return lambda: whole_system(make_settings, internal_key, tmp_path, "ingest", "identity")
 
 
@@ -30,179 +33,171 @@ def pair(a: str, b: str) -> dict[str, Identifier]:
     return {"a": identifier(a), "b": identifier(b)}
 
 
-async def decide(home: WholeSystem, word: str, a: str, b: str, reason: str = "she called") -> Any:
-    """Decide, wait until identity knows, and give the token."""
-    stub = home.service.identity
-    if word == "withdraw":
-        request: Any = pb.DecideRequest(
-            **pair(a, b), decision=facts_pb.DECISION_WITHDRAW, reason=reason
-        )
-        answer = await stub.Decide(request)
-    else:
-        kind = {"link": pb.LinkRequest, "separate": pb.SeparateRequest}[word]
-        method = {"link": stub.Link, "separate": stub.Separate}[word]
-        answer = await method(kind(**pair(a, b), reason=reason))
-    await home.drain()
-    return answer.token
+async def decide(
+    system: WholeSystem, decision: facts_pb.Decision, a: str, b: str, reason: str = "she called"
+) -> Token:
+    """Record a decision and wait until identity has folded it."""
+    request = pb.RecordDecisionRequest(**pair(a, b), decision=decision, reason=reason)
+    response = await system.service.identity.RecordDecision(request)
+    await system.drain()
+    return response.token
 
 
-async def explain(home: WholeSystem, a: str, b: str, **fields: Any) -> Any:
+async def explain(system: WholeSystem, a: str, b: str, **fields: Any) -> pb.ExplainMatchResponse:
     request = pb.ExplainMatchRequest(**pair(a, b), **fields)
-    return await home.service.identity.ExplainMatch(request)
+    return await system.service.identity.ExplainMatch(request)
 
 
-async def held(home: WholeSystem, **fields: Any) -> Any:
-    request = pb.ListHeldRequest(**fields)
-    return await home.service.identity.ListHeld(request)
+async def list_held(system: WholeSystem, **fields: Any) -> pb.ListHeldResponse:
+    return await system.service.identity.ListHeld(pb.ListHeldRequest(**fields))
 
 
-async def decisions_in_the_log(home: WholeSystem) -> list[tuple[int, str, str]]:
-    """Decision, reason and actor of each, shard by shard in order."""
-    head = await home.internal.log.GetHead(log_pb.GetHeadRequest())
+async def decisions_in_the_log(system: WholeSystem) -> list[tuple[int, str, str]]:
+    """Return decision, reason and actor of each, shard by shard in order."""
+    head = await system.internal.log.GetHead(log_pb.GetHeadRequest())
     found = []
-    for shard, until in enumerate(head.token.offsets):
+    for shard, end in enumerate(head.token.offsets):
         kinds = [facts_pb.LinkDecided.DESCRIPTOR.full_name]
-        request = log_pb.ReadRequest(shard=shard, end_offset=until, kinds=kinds)
-        async for answer in home.internal.log.Read(request):
-            for fact in answer.batch.facts:
-                told = facts_pb.LinkDecided.FromString(fact.payload)
-                found.append((told.decision, told.reason, fact.actor))
+        request = log_pb.ReadRequest(shard=shard, end_offset=end, kinds=kinds)
+        async for response in system.internal.log.Read(request):
+            for fact in response.batch.facts:
+                message = facts_pb.LinkDecided.FromString(fact.payload)
+                found.append((int(message.decision), message.reason, fact.actor))
     return found
 
 
-async def test_who_was_linked_is_separated_and_linked_again(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("seen", LI)
-        await home.send("seen", WANG)
-        await home.drain()
-        apart = await home.profiles(LI, WANG)
+async def test_link_separate_and_link_again_merges_splits_and_merges(
+    open_system: OpenSystem,
+) -> None:
+    async with open_system() as system:
+        await system.send("seen", LI)
+        await system.send("seen", WANG)
+        await system.drain()
+        apart = await system.profiles(LI, WANG)
         assert apart[0] != apart[1]
 
-        await decide(home, "link", LI, WANG)
-        one, other = await home.profiles(LI, WANG)
+        await decide(system, LINK, LI, WANG)
+        one, other = await system.profiles(LI, WANG)
         assert one == other
-        answer = await explain(home, LI, WANG)
-        (edge,) = answer.path
-        assert answer.same
-        assert (edge.strength, edge.reason) == (facts_pb.EVIDENCE_KIND_DECIDED, "she called")
+        response = await explain(system, LI, WANG)
+        (edge,) = response.path
+        assert response.same
+        assert (edge.kind, edge.reason) == (facts_pb.EVIDENCE_KIND_DECIDED, "she called")
         assert edge.actor.startswith("key_")
 
-        await decide(home, "separate", WANG, LI, "it was her brother")
-        assert await home.profiles(LI, WANG) == apart
-        await decide(home, "link", LI, WANG)
-        one, other = await home.profiles(LI, WANG)
+        await decide(system, SEPARATE, WANG, LI, "it was her brother")
+        assert await system.profiles(LI, WANG) == apart
+        await decide(system, LINK, LI, WANG)
+        one, other = await system.profiles(LI, WANG)
         assert one == other
-        told = await decisions_in_the_log(home)
-        assert [d for d, _, _ in told] == [1, 2, 1]
-        assert len({actor for _, _, actor in told}) == 1
+        decisions = await decisions_in_the_log(system)
+        assert [decision for decision, _, _ in decisions] == [1, 2, 1]
+        assert len({actor for _, _, actor in decisions}) == 1
 
 
-async def test_saying_it_again_adds_no_fact(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("seen", LI, PHONE)
+async def test_record_decision_that_counts_already_adds_no_fact(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        await system.send("seen", LI, PHONE)
         for _ in range(3):
-            await decide(home, "separate", LI, PHONE)
-        await decide(home, "separate", PHONE, LI)
-        assert len(await decisions_in_the_log(home)) == 1
-        await decide(home, "separate", LI, PHONE, "another reason")
-        ((_, reason, _),) = await decisions_in_the_log(home)
-        assert reason == "she called", "what holds already is not said again"
+            await decide(system, SEPARATE, LI, PHONE)
+        await decide(system, SEPARATE, PHONE, LI)
+        assert len(await decisions_in_the_log(system)) == 1
+        await decide(system, SEPARATE, LI, PHONE, "another reason")
+        ((_, reason, _),) = await decisions_in_the_log(system)
+        assert reason == "she called", "a decision that counts already is not recorded again"
 
 
-async def test_a_separation_holds_against_all_evidence_and_can_be_withdrawn(
-    open_whole: OpenWhole,
+async def test_separation_holds_against_all_evidence_until_it_is_withdrawn(
+    open_system: OpenSystem,
 ) -> None:
-    async with open_whole() as home:
-        await home.send("alias", LI, WANG)
-        await home.drain()
-        one, other = await home.profiles(LI, WANG)
+    async with open_system() as system:
+        await system.send("alias", LI, WANG)
+        await system.drain()
+        one, other = await system.profiles(LI, WANG)
         assert one == other
-        await decide(home, "separate", LI, WANG, "two people")
-        await home.send("alias", LI, WANG)
-        await home.send("seen", LI, PHONE)
-        await home.send("seen", WANG, PHONE)
-        await home.drain()
-        one, other = await home.profiles(LI, WANG)
+        await decide(system, SEPARATE, LI, WANG, "two people")
+        await system.send("alias", LI, WANG)
+        await system.send("seen", LI, PHONE)
+        await system.send("seen", WANG, PHONE)
+        await system.drain()
+        one, other = await system.profiles(LI, WANG)
         assert one != other
 
-        reasons = {h.edge.held for h in (await held(home)).held}
+        reasons = {held.edge.held_reason for held in (await list_held(system)).held}
         assert pb.HELD_REASON_SEPARATED in reasons
-        answer = await explain(home, LI, WANG)
-        assert not answer.same
-        assert pb.HELD_REASON_SEPARATED in {edge.held for edge in answer.path}
+        response = await explain(system, LI, WANG)
+        assert not response.same
+        assert pb.HELD_REASON_SEPARATED in {edge.held_reason for edge in response.path}
 
-        await decide(home, "withdraw", LI, WANG)
-        one, other = await home.profiles(LI, WANG)
+        await decide(system, WITHDRAW, LI, WANG)
+        one, other = await system.profiles(LI, WANG)
         assert one == other
 
 
-async def test_a_decision_waits_for_those_who_are_not_known_yet(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await decide(home, "separate", LI, WANG)
-        await decide(home, "link", LI, "email:li@example.cn")
-        await home.send("alias", LI, WANG)
-        await home.send("seen", "email:li@example.cn")
-        await home.drain()
-        li, wang, mail = await home.profiles(LI, WANG, "email:li@example.cn")
+async def test_decision_about_unknown_identifiers_applies_when_they_are_seen(
+    open_system: OpenSystem,
+) -> None:
+    async with open_system() as system:
+        await decide(system, SEPARATE, LI, WANG)
+        await decide(system, LINK, LI, "email:li@example.cn")
+        await system.send("alias", LI, WANG)
+        await system.send("seen", "email:li@example.cn")
+        await system.drain()
+        li, wang, mail = await system.profiles(LI, WANG, "email:li@example.cn")
         assert li == mail != wang
 
 
-async def test_there_must_be_something_to_take_back(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("alias", LI, WANG)
-        with pytest.raises(NotFound, match="nothing was decided"):
-            await decide(home, "withdraw", LI, WANG)
-        await decide(home, "link", LI, WANG)
-        await decide(home, "withdraw", LI, WANG)
-        await decide(home, "withdraw", LI, WANG)  # the same again is no error
-        assert len(await decisions_in_the_log(home)) == 2
+async def test_withdraw_without_a_decision_is_not_found(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        await system.send("alias", LI, WANG)
+        with pytest.raises(NotFound, match="no decision"):
+            await decide(system, WITHDRAW, LI, WANG)
+        await decide(system, LINK, LI, WANG)
+        await decide(system, WITHDRAW, LI, WANG)
+        await decide(system, WITHDRAW, LI, WANG)  # a repeated withdrawal is no error
+        assert len(await decisions_in_the_log(system)) == 2
 
 
-BAD: list[tuple[Any, str, str]] = [
+INVALID: list[tuple[Any, str, str]] = [
     ({"b": identifier(WANG), "reason": "r"}, "a", "required"),
     (pair(LI, LI) | {"reason": "r"}, "b", "same identifier"),
     (pair("phone:13800000001", "phone:+86 138 0000 0001") | {"reason": "r"}, "b", "same"),
-    (pair(LI, "phone:12") | {"reason": "r"}, "b", "names nobody"),
+    (pair(LI, "phone:12") | {"reason": "r"}, "b", "invalid or a placeholder"),
     (pair(LI, "e mail:x") | {"reason": "r"}, "b", "a-z"),
-    (pair(LI, WANG), "reason", "say why"),
+    (pair(LI, WANG), "reason", "required"),
     (pair(LI, WANG) | {"reason": "x" * 501}, "reason", "at most 500"),
 ]
 
 
-async def test_what_cannot_be_decided_is_refused_with_its_field(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        stub = home.service.identity
-        link: Any = facts_pb.DECISION_LINK
-        for fields, field, told in BAD:
-            for method, request in (
-                (stub.Link, pb.LinkRequest(**fields)),
-                (stub.Separate, pb.SeparateRequest(**fields)),
-                (stub.Decide, pb.DecideRequest(**fields, decision=link)),
-            ):
-                with pytest.raises(InvalidField, match=told) as refused:
-                    await method(request)
-                assert refused.value.field == field
-        for decision in (0, 7):
-            request = pb.DecideRequest(**pair(LI, WANG), reason="r", decision=decision)  # type: ignore[arg-type]
-            with pytest.raises(InvalidField, match="DECISION_LINK") as refused:
-                await stub.Decide(request)
-            assert refused.value.field == "decision"
-        for fields, field, _ in BAD[:5]:
+async def test_invalid_decision_is_rejected_with_its_field(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        identity = system.service.identity
+        for fields, field, text in INVALID:
+            for decision in (LINK, SEPARATE, WITHDRAW):
+                with pytest.raises(InvalidField, match=text) as error:
+                    await identity.RecordDecision(
+                        pb.RecordDecisionRequest(**fields, decision=decision)
+                    )
+                assert error.value.field == field
+        for number in (0, 7):
+            request = pb.RecordDecisionRequest(**pair(LI, WANG), reason="r", decision=number)  # type: ignore[arg-type]
+            with pytest.raises(InvalidField, match="DECISION_LINK") as error:
+                await identity.RecordDecision(request)
+            assert error.value.field == "decision"
+        for fields, field, _ in INVALID[:5]:
             ends = {name: fields[name] for name in ("a", "b") if name in fields}
-            with pytest.raises(InvalidField) as refused:
-                await stub.ExplainMatch(pb.ExplainMatchRequest(**ends))
-            assert refused.value.field == field
-        assert await decisions_in_the_log(home) == []
+            with pytest.raises(InvalidField) as error:
+                await identity.ExplainMatch(pb.ExplainMatchRequest(**ends))
+            assert error.value.field == field
+        assert await decisions_in_the_log(system) == []
 
 
-async def test_a_source_may_not_look_or_decide(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        stub = home.source.identity
+async def test_source_key_may_not_read_or_decide(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        identity = system.source.identity
         requests = {
             "ExplainMatch": pb.ExplainMatchRequest(**pair(LI, WANG)),
-            "Link": pb.LinkRequest(**pair(LI, WANG), reason="r"),
-            "Separate": pb.SeparateRequest(**pair(LI, WANG), reason="r"),
-            "Decide": pb.DecideRequest(),
+            "RecordDecision": pb.RecordDecisionRequest(**pair(LI, WANG), decision=LINK, reason="r"),
             "ListHeld": pb.ListHeldRequest(),
             "GetPolicy": pb.GetPolicyRequest(),
             "DefinePolicy": pb.DefinePolicyRequest(),
@@ -211,127 +206,125 @@ async def test_a_source_may_not_look_or_decide(open_whole: OpenWhole) -> None:
         }
         for method, request in requests.items():
             with pytest.raises(NotAllowed):
-                await home.source.call(getattr(stub, method), request)
+                await getattr(identity, method)(request)
         streams = {
             "PreviewPolicy": pb.PreviewPolicyRequest(),
             "WatchMerges": pb.WatchMergesRequest(),
         }
         for method, request in streams.items():
             with pytest.raises(NotAllowed):
-                [_ async for _ in home.source.stream(getattr(stub, method), request, 10.0)]
+                [_ async for _ in getattr(identity, method)(request, timeout=10.0)]
 
 
-async def test_what_is_held_is_listed_page_by_page(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        people = [f"user_id:p{n}" for n in range(7)]
-        for person in people:
-            await home.send("seen", person, PHONE)
-        for person in people[1:]:
-            await decide(home, "separate", people[0], person)
-        whole_list = (await held(home, page_size=100)).held
+async def test_list_held_in_pages_returns_every_edge_once(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        users = [f"user_id:p{n}" for n in range(7)]
+        for user in users:
+            await system.send("seen", user, PHONE)
+        for user in users[1:]:
+            await decide(system, SEPARATE, users[0], user)
+        every = (await list_held(system, page_size=100)).held
         found, token = [], ""
         while True:
-            answer = await held(home, page_size=2, page_token=token)
-            assert len(answer.held) <= 2
-            found += answer.held
-            token = answer.next_page_token
+            response = await list_held(system, page_size=2, page_token=token)
+            assert len(response.held) <= 2
+            found += response.held
+            token = response.next_page_token
             if not token:
                 break
         assert len(found) >= 3
-        assert found == list(whole_list)
-        assert all(h.profile_id_a != h.profile_id_b for h in found)
-        assert (await held(home, reason=pb.HELD_REASON_BLOCKED)).held == []
+        assert found == list(every)
+        assert all(held.profile_id_a != held.profile_id_b for held in found)
+        assert (await list_held(system, reason=pb.HELD_REASON_BLOCKED)).held == []
         for fields in ({"page_size": 1_001}, {"page_token": "?"}, {"reason": 99}):
-            with pytest.raises(InvalidField) as refused:
-                await held(home, **fields)
-            assert refused.value.field == next(iter(fields))
+            with pytest.raises(InvalidField) as error:
+                await list_held(system, **fields)
+            assert error.value.field == next(iter(fields))
 
 
-async def test_why_they_were_one_is_told_as_of_then(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("seen", LI, PHONE)
-        before = await home.drain()
-        await home.send("seen", PHONE, "anonymous_id:a-1")
-        linked = await home.drain()
-        await decide(home, "separate", LI, PHONE, "not hers")
-        now = await explain(home, LI, "anonymous_id:a-1")
+async def test_explain_as_of_a_token_returns_the_path_of_then(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        await system.send("seen", LI, PHONE)
+        before = await system.drain()
+        await system.send("seen", PHONE, "anonymous_id:a-1")
+        linked = await system.drain()
+        await decide(system, SEPARATE, LI, PHONE, "not hers")
+        now = await explain(system, LI, "anonymous_id:a-1")
         assert not now.same
-        then = await explain(home, LI, "anonymous_id:a-1", as_of=linked)
-        assert then.same
-        assert [e.b.value for e in then.path] == ["+8613800000001", "a-1"]
-        assert [e.a.value for e in then.path] == ["li", "+8613800000001"]
-        assert then.token == linked
-        earlier = await explain(home, LI, "anonymous_id:a-1", as_of=before)
+        past = await explain(system, LI, "anonymous_id:a-1", as_of=linked)
+        assert past.same
+        assert [edge.b.value for edge in past.path] == ["+8613800000001", "a-1"]
+        assert [edge.a.value for edge in past.path] == ["li", "+8613800000001"]
+        assert past.token == linked
+        earlier = await explain(system, LI, "anonymous_id:a-1", as_of=before)
         assert (earlier.same, earlier.profile_id_b, list(earlier.path)) == (False, "", [])
 
 
-async def test_strangers_are_explained_by_nothing(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("seen", LI)
-        await home.drain()
-        answer = await explain(home, LI, "user_id:nobody")
-        assert (answer.same, answer.profile_id_b, list(answer.path)) == (False, "", [])
-        assert answer.profile_id_a == (await home.profiles(LI))[0]
+async def test_explain_unknown_identifier_has_no_path(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        await system.send("seen", LI)
+        await system.drain()
+        response = await explain(system, LI, "user_id:absent")
+        assert (response.same, response.profile_id_b, list(response.path)) == (False, "", [])
+        assert response.profile_id_a == (await system.profiles(LI))[0]
 
 
-def match(a: str, b: str, judgement: Any, **fields: Any) -> facts_pb.MatchAssessed:
-    told: dict[str, Any] = {"probability": 0.97, "model_version": "people-1"} | fields
-    return facts_pb.MatchAssessed(**pair(a, b), assessment=judgement, **told)
+def match(a: str, b: str, assessment: facts_pb.Assessment, **fields: Any) -> facts_pb.MatchAssessed:
+    defaults: dict[str, Any] = {"probability": 0.97, "model_version": "people-1"}
+    return facts_pb.MatchAssessed(**pair(a, b), assessment=assessment, **(defaults | fields))
 
 
-async def judge(home: WholeSystem, *matches: facts_pb.MatchAssessed) -> None:
-    request = pb.AssessMatchesRequest(matches=matches)
-    await home.service.identity.AssessMatches(request)
-    await home.drain()
+async def assess(system: WholeSystem, *matches: facts_pb.MatchAssessed) -> None:
+    await system.service.identity.AssessMatches(pb.AssessMatchesRequest(matches=matches))
+    await system.drain()
 
 
-async def listed(home: WholeSystem, **fields: Any) -> list[tuple[str, str, int]]:
-    request = pb.ListMatchesRequest(**fields)
-    answer = await home.service.identity.ListMatches(request)
-    return [(m.a.value, m.b.value, m.assessment) for m in answer.matches]
+async def list_matches(system: WholeSystem, **fields: Any) -> list[tuple[str, str, int]]:
+    response = await system.service.identity.ListMatches(pb.ListMatchesRequest(**fields))
+    return [(one.a.value, one.b.value, int(one.assessment)) for one in response.matches]
 
 
-async def test_matches_are_used_for_their_purpose_and_change_nobody(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
+async def test_accepted_match_joins_profiles_for_its_purpose_alone(open_system: OpenSystem) -> None:
+    async with open_system() as system:
         mail, card = "email:li@example.cn", "member_id:77"
-        for who in (LI, mail, card, WANG):
-            await home.send("seen", who)
-        await home.drain()
-        plain = await home.profiles(LI, mail, card)
+        for name in (LI, mail, card, WANG):
+            await system.send("seen", name)
+        await system.drain()
+        plain = await system.profiles(LI, mail, card)
         accepted, review = facts_pb.ASSESSMENT_ACCEPTED, facts_pb.ASSESSMENT_TO_REVIEW
-        await judge(
-            home,
+        await assess(
+            system,
             match(LI, mail, accepted, purposes=["analytics"]),
             match(mail, card, review, probability=0.6),
             match(LI, WANG, accepted, purposes=["analytics"]),
         )
-        assert await home.profiles(LI, mail, card) == plain
-        assert await home.profiles(LI, mail, purpose="mail") == plain[:2]
-        one, same, other = await home.profiles(LI, mail, card, purpose="analytics")
+        assert await system.profiles(LI, mail, card) == plain
+        assert await system.profiles(LI, mail, purpose="mail") == plain[:2]
+        one, same, other = await system.profiles(LI, mail, card, purpose="analytics")
         assert one == same != other
-        li, wang = await home.profiles(LI, WANG, purpose="analytics")
+        li, wang = await system.profiles(LI, WANG, purpose="analytics")
         assert li != wang, "never against a limit"
-        assert len(await listed(home)) == 3
-        (waits,) = await listed(home, judgement=review)
-        assert {waits[0], waits[1]} == {"li@example.cn", "77"}
+        assert len(await list_matches(system)) == 3
+        (to_review,) = await list_matches(system, assessment=review)
+        assert {to_review[0], to_review[1]} == {"li@example.cn", "77"}
 
-        await decide(home, "separate", LI, mail)
-        one, other = await home.profiles(LI, mail, purpose="analytics")
+        await decide(system, SEPARATE, LI, mail)
+        one, other = await system.profiles(LI, mail, purpose="analytics")
         assert one != other, "never against a decision"
-        await judge(home, match(LI, mail, facts_pb.ASSESSMENT_REJECTED))
-        assert len(await listed(home, judgement=accepted)) == 1
+        await assess(system, match(LI, mail, facts_pb.ASSESSMENT_REJECTED))
+        assert len(await list_matches(system, assessment=accepted)) == 1
 
 
-async def test_wrong_judgements_are_refused_whole(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        good = match(LI, WANG, facts_pb.ASSESSMENT_TO_REVIEW)
-        wrong: list[tuple[list[facts_pb.MatchAssessed], type[OnefoldError]]] = [
+async def test_assess_matches_with_one_invalid_match_records_none(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        valid = match(LI, WANG, facts_pb.ASSESSMENT_TO_REVIEW)
+        invalid: list[tuple[list[facts_pb.MatchAssessed], type[OnefoldError]]] = [
             ([], InvalidField),
-            ([good] * 1_001, TooLarge),
-            ([good, match(LI, LI, facts_pb.ASSESSMENT_TO_REVIEW)], InvalidField),
-            ([good, match(LI, WANG, facts_pb.ASSESSMENT_ACCEPTED)], InvalidField),
+            ([valid] * 1_001, TooLarge),
+            ([valid, match(LI, LI, facts_pb.ASSESSMENT_TO_REVIEW)], InvalidField),
+            ([valid, match(LI, WANG, facts_pb.ASSESSMENT_ACCEPTED)], InvalidField),
         ]
-        for matches, kind in wrong:
+        for matches, kind in invalid:
             with pytest.raises(kind):
-                await judge(home, *matches)
-        assert await listed(home) == []
+                await assess(system, *matches)
+        assert await list_matches(system) == []

@@ -1,9 +1,10 @@
-"""A policy through the door: defined, told, tried, applied, and taken back."""
+"""Tests policies through the API: defined, previewed, rolled out and rolled back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,37 @@ import pytest
 from integration.whole.whole_system import WholeSystem, whole_system
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
+from onefold.log.v1 import log_service_pb2 as log_pb
+from onefold.log.v1.log_pb2 import ClockTicked
+from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 
-from services.kernel.errors import InvalidField
-from services.kernel.identifiers import Identifier
+from services.kernel.errors import Conflict, InvalidField
+from services.kernel.identifiers.model import Identifier
 
-OpenWhole = Callable[[], AbstractAsyncContextManager[WholeSystem]]
+OpenSystem = Callable[..., AbstractAsyncContextManager[WholeSystem]]
 PHONE, KIOSK = "phone:13800000001", "anonymous_id:kiosk"
 
 
 @pytest.fixture
-def open_whole(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenWhole:
-    return lambda: whole_system(make_settings, internal_key, tmp_path, "ingest", "identity")
+def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) -> OpenSystem:
+    def enter(tick_interval_s: float = 0.2) -> AbstractAsyncContextManager[WholeSystem]:
+        names = ("ingest", "identity")
+        return whole_system(
+            make_settings, internal_key, tmp_path, *names, tick_interval_s=tick_interval_s
+        )
+
+    return enter
 
 
 def policy(*namespaces: dict[str, Any], **fields: Any) -> facts_pb.IdentityPolicy:
     return facts_pb.IdentityPolicy(namespaces=namespaces, **fields)
 
 
-#: Everything that is seen together is one.
+#: All co-occurrences link.
 OPEN = policy({"namespace": "user_id"}, {"namespace": "phone"})
-#: A person has one account, and a kiosk binds nobody.
+#: A profile has one account, and a kiosk links nothing.
 CAREFUL = policy(
     {"namespace": "user_id", "limit": 1},
     {"namespace": "phone", "limit": 2},
@@ -41,207 +51,256 @@ CAREFUL = policy(
 )
 
 
-async def define(home: WholeSystem, told: facts_pb.IdentityPolicy, **fields: Any) -> Any:
-    request = pb.DefinePolicyRequest(policy=told, **fields)
-    return await home.service.identity.DefinePolicy(request)
+async def define(system: WholeSystem, message: facts_pb.IdentityPolicy, **fields: Any) -> Any:
+    request = pb.DefinePolicyRequest(policy=message, **fields)
+    return await system.service.identity.DefinePolicy(request)
 
 
-async def present(home: WholeSystem, **fields: Any) -> Any:
-    request = pb.GetPolicyRequest(**fields)
-    return await home.service.identity.GetPolicy(request)
+async def get_policy(system: WholeSystem, **fields: Any) -> Any:
+    return await system.service.identity.GetPolicy(pb.GetPolicyRequest(**fields))
 
 
-async def apply(home: WholeSystem, told: facts_pb.IdentityPolicy) -> Token:
-    """Define, and wait until everybody is grouped by it; the state then."""
-    await wait_for(home, (await define(home, told)).token)
-    reached: Token = await home.drain()
-    return reached
+async def roll_out(system: WholeSystem, message: facts_pb.IdentityPolicy) -> Token:
+    """Define a policy, wait for its roll-out, and return the state of the log then."""
+    await wait_for_roll_out(system, (await define(system, message)).token)
+    return await system.drain()
 
 
-async def wait_for(home: WholeSystem, token: Token) -> None:
-    """Until everybody is grouped by the policy that is newest then."""
+async def wait_for_roll_out(system: WholeSystem, token: Token) -> None:
+    async def is_live() -> bool:
+        return bool((await get_policy(system, at_least=token)).live)
 
-    async def live() -> bool:
-        return bool((await present(home, at_least=token)).live)
-
-    await wait_until(live, deadline_s=30.0)
+    await wait_until(is_live, deadline_s=30.0)
 
 
-async def test_everybody_is_soon_grouped_by_a_policy_though_nothing_else_happens(
-    make_settings: MakeSettings, internal_key: str, tmp_path: Path
-) -> None:
-    names = ("ingest", "identity")
-    async with whole_system(
-        make_settings, internal_key, tmp_path, *names, tick_interval_s=3_600
-    ) as home:
-        everybody = await neighbours(home)
-        before = await groups(home, everybody)
-        await wait_for(home, (await define(home, CAREFUL)).token)
-        assert await groups(home, everybody) != before
+async def send_neighbours(system: WholeSystem) -> list[str]:
+    """Send events of users who share a phone, a kiosk or nothing; return all identifiers."""
+    users = [f"user_id:u{n}" for n in range(6)]
+    for user in users[:3]:
+        await system.send("seen", user, PHONE)
+    for user in users[2:5]:
+        await system.send("seen", user, KIOSK)
+    await system.send("seen", users[5], "email:five@example.cn")
+    await system.send("alias", users[0], users[1])
+    await system.drain()
+    return [*users, PHONE, KIOSK, "email:five@example.cn"]
 
 
-async def neighbours(home: WholeSystem) -> list[str]:
-    """People who share a phone, a kiosk, or nothing; who they all are."""
-    people = [f"user_id:u{n}" for n in range(6)]
-    for person in people[:3]:
-        await home.send("seen", person, PHONE)
-    for person in people[2:5]:
-        await home.send("seen", person, KIOSK)
-    await home.send("seen", people[5], "email:five@example.cn")
-    await home.send("alias", people[0], people[1])
-    await home.drain()
-    return [*people, PHONE, KIOSK, "email:five@example.cn"]
-
-
-async def groups(home: WholeSystem, everybody: list[str]) -> dict[str, frozenset[str]]:
-    """The identifiers of each profile, by its id."""
+async def groups(system: WholeSystem, identifiers: list[str]) -> dict[str, frozenset[str]]:
+    """Return the identifiers of each profile, by its id."""
     found: dict[str, frozenset[str]] = {}
-    for profile_id in set(await home.profiles(*everybody)):
+    for profile_id in set(await system.profiles(*identifiers)):
         request = pb.ListIdentifiersRequest(profile_id=profile_id)
-        answer = await home.service.identity.ListIdentifiers(request)
-        found[profile_id] = frozenset(i.identifier_id for i in answer.identifiers)
+        response = await system.service.identity.ListIdentifiers(request)
+        found[profile_id] = frozenset(i.identifier_id for i in response.identifiers)
     return found
 
 
-async def preview(home: WholeSystem, told: facts_pb.IdentityPolicy) -> tuple[list[Any], Any]:
-    request = pb.PreviewPolicyRequest(policy=told)
-    parts = [part async for part in home.service.identity.PreviewPolicy(request, timeout=60)]
+async def preview(
+    system: WholeSystem, message: facts_pb.IdentityPolicy
+) -> tuple[list[pb.Regrouping], pb.PolicyPreviewTotals]:
+    request = pb.PreviewPolicyRequest(policy=message)
+    parts = [part async for part in system.service.identity.PreviewPolicy(request, timeout=60)]
     assert len({tuple(part.token.offsets) for part in parts}) == 1
     *rest, last = parts
-    assert last.HasField("sums")
-    return [part.regrouping for part in rest], last.sums
+    assert last.HasField("totals")
+    return [part.regrouping for part in rest], last.totals
 
 
-def partition(told: Any) -> dict[str, frozenset[str]]:
-    return {g.profile_id: frozenset(g.identifier_ids) for g in told}
+def by_profile(profile_groups: Iterable[pb.ProfileGroup]) -> dict[str, frozenset[str]]:
+    return {one.profile_id: frozenset(one.identifier_ids) for one in profile_groups}
 
 
-async def moves(home: WholeSystem, since: Token, until: Token) -> list[Any]:
-    """The merges and splits between two states, as they were told."""
+async def moves(system: WholeSystem, since: Token, end: Token) -> list[pb.ProfileMove]:
+    """Return the merges and splits between two states of the log."""
     request = pb.WatchMergesRequest(from_token=since)
-    found: list[Any] = []
+    found: list[pb.ProfileMove] = []
     reached = dict(enumerate(since.offsets))
-    stream = home.service.identity.WatchMerges(request, timeout=60.0)
-    async with aclosing(stream) as answers:
-        while any(reached.get(shard, 0) < to for shard, to in enumerate(until.offsets)):
-            answer = await anext(answers)
-            found += answer.moves
-            reached[answer.shard] = answer.next_offset
+    stream = system.service.identity.WatchMerges(request, timeout=60.0)
+    async with aclosing(stream) as responses:  # type: ignore[type-var]  # it is a generator
+        while any(reached.get(shard, 0) < to for shard, to in enumerate(end.offsets)):
+            response = await anext(responses)
+            found += response.moves
+            reached[response.shard] = response.next_offset
     return found
 
 
-async def test_where_none_is_defined_a_careful_one_holds(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        answer = await present(home)
-        assert (answer.version, answer.live) == (0, True)
-        assert "user_id" in [n.namespace for n in answer.policy.namespaces]
-        said = await define(home, answer.policy)
-        assert (said.changed, said.version) == (True, 1), "said, it is the workspace's own"
-        kept = await present(home, at_least=said.token)
-        assert (kept.policy, kept.version) == (answer.policy, 1)
-
-
-async def test_a_policy_is_defined_once_and_counted_up(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        dry = await define(home, CAREFUL, dry_run=True)
-        assert (dry.changed, dry.version) == (True, 1)
-        assert (await present(home)).version == 0
-        first = await define(home, CAREFUL)
-        assert (first.changed, first.version) == (True, 1)
-        same = await define(home, CAREFUL)
-        assert (same.changed, same.version) == (False, 1)
-        second = await define(home, OPEN)
-        assert (second.changed, second.version) == (True, 2)
-        kept = await present(home, at_least=second.token)
-        assert [n.namespace for n in kept.policy.namespaces] == ["user_id", "phone"]
-
-
-async def test_a_wrong_policy_is_refused_everywhere(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        twice = policy({"namespace": "phone"}, {"namespace": "phone"})
-        for work in (define(home, twice), preview(home, twice)):
-            with pytest.raises(InvalidField) as refused:
-                await work
-            assert refused.value.field == "policy.namespaces[1].namespace"
-        assert (await present(home)).version == 0
-
-
-async def test_a_preview_is_what_happens_and_going_back_restores_everything(
-    open_whole: OpenWhole,
-) -> None:
-    async with open_whole() as home:
-        await apply(home, OPEN)
-        everybody = await neighbours(home)
-        before, digests = await groups(home, everybody), await home.digests()
-        regroupings, sums = await preview(home, CAREFUL)
-        assert await home.digests() == digests, "a preview changes nothing"
-        since = await home.drain()
-        until = await apply(home, CAREFUL)
-        after = await groups(home, everybody)
-
-        foreseen_before: dict[str, frozenset[str]] = {}
-        foreseen_after: dict[str, frozenset[str]] = {}
-        for regrouping in regroupings:
-            foreseen_before |= partition(regrouping.before)
-            foreseen_after |= partition(regrouping.after)
-        changed = {p: held for p, held in before.items() if after.get(p) != held}
-        assert foreseen_before == changed
-        assert foreseen_after == {p: held for p, held in after.items() if before.get(p) != held}
-        assert (sums.profiles_before, sums.profiles_after) == (len(before), len(after))
-        assert list(sums.biggest_after) == sorted(map(len, after.values()), reverse=True)[:10]
-        assert sums.held_after > sums.held_before == 0
-
-        told = await moves(home, since, until)
-        assert moved(told) == {
-            (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
-        }
-        restored = await apply(home, OPEN)
-        assert await groups(home, everybody) == before
-        assert await home.digests() == digests, "the old policy restores the old digest"
-        assert moved(await moves(home, until, restored)) == {(i, q, p) for i, p, q in moved(told)}
-
-
-def moved(told: list[Any]) -> set[tuple[str, str, str]]:
-    """(identifier id, profile before, profile after) of every identifier that moved."""
+def moved_identifiers(profile_moves: Iterable[pb.ProfileMove]) -> set[tuple[str, str, str]]:
+    """Return (identifier id, profile before, profile after) of every identifier that moved."""
     return {
-        (_id(i), move.before_profile_id, move.after_profile_id)
-        for move in told
-        for i in move.identifiers
+        (_id(identifier), move.before_profile_id, move.after_profile_id)
+        for move in profile_moves
+        for identifier in move.identifiers
     }
 
 
-def _id(message: Any) -> str:
-    return Identifier(message.namespace, message.value).id_in("default").hex()
+def _id(message: IdentifierMessage) -> str:
+    return Identifier(message.namespace, message.value).id_in("default").hex()  # type: ignore[arg-type]
 
 
-async def test_merges_are_followed_as_they_come(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
-        await home.send("seen", "user_id:a")
-        await home.send("seen", "user_id:b")
-        await home.drain()
-        apart = await home.profiles("user_id:a", "user_id:b")
-        watching = home.service.identity.WatchMerges(pb.WatchMergesRequest(), timeout=60.0)
+async def facts_since(system: WholeSystem, since: Token) -> list[tuple[int, str]]:
+    """Return the shard and the kind of every fact from a state of the log on."""
+    head = (await system.internal.log.GetHead(log_pb.GetHeadRequest())).token
+    found = []
+    for shard, (first, end) in enumerate(zip(since.offsets, head.offsets, strict=True)):
+        request = log_pb.ReadRequest(shard=shard, from_offset=first, end_offset=end)
+        async for response in system.internal.log.Read(request):
+            found += [(shard, fact.kind) for fact in response.batch.facts]
+    return found
 
-        async def first_move() -> Any:
-            async for answer in watching:
-                if answer.moves:
-                    return answer.moves[0]
-            raise AssertionError("it ended")
+
+async def test_roll_out_in_an_idle_system_ends_with_the_clocks_own_ticks(
+    open_system: OpenSystem,
+) -> None:
+    interval_s = 1.0
+    async with open_system(interval_s) as system:
+        identifiers = await send_neighbours(system)
+        before = await groups(system, identifiers)
+        began = time.monotonic()
+        defined = await define(system, CAREFUL)
+        await wait_for_roll_out(system, defined.token)
+        facts = await facts_since(system, defined.token)
+        elapsed_s = time.monotonic() - began
+        assert await groups(system, identifiers) != before
+        assert {kind for _, kind in facts} <= {ClockTicked.DESCRIPTOR.full_name}
+        for shard in range(len(defined.token.offsets)):
+            assert len([one for one, _ in facts if one == shard]) <= elapsed_s / interval_s + 1
+
+
+async def test_roll_out_moves_are_published_with_the_next_batch(open_system: OpenSystem) -> None:
+    async with open_system(3_600.0) as system:  # no tick before the test is over
+        identifiers = await send_neighbours(system)
+        before = await groups(system, identifiers)
+        since = await system.drain()
+        defined = await define(system, CAREFUL)
+
+        async def is_rolled_out() -> bool:
+            found = await groups(system, identifiers)
+            return found != before and not (await get_policy(system)).live
+
+        await wait_until(is_rolled_out)
+        await wait_for_roll_out(system, await system.drain())
+        after = await groups(system, identifiers)
+        found = moved_identifiers(await moves(system, since, await system.drain()))
+        assert found == {
+            (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
+        }
+        assert (await get_policy(system)).version == defined.version
+
+
+async def test_get_policy_none_defined_returns_the_default(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        response = await get_policy(system)
+        assert (response.version, response.live) == (0, True)
+        assert "user_id" in [n.namespace for n in response.policy.namespaces]
+        defined = await define(system, response.policy)
+        assert (defined.changed, defined.version) == (True, 1), "defined, it is the workspace's own"
+        stored = await get_policy(system, at_least=defined.token)
+        assert (stored.policy, stored.version) == (response.policy, 1)
+
+
+async def test_define_policy_same_content_keeps_the_version(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        dry = await define(system, CAREFUL, dry_run=True)
+        assert (dry.changed, dry.version) == (True, 1)
+        assert (await get_policy(system)).version == 0
+        first = await define(system, CAREFUL)
+        assert (first.changed, first.version) == (True, 1)
+        same = await define(system, CAREFUL)
+        assert (same.changed, same.version) == (False, 1)
+        second = await define(system, OPEN)
+        assert (second.changed, second.version) == (True, 2)
+        stored = await get_policy(system, at_least=second.token)
+        assert [n.namespace for n in stored.policy.namespaces] == ["user_id", "phone"]
+
+
+async def test_define_policy_with_an_outdated_etag_is_a_conflict(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        etag = (await get_policy(system)).etag
+        first = await define(system, CAREFUL, etag=etag)
+        with pytest.raises(Conflict):
+            await define(system, OPEN, etag=etag)
+        same = await define(system, CAREFUL, etag=etag)
+        assert not same.changed, "identical content is no conflict"
+        second = await define(system, OPEN, etag=first.etag)
+        stored = await get_policy(system, at_least=second.token)
+        assert (second.changed, stored.etag) == (True, second.etag)
+
+
+async def test_invalid_policy_is_rejected_with_its_field(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        twice = policy({"namespace": "phone"}, {"namespace": "phone"})
+        for work in (define(system, twice), preview(system, twice)):
+            with pytest.raises(InvalidField) as error:
+                await work
+            assert error.value.field == "policy.namespaces[1].namespace"
+        assert (await get_policy(system)).version == 0
+
+
+async def test_preview_equals_the_roll_out_and_rolling_back_restores_the_profiles(
+    open_system: OpenSystem,
+) -> None:
+    async with open_system() as system:
+        await roll_out(system, OPEN)
+        identifiers = await send_neighbours(system)
+        before, digests = await groups(system, identifiers), await system.digests()
+        regroupings, totals = await preview(system, CAREFUL)
+        assert await system.digests() == digests, "a preview changes nothing"
+        since = await system.drain()
+        end = await roll_out(system, CAREFUL)
+        after = await groups(system, identifiers)
+
+        previewed_before: dict[str, frozenset[str]] = {}
+        previewed_after: dict[str, frozenset[str]] = {}
+        for regrouping in regroupings:
+            previewed_before |= by_profile(regrouping.before)
+            previewed_after |= by_profile(regrouping.after)
+        changed = {p: some for p, some in before.items() if after.get(p) != some}
+        assert previewed_before == changed
+        assert previewed_after == {p: some for p, some in after.items() if before.get(p) != some}
+        assert (totals.profiles_before, totals.profiles_after) == (len(before), len(after))
+        assert list(totals.biggest_after) == sorted(map(len, after.values()), reverse=True)[:10]
+        assert totals.held_after > totals.held_before == 0
+
+        moved = moved_identifiers(await moves(system, since, end))
+        assert moved == {
+            (i, p, q) for p in before for q in after for i in before[p] & after[q] if p != q
+        }
+        restored = await roll_out(system, OPEN)
+        assert await groups(system, identifiers) == before
+        assert await system.digests() == digests, "the old policy restores the old digest"
+        moved_back = moved_identifiers(await moves(system, end, restored))
+        assert moved_back == {(i, q, p) for i, p, q in moved}
+
+
+async def test_watch_merges_without_a_token_yields_the_next_merge(open_system: OpenSystem) -> None:
+    async with open_system() as system:
+        await system.send("seen", "user_id:a")
+        await system.send("seen", "user_id:b")
+        await system.drain()
+        apart = await system.profiles("user_id:a", "user_id:b")
+        feed = system.service.identity.WatchMerges(pb.WatchMergesRequest(), timeout=60.0)
+
+        async def first_move() -> pb.ProfileMove:
+            async for response in feed:
+                if response.moves:
+                    return response.moves[0]
+            raise AssertionError("the feed ended")
 
         async with asyncio.TaskGroup() as group:
             task = group.create_task(first_move())
-            await home.drain()
-            await home.send("alias", "user_id:a", "user_id:b")
+            await system.drain()
+            await system.send("alias", "user_id:a", "user_id:b")
             move = await task
-        now = (await home.profiles("user_id:a"))[0]
-        assert move.after_profile_id == now
+        profile_id = (await system.profiles("user_id:a"))[0]
+        assert move.after_profile_id == profile_id
         assert {move.before_profile_id, move.after_profile_id} == set(apart)
         assert [i.namespace for i in move.identifiers] == ["user_id"]
 
 
-async def test_a_token_of_another_log_is_refused(open_whole: OpenWhole) -> None:
-    async with open_whole() as home:
+async def test_watch_merges_token_of_another_log_is_rejected(open_system: OpenSystem) -> None:
+    async with open_system() as system:
         alien = Token(offsets=[1] * 9)
-        with pytest.raises(InvalidField) as refused:
-            await moves(home, alien, Token(offsets=[2] * 9))
-        assert refused.value.field == "from_token"
+        with pytest.raises(InvalidField) as error:
+            await moves(system, alien, Token(offsets=[2] * 9))
+        assert error.value.field == "from_token"

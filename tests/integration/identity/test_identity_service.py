@@ -1,4 +1,4 @@
-"""Identity through its doors: heard from NATS, healed over gRPC, asked and rebuilt."""
+"""Tests identity as a service: consumes from NATS, fills gaps over gRPC, is queried and rebuilt."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from integration.identity.identity_feed import Log, event_fact, policy_fact, random_events, tick
-from integration.identity.identity_house import RunningIdentity, running_identity
-from integration.identity.test_identity_law import POLICIES, story
-from integration.identity.test_identity_law import log_of as log_of_story
+from integration.identity.identity_harness import Assigned, RunningIdentity, keep_newest
+from integration.identity.identity_harness import running_identity as run_identity
+from integration.identity.identity_log import (
+    MemoryEventLog,
+    event_fact,
+    policy_fact,
+    random_events,
+    tick,
+)
+from integration.identity.test_identity_law import POLICIES, log_with_policies, random_history
+from laws.identity_histories import expected_digest
 from laws.identity_model import WORKSPACE, ModelEvent, expected_state
-from laws.identity_story import expected_digest
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.log.v1.log_pb2 import FactBatch
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
@@ -28,18 +34,20 @@ from services.chassis.rpc.channel import open_channel
 from services.identity.domain.policy import DEFAULT, Policy
 from services.kernel.digest import to_hex
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, TooLarge
-from services.kernel.identifiers import Identifier
+from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import hash_id
 
-OpenHouse = Callable[..., AbstractAsyncContextManager[RunningIdentity]]
+OpenIdentity = Callable[..., AbstractAsyncContextManager[RunningIdentity]]
 PHONE = Identifier("phone", "+8613800000000")
 USER = Identifier("user_id", "u")
 
 
 @pytest.fixture
-def open_house(make_settings: MakeSettings, internal_key: str, nats_url: str) -> OpenHouse:
-    def enter(log: Log, workspace_id: str = WORKSPACE) -> AbstractAsyncContextManager[RunningIdentity]:
-        return running_identity(make_settings, internal_key, nats_url, log, workspace_id)
+def open_identity(make_settings: MakeSettings, internal_key: str, nats_url: str) -> OpenIdentity:
+    def enter(
+        log: MemoryEventLog, workspace_id: str = WORKSPACE
+    ) -> AbstractAsyncContextManager[RunningIdentity]:
+        return run_identity(make_settings, internal_key, nats_url, log, workspace_id)
 
     return enter
 
@@ -48,201 +56,238 @@ def history(seed: int = 7, events: int = 150) -> list[ModelEvent]:
     return random_events(random.Random(seed), events, names=60)
 
 
-def log_of(events: list[ModelEvent], shards: int = 2) -> Log:
-    log = Log(shards)
+def log_of(events: list[ModelEvent], shards: int = 2) -> MemoryEventLog:
+    log = MemoryEventLog(shards)
     log.append(event_fact(e) for e in events)
     return log
 
 
-async def digest(home: RunningIdentity) -> dict[str, str]:
-    request = projection_pb.GetDigestRequest(at_least=token_to_proto(home.log.token))
-    return dict((await home.projection.GetDigest(request)).digests)
+async def digest(running: RunningIdentity) -> dict[str, str]:
+    request = projection_pb.GetDigestRequest(at_least=token_to_proto(running.log.token))
+    return dict((await running.projection.GetDigest(request)).digests)
 
 
-async def rebuild(home: RunningIdentity, **asked: Any) -> projection_pb.RebuildResponse:
-    async for told in home.projection.Rebuild(projection_pb.RebuildRequest(**asked)):
-        last = told
+async def rebuild(running: RunningIdentity, **fields: Any) -> projection_pb.RebuildResponse:
+    async for response in running.projection.Rebuild(projection_pb.RebuildRequest(**fields)):
+        last = response
     return last
 
 
-async def test_what_the_log_says_is_folded_and_said(open_house: OpenHouse) -> None:
+async def roll_out(running: RunningIdentity) -> None:
+    """Wait until no shard rolls out a policy, and publish what the roll-out has changed."""
+    await digest(running)
+
+    async def is_finished() -> bool:
+        status = await running.projection.GetStatus(projection_pb.GetStatusRequest())
+        return not status.counts["shards_rolling_out"]
+
+    await wait_until(is_finished)
+    first = min(running.log.token.offsets)
+    running.log.append([tick()])
+    await running.publish(first)
+    await digest(running)
+
+
+async def test_fold_publishes_the_facts_of_the_log(open_identity: OpenIdentity) -> None:
     events = history()
-    async with open_house(log_of(events)) as home:
-        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
+    async with open_identity(log_of(events)) as running:
+        assert await digest(running) == {WORKSPACE: to_hex(expected_digest(events))}
         for shard in range(2):
-            said = [
-                r.batch async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
-            ]
-            facts = [f for b in said for f in FactBatch.FromString(b.fact_batch).facts]
-            assert [f.fact_id for f in facts] == [f.fact_id for f in home.log.shards[shard]]
-            assert said[0].first_offset == 0
-            assert all(a.next_offset == b.first_offset for a, b in pairwise(said))
-            assert all(len(b.profile_ids) == 16 * (b.next_offset - b.first_offset) for b in said)
+            request = pb.ReadOutboxRequest(shard=shard)
+            batches = [r.batch async for r in running.identity.ReadOutbox(request)]
+            facts = [f for b in batches for f in FactBatch.FromString(b.fact_batch).facts]
+            assert [f.fact_id for f in facts] == [f.fact_id for f in running.log.shards[shard]]
+            assert batches[0].first_offset == 0
+            assert all(a.next_offset == b.first_offset for a, b in pairwise(batches))
+            for batch in batches:
+                assert len(batch.profile_ids) == 16 * (batch.next_offset - batch.first_offset)
 
 
-async def test_events_that_come_later_are_heard_from_the_bus(open_house: OpenHouse) -> None:
+async def test_fold_later_events_are_consumed_from_the_bus(open_identity: OpenIdentity) -> None:
     events = history()
-    async with open_house(log_of(events[:50])) as home:
-        await digest(home)
-        before = home.door.reads
-        home.log.append(event_fact(e) for e in events[50:])
-        for shard in range(2):
-            await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
-        assert home.door.reads >= before
+    async with open_identity(log_of(events[:50])) as running:
+        await digest(running)
+        before = running.log_endpoint.reads
+        running.log.append(event_fact(e) for e in events[50:])
+        await running.publish()
+        assert await digest(running) == {WORKSPACE: to_hex(expected_digest(events))}
+        assert running.log_endpoint.reads >= before
 
 
-async def test_anybody_can_be_resolved_by_any_identifier_and_by_old_ids(
-    open_house: OpenHouse,
+async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
+    open_identity: OpenIdentity,
 ) -> None:
-    events = [ModelEvent((USER,), 5, 1), ModelEvent((USER, PHONE), 7, 2), ModelEvent((PHONE,), 2, 3)]
-    async with open_house(log_of(events)) as home:
+    events = [
+        ModelEvent((USER,), 5, 1),
+        ModelEvent((USER, PHONE), 7, 2),
+        ModelEvent((PHONE,), 2, 3),
+    ]
+    async with open_identity(log_of(events)) as running:
         phone = PHONE.id_in(WORKSPACE).hex()
-        answer = await home.identity.LookupProfiles(
+        response = await running.identity.LookupProfiles(
             pb.LookupProfilesRequest(
                 identifiers=[
                     IdentifierMessage(namespace="phone", value=" +86 138-0000-0000"),
                     IdentifierMessage(namespace="phone", value="0000"),
-                    IdentifierMessage(namespace="email", value="nobody@x.cn"),
+                    IdentifierMessage(namespace="email", value="unknown@x.cn"),
                 ],
-                profile_ids=[USER.id_in(WORKSPACE).hex(), hash_id("nobody").hex()],
-                at_least=token_to_proto(home.log.token),
+                profile_ids=[USER.id_in(WORKSPACE).hex(), hash_id("unknown").hex()],
+                at_least=token_to_proto(running.log.token),
             )
         )
-        assert list(answer.profile_ids) == [phone, "", "", phone, ""]
-        assert token_from_proto(answer.token).includes(home.log.token)
+        assert list(response.profile_ids) == [phone, "", "", phone, ""]
+        assert token_from_proto(response.token).includes(running.log.token)
 
         request = pb.ListIdentifiersRequest(profile_id=USER.id_in(WORKSPACE).hex())
-        person = await home.identity.ListIdentifiers(request)
-        assert person.profile_id == phone
-        assert [(i.identifier.value, i.first_seen_us) for i in person.identifiers] == [
+        profile = await running.identity.ListIdentifiers(request)
+        assert profile.profile_id == phone
+        assert [(i.identifier.value, i.first_seen_us) for i in profile.identifiers] == [
             (PHONE.value, 2),
             (USER.value, 5),
         ]
-        assert person.identifiers[0].fact_id == events[2].first.fact_id.hex()
+        assert profile.identifiers[0].fact_id == events[2].first.fact_id.hex()
 
 
-async def test_another_workspace_sees_nobody(open_house: OpenHouse) -> None:
-    async with open_house(log_of([ModelEvent((USER,), 5, 1)]), "other") as home:
-        asked = USER.id_in(WORKSPACE).hex()
-        reached = token_to_proto(home.log.token)
-        answer = await home.identity.LookupProfiles(
-            pb.LookupProfilesRequest(profile_ids=[asked], at_least=reached)
+async def test_lookup_in_another_workspace_finds_nothing(open_identity: OpenIdentity) -> None:
+    async with open_identity(log_of([ModelEvent((USER,), 5, 1)]), "other") as running:
+        user = USER.id_in(WORKSPACE).hex()
+        reached = token_to_proto(running.log.token)
+        response = await running.identity.LookupProfiles(
+            pb.LookupProfilesRequest(profile_ids=[user], at_least=reached)
         )
-        assert list(answer.profile_ids) == [""]
+        assert list(response.profile_ids) == [""]
         with pytest.raises(NotFound):
-            await home.identity.ListIdentifiers(pb.ListIdentifiersRequest(profile_id=asked))
+            await running.identity.ListIdentifiers(pb.ListIdentifiersRequest(profile_id=user))
 
 
-async def test_bad_questions_are_refused_with_their_field(open_house: OpenHouse) -> None:
-    async with open_house(log_of([ModelEvent((USER,), 5, 1)])) as home:
+async def test_invalid_requests_are_rejected_with_their_field(open_identity: OpenIdentity) -> None:
+    async with open_identity(log_of([ModelEvent((USER,), 5, 1)])) as running:
         identifiers = [IdentifierMessage(namespace="e mail", value="x")]
-        with pytest.raises(InvalidField) as refused:
-            await home.identity.LookupProfiles(pb.LookupProfilesRequest(identifiers=identifiers))
-        assert refused.value.field == "identifiers[0]"
-        with pytest.raises(InvalidField) as refused:
-            await home.identity.LookupProfiles(pb.LookupProfilesRequest(profile_ids=["xyz"]))
-        assert refused.value.field == "profile_ids[0]"
+        with pytest.raises(InvalidField) as error:
+            await running.identity.LookupProfiles(pb.LookupProfilesRequest(identifiers=identifiers))
+        assert error.value.field == "identifiers[0]"
+        with pytest.raises(InvalidField) as error:
+            await running.identity.LookupProfiles(pb.LookupProfilesRequest(profile_ids=["xyz"]))
+        assert error.value.field == "profile_ids[0]"
         with pytest.raises(TooLarge):
-            await home.identity.LookupProfiles(
+            await running.identity.LookupProfiles(
                 pb.LookupProfilesRequest(profile_ids=["00" * 16] * 1_001)
             )
         with pytest.raises(InvalidField):
-            await home.identity.ListIdentifiers(pb.ListIdentifiersRequest())
+            await running.identity.ListIdentifiers(pb.ListIdentifiersRequest())
         with pytest.raises(InvalidField):
-            [r async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=2))]
+            [r async for r in running.identity.ReadOutbox(pb.ReadOutboxRequest(shard=2))]
 
 
-async def test_a_call_without_a_workspace_or_key_is_refused(
-    open_house: OpenHouse, internal_key: str
+async def test_call_without_a_workspace_or_key_is_rejected(
+    open_identity: OpenIdentity, internal_key: str
 ) -> None:
-    async with open_house(log_of([])) as home:
+    async with open_identity(log_of([])) as running:
         for key in ("not the key", internal_key):
-            async with open_channel(home.url, key) as calls:
-                stub = type(home.identity)(calls)
+            async with open_channel(running.grpc_url, key) as channel:
+                stub = type(running.identity)(channel)
                 with pytest.raises(NotAllowed):
                     await stub.LookupProfiles(pb.LookupProfilesRequest())
 
 
-async def test_all_assignments_are_told_in_one_state(open_house: OpenHouse) -> None:
+async def test_read_assignments_returns_one_state_of_all(open_identity: OpenIdentity) -> None:
     events = history()
-    async with open_house(log_of(events)) as home:
-        request = pb.ReadAssignmentsRequest(at_least=token_to_proto(home.log.token))
-        told = [answer async for answer in home.identity.ReadAssignments(request)]
-        assert {token_from_proto(answer.token) for answer in told} == {home.log.token}
-        assignments = [a for answer in told for a in answer.assignments]
-        assert {a.identifier_id: a.profile_id for a in assignments} == expected_state(events).profiles
+    async with open_identity(log_of(events)) as running:
+        request = pb.ReadAssignmentsRequest(at_least=token_to_proto(running.log.token))
+        responses = [one async for one in running.identity.ReadAssignments(request)]
+        assert {token_from_proto(one.token) for one in responses} == {running.log.token}
+        assignments = [a for one in responses for a in one.assignments]
+        profiles = {a.identifier_id: a.profile_id for a in assignments}
+        assert profiles == expected_state(events).profiles
         assert all(a.version and a.identifier.value and a.workspace_id for a in assignments)
 
 
-@pytest.mark.parametrize("asked", [{}, {"shards": 1}, {"shards": 7, "workers": 3}, {"workers": 2}])
-async def test_a_rebuild_proves_itself(open_house: OpenHouse, asked: dict[str, int]) -> None:
+@pytest.mark.parametrize("fields", [{}, {"shards": 1}, {"shards": 7, "workers": 3}, {"workers": 2}])
+async def test_rebuild_with_any_shards_and_workers_equals_the_live_state(
+    open_identity: OpenIdentity, fields: dict[str, int]
+) -> None:
     events = history(seed=11)
-    async with open_house(log_of(events)) as home:
-        live = await digest(home)
-        told = await rebuild(home, **asked)
-        assert told.equal
-        assert dict(told.rebuilt_digests) == live == {WORKSPACE: to_hex(expected_digest(events))}
+    async with open_identity(log_of(events)) as running:
+        live = await digest(running)
+        rebuilt = await rebuild(running, **fields)
+        assert rebuilt.equal
+        expected = {WORKSPACE: to_hex(expected_digest(events))}
+        assert dict(rebuilt.rebuilt_digests) == live == expected
 
 
-async def settled(home: RunningIdentity) -> None:
-    """Let time pass until everybody was looked at by the policy."""
-    while True:
-        await digest(home)
-        status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
-        if not status.counts["shards_resettling"]:
-            return
-        before = home.log.token
-        home.log.append([tick()])
-        for shard, first in enumerate(before.offsets):
-            await home.relay.enqueue(shard, await home.log.read(shard, first, 1_000))
-
-
-@pytest.mark.parametrize("asked", [{"switch_over": True}, {"shards": 1}])
-async def test_a_rebuild_knows_decisions_and_policies(
-    open_house: OpenHouse, asked: dict[str, int]
+@pytest.mark.parametrize("fields", [{"switch_over": True}, {"shards": 1}])
+async def test_rebuild_with_decisions_and_policies_equals_the_live_state(
+    open_identity: OpenIdentity, fields: dict[str, int]
 ) -> None:
     chance = random.Random(21)
-    told = story(chance, 150, 30)
+    facts = random_history(chance, 150, 30)
     policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(POLICIES[:2], 1)]
-    async with open_house(log_of_story(told, policies, chance, shards=2)) as home:
-        await settled(home)
-        live = await digest(home)
-        answer = await rebuild(home, **asked)
-        assert answer.equal
-        wanted = {WORKSPACE: to_hex(expected_digest(told, policies[-1]))}
-        assert dict(answer.rebuilt_digests) == live == wanted
-        # Whoever has to be looked at anew again is looked at in the state that took over.
-        home.log.append([policy_fact(Policy(3, DEFAULT.rules))])
-        for shard in range(2):
-            await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
-        await settled(home)
-        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(told))}
+    async with open_identity(log_with_policies(facts, policies, chance, shards=2)) as running:
+        await roll_out(running)
+        live = await digest(running)
+        rebuilt = await rebuild(running, **fields)
+        assert rebuilt.equal
+        expected = {WORKSPACE: to_hex(expected_digest(facts, policies[-1]))}
+        assert dict(rebuilt.rebuilt_digests) == live == expected
+        # The state that was switched to rolls out the next policy.
+        running.log.append([policy_fact(Policy(3, DEFAULT.rules))])
+        await running.publish()
+        await roll_out(running)
+        assert await digest(running) == {WORKSPACE: to_hex(expected_digest(facts))}
 
 
-async def test_a_rebuilt_state_goes_on_where_the_live_one_stood(open_house: OpenHouse) -> None:
-    events = history(seed=12)
-    async with open_house(log_of(events[:100])) as home:
-        await digest(home)
-        assert (await rebuild(home, switch_over=True)).equal
-        home.log.append(event_fact(e) for e in events[100:])
-        for shard in range(2):
-            await home.relay.enqueue(shard, await home.log.read(shard, 0, 1_000))
-        assert await digest(home) == {WORKSPACE: to_hex(expected_digest(events))}
-        newest: dict[bytes, tuple[int, bytes]] = {}
-        for shard in range(2):
-            async for r in home.identity.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
-                for a in r.batch.assignments:
-                    told = (a.version, a.profile_id)
-                    newest[a.identifier_id] = max(newest.get(a.identifier_id, told), told)
-        assert {i: p for i, (_, p) in newest.items()} == expected_state(events).profiles
-
-
-async def test_a_live_state_that_was_tampered_with_is_found(
-    open_house: OpenHouse, database: str
+async def test_rebuild_after_switch_over_continues_at_the_checkpoint(
+    open_identity: OpenIdentity,
 ) -> None:
-    async with open_house(log_of(history(seed=13))) as home:
-        await digest(home)
+    events = history(seed=12)
+    async with open_identity(log_of(events[:100])) as running:
+        await digest(running)
+        assert (await rebuild(running, switch_over=True)).equal
+        running.log.append(event_fact(e) for e in events[100:])
+        await running.publish()
+        assert await digest(running) == {WORKSPACE: to_hex(expected_digest(events))}
+        newest = Assigned()
+        for shard in range(2):
+            request = pb.ReadOutboxRequest(shard=shard)
+            keep_newest(newest, [r.batch async for r in running.identity.ReadOutbox(request)])
+        profiles = {id_: profile for id_, (_, profile) in newest.items()}
+        assert profiles == expected_state(events).profiles
+
+
+async def test_rebuild_with_switch_over_publishes_what_a_roll_out_has_moved(
+    open_identity: OpenIdentity, database: str
+) -> None:
+    facts = random_history(random.Random(5), 120, 30)
+    log = log_with_policies(facts, [], random.Random(5), shards=2)
+    async with open_identity(log) as running:
+        await digest(running)
+        log.append([policy_fact(POLICIES[0])])
+        await running.publish()
+        await digest(running)
+        conn = await asyncpg.connect(database)
+
+        async def unpublished() -> int:
+            count = "SELECT count(*) FROM identity_g1.unpublished_assignment"
+            jobs = await conn.fetchval("SELECT count(*) FROM identity_g1.backfill")
+            return 0 if jobs else int(await conn.fetchval(count))
+
+        assert await wait_until(unpublished)
+        await conn.close()
+        assert (await rebuild(running, switch_over=True)).equal
+        await roll_out(running)
+        newest = Assigned()
+        for shard in range(2):
+            request = pb.ReadOutboxRequest(shard=shard)
+            keep_newest(newest, [r.batch async for r in running.identity.ReadOutbox(request)])
+        profiles = {id_: profile for id_, (_, profile) in newest.items()}
+        assert profiles == expected_state(facts, POLICIES[0]).profiles
+
+
+async def test_rebuild_of_a_changed_live_state_reports_the_differing_rows(
+    open_identity: OpenIdentity, database: str
+) -> None:
+    async with open_identity(log_of(history(seed=13))) as running:
+        await digest(running)
         conn = await asyncpg.connect(database)
         await conn.execute("UPDATE identity_g1.digest SET value = value + 1")
         await conn.execute(
@@ -250,24 +295,24 @@ async def test_a_live_state_that_was_tampered_with_is_found(
             " WHERE identifier_id = (SELECT min(identifier_id) FROM identity_g1.identifier)"
         )
         await conn.close()
-        told = await rebuild(home)
-        assert not told.equal
-        assert [row.split()[0] for row in told.differing_rows] == ["identifier"]
+        rebuilt = await rebuild(running)
+        assert not rebuilt.equal
+        assert [row.split()[0] for row in rebuilt.differing_rows] == ["identifier"]
 
 
-async def test_status_counts_and_health_are_told(open_house: OpenHouse) -> None:
+async def test_status_health_and_metrics_are_served(open_identity: OpenIdentity) -> None:
     events = history()
-    async with open_house(log_of(events)) as home, aiohttp.ClientSession() as http:
-        await digest(home)
-        status = await home.projection.GetStatus(projection_pb.GetStatusRequest())
+    async with open_identity(log_of(events)) as running, aiohttp.ClientSession() as http:
+        await digest(running)
+        status = await running.projection.GetStatus(projection_pb.GetStatusRequest())
         profiles = expected_state(events).profiles
         assert status.counts["identifiers"] == len(profiles)
         assert status.counts["profiles"] == len(set(profiles.values()))
 
-        async def ready() -> bool:
-            async with http.get(f"{home.http}/readyz") as answer:
-                return answer.status == 200
+        async def is_ready() -> bool:
+            async with http.get(f"{running.http_url}/readyz") as response:
+                return response.status == 200
 
-        await wait_until(ready)
-        async with http.get(f"{home.http}/metrics") as answer:
-            assert "onefold_identity_identifiers_total" in await answer.text()
+        await wait_until(is_ready)
+        async with http.get(f"{running.http_url}/metrics") as response:
+            assert "onefold_identity_new_identifiers_total" in await response.text()

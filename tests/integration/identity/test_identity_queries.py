@@ -1,0 +1,340 @@
+"""Tests identity's queries: explanations, held edges, policy previews, the merge feed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from integration.identity.identity_harness import backfill, make_projection
+from integration.identity.identity_log import MemoryEventLog, fact_of, random_events, tick
+from laws.identity_histories import edge_between
+from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
+
+from services.chassis.postgres.database import Database
+from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.checkpoint import Checkpoint, add_digest, save_checkpoint
+from services.identity.domain.evidence import DecisionKind, EvidenceKind
+from services.identity.domain.explain import Explanation
+from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
+from services.identity.domain.preview import PreviewTotals, Regrouping
+from services.identity.domain.resolution import HeldReason
+from services.identity.projection.reader import StateReader
+from services.identity.queries.explain import ExplanationQueries
+from services.identity.queries.held import HeldEdgeQueries
+from services.identity.queries.merge_feed import MergeFeed
+from services.identity.queries.policy_preview import PolicyQueries
+from services.identity.queries.profiles import IdentityQueries
+from services.kernel.errors import InvalidField
+from services.kernel.identifiers.model import Identifier
+from services.kernel.ids import IdentifierId
+from services.kernel.tokens import Token
+
+LI, WANG = Identifier("user_id", "li"), Identifier("user_id", "wang")
+PHONE, COOKIE = Identifier("phone", "+8613800000000"), Identifier("cookie", "c1")
+OPEN = Policy(1, {"user_id": NamespaceRule(), "phone": NamespaceRule()})
+
+
+class LogRunner:
+    """Has the token of the log, as far as queries use a ProjectionRunner."""
+
+    shards = 4
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        self._log = log
+
+    async def token(self) -> Token:
+        return self._log.token
+
+
+class LeafLog:
+    """Implements LogService.ReadLeaves over a log in memory."""
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        self._log = log
+
+    async def read_leaves(
+        self, workspace_id: str, leaf_ids: Sequence[bytes], *, before: Token | None = None
+    ) -> list[Any]:
+        assert before is not None
+        return [
+            fact
+            for shard, facts in enumerate(self._log.shards)
+            for fact in facts[: before.offset(shard)]
+            if fact.leaf_id in leaf_ids
+        ]
+
+
+class FoldedLog:
+    """Folds a log of 4 shards, and has the queries over its state."""
+
+    def __init__(self, database: Database) -> None:
+        self.log = MemoryEventLog(4)
+        self.database = database
+        reader = StateReader(database, LogRunner(self.log))  # type: ignore[arg-type]
+        self.explanations = ExplanationQueries(reader, LeafLog(self.log))
+        self.held = HeldEdgeQueries(reader)
+        self.policy = PolicyQueries(reader)
+        self.profile_queries = IdentityQueries(reader)
+        self.merges = MergeFeed(reader)
+        self._projection = make_projection()
+        self._folded = [0] * 4
+
+    async def append(self, *facts: ModelEvent | ModelDecision | Policy) -> Token:
+        """Append and fold facts."""
+        self.log.append(map(fact_of, facts))
+        await self._fold_all()
+        return self.log.token
+
+    async def roll_out(self) -> None:
+        """Finish the roll-out of the policy, and publish what it has changed."""
+        for shard in range(4):
+            while await backfill(self.database.pool, self._projection, shard):
+                pass
+        self.log.append([tick()])
+        await self._fold_all()
+        assert (await self.policy.policy(WORKSPACE)).is_live
+
+    async def _fold_all(self) -> None:
+        for shard, facts in enumerate(self.log.shards):
+            size = len(facts) - self._folded[shard]
+            if size:
+                await self._fold(shard, size)
+
+    async def _fold(self, shard: int, size: int) -> None:
+        batch = self.log.batch(shard, self._folded[shard], size)
+        async with self.database.pool.acquire() as conn, conn.transaction():
+            result = await self._projection.fold(conn, batch)
+            await add_digest(conn, shard, result.deltas)
+            to = Checkpoint(shard, batch.next, batch.next, result.log_offset, result.log_time_us)
+            await save_checkpoint(conn, to, result.outputs)
+        self._folded[shard] = batch.next
+
+    async def explain(
+        self, one: Identifier, other: Identifier, as_of: Token | None = None
+    ) -> Explanation:
+        ids = (one.id_in(WORKSPACE), other.id_in(WORKSPACE))
+        return await self.explanations.explain(WORKSPACE, *ids, as_of)
+
+    async def profiles(self) -> dict[IdentifierId, bytes]:
+        rows = await self.database.pool.fetch("SELECT identifier_id, profile_id FROM identifier")
+        return dict(rows)
+
+    async def digest(self) -> int:
+        total = "SELECT sum(value) % 2::numeric^128 FROM digest"
+        return int(await self.database.pool.fetchval(total))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def folded(database: str) -> AsyncIterator[FoldedLog]:
+    await migrate(database, "identity", shards=4)
+    async with Database(database, "identity") as opened:
+        yield FoldedLog(opened)
+
+
+def event(*identifiers: Identifier, at: int = 1, n: int = 1) -> ModelEvent:
+    return ModelEvent(identifiers, at, n)
+
+
+def decision(one: Identifier, other: Identifier, kind: DecisionKind, at: int = 50) -> ModelDecision:
+    return ModelDecision(one, other, kind, at, at)
+
+
+def steps(explanation: Explanation) -> list[tuple[Identifier | None, Identifier | None, int]]:
+    return [(one.a, one.b, one.edge.kind) for one in explanation.path]
+
+
+async def test_explain_one_profile_returns_the_path_of_active_edges(folded: FoldedLog) -> None:
+    await folded.append(event(LI, PHONE, at=3), event(PHONE, COOKIE, at=5, n=2))
+    explanation = await folded.explain(COOKIE, LI)
+    assert explanation.same
+    assert steps(explanation) == [
+        (COOKIE, PHONE, EvidenceKind.OBSERVED),
+        (PHONE, LI, EvidenceKind.OBSERVED),
+    ]
+    assert [one.span.first.occurred_at_us for one in explanation.path] == [5, 3]
+    assert explanation.policy_version == 0
+
+
+async def test_explain_two_profiles_returns_the_path_with_the_held_edge(folded: FoldedLog) -> None:
+    await folded.append(event(LI, PHONE, at=3), event(WANG, PHONE, at=5, n=2))
+    explanation = await folded.explain(LI, WANG)
+    assert not explanation.same
+    first, second = explanation.path
+    assert first.held is None
+    assert second.held == (HeldReason.LIMIT, "user_id")
+
+
+async def test_explain_separation_returns_its_author_and_reason(folded: FoldedLog) -> None:
+    await folded.append(event(LI, PHONE, at=3), event(PHONE, COOKIE, at=5, n=2))
+    await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
+    explanation = await folded.explain(LI, COOKIE)
+    assert not explanation.same
+    (held,) = [one for one in explanation.path if one.held]
+    assert held.held
+    assert held.held.reason == HeldReason.SEPARATED
+    assert (held.actor, held.reason) == ("ann", "because 50")
+
+
+async def test_explain_link_returns_its_author_and_reason(folded: FoldedLog) -> None:
+    await folded.append(event(LI), event(COOKIE, n=2), decision(LI, COOKIE, DecisionKind.LINK))
+    (edge,) = (await folded.explain(LI, COOKIE)).path
+    assert (edge.edge.kind, edge.actor, edge.reason) == (EvidenceKind.DECIDED, "ann", "because 50")
+
+
+async def test_explain_unknown_identifier_has_no_path(folded: FoldedLog) -> None:
+    await folded.append(event(LI))
+    explanation = await folded.explain(LI, WANG)
+    assert (explanation.same, explanation.profile_b, explanation.path) == (False, None, ())
+
+
+async def test_explain_as_of_a_token_uses_the_facts_before_it(folded: FoldedLog) -> None:
+    alone = await folded.append(event(LI, PHONE, at=3))
+    together = await folded.append(event(PHONE, COOKIE, at=5, n=2))
+    await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
+    assert not (await folded.explain(LI, COOKIE)).same
+    past = await folded.explain(LI, COOKIE, together)
+    assert past.same
+    assert steps(past) == [
+        (LI, PHONE, EvidenceKind.OBSERVED),
+        (PHONE, COOKIE, EvidenceKind.OBSERVED),
+    ]
+    before = await folded.explain(LI, COOKIE, alone)
+    assert (before.same, before.profile_b, before.path) == (False, None, ())
+
+
+async def test_explain_as_of_a_token_returns_the_author_of_a_separation(folded: FoldedLog) -> None:
+    await folded.append(event(LI, PHONE, at=3), event(PHONE, COOKIE, at=5, n=2))
+    separated = await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
+    await folded.append(decision(LI, COOKIE, DecisionKind.WITHDRAW, at=60))
+    assert (await folded.explain(LI, COOKIE)).same
+    past = await folded.explain(LI, COOKIE, separated)
+    assert not past.same
+    (held,) = [one for one in past.path if one.held]
+    assert (held.actor, held.reason) == ("ann", "because 50")
+
+
+async def test_explain_as_of_a_token_uses_the_policy_of_then(folded: FoldedLog) -> None:
+    past = await folded.append(event(LI, PHONE), event(WANG, PHONE, n=2))
+    await folded.append(OPEN)
+    await folded.roll_out()
+    assert (await folded.explain(LI, WANG)).same
+    explanation = await folded.explain(LI, WANG, past)
+    assert (explanation.same, explanation.policy_version) == (False, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_explain_random_history_now_and_past_equals_the_model(
+    folded: FoldedLog, seed: int
+) -> None:
+    chance = random.Random(seed)
+    events = random_events(chance, events=60, names=16)
+    token = await folded.append(*events[:40])
+    expected = expected_state(events[:40])
+    await folded.append(*events[40:])
+    identifiers = sorted(expected.first_seen)
+    for _ in range(8):
+        one, other = chance.sample(identifiers, 2)
+        past = await folded.explain(one, other, token)
+        assert past.profile_a == expected.profiles[one.id_in(WORKSPACE)]
+        assert past.profile_b == expected.profiles[other.id_in(WORKSPACE)]
+        assert_path(past, one, other, expected.held)
+    expected = expected_state(events)
+    for _ in range(8):
+        one, other = chance.sample(identifiers, 2)
+        assert_path(await folded.explain(one, other), one, other, expected.held)
+
+
+def assert_path(
+    explanation: Explanation, one: Identifier, other: Identifier, held: Collection[Any]
+) -> None:
+    """Check that each edge begins where the one before it ended, and is held as in the model."""
+    at = one
+    for edge in explanation.path:
+        assert edge.a == at
+        assert edge.b is not None
+        assert edge.edge == edge_between(edge.a, edge.b, edge.edge.kind)
+        key = (frozenset({edge.a, edge.b}), EvidenceKind(edge.edge.kind))
+        assert (edge.held is not None) == (key in held)
+        at = edge.b
+    if explanation.path or explanation.same:
+        assert at == other
+    if explanation.same:
+        assert not any(edge.held for edge in explanation.path)
+    elif explanation.path:
+        assert any(edge.held for edge in explanation.path)
+
+
+async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> None:
+    users = [Identifier("user_id", f"u{n}") for n in range(5)]
+    await folded.append(*(event(user, PHONE, at=n, n=n) for n, user in enumerate(users)))
+    every = await folded.held.list_held(WORKSPACE)
+    assert len(every) == 4
+    assert all(one.profile_a != one.profile_b for one in every)
+    paged = []
+    after = None
+    while page := await folded.held.list_held(WORKSPACE, after=after, limit=3):
+        paged += page
+        after = page[-1].edge.edge
+    assert paged == every
+    assert await folded.held.list_held(WORKSPACE, [HeldReason.SHARED]) == []
+
+
+async def test_preview_equals_the_roll_out(folded: FoldedLog) -> None:
+    await folded.append(*random_events(random.Random(5), events=80, names=30))
+    before = await folded.profiles()
+    parts = [part async for _, part in folded.policy.preview(WORKSPACE, OPEN)]
+    regroupings = [part for part in parts if isinstance(part, Regrouping)]
+    (totals,) = [part for part in parts if isinstance(part, PreviewTotals)]
+    assert await folded.profiles() == before
+
+    await folded.append(OPEN)
+    await folded.roll_out()
+    after = await folded.profiles()
+    previewed = dict(before)
+    for part in regroupings:
+        for group in part.after:
+            previewed |= dict.fromkeys(group.identifier_ids, group.profile_id)
+    assert previewed == after
+    changed = {i for i in before if before[i] != after[i]}
+    assert changed <= {i for part in regroupings for g in part.before for i in g.identifier_ids}
+    assert (totals.profiles_before, totals.profiles_after) == (
+        len(set(before.values())),
+        len(set(after.values())),
+    )
+    count = "SELECT count(*) FROM edge WHERE held_reason > 0"
+    assert totals.held_after == await folded.database.pool.fetchval(count)
+
+
+async def test_policy_rolled_back_restores_the_digest(folded: FoldedLog) -> None:
+    await folded.append(*random_events(random.Random(6), events=80, names=30))
+    partition = await folded.profile_queries.partition_digest(WORKSPACE)
+    digest = await folded.digest()
+    await folded.append(OPEN)
+    await folded.roll_out()
+    assert await folded.profile_queries.partition_digest(WORKSPACE) != partition
+    await folded.append(Policy(2, DEFAULT.rules))
+    await folded.roll_out()
+    assert await folded.profile_queries.partition_digest(WORKSPACE) == partition
+    assert await folded.digest() == digest
+
+
+async def test_watch_merges_yields_merges_and_splits(folded: FoldedLog) -> None:
+    since = await folded.append(event(LI, at=3), event(COOKIE, at=5, n=2))
+    await folded.append(event(LI, COOKIE, at=7, n=3))
+    await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
+    li, cookie = LI.id_in(WORKSPACE), COOKIE.id_in(WORKSPACE)
+    found: list[tuple[bytes, bytes, Any]] = []
+    async with asyncio.timeout(20), aclosing(folded.merges.watch(WORKSPACE, since)) as feed:
+        async for merges in feed:
+            found += [(m.before, m.after, list(m.identifiers)) for m in merges.moves]
+            if len(found) == 2:
+                break
+    assert sorted(found) == sorted([(cookie, li, [COOKIE]), (li, cookie, [COOKIE])])
+    with pytest.raises(InvalidField):
+        async for _ in folded.merges.watch(WORKSPACE, Token((0,) * 9)):
+            pass
