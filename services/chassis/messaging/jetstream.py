@@ -8,19 +8,19 @@ payloads.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from itertools import count
 from typing import Self, TypeVar
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js import api
+from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
-from services.chassis.messaging.acks import PublishAcks
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
@@ -41,21 +41,12 @@ MAX_PAYLOAD = 1_000_000
 _HEADROOM = 4096
 _RECONNECT_S = 0.25
 
+#: How much a stream stores, in seconds and bytes; older messages are read upstream.
+_MAX_AGE_S, _MAX_BYTES = 21_600.0, 256 << 20
+#: Seconds in which a repeated message id is dropped; NATS stores the ids in memory.
+_DUPLICATE_WINDOW_S = 60.0
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """How much a stream stores; older messages are read upstream."""
-
-    #: Seconds.
-    max_age: float = 21_600.0
-    #: Bytes per stream.
-    max_bytes: int = 256 << 20
-    #: Copies in a cluster.
-    replicas: int = 1
-    #: Seconds in which a repeated message id is dropped; NATS stores the ids in memory.
-    duplicate_window: float = 60.0
 
 
 class JetStreamBus:
@@ -65,30 +56,23 @@ class JetStreamBus:
     background and reconnects after every loss. Credentials are in the url.
     """
 
-    def __init__(self, url: str, *, name: str, limits: StreamLimits = StreamLimits()) -> None:
+    def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
-        self._limits = limits
-        self._client = Client()
-        self._jetstream = self._client.jetstream()
-        self._acks = PublishAcks(self._client)
+        self.client = Client()
+        self.jetstream = self.client.jetstream()
         self._up = asyncio.Event()
-        self._connecting: asyncio.Task[None] | None = None
         self._has_begun = False
         self._listeners: set[Callable[[], None]] = set()
+        #: All acknowledgements arrive here, each on a subject of its own below it.
+        self._ack_inbox = ""
+        self._ack_numbers = count()
+        self._expected_acks: dict[str, asyncio.Future[None]] = {}
 
     @property
     def connected(self) -> bool:
         """Whether NATS can be reached now."""
-        return self._up.is_set() and self._client.is_connected
-
-    @property
-    def client(self) -> Client:
-        return self._client
-
-    @property
-    def jetstream(self) -> JetStreamContext:
-        return self._jetstream
+        return self._up.is_set() and self.client.is_connected
 
     async def ready(self) -> None:
         """Wait until NATS can be reached."""
@@ -100,27 +84,33 @@ class JetStreamBus:
         try:
             await await_cancellable(self.jetstream.stream_info(name))
         except NotFoundError:
-            await self._create_stream(name, subject)
+            try:
+                await await_cancellable(self.jetstream.add_stream(_stream_config(name, subject)))
+                log.info("stream_created", stream=name)
+            except BadRequestError:
+                # Another process has just created it, perhaps with other limits.
+                await await_cancellable(self.jetstream.stream_info(name))
         return name
 
     async def publish(
         self, subject: str, output: OutboxMessage, *, deduplicate: bool = True
     ) -> asyncio.Future[None]:
-        """Send an output; the future is done when JetStream has stored it, or with the error.
+        """Send an output; the future is done when JetStream has stored it, or with its APIError.
 
-        Without `deduplicate` no message id is sent: JetStream would recognise the id even where the
-        message itself is gone.
+        The future may never be done: the caller sets a limit and cancels it. Without `deduplicate`
+        no message id is sent, which JetStream would recognise even where the message is gone.
         """
         headers = {RANGE_HEADER: f"{output.first}-{output.next}"}
         if deduplicate:
-            headers["Nats-Msg-Id"] = _message_id(subject, output)
+            stream = subject.removeprefix(_ROOT).replace(".", "-")
+            headers["Nats-Msg-Id"] = f"{stream}-{output.first}-{output.next}"
         payload = output.payload
-        if len(payload) > min(MAX_PAYLOAD, self._client.max_payload - _HEADROOM):
+        if len(payload) > min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM):
             headers[CLAIM_CHECK], payload = "1", b""
-        inbox, acknowledged = self._acks.next_reply()
+        reply, acknowledged = self._expect_ack()
         try:
             await await_cancellable(
-                self._client.publish(subject, payload, reply=inbox, headers=headers)
+                self.client.publish(subject, payload, reply=reply, headers=headers)
             )
         except BaseException:
             acknowledged.cancel()
@@ -144,7 +134,7 @@ class JetStreamBus:
     async def notify(self, subject: str) -> None:
         """Notify the subscribers of `on_notify` of something new; a notification may get lost."""
         if self.connected:
-            await await_cancellable(self._client.publish(_notification_subject(subject)))
+            await await_cancellable(self.client.publish(_notification_subject(subject)))
 
     @asynccontextmanager
     async def on_notify(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
@@ -154,7 +144,7 @@ class JetStreamBus:
             call()
 
         subscription = await await_cancellable(
-            self._client.subscribe(_notification_subject(subject), cb=receive)
+            self.client.subscribe(_notification_subject(subject), cb=receive)
         )
         try:
             yield
@@ -170,33 +160,35 @@ class JetStreamBus:
         finally:
             self._listeners.discard(call)
 
-    async def _create_stream(self, name: str, subject: str) -> None:
-        try:
-            await await_cancellable(self.jetstream.add_stream(self._stream_config(name, subject)))
-            log.info("stream_created", stream=name)
-        except BadRequestError:
-            # Another process has just created it, perhaps with other limits.
-            await await_cancellable(self.jetstream.stream_info(name))
+    def _expect_ack(self) -> tuple[str, asyncio.Future[None]]:
+        """Return the reply subject of the next message, and the future of its acknowledgement.
 
-    def _stream_config(self, name: str, subject: str) -> api.StreamConfig:
-        limits = self._limits
-        return api.StreamConfig(
-            name=name,
-            subjects=[f"{subject}.>"],
-            max_age=limits.max_age,
-            max_bytes=limits.max_bytes,
-            num_replicas=limits.replicas,
-            duplicate_window=limits.duplicate_window,
-            storage=api.StorageType.FILE,
-            # A lost message is read upstream: a flush per message would cost eight times the work
-            # and gain nothing.
-            persist_mode=api.PersistMode.ASYNC if limits.replicas == 1 else None,
-        )
+        `JetStreamContext.publish_async` does the same, but it never frees the slot of a message
+        whose sending raised, so its window closes in the course of many outages, and it turns a
+        cancellation into an error of its own.
+        """
+        reply = f"{self._ack_inbox}.{next(self._ack_numbers)}"
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._expected_acks[reply] = acknowledged
+        acknowledged.add_done_callback(lambda _: self._expected_acks.pop(reply, None))
+        return reply, acknowledged
+
+    async def _receive_ack(self, msg: Msg) -> None:
+        acknowledged = self._expected_acks.get(msg.subject)
+        if acknowledged is None or acknowledged.done():
+            return
+        if not msg.data:
+            # No stream has the subject.
+            acknowledged.set_exception(NoStreamResponseError())
+        elif (error := json.loads(msg.data).get("error")) is not None:
+            acknowledged.set_exception(APIError(error.get("code"), error.get("description")))
+        else:
+            acknowledged.set_result(None)
 
     async def _connect(self) -> None:
         self._has_begun = True
         # -1 retries for ever, the first connection included.
-        await self._client.connect(
+        await self.client.connect(
             servers=[self._url],
             name=f"onefold:{self._name}",
             max_reconnect_attempts=-1,
@@ -205,7 +197,8 @@ class JetStreamBus:
             disconnected_cb=self._log_disconnect,
             reconnected_cb=self._log_reconnect,
         )
-        await self._acks.open()
+        self._ack_inbox = self.client.new_inbox()
+        await self.client.subscribe(f"{self._ack_inbox}.*", cb=self._receive_ack)
         self._up.set()
         log.info("bus_connected")
 
@@ -228,13 +221,11 @@ class JetStreamBus:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._connecting is not None:
-            await cancel_and_wait(self._connecting)
+        await cancel_and_wait(self._connecting)
         self._up.clear()
         if self._has_begun:
             # A client that never began to connect raises when it is closed.
-            await _close_quietly(self._acks.close())
-            await _close_quietly(self._client.close())
+            await _close_quietly(self.client.close())
 
 
 async def await_cancellable(call: Awaitable[T]) -> T:
@@ -262,9 +253,19 @@ def range_of(headers: dict[str, str] | None) -> tuple[int, int] | None:
     return int(first), int(end)
 
 
-def _message_id(subject: str, output: OutboxMessage) -> str:
-    stream = subject.removeprefix(_ROOT).replace(".", "-")
-    return f"{stream}-{output.first}-{output.next}"
+def _stream_config(name: str, subject: str) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=name,
+        subjects=[f"{subject}.>"],
+        max_age=_MAX_AGE_S,
+        max_bytes=_MAX_BYTES,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        num_replicas=1,
+        storage=api.StorageType.FILE,
+        # A lost message is read upstream: a flush per message would cost eight times the work and
+        # gain nothing.
+        persist_mode=api.PersistMode.ASYNC,
+    )
 
 
 def _notification_subject(subject: str) -> str:

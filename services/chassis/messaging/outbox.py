@@ -37,10 +37,7 @@ class OutboxReader(Protocol):
 
 
 class Outbox:
-    """The outbox of a service, as `OutboxReader` and for its ReadOutbox rpc.
-
-    `retention`: seconds after which an output may be deleted.
-    """
+    """The outbox of a service; an output may be deleted after `retention` seconds."""
 
     def __init__(self, pool: asyncpg.Pool, *, retention: float = 86_400.0) -> None:
         self._pool = pool

@@ -35,6 +35,9 @@ _UNCOMMITTED_RETRY_S = 0.05
 PRUNE_INTERVAL_S = 900.0
 _INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeExpired)
 
+#: The sequence number after a message that was sent, and its acknowledgement.
+_Sent = tuple[int, asyncio.Future[None]]
+
 
 class OutboxRelay:
     """Publishes the outputs of a service, shard by shard.
@@ -47,202 +50,180 @@ class OutboxRelay:
         self._bus = bus
         self._subject = subject
         self._outputs = outputs
-        self._queues: dict[int, _ShardQueue] = {}
+        self._shards: dict[int, _ShardRelay] = {}
 
     async def run_shard(self, shard: int) -> None:
         """Publish a shard until cancelled. Only the holder of its lease may run it."""
-        queue = self._queues[shard] = _ShardQueue()
+        relay = self._shards[shard] = _ShardRelay(self._bus, self._subject, self._outputs, shard)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._prune(shard, queue))
-                group.create_task(self._publish_always(shard, queue))
+                group.create_task(relay.prune())
+                group.create_task(relay.publish_always())
         finally:
-            if self._queues.get(shard) is queue:
-                del self._queues[shard]
+            if self._shards.get(shard) is relay:
+                del self._shards[shard]
 
     async def enqueue(self, shard: int, outputs: Sequence[OutboxMessage]) -> None:
         """Publish outputs that were just committed, in order.
 
         Where another process relays the shard, notify it.
         """
-        queue = self._queues.get(shard)
-        if queue is not None:
-            queue.add(outputs)
+        relay = self._shards.get(shard)
+        if relay is not None:
+            relay.enqueue(outputs)
         elif outputs:
-            await self._notify(shard)
+            try:
+                await self._bus.notify(f"{self._subject}.{shard}")
+            except BUS_ERRORS as error:
+                log.debug("notification_lost", shard=shard, error=type(error).__name__)
 
     def published(self, shard: int) -> int:
         """Return the sequence number up to which the stream has everything, for metrics."""
-        queue = self._queues.get(shard)
-        return queue.published if queue else 0
+        relay = self._shards.get(shard)
+        return relay.published if relay else 0
 
-    async def _notify(self, shard: int) -> None:
-        try:
-            await self._bus.notify(self._subject_of(shard))
-        except BUS_ERRORS as error:
-            log.debug("notification_lost", shard=shard, error=type(error).__name__)
 
-    def _subject_of(self, shard: int) -> str:
-        return f"{self._subject}.{shard}"
+class _ShardRelay:
+    """Publishes one shard: outputs from its queue in memory, or from the store."""
 
-    async def _publish_always(self, shard: int, queue: _ShardQueue) -> None:
+    def __init__(self, bus: JetStreamBus, stream: str, outputs: OutboxReader, shard: int) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._subject = f"{stream}.{shard}"
+        self._outputs = outputs
+        self._shard = shard
+        #: The sequence number up to which everything was acknowledged.
+        self.published = 0
+        self._queue: deque[OutboxMessage] = deque()
+        self._queued_bytes = 0
+        #: Whether the store may have outputs that were not enqueued here.
+        self._is_dirty = True
+        self._changed = asyncio.Event()
+
+    def enqueue(self, outputs: Sequence[OutboxMessage]) -> None:
+        """Queue outputs; where they are too many, drop all, as the store has them."""
+        self._queue.extend(outputs)
+        self._queued_bytes += sum(len(output.payload) for output in outputs)
+        if self._queued_bytes > QUEUE_BYTES:
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._is_dirty = True
+        self._changed.set()
+
+    async def publish_always(self) -> None:
         backoff = Backoff()
         while True:
-            before = queue.published
+            before = self.published
             # A task of its own: after its failure, a task group leaves its task as if cancelled,
             # and a real cancellation may get lost.
-            attempt = asyncio.ensure_future(self._publish(shard, queue))
+            attempt = asyncio.ensure_future(self._publish())
             try:
                 await asyncio.wait((attempt,))
                 attempt.result()
             except* _INTERRUPTIONS as group:
                 names = sorted({type(error).__name__ for error in group.exceptions})
-                log.info("relay_interrupted", subject=self._subject_of(shard), errors=names)
+                log.info("relay_interrupted", subject=self._subject, errors=names)
             finally:
                 await cancel_and_wait(attempt)
-            if queue.published > before:
+            if self.published > before:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
 
-    async def _publish(self, shard: int, queue: _ShardQueue) -> None:
-        await self._bus.ready()
-        async with self._bus.on_notify(self._subject_of(shard), queue.mark_dirty):
-            await self._publish_from(shard, queue, await self._find_start(shard, queue))
+    async def prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_INTERVAL_S)
+            try:
+                await self._outputs.prune(self._shard, self.published)
+            except StoreUnavailable:
+                log.info("prune_postponed", subject=self._subject)
 
-    async def _find_start(self, shard: int, queue: _ShardQueue) -> int:
+    async def _publish(self) -> None:
+        await self._bus.ready()
+        async with self._bus.on_notify(self._subject, self._mark_dirty):
+            at = self.published = await self._find_start()
+            self._is_dirty = True
+            slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+            sent: asyncio.Queue[_Sent] = asyncio.Queue()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._await_acks(sent, slots))
+                    group.create_task(self._send(at, sent, slots))
+            finally:
+                while not sent.empty():
+                    sent.get_nowait()[1].cancel()
+
+    async def _find_start(self) -> int:
         """Return the sequence number from which on the stream lacks messages."""
-        await self._bus.ensure_stream(self._subject)
-        subject = self._subject_of(shard)
+        await self._bus.ensure_stream(self._stream)
         # In this order: a commit in between makes the store longer than the stream, never shorter.
-        last = await self._bus.last_range(subject)
-        tail = await self._outputs.tail(shard)
+        last = await self._bus.last_range(self._subject)
+        tail = await self._outputs.tail(self._shard)
         if last is not None and last[1] <= tail:
             # One message may have failed, and a later one arrived.
-            return min(last[1], queue.published or last[1])
+            return min(last[1], self.published or last[1])
         if last is not None:
             # The stream has messages that this store never committed: it is of an earlier store.
+            subject = self._subject
             log.warning("divergent_stream_purged", subject=subject, stream=last[1], store=tail)
             await self._bus.purge(subject)
-        return await self._publish_newest(shard, tail)
+        return await self._publish_newest(tail)
 
-    async def _publish_newest(self, shard: int, tail: int) -> int:
+    async def _publish_newest(self, tail: int) -> int:
         """Publish the newest output alone, from which consumers see how far the store is."""
-        for newest in await self._outputs.read(shard, tail - 1, 1) if tail else []:
-            acknowledged = await self._bus.publish(
-                self._subject_of(shard), newest, deduplicate=False
-            )
+        for newest in await self._outputs.read(self._shard, tail - 1, 1) if tail else []:
+            acknowledged = await self._bus.publish(self._subject, newest, deduplicate=False)
             async with asyncio.timeout(ACK_TIMEOUT):
                 await acknowledged
             return newest.next
         return tail
 
-    async def _publish_from(self, shard: int, queue: _ShardQueue, at: int) -> None:
-        queue.published = at
-        queue.mark_dirty()
-        in_flight = _InFlight()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(in_flight.await_acks(queue))
-                group.create_task(self._send(shard, queue, at, in_flight))
-        finally:
-            in_flight.cancel()
-
-    async def _send(self, shard: int, queue: _ShardQueue, at: int, in_flight: _InFlight) -> None:
-        while True:
-            for output in await self._next(shard, queue, at):
-                await in_flight.slots.acquire()
-                acknowledged = await self._bus.publish(self._subject_of(shard), output)
-                in_flight.sent.put_nowait((output.next, acknowledged))
-                at = output.next
-
-    async def _next(self, shard: int, queue: _ShardQueue, at: int) -> list[OutboxMessage]:
-        """Return the outputs that follow `at`; wait until there are some."""
-        while True:
-            if outputs := queue.take(at):
-                return outputs
-            if queue.is_dirty:
-                # Before the reading, so that a notification during it counts.
-                queue.is_dirty = False
-                if outputs := await self._outputs.read(shard, at, PAGE):
-                    queue.is_dirty = True
-                    return outputs
-            await queue.wait()
-
-    async def _prune(self, shard: int, queue: _ShardQueue) -> None:
-        while True:
-            await asyncio.sleep(PRUNE_INTERVAL_S)
-            try:
-                await self._outputs.prune(shard, queue.published)
-            except StoreUnavailable:
-                log.info("prune_postponed", subject=self._subject_of(shard))
-
-
-class _InFlight:
-    """Messages that were sent and are not yet acknowledged, in order."""
-
-    def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        #: The sequence number after each message, and its acknowledgement.
-        self.sent: asyncio.Queue[tuple[int, asyncio.Future[None]]] = asyncio.Queue()
-
-    async def await_acks(self, queue: _ShardQueue) -> None:
+    async def _await_acks(self, sent: asyncio.Queue[_Sent], slots: asyncio.Semaphore) -> None:
         """Record how far the stream has everything. Raises the error of a message."""
         while True:
-            end, acknowledged = await self.sent.get()
+            end, acknowledged = await sent.get()
             async with asyncio.timeout(ACK_TIMEOUT):
                 await acknowledged
-            queue.published = end
-            self.slots.release()
+            self.published = end
+            slots.release()
 
-    def cancel(self) -> None:
-        """Stop waiting for acknowledgements."""
-        while not self.sent.empty():
-            self.sent.get_nowait()[1].cancel()
+    async def _send(self, at: int, sent: asyncio.Queue[_Sent], slots: asyncio.Semaphore) -> None:
+        while True:
+            for output in await self._next(at):
+                await slots.acquire()
+                acknowledged = await self._bus.publish(self._subject, output)
+                sent.put_nowait((output.next, acknowledged))
+                at = output.next
 
+    async def _next(self, at: int) -> list[OutboxMessage]:
+        """Return the outputs that follow `at`; wait until there are some."""
+        while True:
+            if outputs := self._take(at):
+                return outputs
+            if self._is_dirty:
+                # Before the reading, so that a notification during it counts.
+                self._is_dirty = False
+                if outputs := await self._outputs.read(self._shard, at, PAGE):
+                    self._is_dirty = True
+                    return outputs
+            await self._wait()
 
-class _ShardQueue:
-    """The outputs of one shard that wait to be published."""
-
-    def __init__(self) -> None:
-        #: The sequence number up to which everything was acknowledged.
-        self.published = 0
-        #: Whether the store may have outputs that were not enqueued here.
-        self.is_dirty = True
-        self._outputs: deque[OutboxMessage] = deque()
-        self._size = 0
-        self._changed = asyncio.Event()
-
-    def add(self, outputs: Sequence[OutboxMessage]) -> None:
-        """Queue outputs; where they are too many, drop all, as the store has them."""
-        self._outputs.extend(outputs)
-        self._size += sum(len(output.payload) for output in outputs)
-        if self._size > QUEUE_BYTES:
-            self._outputs.clear()
-            self._size = 0
-            self.is_dirty = True
-        self._changed.set()
-
-    def mark_dirty(self) -> None:
-        """Have the store read: it may have new outputs."""
-        self.is_dirty = True
-        self._changed.set()
-
-    def take(self, at: int) -> list[OutboxMessage]:
+    def _take(self, at: int) -> list[OutboxMessage]:
         """Return the queued outputs from `at` on; [] where they begin later."""
-        while self._outputs and self._outputs[0].next <= at:
-            self._size -= len(self._outputs.popleft().payload)
-        if not self._outputs:
+        queue = self._queue
+        while queue and queue[0].next <= at:
+            self._queued_bytes -= len(queue.popleft().payload)
+        if not queue:
             return []
-        if self._outputs[0].first > at:
-            self.is_dirty = True
+        if queue[0].first > at:
+            self._is_dirty = True
             return []
-        taken, self._size = list(self._outputs), 0
-        self._outputs.clear()
+        taken, self._queued_bytes = list(queue), 0
+        queue.clear()
         return taken
 
-    async def wait(self) -> None:
+    async def _wait(self) -> None:
         """Wait for a change, or until it is time to read the store in any case."""
-        if self._outputs:
+        if self._queue:
             # They follow a part that the store does not show yet.
             await asyncio.sleep(_UNCOMMITTED_RETRY_S)
             return
@@ -251,4 +232,8 @@ class _ShardQueue:
             async with asyncio.timeout(POLL_S):
                 await self._changed.wait()
         except TimeoutError:
-            self.is_dirty = True
+            self._is_dirty = True
+
+    def _mark_dirty(self) -> None:
+        self._is_dirty = True
+        self._changed.set()

@@ -71,7 +71,7 @@ class PullSubscription:
         self._subject = subject
         self._durable = durable
         self._received: deque[ReceivedMessage] = deque()
-        self._size = 0
+        self._received_bytes = 0
         self._arrived = asyncio.Event()
         #: Messages that are requested and have not arrived.
         self._requested = 0
@@ -80,23 +80,19 @@ class PullSubscription:
         self._alive_at = 0.0
         self._stream = ""
         self._inbox = ""
-        self._running: asyncio.Task[None] | None = None
 
     async def wait(self, timeout: float) -> ReceivedMessage | None:
-        """Return the next message and leave it there; None where none arrived for `timeout`
-        seconds.
+        """Return the next message and leave it there; None where none arrived within `timeout`.
 
-        While NATS cannot be reached, give up sooner.
+        In seconds; while NATS cannot be reached, give up sooner.
         """
         if not self._received:
             self._arrived.clear()
+            limit = timeout if self._bus.connected else min(timeout, DISCONNECTED_WAIT_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._limit(timeout)):
+                async with asyncio.timeout(limit):
                     await self._arrived.wait()
         return self.peek()
-
-    def _limit(self, timeout: float) -> float:
-        return timeout if self._bus.connected else min(timeout, DISCONNECTED_WAIT_S)
 
     def interrupt(self) -> None:
         """Make a `wait` that is under way return."""
@@ -112,15 +108,13 @@ class PullSubscription:
 
     def pop(self) -> None:
         """Remove the next message."""
-        self._size -= len(self._received.popleft().message.payload)
+        self._received_bytes -= len(self._received.popleft().message.payload)
         if self._has_capacity():
             self._request_needed.set()
 
     def _has_capacity(self) -> bool:
-        return (
-            len(self._received) + self._requested <= PREFETCH // 2
-            and self._size <= PREFETCH_BYTES // 2
-        )
+        messages = len(self._received) + self._requested
+        return messages <= PREFETCH // 2 and self._received_bytes <= PREFETCH_BYTES // 2
 
     async def ack(self, received: ReceivedMessage) -> None:
         """Acknowledge a message and all before it. Without NATS, they are delivered again."""
@@ -133,16 +127,17 @@ class PullSubscription:
     async def _run(self) -> None:
         """Keep a consumer, a subscription and open requests, whatever happens to NATS."""
         backoff = Backoff(first_s=0.1, max_s=1.0)
-        while True:
-            try:
-                await self._bus.ready()
-                async with self._attached():
-                    backoff.reset()
-                    await self._keep_requests_open()
-            except BUS_ERRORS as error:
-                log.info("subscription_lost", subject=self._subject, error=type(error).__name__)
-            raise_if_cancelled()
-            await asyncio.sleep(backoff.next_s())
+        async with self._bus.on_reconnect(self._mark_lost):
+            while True:
+                try:
+                    await self._bus.ready()
+                    async with self._attached():
+                        backoff.reset()
+                        await self._keep_requests_open()
+                except BUS_ERRORS as error:
+                    log.info("subscription_lost", subject=self._subject, error=type(error).__name__)
+                raise_if_cancelled()
+                await asyncio.sleep(backoff.next_s())
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[None]:
@@ -153,7 +148,7 @@ class PullSubscription:
             client.subscribe(client.new_inbox(), cb=self._receive)
         )
         self._inbox, self._requested, self._lost = subscription.subject, 0, False
-        self._note_heartbeat()
+        self._alive_at = self._loop.time()
         try:
             yield
         finally:
@@ -162,26 +157,23 @@ class PullSubscription:
 
     async def _ensure_consumer(self) -> None:
         jetstream = self._bus.jetstream
-        try:
-            await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
-        except BadRequestError:
-            # There is one of that name with another configuration.
-            await await_cancellable(jetstream.delete_consumer(self._stream, self._durable))
-            await await_cancellable(jetstream.add_consumer(self._stream, self._config()))
-
-    def _config(self) -> api.ConsumerConfig:
-        return api.ConsumerConfig(
+        config = api.ConsumerConfig(
             durable_name=self._durable,
             filter_subject=self._subject,
             deliver_policy=api.DeliverPolicy.LAST,
-            # A shard has one consumer, which works in order: one acknowledgement per batch is
-            # enough.
+            # A shard has one consumer, which works in order: one acknowledgement a batch is enough.
             ack_policy=api.AckPolicy.ALL,
             ack_wait=ACK_WAIT,
             max_ack_pending=PREFETCH * 100,
             # The checkpoint in PostgreSQL decides; NATS may forget its own.
             mem_storage=True,
         )
+        try:
+            await await_cancellable(jetstream.add_consumer(self._stream, config))
+        except BadRequestError:
+            # There is one of that name with another configuration.
+            await await_cancellable(jetstream.delete_consumer(self._stream, self._durable))
+            await await_cancellable(jetstream.add_consumer(self._stream, config))
 
     async def _keep_requests_open(self) -> None:
         while not self._lost:
@@ -210,7 +202,7 @@ class PullSubscription:
         await await_cancellable(self._bus.client.publish(subject, payload, reply=self._inbox))
 
     async def _receive(self, msg: Msg) -> None:
-        self._note_heartbeat()
+        self._alive_at = self._loop.time()
         headers = msg.headers or {}
         status = headers.get(_STATUS)
         if status is not None:
@@ -224,6 +216,7 @@ class PullSubscription:
         self._received.append(
             ReceivedMessage(StreamMessage(*covered, msg.data), msg.reply, CLAIM_CHECK in headers)
         )
+        self._received_bytes += len(msg.data)
         self._arrived.set()
 
     def _receive_status(self, status: str, headers: dict[str, str]) -> None:
@@ -241,18 +234,10 @@ class PullSubscription:
         self._lost = True
         self._request_needed.set()
 
-    def _note_heartbeat(self) -> None:
-        self._alive_at = self._loop.time()
-
-    async def _watch_heartbeats(self) -> None:
-        async with self._bus.on_reconnect(self._mark_lost):
-            await self._run()
-
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._running = self._loop.create_task(self._watch_heartbeats())
+        self._running = self._loop.create_task(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._running is not None:
-            await cancel_and_wait(self._running)
+        await cancel_and_wait(self._running)

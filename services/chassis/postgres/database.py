@@ -13,7 +13,6 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
-from types import TracebackType
 from typing import Any, Self, cast
 
 import asyncpg
@@ -64,8 +63,7 @@ def is_connection_error(error: BaseException) -> bool:
 def _is_broken(error: BaseException) -> bool:
     """Return whether the connection is in a protocol state that no further operation can leave.
 
-    The server ended the session between two operations and the loss was not processed yet, or an
-    operation broke off and left the connection waiting for its result.
+    The server ended the session between two operations, or an operation broke off.
     """
     if isinstance(error, asyncpg.InterfaceError):
         return _BUSY in str(error)
@@ -101,8 +99,7 @@ def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[N
 async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     """Acquire a connection of the pool.
 
-    Raises StoreUnavailable where PostgreSQL is or goes away, or where no connection becomes free
-    within `ACQUIRE_TIMEOUT`.
+    Raises StoreUnavailable where PostgreSQL is or goes away, or no connection is free in time.
     """
     with translate_store_errors():
         async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as proxy:
@@ -119,28 +116,24 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         yield conn
 
 
-async def connect_pool(
-    dsn: str, *, schema: str, min_size: int = 1, max_size: int = 8
-) -> asyncpg.Pool:
+async def connect_pool(dsn: str, *, schema: str, max_size: int = 8) -> asyncpg.Pool:
     """Open a pool whose search path is `schema` (one schema, or several separated by commas).
 
     Raises StoreUnavailable where PostgreSQL is away.
     """
+    args = _connect_args(schema)
     with translate_store_errors():
-        return await asyncpg.create_pool(
-            dsn, min_size=min_size, max_size=max_size, **_connect_args(schema)
-        )
+        return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
 
 
 async def connect(dsn: str, *, schema: str, point_lookups: bool = False) -> asyncpg.Connection:
-    """Open a single connection with the search path `schema`.
+    """Open a single connection, as `connect_pool` does a pool.
 
-    `point_lookups`: all its statements look rows up by their keys. Raises StoreUnavailable where
-    PostgreSQL is away.
+    `point_lookups`: all its statements look rows up by their keys.
     """
-    settings = _POINT_LOOKUPS if point_lookups else {}
+    args = _connect_args(schema, _POINT_LOOKUPS if point_lookups else {})
     with translate_store_errors():
-        return await asyncpg.connect(dsn, **_connect_args(schema, settings))
+        return await asyncpg.connect(dsn, **args)
 
 
 #: A table that grows fast is larger than its statistics, so a plan that reads all of it seems
@@ -154,17 +147,16 @@ _POINT_LOOKUPS = {
 
 
 def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
-    # Set at start-up and not by SET: the pool's RESET ALL would undo a SET.
-    settings = {
-        "search_path": schema,
-        "application_name": f"onefold:{schema.split(',')[0]}",
-        "jit": "off",
-        # The server ends the session, and its locks, of a client that vanished during a statement.
-        "client_connection_check_interval": "2s",
-        **more,
-    }
     return {
-        "server_settings": settings,
+        # Set at start-up and not by SET: the pool's RESET ALL would undo a SET.
+        "server_settings": {
+            "search_path": schema,
+            "application_name": f"onefold:{schema.split(',')[0]}",
+            "jit": "off",
+            # The server ends the session of a client that vanished during a statement.
+            "client_connection_check_interval": "2s",
+            **more,
+        },
         "timeout": CONNECT_TIMEOUT,
         "statement_cache_size": 1000,
         "max_cached_statement_lifetime": 0,
@@ -197,7 +189,8 @@ class Queries:
         for part in ("\n" + text).split("\n-- name:")[1:]:
             name, _, body = part.partition("\n")
             name = name.strip()
-            if name in statements or hasattr(cls, name) or not _without_comments(body):
+            is_empty = all(line.strip()[:2] in ("", "--") for line in body.splitlines())
+            if is_empty or name in statements or hasattr(cls, name):
                 raise ValueError(f"{origin}: the statement {name} is empty, or its name is taken")
             statements[name] = body.strip()
         return cls(statements, origin)
@@ -212,15 +205,11 @@ class Queries:
         return sorted(self._statements)
 
 
-def _without_comments(sql: str) -> str:
-    return "".join(line for line in sql.splitlines() if not line.startswith("--")).strip()
-
-
 class Database:
     """The connections of one service: a pool, and single connections, to its live generation.
 
-    `async with Database(dsn, "profile") as database:` needs `migrate` to have run. The object
-    stays the same when a rebuild makes another generation live; its pool then points there.
+    Use: `async with Database(dsn, "profile") as database:`, after `migrate`. When a rebuild makes
+    another generation live, the pool points there.
     """
 
     def __init__(self, dsn: str, service: str, *, max_size: int = 8) -> None:
@@ -241,13 +230,9 @@ class Database:
     @property
     def schema(self) -> str:
         """The search path of the live generation."""
-        return self.schema_of(self.generation)
-
-    def schema_of(self, generation: int) -> str:
-        """Return the search path of a generation; generation 0 is a service without state."""
-        if generation == 0:
+        if self.generation == 0:
             return self.service
-        return f"{generation_schema(self.service, generation)},{self.service}"
+        return f"{generation_schema(self.service, self.generation)},{self.service}"
 
     async def connect(self, *, point_lookups: bool = False) -> asyncpg.Connection:
         """Open a single connection to the live generation; the caller closes it."""
@@ -278,25 +263,15 @@ class Database:
         self._pool = await connect_pool(self.dsn, schema=self.schema, max_size=self._max_size)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await _close(pool)
-
-
-async def _close(pool: asyncpg.Pool) -> None:
-    try:
-        with translate_store_errors():
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await pool.close()
-    except StoreUnavailable as error:
-        log.info("pool_terminated", reason=repr(error.__cause__))
-        pool.terminate()
+    async def __aexit__(self, *_: object) -> None:
+        pool, self._pool = self.pool, None
+        try:
+            with translate_store_errors():
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await pool.close()
+        except StoreUnavailable as error:
+            log.info("pool_terminated", reason=repr(error.__cause__))
+            pool.terminate()
 
 
 def generation_schema(service: str, generation: int) -> str:

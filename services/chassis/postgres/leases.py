@@ -1,10 +1,10 @@
 """Assigns the shards of a service to its replicas, each shard to one replica at a time.
 
-A replica is a member of the group as long as its session holds a shared advisory lock. The members,
-ordered by the process ids of their sessions, are assigned the shards in turn: shard s goes to
-member s mod members. A shard is worked under the exclusive lock of a session, so two replicas that
-count the members differently for a moment wait for one another. When a replica dies, PostgreSQL
-ends its sessions and the others assign its shards among themselves.
+A replica is a member of the group as long as its session holds a shared advisory lock. Shard s goes
+to member s mod members, in the order of the process ids of their sessions. A shard is worked under
+the exclusive lock of a session, so two replicas that count the members differently for a moment
+wait for one another. When a replica dies, PostgreSQL ends its sessions, and the others assign its
+shards among themselves.
 """
 
 from __future__ import annotations
@@ -34,12 +34,6 @@ MEMBERS = 2**31 - 1
 #: Work that ran for so many seconds before it failed is restarted after the shortest pause again.
 _STABLE_S = 2.0
 _CLOSE_TIMEOUT = 2.0
-_CLOSE_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 Work = Callable[[int, asyncpg.Connection], Awaitable[None]]
 
@@ -109,9 +103,8 @@ class Leases:
                 await self._run_leased(shard)
             except Exception as error:
                 write = log.info if isinstance(error, StoreUnavailable) else log.exception
-                write(
-                    "lease_interrupted", lease=self._name, shard=shard, error=type(error).__name__
-                )
+                kind = type(error).__name__
+                write("lease_interrupted", lease=self._name, shard=shard, error=kind)
             raise_if_cancelled()
             if loop.time() - began > _STABLE_S:
                 backoff.reset()
@@ -151,5 +144,5 @@ class Leases:
                 yield conn
             finally:
                 # Where it fails, asyncpg has dropped the socket, which ends the session too.
-                with suppress(*_CLOSE_ERRORS):
+                with suppress(Exception):
                     await conn.close(timeout=_CLOSE_TIMEOUT)

@@ -21,14 +21,10 @@ def lock_keys(space: str, ids: Iterable[bytes]) -> list[int]:
 
     `ids` have 8 bytes or more, of which the first 8 count. Two items may share a key.
     """
-    salt = _salt(space)
+    salt = _hash(space, 8)
     return sorted({int.from_bytes(id_[:8], "big", signed=True) ^ salt for id_ in ids})
 
 
 @lru_cache
-def _salt(space: str) -> int:
-    return _hash(space, 8)
-
-
 def _hash(name: str, size: int) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=size).digest(), "big", signed=True)

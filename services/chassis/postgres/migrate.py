@@ -1,4 +1,4 @@
-"""Applies migrations: numbered, forward only, each once, by one process at a time.
+"""Applies migrations, numbered and forward only, and creates the generations of state.
 
     services/chassis/migrations/*.sql      lasting tables of every service (outbox, keys)
     services/<service>/migrations/*.sql    lasting tables of the service   → schema <service>
@@ -9,25 +9,23 @@ Files are `NNNN_name.sql`, without schema names: the search path is set to the t
 `<service>_g<N>,<service>`), and `onefold.shards` to the shards of the log. Each file runs in a
 transaction of its own. A file that was changed after it was applied is refused.
 
-Lasting tables are migrated for ever. State may also be rebuilt: a change of state that SQL cannot
-express is a rebuild and not a migration.
+Lasting tables are migrated for ever. A change of state that SQL cannot express is a rebuild, which
+creates another generation (see `RebuildRunner`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import NamedTuple
 
 import asyncpg
 import structlog
 
 from services.chassis.postgres.database import Queries, connect, generation_schema, live_generation
-from services.chassis.postgres.generations import drop_generation
 from services.chassis.postgres.locks import lock_class
 from services.kernel.errors import StoreUnavailable
 
@@ -47,8 +45,7 @@ class MigrationRefused(Exception):
     """An applied migration was changed or is missing, a file is misnamed, or shards do not fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class _Migration(NamedTuple):
     """One numbered file."""
 
     #: `chassis`, or the service.
@@ -56,6 +53,10 @@ class Migration:
     number: int
     name: str
     sql: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.origin, self.number
 
     @property
     def checksum(self) -> str:
@@ -79,7 +80,7 @@ async def migrate(
     try:
         # Held by the session and not by a transaction: each file is its own transaction.
         await conn.execute(Q.lock_migrations, lock_class(f"migrate {service}"))
-        await _apply(conn, service, service, lasting_migrations(service, root))
+        await _apply(conn, service, service, _load_all(service, "migrations", root))
         await conn.execute(Q.create_generation_table.format(service=service))
         return await _migrate_state(conn, service, shards, root) if shards else 0
     finally:
@@ -93,21 +94,24 @@ async def create_generation(
 
     A schema of that name is dropped first. Raises MigrationRefused.
     """
-    schema = generation_schema(service, generation)
     await drop_generation(conn, service, generation)
-    migrations = state_migrations(service, root)
-    await _apply(conn, schema, f"{schema},{service}", migrations, shards)
+    await _apply_state(conn, service, generation, shards, root)
 
 
-def lasting_migrations(service: str, root: Traversable = ROOT) -> list[Migration]:
-    """Return the migrations of the schema `<service>`, in order."""
-    own = _load(root, service, "migrations")
-    return [*_load(ROOT, "chassis", "migrations"), *own]
+async def set_live_generation(conn: asyncpg.Connection, service: str, generation: int) -> None:
+    """Make a generation live: connections opened from now on see it."""
+    await conn.execute(Q.set_live_generation.format(service=service), generation)
 
 
-def state_migrations(service: str, root: Traversable = ROOT) -> list[Migration]:
-    """Return the migrations of a generation, in order."""
-    return [*_load(ROOT, "chassis", "state"), *_load(root, service, "state")]
+async def list_generations(conn: asyncpg.Connection, service: str) -> list[int]:
+    """Return the numbers of the generations that have a schema, in order."""
+    rows = await conn.fetch(Q.list_generations, f"^{service}_g[0-9]+$")
+    return sorted(int(row["name"].rpartition("_g")[2]) for row in rows)
+
+
+async def drop_generation(conn: asyncpg.Connection, service: str, generation: int) -> None:
+    """Drop the schema of a generation, if there is one."""
+    await conn.execute(f"DROP SCHEMA IF EXISTS {generation_schema(service, generation)} CASCADE")
 
 
 async def _migrate_state(
@@ -123,16 +127,23 @@ async def _migrate_state(
         raise MigrationRefused(
             f"{service} folds a log of {created_with} shards; set ONEFOLD_SHARDS to {created_with}"
         )
-    schema = generation_schema(service, live)
-    await _apply(conn, schema, f"{schema},{service}", state_migrations(service, root), shards)
+    await _apply_state(conn, service, live, shards, root)
     return live
+
+
+async def _apply_state(
+    conn: asyncpg.Connection, service: str, generation: int, shards: int, root: Traversable
+) -> None:
+    schema = generation_schema(service, generation)
+    migrations = _load_all(service, "state", root)
+    await _apply(conn, schema, f"{schema},{service}", migrations, shards)
 
 
 async def _apply(
     conn: asyncpg.Connection,
     schema: str,
     search_path: str,
-    migrations: list[Migration],
+    migrations: list[_Migration],
     shards: int = 0,
 ) -> None:
     await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -140,55 +151,53 @@ async def _apply(
     rows = await conn.fetch(Q.load_applied.format(schema=schema))
     applied = {(row["origin"], row["number"]): row["checksum"] for row in rows}
     _check(schema, applied, migrations)
+    save = Q.save_applied.format(schema=schema)
     for migration in migrations:
-        if (migration.origin, migration.number) in applied:
+        if migration.key in applied:
             continue
         async with conn.transaction():
             await conn.execute(Q.set_search_path, search_path)
             await conn.execute(Q.set_shards, str(shards))
             await conn.execute(migration.sql)
-            await conn.execute(
-                Q.save_applied.format(schema=schema),
-                migration.origin,
-                migration.number,
-                migration.name,
-                migration.checksum,
-            )
+            await conn.execute(save, *migration.key, migration.name, migration.checksum)
         log.info("migration_applied", schema=schema, origin=migration.origin, name=migration.name)
 
 
-def _check(
-    schema: str, applied: dict[tuple[str, int], str], migrations: Iterable[Migration]
-) -> None:
-    present = {(m.origin, m.number): m for m in migrations}
-    for key, checksum in applied.items():
-        if key not in present:
+def _check(schema: str, applied: dict[tuple[str, int], str], migrations: list[_Migration]) -> None:
+    present = {migration.key: migration for migration in migrations}
+    for (origin, number), checksum in applied.items():
+        migration = present.get((origin, number))
+        if migration is None:
             raise MigrationRefused(
-                f"{schema} has the migration {key[0]}/{key[1]:04}, which this version does not"
+                f"{schema} has the migration {origin}/{number:04}, which this version does not"
                 " have: a newer version migrated it"
             )
-        if present[key].checksum != checksum:
+        if migration.checksum != checksum:
             raise MigrationRefused(
-                f"{key[0]}/{present[key].name} was changed after it was applied to {schema};"
+                f"{origin}/{migration.name} was changed after it was applied to {schema};"
                 " restore it and write a new migration"
             )
 
 
-def _load(root: Traversable, origin: str, folder: str) -> list[Migration]:
+def _load_all(service: str, folder: str, root: Traversable) -> list[_Migration]:
+    """Return the migrations of the chassis and then those of the service, each in order."""
+    return [*_load(ROOT, "chassis", folder), *_load(root, service, folder)]
+
+
+def _load(root: Traversable, origin: str, folder: str) -> list[_Migration]:
     directory = root.joinpath(origin, folder)
-    listed = directory.iterdir() if directory.is_dir() else ()
-    migrations = [_read(origin, file) for file in listed if file.name.endswith(".sql")]
-    by_number = sorted(migrations, key=lambda m: m.number)
-    if len({m.number for m in by_number}) != len(by_number):
-        raise MigrationRefused(f"{origin}/{folder} has two files of one number")
-    return by_number
-
-
-def _read(origin: str, file: Traversable) -> Migration:
-    match = _FILE.fullmatch(file.name)
-    if match is None:
-        raise MigrationRefused(f"{origin}: {file.name} is not named like 0001_what_it_does.sql")
-    return Migration(origin, int(match[1]), file.name, file.read_text("utf-8"))
+    by_number: dict[int, _Migration] = {}
+    for file in directory.iterdir() if directory.is_dir() else ():
+        if not file.name.endswith(".sql"):
+            continue
+        match = _FILE.fullmatch(file.name)
+        if match is None:
+            raise MigrationRefused(f"{origin}: {file.name} is not named like 0001_what_it_does.sql")
+        number = int(match[1])
+        if number in by_number:
+            raise MigrationRefused(f"{origin}/{folder} has two files of one number")
+        by_number[number] = _Migration(origin, number, file.name, file.read_text("utf-8"))
+    return [migration for _, migration in sorted(by_number.items())]
 
 
 async def _connect_within(dsn: str, service: str, wait_s: float) -> asyncpg.Connection:

@@ -45,3 +45,11 @@ SELECT shards FROM {service}.generation
 -- name: set_first_generation
 -- Makes the first generation live.
 UPDATE {service}.generation SET live = 1, shards = $1
+
+-- name: set_live_generation
+-- Makes a generation live.
+UPDATE {service}.generation SET live = $1
+
+-- name: list_generations
+-- The schemas whose name matches.
+SELECT nspname::text AS name FROM pg_namespace WHERE nspname ~ $1

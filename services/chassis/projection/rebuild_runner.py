@@ -28,13 +28,14 @@ from services.chassis.postgres.database import (
     generation_schema,
     translate_store_errors,
 )
-from services.chassis.postgres.generations import (
+from services.chassis.postgres.locks import lock_class
+from services.chassis.postgres.migrate import (
+    ROOT,
+    create_generation,
     drop_generation,
     list_generations,
     set_live_generation,
 )
-from services.chassis.postgres.locks import lock_class
-from services.chassis.postgres.migrate import ROOT, create_generation
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import (
     Checkpoint,
@@ -143,7 +144,7 @@ class RebuildRunner:
                     await _refuse_while_backfilling(conn)
                 generation = database.generation + 1
                 await create_generation(conn, service, generation, self._shards, self._root)
-                schema = database.schema_of(generation)
+                schema = f"{generation_schema(service, generation)},{service}"
                 async with await connect_pool(database.dsn, schema=schema) as pool:
                     yield _Run(
                         database=database,
