@@ -8,9 +8,9 @@ from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import workspace_id
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.tokens import at_least_of, token_from_proto, token_to_proto
 from services.chassis.rpc.paging import page_size_of
-from services.identity.api.calls import caller, reach, timeout_s
+from services.identity.api.calls import caller, timeout_s
 from services.identity.codec.decisions import (
     decode_assessments,
     decode_decision,
@@ -58,7 +58,7 @@ class DecisionsRpc:
         a, b = decode_identifier(request.a, by, "a"), decode_identifier(request.b, by, "b")
         if a == b:
             raise InvalidField("a and b are the same identifier; send two", field="b")
-        token, as_of = await reach(self._reader, request), None
+        token, as_of = await self._reader.reach(at_least_of(request), timeout_s()), None
         if request.HasField("as_of"):
             as_of = token = token_from_proto(request.as_of)
             await self._reader.reach(as_of, timeout_s())
@@ -81,7 +81,7 @@ class DecisionsRpc:
         if request.reason not in pb.HeldReason.values():
             raise InvalidField("use a value of HeldReason", field="reason")
         reasons = (request.reason,) if request.reason else CROSS_PROFILE
-        token = await reach(self._reader, request)
+        token = await self._reader.reach(at_least_of(request), timeout_s())
         held = await self._held.list_held(workspace_id(), reasons, after, size)
         return pb.ListHeldResponse(
             held=map(held_to_proto, held),
@@ -112,7 +112,7 @@ class MatchesRpc:
         size, after = page_size_of(request), decode_pair_cursor(request.page_token)
         if request.assessment not in facts_pb.Assessment.values():
             raise InvalidField("use a value of Assessment", field="assessment")
-        token = await reach(self._reader, request)
+        token = await self._reader.reach(at_least_of(request), timeout_s())
         assessment = request.assessment or None
         found = await self._queries.list_matches(workspace_id(), assessment, after, size)
         return pb.ListMatchesResponse(

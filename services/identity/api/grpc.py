@@ -36,11 +36,7 @@ class IdentityRpc(IdentityServiceServicer):
     """onefold.identity.v1.IdentityService."""
 
     def __init__(
-        self,
-        profiles: ProfilesRpc,
-        decisions: DecisionsRpc,
-        matches: MatchesRpc,
-        policy: PolicyRpc,
+        self, profiles: ProfilesRpc, decisions: DecisionsRpc, matches: MatchesRpc, policy: PolicyRpc
     ) -> None:
         for group in (profiles, decisions, matches, policy):
             for name in vars(type(group)):

@@ -9,9 +9,9 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import region, workspace_id
-from services.chassis.codec.tokens import token_to_proto
+from services.chassis.codec.tokens import at_least_of, token_to_proto
 from services.chassis.definitions import etag_of
-from services.identity.api.calls import caller, reach, timeout_s
+from services.identity.api.calls import caller, timeout_s
 from services.identity.codec.policy import policy_to_proto, validate_policy
 from services.identity.codec.responses import preview_to_proto
 from services.identity.commands.policy import PolicyCommands
@@ -30,7 +30,7 @@ class PolicyRpc:
         self._queries = queries
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.GetPolicyResponse:
-        token = await reach(self._reader, request)
+        token = await self._reader.reach(at_least_of(request), timeout_s())
         policy, is_live = await self._queries.policy(workspace_id())
         return pb.GetPolicyResponse(
             policy=policy_to_proto(policy),
@@ -58,7 +58,7 @@ class PolicyRpc:
         self, request: pb.PreviewPolicyRequest, context: Any
     ) -> AsyncIterator[pb.PreviewPolicyResponse]:
         policy = validate_policy(request.policy, region())
-        await reach(self._reader, request)
+        await self._reader.reach(at_least_of(request), timeout_s())
         async with aclosing(self._queries.preview(workspace_id(), policy)) as parts:
             async for token, part in parts:
                 yield preview_to_proto(part, token)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from onefold.identity.v1 import identity_facts_pb2 as pb
+from onefold.identity.v1.identity_service_pb2 import RecordDecisionRequest
 from onefold.log.v1.log_pb2 import Fact
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
@@ -17,19 +18,11 @@ from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.identifiers.model import Identifier, is_account_namespace
 from services.kernel.ids import FactId, WorkspaceId, hash_id
 
+PairMessage: TypeAlias = RecordDecisionRequest | pb.LinkDecided | pb.MatchAssessed
+
 MAX_REASON = 500
 MAX_MATCHES = 1_000
 MAX_WORD, MAX_PURPOSES, MAX_WEIGHTS = 128, 20, 100
-
-
-class HasPair(Protocol):
-    """A message with two identifiers."""
-
-    @property
-    def a(self) -> IdentifierMessage: ...
-
-    @property
-    def b(self) -> IdentifierMessage: ...
 
 
 class IdentifierPair(NamedTuple):
@@ -52,7 +45,7 @@ class RequestedAssessment(NamedTuple):
     message: pb.MatchAssessed
 
 
-def decode_pair(message: HasPair, caller: Caller, path: str = "") -> IdentifierPair:
+def decode_pair(message: PairMessage, caller: Caller, path: str = "") -> IdentifierPair:
     """Return the two identifiers of a message at `path` in the request. Raises InvalidField."""
     field = f"{path}b"
     a = decode_identifier(message.a, caller, f"{path}a")

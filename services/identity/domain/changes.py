@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.identity.domain.evidence import (
-    Decision,
-    Edge,
-    FirstSeen,
-    IdentifierInWorkspace,
-    Pair,
-)
+from services.identity.domain.evidence import Decision, Edge, FirstSeen, IdentifierInWorkspace, Pair
 from services.identity.domain.rows import EdgeRow, IdentifierRow, ProfileGraph
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 

@@ -35,11 +35,7 @@ class IdentityProjection:
     """Folds the log, and publishes it with the profile of each fact."""
 
     def __init__(
-        self,
-        *,
-        shards: int,
-        cache: EvidenceCache,
-        on_access: Callable[[], None] = lambda: None,
+        self, *, shards: int, cache: EvidenceCache, on_access: Callable[[], None] = lambda: None
     ) -> None:
         """`on_access` is called after keys were folded."""
         self._shards = shards

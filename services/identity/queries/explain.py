@@ -50,11 +50,7 @@ class LeafLog(Protocol):
     """The facts of leaves; see services.chassis.rpc.clients.LogClient."""
 
     async def read_leaves(
-        self,
-        workspace_id: WorkspaceId,
-        leaf_ids: Sequence[bytes],
-        *,
-        before: Token | None = None,
+        self, workspace_id: WorkspaceId, leaf_ids: Sequence[bytes], *, before: Token | None = None
     ) -> list[Any]:
         """Return their facts before a token."""
         ...
@@ -146,11 +142,7 @@ class _PastState:
     """The profiles around two identifiers by the facts before a token; none of it is stored."""
 
     def __init__(
-        self,
-        conn: asyncpg.Connection,
-        log: LeafLog,
-        workspace_id: WorkspaceId,
-        as_of: Token,
+        self, conn: asyncpg.Connection, log: LeafLog, workspace_id: WorkspaceId, as_of: Token
     ) -> None:
         self._conn = conn
         self._store = PostgresEvidence(conn, shards=1)
@@ -218,10 +210,7 @@ class _PastState:
         )
 
     def _explain_edge(
-        self,
-        edge: Edge,
-        held: HeldEdge | None,
-        profiles: Mapping[IdentifierId, ProfileId],
+        self, edge: Edge, held: HeldEdge | None, profiles: Mapping[IdentifierId, ProfileId]
     ) -> ExplainedEdge:
         identifiers = self._evidence.identifiers
         decision = self._decision_behind(edge, held, profiles)
@@ -236,10 +225,7 @@ class _PastState:
         )
 
     def _decision_behind(
-        self,
-        edge: Edge,
-        held: HeldEdge | None,
-        profiles: Mapping[IdentifierId, ProfileId],
+        self, edge: Edge, held: HeldEdge | None, profiles: Mapping[IdentifierId, ProfileId]
     ) -> Decision | None:
         decisions = self._evidence.decisions
         if edge.kind == EvidenceKind.DECIDED:

@@ -9,7 +9,7 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.identity.domain.rows import IdentifierAssignment
-from services.identity.store.rows import columns_of, identifier_of
+from services.identity.store.rows import columns_of, identifier_of, zip_columns
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "assignments.sql")
@@ -28,8 +28,7 @@ async def load_leaf_profiles(
 ) -> LeafProfiles:
     """Return the profiles of leaves, and whether a shard has assignments to publish."""
     row: Any = await conn.fetchrow(Q.load_leaf_profiles, list(leaves), shard)
-    profiles = dict(zip(row["ids"] or (), row["profile_ids"] or (), strict=True))
-    return LeafProfiles(profiles, row["has_unpublished"])
+    return LeafProfiles(dict(zip_columns(row, "ids profile_ids")), row["has_unpublished"])
 
 
 async def save_unpublished(

@@ -39,6 +39,7 @@ from services.identity.store.rows import (
     edge_row_of,
     identifier_of,
     stored_identifier_of,
+    zip_columns,
 )
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, shard_of
 
@@ -101,14 +102,9 @@ class PostgresEvidence:
         arguments = (list(profiles), naming, list(workspaces), ROLLOUT)
         row: Any = await self._conn.fetchrow(Q.load_state, *arguments)
         stored.identifiers.update(_identifiers_of(row))
+        columns = "policy_workspaces policy_messages policy_versions policy_rolling_out"
         policies, rolling_out = {}, set()
-        for workspace, message, version, is_rolling_out in zip(
-            row["policy_workspaces"] or (),
-            row["policy_messages"] or (),
-            row["policy_versions"] or (),
-            row["policy_rolling_out"] or (),
-            strict=True,
-        ):
+        for workspace, message, version, is_rolling_out in zip_columns(row, columns):
             policies[workspace] = read_policy(message, version)
             if is_rolling_out:
                 rolling_out.add(workspace)
@@ -263,14 +259,7 @@ def _keys_of(evidence: Evidence) -> tuple[list[Any], ...]:
 
 
 def _identifiers_of(row: Any) -> dict[IdentifierId, IdentifierRow]:
-    columns = zip(
-        row["ids"] or (),
-        row["profile_ids"] or (),
-        row["first_seen_us"] or (),
-        row["first_facts"] or (),
-        row["flags"] or (),
-        strict=True,
-    )
+    columns = zip_columns(row, "ids profile_ids first_seen_us first_facts flags")
     return {
         id_: IdentifierRow(profile_id, FirstSeen(first_seen_us, first_fact), flags)
         for id_, profile_id, first_seen_us, first_fact, flags in columns
@@ -278,16 +267,10 @@ def _identifiers_of(row: Any) -> dict[IdentifierId, IdentifierRow]:
 
 
 def _stored_edges_of(row: Any) -> dict[Edge, EdgeRow]:
-    columns = zip(
-        row["edge_a"] or (),
-        row["edge_b"] or (),
-        row["edge_kinds"] or (),
-        row["edge_first_seen_us"] or (),
-        row["edge_first_facts"] or (),
-        row["edge_last_seen_days"] or (),
-        row["edge_held_reasons"] or (),
-        row["edge_held_namespaces"] or (),
-        strict=True,
+    columns = zip_columns(
+        row,
+        "edge_a edge_b edge_kinds edge_first_seen_us edge_first_facts edge_last_seen_days"
+        " edge_held_reasons edge_held_namespaces",
     )
     return {
         Edge(a, b, kind): EdgeRow(
@@ -299,15 +282,10 @@ def _stored_edges_of(row: Any) -> dict[Edge, EdgeRow]:
 
 
 def _decisions_of(row: Any) -> dict[Pair, Decision]:
-    columns = zip(
-        row["decision_a"] or (),
-        row["decision_b"] or (),
-        row["decision_times"] or (),
-        row["decision_facts"] or (),
-        row["decision_kinds"] or (),
-        row["decision_actors"] or (),
-        row["decision_reasons"] or (),
-        strict=True,
+    columns = zip_columns(
+        row,
+        "decision_a decision_b decision_times decision_facts decision_kinds decision_actors"
+        " decision_reasons",
     )
     return {
         Pair(a, b): Decision(FirstSeen(occurred_at_us, fact_id), kind, actor, reason)

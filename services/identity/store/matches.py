@@ -79,10 +79,7 @@ async def load_assessments(
 
 
 async def load_accepted(
-    conn: asyncpg.Connection,
-    workspace_id: WorkspaceId,
-    purpose: str,
-    ids: Collection[IdentifierId],
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, purpose: str, ids: Collection[IdentifierId]
 ) -> dict[Pair, FirstSeen]:
     """Return the matches at some identifiers that are accepted for a purpose."""
     rows = await conn.fetch(Q.load_accepted, workspace_id, purpose, list(ids))

@@ -52,11 +52,7 @@ async def newest_policy(
 
 
 async def load_rollout_page(
-    conn: asyncpg.Connection,
-    shard: int | None,
-    workspace_id: WorkspaceId,
-    cursor: bytes,
-    size: int,
+    conn: asyncpg.Connection, shard: int | None, workspace_id: WorkspaceId, cursor: bytes, size: int
 ) -> RolloutPage:
     """Return the profiles among the next `size` identifiers of a shard (None = of all), after a
     cursor."""

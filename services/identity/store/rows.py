@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from services.identity.domain.evidence import FirstSeen, IdentifierInWorkspace, SeenSpan
@@ -15,6 +15,11 @@ from services.kernel.ids import FactId, ProfileId, WorkspaceId
 def columns_of(rows: Collection[tuple[Any, ...]], count: int) -> list[list[Any]]:
     """Return the `count` columns of some rows, for unnest()."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * count
+
+
+def zip_columns(row: Any, names: str) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of a table that was read as arrays of columns; null = no rows."""
+    return zip(*(row[name] or () for name in names.split()), strict=True)
 
 
 def identifier_of(

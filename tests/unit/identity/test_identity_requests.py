@@ -87,11 +87,7 @@ def test_policy_round_trip_is_unchanged() -> None:
             "blocked[0].pattern",
             "send the canonical form",
         ),
-        (
-            policy(blocked=[{"namespace": "E", "pattern": "x"}]),
-            "blocked[0].namespace",
-            "a-z, 0-9",
-        ),
+        (policy(blocked=[{"namespace": "E", "pattern": "x"}]), "blocked[0].namespace", "a-z, 0-9"),
         (policy(blocked=[{"pattern": str(n)} for n in range(1_001)]), "blocked", "1000"),
         (policy(ignored=[pb.EVIDENCE_KIND_DECIDED]), "ignored[0]", "withdraw them"),
         (policy(ignored=[pb.EVIDENCE_KIND_CO_OBSERVED, 0]), "ignored[1]", "EVIDENCE_KIND_STATED"),
