@@ -136,9 +136,7 @@ def test_every_module_of_the_services_is_listed() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_tour_passes_through_every_service(service: str) -> None:
     page = source("docs/tour.md").text
-    # Ingest has no projection: its write side is a command.
-    entry = "commands/" if service == "ingest" else "projection/"
-    parts = [f"services/{service}/{part}" for part in (entry, "domain/", "codec/")]
+    parts = [f"services/{service}/{part}" for part in ("projection/", "domain/", "codec/")]
     assert [part for part in parts if part not in page] == []
 
 

@@ -15,13 +15,15 @@ from services.kernel.errors import StoreUnavailable
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+#: The time limit of a transaction, seconds.
+_TIMEOUT_S = 30.0
+
 
 class AppendConnection:
     """Lends its connection to one transaction at a time; after any error it opens a new one."""
 
-    def __init__(self, pool: asyncpg.Pool, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._conn: PoolConnectionProxy[asyncpg.Record] | None = None
 
@@ -30,7 +32,7 @@ class AppendConnection:
         """Lend the connection. Raises StoreUnavailable where PostgreSQL is down or too slow."""
         async with self._lock:
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(_TIMEOUT_S):
                     yield await self._open()
             except BaseException as error:
                 await self._discard()

@@ -104,11 +104,13 @@ class EventLog:
     async def __aenter__(self) -> Self:
         async with acquire(self._pool) as conn:
             await conn.execute(Q.make_heads, self.shards)
-            ends = (await load_heads(conn)).token
+            heads = await load_heads(conn)
             await self.kinds.reload(conn)
+        ends = heads.token
         if len(ends.offsets) != self.shards:
             raise ValueError(f"this log has {len(ends.offsets)} shards and not {self.shards}")
         self.recent.observe_ends(ends)
+        self.clock.observe(heads.now_us)
         for shard, recent in enumerate(self.recent.shards):
             self.metrics.head_offset.labels(shard).set_function(partial(getattr, recent, "end"))
         log.info("log_opened", shards=self.shards, facts=sum(ends.offsets))

@@ -22,7 +22,7 @@ _PAGE = 1_000
 class DefinitionProjection:
     """Folds shard 0, which has all definitions because they are broadcast facts."""
 
-    def __init__(self, pool: asyncpg.Pool, on_changed: Sequence[Callable[[], None]] = ()) -> None:
+    def __init__(self, pool: asyncpg.Pool, on_changed: Sequence[Callable[[], None]]) -> None:
         """`on_changed` are called after definitions were folded."""
         self._pool = pool
         self._on_changed = on_changed
