@@ -19,7 +19,7 @@ import uvloop
 
 from bench import febrl, plain_splink
 from bench.harness import Contender, Result, compare, interleave, print_results
-from services.linkage.classify import MatchStatus, classify
+from services.linkage.classify import classify
 from services.linkage.config import load_config
 from services.linkage.job import MatchAssessment, find_matches
 from services.linkage.linker import Linkage
@@ -171,7 +171,7 @@ def run_ours(data: str) -> tuple[Pairs, float]:
         judged = classify(
             linked.pairs, CONFIG.thresholds, febrl.RULES[data], excluded=_never, conflict=_never
         )
-        return {(j.pair.a, j.pair.b) for j in judged if j.status is MatchStatus.ACCEPTED}
+        return {(j.pair.a, j.pair.b) for j in judged if j.accepted}
 
     return _timed(data, work)
 

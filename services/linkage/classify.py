@@ -9,29 +9,21 @@ profiles in conflict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from services.linkage.config import Thresholds
 from services.linkage.linker import ScoredPair
 
 
-class MatchStatus(Enum):
-    """The status of a pair."""
-
-    ACCEPTED = "accepted"
-    TO_REVIEW = "to review"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassifiedPair:
-    """A pair and its status."""
+    """A pair that is accepted, or else to be reviewed by a person."""
 
     pair: ScoredPair
-    status: MatchStatus
     #: Why it is not accepted in spite of its probability; empty = no objection.
-    objection: str = ""
+    objection: str
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class MatchRules:
 
 
 #: The values of a record by namespace; only namespaces of which a person has one value.
-UniqueValues = Mapping[str, frozenset[str]]
+UniqueValues = Mapping[str, Set[str]]
 #: A condition on two records, given by their ids.
 PairPredicate = Callable[[str, str], bool]
 
@@ -70,55 +62,37 @@ def classify(
     to be one person; accepted pairs never link them.
     """
     possible = [p for p in pairs if p.probability >= thresholds.review and not excluded(p.a, p.b)]
-    classified = [
-        ClassifiedPair(p, MatchStatus.TO_REVIEW, objection_to(p, rules)) for p in possible
-    ]
+    classified = [ClassifiedPair(pair, _objection(pair, rules)) for pair in possible]
     groups = _Groups(lambda a, b: excluded(a, b) or conflict(a, b))
-    partner: dict[str, str] = {}
-    for index, candidate in enumerate(classified):
+    matched: set[str] = set()
+    for candidate in classified:
         pair = candidate.pair
         if pair.probability < thresholds.accept or candidate.objection:
             continue
-        if rules.one_to_one and not partner.keys().isdisjoint((pair.a, pair.b)):
-            classified[index] = replace(candidate, objection="a likelier match is accepted")
+        if rules.one_to_one and not matched.isdisjoint((pair.a, pair.b)):
+            candidate.objection = "a likelier match is accepted"
         elif not groups.join(pair.a, pair.b):
-            classified[index] = replace(
-                candidate, objection="it would link profiles with a conflict"
-            )
+            candidate.objection = "it would link profiles with a conflict"
         else:
-            partner |= {pair.a: pair.b, pair.b: pair.a}
-            classified[index] = replace(candidate, status=MatchStatus.ACCEPTED)
-    return list(_accept_within_groups(classified, groups, rules))
-
-
-def _accept_within_groups(
-    classified: Iterable[ClassifiedPair], groups: _Groups, rules: MatchRules
-) -> Iterator[ClassifiedPair]:
-    """Yield the pairs; inside an accepted group, a pair below the threshold is accepted too."""
+            matched |= {pair.a, pair.b}
     for candidate in classified:
-        pair = candidate.pair
-        linked = not candidate.objection and groups.are_linked(pair.a, pair.b)
-        if linked and _is_supported(pair, rules):
-            yield replace(candidate, status=MatchStatus.ACCEPTED)
-        else:
-            yield candidate
+        # Inside an accepted group, a pair below the threshold is accepted too.
+        linked = groups.are_linked(candidate.pair.a, candidate.pair.b)
+        candidate.accepted = linked and not candidate.objection
+    return classified
 
 
-def objection_to(pair: ScoredPair, rules: MatchRules) -> str:
+def _objection(pair: ScoredPair, rules: MatchRules) -> str:
     """Return why a model may not accept a pair of any probability; empty = it may."""
     outcomes = {weight.comparison: weight.outcome for weight in pair.weights}
-    if not _is_supported(pair, rules):
+    supporting = sum(w.log2_bayes_factor >= rules.min_weight for w in pair.weights)
+    if supporting < rules.min_supporting:
         return "a single comparison supports it"
     if rules.twins and all(outcomes.get(c) in listed for c, listed in rules.twins.items()):
         return "they may be twins"
     if any(outcomes.get(comparison) in listed for comparison, listed in rules.against.items()):
         return "the names are those of two persons"
     return ""
-
-
-def _is_supported(pair: ScoredPair, rules: MatchRules) -> bool:
-    supporting = sum(w.log2_bayes_factor >= rules.min_weight for w in pair.weights)
-    return supporting >= rules.min_supporting
 
 
 def differ_in_unique_values(a: UniqueValues, b: UniqueValues) -> bool:

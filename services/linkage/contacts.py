@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from services.kernel.identifiers.normalize import normalize
-from services.linkage.names import to_simplified
+from services.linkage.names import HAN, to_simplified
 
 #: Dates that forms fill in by default.
 _DEFAULT_DATES = frozenset({"1900-01-01", "1970-01-01", "1980-01-01", "2000-01-01", "1899-12-30"})
@@ -24,7 +24,6 @@ _HOUSE_CN = re.compile(r"([^省市区县镇]{2,8}?(?:路|街|道|巷|弄|胡同)
 _CITY_CN = re.compile(r"^(?:[^省市]{2,7}?(?:省|自治区))?([^省市]{2,7}?)市")
 _DISTRICT_CN = re.compile(r"市([^市区县]{1,6}[区县])")
 _HOUSE_WEST = re.compile(r"(\d+[a-z]?)\s+([^\d,]{4,})")
-_HAN = re.compile(r"[\u3400-\u9fff]")
 _SHORTENED = {"st": "street", "rd": "road", "ave": "avenue", "ln": "lane", "dr": "drive"}
 
 
@@ -32,13 +31,10 @@ _SHORTENED = {"st": "street", "rd": "road", "ave": "avenue", "ln": "lane", "dr":
 class PostalAddress:
     """A parsed address; a part is empty if the text does not have it."""
 
-    whole: str
+    whole: str = ""
     #: Street and number.
-    house: str
-    city: str
-
-
-NO_ADDRESS = PostalAddress("", "", "")
+    house: str = ""
+    city: str = ""
 
 
 def parse_birth_date(text: str) -> str:
@@ -67,18 +63,18 @@ def normalize_phone(text: str, region: str) -> str:
 
 def parse_mailbox(text: str) -> tuple[str, str]:
     """Return the whole address and the part before the @; empty if it belongs to no person."""
-    local, at, domain = unicodedata.normalize("NFKC", text).strip().casefold().partition("@")
-    if not at or not domain or not local or local in _IMPERSONAL:
+    local, _, domain = unicodedata.normalize("NFKC", text).strip().casefold().partition("@")
+    if not domain or not local or local in _IMPERSONAL:
         return "", ""
     return f"{local}@{domain}", local.partition("+")[0]
 
 
 def parse_address(text: str, city: str = "") -> PostalAddress:
     """Parse an address in Chinese or Latin letters; `city` is a separately known city."""
-    folded = to_simplified(unicodedata.normalize("NFKC", text)).casefold().strip()
+    folded = to_simplified(text).casefold().strip()
     if not folded:
-        return NO_ADDRESS
-    return _chinese(folded, city) if _HAN.search(folded) else _western(folded, city)
+        return PostalAddress()
+    return _chinese(folded, city) if HAN.search(folded) else _western(folded, city)
 
 
 def _chinese(text: str, city: str) -> PostalAddress:
@@ -93,6 +89,5 @@ def _western(text: str, city: str) -> PostalAddress:
     words = [_SHORTENED.get(w, w) for w in re.findall(r"\w+", text)]
     house = _HOUSE_WEST.search(" ".join(words) if "," not in text else text)
     last = text.rpartition(",")[2].strip() if "," in text else ""
-    return PostalAddress(
-        " ".join(words), f"{house[1]} {house[2].strip()}" if house else "", city or last
-    )
+    street = f"{house[1]} {house[2].strip()}" if house else ""
+    return PostalAddress(" ".join(words), street, city or last)

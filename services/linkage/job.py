@@ -13,25 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.kernel.identifiers.model import Identifier
-from services.linkage.classify import (
-    ClassifiedPair,
-    MatchRules,
-    MatchStatus,
-    classify,
-    differ_in_unique_values,
-)
+from services.linkage import records
+from services.linkage.classify import ClassifiedPair, classify, differ_in_unique_values
 from services.linkage.config import MatchingConfig
 from services.linkage.linker import ComparisonWeight, LinkageResult, link
-from services.linkage.model import LinkageModel
 from services.linkage.person_model import PERSON_MODEL, PERSON_RULES
-from services.linkage.profiles import LinkageProfile
-from services.linkage.records import (
-    comparison_record,
-    conflict,
-    purposes_of,
-    representative,
-    unique_values_of,
-)
+from services.linkage.records import LinkageProfile
 
 #: The model version of an assessment by a person.
 BY_PERSON = "person"
@@ -76,39 +63,32 @@ class MatchingResult:
     eligible: int
 
     def count(self, assessment: MatchAssessment) -> int:
-        """Return the number of matches with an assessment."""
         return sum(match.assessment is assessment for match in self.matches)
 
     def objections(self) -> Counter[str]:
-        """Return how often each objection occurs."""
         return Counter(match.objection for match in self.matches if match.objection)
 
 
-def find_matches(
-    profiles: Iterable[LinkageProfile],
-    config: MatchingConfig,
-    model: LinkageModel = PERSON_MODEL,
-    rules: MatchRules = PERSON_RULES,
-) -> MatchingResult:
+def find_matches(profiles: Iterable[LinkageProfile], config: MatchingConfig) -> MatchingResult:
     """Match the profiles that allow a purpose.
 
-    Raises LinkageNotInstalled if Splink is not installed.
+    Raises OnefoldError if Splink is not installed.
     """
     total = 0
     eligible: dict[str, LinkageProfile] = {}
     for profile in profiles:
         total += 1
-        if profile.identifiers and purposes_of(profile, config):
+        if profile.identifiers and records.purposes_of(profile, config):
             eligible[profile.profile_id] = profile
-    records = {id_: comparison_record(profile, config) for id_, profile in eligible.items()}
-    result = link(model, [records.values()], at_least=config.thresholds.review)
-    unique = {id_: unique_values_of(profile, config) for id_, profile in eligible.items()}
+    compared = {id_: records.comparison_record(p, config) for id_, p in eligible.items()}
+    result = link(PERSON_MODEL, compared.values(), at_least=config.thresholds.review)
+    unique = {id_: records.unique_values_of(p, config) for id_, p in eligible.items()}
     classified = classify(
         result.pairs,
         config.thresholds,
-        rules,
+        PERSON_RULES,
         excluded=lambda a, b: differ_in_unique_values(unique[a], unique[b]),
-        conflict=lambda a, b: conflict(records[a], records[b]),
+        conflict=lambda a, b: records.conflict(compared[a], compared[b]),
     )
     matches = tuple(_matches(classified, result, eligible, config))
     return MatchingResult(matches, result.model_version, total, len(eligible))
@@ -124,15 +104,16 @@ def _matches(
     for candidate in classified:
         pair = candidate.pair
         a, b = profiles[pair.a], profiles[pair.b]
-        if not (purposes := purposes_of(a, config) & purposes_of(b, config)):
+        if not (purposes := records.purposes_of(a, config) & records.purposes_of(b, config)):
             continue
-        accepted = candidate.status is MatchStatus.ACCEPTED
         yield Match(
-            pair=ordered_pair(representative(a), representative(b)),
-            assessment=MatchAssessment.ACCEPTED if accepted else MatchAssessment.TO_REVIEW,
+            pair=ordered_pair(records.representative(a), records.representative(b)),
+            assessment=MatchAssessment.ACCEPTED
+            if candidate.accepted
+            else MatchAssessment.TO_REVIEW,
             probability=pair.probability,
             model_version=result.model_version,
-            purposes=tuple(sorted(purposes)) if accepted else (),
+            purposes=tuple(sorted(purposes)) if candidate.accepted else (),
             weights=pair.weights,
             objection=candidate.objection,
         )
@@ -147,9 +128,14 @@ def new_matches(result: MatchingResult, recorded: Mapping[Pair, Match]) -> list[
     """Return the assessments to record; `recorded` has the last one of each pair."""
     changed = [m for m in result.matches if _is_changed(m, recorded.get(m.pair))]
     found = {match.pair for match in result.matches}
-    obsolete = (m for pair, m in recorded.items() if pair not in found and _is_revocable(m))
     rejected = MatchAssessment.REJECTED
-    return changed + [Match(m.pair, rejected, 0.0, result.model_version) for m in obsolete]
+    return changed + [
+        Match(pair, rejected, 0.0, result.model_version)
+        for pair, match in recorded.items()
+        if pair not in found
+        and match.model_version != BY_PERSON
+        and match.assessment is not rejected
+    ]
 
 
 def _is_changed(match: Match, recorded: Match | None) -> bool:
@@ -157,9 +143,5 @@ def _is_changed(match: Match, recorded: Match | None) -> bool:
         return True
     if recorded.model_version == BY_PERSON:
         return False
-    same = recorded.assessment is match.assessment and recorded.purposes == match.purposes
-    return not same or recorded.model_version != match.model_version
-
-
-def _is_revocable(match: Match) -> bool:
-    return match.model_version != BY_PERSON and match.assessment is not MatchAssessment.REJECTED
+    before = (recorded.assessment, recorded.purposes, recorded.model_version)
+    return before != (match.assessment, match.purposes, match.model_version)

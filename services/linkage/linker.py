@@ -20,10 +20,6 @@ from services.linkage.model import Comparison, LinkageModel
 _DIGITS = 9
 
 
-class LinkageNotInstalled(OnefoldError):
-    """The dependencies of matching are not installed."""
-
-
 class ComparisonWeight(NamedTuple):
     """The weight of one comparison of a pair."""
 
@@ -54,18 +50,19 @@ class LinkageResult:
     model_version: str
 
 
-def link(
-    model: LinkageModel, tables: Sequence[Iterable[NamedTuple]], *, at_least: float = 0.2
-) -> LinkageResult:
+def link(model: LinkageModel, records: Iterable[NamedTuple], *, at_least: float) -> LinkageResult:
     """Train on the records and return the pairs with a probability of `at_least` or more.
 
     Fewer than two records, or records that agree in nothing, give no pairs. Raises
-    LinkageNotInstalled.
+    OnefoldError if Splink is not installed.
     """
-    rows = [sorted(table) for table in tables]
-    if sum(map(len, rows)) < 2:
+    rows = sorted(records)
+    if len(rows) < 2:
         return LinkageResult((), f"{model.name}-untrained")
-    return Linkage.over(model, [_table(table) for table in rows]).run(at_least)
+    _splink()  # the error if it is missing; DuckDB comes with it
+    import duckdb
+
+    return Linkage(model, duckdb.connect(), [_arrow_table(rows)]).run(at_least)
 
 
 class Linkage:
@@ -83,14 +80,6 @@ class Linkage:
             validate_settings=False,
         )
 
-    @classmethod
-    def over(cls, model: LinkageModel, tables: Sequence[Any]) -> Linkage:
-        """Return a model over Arrow tables, in its own database in memory."""
-        _splink()
-        import duckdb
-
-        return cls(model, duckdb.connect(), tables)
-
     def run(self, at_least: float) -> LinkageResult:
         """Train on the records and score their pairs."""
         threads = self._connection.execute("select current_setting('threads')").fetchone()[0]
@@ -102,10 +91,9 @@ class Linkage:
         finally:
             self._connection.execute(f"set threads = {threads}")
         pairs = sorted(self._pairs(at_least), key=lambda p: (-p.probability, p.a, p.b))
-        return LinkageResult(tuple(pairs), self.version())
+        return LinkageResult(tuple(pairs), self._version())
 
-    def version(self) -> str:
-        """Return a version that depends on the settings and the trained parameters."""
+    def _version(self) -> str:
         parameters = _rounded(self._linker.misc.save_model_to_json())
         text = json.dumps(parameters, sort_keys=True, ensure_ascii=False).encode()
         return f"{self._model.name}-{hashlib.blake2b(text, digest_size=6).hexdigest()}"
@@ -127,20 +115,17 @@ class Linkage:
         found = self._linker.inference.predict(threshold_match_probability=at_least)
         record_id, comparisons = self._model.record_id, self._model.comparisons
         columns = [f"{record_id}_l", f"{record_id}_r", "match_probability"]
-        columns += [f"gamma_{c.name}" for c in comparisons]
-        columns += [_weight(c) for c in comparisons]
-        query = f"select {', '.join(columns)} from {found.physical_name}"
-        cursor = self._connection.execute(query)
-        outcomes = [_outcomes(c) for c in comparisons]
-        names = [c.name for c in comparisons]
-        count = len(names)
+        columns += [f"gamma_{c.name}" for c in comparisons] + [_weight(c) for c in comparisons]
+        cursor = self._connection.execute(f"select {', '.join(columns)} from {found.physical_name}")
+        count, named = len(comparisons), [(c.name, _outcomes(c)) for c in comparisons]
         while rows := cursor.fetchmany(10_000):
             for left, right, probability, *values in rows:
-                a, b = sorted((left, right))
-                levels, weights_ = values[:count], values[count:]
-                labels = (by_level[level] for by_level, level in zip(outcomes, levels, strict=True))
-                weights = map(ComparisonWeight, names, labels, weights_)
-                yield ScoredPair(a, b, probability, tuple(weights))
+                levels, factors = values[:count], values[count:]
+                weights = (
+                    ComparisonWeight(name, outcomes[level], factor)
+                    for (name, outcomes), level, factor in zip(named, levels, factors, strict=True)
+                )
+                yield ScoredPair(min(left, right), max(left, right), probability, tuple(weights))
 
 
 def _weight(comparison: Comparison) -> str:
@@ -160,22 +145,18 @@ def _splink() -> Any:
     try:
         import splink
     except ImportError as error:
-        raise LinkageNotInstalled(
-            "matching needs Splink: install the extra `linkage` of pyproject.toml"
-        ) from error
+        raise OnefoldError("matching needs Splink; install the extra `linkage`") from error
     logging.getLogger("splink").setLevel(logging.ERROR)
     return splink
 
 
-def _table(rows: Sequence[NamedTuple]) -> Any:
-    """Return the rows as an Arrow table."""
+def _arrow_table(rows: Sequence[NamedTuple]) -> Any:
     import pyarrow
 
-    names = rows[0]._fields
     columns = [pyarrow.array(column) for column in zip(*rows, strict=True)]
     # A column without values has no type of its own.
     typed = [c.cast(pyarrow.string()) if c.type == pyarrow.null() else c for c in columns]
-    return pyarrow.table(typed, names=list(names))
+    return pyarrow.table(typed, names=list(rows[0]._fields))
 
 
 def _rounded(json: Any) -> Any:

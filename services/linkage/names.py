@@ -57,8 +57,7 @@ _SHORT_FORMS = """
     ron/ronald terry/terence zach/zachary abby/abigail mandy/amanda nikki/nicole steph/stephanie
 """
 _SHORT = dict(pair.split("/") for pair in _SHORT_FORMS.split())
-_HAN = re.compile(r"[\u3400-\u9fff]")
-_NOT_HAN = re.compile(r"[^\u3400-\u9fff]+")
+HAN = re.compile(r"[\u3400-\u9fff]")
 _WORDS = re.compile(r"[^\W\d_]+")
 _SYLLABLE = re.compile(
     r"(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])"
@@ -75,26 +74,23 @@ class PersonName:
     """A parsed name; a part is empty if the text does not have it."""
 
     #: The whole name in simplified characters; empty for a name in Latin letters.
-    han: str
+    han: str = ""
     #: Lower case, without accents or tones.
-    surname: str
-    given: str
+    surname: str = ""
+    given: str = ""
     #: The full name of a short given name; else the given name.
-    formal: str
+    formal: str = ""
     #: The syllables in pinyin, or else the two parts, in alphabetical order: one text for every
     #: order and spacing of a name. Empty if a part is missing.
-    sound: str
+    sound: str = ""
     #: The sound with tones, for names in Chinese characters.
-    toned: str
-
-
-NO_NAME = PersonName("", "", "", "", "", "")
+    toned: str = ""
 
 
 def parse_name(whole: str = "", surname: str = "", given: str = "") -> PersonName:
     """Parse a name from a whole text, or from its parts if they are given."""
-    parts = f"{surname}{given}" if _HAN.search(surname + given) else ""
-    if parts or _HAN.search(whole):
+    parts = f"{surname}{given}" if HAN.search(surname + given) else ""
+    if parts or HAN.search(whole):
         return _chinese(parts or whole)
     if surname or given:
         return _latin(_words(surname), _words(given))
@@ -111,14 +107,14 @@ def to_simplified(text: str) -> str:
 
 def _chinese(text: str) -> PersonName:
     # One by one: the characters of a name are no phrase (沈靜 is not 沉静).
-    han = _TITLES_HAN.sub("", _NOT_HAN.sub("", "".join(map(to_simplified, text))))
+    han = _TITLES_HAN.sub("", "".join(HAN.findall("".join(map(to_simplified, text)))))
     split = 2 if han[:2] in _COMPOUND and len(han) > 2 else 1
     family, own = han[:split], han[split:]
     toned = [*_sounds(family, _SURNAME_SOUNDS.get(family, ())), *_sounds(own)]
     plain = [syllable.rstrip("12345") for syllable in toned]
     surname, given = "".join(plain[:split]), "".join(plain[split:])
     if not given:
-        return PersonName("", surname, "", "", "", "")
+        return PersonName(surname=surname)
     return PersonName(han, surname, given, given, _sound(surname, given), " ".join(toned))
 
 
@@ -134,19 +130,18 @@ def _latin(family: Sequence[str], own: Sequence[str]) -> PersonName:
     """Return a name in Latin letters with known parts."""
     surname, given = "".join(family), "".join(own)
     if not surname or not given:
-        return (
-            PersonName("", surname, given, _formal(given), "", "") if surname + given else NO_NAME
-        )
+        return PersonName("", surname, given, _SHORT.get(given, given))
     if _is_pinyin(surname, given):
-        return PersonName("", surname, given, given, _sound(surname, given), "")
+        return PersonName("", surname, given, given, _sound(surname, given))
     given = own[0]
-    return PersonName("", surname, given, _formal(given), " ".join(sorted((surname, given))), "")
+    sound = " ".join(sorted((surname, given)))
+    return PersonName("", surname, given, _SHORT.get(given, given), sound)
 
 
 def _unordered(words: Sequence[str]) -> PersonName:
     """Return a name in Latin letters whose order is unknown."""
     if not words:
-        return NO_NAME
+        return PersonName()
     if len(words) == 1:
         return _run_together(words[0])
     for family, own in ((words[:1], words[1:]), (words[-1:], words[:-1])):
@@ -160,7 +155,7 @@ def _run_together(word: str) -> PersonName:
     for split in range(min(9, len(word) - 1), 1, -1):
         if _is_pinyin(word[:split], word[split:]):
             return _latin([word[:split]], [word[split:]])
-    return PersonName("", word, "", "", "", "")
+    return PersonName(surname=word)
 
 
 def _is_pinyin(surname: str, given: str) -> bool:
@@ -179,8 +174,6 @@ def _sound(surname: str, given: str) -> str:
 @cache
 def _syllables(word: str) -> tuple[str, ...]:
     """Split a word in pinyin into syllables, longest first; empty if it is not pinyin."""
-    if not word:
-        return ()
     for end in range(min(6, len(word)), 0, -1):
         if _SYLLABLE.fullmatch(word[:end]):
             if end == len(word):
@@ -202,10 +195,6 @@ def _words(text: str) -> list[str]:
     bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     joined = re.sub(r"['’`.-]", lambda m: " " if m[0] == "." else "", bare)
     return [w.replace("lyu", "lv") for w in _WORDS.findall(joined) if w not in _TITLES]
-
-
-def _formal(given: str) -> str:
-    return _SHORT.get(given, given)
 
 
 @cache

@@ -10,6 +10,7 @@ RECYCLED_AFTER_DAYS = 120
 
 #: Compares the lengths first, as that is cheap.
 _ONE_EDIT = "abs(length({0}_l) - length({0}_r)) <= 1 and damerau_levenshtein({0}_l, {0}_r) <= 1"
+_ONE_IS_LATIN = "(han_l is null or han_r is null)"
 
 
 def _missing(column: str) -> Level:
@@ -21,11 +22,7 @@ NAME = Comparison(
     (
         _missing("sound"),
         Level("same characters", "han_l = han_r", "han"),
-        Level(
-            "same name in Latin letters",
-            "sound_l = sound_r and (han_l is null or han_r is null)",
-            "sound",
-        ),
+        Level("same name in Latin letters", f"sound_l = sound_r and {_ONE_IS_LATIN}", "sound"),
         Level("same sound and tones, other characters", "toned_l = toned_r"),
         Level("same sound, other characters", "sound_l = sound_r"),
         Level(
@@ -36,7 +33,7 @@ NAME = Comparison(
         ),
         Level(
             "a letter or two differ",
-            "(han_l is null or han_r is null) and damerau_levenshtein(sound_l, sound_r) <= 2"
+            f"{_ONE_IS_LATIN} and damerau_levenshtein(sound_l, sound_r) <= 2"
             " and jaro_winkler_similarity(sound_l, sound_r) >= 0.9",
         ),
         Level(
@@ -104,12 +101,7 @@ PERSON_MODEL = LinkageModel(
     name="people",
     comparisons=(NAME, BORN, PHONE, MAIL, ADDRESS),
     blocking=(
-        equal_columns("sound"),
-        equal_columns("phone"),
-        equal_columns("email"),
-        equal_columns("mailbox"),
-        equal_columns("born"),
-        equal_columns("phone_tail"),
+        *map(equal_columns, ("sound", "phone", "email", "mailbox", "born", "phone_tail")),
         equal_columns("house", "city"),
         "l.surname = r.surname and left(l.born, 7) = left(r.born, 7)",
     ),

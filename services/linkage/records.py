@@ -6,6 +6,7 @@ Network addresses and devices are no part of a record, so they never cause a mat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
@@ -20,12 +21,25 @@ from services.linkage.contacts import (
     parse_mailbox,
 )
 from services.linkage.names import parse_name
-from services.linkage.profiles import LinkageProfile
 
 #: The number of different characters from which two dates conflict.
 _DATE_CONFLICT = 3
 #: The similarity below which two names conflict.
 _NAME_CONFLICT = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class LinkageProfile:
+    """One profile, as far as matching reads it."""
+
+    profile_id: str
+    #: Namespace and canonical value of each identifier.
+    identifiers: tuple[tuple[str, str], ...]
+    #: JSON values by name.
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    #: The first and the last event, Unix microseconds.
+    first_seen_us: int = 0
+    last_seen_us: int = 0
 
 
 class ComparisonRecord(NamedTuple):
@@ -53,14 +67,15 @@ class ComparisonRecord(NamedTuple):
 
 def comparison_record(profile: LinkageProfile, config: MatchingConfig) -> ComparisonRecord:
     """Return the record of a profile, with its id."""
-    traits = {part: _first_text(profile.traits, names) for part, names in config.traits.items()}
-    identifiers = dict(reversed(profile.identifiers))
-    name = parse_name(
-        traits.get("name", ""), traits.get("surname", ""), traits.get("given_name", "")
-    )
-    phone = normalize_phone(traits.get("phone") or identifiers.get("phone", ""), config.region)
-    email, mailbox = parse_mailbox(traits.get("email") or identifiers.get("email", ""))
-    address = parse_address(traits.get("address", ""), traits.get("city", ""))
+    names, identifiers = config.traits, dict(reversed(profile.identifiers))
+
+    def text(traits: tuple[str, ...]) -> str:
+        return _first_text(profile.traits, traits)
+
+    name = parse_name(text(names.name), text(names.surname), text(names.given_name))
+    phone = normalize_phone(text(names.phone) or identifiers.get("phone", ""), config.region)
+    email, mailbox = parse_mailbox(text(names.email) or identifiers.get("email", ""))
+    address = parse_address(text(names.address), text(names.city))
     return ComparisonRecord(
         record_id=profile.profile_id,
         han=name.han or None,
@@ -69,7 +84,7 @@ def comparison_record(profile: LinkageProfile, config: MatchingConfig) -> Compar
         formal=name.formal or None,
         sound=name.sound or None,
         toned=name.toned or None,
-        born=parse_birth_date(traits.get("birth_date", "")) or None,
+        born=parse_birth_date(text(names.birth_date)) or None,
         phone=phone or None,
         phone_tail=phone[-7:] or None,
         email=email or None,
@@ -88,13 +103,13 @@ def purposes_of(profile: LinkageProfile, config: MatchingConfig) -> frozenset[st
     return frozenset(purpose for purposes in granted for purpose in purposes)
 
 
-def unique_values_of(profile: LinkageProfile, config: MatchingConfig) -> dict[str, frozenset[str]]:
+def unique_values_of(profile: LinkageProfile, config: MatchingConfig) -> dict[str, set[str]]:
     """Return the values of the namespaces of which a person has one value."""
     found: dict[str, set[str]] = {}
     for namespace, value in profile.identifiers:
         if namespace in config.unique:
             found.setdefault(namespace, set()).add(value)
-    return {namespace: frozenset(values) for namespace, values in found.items()}
+    return found
 
 
 def conflict(a: ComparisonRecord, b: ComparisonRecord) -> bool:

@@ -13,7 +13,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import (
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild_runner import RebuildRunner
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints

@@ -13,7 +13,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServic
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.grpc import ProjectionRpc
-from services.chassis.projection.rebuild_runner import RebuildRunner
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints

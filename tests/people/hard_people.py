@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from services.kernel.time import DAY_US
-from services.linkage.profiles import LinkageProfile
+from services.linkage.records import LinkageProfile
 from tests.people import hard_names as names
 
 #: The first and the last day of all records, days since 1970-01-01.

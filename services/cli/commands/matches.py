@@ -34,7 +34,7 @@ from services.linkage.job import (
     ordered_pair,
 )
 from services.linkage.linker import ComparisonWeight
-from services.linkage.profiles import LinkageProfile
+from services.linkage.records import LinkageProfile
 
 app = typer.Typer(no_args_is_help=True, help="Probable matches: which profiles may be one person.")
 

@@ -16,7 +16,7 @@ from toy.words import WordFact, WordLog, WordsRebuilder
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, is_backfilling, schedule
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
-from services.chassis.projection.rebuild_runner import RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import Limits
 from services.kernel.errors import Conflict, ServiceUnavailable, TokenNotReached
 from services.kernel.ids import WorkspaceId

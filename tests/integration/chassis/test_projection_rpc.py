@@ -20,7 +20,7 @@ from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey
 from services.chassis.codec.tokens import token_from_proto, token_to_proto
 from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
-from services.chassis.projection.rebuild_runner import RebuildRunner
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings

@@ -15,7 +15,7 @@ from toy.words import WordLog, Words, WordsRebuilder, WordsResync, sample_facts
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.projection.checkpoint import lock_checkpoints
-from services.chassis.projection.rebuild_runner import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.runtime.tasks import task_scope
 from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token

@@ -16,7 +16,7 @@ from services.cli.commands.matches import assess_match, match_all, show_matches
 from services.kernel.errors import InvalidField
 from services.linkage.config import DEFAULT, MatchingConfig
 from services.linkage.job import BY_PERSON, MatchingResult, find_matches
-from services.linkage.profiles import LinkageProfile
+from services.linkage.records import LinkageProfile
 from tests.people.hard_people import as_profile, hard_people
 
 PAGE = 40

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from services.linkage.classify import (
     ClassifiedPair,
     MatchRules,
-    MatchStatus,
     PairPredicate,
     classify,
     differ_in_unique_values,
@@ -32,14 +31,14 @@ def scored(a: str, b: str, probability: float = 0.99, **outcomes: tuple[str, flo
     return ScoredPair(a, b, probability, weights)
 
 
-def statuses(
+def accepted(
     *pairs: ScoredPair,
     rules: MatchRules = PERSON_RULES,
     excluded: PairPredicate = never,
     conflict: PairPredicate = never,
-) -> dict[str, MatchStatus]:
+) -> dict[str, bool]:
     classified = classify(_ordered(pairs), LIMITS, rules, excluded=excluded, conflict=conflict)
-    return {f"{c.pair.a}{c.pair.b}": c.status for c in classified}
+    return {f"{c.pair.a}{c.pair.b}": c.accepted for c in classified}
 
 
 def _ordered(pairs: Sequence[ScoredPair]) -> list[ScoredPair]:
@@ -47,12 +46,12 @@ def _ordered(pairs: Sequence[ScoredPair]) -> list[ScoredPair]:
 
 
 def test_thresholds_separate_accepted_reviewed_and_dropped_pairs() -> None:
-    result = statuses(scored("a", "b", 0.9), scored("c", "d", 0.89), scored("e", "f", 0.49))
-    assert result == {"ab": MatchStatus.ACCEPTED, "cd": MatchStatus.TO_REVIEW}
+    result = accepted(scored("a", "b", 0.9), scored("c", "d", 0.89), scored("e", "f", 0.49))
+    assert result == {"ab": True, "cd": False}
 
 
 def test_excluded_pair_is_dropped() -> None:
-    assert statuses(scored("a", "b"), excluded=lambda a, b: True) == {}
+    assert accepted(scored("a", "b"), excluded=lambda a, b: True) == {}
 
 
 def test_different_unique_values_are_detected() -> None:
@@ -65,43 +64,38 @@ def test_different_unique_values_are_detected() -> None:
 
 def test_pair_with_a_single_supporting_comparison_is_reviewed() -> None:
     alone = scored("a", "b", name=("not known", 0.0), phone=("same", 20.0))
-    assert statuses(alone) == {"ab": MatchStatus.TO_REVIEW}
+    assert accepted(alone) == {"ab": False}
 
 
 def test_family_members_are_reviewed() -> None:
     family = scored("a", "b", name=("same surname", 2.0), phone=("same", 9.0), mail=("same", 9.0))
-    assert statuses(family) == {"ab": MatchStatus.TO_REVIEW}
+    assert accepted(family) == {"ab": False}
 
 
 def test_twins_are_reviewed() -> None:
     twins = {"name": ("one character differs", 3.0), "birth_date": ("same", 9.0)}
-    assert statuses(scored("a", "b", **twins)) == {"ab": MatchStatus.TO_REVIEW}
+    assert accepted(scored("a", "b", **twins)) == {"ab": False}
 
 
 def test_chain_does_not_link_profiles_in_conflict() -> None:
-    result = statuses(
+    result = accepted(
         scored("a", "b", 0.99), scored("b", "c", 0.95), conflict=lambda a, b: {a, b} == {"a", "c"}
     )
-    assert result == {"ab": MatchStatus.ACCEPTED, "bc": MatchStatus.TO_REVIEW}
+    assert result == {"ab": True, "bc": False}
 
 
 def test_pair_below_the_threshold_within_an_accepted_group_is_accepted() -> None:
-    result = statuses(
+    result = accepted(
         scored("a", "b"), scored("b", "c"), scored("a", "c", 0.6), scored("a", "d", 0.6)
     )
-    assert result == {
-        "ab": MatchStatus.ACCEPTED,
-        "bc": MatchStatus.ACCEPTED,
-        "ac": MatchStatus.ACCEPTED,
-        "ad": MatchStatus.TO_REVIEW,
-    }
+    assert result == {"ab": True, "bc": True, "ac": True, "ad": False}
 
 
 def test_one_to_one_accepts_the_likeliest_pair() -> None:
-    result = statuses(
+    result = accepted(
         scored("a", "x", 0.95), scored("a", "y", 0.99), rules=MatchRules(one_to_one=True)
     )
-    assert result == {"ay": MatchStatus.ACCEPTED, "ax": MatchStatus.TO_REVIEW}
+    assert result == {"ay": True, "ax": False}
 
 
 @given(
@@ -128,7 +122,7 @@ def test_accepted_groups_never_hold_a_conflict(
 
 def groups(classified: Sequence[ClassifiedPair]) -> list[set[str]]:
     found: list[set[str]] = []
-    for pair in (c.pair for c in classified if c.status is MatchStatus.ACCEPTED):
+    for pair in (c.pair for c in classified if c.accepted):
         joined = {pair.a, pair.b}.union(*(g for g in found if g & {pair.a, pair.b}))
         found = [g for g in found if not g & joined] + [joined]
     return found

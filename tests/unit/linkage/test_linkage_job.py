@@ -21,8 +21,7 @@ from services.linkage.job import (
     ordered_pair,
 )
 from services.linkage.person_model import PERSON_MODEL
-from services.linkage.profiles import LinkageProfile
-from services.linkage.records import representative, unique_values_of
+from services.linkage.records import LinkageProfile, representative, unique_values_of
 from tests.people.hard_people import Record, as_profile, hard_people, true_pairs
 
 CONFIG = load_config()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.linkage.names import NO_NAME, parse_name
+from services.linkage.names import PersonName, parse_name
 from tests.people import hard_names
 
 SURNAMES = st.sampled_from(hard_names.SURNAMES)
@@ -87,7 +87,7 @@ def test_name_from_parts_equals_the_whole_name() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "12345", "Mr."])
 def test_text_that_is_no_name_is_empty(text: str) -> None:
-    assert parse_name(text) == NO_NAME
+    assert parse_name(text) == PersonName()
 
 
 @pytest.mark.parametrize("text", ["张先生", "Smith"])

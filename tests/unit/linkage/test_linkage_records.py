@@ -9,9 +9,9 @@ import pytest
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.linkage.config import DEFAULT, load_config
-from services.linkage.profiles import LinkageProfile
 from services.linkage.records import (
     ComparisonRecord,
+    LinkageProfile,
     comparison_record,
     purposes_of,
     representative,
