@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
+from services.chassis.runtime.backoff import Backoff
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT
 from services.devstack.ports import LOOPBACK
@@ -22,7 +23,8 @@ from services.devstack.process import end, ended, spawn
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 STOP_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+#: A process that ran for longer than this is restarted at once, seconds.
+LONG_RUN_S = 5.0
 #: Exit codes of a process that was killed while it started: its watcher restarts it.
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 
@@ -71,7 +73,7 @@ class ServiceProcess:
     async def watch(self) -> None:
         """Restart the process each time it dies, until `stop`."""
         loop = asyncio.get_running_loop()
-        pause = FIRST_PAUSE
+        backoff = Backoff(first_s=0.1, max_s=5.0)
         while not self._closed:
             began = loop.time()
             await ended(self.pid)
@@ -79,9 +81,9 @@ class ServiceProcess:
                 return
             code = self._child.wait() if self._child else None
             log.warning("service_died", service=self.name, code=code)
-            ran_long = loop.time() - began > LONGEST_PAUSE
-            pause = FIRST_PAUSE if ran_long else min(2 * pause, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+            if loop.time() - began > LONG_RUN_S:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
             if not self._closed:
                 self.start()
 

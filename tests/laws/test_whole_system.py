@@ -1,4 +1,4 @@
-"""Laws 1 to 6 for the whole system: real engines, real processes, one month told in many ways."""
+"""Laws 1 to 6 for the whole system: real processes, and one month of events sent in many ways."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from services.devstack.stack import Stack
 from services.kernel.time import DAY_US
 
 VISITORS = 60
-#: All systems of this module hear of the same month, which ended before they began.
+#: All systems of this module get the same month, which ended before they were started.
 END_US = (int(time.time()) - 3_600) * 1_000_000
 
 Digests = dict[str, dict[str, str]]
@@ -48,12 +48,12 @@ async def running(
         await close_system(system)
 
 
-def told_again(events: list[SchoolEvent], seed: int) -> list[SchoolEvent]:
-    """The same events in another order, a third of them twice."""
+def shuffled_with_repeats(events: list[SchoolEvent], seed: int) -> list[SchoolEvent]:
+    """Return the same events in another order, a third of them twice."""
     chance = Random(seed)
-    again = [*events, *chance.sample(events, len(events) // 3)]
-    chance.shuffle(again)
-    return again
+    repeated = [*events, *chance.sample(events, len(events) // 3)]
+    chance.shuffle(repeated)
+    return repeated
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def month() -> list[SchoolEvent]:
 
 @pytest.fixture(scope="module")
 async def digests(month: list[SchoolEvent], tmp_path_factory: pytest.TempPathFactory) -> Digests:
-    """What the month ends in, told once and in order."""
+    """The digests after the month, sent once and in order."""
     async with running(tmp_path_factory.mktemp("plain")) as system:
         await system.send(month, Random(0), 0.0)
         await system.drain()
@@ -72,7 +72,7 @@ async def digests(month: list[SchoolEvent], tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("shards", "replicas", "seed"), [(1, 1, 1), (4, 3, 2)])
-async def test_any_order_any_repetition_any_number_of_shards_and_workers(
+async def test_digests_are_equal_for_any_order_repetition_shards_and_replicas(
     month: list[SchoolEvent],
     digests: Digests,
     tmp_path: Path,
@@ -81,13 +81,13 @@ async def test_any_order_any_repetition_any_number_of_shards_and_workers(
     seed: int,
 ) -> None:
     async with running(tmp_path, shards=shards, replicas=replicas) as system:
-        await system.send(told_again(month, seed), Random(seed), 0.0)
+        await system.send(shuffled_with_repeats(month, seed), Random(seed), 0.0)
         await system.drain()
         assert await system.digests() == digests
 
 
 @pytest.mark.timeout(300)
-async def test_another_fact_gives_another_digest(
+async def test_changed_fact_changes_the_digest(
     month: list[SchoolEvent], digests: Digests, tmp_path: Path
 ) -> None:
     at = next(i for i, event in enumerate(month) if event.name == "purchased_course")
@@ -101,10 +101,10 @@ async def test_another_fact_gives_another_digest(
 
 
 @pytest.mark.timeout(300)
-async def test_the_exported_log_is_the_whole_system(
+async def test_exported_log_appended_elsewhere_gives_the_digests(
     month: list[SchoolEvent], digests: Digests, tmp_path: Path
 ) -> None:
-    """Law 1: what one log holds, appended to another one with another cut, gives the digests."""
+    """Law 1: the facts of one log, appended to one with other shards, give the same state."""
     async with running(tmp_path / "from") as system:
         await system.send(month, Random(0), 0.0)
         await system.drain()
@@ -118,7 +118,7 @@ async def test_the_exported_log_is_the_whole_system(
 
 
 async def export(system: RunningSystem) -> list[Fact]:
-    """Every event of the log, shard by shard."""
+    """Return every event of the log, shard by shard."""
     head = await retry(system.internal.log.GetHead, log_pb.GetHeadRequest())
     facts: list[Fact] = []
     for shard, until in enumerate(head.token.offsets):
@@ -131,16 +131,18 @@ async def export(system: RunningSystem) -> list[Fact]:
 
 
 @pytest.mark.timeout(300)
-async def test_time_and_rebuilds(month: list[SchoolEvent], tmp_path: Path) -> None:
-    """Laws 3 to 5 on one system: time alone lets people go; a rebuild proves itself, takes the
-    place of the live state, and sends nothing; what comes afterwards goes on as if nothing was."""
+async def test_time_empties_the_segment_and_rebuilds_change_and_send_nothing(
+    month: list[SchoolEvent], tmp_path: Path
+) -> None:
+    """Laws 3 to 5 on one system: time alone empties the segment; a rebuilt state is equal, becomes
+    live and sends nothing; later events are folded as before."""
     async with running(tmp_path) as system:
-        truth = ExpectedResults(School(END_US, visitors=VISITORS))
+        expected = ExpectedResults(School(END_US, visitors=VISITORS))
         await system.send(month, Random(0), 0.0)
         await system.advance_clock(0)
         members = await system.members("high-intent-trial")
-        assert len(members) == len(truth.high_intent(END_US + 3_600_000_000))
-        assert members, "nobody is there to leave"
+        assert len(members) == len(expected.high_intent(END_US + 3_600_000_000))
+        assert members, "no member can leave"
 
         await system.advance_clock(8 * DAY_US)
         assert await system.members("high-intent-trial") == []
@@ -148,32 +150,29 @@ async def test_time_and_rebuilds(month: list[SchoolEvent], tmp_path: Path) -> No
         await system.final_deliveries()
         received = Counter(system.receiver.received)
         before = await system.digests()
-        for service in REBUILT:
-            request = RebuildRequest(switch_over=True)
-            last = None
-            async for told in system.internal.projection(service).Rebuild(request):
-                last = told
-            assert last is not None
-            assert last.equal, f"{service}: {list(last.differing_rows)}"
+        await assert_rebuilds_are_equal(system, RebuildRequest(switch_over=True))
         assert await system.digests() == before
         await system.advance_clock(0)
         assert system.receiver.received == received, "a rebuild sent something"
 
         late = [
-            replace(event, message_id=f"again-{event.message_id}", occurred_at_us=END_US)
+            replace(event, message_id=f"late-{event.message_id}", occurred_at_us=END_US)
             for event in month[:50]
         ]
         await system.send(late, Random(0), 0.0)
         await system.advance_clock(0)
-        for service in REBUILT:
-            async for told in system.internal.projection(service).Rebuild(RebuildRequest(shards=1)):
-                last = told
-            assert last.equal, f"{service}: {list(last.differing_rows)}"
+        await assert_rebuilds_are_equal(system, RebuildRequest(shards=1))
+
+
+async def assert_rebuilds_are_equal(system: RunningSystem, request: RebuildRequest) -> None:
+    for service in REBUILT:
+        responses = [each async for each in system.internal.projection(service).Rebuild(request)]
+        assert responses[-1].equal, f"{service}: {list(responses[-1].differing_rows)}"
 
 
 @pytest.mark.timeout(180)
-async def test_nothing_is_lost_in_silence(tmp_path: Path) -> None:
-    """Law 6: what is refused is kept with its reason, and can be repaired and released."""
+async def test_rejected_event_is_quarantined_repaired_and_released(tmp_path: Path) -> None:
+    """Law 6: a rejected event is stored with its reason, and can be repaired and released."""
     async with running(tmp_path) as system:
         good = event_pb2.Event(
             type=event_pb2.EVENT_TYPE_TRACK,
