@@ -23,7 +23,7 @@ from services.devstack.process import end, ended, spawn
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 STOP_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
-#: A process that ran for longer than this is restarted at once, seconds.
+#: After a run of this many seconds the pause before a restart is short again.
 LONG_RUN_S = 5.0
 #: Exit codes of a process that was killed while it started: its watcher restarts it.
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
