@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,5 +91,13 @@ def _folder(data: Path | None) -> Iterator[Path]:
     if data is not None:
         yield data
         return
-    with tempfile.TemporaryDirectory(prefix="onefold-demo-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix="onefold-demo-"))
+    failed = False
+    try:
+        yield folder
+    except SystemExit as ended:
+        failed = ended.code == 1  # its error may name a log in the folder
+        raise
+    finally:
+        if not failed:
+            shutil.rmtree(folder, ignore_errors=True)
