@@ -48,7 +48,7 @@ class IdentityUpstream:
 
 
 class LogEventReader:
-    """Reads events of the log; see `EventReader` in the projection's ports."""
+    """Reads events of the log; see `EventReader` in the projection."""
 
     def __init__(self, log: LogClient) -> None:
         self._log = log

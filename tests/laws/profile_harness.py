@@ -19,8 +19,8 @@ from services.kernel.fold.leaf import decode
 from services.kernel.ids import NO_ID
 from services.kernel.rules.ids import unpack_ids
 from services.profile.codec.log import decode_log_events
-from services.profile.domain.digest import as_int, assignment_share, leaf_share
-from services.profile.domain.facts import LogEvent
+from services.profile.domain.facts import LogEvent, assignment_share
+from services.profile.domain.leaves import leaf_delta
 from services.profile.projection.backfill import Backfiller
 from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
@@ -235,8 +235,8 @@ async def check_accounts(conn: asyncpg.Connection) -> None:
 async def _digest_of_rows(conn: asyncpg.Connection) -> dict[str, str]:
     shares: dict[str, list[int]] = {}
     for row in await conn.fetch("SELECT * FROM leaf"):
-        share = leaf_share(row["leaf_id"], row["state"])
-        shares.setdefault(row["workspace_id"], []).append(as_int(share))
+        share = leaf_delta(row["leaf_id"], None, row["state"])
+        shares.setdefault(row["workspace_id"], []).append(share)
     for row in await conn.fetch("SELECT * FROM assignment"):
         share = assignment_share(row["identifier_id"], row["profile_id"])
         shares.setdefault(row["workspace_id"], []).append(share)

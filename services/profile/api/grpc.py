@@ -17,18 +17,16 @@ from services.chassis.definitions import etag_of
 from services.chassis.rpc.paging import page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
-from services.kernel.errors import NotFound, TooLarge
+from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
-from services.profile.api.accounts_grpc import AccountMethods
 from services.profile.codec import api
 from services.profile.codec.bus import change_to_proto
-from services.profile.codec.definitions import tag_from_proto, tag_to_proto
-from services.profile.codec.log import parse_facts
-from services.profile.codec.preview import hypothetical_profiles
+from services.profile.codec.log import parse_facts, tag_from_proto, tag_to_proto
 from services.profile.commands.tags import TagCommands
 from services.profile.domain.profile import Profile, cursor_after
+from services.profile.queries.accounts import AccountQueries, AccountRequest
 from services.profile.queries.history import AsOf, HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
@@ -52,7 +50,8 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ReadOutbox": _SERVICES,
     f"{_SERVICE}ReadEvaluations": _SERVICES,
 }
-MAX_BATCH = 1_000
+#: The most profile ids, and the most rules, in one request.
+MAX_BATCH, MAX_RULES = 1_000, 20
 #: Seconds to wait for a token where the caller set no deadline.
 WAIT_S = 30.0
 
@@ -72,7 +71,7 @@ class ProfileRpc(ProfileServiceServicer):
         self._history = history
         self._preview = preview
         self._tags = tags
-        self._accounts = AccountMethods(queries, WAIT_S)
+        self._accounts = AccountQueries(queries)
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -97,10 +96,7 @@ class ProfileRpc(ProfileServiceServicer):
     async def BatchGetProfiles(
         self, request: pb.BatchGetProfilesRequest, context: Any
     ) -> pb.BatchGetProfilesResponse:
-        if len(request.profile_ids) > MAX_BATCH:
-            raise TooLarge(
-                f"at most {MAX_BATCH} profile_ids a call; split it", limit=str(MAX_BATCH)
-            )
+        api.check_count(len(request.profile_ids), MAX_BATCH, "profile_ids")
         ids = [parse_id(text, "profile_ids") for text in request.profile_ids]
         profiles, token = await self._profiles(ids)
         return pb.BatchGetProfilesResponse(
@@ -123,12 +119,32 @@ class ProfileRpc(ProfileServiceServicer):
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Any
     ) -> pb.GetAccountResponse:
-        return await self._accounts.get(request)
+        api.check_count(len(request.rules), MAX_RULES, "rules")
+        workspace = workspace_id()
+        lookup = AccountRequest(
+            workspace,
+            api.account_lookup_id(workspace, region(), request),
+            page_size=page_size_of(request),
+            after=api.decode_page_token(request.page_token),
+            rules=[rule_from_proto(rule) for rule in request.rules],
+            include_children=request.include_children,
+        )
+        await self._reach(at_least_of(request))
+        details, at = await self._accounts.get(lookup)
+        return api.account_response(details, at.token)
 
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Any
     ) -> pb.ListAccountsResponse:
-        return await self._accounts.list(request)
+        workspace, size = workspace_id(), page_size_of(request)
+        after = api.decode_page_token(request.page_token)
+        await self._reach(at_least_of(request))
+        accounts, last, at = await self._accounts.page(workspace, after, size)
+        return pb.ListAccountsResponse(
+            accounts=map(api.account_to_proto, accounts),
+            next_page_token=api.encode_page_token(last),
+            token=token_to_proto(at.token),
+        )
 
     async def ListTimeline(
         self, request: pb.ListTimelineRequest, context: Any
@@ -161,7 +177,7 @@ class ProfileRpc(ProfileServiceServicer):
     async def PreviewProfiles(
         self, request: pb.PreviewProfilesRequest, context: Any
     ) -> pb.PreviewProfilesResponse:
-        groups = hypothetical_profiles(request)
+        groups = api.hypothetical_profiles(request)
         await self._reach(at_least_of(request))
         changes, token = await self._preview.changes(workspace_id(), groups)
         return pb.PreviewProfilesResponse(

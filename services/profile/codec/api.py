@@ -1,4 +1,4 @@
-"""Translates profiles, timelines and explanations into responses, and parses lookup requests."""
+"""Parses requests, and translates profiles, accounts, timelines and explanations into responses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
+from services.chassis.codec.tokens import token_to_proto
 from services.chassis.rpc.paging import PageToken
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.leaf import ProfileView
-from services.kernel.identifiers.model import Identifier, validation_error
+from services.kernel.identifiers.model import (
+    ACCOUNT_ID,
+    ACCOUNT_PREFIX,
+    Identifier,
+    is_account_namespace,
+    validation_error,
+)
 from services.kernel.identifiers.normalize import normalize
-from services.kernel.ids import WorkspaceId, parse_id, to_hex
+from services.kernel.identifiers.priority import account_leaf
+from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.rules.text import to_text
+from services.kernel.tokens import Token
 from services.profile.codec.log import EVENT
-from services.profile.domain.accounts import AccountName
+from services.profile.domain.accounts import Account, AccountDetails, AccountName, RollUp
 from services.profile.domain.profile import Profile, TimelineCursor
 from services.profile.domain.tags import PredicateAnswer
 
@@ -27,8 +36,17 @@ LookupRequest: TypeAlias = (
     pb.GetProfileRequest | pb.ListTimelineRequest | pb.ExplainRuleRequest | pb.GetAccountRequest
 )
 
+#: The most profiles and identifiers in one preview.
+MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
+
 _ID_PAGE = PageToken("16s")
 _TIMELINE_PAGE = PageToken("q16sI")
+
+
+def check_count(count: int, limit: int, items: str) -> None:
+    """Raise TooLarge where a request has more than `limit` of some items."""
+    if count > limit:
+        raise TooLarge(f"at most {limit} {items} a call; split it", limit=str(limit))
 
 
 def lookup_id(workspace_id: WorkspaceId, region: str, request: LookupRequest) -> bytes:
@@ -129,3 +147,94 @@ def decode_cursor(token: str) -> TimelineCursor | None:
     """Return the cursor of a timeline's page token; None where it is empty. Raises InvalidField."""
     key = _TIMELINE_PAGE.decode(token)
     return TimelineCursor(*key) if key else None
+
+
+def account_lookup_id(
+    workspace_id: WorkspaceId, region: str, request: pb.GetAccountRequest
+) -> bytes:
+    """Return the id of the account that a request names. Raises InvalidField."""
+    match request.WhichOneof("by"):
+        case "account_id":
+            account = Identifier(ACCOUNT_ID, request.account_id)
+            if error := validation_error(account.namespace, account.value):
+                raise InvalidField(error, field="account_id")
+            return account_leaf(workspace_id, account.value) or NO_ID
+        case "identifier" if not is_account_namespace(request.identifier.namespace):
+            raise InvalidField(
+                f"the namespace of an account's identifier begins with {ACCOUNT_PREFIX}",
+                field="identifier",
+            )
+        case None:
+            raise InvalidField("give an account id, a profile id or an identifier", field="by")
+    return lookup_id(workspace_id, region, request)
+
+
+def account_to_proto(account: Account) -> pb.Account:
+    """Return the message of an account."""
+    view = account.view
+    has_events = bool(view.event_count)
+    message = pb.Account(
+        profile_id=to_hex(account.profile_id),
+        identifiers=identifiers_to_proto(account.identifiers),
+        traits=traits_to_proto(view),
+        first_seen_us=view.first_seen_us if has_events else 0,
+        last_seen_us=view.last_seen_us if has_events else 0,
+        event_count=view.event_count,
+        leaf_ids=map(to_hex, account.leaf_ids),
+    )
+    if account.parent is not None:
+        message.parent.CopyFrom(account_name_to_proto(account.parent))
+    if account.rejected_parent is not None:
+        message.rejected_parent.CopyFrom(account_name_to_proto(account.rejected_parent))
+    return message
+
+
+def account_response(details: AccountDetails, token: Token) -> pb.GetAccountResponse:
+    """Return the response for an account."""
+    members = details.members
+    return pb.GetAccountResponse(
+        account=account_to_proto(details.account),
+        children=map(account_name_to_proto, details.children),
+        member_profile_ids=map(to_hex, members.profile_ids),
+        next_page_token=encode_page_token(members.profile_ids[-1] if members.has_more else b""),
+        roll_up=None if details.roll_up is None else _roll_up_to_proto(details.roll_up),
+        token=token_to_proto(token),
+    )
+
+
+def _roll_up_to_proto(roll_up: RollUp) -> pb.RollUp:
+    state = roll_up.state
+    has_events = bool(state.event_count)
+    return pb.RollUp(
+        members=roll_up.members,
+        first_seen_us=state.first_seen_us if has_events else 0,
+        last_seen_us=state.last_seen_us if has_events else 0,
+        event_count=state.event_count,
+        rules=[
+            pb.RolledUpRule(
+                holds=holds, predicates=map(answer_to_proto, answers), rule_text=to_text(rule)
+            )
+            for rule, holds, answers in roll_up.answers()
+        ],
+        accounts=roll_up.accounts,
+        as_of_us=roll_up.at_us,
+    )
+
+
+def hypothetical_profiles(
+    request: pb.PreviewProfilesRequest,
+) -> dict[ProfileId, list[IdentifierId]]:
+    """Return the identifiers of each hypothetical profile. Raises InvalidField, TooLarge."""
+    messages = request.profiles
+    check_count(len(messages), MAX_PROFILES, "profiles")
+    identifiers = sum(len(message.identifier_ids) for message in messages)
+    check_count(identifiers, MAX_IDENTIFIERS, "identifiers")
+    profiles: dict[ProfileId, list[IdentifierId]] = {}
+    for index, message in enumerate(messages):
+        field = f"profiles[{index}]"
+        profile_id = ProfileId(parse_id(message.profile_id, f"{field}.profile_id"))
+        profiles[profile_id] = [
+            IdentifierId(parse_id(text, f"{field}.identifier_ids"))
+            for text in message.identifier_ids
+        ]
+    return profiles

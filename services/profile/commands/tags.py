@@ -8,10 +8,10 @@ from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.tokens import Token
-from services.profile.codec.definitions import tag_to_fact
+from services.profile.codec.log import tag_to_fact
 from services.profile.domain.tags import Tag, check_tag
 from services.profile.store.definitions import load_tags
-from services.profile.store.snapshot import open_snapshot
+from services.profile.store.profiles import open_snapshot
 
 
 class TagCommands:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from services.kernel.fold.leaf import ProfileView
+from services.kernel.digest import row_digest
+from services.kernel.fold.leaf import LeafState, ProfileView, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.profile.domain.assignments import Reassignment
-from services.profile.domain.digest import evaluation_share
-from services.profile.domain.facts import ProfileAssignment
+from services.kernel.rules.ids import pack_ids
+from services.profile.domain.facts import ProfileAssignment, Reassignment
 
 #: The predicates of each workspace.
 PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
@@ -41,7 +42,7 @@ class Evaluation(NamedTuple):
         """The share of the row in the digest; 0 for a profile without leaves."""
         if self.merged_into is not None:
             return 0
-        return evaluation_share(self.profile_id, self.true_predicates)
+        return row_digest(b"evaluation", self.profile_id, pack_ids(self.true_predicates))
 
 
 class EvaluationScope(NamedTuple):
@@ -204,7 +205,7 @@ def evaluate_all(
     """Evaluate these profiles as of `at_us` (Unix microseconds); accounts have no evaluation."""
     changed: list[Evaluation] = []
     rescheduled: list[Evaluation] = []
-    deltas: dict[str, int] = {}
+    deltas = Counter[str]()
     for profile in profiles:
         if profile.view is not None and profile.view.is_account:
             continue
@@ -216,8 +217,42 @@ def evaluate_all(
             after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
         if is_visible_change(before, after):
             changed.append(after)
-            delta = after.digest_share - before.digest_share
-            deltas[after.workspace_id] = deltas.get(after.workspace_id, 0) + delta
+            deltas[after.workspace_id] += after.digest_share - before.digest_share
         elif after is not before:
             rescheduled.append(after)
     return EvaluationChanges(changed, rescheduled, deltas)
+
+
+def regroup(
+    workspace_id: WorkspaceId,
+    profile_of: Mapping[IdentifierId, ProfileId],
+    states: Mapping[LeafId, LeafState],
+    evaluations: Mapping[ProfileId, Evaluation],
+) -> list[ProfileState]:
+    """Return the hypothetical profiles, and the existing ones that would lose their last leaf.
+
+    `profile_of`: the hypothetical profile of each identifier; `states`: of those that are leaves;
+    `evaluations`: of all these profiles, hypothetical and existing.
+    """
+    leaves: dict[ProfileId, list[LeafState]] = defaultdict(list)
+    for leaf_id, state in states.items():
+        leaves[profile_of[IdentifierId(leaf_id)]].append(state)
+    hypothetical = [
+        ProfileState(profile_id, workspace_id, evaluations.get(profile_id), view_of(own))
+        for profile_id, own in sorted(leaves.items())
+    ]
+    emptied = sorted(
+        evaluation
+        for evaluation in evaluations.values()
+        if evaluation.profile_id not in leaves and evaluation.merged_into is None
+    )
+    return hypothetical + [
+        ProfileState(
+            evaluation.profile_id,
+            workspace_id,
+            evaluation,
+            view=None,
+            heir=profile_of.get(IdentifierId(evaluation.profile_id)),
+        )
+        for evaluation in emptied
+    ]

@@ -1,10 +1,12 @@
-"""Defines the facts that profile folds, decoded."""
+"""Defines the facts that profile folds, decoded, and orders the assignments of identifiers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.kernel.digest import row_digest
 from services.kernel.fold.events import EventView
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
@@ -65,3 +67,61 @@ class ProfileAssignment(NamedTuple):
     version: int
     #: The canonical form; None where only the id is known.
     identifier: Identifier | None
+
+
+class Reassignment(NamedTuple):
+    """An identifier moves to a profile."""
+
+    #: The profile it leaves; None where the identifier was unknown.
+    before: ProfileId | None
+    after: ProfileAssignment
+
+    @property
+    def delta(self) -> int:
+        """The change of the workspace's digest."""
+        id_, after, before = self.after.identifier_id, self.after.profile_id, self.before
+        return assignment_share(id_, after) - (assignment_share(id_, before) if before else 0)
+
+
+def assignment_share(identifier_id: IdentifierId, profile_id: ProfileId) -> int:
+    """Return the share that an assignment's row has in the digest of its workspace."""
+    return row_digest(b"assignment", identifier_id, profile_id)
+
+
+def newest_assignments(
+    assignments: Iterable[ProfileAssignment],
+) -> dict[IdentifierId, ProfileAssignment]:
+    """Return the assignment of each identifier with the highest version."""
+    newest: dict[IdentifierId, ProfileAssignment] = {}
+    for assignment in assignments:
+        existing = newest.get(assignment.identifier_id)
+        if existing is None or assignment.version > existing.version:
+            newest[assignment.identifier_id] = assignment
+    return newest
+
+
+def reassignments(
+    received: Mapping[IdentifierId, ProfileAssignment],
+    stored: Mapping[IdentifierId, ProfileAssignment],
+) -> list[Reassignment]:
+    """Return how received assignments change the stored ones, ascending by identifier."""
+    changed: list[Reassignment] = []
+    for id_ in sorted(received):
+        after, before = received[id_], stored.get(id_)
+        if before is None or after.version > before.version:
+            changed.append(Reassignment(before.profile_id if before else None, after))
+    return changed
+
+
+def lock_set(
+    received: Mapping[IdentifierId, ProfileAssignment],
+    stored: Mapping[IdentifierId, ProfileAssignment],
+) -> set[bytes]:
+    """Return the ids to lock before assignments change: profiles, and unknown identifiers."""
+    ids: set[bytes] = set()
+    for id_, assignment in received.items():
+        existing = stored.get(id_)
+        ids.add(existing.profile_id if existing else id_)
+        if existing is None or assignment.version > existing.version:
+            ids.add(assignment.profile_id)
+    return ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from services.kernel.fold.leaf import LeafState, fold_event
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
@@ -70,3 +71,18 @@ def _add_scope(result: LeafFold, fact: AttributedFact, scope: EvaluationScope) -
 def _fallback_assignment(fact: AttributedFact) -> ProfileAssignment:
     leaf_id = IdentifierId(fact.leaf_id)
     return ProfileAssignment(fact.workspace_id, leaf_id, fact.profile_id, 0, None)
+
+
+def leaf_share(leaf_id: LeafId, state: bytes) -> bytes:
+    """Return the share that a leaf's row has in the digest of its workspace, 16 bytes.
+
+    Leaf ids have one length, so no two rows hash the same bytes. One plain hash, because this runs
+    for every event.
+    """
+    return blake2b(leaf_id + state, digest_size=16, person=b"leaf").digest()
+
+
+def leaf_delta(leaf_id: LeafId, before: bytes | None, after: bytes) -> int:
+    """Return how a new state of a leaf changes the digest; `before` is None for a new leaf."""
+    delta = int.from_bytes(leaf_share(leaf_id, after))
+    return delta if before is None else delta - int.from_bytes(leaf_share(leaf_id, before))

@@ -6,8 +6,9 @@ a leaf in the shard. Afterwards the predicates are published as backfilled.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from asyncpg import Connection
@@ -27,21 +28,36 @@ from services.profile.domain.backfill import (
     new_requirements,
     next_task,
 )
-from services.profile.domain.digest import as_int, leaf_share
 from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
-from services.profile.domain.facts import AttributedFact
+from services.profile.domain.facts import AttributedFact, LogEvent
+from services.profile.domain.leaves import leaf_delta
 from services.profile.projection import metrics
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
-from services.profile.projection.ports import EventReader
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store import backfill as store
-from services.profile.store.assignments import load_assignments
-from services.profile.store.leaves import LeafRow, leaf_page, load_leaves, save_leaves
+from services.profile.store import definitions as store
+from services.profile.store.profiles import (
+    LeafRow,
+    leaf_page,
+    load_assignments,
+    load_leaves,
+    save_leaves,
+)
 
 log = structlog.get_logger(__name__)
 
 #: The one job of a shard. It covers all workspaces, so that events are read once for all.
 JOB, ALL_WORKSPACES = "predicates", WorkspaceId("")
+
+
+class EventReader(Protocol):
+    """Reads events of the log again."""
+
+    async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
+        """Return the events of a shard at offsets in [first, end), in order.
+
+        Raises RetryableError where the log cannot be read now.
+        """
+        ...
 
 
 class Registration(NamedTuple):
@@ -149,17 +165,16 @@ class Backfiller:
 
     async def _add(
         self, conn: Connection, shard: int, added: Mapping[LeafId, tuple[WorkspaceId, LeafState]]
-    ) -> dict[str, int]:
+    ) -> Counter[str]:
         """Add to the states of leaves, which exist as their events were folded; return deltas."""
         stored = await load_leaves(conn, shard, added.keys())
         rows: list[LeafRow] = []
-        deltas: dict[str, int] = {}
+        deltas = Counter[str]()
         for leaf_id, (workspace_id, more) in added.items():
             before = stored[leaf_id]
             after = encode(combine(decode(before), more))
             rows.append(LeafRow(leaf_id, workspace_id, after))
-            delta = as_int(leaf_share(leaf_id, after)) - as_int(leaf_share(leaf_id, before))
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
+            deltas[workspace_id] += leaf_delta(leaf_id, before, after)
         await save_leaves(conn, shard, rows)
         return deltas
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
@@ -11,8 +11,6 @@ from asyncpg import Connection
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.ids import IdentifierId, LeafId, ProfileId
-from services.profile.domain.assignments import Reassignment, lock_set, reassignments
-from services.profile.domain.digest import assignment_share
 from services.profile.domain.evaluation import (
     Evaluation,
     EvaluationChanges,
@@ -21,13 +19,12 @@ from services.profile.domain.evaluation import (
     evaluate_all,
     scopes_by_profile,
 )
-from services.profile.domain.facts import ProfileAssignment
+from services.profile.domain.facts import ProfileAssignment, Reassignment, lock_set, reassignments
 from services.profile.projection import metrics
-from services.profile.projection.ports import PredicateSource
+from services.profile.projection.predicates import PredicateSource
 from services.profile.store import evaluations as evaluation_store
-from services.profile.store.assignments import load_assignments, save_assignments
-from services.profile.store.leaves import ProfileLeaf
-from services.profile.store.locks import lock_ids, try_lock_ids
+from services.profile.store.evaluations import lock_ids, try_lock_ids
+from services.profile.store.profiles import ProfileLeaf, load_assignments, save_assignments
 
 
 class ProfilesLocked(ServiceUnavailable):
@@ -171,12 +168,9 @@ class ProfileEvaluator:
             changed = await evaluation_store.save_evaluations(conn, shard, changed, self._shards)
         if rescheduled:
             await evaluation_store.reschedule_evaluations(conn, shard, rescheduled, self._shards)
-        deltas = dict(changes.deltas)
-        for before, after in reassigned:
-            delta = assignment_share(after.identifier_id, after.profile_id)
-            if before is not None:
-                delta -= assignment_share(after.identifier_id, before)
-            deltas[after.workspace_id] = deltas.get(after.workspace_id, 0) + delta
+        deltas = Counter(changes.deltas)
+        for moved in reassigned:
+            deltas[moved.after.workspace_id] += moved.delta
         return EvaluationChanges(changed, rescheduled, deltas)
 
 

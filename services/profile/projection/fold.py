@@ -13,16 +13,14 @@ from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
 from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, encode_outputs
 from services.profile.codec.log import parse_facts
-from services.profile.domain.assignments import newest_assignments
 from services.profile.domain.evaluation import DUE_ONLY
-from services.profile.domain.facts import AttributedFact, BroadcastFact
+from services.profile.domain.facts import AttributedFact, BroadcastFact, newest_assignments
 from services.profile.domain.scheduling import FoldSchedule, schedule, split_at_definitions
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store.backfill import FoldState, load_fold_state
-from services.profile.store.definitions import save_broadcast_facts
+from services.profile.store.definitions import FoldState, load_fold_state, save_broadcast_facts
 from services.profile.store.evaluations import load_due
 
 #: The most profiles that one transaction evaluates because time has passed.

@@ -10,12 +10,11 @@ from asyncpg import Connection
 
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
-from services.profile.domain.digest import leaf_share
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
-from services.profile.domain.leaves import LeafFold, fold_events, touched_leaves
+from services.profile.domain.leaves import LeafFold, fold_events, leaf_share, touched_leaves
 from services.profile.store.accounts import AccountRow, account_row, save_accounts
-from services.profile.store.leaves import LeafRow, add_leaves, load_leaves, save_leaves
+from services.profile.store.profiles import LeafRow, add_leaves, load_leaves, save_leaves
 
 
 class CacheVersion(NamedTuple):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from asyncpg import Connection
 
 from services.profile.domain.evaluation import PredicateIndexes
-from services.profile.store import backfill as backfill_store
+from services.profile.store import definitions as definition_store
 from services.profile.store.definitions import load_indexes
+
+
+class PredicateSource(Protocol):
+    """Provides the predicates to evaluate."""
+
+    async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
+        """Return the predicates that any shard has registered; see `PredicateIndexCache`."""
+        ...
 
 
 class PredicateIndexCache:
@@ -33,7 +43,7 @@ class PredicateIndexCache:
         Call this while holding the profiles' locks: only then is every definition visible that the
         previous lock holder evaluated with, and none of its results is left out.
         """
-        versions = await backfill_store.load_predicates_versions(conn)
+        versions = await definition_store.load_predicates_versions(conn)
         if self._all_shards[0] != versions:
             self._all_shards = (versions, await load_indexes(conn))
         return self._all_shards[1]

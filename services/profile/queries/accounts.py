@@ -23,11 +23,9 @@ from services.profile.domain.accounts import (
 )
 from services.profile.queries.profiles import ProfileQueries, ProfileRows, group
 from services.profile.store import accounts as account_store
-from services.profile.store import leaves as leaf_store
-from services.profile.store.assignments import profiles_of
-from services.profile.store.backfill import backfilled_accumulators
-from services.profile.store.profiles import load_profiles
-from services.profile.store.snapshot import Snapshot
+from services.profile.store import profiles as profile_store
+from services.profile.store.definitions import backfilled_accumulators
+from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
 
 #: The most children in one response.
 MAX_CHILDREN = 1_000
@@ -193,7 +191,7 @@ class AccountReader(NamedTuple):
         members = await self._members_of(profiles)
         roll_up.members = len(members)
         for chunk in _chunks(sorted(members)):
-            states = await leaf_store.leaf_states_of(self.at.conn, self.workspace_id, chunk)
+            states = await profile_store.leaf_states_of(self.at.conn, self.workspace_id, chunk)
             roll_up.add(map(decode, states))
         return roll_up
 
@@ -202,7 +200,7 @@ class AccountReader(NamedTuple):
         conn, workspace_id = self.at.conn, self.workspace_id
         found: set[ProfileId] = set()
         for chunk in _chunks(profiles):
-            for state in await leaf_store.leaf_states_of(conn, workspace_id, chunk):
+            for state in await profile_store.leaf_states_of(conn, workspace_id, chunk):
                 for leaves in _chunks(view_of([decode(state)]).members):
                     found.update((await profiles_of(conn, workspace_id, leaves)).values())
         return found

@@ -18,7 +18,7 @@ from services.profile.domain.profile import Profile, ReplayedProfile, TimelineCu
 from services.profile.domain.tags import PredicateAnswer, active_rules, answer_rule, tags_of
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.store.definitions import load_tags
-from services.profile.store.snapshot import Snapshot
+from services.profile.store.profiles import Snapshot
 
 #: The most leaves that the log reads in one request.
 MAX_LEAVES = 1_000

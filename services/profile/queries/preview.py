@@ -12,14 +12,12 @@ from services.profile.domain.evaluation import (
     Evaluation,
     ProfileState,
     evaluate_all,
+    regroup,
 )
-from services.profile.domain.preview import regroup
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.queries.profiles import ProfileQueries
-from services.profile.store.assignments import profiles_of
 from services.profile.store.evaluations import load_evaluations
-from services.profile.store.profiles import load_profiles
-from services.profile.store.snapshot import Snapshot
+from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
 
 
 class ProfilePreview:

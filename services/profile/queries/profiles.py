@@ -25,11 +25,14 @@ from services.profile.domain.profile import Profile
 from services.profile.domain.tags import Tag, active_rules, tags_of
 from services.profile.store import profiles as profile_store
 from services.profile.store.accounts import account_names
-from services.profile.store.assignments import profiles_of
-from services.profile.store.backfill import backfilled_predicates, shard_backfilled_predicates
-from services.profile.store.definitions import load_tags, shard_broadcast_facts
+from services.profile.store.definitions import (
+    backfilled_predicates,
+    load_tags,
+    shard_backfilled_predicates,
+    shard_broadcast_facts,
+)
 from services.profile.store.evaluations import shard_evaluations
-from services.profile.store.snapshot import Snapshot, open_snapshot
+from services.profile.store.profiles import Snapshot, open_snapshot, profiles_of
 
 #: Evaluations in one page.
 PAGE = 2_000

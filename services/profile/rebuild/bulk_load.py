@@ -7,7 +7,7 @@ so no state is read before it is folded, and the memory needed does not grow wit
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import asyncpg
@@ -17,19 +17,18 @@ from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.ids import LeafId, WorkspaceId, shard_of
-from services.profile.domain.digest import as_int, assignment_share, leaf_share
 from services.profile.domain.evaluation import (
     EMPTY_INDEX,
     Evaluation,
     PredicateIndexes,
     evaluate_predicates,
 )
-from services.profile.domain.facts import LogEvent, ProfileAssignment
-from services.profile.store import leaves as leaf_store
+from services.profile.domain.facts import LogEvent, ProfileAssignment, assignment_share
+from services.profile.domain.leaves import leaf_delta
+from services.profile.store import profiles as profile_store
 from services.profile.store.accounts import AccountRow, account_row, save_accounts
-from services.profile.store.assignments import copy_assignments
 from services.profile.store.evaluations import copy_evaluations, next_version
-from services.profile.store.leaves import LeafRow, ProfileLeaf
+from services.profile.store.profiles import LeafRow, ProfileLeaf, copy_assignments
 
 #: Leaves in memory before they are combined with the stored ones.
 MAX_LEAVES = 100_000
@@ -82,11 +81,11 @@ class BulkLoader:
     async def _combine(
         self, conn: Connection, shard: int, page: dict[LeafId, tuple[WorkspaceId, LeafState]]
     ) -> None:
-        stored = await leaf_store.load_leaves(conn, shard, page.keys())
+        stored = await profile_store.load_leaves(conn, shard, page.keys())
         added: list[LeafRow] = []
         changed: list[LeafRow] = []
         accounts: list[AccountRow] = []
-        deltas: dict[str, int] = {}
+        deltas = Counter[str]()
         for leaf_id, (workspace_id, more) in page.items():
             before = stored.get(leaf_id)
             state = more if before is None else combine(decode(before), more)
@@ -94,22 +93,17 @@ class BulkLoader:
             if state.members:
                 accounts.append(account_row(leaf_id, workspace_id, state))
             (added if before is None else changed).append(LeafRow(leaf_id, workspace_id, raw))
-            delta = as_int(leaf_share(leaf_id, raw))
-            if before is not None:
-                delta -= as_int(leaf_share(leaf_id, before))
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + delta
-        await leaf_store.copy_leaves(conn, shard, added)
-        await leaf_store.save_leaves(conn, shard, changed)
+            deltas[workspace_id] += leaf_delta(leaf_id, before, raw)
+        await profile_store.copy_leaves(conn, shard, added)
+        await profile_store.save_leaves(conn, shard, changed)
         await save_accounts(conn, shard, accounts)
         await add_digest(conn, 0, deltas)
 
     async def add_assignments(self, assignments: Sequence[ProfileAssignment]) -> None:
         """Insert assignments; add each identifier once."""
-        deltas: dict[str, int] = {}
-        for assignment in assignments:
-            share = assignment_share(assignment.identifier_id, assignment.profile_id)
-            workspace_id = assignment.workspace_id
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + share
+        deltas = Counter[str]()
+        for a in assignments:
+            deltas[a.workspace_id] += assignment_share(a.identifier_id, a.profile_id)
         async with transaction(self._pool) as conn:
             await copy_assignments(conn, assignments, self._shards)
             await add_digest(conn, 0, deltas)
@@ -142,10 +136,9 @@ class BulkLoader:
         return Evaluation(profile_id, workspace_id, version, true, due_us, at_us)
 
     async def _save(self, page: Sequence[Evaluation]) -> None:
-        deltas: dict[str, int] = {}
+        deltas = Counter[str]()
         for evaluation in page:
-            workspace_id = evaluation.workspace_id
-            deltas[workspace_id] = deltas.get(workspace_id, 0) + evaluation.digest_share
+            deltas[evaluation.workspace_id] += evaluation.digest_share
         async with transaction(self._pool) as conn:
             await copy_evaluations(conn, page, self._shards)
             await add_digest(conn, 0, deltas)
@@ -154,7 +147,7 @@ class BulkLoader:
 async def _profiles(conn: Connection) -> AsyncIterator[list[ProfileLeaf]]:
     """Yield the leaves of each profile."""
     leaves: list[ProfileLeaf] = []
-    async for leaf in leaf_store.all_profile_leaves(conn, prefetch=PAGE):
+    async for leaf in profile_store.all_profile_leaves(conn, prefetch=PAGE):
         if leaves and leaf.profile_id != leaves[0].profile_id:
             yield leaves
             leaves = []

@@ -26,8 +26,12 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.ids import ProfileId
 from services.kernel.tokens import Token
-from services.profile.codec.definitions import RULE_KINDS, decode_rules
-from services.profile.codec.log import decode_broadcast_facts, decode_log_events
+from services.profile.codec.log import (
+    RULE_KINDS,
+    decode_broadcast_facts,
+    decode_log_events,
+    decode_rules,
+)
 from services.profile.domain.backfill import extend_index
 from services.profile.domain.evaluation import DUE_ONLY, PredicateIndexes
 from services.profile.projection.evaluate import EvaluationRequest

@@ -13,10 +13,9 @@ from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import LeafId, shard_of
 from services.profile.codec.bus import decode_batch
-from services.profile.domain.assignments import newest_assignments
 from services.profile.domain.backfill import extend_index, new_requirements
 from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
-from services.profile.domain.facts import AttributedFact
+from services.profile.domain.facts import AttributedFact, newest_assignments
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
 from services.profile.store.definitions import save_broadcast_facts

@@ -16,8 +16,12 @@ from services.profile.codec.bus import Publication, encode_outputs
 from services.profile.codec.log import broadcast_fact, parse_facts
 from services.profile.domain.backfill import BackfillStage, ScopedId, new_requirements
 from services.profile.domain.evaluation import Evaluation
-from services.profile.store.backfill import add_requirements, save_stage
-from services.profile.store.definitions import load_indexes, shard_broadcast_facts
+from services.profile.store.definitions import (
+    add_requirements,
+    load_indexes,
+    save_stage,
+    shard_broadcast_facts,
+)
 from services.profile.store.evaluations import replace_evaluations
 
 

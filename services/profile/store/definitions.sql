@@ -16,3 +16,69 @@ SELECT fact FROM broadcast_fact WHERE workspace_id = $1 AND kind = $2 ORDER BY l
 -- name: shard_broadcast_facts
 -- All facts of a shard in order, from an offset on.
 SELECT fact FROM broadcast_fact WHERE shard = $1 AND log_offset >= $2 ORDER BY log_offset
+
+-- name: load_fold_state
+-- The versions of a shard's caches, and whether any profile is due by an instant.
+SELECT v.predicates, v.leaves,
+       EXISTS (SELECT FROM evaluation WHERE evaluating_shard = $1 AND next_due <= $2) AS has_due
+FROM (SELECT $1::int AS shard) AS given LEFT JOIN cache_version v ON v.shard = given.shard
+
+-- name: load_predicates_versions
+-- The version of the predicates of each shard.
+SELECT shard, predicates FROM cache_version ORDER BY shard
+
+-- name: change_predicates_version
+-- Makes the caches of a shard's predicates stale.
+INSERT INTO cache_version (shard, predicates) VALUES ($1, pg_current_xact_id()::text::bigint)
+ON CONFLICT (shard) DO UPDATE SET predicates = excluded.predicates
+RETURNING predicates
+
+-- name: change_leaves_version
+-- Makes the caches of a shard's leaves stale.
+UPDATE cache_version SET leaves = pg_current_xact_id()::text::bigint WHERE shard = $1
+
+-- name: add_predicates
+-- Inserts predicates that are not backfilled.
+INSERT INTO predicate (shard, workspace_id, predicate_id, stage)
+SELECT $1, *, 0 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: add_accumulators
+-- Inserts accumulators that lack the events before an offset.
+INSERT INTO accumulator (shard, workspace_id, accumulator_id, live_from)
+SELECT $1, *, $4 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: pending_predicates
+-- The predicates of a shard that are not backfilled.
+SELECT workspace_id, predicate_id, stage FROM predicate WHERE shard = $1 AND stage < 2
+
+-- name: pending_accumulators
+-- The accumulators of a shard that are not complete.
+SELECT workspace_id, accumulator_id, live_from, filled_to
+FROM accumulator WHERE shard = $1 AND filled_to < live_from
+
+-- name: save_stage
+-- Moves predicates to another stage.
+UPDATE predicate p SET stage = $4
+FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
+WHERE p.shard = $1 AND p.workspace_id = t.workspace_id AND p.predicate_id = t.predicate_id
+
+-- name: save_filled_to
+-- Saves up to which offset accumulators are filled.
+UPDATE accumulator a SET filled_to = $4
+FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, accumulator_id)
+WHERE a.shard = $1 AND a.workspace_id = t.workspace_id AND a.accumulator_id = t.accumulator_id
+
+-- name: backfilled_predicates
+-- The predicates of a workspace that are backfilled in a number of shards.
+SELECT predicate_id FROM predicate WHERE workspace_id = $1 AND stage = 2
+GROUP BY predicate_id HAVING count(*) >= $2
+
+-- name: shard_backfilled_predicates
+-- The predicates that are backfilled in a shard.
+SELECT workspace_id, predicate_id FROM predicate WHERE shard = $1 AND stage = 2
+
+-- name: backfilled_accumulators
+-- Those of some accumulators that are complete in a number of shards.
+SELECT accumulator_id FROM accumulator
+WHERE workspace_id = $1 AND filled_to >= live_from AND accumulator_id = ANY ($3::bigint[])
+GROUP BY accumulator_id HAVING count(*) >= $2

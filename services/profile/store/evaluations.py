@@ -1,4 +1,4 @@
-"""Stores the evaluation of each profile in PostgreSQL."""
+"""Stores the evaluation of each profile in PostgreSQL, and locks profiles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from typing import Any
 from asyncpg import Connection
 
 from services.chassis.postgres.database import Queries
+from services.chassis.postgres.locks import lock_keys
 from services.kernel.ids import NO_ID, ProfileId, shard_of
 from services.kernel.rules.ids import pack_ids, unpack_ids
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.scheduling import DueProfile
-from services.profile.store.leaves import ProfileLeaf
+from services.profile.store.profiles import ProfileLeaf
 
 Q = Queries.load(__package__, "evaluations.sql")
+
+
+async def lock_ids(conn: Connection, space: str, ids: Iterable[bytes]) -> None:
+    """Lock ids of a space, waiting for other transactions that hold some."""
+    await conn.execute(Q.lock, lock_keys(space, ids))
+
+
+async def try_lock_ids(conn: Connection, space: str, ids: Iterable[bytes]) -> bool:
+    """Lock ids of a space without waiting; return whether all of them are locked."""
+    return bool(await conn.fetchval(Q.try_lock, lock_keys(space, ids)))
 
 
 async def load_profile_leaves(

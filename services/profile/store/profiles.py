@@ -1,17 +1,183 @@
-"""Reads whole profiles from PostgreSQL: their identifiers and the states of their leaves."""
+"""Stores leaves and the profile of each identifier in PostgreSQL, and reads whole profiles."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from asyncpg import Connection
 
-from services.chassis.postgres.database import Queries
+from services.chassis.postgres.database import Database, Queries, acquire
+from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints, token_of
 from services.kernel.identifiers.model import Identifier
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
+from services.kernel.tokens import Token
+from services.profile.domain.facts import ProfileAssignment, Reassignment
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent state of all shards."""
+
+    conn: Connection
+    checkpoints: Sequence[Checkpoint]
+
+    @property
+    def token(self) -> Token:
+        """The state of the log that the snapshot includes."""
+        return token_of(self.checkpoints)
+
+    @property
+    def now_us(self) -> int:
+        """The log's clock, Unix microseconds."""
+        return max(checkpoint.log_time_us for checkpoint in self.checkpoints)
+
+
+@asynccontextmanager
+async def open_snapshot(database: Database) -> AsyncIterator[Snapshot]:
+    """Open the present state for reading, whatever is folded meanwhile. Raises StoreUnavailable."""
+    async with (
+        acquire(database.pool) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield Snapshot(conn, await load_checkpoints(conn))
+
 
 Q = Queries.load(__package__, "profiles.sql")
+
+
+class LeafRow(NamedTuple):
+    """A stored leaf."""
+
+    leaf_id: LeafId
+    workspace_id: WorkspaceId
+    #: Canonical bytes of its LeafState.
+    state: bytes
+
+
+class ProfileLeaf(NamedTuple):
+    """A leaf of a profile."""
+
+    profile_id: ProfileId
+    workspace_id: WorkspaceId
+    leaf_id: LeafId
+    #: Canonical bytes of its LeafState.
+    state: bytes
+
+
+async def load_leaves(
+    conn: Connection, shard: int, leaves: Collection[LeafId]
+) -> dict[LeafId, bytes]:
+    """Return the states of leaves of one shard; unknown ones are left out."""
+    rows = await conn.fetch(Q.load_leaves, shard, leaves)
+    return {row["leaf_id"]: row["state"] for row in rows}
+
+
+async def add_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+    """Insert new leaves."""
+    if rows:
+        await conn.execute(
+            Q.add_leaves,
+            shard,
+            [row.leaf_id for row in rows],
+            [row.workspace_id for row in rows],
+            [row.state for row in rows],
+        )
+
+
+async def save_leaves(conn: Connection, shard: int, rows: Sequence[LeafRow]) -> None:
+    """Update the states of existing leaves."""
+    if rows:
+        await conn.execute(
+            Q.save_leaves, shard, [row.leaf_id for row in rows], [row.state for row in rows]
+        )
+
+
+async def copy_leaves(conn: Connection, shard: int, rows: Iterable[LeafRow]) -> None:
+    """Insert many new leaves with COPY."""
+    await conn.copy_records_to_table(
+        "leaf",
+        columns=("shard", "leaf_id", "workspace_id", "state"),
+        records=[(shard, *row) for row in rows],
+    )
+
+
+async def leaf_page(
+    conn: Connection, shard: int, after: bytes, workspaces: Collection[WorkspaceId], size: int
+) -> list[tuple[LeafId, WorkspaceId]]:
+    """Return the next leaves of a shard in some workspaces, ascending."""
+    rows = await conn.fetch(Q.leaf_page, shard, after, workspaces, size)
+    return [(row[0], row[1]) for row in rows]
+
+
+async def leaf_states_of(
+    conn: Connection, workspace_id: WorkspaceId, profiles: Collection[ProfileId]
+) -> list[bytes]:
+    """Return the states of all leaves of some profiles."""
+    return [row[0] for row in await conn.fetch(Q.leaf_states, workspace_id, profiles)]
+
+
+async def all_profile_leaves(conn: Connection, *, prefetch: int) -> AsyncIterator[ProfileLeaf]:
+    """Yield the leaves of all profiles, those of one profile together. Needs a transaction."""
+    async for row in conn.cursor(Q.all_profile_leaves, prefetch=prefetch):
+        yield ProfileLeaf(*row)
+
+
+async def load_assignments(
+    conn: Connection, identifiers: Collection[bytes]
+) -> dict[IdentifierId, ProfileAssignment]:
+    """Return the assignments of identifiers, without canonical forms; unknown ones are left out."""
+    rows = await conn.fetch(Q.load_assignments, identifiers)
+    return {row[1]: ProfileAssignment(row[0], row[1], row[2], row[3], None) for row in rows}
+
+
+async def save_assignments(
+    conn: Connection, reassigned: Sequence[Reassignment], shards: int
+) -> None:
+    """Insert or update assignments. The caller holds the locks on their identifiers."""
+    new = [moved.after for moved in reassigned if moved.before is None]
+    if new:
+        await copy_assignments(conn, new, shards)
+    changed = [moved.after for moved in reassigned if moved.before is not None]
+    if changed:
+        await conn.execute(
+            Q.save_assignments,
+            [shard_of(a.identifier_id, shards) for a in changed],
+            [a.identifier_id for a in changed],
+            [a.profile_id for a in changed],
+            [a.version for a in changed],
+            [a.identifier.namespace if a.identifier else None for a in changed],
+            [a.identifier.value if a.identifier else None for a in changed],
+        )
+
+
+async def copy_assignments(
+    conn: Connection, assignments: Iterable[ProfileAssignment], shards: int
+) -> None:
+    """Insert new assignments with COPY."""
+    columns = ("shard", "workspace_id", "identifier_id", "profile_id", "version")
+    await conn.copy_records_to_table(
+        "assignment",
+        columns=(*columns, "namespace", "value"),
+        records=[
+            (shard_of(a.identifier_id, shards), *a[:4], *(a.identifier or (None, None)))
+            for a in assignments
+        ],
+    )
+
+
+async def profiles_of(
+    conn: Connection, workspace_id: WorkspaceId, ids: Collection[bytes]
+) -> dict[bytes, ProfileId]:
+    """Return the profiles of identifiers in one workspace; unknown ones are left out.
+
+    A profile's id is the id of one of its identifiers, so an old profile id leads to the present
+    profile too.
+    """
+    rows = await conn.fetch(Q.profiles_of, workspace_id, ids)
+    return {row[0]: row[1] for row in rows}
 
 
 class ProfileRow(NamedTuple):

@@ -33,7 +33,7 @@ from services.kernel.rules.model import (
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, SECOND_US
 from services.profile.queries import accounts as account_queries
-from services.profile.store import leaves as leaf_store
+from services.profile.store import profiles as profile_store
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 BOUGHT = CountPredicate(EventFilter("bought"), 30 * DAY_US, Operator.GE, 3)
@@ -426,8 +426,8 @@ async def test_ten_thousand_members_are_paged_and_rolled_up_in_chunks(
         sizes.append(len(states))
         return states
 
-    leaf_states_of = leaf_store.leaf_states_of
-    monkeypatch.setattr(leaf_store, "leaf_states_of", counting)
+    leaf_states_of = profile_store.leaf_states_of
+    monkeypatch.setattr(profile_store, "leaf_states_of", counting)
     async with open_stack() as stack:
         events = await event_factory(stack)
         await stack.ingest([events.group(f"user_id:u{n}", "acme", n=n) for n in range(10_000)])

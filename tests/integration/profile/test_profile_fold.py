@@ -20,7 +20,7 @@ from laws.profile_model import (
 )
 
 from services.kernel.rules.ids import predicate_id, predicates
-from services.profile.codec.definitions import SEGMENT_DEFINED, rule_predicates
+from services.profile.codec.log import SEGMENT_DEFINED, rule_predicates
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -8,14 +8,12 @@ import pytest
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
-from services.profile.domain.assignments import Reassignment
 from services.profile.domain.evaluation import ALL_PREDICATES
-from services.profile.domain.facts import ProfileAssignment
+from services.profile.domain.facts import ProfileAssignment, Reassignment
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store.assignments import save_assignments
-from services.profile.store.leaves import LeafRow, add_leaves
-from services.profile.store.locks import lock_ids
+from services.profile.store.evaluations import lock_ids
+from services.profile.store.profiles import LeafRow, add_leaves, save_assignments
 
 WORKSPACE, LEAF = WorkspaceId("school"), LeafId(b"l" * 16)
 OLD, NEW = ProfileId(b"o" * 16), ProfileId(b"n" * 16)

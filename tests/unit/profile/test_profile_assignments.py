@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
-from services.profile.domain.assignments import (
+from services.profile.domain.evaluation import ALL_PREDICATES, EvaluationScope, scopes_by_profile
+from services.profile.domain.facts import (
+    ProfileAssignment,
     Reassignment,
     lock_set,
     newest_assignments,
     reassignments,
 )
-from services.profile.domain.evaluation import ALL_PREDICATES, EvaluationScope, scopes_by_profile
-from services.profile.domain.facts import ProfileAssignment
 
 
 def assigned(identifier: str, profile: str, version: int) -> ProfileAssignment:

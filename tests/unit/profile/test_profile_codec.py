@@ -25,7 +25,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, FactId, ProfileId, WorkspaceId
 from services.profile.codec.api import decode_cursor, encode_cursor, lookup_id
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
-from services.profile.codec.definitions import rule_predicates
+from services.profile.codec.log import rule_predicates
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import TimelineCursor
