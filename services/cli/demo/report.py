@@ -11,7 +11,7 @@ from services.cli.output import format_json, format_time
 
 TITLE = "高意向试听用户 (high-intent trial users)"
 #: The most timeline entries that are shown, and the width of their properties.
-SHOWN, PROPERTIES_WIDTH = 10, 50
+SHOWN, PROPERTIES_WIDTH = 10, 56
 
 
 def print_report(report: DemoReport) -> None:
