@@ -27,7 +27,7 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
 from bench import load
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.kernel.identifiers.model import Identifier
 from services.kernel.tokens import Token
 

@@ -14,7 +14,7 @@ from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
 from onefold.profile.v1.profile_service_pb2 import DefineTagRequest
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli.definitions import Pack
 from services.client.client import Client
 from services.kernel.errors import OnefoldError, TokenNotReached

@@ -23,7 +23,7 @@ from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEven
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.codec.tokens import token_from_proto
+from services.chassis.codec.fields import token_from_proto
 from services.cli.mapping import BadCell, FileMapping, Row, parse_json, read_mapping
 from services.client.api import IngestApi
 from services.client.client import Client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onefold.type.v1 import token_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 

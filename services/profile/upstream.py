@@ -8,7 +8,7 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import LogClient

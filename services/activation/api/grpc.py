@@ -19,12 +19,11 @@ from services.activation.queries.deliveries import (
     list_effects,
 )
 from services.chassis.access.principal import Role, workspace_id
-from services.chassis.codec.tokens import at_least_of, token_to_proto
+from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
-from services.chassis.rpc.paging import PageToken, page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.ids import parse_id

@@ -15,7 +15,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -35,15 +34,9 @@ from services.kernel.errors import ServiceUnavailable
 
 Metadata = Sequence[tuple[str, str]]
 
-_SERVICE_FILES = (
-    activation_service_pb2.DESCRIPTOR,
-    admin_service_pb2.DESCRIPTOR,
-    identity_service_pb2.DESCRIPTOR,
-    ingest_service_pb2.DESCRIPTOR,
-    log_service_pb2.DESCRIPTOR,
-    profile_service_pb2.DESCRIPTOR,
-    projection_service_pb2.DESCRIPTOR,
-    segment_service_pb2.DESCRIPTOR,
+_SERVICE_MODULES: Sequence[Any] = (
+    *(activation_service_pb2, admin_service_pb2, identity_service_pb2, ingest_service_pb2),
+    *(log_service_pb2, profile_service_pb2, projection_service_pb2, segment_service_pb2),
 )
 _RETRY_POLICY = {
     "maxAttempts": 3,
@@ -67,8 +60,8 @@ def read_methods() -> list[tuple[str, str]]:
     """Return the methods that change nothing, as (full name of the service, method)."""
     return [
         (service.full_name, method.name)
-        for file in _SERVICE_FILES
-        for service in file.services_by_name.values()
+        for module in _SERVICE_MODULES
+        for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
     ]
@@ -78,10 +71,8 @@ def read_methods() -> list[tuple[str, str]]:
 def service_config() -> str:
     """Return gRPC's service config: which server gets a call, and which calls are retried."""
     names = [{"service": service, "method": method} for service, method in read_methods()]
-    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
-    if names:
-        config["methodConfig"] = [{"name": names, "retryPolicy": _RETRY_POLICY}]
-    return json.dumps(config)
+    methods = [{"name": names, "retryPolicy": _RETRY_POLICY}]
+    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})
 
 
 def open_channel(
@@ -115,15 +106,8 @@ class ServiceChannel:
         self._timeout_s = timeout_s
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._single(self._inner.unary_unary(method, *arguments, **options))
+        call = self._inner.unary_unary(method, *arguments, **options)
 
-    def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._many(self._inner.unary_stream(method, *arguments, **options))
-
-    def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._many(self._inner.stream_stream(method, *arguments, **options))
-
-    def _single(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def invoke(
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> Any:
@@ -135,15 +119,18 @@ class ServiceChannel:
 
         return invoke
 
+    def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return self._many(self._inner.unary_stream(method, *arguments, **options))
+
+    def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return self._many(self._inner.stream_stream(method, *arguments, **options))
+
     def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def invoke(
             request: Any, *, timeout: float | None = None, metadata: Metadata = ()
         ) -> AsyncIterator[Any]:
-            responses = call(
-                request,
-                timeout=deadline() if timeout is None else clip_to_deadline(timeout),
-                metadata=(*self._metadata, *metadata),
-            )
+            seconds = deadline() if timeout is None else clip_to_deadline(timeout)
+            responses = call(request, timeout=seconds, metadata=(*self._metadata, *metadata))
             try:
                 async for response in responses:
                     yield response
@@ -161,12 +148,7 @@ class ServiceChannel:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 

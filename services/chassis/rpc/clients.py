@@ -14,7 +14,7 @@ from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.identifiers.model import Identifier
@@ -111,21 +111,19 @@ class IdentityClient:
         self._stub: Any = identity_grpc.IdentityServiceStub(channel)
 
     async def by_identifier(
-        self, workspace_id: WorkspaceId, identifier: Identifier, at_least: Token | None = None
+        self, workspace_id: WorkspaceId, identifier: Identifier
     ) -> ProfileId | None:
         """Return the profile that has an identifier (in any form); None if there is none."""
         message = identifier_pb2.Identifier(namespace=identifier.namespace, value=identifier.value)
         request = identity_pb.LookupProfilesRequest(identifiers=[message])
-        [found] = await self._lookup(workspace_id, request, at_least)
+        [found] = await self._lookup(workspace_id, request)
         return found
 
     async def by_profile_id(
-        self, workspace_id: WorkspaceId, profile_id: ProfileId, at_least: Token | None = None
+        self, workspace_id: WorkspaceId, profile_id: ProfileId
     ) -> ProfileId | None:
         """Return the current id of a profile by any id it ever had; None if it is gone."""
-        request = identity_pb.LookupProfilesRequest(profile_ids=[to_hex(profile_id)])
-        [found] = await self._lookup(workspace_id, request, at_least)
-        return found
+        return (await self.current_profiles(workspace_id, [profile_id])).get(profile_id)
 
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
@@ -140,13 +138,8 @@ class IdentityClient:
         return found
 
     async def _lookup(
-        self,
-        workspace_id: WorkspaceId,
-        request: identity_pb.LookupProfilesRequest,
-        at_least: Token | None = None,
+        self, workspace_id: WorkspaceId, request: identity_pb.LookupProfilesRequest
     ) -> list[ProfileId | None]:
-        if at_least is not None:
-            request.at_least.CopyFrom(token_to_proto(at_least))
         metadata = ((WORKSPACE_KEY, workspace_id),)
         response = await self._stub.LookupProfiles(request, metadata=metadata)
         return [ProfileId(from_hex(text)) if text else None for text in response.profile_ids]

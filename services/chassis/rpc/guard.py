@@ -72,9 +72,9 @@ class Guard(grpc.aio.ServerInterceptor):
         self, authenticator: Authenticator, allowed: Mapping[str, frozenset[Role]], metrics: Metrics
     ) -> None:
         self.streams = OpenStreams()
-        self._authenticator = authenticator
-        self._allowed = allowed
-        self._metrics = metrics
+        self.authenticator = authenticator
+        self.allowed = allowed
+        self.metrics = metrics
         self._handlers: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -93,14 +93,7 @@ class Guard(grpc.aio.ServerInterceptor):
             return handler
         if not is_served(behaviour_of(handler)):
             return None
-        self._handlers[method] = guarded = _GuardedMethod(
-            name=method,
-            handler=handler,
-            roles=self._allowed.get(method, _NO_ROLES),
-            authenticator=self._authenticator,
-            metrics=self._metrics,
-            streams=self.streams,
-        ).handler()
+        self._handlers[method] = guarded = _GuardedMethod(self, method, handler).handler()
         return guarded
 
 
@@ -118,26 +111,17 @@ def behaviour_of(handler: _Handler) -> Callable[..., Any]:
 class _GuardedMethod:
     """One guarded method. It runs for every call, so `__init__` looks up all that it can."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        handler: _Handler,
-        roles: frozenset[Role],
-        authenticator: Authenticator,
-        metrics: Metrics,
-        streams: OpenStreams,
-    ) -> None:
+    def __init__(self, guard: Guard, name: str, handler: _Handler) -> None:
         self._name = name
         self._shape = (handler.request_streaming, handler.response_streaming)
         self._behaviour = behaviour_of(handler)
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
         self._read = self._read_each if handler.request_streaming else self._parse
-        self._roles = roles
-        self._authenticate = authenticator.authenticate
-        self._metrics = metrics
-        self._streams = streams
+        self._roles = guard.allowed.get(name, _NO_ROLES)
+        self._authenticate = guard.authenticator.authenticate
+        self._metrics = metrics = guard.metrics
+        self._streams = streams = guard.streams
         # In a stream of requests, `end` cancels only the wait for the next one.
         self._is_cancellable = handler.response_streaming and not handler.request_streaming
         self._cancellable = streams.cancellable if self._is_cancellable else nullcontext

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -23,6 +22,15 @@ log = structlog.get_logger(__name__)
 Allowed = Mapping[str, frozenset[Role]]
 
 _MAX_CONCURRENT_CALLS = 10_000
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # two services on one port would share its calls unnoticed
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # Clients reconnect now and then, and so find added replicas.
+    ("grpc.max_connection_age_ms", 300_000),
+)
 
 
 class RpcServer:
@@ -39,24 +47,19 @@ class RpcServer:
         allowed: Allowed,
         metrics: Metrics,
     ) -> None:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._address = f"{host}:{settings.grpc_port}"
+        #: The port it listens on; the requested one, or 0, before it is entered.
+        self.port = settings.grpc_port
+        self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._drain_s = settings.drain_s
         self._guard = Guard(authenticator, allowed, metrics)
         self._allowed = allowed
         self._server = grpc.aio.server(
             interceptors=[self._guard],
-            options=_options(settings.max_message_bytes),
+            options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
         )
         self._health = health.aio.HealthServicer()
         self._servicers: list[object] = []
-        self._port = 0
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 before it is entered."""
-        return self._port
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Serve a service: `add(add_LogServiceServicer_to_server, LogRpc(…))`.
@@ -72,19 +75,15 @@ class RpcServer:
         if unknown := sorted(path for path in self._allowed if not self._serves(path)):
             raise ValueError(f"allowed, but not served: {', '.join(unknown)}")
         await self._add_open_services()
+        address = f"{self._host}:{self.port}"
         try:
-            self._port = self._server.add_insecure_port(self._address)
+            self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {self._address}: {error}") from error
+            raise OSError(f"cannot listen on {address}: {error}") from error
         await self._server.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
         self._guard.streams.end()
         await self._server.stop(self._drain_s)
@@ -101,16 +100,3 @@ class RpcServer:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-
-
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # two services on one port would share its calls unnoticed
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        # Clients reconnect now and then, and so find added replicas.
-        ("grpc.max_connection_age_ms", 300_000),
-    ]

@@ -14,7 +14,7 @@ from onefold.identity.v1.identity_facts_pb2 import (
     Decision,
 )
 
-from services.chassis.codec.tokens import token_from_proto
+from services.chassis.codec.fields import token_from_proto
 from services.cli import output
 from services.cli.commands.explain import HELD_REASON, held_explanation, held_word
 from services.cli.commands.policy import policy, preview

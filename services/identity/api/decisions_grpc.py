@@ -8,8 +8,12 @@ from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import workspace_id
-from services.chassis.codec.tokens import at_least_of, token_from_proto, token_to_proto
-from services.chassis.rpc.paging import page_size_of
+from services.chassis.codec.fields import (
+    at_least_of,
+    page_size_of,
+    token_from_proto,
+    token_to_proto,
+)
 from services.identity.api.calls import caller, timeout_s
 from services.identity.codec.decisions import (
     decode_assessments,

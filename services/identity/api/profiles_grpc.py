@@ -9,7 +9,7 @@ from typing import Any
 from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import workspace_id
-from services.chassis.codec.tokens import at_least_of, token_from_proto, token_to_proto
+from services.chassis.codec.fields import at_least_of, token_from_proto, token_to_proto
 from services.identity.api.calls import caller, timeout_s
 from services.identity.codec.bus import assignment_to_proto
 from services.identity.codec.requests import decode_identifier_ids, decode_profile_ids

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.codec.tokens import token_to_proto
-from services.chassis.rpc.paging import PageToken
+from services.chassis.codec.fields import PageToken, token_to_proto
 from services.identity.codec.bus import identifier_to_proto
 from services.identity.domain.evidence import SEEN_PERIOD_DAYS, Edge, Pair
 from services.identity.domain.explain import ExplainedEdge, Explanation, HeldEdgeView

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis.codec.tokens import token_from_proto
+from services.chassis.codec.fields import token_from_proto
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.decisions import IdentifierPair, decision_to_proto, pair_fact
 from services.identity.codec.requests import Caller

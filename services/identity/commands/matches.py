@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chassis.codec.tokens import token_from_proto
+from services.chassis.codec.fields import token_from_proto
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.decisions import RequestedAssessment, pair_fact
 from services.identity.codec.requests import Caller

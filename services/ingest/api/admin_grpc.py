@@ -9,7 +9,7 @@ from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
 
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role, principal, workspace_id
-from services.chassis.codec.tokens import token_to_proto
+from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.definitions import (
     defined_to_proto,

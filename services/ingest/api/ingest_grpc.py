@@ -9,7 +9,7 @@ from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 
 from services.chassis.access.principal import Role, principal, workspace_id
-from services.chassis.rpc.paging import page_size_of
+from services.chassis.codec.fields import page_size_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import PRODUCER_ROLES, producer_of
 from services.ingest.codec.events import ProtoEvent

@@ -10,7 +10,7 @@ from onefold.log.v1 import log_service_pb2 as pb
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 
 from services.chassis.access.principal import Role, principal, workspace_id
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.domain.facts import FactRow
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows

@@ -9,7 +9,7 @@ from onefold.ingest.v1 import admin_service_pb2 as pb
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact
 
-from services.chassis.codec.tokens import token_to_proto
+from services.chassis.codec.fields import token_to_proto
 from services.chassis.definitions import Defined, DefinitionFact, etag_of
 from services.ingest.domain.definitions import (
     AccessDefinition,

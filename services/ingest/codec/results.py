@@ -8,8 +8,7 @@ from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
-from services.chassis.codec.tokens import token_to_proto
-from services.chassis.rpc.paging import PageToken
+from services.chassis.codec.fields import PageToken, token_to_proto
 from services.ingest.codec.events import ProtoEvent, SegmentCall
 from services.ingest.domain.events import IngestResult, QuarantinedEvent, Refusal, Rejection
 from services.ingest.domain.segment_spec import FIELD_NAMES, TYPES

@@ -11,10 +11,14 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
 from services.chassis.access.principal import Role, region, workspace_id
+from services.chassis.codec.fields import (
+    at_least_of,
+    page_size_of,
+    token_from_proto,
+    token_to_proto,
+)
 from services.chassis.codec.rules import rule_from_proto
-from services.chassis.codec.tokens import at_least_of, token_from_proto, token_to_proto
 from services.chassis.definitions import etag_of
-from services.chassis.rpc.paging import page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound

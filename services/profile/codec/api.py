@@ -11,8 +11,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1 import identifier_pb2
 from onefold.type.v1.event_pb2 import Event, EventType
 
-from services.chassis.codec.tokens import token_to_proto
-from services.chassis.rpc.paging import PageToken
+from services.chassis.codec.fields import PageToken, token_to_proto
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.identifiers.model import (

@@ -10,13 +10,12 @@ from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
 from services.chassis.access.principal import Role, workspace_id
-from services.chassis.codec.tokens import at_least_of, token_to_proto
+from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient
-from services.chassis.rpc.paging import PageToken, page_size_of
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound

@@ -18,7 +18,7 @@ from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.projection.grpc import ALLOWED, ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.rpc.channel import open_channel

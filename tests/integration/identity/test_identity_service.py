@@ -29,7 +29,7 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 from service_fixtures import MakeSettings, wait_until
 
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.channel import open_channel
 from services.identity.domain.policy import DEFAULT, Policy
 from services.kernel.digest import to_hex

@@ -16,7 +16,7 @@ from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import MakeSettings
 
-from services.chassis.codec.tokens import token_to_proto
+from services.chassis.codec.fields import token_to_proto
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, RawEvent, Source
 

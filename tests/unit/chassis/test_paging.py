@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.chassis.rpc.paging import PageToken, page_size_of
+from services.chassis.codec.fields import PageToken, page_size_of
 from services.kernel.errors import InvalidField
 
 TOKEN = PageToken("q16s")

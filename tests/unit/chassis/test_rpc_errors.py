@@ -30,7 +30,8 @@ EVENT_REASONS = {
 
 def _kinds() -> list[type[kernel.OnefoldError]]:
     classes = [c for _, c in inspect.getmembers(kernel, inspect.isclass)]
-    abstract = {kernel.ClientError, kernel.RetryableError}
+    # A RuleError crosses the border of a service as the InvalidField that it is.
+    abstract = {kernel.ClientError, kernel.RetryableError, kernel.RuleError}
     return [c for c in classes if issubclass(c, kernel.OnefoldError) and c not in abstract]
 
 
