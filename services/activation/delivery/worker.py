@@ -84,6 +84,7 @@ class DestinationWorker:
         self._next_due = 0.0
         self._wakeup = asyncio.Event()
         self._is_stopping = False
+        self._log = log.bind(workspace=self._key.workspace_id, destination=self._key.destination_id)
 
     def wake(self, delay_s: float = 0.0) -> None:
         """Check for due effects in `delay_s` seconds."""
@@ -104,7 +105,7 @@ class DestinationWorker:
                 try:
                     await self._cycle(attempts)
                 except Exception as error:
-                    _log_failure(self._key, error)
+                    self._log_failure(error)
                     await asyncio.sleep(backoff.next_s())
                 else:
                     backoff.reset()
@@ -124,9 +125,8 @@ class DestinationWorker:
         if self._ended and len(self._ended) < self._in_flight:
             await asyncio.sleep(GATHER_S)
         start = self._next_start()
-        limit = 0
-        if start is not None and start <= _now():
-            limit = self._breaker.concurrency - self._in_flight
+        may_start = start is not None and start <= _now()
+        limit = self._breaker.concurrency - self._in_flight if may_start else 0
         if not self._ended and not limit:
             return
         ended, self._ended = self._ended, []
@@ -149,9 +149,9 @@ class DestinationWorker:
     async def _save(
         self, ended: Sequence[tuple[Attempt, Transition]], limit: int
     ) -> tuple[bool, Claim]:
-        """Do both in one transaction, as the commit costs most.
+        """Record transitions and claim effects in one transaction, as the commit costs most.
 
-        Return whether effects became due, and the attempts that were started.
+        Return whether blocked effects became due, and the claim.
         """
         lease_s = self._context.lease_s
         was_unblocked, claim = False, Claim()
@@ -194,7 +194,7 @@ class DestinationWorker:
             async with transaction(self._context.database.pool) as conn:
                 saved = await store.save_payloads(conn, rendered)
         except Exception as error:
-            _log_failure(self._key, error)
+            self._log_failure(error)
             reason = error.reason if isinstance(error, OnefoldError) else type(error).__name__
             self._end(attempts, requeue(f"rendering failed: {reason}", RENDER_RETRY_S))
             return []
@@ -221,29 +221,18 @@ class DestinationWorker:
         try:
             return await sender.send(destination, message)
         except Exception as error:
-            log.exception("attempt_crashed", destination=destination.destination_id)
+            self._log.exception("attempt_crashed")
             return AttemptResult(AttemptStatus.FAILED, type(error).__name__)
 
     def _end(self, attempts: Sequence[Attempt], transition: Transition) -> None:
         self._ended += [(attempt, transition) for attempt in attempts]
         self._wakeup.set()
 
-
-def _log_failure(key: DestinationKey, error: Exception) -> None:
-    if isinstance(error, RetryableError):
-        log.warning(
-            "delivery_delayed",
-            reason=error.reason,
-            workspace=key.workspace_id,
-            destination=key.destination_id,
-        )
-    else:
-        log.error(
-            "delivery_failed",
-            exc_info=error,
-            workspace=key.workspace_id,
-            destination=key.destination_id,
-        )
+    def _log_failure(self, error: Exception) -> None:
+        if isinstance(error, RetryableError):
+            self._log.warning("delivery_delayed", reason=error.reason)
+        else:
+            self._log.error("delivery_failed", exc_info=error)
 
 
 def _now() -> float:

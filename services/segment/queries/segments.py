@@ -25,7 +25,10 @@ async def list_segments(
     database: Database, shards: int, workspace_id: WorkspaceId
 ) -> list[SegmentStatus]:
     """Return the segments of a workspace, by id."""
-    async with acquire(database.pool) as conn:
+    async with (
+        acquire(database.pool) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
         defined = await definitions.load_definitions(conn, workspace_id)
         rows = await conn.fetch(memberships.Q.count_members, workspace_id)
         ready = await definitions.count_ready_shards(conn)
