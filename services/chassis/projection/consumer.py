@@ -73,11 +73,11 @@ class ShardConsumer:
         seconds, where upstream has nothing more either, or after `interrupt`. Raises RangeExpired,
         UpstreamGap, and what reading upstream raises; `restart` then discards that reading.
         """
-        while self._reading is None:
+        while (reading := self._reading) is None:
             messages = await self._receive(at, patience_s)
             if messages is not None:
                 return messages
-        return await self._read(at)
+        return await self._read(reading, at)
 
     def interrupt(self) -> None:
         """Make `next` return, now or at its next call, where no message is there."""
@@ -104,11 +104,12 @@ class ShardConsumer:
 
     async def _receive(self, at: int, patience_s: float) -> tuple[StreamMessage, ...] | None:
         """Return what arrived; () where to give up for now, None where to try again."""
-        remaining_s = self._start_silence() + self._gap_check_s - self._loop.time()
+        if self._silent_since is None:
+            self._silent_since = self._loop.time()
+        remaining_s = self._silent_since + self._gap_check_s - self._loop.time()
         interrupted, self._interrupted = self._interrupted, False
-        received = await self._subscription.wait(
-            0.0 if interrupted else min(remaining_s, patience_s)
-        )
+        limit_s = 0.0 if interrupted else min(remaining_s, patience_s)
+        received = await self._subscription.wait(limit_s)
         if received is None:
             if interrupted or self._interrupted or patience_s < remaining_s:
                 self._interrupted = False
@@ -131,12 +132,6 @@ class ShardConsumer:
         self._reading, self._gap_at = self._upstream.read(self._shard, at, end), at
         return None
 
-    def _start_silence(self) -> float:
-        """Return since when no message is there: now, where it begins."""
-        if self._silent_since is None:
-            self._silent_since = self._loop.time()
-        return self._silent_since
-
     def _take_received(self, at: int) -> tuple[StreamMessage, ...]:
         batch = BatchBuilder(at, self._limits)
         while (received := self._subscription.peek()) is not None:
@@ -146,27 +141,24 @@ class ShardConsumer:
             self._subscription.pop()
         return tuple(batch.messages)
 
-    async def _read(self, at: int) -> tuple[StreamMessage, ...]:
+    async def _read(
+        self, reading: AsyncIterator[StreamMessage], at: int
+    ) -> tuple[StreamMessage, ...]:
         batch = BatchBuilder(at, self._limits)
-        while (message := await self._next_read()) is not None:
+        while message := self._carry_over or await anext(reading, None):
             if message.first > batch.next:
                 raise UpstreamGap(
                     f"upstream left out [{batch.next}, {message.first}) of shard {self._shard}"
                 )
-            if not batch.add(message):
-                self._carry_over = message
+            fits = batch.add(message)
+            self._carry_over = None if fits else message
+            if not fits:
                 break
         else:
             self._reading = self._silent_since = None
         if batch.messages:
             self._gap_at = None
         return tuple(batch.messages)
-
-    async def _next_read(self) -> StreamMessage | None:
-        over, self._carry_over = self._carry_over, None
-        if over is not None or self._reading is None:
-            return over
-        return await anext(self._reading, None)
 
 
 def _gap_end(received: ReceivedMessage, at: int) -> int | None:

@@ -10,11 +10,11 @@ from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceServicer
 
 from services.chassis.access.principal import Role, principal
-from services.chassis.codec.tokens import token_from_proto, token_to_proto
+from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
-from services.chassis.projection.rebuild_runner import RebuildProgress, RebuildResult, RebuildRunner
-from services.chassis.projection.runner import ProjectionRunner, ShardState
+from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
+from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.chassis.runtime.deadlines import clip_to_deadline
 from services.kernel.errors import NotFound
@@ -60,9 +60,15 @@ class ProjectionRpc(ProjectionServiceServicer):
         if self._counts is not None and principal().internal:
             async with acquire(self._database.pool) as conn:
                 counts = await self._counts(conn)
+        shards = [
+            pb.ShardStatus(
+                shard=at.shard, log_offset=at.log_offset, log_time_us=at.log_time_us, leased=leased
+            )
+            for at, leased in await self._runner.status()
+        ]
         return pb.GetStatusResponse(
             service=self._runner.service,
-            shards=[_shard_message(state) for state in await self._runner.status()],
+            shards=shards,
             counts=counts,
             generation=self._database.generation,
         )
@@ -78,11 +84,8 @@ class ProjectionRpc(ProjectionServiceServicer):
             by_workspace = await digests(conn)
             token = token_of(await load_checkpoints(conn))
         caller = principal()
-        visible = {
-            w: digest
-            for w, digest in by_workspace.items()
-            if _may_see(caller.internal, caller.workspace_id, w)
-        }
+        sees_all = caller.internal and not caller.workspace_id
+        visible = {w: d for w, d in by_workspace.items() if sees_all or w == caller.workspace_id}
         return pb.GetDigestResponse(digests=visible, token=token_to_proto(token))
 
     async def AwaitToken(
@@ -112,19 +115,6 @@ class ProjectionRpc(ProjectionServiceServicer):
     async def _wait_for(self, token: Token) -> Token:
         # A little less than the deadline of the caller, so that the response still arrives.
         return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S) * 0.9)
-
-
-def _may_see(internal: bool, own: str, workspace: str) -> bool:
-    return workspace == own or (internal and not own)
-
-
-def _shard_message(state: ShardState) -> pb.ShardStatus:
-    return pb.ShardStatus(
-        shard=state.shard,
-        log_offset=state.log_offset,
-        log_time_us=state.log_time_us,
-        leased=state.leased,
-    )
 
 
 def _result_message(result: RebuildResult) -> pb.RebuildResponse:

@@ -1,16 +1,63 @@
-"""Defines what a service implements to have its state rebuilt or resynced."""
+"""Rebuilds the state of a service: folds a new generation beside the live one, compares, switches.
+
+The new generation is folded from the log while the live one goes on. For the last stretch every
+worker, in whichever replica, is stopped at its fence: the rebuild locks the rows of the
+checkpoints. Then both states are at the same token, and their digests must be equal.
+
+A state that is stalled because upstream no longer stores what it needs cannot be compared. It is
+resynced: the new state is folded up to the head of upstream, continues the outputs of the old one,
+and publishes the difference between the two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass, field, replace
+from importlib.resources.abc import Traversable
+from typing import NamedTuple, Protocol
 
 import asyncpg
+import structlog
 
 from services.chassis.messaging.stream import OutboxMessage
-from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.postgres import migrate
+from services.chassis.postgres.database import (
+    Database,
+    acquire,
+    connect_pool,
+    generation_schema,
+    translate_store_errors,
+)
+from services.chassis.postgres.locks import lock_class
+from services.chassis.projection.backfill import is_backfilling
+from services.chassis.projection.checkpoint import (
+    Checkpoint,
+    digests,
+    load_checkpoints,
+    lock_checkpoints,
+    retire_checkpoints,
+    save_checkpoint,
+    token_of,
+)
+from services.chassis.runtime.tasks import task_scope
+from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token
+
+log = structlog.get_logger(__name__)
+
+#: Facts that may be left to fold while the live state is stopped.
+MAX_FINAL_STRETCH = 2_000
+#: Stretches folded beside the live state before it is stopped in any case.
+MAX_STRETCHES = 10
+#: Comparisons before a difference counts: a projection may be between two parts of a batch.
+COMPARISONS = 3
+MAX_REPORTED_ROWS = 20
+#: Seconds between two comparisons.
+COMPARE_RETRY_S = 0.3
+#: Seconds between two reports of progress.
+PROGRESS_INTERVAL_S = 0.5
 
 
 class Rebuilder(Protocol):
@@ -87,6 +134,255 @@ class Resync(Protocol):
         shard contains the log offset of the checkpoint after.
         """
         ...
+
+
+class RebuildProgress(NamedTuple):
+    """Facts folded, and facts to fold."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildResult:
+    """How a rebuild ended."""
+
+    #: The digests by workspace, 32 hexadecimal digits.
+    live: dict[str, str]
+    rebuilt: dict[str, str]
+    token: Token
+    #: Facts folded.
+    done: int
+    differing_rows: list[str] = field(default_factory=list)
+    #: Whether the new generation is live now.
+    switched: bool = False
+
+    @property
+    def equal(self) -> bool:
+        return self.live == self.rebuilt
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildRunner:
+    """Rebuilds the state of one service."""
+
+    database: Database
+    rebuilder: Rebuilder
+    _: KW_ONLY
+    #: Those of the log.
+    shards: int
+    #: None for a service whose upstream is never deleted, which needs no resync.
+    resync: Resync | None = None
+    #: The folder of the services.
+    root: Traversable = migrate.ROOT
+
+    async def run(
+        self, *, shards: int = 0, workers: int = 1, switch_over: bool = False, resync: bool = False
+    ) -> AsyncIterator[RebuildProgress | RebuildResult]:
+        """Rebuild and compare; yield the progress, and last the result.
+
+        `shards`: as if the log were cut into so many, 0 = as it is. `resync`: switch over, whatever
+        the comparison shows, to a state that has everything that upstream has. Raises InvalidField
+        where another number of shards is to become live, Conflict where another rebuild or a
+        backfill is in progress.
+        """
+        if (switch_over or resync) and shards not in (0, self.shards):
+            raise InvalidField(
+                "a state with another number of shards cannot become live", field="shards"
+            )
+        options = _Options(shards or self.shards, max(1, workers), switch_over, resync)
+        async with self._prepare(options) as run, task_scope(run.execute()) as executing:
+            while not executing.done():
+                yield RebuildProgress(run.done, max(run.done, sum(run.end.offsets)))
+                await asyncio.wait({executing}, timeout=PROGRESS_INTERVAL_S)
+            yield executing.result()
+
+    @asynccontextmanager
+    async def _prepare(self, options: _Options) -> AsyncIterator[_Run]:
+        database, service = self.database, self.database.service
+        with translate_store_errors():
+            conn = await database.connect()
+            try:
+                lock = lock_class(f"rebuild {service}")
+                if not await conn.fetchval("SELECT pg_try_advisory_lock($1, 0)", lock):
+                    raise Conflict(
+                        f"a rebuild of {service} is in progress; retry when it has finished"
+                    )
+                # Under the lock: the generation after an outdated one may be the live one.
+                await database.refresh()
+                await conn.execute(f"SET search_path TO {database.schema}")
+                if not options.resync:
+                    await _refuse_while_backfilling(conn)
+                generation = database.generation + 1
+                await migrate.create_generation(conn, service, generation, self.shards, self.root)
+                new = generation_schema(service, generation)
+                async with await connect_pool(database.dsn, schema=f"{new},{service}") as pool:
+                    yield _Run(
+                        options=options,
+                        database=database,
+                        rebuilder=self.rebuilder,
+                        resync=self.resync if options.resync else None,
+                        conn=conn,
+                        pool=pool,
+                        generation=generation,
+                        live=generation_schema(service, generation - 1),
+                        new=new,
+                    )
+            finally:
+                await conn.close()
+
+
+class _Options(NamedTuple):
+    shards: int
+    workers: int
+    switch_over: bool
+    resync: bool
+
+
+@dataclass(slots=True)
+class _Run:
+    """One rebuild, and how far it is."""
+
+    options: _Options
+    database: Database
+    rebuilder: Rebuilder
+    resync: Resync | None
+    #: Sees the live generation, and holds the lock of the rebuild.
+    conn: asyncpg.Connection
+    #: Sees the new generation.
+    pool: asyncpg.Pool
+    generation: int
+    #: The schemas.
+    live: str
+    new: str
+    done: int = 0
+    end: Token = field(default_factory=Token)
+
+    async def execute(self) -> RebuildResult:
+        """Catch up, compare or resync, switch if requested, drop what is left over."""
+        result, service = None, self.database.service
+        try:
+            await self._catch_up()
+            result = await (self._swap() if self.options.resync else self._compare())
+            return result
+        finally:
+            if result is not None and result.switched:
+                await self.database.refresh()
+                for generation in await migrate.list_generations(self.conn, service):
+                    # Other replicas may still read the last one.
+                    if generation < self.generation - 1:
+                        await migrate.drop_generation(self.conn, service, generation)
+            else:
+                await migrate.drop_generation(self.conn, service, self.generation)
+
+    async def _catch_up(self) -> None:
+        for _ in range(MAX_STRETCHES):
+            before = sum(self.end.offsets)
+            await self._rebuild_to(await self._goal(await load_checkpoints(self.conn)))
+            if sum(self.end.offsets) - before < MAX_FINAL_STRETCH:
+                return
+
+    async def _goal(self, live: Sequence[Checkpoint]) -> Token:
+        """Return where the live state is; for a resync, where upstream is."""
+        goal = token_of(live)
+        return goal.union(await self.resync.upstream_head()) if self.resync else goal
+
+    async def _rebuild_to(self, end: Token) -> None:
+        self.end = end
+        workers = self.options.workers
+        if self.resync is not None:
+            await self.resync.build(self.pool, end, workers=workers, progress=self._count)
+        else:
+            shards = self.options.shards
+            await self.rebuilder.rebuild(
+                self.pool, end, shards=shards, workers=workers, progress=self._count
+            )
+
+    def _count(self, facts: int) -> None:
+        self.done += facts
+
+    async def _compare(self) -> RebuildResult:
+        for left in reversed(range(COMPARISONS)):
+            async with self.conn.transaction():
+                result = await self._compare_stopped(is_last=left == 0)
+            if result is not None:
+                log.info("rebuild_compared", equal=result.equal, switched=result.switched)
+                return result
+            await asyncio.sleep(COMPARE_RETRY_S)
+        raise AssertionError("the last comparison has a result")
+
+    async def _compare_stopped(self, *, is_last: bool) -> RebuildResult | None:
+        """Compare while every worker waits; None where they differ and another try follows."""
+        token = token_of(await lock_checkpoints(self.conn))
+        await _refuse_while_backfilling(self.conn)
+        await self._rebuild_to(token)
+        async with acquire(self.pool) as conn:
+            rebuilt = await digests(conn)
+        result = RebuildResult(await digests(self.conn), rebuilt, token, self.done)
+        if result.equal:
+            if self.options.switch_over:
+                await self._switch()
+            return replace(result, switched=self.options.switch_over)
+        if not is_last:
+            return None
+        rows = await self.rebuilder.differing_rows(
+            self.conn, self.live, self.new, MAX_REPORTED_ROWS
+        )
+        return replace(result, differing_rows=rows[:MAX_REPORTED_ROWS])
+
+    async def _swap(self) -> RebuildResult:
+        """Replace the live state by the new one, in one transaction."""
+        async with self.conn.transaction():
+            before = await lock_checkpoints(self.conn)
+            await self._rebuild_to(await self._goal(before))
+            live = await digests(self.conn)
+            await self._use_schema(self.new)
+            rebuilt, after = await digests(self.conn), await load_checkpoints(self.conn)
+            outputs: Mapping[int, Sequence[OutboxMessage]] = {}
+            if self.resync is not None:
+                swap = StateSwap(live=self.live, new=self.new, before=before, after=after)
+                outputs = await self.resync.difference(self.conn, swap)
+            for at, old in zip(after, before, strict=True):
+                await self._continue_outbox(at, old, outputs.get(at.shard, ()))
+            await self._use_schema(self.live)
+            await self._activate()
+        result = RebuildResult(live, rebuilt, token_of(after), self.done, switched=True)
+        log.warning("state_replaced", service=self.database.service, equal=result.equal)
+        return result
+
+    async def _use_schema(self, schema: str) -> None:
+        await self.conn.execute(f"SET LOCAL search_path TO {schema},{self.database.service}")
+
+    async def _continue_outbox(
+        self, at: Checkpoint, old: Checkpoint, outputs: Sequence[OutboxMessage]
+    ) -> None:
+        """Continue the outputs of the old state in the new one."""
+        next_output = outputs[-1].next if outputs else old.next_output
+        time_us = max(at.log_time_us, old.log_time_us)
+        to = replace(at, next_output=next_output, log_time_us=time_us)
+        await save_checkpoint(self.conn, to, outputs)
+
+    async def _switch(self) -> None:
+        """Make the new state live; it is equal to the live one, so it takes its checkpoints."""
+        await self.rebuilder.carry_over(self.conn, self.live, self.new)
+        await self.conn.execute(
+            f"UPDATE {self.new}.checkpoint AS new SET next = live.next,"
+            " next_output = live.next_output, log_offset = live.log_offset,"
+            " log_time_us = live.log_time_us"
+            f" FROM {self.live}.checkpoint AS live WHERE live.shard = new.shard"
+        )
+        await self._activate()
+
+    async def _activate(self) -> None:
+        # From here on no worker acquires a fence of the old generation; they change to the new one.
+        await retire_checkpoints(self.conn)
+        await migrate.set_live_generation(self.conn, self.database.service, self.generation)
+
+
+async def _refuse_while_backfilling(conn: asyncpg.Connection) -> None:
+    """Raise Conflict while the live state is between two definitions and equals no rebuilt one."""
+    if await is_backfilling(conn):
+        raise Conflict("a backfill is in progress; retry when it has finished")
 
 
 async def differing_digest_rows(

@@ -14,12 +14,7 @@ import asyncpg
 from services.chassis.messaging.stream import Projection, StreamMessage, Upstream
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import Backfilling, run_to_end
-from services.chassis.projection.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    make_batch,
-    save_checkpoint,
-)
+from services.chassis.projection.checkpoint import load_checkpoint, make_batch, save_checkpoint
 from services.chassis.projection.consumer import BatchBuilder, Limits, UpstreamGap
 from services.kernel.tokens import Token
 
@@ -70,23 +65,14 @@ class LogReplay:
             if chunk[-1].next > end:
                 raise UpstreamGap(f"shard {shard} was read up to {chunk[-1].next}, not {end}")
             first = checkpoint.next
-            checkpoint = await self._fold_all(pool, checkpoint, chunk)
+            while checkpoint.next < chunk[-1].next:
+                chunk = tuple(m for m in chunk if m.next > checkpoint.next)
+                async with transaction(pool) as conn:
+                    folded = await self._projection.fold(conn, make_batch(checkpoint, chunk))
+                    # Outputs are dropped, but numbered: the next batch continues with the numbers.
+                    after = checkpoint.after(folded)
+                    checkpoint, _ = await save_checkpoint(conn, after, (), folded.deltas)
             progress(checkpoint.next - first)
-
-    async def _fold_all(
-        self, pool: asyncpg.Pool, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
-    ) -> Checkpoint:
-        end = messages[-1].next
-        while checkpoint.next < end:
-            messages = tuple(m for m in messages if m.next > checkpoint.next)
-            batch = make_batch(checkpoint, messages)
-            async with transaction(pool) as conn:
-                folded = await self._projection.fold(conn, batch)
-                # Outputs are dropped, but numbered: the next batch continues with their numbers.
-                checkpoint, _ = await save_checkpoint(
-                    conn, checkpoint.after(folded), (), folded.deltas
-                )
-        return checkpoint
 
 
 async def _in_chunks(

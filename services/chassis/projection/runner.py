@@ -8,8 +8,7 @@ outputs to the relay and wakes callers that wait for a token.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import asyncpg
 import structlog
@@ -32,8 +31,6 @@ from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
 
-__all__ = ["Limits", "ProjectionRunner", "ShardState"]
-
 DEFAULT_LIMITS = Limits()
 #: Seconds between two checks which generation is live.
 GENERATION_POLL_S = 1.0
@@ -44,19 +41,6 @@ CONCURRENT_FOLDS = 2
 
 class StalledShards(Exception):
     """Shards cannot go on; the message lists them with the reasons."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardState:
-    """How far a shard is, and whether it is worked."""
-
-    shard: int
-    #: Whether a worker of any replica leases it now.
-    leased: bool
-    log_offset: int
-    log_time_us: int
-    #: Why the worker of this process cannot go on: an error's name and where; else "".
-    error: str = ""
 
 
 class ProjectionRunner:
@@ -96,14 +80,15 @@ class ProjectionRunner:
         self._upstream_subject = upstream_subject
         self._limits = limits
         self._gap_check_s = gap_check_s
-        self._metrics = metrics
+        self._metrics = metrics or Metrics(service)
         self._on_committed = on_committed
         outbox = Outbox(database.pool, retention=outbox_retention)
         self._relay = OutboxRelay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
-        self._stalled: dict[int, str] = {}
+        #: The shards leased here that cannot go on, and why.
+        self.stalled: dict[int, str] = {}
         self._workers: set[ShardWorker] = set()
 
     @property
@@ -128,32 +113,21 @@ class ProjectionRunner:
         """Load the state reached by the service, all replicas included. Raises StoreUnavailable."""
         return await self._progress.refresh()
 
-    async def status(self) -> list[ShardState]:
-        """Return the state of every shard, in order. Raises StoreUnavailable."""
+    async def status(self) -> list[tuple[Checkpoint, bool]]:
+        """Return the checkpoint of every shard, and whether any replica works the shard.
+
+        Raises StoreUnavailable.
+        """
         async with acquire(self._database.pool) as conn:
             checkpoints = await load_checkpoints(conn)
             leased = await self._leases.leased_by_anyone(conn)
-        return [
-            ShardState(
-                shard=c.shard,
-                leased=c.shard in leased,
-                log_offset=c.log_offset,
-                log_time_us=c.log_time_us,
-                error=self._stalled.get(c.shard, ""),
-            )
-            for c in checkpoints
-        ]
-
-    def stalled(self) -> Mapping[int, str]:
-        """Return the shards leased here that cannot go on, and why."""
-        return dict(self._stalled)
+        return [(checkpoint, checkpoint.shard in leased) for checkpoint in checkpoints]
 
     async def check(self) -> None:
         """Raise StalledShards where a shard leased here cannot go on, for /readyz."""
-        if self._stalled:
-            raise StalledShards(
-                "; ".join(f"shard {shard}: {why}" for shard, why in sorted(self._stalled.items()))
-            )
+        if self.stalled:
+            reasons = (f"shard {shard}: {why}" for shard, why in sorted(self.stalled.items()))
+            raise StalledShards("; ".join(reasons))
 
     async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
         subject, durable = f"{self._upstream_subject}.{shard}", f"{self.service}-{shard}"
@@ -172,21 +146,18 @@ class ProjectionRunner:
             )
             self._workers.add(worker)
             try:
-                await self._work_and_relay(shard, worker)
+                if self._relay is None:
+                    await worker.run()
+                else:
+                    async with task_scope(self._relay.run_shard(shard)):
+                        await worker.run()
             except FenceLost as error:
                 switched = await self._database.refresh()
                 log.info("fence_lost", shard=shard, switched=switched, reason=str(error))
             finally:
                 self._workers.discard(worker)
-                self._stalled.pop(shard, None)
+                self.stalled.pop(shard, None)
                 await consumer.restart()
-
-    async def _work_and_relay(self, shard: int, worker: ShardWorker) -> None:
-        if self._relay is None:
-            await worker.run()
-            return
-        async with task_scope(self._relay.run_shard(shard)):
-            await worker.run()
 
     async def _publish_commit(
         self, checkpoint: Checkpoint, outputs: Sequence[OutboxMessage]
@@ -199,9 +170,9 @@ class ProjectionRunner:
 
     def _set_stalled(self, shard: int, reason: str) -> None:
         if reason:
-            self._stalled[shard] = reason
+            self.stalled[shard] = reason
         else:
-            self._stalled.pop(shard, None)
+            self.stalled.pop(shard, None)
 
     def _wake_workers(self) -> None:
         """Have every worker of this process check for backfills."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -76,7 +76,7 @@ class ShardWorker:
         consumer: ShardConsumer,
         callbacks: WorkerCallbacks,
         fold_slots: asyncio.Semaphore,
-        metrics: Metrics | None = None,
+        metrics: Metrics,
     ) -> None:
         """`fold_slots` limits how many workers of this process fold at a time."""
         self._shard = shard
@@ -113,7 +113,11 @@ class ShardWorker:
             raise FenceLost("the generation is retired")
         await self._callbacks.committed(checkpoint, ())
         self._log_time_us = checkpoint.log_time_us
-        with self._lag_reported():
+        # As of each scrape: the lag of a stalled shard grows.
+        self._metrics.lag_seconds.labels(self._shard).set_function(
+            lambda: max(0.0, time.time() - self._log_time_us / 1e6)
+        )
+        try:
             await self._check_backlog()
             while True:
                 checkpoint = await self._backfill(checkpoint)
@@ -126,6 +130,8 @@ class ShardWorker:
                 await self._consumer.ack()
                 if not self._backlog:
                     await self._coalesce(checkpoint, checkpoint.next - first)
+        finally:
+            self._metrics.lag_seconds.remove(self._shard)
 
     async def _coalesce(self, at: Checkpoint, size: int) -> None:
         """Let messages gather for as long as the last batch took, or twice as long.
@@ -137,21 +143,6 @@ class ShardWorker:
             times = 2 if size in SMALL_BATCHES else 1
             await asyncio.sleep(min(times * self._worked_s, MAX_COALESCE_S))
 
-    @contextmanager
-    def _lag_reported(self) -> Iterator[None]:
-        """Report the lag as of each scrape: that of a stalled shard grows."""
-        metrics = self._metrics
-        if metrics is None:
-            yield
-            return
-        metrics.lag_seconds.labels(self._shard).set_function(
-            lambda: max(0.0, time.time() - self._log_time_us / 1e6)
-        )
-        try:
-            yield
-        finally:
-            metrics.lag_seconds.remove(self._shard)
-
     async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
@@ -160,22 +151,15 @@ class ShardWorker:
             await self._consumer.restart()
             self._report("consume", checkpoint, error)
             await asyncio.sleep(self._consume_backoff.next_s())
-            await self._check_still_current(checkpoint)
+            # A worker that receives nothing never reaches the fence, so it could wait for ever at a
+            # gap that another worker has already closed.
+            with translate_store_errors(self._conn):
+                if await load_checkpoint(self._conn, self._shard) != checkpoint:
+                    raise self._fence_lost(checkpoint) from error
             return ()
-        if messages and self._consume_backoff.failures:
-            self._consume_backoff.reset()
-            self._callbacks.stalled(self._shard, "")
+        if messages:
+            self._recover(self._consume_backoff)
         return messages
-
-    async def _check_still_current(self, checkpoint: Checkpoint) -> None:
-        """Raise FenceLost where another worker or generation has taken over.
-
-        A worker that receives nothing never reaches the fence, so it could wait for ever at a gap
-        that another worker has already closed.
-        """
-        with translate_store_errors(self._conn):
-            if await load_checkpoint(self._conn, self._shard) != checkpoint:
-                raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
 
     async def _fold_all(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
@@ -213,8 +197,7 @@ class ShardWorker:
                 self._report("fold", checkpoint, error)
                 await asyncio.sleep(backoff.next_s())
             else:
-                if backoff.failures:
-                    self._callbacks.stalled(self._shard, "")
+                self._recover(backoff)
                 return after
 
     async def _fold_once(self, checkpoint: Checkpoint, batch: Batch) -> Checkpoint:
@@ -229,9 +212,8 @@ class ShardWorker:
             took_s = time.perf_counter() - began
         self._worked_s += took_s
         await self._finish(checkpoint, after, backlog, folded.outputs)
-        if self._metrics is not None:
-            self._metrics.fold_duration_seconds.observe(took_s)
-            self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
+        self._metrics.fold_duration_seconds.observe(took_s)
+        self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
         return after
 
     @asynccontextmanager
@@ -240,7 +222,7 @@ class ShardWorker:
         with translate_store_errors(self._conn):
             async with self._conn.transaction():
                 if not await acquire_fence(self._conn, checkpoint):
-                    raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
+                    raise self._fence_lost(checkpoint)
                 yield
 
     async def _finish(
@@ -254,12 +236,10 @@ class ShardWorker:
         if self._note_backlog(backlog):
             self._callbacks.scheduled()
         await self._callbacks.committed(after, outputs)
-        metrics = self._metrics
-        if metrics is not None:
-            facts = after.folded_offset - before.folded_offset
-            metrics.facts_folded.labels(self._shard).inc(facts)
-            metrics.checkpoint_offset.labels(self._shard).set(after.log_offset)
-            self._log_time_us = after.log_time_us
+        facts = after.folded_offset - before.folded_offset
+        self._metrics.facts_folded.labels(self._shard).inc(facts)
+        self._metrics.checkpoint_offset.labels(self._shard).set(after.log_offset)
+        self._log_time_us = after.log_time_us
 
     async def _check_backlog(self) -> None:
         """Load what there is to backfill: another shard may have scheduled it."""
@@ -291,11 +271,14 @@ class ShardWorker:
             except Exception as error:
                 if self._conn.is_closed():
                     raise
-                await self._postpone_step(checkpoint, error)
+                self._report("backfill", checkpoint, error)
+                # The shard folds meanwhile; a blocked one waits instead.
+                pause_s = self._step_backoff.next_s()
+                self._postponed_until = time.monotonic() + pause_s
+                if self._backlog.is_blocked:
+                    await asyncio.sleep(pause_s)
             else:
-                if self._step_backoff.failures:
-                    self._step_backoff.reset()
-                    self._callbacks.stalled(self._shard, "")
+                self._recover(self._step_backoff)
             if not self._backlog.is_blocked:
                 break
         return checkpoint
@@ -310,14 +293,6 @@ class ShardWorker:
         await self._finish(checkpoint, after, backlog, step.outputs)
         return after
 
-    async def _postpone_step(self, at: Checkpoint, error: Exception) -> None:
-        """Let the shard fold for a while after a step failed; a blocked one waits instead."""
-        self._report("backfill", at, error)
-        pause_s = self._step_backoff.next_s()
-        self._postponed_until = time.monotonic() + pause_s
-        if self._backlog.is_blocked:
-            await asyncio.sleep(pause_s)
-
     def _report(self, part: str, at: Checkpoint, error: Exception) -> None:
         """Log a failure; where it does not pass by itself, mark the shard as stalled."""
         name = type(error).__name__
@@ -327,10 +302,18 @@ class ShardWorker:
         log.error("fold_failed", part=part, shard=self._shard, at=at.next, exc_info=error)
         self._callbacks.stalled(self._shard, f"{name} at {at.next}")
 
+    def _recover(self, backoff: Backoff) -> None:
+        """Report that the shard goes on, where it failed before."""
+        if backoff.failures:
+            backoff.reset()
+            self._callbacks.stalled(self._shard, "")
+
+    def _fence_lost(self, at: Checkpoint) -> FenceLost:
+        return FenceLost(f"shard {self._shard} is not at {at.next} any more")
+
 
 def _check(batch: Batch, folded: FoldResult) -> None:
-    """Raise InvalidFoldResult where a fold made no progress or went beyond its batch, or where its
-    outputs leave a gap."""
+    """Raise InvalidFoldResult for no progress, for too much, and for outputs with a gap."""
     if not batch.first <= folded.consumed_to <= batch.next:
         raise InvalidFoldResult(
             f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"

@@ -16,8 +16,8 @@ from toy.words import WordFact, WordLog, WordsRebuilder
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, is_backfilling, schedule
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
+from services.chassis.projection.consumer import Limits
 from services.chassis.projection.rebuild import RebuildResult, RebuildRunner
-from services.chassis.projection.runner import Limits
 from services.kernel.errors import Conflict, ServiceUnavailable, TokenNotReached
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
@@ -199,10 +199,10 @@ async def test_failing_backfill_does_not_stop_the_folding(
         for i in range(2, 5):
             await toy.runner.wait_for(await append(word_log, None, leaves(1, first=i)), DEADLINE)
         assert await versions(toy) == {0}
-        assert bool(toy.runner.stalled()) == isinstance(error, ValueError)
+        assert bool(toy.runner.stalled) == isinstance(error, ValueError)
         words.error = None
         await all_have(toy, 1)
-        assert toy.runner.stalled() == {}
+        assert toy.runner.stalled == {}
 
 
 async def test_failing_blocking_backfill_is_retried_before_the_next_batch(
@@ -233,7 +233,7 @@ async def test_backfill_that_does_not_move_its_cursor_is_an_error(
 ) -> None:
     await word_log.append(0, [*leaves(3), definition(W, 1)])
     async with replica(database, nats_url, word_log, tmp_path, words=Unmoved()) as toy:
-        await wait_until(lambda: toy.runner.stalled() == {0: "InvalidFoldResult at 4"})
+        await wait_until(lambda: toy.runner.stalled == {0: "InvalidFoldResult at 4"})
         assert await versions(toy) == {0}
 
 

@@ -21,6 +21,7 @@ from services.chassis.postgres.migrate import migrate
 from services.chassis.projection.checkpoint import Checkpoint, digests
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import ShardWorker, WorkerCallbacks
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.digest import digest_of, row_digest, to_hex
 
 LENGTH = 40
@@ -89,6 +90,7 @@ async def test_digest_after_any_order_repetition_and_batching_is_that_of_the_fac
         consumer,
         WorkerCallbacks(stop_at_end, stalled=lambda *_: None, scheduled=lambda: None),
         asyncio.Semaphore(),
+        Metrics("toy"),
     )
     try:
         async with asyncio.timeout(20):

@@ -19,6 +19,7 @@ from services.chassis.postgres.locks import lock_class
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
 
@@ -145,9 +146,7 @@ async def test_worker_without_its_lock_cannot_write_past_the_fence(
         try:
             async with zombie.transaction():
                 assert not await acquire_fence(zombie, before)
-            worker = ShardWorker(
-                0, zombie, Words(), LateConsumer(word_log, toy), IGNORED, asyncio.Semaphore()
-            )
+            worker = worker_of(zombie, LateConsumer(word_log, toy))
             with pytest.raises(FenceLost):
                 await worker.run()
         finally:
@@ -176,6 +175,11 @@ async def ignore(checkpoint: Checkpoint, outputs: object) -> None: ...
 IGNORED = WorkerCallbacks(ignore, stalled=lambda *_: None, scheduled=lambda: None)
 
 
+def worker_of(conn: asyncpg.Connection, consumer: ShardConsumer) -> ShardWorker:
+    metrics = Metrics("toy")
+    return ShardWorker(0, conn, Words(), consumer, IGNORED, asyncio.Semaphore(), metrics)
+
+
 async def test_workers_without_locks_count_everything_once(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
@@ -197,7 +201,7 @@ async def test_workers_without_locks_count_everything_once(
                     Limits(messages=1),
                     gap_check_s=0.0,
                 )
-                await ShardWorker(0, conn, Words(), consumer, IGNORED, asyncio.Semaphore()).run()
+                await worker_of(conn, consumer).run()
             except FenceLost:
                 pass
             finally:

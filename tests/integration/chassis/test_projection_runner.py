@@ -15,7 +15,8 @@ from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
-from services.chassis.projection.runner import CONCURRENT_FOLDS, Limits
+from services.chassis.projection.consumer import Limits
+from services.chassis.projection.runner import CONCURRENT_FOLDS
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
@@ -104,7 +105,7 @@ async def test_stalled_shards_do_not_delay_others(
     async with replica(database, nats_url, word_log, tmp_path, shards=4, words=words) as toy:
         for token in tokens:
             await toy.runner.wait_for(token, DEADLINE)
-        await wait_until(lambda: set(toy.runner.stalled()) == set(range(CONCURRENT_FOLDS)))
+        await wait_until(lambda: set(toy.runner.stalled) == set(range(CONCURRENT_FOLDS)))
 
 
 async def test_status_and_token_are_those_of_the_checkpoint(
@@ -115,8 +116,8 @@ async def test_status_and_token_are_those_of_the_checkpoint(
         relaying(toy.bus, word_log) as relay,
     ):
         await toy.runner.wait_for(await append(word_log, relay, sample_facts(10)), DEADLINE)
-        [state] = await toy.runner.status()
-        assert (state.log_offset, state.leased, state.error) == (10, True, "")
+        [(at, leased)] = await toy.runner.status()
+        assert (at.log_offset, leased, toy.runner.stalled) == (10, True, {})
         assert await toy.runner.token() == Token((10,))
         with pytest.raises(TokenNotReached):
             await toy.runner.wait_for(Token((11,)), 0.01)
@@ -198,14 +199,12 @@ async def test_poison_message_stalls_the_shard_and_nothing_is_skipped(
         relaying(toy.bus, word_log) as relay,
     ):
         await all_published(toy.bus, LOG_SUBJECT, (await append_each(word_log, relay, facts)))
-        await wait_until(toy.runner.stalled)
+        await wait_until(lambda: toy.runner.stalled)
         # Messages before it are folded, one by one.
         await wait_until(lambda: is_at(toy, 10))
-        await wait_until(lambda: toy.runner.stalled() == {0: "ValueError at 10"})
+        await wait_until(lambda: toy.runner.stalled == {0: "ValueError at 10"})
         with pytest.raises(Exception, match="shard 0: ValueError at 10"):
             await toy.runner.check()
-        [state] = await toy.runner.status()
-        assert state.error == "ValueError at 10"
         words.poison = ""
         await toy.runner.wait_for(Token((21,)), DEADLINE)
         assert await toy.word_total() == 21
@@ -222,7 +221,7 @@ async def test_poison_message_is_retried_with_pauses(
         tries = len(words.folds)
         await asyncio.sleep(0)
         assert len(words.folds) == tries
-        assert toy.runner.stalled() == {0: "ValueError at 0"}
+        assert toy.runner.stalled == {0: "ValueError at 0"}
 
 
 class Stuck(Words):
@@ -238,7 +237,7 @@ async def test_fold_without_progress_stalls_the_shard(
 ) -> None:
     await word_log.append(0, sample_facts(3))
     async with replica(database, nats_url, word_log, tmp_path, words=Stuck()) as toy:
-        await wait_until(lambda: toy.runner.stalled() == {0: "InvalidFoldResult at 0"})
+        await wait_until(lambda: toy.runner.stalled == {0: "InvalidFoldResult at 0"})
         assert await toy.word_total() == 0
 
 

@@ -123,6 +123,33 @@ async def test_live_state_goes_on_during_switches(
         assert await toy.digests() == await other.digests()
 
 
+async def test_rebuild_that_begins_during_a_switch_continues_from_the_new_state(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy,
+        replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as other,
+    ):
+        await toy.runner.wait_for(await filled(word_log), DEADLINE)
+        connect = other.database.connect
+
+        async def connect_late(**options: bool) -> asyncpg.Connection:
+            """Connect as before, and lock only after another rebuild has switched."""
+            other.database.connect = connect  # type: ignore[method-assign]
+            conn = await connect(**options)
+            await result_of(
+                rebuild_of(toy, WordsRebuilder(word_log), tmp_path).run(switch_over=True)
+            )
+            return conn
+
+        other.database.connect = connect_late  # type: ignore[method-assign]
+        rebuild = rebuild_of(other, WordsRebuilder(word_log), tmp_path)
+        result = await result_of(rebuild.run(switch_over=True))
+        assert (result.equal, result.switched) == (True, True)
+        assert await schemas(database) == {"toy_g2", "toy_g3"}
+        assert await other.word_total() == 200 * SHARDS
+
+
 async def test_outputs_after_a_switch_have_no_gap(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
@@ -171,7 +198,7 @@ async def test_resync_of_a_stalled_state_continues_beyond_the_gap(
         toy.upstream.gone_before = 300
         end = await filled(word_log, 120)
         end = Token(tuple([await word_log.tail(shard) for shard in range(SHARDS)]))
-        await wait_until(lambda: set(toy.runner.stalled()) == set(range(SHARDS)))
+        await wait_until(lambda: set(toy.runner.stalled) == set(range(SHARDS)))
         resync = WordsResync(word_log, end)
         rebuild = RebuildRunner(
             *(toy.database, resync), shards=SHARDS, resync=resync, root=tmp_path
@@ -187,7 +214,7 @@ async def test_resync_of_a_stalled_state_continues_beyond_the_gap(
             outputs = await Outbox(toy.database.pool).read(shard, 0, 1_000)
             assert OutboxMessage(200, 320, b"[]") in outputs
             assert outputs[-1].next == 325
-        assert toy.runner.stalled() == {}
+        assert toy.runner.stalled == {}
 
 
 async def test_failed_rebuild_leaves_no_schema(
