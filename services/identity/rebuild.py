@@ -98,7 +98,7 @@ class IdentityRebuilder:
 
 
 class IdentityReplayFold:
-    """The fold for rebuilds: writes state, publishes nothing. A roll-out has one job, on shard 0,
+    """The fold for rebuilds: writes state, publishes nothing. A rollout has one job, on shard 0,
     for all shards.
 
     `shards`: each batch is split by leaf as if the log had so many.

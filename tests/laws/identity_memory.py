@@ -47,7 +47,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 class MemoryEvidence:
-    """An EvidenceStore in memory, with a policy roll-out that tests step by hand."""
+    """An EvidenceStore in memory, with a policy rollout that tests step by hand."""
 
     def __init__(self, shards: int = 1) -> None:
         self.shards = shards
@@ -56,7 +56,7 @@ class MemoryEvidence:
         self.edges: dict[Edge, EdgeRow] = {}
         self.decisions: dict[Pair, Decision] = {}
         self.policy: Policy | None = None
-        #: The cursor of each shard whose roll-out has not finished.
+        #: The cursor of each shard whose rollout has not finished.
         self.cursors: dict[int, bytes] = {}
         self.version = 0
         self.locked: set[bytes] = set()
@@ -180,7 +180,7 @@ class MemoryEvidence:
         return merged
 
     def next_profiles(self, shard: int, limit: int) -> list[ProfileId]:
-        """Return the next profiles of a shard for the roll-out, and move its cursor."""
+        """Return the next profiles of a shard for the rollout, and move its cursor."""
         found = sorted(
             {
                 row.profile_id

@@ -1,4 +1,4 @@
-"""Runs identity against its model: facts in any order, decisions, policies and their roll-outs."""
+"""Runs identity against its model: facts in any order, decisions, policies and their rollouts."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class IdentityMachine(RuleBasedStateMachine):
             assert flags == flags_of(classes.get(id_, UNREMARKABLE))
 
     def teardown(self) -> None:
-        """A roll-out that has not finished is finished."""
+        """A rollout that has not finished is finished."""
         if hasattr(self, "store") and self.store.cursors:
             self.finish_roll_out()
             self.state_equals_model()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.identity.codec.requests import Caller
 
 

@@ -271,8 +271,9 @@ class _ClusterBuilder:
         cluster = self._clusters.get(profile_id)
         if cluster is None:
             named_by = IdentifierId(profile_id)
-            stored = self._stored.identifiers
-            earliest = first if row is None and first else stored[named_by].first
+            # Evidence has the first sighting of each identifier that is not stored.
+            first_seen = self._given.evidence.first_seen
+            earliest = first_seen[id_] if row is None else self._stored.identifiers[named_by].first
             cluster = self._clusters[profile_id] = Cluster([profile_id], (earliest, named_by))
         if first is not None:
             cluster.earliest = min(cluster.earliest, (first, id_))

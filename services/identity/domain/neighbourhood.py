@@ -6,7 +6,7 @@ every neighbour keeps its members, nothing changes beyond it: each edge between 
 refused for what the two profiles were when it was tried. A neighbour that does not keep its members
 moves inside.
 
-While a policy roll-out has not finished, stored edges and flags may still follow from an earlier
+While a policy rollout has not finished, stored edges and flags may still follow from an earlier
 policy, and nothing about them is trusted. Then all edges of the profiles inside are checked, and
 every neighbour moves inside, until no edge that may link leads out.
 """

@@ -106,11 +106,11 @@ async def _resolve(
         if not slow and not profiles:
             found.merge(changes(classified, fast))
             continue
-        area = Neighbourhood(classified, slow, profiles, is_trusted=is_trusted)
-        by_slow_path = await _resolve_neighbourhood(store, area, policy)
-        loaded |= area.profiles
+        neighbourhood = Neighbourhood(classified, slow, profiles, is_trusted=is_trusted)
+        by_slow_path = await _resolve_neighbourhood(store, neighbourhood, policy)
+        loaded |= neighbourhood.profiles
         # Last: both may change an edge, and the slow path has checked its other end too.
-        found.merge(changes(classified, (one for one in fast if one not in area.clusters)))
+        found.merge(changes(classified, (one for one in fast if one not in neighbourhood.clusters)))
         found.merge(by_slow_path)
     return found, loaded
 
@@ -123,20 +123,22 @@ async def _classify(store: EvidenceStore, given: WorkspaceEvidence) -> Classifie
 
 
 async def _resolve_neighbourhood(
-    store: EvidenceStore, area: Neighbourhood, policy: Policy
+    store: EvidenceStore, neighbourhood: Neighbourhood, policy: Policy
 ) -> ResolutionChanges:
     metrics.FULL_RESOLUTIONS.inc()
     while True:
-        while missing := area.missing():
+        while missing := neighbourhood.missing():
             if missing.profiles:
-                area.add_profiles(missing.profiles, await store.load_profiles(missing.profiles))
+                neighbourhood.add_profiles(
+                    missing.profiles, await store.load_profiles(missing.profiles)
+                )
             elif missing.edges:
-                area.add_edges(missing.edges, await store.load_edges(missing.edges))
+                neighbourhood.add_edges(missing.edges, await store.load_edges(missing.edges))
             else:
-                area.add_neighbours(await _neighbours(store, missing.neighbours, policy))
-        resolution = area.resolve()
+                neighbourhood.add_neighbours(await _neighbours(store, missing.neighbours, policy))
+        resolution = neighbourhood.resolve()
         if resolution is not None:
-            return area.changes(resolution)
+            return neighbourhood.changes(resolution)
 
 
 async def _neighbours(

@@ -84,7 +84,7 @@ class IdentityProjection:
         applied: AppliedEvidence,
     ) -> tuple[list[bytes], list[IdentifierAssignment]]:
         """Return the current profile of each fact's leaf (a leaf without evidence is a profile of
-        its own), and the assignments that a roll-out left to publish."""
+        its own), and the assignments that a rollout left to publish."""
         profiles = dict(applied.profiles)
         others = {leaf for leaf in decoded.leaves if leaf} - profiles.keys()
         stored, has_unpublished = await load_leaf_profiles(conn, others, shard)

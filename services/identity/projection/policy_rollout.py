@@ -23,14 +23,14 @@ from services.identity.store.policy import ROLLOUT, load_rollout_page, save_poli
 
 log = structlog.get_logger(__name__)
 
-#: Identifiers that one step of a roll-out pages over.
+#: Identifiers that one step of a rollout pages over.
 PAGE = 2_000
 
 
 async def fold_policies(
     conn: asyncpg.Connection, shard: int, shards: int, policies: Iterable[PolicyFact]
 ) -> None:
-    """Save policies, and schedule the roll-out of one that is new and the newest."""
+    """Save policies, and schedule the rollout of one that is new and the newest."""
     for policy in policies:
         if await save_policy(conn, shard, policy):
             await schedule(conn, range(shards), ROLLOUT, policy.workspace_id, policy.version)
@@ -40,7 +40,7 @@ async def fold_policies(
 async def roll_out_page(
     conn: asyncpg.Connection, store: PostgresEvidence, job: BackfillJob
 ) -> BackfillStep:
-    """Run one step of a roll-out. The assignments that change are saved and not published, as a
+    """Run one step of a rollout. The assignments that change are saved and not published, as a
     message of the stream covers offsets of the log."""
     cursor, applied = await resolve_page(conn, store, job, shard=job.shard)
     if applied.assignments:

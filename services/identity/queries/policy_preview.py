@@ -22,7 +22,7 @@ class PolicyState(NamedTuple):
     """The policy of a workspace."""
 
     policy: Policy
-    #: Whether its roll-out has finished: all profiles follow from it, and all assignments that it
+    #: Whether its rollout has finished: all profiles follow from it, and all assignments that it
     #: changed are published.
     is_live: bool
 
@@ -34,7 +34,7 @@ class PolicyQueries:
         self._reader = reader
 
     async def policy(self, workspace_id: WorkspaceId) -> PolicyState:
-        """Return the policy of a workspace, and whether its roll-out has finished."""
+        """Return the policy of a workspace, and whether its rollout has finished."""
         async with self._reader.snapshot() as conn:
             policy = await newest_policy(conn, workspace_id)
             is_rolling_out = await is_backfilling(conn, ROLLOUT, workspace_id)

@@ -27,7 +27,7 @@ SELECT * FROM (
 -- name: load_state
 -- What evidence meets beside its own rows: the version of what is assigned now, higher than all
 -- earlier ones; which profiles have contested identifiers; the identifiers that name profiles; and
--- the newest policies, each with whether its roll-out is unfinished. Run it under the locks.
+-- the newest policies, each with whether its rollout is unfinished. Run it under the locks.
 SELECT *, nextval('assignment_version') AS version, ARRAY(
     SELECT DISTINCT profile_id FROM identifier
     WHERE profile_id = ANY ($1::bytea[]) AND flags & 1 = 1

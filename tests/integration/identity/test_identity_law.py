@@ -1,4 +1,4 @@
-"""Tests the law of identity with PostgreSQL: concurrent workers, decisions and policy roll-outs."""
+"""Tests the law of identity with PostgreSQL: concurrent workers, decisions and policy rollouts."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ async def get_policy(system: WholeSystem, **fields: Any) -> Any:
 
 
 async def roll_out(system: WholeSystem, message: facts_pb.IdentityPolicy) -> Token:
-    """Define a policy, wait for its roll-out, and return the state of the log then."""
+    """Define a policy, wait for its rollout, and return the state of the log then."""
     await wait_for_roll_out(system, (await define(system, message)).token)
     return await system.drain()
 

@@ -1,4 +1,4 @@
--- Assignments that a policy roll-out has changed. They are published with the shard's next batch,
+-- Assignments that a policy rollout has changed. They are published with the shard's next batch,
 -- because a message of the stream covers offsets of the log.
 CREATE TABLE unpublished_assignment (
     shard             integer NOT NULL,
