@@ -56,8 +56,8 @@ class WordFact(NamedTuple):
 
 def toy_root(folder: Path) -> Path:
     """Write the migrations of the toy service into a folder of services; return the folder."""
-    (folder / SERVICE / "state").mkdir(parents=True, exist_ok=True)
-    (folder / SERVICE / "state" / "0001_words.sql").write_text(_STATE)
+    (folder / SERVICE / "store" / "state").mkdir(parents=True, exist_ok=True)
+    (folder / SERVICE / "store" / "state" / "0001_words.sql").write_text(_STATE)
     return folder
 
 

@@ -1,9 +1,9 @@
 """Applies migrations, numbered and forward only, and creates the generations of state.
 
-    services/chassis/migrations/*.sql      lasting tables of every service (outbox, keys)
-    services/<service>/migrations/*.sql    lasting tables of the service   → schema <service>
-    services/chassis/state/*.sql           checkpoint, digest and backfill
-    services/<service>/state/*.sql         what can be rebuilt from the log → <service>_g<N>
+    services/chassis/store/migrations/*.sql      lasting tables of every service (outbox, keys)
+    services/<service>/store/migrations/*.sql    lasting tables of the service   → schema <service>
+    services/chassis/store/state/*.sql           checkpoint, digest and backfill
+    services/<service>/store/state/*.sql         what can be rebuilt from the log → <service>_g<N>
 
 Files are `NNNN_name.sql`, without schema names: the search path is set to the target (for state:
 `<service>_g<N>,<service>`), and `onefold.shards` to the shards of the log. Each file runs in a
@@ -185,7 +185,7 @@ def _load_all(service: str, folder: str, root: Traversable) -> list[_Migration]:
 
 
 def _load(root: Traversable, origin: str, folder: str) -> list[_Migration]:
-    directory = root.joinpath(origin, folder)
+    directory = root.joinpath(origin, "store", folder)
     by_number: dict[int, _Migration] = {}
     for file in directory.iterdir() if directory.is_dir() else ():
         if not file.name.endswith(".sql"):

@@ -25,7 +25,7 @@ from services.chassis.access.tables import (
 )
 from services.kernel.errors import NotAllowed
 
-SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access*.sql"))
+SCHEMA = sorted((Path(chassis.__file__).parent / "store" / "migrations").glob("*_access*.sql"))
 WEB = issue_key(Role.SOURCE)
 APP = issue_key(Role.SOURCE)
 ADMIN = issue_key(Role.ADMIN)

@@ -24,8 +24,8 @@ WHERE table_schema LIKE 'toy%' AND table_name <> 'migration' ORDER BY 1, 2, 3
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = toy_root(tmp_path)
-    (root / "toy" / "migrations").mkdir()
-    (root / "toy" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n int)")
+    (root / "toy" / "store" / "migrations").mkdir(parents=True)
+    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n int)")
     return root
 
 
@@ -63,10 +63,10 @@ async def test_service_without_shards_has_no_state(database: str, root: Path) ->
 
 async def test_new_files_are_applied_in_order(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
-    folder = root / "toy" / "migrations"
+    folder = root / "toy" / "store" / "migrations"
     (folder / "0010_later.sql").write_text("ALTER TABLE history RENAME TO annals")
     (folder / "0002_sooner.sql").write_text("ALTER TABLE history ADD COLUMN word text")
-    (root / "toy" / "state" / "0002_more.sql").write_text("ALTER TABLE word_count ADD seen int")
+    (root / "toy" / "store" / "state" / "0002_more.sql").write_text("ALTER TABLE word_count ADD seen int")
     await migrate(database, "toy", shards=SHARDS, root=root)
     found = {row[:3] for row in await columns(database)}
     assert {("toy", "annals", "word"), ("toy_g1", "word_count", "seen")} <= found
@@ -87,27 +87,27 @@ async def test_new_generation_has_the_same_state_tables(database: str, root: Pat
 
 async def test_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
-    (root / "toy" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n text)")
+    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n text)")
     with pytest.raises(MigrationRefused, match=r"toy/0001_history\.sql was changed"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
 async def test_schema_of_a_newer_version_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
-    (root / "toy" / "migrations" / "0001_history.sql").unlink()
+    (root / "toy" / "store" / "migrations" / "0001_history.sql").unlink()
     with pytest.raises(MigrationRefused, match="a newer version"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
 @pytest.mark.parametrize("name", ["2_short.sql", "0002-dash.sql"])
 async def test_misnamed_file_is_refused(database: str, root: Path, name: str) -> None:
-    (root / "toy" / "migrations" / name).write_text("SELECT 1")
+    (root / "toy" / "store" / "migrations" / name).write_text("SELECT 1")
     with pytest.raises(MigrationRefused, match="is not named like"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
 
 async def test_two_files_of_one_number_are_refused(database: str, root: Path) -> None:
-    (root / "toy" / "migrations" / "0001_again.sql").write_text("SELECT 1")
+    (root / "toy" / "store" / "migrations" / "0001_again.sql").write_text("SELECT 1")
     with pytest.raises(MigrationRefused, match="two files of one number"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 
@@ -119,7 +119,7 @@ async def test_another_number_of_shards_is_refused(database: str, root: Path) ->
 
 
 async def test_file_that_fails_leaves_nothing_behind(database: str, root: Path) -> None:
-    broken = root / "toy" / "migrations" / "0002_broken.sql"
+    broken = root / "toy" / "store" / "migrations" / "0002_broken.sql"
     broken.write_text("CREATE TABLE half (n int); SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(database, "toy", shards=SHARDS, root=root)

@@ -22,7 +22,7 @@ from services.chassis.runtime.telemetry import Metrics
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
-SCHEMA = sorted((Path(chassis.__file__).parent / "migrations").glob("*_access*.sql"))
+SCHEMA = sorted((Path(chassis.__file__).parent / "store" / "migrations").glob("*_access*.sql"))
 INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 SOURCE, OTHER = issue_key(Role.SOURCE), issue_key(Role.SOURCE)
 INTERNAL = "the-internal-key-of-this-test"

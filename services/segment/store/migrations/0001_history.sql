@@ -1,5 +1,5 @@
--- Every entry and exit that was published, in the order of publication. It records what was known at
--- which time, so it is not part of the state and survives every rebuild.
+-- Every entry and exit that was published, in the order of publication. It records what was known
+-- at which time, so it is not part of the state and survives every rebuild.
 CREATE TABLE history (
     shard            integer  NOT NULL,
     sequence         bigint   NOT NULL,
