@@ -28,7 +28,6 @@ class Versioned(Protocol):
 
     def at_version(self, version: int) -> Self:
         """Return the same definition with another version."""
-        ...
 
 
 D = TypeVar("D", bound=Versioned)
@@ -74,11 +73,9 @@ class DefinitionLog(Protocol):
 
     async def head(self) -> Token:
         """Return the state of the log that includes everything appended so far."""
-        ...
 
     async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
         """Append a fact. Raises Conflict where the log has its id with other content."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +137,12 @@ async def define(
         following = next_definition(current, desired(current), to_fact)
         if following is current:
             return Defined(following, changed=False, token=head)
-        _check_etag(etag, current)
+        current_etag = etag_of(current.version if current else 0)
+        if etag and etag != current_etag:
+            raise Conflict(
+                "the definition has changed since it was read; read it again, then retry",
+                etag=current_etag,
+            )
         if dry_run:
             return Defined(following, changed=True, token=head)
         try:
@@ -150,12 +152,3 @@ async def define(
         # A fact that is not new is the same definition by another caller, after the load.
         return Defined(following, changed=appended.is_new, token=appended.token)
     raise Conflict("others define this at the same time; read it again, then retry")
-
-
-def _check_etag(etag: str, current: Versioned | None) -> None:
-    current_etag = etag_of(current.version if current else 0)
-    if etag and etag != current_etag:
-        raise Conflict(
-            "the definition has changed since it was read; read it again, then retry",
-            etag=current_etag,
-        )

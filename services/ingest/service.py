@@ -13,6 +13,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.bootstrap import open_service
+from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint
@@ -35,12 +36,10 @@ ALLOWED = {**ingest_grpc.ALLOWED, **admin_grpc.ALLOWED, **log_grpc.ALLOWED}
 _NATS_START_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ingest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest(Endpoints):
     """The running service."""
 
-    grpc_port: int
-    http_port: int
     administration: Administration
     nats: NatsEndpoint
 
@@ -80,7 +79,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)
             async with rpc, operations.serving():
-                yield Ingest(rpc.port, operations.port, administration, nats)
+                yield Ingest(rpc.port, operations.port, administration=administration, nats=nats)
 
 
 async def _refresh(definitions: DefinitionProjection, event_log: EventLog, every_s: float) -> None:

@@ -25,7 +25,7 @@ from services.chassis.postgres.database import Database
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.ids import parse_id
 
 _CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})

@@ -18,7 +18,7 @@ from cachetools import TTLCache
 from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey, LoadKey, LoadRegion
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import WorkspaceId

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
@@ -22,6 +22,8 @@ ACCESS_KINDS = frozenset({KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED})
 
 Q = Queries.load(__package__, "tables.sql")
 
+#: The values of a table's columns, in the order of its statement in tables.sql.
+Row = tuple[Any, ...]
 #: The roles that a key in the log can have.
 _KEY_ROLES: frozenset[int] = frozenset({1, 2, 3})
 _HASH_BYTES = 32
@@ -109,60 +111,24 @@ async def fold_access_facts(conn: asyncpg.Connection, facts: Iterable[Fact]) -> 
     Any order and any repetition ends in the same state. Return whether there were any; then call
     `Authenticator.invalidate` after the commit.
     """
-    access = [fact for fact in facts if fact.kind in ACCESS_KINDS]
-    await _fold_workspaces(conn, [f for f in access if f.kind == WORKSPACE_DEFINED])
-    await _fold_keys(conn, [f for f in access if f.kind == KEY_DEFINED])
-    await _fold_sources(conn, [f for f in access if f.kind == SOURCE_DEFINED])
-    return bool(access)
-
-
-async def _fold_workspaces(conn: asyncpg.Connection, facts: list[Fact]) -> None:
-    rows = sorted({fact.workspace_id: _defined_region(fact) for fact in facts}.items())
-    if rows:
-        await conn.execute(Q.fold_workspaces, *map(list, zip(*rows, strict=True)))
-
-
-class _KeyRow(NamedTuple):
-    """One row of the table `access_key`, in the order of its columns."""
-
-    key_hash: bytes
-    key_id: str
-    workspace_id: str
-    role: int
-    source_id: str
-    version: int
-    disabled: bool
-
-
-async def _fold_keys(conn: asyncpg.Connection, facts: list[Fact]) -> None:
-    rows: dict[bytes, _KeyRow] = {}
+    workspaces: list[Row] = []
+    keys: list[Row] = []
+    sources: list[Row] = []
+    found = False
     for fact in facts:
-        key = KeyDefined.FromString(fact.payload)
-        if key.role not in _KEY_ROLES or len(key.key_hash) != _HASH_BYTES:
-            continue
-        row = _KeyRow(
-            key.key_hash,
-            key.key_id,
-            fact.workspace_id,
-            key.role,
-            key.source_id,
-            key.version,
-            key.disabled,
-        )
-        newest = rows.get(key.key_hash)
-        if newest is None or (newest.version, newest.disabled) < (row.version, row.disabled):
-            rows[key.key_hash] = row
-    if rows:
-        # Sorted, so that workers of several shards that fold the same keys cannot deadlock.
-        await conn.execute(Q.fold_keys, *map(list, zip(*sorted(rows.values()), strict=True)))
-
-
-async def _fold_sources(conn: asyncpg.Connection, facts: list[Fact]) -> None:
-    rows: dict[tuple[str, str], tuple[int, bool]] = {}
-    for fact in facts:
-        source = SourceDefined.FromString(fact.payload)
-        name, state = (fact.workspace_id, source.source_id), (source.version, source.disabled)
-        rows[name] = max(state, rows.get(name, state))
-    if rows:
-        flat = sorted((*name, *state) for name, state in rows.items())
-        await conn.execute(Q.fold_sources, *map(list, zip(*flat, strict=True)))
+        found |= fact.kind in ACCESS_KINDS
+        if fact.kind == WORKSPACE_DEFINED:
+            workspaces.append((fact.workspace_id, _defined_region(fact)))
+        elif fact.kind == SOURCE_DEFINED:
+            source = SourceDefined.FromString(fact.payload)
+            sources.append((fact.workspace_id, source.source_id, source.version, source.disabled))
+        elif fact.kind == KEY_DEFINED:
+            key = KeyDefined.FromString(fact.payload)
+            holder = (key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id)
+            if key.role in _KEY_ROLES and len(key.key_hash) == _HASH_BYTES:
+                keys.append((*holder, key.version, key.disabled))
+    folds = ((Q.fold_workspaces, workspaces), (Q.fold_keys, keys), (Q.fold_sources, sources))
+    for statement, rows in folds:
+        if rows:
+            await conn.execute(statement, *map(list, zip(*rows, strict=True)))
+    return found

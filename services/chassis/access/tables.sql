@@ -14,14 +14,18 @@ SELECT workspace_id, default_region FROM access_workspace WHERE workspace_id = a
 -- name: fold_workspaces
 -- A workspace is defined once; its region never changes, as leaves depend on it.
 INSERT INTO access_workspace (workspace_id, default_region)
-SELECT * FROM unnest($1::text[], $2::text[])
+SELECT * FROM unnest($1::text[], $2::text[]) AS new (workspace_id, default_region)
+ORDER BY workspace_id
 ON CONFLICT DO NOTHING
 
 -- name: fold_keys
--- The highest version of a key wins; of two equal versions, the disabled one.
+-- The highest version of a key wins; of two equal versions, the disabled one. Rows are sorted here
+-- and below, so that workers of several shards that fold the same facts cannot deadlock.
 INSERT INTO access_key AS old (key_hash, key_id, workspace_id, role, source_id, version, disabled)
-SELECT *
+SELECT DISTINCT ON (key_hash) *
 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[], $7::bool[])
+    AS new (key_hash, key_id, workspace_id, role, source_id, version, disabled)
+ORDER BY key_hash, version DESC, disabled DESC
 ON CONFLICT (key_hash) DO UPDATE
 SET role = excluded.role, source_id = excluded.source_id,
     version = excluded.version, disabled = excluded.disabled
@@ -30,7 +34,10 @@ WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
 -- name: fold_sources
 -- The highest version of a source wins; of two equal versions, the disabled one.
 INSERT INTO access_source AS old (workspace_id, source_id, version, disabled)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
+SELECT DISTINCT ON (workspace_id, source_id) *
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
+    AS new (workspace_id, source_id, version, disabled)
+ORDER BY workspace_id, source_id, version DESC, disabled DESC
 ON CONFLICT (workspace_id, source_id) DO UPDATE
 SET version = excluded.version, disabled = excluded.disabled
 WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)

@@ -16,7 +16,7 @@ from services.chassis.projection.checkpoint import digests, load_checkpoints, to
 from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.tokens import Token
 

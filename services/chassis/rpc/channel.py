@@ -29,7 +29,7 @@ from onefold.segment.v1 import segment_service_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.errors import from_rpc
-from services.chassis.runtime.deadlines import clip_to_deadline, deadline
+from services.chassis.runtime.tasks import clip_to_deadline, deadline
 from services.kernel.errors import ServiceUnavailable
 
 Metadata = Sequence[tuple[str, str]]

@@ -20,7 +20,7 @@ from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.access.principal import WORKSPACE_KEY, Role, require_role, set_principal
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
-from services.chassis.runtime.deadlines import start_deadline
+from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, ServiceUnavailable
 

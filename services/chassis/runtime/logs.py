@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import asyncpg
 import structlog
+from structlog.typing import EventDict
 
 _MAX_MESSAGE = 300
 _MAX_FRAMES = 30
@@ -28,7 +29,7 @@ def configure(service: str, level: str = "info") -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            _add_service(service),
+            partial(_add_service, service),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             _format_exception,
@@ -68,27 +69,21 @@ class _ForwardingHandler(logging.Handler):
     """Logs the lines of libraries as `library_logged`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
             "library_logged",
             logger=record.name,
             message=(record.getMessage().splitlines() or [""])[0][:_MAX_MESSAGE],
-            **({"exc_info": error} if error else {}),
+            exc_info=record.exc_info[1] if record.exc_info else None,
         )
 
 
-def _add_service(service: str) -> structlog.typing.Processor:
-    def add(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
-        event["service"] = service
-        return event
-
-    return add
+def _add_service(service: str, _logger: Any, _method: str, event: EventDict) -> EventDict:
+    event["service"] = service
+    return event
 
 
-def _format_exception(
-    logger: Any, method: str, event: MutableMapping[str, Any]
-) -> Mapping[str, Any]:
+def _format_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:
     exc_info = event.pop("exc_info", None)
     error = sys.exc_info()[1] if exc_info is True else exc_info
     if isinstance(error, BaseException):

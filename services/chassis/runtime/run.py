@@ -4,8 +4,8 @@ A service's `__main__.py` is::
 
     run(IngestSettings, serve)
 
-`serve(settings)` is an async context manager. It yields a running service, such as `Endpoints`,
-when the service accepts calls, and drains it at the end. If a task group inside `serve` fails, the
+`serve(settings)` is an async context manager. It yields `Endpoints` when the service accepts calls,
+and drains it at the end. If a task group inside `serve` fails, the
 process exits with code 1 and its supervisor restarts it.
 """
 
@@ -17,11 +17,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, TypeVar
 
 import structlog
 import uvloop
@@ -38,26 +38,16 @@ STOPPED, FAILED, MISCONFIGURED = 0, 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class RunningService(Protocol):
-    """The ports of a running service; 0 = it has no such endpoint."""
-
-    @property
-    def grpc_port(self) -> int: ...
-
-    @property
-    def http_port(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The smallest `RunningService`."""
+    """The ports of a running service; 0 = it has no such endpoint."""
 
     grpc_port: int = 0
     http_port: int = 0
 
 
 #: Starts a service; leaving the context drains it.
-Serve = Callable[[S], AbstractAsyncContextManager[RunningService]]
+Serve = Callable[[S], AbstractAsyncContextManager[Endpoints]]
 
 
 def run(kind: type[S], serve: Serve[S]) -> NoReturn:
@@ -101,9 +91,10 @@ async def _main(settings: S, serve: Serve[S]) -> int:
 async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
     async with serve(settings) as running:
         _tune_gc()
-        endpoints = Endpoints(running.grpc_port, running.http_port)
+        ports = {"grpc_port": running.grpc_port, "http_port": running.http_port}
+        endpoints = {"pid": os.getpid(), **ports}
         _write_endpoints(settings, endpoints)
-        log.info("service_started", pid=os.getpid(), **asdict(endpoints))
+        log.info("service_started", **endpoints)
         await stop.wait()
         log.info("service_stopping")
 
@@ -120,15 +111,14 @@ def _tune_gc() -> None:
     gc.set_threshold(500_000, 20, 100)
 
 
-def _write_endpoints(settings: ServiceSettings, endpoints: Endpoints) -> None:
+def _write_endpoints(settings: ServiceSettings, endpoints: Mapping[str, int]) -> None:
     """Write the endpoints file. It is not deleted, as it is valid while the process in it lives."""
     if settings.data_dir is None:
         return
     file = endpoints_file(settings.data_dir, settings.service)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")
-    content = {"pid": os.getpid(), **asdict(endpoints)}
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    unfinished.write_text(json.dumps(endpoints), encoding="utf-8")
     unfinished.replace(file)
 
 

@@ -1,13 +1,16 @@
-"""Bounds the life of tasks by scopes."""
+"""Bounds the life of tasks, by scopes and by the deadline of the call that they serve."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_ENDS_AT: ContextVar[float | None] = ContextVar("ends_at", default=None)
 _REPEAT_CANCEL_S = 0.2
 
 
@@ -65,3 +68,20 @@ async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
         await asyncio.wait({task}, timeout=_REPEAT_CANCEL_S)
     if not task.cancelled():
         task.exception()
+
+
+def deadline() -> float | None:
+    """Return the seconds left for the current call, never below 0; None = no deadline."""
+    ends_at = _ENDS_AT.get()
+    return None if ends_at is None else max(0.0, ends_at - monotonic())
+
+
+def clip_to_deadline(seconds: float) -> float:
+    """Return `seconds`, or the seconds left for the current call if that is less."""
+    left = deadline()
+    return seconds if left is None else min(seconds, left)
+
+
+def start_deadline(seconds: float | None) -> None:
+    """Give the current task `seconds` from now on; None = no deadline."""
+    _ENDS_AT.set(None if seconds is None else monotonic() + seconds)

@@ -63,9 +63,8 @@ class Metrics:
         buckets: Sequence[float] = LATENCY,
     ) -> Histogram:
         """Define a distribution that counts values up to each of `buckets`."""
-        return Histogram(
-            self._named(name), meaning, labels, registry=self.registry, buckets=buckets
-        )
+        name = self._named(name)
+        return Histogram(name, meaning, labels, registry=self.registry, buckets=buckets)
 
     def _named(self, name: str) -> str:
         return f"onefold_{self.service}_{name}"
@@ -137,8 +136,8 @@ class OperationsServer:
         self._metrics = metrics
         self._checks = dict(checks or {})
         self._host = host
-        self._requested_port = port
-        self._port = 0
+        #: The port it listens on; the requested one, or 0, before it serves.
+        self.port = port
         own = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
@@ -146,16 +145,11 @@ class OperationsServer:
         ]
         self._app = Starlette(routes=[*own, *routes])
 
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 before it serves."""
-        return self._port
-
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[OperationsServer]:
         """Serve inside the scope. Raises OSError if the port is taken."""
-        with _bound(self._host, self._requested_port) as bound:
-            self._port = bound.getsockname()[1]
+        with _bound(self._host, self.port) as bound:
+            self.port = bound.getsockname()[1]
             server = _Server(self._app)
             async with task_scope(server.serve(sockets=[bound])) as serving:
                 await server.ready.wait()

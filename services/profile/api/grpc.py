@@ -20,7 +20,7 @@ from services.chassis.codec.fields import (
 from services.chassis.codec.rules import rule_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
 from services.kernel.rules.text import to_text

@@ -17,7 +17,7 @@ from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex

@@ -7,7 +7,7 @@ from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.chassis.runtime.deadlines import clip_to_deadline
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.tokens import Token
 from services.segment.codec.definitions import definition_to_proto
 from services.segment.domain.model import SegmentDefinition

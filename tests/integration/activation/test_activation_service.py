@@ -36,7 +36,7 @@ from services.chassis.access.principal import Role
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.rpc.channel import ServiceChannel, open_channel
-from services.chassis.runtime.run import RunningService
+from services.chassis.runtime.run import Endpoints
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound, ServiceUnavailable
 from services.kernel.ids import to_hex
 
@@ -48,7 +48,7 @@ SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.SERVICE, Role.ADMIN, Role.S
 class RunningActivation:
     """A running activation, and the services around it."""
 
-    running: RunningService
+    running: Endpoints
     peers: FakePeers
     bus: JetStreamBus
     #: By key id.

@@ -28,8 +28,8 @@ from services.chassis.access.tables import AccessKey
 from services.chassis.rpc.channel import open_channel
 from services.chassis.rpc.errors import DETAILS_KEY
 from services.chassis.rpc.server import RpcServer
-from services.chassis.runtime.deadlines import deadline
 from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.tasks import deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel import errors
 from services.kernel.ids import SourceId, WorkspaceId

@@ -26,7 +26,7 @@ from services.chassis.access.principal import (
     workspace_id,
 )
 from services.chassis.access.tables import AccessKey
-from services.chassis.runtime.deadlines import start_deadline
+from services.chassis.runtime.tasks import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 
-from services.chassis.runtime.deadlines import clip_to_deadline, deadline, start_deadline
+from services.chassis.runtime.tasks import clip_to_deadline, deadline, start_deadline
 
 
 def test_deadline_outside_of_a_call_is_none() -> None:
