@@ -170,9 +170,9 @@ def account_lookup_id(
 
 def account_to_proto(account: Account) -> pb.Account:
     """Return the message of an account."""
-    view = account.view
+    view, parent, rejected = account.view, account.parent, account.rejected_parent
     has_events = bool(view.event_count)
-    message = pb.Account(
+    return pb.Account(
         profile_id=to_hex(account.profile_id),
         identifiers=identifiers_to_proto(account.identifiers),
         traits=traits_to_proto(view),
@@ -180,12 +180,9 @@ def account_to_proto(account: Account) -> pb.Account:
         last_seen_us=view.last_seen_us if has_events else 0,
         event_count=view.event_count,
         leaf_ids=map(to_hex, account.leaf_ids),
+        parent=parent and account_name_to_proto(parent),
+        rejected_parent=rejected and account_name_to_proto(rejected),
     )
-    if account.parent is not None:
-        message.parent.CopyFrom(account_name_to_proto(account.parent))
-    if account.rejected_parent is not None:
-        message.rejected_parent.CopyFrom(account_name_to_proto(account.rejected_parent))
-    return message
 
 
 def account_response(details: AccountDetails, token: Token) -> pb.GetAccountResponse:

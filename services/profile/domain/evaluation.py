@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from services.kernel.digest import row_digest
 from services.kernel.fold.leaf import LeafState, ProfileView, view_of
@@ -74,6 +74,12 @@ class ProfileState:
     view: ProfileView | None
     #: The profile that its own id belongs to now, where it has no leaves.
     heir: ProfileId | None = None
+
+    @classmethod
+    def emptied(cls, evaluation: Evaluation, heirs: Mapping[IdentifierId, ProfileId]) -> Self:
+        """Return a profile that has lost its last leaf; `heirs`: the profiles of identifiers."""
+        id_ = evaluation.profile_id
+        return cls(id_, evaluation.workspace_id, evaluation, None, heirs.get(IdentifierId(id_)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +252,4 @@ def regroup(
         for evaluation in evaluations.values()
         if evaluation.profile_id not in leaves and evaluation.merged_into is None
     )
-    return hypothetical + [
-        ProfileState(
-            evaluation.profile_id,
-            workspace_id,
-            evaluation,
-            view=None,
-            heir=profile_of.get(IdentifierId(evaluation.profile_id)),
-        )
-        for evaluation in emptied
-    ]
+    return hypothetical + [ProfileState.emptied(evaluation, profile_of) for evaluation in emptied]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -68,30 +69,21 @@ class Registration(NamedTuple):
     is_blocked: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Backfiller:
     """Registers definitions and backfills them; the shard's worker is the only caller."""
 
-    def __init__(
-        self,
-        predicates: PredicateIndexCache,
-        evaluator: ProfileEvaluator,
-        events: EventReader,
-        *,
-        events_per_step: int = 5_000,
-        leaves_per_step: int = 500,
-        blocking_before: int = 100_000,
-    ) -> None:
-        """`events_per_step`: facts to read in one step; `leaves_per_step`: leaves to evaluate.
-
-        `blocking_before`: a definition before this offset is backfilled before the next fact is
-        folded; a later one is backfilled beside the folding.
-        """
-        self._predicates = predicates
-        self._evaluator = evaluator
-        self._events = events
-        self._events_per_step = events_per_step
-        self._leaves_per_step = leaves_per_step
-        self._blocking_before = blocking_before
+    predicates: PredicateIndexCache
+    evaluator: ProfileEvaluator
+    events: EventReader
+    _: KW_ONLY
+    #: Facts to read in one step.
+    events_per_step: int = 5_000
+    #: Leaves to evaluate in one step.
+    leaves_per_step: int = 500
+    #: A definition before this offset is backfilled before the next fact is folded; a later one is
+    #: backfilled beside the folding.
+    blocking_before: int = 100_000
 
     async def register(
         self,
@@ -104,7 +96,7 @@ class Backfiller:
 
         Call this before the definitions are saved.
         """
-        before = await self._predicates.for_shard(conn, shard, predicates_version)
+        before = await self.predicates.for_shard(conn, shard, predicates_version)
         after = extend_index(
             before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in definitions]
         )
@@ -114,7 +106,7 @@ class Backfiller:
         is_running = bool(await store.pending_predicates(conn, shard))
         first, end = definitions[0].offset, definitions[-1].offset + 1
         version = await store.add_requirements(conn, shard, first, new)
-        is_blocked = first < self._blocking_before
+        is_blocked = first < self.blocking_before
         # A running job takes the new predicates along. It goes on where it is, so that frequent
         # definitions do not keep it from its end.
         if not is_running:
@@ -134,7 +126,7 @@ class Backfiller:
         Raises RetryableError where the log cannot be read now or other workers hold the profiles.
         """
         state = await store.load_fold_state(conn, job.shard, at.log_time_us)
-        indexes = await self._predicates.for_shard(conn, job.shard, state.predicates_version)
+        indexes = await self.predicates.for_shard(conn, job.shard, state.predicates_version)
         pending = await store.pending_predicates(conn, job.shard)
         task = next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
         match task:
@@ -144,7 +136,7 @@ class Backfiller:
                 is_last = len(task.predicates) == len(pending)
                 return await self._evaluate_page(conn, job, at, task, is_last=is_last)
             case None:
-                return _end(job, at, Publication(), {})
+                return _step(job, at, None, Publication(), {})
 
     async def _backfill_page(
         self,
@@ -154,8 +146,8 @@ class Backfiller:
         indexes: PredicateIndexes,
     ) -> BackfillStep:
         """Add the next old events to accumulators."""
-        shard, end = job.shard, min(task.begin + self._events_per_step, task.end)
-        events = await self._events.read_events(shard, task.begin, end)
+        shard, end = job.shard, min(task.begin + self.events_per_step, task.end)
+        events = await self.events.read_events(shard, task.begin, end)
         metrics.BACKFILLED_EVENTS.inc(len(events))
         deltas = await self._add(conn, shard, BackfillFold(task, indexes).fold(events))
         await store.save_filled_to(conn, shard, [a.key for a in task.accumulators], end)
@@ -192,18 +184,16 @@ class Backfiller:
         if task.is_new:
             await store.save_stage(conn, shard, task.predicates, BackfillStage.SWEEPING)
         workspaces = {key.workspace_id for key in task.predicates}
-        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self._leaves_per_step)
+        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self.leaves_per_step)
         request = await self._request(conn, page, task)
-        changes = await self._evaluator.evaluate(conn, shard, request, at.log_time_us)
-        if len(page) == self._leaves_per_step:
+        changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us)
+        if len(page) == self.leaves_per_step:
             cursor = cursor.next(swept_to=page[-1][0])
-            return _continue(cursor, at, Publication(changes.changed), changes.deltas)
+            return _step(job, at, cursor, Publication(changes.changed), changes.deltas)
         await store.save_stage(conn, shard, task.predicates, BackfillStage.BACKFILLED)
         log.info("predicates_backfilled", shard=shard, predicates=len(task.predicates))
         publication = Publication(changes.changed, backfilled=task.predicates)
-        if is_last:
-            return _end(job, at, publication, changes.deltas)
-        return _continue(cursor.next(), at, publication, changes.deltas)
+        return _step(job, at, None if is_last else cursor.next(), publication, changes.deltas)
 
     async def _request(
         self, conn: Connection, page: Sequence[tuple[LeafId, WorkspaceId]], task: EvaluationSweep
@@ -217,17 +207,16 @@ class Backfiller:
         return EvaluationRequest(scopes, assignments)
 
 
-def _continue(
-    cursor: BackfillCursor, at: Checkpoint, publication: Publication, deltas: Mapping[str, int]
+def _step(
+    job: BackfillJob,
+    at: Checkpoint,
+    cursor: BackfillCursor | None,
+    publication: Publication,
+    deltas: Mapping[str, int],
 ) -> BackfillStep:
-    if not publication:
+    """Return a step that publishes; the last one (no cursor) publishes the end of the job too."""
+    if cursor is not None and not publication:
         return BackfillStep(cursor.encode(), deltas=deltas)
-    outputs = encode_outputs(publication, at, at.log_offset, at.log_time_us)
-    return BackfillStep(cursor.encode(), outputs, deltas)
-
-
-def _end(
-    job: BackfillJob, at: Checkpoint, publication: Publication, deltas: Mapping[str, int]
-) -> BackfillStep:
-    outputs = encode_outputs(publication, at, job.log_offset_at_end, at.log_time_us)
-    return BackfillStep(None, outputs, deltas)
+    log_offset = job.log_offset_at_end if cursor is None else at.log_offset
+    outputs = encode_outputs(publication, at, log_offset, at.log_time_us)
+    return BackfillStep(cursor and cursor.encode(), outputs, deltas)

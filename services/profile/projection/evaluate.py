@@ -145,16 +145,7 @@ class ProfileEvaluator:
         evaluations = await evaluation_store.load_evaluations(conn, profiles)
         assignments = await load_assignments(conn, evaluations.keys())
         heirs = {a.identifier_id: a.profile_id for a in assignments.values()}
-        return [
-            ProfileState(
-                profile_id,
-                evaluation.workspace_id,
-                evaluation,
-                view=None,
-                heir=heirs.get(IdentifierId(profile_id)),
-            )
-            for profile_id, evaluation in evaluations.items()
-        ]
+        return [ProfileState.emptied(evaluation, heirs) for evaluation in evaluations.values()]
 
     async def _save(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from asyncpg import Connection
 
@@ -15,7 +16,12 @@ from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, 
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
 from services.profile.domain.facts import AttributedFact, BroadcastFact, newest_assignments
-from services.profile.domain.scheduling import FoldSchedule, schedule, split_at_definitions
+from services.profile.domain.scheduling import (
+    DueProfile,
+    FoldSchedule,
+    schedule,
+    split_at_definitions,
+)
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
@@ -23,10 +29,8 @@ from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store.definitions import FoldState, load_fold_state, save_broadcast_facts
 from services.profile.store.evaluations import load_due
 
-#: The most profiles that one transaction evaluates because time has passed.
-MAX_DUE = 500
 
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileProjection:
     """The projection of this service; see `Projection` and `Backfilling` in the chassis.
 
@@ -35,23 +39,14 @@ class ProfileProjection:
     changed are evaluated, under locks, because their leaves lie in many shards.
     """
 
-    def __init__(
-        self,
-        *,
-        predicates: PredicateIndexCache,
-        evaluator: ProfileEvaluator,
-        backfiller: Backfiller,
-        cache: LeafCache,
-        on_access: Callable[[], None] = lambda: None,
-        max_due: int = MAX_DUE,
-    ) -> None:
-        """`on_access` is called after keys were folded."""
-        self._predicates = predicates
-        self._evaluator = evaluator
-        self._backfiller = backfiller
-        self._cache = cache
-        self._on_access = on_access
-        self._max_due = max_due
+    predicates: PredicateIndexCache
+    evaluator: ProfileEvaluator
+    backfiller: Backfiller
+    cache: LeafCache
+    #: Called after keys were folded.
+    on_access: Callable[[], None] = lambda: None
+    #: The most profiles that one transaction evaluates because time has passed.
+    max_due: int = 500
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
@@ -66,25 +61,22 @@ class ProfileProjection:
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
-        return await self._backfiller.step(conn, job, at)
+        return await self.backfiller.step(conn, job, at)
 
     async def _schedule(
         self, conn: Connection, shard: int, facts: Sequence[AttributedFact], state: FoldState
     ) -> FoldSchedule:
-        limit = self._max_due
-        due = (
-            await load_due(conn, shard, facts[-1].recorded_at_us, limit + 1)
-            if state.has_due
-            else ()
-        )
-        return schedule(facts, due, limit)
+        due: Sequence[DueProfile] = ()
+        if state.has_due:
+            due = await load_due(conn, shard, facts[-1].recorded_at_us, self.max_due + 1)
+        return schedule(facts, due, self.max_due)
 
     async def _evaluate_due(
         self, conn: Connection, batch: Batch, scheduled: FoldSchedule
     ) -> FoldResult:
         """Evaluate due profiles and consume nothing: the worker calls with the same batch again."""
         request = EvaluationRequest(profile_scopes=dict.fromkeys(scheduled.due, DUE_ONLY))
-        changes = await self._evaluator.evaluate(conn, batch.shard, request, scheduled.at_us)
+        changes = await self.evaluator.evaluate(conn, batch.shard, request, scheduled.at_us)
         # Publishes a message even where nothing changed: by its outputs the worker sees progress.
         log_offset, log_time_us = batch.log_offset, batch.log_time_us
         outputs = encode_outputs(Publication(changes.changed), batch, log_offset, log_time_us)
@@ -101,25 +93,25 @@ class ProfileProjection:
         shard, facts = batch.shard, decoded.facts[: scheduled.take]
         registered = Registration(state.predicates_version, is_blocked=False)
         if facts[0].rule_predicates is not None:
-            registered = await self._backfiller.register(
+            registered = await self.backfiller.register(
                 conn, shard, facts, state.predicates_version
             )
         await save_broadcast_facts(conn, shard, facts)
-        indexes = await self._predicates.for_shard(conn, shard, registered.predicates_version)
-        cached = self._cache.take(shard, CacheVersion(batch.first, state.leaves_version))
+        indexes = await self.predicates.for_shard(conn, shard, registered.predicates_version)
+        cached = self.cache.take(shard, CacheVersion(batch.first, state.leaves_version))
         leaves, deltas = await fold_leaves(conn, shard, facts, indexes, cached)
         request = EvaluationRequest(
             leaves.scopes,
             newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),
             dict.fromkeys(scheduled.due, DUE_ONLY),
         )
-        changes = await self._evaluator.evaluate(
+        changes = await self.evaluator.evaluate(
             conn, shard, request, scheduled.at_us, leaves.states
         )
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
         await self._fold_access(conn, broadcast)
         end = facts[-1].offset + 1
-        self._cache.put(shard, CacheVersion(end, state.leaves_version), cached)
+        self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         outputs = encode_outputs(
             Publication(changes.changed, broadcast),
             batch,
@@ -133,4 +125,4 @@ class ProfileProjection:
     async def _fold_access(self, conn: Connection, broadcast: Iterable[BroadcastFact]) -> None:
         facts = parse_facts(fact.fact for fact in broadcast if not fact.is_tick)
         if facts and await fold_access_facts(conn, facts):
-            self._on_access()
+            self.on_access()

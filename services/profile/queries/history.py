@@ -10,7 +10,7 @@ from services.chassis.access.principal import region
 from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import NotFound
 from services.kernel.fold.predicate_index import PredicateIndex
-from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.rules.model import Rule
 from services.kernel.tokens import Token
 from services.profile.codec.log import decode_leaf_events
@@ -18,7 +18,6 @@ from services.profile.domain.profile import Profile, ReplayedProfile, TimelineCu
 from services.profile.domain.tags import PredicateAnswer, active_rules, answer_rule, tags_of
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.store.definitions import load_tags
-from services.profile.store.profiles import Snapshot
 
 #: The most leaves that the log reads in one request.
 MAX_LEAVES = 1_000
@@ -54,7 +53,7 @@ class HistoryQueries:
         Raises NotFound.
         """
         async with self._queries.snapshot() as at:
-            profile_id, leaves = await self._find(at, workspace_id, id_)
+            profile_id, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
             rules = active_rules(await load_tags(at.conn, workspace_id))
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
         index = PredicateIndex.from_rules(rules.values())
@@ -77,7 +76,7 @@ class HistoryQueries:
     ) -> Sequence[Any]:
         """Return at most `size` facts of a profile, newest first. Raises NotFound."""
         async with self._queries.snapshot() as at:
-            _, leaves = await self._find(at, workspace_id, id_)
+            _, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
         before_us, seen = (after.occurred_at_us + 1, after.entries) if after else (0, 0)
         facts = await self._log.read_leaves(
             workspace_id, leaves[:MAX_LEAVES], before_us=before_us, limit=size + seen
@@ -92,20 +91,12 @@ class HistoryQueries:
         Raises NotFound.
         """
         async with self._queries.snapshot() as at:
-            _, leaves = await self._find(at, workspace_id, id_)
+            _, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
         index = PredicateIndex.from_rules([rule])
         replayed = await self._replay(workspace_id, leaves, AsOf(token), index)
         holds, answers = answer_rule(rule, replayed.view, now_us)
         return RuleExplanation(holds, answers, now_us)
-
-    async def _find(
-        self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
-    ) -> tuple[ProfileId, list[LeafId]]:
-        found = await self._queries.identifiers_of(at, workspace_id, id_)
-        if found is None:
-            raise NotFound("no profile has this identifier; check namespace and value")
-        return found
 
     async def _replay(
         self,

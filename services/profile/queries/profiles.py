@@ -13,7 +13,7 @@ from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.projection.checkpoint import Checkpoint
 from services.chassis.projection.runner import ProjectionRunner
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
@@ -145,14 +145,14 @@ class ProfileQueries:
 
     async def identifiers_of(
         self, at: Snapshot, workspace_id: WorkspaceId, id_: bytes
-    ) -> tuple[ProfileId, list[LeafId]] | None:
+    ) -> tuple[ProfileId, list[LeafId]]:
         """Return the profile of an id with the ids of its identifiers, any of which may be a leaf.
 
-        None where the id is unknown.
+        Raises NotFound.
         """
         found = await profiles_of(at.conn, workspace_id, [id_])
         if id_ not in found:
-            return None
+            raise NotFound("no profile has this identifier; check namespace and value")
         rows = await profile_store.load_profiles(at.conn, workspace_id, [found[id_]])
         return found[id_], [row.leaf_id for row in rows]
 
@@ -177,13 +177,7 @@ class ProfileQueries:
                 broadcast_facts=await shard_broadcast_facts(at.conn, shard),
                 backfilled=await shard_backfilled_predicates(at.conn, shard),
             )
-            page: list[Evaluation] = []
-            async for evaluation in shard_evaluations(at.conn, shard, prefetch=PAGE):
-                page.append(evaluation)
-                if len(page) == PAGE:
-                    yield EvaluationPage(checkpoint, page)
-                    page = []
-            if page:
+            async for page in shard_evaluations(at.conn, shard, PAGE):
                 yield EvaluationPage(checkpoint, page)
 
     def _check_shard(self, shard: int) -> int:

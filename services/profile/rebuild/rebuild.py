@@ -7,11 +7,14 @@ them: one state of identity, then the messages that identity published after tha
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
 from asyncpg import Connection
 
+from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
@@ -24,22 +27,30 @@ from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
-from services.kernel.ids import ProfileId
+from services.kernel.ids import ProfileId, shard_of
 from services.kernel.tokens import Token
+from services.profile.codec.bus import Publication, encode_outputs
 from services.profile.codec.log import (
     RULE_KINDS,
+    broadcast_fact,
     decode_broadcast_facts,
     decode_log_events,
     decode_rules,
+    parse_facts,
 )
-from services.profile.domain.backfill import extend_index
-from services.profile.domain.evaluation import DUE_ONLY, PredicateIndexes
+from services.profile.domain.backfill import BackfillStage, ScopedId, extend_index, new_requirements
+from services.profile.domain.evaluation import DUE_ONLY, Evaluation, PredicateIndexes
 from services.profile.projection.evaluate import EvaluationRequest
-from services.profile.rebuild import resync
 from services.profile.rebuild.bulk_load import BulkLoader
 from services.profile.rebuild.replay import ReplayFold, offline_evaluator
-from services.profile.store.definitions import load_indexes, save_broadcast_facts
-from services.profile.store.evaluations import evaluating_shards, load_due
+from services.profile.store.definitions import (
+    add_requirements,
+    load_indexes,
+    save_broadcast_facts,
+    save_stage,
+    shard_broadcast_facts,
+)
+from services.profile.store.evaluations import evaluating_shards, load_due, replace_evaluations
 from services.profile.upstream import READ_PAGE, IdentityUpstream
 
 #: Profiles of one shard that are evaluated in one transaction because they are due.
@@ -50,22 +61,15 @@ CATCH_UP_S = 120.0
 CARRIED_OVER_TABLES = ("cache_version", "predicate", "accumulator", "broadcast_fact")
 
 
+@dataclass(frozen=True, slots=True)
 class ProfileRebuilder:
     """Rebuilds the state; see `Rebuilder` and `Resync` in the chassis."""
 
-    def __init__(
-        self,
-        upstream: IdentityUpstream,
-        log: LogClient,
-        identity: ProjectionClient,
-        live: Database,
-        runner: ProjectionRunner,
-    ) -> None:
-        self._upstream = upstream
-        self._identity = identity
-        self._log = log
-        self._live = live
-        self._runner = runner
+    upstream: IdentityUpstream
+    log: LogClient
+    identity: ProjectionClient
+    live: Database
+    runner: ProjectionRunner
 
     async def rebuild(
         self,
@@ -78,10 +82,10 @@ class ProfileRebuilder:
     ) -> None:
         included = await self._build(pool, end, shards, workers, progress)
         # Both states can only be at one token after the live one includes these assignments.
-        await self._runner.wait_for(included, CATCH_UP_S)
+        await self.runner.wait_for(included, CATCH_UP_S)
 
     async def upstream_head(self) -> Token:
-        return await self._identity.reached()
+        return await self.identity.reached()
 
     async def build(
         self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
@@ -91,7 +95,7 @@ class ProfileRebuilder:
     async def difference(
         self, conn: Connection, replaced: StateSwap
     ) -> Mapping[int, Sequence[OutboxMessage]]:
-        return await resync.difference(conn, replaced)
+        return await _difference(conn, replaced)
 
     async def carry_over(self, conn: Connection, live: str, new: str) -> None:
         """Copy the registered definitions; versions come from a sequence outside generations."""
@@ -148,7 +152,7 @@ class ProfileRebuilder:
             reading = [group.create_task(read(shard)) for shard in range(len(end.offsets))]
         await loader.flush()
         included = Token()
-        async for token, page in self._upstream.assignments(end):
+        async for token, page in self.upstream.assignments(end):
             included = token
             await loader.add_assignments(page)
         checkpoints = [task.result() for task in reading]
@@ -163,7 +167,7 @@ class ProfileRebuilder:
         facts: list[bytes] = []
         for shard, offset in enumerate(end.offsets):
             if offset:
-                async for page in self._log.read(shard, 0, offset, kinds=RULE_KINDS):
+                async for page in self.log.read(shard, 0, offset, kinds=RULE_KINDS):
                     facts += [fact.SerializeToString() for fact in page]
         return extend_index({}, decode_rules(facts))
 
@@ -178,7 +182,7 @@ class ProfileRebuilder:
         """Fold the events of a shard of the log, and save its broadcast facts."""
         log_time_us = 0
         if end:
-            async for facts in self._log.read(shard, 0, end, page=READ_PAGE):
+            async for facts in self.log.read(shard, 0, end, page=READ_PAGE):
                 await loader.add_events(decode_log_events(facts))
                 async with acquire(pool) as conn:
                     await save_broadcast_facts(conn, shard, decode_broadcast_facts(facts))
@@ -194,7 +198,7 @@ class ProfileRebuilder:
             indexes = await load_indexes(conn)
         fold = ReplayFold(indexes, shards, at_us)
         # One shard at a time: with another number of shards each one writes leaves of all shards.
-        await LogReplay(fold, self._upstream).rebuild(pool, end, workers=1, progress=progress)
+        await LogReplay(fold, self.upstream).rebuild(pool, end, workers=1, progress=progress)
 
     async def _evaluate_due(self, pool: asyncpg.Pool, shards: int) -> None:
         """Evaluate the profiles that time alone may have changed since their evaluation.
@@ -211,7 +215,7 @@ class ProfileRebuilder:
             await _evaluate(pool, due, common_us, shards)
         for clock_us in sorted(set(clocks.values())):
             due = await _load_due(pool, clocks, clock_us)
-            async with acquire(self._live.pool) as conn:
+            async with acquire(self.live.pool) as conn:
                 workers = await evaluating_shards(conn, due)
             due = [p for p in due if clocks.get(workers.get(p, -1)) == clock_us]
             await _evaluate(pool, due, clock_us, shards)
@@ -238,3 +242,46 @@ async def _evaluate(pool: asyncpg.Pool, due: Sequence[ProfileId], at_us: int, sh
 def _common_time_us(checkpoints: Iterable[Checkpoint]) -> int:
     """Return the instant that every shard of the log has reached, Unix microseconds."""
     return min((c.log_time_us for c in checkpoints if c.log_offset), default=0)
+
+
+async def _difference(conn: Connection, swap: StateSwap) -> Mapping[int, Sequence[OutboxMessage]]:
+    """Return the messages that lead the services downstream from the old state to the new one.
+
+    They have every evaluation that differs, every broadcast fact that was not published yet, and
+    all predicates as backfilled, because the new state has folded the whole log with all of them.
+    """
+    backfilled = await _complete_backfill(conn, swap.after)
+    evaluations = await _changed_evaluations(conn, swap)
+    outputs: dict[int, Sequence[OutboxMessage]] = {}
+    for before, after in zip(swap.before, swap.after, strict=True):
+        facts = parse_facts(await shard_broadcast_facts(conn, after.shard, before.log_offset))
+        await fold_access_facts(conn, facts)
+        publication = Publication(
+            evaluations=evaluations.get(after.shard, ()),
+            broadcast_facts=list(map(broadcast_fact, facts)),
+            backfilled=backfilled,
+        )
+        time_us = max(before.log_time_us, after.log_time_us)
+        outputs[after.shard] = encode_outputs(publication, before, after.log_offset, time_us)
+    return outputs
+
+
+async def _complete_backfill(
+    conn: Connection, checkpoints: Sequence[Checkpoint]
+) -> frozenset[ScopedId]:
+    """Save that every shard has backfilled all definitions, and return their predicates."""
+    all_ids = new_requirements({}, await load_indexes(conn))
+    if all_ids.predicates:
+        for at in checkpoints:
+            await add_requirements(conn, at.shard, 0, all_ids)
+            await save_stage(conn, at.shard, all_ids.predicates, BackfillStage.BACKFILLED)
+    return all_ids.predicates
+
+
+async def _changed_evaluations(conn: Connection, swap: StateSwap) -> dict[int, list[Evaluation]]:
+    """Return the evaluations that differ from the live state's, by shard."""
+    now_us = max(at.log_time_us for at in swap.after)
+    by_shard: dict[int, list[Evaluation]] = defaultdict(list)
+    for evaluation in await replace_evaluations(conn, swap.live, now_us):
+        by_shard[shard_of(evaluation.profile_id, len(swap.after))].append(evaluation)
+    return by_shard

@@ -132,11 +132,12 @@ async def evaluating_shards(
 
 
 async def shard_evaluations(
-    conn: Connection, shard: int, *, prefetch: int
-) -> AsyncIterator[Evaluation]:
-    """Yield the evaluations of a shard's profiles that have leaves. Needs a transaction."""
-    async for row in conn.cursor(Q.shard_evaluations, shard, prefetch=prefetch):
-        yield evaluation_from_row(row)
+    conn: Connection, shard: int, size: int
+) -> AsyncIterator[list[Evaluation]]:
+    """Yield pages of the evaluations of a shard's profiles with leaves. Needs a transaction."""
+    cursor = await conn.cursor(Q.shard_evaluations, shard)
+    while rows := await cursor.fetch(size):
+        yield [evaluation_from_row(row) for row in rows]
 
 
 async def next_version(conn: Connection) -> int:
