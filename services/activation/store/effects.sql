@@ -1,10 +1,10 @@
--- A statement that finds open effects by their keys says `state + 0`, so that the planner cannot use
--- the index of what is due: it knows a queue only by statistics that are hours old, and while the
--- queue was empty that index looks small.
+-- A statement that finds open effects by their keys says `state + 0`, so that the planner cannot
+-- use the index of what is due: it knows a queue only by statistics that are hours old, and while
+-- the queue was empty that index looks small.
 
 -- name: add_effects
--- Adds effects to the ledger; existing rows stay as they are. An effect whose predecessor is missing
--- has arrived out of order.
+-- Adds effects to the ledger; existing rows stay as they are. An effect whose predecessor is
+-- missing has arrived out of order.
 INSERT INTO effect (shard, effect_id, workspace_id, destination_id, segment_id, profile_id,
                     trigger, ordinal, changed_at_us, state, reason, out_of_order)
 SELECT t.shard, t.effect_id, t.workspace_id, t.destination_id, t.segment_id, t.profile_id,

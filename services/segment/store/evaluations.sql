@@ -1,6 +1,6 @@
 -- name: lock_profiles
--- Locks profiles, and before them the definitions (shared). The locks are taken in one order, so that
--- two workers never wait for each other in a circle.
+-- Locks profiles, and before them the definitions (shared). The locks are taken in one order, so
+-- that two workers never wait for each other in a circle.
 WITH definitions AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2::int, 0))
 SELECT count(pg_advisory_xact_lock(key)) FROM definitions, unnest($1::bigint[]) AS key;
 

@@ -45,8 +45,8 @@ SELECT sequence, fact FROM broadcast_fact
 WHERE shard = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence, position;
 
 -- name: load_changes_of_workspace
--- The changes of a shard and workspace from a sequence on, about a page of them. It ends with a whole
--- message, so it is longer than a page where one message is.
+-- The changes of a shard and workspace from a sequence on, about a page of them. It ends with a
+-- whole message, so it is longer than a page where one message is.
 WITH page AS (
     SELECT DISTINCT sequence FROM (
         SELECT sequence FROM history
