@@ -21,7 +21,7 @@ BINARY = {
 
 #: Id fields of service messages that stay `bytes`, with the reason.
 BINARY_IDS_IN_REQUESTS = {
-    "onefold.log.v1.ReadLeavesRequest.leaf_ids": "internal and hot: no conversion per id",
+    "onefold.log.v1.ReadLeavesRequest.leaf_ids": "internal and hot: no conversion per id"
 }
 
 READ_VERBS = (
@@ -29,17 +29,8 @@ READ_VERBS = (
 )
 WRITES = {
     "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},
-    "onefold.identity.v1.IdentityService": {
-        "AssessMatches",
-        "DefinePolicy",
-        "RecordDecision",
-    },
-    "onefold.ingest.v1.AdminService": {
-        "CreateWorkspace",
-        "DefineSource",
-        "DisableKey",
-        "IssueKey",
-    },
+    "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
+    "onefold.ingest.v1.AdminService": {"CreateWorkspace", "DefineSource", "DisableKey", "IssueKey"},
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
     "onefold.profile.v1.ProfileService": {"DefineTag"},
