@@ -6,18 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from onefold.identity.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
-from onefold.projection.v1.projection_service_pb2_grpc import (
-    add_ProjectionServiceServicer_to_server,
-)
 
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection.grpc import ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.run import Endpoints
-from services.chassis.runtime.tasks import background
 from services.identity.api.decisions_grpc import DecisionsRpc, MatchesRpc
 from services.identity.api.grpc import ALLOWED, IdentityRpc
 from services.identity.api.policy_grpc import PolicyRpc
@@ -66,13 +61,8 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         servicer = _servicer(StateReader(base.database, runner), log)
         rpc.add(add_IdentityServiceServicer_to_server, servicer)
-        rpc.add(
-            add_ProjectionServiceServicer_to_server,
-            ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
-        )
-        operations = base.operations(runner)
-        async with rpc, operations.serving(), background(runner.run()):
-            yield Endpoints(rpc.port, operations.port)
+        async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
+            yield endpoints
 
 
 def _servicer(reader: StateReader, log: LogClient) -> IdentityRpc:

@@ -128,14 +128,13 @@ async def _resolve_neighbourhood(
     metrics.FULL_RESOLUTIONS.inc()
     while True:
         while missing := neighbourhood.missing():
-            if missing.profiles:
-                neighbourhood.add_profiles(
-                    missing.profiles, await store.load_profiles(missing.profiles)
-                )
-            elif missing.edges:
-                neighbourhood.add_edges(missing.edges, await store.load_edges(missing.edges))
+            if profiles := missing.profiles:
+                neighbourhood.add_profiles(profiles, await store.load_profiles(profiles))
+            elif edges := missing.edges:
+                neighbourhood.add_edges(edges, await store.load_edges(edges))
             else:
-                neighbourhood.add_neighbours(await _neighbours(store, missing.neighbours, policy))
+                found = await _neighbours(store, missing.neighbours, policy)
+                neighbourhood.add_neighbours(found)
         resolution = neighbourhood.resolve()
         if resolution is not None:
             return neighbourhood.changes(resolution)
