@@ -26,8 +26,8 @@ from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
 from services.profile.projection.leaves import LeafCache
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store.accounts import account_row
 from services.profile.store.evaluations import evaluation_from_row
+from services.profile.store.profiles import account_row
 
 TABLES = """
     checkpoint, digest, backfill, outbox, leaf, account, assignment, evaluation, broadcast_fact,

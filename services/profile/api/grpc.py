@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -30,7 +31,7 @@ from services.profile.codec.bus import change_to_proto
 from services.profile.codec.log import parse_facts, tag_from_proto, tag_to_proto
 from services.profile.commands.tags import TagCommands
 from services.profile.domain.profile import Profile, cursor_after
-from services.profile.queries.accounts import AccountQueries, AccountRequest
+from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.history import AsOf, HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
@@ -60,22 +61,14 @@ MAX_BATCH, MAX_RULES = 1_000, 20
 WAIT_S = 30.0
 
 
+@dataclass(eq=False, kw_only=True)
 class ProfileRpc(ProfileServiceServicer):
     """The servicer of onefold.profile.v1.ProfileService."""
 
-    def __init__(
-        self,
-        *,
-        queries: ProfileQueries,
-        history: HistoryQueries,
-        preview: ProfilePreview,
-        tags: TagCommands,
-    ) -> None:
-        self._queries = queries
-        self._history = history
-        self._preview = preview
-        self._tags = tags
-        self._accounts = AccountQueries(queries)
+    queries: ProfileQueries
+    history: HistoryQueries
+    preview: ProfilePreview
+    tags: TagCommands
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -87,7 +80,7 @@ class ProfileRpc(ProfileServiceServicer):
         if as_of is not None:
             if as_of.token is not None:
                 await self._reach(as_of.token)
-            profile = await self._history.profile(workspace, id_, as_of)
+            profile = await self.history.profile(workspace, id_, as_of)
         else:
             profiles, token = await self._profiles([id_])
             if not profiles:
@@ -113,7 +106,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
         await self._reach(at_least_of(request))
-        profiles, last, at = await self._queries.page(workspace, after, size)
+        profiles, last, at = await self.queries.page(workspace, after, size)
         return pb.ListProfilesResponse(
             profiles=map(api.profile_to_proto, profiles),
             next_page_token=api.encode_page_token(last),
@@ -134,7 +127,7 @@ class ProfileRpc(ProfileServiceServicer):
             include_children=request.include_children,
         )
         await self._reach(at_least_of(request))
-        details, at = await self._accounts.get(lookup)
+        details, at = await get_account(self.queries, lookup)
         return api.account_response(details, at.token)
 
     async def ListAccounts(
@@ -143,7 +136,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
         await self._reach(at_least_of(request))
-        accounts, last, at = await self._accounts.page(workspace, after, size)
+        accounts, last, at = await account_page(self.queries, workspace, after, size)
         return pb.ListAccountsResponse(
             accounts=map(api.account_to_proto, accounts),
             next_page_token=api.encode_page_token(last),
@@ -156,7 +149,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_cursor(request.page_token)
         id_ = api.lookup_id(workspace, region(), request)
-        facts = await self._history.timeline(workspace, id_, size + 1, after)
+        facts = await self.history.timeline(workspace, id_, size + 1, after)
         page = facts[:size]
         token = ""
         if len(facts) > size:
@@ -170,7 +163,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace = workspace_id()
         rule = rule_from_proto(request.rule)
         id_ = api.lookup_id(workspace, region(), request)
-        explanation = await self._history.explain(workspace, id_, rule)
+        explanation = await self.history.explain(workspace, id_, rule)
         return pb.ExplainRuleResponse(
             holds=explanation.holds,
             predicates=map(api.answer_to_proto, explanation.answers),
@@ -183,13 +176,13 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.PreviewProfilesResponse:
         groups = api.hypothetical_profiles(request)
         await self._reach(at_least_of(request))
-        changes, token = await self._preview.changes(workspace_id(), groups)
+        changes, token = await self.preview.changes(workspace_id(), groups)
         return pb.PreviewProfilesResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
         )
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
-        defined = await self._tags.define(
+        defined = await self.tags.define(
             tag_from_proto(workspace_id(), request.tag),
             clip_to_deadline(WAIT_S),
             etag=request.etag,
@@ -203,7 +196,7 @@ class ProfileRpc(ProfileServiceServicer):
         )
 
     async def ListTags(self, request: pb.ListTagsRequest, context: Any) -> pb.ListTagsResponse:
-        tags = await self._queries.tags(workspace_id())
+        tags = await self.queries.tags(workspace_id())
         return pb.ListTagsResponse(
             tags=[pb.TagSummary(tag=tag_to_proto(t), etag=etag_of(t.version)) for t in tags]
         )
@@ -211,7 +204,7 @@ class ProfileRpc(ProfileServiceServicer):
     async def ReadOutbox(
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
-        outbox = self._queries.read_outbox(
+        outbox = self.queries.read_outbox(
             request.shard, request.from_sequence, request.end_sequence
         )
         async with aclosing(outbox) as messages:
@@ -223,17 +216,17 @@ class ProfileRpc(ProfileServiceServicer):
     async def ReadEvaluations(
         self, request: pb.ReadEvaluationsRequest, context: Any
     ) -> AsyncIterator[pb.ReadEvaluationsResponse]:
-        async with aclosing(self._queries.evaluations(request.shard)) as pages:
+        async with aclosing(self.queries.evaluations(request.shard)) as pages:
             async for page in pages:
                 for response in _page_responses(page):
                     yield response
 
     async def _profiles(self, ids: Sequence[bytes]) -> tuple[list[Profile], Token]:
-        async with self._queries.snapshot() as at:
-            return await self._queries.profiles(at, workspace_id(), ids), at.token
+        async with self.queries.snapshot() as at:
+            return await self.queries.profiles(at, workspace_id(), ids), at.token
 
     async def _reach(self, token: Token | None) -> Token:
-        return await self._queries.reach(token, clip_to_deadline(WAIT_S))
+        return await self.queries.reach(token, clip_to_deadline(WAIT_S))
 
 
 def _as_of(request: pb.GetProfileRequest) -> AsOf | None:
@@ -248,20 +241,20 @@ def _as_of(request: pb.GetProfileRequest) -> AsOf | None:
 
 def _page_responses(page: EvaluationPage) -> list[pb.ReadEvaluationsResponse]:
     """Return one response, and one more for each workspace with backfilled predicates."""
-    first = _empty_response(page)
-    first.evaluations.extend(map(change_to_proto, page.evaluations))
-    first.broadcast_facts.extend(parse_facts(page.broadcast_facts))
-    responses = [first]
+    responses = [
+        pb.ReadEvaluationsResponse(
+            evaluations=map(change_to_proto, page.evaluations),
+            broadcast_facts=parse_facts(page.broadcast_facts),
+        )
+    ]
     for workspace, keys in groupby(sorted(page.backfilled), key=lambda key: key.workspace_id):
-        response = _empty_response(page)
-        response.backfilled_workspace_id = workspace
-        response.backfilled_predicates.extend(key.id for key in keys)
-        responses.append(response)
+        ids = [key.id for key in keys]
+        backfilled = pb.ReadEvaluationsResponse(
+            backfilled_workspace_id=workspace, backfilled_predicates=ids
+        )
+        responses.append(backfilled)
+    for response in responses:
+        response.next_sequence = page.checkpoint.next_output
+        response.log_offset = page.checkpoint.log_offset
+        response.log_time_us = page.checkpoint.log_time_us
     return responses
-
-
-def _empty_response(page: EvaluationPage) -> pb.ReadEvaluationsResponse:
-    at = page.checkpoint
-    return pb.ReadEvaluationsResponse(
-        next_sequence=at.next_output, log_offset=at.log_offset, log_time_us=at.log_time_us
-    )

@@ -42,16 +42,8 @@ def _group_view(fact: Fact, event: Event) -> EventView:
     """Decode one of the two copies of a group event: the account's copy names its member."""
     member = event.member_leaf_id
     account = b"" if member else account_leaf(fact.workspace_id, event.group_id) or b""
-    return EventView(
-        GROUP,
-        "",
-        fact.occurred_at_us,
-        fact.fact_id,
-        event.properties,
-        event.traits,
-        account,
-        member,
-    )
+    at_us, id_ = fact.occurred_at_us, fact.fact_id
+    return EventView(GROUP, "", at_us, id_, event.properties, event.traits, account, member)
 
 
 def broadcast_fact(fact: Fact) -> BroadcastFact:

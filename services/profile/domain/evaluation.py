@@ -12,7 +12,7 @@ from services.kernel.fold.leaf import LeafState, ProfileView, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.ids import pack_ids
-from services.profile.domain.facts import ProfileAssignment, Reassignment
+from services.profile.domain.facts import Assignments, Reassignment
 
 #: The predicates of each workspace.
 PredicateIndexes: TypeAlias = Mapping[WorkspaceId, PredicateIndex]
@@ -175,7 +175,7 @@ def earliest(a: int | None, b: int | None) -> int | None:
 def scopes_by_profile(
     leaf_scopes: Mapping[LeafId, EvaluationScope],
     profile_scopes: Mapping[ProfileId, EvaluationScope],
-    stored: Mapping[IdentifierId, ProfileAssignment],
+    stored: Assignments,
     reassigned: Sequence[Reassignment],
 ) -> dict[ProfileId, EvaluationScope]:
     """Return the scope of each profile to evaluate, after assignments have changed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from services.kernel.digest import row_digest
 from services.kernel.fold.events import EventView
@@ -69,6 +69,10 @@ class ProfileAssignment(NamedTuple):
     identifier: Identifier | None
 
 
+#: By identifier.
+Assignments: TypeAlias = Mapping[IdentifierId, ProfileAssignment]
+
+
 class Reassignment(NamedTuple):
     """An identifier moves to a profile."""
 
@@ -100,10 +104,7 @@ def newest_assignments(
     return newest
 
 
-def reassignments(
-    received: Mapping[IdentifierId, ProfileAssignment],
-    stored: Mapping[IdentifierId, ProfileAssignment],
-) -> list[Reassignment]:
+def reassignments(received: Assignments, stored: Assignments) -> list[Reassignment]:
     """Return how received assignments change the stored ones, ascending by identifier."""
     changed: list[Reassignment] = []
     for id_ in sorted(received):
@@ -113,10 +114,7 @@ def reassignments(
     return changed
 
 
-def lock_set(
-    received: Mapping[IdentifierId, ProfileAssignment],
-    stored: Mapping[IdentifierId, ProfileAssignment],
-) -> set[bytes]:
+def lock_set(received: Assignments, stored: Assignments) -> set[bytes]:
     """Return the ids to lock before assignments change: profiles, and unknown identifiers."""
     ids: set[bytes] = set()
     for id_, assignment in received.items():

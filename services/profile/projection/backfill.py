@@ -86,25 +86,21 @@ class Backfiller:
     blocking_before: int = 100_000
 
     async def register(
-        self,
-        conn: Connection,
-        shard: int,
-        definitions: Sequence[AttributedFact],
-        predicates_version: int,
+        self, conn: Connection, shard: int, facts: list[AttributedFact], version: int
     ) -> Registration:
         """Register the predicates of definitions, with which the facts after them are folded.
 
         Call this before the definitions are saved.
         """
-        before = await self.predicates.for_shard(conn, shard, predicates_version)
+        before = await self.predicates.for_shard(conn, shard, version)
         after = extend_index(
-            before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in definitions]
+            before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in facts]
         )
         new = new_requirements(before, after)
         if not new.predicates:
-            return Registration(predicates_version, is_blocked=False)
+            return Registration(version, is_blocked=False)
         is_running = bool(await store.pending_predicates(conn, shard))
-        first, end = definitions[0].offset, definitions[-1].offset + 1
+        first, end = facts[0].offset, facts[-1].offset + 1
         version = await store.add_requirements(conn, shard, first, new)
         is_blocked = first < self.blocking_before
         # A running job takes the new predicates along. It goes on where it is, so that frequent
@@ -133,8 +129,7 @@ class Backfiller:
             case AccumulatorBackfill():
                 return await self._backfill_page(conn, job, task, indexes)
             case EvaluationSweep():
-                is_last = len(task.predicates) == len(pending)
-                return await self._evaluate_page(conn, job, at, task, is_last=is_last)
+                return await self._evaluate_page(conn, job, at, task)
             case None:
                 return _step(job, at, None, Publication(), {})
 
@@ -145,7 +140,6 @@ class Backfiller:
         task: AccumulatorBackfill,
         indexes: PredicateIndexes,
     ) -> BackfillStep:
-        """Add the next old events to accumulators."""
         shard, end = job.shard, min(task.begin + self.events_per_step, task.end)
         events = await self.events.read_events(shard, task.begin, end)
         metrics.BACKFILLED_EVENTS.inc(len(events))
@@ -171,13 +165,7 @@ class Backfiller:
         return deltas
 
     async def _evaluate_page(
-        self,
-        conn: Connection,
-        job: BackfillJob,
-        at: Checkpoint,
-        task: EvaluationSweep,
-        *,
-        is_last: bool,
+        self, conn: Connection, job: BackfillJob, at: Checkpoint, task: EvaluationSweep
     ) -> BackfillStep:
         """Evaluate new predicates of the next profiles that have a leaf in the shard."""
         shard, cursor = job.shard, BackfillCursor.decode(job.cursor)
@@ -185,7 +173,13 @@ class Backfiller:
             await store.save_stage(conn, shard, task.predicates, BackfillStage.SWEEPING)
         workspaces = {key.workspace_id for key in task.predicates}
         page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self.leaves_per_step)
-        request = await self._request(conn, page, task)
+        assignments = await load_assignments(conn, [leaf for leaf, _ in page])
+        scopes = {
+            leaf: EvaluationScope(task.of_workspace(workspace))
+            for leaf, workspace in page
+            if IdentifierId(leaf) in assignments
+        }
+        request = EvaluationRequest(scopes, assignments)
         changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us)
         if len(page) == self.leaves_per_step:
             cursor = cursor.next(swept_to=page[-1][0])
@@ -193,18 +187,8 @@ class Backfiller:
         await store.save_stage(conn, shard, task.predicates, BackfillStage.BACKFILLED)
         log.info("predicates_backfilled", shard=shard, predicates=len(task.predicates))
         publication = Publication(changes.changed, backfilled=task.predicates)
+        is_last = not await store.pending_predicates(conn, shard)
         return _step(job, at, None if is_last else cursor.next(), publication, changes.deltas)
-
-    async def _request(
-        self, conn: Connection, page: Sequence[tuple[LeafId, WorkspaceId]], task: EvaluationSweep
-    ) -> EvaluationRequest:
-        assignments = await load_assignments(conn, [leaf for leaf, _ in page])
-        scopes = {
-            leaf: EvaluationScope(task.of_workspace(workspace))
-            for leaf, workspace in page
-            if IdentifierId(leaf) in assignments
-        }
-        return EvaluationRequest(scopes, assignments)
 
 
 def _step(

@@ -10,7 +10,7 @@ from asyncpg import Connection
 
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
-from services.kernel.ids import IdentifierId, LeafId, ProfileId
+from services.kernel.ids import LeafId, ProfileId
 from services.profile.domain.evaluation import (
     Evaluation,
     EvaluationChanges,
@@ -19,7 +19,7 @@ from services.profile.domain.evaluation import (
     evaluate_all,
     scopes_by_profile,
 )
-from services.profile.domain.facts import ProfileAssignment, Reassignment, lock_set, reassignments
+from services.profile.domain.facts import Assignments, Reassignment, lock_set, reassignments
 from services.profile.projection import metrics
 from services.profile.projection.predicates import PredicateSource
 from services.profile.store import evaluations as evaluation_store
@@ -38,23 +38,21 @@ class EvaluationRequest:
     #: Evaluates the profiles of these leaves; each leaf is in `assignments`.
     leaf_scopes: Mapping[LeafId, EvaluationScope] = field(default_factory=dict)
     #: The newest assignments: from identity, or (version 0) read from a fact.
-    assignments: Mapping[IdentifierId, ProfileAssignment] = field(default_factory=dict)
+    assignments: Assignments = field(default_factory=dict)
     profile_scopes: Mapping[ProfileId, EvaluationScope] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.assignments or self.profile_scopes)
 
 
+@dataclass(frozen=True, slots=True)
 class ProfileEvaluator:
     """Evaluates profiles and saves the results, in an open transaction."""
 
-    def __init__(
-        self, predicates: PredicateSource, shards: int, *, lock_space: str = "profile"
-    ) -> None:
-        """`lock_space` separates the locks from those of other evaluators on the same ids."""
-        self._predicates = predicates
-        self._shards = shards
-        self._lock_space = lock_space
+    predicates: PredicateSource
+    shards: int
+    #: Separates the locks from those of other evaluators on the same ids.
+    lock_space: str = "profile"
 
     async def evaluate(
         self,
@@ -77,48 +75,37 @@ class ProfileEvaluator:
         stored = await self._lock(conn, request)
         reassigned = reassignments(request.assignments, stored)
         if reassigned:
-            await save_assignments(conn, reassigned, self._shards)
+            await save_assignments(conn, reassigned, self.shards)
         scopes = scopes_by_profile(request.leaf_scopes, request.profile_scopes, stored, reassigned)
         profiles = await self._load(conn, scopes.keys(), fresh_states or {})
-        indexes = await self._predicates.for_all_shards(conn)
+        indexes = await self.predicates.for_all_shards(conn)
         changes = evaluate_all(scopes, profiles, indexes, at_us)
         metrics.EVALUATIONS.inc(len(profiles))
         metrics.EVALUATION_CHANGES.inc(len(changes.changed))
         return await self._save(conn, shard, changes, reassigned)
 
-    async def _lock(
-        self, conn: Connection, request: EvaluationRequest
-    ) -> Mapping[IdentifierId, ProfileAssignment]:
+    async def _lock(self, conn: Connection, request: EvaluationRequest) -> Assignments:
         """Lock all profiles and identifiers of a request; return the stored assignments.
 
         Locks are taken in one order. Ids that turn out to be needed afterwards are locked without
         waiting, because waiting could close a cycle of workers that wait for each other. Raises
         ProfilesLocked where another worker holds one of these.
         """
-        stored = await self._expected_assignments(conn, request.assignments)
-        locked = lock_set(request.assignments, stored) | request.profile_scopes.keys()
-        await lock_ids(conn, self._lock_space, locked)
+        expected = request.assignments
+        # Assignments that were read from facts are mostly stored already.
+        if any(assignment.version for assignment in expected.values()):
+            expected = await load_assignments(conn, expected.keys())
+        locked = lock_set(request.assignments, expected) | request.profile_scopes.keys()
+        await lock_ids(conn, self.lock_space, locked)
         while True:
-            stored = (
-                await load_assignments(conn, request.assignments.keys())
-                if request.assignments
-                else {}
-            )
+            stored = await load_assignments(conn, request.assignments.keys())
             more = lock_set(request.assignments, stored) - locked
             if not more:
                 return stored
-            if not await try_lock_ids(conn, self._lock_space, more):
+            if not await try_lock_ids(conn, self.lock_space, more):
                 metrics.LOCK_RETRIES.inc()
                 raise ProfilesLocked("profiles were merged at the same time; retry")
             locked |= more
-
-    async def _expected_assignments(
-        self, conn: Connection, assignments: Mapping[IdentifierId, ProfileAssignment]
-    ) -> Mapping[IdentifierId, ProfileAssignment]:
-        """Return the assignments that are probably stored; those read from facts mostly are."""
-        if any(assignment.version for assignment in assignments.values()):
-            return await load_assignments(conn, assignments.keys())
-        return assignments
 
     async def _load(
         self, conn: Connection, profiles: Set[ProfileId], fresh_states: Mapping[LeafId, LeafState]
@@ -156,9 +143,9 @@ class ProfileEvaluator:
     ) -> EvaluationChanges:
         changed, rescheduled = changes.changed, changes.rescheduled
         if changed:
-            changed = await evaluation_store.save_evaluations(conn, shard, changed, self._shards)
+            changed = await evaluation_store.save_evaluations(conn, shard, changed, self.shards)
         if rescheduled:
-            await evaluation_store.reschedule_evaluations(conn, shard, rescheduled, self._shards)
+            await evaluation_store.reschedule_evaluations(conn, shard, rescheduled, self.shards)
         deltas = Counter(changes.deltas)
         for moved in reassigned:
             deltas[moved.after.workspace_id] += moved.delta

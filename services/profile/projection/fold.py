@@ -15,7 +15,7 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, encode_outputs
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
-from services.profile.domain.facts import AttributedFact, BroadcastFact, newest_assignments
+from services.profile.domain.facts import BroadcastFact, newest_assignments
 from services.profile.domain.scheduling import (
     DueProfile,
     FoldSchedule,
@@ -53,7 +53,10 @@ class ProfileProjection:
         decoded = decode_batch(batch)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
         state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
-        scheduled = await self._schedule(conn, batch.shard, facts, state)
+        due: Sequence[DueProfile] = ()
+        if state.has_due:
+            due = await load_due(conn, batch.shard, facts[-1].recorded_at_us, self.max_due + 1)
+        scheduled = schedule(facts, due, self.max_due)
         if not scheduled.take:
             return await self._evaluate_due(conn, batch, scheduled)
         return await self._consume(conn, batch, decoded, scheduled, state)
@@ -62,14 +65,6 @@ class ProfileProjection:
         self, conn: Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
         return await self.backfiller.step(conn, job, at)
-
-    async def _schedule(
-        self, conn: Connection, shard: int, facts: Sequence[AttributedFact], state: FoldState
-    ) -> FoldSchedule:
-        due: Sequence[DueProfile] = ()
-        if state.has_due:
-            due = await load_due(conn, shard, facts[-1].recorded_at_us, self.max_due + 1)
-        return schedule(facts, due, self.max_due)
 
     async def _evaluate_due(
         self, conn: Connection, batch: Batch, scheduled: FoldSchedule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from asyncpg import Connection
 
@@ -13,8 +13,15 @@ from services.kernel.ids import LeafId, WorkspaceId
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
 from services.profile.domain.leaves import LeafFold, fold_events, leaf_share, touched_leaves
-from services.profile.store.accounts import AccountRow, account_row, save_accounts
-from services.profile.store.profiles import LeafRow, add_leaves, load_leaves, save_leaves
+from services.profile.store.profiles import (
+    AccountRow,
+    LeafRow,
+    account_row,
+    add_leaves,
+    load_leaves,
+    save_accounts,
+    save_leaves,
+)
 
 
 class CacheVersion(NamedTuple):
@@ -34,6 +41,9 @@ class CachedLeaf(NamedTuple):
     share: bytes
 
 
+CachedLeaves: TypeAlias = dict[LeafId, CachedLeaf]
+
+
 class LeafCache:
     """The most recently folded leaves of each shard, which need not be loaded again.
 
@@ -45,9 +55,9 @@ class LeafCache:
     def __init__(self, capacity: int) -> None:
         """`capacity`: leaves of all shards together; 0 = nothing is cached."""
         self._capacity = capacity
-        self._shards: dict[int, tuple[CacheVersion, dict[LeafId, CachedLeaf]]] = {}
+        self._shards: dict[int, tuple[CacheVersion, CachedLeaves]] = {}
 
-    def take(self, shard: int, version: CacheVersion) -> dict[LeafId, CachedLeaf]:
+    def take(self, shard: int, version: CacheVersion) -> CachedLeaves:
         """Remove and return the leaves of a shard; empty where they are of another version.
 
         Folding changes states in place, so they stay out of the cache until `put` returns them.
@@ -55,7 +65,7 @@ class LeafCache:
         cached = self._shards.pop(shard, None)
         return cached[1] if cached is not None and cached[0] == version else {}
 
-    def put(self, shard: int, version: CacheVersion, leaves: dict[LeafId, CachedLeaf]) -> None:
+    def put(self, shard: int, version: CacheVersion, leaves: CachedLeaves) -> None:
         """Cache leaves, the most recently used ones last, for a later `take` of this version."""
         for leaf_id in list(leaves)[: max(0, len(leaves) - self._shard_capacity(shard))]:
             del leaves[leaf_id]
@@ -70,7 +80,7 @@ async def fold_leaves(
     shard: int,
     facts: Sequence[AttributedFact],
     indexes: PredicateIndexes,
-    cached: dict[LeafId, CachedLeaf] | None = None,
+    cached: CachedLeaves | None = None,
 ) -> tuple[LeafFold, dict[str, int]]:
     """Fold the events of a shard into its leaves; return the fold and the digests' changes.
 
@@ -83,10 +93,10 @@ async def fold_leaves(
 
 
 async def _load(
-    conn: Connection, shard: int, touched: Iterable[LeafId], cached: dict[LeafId, CachedLeaf]
-) -> dict[LeafId, CachedLeaf]:
+    conn: Connection, shard: int, touched: Iterable[LeafId], cached: CachedLeaves
+) -> CachedLeaves:
     """Return those of the touched leaves that exist; removes them from `cached`."""
-    found: dict[LeafId, CachedLeaf] = {}
+    found: CachedLeaves = {}
     missing: list[LeafId] = []
     for leaf_id in touched:
         leaf = cached.pop(leaf_id, None)
@@ -102,11 +112,7 @@ async def _load(
 
 
 async def _save(
-    conn: Connection,
-    shard: int,
-    result: LeafFold,
-    before: dict[LeafId, CachedLeaf],
-    cached: dict[LeafId, CachedLeaf],
+    conn: Connection, shard: int, result: LeafFold, before: CachedLeaves, cached: CachedLeaves
 ) -> dict[str, int]:
     added: list[LeafRow] = []
     changed: list[LeafRow] = []

@@ -27,10 +27,7 @@ class PredicateIndexCache:
         self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
     async def for_shard(self, conn: Connection, shard: int, version: int) -> PredicateIndexes:
-        """Return the predicates that a shard has registered, and therefore folds events with.
-
-        `version`: the shard's present `predicates_version`.
-        """
+        """Return the predicates that a shard folds with; `version`: its `predicates_version`."""
         cached = self._shards.get(shard)
         if cached is None or cached[0] != version:
             cached = (version, await load_indexes(conn, shard))

@@ -22,7 +22,6 @@ from services.profile.domain.accounts import (
     stated_parent_names,
 )
 from services.profile.queries.profiles import ProfileQueries, ProfileRows, group
-from services.profile.store import accounts as account_store
 from services.profile.store import profiles as profile_store
 from services.profile.store.definitions import backfilled_accumulators
 from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
@@ -52,52 +51,49 @@ class AccountRequest:
     include_children: bool = False
 
 
-class AccountQueries:
-    """Reads accounts from the live state."""
+async def get_account(
+    queries: ProfileQueries, request: AccountRequest
+) -> tuple[AccountDetails, Snapshot]:
+    """Return an account and the state that was read.
 
-    def __init__(self, queries: ProfileQueries) -> None:
-        self._queries = queries
+    Raises NotFound, and InvalidField where the accumulator of a rule is not backfilled.
+    """
+    async with queries.snapshot() as at:
+        reader = AccountReader(at, request.workspace_id)
+        found = await profiles_of(at.conn, request.workspace_id, [request.id])
+        profile_id = found.get(request.id, ProfileId(request.id))
+        [rows] = await reader.rows([profile_id])
+        tree = await reader.ancestors([profile_id])
+        children = await reader.children([profile_id], tree)
+        if not rows.leaves and (rows.identifiers or not children):
+            raise NotFound("no account has this identifier; check namespace and value")
+        [account] = await reader.accounts([profile_id], [rows], tree)
+        names = await reader.names(children[:MAX_CHILDREN])
+        members = await reader.members(rows, request.after, request.page_size)
+        roll_up = None
+        if not request.after:
+            descendants: list[ProfileId] = []
+            if request.include_children:
+                descendants = await reader.descendants(profile_id, tree)
+            roll_up = await reader.roll_up([profile_id, *descendants], request.rules)
+        return AccountDetails(account, names, members, roll_up), at
 
-    async def get(self, request: AccountRequest) -> tuple[AccountDetails, Snapshot]:
-        """Return an account and the state that was read.
 
-        Raises NotFound, and InvalidField where the accumulator of a rule is not backfilled.
-        """
-        async with self._queries.snapshot() as at:
-            reader = AccountReader(at, request.workspace_id)
-            found = await profiles_of(at.conn, request.workspace_id, [request.id])
-            profile_id = found.get(request.id, ProfileId(request.id))
-            [rows] = await reader.rows([profile_id])
-            tree = await reader.ancestors([profile_id])
-            children = await reader.children([profile_id], tree)
-            if not rows.leaves and (rows.identifiers or not children):
-                raise NotFound("no account has this identifier; check namespace and value")
-            [account] = await reader.accounts([profile_id], [rows], tree)
-            names = await reader.names(children[:MAX_CHILDREN])
-            members = await reader.members(rows, request.after, request.page_size)
-            roll_up = None
-            if not request.after:
-                descendants: list[ProfileId] = []
-                if request.include_children:
-                    descendants = await reader.descendants(profile_id, tree)
-                roll_up = await reader.roll_up([profile_id, *descendants], request.rules)
-            return AccountDetails(account, names, members, roll_up), at
+async def account_page(
+    queries: ProfileQueries, workspace_id: WorkspaceId, after: bytes, size: int
+) -> tuple[Sequence[Account], bytes, Snapshot]:
+    """Return the accounts after a leaf, and the state that was read.
 
-    async def page(
-        self, workspace_id: WorkspaceId, after: bytes, size: int
-    ) -> tuple[Sequence[Account], bytes, Snapshot]:
-        """Return the accounts after a leaf, and the state that was read.
-
-        The second value is the last leaf of the page; b"" where the page is the last one.
-        """
-        async with self._queries.snapshot() as at:
-            reader = AccountReader(at, workspace_id)
-            found = await account_store.list_accounts(at.conn, workspace_id, after, size + 1)
-            profiles = [profile_id for _, profile_id in found[:size]]
-            rows = await reader.rows(profiles)
-            tree = await reader.ancestors(profiles)
-            accounts = await reader.accounts(profiles, rows, tree)
-            return accounts, found[size - 1][0] if len(found) > size else b"", at
+    The second value is the last leaf of the page; b"" where the page is the last one.
+    """
+    async with queries.snapshot() as at:
+        reader = AccountReader(at, workspace_id)
+        found = await profile_store.list_accounts(at.conn, workspace_id, after, size + 1)
+        profiles = [profile_id for _, profile_id in found[:size]]
+        rows = await reader.rows(profiles)
+        tree = await reader.ancestors(profiles)
+        accounts = await reader.accounts(profiles, rows, tree)
+        return accounts, found[size - 1][0] if len(found) > size else b"", at
 
 
 class AccountReader(NamedTuple):
@@ -123,7 +119,7 @@ class AccountReader(NamedTuple):
         for _ in range(MAX_ANCESTORS):
             if not rest:
                 break
-            found = await account_store.stated_parents(self.at.conn, self.workspace_id, rest)
+            found = await profile_store.stated_parents(self.at.conn, self.workspace_id, rest)
             stated |= found
             rest = {ProfileId(s.parent) for s in found.values() if s.parent} - stated.keys()
         return AccountTree(stated)
@@ -131,8 +127,8 @@ class AccountReader(NamedTuple):
     async def children(self, parents: Collection[ProfileId], tree: AccountTree) -> list[ProfileId]:
         """Return the children of accounts; `tree` has all ancestors of the accounts."""
         conn, workspace_id = self.at.conn, self.workspace_id
-        candidates = await account_store.accounts_with_parent(conn, workspace_id, parents)
-        stated = await account_store.stated_parents(conn, workspace_id, candidates)
+        candidates = await profile_store.accounts_with_parent(conn, workspace_id, parents)
+        stated = await profile_store.stated_parents(conn, workspace_id, candidates)
         wanted = set[bytes](parents)
         return [
             child
@@ -155,7 +151,6 @@ class AccountReader(NamedTuple):
     async def accounts(
         self, profiles: Sequence[ProfileId], rows: Sequence[ProfileRows], tree: AccountTree
     ) -> list[Account]:
-        """Return accounts as the API returns them."""
         parents = {p: (tree.parent(p), tree.rejected_parent(p)) for p in profiles}
         named = {p for pair in parents.values() for p in pair if p is not None}
         names = {name.profile_id: name for name in await self.names(sorted(named))}
@@ -170,13 +165,13 @@ class AccountReader(NamedTuple):
 
     async def names(self, profiles: Sequence[ProfileId]) -> list[AccountName]:
         """Return the names of accounts, in the same order."""
-        names = await account_store.account_names(self.at.conn, self.workspace_id, profiles)
+        names = await profile_store.account_names(self.at.conn, self.workspace_id, profiles)
         return [names.get(p, AccountName(p, ())) for p in profiles]
 
     async def members(self, rows: ProfileRows, after: bytes, size: int) -> MemberPage:
         """Return at most `size` members of an account after a profile id."""
         leaves = view_of(rows.leaves.values()).members
-        found = await account_store.member_page(
+        found = await profile_store.member_page(
             self.at.conn, self.workspace_id, leaves, after, size + 1
         )
         return MemberPage(found[:size], len(found) > size)

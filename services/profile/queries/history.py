@@ -48,10 +48,7 @@ class HistoryQueries:
         self._log = log
 
     async def profile(self, workspace_id: WorkspaceId, id_: bytes, as_of: AsOf) -> Profile:
-        """Return a profile as of a past state of the log, with the identifiers it has now.
-
-        Raises NotFound.
-        """
+        """Return a profile as of a past state, with the identifiers it has now. Raises NotFound."""
         async with self._queries.snapshot() as at:
             profile_id, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
             rules = active_rules(await load_tags(at.conn, workspace_id))
@@ -86,10 +83,7 @@ class HistoryQueries:
         return facts[:size]
 
     async def explain(self, workspace_id: WorkspaceId, id_: bytes, rule: Rule) -> RuleExplanation:
-        """Evaluate a rule for a profile now, from the facts that this service has folded.
-
-        Raises NotFound.
-        """
+        """Evaluate a rule for a profile now, from the facts folded so far. Raises NotFound."""
         async with self._queries.snapshot() as at:
             _, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
             token, now_us = at.token, at.now_us

@@ -24,7 +24,6 @@ from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import Profile
 from services.profile.domain.tags import Tag, active_rules, tags_of
 from services.profile.store import profiles as profile_store
-from services.profile.store.accounts import account_names
 from services.profile.store.definitions import (
     backfilled_predicates,
     load_tags,
@@ -32,7 +31,7 @@ from services.profile.store.definitions import (
     shard_broadcast_facts,
 )
 from services.profile.store.evaluations import shard_evaluations
-from services.profile.store.profiles import Snapshot, open_snapshot, profiles_of
+from services.profile.store.profiles import Snapshot, account_names, open_snapshot, profiles_of
 
 #: Evaluations in one page.
 PAGE = 2_000
@@ -67,9 +66,9 @@ class ProfileQueries:
         self._runner = runner
 
     async def reach(self, token: Token | None, timeout: float) -> Token:
-        """Wait until reads see a state that includes `token`, and return the state.
+        """Wait, in seconds, until reads include `token`; return what they include.
 
-        `timeout` in seconds. Raises TokenNotReached.
+        Raises TokenNotReached.
         """
         if token is None:
             return await self._runner.token()
@@ -82,10 +81,7 @@ class ProfileQueries:
     async def profiles(
         self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
     ) -> list[Profile]:
-        """Return the profiles of identifier ids or (also old) profile ids, each once, in order.
-
-        Unknown ids are left out.
-        """
+        """Return each known profile of identifier ids or (also old) profile ids once, in order."""
         found = await profiles_of(at.conn, workspace_id, ids)
         unique = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
         rows = group(await profile_store.load_profiles(at.conn, workspace_id, unique))
@@ -157,7 +153,6 @@ class ProfileQueries:
         return found[id_], [row.leaf_id for row in rows]
 
     async def tags(self, workspace_id: WorkspaceId) -> Sequence[Tag]:
-        """Return the newest version of each tag, by id."""
         async with self.snapshot() as at:
             return list((await load_tags(at.conn, workspace_id)).values())
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 
-import asyncpg
-from asyncpg import Connection
+from asyncpg import Connection, Pool
 
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
@@ -26,33 +26,31 @@ from services.profile.domain.evaluation import (
 from services.profile.domain.facts import LogEvent, ProfileAssignment, assignment_share
 from services.profile.domain.leaves import leaf_delta
 from services.profile.store import profiles as profile_store
-from services.profile.store.accounts import AccountRow, account_row, save_accounts
 from services.profile.store.evaluations import copy_evaluations, next_version
-from services.profile.store.profiles import LeafRow, ProfileLeaf, copy_assignments
+from services.profile.store.profiles import (
+    AccountRow,
+    LeafRow,
+    ProfileLeaf,
+    account_row,
+    copy_assignments,
+    save_accounts,
+)
 
-#: Leaves in memory before they are combined with the stored ones.
-MAX_LEAVES = 100_000
 #: Profiles in one transaction.
 PAGE = 5_000
 
 
+@dataclass(slots=True)
 class BulkLoader:
     """Writes a state into an empty generation, as if the log had `shards` shards."""
 
-    def __init__(
-        self,
-        pool: asyncpg.Pool,
-        indexes: PredicateIndexes,
-        shards: int,
-        *,
-        max_leaves: int = MAX_LEAVES,
-    ) -> None:
-        self._pool = pool
-        self._indexes = indexes
-        self._shards = shards
-        self._max_leaves = max_leaves
-        self._states: dict[LeafId, tuple[WorkspaceId, LeafState]] = {}
-        self._writing = asyncio.Lock()
+    pool: Pool
+    indexes: PredicateIndexes
+    shards: int
+    #: Leaves in memory before they are combined with the stored ones.
+    max_leaves: int = 100_000
+    _states: dict[LeafId, tuple[WorkspaceId, LeafState]] = field(default_factory=dict, init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def add_events(self, events: Iterable[LogEvent]) -> None:
         """Fold events; add each event once, in any order."""
@@ -61,8 +59,8 @@ class BulkLoader:
             leaf = states.get(leaf_id)
             if leaf is None:
                 leaf = states[leaf_id] = (workspace_id, LeafState())
-            fold_event(leaf[1], event, self._indexes.get(workspace_id, EMPTY_INDEX))
-        if len(states) > self._max_leaves:
+            fold_event(leaf[1], event, self.indexes.get(workspace_id, EMPTY_INDEX))
+        if len(states) > self.max_leaves:
             await self.flush()
 
     async def flush(self) -> None:
@@ -70,12 +68,12 @@ class BulkLoader:
         states, self._states = self._states, {}
         by_shard: dict[int, list[LeafId]] = defaultdict(list)
         for leaf_id in states:
-            by_shard[shard_of(leaf_id, self._shards)].append(leaf_id)
+            by_shard[shard_of(leaf_id, self.shards)].append(leaf_id)
         async with self._writing:
             for shard, leaves in by_shard.items():
                 for start in range(0, len(leaves), PAGE):
                     page = {leaf: states[leaf] for leaf in leaves[start : start + PAGE]}
-                    async with transaction(self._pool) as conn:
+                    async with transaction(self.pool) as conn:
                         await self._combine(conn, shard, page)
 
     async def _combine(
@@ -104,13 +102,13 @@ class BulkLoader:
         deltas = Counter[str]()
         for a in assignments:
             deltas[a.workspace_id] += assignment_share(a.identifier_id, a.profile_id)
-        async with transaction(self._pool) as conn:
-            await copy_assignments(conn, assignments, self._shards)
+        async with transaction(self.pool) as conn:
+            await copy_assignments(conn, assignments, self.shards)
             await add_digest(conn, 0, deltas)
 
     async def evaluate(self, at_us: int) -> None:
         """Evaluate all profiles as of an instant (Unix microseconds)."""
-        async with acquire(self._pool) as reading, reading.transaction():
+        async with acquire(self.pool) as reading, reading.transaction():
             version = await next_version(reading)
             page: list[Evaluation] = []
             async for leaves in _profiles(reading):
@@ -128,7 +126,7 @@ class BulkLoader:
     ) -> Evaluation | None:
         """Evaluate one profile; None where it is an account."""
         profile_id, workspace_id = leaves[0].profile_id, leaves[0].workspace_id
-        index = self._indexes.get(workspace_id, EMPTY_INDEX)
+        index = self.indexes.get(workspace_id, EMPTY_INDEX)
         view = view_of(decode(leaf.state) for leaf in leaves)
         if view.is_account:
             return None
@@ -139,13 +137,12 @@ class BulkLoader:
         deltas = Counter[str]()
         for evaluation in page:
             deltas[evaluation.workspace_id] += evaluation.digest_share
-        async with transaction(self._pool) as conn:
-            await copy_evaluations(conn, page, self._shards)
+        async with transaction(self.pool) as conn:
+            await copy_evaluations(conn, page, self.shards)
             await add_digest(conn, 0, deltas)
 
 
 async def _profiles(conn: Connection) -> AsyncIterator[list[ProfileLeaf]]:
-    """Yield the leaves of each profile."""
     leaves: list[ProfileLeaf] = []
     async for leaf in profile_store.all_profile_leaves(conn, prefetch=PAGE):
         if leaves and leaf.profile_id != leaves[0].profile_id:

@@ -7,15 +7,15 @@ them: one state of identity, then the messages that identity published after tha
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-import asyncpg
-from asyncpg import Connection
+from asyncpg import Connection, Pool
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
     Checkpoint,
@@ -27,9 +27,11 @@ from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
-from services.kernel.ids import ProfileId, shard_of
+from services.kernel.errors import ServiceUnavailable
+from services.kernel.fold.leaf import LeafState
+from services.kernel.ids import LeafId, ProfileId, shard_of
 from services.kernel.tokens import Token
-from services.profile.codec.bus import Publication, encode_outputs
+from services.profile.codec.bus import Publication, decode_batch, encode_outputs
 from services.profile.codec.log import (
     RULE_KINDS,
     broadcast_fact,
@@ -39,10 +41,16 @@ from services.profile.codec.log import (
     parse_facts,
 )
 from services.profile.domain.backfill import BackfillStage, ScopedId, extend_index, new_requirements
-from services.profile.domain.evaluation import DUE_ONLY, Evaluation, PredicateIndexes
-from services.profile.projection.evaluate import EvaluationRequest
+from services.profile.domain.evaluation import (
+    DUE_ONLY,
+    Evaluation,
+    EvaluationScope,
+    PredicateIndexes,
+)
+from services.profile.domain.facts import AttributedFact, newest_assignments
+from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
+from services.profile.projection.leaves import fold_leaves
 from services.profile.rebuild.bulk_load import BulkLoader
-from services.profile.rebuild.replay import ReplayFold, offline_evaluator
 from services.profile.store.definitions import (
     add_requirements,
     load_indexes,
@@ -60,6 +68,9 @@ CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
 CARRIED_OVER_TABLES = ("cache_version", "predicate", "accumulator", "broadcast_fact")
 
+#: Called with the facts that were folded since its last call.
+Progress: TypeAlias = Callable[[int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileRebuilder:
@@ -72,13 +83,7 @@ class ProfileRebuilder:
     runner: ProjectionRunner
 
     async def rebuild(
-        self,
-        pool: asyncpg.Pool,
-        end: Token,
-        *,
-        shards: int,
-        workers: int,
-        progress: Callable[[int], None],
+        self, pool: Pool, end: Token, *, shards: int, workers: int, progress: Progress
     ) -> None:
         included = await self._build(pool, end, shards, workers, progress)
         # Both states can only be at one token after the live one includes these assignments.
@@ -87,15 +92,31 @@ class ProfileRebuilder:
     async def upstream_head(self) -> Token:
         return await self.identity.reached()
 
-    async def build(
-        self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
-    ) -> None:
+    async def build(self, pool: Pool, end: Token, *, workers: int, progress: Progress) -> None:
         await self._build(pool, end, len(end.offsets), workers, progress)
 
     async def difference(
-        self, conn: Connection, replaced: StateSwap
+        self, conn: Connection, swap: StateSwap
     ) -> Mapping[int, Sequence[OutboxMessage]]:
-        return await _difference(conn, replaced)
+        """Return the messages that lead the services downstream from the old state to the new one.
+
+        They have every evaluation that differs, every broadcast fact that was not published yet,
+        and all predicates as backfilled, because the new state has folded the whole log with them.
+        """
+        backfilled = await _complete_backfill(conn, swap.after)
+        evaluations = await _changed_evaluations(conn, swap)
+        outputs: dict[int, Sequence[OutboxMessage]] = {}
+        for before, after in zip(swap.before, swap.after, strict=True):
+            facts = parse_facts(await shard_broadcast_facts(conn, after.shard, before.log_offset))
+            await fold_access_facts(conn, facts)
+            publication = Publication(
+                evaluations=evaluations.get(after.shard, ()),
+                broadcast_facts=list(map(broadcast_fact, facts)),
+                backfilled=backfilled,
+            )
+            time_us = max(before.log_time_us, after.log_time_us)
+            outputs[after.shard] = encode_outputs(publication, before, after.log_offset, time_us)
+        return outputs
 
     async def carry_over(self, conn: Connection, live: str, new: str) -> None:
         """Copy the registered definitions; versions come from a sequence outside generations."""
@@ -115,12 +136,7 @@ class ProfileRebuilder:
         return differing
 
     async def _build(
-        self,
-        pool: asyncpg.Pool,
-        end: Token,
-        shards: int,
-        workers: int,
-        progress: Callable[[int], None],
+        self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress
     ) -> Token:
         """Build the state up to `end`; return the newest state of the log that it may include."""
         included = end
@@ -134,12 +150,7 @@ class ProfileRebuilder:
         return included
 
     async def _bulk_load(
-        self,
-        pool: asyncpg.Pool,
-        end: Token,
-        shards: int,
-        workers: int,
-        progress: Callable[[int], None],
+        self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress
     ) -> Token:
         loader = BulkLoader(pool, await self._read_indexes(end), shards)
         slots = asyncio.Semaphore(workers)
@@ -172,12 +183,7 @@ class ProfileRebuilder:
         return extend_index({}, decode_rules(facts))
 
     async def _read_shard(
-        self,
-        pool: asyncpg.Pool,
-        loader: BulkLoader,
-        shard: int,
-        end: int,
-        progress: Callable[[int], None],
+        self, pool: Pool, loader: BulkLoader, shard: int, end: int, progress: Progress
     ) -> Checkpoint:
         """Fold the events of a shard of the log, and save its broadcast facts."""
         log_time_us = 0
@@ -190,9 +196,7 @@ class ProfileRebuilder:
                 progress(len(facts))
         return Checkpoint(shard, next=end, log_offset=end, log_time_us=log_time_us)
 
-    async def _replay(
-        self, pool: asyncpg.Pool, end: Token, shards: int, progress: Callable[[int], None]
-    ) -> None:
+    async def _replay(self, pool: Pool, end: Token, shards: int, progress: Progress) -> None:
         async with acquire(pool) as conn:
             at_us = _common_time_us(await load_checkpoints(conn))
             indexes = await load_indexes(conn)
@@ -200,7 +204,7 @@ class ProfileRebuilder:
         # One shard at a time: with another number of shards each one writes leaves of all shards.
         await LogReplay(fold, self.upstream).rebuild(pool, end, workers=1, progress=progress)
 
-    async def _evaluate_due(self, pool: asyncpg.Pool, shards: int) -> None:
+    async def _evaluate_due(self, pool: Pool, shards: int) -> None:
         """Evaluate the profiles that time alone may have changed since their evaluation.
 
         The clocks of the shards differ a little at a token, and a live worker evaluates as of the
@@ -221,7 +225,7 @@ class ProfileRebuilder:
             await _evaluate(pool, due, clock_us, shards)
 
 
-async def _load_due(pool: asyncpg.Pool, shards: Iterable[int], at_us: int) -> list[ProfileId]:
+async def _load_due(pool: Pool, shards: Iterable[int], at_us: int) -> list[ProfileId]:
     """Return the first profiles of each shard that are due by an instant."""
     async with acquire(pool) as conn:
         return [
@@ -231,7 +235,7 @@ async def _load_due(pool: asyncpg.Pool, shards: Iterable[int], at_us: int) -> li
         ]
 
 
-async def _evaluate(pool: asyncpg.Pool, due: Sequence[ProfileId], at_us: int, shards: int) -> None:
+async def _evaluate(pool: Pool, due: Sequence[ProfileId], at_us: int, shards: int) -> None:
     async with transaction(pool) as conn:
         evaluator = offline_evaluator(await load_indexes(conn), shards)
         request = EvaluationRequest(profile_scopes=dict.fromkeys(due, DUE_ONLY))
@@ -242,28 +246,6 @@ async def _evaluate(pool: asyncpg.Pool, due: Sequence[ProfileId], at_us: int, sh
 def _common_time_us(checkpoints: Iterable[Checkpoint]) -> int:
     """Return the instant that every shard of the log has reached, Unix microseconds."""
     return min((c.log_time_us for c in checkpoints if c.log_offset), default=0)
-
-
-async def _difference(conn: Connection, swap: StateSwap) -> Mapping[int, Sequence[OutboxMessage]]:
-    """Return the messages that lead the services downstream from the old state to the new one.
-
-    They have every evaluation that differs, every broadcast fact that was not published yet, and
-    all predicates as backfilled, because the new state has folded the whole log with all of them.
-    """
-    backfilled = await _complete_backfill(conn, swap.after)
-    evaluations = await _changed_evaluations(conn, swap)
-    outputs: dict[int, Sequence[OutboxMessage]] = {}
-    for before, after in zip(swap.before, swap.after, strict=True):
-        facts = parse_facts(await shard_broadcast_facts(conn, after.shard, before.log_offset))
-        await fold_access_facts(conn, facts)
-        publication = Publication(
-            evaluations=evaluations.get(after.shard, ()),
-            broadcast_facts=list(map(broadcast_fact, facts)),
-            backfilled=backfilled,
-        )
-        time_us = max(before.log_time_us, after.log_time_us)
-        outputs[after.shard] = encode_outputs(publication, before, after.log_offset, time_us)
-    return outputs
 
 
 async def _complete_backfill(
@@ -285,3 +267,61 @@ async def _changed_evaluations(conn: Connection, swap: StateSwap) -> dict[int, l
     for evaluation in await replace_evaluations(conn, swap.live, now_us):
         by_shard[shard_of(evaluation.profile_id, len(swap.after))].append(evaluation)
     return by_shard
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPredicates:
+    """Predicates that do not change during a rebuild; see `PredicateSource`."""
+
+    indexes: PredicateIndexes
+
+    async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
+        return self.indexes
+
+
+def offline_evaluator(indexes: PredicateIndexes, shards: int) -> ProfileEvaluator:
+    """Return an evaluator with fixed predicates, whose locks do not block the live state."""
+    return ProfileEvaluator(FixedPredicates(indexes), shards, lock_space="profile rebuild")
+
+
+class ReplayFold:
+    """The fold for rebuilds, as of one instant; see `Projection` in the chassis.
+
+    `shards`: leaves are stored as if the log had this many shards.
+    """
+
+    def __init__(self, indexes: PredicateIndexes, shards: int, at_us: int) -> None:
+        self._indexes = indexes
+        self._shards = shards
+        self._at_us = at_us
+        self._evaluator = offline_evaluator(indexes, shards)
+
+    async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
+        """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
+        decoded = decode_batch(batch)
+        self._check_definitions(decoded.facts)
+        await save_broadcast_facts(conn, batch.shard, decoded.facts)
+        deltas = Counter[str]()
+        scopes: dict[LeafId, EvaluationScope] = {}
+        states: dict[LeafId, LeafState] = {}
+        assignments = list(decoded.assignments)
+        by_shard: dict[int, list[AttributedFact]] = defaultdict(list)
+        for fact in decoded.facts:
+            by_shard[shard_of(fact.leaf_id, self._shards)].append(fact)
+        for shard, facts in by_shard.items():
+            leaves, shard_deltas = await fold_leaves(conn, shard, facts, self._indexes)
+            deltas.update(shard_deltas)
+            scopes |= leaves.scopes
+            states |= leaves.states
+            assignments += leaves.fallback_assignments.values()
+        request = EvaluationRequest(scopes, newest_assignments(assignments))
+        changes = await self._evaluator.evaluate(conn, batch.shard, request, self._at_us, states)
+        deltas.update(changes.deltas)
+        log_time_us = decoded.facts[-1].recorded_at_us
+        return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
+
+    def _check_definitions(self, facts: Iterable[AttributedFact]) -> None:
+        definitions = [(f.workspace_id, f.rule_predicates) for f in facts if f.rule_predicates]
+        extended = extend_index(self._indexes, definitions)
+        if new_requirements(self._indexes, extended).predicates:
+            raise ServiceUnavailable("a rule was defined during the rebuild; retry")

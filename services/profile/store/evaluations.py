@@ -89,17 +89,9 @@ async def copy_evaluations(
         "evaluation",
         columns=(*columns, "next_due", "evaluating_shard", "changed_at"),
         records=[
-            (
-                (shard := shard_of(e.profile_id, shards)),
-                e.profile_id,
-                e.workspace_id,
-                e.version,
-                pack_ids(e.true_predicates),
-                e.next_due_us,
-                shard,
-                e.changed_at_us,
-            )
+            (shard, *e[:3], pack_ids(e.true_predicates), e.next_due_us, shard, e.changed_at_us)
             for e in evaluations
+            for shard in [shard_of(e.profile_id, shards)]
         ],
     )
 

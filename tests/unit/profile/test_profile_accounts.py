@@ -24,7 +24,7 @@ from services.profile.domain.accounts import (
     stated_parent,
 )
 from services.profile.domain.evaluation import ALL_PREDICATES, ProfileState, evaluate_all
-from services.profile.store.accounts import account_row
+from services.profile.store.profiles import account_row
 
 W = WorkspaceId("w")
 A, B, C, D = (ProfileId(bytes([n]) * 16) for n in b"abcd")
