@@ -8,9 +8,6 @@ from contextlib import asynccontextmanager
 from onefold.activation.v1.activation_service_pb2_grpc import (
     add_ActivationServiceServicer_to_server,
 )
-from onefold.projection.v1.projection_service_pb2_grpc import (
-    add_ProjectionServiceServicer_to_server,
-)
 
 from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.channels import Sender
@@ -32,7 +29,6 @@ from services.activation.store.effects import count_rows
 from services.activation.upstream import SegmentUpstream
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection.grpc import ProjectionRpc
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.run import Endpoints
@@ -86,16 +82,11 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc)
-        rpc.add(
-            add_ProjectionServiceServicer_to_server,
-            ProjectionRpc(runner, base.database, counts=count_rows),
-        )
-        operations = base.operations(runner)
         outcomes = OutcomePublisher(base.database, log, settings.service)
-        tasks = background(runner.run(), outcomes.run())
+        serving = base.serving(rpc, runner, counts=count_rows)
         # Attempts in flight end before the endpoints close.
-        async with rpc, operations.serving(), dispatcher.running(), tasks:
-            yield Endpoints(rpc.port, operations.port)
+        async with serving as endpoints, dispatcher.running(), background(outcomes.run()):
+            yield endpoints
 
 
 @asynccontextmanager

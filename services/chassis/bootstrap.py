@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from starlette.routing import BaseRoute
 
 from services.chassis.access.authenticator import Authenticator
@@ -13,10 +14,14 @@ from services.chassis.access.tables import key_loader, region_loader
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.grpc import Counts, ProjectionRpc
+from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.server import Allowed, RpcServer
+from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 
 
@@ -48,6 +53,22 @@ class ServiceContext:
             checks["shards"] = runner.check
         host, port = self.settings.host, self.settings.http_port
         return OperationsServer(self.metrics, host=host, port=port, checks=checks, routes=routes)
+
+    @asynccontextmanager
+    async def serving(
+        self,
+        rpc: RpcServer,
+        runner: ProjectionRunner,
+        *,
+        counts: Counts,
+        rebuild: RebuildRunner | None = None,
+    ) -> AsyncIterator[Endpoints]:
+        """Run a projection and serve `rpc`, with the rpcs of a projection, in the scope."""
+        servicer = ProjectionRpc(runner, self.database, counts=counts, rebuild=rebuild)
+        rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
+        operations = self.operations(runner)
+        async with rpc, operations.serving(), background(runner.run()):
+            yield Endpoints(rpc.port, operations.port)
 
     async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:

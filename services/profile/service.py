@@ -6,18 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from onefold.profile.v1.profile_service_pb2_grpc import add_ProfileServiceServicer_to_server
-from onefold.projection.v1.projection_service_pb2_grpc import (
-    add_ProjectionServiceServicer_to_server,
-)
 
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection.grpc import ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
-from services.chassis.runtime.tasks import background
 from services.profile.api.grpc import ALLOWED, ProfileRpc
 from services.profile.commands.tags import TagCommands
 from services.profile.projection.backfill import Backfiller
@@ -78,10 +73,5 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint)
-        rpc.add(
-            add_ProjectionServiceServicer_to_server,
-            ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
-        )
-        operations = base.operations(runner)
-        async with rpc, operations.serving(), background(runner.run()):
-            yield Endpoints(rpc.port, operations.port)
+        async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
+            yield endpoints

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from onefold.projection.v1.projection_service_pb2_grpc import (
-    add_ProjectionServiceServicer_to_server,
-)
 from onefold.segment.v1.segment_service_pb2_grpc import add_SegmentServiceServicer_to_server
 
 from services.chassis.bootstrap import open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
-from services.chassis.projection.grpc import ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
-from services.chassis.runtime.tasks import background
 from services.segment.api.grpc import ALLOWED, SegmentRpc
 from services.segment.commands.segments import SegmentCommands
 from services.segment.projection.fold import SegmentProjection
@@ -65,10 +60,5 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         segment_rpc = SegmentRpc(commands, base.database, runner, identity_client)
         rpc.add(add_SegmentServiceServicer_to_server, segment_rpc)
-        rpc.add(
-            add_ProjectionServiceServicer_to_server,
-            ProjectionRpc(runner, base.database, counts=count_rows, rebuild=rebuild),
-        )
-        operations = base.operations(runner)
-        async with rpc, operations.serving(), background(runner.run()):
-            yield Endpoints(rpc.port, operations.port)
+        async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
+            yield endpoints
