@@ -14,6 +14,10 @@ from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 Q = Queries.load(__package__, "assignments.sql")
 
+#: Assignments of a rollout that are published with one batch: with the longest values they fit into
+#: a message of 4 MiB, the default limit, beside a batch.
+MAX_UNPUBLISHED = 4_000
+
 
 class LeafProfiles(NamedTuple):
     """The profiles of the leaves that are stored."""
@@ -44,7 +48,7 @@ async def save_unpublished(
 
 
 async def take_unpublished(conn: asyncpg.Connection, shard: int) -> list[IdentifierAssignment]:
-    """Delete and return the assignments that a shard has to publish."""
+    """Delete and return the oldest MAX_UNPUBLISHED assignments that a shard has to publish."""
     return [
         IdentifierAssignment(
             row["identifier_id"],
@@ -53,7 +57,7 @@ async def take_unpublished(conn: asyncpg.Connection, shard: int) -> list[Identif
             identifier_of(row["workspace_id"], row["namespace"], row["value"]),
             row["before_profile_id"],
         )
-        for row in await conn.fetch(Q.take_unpublished, shard)
+        for row in await conn.fetch(Q.take_unpublished, shard, MAX_UNPUBLISHED)
     ]
 
 

@@ -13,9 +13,16 @@ SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::
     $7::bytea[], $8::bytea[])
 
 -- name: take_unpublished
--- Deletes and returns the assignments that a shard has to publish.
-DELETE FROM unpublished_assignment WHERE shard = $1
-RETURNING version, identifier_id, workspace_id, namespace, value, profile_id, before_profile_id
+-- Deletes and returns the oldest assignments that a shard has to publish.
+WITH oldest AS (
+    SELECT version, identifier_id FROM unpublished_assignment
+    WHERE shard = $1 ORDER BY version, identifier_id LIMIT $2
+)
+DELETE FROM unpublished_assignment AS unpublished USING oldest
+WHERE unpublished.shard = $1 AND unpublished.version = oldest.version
+  AND unpublished.identifier_id = oldest.identifier_id
+RETURNING unpublished.version, unpublished.identifier_id, workspace_id, namespace, value,
+    profile_id, before_profile_id
 
 -- name: has_unpublished
 -- Whether a workspace has assignments that are not published.

@@ -8,8 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.postgres.database import Queries
-from services.chassis.postgres.locks import lock_keys
+from services.chassis.postgres.database import Queries, lock_keys
 from services.identity.codec.policy import read_policy
 from services.identity.domain.changes import EdgeChange, ReassignedIdentifier, ResolutionChanges
 from services.identity.domain.co_occurrence import Neighbour

@@ -30,6 +30,7 @@ from services.identity.domain.resolution import HeldEdge
 from services.identity.projection import policy_rollout
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
+from services.identity.store import assignments
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import DAY_US
@@ -87,6 +88,7 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(policy_rollout, "PAGE", 5)
+    monkeypatch.setattr(assignments, "MAX_UNPUBLISHED", 7)
     chance = random.Random(seed)
     facts = random_history(chance, 150, chance.choice([8, 25, 60]))
     chosen = chance.sample(POLICIES, chance.choice([0, 1, 2]))
@@ -107,11 +109,12 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
         for shard, projection in enumerate(projections):  # a slower shard may schedule jobs again
             while await backfill(pool, projection, shard):
                 pass
-    heads = log.token.offsets
-    log.append([tick()])
-    for shard, projection in enumerate(projections):
-        result = await fold(pool, projection, log.batch(shard, heads[shard], 1))
-        keep_newest(assigned[shard], published(result))
+    while await pool.fetchval("SELECT count(*) FROM unpublished_assignment"):
+        heads = log.token.offsets
+        log.append([tick()])
+        for shard, projection in enumerate(projections):
+            result = await fold(pool, projection, log.batch(shard, heads[shard], 1))
+            keep_newest(assigned[shard], published(result))
 
     policy = policies[-1] if policies else DEFAULT
     expected = expected_state(facts, policy)
@@ -127,5 +130,4 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
     async with pool.acquire() as conn:
         assert await digests(conn) == {WORKSPACE: digest}
         assert not await is_backfilling(conn)
-    assert not await pool.fetchval("SELECT count(*) FROM unpublished_assignment")
     assert merge_assigned(assigned) == expected.profiles
