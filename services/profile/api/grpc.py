@@ -21,7 +21,6 @@ from services.chassis.codec.fields import (
 from services.chassis.codec.rules import rule_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
 from services.kernel.rules.text import to_text
@@ -57,8 +56,6 @@ ALLOWED: Allowed = {
 }
 #: The most profile ids, and the most rules, in one request.
 MAX_BATCH, MAX_RULES = 1_000, 20
-#: Seconds to wait for a token where the caller set no deadline.
-WAIT_S = 30.0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -75,11 +72,11 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.GetProfileResponse:
         workspace = workspace_id()
         id_ = api.lookup_id(workspace, region(), request)
-        token = await self._reach(at_least_of(request))
+        token = await self.queries.runner.reach(at_least_of(request))
         as_of = _as_of(request)
         if as_of is not None:
             if as_of.token is not None:
-                await self._reach(as_of.token)
+                await self.queries.runner.reach(as_of.token)
             profile = await self.history.profile(workspace, id_, as_of)
         else:
             profiles, token = await self._profiles([id_])
@@ -105,7 +102,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListProfilesResponse:
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
-        await self._reach(at_least_of(request))
+        await self.queries.runner.reach(at_least_of(request))
         profiles, last, at = await self.queries.page(workspace, after, size)
         return pb.ListProfilesResponse(
             profiles=map(api.profile_to_proto, profiles),
@@ -126,7 +123,7 @@ class ProfileRpc(ProfileServiceServicer):
             rules=[rule_from_proto(rule) for rule in request.rules],
             include_children=request.include_children,
         )
-        await self._reach(at_least_of(request))
+        await self.queries.runner.reach(at_least_of(request))
         details, at = await get_account(self.queries, lookup)
         return api.account_response(details, at.token)
 
@@ -135,7 +132,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListAccountsResponse:
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_page_token(request.page_token)
-        await self._reach(at_least_of(request))
+        await self.queries.runner.reach(at_least_of(request))
         accounts, last, at = await account_page(self.queries, workspace, after, size)
         return pb.ListAccountsResponse(
             accounts=map(api.account_to_proto, accounts),
@@ -175,7 +172,7 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.PreviewProfilesRequest, context: Any
     ) -> pb.PreviewProfilesResponse:
         groups = api.hypothetical_profiles(request)
-        await self._reach(at_least_of(request))
+        await self.queries.runner.reach(at_least_of(request))
         changes, token = await self.preview.changes(workspace_id(), groups)
         return pb.PreviewProfilesResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
@@ -183,10 +180,7 @@ class ProfileRpc(ProfileServiceServicer):
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
         defined = await self.tags.define(
-            tag_from_proto(workspace_id(), request.tag),
-            clip_to_deadline(WAIT_S),
-            etag=request.etag,
-            dry_run=request.dry_run,
+            tag_from_proto(workspace_id(), request.tag), etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefineTagResponse(
             tag=tag_to_proto(defined.definition),
@@ -224,9 +218,6 @@ class ProfileRpc(ProfileServiceServicer):
     async def _profiles(self, ids: Sequence[bytes]) -> tuple[list[Profile], Token]:
         async with self.queries.snapshot() as at:
             return await self.queries.profiles(at, workspace_id(), ids), at.token
-
-    async def _reach(self, token: Token | None) -> Token:
-        return await self.queries.reach(token, clip_to_deadline(WAIT_S))
 
 
 def _as_of(request: pb.GetProfileRequest) -> AsOf | None:

@@ -187,12 +187,11 @@ def account_to_proto(account: Account) -> pb.Account:
 
 def account_response(details: AccountDetails, token: Token) -> pb.GetAccountResponse:
     """Return the response for an account."""
-    members = details.members
     return pb.GetAccountResponse(
         account=account_to_proto(details.account),
         children=map(account_name_to_proto, details.children),
-        member_profile_ids=map(to_hex, members.profile_ids),
-        next_page_token=encode_page_token(members.profile_ids[-1] if members.has_more else b""),
+        member_profile_ids=map(to_hex, details.members),
+        next_page_token=encode_page_token(details.last_member),
         roll_up=None if details.roll_up is None else _roll_up_to_proto(details.roll_up),
         token=token_to_proto(token),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.chassis import definitions
 from services.chassis.definitions import Defined
 from services.chassis.postgres.database import Database
@@ -14,28 +16,26 @@ from services.profile.store.definitions import load_tags
 from services.profile.store.profiles import open_snapshot
 
 
+@dataclass(frozen=True, slots=True)
 class TagCommands:
     """Defines tags."""
 
-    def __init__(self, database: Database, runner: ProjectionRunner, log: LogClient) -> None:
-        self._database = database
-        self._runner = runner
-        self._log = log
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
 
-    async def define(
-        self, tag: Tag, timeout: float, *, etag: str = "", dry_run: bool = False
-    ) -> Defined[Tag]:
-        """Define a tag; its version is ignored. `timeout`: seconds to wait for the log's head.
+    async def define(self, tag: Tag, *, etag: str = "", dry_run: bool = False) -> Defined[Tag]:
+        """Define a tag; its version is ignored.
 
         Raises InvalidField, Conflict, TokenNotReached.
         """
         check_tag(tag)
 
         async def load(token: Token) -> Tag | None:
-            await self._runner.wait_for(token, timeout)
-            async with open_snapshot(self._database) as at:
+            await self.runner.reach(token)
+            async with open_snapshot(self.database) as at:
                 return (await load_tags(at.conn, tag.workspace_id)).get(tag.tag_id)
 
         return await definitions.define(
-            lambda _: tag, log=self._log, load=load, to_fact=tag_to_fact, etag=etag, dry_run=dry_run
+            lambda _: tag, log=self.log, load=load, to_fact=tag_to_fact, etag=etag, dry_run=dry_run
         )

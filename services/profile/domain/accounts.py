@@ -108,13 +108,6 @@ class Account:
     rejected_parent: AccountName | None
 
 
-class MemberPage(NamedTuple):
-    """Some members of an account as the profiles they are now, ascending."""
-
-    profile_ids: Sequence[ProfileId]
-    has_more: bool
-
-
 @dataclass(slots=True)
 class RollUp:
     """All members of accounts, combined as if they were one profile.
@@ -157,7 +150,10 @@ class AccountDetails:
 
     account: Account
     children: Sequence[AccountName]
-    members: MemberPage
+    #: One page of the profiles that the members are now, ascending.
+    members: Sequence[ProfileId]
+    #: The last member of the page; b"" where the page is the last one.
+    last_member: bytes
     #: None after the first page of members.
     roll_up: RollUp | None
 

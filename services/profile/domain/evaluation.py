@@ -158,13 +158,6 @@ def initial(profile_id: ProfileId, workspace_id: WorkspaceId) -> Evaluation:
     return Evaluation(profile_id, workspace_id, 0, _NO_PREDICATES, None, 0, ProfileId(NO_ID))
 
 
-def is_visible_change(before: Evaluation, after: Evaluation) -> bool:
-    """Whether the change must be published; a new due alone need not."""
-    return (
-        before.true_predicates != after.true_predicates or before.merged_into != after.merged_into
-    )
-
-
 def earliest(a: int | None, b: int | None) -> int | None:
     """Return the earlier of two instants; None is never."""
     if a is None:
@@ -221,7 +214,11 @@ def evaluate_all(
         else:
             index = indexes.get(profile.workspace_id, EMPTY_INDEX)
             after = evaluate(scopes[profile.profile_id], before, profile.view, index, at_us)
-        if is_visible_change(before, after):
+        # A new due alone need not be published.
+        if (before.true_predicates, before.merged_into) != (
+            after.true_predicates,
+            after.merged_into,
+        ):
             changed.append(after)
             deltas[after.workspace_id] += after.digest_share - before.digest_share
         elif after is not before:

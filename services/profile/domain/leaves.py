@@ -30,11 +30,6 @@ class LeafFold:
     fallback_assignments: dict[LeafId, ProfileAssignment] = field(default_factory=dict)
 
 
-def touched_leaves(facts: Iterable[AttributedFact]) -> list[LeafId]:
-    """Return the leaves of the events among these facts."""
-    return list({fact.leaf_id for fact in facts if fact.event is not None})
-
-
 def fold_events(
     facts: Iterable[AttributedFact], states: dict[LeafId, LeafState], indexes: PredicateIndexes
 ) -> LeafFold:

@@ -77,14 +77,10 @@ def tags_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[st
 
 def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[PredicateAnswer]]:
     """Return whether a rule is true of a profile at an instant, and each predicate's result."""
-    answers = [_answer(predicate, view, at_us) for predicate in predicates(rule)]
+    results = [(p, evaluate_predicate(p, view, at_us)) for p in predicates(rule)]
+    answers = [PredicateAnswer(p, result.actual, result.holds) for p, result in results]
     true = frozenset(predicate_id(answer.predicate) for answer in answers if answer.holds)
     return compile_rule(rule)(true), answers
-
-
-def _answer(predicate: Predicate, view: ProfileView, at_us: int) -> PredicateAnswer:
-    result = evaluate_predicate(predicate, view, at_us)
-    return PredicateAnswer(predicate, result.actual, result.holds)
 
 
 def _predicate_ids(rule: Rule) -> frozenset[int]:

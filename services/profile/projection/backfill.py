@@ -19,16 +19,7 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.fold.leaf import LeafState, combine, decode, encode
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.codec.bus import Publication, encode_outputs
-from services.profile.domain.backfill import (
-    AccumulatorBackfill,
-    BackfillCursor,
-    BackfillFold,
-    BackfillStage,
-    EvaluationSweep,
-    extend_index,
-    new_requirements,
-    next_task,
-)
+from services.profile.domain import backfill as plan
 from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
 from services.profile.domain.facts import AttributedFact, LogEvent
 from services.profile.domain.leaves import leaf_delta
@@ -36,13 +27,7 @@ from services.profile.projection import metrics
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store import definitions as store
-from services.profile.store.profiles import (
-    LeafRow,
-    leaf_page,
-    load_assignments,
-    load_leaves,
-    save_leaves,
-)
+from services.profile.store import profiles as profile_store
 
 log = structlog.get_logger(__name__)
 
@@ -93,10 +78,10 @@ class Backfiller:
         Call this before the definitions are saved.
         """
         before = await self.predicates.for_shard(conn, shard, version)
-        after = extend_index(
+        after = plan.extend_index(
             before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in facts]
         )
-        new = new_requirements(before, after)
+        new = plan.new_requirements(before, after)
         if not new.predicates:
             return Registration(version, is_blocked=False)
         is_running = bool(await store.pending_predicates(conn, shard))
@@ -124,11 +109,11 @@ class Backfiller:
         state = await store.load_fold_state(conn, job.shard, at.log_time_us)
         indexes = await self.predicates.for_shard(conn, job.shard, state.predicates_version)
         pending = await store.pending_predicates(conn, job.shard)
-        task = next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
+        task = plan.next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
         match task:
-            case AccumulatorBackfill():
+            case plan.AccumulatorBackfill():
                 return await self._backfill_page(conn, job, task, indexes)
-            case EvaluationSweep():
+            case plan.EvaluationSweep():
                 return await self._evaluate_page(conn, job, at, task)
             case None:
                 return _step(job, at, None, Publication(), {})
@@ -137,43 +122,45 @@ class Backfiller:
         self,
         conn: Connection,
         job: BackfillJob,
-        task: AccumulatorBackfill,
+        task: plan.AccumulatorBackfill,
         indexes: PredicateIndexes,
     ) -> BackfillStep:
         shard, end = job.shard, min(task.begin + self.events_per_step, task.end)
         events = await self.events.read_events(shard, task.begin, end)
         metrics.BACKFILLED_EVENTS.inc(len(events))
-        deltas = await self._add(conn, shard, BackfillFold(task, indexes).fold(events))
+        deltas = await self._add(conn, shard, plan.BackfillFold(task, indexes).fold(events))
         await store.save_filled_to(conn, shard, [a.key for a in task.accumulators], end)
         await store.change_leaves_version(conn, shard)
         log.debug("backfill_page_done", shard=shard, filled_to=end, end=task.end)
-        return BackfillStep(BackfillCursor.decode(job.cursor).next().encode(), deltas=deltas)
+        return BackfillStep(plan.BackfillCursor.decode(job.cursor).next().encode(), deltas=deltas)
 
     async def _add(
         self, conn: Connection, shard: int, added: Mapping[LeafId, tuple[WorkspaceId, LeafState]]
     ) -> Counter[str]:
         """Add to the states of leaves, which exist as their events were folded; return deltas."""
-        stored = await load_leaves(conn, shard, added.keys())
-        rows: list[LeafRow] = []
+        stored = await profile_store.load_leaves(conn, shard, added.keys())
+        rows: list[profile_store.LeafRow] = []
         deltas = Counter[str]()
         for leaf_id, (workspace_id, more) in added.items():
             before = stored[leaf_id]
             after = encode(combine(decode(before), more))
-            rows.append(LeafRow(leaf_id, workspace_id, after))
+            rows.append(profile_store.LeafRow(leaf_id, workspace_id, after))
             deltas[workspace_id] += leaf_delta(leaf_id, before, after)
-        await save_leaves(conn, shard, rows)
+        await profile_store.save_leaves(conn, shard, rows)
         return deltas
 
     async def _evaluate_page(
-        self, conn: Connection, job: BackfillJob, at: Checkpoint, task: EvaluationSweep
+        self, conn: Connection, job: BackfillJob, at: Checkpoint, task: plan.EvaluationSweep
     ) -> BackfillStep:
         """Evaluate new predicates of the next profiles that have a leaf in the shard."""
-        shard, cursor = job.shard, BackfillCursor.decode(job.cursor)
+        shard, cursor = job.shard, plan.BackfillCursor.decode(job.cursor)
         if task.is_new:
-            await store.save_stage(conn, shard, task.predicates, BackfillStage.SWEEPING)
+            await store.save_stage(conn, shard, task.predicates, plan.BackfillStage.SWEEPING)
         workspaces = {key.workspace_id for key in task.predicates}
-        page = await leaf_page(conn, shard, cursor.swept_to, workspaces, self.leaves_per_step)
-        assignments = await load_assignments(conn, [leaf for leaf, _ in page])
+        page = await profile_store.leaf_page(
+            conn, shard, cursor.swept_to, workspaces, self.leaves_per_step
+        )
+        assignments = await profile_store.load_assignments(conn, [leaf for leaf, _ in page])
         scopes = {
             leaf: EvaluationScope(task.of_workspace(workspace))
             for leaf, workspace in page
@@ -184,7 +171,7 @@ class Backfiller:
         if len(page) == self.leaves_per_step:
             cursor = cursor.next(swept_to=page[-1][0])
             return _step(job, at, cursor, Publication(changes.changed), changes.deltas)
-        await store.save_stage(conn, shard, task.predicates, BackfillStage.BACKFILLED)
+        await store.save_stage(conn, shard, task.predicates, plan.BackfillStage.BACKFILLED)
         log.info("predicates_backfilled", shard=shard, predicates=len(task.predicates))
         publication = Publication(changes.changed, backfilled=task.predicates)
         is_last = not await store.pending_predicates(conn, shard)
@@ -194,7 +181,7 @@ class Backfiller:
 def _step(
     job: BackfillJob,
     at: Checkpoint,
-    cursor: BackfillCursor | None,
+    cursor: plan.BackfillCursor | None,
     publication: Publication,
     deltas: Mapping[str, int],
 ) -> BackfillStep:

@@ -12,7 +12,7 @@ from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
-from services.profile.domain.leaves import LeafFold, fold_events, leaf_share, touched_leaves
+from services.profile.domain.leaves import LeafFold, fold_events, leaf_share
 from services.profile.store.profiles import (
     AccountRow,
     LeafRow,
@@ -87,7 +87,8 @@ async def fold_leaves(
     The caller is the only writer of the shard's leaves. Updates `cached`.
     """
     leaves = cached if cached is not None else {}
-    before = await _load(conn, shard, touched_leaves(facts), leaves)
+    touched = {fact.leaf_id for fact in facts if fact.event is not None}
+    before = await _load(conn, shard, touched, leaves)
     result = fold_events(facts, {leaf: one.state for leaf, one in before.items()}, indexes)
     return result, await _save(conn, shard, result, before, leaves)
 

@@ -10,17 +10,7 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import decode, view_of
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
-from services.profile.domain.accounts import (
-    Account,
-    AccountDetails,
-    AccountName,
-    AccountTree,
-    MemberPage,
-    RollUp,
-    StatedParent,
-    accumulators_of,
-    stated_parent_names,
-)
+from services.profile.domain import accounts as model
 from services.profile.queries.profiles import ProfileQueries, ProfileRows, group
 from services.profile.store import profiles as profile_store
 from services.profile.store.definitions import backfilled_accumulators
@@ -53,7 +43,7 @@ class AccountRequest:
 
 async def get_account(
     queries: ProfileQueries, request: AccountRequest
-) -> tuple[AccountDetails, Snapshot]:
+) -> tuple[model.AccountDetails, Snapshot]:
     """Return an account and the state that was read.
 
     Raises NotFound, and InvalidField where the accumulator of a rule is not backfilled.
@@ -69,19 +59,19 @@ async def get_account(
             raise NotFound("no account has this identifier; check namespace and value")
         [account] = await reader.accounts([profile_id], [rows], tree)
         names = await reader.names(children[:MAX_CHILDREN])
-        members = await reader.members(rows, request.after, request.page_size)
+        members, last = await reader.members(rows, request.after, request.page_size)
         roll_up = None
         if not request.after:
             descendants: list[ProfileId] = []
             if request.include_children:
                 descendants = await reader.descendants(profile_id, tree)
             roll_up = await reader.roll_up([profile_id, *descendants], request.rules)
-        return AccountDetails(account, names, members, roll_up), at
+        return model.AccountDetails(account, names, members, last, roll_up), at
 
 
 async def account_page(
     queries: ProfileQueries, workspace_id: WorkspaceId, after: bytes, size: int
-) -> tuple[Sequence[Account], bytes, Snapshot]:
+) -> tuple[Sequence[model.Account], bytes, Snapshot]:
     """Return the accounts after a leaf, and the state that was read.
 
     The second value is the last leaf of the page; b"" where the page is the last one.
@@ -112,9 +102,9 @@ class AccountReader(NamedTuple):
                 own.leaves.clear()
         return rows
 
-    async def ancestors(self, profiles: Iterable[ProfileId]) -> AccountTree:
+    async def ancestors(self, profiles: Iterable[ProfileId]) -> model.AccountTree:
         """Return the tree of these accounts and all their ancestors."""
-        stated: dict[ProfileId, StatedParent] = {}
+        stated: dict[ProfileId, model.StatedParent] = {}
         rest = set(profiles)
         for _ in range(MAX_ANCESTORS):
             if not rest:
@@ -122,9 +112,11 @@ class AccountReader(NamedTuple):
             found = await profile_store.stated_parents(self.at.conn, self.workspace_id, rest)
             stated |= found
             rest = {ProfileId(s.parent) for s in found.values() if s.parent} - stated.keys()
-        return AccountTree(stated)
+        return model.AccountTree(stated)
 
-    async def children(self, parents: Collection[ProfileId], tree: AccountTree) -> list[ProfileId]:
+    async def children(
+        self, parents: Collection[ProfileId], tree: model.AccountTree
+    ) -> list[ProfileId]:
         """Return the children of accounts; `tree` has all ancestors of the accounts."""
         conn, workspace_id = self.at.conn, self.workspace_id
         candidates = await profile_store.accounts_with_parent(conn, workspace_id, parents)
@@ -136,7 +128,7 @@ class AccountReader(NamedTuple):
             if stated[child].parent in wanted and not tree.rejected_parent(child)
         ]
 
-    async def descendants(self, account: ProfileId, tree: AccountTree) -> list[ProfileId]:
+    async def descendants(self, account: ProfileId, tree: model.AccountTree) -> list[ProfileId]:
         """Return all accounts below one, at every depth, each once."""
         seen: dict[ProfileId, None] = {account: None}
         level: Collection[ProfileId] = [account]
@@ -149,40 +141,44 @@ class AccountReader(NamedTuple):
         return list(seen)[1:]
 
     async def accounts(
-        self, profiles: Sequence[ProfileId], rows: Sequence[ProfileRows], tree: AccountTree
-    ) -> list[Account]:
+        self, profiles: Sequence[ProfileId], rows: Sequence[ProfileRows], tree: model.AccountTree
+    ) -> list[model.Account]:
         parents = {p: (tree.parent(p), tree.rejected_parent(p)) for p in profiles}
         named = {p for pair in parents.values() for p in pair if p is not None}
         names = {name.profile_id: name for name in await self.names(sorted(named))}
-        accounts: list[Account] = []
+        accounts: list[model.Account] = []
         for profile_id, own in zip(profiles, rows, strict=True):
             parent, rejected = (names.get(p) if p else None for p in parents[profile_id])
             view, leaves = view_of(own.leaves.values()), sorted(own.leaves)
             if parent is not None and not parent.account_ids:
-                parent = parent._replace(account_ids=stated_parent_names(view))
-            accounts.append(Account(profile_id, own.identifiers, view, leaves, parent, rejected))
+                parent = parent._replace(account_ids=model.stated_parent_names(view))
+            accounts.append(
+                model.Account(profile_id, own.identifiers, view, leaves, parent, rejected)
+            )
         return accounts
 
-    async def names(self, profiles: Sequence[ProfileId]) -> list[AccountName]:
+    async def names(self, profiles: Sequence[ProfileId]) -> list[model.AccountName]:
         """Return the names of accounts, in the same order."""
         names = await profile_store.account_names(self.at.conn, self.workspace_id, profiles)
-        return [names.get(p, AccountName(p, ())) for p in profiles]
+        return [names.get(p, model.AccountName(p, ())) for p in profiles]
 
-    async def members(self, rows: ProfileRows, after: bytes, size: int) -> MemberPage:
-        """Return at most `size` members of an account after a profile id."""
+    async def members(
+        self, rows: ProfileRows, after: bytes, size: int
+    ) -> tuple[list[ProfileId], bytes]:
+        """Return the members after a profile id, and the last of the page; see `account_page`."""
         leaves = view_of(rows.leaves.values()).members
         found = await profile_store.member_page(
             self.at.conn, self.workspace_id, leaves, after, size + 1
         )
-        return MemberPage(found[:size], len(found) > size)
+        return found[:size], found[size - 1] if len(found) > size else b""
 
-    async def roll_up(self, profiles: Sequence[ProfileId], rules: Sequence[Rule]) -> RollUp:
+    async def roll_up(self, profiles: Sequence[ProfileId], rules: Sequence[Rule]) -> model.RollUp:
         """Combine all members of these accounts. Raises InvalidField.
 
         The ids of all members are in memory at once, their states in chunks.
         """
         await self._check_backfilled(rules)
-        roll_up = RollUp(rules, self.at.now_us, accounts=len(profiles))
+        roll_up = model.RollUp(rules, self.at.now_us, accounts=len(profiles))
         members = await self._members_of(profiles)
         roll_up.members = len(members)
         for chunk in _chunks(sorted(members)):
@@ -201,7 +197,7 @@ class AccountReader(NamedTuple):
         return found
 
     async def _check_backfilled(self, rules: Sequence[Rule]) -> None:
-        needed = [accumulators_of(rule) for rule in rules]
+        needed = [model.accumulators_of(rule) for rule in rules]
         complete = await backfilled_accumulators(
             self.at.conn,
             self.workspace_id,

@@ -40,25 +40,25 @@ class RuleExplanation:
     at_us: int
 
 
+@dataclass(frozen=True, slots=True)
 class HistoryQueries:
     """Queries that read the event log; each is bound to a workspace."""
 
-    def __init__(self, queries: ProfileQueries, log: LogClient) -> None:
-        self._queries = queries
-        self._log = log
+    queries: ProfileQueries
+    log: LogClient
 
     async def profile(self, workspace_id: WorkspaceId, id_: bytes, as_of: AsOf) -> Profile:
         """Return a profile as of a past state, with the identifiers it has now. Raises NotFound."""
-        async with self._queries.snapshot() as at:
-            profile_id, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
+        async with self.queries.snapshot() as at:
+            profile_id, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
             rules = active_rules(await load_tags(at.conn, workspace_id))
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
         index = PredicateIndex.from_rules(rules.values())
         replayed = await self._replay(workspace_id, leaves, as_of, index)
         if not replayed.leaf_ids:
             raise NotFound("the profile had no events then")
-        async with self._queries.snapshot() as at:
-            accounts = await self._queries.accounts(at, workspace_id, replayed.view)
+        async with self.queries.snapshot() as at:
+            accounts = await self.queries.accounts(at, workspace_id, replayed.view)
         return Profile(
             profile_id,
             sorted(replayed.identifiers),
@@ -72,10 +72,10 @@ class HistoryQueries:
         self, workspace_id: WorkspaceId, id_: bytes, size: int, after: TimelineCursor | None
     ) -> Sequence[Any]:
         """Return at most `size` facts of a profile, newest first. Raises NotFound."""
-        async with self._queries.snapshot() as at:
-            _, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
+        async with self.queries.snapshot() as at:
+            _, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
         before_us, seen = (after.occurred_at_us + 1, after.entries) if after else (0, 0)
-        facts = await self._log.read_leaves(
+        facts = await self.log.read_leaves(
             workspace_id, leaves[:MAX_LEAVES], before_us=before_us, limit=size + seen
         )
         if after is not None:
@@ -84,8 +84,8 @@ class HistoryQueries:
 
     async def explain(self, workspace_id: WorkspaceId, id_: bytes, rule: Rule) -> RuleExplanation:
         """Evaluate a rule for a profile now, from the facts folded so far. Raises NotFound."""
-        async with self._queries.snapshot() as at:
-            _, leaves = await self._queries.identifiers_of(at, workspace_id, id_)
+        async with self.queries.snapshot() as at:
+            _, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
         index = PredicateIndex.from_rules([rule])
         replayed = await self._replay(workspace_id, leaves, AsOf(token), index)
@@ -102,7 +102,7 @@ class HistoryQueries:
         """Fold the events of a person's leaves. Raises NotFound where they are an account's."""
         facts: list[Any] = []
         for start in range(0, len(leaves), MAX_LEAVES):
-            facts += await self._log.read_leaves(
+            facts += await self.log.read_leaves(
                 workspace_id,
                 leaves[start : start + MAX_LEAVES],
                 before=as_of.token,
@@ -118,6 +118,6 @@ class HistoryQueries:
         newest_us = 0
         for shard, offset in enumerate(token.offsets):
             if offset:
-                async for facts in self._log.read(shard, offset - 1, offset):
+                async for facts in self.log.read(shard, offset - 1, offset):
                     newest_us = max(newest_us, *(fact.recorded_at_us for fact in facts))
         return newest_us

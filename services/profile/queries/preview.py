@@ -7,17 +7,11 @@ from collections.abc import Mapping, Sequence
 from services.kernel.fold.leaf import decode
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
-from services.profile.domain.evaluation import (
-    ALL_PREDICATES,
-    Evaluation,
-    ProfileState,
-    evaluate_all,
-    regroup,
-)
+from services.profile.domain.evaluation import ALL_PREDICATES, Evaluation, evaluate_all, regroup
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.store.evaluations import load_evaluations
-from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
+from services.profile.store.profiles import load_profiles, profiles_of
 
 
 class ProfilePreview:
@@ -32,24 +26,16 @@ class ProfilePreview:
         self, workspace_id: WorkspaceId, groups: Mapping[ProfileId, Sequence[IdentifierId]]
     ) -> tuple[Sequence[Evaluation], Token]:
         """Return the evaluations that would be published if profiles had these identifiers."""
-        async with self._queries.snapshot() as at:
-            profiles = await self._regroup(at, workspace_id, groups)
-            indexes = await self._predicates.for_all_shards(at.conn)
-        scopes = {profile.profile_id: ALL_PREDICATES for profile in profiles}
-        return evaluate_all(scopes, profiles, indexes, at.now_us).changed, at.token
-
-    async def _regroup(
-        self,
-        at: Snapshot,
-        workspace_id: WorkspaceId,
-        groups: Mapping[ProfileId, Sequence[IdentifierId]],
-    ) -> list[ProfileState]:
         requested = {id_: profile for profile, ids in groups.items() for id_ in ids}
-        present = set((await profiles_of(at.conn, workspace_id, list(requested))).values())
-        rows = await load_profiles(at.conn, workspace_id, present)
+        async with self._queries.snapshot() as at:
+            present = set((await profiles_of(at.conn, workspace_id, list(requested))).values())
+            rows = await load_profiles(at.conn, workspace_id, present)
+            stored = await load_evaluations(at.conn, present | groups.keys())
+            indexes = await self._predicates.for_all_shards(at.conn)
         # Identifiers that the request does not name stay with their profiles.
         profile_of = {IdentifierId(row.leaf_id): row.profile_id for row in rows} | requested
         states = {row.leaf_id: decode(row.state) for row in rows if row.state is not None}
-        stored = await load_evaluations(at.conn, present | groups.keys())
         evaluations = {p: e for p, e in stored.items() if e.workspace_id == workspace_id}
-        return regroup(workspace_id, profile_of, states, evaluations)
+        profiles = regroup(workspace_id, profile_of, states, evaluations)
+        scopes = {profile.profile_id: ALL_PREDICATES for profile in profiles}
+        return evaluate_all(scopes, profiles, indexes, at.now_us).changed, at.token

@@ -17,19 +17,13 @@ from services.kernel.errors import InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
-from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import Profile
 from services.profile.domain.tags import Tag, active_rules, tags_of
+from services.profile.store import definitions as definition_store
 from services.profile.store import profiles as profile_store
-from services.profile.store.definitions import (
-    backfilled_predicates,
-    load_tags,
-    shard_backfilled_predicates,
-    shard_broadcast_facts,
-)
 from services.profile.store.evaluations import shard_evaluations
 from services.profile.store.profiles import Snapshot, account_names, open_snapshot, profiles_of
 
@@ -58,25 +52,16 @@ class ProfileRows:
     leaves: dict[LeafId, LeafState] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
 class ProfileQueries:
     """Reads the live state. The caller's key binds all reads to its workspace."""
 
-    def __init__(self, database: Database, runner: ProjectionRunner) -> None:
-        self._database = database
-        self._runner = runner
-
-    async def reach(self, token: Token | None, timeout: float) -> Token:
-        """Wait, in seconds, until reads include `token`; return what they include.
-
-        Raises TokenNotReached.
-        """
-        if token is None:
-            return await self._runner.token()
-        return await self._runner.wait_for(token, timeout)
+    database: Database
+    runner: ProjectionRunner
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Open the present state. Raises StoreUnavailable."""
-        return open_snapshot(self._database)
+        return open_snapshot(self.database)
 
     async def profiles(
         self, at: Snapshot, workspace_id: WorkspaceId, ids: Sequence[bytes]
@@ -105,8 +90,10 @@ class ProfileQueries:
         self, at: Snapshot, workspace_id: WorkspaceId, rows: Mapping[ProfileId, ProfileRows]
     ) -> list[Profile]:
         """Return the profiles among these rows that are persons."""
-        backfilled = await backfilled_predicates(at.conn, workspace_id, len(at.checkpoints))
-        rules = active_rules(await load_tags(at.conn, workspace_id), backfilled)
+        backfilled = await definition_store.backfilled_predicates(
+            at.conn, workspace_id, len(at.checkpoints)
+        )
+        rules = active_rules(await definition_store.load_tags(at.conn, workspace_id), backfilled)
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
         names = await self._account_names(at, workspace_id, persons.values())
@@ -154,11 +141,11 @@ class ProfileQueries:
 
     async def tags(self, workspace_id: WorkspaceId) -> Sequence[Tag]:
         async with self.snapshot() as at:
-            return list((await load_tags(at.conn, workspace_id)).values())
+            return list((await definition_store.load_tags(at.conn, workspace_id)).values())
 
     async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
         """Yield published messages. Raises InvalidField, RangeExpired."""
-        outbox = Outbox(self._database.pool)
+        outbox = Outbox(self.database.pool)
         async for message in outbox.stream(self._check_shard(shard), first, end):
             yield message
 
@@ -169,15 +156,15 @@ class ProfileQueries:
             checkpoint = at.checkpoints[shard]
             yield EvaluationPage(
                 checkpoint,
-                broadcast_facts=await shard_broadcast_facts(at.conn, shard),
-                backfilled=await shard_backfilled_predicates(at.conn, shard),
+                broadcast_facts=await definition_store.shard_broadcast_facts(at.conn, shard),
+                backfilled=await definition_store.shard_backfilled_predicates(at.conn, shard),
             )
             async for page in shard_evaluations(at.conn, shard, PAGE):
                 yield EvaluationPage(checkpoint, page)
 
     def _check_shard(self, shard: int) -> int:
-        if shard >= self._runner.shards:
-            raise InvalidField(f"there are {self._runner.shards} shards", field="shard")
+        if shard >= self.runner.shards:
+            raise InvalidField(f"there are {self.runner.shards} shards", field="shard")
         return shard
 
 

@@ -31,15 +31,8 @@ from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import LeafId, ProfileId, shard_of
 from services.kernel.tokens import Token
+from services.profile.codec import log as log_codec
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
-from services.profile.codec.log import (
-    RULE_KINDS,
-    broadcast_fact,
-    decode_broadcast_facts,
-    decode_log_events,
-    decode_rules,
-    parse_facts,
-)
 from services.profile.domain.backfill import BackfillStage, ScopedId, extend_index, new_requirements
 from services.profile.domain.evaluation import (
     DUE_ONLY,
@@ -51,13 +44,7 @@ from services.profile.domain.facts import AttributedFact, newest_assignments
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
 from services.profile.rebuild.bulk_load import BulkLoader
-from services.profile.store.definitions import (
-    add_requirements,
-    load_indexes,
-    save_broadcast_facts,
-    save_stage,
-    shard_broadcast_facts,
-)
+from services.profile.store import definitions as definition_store
 from services.profile.store.evaluations import evaluating_shards, load_due, replace_evaluations
 from services.profile.upstream import READ_PAGE, IdentityUpstream
 
@@ -67,7 +54,6 @@ DUE_PAGE = 2_000
 CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
 CARRIED_OVER_TABLES = ("cache_version", "predicate", "accumulator", "broadcast_fact")
-
 #: Called with the facts that were folded since its last call.
 Progress: TypeAlias = Callable[[int], None]
 
@@ -107,13 +93,12 @@ class ProfileRebuilder:
         evaluations = await _changed_evaluations(conn, swap)
         outputs: dict[int, Sequence[OutboxMessage]] = {}
         for before, after in zip(swap.before, swap.after, strict=True):
-            facts = parse_facts(await shard_broadcast_facts(conn, after.shard, before.log_offset))
-            await fold_access_facts(conn, facts)
-            publication = Publication(
-                evaluations=evaluations.get(after.shard, ()),
-                broadcast_facts=list(map(broadcast_fact, facts)),
-                backfilled=backfilled,
+            facts = log_codec.parse_facts(
+                await definition_store.shard_broadcast_facts(conn, after.shard, before.log_offset)
             )
+            await fold_access_facts(conn, facts)
+            broadcast = list(map(log_codec.broadcast_fact, facts))
+            publication = Publication(evaluations.get(after.shard, ()), broadcast, backfilled)
             time_us = max(before.log_time_us, after.log_time_us)
             outputs[after.shard] = encode_outputs(publication, before, after.log_offset, time_us)
         return outputs
@@ -178,9 +163,9 @@ class ProfileRebuilder:
         facts: list[bytes] = []
         for shard, offset in enumerate(end.offsets):
             if offset:
-                async for page in self.log.read(shard, 0, offset, kinds=RULE_KINDS):
+                async for page in self.log.read(shard, 0, offset, kinds=log_codec.RULE_KINDS):
                     facts += [fact.SerializeToString() for fact in page]
-        return extend_index({}, decode_rules(facts))
+        return extend_index({}, log_codec.decode_rules(facts))
 
     async def _read_shard(
         self, pool: Pool, loader: BulkLoader, shard: int, end: int, progress: Progress
@@ -189,9 +174,11 @@ class ProfileRebuilder:
         log_time_us = 0
         if end:
             async for facts in self.log.read(shard, 0, end, page=READ_PAGE):
-                await loader.add_events(decode_log_events(facts))
+                await loader.add_events(log_codec.decode_log_events(facts))
                 async with acquire(pool) as conn:
-                    await save_broadcast_facts(conn, shard, decode_broadcast_facts(facts))
+                    await definition_store.save_broadcast_facts(
+                        conn, shard, log_codec.decode_broadcast_facts(facts)
+                    )
                 log_time_us = facts[-1].recorded_at_us
                 progress(len(facts))
         return Checkpoint(shard, next=end, log_offset=end, log_time_us=log_time_us)
@@ -199,7 +186,7 @@ class ProfileRebuilder:
     async def _replay(self, pool: Pool, end: Token, shards: int, progress: Progress) -> None:
         async with acquire(pool) as conn:
             at_us = _common_time_us(await load_checkpoints(conn))
-            indexes = await load_indexes(conn)
+            indexes = await definition_store.load_indexes(conn)
         fold = ReplayFold(indexes, shards, at_us)
         # One shard at a time: with another number of shards each one writes leaves of all shards.
         await LogReplay(fold, self.upstream).rebuild(pool, end, workers=1, progress=progress)
@@ -237,7 +224,7 @@ async def _load_due(pool: Pool, shards: Iterable[int], at_us: int) -> list[Profi
 
 async def _evaluate(pool: Pool, due: Sequence[ProfileId], at_us: int, shards: int) -> None:
     async with transaction(pool) as conn:
-        evaluator = offline_evaluator(await load_indexes(conn), shards)
+        evaluator = offline_evaluator(await definition_store.load_indexes(conn), shards)
         request = EvaluationRequest(profile_scopes=dict.fromkeys(due, DUE_ONLY))
         changes = await evaluator.evaluate(conn, 0, request, at_us)
         await add_digest(conn, 0, changes.deltas)
@@ -252,11 +239,13 @@ async def _complete_backfill(
     conn: Connection, checkpoints: Sequence[Checkpoint]
 ) -> frozenset[ScopedId]:
     """Save that every shard has backfilled all definitions, and return their predicates."""
-    all_ids = new_requirements({}, await load_indexes(conn))
+    all_ids = new_requirements({}, await definition_store.load_indexes(conn))
     if all_ids.predicates:
         for at in checkpoints:
-            await add_requirements(conn, at.shard, 0, all_ids)
-            await save_stage(conn, at.shard, all_ids.predicates, BackfillStage.BACKFILLED)
+            await definition_store.add_requirements(conn, at.shard, 0, all_ids)
+            await definition_store.save_stage(
+                conn, at.shard, all_ids.predicates, BackfillStage.BACKFILLED
+            )
     return all_ids.predicates
 
 
@@ -284,44 +273,43 @@ def offline_evaluator(indexes: PredicateIndexes, shards: int) -> ProfileEvaluato
     return ProfileEvaluator(FixedPredicates(indexes), shards, lock_space="profile rebuild")
 
 
+@dataclass(frozen=True, slots=True)
 class ReplayFold:
-    """The fold for rebuilds, as of one instant; see `Projection` in the chassis.
+    """The fold for rebuilds, as of one instant; see `Projection` in the chassis."""
 
-    `shards`: leaves are stored as if the log had this many shards.
-    """
-
-    def __init__(self, indexes: PredicateIndexes, shards: int, at_us: int) -> None:
-        self._indexes = indexes
-        self._shards = shards
-        self._at_us = at_us
-        self._evaluator = offline_evaluator(indexes, shards)
+    indexes: PredicateIndexes
+    #: Leaves are stored as if the log had this many shards.
+    shards: int
+    #: Unix microseconds.
+    at_us: int
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
         decoded = decode_batch(batch)
         self._check_definitions(decoded.facts)
-        await save_broadcast_facts(conn, batch.shard, decoded.facts)
+        await definition_store.save_broadcast_facts(conn, batch.shard, decoded.facts)
         deltas = Counter[str]()
         scopes: dict[LeafId, EvaluationScope] = {}
         states: dict[LeafId, LeafState] = {}
         assignments = list(decoded.assignments)
         by_shard: dict[int, list[AttributedFact]] = defaultdict(list)
         for fact in decoded.facts:
-            by_shard[shard_of(fact.leaf_id, self._shards)].append(fact)
+            by_shard[shard_of(fact.leaf_id, self.shards)].append(fact)
         for shard, facts in by_shard.items():
-            leaves, shard_deltas = await fold_leaves(conn, shard, facts, self._indexes)
+            leaves, shard_deltas = await fold_leaves(conn, shard, facts, self.indexes)
             deltas.update(shard_deltas)
             scopes |= leaves.scopes
             states |= leaves.states
             assignments += leaves.fallback_assignments.values()
+        evaluator = offline_evaluator(self.indexes, self.shards)
         request = EvaluationRequest(scopes, newest_assignments(assignments))
-        changes = await self._evaluator.evaluate(conn, batch.shard, request, self._at_us, states)
+        changes = await evaluator.evaluate(conn, batch.shard, request, self.at_us, states)
         deltas.update(changes.deltas)
         log_time_us = decoded.facts[-1].recorded_at_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 
     def _check_definitions(self, facts: Iterable[AttributedFact]) -> None:
         definitions = [(f.workspace_id, f.rule_predicates) for f in facts if f.rule_predicates]
-        extended = extend_index(self._indexes, definitions)
-        if new_requirements(self._indexes, extended).predicates:
+        extended = extend_index(self.indexes, definitions)
+        if new_requirements(self.indexes, extended).predicates:
             raise ServiceUnavailable("a rule was defined during the rebuild; retry")

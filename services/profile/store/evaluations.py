@@ -7,8 +7,7 @@ from typing import Any
 
 from asyncpg import Connection
 
-from services.chassis.postgres.database import Queries
-from services.chassis.postgres.locks import lock_keys
+from services.chassis.postgres.database import Queries, lock_keys
 from services.kernel.ids import NO_ID, ProfileId, shard_of
 from services.kernel.rules.ids import pack_ids, unpack_ids
 from services.profile.domain.evaluation import Evaluation

@@ -18,6 +18,8 @@ from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName, StatedParent, stated_parent
 from services.profile.domain.facts import ProfileAssignment, Reassignment
 
+Q = Queries.load(__package__, "profiles.sql")
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -45,9 +47,6 @@ async def open_snapshot(database: Database) -> AsyncIterator[Snapshot]:
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield Snapshot(conn, await load_checkpoints(conn))
-
-
-Q = Queries.load(__package__, "profiles.sql")
 
 
 class LeafRow(NamedTuple):
