@@ -23,8 +23,7 @@ from bench.harness import Result, compare, interleave, print_results
 from bench.worker import Worker, worker
 from services.chassis.postgres.database import connect_pool
 from services.chassis.postgres.migrate import migrate
-from services.client.client import Client
-from services.client.endpoints import ApiEndpoints
+from services.client.client import ApiEndpoints, Client
 from services.devstack.stack import Stack
 from services.ingest.log import EventLog
 

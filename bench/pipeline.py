@@ -25,9 +25,8 @@ from bench.harness import Result, print_progress, print_results
 from bench.worker import Worker, worker
 from services import SERVICES
 from services.chassis.postgres.database import connect
-from services.cli.apply import apply_pack
-from services.client.client import Client
-from services.client.endpoints import ApiEndpoints
+from services.cli.commands.packs import apply_pack
+from services.client.client import ApiEndpoints, Client
 from services.devstack.stack import Stack
 
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0

@@ -29,8 +29,7 @@ from bench.worker import Worker, worker
 from services import SERVICES
 from services.chassis.postgres.database import connect_pool
 from services.cli.commands.rebuild import REBUILT
-from services.client.client import Client
-from services.client.endpoints import ApiEndpoints
+from services.client.client import ApiEndpoints, Client
 from services.devstack.stack import Stack
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog

@@ -5,17 +5,13 @@ from __future__ import annotations
 import typer
 
 from services.cli.commands import (
-    accounts,
-    clock,
+    administration,
     development,
-    explain,
     identity,
     imports,
-    keys,
     matches,
     packs,
     profiles,
-    quarantine,
     rebuild,
     system,
 )
@@ -31,18 +27,18 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 for command in (
     *(system.up, system.down, system.status),
-    *(packs.apply, profiles.profile, accounts.account, profiles.segments, matches.match),
+    *(packs.apply, profiles.profile, profiles.account, profiles.segments, matches.match),
     *(rebuild.verify, rebuild.rebuild, development.demo, development.bench),
 ):
     app.command()(command)
 app.command("import")(imports.import_)
 app.command("test", context_settings=_PASSED_ON)(development.suite)
 app.add_typer(identity.app, name="identity")
-app.add_typer(explain.app, name="explain")
+app.add_typer(identity.explain, name="explain")
 app.add_typer(matches.app, name="matches")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(keys.app, name="keys")
-app.add_typer(clock.app, name="clock")
+app.add_typer(administration.quarantine, name="quarantine")
+app.add_typer(administration.keys, name="keys")
+app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":
     app(prog_name="onefold")

@@ -1,4 +1,4 @@
-"""Gives commands the data folder and a client of the system that is meant."""
+"""Gives commands the options that they share, and a client of the system that is meant."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from services.cli import output
-from services.cli.endpoints import find_endpoints
-from services.cli.environment import default_data_dir
+from services.cli.endpoints import default_data_dir, find_endpoints
 from services.client.client import Client
 from services.devstack.folders import load_internal_key
 
@@ -20,6 +19,9 @@ _Result = TypeVar("_Result")
 DataDir = Annotated[
     Path, typer.Option("--data", help="The data folder.", default_factory=default_data_dir)
 ]
+IdentifierA = Annotated[str, typer.Argument(metavar="A", help="NAMESPACE:VALUE")]
+IdentifierB = Annotated[str, typer.Argument(metavar="B", help="NAMESPACE:VALUE")]
+Limit = Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)]
 
 
 def run_with_client(

@@ -36,7 +36,7 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy
-from services.cli.yaml_values import ON, flag, mapping, text, texts
+from services.cli.values import ON, flag, mapping, text, texts
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.json_form import parse_rule
 

@@ -50,24 +50,30 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", *, more: bool = False
+) -> None:
     """Print a title, if there is one, and a table; numbers are aligned to the right.
 
-    The first column is never wrapped, as it has the ids that people copy.
+    The first column is never wrapped, as it has the ids that people copy. `more`: a limit has cut
+    the rows.
     """
     if title:
         out.print(title, style="bold")
-    table = Table(box=None, pad_edge=False)
     cells = [[_cell(value) for value in row] for row in rows]
-    if not cells:
+    if cells:
+        table = Table(box=None, pad_edge=False)
+        for index, column in enumerate(columns):
+            numbers = all(row[index].replace(",", "").replace("-", "").isdigit() for row in cells)
+            justify: JustifyMethod = "right" if numbers else "left"
+            table.add_column(column, justify=justify, overflow="fold", no_wrap=not index)
+        for row in cells:
+            table.add_row(*row)
+        out.print(table)
+    else:
         out.print("There is none.")
-        return
-    for index, column in enumerate(columns):
-        justify: JustifyMethod = "right" if all(_is_number(row[index]) for row in cells) else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=not index)
-    for row in cells:
-        table.add_row(*row)
-    out.print(table)
+    if more:
+        out.print("There are more: raise --limit.")
 
 
 def format_json(document: bytes) -> str:
@@ -98,7 +104,3 @@ def progress_bars() -> Progress:
 
 def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace("-", "").isdigit()

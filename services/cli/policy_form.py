@@ -19,8 +19,7 @@ from onefold.identity.v1.identity_facts_pb2 import (
     NamespacePolicy,
 )
 
-from services.cli.enums import value_of, word_of
-from services.cli.yaml_values import count, entries, mapping, text, texts
+from services.cli.values import count, entries, mapping, text, texts, value_of, word_of
 from services.kernel.errors import InvalidField
 from services.kernel.time import DAY_US, parse_span
 

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from services.chassis.runtime import logs
-from services.cli.endpoints import StackState, stack_file
-from services.cli.environment import settings_from
+from services.cli.endpoints import StackState, settings_from, stack_file
 from services.devstack.errors import ServerError
 from services.devstack.folders import make_folder
 from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports

@@ -1,4 +1,4 @@
-"""Types the calls of each service, which the generated stubs leave untyped.
+"""Types the calls of each service, which the generated stubs leave untyped, and follows pages.
 
 Left out are the calls that only services make to each other.
 """
@@ -137,3 +137,26 @@ class ProjectionApi(Protocol):
     GetDigest: Unary[projection_pb.GetDigestRequest, projection_pb.GetDigestResponse]
     AwaitToken: Unary[projection_pb.AwaitTokenRequest, projection_pb.AwaitTokenResponse]
     Rebuild: ServerStream[projection_pb.RebuildRequest, projection_pb.RebuildResponse]
+
+
+class _PageRequest(Protocol):
+    page_token: str
+
+
+class _PageResponse(Protocol):
+    @property
+    def next_page_token(self) -> str: ...
+
+
+Request = TypeVar("Request", bound=_PageRequest)
+Response = TypeVar("Response", bound=_PageResponse)
+
+
+async def pages(method: Unary[Request, Response], request: Request) -> AsyncIterator[Response]:
+    """Yield every page of a list; `request` is changed on the way. Raises OnefoldError."""
+    while True:
+        response = await method(request)
+        yield response
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            return

@@ -1,8 +1,10 @@
-"""Opens one channel per service and gives their calls, all with one key."""
+"""Opens one channel per service of a running system, and gives their calls, all with one key."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -18,11 +20,25 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.type.v1.token_pb2 import Token
 
+from services import SERVICES
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.client import api
-from services.client.endpoints import PROJECTIONS, ApiEndpoints
 
 TIMEOUT_S = 60.0
+#: The services that fold the log, in the order in which an event passes them.
+PROJECTIONS = SERVICES[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiEndpoints:
+    """The endpoints of a system."""
+
+    #: By service: `host:port`.
+    grpc: Mapping[str, str]
+    #: The key that calls carry.
+    key: str
+    #: By service: `http://host:port`; empty where only the gRPC addresses are known.
+    http: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -51,37 +67,30 @@ class Client:
 
     @cached_property
     def admin(self) -> api.AdminApi:
-        """Workspaces, sources and keys."""
         return AdminServiceStub(self._channel("ingest"))
 
     @cached_property
     def ingest(self) -> api.IngestApi:
-        """Events, and quarantined ones."""
         return IngestServiceStub(self._channel("ingest"))
 
     @cached_property
     def log(self) -> api.LogApi:
-        """The event log."""
         return LogServiceStub(self._channel("ingest"))
 
     @cached_property
     def identity(self) -> api.IdentityApi:
-        """Identifiers and the profiles that hold them."""
         return IdentityServiceStub(self._channel("identity"))
 
     @cached_property
     def profile(self) -> api.ProfileApi:
-        """Profiles, accounts and tags."""
         return ProfileServiceStub(self._channel("profile"))
 
     @cached_property
     def segment(self) -> api.SegmentApi:
-        """Segments and memberships."""
         return SegmentServiceStub(self._channel("segment"))
 
     @cached_property
     def activation(self) -> api.ActivationApi:
-        """Destinations and deliveries."""
         return ActivationServiceStub(self._channel("activation"))
 
     def projection(self, service: str) -> api.ProjectionApi:

@@ -53,7 +53,7 @@ BREACHES = {
     "folding-services": ("services/profile/settings.py", "import services.profile.api.grpc"),
     "activation": ("services/activation/settings.py", "import services.activation.api.grpc"),
     "pure": ("services/kernel/ids.py", "import asyncio"),
-    "clients": ("services/cli/enums.py", "import services.ingest.settings"),
+    "clients": ("services/cli/values.py", "import services.ingest.settings"),
     "linkage": ("services/linkage/names.py", "import grpc"),
     "servers": ("services/devstack/process.py", "import nats"),
     "test-libraries": ("services/linkage/model.py", "import pytest"),

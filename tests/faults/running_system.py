@@ -25,16 +25,14 @@ from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1 import event_pb2
 
 from services import SERVICES
-from services.cli.apply import apply_pack
+from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT
 from services.cli.definitions import read_pack
 from services.cli.demo.clients import to_message
 from services.cli.demo.dataset import SchoolEvent
 from services.cli.demo.receiver import WebhookReceiver
-from services.client.api import Unary
-from services.client.client import Client
-from services.client.endpoints import PROJECTIONS, ApiEndpoints
-from services.client.paging import pages
+from services.client.api import Unary, pages
+from services.client.client import PROJECTIONS, ApiEndpoints, Client
 from services.devstack.folders import ROOT
 from services.devstack.process import is_alive, workers_in
 from services.devstack.stack import Stack

@@ -25,9 +25,9 @@ from faults.running_system import (
 )
 from onefold.activation.v1.activation_facts_pb2 import DELIVERY_STATE_DELIVERED
 
+from services.cli.commands.development import FAULT_SEEDS
 from services.cli.demo.dataset import School
 from services.cli.demo.receiver import WebhookReceiver
-from services.cli.run_tests import FAULT_SEEDS
 from services.devstack.stack import Stack
 
 FOLDER = Path(__file__).parent

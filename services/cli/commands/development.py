@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +16,20 @@ import typer
 
 from services.chassis.runtime import logs
 from services.cli import output
-from services.cli.environment import settings_from
-from services.cli.run_tests import run_tests
+from services.cli.endpoints import settings_from
 from services.devstack.folders import ROOT
+
+FAULT_SEEDS = "ONEFOLD_FAULT_SEEDS"
+HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
+#: Files are run by several processes, one per core, each with servers of its own; more than four
+#: would be too much for one machine.
+_PARALLEL = (
+    *("-n", "auto", "--maxprocesses", "4"),
+    # In the order of the files: the slow ones come first, and unit tests fill up the end.
+    *("--dist", "loadfile", "--no-loadscope-reorder"),
+)
+#: A test that fails once is a failure: no plugin may run it again.
+_NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")
 
 
 def demo(
@@ -47,6 +58,25 @@ def suite(
     It fails where any test has failed once: nothing is run again.
     """
     raise typer.Exit(run_tests(context.args, fault_seeds=faults, deep=deep))
+
+
+def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = False) -> int:
+    """Run pytest over tests/, and return its exit code: 0 only where every test passed.
+
+    `fault_seeds`: run only the fault tests, with this many seeds. `deep`: run property tests with
+    many more examples. The whole suite runs in parallel; tests named in `arguments` run in one
+    process.
+    """
+    environ = dict(os.environ)
+    if deep:
+        environ[HYPOTHESIS_PROFILE] = "deep"
+    options = [*_NO_RERUNS, *arguments]
+    if fault_seeds:
+        environ[FAULT_SEEDS] = str(fault_seeds)
+        options = ["tests/faults", "--timeout", "7200", *options]
+    elif not any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        options = [*_PARALLEL, *options]
+    return subprocess.call([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=environ)
 
 
 def bench(

@@ -1,11 +1,12 @@
-"""`onefold identity`: profiles and their identifiers, decisions about them, and the policy."""
+"""`onefold identity` and `explain`: profiles and their identifiers, decisions, and the policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import MessageToJson
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1.identity_facts_pb2 import (
     DECISION_LINK,
@@ -13,14 +14,14 @@ from onefold.identity.v1.identity_facts_pb2 import (
     DECISION_WITHDRAW,
     Decision,
 )
+from rich.tree import Tree
 
 from services.chassis.codec.fields import token_from_proto
 from services.cli import output
-from services.cli.commands.explain import HELD_REASON, held_explanation, held_word
 from services.cli.commands.policy import policy, preview
-from services.cli.context import DataDir, run_with_client
-from services.cli.enums import value_of
+from services.cli.context import DataDir, IdentifierA, IdentifierB, Limit, run_with_client
 from services.cli.policy_form import evidence_word
+from services.cli.values import value_of, word_of
 from services.client.client import Client
 from services.client.text_forms import (
     format_identifier,
@@ -37,10 +38,20 @@ app = typer.Typer(
 )
 app.command()(policy)
 app.command()(preview)
+explain = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 
-IdentifierA = Annotated[str, typer.Argument(metavar="A", help="NAMESPACE:VALUE")]
-IdentifierB = Annotated[str, typer.Argument(metavar="B", help="NAMESPACE:VALUE")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for people who review it later.")]
+
+_HELD_REASON = "HELD_REASON_"
+#: Why an edge is held, by the word of its reason.
+_EXPLANATIONS = {
+    "blocked": "the policy blocks one of the two identifiers",
+    "ignored": "the policy ignores evidence of this kind",
+    "shared": "its {namespace} is shared: it was seen with too many others",
+    "recycled": "its {namespace} has been recycled: it changed hands since",
+    "limit": "the profile would have more {namespace} than the policy allows",
+    "separated": "it would join two identifiers that were separated by a decision",
+}
 
 
 @app.command()
@@ -99,12 +110,14 @@ def held(
             "separated.",
         ),
     ] = "",
-    limit: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)] = 50,
+    limit: Limit = 50,
 ) -> None:
     """List evidence that would merge profiles and is held; `link` and `separate` decide it."""
     with output.exit_on_error():
         reason = (
-            value_of(identity_pb.HeldReason, HELD_REASON, because, "--because") if because else None
+            value_of(identity_pb.HeldReason, _HELD_REASON, because, "--because")
+            if because
+            else None
         )
     request = identity_pb.ListHeldRequest(reason=reason, page_size=limit)
     response = run_with_client(data, lambda client: client.identity.ListHeld(request))
@@ -118,9 +131,8 @@ def held(
         )
         for each in response.held
     ]
-    output.print_table("", ("a", "b", "evidence", "held", "because"), rows)
-    if response.next_page_token:
-        output.out.print("There are more: raise --limit.")
+    columns = ("a", "b", "evidence", "held", "because")
+    output.print_table(columns, rows, more=bool(response.next_page_token))
 
 
 @app.command()
@@ -144,7 +156,7 @@ async def _show_lookup(client: Client, names: Sequence[str], purpose: str) -> No
     )
     found = (await client.identity.LookupProfiles(request)).profile_ids
     rows = zip([*identifiers, *ids], (each or "none" for each in found), strict=True)
-    output.print_table("", ("name", "profile"), rows)
+    output.print_table(("name", "profile"), rows)
 
 
 async def _show_identifiers(client: Client, of: str) -> None:
@@ -155,8 +167,8 @@ async def _show_identifiers(client: Client, of: str) -> None:
         (format_identifier(each.identifier), output.format_time(each.first_seen_us), each.fact_id)
         for each in response.identifiers
     ]
-    title = f"profile {response.profile_id}"
-    output.print_table(title, ("identifier", "first seen", "in fact"), rows)
+    columns = ("identifier", "first seen", "in fact")
+    output.print_table(columns, rows, f"profile {response.profile_id}")
 
 
 async def _profile_of(client: Client, of: str) -> str:
@@ -211,3 +223,74 @@ def move_line(move: identity_pb.ProfileMove) -> str:
     """Return a line with the two profiles and the identifiers that moved."""
     names = ", ".join(map(format_identifier, move.identifiers)) or "no identifier"
     return f"{move.before_profile_id} → {move.after_profile_id}  {names}"
+
+
+@explain.command("match")
+def explain_match(
+    data: DataDir,
+    a: IdentifierA,
+    b: IdentifierB,
+    as_of: Annotated[
+        str, typer.Option("--as-of", metavar="TOKEN", help="As of an earlier state of the log.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Explain why A and B are one person, or why they are not."""
+    with output.exit_on_error():
+        request = identity_pb.ExplainMatchRequest(
+            a=parse_identifier(a),
+            b=parse_identifier(b),
+            as_of=parse_token(as_of) if as_of else None,
+        )
+    response = run_with_client(data, lambda client: client.identity.ExplainMatch(request))
+    if as_json:
+        print(MessageToJson(response, preserving_proto_field_name=True, ensure_ascii=False))
+    else:
+        show_match(a, b, response)
+
+
+def show_match(a: str, b: str, response: identity_pb.ExplainMatchResponse) -> None:
+    """Print an explanation as a tree: from A along the evidence to B."""
+    for line in _conclusion(a, b, response):
+        output.out.print(line, soft_wrap=True)
+    if response.path:
+        tree = branch = Tree(format_identifier(response.path[0].a))
+        for edge in response.path:
+            branch = branch.add("\n".join([format_identifier(edge.b), *_edge_lines(edge)]))
+        output.out.print(tree)
+    policy, token = response.policy_version, format_token(response.token)
+    output.out.print(f"policy version {policy}, token {token}", soft_wrap=True)
+
+
+def _conclusion(a: str, b: str, response: identity_pb.ExplainMatchResponse) -> Iterator[str]:
+    if response.same:
+        yield f"{a} and {b} are one person: profile {response.profile_id_a}"
+        return
+    yield f"{a} and {b} are not one person."
+    found = {a: response.profile_id_a, b: response.profile_id_b}
+    unknown = [identifier for identifier, profile_id in found.items() if not profile_id]
+    for identifier in unknown:
+        yield f"No profile has {identifier}."
+    if not response.path and not unknown:
+        yield "No evidence leads from one to the other."
+
+
+def _edge_lines(edge: identity_pb.Edge) -> Iterator[str]:
+    """Yield why an edge is held, who decided it, and the evidence with its dates."""
+    if edge.held_reason:
+        yield f"HELD: {held_explanation(edge)}"
+    if edge.actor:
+        yield f"by {edge.actor}: {edge.reason}"
+    first, last = (output.format_time(us)[:10] for us in (edge.first_seen_us, edge.last_seen_us))
+    span = f"{first} to {last}" if last > first else first
+    yield f"{evidence_word(edge.kind)} {span}, fact {edge.fact_id}"
+
+
+def held_explanation(edge: identity_pb.Edge) -> str:
+    """Return why an edge is held, as a sentence without a full stop."""
+    return _EXPLANATIONS[held_word(edge.held_reason)].format(namespace=edge.held_namespace)
+
+
+def held_word(reason: int) -> str:
+    """Return the word of a reason, such as `recycled`."""
+    return word_of(identity_pb.HeldReason, _HELD_REASON, reason)

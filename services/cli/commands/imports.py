@@ -1,16 +1,51 @@
-"""`onefold import`: files into the log."""
+"""`onefold import`: imports CSV and JSON-lines files, row by row, over gRPC.
+
+A second run changes nothing: the message id of an event is the one in the mapping, or else a hash
+of its row and the number of equal rows before it. So an interrupted import is simply started again.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import codecs
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
+import yaml
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from onefold.type.v1.errors_pb2 import ErrorReason
+from onefold.type.v1.event_pb2 import Event
 
+from services.chassis.codec.fields import token_from_proto
 from services.cli import output
 from services.cli.context import DataDir
 from services.cli.endpoints import find_endpoints
-from services.cli.importer import import_file
+from services.cli.mapping import BadCell, FileMapping, Row, parse_json, read_mapping
+from services.client.api import IngestApi
+from services.client.client import ApiEndpoints, Client
+from services.kernel.errors import InvalidField, RetryableError
+from services.kernel.tokens import Token
+
+BATCH = 500
+#: How long one batch is retried while the service is away, seconds.
+RETRY_FOR_S = 60.0
+CALL_TIMEOUT_S = 30.0
+#: The most rejections that a report lists; the others are counted.
+MAX_LISTED = 1_000
+_MAX_CELL = 1 << 20
+_READ_SIZE = 1 << 20
+_ENDPOINT = (("onefold-endpoint", "file"),)
+
+#: Is called with the number of lines done since the last call.
+ImportProgress = Callable[[int], object]
 
 
 def import_(
@@ -34,3 +69,229 @@ def import_(
     for line in report.rejections:
         output.out.print(f"line {line.line}: {line.reason} {line.message}")
     raise typer.Exit(1 if report.rejected else 0)
+
+
+class RejectedLine(NamedTuple):
+    """A line that did not become an event."""
+
+    #: Counted from 1; the first one of a row that takes several lines.
+    line: int
+    #: A name of onefold.type.v1.ErrorReason without its prefix.
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """The result of an import."""
+
+    accepted: int = 0
+    #: Events that were already in the log.
+    duplicates: int = 0
+    rejected: int = 0
+    #: The first of the rejected lines, in their order.
+    rejections: list[RejectedLine] = field(default_factory=list)
+    #: The state of the log that includes the accepted events.
+    token: Token = field(default_factory=Token)
+
+    def reject(self, line: RejectedLine) -> None:
+        """Count a rejected line, and list it."""
+        self.rejected += 1
+        if len(self.rejections) < MAX_LISTED:
+            self.rejections.append(line)
+
+
+class _FileLine(NamedTuple):
+    number: int
+    #: None where the line cannot be read.
+    row: Row | None
+    #: Why it cannot be read.
+    error: str = ""
+
+
+async def import_file(
+    file: Path, mapping: Path, address: str, key: str, progress: ImportProgress = lambda _: None
+) -> ImportReport:
+    """Import a file (`.csv`, `.tsv`, `.jsonl`, `.ndjson`) by the mapping in a YAML file.
+
+    `address`: of ingest, `host:port`; `key`: a write key. Raises InvalidField where file or mapping
+    are wrong as a whole, and OnefoldError where the service refuses the call.
+    """
+    file_mapping = load_mapping(mapping)
+    endpoints = ApiEndpoints(grpc={"ingest": address}, key=key)
+    async with Client(endpoints, timeout_s=CALL_TIMEOUT_S) as client:
+        return await _Importer(file_mapping, client.ingest, progress).run(file)
+
+
+def load_mapping(file: Path) -> FileMapping:
+    """Return the mapping in a file. Raises InvalidField."""
+    try:
+        return read_mapping(yaml.safe_load(file.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidField(f"{file.name} cannot be read: {type(error).__name__}") from None
+    except InvalidField as error:
+        where = f"{file.name}, {error.field}" if error.field else file.name
+        raise InvalidField(f"{where}: {error.message}", field=error.field) from None
+
+
+class _Importer:
+    def __init__(self, mapping: FileMapping, ingest: IngestApi, progress: ImportProgress) -> None:
+        self._mapping = mapping
+        self._ingest = ingest
+        self._progress = progress
+        self._report = ImportReport()
+        #: How often each row was seen, by its hash: about 100 bytes of memory per row of the file.
+        self._seen: Counter[bytes] = Counter()
+
+    async def run(self, file: Path) -> ImportReport:
+        lines: list[int] = []
+        events: list[Event] = []
+        done = 0
+        for line in read_lines(file, self._mapping):
+            done += 1
+            event = self._event(line)
+            if event is not None:
+                lines.append(line.number)
+                events.append(event)
+            if len(events) == BATCH:
+                await self._send(lines, events)
+                self._progress(done)
+                lines, events, done = [], [], 0
+        if events:
+            await self._send(lines, events)
+        self._progress(done)
+        self._report.rejections.sort()
+        return self._report
+
+    def _event(self, line: _FileLine) -> Event | None:
+        row = line.row
+        if row is None:
+            self._report.reject(RejectedLine(line.number, "JSON_INVALID", "", line.error))
+            return None
+        try:
+            return self._mapping.to_event(row, lambda: self._message_id(row))
+        except BadCell as bad:
+            self._report.reject(RejectedLine(line.number, bad.reason, bad.field, bad.message))
+            return None
+
+    def _message_id(self, row: Row) -> str:
+        text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        earlier = self._seen[digest]
+        self._seen[digest] += 1
+        return f"row-{digest.hex()}" + (f"-{earlier}" if earlier else "")
+
+    async def _send(self, lines: Sequence[int], events: Sequence[Event]) -> None:
+        response = await self._send_with_retries(IngestEventsRequest(events=events))
+        report = self._report
+        report.accepted += response.accepted
+        report.duplicates += response.duplicates
+        report.token = report.token.union(token_from_proto(response.token))
+        for rejection in response.rejections:
+            reason = ErrorReason.Name(rejection.reason).removeprefix("ERROR_REASON_")
+            field_ = rejection.field.partition(".")[2]
+            line = lines[rejection.index]
+            report.reject(RejectedLine(line, reason, field_, rejection.message))
+
+    async def _send_with_retries(self, request: IngestEventsRequest) -> IngestEventsResponse:
+        """Send a batch, and retry while the service is away: a repeat appends nothing twice."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + RETRY_FOR_S
+        while True:
+            try:
+                return await self._ingest.IngestEvents(request, metadata=_ENDPOINT)
+            except RetryableError as error:
+                if loop.time() + error.retry_after > end:
+                    raise
+                await asyncio.sleep(error.retry_after)
+
+
+def read_lines(file: Path, mapping: FileMapping) -> Iterator[_FileLine]:
+    """Yield the rows of a file. Raises InvalidField."""
+    encoding = find_encoding(file) if mapping.encoding == "auto" else mapping.encoding
+    try:
+        # Bytes of another encoding become surrogates, by which their lines are found and rejected.
+        with file.open(encoding=encoding, errors="surrogateescape", newline="") as text:
+            match file.suffix.lower():
+                case ".csv":
+                    yield from _csv_lines(text, mapping, mapping.delimiter)
+                case ".tsv":
+                    yield from _csv_lines(text, mapping, "\t")
+                case ".jsonl" | ".ndjson":
+                    yield from _json_lines(text)
+                case other:
+                    raise InvalidField(f"{other or file.name}: send a .csv or a .jsonl file")
+    except LookupError:
+        raise InvalidField(f"{encoding} is not an encoding", field="encoding") from None
+    except OSError as error:
+        raise InvalidField(f"{file.name} cannot be read: {type(error).__name__}") from None
+
+
+def find_encoding(file: Path) -> str:
+    """Return `utf-8-sig` where the whole file is UTF-8, with or without a mark; else `gb18030`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with file.open("rb") as raw:
+            while part := raw.read(_READ_SIZE):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "gb18030"
+    except OSError as error:
+        raise InvalidField(f"{file.name} cannot be read: {type(error).__name__}") from None
+    return "utf-8-sig"
+
+
+def _csv_lines(text: TextIOWrapper, mapping: FileMapping, delimiter: str) -> Iterator[_FileLine]:
+    csv.field_size_limit(_MAX_CELL)
+    reader = csv.reader(text, delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    if missing := sorted(mapping.columns() - set(header)):
+        columns = ", ".join(header) or "none: the file is empty"
+        raise InvalidField(f"the file has no column {missing[0]!r}; its columns are {columns}")
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield _FileLine(number, None, f"the line is not CSV: {error}")
+            continue
+        if cells:
+            yield _csv_line(number, header, cells)
+
+
+def _csv_line(number: int, header: list[str], cells: list[str]) -> _FileLine:
+    if len(cells) != len(header):
+        return _FileLine(number, None, f"the line has {len(cells)} cells instead of {len(header)}")
+    if any(map(_has_stray_bytes, cells)):
+        return _FileLine(number, None, "the line is not in the encoding of the file")
+    return _FileLine(number, dict(zip(header, cells, strict=True)))
+
+
+def _json_lines(text: TextIOWrapper) -> Iterator[_FileLine]:
+    for number, line in enumerate(text, 1):
+        if line.strip():
+            yield _json_line(number, line)
+
+
+def _json_line(number: int, line: str) -> _FileLine:
+    if _has_stray_bytes(line):
+        return _FileLine(number, None, "the line is not in the encoding of the file")
+    try:
+        row = parse_json(line)
+    except (ValueError, RecursionError):
+        return _FileLine(number, None, "the line is not valid JSON")
+    if not isinstance(row, dict):
+        return _FileLine(number, None, "the line is not a JSON object")
+    return _FileLine(number, row)
+
+
+def _has_stray_bytes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -15,10 +15,10 @@ from onefold.type.v1 import identifier_pb2
 from rich.tree import Tree
 
 from services.cli import output
-from services.cli.context import DataDir, run_with_client
-from services.cli.enums import value_of, word_of
+from services.cli.context import DataDir, IdentifierA, IdentifierB, Limit, run_with_client
+from services.cli.values import value_of, word_of
+from services.client.api import pages
 from services.client.client import Client
-from services.client.paging import pages
 from services.client.text_forms import parse_identifier
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
@@ -37,9 +37,6 @@ from services.linkage.linker import ComparisonWeight
 from services.linkage.records import LinkageProfile
 
 app = typer.Typer(no_args_is_help=True, help="Probable matches: which profiles may be one person.")
-
-IdentifierA = Annotated[str, typer.Argument(metavar="A", help="NAMESPACE:VALUE")]
-IdentifierB = Annotated[str, typer.Argument(metavar="B", help="NAMESPACE:VALUE")]
 
 _ASSESSMENT = "ASSESSMENT_"
 #: The most profiles in one page, matches recorded with one call, and matches in one page.
@@ -73,7 +70,7 @@ def list_(
     assessment: Annotated[str, typer.Option(help="to-review, accepted, rejected, all.")] = (
         "to-review"
     ),
-    limit: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)] = 20,
+    limit: Limit = 20,
 ) -> None:
     """List matches with the evidence for and against each, as powers of two."""
     run_with_client(data, lambda client: show_matches(client, assessment, limit))
@@ -173,7 +170,7 @@ def _summarise(found: MatchingResult, changes: int, *, recorded: bool) -> None:
         f"model {found.model_version}"
     )
     rows = [(j.value.replace("_", " "), found.count(j)) for j in MatchAssessment if found.count(j)]
-    output.print_table("", ("assessment", "matches"), rows)
+    output.print_table(("assessment", "matches"), rows)
     for objection, count in found.objections().most_common():
         output.out.print(f"  to review because {objection}: {count:,}")
     result = "recorded" if recorded else "new or changed; record them with --record"

@@ -1,13 +1,16 @@
-"""`onefold profile` and `onefold segments`: one person, and the segments of the workspace."""
+"""`onefold profile`, `account` and `segments`: one person, one account, and the segments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
-from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest
-from onefold.profile.v1.profile_service_pb2 import GetProfileRequest, ListTimelineRequest, Profile
+from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, ProfileIdentifier
+from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
+from onefold.segment.v1.segment_stream_pb2 import MembershipChange
+from onefold.type.v1.identifier_pb2 import Identifier
 from rich.tree import Tree
 
 from services.chassis.codec.rules import rule_from_proto
@@ -16,9 +19,10 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_json, format_time
 from services.client.client import Client
 from services.client.text_forms import parse_identifier
+from services.kernel.identifiers.model import is_account_namespace
 from services.kernel.rules.text import to_text
 
-#: The most timeline entries that are shown.
+#: The most timeline entries of a profile, and members of an account, that are shown.
 _SHOWN = 20
 
 
@@ -30,6 +34,25 @@ def profile(
     run_with_client(data, lambda client: _show_profile(client, of))
 
 
+def account(
+    data: DataDir,
+    of: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT", help="A group id, account_NAMESPACE:VALUE, or profile:ID."
+        ),
+    ],
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="Evaluate a tag over all members together.")
+    ] = None,
+    children: Annotated[
+        bool, typer.Option("--children", help="Include the members of the accounts below it.")
+    ] = False,
+) -> None:
+    """Show one account: identifiers, traits, parent, children, members, and their roll-up."""
+    run_with_client(data, lambda client: _show_account(client, of, tags or [], children))
+
+
 def segments(data: DataDir) -> None:
     """List the segments and their sizes."""
     run_with_client(data, _show_segments)
@@ -37,49 +60,120 @@ def segments(data: DataDir) -> None:
 
 async def _show_profile(client: Client, of: str) -> None:
     by: dict[str, Any] = {"identifier": parse_identifier(of)} if ":" in of else {"profile_id": of}
-    found = (await client.profile.GetProfile(GetProfileRequest(**by))).profile
-    tree = Tree(f"profile {found.profile_id}")
-    await _add_identifiers(client, tree, found.profile_id)
-    traits = tree.add("traits")
-    for trait in found.traits:
-        since = format_time(trait.occurred_at_us)
-        traits.add(f"{trait.name} = {format_json(trait.value)} (since {since})")
+    found = (await client.profile.GetProfile(profile_pb.GetProfileRequest(**by))).profile
+    id_ = found.profile_id
+    tree = Tree(f"profile {id_}")
+    listed = await client.identity.ListIdentifiers(ListIdentifiersRequest(profile_id=id_))
+    add_identifiers(tree, listed.identifiers)
+    _add_traits(tree, found.traits)
     tree.add(f"tags: {', '.join(found.tags) or 'none'}")
     if found.accounts:
-        names = (", ".join(name.account_ids) or name.profile_id for name in found.accounts)
-        tree.add(f"accounts: {'; '.join(names)}")
-    await _add_memberships(client, tree, found.profile_id)
-    await _add_timeline(client, tree, found)
+        tree.add(f"accounts: {'; '.join(map(_name, found.accounts))}")
+    memberships = await client.segment.ListMemberships(ListMembershipsRequest(profile_id=id_))
+    branch = tree.add(f"segments: {', '.join(memberships.segment_ids) or 'none'}")
+    add_changes(branch, memberships.history)
+    request = profile_pb.ListTimelineRequest(profile_id=id_, page_size=_SHOWN)
+    branch = tree.add(f"{found.event_count:,} events, newest first")
+    for entry in (await client.profile.ListTimeline(request)).entries:
+        time, name = format_time(entry.occurred_at_us), entry.name or entry.type
+        document = format_json(entry.properties or entry.traits)
+        branch.add(f"{time} {entry.channel} {name} {document}".rstrip())
     output.out.print(tree)
 
 
-async def _add_identifiers(client: Client, tree: Tree, profile_id: str) -> None:
-    request = ListIdentifiersRequest(profile_id=profile_id)
+def add_identifiers(tree: Tree, identifiers: Iterable[ProfileIdentifier]) -> None:
+    """Add a branch with the identifiers of a profile."""
     branch = tree.add("identifiers")
-    for each in (await client.identity.ListIdentifiers(request)).identifiers:
+    for each in identifiers:
         first_seen = format_time(each.first_seen_us)
-        branch.add(
-            f"{each.identifier.namespace}: {each.identifier.value} (first seen {first_seen})"
-        )
+        namespace, value = each.identifier.namespace, each.identifier.value
+        branch.add(f"{namespace}: {value} (first seen {first_seen})")
 
 
-async def _add_memberships(client: Client, tree: Tree, profile_id: str) -> None:
-    request = ListMembershipsRequest(profile_id=profile_id)
-    response = await client.segment.ListMemberships(request)
-    branch = tree.add(f"segments: {', '.join(response.segment_ids) or 'none'}")
-    for change in response.history:
+def add_changes(branch: Tree, history: Iterable[MembershipChange]) -> None:
+    """Add the segments that a profile entered and left."""
+    for change in history:
         verb = "entered" if change.entered else "left"
         branch.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
 
 
-async def _add_timeline(client: Client, tree: Tree, found: Profile) -> None:
-    request = ListTimelineRequest(profile_id=found.profile_id, page_size=_SHOWN)
-    entries = (await client.profile.ListTimeline(request)).entries
-    branch = tree.add(f"{found.event_count:,} events, newest first")
-    for entry in entries:
-        time, name = format_time(entry.occurred_at_us), entry.name or entry.type
-        document = format_json(entry.properties or entry.traits)
-        branch.add(f"{time} {entry.channel} {name} {document}".rstrip())
+def _add_traits(tree: Tree, traits: Iterable[profile_pb.Trait]) -> None:
+    branch = tree.add("traits")
+    for trait in traits:
+        since = format_time(trait.occurred_at_us)
+        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since})")
+
+
+async def _show_account(
+    client: Client, of: str, tags: Sequence[str], include_children: bool
+) -> None:
+    request = profile_pb.GetAccountRequest(
+        **account_selector(of),
+        page_size=_SHOWN,
+        rules=await _rules(client, tags),
+        include_children=include_children,
+    )
+    output.out.print(account_tree(await client.profile.GetAccount(request), tags))
+
+
+def account_selector(of: str) -> dict[str, Any]:
+    """Return the field of GetAccountRequest that names an account: a group id may hold colons."""
+    namespace, colon, value = of.partition(":")
+    if colon and is_account_namespace(namespace):
+        return {"identifier": Identifier(namespace=namespace, value=value)}
+    if namespace == "profile" and colon:
+        return {"profile_id": value}
+    return {"account_id": of}
+
+
+def account_tree(response: profile_pb.GetAccountResponse, tags: Sequence[str]) -> Tree:
+    """Return a response of GetAccount for people; `tags` name the rules of the request."""
+    found = response.account
+    tree = Tree(f"account {found.profile_id}")
+    identifiers = tree.add("identifiers")
+    for identifier in found.identifiers:
+        identifiers.add(f"{identifier.namespace}: {identifier.value}")
+    _add_traits(tree, found.traits)
+    if found.HasField("parent"):
+        tree.add(f"parent: {_name(found.parent)}")
+    if found.HasField("rejected_parent"):
+        tree.add(f"rejected parent: {_name(found.rejected_parent)} (it would close a cycle)")
+    if response.children:
+        children = tree.add("children")
+        for child in response.children:
+            children.add(_name(child))
+    _add_members(tree, response, tags)
+    return tree
+
+
+async def _rules(client: Client, tags: Sequence[str]) -> list[Any]:
+    if not tags:
+        return []
+    defined = (await client.profile.ListTags(profile_pb.ListTagsRequest())).tags
+    rules = {summary.tag.tag_id: summary.tag.rule for summary in defined}
+    for tag_id in tags:
+        if tag_id not in rules:
+            output.fail(f"there is no tag {tag_id}: define it with `onefold apply`")
+    return [rules[tag_id] for tag_id in tags]
+
+
+def _add_members(tree: Tree, response: profile_pb.GetAccountResponse, tags: Sequence[str]) -> None:
+    total, shown = response.roll_up, response.member_profile_ids
+    of = f" of {total.accounts} accounts" if total.accounts > 1 else ""
+    branch = tree.add(f"members: {total.members}{of}, with {total.event_count} events")
+    if total.first_seen_us:
+        first, last = format_time(total.first_seen_us), format_time(total.last_seen_us)
+        branch.add(f"first seen {first}, last seen {last}")
+    for tag_id, rule in zip(tags, total.rules, strict=True):
+        values = ", ".join(f"{p.predicate}: {format_json(p.actual)}" for p in rule.predicates)
+        branch.add(f"{tag_id}: {'true' if rule.holds else 'false'} ({values})")
+    own = branch.add("own members") if shown else branch
+    for profile_id in shown:
+        own.add(profile_id)
+
+
+def _name(named: profile_pb.AccountName) -> str:
+    return ", ".join(named.account_ids) or named.profile_id
 
 
 async def _show_segments(client: Client) -> None:
@@ -94,4 +188,4 @@ async def _show_segments(client: Client) -> None:
         )
         for each in response.segments
     ]
-    output.print_table("", ("segment", "title", "members", "", "rule"), rows)
+    output.print_table(("segment", "title", "members", "", "rule"), rows)

@@ -83,7 +83,7 @@ async def _verify(client: Client, shards: int) -> bool:
             rows.append((service, workspace, live, rebuilt, "yes" if live == rebuilt else "NO"))
         _print_differences(service, result.differing_rows)
     columns = ("projection", "workspace", "live digest", "rebuilt digest", "equal")
-    output.print_table("", columns, rows)
+    output.print_table(columns, rows)
     return equal
 
 

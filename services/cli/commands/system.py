@@ -19,8 +19,7 @@ from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
-from services.client.client import Client
-from services.client.endpoints import PROJECTIONS
+from services.client.client import PROJECTIONS, Client
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT, make_folder
 from services.devstack.ports import FIRST_PORT_VARIABLE, LOOPBACK, load_ports
@@ -147,7 +146,7 @@ async def _show_status(client: Client) -> None:
     output.out.print(f"log: {facts:,} facts, clock {clock}")
     rows = [await _status_row(client, name, head) for name in PROJECTIONS]
     columns = ("service", "facts behind, per shard", "generation", "counts")
-    output.print_table("", columns, rows)
+    output.print_table(columns, rows)
     for name, address in client.endpoints.grpc.items():
         http = client.endpoints.http.get(name)
         output.out.print(f"{name:<11} grpc {address:<22}" + (f" http {http}" if http else ""))

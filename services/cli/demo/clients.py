@@ -16,8 +16,8 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from segment.analytics.client import Client as SegmentClient
 
+from services.cli.commands.imports import import_file
 from services.cli.demo.dataset import SchoolEvent
-from services.cli.importer import import_file
 from services.client.client import Client
 from services.kernel.errors import OnefoldError
 from services.kernel.time import to_rfc3339

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.kernel.time import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
@@ -61,11 +61,20 @@ class SchoolEvent:
         return ENDPOINTS[self.channel]
 
 
+class _Device(NamedTuple):
+    channel: str
+    anonymous_id: str = ""
+
+
+#: A branch office, which identifies people by phone number, and a channel without a device id.
+_OFFLINE, _SUPPORT = _Device("offline"), _Device("mini_program")
+
+
 @dataclass(slots=True)
 class _Visitor:
     number: int
     kind: str
-    devices: list[tuple[str, str]]
+    devices: list[_Device]
     events: list[SchoolEvent] = field(default_factory=list)
 
     @property
@@ -121,10 +130,10 @@ class School:
             self._visits(visitor)
             yield from visitor.events
 
-    def _devices(self, number: int, kind: str) -> list[tuple[str, str]]:
+    def _devices(self, number: int, kind: str) -> list[_Device]:
         count = 1 if kind == "passer_by" else self._random.choice((1, 2, 2, 3))
         channels = self._random.sample(("web", "app", "mini_program"), count)
-        return [(channel, f"anon-{number:05d}-{i}") for i, channel in enumerate(channels)]
+        return [_Device(channel, f"anon-{number:05d}-{i}") for i, channel in enumerate(channels)]
 
     def _visits(self, visitor: _Visitor) -> None:
         low, high = _KINDS[visitor.kind][1]
@@ -132,16 +141,18 @@ class School:
         middle = self.start_us + self._random.randrange(DAYS * DAY_US)
         times = sorted(self._visit_near(middle) for _ in range(self._random.randint(low, high)))
         known_from = None if visitor.kind in ("passer_by", "reader") else len(times) // 3
-        logged_in: set[str] = set()
+        logged_in: set[_Device] = set()
         for index, at in enumerate(times):
-            channel, anonymous_id = visitor.devices[index % len(visitor.devices)]
+            device = visitor.devices[index % len(visitor.devices)]
             known = known_from is not None and index >= known_from
-            if known and anonymous_id not in logged_in:
-                self._log_in(visitor, channel, anonymous_id, at, first=not logged_in)
-                logged_in.add(anonymous_id)
-            self._browse(visitor, channel, anonymous_id, at, known)
+            if known and device not in logged_in:
+                self._log_in(visitor, device, at, first=not logged_in)
+                logged_in.add(device)
+            self._browse(visitor, device, at, visitor.user_id if known else "")
         if logged_in:
-            self._log_in_elsewhere(visitor, logged_in, times[-1])
+            for device in visitor.devices:
+                if device not in logged_in:
+                    self._log_in(visitor, device, times[-1] + HOUR_US, first=False)
             self._engage(visitor, times)
 
     def _visit_near(self, middle: int) -> int:
@@ -151,15 +162,7 @@ class School:
             if self.start_us <= at <= self.end_us - 6 * HOUR_US:
                 return at
 
-    def _log_in_elsewhere(self, visitor: _Visitor, logged_in: set[str], at: int) -> None:
-        """Log in on the devices on which the visitor has not logged in."""
-        for channel, anonymous_id in visitor.devices:
-            if anonymous_id not in logged_in:
-                self._log_in(visitor, channel, anonymous_id, at + HOUR_US, first=False)
-
-    def _log_in(
-        self, visitor: _Visitor, channel: str, anonymous_id: str, at: int, *, first: bool
-    ) -> None:
+    def _log_in(self, visitor: _Visitor, device: _Device, at: int, *, first: bool) -> None:
         traits: dict[str, Any] = {"phone": visitor.phone}
         if first:
             traits |= {
@@ -167,126 +170,75 @@ class School:
                 "city": self._random.choice(CITIES),
                 "grade": self._random.randint(7, 12),
             }
-        self._add(
-            visitor, "identify", "", at, channel, visitor.user_id, anonymous_id, traits=traits
-        )
+        self._add(visitor, device, at, "identify", user_id=visitor.user_id, traits=traits)
         if first:
-            self._add(
-                visitor, "track", "registered", at + SECOND_US, channel, visitor.user_id,
-                anonymous_id,
-            )  # fmt: skip
+            self._track(visitor, device, at + SECOND_US, "registered", {})
 
-    def _browse(
-        self, visitor: _Visitor, channel: str, anonymous_id: str, at: int, known: bool
-    ) -> None:
-        user_id = visitor.user_id if known else ""
+    def _browse(self, visitor: _Visitor, device: _Device, at: int, user_id: str) -> None:
+        kind = "page" if device.channel == "web" else "screen"
         for step in range(self._random.randint(1, 5)):
             at += self._random.randrange(5 * SECOND_US, 4 * MINUTE_US)
-            path = self._random.choice(PAGES)
-            kind = "page" if channel == "web" else "screen"
-            properties = {"path": path, "step": step}
-            self._add(visitor, kind, "", at, channel, user_id, anonymous_id, properties)
+            properties = {"path": self._random.choice(PAGES), "step": step}
+            self._add(visitor, device, at, kind, user_id=user_id, properties=properties)
         views = self._random.choice((0, 1, 1, 2, 3)) if visitor.kind != "passer_by" else 1
         for _ in range(views):
             at += self._random.randrange(5 * SECOND_US, 4 * MINUTE_US)
-            self._view_course(visitor, channel, anonymous_id, at, user_id)
-
-    def _view_course(
-        self, visitor: _Visitor, channel: str, anonymous_id: str, at: int, user_id: str
-    ) -> None:
-        paid = self._random.random() < 0.8
-        course = self._random.choice(PAID_COURSES if paid else FREE_COURSES)
-        properties = {"course_id": course, "paid": paid, "seconds": self._random.randint(3, 300)}
-        self._add(
-            visitor, "track", "viewed_course_page", at, channel, user_id, anonymous_id, properties
-        )
+            paid = self._random.random() < 0.8
+            course = self._random.choice(PAID_COURSES if paid else FREE_COURSES)
+            seconds = self._random.randint(3, 300)
+            properties = {"course_id": course, "paid": paid, "seconds": seconds}
+            name = "viewed_course_page"
+            self._add(visitor, device, at, "track", name, user_id=user_id, properties=properties)
 
     def _engage(self, visitor: _Visitor, times: list[int]) -> None:
         """Add support requests, trial lessons and purchases of a visitor who has logged in."""
-        channel, anonymous_id = visitor.devices[0]
         if self._random.random() < 0.3:
             at = self._random.choice(times) + HOUR_US
-            properties = {"topic": self._random.choice(("price", "schedule", "refund"))}
-            self._add(
-                visitor, "track", "consulted_support", at, "mini_program", visitor.user_id,
-                "", properties,
-            )  # fmt: skip
+            topic = self._random.choice(("price", "schedule", "refund"))
+            self._track(visitor, _SUPPORT, at, "consulted_support", {"topic": topic})
         if visitor.kind in ("taster", "buyer"):
             for at in self._random.sample(times, self._random.randint(1, 2)):
-                self._attend_trial(visitor, channel, anonymous_id, at + 2 * HOUR_US)
+                lesson = {"lesson": f"trial-{self._random.randint(1, 6)}", "minutes": 45}
+                device = _OFFLINE if self._random.random() < 0.5 else visitor.devices[0]
+                self._track(visitor, device, at + 2 * HOUR_US, "attended_trial_lesson", lesson)
         if visitor.kind == "buyer":
-            self._buy(visitor, channel, anonymous_id, times[-1] + 3 * HOUR_US)
+            course = self._random.choice(PAID_COURSES)
+            purchase = {"course_id": course, "amount": self._random.choice((299, 999, 1_999))}
+            device = _OFFLINE if self._random.random() < 0.4 else visitor.devices[0]
+            self._track(visitor, device, times[-1] + 3 * HOUR_US, "purchased_course", purchase)
 
-    def _attend_trial(self, visitor: _Visitor, channel: str, anonymous_id: str, at: int) -> None:
-        properties = {"lesson": f"trial-{self._random.randint(1, 6)}", "minutes": 45}
-        if self._random.random() < 0.5:
-            self._add_offline(visitor, "attended_trial_lesson", at, properties)
-        else:
-            self._add(
-                visitor, "track", "attended_trial_lesson", at, channel, visitor.user_id,
-                anonymous_id, properties,
-            )  # fmt: skip
-
-    def _buy(self, visitor: _Visitor, channel: str, anonymous_id: str, at: int) -> None:
-        properties = {
-            "course_id": self._random.choice(PAID_COURSES),
-            "amount": self._random.choice((299, 999, 1_999)),
-        }
-        if self._random.random() < 0.4:
-            self._add_offline(visitor, "purchased_course", at, properties)
-        else:
-            self._add(
-                visitor, "track", "purchased_course", at, channel, visitor.user_id, anonymous_id,
-                properties,
-            )  # fmt: skip
-
-    def _add_offline(
-        self, visitor: _Visitor, name: str, at: int, properties: dict[str, Any]
+    def _track(
+        self, visitor: _Visitor, device: _Device, at: int, name: str, properties: dict[str, Any]
     ) -> None:
-        """Add an event of a branch office, which identifies people by phone number."""
-        number = len(visitor.events)
-        visitor.events.append(
-            SchoolEvent(
-                visitor.number,
-                f"crm-{visitor.number:05d}-{number:03d}",
-                "track",
-                name,
-                self._within(at),
-                "offline",
-                phone=visitor.phone,
-                properties=properties,
-            )
-        )
+        """Add an event of a visitor who has logged in."""
+        user_id = "" if device is _OFFLINE else visitor.user_id
+        self._add(visitor, device, at, "track", name, user_id=user_id, properties=properties)
 
     def _add(
         self,
         visitor: _Visitor,
-        kind: str,
-        name: str,
+        device: _Device,
         at: int,
-        channel: str,
+        kind: str,
+        name: str = "",
+        *,
         user_id: str,
-        anonymous_id: str,
         properties: dict[str, Any] | None = None,
         traits: dict[str, Any] | None = None,
     ) -> None:
-        visitor.events.append(
-            SchoolEvent(
-                visitor.number,
-                f"{channel}-{visitor.number:05d}-{len(visitor.events):03d}",
-                kind,
-                name,
-                self._within(at),
-                channel,
-                user_id,
-                anonymous_id,
-                "",
-                properties or {},
-                traits or {},
-            )
-        )
-
-    def _within(self, at: int) -> int:
-        """Return `at` in whole milliseconds, limited to the month."""
         inside = min(at, self.end_us - MINUTE_US)
-        return inside - inside % 1_000
+        prefix = "crm" if device is _OFFLINE else device.channel
+        event = SchoolEvent(
+            visitor=visitor.number,
+            message_id=f"{prefix}-{visitor.number:05d}-{len(visitor.events):03d}",
+            type=kind,
+            name=name,
+            occurred_at_us=inside - inside % 1_000,  # whole milliseconds
+            channel=device.channel,
+            user_id=user_id,
+            anonymous_id=device.anonymous_id,
+            phone=visitor.phone if device is _OFFLINE else "",
+            properties=properties or {},
+            traits=traits or {},
+        )
+        visitor.events.append(event)

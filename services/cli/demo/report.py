@@ -1,41 +1,95 @@
-"""Prints the results of the demo for people."""
+"""Collects the results of the demo, and prints them for people."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from onefold.identity.v1.identity_service_pb2 import ListIdentifiersResponse
+from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.segment.v1.segment_service_pb2 import ListMembershipsResponse
 from rich.text import Text
 from rich.tree import Tree
 
 from services.cli import output
-from services.cli.demo.scenario import SEGMENT, DemoReport, ExampleProfile
+from services.cli.commands.profiles import add_changes, add_identifiers
+from services.cli.demo.expected import PairwiseScores
 from services.cli.output import format_json, format_time
 
-TITLE = "高意向试听用户 (high-intent trial users)"
+#: The segment that is checked, and its name for people.
+SEGMENT, TITLE = "high-intent-trial", "高意向试听用户 (high-intent trial users)"
 #: The most timeline entries that are shown, and the width of their properties.
 SHOWN, PROPERTIES_WIDTH = 10, 56
+#: What a state of an effect means, where it needs an explanation.
+_STATE_NOTES = {"SUPPRESSED": " as the same person got one under an earlier profile id"}
+
+
+class ExpectedFigure(NamedTuple):
+    """A figure of the system and the correct one."""
+
+    found: int = 0
+    expected: int = 0
+
+
+class EndpointCount(NamedTuple):
+    """The events through one endpoint."""
+
+    endpoint: str
+    sent: int
+    in_log: int
+
+
+@dataclass(slots=True)
+class DemoReport:
+    """The results of the demo; `failures` is empty where all are correct."""
+
+    endpoints: list[EndpointCount] = field(default_factory=list)
+    #: From the first event sent until every service has folded the last one.
+    seconds: float = 0.0
+    profiles: ExpectedFigure = field(default_factory=ExpectedFigure)
+    identifiers: ExpectedFigure = field(default_factory=ExpectedFigure)
+    scores: PairwiseScores = field(default_factory=PairwiseScores)
+    #: A member of the segment, and why it is one.
+    example: Tree | None = None
+    #: Checks of the segment: the clock such as `+1d`, members, expected members, whether equal.
+    checks: list[tuple[str, int, int, str]] = field(default_factory=list)
+    #: Effects by state.
+    deliveries: dict[str, int] = field(default_factory=dict)
+    #: How often each webhook was received, by its id.
+    received: Counter[str] = field(default_factory=Counter)
+    #: Webhooks with a wrong signature.
+    forged: int = 0
+    #: Rebuilds: the projection, its shards, the digest, whether it is that of the live state.
+    rebuilds: list[tuple[str, str, str, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, failure: str) -> None:
+        """Add a failure where a condition does not hold."""
+        if not holds:
+            self.failures.append(failure)
 
 
 def print_report(report: DemoReport) -> None:
     """Print the report."""
     _print_endpoints(report)
-    _print_identity(report)
-    if report.example:
-        output.out.print(_example_tree(report.example))
-    output.out.print()
-    output.print_table(
-        f"The segment {TITLE} while time passes without events",
-        ("clock", "members", "expected", "same people"),
-        [(c.clock, c.members.found, c.members.expected, _yes(c.equal)) for c in report.checks],
+    identifiers, profiles, scores = report.identifiers, report.profiles, report.scores
+    output.out.print(
+        f"\n{identifiers.found:,} identifiers belong to {profiles.found:,} profiles "
+        f"(expected: {identifiers.expected:,} and {profiles.expected:,}).\n"
+        f"Of {scores.pairs:,} pairs of identifiers of one person: "
+        f"precision {scores.precision:.4f}, recall {scores.recall:.4f}.\n"
     )
+    if report.example:
+        output.out.print(report.example)
+    output.out.print()
+    title = f"The segment {TITLE} while time passes without events"
+    output.print_table(("clock", "members", "expected", "same people"), report.checks, title)
     _print_deliveries(report)
     output.out.print()
-    output.print_table(
-        "Every projection, rebuilt from the log beside the live one",
-        ("projection", "rebuilt in", "digest", "same as live"),
-        [
-            (r.service, f"{r.shards} shard{'s' * (r.shards > 1)}", r.digest, _yes(r.equal))
-            for r in report.rebuilds
-        ],
-    )
+    title = "Every projection, rebuilt from the log beside the live one"
+    columns = ("projection", "rebuilt in", "digest", "same as live")
+    output.print_table(columns, report.rebuilds, title)
     output.out.print()
     for failure in report.failures:
         output.out.print(Text.assemble(("WRONG", "bold red"), " ", failure))
@@ -48,27 +102,8 @@ def _print_endpoints(report: DemoReport) -> None:
     rows = [(c.endpoint, c.sent, c.in_log, c.sent - c.in_log) for c in counts]
     sent, in_log = sum(c.sent for c in counts), sum(c.in_log for c in counts)
     rows.append(("total", sent, in_log, sent - in_log))
-    output.print_table(
-        f"Events sent through four endpoints at once, processed in {report.seconds:.0f} s",
-        ("endpoint", "sent", "in the log", "repeats dropped"),
-        rows,
-    )
-
-
-def _print_identity(report: DemoReport) -> None:
-    identifiers, profiles, scores = report.identifiers, report.profiles, report.scores
-    if identifiers is None or profiles is None or scores is None:
-        return
-    output.out.print(
-        f"\n{identifiers.found:,} identifiers belong to {profiles.found:,} profiles "
-        f"(expected: {identifiers.expected:,} and {profiles.expected:,}).\n"
-        f"Of {scores.pairs:,} pairs of identifiers of one person: "
-        f"precision {scores.precision:.4f}, recall {scores.recall:.4f}.\n"
-    )
-
-
-#: What a state of an effect means, where it needs an explanation.
-_STATE_NOTES = {"SUPPRESSED": " as the same person got one under an earlier profile id"}
+    title = f"Events sent through four endpoints at once, processed in {report.seconds:.0f} s"
+    output.print_table(("endpoint", "sent", "in the log", "repeats dropped"), rows, title)
 
 
 def _print_deliveries(report: DemoReport) -> None:
@@ -83,35 +118,37 @@ def _print_deliveries(report: DemoReport) -> None:
     )
 
 
-def _example_tree(example: ExampleProfile) -> Tree:
-    profile = example.profile
-    tree = Tree(f"A member of the segment: profile {profile.profile_id}")
-    identifiers = tree.add("identifiers")
-    for each in example.identifiers:
-        first_seen = format_time(each.first_seen_us)
-        name = f"{each.identifier.namespace}: {each.identifier.value}"
-        identifiers.add(f"{name} (first seen {first_seen})")
-    traits = (f"{t.name} = {format_json(t.value)}" for t in profile.traits)
+def example_tree(
+    *,
+    profile: profile_pb.GetProfileResponse,
+    identifiers: ListIdentifiersResponse,
+    timeline: profile_pb.ListTimelineResponse,
+    memberships: ListMembershipsResponse,
+    explanation: profile_pb.ExplainRuleResponse,
+) -> Tree:
+    """Return a member of the segment, and why it is one."""
+    found, entries = profile.profile, timeline.entries
+    tree = Tree(f"A member of the segment: profile {found.profile_id}")
+    add_identifiers(tree, identifiers.identifiers)
+    traits = (f"{t.name} = {format_json(t.value)}" for t in found.traits)
     tree.add(f"traits: {', '.join(traits)}")
-    tree.add(f"tags: {', '.join(profile.tags)}")
-    events = tree.add(f"timeline of {profile.event_count:,} events, newest first")
-    for entry in example.timeline[:SHOWN]:
+    tree.add(f"tags: {', '.join(found.tags)}")
+    events = tree.add(f"timeline of {found.event_count:,} events, newest first")
+    for entry in entries[:SHOWN]:
         name = entry.name or entry.type or entry.kind.rpartition(".")[2]
         properties = format_json(entry.properties or entry.traits)[:PROPERTIES_WIDTH]
         time = format_time(entry.occurred_at_us)
         events.add(f"{time} {entry.channel or '-':<12} {name} {properties}".rstrip())
-    if len(example.timeline) > SHOWN:
-        events.add(f"… {len(example.timeline) - SHOWN:,} more")
-    history = tree.add("segments")
-    for change in example.history:
-        verb = "entered" if change.entered else "left"
-        history.add(f"{format_time(change.changed_at_us)} {verb} {change.segment_id}")
-    rule = tree.add(f"why {SEGMENT}: {example.explanation.rule_text}")
-    for predicate in example.explanation.predicates:
+    if len(entries) > SHOWN:
+        events.add(f"… {len(entries) - SHOWN:,} more")
+    add_changes(tree.add("segments"), memberships.history)
+    rule = tree.add(f"why {SEGMENT}: {explanation.rule_text}")
+    for predicate in explanation.predicates:
         result = "true" if predicate.holds else "false"
         rule.add(f"{predicate.predicate}: {result} (the value is {format_json(predicate.actual)})")
     return tree
 
 
-def _yes(holds: bool) -> str:
+def yes(holds: bool) -> str:
+    """Return the cell of a check."""
     return "yes" if holds else "NO"

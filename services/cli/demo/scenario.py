@@ -5,48 +5,47 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from itertools import pairwise
 
-from onefold.activation.v1 import activation_facts_pb2 as activation_facts
+from onefold.activation.v1.activation_facts_pb2 import DeliveryState
 from onefold.activation.v1.activation_service_pb2 import CountDeliveriesRequest
-from onefold.identity.v1.identity_service_pb2 import (
-    ListIdentifiersRequest,
-    LookupProfilesRequest,
-    ProfileIdentifier,
-)
+from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, LookupProfilesRequest
 from onefold.ingest.v1.admin_service_pb2 import IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, RebuildRequest
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
-from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
-from onefold.type.v1.token_pb2 import Token
+from rich.tree import Tree
 
 from services import SERVICES
 from services.cli import output
-from services.cli.apply import apply_pack
+from services.cli.commands.packs import apply_pack
 from services.cli.commands.rebuild import REBUILT, request_rebuild
 from services.cli.definitions import read_pack
 from services.cli.demo import clients
 from services.cli.demo.dataset import Endpoint, School, SchoolEvent
-from services.cli.demo.expected import ExpectedResults
-from services.cli.demo.pairwise_scores import PairwiseScores, score_pairs
+from services.cli.demo.expected import ExpectedResults, score_pairs
 from services.cli.demo.receiver import WebhookReceiver
-from services.client.client import Client
-from services.client.endpoints import ApiEndpoints
-from services.client.paging import pages
+from services.cli.demo.report import (
+    SEGMENT,
+    DemoReport,
+    EndpointCount,
+    ExpectedFigure,
+    example_tree,
+    yes,
+)
+from services.client.api import pages
+from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import ROOT
 from services.devstack.stack import Stack
 from services.kernel.time import DAY_US, SECOND_US, format_span
 
 PACK = ROOT / "packs" / "education"
-SEGMENT = "high-intent-trial"
 SOURCES = {
     Endpoint.SDK: "school-web",
     Endpoint.GRPC: "school-app",
@@ -58,79 +57,6 @@ CHECKS_US = (0, 1 * DAY_US, 3 * DAY_US, 5 * DAY_US, 8 * DAY_US)
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
 WAIT_S = 120.0
 LOOKUPS = 1_000
-
-
-class ExpectedFigure(NamedTuple):
-    """A figure of the system and the correct one."""
-
-    found: int
-    expected: int
-
-
-class EndpointCount(NamedTuple):
-    """The events through one endpoint."""
-
-    endpoint: str
-    sent: int
-    in_log: int
-
-
-class SegmentCheck(NamedTuple):
-    """The members of the segment at one instant."""
-
-    #: Such as `+1d`.
-    clock: str
-    members: ExpectedFigure
-    #: Whether they are the correct people.
-    equal: bool
-
-
-class RebuildCheck(NamedTuple):
-    """A rebuild of a projection beside the live one."""
-
-    service: str
-    #: The number of shards of the rebuilt state.
-    shards: int
-    digest: str
-    equal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleProfile:
-    """One member of the segment, and why it is one."""
-
-    profile: profile_pb.Profile
-    identifiers: Sequence[ProfileIdentifier]
-    timeline: Sequence[profile_pb.TimelineEntry]
-    history: Sequence[MembershipChange]
-    explanation: profile_pb.ExplainRuleResponse
-
-
-@dataclass(slots=True)
-class DemoReport:
-    """The results of the demo; `failures` is empty where all are correct."""
-
-    endpoints: list[EndpointCount] = field(default_factory=list)
-    #: From the first event sent until every service has folded the last one.
-    seconds: float = 0.0
-    profiles: ExpectedFigure | None = None
-    identifiers: ExpectedFigure | None = None
-    scores: PairwiseScores | None = None
-    example: ExampleProfile | None = None
-    checks: list[SegmentCheck] = field(default_factory=list)
-    #: Effects by state.
-    deliveries: dict[str, int] = field(default_factory=dict)
-    #: How often each webhook was received, by its id.
-    received: Counter[str] = field(default_factory=Counter)
-    #: Webhooks with a wrong signature.
-    forged: int = 0
-    rebuilds: list[RebuildCheck] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    def expect(self, holds: bool, failure: str) -> None:
-        """Add a failure where a condition does not hold."""
-        if not holds:
-            self.failures.append(failure)
 
 
 class Demo:
@@ -183,7 +109,7 @@ class Demo:
                 sending.append(self._send_to(endpoint, events, keys[endpoint], sent))
             await asyncio.gather(*sending)
             in_log = await self._wait_for_events(by_endpoint)
-            await self._internal.await_token(await self._tick(), WAIT_S)
+            await self._advance_clock(0)
         self.report.seconds = time.monotonic() - began
         for endpoint, events in by_endpoint.items():
             count = EndpointCount(endpoint.value, len(events), in_log[SOURCES[endpoint]])
@@ -222,14 +148,9 @@ class Demo:
                 return in_log
             await asyncio.sleep(0.5)
 
-    async def _tick(self) -> Token:
-        """Append a tick of the clock, and return the log's head."""
-        return (await self._internal.log.TickClock(log_pb.TickClockRequest())).token
-
     async def _advance_clock(self, span_us: int) -> int:
         """Move the clock, wait until every service has folded it, and return the log's time."""
-        request = log_pb.TickClockRequest(advance_us=span_us)
-        tick = await self._client.log.TickClock(request)
+        tick = await self._client.log.TickClock(log_pb.TickClockRequest(advance_us=span_us))
         await self._internal.await_token(tick.token, WAIT_S)
         return tick.now_us
 
@@ -253,48 +174,38 @@ class Demo:
         report.identifiers = self._compare("identifiers", status.counts, expected.identifiers())
         people = expected.people()
         report.scores = score_pairs(await self._profiles_of(list(people)), people)
-        report.expect(
-            report.scores.precision == report.scores.recall == 1.0,
-            "the identifiers of some people are grouped wrongly",
-        )
+        correct = report.scores.precision == report.scores.recall == 1.0
+        report.expect(correct, "the identifiers of some people are grouped wrongly")
 
     def _compare(self, name: str, counts: Mapping[str, int], expected: int) -> ExpectedFigure:
-        compared = ExpectedFigure(counts[name], expected)
-        self.report.expect(
-            compared.found == expected, f"{compared.found} {name} were found, {expected} expected"
-        )
-        return compared
+        found = counts[name]
+        self.report.expect(found == expected, f"{found} {name} were found, {expected} expected")
+        return ExpectedFigure(found, expected)
 
     async def _profiles_of(self, names: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the profile of each identifier that has one."""
         found: dict[tuple[str, str], str] = {}
         for start in range(0, len(names), LOOKUPS):
             batch = names[start : start + LOOKUPS]
-            request = LookupProfilesRequest(
-                identifiers=[Identifier(namespace=n, value=v) for n, v in batch]
-            )
+            identifiers = [Identifier(namespace=n, value=v) for n, v in batch]
+            request = LookupProfilesRequest(identifiers=identifiers)
             profile_ids = (await self._client.identity.LookupProfiles(request)).profile_ids
             found |= {name: id_ for name, id_ in zip(batch, profile_ids, strict=True) if id_}
         return found
 
     async def _check_segment(self, expected: ExpectedResults) -> None:
         """Let time pass without events, and compare the segment at each instant."""
-        ahead = 0
-        for ahead_us in CHECKS_US:
-            await self._advance_clock(ahead_us - ahead)
-            ahead = ahead_us
+        for before_us, ahead_us in pairwise((0, *CHECKS_US)):
+            await self._advance_clock(ahead_us - before_us)
             now_us = await self._advance_clock(0)
             members = await self._members(now_us)
             visitors = {await self._visitor(member, expected) for member in members}
             correct = expected.high_intent(now_us)
-            check = SegmentCheck(
-                f"+{format_span(ahead_us)}" if ahead_us else "now",
-                ExpectedFigure(len(members), len(correct)),
-                visitors == correct and len(members) == len(visitors),
-            )
-            self.report.checks.append(check)
-            self.report.expect(check.equal, f"the segment {check.clock} has the wrong members")
-            if not ahead_us:
+            equal = visitors == correct and len(members) == len(visitors)
+            clock = f"+{format_span(ahead_us)}" if ahead_us else "now"
+            self.report.checks.append((clock, len(members), len(correct), yes(equal)))
+            self.report.expect(equal, f"the segment {clock} has the wrong members")
+            if ahead_us == 0:
                 if members:
                     self.report.example = await self._example(min(members))
                 await self._check_rebuilds()
@@ -311,36 +222,28 @@ class Demo:
 
     async def _visitor(self, profile_id: str, expected: ExpectedResults) -> int | None:
         """Return the visitor of a profile; None where it mixes visitors or has none."""
-        found = {
-            expected.visitor_of(each.identifier.namespace, each.identifier.value)
-            for each in await self._identifiers(profile_id)
-        }
+        request = ListIdentifiersRequest(profile_id=profile_id)
+        response = await self._client.identity.ListIdentifiers(request)
+        identifiers = (each.identifier for each in response.identifiers)
+        found = {expected.visitor_of(i.namespace, i.value) for i in identifiers}
         return found.pop() if len(found) == 1 else None
 
-    async def _identifiers(self, profile_id: str) -> Sequence[ProfileIdentifier]:
-        request = ListIdentifiersRequest(profile_id=profile_id)
-        return (await self._client.identity.ListIdentifiers(request)).identifiers
-
-    async def _example(self, profile_id: str) -> ExampleProfile:
-        client = self._client
-        found = await client.profile.GetProfile(profile_pb.GetProfileRequest(profile_id=profile_id))
-        timeline = await client.profile.ListTimeline(
-            profile_pb.ListTimelineRequest(profile_id=profile_id, page_size=1_000)
-        )
-        memberships = await client.segment.ListMemberships(
-            segment_pb.ListMembershipsRequest(profile_id=profile_id)
-        )
-        segments = (await client.segment.ListSegments(segment_pb.ListSegmentsRequest())).segments
+    async def _example(self, profile_id: str) -> Tree:
+        """Return a member of the segment for people, and why it is one."""
+        profile, segment = self._client.profile, self._client.segment
+        segments = (await segment.ListSegments(segment_pb.ListSegmentsRequest())).segments
         rule = next(s.segment.rule for s in segments if s.segment.segment_id == SEGMENT)
-        explanation = await client.profile.ExplainRule(
-            profile_pb.ExplainRuleRequest(profile_id=profile_id, rule=rule)
-        )
-        return ExampleProfile(
-            profile=found.profile,
-            identifiers=await self._identifiers(profile_id),
-            timeline=timeline.entries,
-            history=memberships.history,
-            explanation=explanation,
+        shown = profile_pb.GetProfileRequest(profile_id=profile_id)
+        listed = ListIdentifiersRequest(profile_id=profile_id)
+        timeline = profile_pb.ListTimelineRequest(profile_id=profile_id, page_size=1_000)
+        changes = segment_pb.ListMembershipsRequest(profile_id=profile_id)
+        explained = profile_pb.ExplainRuleRequest(profile_id=profile_id, rule=rule)
+        return example_tree(
+            profile=await profile.GetProfile(shown),
+            identifiers=await self._client.identity.ListIdentifiers(listed),
+            timeline=await profile.ListTimeline(timeline),
+            memberships=await segment.ListMemberships(changes),
+            explanation=await profile.ExplainRule(explained),
         )
 
     async def _check_deliveries(self) -> None:
@@ -349,11 +252,8 @@ class Demo:
         report.received = self._receiver.received
         report.forged = self._receiver.forged
         delivered = report.deliveries.get("DELIVERED", 0)
-        unfinished = {
-            state: count
-            for state, count in report.deliveries.items()
-            if state not in ("DELIVERED", "SUPPRESSED")
-        }
+        finished = ("DELIVERED", "SUPPRESSED")
+        unfinished = {s: count for s, count in report.deliveries.items() if s not in finished}
         report.expect(not unfinished, f"effects are not delivered: {unfinished}")
         report.expect(delivered > 0, "nothing was delivered")
         report.expect(
@@ -369,7 +269,7 @@ class Demo:
             response = await self._client.activation.CountDeliveries(CountDeliveriesRequest())
             counts: Counter[str] = Counter()
             for each in response.counts:
-                name = activation_facts.DeliveryState.Name(each.state)
+                name = DeliveryState.Name(each.state)
                 counts[name.removeprefix("DELIVERY_STATE_")] += each.count
             if not counts["PENDING"] + counts["UNKNOWN"] or time.monotonic() > deadline:
                 return {state: count for state, count in counts.items() if count}
@@ -380,11 +280,10 @@ class Demo:
         head = await self._internal.log.GetHead(log_pb.GetHeadRequest())
         for service in REBUILT:
             for shards in (0, 1):
-                request = RebuildRequest(shards=shards)
-                result = await request_rebuild(self._internal, service, request)
+                rebuild = RebuildRequest(shards=shards)
+                result = await request_rebuild(self._internal, service, rebuild)
                 digest = result.rebuilt_digests.get("default", "")
-                check = RebuildCheck(
-                    service, shards or len(head.token.offsets), digest, result.equal
-                )
-                self.report.rebuilds.append(check)
+                count = shards or len(head.token.offsets)
+                in_shards = f"{count} shard{'s' * (count > 1)}"
+                self.report.rebuilds.append((service, in_shards, digest, yes(result.equal)))
                 self.report.expect(result.equal, f"{service}: the rebuilt digest differs")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.importer import import_file
+from services.cli.commands.imports import import_file
 from services.kernel.errors import InvalidField, NotAllowed
 
 MAPPING = """

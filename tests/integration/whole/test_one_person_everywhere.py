@@ -15,7 +15,7 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.profile.v1.profile_service_pb2 import ListTimelineRequest, ListTimelineResponse
 from service_fixtures import MakeSettings
 
-from services.cli.apply import apply_pack
+from services.cli.commands.packs import apply_pack
 from services.cli.definitions import read_pack
 from services.client.client import Client
 

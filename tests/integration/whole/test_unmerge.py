@@ -16,9 +16,9 @@ from onefold.profile.v1.profile_service_pb2 import GetProfileRequest
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest
 from service_fixtures import MakeSettings
 
-from services.cli.apply import apply_pack
+from services.cli.commands.packs import apply_pack
+from services.cli.commands.policy import compute_preview
 from services.cli.definitions import read_pack
-from services.cli.policy_preview import compute_preview
 
 OpenSystem = Callable[[], AbstractAsyncContextManager[WholeSystem]]
 LI, WANG, PHONE = "user_id:li", "user_id:wang", "phone:13800000001"

@@ -25,19 +25,12 @@ from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 
 from services.cli.commands.rebuild import REBUILT
-from services.client.client import Client
-from services.client.endpoints import ApiEndpoints
+from services.client.client import ApiEndpoints, Client
 from services.client.text_forms import parse_identifier
 
 SHARDS = 2
-_IN_PROGRESS = (
-    activation_facts.DELIVERY_STATE_PENDING,
-    activation_facts.DELIVERY_STATE_UNKNOWN,
-)
-_EVENT_TYPES = {
-    "alias": event_pb2.EVENT_TYPE_ALIAS,
-    "identify": event_pb2.EVENT_TYPE_IDENTIFY,
-}
+_IN_PROGRESS = (activation_facts.DELIVERY_STATE_PENDING, activation_facts.DELIVERY_STATE_UNKNOWN)
+_EVENT_TYPES = {"alias": event_pb2.EVENT_TYPE_ALIAS, "identify": event_pb2.EVENT_TYPE_IDENTIFY}
 
 
 def identifier(text: str, *, verified: bool = False) -> Identifier:

@@ -7,7 +7,7 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.type.v1.identifier_pb2 import Identifier
 from rich.console import Console
 
-from services.cli.commands.accounts import account_selector, account_tree
+from services.cli.commands.profiles import account_selector, account_tree
 
 
 @pytest.mark.parametrize(

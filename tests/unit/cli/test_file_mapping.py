@@ -10,7 +10,7 @@ import pytest
 import yaml
 from onefold.type.v1.event_pb2 import EVENT_TYPE_IDENTIFY, EVENT_TYPE_TRACK, Event
 
-from services.cli.importer import find_encoding, read_lines
+from services.cli.commands.imports import find_encoding, read_lines
 from services.cli.mapping import BadCell, FileMapping, read_mapping
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_rfc3339

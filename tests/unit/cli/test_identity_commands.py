@@ -10,9 +10,8 @@ from onefold.identity.v1.identity_facts_pb2 import EVIDENCE_KIND_DECIDED, EVIDEN
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
 
-from services.cli.commands.explain import held_explanation, show_match
-from services.cli.commands.identity import move_line
-from services.cli.policy_preview import PolicyPreview, split_into_batches
+from services.cli.commands.identity import held_explanation, move_line, show_match
+from services.cli.commands.policy import PolicyPreview, split_into_batches
 from services.kernel.time import DAY_US
 
 DAY = 20_000 * DAY_US

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.demo.pairwise_scores import score_pairs
+from services.cli.demo.expected import score_pairs
 
 groupings = st.dictionaries(st.integers(0, 9), st.integers(0, 3), min_size=1)
 

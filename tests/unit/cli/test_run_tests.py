@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.cli import run_tests
-from services.cli.run_tests import FAULT_SEEDS, HYPOTHESIS_PROFILE
+from services.cli.commands import development
+from services.cli.commands.development import FAULT_SEEDS, HYPOTHESIS_PROFILE
 
 
 @pytest.fixture
@@ -19,32 +19,32 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, st
         seen.append((argv, env))
         return 1
 
-    monkeypatch.setattr(run_tests.subprocess, "call", call)
+    monkeypatch.setattr(development.subprocess, "call", call)
     monkeypatch.delenv(HYPOTHESIS_PROFILE, raising=False)
     return seen
 
 
 def test_exit_code_of_a_failed_test_is_returned_and_nothing_is_run_again(calls: list[Any]) -> None:
-    assert run_tests.run_tests([]) == 1
+    assert development.run_tests([]) == 1
     ((argv, _),) = calls
     assert "no:rerunfailures" in argv
     assert not {"--reruns", "--lf", "--last-failed"} & set(argv)
 
 
 def test_whole_suite_runs_in_parallel_and_a_named_file_in_one_process(calls: list[Any]) -> None:
-    run_tests.run_tests(["-x"])
-    run_tests.run_tests(["tests/unit/cli/test_run_tests.py::test_x"])
+    development.run_tests(["-x"])
+    development.run_tests(["tests/unit/cli/test_run_tests.py::test_x"])
     assert ["-n" in argv for argv, _ in calls] == [True, False]
 
 
 def test_deep_sets_the_hypothesis_profile(calls: list[Any]) -> None:
-    run_tests.run_tests([], deep=True)
-    run_tests.run_tests([])
+    development.run_tests([], deep=True)
+    development.run_tests([])
     assert [env.get(HYPOTHESIS_PROFILE) for _, env in calls] == ["deep", None]
 
 
 def test_faults_runs_only_the_fault_tests_with_these_seeds(calls: list[Any]) -> None:
-    run_tests.run_tests([], fault_seeds=20)
+    development.run_tests([], fault_seeds=20)
     ((argv, env),) = calls
     assert "tests/faults" in argv
     assert env[FAULT_SEEDS] == "20"

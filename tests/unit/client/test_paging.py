@@ -6,7 +6,7 @@ from typing import Any
 
 from onefold.segment.v1.segment_service_pb2 import ListMembersRequest, ListMembersResponse, Member
 
-from services.client.paging import pages
+from services.client.api import pages
 
 
 async def test_pages_follow_the_tokens_to_the_last_page() -> None:

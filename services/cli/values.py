@@ -1,11 +1,12 @@
-"""Checks values of a YAML document and returns them with their types.
+"""Checks values that people write, in YAML or options, and returns them with their types.
 
-Every function raises InvalidField, which names the path of the value. `path` is the path of the
+Every function of a value raises InvalidField, which names its path. `path` is the path of the
 mapping that holds it, such as `segments[0]`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from services.kernel.errors import InvalidField
@@ -65,6 +66,20 @@ def count(values: dict[str, Any], key: str, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise _wrong(path, key, "write a whole number, 0 or more")
     return value
+
+
+def word_of(enum: Any, prefix: str, value: int) -> str:
+    """Return the word of an enum's value, such as `co_observed`: its name without `prefix`."""
+    return str(enum.Name(value).removeprefix(prefix).lower())
+
+
+def value_of(enum: Any, prefix: str, word: str, path: str, *, but: Container[str] = ()) -> Any:
+    """Return the enum's value of a word; the words in `but` are refused. `path`: of the word."""
+    words = [word_of(enum, prefix, value) for value in enum.values() if value]
+    allowed = [each for each in words if each not in but]
+    if word not in allowed:
+        raise InvalidField(f"{path}: unknown {word!r}; write {', '.join(allowed)}", field=path)
+    return enum.Value(prefix + word.upper())
 
 
 def _wrong(path: str, key: str, advice: str) -> InvalidField:

@@ -1,0 +1,130 @@
+"""`onefold keys`, `quarantine` and `clock`: keys, rejected events, and the log's clock."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from google.protobuf.json_format import ParseDict, ParseError
+from onefold.ingest.v1.admin_service_pb2 import DisableKeyRequest, IssueKeyRequest, ListKeysRequest
+from onefold.ingest.v1.ingest_facts_pb2 import Role
+from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, ReleaseQuarantinedRequest
+from onefold.log.v1.log_service_pb2 import TickClockRequest
+from onefold.type.v1.errors_pb2 import ErrorReason
+from onefold.type.v1.event_pb2 import Event
+
+from services.cli import output
+from services.cli.context import DataDir, Limit, run_with_client
+from services.cli.values import value_of, word_of
+from services.kernel.errors import InvalidField
+from services.kernel.time import parse_span
+
+keys = typer.Typer(no_args_is_help=True, help="Keys of the workspace.")
+quarantine = typer.Typer(no_args_is_help=True, help="Rejected events, and their release.")
+clock = typer.Typer(no_args_is_help=True, help="The log's clock, for demos and tests.")
+
+_ROLE = "ROLE_"
+#: Bytes in the protos, which people write as objects.
+_JSON_FIELDS = frozenset({"properties", "traits", "context"})
+
+
+@keys.command()
+def issue(
+    data: DataDir,
+    source: Annotated[str, typer.Option(help="The source that the key writes to.")] = "",
+    role: Annotated[str, typer.Option(help="source, service or admin.")] = "source",
+    title: Annotated[str, typer.Option(help="A note for people.")] = "",
+) -> None:
+    """Issue a key, and print it; it is shown only this once."""
+    with output.exit_on_error():
+        number = value_of(Role, _ROLE, role, "--role")
+    request = IssueKeyRequest(role=number, source_id=source, title=title)
+    issued = run_with_client(data, lambda client: client.admin.IssueKey(request))
+    output.out.print(issued.key)
+    output.err.print(f"The id of the key is {issued.key_id}. The key is shown only this once.")
+
+
+@keys.command("list")
+def list_keys(data: DataDir) -> None:
+    """List the keys, without their secrets."""
+    response = run_with_client(data, lambda client: client.admin.ListKeys(ListKeysRequest()))
+    rows = []
+    for key in response.keys:
+        role, state = word_of(Role, _ROLE, key.role), "disabled" if key.disabled else ""
+        rows.append((key.key_id, role, key.source_id, key.title, state))
+    output.print_table(("key", "role", "source", "title", ""), rows)
+
+
+@keys.command()
+def disable(data: DataDir, key_id: str) -> None:
+    """Disable a key."""
+    request = DisableKeyRequest(key_id=key_id)
+    run_with_client(data, lambda client: client.admin.DisableKey(request))
+    output.out.print(f"{key_id} is disabled.")
+
+
+@quarantine.command("list")
+def list_quarantined(data: DataDir, limit: Limit = 50) -> None:
+    """List rejected events, newest first, without their contents, which may be personal."""
+    request = ListQuarantinedRequest(page_size=limit)
+    response = run_with_client(data, lambda client: client.ingest.ListQuarantined(request))
+    rows = [
+        (
+            entry.quarantine_id,
+            output.format_time(entry.received_at_us),
+            entry.source_id,
+            entry.endpoint,
+            ErrorReason.Name(entry.reason).removeprefix("ERROR_REASON_"),
+            entry.message,
+        )
+        for entry in response.entries
+    ]
+    columns = ("id", "received", "source", "endpoint", "reason", "what to do")
+    output.print_table(columns, rows, more=bool(response.next_page_token))
+
+
+@quarantine.command()
+def release(
+    data: DataDir,
+    quarantine_id: Annotated[str, typer.Argument(help="An id from the list.")],
+    repaired: Annotated[
+        Path | None,
+        typer.Option("--repaired", help="The repaired event: JSON of a onefold.type.v1.Event."),
+    ] = None,
+) -> None:
+    """Release one rejected event, repaired or as it was."""
+    with output.exit_on_error():
+        event = _event(repaired.read_bytes()) if repaired else None
+    request = ReleaseQuarantinedRequest(quarantine_id=quarantine_id, event=event)
+    response = run_with_client(data, lambda client: client.ingest.ReleaseQuarantined(request))
+    for rejection in response.result.rejections:
+        output.fail(f"the event is still rejected: {rejection.message}")
+    appended = "is in the log" if response.result.accepted else "was already in the log"
+    output.out.print(f"The event {appended}.")
+
+
+def _event(raw: bytes) -> Event:
+    try:
+        document = msgspec.json.decode(raw, type=dict[str, Any])
+        for name in _JSON_FIELDS & document.keys():
+            document[name] = b64encode(msgspec.json.encode(document[name])).decode()
+        return ParseDict(document, Event())
+    except (msgspec.DecodeError, ParseError) as error:
+        raise InvalidField(
+            "the file is not the JSON of an event; see Event in docs/reference/api.md"
+        ) from error
+
+
+@clock.command()
+def advance(data: DataDir, span: Annotated[str, typer.Argument(help="Such as 8d.")]) -> None:
+    """Move the log's clock ahead."""
+    try:
+        advance_us = parse_span(span)
+    except ValueError as error:
+        output.fail(str(error))
+    request = TickClockRequest(advance_us=advance_us)
+    tick = run_with_client(data, lambda client: client.log.TickClock(request))
+    output.out.print(f"The log's clock is at {output.format_time(tick.now_us)}.")
