@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import asyncpg
@@ -25,41 +26,39 @@ class OutboxReader(Protocol):
 
         Raises RangeExpired where `first` is no longer stored.
         """
-        ...
 
     async def tail(self, shard: int) -> int:
         """Return the sequence number after the newest output; 0 where there is none."""
-        ...
 
     async def prune(self, shard: int, published: int) -> None:
         """Delete what has expired and lies before `published`."""
-        ...
 
 
+@dataclass(frozen=True, slots=True)
 class Outbox:
-    """The outbox of a service; an output may be deleted after `retention` seconds."""
+    """The outbox of a service."""
 
-    def __init__(self, pool: asyncpg.Pool, *, retention: float = 86_400.0) -> None:
-        self._pool = pool
-        self._retention = retention
+    pool: asyncpg.Pool
+    #: Seconds after which an output may be deleted.
+    retention: float = 86_400.0
 
     async def read(self, shard: int, first: int, limit: int) -> list[OutboxMessage]:
-        async with acquire(self._pool) as conn:
+        async with acquire(self.pool) as conn:
             rows = await conn.fetch(Q.read_outbox, shard, first, limit)
         if rows and rows[0]["first"] > first:
             raise RangeExpired(f"the outbox begins at {rows[0]['first']}; rebuild from the log")
         return [OutboxMessage(*row) for row in rows]
 
     async def tail(self, shard: int) -> int:
-        async with acquire(self._pool) as conn:
+        async with acquire(self.pool) as conn:
             return await conn.fetchval(Q.load_outbox_end, shard) or 0
 
     async def prune(self, shard: int, published: int) -> None:
         """See `OutboxReader.prune`. The newest output always stays: it marks the outbox's end."""
         status = "DELETE 1"
         while status != "DELETE 0":
-            async with acquire(self._pool) as conn:
-                status = await conn.execute(Q.prune_outbox, shard, published, self._retention)
+            async with acquire(self.pool) as conn:
+                status = await conn.execute(Q.prune_outbox, shard, published, self.retention)
 
     async def stream(self, shard: int, first: int, end: int = 0) -> AsyncIterator[StreamMessage]:
         """Read the messages that cover [first, end); `end` 0 reads up to the present tail.

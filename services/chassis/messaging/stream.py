@@ -75,11 +75,9 @@ class Projection(Protocol):
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch inside the open transaction of `conn`.
 
-        The worker holds the fence; after the fold it saves the outputs, the deltas and the
-        checkpoint in the same transaction. Each shard folds one batch at a time. An exception rolls
-        everything back, and the batch is folded again.
+        The worker holds the fence and saves what the fold returns in the same transaction. Each
+        shard folds one batch at a time. After an exception the batch is folded again.
         """
-        ...
 
 
 class Upstream(Protocol):
@@ -92,4 +90,3 @@ class Upstream(Protocol):
         the bus before the store was restored may name an offset that does not exist. Raises
         RangeExpired where the messages are no longer stored.
         """
-        ...

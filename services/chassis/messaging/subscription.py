@@ -107,7 +107,6 @@ class PullSubscription:
         return self._received[0] if self._received else None
 
     def pop(self) -> None:
-        """Remove the next message."""
         self._received_bytes -= len(self._received.popleft().message.payload)
         if self._has_capacity():
             self._request_needed.set()

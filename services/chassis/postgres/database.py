@@ -1,4 +1,4 @@
-"""Connects services to PostgreSQL: pools with a search path, named statements, one error.
+"""Connects services to PostgreSQL: pools with a search path, named statements, lock keys, errors.
 
 A service owns the schema `<service>` for lasting data (outbox, history, ledgers, keys) and one
 schema `<service>_g<N>` per generation for state that can be rebuilt from the log. The search path
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Self, cast
 
@@ -161,6 +163,28 @@ def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
         "statement_cache_size": 1000,
         "max_cached_statement_lifetime": 0,
     }
+
+
+def lock_class(name: str) -> int:
+    """Return the first key of the two-key advisory locks with this name (32 bits, signed).
+
+    The second key is a number, such as a shard.
+    """
+    return _hash(name, 4)
+
+
+def lock_keys(space: str, ids: Iterable[bytes]) -> list[int]:
+    """Return the one-key advisory locks (64 bits, signed) of items, in the order to take them in.
+
+    `ids` have 8 bytes or more, of which the first 8 count. Two items may share a key.
+    """
+    salt = _hash(space, 8)
+    return sorted({int.from_bytes(id_[:8], "big", signed=True) ^ salt for id_ in ids})
+
+
+@lru_cache
+def _hash(name: str, size: int) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=size).digest(), "big", signed=True)
 
 
 class Queries:

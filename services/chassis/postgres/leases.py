@@ -16,8 +16,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Database, Queries, translate_store_errors
-from services.chassis.postgres.locks import lock_class
+from services.chassis.postgres.database import Database, Queries, lock_class, translate_store_errors
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.kernel.errors import StoreUnavailable
@@ -53,12 +52,8 @@ class Leases:
         self._shards = shards
         self._work = work
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._leased: set[int] = set()
-
-    @property
-    def leased(self) -> frozenset[int]:
-        """The shards that this replica holds."""
-        return frozenset(self._leased)
+        #: The shards that this replica holds.
+        self.leased: set[int] = set()
 
     async def leased_by_anyone(self, conn: asyncpg.Connection) -> frozenset[int]:
         """Load the shards that any replica holds."""
@@ -66,7 +61,6 @@ class Leases:
         return frozenset(row["shard"] for row in rows if row["shard"] != MEMBERS)
 
     async def run(self) -> None:
-        """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 try:
@@ -114,12 +108,12 @@ class Leases:
         async with self._session() as conn:
             # Waits in the server, which grants the lock the moment its last holder is gone.
             await conn.execute(Q.lock_shard, self._class, shard)
-            self._leased.add(shard)
+            self.leased.add(shard)
             log.info("shard_leased", lease=self._name, shard=shard)
             try:
                 await self._work_while_connected(shard, conn)
             finally:
-                self._leased.discard(shard)
+                self.leased.discard(shard)
                 log.info("shard_released", lease=self._name, shard=shard)
 
     async def _work_while_connected(self, shard: int, conn: asyncpg.Connection) -> None:

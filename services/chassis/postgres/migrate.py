@@ -25,8 +25,7 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Queries, connect, generation_schema, live_generation
-from services.chassis.postgres.locks import lock_class
+from services.chassis.postgres.database import Queries, connect, generation_schema, lock_class
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -80,7 +79,7 @@ async def migrate(
     try:
         # Held by the session and not by a transaction: each file is its own transaction.
         await conn.execute(Q.lock_migrations, lock_class(f"migrate {service}"))
-        await _apply(conn, service, service, _load_all(service, "migrations", root))
+        await _apply(conn, service, service, "migrations", 0, root)
         await conn.execute(Q.create_generation_table.format(service=service))
         return await _migrate_state(conn, service, shards, root) if shards else 0
     finally:
@@ -95,7 +94,7 @@ async def create_generation(
     A schema of that name is dropped first. Raises MigrationRefused.
     """
     await drop_generation(conn, service, generation)
-    await _apply_state(conn, service, generation, shards, root)
+    await _apply(conn, service, generation_schema(service, generation), "state", shards, root)
 
 
 async def set_live_generation(conn: asyncpg.Connection, service: str, generation: int) -> None:
@@ -117,35 +116,24 @@ async def drop_generation(conn: asyncpg.Connection, service: str, generation: in
 async def _migrate_state(
     conn: asyncpg.Connection, service: str, shards: int, root: Traversable
 ) -> int:
-    live = await live_generation(conn, service)
+    [(live, created_with)] = await conn.fetch(Q.load_generation.format(service=service))
     if live == 0:
         await create_generation(conn, service, 1, shards, root)
         await conn.execute(Q.set_first_generation.format(service=service), shards)
         return 1
-    created_with = await conn.fetchval(Q.load_shards.format(service=service))
     if created_with != shards:
         raise MigrationRefused(
             f"{service} folds a log of {created_with} shards; set ONEFOLD_SHARDS to {created_with}"
         )
-    await _apply_state(conn, service, live, shards, root)
+    await _apply(conn, service, generation_schema(service, live), "state", shards, root)
     return live
 
 
-async def _apply_state(
-    conn: asyncpg.Connection, service: str, generation: int, shards: int, root: Traversable
-) -> None:
-    schema = generation_schema(service, generation)
-    migrations = _load_all(service, "state", root)
-    await _apply(conn, schema, f"{schema},{service}", migrations, shards)
-
-
 async def _apply(
-    conn: asyncpg.Connection,
-    schema: str,
-    search_path: str,
-    migrations: list[_Migration],
-    shards: int = 0,
+    conn: asyncpg.Connection, service: str, schema: str, folder: str, shards: int, root: Traversable
 ) -> None:
+    """Apply what a schema lacks of a folder's migrations, those of the chassis first."""
+    migrations = [*_load(ROOT, "chassis", folder), *_load(root, service, folder)]
     await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     await conn.execute(Q.create_migration_table.format(schema=schema))
     rows = await conn.fetch(Q.load_applied.format(schema=schema))
@@ -156,7 +144,7 @@ async def _apply(
         if migration.key in applied:
             continue
         async with conn.transaction():
-            await conn.execute(Q.set_search_path, search_path)
+            await conn.execute(Q.set_search_path, f"{schema},{service}")
             await conn.execute(Q.set_shards, str(shards))
             await conn.execute(migration.sql)
             await conn.execute(save, *migration.key, migration.name, migration.checksum)
@@ -177,11 +165,6 @@ def _check(schema: str, applied: dict[tuple[str, int], str], migrations: list[_M
                 f"{origin}/{migration.name} was changed after it was applied to {schema};"
                 " restore it and write a new migration"
             )
-
-
-def _load_all(service: str, folder: str, root: Traversable) -> list[_Migration]:
-    """Return the migrations of the chassis and then those of the service, each in order."""
-    return [*_load(ROOT, "chassis", folder), *_load(root, service, folder)]
 
 
 def _load(root: Traversable, origin: str, folder: str) -> list[_Migration]:

@@ -38,9 +38,9 @@ CREATE TABLE IF NOT EXISTS {service}.generation (
 );
 INSERT INTO {service}.generation (live, shards) VALUES (0, 0) ON CONFLICT DO NOTHING
 
--- name: load_shards
--- The shards of the log that the state was created for.
-SELECT shards FROM {service}.generation
+-- name: load_generation
+-- The live generation, and the shards of the log that it was created for.
+SELECT live, shards FROM {service}.generation
 
 -- name: set_first_generation
 -- Makes the first generation live.

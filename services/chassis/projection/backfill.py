@@ -70,11 +70,10 @@ class Backfilling(Protocol):
     ) -> BackfillStep:
         """Do one bounded piece of a job inside the open transaction of `conn`.
 
-        `at` is the checkpoint of the shard. The worker holds the fence; after the step it saves the
-        outputs, the deltas and the cursor in the same transaction. An exception rolls everything
-        back, and the step is retried later: at once for a blocking job, between batches else.
+        `at` is the checkpoint of the shard. The worker holds the fence and saves what the step
+        returns in the same transaction. After an exception the step is retried: before the next
+        batch for a blocking job, between batches else.
         """
-        ...
 
 
 async def schedule(
@@ -118,8 +117,7 @@ async def run_step(
     """Run one step of the shard's next job in an open transaction; None where there is no job.
 
     The fence must be held. Return what the step did, and the checkpoint and the backlog after it.
-    Without `publish` the outputs are dropped. Raise InvalidFoldResult where the step does not move
-    its cursor or its outputs leave a gap.
+    Without `publish` the outputs are dropped. Raises InvalidFoldResult.
     """
     job = await _load_next_job(conn, at)
     if job is None:

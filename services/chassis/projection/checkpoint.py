@@ -14,7 +14,6 @@ from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
 
 Q = Queries.load(__package__, "checkpoint.sql")
-_NO_DELTAS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,9 @@ class Checkpoint:
 
     def after(self, folded: FoldResult) -> Checkpoint:
         """Return the checkpoint to save with a fold."""
+        next_output = folded.outputs[-1].next if folded.outputs else self.next_output
         return Checkpoint(
-            self.shard,
-            folded.consumed_to,
-            folded.outputs[-1].next if folded.outputs else self.next_output,
-            folded.log_offset,
-            folded.log_time_us,
+            self.shard, folded.consumed_to, next_output, folded.log_offset, folded.log_time_us
         )
 
     def after_step(self, outputs: Sequence[OutboxMessage]) -> Checkpoint:
@@ -69,6 +65,17 @@ class Backlog(NamedTuple):
 
 class InvalidFoldResult(Exception):
     """A projection returned a result that cannot be saved."""
+
+
+def check_fold(batch: Batch, folded: FoldResult) -> None:
+    """Raise InvalidFoldResult for no progress, for too much, and for outputs with a gap."""
+    if not batch.first <= folded.consumed_to <= batch.next:
+        raise InvalidFoldResult(
+            f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"
+        )
+    if folded.consumed_to == batch.first and not folded.outputs:
+        raise InvalidFoldResult("the fold consumed nothing and published nothing")
+    check_outputs(folded.outputs, batch.next_output)
 
 
 def check_outputs(outputs: Sequence[OutboxMessage], at: int) -> None:
@@ -128,7 +135,7 @@ async def save_checkpoint(
     conn: asyncpg.Connection,
     to: Checkpoint,
     outputs: Sequence[OutboxMessage] = (),
-    deltas: Mapping[str, int] = _NO_DELTAS,
+    deltas: Mapping[str, int] = {},
 ) -> tuple[Checkpoint, Backlog]:
     """Save outputs in the outbox, add to digests (see `add_digest`) and move the checkpoint.
 

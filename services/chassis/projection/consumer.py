@@ -70,8 +70,8 @@ class ShardConsumer:
         """Return what follows the sequence number `at`, as many messages as the limits allow.
 
         The first one may begin before `at`. Return () where none arrived within `patience_s`
-        seconds, where upstream has nothing more either, or after `interrupt`. Raises RangeExpired,
-        UpstreamGap, and what reading upstream raises; `restart` then discards that reading.
+        seconds, where upstream has nothing more either, or after `interrupt`. Raises UpstreamGap
+        and what reading upstream raises; `restart` then discards that reading.
         """
         while (reading := self._reading) is None:
             messages = await self._receive(at, patience_s)

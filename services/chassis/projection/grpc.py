@@ -16,9 +16,7 @@ from services.chassis.projection.checkpoint import digests, load_checkpoints, to
 from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
-from services.kernel.tokens import Token
 
 _SERVICE = "/onefold.projection.v1.ProjectionService/"
 _READERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
@@ -30,9 +28,6 @@ ALLOWED: Allowed = {
     f"{_SERVICE}AwaitToken": _READERS,
     f"{_SERVICE}Rebuild": frozenset({Role.INTERNAL}),
 }
-
-#: Seconds to wait for a token where the caller sets no deadline.
-REACH_TIMEOUT_S = 30.0
 
 #: Loads named counts of what the state contains, over all workspaces, for GetStatus.
 Counts = Callable[[asyncpg.Connection], Awaitable[Mapping[str, int]]]
@@ -75,7 +70,7 @@ class ProjectionRpc(ProjectionServiceServicer):
 
     async def GetDigest(self, request: pb.GetDigestRequest, context: Any) -> pb.GetDigestResponse:
         """Return the digest of the caller's workspace, or of all workspaces to another service."""
-        await self._wait_for(token_from_proto(request.at_least))
+        await self._runner.reach(token_from_proto(request.at_least))
         async with (
             acquire(self._database.pool) as conn,
             # One snapshot: the digests are those of the token.
@@ -91,8 +86,7 @@ class ProjectionRpc(ProjectionServiceServicer):
     async def AwaitToken(
         self, request: pb.AwaitTokenRequest, context: Any
     ) -> pb.AwaitTokenResponse:
-        """Return once the token is reached."""
-        reached = await self._wait_for(token_from_proto(request.token))
+        reached = await self._runner.reach(token_from_proto(request.token))
         return pb.AwaitTokenResponse(token=token_to_proto(reached))
 
     async def Rebuild(
@@ -111,10 +105,6 @@ class ProjectionRpc(ProjectionServiceServicer):
                 yield pb.RebuildResponse(done=report.done, total=report.total)
             else:
                 yield _result_message(report)
-
-    async def _wait_for(self, token: Token) -> Token:
-        # A little less than the deadline of the caller, so that the response still arrives.
-        return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S) * 0.9)
 
 
 def _result_message(result: RebuildResult) -> pb.RebuildResponse:

@@ -28,9 +28,9 @@ from services.chassis.postgres.database import (
     acquire,
     connect_pool,
     generation_schema,
+    lock_class,
     translate_store_errors,
 )
-from services.chassis.postgres.locks import lock_class
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import (
     Checkpoint,
@@ -75,11 +75,10 @@ class Rebuilder(Protocol):
         """Fold the log into the generation of `pool`, from its checkpoints up to `end` exactly.
 
         Called again, with later tokens, until the live state is caught up with. Writes state,
-        digests, and `log_offset` of the checkpoints (one row per shard of the log); publishes
+        digests, and `log_offset` of the checkpoints (a row per shard of the log); publishes
         nothing. `shards`: fold as if the log had so many; `workers` fold side by side; `progress`
         is called with the facts that were folded since its last call.
         """
-        ...
 
     async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Copy what a new state must continue and no digest covers, such as versions.
@@ -87,7 +86,6 @@ class Rebuilder(Protocol):
         `live` and `new` are schemas; every worker is stopped. Called before the switch, in its
         transaction.
         """
-        ...
 
     async def differing_rows(
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
@@ -96,7 +94,6 @@ class Rebuilder(Protocol):
 
         See `differing_digest_rows`.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +113,11 @@ class Resync(Protocol):
 
     async def upstream_head(self) -> Token:
         """Return how far upstream is; its messages up to there, or its state, can be read."""
-        ...
 
     async def build(
         self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
     ) -> None:
         """Fold up to `end` as `Rebuilder.rebuild` does, whatever the live state is."""
-        ...
 
     async def difference(
         self, conn: asyncpg.Connection, swap: StateSwap
@@ -133,7 +128,6 @@ class Resync(Protocol):
         stopped. The outputs begin at `next_output` of the checkpoints before; the last one of each
         shard contains the log offset of the checkpoint after.
         """
-        ...
 
 
 class RebuildProgress(NamedTuple):
@@ -302,33 +296,32 @@ class _Run:
         self.done += facts
 
     async def _compare(self) -> RebuildResult:
-        for left in reversed(range(COMPARISONS)):
+        left = COMPARISONS
+        while True:
+            left -= 1
             async with self.conn.transaction():
-                result = await self._compare_stopped(is_last=left == 0)
-            if result is not None:
+                result = await self._compare_stopped(name_rows=left == 0)
+            if result.equal or left == 0:
                 log.info("rebuild_compared", equal=result.equal, switched=result.switched)
                 return result
             await asyncio.sleep(COMPARE_RETRY_S)
-        raise AssertionError("the last comparison has a result")
 
-    async def _compare_stopped(self, *, is_last: bool) -> RebuildResult | None:
-        """Compare while every worker waits; None where they differ and another try follows."""
+    async def _compare_stopped(self, *, name_rows: bool) -> RebuildResult:
+        """Compare while every worker waits; switch if requested and both states are equal."""
         token = token_of(await lock_checkpoints(self.conn))
         await _refuse_while_backfilling(self.conn)
         await self._rebuild_to(token)
         async with acquire(self.pool) as conn:
             rebuilt = await digests(conn)
         result = RebuildResult(await digests(self.conn), rebuilt, token, self.done)
-        if result.equal:
-            if self.options.switch_over:
-                await self._switch()
-            return replace(result, switched=self.options.switch_over)
-        if not is_last:
-            return None
-        rows = await self.rebuilder.differing_rows(
-            self.conn, self.live, self.new, MAX_REPORTED_ROWS
-        )
-        return replace(result, differing_rows=rows[:MAX_REPORTED_ROWS])
+        if result.equal and self.options.switch_over:
+            await self._switch()
+            return replace(result, switched=True)
+        if result.equal or not name_rows:
+            return result
+        limit = MAX_REPORTED_ROWS
+        rows = await self.rebuilder.differing_rows(self.conn, self.live, self.new, limit)
+        return replace(result, differing_rows=rows[:limit])
 
     async def _swap(self) -> RebuildResult:
         """Replace the live state by the new one, in one transaction."""
@@ -342,8 +335,13 @@ class _Run:
             if self.resync is not None:
                 swap = StateSwap(live=self.live, new=self.new, before=before, after=after)
                 outputs = await self.resync.difference(self.conn, swap)
+            # The new state continues the outputs of the old one.
             for at, old in zip(after, before, strict=True):
-                await self._continue_outbox(at, old, outputs.get(at.shard, ()))
+                published = outputs.get(at.shard, ())
+                next_output = published[-1].next if published else old.next_output
+                time_us = max(at.log_time_us, old.log_time_us)
+                to = replace(at, next_output=next_output, log_time_us=time_us)
+                await save_checkpoint(self.conn, to, published)
             await self._use_schema(self.live)
             await self._activate()
         result = RebuildResult(live, rebuilt, token_of(after), self.done, switched=True)
@@ -352,15 +350,6 @@ class _Run:
 
     async def _use_schema(self, schema: str) -> None:
         await self.conn.execute(f"SET LOCAL search_path TO {schema},{self.database.service}")
-
-    async def _continue_outbox(
-        self, at: Checkpoint, old: Checkpoint, outputs: Sequence[OutboxMessage]
-    ) -> None:
-        """Continue the outputs of the old state in the new one."""
-        next_output = outputs[-1].next if outputs else old.next_output
-        time_us = max(at.log_time_us, old.log_time_us)
-        to = replace(at, next_output=next_output, log_time_us=time_us)
-        await save_checkpoint(self.conn, to, outputs)
 
     async def _switch(self) -> None:
         """Make the new state live; it is equal to the live one, so it takes its checkpoints."""
@@ -390,9 +379,8 @@ async def differing_digest_rows(
 ) -> list[str]:
     """Return names of rows of a table that differ between two schemas, for `differing_rows`.
 
-    `key` is an SQL expression for the text that names a row, `columns` are those that the digest
-    covers: `differing_digest_rows(conn, live, new, "leaf", "encode(leaf_id, 'hex')", "leaf_id,
-    state", 20)`.
+    `key` is an SQL expression for the text that names a row, such as `encode(leaf_id, 'hex')`;
+    `columns` are those that the digest covers.
     """
     rows = await conn.fetch(
         f"SELECT DISTINCT key FROM ("

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -22,16 +23,16 @@ from services.kernel.tokens import Token
 CHUNK = Limits(messages=1_000, span=20_000, size=64_000_000)
 
 
+@dataclass(frozen=True, slots=True)
 class LogReplay:
     """Folds [checkpoint, end) of every shard of the log with `projection`, and publishes nothing.
 
     Then it runs the backfills that the folds scheduled.
     """
 
-    def __init__(self, projection: Projection, upstream: Upstream, limits: Limits = CHUNK) -> None:
-        self._projection = projection
-        self._upstream = upstream
-        self._limits = limits
+    projection: Projection
+    upstream: Upstream
+    limits: Limits = CHUNK
 
     async def rebuild(
         self, pool: asyncpg.Pool, end: Token, *, workers: int, progress: Callable[[int], None]
@@ -50,8 +51,8 @@ class LogReplay:
         except ExceptionGroup as errors:
             # The first one cancelled the others.
             raise errors.exceptions[0] from None
-        if isinstance(self._projection, Backfilling):
-            await run_to_end(pool, self._projection)
+        if isinstance(self.projection, Backfilling):
+            await run_to_end(pool, self.projection)
 
     async def _replay_shard(
         self, pool: asyncpg.Pool, shard: int, end: int, progress: Callable[[int], None]
@@ -60,15 +61,15 @@ class LogReplay:
             checkpoint = await load_checkpoint(conn, shard)
         if checkpoint is None or checkpoint.next >= end:
             return
-        messages = self._upstream.read(shard, checkpoint.next, end)
-        async for chunk in _in_chunks(messages, checkpoint.next, self._limits):
+        messages = self.upstream.read(shard, checkpoint.next, end)
+        async for chunk in _in_chunks(messages, checkpoint.next, self.limits):
             if chunk[-1].next > end:
                 raise UpstreamGap(f"shard {shard} was read up to {chunk[-1].next}, not {end}")
             first = checkpoint.next
             while checkpoint.next < chunk[-1].next:
                 chunk = tuple(m for m in chunk if m.next > checkpoint.next)
                 async with transaction(pool) as conn:
-                    folded = await self._projection.fold(conn, make_batch(checkpoint, chunk))
+                    folded = await self.projection.fold(conn, make_batch(checkpoint, chunk))
                     # Outputs are dropped, but numbered: the next batch continues with the numbers.
                     after = checkpoint.after(folded)
                     checkpoint, _ = await save_checkpoint(conn, after, (), folded.deltas)

@@ -24,7 +24,7 @@ from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.consumer import GAP_CHECK_S, Limits, ShardConsumer
 from services.chassis.projection.progress import ProgressTracker
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
-from services.chassis.runtime.tasks import task_scope
+from services.chassis.runtime.tasks import clip_to_deadline, task_scope
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
@@ -37,6 +37,8 @@ GENERATION_POLL_S = 1.0
 #: Shards that are folded at a time: one computes while the store works for another. With more, all
 #: take longer and none finishes sooner.
 CONCURRENT_FOLDS = 2
+#: Seconds to wait for a token where the caller sets no deadline.
+REACH_TIMEOUT_S = 30.0
 
 
 class StalledShards(Exception):
@@ -46,11 +48,10 @@ class StalledShards(Exception):
 class ProjectionRunner:
     """Folds an upstream into the state of a service, shard by shard.
 
-    `database`: open (see `Database`). `upstream`: where missing messages are read.
-    `upstream_subject`: the subject to consume, such as `onefold.log`; the shard is appended.
-    `subject`: the subject to publish on, such as `onefold.identity`; None for a service that
-    publishes nothing. `outbox_retention` and `gap_check_s` are seconds.
-    `on_committed`: called with the shard after each commit, when its writes are visible.
+    `upstream`: where missing messages are read. `upstream_subject`: the subject to consume, such as
+    `onefold.log`; the shard is appended. `subject`: the subject to publish on; None for a service
+    that publishes nothing. `outbox_retention` and `gap_check_s` are seconds. `on_committed`: called
+    with the shard after each commit, when its writes are visible.
     Use: `async with background(runner.run()):`; cancelling it rolls back what is not committed.
     """
 
@@ -92,8 +93,7 @@ class ProjectionRunner:
         self._workers: set[ShardWorker] = set()
 
     @property
-    def leased(self) -> frozenset[int]:
-        """The shards that this replica leases."""
+    def leased(self) -> set[int]:
         return self._leases.leased
 
     async def run(self) -> None:
@@ -108,6 +108,16 @@ class ProjectionRunner:
         token names a shard that does not exist.
         """
         return await self._progress.wait_for(token, timeout)
+
+    async def reach(self, token: Token | None) -> Token:
+        """Wait for `token`, if there is one, as long as the current call may take; see `wait_for`.
+
+        Return the state that reads now see.
+        """
+        if token is None:
+            return await self.token()
+        # A little less than the deadline of the caller, so that the response still arrives.
+        return await self.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S) * 0.9)
 
     async def token(self) -> Token:
         """Load the state reached by the service, all replicas included. Raises StoreUnavailable."""

@@ -12,21 +12,14 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from services.chassis.messaging.stream import (
-    Batch,
-    FoldResult,
-    OutboxMessage,
-    Projection,
-    StreamMessage,
-)
+from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.database import translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
-    InvalidFoldResult,
     acquire_fence,
-    check_outputs,
+    check_fold,
     load_checkpoint,
     make_batch,
     save_checkpoint,
@@ -151,15 +144,16 @@ class ShardWorker:
             await self._consumer.restart()
             self._report("consume", checkpoint, error)
             await asyncio.sleep(self._consume_backoff.next_s())
-            # A worker that receives nothing never reaches the fence, so it could wait for ever at a
-            # gap that another worker has already closed.
-            with translate_store_errors(self._conn):
-                if await load_checkpoint(self._conn, self._shard) != checkpoint:
-                    raise self._fence_lost(checkpoint) from error
-            return ()
-        if messages:
-            self._recover(self._consume_backoff)
-        return messages
+        else:
+            if messages:
+                self._recover(self._consume_backoff)
+            return messages
+        # A worker that receives nothing never reaches the fence, so it could wait for ever at a gap
+        # that another worker has already closed.
+        with translate_store_errors(self._conn):
+            if await load_checkpoint(self._conn, self._shard) != checkpoint:
+                raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
+        return ()
 
     async def _fold_all(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
@@ -170,10 +164,8 @@ class ShardWorker:
             if self._backlog.is_blocked:
                 checkpoint = await self._backfill(checkpoint)
             messages = tuple(m for m in messages if m.next > checkpoint.next)
-            isolated = checkpoint.next < self._isolate_until
-            checkpoint = await self._fold_with_retries(
-                checkpoint, messages[:1] if isolated else messages
-            )
+            part = messages[:1] if checkpoint.next < self._isolate_until else messages
+            checkpoint = await self._fold_with_retries(checkpoint, part)
         return checkpoint
 
     async def _fold_with_retries(
@@ -205,7 +197,7 @@ class ShardWorker:
             began = time.perf_counter()
             async with self._fenced(checkpoint):
                 folded = await self._projection.fold(self._conn, batch)
-                _check(batch, folded)
+                check_fold(batch, folded)
                 after, backlog = await save_checkpoint(
                     self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
                 )
@@ -222,7 +214,7 @@ class ShardWorker:
         with translate_store_errors(self._conn):
             async with self._conn.transaction():
                 if not await acquire_fence(self._conn, checkpoint):
-                    raise self._fence_lost(checkpoint)
+                    raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
                 yield
 
     async def _finish(
@@ -232,7 +224,6 @@ class ShardWorker:
         backlog: Backlog,
         outputs: Sequence[OutboxMessage],
     ) -> None:
-        """Report a commit."""
         if self._note_backlog(backlog):
             self._callbacks.scheduled()
         await self._callbacks.committed(after, outputs)
@@ -307,17 +298,3 @@ class ShardWorker:
         if backoff.failures:
             backoff.reset()
             self._callbacks.stalled(self._shard, "")
-
-    def _fence_lost(self, at: Checkpoint) -> FenceLost:
-        return FenceLost(f"shard {self._shard} is not at {at.next} any more")
-
-
-def _check(batch: Batch, folded: FoldResult) -> None:
-    """Raise InvalidFoldResult for no progress, for too much, and for outputs with a gap."""
-    if not batch.first <= folded.consumed_to <= batch.next:
-        raise InvalidFoldResult(
-            f"consumed to {folded.consumed_to} of [{batch.first}, {batch.next})"
-        )
-    if folded.consumed_to == batch.first and not folded.outputs:
-        raise InvalidFoldResult("the fold consumed nothing and published nothing")
-    check_outputs(folded.outputs, batch.next_output)

@@ -7,8 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from services.chassis.postgres.database import Queries
-from services.chassis.postgres.locks import lock_class, lock_keys
+from services.chassis.postgres.database import Queries, lock_class, lock_keys
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.rules.ids import pack_ids, unpack_ids
 from services.segment.domain.model import ProfileEvaluation

@@ -14,8 +14,7 @@ from toy.words import LogUpstream, WordLog, Words, sample_facts
 
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.messaging.subscription import PullSubscription
-from services.chassis.postgres.database import connect
-from services.chassis.postgres.locks import lock_class
+from services.chassis.postgres.database import connect, lock_class
 from services.chassis.projection.checkpoint import Checkpoint, acquire_fence, save_checkpoint
 from services.chassis.projection.consumer import Limits, ShardConsumer
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks

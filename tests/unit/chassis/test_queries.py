@@ -14,9 +14,10 @@ from services.chassis.postgres.database import (
     Queries,
     is_connection_error,
     is_transient,
+    lock_class,
+    lock_keys,
     translate_store_errors,
 )
-from services.chassis.postgres.locks import lock_class, lock_keys
 from services.kernel.errors import StoreUnavailable
 
 SERVICES = Path("services")
