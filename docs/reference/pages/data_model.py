@@ -16,10 +16,10 @@ HEAD = """\
 Generated from the migrations by `python docs/reference/generate.py`; do not edit.
 
 Each service has a schema of its own in PostgreSQL, and reads no other schema. Tables of
-`migrations/` lie in the schema of the service, such as `profile`, and last. Tables of `state/` lie
-in the schema of a generation, such as `profile_g1`: a [rebuild](how-to/rebuild.md) creates them
-again. The tables of the chassis exist in every service that uses them. Every large table has the
-column `shard`.
+`store/migrations/` lie in the schema of the service, such as `profile`, and last. Tables of
+`store/state/` lie in the schema of a generation, such as `profile_g1`: a
+[rebuild](how-to/rebuild.md) creates them again. The tables of the chassis exist in every service
+that uses them. Every large table has the column `shard`.
 """
 
 _TABLE = re.compile(
@@ -58,7 +58,7 @@ def tables(service: str) -> list[Table]:
     return [
         table
         for folder in ("migrations", "state")
-        for file in sorted((ROOT / "services" / service / folder).glob("*.sql"))
+        for file in sorted((ROOT / "services" / service).rglob(f"{folder}/*.sql"))
         for table in _tables(file)
     ]
 
