@@ -22,10 +22,8 @@ from services.chassis.access.principal import Role, workspace_id
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
-from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.ids import parse_id
 
 _CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
@@ -111,8 +109,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def CountDeliveries(
         self, request: pb.CountDeliveriesRequest, context: Any
     ) -> pb.CountDeliveriesResponse:
-        if (token := at_least_of(request)) is not None:
-            await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
+        await self._runner.reach(at_least_of(request))
         counts = [
             pb.DeliveryCount(
                 destination_id=row["destination_id"], state=row["state"], count=row["count"]

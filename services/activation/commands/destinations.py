@@ -11,10 +11,8 @@ from services.activation.domain.validation import check_destination, check_desti
 from services.activation.store.destinations import load_destination
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import InvalidField
 from services.kernel.tokens import Token
 
@@ -41,7 +39,7 @@ class DestinationCommands:
         check_destination_id(desired.destination_id)
 
         async def load(token: Token) -> Destination | None:
-            await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
+            await self._runner.reach(token)
             async with acquire(self._database.pool) as conn:
                 return await load_destination(conn, desired.workspace_id, desired.destination_id)
 

@@ -14,7 +14,7 @@ from services.chassis.codec.fields import (
     token_from_proto,
     token_to_proto,
 )
-from services.identity.api.calls import caller, timeout_s
+from services.identity.api.calls import caller
 from services.identity.codec.decisions import (
     decode_assessments,
     decode_decision,
@@ -62,10 +62,10 @@ class DecisionsRpc:
         a, b = decode_identifier(request.a, by, "a"), decode_identifier(request.b, by, "b")
         if a == b:
             raise InvalidField("a and b are the same identifier; send two", field="b")
-        token, as_of = await self._reader.reach(at_least_of(request), timeout_s()), None
+        token, as_of = await self._reader.runner.reach(at_least_of(request)), None
         if request.HasField("as_of"):
             as_of = token = token_from_proto(request.as_of)
-            await self._reader.reach(as_of, timeout_s())
+            await self._reader.runner.reach(as_of)
         workspace = by.workspace_id
         ids = (a.id_in(workspace), b.id_in(workspace))
         explanation = await self._explanations.explain(workspace, *ids, as_of)
@@ -77,7 +77,7 @@ class DecisionsRpc:
         by = caller()
         pair, reason = decode_pair(request, by), decode_reason(request.reason)
         kind = decode_decision(request.decision)
-        token = await self._commands.record(by, pair, kind, reason, timeout_s())
+        token = await self._commands.record(by, pair, kind, reason)
         return pb.RecordDecisionResponse(token=token_to_proto(token))
 
     async def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.ListHeldResponse:
@@ -85,7 +85,7 @@ class DecisionsRpc:
         if request.reason not in pb.HeldReason.values():
             raise InvalidField("use a value of HeldReason", field="reason")
         reasons = (request.reason,) if request.reason else CROSS_PROFILE
-        token = await self._reader.reach(at_least_of(request), timeout_s())
+        token = await self._reader.runner.reach(at_least_of(request))
         held = await self._held.list_held(workspace_id(), reasons, after, size)
         return pb.ListHeldResponse(
             held=map(held_to_proto, held),
@@ -107,7 +107,7 @@ class MatchesRpc:
     ) -> pb.AssessMatchesResponse:
         by = caller()
         assessments = decode_assessments(request.matches, by)
-        token = await self._commands.assess(by, assessments, timeout_s())
+        token = await self._commands.assess(by, assessments)
         return pb.AssessMatchesResponse(token=token_to_proto(token))
 
     async def ListMatches(
@@ -116,7 +116,7 @@ class MatchesRpc:
         size, after = page_size_of(request), decode_pair_cursor(request.page_token)
         if request.assessment not in facts_pb.Assessment.values():
             raise InvalidField("use a value of Assessment", field="assessment")
-        token = await self._reader.reach(at_least_of(request), timeout_s())
+        token = await self._reader.runner.reach(at_least_of(request))
         assessment = request.assessment or None
         found = await self._queries.list_matches(workspace_id(), assessment, after, size)
         return pb.ListMatchesResponse(

@@ -11,7 +11,7 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 from services.chassis.access.principal import region, workspace_id
 from services.chassis.codec.fields import at_least_of, token_to_proto
 from services.chassis.definitions import etag_of
-from services.identity.api.calls import caller, timeout_s
+from services.identity.api.calls import caller
 from services.identity.codec.policy import policy_to_proto, validate_policy
 from services.identity.codec.responses import preview_to_proto
 from services.identity.commands.policy import PolicyCommands
@@ -30,7 +30,7 @@ class PolicyRpc:
         self._queries = queries
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.GetPolicyResponse:
-        token = await self._reader.reach(at_least_of(request), timeout_s())
+        token = await self._reader.runner.reach(at_least_of(request))
         policy, is_live = await self._queries.policy(workspace_id())
         return pb.GetPolicyResponse(
             policy=policy_to_proto(policy),
@@ -45,7 +45,7 @@ class PolicyRpc:
     ) -> pb.DefinePolicyResponse:
         policy = validate_policy(request.policy, region())
         defined = await self._commands.define(
-            caller(), policy, timeout_s(), etag=request.etag, dry_run=request.dry_run
+            caller(), policy, etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefinePolicyResponse(
             version=defined.definition.version,
@@ -58,7 +58,7 @@ class PolicyRpc:
         self, request: pb.PreviewPolicyRequest, context: Any
     ) -> AsyncIterator[pb.PreviewPolicyResponse]:
         policy = validate_policy(request.policy, region())
-        await self._reader.reach(at_least_of(request), timeout_s())
+        await self._reader.runner.reach(at_least_of(request))
         async with aclosing(self._queries.preview(workspace_id(), policy)) as parts:
             async for token, part in parts:
                 yield preview_to_proto(part, token)

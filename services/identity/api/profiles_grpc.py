@@ -10,7 +10,7 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 
 from services.chassis.access.principal import workspace_id
 from services.chassis.codec.fields import at_least_of, token_from_proto, token_to_proto
-from services.identity.api.calls import caller, timeout_s
+from services.identity.api.calls import caller
 from services.identity.codec.bus import assignment_to_proto
 from services.identity.codec.requests import decode_identifier_ids, decode_profile_ids
 from services.identity.codec.responses import merges_to_proto, profile_identifier
@@ -42,7 +42,7 @@ class ProfilesRpc:
         by, ids = caller(), list[bytes]()
         ids += decode_identifier_ids(request.identifiers, by)
         ids += decode_profile_ids(request.profile_ids)
-        token = await self._reader.reach(at_least_of(request), timeout_s())
+        token = await self._reader.runner.reach(at_least_of(request))
         stored = [id_ for id_ in ids if id_]
         found = await self._queries.lookup(by.workspace_id, stored, request.purpose)
         profiles = [found.get(IdentifierId(id_), b"") for id_ in ids]
@@ -54,7 +54,7 @@ class ProfilesRpc:
         self, request: pb.ListIdentifiersRequest, context: Any
     ) -> pb.ListIdentifiersResponse:
         workspace, id_ = workspace_id(), ProfileId(parse_id(request.profile_id, "profile_id"))
-        token = await self._reader.reach(at_least_of(request), timeout_s())
+        token = await self._reader.runner.reach(at_least_of(request))
         profile = await self._queries.profile(workspace, id_)
         if profile is None:
             raise NotFound("no profile has or had this id; check profile_id")
@@ -85,7 +85,7 @@ class ProfilesRpc:
     async def ReadAssignments(
         self, request: pb.ReadAssignmentsRequest, context: Any
     ) -> AsyncIterator[pb.ReadAssignmentsResponse]:
-        await self._reader.reach(at_least_of(request), timeout_s())
+        await self._reader.runner.reach(at_least_of(request))
         async with aclosing(self._queries.read_assignments()) as pages:
             async for token, page in pages:
                 yield pb.ReadAssignmentsResponse(

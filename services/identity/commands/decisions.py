@@ -22,16 +22,11 @@ class DecisionCommands:
         self._log = log
 
     async def record(
-        self,
-        caller: Caller,
-        pair: IdentifierPair,
-        kind: DecisionKind,
-        reason: str,
-        timeout_s: float,
+        self, caller: Caller, pair: IdentifierPair, kind: DecisionKind, reason: str
     ) -> Token:
         """Record a decision unless it counts already, and return a state of the log that includes
         it. Raises NotFound where there is nothing to withdraw, and TokenNotReached."""
-        reached = await self._reader.reach(await self._log.head(), timeout_s)
+        reached = await self._reader.runner.reach(await self._log.head())
         async with self._reader.snapshot() as conn:
             current = await load_decision(conn, pair.workspace_id, pair.ids)
         if current is None and kind == DecisionKind.WITHDRAW:

@@ -20,12 +20,10 @@ class MatchCommands:
         self._reader = reader
         self._log = log
 
-    async def assess(
-        self, caller: Caller, assessments: Sequence[RequestedAssessment], timeout_s: float
-    ) -> Token:
+    async def assess(self, caller: Caller, assessments: Sequence[RequestedAssessment]) -> Token:
         """Record the assessments that do not count already, and return a state of the log that
         includes all. Raises TokenNotReached."""
-        reached = await self._reader.reach(await self._log.head(), timeout_s)
+        reached = await self._reader.runner.reach(await self._log.head())
         pairs = [one.pair.ids for one in assessments]
         async with self._reader.snapshot() as conn:
             current = await load_assessments(conn, caller.workspace_id, pairs)

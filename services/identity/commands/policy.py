@@ -23,13 +23,7 @@ class PolicyCommands:
         self._log = log
 
     async def define(
-        self,
-        caller: Caller,
-        policy: Policy,
-        timeout_s: float,
-        *,
-        etag: str = "",
-        dry_run: bool = False,
+        self, caller: Caller, policy: Policy, *, etag: str = "", dry_run: bool = False
     ) -> Defined[Policy]:
         """Define a policy unless it is in force; see `services.chassis.definitions.define`.
 
@@ -38,16 +32,14 @@ class PolicyCommands:
         return await define(
             lambda _: policy,
             log=self._log,
-            load=partial(self._load, caller.workspace_id, timeout_s),
+            load=partial(self._load, caller.workspace_id),
             to_fact=lambda one: policy_fact(caller.workspace_id, one, caller.key_id),
             etag=etag,
             dry_run=dry_run,
         )
 
-    async def _load(
-        self, workspace_id: WorkspaceId, timeout_s: float, token: Token
-    ) -> Policy | None:
-        await self._reader.reach(token, timeout_s)
+    async def _load(self, workspace_id: WorkspaceId, token: Token) -> Policy | None:
+        await self._reader.runner.reach(token)
         async with self._reader.snapshot() as conn:
             policy = await newest_policy(conn, workspace_id)
         return policy if policy.version else None

@@ -20,15 +20,6 @@ class StateReader:
         self.database = database
         self.runner = runner
 
-    async def reach(self, token: Token | None, timeout_s: float) -> Token:
-        """Wait until the state includes `token`, and return the state that reads now see.
-
-        Raises TokenNotReached.
-        """
-        if token is None:
-            return await self.runner.token()
-        return await self.runner.wait_for(token, timeout_s)
-
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:
         """Yield a connection on which all statements see one state."""

@@ -13,15 +13,12 @@ from services.chassis.access.principal import Role, workspace_id
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
-from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient
 from services.chassis.rpc.server import Allowed
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
-from services.kernel.tokens import Token
 from services.segment.codec.bus import change_to_proto
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.codec.preview import hypothetical_evaluations
@@ -79,7 +76,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Any
     ) -> pb.ListSegmentsResponse:
-        token = await self._wait_for(at_least_of(request))
+        token = await self._runner.reach(at_least_of(request))
         segments = await list_segments(self._database, self._runner.shards, workspace_id())
         return pb.ListSegmentsResponse(
             segments=[
@@ -100,7 +97,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         check_segment_id(request.segment_id, "segment_id")
         size = page_size_of(request)
         (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
-        token = await self._wait_for(at_least_of(request))
+        token = await self._runner.reach(at_least_of(request))
         members = await list_members(
             self._database,
             workspace_id(),
@@ -122,7 +119,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def ListMemberships(
         self, request: pb.ListMembershipsRequest, context: Any
     ) -> pb.ListMembershipsResponse:
-        token = await self._wait_for(at_least_of(request))
+        token = await self._runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
         found = await memberships_of(self._database, workspace_id(), profile_id)
         return pb.ListMembershipsResponse(
@@ -137,7 +134,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     ) -> pb.PreviewMembershipsResponse:
         workspace = workspace_id()
         evaluations = hypothetical_evaluations(workspace, request.evaluations)
-        token = await self._wait_for(at_least_of(request))
+        token = await self._runner.reach(at_least_of(request))
         shards = self._runner.shards
         changes = await preview_memberships(self._database, shards, workspace, evaluations)
         return pb.PreviewMembershipsResponse(
@@ -172,12 +169,6 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
                 response = pb.ReadOutboxResponse(next_sequence=message.next)
                 response.batch.MergeFromString(message.payload)
                 yield response
-
-    async def _wait_for(self, token: Token | None) -> Token:
-        """Wait until the state includes a token, if there is one; return the current state."""
-        if token is None:
-            return await self._runner.token()
-        return await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
 
     async def _find_profile(self, request: pb.ListMembershipsRequest) -> ProfileId:
         if request.WhichOneof("by") == "identifier":

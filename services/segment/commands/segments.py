@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.grpc import REACH_TIMEOUT_S
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.tokens import Token
 from services.segment.codec.definitions import definition_to_proto
 from services.segment.domain.model import SegmentDefinition
@@ -31,7 +29,7 @@ class SegmentCommands:
         check_segment_title(desired.title)
 
         async def load(token: Token) -> SegmentDefinition | None:
-            await self._runner.wait_for(token, clip_to_deadline(REACH_TIMEOUT_S))
+            await self._runner.reach(token)
             async with acquire(self._database.pool) as conn:
                 return await load_definition(conn, desired.workspace_id, desired.segment_id)
 
