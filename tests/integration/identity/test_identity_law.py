@@ -15,12 +15,15 @@ from integration.identity.identity_harness import (
     fold,
     fold_shard_with_crashes,
     keep_newest,
+    make_projection,
     merge_assigned,
+    profiles_of,
     published,
 )
 from integration.identity.identity_log import MemoryEventLog, fact_of, policy_fact, tick
 from laws.identity_histories import expected_digest
 from laws.identity_model import WORKSPACE, ModelDecision, ModelEvent, expected_state
+from service_fixtures import wait_until
 
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import digests
@@ -131,3 +134,34 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
         assert await digests(conn) == {WORKSPACE: digest}
         assert not await is_backfilling(conn)
     assert merge_assigned(assigned) == expected.profiles
+
+
+async def test_rollout_includes_evidence_that_was_being_resolved_by_the_earlier_policy(
+    pool: asyncpg.Pool,
+) -> None:
+    """A transaction began before the policy was saved, and commits after the rollout began."""
+    phone = Identifier("phone", "+8613800000000")
+    users = [Identifier("user_id", name) for name in "ab"]
+    facts = [ModelEvent((user, phone), n, n) for n, user in enumerate(users, 1)]
+    policy = Policy(1, {"user_id": NamespaceRule(), "phone": NamespaceRule()})
+    events, policies = MemoryEventLog(1), MemoryEventLog(2)
+    events.append(map(fact_of, facts))
+    policies.append([policy_fact(policy)])
+    projection = make_projection()
+
+    async def roll_out(shard: int) -> None:
+        while await backfill(pool, projection, shard):
+            pass
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with pool.acquire() as conn, conn.transaction():
+            await projection.fold(conn, events.batch(0, 0, 2))
+            await fold(pool, projection, policies.batch(1, 0, 1))
+            tasks = [group.create_task(roll_out(shard)) for shard in range(4)]
+            waiting = (
+                "SELECT count(*) = 4 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+            await wait_until(lambda: pool.fetchval(waiting))
+        await asyncio.gather(*tasks)
+    assert await profiles_of(pool) == expected_state(facts, policy).profiles
+    assert await computed_digest(pool) == to_hex(expected_digest(facts, policy))
