@@ -1,7 +1,6 @@
 """Says how many examples hypothesis tries of a property.
 
-`./onefold test` tries the number that a test names; `./onefold test --deep` tries ten times as many,
-other ones each time.
+`./onefold test` tries the number that a test names; `./onefold test --deep` tries ten times as many.
 """
 
 from __future__ import annotations
@@ -18,6 +17,6 @@ DEPTH = {"default": 1, "deep": 10}
 
 
 def examples(number: int, **more: Any) -> settings:
-    """Return settings that try `number` examples times the depth of the profile, without deadline."""
+    """Return settings that try `number` examples, times the depth of the profile."""
     depth = DEPTH[os.environ.get(PROFILE, "default")]
     return settings(max_examples=number * depth, deadline=None, print_blob=depth > 1, **more)

@@ -15,9 +15,10 @@ LONGER_FILES: dict[str, str] = {}
 LONGER_FUNCTIONS: dict[str, str] = {}
 #: Tests that may sleep, each with its reason; every other test waits with `wait_until`.
 SLEEPS: dict[str, str] = {
+    "tests/service_fixtures.py": "wait_until pauses between two checks",
     "tests/integration/devstack/test_postgres_server.py": "a task that never ends by itself",
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
-    "tests/faults/running_system.py": "faults strike at random moments; clients pause before a retry",
+    "tests/faults/running_system.py": "faults strike at random moments; clients pause to retry",
 }
 
 LEVELS = frozenset(["debug", "info", "warning", "error", "exception", "critical", "msg"])

@@ -84,7 +84,7 @@ async def test_python_client_stores_each_of_the_six_calls_once(
     events = [event for _, event in await endpoints.facts_with(marker)]
     assert sorted(EventType.Name(e.type).removeprefix("EVENT_TYPE_") for e in events) == [
         # The group event has a fact for the person and one for the account.
-        *("ALIAS", "GROUP", "GROUP", "IDENTIFY", "PAGE", "SCREEN", "TRACK"),
+        *("ALIAS", "GROUP", "GROUP", "IDENTIFY", "PAGE", "SCREEN", "TRACK")
     ]
     by_type = {e.type: e for e in events}
     identifiers = {

@@ -25,7 +25,9 @@ WHERE table_schema LIKE 'toy%' AND table_name <> 'migration' ORDER BY 1, 2, 3
 def root(tmp_path: Path) -> Path:
     root = toy_root(tmp_path)
     (root / "toy" / "store" / "migrations").mkdir(parents=True)
-    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n int)")
+    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text(
+        "CREATE TABLE history (n int)"
+    )
     return root
 
 
@@ -66,7 +68,9 @@ async def test_new_files_are_applied_in_order(database: str, root: Path) -> None
     folder = root / "toy" / "store" / "migrations"
     (folder / "0010_later.sql").write_text("ALTER TABLE history RENAME TO annals")
     (folder / "0002_sooner.sql").write_text("ALTER TABLE history ADD COLUMN word text")
-    (root / "toy" / "store" / "state" / "0002_more.sql").write_text("ALTER TABLE word_count ADD seen int")
+    (root / "toy" / "store" / "state" / "0002_more.sql").write_text(
+        "ALTER TABLE word_count ADD seen int"
+    )
     await migrate(database, "toy", shards=SHARDS, root=root)
     found = {row[:3] for row in await columns(database)}
     assert {("toy", "annals", "word"), ("toy_g1", "word_count", "seen")} <= found
@@ -87,7 +91,9 @@ async def test_new_generation_has_the_same_state_tables(database: str, root: Pat
 
 async def test_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
     await migrate(database, "toy", shards=SHARDS, root=root)
-    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text("CREATE TABLE history (n text)")
+    (root / "toy" / "store" / "migrations" / "0001_history.sql").write_text(
+        "CREATE TABLE history (n text)"
+    )
     with pytest.raises(MigrationRefused, match=r"toy/0001_history\.sql was changed"):
         await migrate(database, "toy", shards=SHARDS, root=root)
 

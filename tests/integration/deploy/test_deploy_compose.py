@@ -189,14 +189,7 @@ def nats_server(host: ComposeHost) -> Iterator[None]:
     text = host.volume("nats", inside).read_text("utf-8")
     config = host.folder / "nats.conf"
     config.write_text(text.replace(" /data\n", f" {host.volume('nats', '/data')}\n"), "utf-8")
-    here = [
-        "-a",
-        LOOPBACK,
-        "-p",
-        str(host.port("nats", 4222)),
-        "-m",
-        str(host.port("nats", 8222)),
-    ]
+    here = ["-a", LOOPBACK, "-p", str(host.port("nats", 4222)), "-m", str(host.port("nats", 8222))]
     argv = [str(find_nats()), option, str(config), *here]
     environment = host.environment("nats") | {"PATH": os.environ["PATH"]}
     with process(argv, environment, host.folder, host.folder / "nats.log"):

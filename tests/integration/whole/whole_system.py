@@ -26,7 +26,7 @@ from service_fixtures import MakeSettings, wait_until
 
 from services.cli.commands.rebuild import REBUILT
 from services.client.client import ApiEndpoints, Client
-from services.client.text_forms import parse_identifier
+from services.client.text import parse_identifier
 
 SHARDS = 2
 _IN_PROGRESS = (activation_facts.DELIVERY_STATE_PENDING, activation_facts.DELIVERY_STATE_UNKNOWN)

@@ -32,11 +32,7 @@ def report(folder: Path, name: str, **passed: bool) -> Path:
     ],
 )
 def test_unsteady_script_two_reports_names_and_exit_code(
-    tmp_path: Path,
-    first: dict[str, bool],
-    second: dict[str, bool],
-    code: int,
-    lines: list[str],
+    tmp_path: Path, first: dict[str, bool], second: dict[str, bool], code: int, lines: list[str]
 ) -> None:
     files = report(tmp_path, "first", **first), report(tmp_path, "second", **second)
     done = subprocess.run(

@@ -44,7 +44,7 @@ def test_identifier_belongs_to_one_visitor(school: School) -> None:
     for event in school.events:
         for namespace, prefix in (("user_id", ""), ("anonymous_id", ""), ("phone", "+86")):
             if value := getattr(event, namespace):
-                assert expected.visitor_of(namespace, prefix + value) == event.visitor
+                assert expected.visitors[namespace, prefix + value] == event.visitor
 
 
 def test_high_intent_visitors_fulfil_each_condition(school: School) -> None:

@@ -11,9 +11,9 @@ from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.type.v1.identifier_pb2 import Identifier
 
-from services.cli.commands import matches
 from services.cli.commands.matches import assess_match, match_all, show_matches
 from services.kernel.errors import InvalidField
+from services.linkage import job
 from services.linkage.config import DEFAULT, MatchingConfig
 from services.linkage.job import BY_PERSON, MatchingResult, find_matches
 from services.linkage.records import LinkageProfile
@@ -82,7 +82,7 @@ def client(computed: list[MatchingResult], monkeypatch: pytest.MonkeyPatch) -> A
         assert len(people) == computed[0].total
         return computed[0]
 
-    monkeypatch.setattr(matches, "find_matches", compute_once)
+    monkeypatch.setattr(job, "find_matches", compute_once)
     return FakeClient([as_profile(record) for record in hard_people(120, seed=8)])
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.text_forms import (
-    format_identifier,
-    format_token,
-    parse_identifier,
-    parse_token,
-)
+from services.client.text import format_identifier, format_token, parse_identifier, parse_token
 from services.kernel.errors import InvalidField
 
 
