@@ -1,6 +1,6 @@
 """Says how many examples hypothesis tries of a property.
 
-`./onefold test` tries the number that a test names; `./onefold test --deep` tries ten times as many.
+`./onefold test` tries the number that a test names, `./onefold test --deep` ten times as many.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from services.segment.codec.definitions import SEGMENT_DEFINED, definition_to_pr
 from services.segment.domain.model import SegmentDefinition
 from services.segment.projection.changes import membership_digest
 from services.segment.projection.fold import SegmentProjection
-from services.segment.store.history import change_from_row
+from services.segment.store.memberships import change_from_row
 
 W = WorkspaceId("school")
 SHARDS = 2

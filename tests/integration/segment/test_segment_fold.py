@@ -39,7 +39,7 @@ from services.segment.codec.bus import evaluation_from_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import ProfileEvaluation
-from services.segment.projection import reevaluate
+from services.segment.projection import changes as membership_changes
 
 
 def summary(changes: list[MembershipChange]) -> list[tuple[str, int, bool, str]]:
@@ -117,7 +117,7 @@ async def test_token_is_reached_when_its_definition_is_carried_out(
     workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the checkpoint nor an output reaches the definition before the sweep has ended."""
-    monkeypatch.setattr(reevaluate, "PAGE", 3)
+    monkeypatch.setattr(membership_changes, "PAGE", 3)
     workers.backfilled()
     workers.publish(0, *[evaluated(n, 1, BOUGHT_ID) for n in range(20)])
     await workers.fold_all()
@@ -144,7 +144,7 @@ async def test_token_is_reached_when_its_definition_is_carried_out(
 async def test_new_version_of_a_rule_sweeps_every_profile(
     workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reevaluate, "PAGE", 7)
+    monkeypatch.setattr(membership_changes, "PAGE", 7)
     workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
     workers.backfilled()
     await workers.fold_all()
@@ -298,7 +298,7 @@ async def test_sweep_publishes_only_pages_with_changes(
     workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last page is always published: consumers learn from it how far the log is folded."""
-    monkeypatch.setattr(reevaluate, "PAGE", 1)
+    monkeypatch.setattr(membership_changes, "PAGE", 1)
     workers.backfilled()
     await workers.fold_all()
     workers.publish(0, *[evaluated(n, 1) for n in range(40)])
@@ -367,7 +367,7 @@ async def test_concurrent_workers_end_in_the_state_of_the_oracle(
     workers: SegmentWorkers, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two shards with the same profiles interleave at random, with sweeps in between."""
-    monkeypatch.setattr(reevaluate, "PAGE", 3)
+    monkeypatch.setattr(membership_changes, "PAGE", 3)
     newest = publish_story(random.Random(seed), workers, profiles=9, length=70)
 
     async def work(shard: int) -> None:
@@ -455,7 +455,7 @@ async def test_sweep_that_is_requested_again_begins_again(
     workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shard 1 completes another segment while shard 0 is in the middle of a sweep."""
-    monkeypatch.setattr(reevaluate, "PAGE", 1)
+    monkeypatch.setattr(membership_changes, "PAGE", 1)
     workers.publish_everywhere(broadcast_facts=[defined("later", CITY)])
     workers.publish(0, *[evaluated(n, 1, BOUGHT_ID, CITY_ID) for n in range(20)])
     workers.publish_everywhere(backfilled_predicates=[BOUGHT_ID])

@@ -20,9 +20,8 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipCause, MembershipCha
 from services.chassis.postgres.database import Database
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import WorkspaceId
-from services.segment.codec.bus import change_to_proto
-from services.segment.codec.preview import MAX_PREVIEWED, hypothetical_evaluations
-from services.segment.queries.preview import preview_memberships
+from services.segment.codec.bus import MAX_PREVIEWED, change_to_proto, hypothetical_evaluations
+from services.segment.queries.memberships import preview_memberships
 
 W = WorkspaceId("school")
 
