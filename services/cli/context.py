@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import typer
+from typer import Argument, Option
 
 from services.cli import output
 from services.cli.endpoints import default_data_dir, find_endpoints
@@ -17,11 +17,11 @@ from services.devstack.folders import load_internal_key
 _Result = TypeVar("_Result")
 
 DataDir = Annotated[
-    Path, typer.Option("--data", help="The data folder.", default_factory=default_data_dir)
+    Path, Option("--data", help="The data folder.", default_factory=default_data_dir)
 ]
-IdentifierA = Annotated[str, typer.Argument(metavar="A", help="NAMESPACE:VALUE")]
-IdentifierB = Annotated[str, typer.Argument(metavar="B", help="NAMESPACE:VALUE")]
-Limit = Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)]
+IdentifierA = Annotated[str, Argument(metavar="A", help="NAMESPACE:VALUE")]
+IdentifierB = Annotated[str, Argument(metavar="B", help="NAMESPACE:VALUE")]
+Limit = Annotated[int, Option(help="Show at most this many.", min=1, max=1_000)]
 
 
 def run_with_client(
@@ -32,14 +32,12 @@ def run_with_client(
     `as_service`: call a system over `data` with the key of its services, which only the owner of
     the folder can read. A system elsewhere is always called with ONEFOLD_KEY.
     """
-    return output.run(_with_client(data, work, as_service))
 
+    async def run() -> _Result:
+        endpoints = find_endpoints(data)
+        if as_service and endpoints.http:
+            endpoints = replace(endpoints, key=load_internal_key(data))
+        async with Client(endpoints) as client:
+            return await work(client)
 
-async def _with_client(
-    data: Path, work: Callable[[Client], Awaitable[_Result]], as_service: bool
-) -> _Result:
-    endpoints = find_endpoints(data)
-    if as_service and endpoints.http:
-        endpoints = replace(endpoints, key=load_internal_key(data))
-    async with Client(endpoints) as client:
-        return await work(client)
+    return output.run(run())

@@ -16,19 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
-from onefold.activation.v1.activation_facts_pb2 import (
-    TRIGGER_ENTERED,
-    TRIGGER_LEFT,
-    DestinationDefined,
-    NatsSubject,
-    NdjsonFile,
-    Webhook,
-)
+from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
@@ -40,7 +34,7 @@ from services.cli.values import ON, flag, mapping, text, texts
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.json_form import parse_rule
 
-_TRIGGERS = {"entered": TRIGGER_ENTERED, "left": TRIGGER_LEFT}
+_TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -53,7 +47,7 @@ class Pack:
     sources: list[SourceDefined] = field(default_factory=list)
     tags: list[TagDefined] = field(default_factory=list)
     segments: list[SegmentDefined] = field(default_factory=list)
-    destinations: list[DestinationDefined] = field(default_factory=list)
+    destinations: list[pb.DestinationDefined] = field(default_factory=list)
 
 
 def read_pack(path: Path, variables: Mapping[str, str]) -> Pack:
@@ -124,30 +118,21 @@ def _source(entry: Any, path: str) -> SourceDefined:
     )
 
 
-def _tag(entry: Any, path: str) -> TagDefined:
+def _ruled(make: Callable[..., Any], id_field: str, entry: Any, path: str) -> Any:
+    """Return a tag or a segment; `id_field` is the name of its id in the message."""
     values = mapping(entry, path, {"id", "title", "rule", "retired"})
-    return TagDefined(
-        tag_id=text(values, "id", path, required=True),
+    return make(
         title=text(values, "title", path),
         rule=_rule(values, path),
         retired=flag(values, "retired", path),
+        **{id_field: text(values, "id", path, required=True)},
     )
 
 
-def _segment(entry: Any, path: str) -> SegmentDefined:
-    values = mapping(entry, path, {"id", "title", "rule", "retired"})
-    return SegmentDefined(
-        segment_id=text(values, "id", path, required=True),
-        title=text(values, "title", path),
-        rule=_rule(values, path),
-        retired=flag(values, "retired", path),
-    )
-
-
-def _destination(entry: Any, path: str) -> DestinationDefined:
+def _destination(entry: Any, path: str) -> pb.DestinationDefined:
     plain = {"id", "title", "segments", "on", "traits", "content", "retired"}
     values = mapping(entry, path, plain | set(_CHANNELS))
-    message = DestinationDefined(
+    message = pb.DestinationDefined(
         destination_id=text(values, "id", path, required=True),
         title=text(values, "title", path),
         segment_ids=texts(values, "segments", path),
@@ -160,7 +145,7 @@ def _destination(entry: Any, path: str) -> DestinationDefined:
     return message
 
 
-def _set_channel(message: DestinationDefined, values: dict[str, Any], path: str) -> None:
+def _set_channel(message: pb.DestinationDefined, values: dict[str, Any], path: str) -> None:
     named = [name for name in _CHANNELS if name in values]
     if len(named) != 1:
         raise InvalidField(f"{path}: write exactly one of {', '.join(_CHANNELS)}", field=path)
@@ -173,14 +158,14 @@ def _set_channel(message: DestinationDefined, values: dict[str, Any], path: str)
 
 #: By name in YAML: the keys of a channel, all required, and the message made of their values.
 _CHANNELS: dict[str, tuple[set[str], Callable[[dict[str, str]], Any]]] = {
-    "webhook": ({"url", "secret"}, lambda t: Webhook(url=t["url"], secret=t["secret"])),
-    "nats": ({"subject"}, lambda t: NatsSubject(subject=t["subject"])),
-    "file": ({"name"}, lambda t: NdjsonFile(name=t["name"])),
+    "webhook": ({"url", "secret"}, lambda t: pb.Webhook(url=t["url"], secret=t["secret"])),
+    "nats": ({"subject"}, lambda t: pb.NatsSubject(subject=t["subject"])),
+    "file": ({"name"}, lambda t: pb.NdjsonFile(name=t["name"])),
 }
 _READERS: dict[str, Callable[[Any, str], Any]] = {
     "sources": _source,
-    "tags": _tag,
-    "segments": _segment,
+    "tags": partial(_ruled, TagDefined, "tag_id"),
+    "segments": partial(_ruled, SegmentDefined, "segment_id"),
     "destinations": _destination,
 }
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
@@ -36,12 +36,10 @@ TYPES: dict[str, Any] = {
     for name, number in event_pb2.EventType.items()
     if number
 }
-_KEYS = frozenset(
-    {
-        *("type", "event", "message_id", "time", "channel", "group_id", "identifiers"),
-        *("properties", "traits", "context", "encoding", "delimiter"),
-    }
-)
+#: The parts of an event that are one text, and those that are values by name.
+_TEXTS = ("type", "event", "message_id", "channel", "group_id")
+_GROUPS = ("identifiers", "properties", "traits", "context")
+_KEYS = frozenset({*_TEXTS, *_GROUPS, "time", "encoding", "delimiter"})
 _CELL_KEYS = frozenset({"column", "type", "format", "zone", "template", "value"})
 _TRUE = frozenset({"true", "yes", "y", "1", "是", "t"})
 _FALSE = frozenset({"false", "no", "n", "0", "否", "f"})
@@ -73,25 +71,20 @@ class Cell:
 class FileMapping:
     """The origins of all parts of an event."""
 
-    type: Cell
-    event: Cell | None
-    message_id: Cell | None
+    #: By part, such as `message_id`; `type` is always there.
+    texts: Mapping[str, Cell]
     time: Cell | None
-    channel: Cell | None
-    group_id: Cell | None
-    identifiers: Mapping[str, Cell]
-    properties: Mapping[str, Cell]
-    traits: Mapping[str, Cell]
-    context: Mapping[str, Cell]
+    #: By part, such as `traits`, and by the name in it.
+    groups: Mapping[str, Mapping[str, Cell]]
     #: `auto`, or a name such as `utf-8` and `gb18030`.
     encoding: str = "auto"
     delimiter: str = ","
 
     def columns(self) -> set[str]:
         """Return every column that a row must have."""
-        single = (self.type, self.event, self.message_id, self.time, self.channel, self.group_id)
-        many = (self.identifiers, self.properties, self.traits, self.context)
-        cells = [*filter(None, single), *(cell for part in many for cell in part.values())]
+        cells = [cell for part in (self.texts, *self.groups.values()) for cell in part.values()]
+        if self.time:
+            cells.append(self.time)
         return {column for cell in cells for column in cell.columns}
 
     def to_event(self, row: Row, default_id: Callable[[], str]) -> event_pb2.Event:
@@ -99,25 +92,36 @@ class FileMapping:
 
         Raises BadCell.
         """
-        kind = _text("type", self.type, row) or ""
+        kind = _text("type", self.texts["type"], row)
         if kind not in TYPES:
             raise BadCell("type", f"{kind!r} is not one of {', '.join(TYPES)}", "NOT_AN_EVENT")
         return event_pb2.Event(
             type=TYPES[kind],
-            name=_text("event", self.event, row),
-            message_id=_text("message_id", self.message_id, row) or default_id(),
+            name=self._text("event", row),
+            message_id=self._text("message_id", row) or default_id(),
             identifiers=[
                 Identifier(namespace=namespace, value=value)
-                for namespace, cell in self.identifiers.items()
+                for namespace, cell in self.groups["identifiers"].items()
                 if (value := _text(f"identifiers.{namespace}", cell, row))
             ],
             occurred_at_us=_instant(self.time, row),
-            properties=_document("properties", self.properties, row),
-            traits=_document("traits", self.traits, row),
-            context=_document("context", self.context, row),
-            channel=_text("channel", self.channel, row),
-            group_id=_text("group_id", self.group_id, row),
+            properties=self._document("properties", row),
+            traits=self._document("traits", row),
+            context=self._document("context", row),
+            channel=self._text("channel", row),
+            group_id=self._text("group_id", row),
         )
+
+    def _text(self, part: str, row: Row) -> str:
+        return _text(part, self.texts[part], row) if part in self.texts else ""
+
+    def _document(self, part: str, row: Row) -> bytes:
+        cells = self.groups[part].items()
+        values = {name: value for name, cell in cells if (value := cell.read(row)) is not None}
+        try:
+            return msgspec.json.encode(values) if values else b""
+        except (TypeError, ValueError, OverflowError):
+            raise BadCell(part, f"{part} cannot be written as JSON") from None
 
 
 def read_mapping(document: Any) -> FileMapping:
@@ -127,22 +131,16 @@ def read_mapping(document: Any) -> FileMapping:
     _check_keys("", document, _KEYS)
     if not isinstance(document.get("identifiers"), dict) or not document["identifiers"]:
         raise InvalidField("name at least one identifier", field="identifiers")
-    kind = document.get("type", "track")
+    document = {"type": "track", **document}
+    kind = document["type"]
     if isinstance(kind, str) and kind not in TYPES:
         raise InvalidField(f"write one of {', '.join(TYPES)}", field="type")
     if kind == "track" and "event" not in document:
         raise InvalidField("a track needs the name of its event", field="event")
     return FileMapping(
-        type=_cell("type", kind),
-        event=_optional("event", document),
-        message_id=_optional("message_id", document),
+        texts={name: _cell(name, document[name]) for name in _TEXTS if name in document},
         time=_time_cell(document.get("time")),
-        channel=_optional("channel", document),
-        group_id=_optional("group_id", document),
-        identifiers=_cells("identifiers", document),
-        properties=_cells("properties", document),
-        traits=_cells("traits", document),
-        context=_cells("context", document),
+        groups={name: _cells(name, document) for name in _GROUPS},
         encoding=str(document.get("encoding", "auto")),
         delimiter=_delimiter(document.get("delimiter", ",")),
     )
@@ -152,10 +150,6 @@ def _delimiter(value: object) -> str:
     if not isinstance(value, str) or len(value) != 1:
         raise InvalidField("write one character", field="delimiter")
     return value
-
-
-def _optional(name: str, document: Mapping[str, Any]) -> Cell | None:
-    return _cell(name, document[name]) if name in document else None
 
 
 def _cells(name: str, document: Mapping[str, Any]) -> dict[str, Cell]:
@@ -338,8 +332,8 @@ def _rfc3339(us: int | None) -> str | None:
     return None if us is None else to_rfc3339(us)
 
 
-def _text(path: str, cell: Cell | None, row: Row) -> str:
-    value = cell.read(row) if cell else None
+def _text(path: str, cell: Cell, row: Row) -> str:
+    value = cell.read(row)
     if value is None:
         return ""
     if isinstance(value, float | list | dict):
@@ -353,18 +347,3 @@ def _instant(cell: Cell | None, row: Row) -> int:
     us = cell.read(row) if cell else None
     # In the protos 0 means that there is no time; a cell of 1970 has to be rejected as too old.
     return 0 if us is None else us or 1
-
-
-def _document(name: str, cells: Mapping[str, Cell], row: Row) -> bytes:
-    values = dict(_values(cells, row))
-    try:
-        return msgspec.json.encode(values) if values else b""
-    except (TypeError, ValueError, OverflowError):
-        raise BadCell(name, f"{name} cannot be written as JSON") from None
-
-
-def _values(cells: Mapping[str, Cell], row: Row) -> Iterator[tuple[str, Any]]:
-    for name, cell in cells.items():
-        value = cell.read(row)
-        if value is not None:
-            yield name, value

@@ -11,13 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onefold.identity.v1.identity_facts_pb2 import (
-    BlockedValue,
-    EvidenceKind,
-    IdentityPolicy,
-    MatchMode,
-    NamespacePolicy,
-)
+from onefold.identity.v1 import identity_facts_pb2 as pb
 
 from services.cli.values import count, entries, mapping, text, texts, value_of, word_of
 from services.kernel.errors import InvalidField
@@ -26,22 +20,22 @@ from services.kernel.time import DAY_US, parse_span
 _MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
 
-def read_policy(form: Any, path: str) -> IdentityPolicy:
+def read_policy(form: Any, path: str) -> pb.IdentityPolicy:
     """Return the policy of a YAML value. Raises InvalidField, which names the path."""
     values = mapping(form, path, {"namespaces", "blocked", "ignored"})
     namespaces = enumerate(entries(values, "namespaces", path))
     blocked = enumerate(entries(values, "blocked", path))
-    return IdentityPolicy(
+    return pb.IdentityPolicy(
         namespaces=[_namespace(entry, f"{path}.namespaces[{at}]") for at, entry in namespaces],
         blocked=[_blocked(entry, f"{path}.blocked[{at}]") for at, entry in blocked],
         ignored=[
-            value_of(EvidenceKind, _EVIDENCE_KIND, word, f"{path}.ignored", but=("decided",))
+            value_of(pb.EvidenceKind, _EVIDENCE_KIND, word, f"{path}.ignored", but=("decided",))
             for word in texts(values, "ignored", path)
         ],
     )
 
 
-def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
+def write_policy(policy: pb.IdentityPolicy) -> dict[str, Any]:
     """Return the YAML value of a policy; fields that are not set are left out."""
     form: dict[str, Any] = {"namespaces": [_namespace_form(n) for n in policy.namespaces]}
     if policy.blocked:
@@ -55,13 +49,13 @@ def write_policy(policy: IdentityPolicy) -> dict[str, Any]:
 
 def evidence_word(kind: int) -> str:
     """Return the word of a kind of evidence, such as `observed`."""
-    return word_of(EvidenceKind, _EVIDENCE_KIND, kind)
+    return word_of(pb.EvidenceKind, _EVIDENCE_KIND, kind)
 
 
-def _namespace(entry: Any, path: str) -> NamespacePolicy:
+def _namespace(entry: Any, path: str) -> pb.NamespacePolicy:
     allowed = {"name", "limit", "shared_after", "recycled_after", "match_mode"}
     values = mapping(entry, path, allowed)
-    return NamespacePolicy(
+    return pb.NamespacePolicy(
         namespace=text(values, "name", path, required=True),
         limit=count(values, "limit", path),
         shared_after=count(values, "shared_after", path),
@@ -72,24 +66,24 @@ def _namespace(entry: Any, path: str) -> NamespacePolicy:
 
 def _match_mode(values: dict[str, Any], path: str) -> Any:
     word = text(values, "match_mode", path)
-    return value_of(MatchMode, _MATCH_MODE, word, f"{path}.match_mode") if word else None
+    return value_of(pb.MatchMode, _MATCH_MODE, word, f"{path}.match_mode") if word else None
 
 
-def _namespace_form(policy: NamespacePolicy) -> dict[str, Any]:
+def _namespace_form(policy: pb.NamespacePolicy) -> dict[str, Any]:
     days, mode = policy.recycled_after_days, policy.match_mode
     return _set_fields(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
         recycled_after=f"{days}d" if days else "",
-        match_mode=word_of(MatchMode, _MATCH_MODE, mode) if mode else "",
+        match_mode=word_of(pb.MatchMode, _MATCH_MODE, mode) if mode else "",
     )
 
 
-def _blocked(entry: Any, path: str) -> BlockedValue:
+def _blocked(entry: Any, path: str) -> pb.BlockedValue:
     values = mapping(entry, path, {"namespace", "pattern"})
     pattern = text(values, "pattern", path, required=True)
-    return BlockedValue(namespace=text(values, "namespace", path), pattern=pattern)
+    return pb.BlockedValue(namespace=text(values, "namespace", path), pattern=pattern)
 
 
 def _days(values: dict[str, Any], key: str, path: str) -> int:

@@ -45,7 +45,10 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
         with _lock(data_dir) as file:
             settings, defaults = resolve_ports(settings, first_port)
             stack = Stack(
-                data_dir, settings=settings, default_ports=defaults, progress=_report_step
+                data_dir,
+                settings=settings,
+                default_ports=defaults,
+                progress=lambda name, done: _report({"step": name, "done": done}),
             )
             async with stack:
                 _publish(file, stack)
@@ -84,10 +87,6 @@ def _publish(file: IO[str], stack: Stack) -> None:
 def _clear(file: IO[str]) -> None:
     file.seek(0)
     file.truncate()
-
-
-def _report_step(name: str, done: bool) -> None:
-    _report({"step": name, "done": done})
 
 
 def _report(event: Mapping[str, object]) -> None:

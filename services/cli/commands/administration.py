@@ -15,6 +15,7 @@ from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, Release
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
+from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, Limit, run_with_client
@@ -34,9 +35,9 @@ _JSON_FIELDS = frozenset({"properties", "traits", "context"})
 @keys.command()
 def issue(
     data: DataDir,
-    source: Annotated[str, typer.Option(help="The source that the key writes to.")] = "",
-    role: Annotated[str, typer.Option(help="source, service or admin.")] = "source",
-    title: Annotated[str, typer.Option(help="A note for people.")] = "",
+    source: Annotated[str, Option(help="The source that the key writes to.")] = "",
+    role: Annotated[str, Option(help="source, service or admin.")] = "source",
+    title: Annotated[str, Option(help="A note for people.")] = "",
 ) -> None:
     """Issue a key, and print it; it is shown only this once."""
     with output.exit_on_error():
@@ -89,10 +90,10 @@ def list_quarantined(data: DataDir, limit: Limit = 50) -> None:
 @quarantine.command()
 def release(
     data: DataDir,
-    quarantine_id: Annotated[str, typer.Argument(help="An id from the list.")],
+    quarantine_id: Annotated[str, Argument(help="An id from the list.")],
     repaired: Annotated[
         Path | None,
-        typer.Option("--repaired", help="The repaired event: JSON of a onefold.type.v1.Event."),
+        Option("--repaired", help="The repaired event: JSON of a onefold.type.v1.Event."),
     ] = None,
 ) -> None:
     """Release one rejected event, repaired or as it was."""
@@ -119,7 +120,7 @@ def _event(raw: bytes) -> Event:
 
 
 @clock.command()
-def advance(data: DataDir, span: Annotated[str, typer.Argument(help="Such as 8d.")]) -> None:
+def advance(data: DataDir, span: Annotated[str, Argument(help="Such as 8d.")]) -> None:
     """Move the log's clock ahead."""
     try:
         advance_us = parse_span(span)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from services.chassis.runtime import logs
 from services.cli import output
@@ -33,10 +34,8 @@ _NO_RERUNS = ("-p", "no:rerunfailures", "-p", "no:flaky")
 
 
 def demo(
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Keep the data in this folder.")
-    ] = None,
-    visitors: Annotated[int, typer.Option(help="Visitors of the school.", min=50)] = 3_000,
+    data: Annotated[Path | None, Option("--data", help="Keep the data in this folder.")] = None,
+    visitors: Annotated[int, Option(help="Visitors of the school.", min=50)] = 3_000,
 ) -> None:
     """Run one month of an online school through the whole system, and check every figure."""
     with _folder(data) as folder:
@@ -47,10 +46,10 @@ def demo(
 def suite(
     context: typer.Context,
     faults: Annotated[
-        int, typer.Option(help="Run only the fault tests, with this many seeds.", min=0)
+        int, Option(help="Run only the fault tests, with this many seeds.", min=0)
     ] = 0,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Run property tests with many more examples.")
+        bool, Option("--deep", help="Run property tests with many more examples.")
     ] = False,
 ) -> None:
     """Run the whole test suite on real servers; further arguments are those of pytest.
@@ -81,8 +80,7 @@ def run_tests(arguments: Sequence[str], *, fault_seeds: int = 0, deep: bool = Fa
 
 def bench(
     names: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, identity."),
+        list[str], Argument(metavar="NAME", help="append, ingest, pipeline, rebuild, identity.")
     ],
 ) -> None:
     """Run benchmarks; each prints one JSON object."""

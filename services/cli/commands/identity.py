@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToJson
+from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
-from onefold.identity.v1.identity_facts_pb2 import (
-    DECISION_LINK,
-    DECISION_SEPARATE,
-    DECISION_WITHDRAW,
-    Decision,
-)
 from rich.tree import Tree
+from typer import Argument, Option
 
 from services.chassis.codec.fields import token_from_proto
 from services.cli import output
@@ -23,12 +19,7 @@ from services.cli.context import DataDir, IdentifierA, IdentifierB, Limit, run_w
 from services.cli.policy_form import evidence_word
 from services.cli.values import value_of, word_of
 from services.client.client import Client
-from services.client.text_forms import (
-    format_identifier,
-    format_token,
-    parse_identifier,
-    parse_token,
-)
+from services.client.text import format_identifier, format_token, parse_identifier, parse_token
 from services.kernel.errors import NotFound
 from services.kernel.tokens import Token
 
@@ -40,7 +31,7 @@ app.command()(policy)
 app.command()(preview)
 explain = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 
-Reason = Annotated[str, typer.Option("--reason", help="Why, for people who review it later.")]
+Reason = Annotated[str, Option("--reason", help="Why, for people who review it later.")]
 
 _HELD_REASON = "HELD_REASON_"
 #: Why an edge is held, by the word of its reason.
@@ -57,14 +48,9 @@ _EXPLANATIONS = {
 @app.command()
 def lookup(
     data: DataDir,
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="NAMESPACE:VALUE, or profile ids.")
-    ],
+    names: Annotated[list[str], Argument(metavar="NAME", help="NAMESPACE:VALUE, or profile ids.")],
     purpose: Annotated[
-        str,
-        typer.Option(
-            "--for", metavar="PURPOSE", help="Also use matches accepted for this purpose."
-        ),
+        str, Option("--for", metavar="PURPOSE", help="Also use matches accepted for this purpose.")
     ] = "",
 ) -> None:
     """Print the profile of each identifier, and the current profile of each profile id."""
@@ -74,7 +60,7 @@ def lookup(
 @app.command("list")
 def list_(
     data: DataDir,
-    of: Annotated[str, typer.Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
+    of: Annotated[str, Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
 ) -> None:
     """List the identifiers of one profile, oldest first."""
     run_with_client(data, lambda client: _show_identifiers(client, of))
@@ -83,19 +69,19 @@ def list_(
 @app.command()
 def link(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
     """Decide that A and B are the same person."""
-    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_LINK, reason))
+    run_with_client(data, lambda client: _decide(client, a, b, facts_pb.DECISION_LINK, reason))
 
 
 @app.command()
 def separate(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
     """Decide that A and B are two people: splits their profile, whatever the evidence."""
-    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_SEPARATE, reason))
+    run_with_client(data, lambda client: _decide(client, a, b, facts_pb.DECISION_SEPARATE, reason))
 
 
 @app.command()
 def withdraw(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
     """Withdraw the decision about A and B: the evidence counts again."""
-    run_with_client(data, lambda client: _record_decision(client, a, b, DECISION_WITHDRAW, reason))
+    run_with_client(data, lambda client: _decide(client, a, b, facts_pb.DECISION_WITHDRAW, reason))
 
 
 @app.command()
@@ -103,7 +89,7 @@ def held(
     data: DataDir,
     because: Annotated[
         str,
-        typer.Option(
+        Option(
             "--because",
             metavar="REASON",
             help="limit, separated, shared, recycled, blocked or ignored; without it limit and "
@@ -114,11 +100,8 @@ def held(
 ) -> None:
     """List evidence that would merge profiles and is held; `link` and `separate` decide it."""
     with output.exit_on_error():
-        reason = (
-            value_of(identity_pb.HeldReason, _HELD_REASON, because, "--because")
-            if because
-            else None
-        )
+        enum = identity_pb.HeldReason
+        reason = value_of(enum, _HELD_REASON, because, "--because") if because else None
     request = identity_pb.ListHeldRequest(reason=reason, page_size=limit)
     response = run_with_client(data, lambda client: client.identity.ListHeld(request))
     rows = [
@@ -139,10 +122,9 @@ def held(
 def merges(
     data: DataDir,
     since: Annotated[
-        str,
-        typer.Option("--from", metavar="TOKEN", help="From this state on; without it from now on."),
+        str, Option("--from", metavar="TOKEN", help="From this state on; without it from now on.")
     ] = "",
-    follow: Annotated[bool, typer.Option("--follow", help="Continue until interrupted.")] = False,
+    follow: Annotated[bool, Option("--follow", help="Continue until interrupted.")] = False,
 ) -> None:
     """Print merges and splits: which identifiers moved from which profile to which."""
     run_with_client(data, lambda client: _show_merges(client, since, follow))
@@ -182,7 +164,7 @@ async def _profile_of(client: Client, of: str) -> str:
     return profile_id
 
 
-async def _record_decision(client: Client, a: str, b: str, decision: Decision, reason: str) -> None:
+async def _decide(client: Client, a: str, b: str, decision: facts_pb.Decision, reason: str) -> None:
     """Record a decision, wait until every service has folded it, and print its result."""
     pair = [parse_identifier(a), parse_identifier(b)]
     recorded = await client.identity.RecordDecision(
@@ -231,17 +213,15 @@ def explain_match(
     a: IdentifierA,
     b: IdentifierB,
     as_of: Annotated[
-        str, typer.Option("--as-of", metavar="TOKEN", help="As of an earlier state of the log.")
+        str, Option("--as-of", metavar="TOKEN", help="As of an earlier state of the log.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Explain why A and B are one person, or why they are not."""
     with output.exit_on_error():
-        request = identity_pb.ExplainMatchRequest(
-            a=parse_identifier(a),
-            b=parse_identifier(b),
-            as_of=parse_token(as_of) if as_of else None,
-        )
+        token = parse_token(as_of) if as_of else None
+        one, other = parse_identifier(a), parse_identifier(b)
+        request = identity_pb.ExplainMatchRequest(a=one, b=other, as_of=token)
     response = run_with_client(data, lambda client: client.identity.ExplainMatch(request))
     if as_json:
         print(MessageToJson(response, preserving_proto_field_name=True, ensure_ascii=False))

@@ -10,6 +10,7 @@ import asyncio
 import codecs
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ import yaml
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
+from typer import Argument, Option
 
 from services.chassis.codec.fields import token_from_proto
 from services.cli import output
@@ -42,6 +44,8 @@ CALL_TIMEOUT_S = 30.0
 MAX_LISTED = 1_000
 _MAX_CELL = 1 << 20
 _READ_SIZE = 1 << 20
+#: Bytes of another encoding become surrogates, by which their lines are found and rejected.
+_STRAY_BYTE = re.compile("[\ud800-\udfff]")
 _ENDPOINT = (("onefold-endpoint", "file"),)
 
 #: Is called with the number of lines done since the last call.
@@ -50,9 +54,9 @@ ImportProgress = Callable[[int], object]
 
 def import_(
     data: DataDir,
-    file: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .ndjson file.")],
-    mapping: Annotated[Path, typer.Option(help="How its columns become events (YAML).")],
-    key: Annotated[str, typer.Option(help="The source's write key.", envvar="ONEFOLD_WRITE_KEY")],
+    file: Annotated[Path, Argument(help="A .csv, .tsv, .jsonl or .ndjson file.")],
+    mapping: Annotated[Path, Option(help="How its columns become events (YAML).")],
+    key: Annotated[str, Option(help="The source's write key.", envvar="ONEFOLD_WRITE_KEY")],
 ) -> None:
     """Import a file; list the rejected lines with their numbers. A second run changes nothing."""
     with output.exit_on_error():
@@ -96,7 +100,6 @@ class ImportReport:
     token: Token = field(default_factory=Token)
 
     def reject(self, line: RejectedLine) -> None:
-        """Count a rejected line, and list it."""
         self.rejected += 1
         if len(self.rejections) < MAX_LISTED:
             self.rejections.append(line)
@@ -145,21 +148,19 @@ class _Importer:
         self._seen: Counter[bytes] = Counter()
 
     async def run(self, file: Path) -> ImportReport:
-        lines: list[int] = []
-        events: list[Event] = []
+        batch: list[tuple[int, Event]] = []
         done = 0
         for line in read_lines(file, self._mapping):
             done += 1
             event = self._event(line)
             if event is not None:
-                lines.append(line.number)
-                events.append(event)
-            if len(events) == BATCH:
-                await self._send(lines, events)
+                batch.append((line.number, event))
+            if len(batch) == BATCH:
+                await self._send(batch)
                 self._progress(done)
-                lines, events, done = [], [], 0
-        if events:
-            await self._send(lines, events)
+                batch, done = [], 0
+        if batch:
+            await self._send(batch)
         self._progress(done)
         self._report.rejections.sort()
         return self._report
@@ -182,8 +183,9 @@ class _Importer:
         self._seen[digest] += 1
         return f"row-{digest.hex()}" + (f"-{earlier}" if earlier else "")
 
-    async def _send(self, lines: Sequence[int], events: Sequence[Event]) -> None:
-        response = await self._send_with_retries(IngestEventsRequest(events=events))
+    async def _send(self, batch: Sequence[tuple[int, Event]]) -> None:
+        request = IngestEventsRequest(events=[event for _, event in batch])
+        response = await self._send_with_retries(request)
         report = self._report
         report.accepted += response.accepted
         report.duplicates += response.duplicates
@@ -191,7 +193,7 @@ class _Importer:
         for rejection in response.rejections:
             reason = ErrorReason.Name(rejection.reason).removeprefix("ERROR_REASON_")
             field_ = rejection.field.partition(".")[2]
-            line = lines[rejection.index]
+            line, _ = batch[rejection.index]
             report.reject(RejectedLine(line, reason, field_, rejection.message))
 
     async def _send_with_retries(self, request: IngestEventsRequest) -> IngestEventsResponse:
@@ -211,7 +213,6 @@ def read_lines(file: Path, mapping: FileMapping) -> Iterator[_FileLine]:
     """Yield the rows of a file. Raises InvalidField."""
     encoding = find_encoding(file) if mapping.encoding == "auto" else mapping.encoding
     try:
-        # Bytes of another encoding become surrogates, by which their lines are found and rejected.
         with file.open(encoding=encoding, errors="surrogateescape", newline="") as text:
             match file.suffix.lower():
                 case ".csv":
@@ -266,7 +267,7 @@ def _csv_lines(text: TextIOWrapper, mapping: FileMapping, delimiter: str) -> Ite
 def _csv_line(number: int, header: list[str], cells: list[str]) -> _FileLine:
     if len(cells) != len(header):
         return _FileLine(number, None, f"the line has {len(cells)} cells instead of {len(header)}")
-    if any(map(_has_stray_bytes, cells)):
+    if any(map(_STRAY_BYTE.search, cells)):
         return _FileLine(number, None, "the line is not in the encoding of the file")
     return _FileLine(number, dict(zip(header, cells, strict=True)))
 
@@ -278,7 +279,7 @@ def _json_lines(text: TextIOWrapper) -> Iterator[_FileLine]:
 
 
 def _json_line(number: int, line: str) -> _FileLine:
-    if _has_stray_bytes(line):
+    if _STRAY_BYTE.search(line):
         return _FileLine(number, None, "the line is not in the encoding of the file")
     try:
         row = parse_json(line)
@@ -287,11 +288,3 @@ def _json_line(number: int, line: str) -> _FileLine:
     if not isinstance(row, dict):
         return _FileLine(number, None, "the line is not a JSON object")
     return _FileLine(number, row)
-
-
-def _has_stray_bytes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -13,26 +13,18 @@ from onefold.identity.v1.identity_service_pb2 import AssessMatchesRequest, ListM
 from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, Profile
 from onefold.type.v1 import identifier_pb2
 from rich.tree import Tree
+from typer import Option
 
 from services.cli import output
 from services.cli.context import DataDir, IdentifierA, IdentifierB, Limit, run_with_client
 from services.cli.values import value_of, word_of
 from services.client.api import pages
 from services.client.client import Client
-from services.client.text_forms import parse_identifier
+from services.client.text import parse_identifier
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
+from services.linkage import job
 from services.linkage.config import DEFAULT, load_config
-from services.linkage.job import (
-    BY_PERSON,
-    Match,
-    MatchAssessment,
-    MatchingResult,
-    Pair,
-    find_matches,
-    new_matches,
-    ordered_pair,
-)
 from services.linkage.linker import ComparisonWeight
 from services.linkage.records import LinkageProfile
 
@@ -47,13 +39,13 @@ def match(
     data: DataDir,
     config: Annotated[
         Path,
-        typer.Option(
+        Option(
             help="What is compared, and for which purposes (YAML).",
             show_default="services/linkage/default.yaml",
         ),
     ] = DEFAULT,
     record: Annotated[
-        bool, typer.Option("--record", help="Record the matches; without it only count them.")
+        bool, Option("--record", help="Record the matches; without it only count them.")
     ] = False,
 ) -> None:
     """Find profiles that are probably one person, by name, birth date, phone, mail and address.
@@ -67,9 +59,7 @@ def match(
 @app.command("list")
 def list_(
     data: DataDir,
-    assessment: Annotated[str, typer.Option(help="to-review, accepted, rejected, all.")] = (
-        "to-review"
-    ),
+    assessment: Annotated[str, Option(help="to-review, accepted, rejected, all.")] = "to-review",
     limit: Limit = 20,
 ) -> None:
     """List matches with the evidence for and against each, as powers of two."""
@@ -81,9 +71,7 @@ def accept(
     data: DataDir,
     a: IdentifierA,
     b: IdentifierB,
-    purposes: Annotated[
-        list[str], typer.Option("--purpose", help="What the match may be used for.")
-    ],
+    purposes: Annotated[list[str], Option("--purpose", help="What the match may be used for.")],
 ) -> None:
     """Decide that A and B are one person for these purposes, whatever a model finds."""
     run_with_client(data, lambda client: assess_match(client, a, b, purposes, same=True))
@@ -95,12 +83,12 @@ def reject(data: DataDir, a: IdentifierA, b: IdentifierB) -> None:
     run_with_client(data, lambda client: assess_match(client, a, b, [], same=False))
 
 
-async def match_all(client: Client, config: Path, *, record: bool) -> MatchingResult:
+async def match_all(client: Client, config: Path, *, record: bool) -> job.MatchingResult:
     """Match the people of the workspace; record the new matches, or only count them."""
     settings = load_config(config)
     people = [person async for person in _read_people(client)]
-    found = find_matches(people, settings)
-    changes = new_matches(found, await _read_matches(client))
+    found = job.find_matches(people, settings)
+    changes = job.new_matches(found, await _read_matches(client))
     if record:
         await _record(client, changes)
     _summarise(found, len(changes), recorded=record)
@@ -125,14 +113,15 @@ async def assess_match(
     client: Client, a: str, b: str, purposes: Sequence[str], *, same: bool
 ) -> None:
     """Record a person's assessment of a match. Raises InvalidField."""
-    pair = ordered_pair(_identifier(a), _identifier(b))
+    pair = job.ordered_pair(_identifier(a), _identifier(b))
     if same and not purposes:
         raise InvalidField("name with --purpose what the match may be used for")
-    assessment = MatchAssessment.ACCEPTED if same else MatchAssessment.REJECTED
+    assessment = job.MatchAssessment.ACCEPTED if same else job.MatchAssessment.REJECTED
     known = (await _read_matches(client)).get(pair)
     probability, weights = (known.probability, known.weights) if known else (float(same), ())
     allowed = tuple(sorted(purposes)) if same else ()
-    await _record(client, [Match(pair, assessment, probability, BY_PERSON, allowed, weights)])
+    match = job.Match(pair, assessment, probability, job.BY_PERSON, allowed, weights)
+    await _record(client, [match])
     output.out.print("The assessment is in the log.")
 
 
@@ -148,7 +137,7 @@ async def _read_people(client: Client) -> AsyncIterator[LinkageProfile]:
                 yield _person(profile)
 
 
-async def _read_matches(client: Client) -> dict[Pair, Match]:
+async def _read_matches(client: Client) -> dict[job.Pair, job.Match]:
     """Return the latest assessment of each pair."""
     request = ListMatchesRequest(page_size=_LISTED)
     return {
@@ -158,18 +147,19 @@ async def _read_matches(client: Client) -> dict[Pair, Match]:
     }
 
 
-async def _record(client: Client, matches: Sequence[Match]) -> None:
+async def _record(client: Client, matches: Sequence[job.Match]) -> None:
     for start in range(0, len(matches), _RECORDED):
         batch = map(_message, matches[start : start + _RECORDED])
         await client.identity.AssessMatches(AssessMatchesRequest(matches=batch))
 
 
-def _summarise(found: MatchingResult, changes: int, *, recorded: bool) -> None:
+def _summarise(found: job.MatchingResult, changes: int, *, recorded: bool) -> None:
     output.out.print(
         f"{found.total:,} profiles, {found.eligible:,} of them with consent; "
         f"model {found.model_version}"
     )
-    rows = [(j.value.replace("_", " "), found.count(j)) for j in MatchAssessment if found.count(j)]
+    counts = ((each, found.count(each)) for each in job.MatchAssessment)
+    rows = [(each.value.replace("_", " "), count) for each, count in counts if count]
     output.print_table(("assessment", "matches"), rows)
     for objection, count in found.objections().most_common():
         output.out.print(f"  to review because {objection}: {count:,}")
@@ -177,7 +167,7 @@ def _summarise(found: MatchingResult, changes: int, *, recorded: bool) -> None:
     output.out.print(f"{changes:,} {result}.")
 
 
-def _tree(match: Match) -> Tree:
+def _tree(match: job.Match) -> Tree:
     a, b = (f"{identifier.namespace}:{identifier.value}" for identifier in match.pair)
     purposes = f" for {', '.join(match.purposes)}" if match.purposes else ""
     assessment = match.assessment.value.replace("_", " ")
@@ -200,11 +190,12 @@ def _person(profile: Profile) -> LinkageProfile:
     )
 
 
-def _match(message: facts_pb.MatchAssessed) -> Match:
+def _match(message: facts_pb.MatchAssessed) -> job.Match:
     a, b = (Identifier(i.namespace, i.value) for i in (message.a, message.b))
-    return Match(
-        pair=ordered_pair(a, b),
-        assessment=MatchAssessment(word_of(facts_pb.Assessment, _ASSESSMENT, message.assessment)),
+    word = word_of(facts_pb.Assessment, _ASSESSMENT, message.assessment)
+    return job.Match(
+        pair=job.ordered_pair(a, b),
+        assessment=job.MatchAssessment(word),
         probability=message.probability,
         model_version=message.model_version,
         purposes=tuple(sorted(message.purposes)),
@@ -214,7 +205,7 @@ def _match(message: facts_pb.MatchAssessed) -> Match:
     )
 
 
-def _message(match: Match) -> facts_pb.MatchAssessed:
+def _message(match: job.Match) -> facts_pb.MatchAssessed:
     a, b = (identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in match.pair)
     return facts_pb.MatchAssessed(
         a=a,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
 from onefold.profile.v1.profile_service_pb2 import DefineTagRequest
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
+from typer import Option
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
@@ -31,13 +31,11 @@ _POLL_S = 0.1
 
 def apply(
     data: DataDir,
-    file: Annotated[Path, typer.Option("-f", "--file", help="A pack: a folder or a YAML file.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change.")
-    ] = False,
+    file: Annotated[Path, Option("-f", "--file", help="A pack: a folder or a YAML file.")],
+    dry_run: Annotated[bool, Option("--dry-run", help="Only show what would change.")] = False,
     variables: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="The value of ${NAME} in the pack."),
+        Option("--set", metavar="NAME=VALUE", help="The value of ${NAME} in the pack."),
     ] = None,
 ) -> None:
     """Define sources, the identity policy, tags, segments and destinations from files.

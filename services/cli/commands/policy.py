@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import typer
 import yaml
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
@@ -23,13 +22,14 @@ from onefold.segment.v1.segment_service_pb2 import PreviewMembershipsRequest
 from onefold.segment.v1.segment_stream_pb2 import MEMBERSHIP_CAUSE_MERGE
 from onefold.type.v1.token_pb2 import Token
 from rich.tree import Tree
+from typer import Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.definitions import read_pack
 from services.cli.policy_form import write_policy
 from services.client.client import Client
-from services.client.text_forms import format_identifier, format_token
+from services.client.text import format_identifier, format_token
 
 #: The most that profile takes in one request.
 MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
@@ -39,9 +39,8 @@ _SHOWN = 6
 
 def policy(data: DataDir) -> None:
     """Print the current policy as YAML that can be applied."""
-    response = run_with_client(
-        data, lambda client: client.identity.GetPolicy(identity_pb.GetPolicyRequest())
-    )
+    request = identity_pb.GetPolicyRequest()
+    response = run_with_client(data, lambda client: client.identity.GetPolicy(request))
     progress = "all profiles follow it" if response.live else "its rollout is in progress"
     default = "" if response.version else " (the default: none is defined)"
     form = {"identity_policy": write_policy(response.policy)}
@@ -52,9 +51,9 @@ def policy(data: DataDir) -> None:
 
 def preview(
     data: DataDir,
-    file: Annotated[Path, typer.Option("-f", "--file", help="YAML with an identity_policy.")],
-    limit: Annotated[int, typer.Option("--limit", help="Show at most this many.", min=0)] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    file: Annotated[Path, Option("-f", "--file", help="YAML with an identity_policy.")],
+    limit: Annotated[int, Option("--limit", help="Show at most this many.", min=0)] = 20,
+    as_json: Annotated[bool, Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Try a policy on the whole history: which profiles and memberships would change."""
     with output.exit_on_error():
@@ -80,7 +79,6 @@ class PolicyPreview:
     left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the whole preview as plain values."""
         totals = self.totals
         return {
             "token": format_token(self.token),
@@ -99,9 +97,8 @@ class PolicyPreview:
 async def compute_preview(client: Client, policy: IdentityPolicy) -> PolicyPreview:
     """Return what a policy would change. Raises OnefoldError."""
     preview = PolicyPreview()
-    async for part in client.identity.PreviewPolicy(
-        identity_pb.PreviewPolicyRequest(policy=policy)
-    ):
+    request = identity_pb.PreviewPolicyRequest(policy=policy)
+    async for part in client.identity.PreviewPolicy(request):
         preview.token = part.token
         if part.HasField("regrouping"):
             preview.regroupings.append(part.regrouping)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-import typer
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, ProfileIdentifier
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from rich.tree import Tree
+from typer import Argument, Option
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import format_json, format_time
 from services.client.client import Client
-from services.client.text_forms import parse_identifier
+from services.client.text import parse_identifier
 from services.kernel.identifiers.model import is_account_namespace
 from services.kernel.rules.text import to_text
 
@@ -28,7 +28,7 @@ _SHOWN = 20
 
 def profile(
     data: DataDir,
-    of: Annotated[str, typer.Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
+    of: Annotated[str, Argument(metavar="PROFILE", help="NAMESPACE:VALUE, or a profile id.")],
 ) -> None:
     """Show one person: identifiers, traits, tags, segments, and the latest events."""
     run_with_client(data, lambda client: _show_profile(client, of))
@@ -37,16 +37,13 @@ def profile(
 def account(
     data: DataDir,
     of: Annotated[
-        str,
-        typer.Argument(
-            metavar="ACCOUNT", help="A group id, account_NAMESPACE:VALUE, or profile:ID."
-        ),
+        str, Argument(metavar="ACCOUNT", help="A group id, account_NAMESPACE:VALUE, or profile:ID.")
     ],
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", help="Evaluate a tag over all members together.")
+        list[str] | None, Option("--tag", help="Evaluate a tag over all members together.")
     ] = None,
     children: Annotated[
-        bool, typer.Option("--children", help="Include the members of the accounts below it.")
+        bool, Option("--children", help="Include the members of the accounts below it.")
     ] = False,
 ) -> None:
     """Show one account: identifiers, traits, parent, children, members, and their roll-up."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from onefold.projection.v1.projection_service_pb2 import RebuildRequest, RebuildResponse
+from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
@@ -20,7 +21,7 @@ REBUILT = ("identity", "profile", "segment")
 def verify(
     data: DataDir,
     shards: Annotated[
-        int, typer.Option(help="Rebuild as if the log had this many shards; 0 = as it is.")
+        int, Option(help="Rebuild as if the log had this many shards; 0 = as it is.")
     ] = 0,
 ) -> None:
     """Rebuild every projection from the log beside the live one, and compare their digests."""
@@ -30,11 +31,11 @@ def verify(
 
 def rebuild(
     data: DataDir,
-    service: Annotated[str, typer.Argument(help="identity, profile or segment.")],
-    workers: Annotated[int, typer.Option(help="Fold with this many workers.", min=1)] = 1,
+    service: Annotated[str, Argument(help="identity, profile or segment.")],
+    workers: Annotated[int, Option(help="Fold with this many workers.", min=1)] = 1,
     resync: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--resync",
             help="Switch over although the digests differ: for a service that is stalled because "
             "the service before it no longer has what it needs (RANGE_EXPIRED).",

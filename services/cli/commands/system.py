@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from onefold.log.v1.log_service_pb2 import GetHeadRequest, GetHeadResponse
 from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
+from typer import Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
@@ -33,11 +33,11 @@ _STATUS_TIMEOUT_S = 5.0
 def up(
     data: DataDir,
     allow_clock: Annotated[
-        bool, typer.Option("--allow-clock", help="Let `clock advance` move the clock.")
+        bool, Option("--allow-clock", help="Let `clock advance` move the clock.")
     ] = False,
     first_port: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--first-port",
             help="Listen on consecutive ports from here on; 0 = on free ones.",
             envvar=FIRST_PORT_VARIABLE,

@@ -30,12 +30,8 @@ SDK_BATCH, GRPC_BATCH, NATS_BATCH, NATS_WINDOW = 500, 200, 50, 32
 _TYPES = {n.removeprefix("EVENT_TYPE_").lower(): v for n, v in event_pb2.EventType.items()}
 
 
-async def send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
+def send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
     """Send as the website's back end does: with the official segment-analytics-python."""
-    await asyncio.to_thread(_send_by_sdk, events, url, key, sent)
-
-
-def _send_by_sdk(events: Sequence[SchoolEvent], url: str, key: str, sent: OnSent) -> None:
     failures: list[Exception] = []
     client = SegmentClient(
         key,

@@ -57,7 +57,6 @@ class SchoolEvent:
 
     @property
     def endpoint(self) -> Endpoint:
-        """How it enters the system."""
         return ENDPOINTS[self.channel]
 
 

@@ -56,12 +56,9 @@ class ExpectedResults:
         """Return the number of different identifiers."""
         return sum(len(_identifiers(events)) for events in self._events.values())
 
-    def visitor_of(self, namespace: str, value: str) -> int | None:
-        """Return the visitor with this identifier; None where there is none."""
-        return self._visitors.get((namespace, value))
-
     @cached_property
-    def _visitors(self) -> dict[tuple[str, str], int]:
+    def visitors(self) -> dict[tuple[str, str], int]:
+        """The visitor of each identifier."""
         return {
             identifier: visitor
             for visitor, events in self._events.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 from collections import Counter
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -35,7 +34,6 @@ class WebhookReceiver:
 
     @property
     def url(self) -> str:
-        """The URL of the webhook."""
         return f"http://{LOOPBACK}:{self._port}/coupons"
 
     async def __aenter__(self) -> Self:
@@ -48,12 +46,7 @@ class WebhookReceiver:
         self._port = self._runner.addresses[0][1]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
 

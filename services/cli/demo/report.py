@@ -32,19 +32,12 @@ class ExpectedFigure(NamedTuple):
     expected: int = 0
 
 
-class EndpointCount(NamedTuple):
-    """The events through one endpoint."""
-
-    endpoint: str
-    sent: int
-    in_log: int
-
-
 @dataclass(slots=True)
 class DemoReport:
     """The results of the demo; `failures` is empty where all are correct."""
 
-    endpoints: list[EndpointCount] = field(default_factory=list)
+    #: Endpoints: the name, the events sent, and those in the log.
+    endpoints: list[tuple[str, int, int]] = field(default_factory=list)
     #: From the first event sent until every service has folded the last one.
     seconds: float = 0.0
     profiles: ExpectedFigure = field(default_factory=ExpectedFigure)
@@ -53,7 +46,7 @@ class DemoReport:
     #: A member of the segment, and why it is one.
     example: Tree | None = None
     #: Checks of the segment: the clock such as `+1d`, members, expected members, whether equal.
-    checks: list[tuple[str, int, int, str]] = field(default_factory=list)
+    checks: list[tuple[str, int, int, bool]] = field(default_factory=list)
     #: Effects by state.
     deliveries: dict[str, int] = field(default_factory=dict)
     #: How often each webhook was received, by its id.
@@ -61,7 +54,7 @@ class DemoReport:
     #: Webhooks with a wrong signature.
     forged: int = 0
     #: Rebuilds: the projection, its shards, the digest, whether it is that of the live state.
-    rebuilds: list[tuple[str, str, str, str]] = field(default_factory=list)
+    rebuilds: list[tuple[str, str, str, bool]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, failure: str) -> None:
@@ -84,12 +77,13 @@ def print_report(report: DemoReport) -> None:
         output.out.print(report.example)
     output.out.print()
     title = f"The segment {TITLE} while time passes without events"
-    output.print_table(("clock", "members", "expected", "same people"), report.checks, title)
+    rows = [(*row, _yes(equal)) for *row, equal in report.checks]
+    output.print_table(("clock", "members", "expected", "same people"), rows, title)
     _print_deliveries(report)
     output.out.print()
     title = "Every projection, rebuilt from the log beside the live one"
     columns = ("projection", "rebuilt in", "digest", "same as live")
-    output.print_table(columns, report.rebuilds, title)
+    output.print_table(columns, [(*row, _yes(equal)) for *row, equal in report.rebuilds], title)
     output.out.print()
     for failure in report.failures:
         output.out.print(Text.assemble(("WRONG", "bold red"), " ", failure))
@@ -98,10 +92,10 @@ def print_report(report: DemoReport) -> None:
 
 
 def _print_endpoints(report: DemoReport) -> None:
-    counts = report.endpoints
-    rows = [(c.endpoint, c.sent, c.in_log, c.sent - c.in_log) for c in counts]
-    sent, in_log = sum(c.sent for c in counts), sum(c.in_log for c in counts)
-    rows.append(("total", sent, in_log, sent - in_log))
+    sent = sum(sent for _, sent, _ in report.endpoints)
+    in_log = sum(in_log for _, _, in_log in report.endpoints)
+    counts = [*report.endpoints, ("total", sent, in_log)]
+    rows = [(name, sent, in_log, sent - in_log) for name, sent, in_log in counts]
     title = f"Events sent through four endpoints at once, processed in {report.seconds:.0f} s"
     output.print_table(("endpoint", "sent", "in the log", "repeats dropped"), rows, title)
 
@@ -149,6 +143,5 @@ def example_tree(
     return tree
 
 
-def yes(holds: bool) -> str:
-    """Return the cell of a check."""
+def _yes(holds: bool) -> str:
     return "yes" if holds else "NO"
