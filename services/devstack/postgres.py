@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from services.chassis.postgres.database import is_transient
 from services.devstack.account import OsAccount, path_for, unprivileged_account
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
 from services.devstack.errors import ServerError
@@ -31,9 +32,8 @@ ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
 #: Under plain "C" Chinese characters are no letters, and have no trigrams. Systems name UTF-8
 #: differently.
 LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
-#: The same order and letters on every machine; PostgreSQL 15 and 16 have the system's only.
-BUILTIN_LOCALES = {17: "C.UTF-8"}
-BUILTIN_LOCALE_SINCE_18 = "PG_UNICODE_FAST"
+#: Since this version, the same order and letters on every machine; older ones have the system's.
+BUILTIN_LOCALE_SINCE = 17
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
@@ -74,6 +74,12 @@ SETTINGS: Mapping[str, str] = {
     "log_startup_progress_interval": "5s",
 }
 
+ROLE_EXISTS = "SELECT true FROM pg_roles WHERE rolname = $1"
+DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
+LZ4_IS_BUILT_IN = """
+SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -97,15 +103,11 @@ class PostgresServer(ManagedServer):
         super().__init__(data_dir, die_with_parent=die_with_parent, ports=ports)
         self.cluster = self.home / "cluster"
         self._settings = {**SETTINGS, **(settings or {})}
-        self._port = 0
+        #: The port on 127.0.0.1.
+        self.port = 0
         self._passwords: dict[str, str] = {}
         self._account: OsAccount | None = None
         self._binaries: PostgresBinaries | None = None
-
-    @property
-    def port(self) -> int:
-        """The port on 127.0.0.1."""
-        return self._port
 
     @property
     def dsn(self) -> str:
@@ -118,7 +120,7 @@ class PostgresServer(ManagedServer):
         return self._dsn(ADMIN, "postgres")
 
     def _dsn(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self._port}/{database}"
+        return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}/{database}"
 
     def _find_running(self) -> int | None:
         self._passwords = load_or_create_secrets(self.home / "passwords.json", ADMIN, ROLE)
@@ -126,15 +128,15 @@ class PostgresServer(ManagedServer):
             lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid, port = int(lines[0]), int(lines[3])
             if works_in(pid, self.cluster):
-                self._port = port
+                self.port = port
                 return pid
         return None
 
     def _choose_ports(self) -> None:
-        self._port = self._port_chooser.choose(self.home / "ports.json", "postgres")["postgres"]
+        self.port = self._port_chooser.choose(self.home / "ports.json", "postgres")["postgres"]
 
     def _ports_are_free(self) -> bool:
-        return is_free(self._port)
+        return is_free(self.port)
 
     async def _spawn(self) -> subprocess.Popen[bytes]:
         binaries = await asyncio.to_thread(self._find_binaries)
@@ -142,7 +144,7 @@ class PostgresServer(ManagedServer):
             await self._make_cluster(binaries)
         self._check_version(binaries)
         await self._wait_for_orphans()
-        options = {**self._settings, "port": str(self._port)}
+        options = {**self._settings, "port": str(self.port)}
         with path_for(self.cluster, self._account) as (path, descriptors):
             return spawn(
                 [
@@ -242,26 +244,21 @@ class PostgresServer(ManagedServer):
     async def _responds(self) -> bool:
         try:
             connection = await asyncpg.connect(self.admin_dsn, timeout=5.0)
+            try:
+                await self._make_role_and_database(connection)
+            finally:
+                await connection.close(timeout=5.0)
         except asyncpg.CannotConnectNowError as error:
             raise Recovering from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise ServerError(
                 f"{self.home}/passwords.json is not the one of this database"
             ) from error
-        except CONNECTION_ERRORS:
-            return False
-        await connection.close(timeout=5.0)
-        return True
-
-    async def _prepare(self) -> None:
-        try:
-            connection = await asyncpg.connect(self.admin_dsn, timeout=30.0)
-            try:
-                await self._make_role_and_database(connection)
-            finally:
-                await connection.close(timeout=5.0)
-        except CONNECTION_ERRORS as error:
+        except Exception as error:
+            if is_transient(error):
+                return False
             raise ServerError(f"postgres refused to make the database: {error}") from error
+        return True
 
     async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
         if not await connection.fetchval(ROLE_EXISTS, ROLE):
@@ -273,25 +270,8 @@ class PostgresServer(ManagedServer):
             await connection.execute("SELECT pg_reload_conf()")
 
 
-#: The errors of a connection while the server starts and stops.
-CONNECTION_ERRORS = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
-ROLE_EXISTS = "SELECT true FROM pg_roles WHERE rolname = $1"
-DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
-LZ4_IS_BUILT_IN = """
-SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
-"""
-
-
 def _builtin_locale(major: int) -> dict[str, str]:
-    if major < min(BUILTIN_LOCALES):
+    if major < BUILTIN_LOCALE_SINCE:
         return {}
-    return {
-        "locale-provider": "builtin",
-        "builtin-locale": BUILTIN_LOCALES.get(major, BUILTIN_LOCALE_SINCE_18),
-    }
+    locale = "C.UTF-8" if major == BUILTIN_LOCALE_SINCE else "PG_UNICODE_FAST"
+    return {"locale-provider": "builtin", "builtin-locale": locale}

@@ -14,7 +14,6 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -26,7 +25,7 @@ from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceS
 from services import SERVICES
 from services.chassis.rpc.channel import open_channel
 from services.devstack.errors import ServerError
-from services.devstack.external import ExternalNats, ExternalPostgres
+from services.devstack.external import check_nats, check_postgres
 from services.devstack.folders import ROOT, load_internal_key, make_folder
 from services.devstack.nats import NatsServer
 from services.devstack.ports import LOOPBACK, PortChooser
@@ -65,9 +64,6 @@ class Stack:
         self._port_chooser = PortChooser(self._settings, default_ports or {})
         self.postgres = PostgresServer(self.data_dir, ports=self._port_chooser)
         self.nats = NatsServer(self.data_dir, ports=self._port_chooser)
-        dsn, nats_url = self._settings.get(DSN), self._settings.get(NATS_URL)
-        self._postgres = ExternalPostgres(dsn) if dsn else self.postgres
-        self._nats = ExternalNats(nats_url) if nats_url else self.nats
         self.services: dict[str, ServiceProcess] = {}
         self._progress = progress
         self._replicas = replicas
@@ -95,7 +91,7 @@ class Stack:
     @property
     def nats_url(self) -> str:
         """The URL of NATS, with its credentials."""
-        return self._nats.url
+        return self._settings.get(NATS_URL) or self.nats.url
 
     @property
     def internal_key(self) -> str:
@@ -111,27 +107,25 @@ class Stack:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
         """Start everything; return when every service is ready. Raises ServerError."""
         make_folder(self.data_dir)
         try:
-            await self._step(self._postgres.name, self._postgres.start())
-            await self._step(self._nats.name, self._nats.start())
+            dsn, nats_url = self._settings.get(DSN), self._settings.get(NATS_URL)
+            await self._step("postgres", check_postgres(dsn) if dsn else self.postgres.start())
+            await self._step("nats", check_nats(nats_url) if nats_url else self.nats.start())
             self._choose_ports()
             await self._start_services()
         except BaseException:
             await self.stop()
             raise
-        watched = [self._postgres, self._nats, *self.services.values()]
-        self._watchers = [asyncio.create_task(each.watch()) for each in watched]
+        # A server that was not started here has nothing to watch or to stop.
+        watching = [self.postgres.watch(), self.nats.watch()]
+        watching += [service.watch() for service in self.services.values()]
+        self._watchers = [asyncio.create_task(watch) for watch in watching]
 
     async def stop(self) -> None:
         """Stop the services side by side, then NATS, then PostgreSQL."""
@@ -141,8 +135,8 @@ class Stack:
         self._watchers = []
         await asyncio.gather(*(service.stop() for service in self.services.values()))
         self.services = {}
-        await self._nats.stop()
-        await self._postgres.stop()
+        await self.nats.stop()
+        await self.postgres.stop()
 
     async def _start_services(self) -> None:
         make_folder(self._logs)
@@ -203,8 +197,8 @@ class Stack:
         }
         own = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")]),
-            DSN: self._postgres.dsn,
-            NATS_URL: self._nats.url,
+            DSN: self._settings.get(DSN) or self.postgres.dsn,
+            NATS_URL: self.nats_url,
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),
             # A system on one machine has receivers on the same machine.
