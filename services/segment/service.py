@@ -16,10 +16,10 @@ from services.chassis.runtime.run import Endpoints
 from services.segment.api.grpc import ALLOWED, SegmentRpc
 from services.segment.commands.segments import SegmentCommands
 from services.segment.projection.fold import SegmentProjection
-from services.segment.rebuild.rebuild import SegmentRebuilder
+from services.segment.projection.upstream import ProfileUpstream
+from services.segment.rebuild import SegmentRebuilder
 from services.segment.settings import SegmentSettings
 from services.segment.store.evaluations import count_rows
-from services.segment.upstream import ProfileUpstream
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from onefold.segment.v1 import segment_service_pb2 as pb
@@ -19,16 +20,12 @@ from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, parse_id, to_hex
-from services.segment.codec.bus import change_to_proto
+from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
-from services.segment.codec.preview import hypothetical_evaluations
 from services.segment.commands.segments import SegmentCommands
-from services.segment.domain.validation import check_segment_id
-from services.segment.history import read_published
-from services.segment.queries.memberships import list_members, memberships_of
-from services.segment.queries.preview import preview_memberships
-from services.segment.queries.segments import list_segments
-from services.segment.queries.watch import watch_memberships
+from services.segment.domain.model import check_segment_id
+from services.segment.queries import memberships as queries
+from services.segment.queries.history import read_published, watch_memberships
 
 _CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
 _SERVICE = "/onefold.segment.v1.SegmentService/"
@@ -46,26 +43,20 @@ ALLOWED: Allowed = {
 _PAGE_TOKEN = PageToken("16s")
 
 
+@dataclass(eq=False)
 class SegmentRpc(pb_grpc.SegmentServiceServicer):
     """onefold.segment.v1.SegmentService."""
 
-    def __init__(
-        self,
-        commands: SegmentCommands,
-        database: Database,
-        runner: ProjectionRunner,
-        identity_client: IdentityClient,
-    ) -> None:
-        self._commands = commands
-        self._database = database
-        self._runner = runner
-        self._identity_client = identity_client
+    commands: SegmentCommands
+    database: Database
+    runner: ProjectionRunner
+    identity_client: IdentityClient
 
     async def DefineSegment(
         self, request: pb.DefineSegmentRequest, context: Any
     ) -> pb.DefineSegmentResponse:
         desired = definition_from_proto(workspace_id(), request.segment)
-        defined = await self._commands.define(desired, etag=request.etag, dry_run=request.dry_run)
+        defined = await self.commands.define(desired, etag=request.etag, dry_run=request.dry_run)
         return pb.DefineSegmentResponse(
             segment=definition_to_proto(defined.definition),
             changed=defined.changed,
@@ -76,8 +67,8 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Any
     ) -> pb.ListSegmentsResponse:
-        token = await self._runner.reach(at_least_of(request))
-        segments = await list_segments(self._database, self._runner.shards, workspace_id())
+        token = await self.runner.reach(at_least_of(request))
+        segments = await queries.list_segments(self.database, self.runner.shards, workspace_id())
         return pb.ListSegmentsResponse(
             segments=[
                 pb.SegmentSummary(
@@ -97,31 +88,30 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         check_segment_id(request.segment_id, "segment_id")
         size = page_size_of(request)
         (after,) = _PAGE_TOKEN.decode(request.page_token) or (b"",)
-        token = await self._runner.reach(at_least_of(request))
-        members = await list_members(
-            self._database,
+        token = await self.runner.reach(at_least_of(request))
+        rows = await queries.list_members(
+            self.database,
             workspace_id(),
             request.segment_id,
             after=after,
             limit=size,
             as_of_us=request.as_of_us,
         )
-        is_full = len(members) == size
         return pb.ListMembersResponse(
             members=[
-                pb.Member(profile_id=to_hex(member.profile_id), since_us=member.since_us)
-                for member in members
+                pb.Member(profile_id=to_hex(row["profile_id"]), since_us=row["since_us"])
+                for row in rows
             ],
-            next_page_token=_PAGE_TOKEN.encode(members[-1].profile_id) if is_full else "",
+            next_page_token=_PAGE_TOKEN.encode(rows[-1]["profile_id"]) if len(rows) == size else "",
             token=token_to_proto(token),
         )
 
     async def ListMemberships(
         self, request: pb.ListMembershipsRequest, context: Any
     ) -> pb.ListMembershipsResponse:
-        token = await self._runner.reach(at_least_of(request))
+        token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
-        found = await memberships_of(self._database, workspace_id(), profile_id)
+        found = await queries.memberships_of(self.database, workspace_id(), profile_id)
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
             segment_ids=sorted(found.segment_ids),
@@ -132,11 +122,11 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def PreviewMemberships(
         self, request: pb.PreviewMembershipsRequest, context: Any
     ) -> pb.PreviewMembershipsResponse:
-        workspace = workspace_id()
-        evaluations = hypothetical_evaluations(workspace, request.evaluations)
-        token = await self._runner.reach(at_least_of(request))
-        shards = self._runner.shards
-        changes = await preview_memberships(self._database, shards, workspace, evaluations)
+        evaluations = hypothetical_evaluations(workspace_id(), request.evaluations)
+        token = await self.runner.reach(at_least_of(request))
+        changes = await queries.preview_memberships(
+            self.database, self.runner.shards, workspace_id(), evaluations
+        )
         return pb.PreviewMembershipsResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
         )
@@ -146,7 +136,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     ) -> AsyncIterator[pb.WatchMembershipsResponse]:
         segment_ids = frozenset(request.segment_ids)
         pages = watch_memberships(
-            self._database, self._runner.shards, workspace_id(), request.from_sequences
+            self.database, self.runner.shards, workspace_id(), request.from_sequences
         )
         async for page in pages:
             changes = [
@@ -162,7 +152,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
         messages = read_published(
-            self._database.pool, request.shard, request.from_sequence, request.end_sequence
+            self.database.pool, request.shard, request.from_sequence, request.end_sequence
         )
         async with aclosing(messages):
             async for message in messages:
@@ -173,10 +163,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     async def _find_profile(self, request: pb.ListMembershipsRequest) -> ProfileId:
         if request.WhichOneof("by") == "identifier":
             identifier = Identifier(request.identifier.namespace, request.identifier.value)
-            found = await self._identity_client.by_identifier(workspace_id(), identifier)
+            found = await self.identity_client.by_identifier(workspace_id(), identifier)
         else:
             profile_id = ProfileId(parse_id(request.profile_id, "profile_id"))
-            found = await self._identity_client.by_profile_id(workspace_id(), profile_id)
+            found = await self.identity_client.by_profile_id(workspace_id(), profile_id)
         if found is None:
             raise NotFound("no profile has this identifier; check namespace and value")
         return found

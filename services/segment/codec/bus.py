@@ -1,26 +1,30 @@
-"""Decodes the messages of profile, and encodes those of segment."""
+"""Decodes the messages and hypothetical evaluations of profile, and encodes segment's messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
-from onefold.profile.v1 import profile_stream_pb2
-from onefold.segment.v1 import segment_stream_pb2
+from onefold.profile.v1 import profile_stream_pb2 as profile_pb
+from onefold.segment.v1 import segment_stream_pb2 as pb
 
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.errors import InvalidField, TooLarge
+from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.segment.domain.model import MembershipChange, ProfileEvaluation
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
+#: Evaluations in one preview.
+MAX_PREVIEWED = 20_000
 
 
-def decode_profiles_changed(payload: bytes) -> profile_stream_pb2.ProfilesChanged:
+def decode_profiles_changed(payload: bytes) -> profile_pb.ProfilesChanged:
     """Return the message of a payload."""
-    return profile_stream_pb2.ProfilesChanged.FromString(payload)
+    return profile_pb.ProfilesChanged.FromString(payload)
 
 
-def evaluation_from_proto(message: profile_stream_pb2.ProfileChange) -> ProfileEvaluation:
+def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluation:
     """Return the evaluation that a message describes."""
     return ProfileEvaluation(
         WorkspaceId(message.workspace_id),
@@ -32,9 +36,28 @@ def evaluation_from_proto(message: profile_stream_pb2.ProfileChange) -> ProfileE
     )
 
 
-def change_to_proto(change: MembershipChange) -> segment_stream_pb2.MembershipChange:
+def hypothetical_evaluations(
+    workspace_id: WorkspaceId, messages: Sequence[profile_pb.ProfileChange]
+) -> list[ProfileEvaluation]:
+    """Return evaluations in the caller's workspace, whatever workspace the messages have.
+
+    Raises InvalidField, TooLarge.
+    """
+    if len(messages) > MAX_PREVIEWED:
+        limit = str(MAX_PREVIEWED)
+        raise TooLarge(f"at most {limit} evaluations a call; split the request", limit=limit)
+    for index, message in enumerate(messages):
+        field = f"evaluations[{index}]"
+        if len(message.profile_id) != len(NO_ID):
+            raise InvalidField("a profile id has 16 bytes", field=f"{field}.profile_id")
+        if len(message.merged_into) not in (0, len(NO_ID)):
+            raise InvalidField("a profile id has 16 bytes", field=f"{field}.merged_into")
+    return [replace(evaluation_from_proto(m), workspace_id=workspace_id) for m in messages]
+
+
+def change_to_proto(change: MembershipChange) -> pb.MembershipChange:
     """Return the message of a membership change."""
-    return segment_stream_pb2.MembershipChange(
+    return pb.MembershipChange(
         workspace_id=change.workspace_id,
         segment_id=change.segment_id,
         segment_version=change.segment_version,
@@ -57,7 +80,7 @@ def encode_memberships_changed(
     log_time_us: int,
 ) -> bytes:
     """Return the payload of one published message."""
-    return segment_stream_pb2.MembershipsChanged(
+    return pb.MembershipsChanged(
         shard=shard,
         sequence=sequence,
         log_offset=log_offset,

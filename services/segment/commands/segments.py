@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.kernel.tokens import Token
 from services.segment.codec.definitions import definition_to_proto
-from services.segment.domain.model import SegmentDefinition
-from services.segment.domain.validation import check_segment_id, check_segment_title
+from services.segment.domain.model import SegmentDefinition, check_segment_id, check_segment_title
 from services.segment.store.definitions import load_definition
 
 
+@dataclass(frozen=True)
 class SegmentCommands:
     """Defines segments."""
 
-    def __init__(self, database: Database, runner: ProjectionRunner, log: LogClient) -> None:
-        self._database = database
-        self._runner = runner
-        self._log = log
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
 
     async def define(
         self, desired: SegmentDefinition, *, etag: str = "", dry_run: bool = False
@@ -29,17 +30,15 @@ class SegmentCommands:
         check_segment_title(desired.title)
 
         async def load(token: Token) -> SegmentDefinition | None:
-            await self._runner.reach(token)
-            async with acquire(self._database.pool) as conn:
+            await self.runner.reach(token)
+            async with acquire(self.database.pool) as conn:
                 return await load_definition(conn, desired.workspace_id, desired.segment_id)
 
+        def keep(_current: SegmentDefinition | None) -> SegmentDefinition:
+            return desired
+
         return await define(
-            lambda _current: desired,
-            log=self._log,
-            load=load,
-            to_fact=_to_fact,
-            etag=etag,
-            dry_run=dry_run,
+            keep, log=self.log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
@@ -12,7 +11,6 @@ from services.segment.domain.model import (
     MembershipChange,
     ProfileEvaluation,
     SegmentDefinition,
-    SegmentMember,
 )
 
 #: The segments of each profile.
@@ -102,24 +100,13 @@ def membership_changes(
 
 
 def differing_members(
-    existing: Iterable[SegmentMember], expected: Iterable[SegmentMember]
+    existing: Iterable[MembershipChange], expected: Iterable[MembershipChange]
 ) -> list[MembershipChange]:
-    """Return the changes that turn the existing members into the expected ones."""
-    before = {m.profile_id: m for m in existing}
-    after = {m.profile_id: m for m in expected}
-    return [
-        MembershipChange(
-            m.workspace_id,
-            m.segment_id,
-            m.segment_version,
-            m.profile_id,
-            m.profile_id in after,
-            m.since_us,
-            MembershipCause.DEFINITION,
-        )
-        for m in [*before.values(), *after.values()]
-        if (m.profile_id in before) != (m.profile_id in after)
-    ]
+    """Return the changes that turn the existing members into the expected ones; both: entries."""
+    before = {entry.profile_id: entry for entry in existing}
+    after = {entry.profile_id: entry for entry in expected}
+    exits = [before[p]._replace(entered=False) for p in before if p not in after]
+    return exits + [after[p] for p in after if p not in before]
 
 
 def mark_merges(
@@ -146,7 +133,9 @@ def mark_merges(
                 moved.setdefault(key, change.profile_id)
                 change = _by_merge(change, target)
         marked.append(change)
-    return [_pair_with_source(change, moved) for change in marked]
+    return [
+        _by_merge(c, moved.get((c.profile_id, c.segment_id)) if c.entered else None) for c in marked
+    ]
 
 
 def split_off(
@@ -186,15 +175,7 @@ def mark_unmerges(
     ]
 
 
-def _pair_with_source(
-    change: MembershipChange, moved: Mapping[tuple[ProfileId, str], ProfileId]
-) -> MembershipChange:
-    """Mark the entry of the profile that a membership moved to."""
-    source = moved.get((change.profile_id, change.segment_id)) if change.entered else None
-    return _by_merge(change, source)
-
-
 def _by_merge(change: MembershipChange, other: ProfileId | None) -> MembershipChange:
     if other is None:
         return change
-    return replace(change, cause=MembershipCause.MERGE, other_profile_id=other)
+    return change._replace(cause=MembershipCause.MERGE, other_profile_id=other)

@@ -1,12 +1,17 @@
-"""Defines segments, evaluations of profiles, memberships and their changes."""
+"""Defines and validates segments, and defines evaluations of profiles and membership changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
+from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.model import Rule
+
+MAX_ID = 128
+MAX_TITLE = 200
 
 
 class MembershipCause(IntEnum):
@@ -49,19 +54,7 @@ class ProfileEvaluation:
     changed_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentMember:
-    """One profile in one segment."""
-
-    workspace_id: WorkspaceId
-    segment_id: str
-    segment_version: int
-    profile_id: ProfileId
-    since_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class MembershipChange:
+class MembershipChange(NamedTuple):
     """One profile enters or leaves one segment."""
 
     workspace_id: WorkspaceId
@@ -75,16 +68,15 @@ class MembershipChange:
     #: Counts the published changes of this profile in this segment from 1; 0 = not assigned.
     ordinal: int = 0
 
-    def numbered(self, ordinal: int, changed_at_us: int) -> MembershipChange:
-        """Return the same change with an ordinal and an instant."""
-        return MembershipChange(
-            self.workspace_id,
-            self.segment_id,
-            self.segment_version,
-            self.profile_id,
-            self.entered,
-            changed_at_us,
-            self.cause,
-            self.other_profile_id,
-            ordinal,
-        )
+
+def check_segment_id(segment_id: str, field: str) -> None:
+    """Check that a text can be the id of a segment. Raises InvalidField."""
+    if not 0 < len(segment_id) <= MAX_ID or not segment_id.isprintable():
+        raise InvalidField(f"segment_id has 1 to {MAX_ID} printable characters", field=field)
+
+
+def check_segment_title(title: str) -> None:
+    """Check the length of a title, and that it has no NUL. Raises InvalidField."""
+    if len(title) > MAX_TITLE or "\0" in title:
+        reason = f"title has at most {MAX_TITLE} characters and no NUL"
+        raise InvalidField(reason, field="segment.title")

@@ -19,23 +19,13 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
-from services.segment.domain.membership import (
-    ActiveSegments,
-    mark_unmerges,
-    newer_evaluations,
-    split_off,
-)
+from services.segment.domain import membership
+from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import MembershipChange, ProfileEvaluation
-from services.segment.projection.changes import decide, digest_deltas, publish, save_numbered
-from services.segment.projection.reevaluate import REEVALUATION, reevaluate_page
+from services.segment.projection import changes as decisions
 from services.segment.store import definitions
-from services.segment.store.evaluations import (
-    load_evaluations,
-    lock_definitions,
-    lock_profiles,
-    save_evaluations,
-)
-from services.segment.store.history import last_causes
+from services.segment.store import evaluations as store
+from services.segment.store.memberships import last_causes
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +66,7 @@ class SegmentProjection:
             self._on_access()
         last = messages[-1]
         is_blocked = any(batch.shard in shards for shards in sweeps.values())
-        output = await publish(
+        output = await decisions.publish(
             conn,
             batch.shard,
             batch.next_output,
@@ -86,16 +76,25 @@ class SegmentProjection:
             log_time_us=last.log_time_us,
         )
         self._uncommitted[batch.shard] = [change.changed_at_us for change in changes]
-        await self._schedule_sweeps(conn, sweeps)
+        for workspace_id, shards in sorted(sweeps.items()):
+            # A sweep uses the newest definitions, so every request has the same version.
+            name = decisions.REEVALUATION
+            await schedule(conn, shards, name, workspace_id, version=0, blocking=True)
         return FoldResult(
-            batch.next, last.log_offset, last.log_time_us, (output,), digest_deltas(changes)
+            batch.next,
+            last.log_offset,
+            last.log_time_us,
+            (output,),
+            decisions.digest_deltas(changes),
         )
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
     ) -> BackfillStep:
         """Re-evaluate one page of profiles; see `Backfilling`."""
-        step, changes = await reevaluate_page(conn, self.load_segments, job, at, self._shards)
+        step, changes = await decisions.reevaluate_page(
+            conn, self.load_segments, job, at, self._shards
+        )
         self._uncommitted[job.shard] = [change.changed_at_us for change in changes]
         return step
 
@@ -130,7 +129,7 @@ class SegmentProjection:
             return sweeps
         # One worker at a time: of two that each save the last predicate of a segment on their
         # shard, the second must see what the first has saved.
-        await lock_definitions(conn)
+        await store.lock_definitions(conn)
         is_changed = False
         for fact in defined:
             try:
@@ -163,13 +162,6 @@ class SegmentProjection:
             for definition in await definitions.load_definitions(conn, workspace_id)
         )
 
-    async def _schedule_sweeps(
-        self, conn: asyncpg.Connection, sweeps: dict[WorkspaceId, set[int]]
-    ) -> None:
-        for workspace_id, shards in sorted(sweeps.items()):
-            # A sweep uses the newest definitions, so every request has the same version.
-            await schedule(conn, shards, REEVALUATION, workspace_id, version=0, blocking=True)
-
     async def _apply_evaluations(
         self, conn: asyncpg.Connection, evaluations: Sequence[ProfileEvaluation]
     ) -> list[MembershipChange]:
@@ -177,14 +169,14 @@ class SegmentProjection:
         if not evaluations:
             return []
         profiles = sorted({e.profile_id for e in evaluations})
-        await lock_profiles(conn, profiles)
-        stored = await load_evaluations(conn, profiles)
-        newer = newer_evaluations(evaluations, stored)
+        await store.lock_profiles(conn, profiles)
+        stored = await store.load_evaluations(conn, profiles)
+        newer = membership.newer_evaluations(evaluations, stored)
         if not newer:
             return []
-        await save_evaluations(conn, newer, self._shards)
-        changes = await decide(conn, newer, await self.load_segments(conn))
-        split = split_off(newer, stored)
+        await store.save_evaluations(conn, newer, self._shards)
+        changes = await decisions.decide(conn, newer, await self.load_segments(conn))
+        split = membership.split_off(newer, stored)
         if changes and split:
-            changes = mark_unmerges(changes, split, await last_causes(conn, changes))
-        return await save_numbered(conn, changes, self._shards)
+            changes = membership.mark_unmerges(changes, split, await last_causes(conn, changes))
+        return await decisions.save_numbered(conn, changes, self._shards)

@@ -1,20 +1,29 @@
-"""Lists the members of a segment, and the memberships of a profile."""
+"""Reads segments, their members, the memberships of a profile, and previews."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import asyncpg
+
 from services.chassis.postgres.database import Database, acquire
+from services.chassis.projection.backfill import is_backfilling
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.segment.domain.model import MembershipChange
-from services.segment.store import history, memberships
+from services.segment.domain.membership import membership_changes
+from services.segment.domain.model import MembershipChange, ProfileEvaluation, SegmentDefinition
+from services.segment.projection.changes import REEVALUATION
+from services.segment.store import definitions, memberships
+from services.segment.store.evaluations import load_evaluations
 
 
-class ListedMember(NamedTuple):
-    """A member, and when it entered (Unix microseconds of the log's clock)."""
+class SegmentStatus(NamedTuple):
+    """A segment and its current members."""
 
-    profile_id: ProfileId
-    since_us: int
+    definition: SegmentDefinition
+    size: int
+    #: Whether the members follow from the definition and the whole log.
+    is_live: bool
 
 
 class ProfileMemberships(NamedTuple):
@@ -22,6 +31,29 @@ class ProfileMemberships(NamedTuple):
 
     segment_ids: frozenset[str]
     changes: list[MembershipChange]
+
+
+async def list_segments(
+    database: Database, shards: int, workspace_id: WorkspaceId
+) -> list[SegmentStatus]:
+    """Return the segments of a workspace, by id."""
+    async with (
+        acquire(database.pool) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        defined = await definitions.load_definitions(conn, workspace_id)
+        rows = await conn.fetch(memberships.Q.count_members, workspace_id)
+        ready = await definitions.count_ready_shards(conn)
+        is_sweeping = await is_backfilling(conn, REEVALUATION, workspace_id)
+    sizes = {row["segment_id"]: row["size"] for row in rows}
+    return [
+        SegmentStatus(
+            definition,
+            sizes.get(definition.segment_id, 0),
+            not is_sweeping and definitions.is_backfilled(definition, ready, shards),
+        )
+        for definition in defined
+    ]
 
 
 async def list_members(
@@ -32,16 +64,17 @@ async def list_members(
     after: bytes,
     limit: int,
     as_of_us: int = 0,
-) -> list[ListedMember]:
-    """Return members after a profile id, by profile id; `as_of_us` 0 = now."""
+) -> list[asyncpg.Record]:
+    """Return profile_id and since_us (Unix microseconds of the log's clock) of members.
+
+    They are the next ones after a profile id, by profile id; `as_of_us` 0 = now.
+    """
+    query = memberships.Q
     async with acquire(database.pool) as conn:
         if as_of_us:
-            statement = history.Q.list_members_as_of
-            rows = await conn.fetch(statement, workspace_id, segment_id, after, limit, as_of_us)
-        else:
-            statement = memberships.Q.list_members
-            rows = await conn.fetch(statement, workspace_id, segment_id, after, limit)
-    return [ListedMember(row["profile_id"], row["since_us"]) for row in rows]
+            statement = query.list_members_as_of
+            return await conn.fetch(statement, workspace_id, segment_id, after, limit, as_of_us)
+        return await conn.fetch(query.list_members, workspace_id, segment_id, after, limit)
 
 
 async def memberships_of(
@@ -50,6 +83,26 @@ async def memberships_of(
     """Return the memberships of a profile and their changes, oldest first."""
     async with acquire(database.pool) as conn:
         segments = await memberships.load_memberships(conn, [profile_id])
-        rows = await conn.fetch(history.Q.load_changes_of_profile, workspace_id, profile_id)
-    changes = [history.change_from_row(row) for row in rows]
+        rows = await conn.fetch(memberships.Q.load_changes_of_profile, workspace_id, profile_id)
+    changes = list(map(memberships.change_from_row, rows))
     return ProfileMemberships(segments.get(profile_id, frozenset()), changes)
+
+
+async def preview_memberships(
+    database: Database,
+    shards: int,
+    workspace_id: WorkspaceId,
+    evaluations: Sequence[ProfileEvaluation],
+) -> list[MembershipChange]:
+    """Return the changes that would be published for hypothetical evaluations; write nothing."""
+    merged_into = {e.merged_into for e in evaluations if e.merged_into is not None}
+    profiles = sorted({e.profile_id for e in evaluations} | merged_into)
+    async with (
+        acquire(database.pool) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        segments = await definitions.load_active_segments(conn, shards)
+        stored = await load_evaluations(conn, profiles)
+        own = [p for p, evaluation in stored.items() if evaluation.workspace_id == workspace_id]
+        current = await memberships.load_memberships(conn, own)
+    return membership_changes(evaluations, current, segments)

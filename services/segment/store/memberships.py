@@ -1,15 +1,16 @@
-"""Stores the current memberships, and compares those of two schemas."""
+"""Stores current memberships, and for ever the published changes and broadcast facts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
-from services.segment.domain.model import MembershipCause, MembershipChange, SegmentMember
+from services.segment.codec.bus import CLOCK_TICKED
+from services.segment.domain.model import MembershipCause, MembershipChange
 
 Q = Queries.load(__package__, "memberships.sql")
 _LOAD_MEMBERSHIPS = Q.load_memberships.replace("{schema}", "")
@@ -36,17 +37,12 @@ async def load_memberships(
     return {profile: frozenset(ids) for profile, ids in segments.items()}
 
 
-async def load_members(
+async def load_entries(
     conn: asyncpg.Connection, workspace_id: WorkspaceId, segment_id: str
-) -> list[SegmentMember]:
-    """Return the members of a segment."""
-    rows = await conn.fetch(Q.load_members, workspace_id, segment_id)
-    return [
-        SegmentMember(
-            workspace_id, segment_id, row["segment_version"], row["profile_id"], row["since_us"]
-        )
-        for row in rows
-    ]
+) -> list[MembershipChange]:
+    """Return the entry of each member of a segment."""
+    rows = await conn.fetch(Q.load_entries, workspace_id, segment_id)
+    return list(map(change_from_row, rows))
 
 
 async def save_changes(
@@ -55,9 +51,8 @@ async def save_changes(
     """Add and delete the memberships of profiles that enter and leave."""
     left = [c for c in changes if not c.entered]
     if left:
-        await conn.execute(
-            Q.delete_memberships, [c.profile_id for c in left], [c.segment_id for c in left]
-        )
+        profiles, segments = [c.profile_id for c in left], [c.segment_id for c in left]
+        await conn.execute(Q.delete_memberships, profiles, segments)
     entered = [c for c in changes if c.entered]
     if entered:
         await conn.execute(
@@ -80,21 +75,7 @@ async def load_difference(
     """
     statement = Q.load_difference.replace("{live}", live).replace("{new}", new)
     rows = await conn.fetch(statement, default_us)
-    return [
-        MembershipDifference(
-            MembershipChange(
-                WorkspaceId(row["workspace_id"]),
-                row["segment_id"],
-                row["segment_version"],
-                ProfileId(row["profile_id"]),
-                row["entered"],
-                row["changed_at_us"],
-                MembershipCause.RULE,
-            ),
-            row["profile_exists"],
-        )
-        for row in rows
-    ]
+    return [MembershipDifference(change_from_row(row), row["profile_exists"]) for row in rows]
 
 
 async def carry_over_memberships(
@@ -110,3 +91,86 @@ async def carry_over_memberships(
         [c.segment_id for c in entered],
         [c.changed_at_us for c in entered],
     )
+
+
+async def assign_ordinals(
+    conn: asyncpg.Connection, changes: Sequence[MembershipChange]
+) -> list[MembershipChange]:
+    """Return the changes, each with the ordinal after the last published one.
+
+    Shards progress at different speeds, so the instant of a change may lie before the last
+    published one; then it becomes that one, so that the changes of a membership are in time order.
+    """
+    last = await _load_last_changes(conn, changes)
+    numbered = []
+    for change in changes:
+        row = last.get((change.profile_id, change.segment_id))
+        if row is None:
+            numbered.append(change._replace(ordinal=1))
+        else:
+            changed_at_us = max(change.changed_at_us, row["changed_at_us"])
+            ordinal = row["ordinal"] + 1
+            numbered.append(change._replace(ordinal=ordinal, changed_at_us=changed_at_us))
+    return numbered
+
+
+async def last_causes(
+    conn: asyncpg.Connection, changes: Sequence[MembershipChange]
+) -> dict[tuple[ProfileId, str], MembershipCause]:
+    """Return the cause of the last published change of each of these memberships."""
+    last = await _load_last_changes(conn, changes)
+    return {key: MembershipCause(row["cause"]) for key, row in last.items()}
+
+
+async def add_changes(
+    conn: asyncpg.Connection, shard: int, sequence: int, changes: Sequence[MembershipChange]
+) -> None:
+    """Add the changes of one message to the history."""
+    await conn.execute(
+        Q.add_changes,
+        shard,
+        sequence,
+        list(range(len(changes))),
+        [c.workspace_id for c in changes],
+        [c.segment_id for c in changes],
+        [c.segment_version for c in changes],
+        [c.profile_id for c in changes],
+        [c.entered for c in changes],
+        [c.ordinal for c in changes],
+        [c.changed_at_us for c in changes],
+        [c.cause.value for c in changes],
+        [c.other_profile_id for c in changes],
+    )
+
+
+async def add_broadcast_facts(
+    conn: asyncpg.Connection, shard: int, sequence: int, facts: Iterable[Any]
+) -> None:
+    """Add the broadcast facts of one message to the history, except clock ticks."""
+    lasting = [f.SerializeToString() for f in facts if f.kind != CLOCK_TICKED]
+    if lasting:
+        indexes = list(range(len(lasting)))
+        await conn.execute(Q.add_broadcast_facts, shard, sequence, indexes, lasting)
+
+
+def change_from_row(row: Any) -> MembershipChange:
+    """Return the change of one row of the history, or of a row with the same columns."""
+    return MembershipChange(
+        row["workspace_id"],
+        row["segment_id"],
+        row["segment_version"],
+        row["profile_id"],
+        row["entered"],
+        row["changed_at_us"],
+        MembershipCause(row["cause"]),
+        row["other_profile_id"],
+        row["ordinal"],
+    )
+
+
+async def _load_last_changes(
+    conn: asyncpg.Connection, changes: Sequence[MembershipChange]
+) -> dict[tuple[ProfileId, str], Any]:
+    profiles, segments = [c.profile_id for c in changes], [c.segment_id for c in changes]
+    rows = await conn.fetch(Q.load_last_changes, profiles, segments)
+    return {(row["profile_id"], row["segment_id"]): row for row in rows}

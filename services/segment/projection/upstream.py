@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import Any
 
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
-
-
-class UpstreamCheckpoint(NamedTuple):
-    """The state of one shard of profile."""
-
-    #: The sequence of the next message.
-    next_sequence: int = 0
-    log_offset: int = 0
-    #: The log's clock at that offset, Unix microseconds.
-    log_time_us: int = 0
 
 
 class ProfileUpstream:
@@ -41,18 +31,9 @@ class ProfileUpstream:
         async for response in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
             yield response
 
-    async def checkpoint(self, shard: int) -> UpstreamCheckpoint:
-        """Return the current checkpoint of a shard."""
+    async def first_page(self, shard: int) -> pb.ReadEvaluationsResponse:
+        """Return the first page of `evaluations`, the one with the checkpoint and all facts."""
         async with aclosing(self.evaluations(shard)) as responses:
             async for response in responses:
-                return UpstreamCheckpoint(
-                    response.next_sequence, response.log_offset, response.log_time_us
-                )
-        return UpstreamCheckpoint()
-
-    async def broadcast_facts(self, shard: int) -> Sequence[Any]:
-        """Return all broadcast facts that a shard has published, in order."""
-        async with aclosing(self.evaluations(shard)) as responses:
-            async for response in responses:
-                return tuple(response.broadcast_facts)
-        return ()
+                return response
+        return pb.ReadEvaluationsResponse()

@@ -1,0 +1,144 @@
+"""Reads published messages, also those that the outbox has deleted, and watches the changes.
+
+Membership changes and broadcast facts are stored for ever, so no consumer ever has to be rebuilt.
+Consecutive messages that only survive in the history are replayed as a single message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import asyncpg
+
+from services.chassis.messaging.outbox import Outbox
+from services.chassis.messaging.stream import StreamMessage
+from services.chassis.postgres.database import Database, acquire
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.segment.codec.bus import encode_from_history
+from services.segment.domain.model import MembershipChange
+from services.segment.store import memberships as store
+
+#: Sequences that are read at a time.
+PAGE = 100
+#: Changes in one replayed message.
+MAX_CHANGES = 2_000
+#: Changes in one watched page.
+WATCHED_PAGE = 500
+#: Seconds between two polls of the history.
+POLL_INTERVAL_S = 0.5
+_MAX_SEQUENCE = 2**63 - 1
+
+
+async def read_published(
+    pool: asyncpg.Pool, shard: int, first: int, end: int
+) -> AsyncGenerator[StreamMessage]:
+    """Yield the messages that cover [first, end) of a shard; `end` 0 = all that exist."""
+    async with acquire(pool) as conn:
+        outbox_begin = await conn.fetchval(store.Q.load_outbox_begin, shard) or 0
+    replay_end = min(outbox_begin, end or outbox_begin)
+    while first < replay_end:
+        for message in await _replay_from_history(pool, shard, first, replay_end):
+            yield message
+            first = message.next
+    if not end or first < end:
+        async for message in Outbox(pool).stream(shard, first, end):
+            yield message
+
+
+async def _replay_from_history(
+    pool: asyncpg.Pool, shard: int, first: int, end: int
+) -> list[StreamMessage]:
+    """Return the next messages of a range, merged."""
+    async with acquire(pool) as conn, conn.transaction(isolation="repeatable_read"):
+        rows = await conn.fetch(store.Q.load_sequences, shard, first, end, PAGE)
+        sequences = [row["sequence"] for row in rows]
+        page_end = sequences[-1] + 1 if len(sequences) == PAGE else end
+        change_rows = await conn.fetch(store.Q.load_changes, shard, first, page_end)
+        fact_rows = await conn.fetch(store.Q.load_broadcast_facts, shard, first, page_end)
+    changes, facts = defaultdict(list), defaultdict(list)
+    for row in change_rows:
+        changes[row["sequence"]].append(store.change_from_row(row))
+    for row in fact_rows:
+        facts[row["sequence"]].append(row["fact"])
+    starts = _merged_starts(first, sequences, changes, facts)
+    messages: list[StreamMessage] = []
+    for start, next_ in pairwise([*starts, page_end]):
+        merged = [sequence for sequence in sequences if start <= sequence < next_]
+        merged_changes = [change for sequence in merged for change in changes[sequence]]
+        merged_facts = [fact for sequence in merged for fact in facts[sequence]]
+        payload = encode_from_history(shard, start, merged_changes, merged_facts)
+        messages.append(StreamMessage(start, next_, payload))
+    return messages
+
+
+def _merged_starts(
+    first: int,
+    sequences: Sequence[int],
+    changes: Mapping[int, list[MembershipChange]],
+    facts: Mapping[int, list[bytes]],
+) -> list[int]:
+    """Return where merged messages begin; one begins at facts: they apply to what follows only."""
+    starts, count = [first], 0
+    for sequence in sequences:
+        added = len(changes.get(sequence, ()))
+        is_full = count > 0 and count + added > MAX_CHANGES
+        if (sequence in facts or is_full) and sequence > starts[-1]:
+            starts.append(sequence)
+            count = 0
+        count += added
+    return starts
+
+
+class WatchedChanges(NamedTuple):
+    """Changes of one shard, and the sequence from which to watch on."""
+
+    shard: int
+    changes: list[MembershipChange]
+    next_sequence: int
+
+
+async def watch_memberships(
+    database: Database, shards: int, workspace_id: WorkspaceId, from_sequences: Sequence[int]
+) -> AsyncIterator[WatchedChanges]:
+    """Yield changes from these sequences on, one for each shard; empty = from now on.
+
+    Raises InvalidField.
+    """
+    _check_sequences(from_sequences, shards)
+    pool = database.pool
+    sequences = list(from_sequences) or await _next_sequences(pool, shards)
+    load = store.Q.load_changes_of_workspace
+    while True:
+        is_idle = True
+        for shard in range(shards):
+            async with acquire(pool) as conn:
+                rows = await conn.fetch(load, shard, sequences[shard], workspace_id, WATCHED_PAGE)
+            if rows:
+                is_idle = False
+                sequences[shard] = rows[-1]["sequence"] + 1
+                changes = list(map(store.change_from_row, rows))
+                yield WatchedChanges(shard, changes, sequences[shard])
+        if is_idle:
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+
+def _check_sequences(from_sequences: Sequence[int], shards: int) -> None:
+    if from_sequences and len(from_sequences) != shards:
+        reason = f"has one entry for each of the {shards} shards, or none"
+    elif any(sequence > _MAX_SEQUENCE for sequence in from_sequences):
+        reason = "has values of next_sequence from earlier responses"
+    else:
+        return
+    raise InvalidField(f"from_sequences {reason}", field="from_sequences")
+
+
+async def _next_sequences(pool: asyncpg.Pool, shards: int) -> list[int]:
+    async with acquire(pool) as conn:
+        rows = await conn.fetch(store.Q.load_next_sequences)
+    following = {row["shard"]: row["next"] for row in rows}
+    return [following.get(shard, 0) for shard in range(shards)]
