@@ -14,7 +14,6 @@ import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
-from services.kernel.fold.packed_ids import add_id, combine_ids, split_ids
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.model import AccumulatorKind
 
@@ -29,6 +28,7 @@ NOT_YET_US = 2**63 - 1
 NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _EMPTY_INDEX = PredicateIndex()
+_ID_BYTES = 16
 
 
 class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -45,9 +45,9 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     traits: dict[str, TraitValue] = {}
     #: By accumulator id.
     accumulators: dict[int, Accumulator] = {}
-    #: The leaves of the accounts that this leaf of a person belongs to; see packed_ids.
+    #: The leaves of the accounts that this leaf of a person belongs to; see `add_id`.
     accounts: bytes = b""
-    #: The leaves of the persons that belong to this leaf of an account; see packed_ids. Never empty
+    #: The leaves of the persons that belong to this leaf of an account; see `add_id`. Never empty
     #: in a leaf of an account, always empty in a leaf of a person.
     members: bytes = b""
 
@@ -255,3 +255,34 @@ def _combine_one(a: Accumulator, b: Accumulator) -> Accumulator:
     if type(a) is DistinctAccumulator and type(b) is DistinctAccumulator:
         return a.combine(b)
     raise TypeError("an accumulator has changed its kind")
+
+
+def add_id(packed: bytes, id_: bytes) -> bytes:
+    """Return the set with one more id; the same object if the set has it already.
+
+    A set is 16 bytes an id, ascending. So ten thousand ids are loaded and saved with their state as
+    one string of bytes, and equal sets are equal bytes.
+    """
+    low, high = 0, len(packed) // _ID_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        if packed[_ID_BYTES * middle : _ID_BYTES * middle + _ID_BYTES] < id_:
+            low = middle + 1
+        else:
+            high = middle
+    offset = _ID_BYTES * low
+    if packed[offset : offset + _ID_BYTES] == id_:
+        return packed
+    return packed[:offset] + id_ + packed[offset:]
+
+
+def combine_ids(a: bytes, b: bytes) -> bytes:
+    """Return the union of two sets."""
+    if not a or not b:
+        return a or b
+    return b"".join(sorted({*split_ids(a), *split_ids(b)}))
+
+
+def split_ids(packed: bytes) -> list[bytes]:
+    """Return the ids of a set, ascending."""
+    return [packed[start : start + _ID_BYTES] for start in range(0, len(packed), _ID_BYTES)]
