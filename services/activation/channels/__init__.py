@@ -26,4 +26,3 @@ class Sender(Protocol):
 
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         """Make one attempt. Errors of the channel become a result; they are not raised."""
-        ...

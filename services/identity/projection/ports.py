@@ -18,18 +18,15 @@ class EvidenceStore(Protocol):
 
     async def load(self, evidence: Evidence) -> StoredEvidence:
         """Return what is stored of the identifiers, edges and decisions of some evidence."""
-        ...
 
     async def lock(self, ids: Collection[bytes]) -> bool:
         """Lock ids until the transaction ends or `unlock`; return whether everything is locked.
 
         Callers that lock once at a time never deadlock.
         """
-        ...
 
     async def unlock(self) -> None:
         """Release the last lock; nothing may have been written since."""
-        ...
 
     async def load_locked(
         self, evidence: Evidence, workspaces: Collection[WorkspaceId]
@@ -38,7 +35,6 @@ class EvidenceStore(Protocol):
 
         Call it while all profiles and new identifiers of the evidence are locked.
         """
-        ...
 
     async def load_neighbours(
         self,
@@ -49,23 +45,19 @@ class EvidenceStore(Protocol):
     ) -> dict[IdentifierId, list[Neighbour]]:
         """Return what identifiers were seen with by edges of some kinds: any `limit` edges of each
         identifier, except those to the namespaces `without`."""
-        ...
 
     async def count_identifiers(
         self, queries: Mapping[ProfileId, Collection[str]]
     ) -> dict[ProfileNamespace, int]:
         """Return how many identifiers profiles have of some namespaces, and of the scoped forms and
         digests of each."""
-        ...
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """Return whole profiles with their active edges, the edges held between them and others,
         and the decisions that separate their identifiers."""
-        ...
 
     async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         """Return all edges of some identifiers; all ends are outside."""
-        ...
 
     async def save(
         self,
@@ -74,4 +66,3 @@ class EvidenceStore(Protocol):
         version: int,
     ) -> list[ReassignedIdentifier]:
         """Write changes, and return the identifiers of the profiles that were merged."""
-        ...

@@ -53,7 +53,6 @@ class LeafLog(Protocol):
         self, workspace_id: WorkspaceId, leaf_ids: Sequence[bytes], *, before: Token | None = None
     ) -> list[Any]:
         """Return their facts before a token."""
-        ...
 
 
 class ExplanationQueries:

@@ -131,30 +131,25 @@ class IncomingEvent(Protocol):
     @property
     def event(self) -> RawEvent | Refusal:
         """The event, or the reason why it cannot be decoded."""
-        ...
 
     @property
     def format(self) -> str:
         """How to decode `raw()`; see the column `quarantine.format`."""
-        ...
 
     def raw(self) -> bytes:
         """Return the bytes that the sender sent."""
-        ...
 
     def payload(self, accepted: Accepted) -> bytes:
         """Return the serialised onefold.type.v1.Event for the log.
 
         A repeat of the event has the same bytes: nothing in them depends on when it arrives.
         """
-        ...
 
     def account_payload(self, accepted: Accepted) -> bytes:
         """Return the payload of a group event's account copy.
 
         It has the account's data, and of the person only the leaf.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class EventReader(Protocol):
 
         Raises RetryableError where the log cannot be read now.
         """
-        ...
 
 
 class Registration(NamedTuple):

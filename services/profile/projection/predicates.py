@@ -16,7 +16,6 @@ class PredicateSource(Protocol):
 
     async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
         """Return the predicates that any shard has registered; see `PredicateIndexCache`."""
-        ...
 
 
 class PredicateIndexCache:
