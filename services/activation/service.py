@@ -14,19 +14,17 @@ from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
 from services.activation.channels.nats import NatsSender
 from services.activation.channels.webhook import WebhookSender
-from services.activation.commands.destinations import DestinationCommands
-from services.activation.commands.retries import RetryCommands
+from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.delivery.dispatcher import Dispatcher
-from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
-from services.activation.delivery.worker import DeliveryContext
+from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
+from services.activation.projection.upstream import SegmentUpstream
 from services.activation.settings import ActivationSettings
 from services.activation.store.effects import count_rows
-from services.activation.upstream import SegmentUpstream
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.runner import ProjectionRunner

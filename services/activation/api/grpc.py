@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
 
+from services.activation.codec.bus import delivery_to_proto
 from services.activation.codec.definitions import destination_from_proto, destination_to_proto
-from services.activation.codec.deliveries import delivery_to_proto
-from services.activation.commands.destinations import DestinationCommands
-from services.activation.commands.retries import RetryCommands
+from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.domain.validation import check_destination_id
-from services.activation.queries.deliveries import (
-    NEWEST,
-    count_effects,
-    list_destinations,
-    list_effects,
-)
+from services.activation.store import effects as store
+from services.activation.store.destinations import load_destinations
 from services.chassis.access.principal import Role, workspace_id
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
-from services.chassis.postgres.database import Database
+from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.ids import parse_id
@@ -40,26 +36,20 @@ ALLOWED: Allowed = {
 _PAGE_TOKEN = PageToken("q16s")
 
 
+@dataclass(eq=False)
 class ActivationRpc(pb_grpc.ActivationServiceServicer):
     """onefold.activation.v1.ActivationService."""
 
-    def __init__(
-        self,
-        destinations: DestinationCommands,
-        retries: RetryCommands,
-        database: Database,
-        runner: ProjectionRunner,
-    ) -> None:
-        self._destinations = destinations
-        self._retries = retries
-        self._database = database
-        self._runner = runner
+    destinations: DestinationCommands
+    retries: RetryCommands
+    database: Database
+    runner: ProjectionRunner
 
     async def DefineDestination(
         self, request: pb.DefineDestinationRequest, context: Any
     ) -> pb.DefineDestinationResponse:
         desired = destination_from_proto(workspace_id(), request.destination)
-        defined = await self._destinations.define(
+        defined = await self.destinations.define(
             desired, etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefineDestinationResponse(
@@ -72,7 +62,8 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def ListDestinations(
         self, request: pb.ListDestinationsRequest, context: Any
     ) -> pb.ListDestinationsResponse:
-        destinations = await list_destinations(self._database, workspace_id())
+        async with acquire(self.database.pool) as conn:
+            destinations = await load_destinations(conn, workspace_id())
         return pb.ListDestinationsResponse(
             destinations=[
                 pb.DestinationSummary(
@@ -87,18 +78,20 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self, request: pb.ListDeliveriesRequest, context: Any
     ) -> pb.ListDeliveriesResponse:
         size = page_size_of(request)
-        changed_at_us, effect_id = _PAGE_TOKEN.decode(request.page_token) or NEWEST
+        changed_at_us, effect_id = _PAGE_TOKEN.decode(request.page_token) or store.NEWEST
         if request.destination_id:
             check_destination_id(request.destination_id)
-        rows = await list_effects(
-            self._database,
-            workspace_id(),
-            size,
-            before=(changed_at_us, effect_id),
-            destination_id=request.destination_id,
-            state=request.state,
-            profile_id=parse_id(request.profile_id, "profile_id") if request.profile_id else b"",
-        )
+        profile_id = parse_id(request.profile_id, "profile_id") if request.profile_id else b""
+        async with transaction(self.database.pool) as conn:
+            rows = await store.list_effects(
+                conn,
+                workspace_id(),
+                size,
+                before=(changed_at_us, effect_id),
+                destination_id=request.destination_id,
+                state=request.state,
+                profile_id=profile_id,
+            )
         next_page_token = ""
         if len(rows) == size:
             next_page_token = _PAGE_TOKEN.encode(rows[-1]["changed_at_us"], rows[-1]["effect_id"])
@@ -109,12 +102,14 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def CountDeliveries(
         self, request: pb.CountDeliveriesRequest, context: Any
     ) -> pb.CountDeliveriesResponse:
-        await self._runner.reach(at_least_of(request))
+        await self.runner.reach(at_least_of(request))
+        async with acquire(self.database.pool) as conn:
+            rows = await store.count_effects(conn, workspace_id())
         counts = [
             pb.DeliveryCount(
                 destination_id=row["destination_id"], state=row["state"], count=row["count"]
             )
-            for row in await count_effects(self._database, workspace_id())
+            for row in rows
         ]
         return pb.CountDeliveriesResponse(counts=counts)
 
@@ -122,5 +117,5 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self, request: pb.RetryDeliveryRequest, context: Any
     ) -> pb.RetryDeliveryResponse:
         effect_id = parse_id(request.effect_id, "effect_id")
-        row = await self._retries.retry(workspace_id(), effect_id)
+        row = await self.retries.retry(workspace_id(), effect_id)
         return pb.RetryDeliveryResponse(delivery=delivery_to_proto(row))

@@ -1,11 +1,18 @@
-"""Decodes the messages that segment publishes."""
+"""Decodes segment's messages, and encodes rows of the ledger for the API and the log."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from onefold.activation.v1 import activation_facts_pb2 as facts_pb
+from onefold.activation.v1 import activation_service_pb2 as service_pb
+from onefold.log.v1 import log_pb2
 from onefold.segment.v1 import segment_stream_pb2 as pb
 
-from services.activation.domain.model import Trigger, TriggeringChange
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.activation.domain.model import DeliveryState, Trigger, TriggeringChange
+from services.kernel.ids import ProfileId, WorkspaceId, hash_id, to_hex
+
+DELIVERY_ENDED: str = facts_pb.DeliveryEnded.DESCRIPTOR.full_name
 
 
 def decode_memberships_changed(payload: bytes) -> pb.MembershipsChanged:
@@ -23,4 +30,45 @@ def triggering_change(message: pb.MembershipChange) -> TriggeringChange:
         message.ordinal,
         message.changed_at_us,
         message.cause == pb.MEMBERSHIP_CAUSE_MERGE,
+    )
+
+
+def delivery_to_proto(row: Any) -> service_pb.Delivery:
+    """Return the delivery of one row of the ledger."""
+    is_open = row["state"] in (DeliveryState.PENDING, DeliveryState.UNKNOWN)
+    return service_pb.Delivery(
+        effect_id=to_hex(row["effect_id"]),
+        destination_id=row["destination_id"],
+        segment_id=row["segment_id"],
+        profile_id=to_hex(row["profile_id"]),
+        trigger=row["trigger"],
+        ordinal=row["ordinal"],
+        state=row["state"],
+        attempts=row["attempts"],
+        reason=row["reason"],
+        created_at_us=row["changed_at_us"],
+        next_attempt_us=int(row["due"] * 1_000_000) if is_open else 0,
+    )
+
+
+def delivery_ended(row: Any, actor: str) -> log_pb2.Fact:
+    """Return the fact that an effect reached its final state."""
+    message = facts_pb.DeliveryEnded(
+        effect_id=to_hex(row["effect_id"]),
+        destination_id=row["destination_id"],
+        segment_id=row["segment_id"],
+        profile_id=to_hex(row["profile_id"]),
+        state=row["state"],
+        attempts=row["attempts"],
+        reason=row["reason"],
+    )
+    # A dead effect that is retried ends again; the number of attempts makes its facts distinct.
+    key = hash_id(row["workspace_id"], DELIVERY_ENDED, row["effect_id"], str(row["attempts"]))
+    return log_pb2.Fact(
+        workspace_id=row["workspace_id"],
+        fact_id=key,
+        kind=DELIVERY_ENDED,
+        leaf_id=row["profile_id"],
+        actor=actor,
+        payload=message.SerializeToString(),
     )

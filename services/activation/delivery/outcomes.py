@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from services.activation.codec.deliveries import delivery_ended
+from services.activation.codec.bus import delivery_ended
 from services.activation.store import effects as store
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.rpc.clients import LogClient

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 
 from services.activation.channels import Message, Sender
-from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.render import Renderer
 from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.model import DeliveryState, Destination
@@ -33,6 +34,7 @@ from services.activation.store import effects as store
 from services.activation.store.effects import Attempt, Claim, DestinationKey
 from services.chassis.postgres.database import Database, transaction
 from services.chassis.runtime.backoff import Backoff
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
 
@@ -49,6 +51,29 @@ RETIRED_REASON = "the destination was retired"
 EXHAUSTED_REASON = "every attempt was interrupted"
 
 log = structlog.get_logger(__name__)
+
+
+class DeliveryMetrics:
+    """Counts attempts by channel and result, and measures their duration."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        attempts = metrics.counter(
+            "attempts", "Attempts at deliveries, by channel and result.", ["channel", "result"]
+        )
+        durations = metrics.histogram(
+            "attempt_duration_seconds", "Duration of an attempt, by channel.", ["channel"]
+        )
+        # Cached, as every attempt needs two.
+        self._attempts = lru_cache(maxsize=None)(attempts.labels)
+        self._durations = lru_cache(maxsize=None)(durations.labels)
+
+    def count_attempt(
+        self, destination: Destination, result: AttemptResult | None, seconds: float
+    ) -> None:
+        """Count one attempt; without a result it was cancelled."""
+        channel = type(destination.channel).__name__.lower()
+        self._attempts(channel, result.status.value if result else "cancelled").inc()
+        self._durations(channel).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +200,8 @@ class DestinationWorker:
         remaining = [a for a in started if a not in exhausted] if exhausted else started
         async with asyncio.TaskGroup() as group:
             for attempt in remaining:
-                if attempt.payload is not None:
-                    group.create_task(
-                        self._attempt(destination, attempt, attempt.payload, started_at)
-                    )
+                if (payload := attempt.payload) is not None:
+                    group.create_task(self._attempt(destination, attempt, payload, started_at))
             unrendered = [attempt for attempt in remaining if attempt.payload is None]
             for attempt, payload in await self._render(destination, unrendered):
                 group.create_task(self._attempt(destination, attempt, payload, started_at))
@@ -209,8 +232,12 @@ class DestinationWorker:
             self._end([attempt], requeue("the attempt started too long ago", 0.0))
             return
         message = Message(to_hex(attempt.effect_id), payload, attempt.number)
-        with self._context.metrics.measure_attempt(destination) as timer:
-            result = timer.result = await self._send(destination, message)
+        result, start = None, time.perf_counter()
+        try:
+            result = await self._send(destination, message)
+        finally:
+            seconds = time.perf_counter() - start
+            self._context.metrics.count_attempt(destination, result, seconds)
         policy = self._context.retry_policy
         self._breaker = self._breaker.after_attempt(result, _now(), policy)
         jitter = random.random()  # noqa: S311 - spreads retries, no secret

@@ -17,9 +17,13 @@ from services.kernel.ids import WorkspaceId
 Q = Queries.load(__package__, "destinations.sql")
 
 
-async def load_destinations(conn: asyncpg.Connection) -> list[Destination]:
-    """Return every destination of every workspace, in its newest version."""
-    return _decodable(await conn.fetch(Q.load_destinations))
+async def load_destinations(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId | None = None
+) -> list[Destination]:
+    """Return the destinations of one workspace, or of all, in their newest versions, by id."""
+    if workspace_id is None:
+        return _decodable(await conn.fetch(Q.load_destinations))
+    return _decodable(await conn.fetch(Q.load_destinations_of_workspace, workspace_id))
 
 
 async def load_destinations_of_shard(
@@ -27,13 +31,6 @@ async def load_destinations_of_shard(
 ) -> list[Destination]:
     """Return the destinations of these workspaces as defined on one shard."""
     return _decodable(await conn.fetch(Q.load_destinations_of_shard, shard, sorted(workspaces)))
-
-
-async def load_destinations_of_workspace(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId
-) -> list[Destination]:
-    """Return the destinations of a workspace in their newest versions, by id."""
-    return _decodable(await conn.fetch(Q.load_destinations_of_workspace, workspace_id))
 
 
 async def load_destination(

@@ -16,6 +16,8 @@ from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 Q = Queries.load(__package__, "effects.sql")
 #: Seconds after which an effect that arrived out of order is checked again.
 OUT_OF_ORDER_RECHECK_S = 1.0
+#: The sort key before which the first page begins: (changed_at_us, effect_id).
+NEWEST = (2**63 - 1, b"\xff" * 16)
 
 
 class DestinationKey(NamedTuple):
@@ -166,6 +168,33 @@ async def next_due(
 async def cancel_open(conn: asyncpg.Connection, key: DestinationKey, reason: str) -> None:
     """End the open effects of a retired destination."""
     await conn.execute(Q.cancel_open, *key, reason)
+
+
+async def list_effects(
+    conn: asyncpg.Connection,
+    workspace_id: WorkspaceId,
+    limit: int,
+    *,
+    before: tuple[int, bytes] = NEWEST,
+    destination_id: str = "",
+    state: int = 0,
+    profile_id: bytes = b"",
+) -> Sequence[asyncpg.Record]:
+    """Return effects, newest first, before a sort key; an empty filter matches all.
+
+    `conn` is inside a transaction.
+    """
+    await conn.execute(Q.plan_each_execution)
+    return await conn.fetch(
+        Q.list_effects, workspace_id, *before, destination_id, state, profile_id, limit
+    )
+
+
+async def count_effects(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId
+) -> Sequence[asyncpg.Record]:
+    """Return the number of effects by destination and state."""
+    return await conn.fetch(Q.count_effects, workspace_id)
 
 
 async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:

@@ -16,9 +16,8 @@ from services.activation.channels import Sender
 from services.activation.channels.webhook import WebhookSender
 from services.activation.codec.definitions import destination_to_proto
 from services.activation.delivery.dispatcher import Dispatcher
-from services.activation.delivery.metrics import DeliveryMetrics
 from services.activation.delivery.render import render_payload
-from services.activation.delivery.worker import DeliveryContext
+from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
 from services.activation.domain.model import (
     Channel,
     DeliveryState,

@@ -26,8 +26,8 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 
+from services.activation.codec.bus import DELIVERY_ENDED
 from services.activation.codec.definitions import DESTINATION_DEFINED
-from services.activation.codec.deliveries import DELIVERY_ENDED
 from services.activation.domain.model import DeliveryState
 from services.activation.service import serve
 from services.activation.settings import ActivationSettings

@@ -11,7 +11,7 @@ from integration.activation.ledger_fixture import Ledger, W, change, hook, keys_
 from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded
 from service_fixtures import wait_until
 
-from services.activation.codec.deliveries import DELIVERY_ENDED
+from services.activation.codec.bus import DELIVERY_ENDED
 from services.activation.delivery import outcomes
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.domain.model import DeliveryState, Effect

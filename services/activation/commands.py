@@ -1,32 +1,36 @@
-"""Defines destinations: validates, compares with the current definition, appends a fact."""
+"""Defines destinations as facts of the log, and queues dead effects again."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import asyncpg
 
 from services.activation.channels.ssrf import PrivateAddressError, reject_private
 from services.activation.codec.definitions import destination_to_proto
 from services.activation.domain.model import Destination, Webhook
 from services.activation.domain.validation import check_destination, check_destination_id
+from services.activation.store import effects as store
 from services.activation.store.destinations import load_destination
+from services.activation.store.effects import DestinationKey
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.kernel.errors import InvalidField
+from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
+from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
 
+@dataclass(frozen=True)
 class DestinationCommands:
     """Defines destinations. `private_targets`: whether webhooks may have private addresses."""
 
-    def __init__(
-        self, database: Database, runner: ProjectionRunner, log: LogClient, *, private_targets: bool
-    ) -> None:
-        self._database = database
-        self._runner = runner
-        self._log = log
-        self._private_targets = private_targets
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
+    private_targets: bool
 
     async def define(
         self, desired: Destination, *, etag: str = "", dry_run: bool = False
@@ -39,8 +43,8 @@ class DestinationCommands:
         check_destination_id(desired.destination_id)
 
         async def load(token: Token) -> Destination | None:
-            await self._runner.reach(token)
-            async with acquire(self._database.pool) as conn:
+            await self.runner.reach(token)
+            async with acquire(self.database.pool) as conn:
                 return await load_destination(conn, desired.workspace_id, desired.destination_id)
 
         def complete(current: Destination | None) -> Destination:
@@ -50,7 +54,7 @@ class DestinationCommands:
             return completed
 
         return await define(
-            complete, log=self._log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
+            complete, log=self.log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
         )
 
     def _check_target(self, destination: Destination) -> None:
@@ -58,7 +62,7 @@ class DestinationCommands:
 
         The addresses of a host name are known only when it is dialled, and are checked then.
         """
-        if self._private_targets or not isinstance(destination.channel, Webhook):
+        if self.private_targets or not isinstance(destination.channel, Webhook):
             return
         try:
             reject_private(destination.channel.url)
@@ -72,6 +76,30 @@ class DestinationCommands:
             raise InvalidField(
                 "webhook.url is an http or https URL with a host", field="destination.webhook.url"
             ) from None
+
+
+@dataclass(frozen=True)
+class RetryCommands:
+    """Retries deliveries; `on_effects` is called with the destinations whose queues have grown."""
+
+    database: Database
+    on_effects: Callable[[Collection[DestinationKey]], None]
+
+    async def retry(self, workspace_id: WorkspaceId, effect_id: bytes) -> asyncpg.Record:
+        """Queue a dead effect for one more attempt; return its row. Raises NotFound.
+
+        Raises ServiceUnavailable until the log knows that the effect is dead: otherwise the log
+        would miss one of its two ends.
+        """
+        async with acquire(self.database.pool) as conn:
+            row = await conn.fetchrow(store.Q.retry, workspace_id, effect_id)
+            is_dead = row or await conn.fetchval(store.Q.is_dead, workspace_id, effect_id)
+        if not is_dead:
+            raise NotFound("no dead effect has this id; list those with state DEAD")
+        if row is None:
+            raise ServiceUnavailable("the log does not have the effect's end yet; try again")
+        self.on_effects([DestinationKey(row["workspace_id"], row["destination_id"])])
+        return row
 
 
 def _keep_secret(desired: Destination, current: Destination | None) -> Destination:
