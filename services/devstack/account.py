@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.devstack.errors import ServerError
+
 #: Accounts to run as when root starts us, the best first; the last is shared with other programs.
 CANDIDATES = ("onefold", "nobody")
 ACCOUNT_VARIABLE = "ONEFOLD_PG_USER"
@@ -31,7 +33,7 @@ def unprivileged_account(folder: Path) -> OsAccount | None:
     """Return the account to run as: None when this process does not run as root.
 
     The owner of `folder` stays its owner; for a new folder it is ONEFOLD_PG_USER, else the first
-    candidate that exists. Raises LookupError with a message for the user.
+    candidate that exists. Raises ServerError.
     """
     if os.geteuid() != 0:
         return None
@@ -45,7 +47,7 @@ def unprivileged_account(folder: Path) -> OsAccount | None:
             continue
         if entry.pw_uid != 0:
             return OsAccount(entry.pw_uid, entry.pw_gid)
-    raise LookupError(
+    raise ServerError(
         "PostgreSQL does not run as root, and there is no account "
         f"{named or ' or '.join(CANDIDATES)}: "
         f"make one (useradd --system onefold) or name another in {ACCOUNT_VARIABLE}"

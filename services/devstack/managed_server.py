@@ -1,11 +1,9 @@
-"""Runs a server in a folder: one supervisor at a time, restarts, a log, saved ports and passwords.
-
-PostgreSQL and NATS are its subclasses.
-"""
+"""Runs a server in a folder: one supervisor, restarts, a log, saved ports and passwords."""
 
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,8 +15,8 @@ from typing import ClassVar, Self
 import structlog
 
 from services.devstack.errors import FolderInUse, ServerError
-from services.devstack.folders import make_folder
-from services.devstack.ports import PortChooser
+from services.devstack.folders import load_or_create_secrets, make_folder
+from services.devstack.ports import PortChooser, is_free
 from services.devstack.process import end, ended, is_alive
 
 READY_SECONDS = 60.0
@@ -28,11 +26,11 @@ PROGRESS_SECONDS = 2.0
 FIRST_POLL, LONGEST_POLL = 0.02, 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PORT_TRIES = 3
+PORTS = "ports.json"
 LOG_BYTES = 10_000_000
-#: What PostgreSQL logs about our own attempts to connect while it starts.
-NOT_YET = "FATAL:  the database system is"
-#: Words of log lines that explain why a server ended.
-ERROR_WORDS = ("FATAL", "PANIC", "[FTL]", "error:", "nats-server:")
+#: In a line that explains why a server ended. PostgreSQL also logs our own attempts to connect
+#: while it starts.
+ERROR = re.compile(r"FATAL(?!:  the database system is)|PANIC|\[FTL\]|error:|nats-server:")
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +45,9 @@ class ManagedServer(ABC):
     name: ClassVar[str]
     #: The signals that stop it, in turn, each with the seconds it is given.
     stop_steps: ClassVar[tuple[tuple[signal.Signals, float], ...]]
+    port_names: ClassVar[tuple[str, ...]]
+    #: The users that have a password.
+    users: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, data_dir: Path, *, die_with_parent: bool = True, ports: PortChooser | None = None
@@ -58,8 +59,12 @@ class ManagedServer(ABC):
         """
         self.data_dir = data_dir.expanduser().resolve()
         self.home = self.data_dir / self.name
+        #: The output of the server.
+        self.log_file = self.home / "server.log"
         self._death_signal = int(self.stop_steps[0][0]) if die_with_parent else 0
         self._port_chooser = ports or PortChooser({}, {})
+        self._ports: dict[str, int] = {}
+        self._passwords: dict[str, str] = {}
         self._changing = asyncio.Lock()
         self._lock_descriptor: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -90,6 +95,7 @@ class ManagedServer(ABC):
             self._stopping = False
             try:
                 self._lock_folder()
+                self._passwords = load_or_create_secrets(self.home / "passwords.json", *self.users)
                 self._pid = self._find_running()
                 # A server whose supervisor has just died may stop soon, as it was told to.
                 adopted = self._pid is not None and await self._wait_until_ready()
@@ -148,12 +154,12 @@ class ManagedServer(ABC):
     async def _launch_on_free_ports(self) -> None:
         """Choose ports and launch; repeat where another program takes a port in between."""
         for attempt in range(PORT_TRIES):
-            self._choose_ports()
+            self._ports = self._port_chooser.choose(self.home / PORTS, *self.port_names)
             try:
                 await self._launch()
             except ServerError:
                 await self._kill()
-                if attempt == PORT_TRIES - 1 or self._ports_are_free():
+                if attempt == PORT_TRIES - 1 or all(map(is_free, self._ports.values())):
                     raise
             else:
                 return
@@ -172,7 +178,7 @@ class ManagedServer(ABC):
         began = time.monotonic()
         deadline, report_at = began + READY_SECONDS, began + PROGRESS_SECONDS
         pause = FIRST_POLL
-        while self._is_running():
+        while self._pid is not None and is_alive(self._pid):
             try:
                 if await self._responds():
                     return True
@@ -190,11 +196,8 @@ class ManagedServer(ABC):
                 log.info("server_awaited", server=self.name, seconds=round(now - began))
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_POLL)  # each try is a line in PostgreSQL's log
+            self._reap()
         return False
-
-    def _is_running(self) -> bool:
-        self._reap()
-        return self._pid is not None and is_alive(self._pid)
 
     def _reap(self) -> None:
         if self._child is not None:
@@ -239,11 +242,6 @@ class ManagedServer(ABC):
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
 
-    @property
-    def log_file(self) -> Path:
-        """The output of the server."""
-        return self.home / "server.log"
-
     def _rotate_log(self) -> None:
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
@@ -254,25 +252,13 @@ class ManagedServer(ABC):
         with suppress(OSError), self.log_file.open("rb") as file:
             file.seek(self._log_start)
             lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
-            errors = [
-                line
-                for line in lines
-                if any(word in line for word in ERROR_WORDS) and NOT_YET not in line
-            ]
+            errors = [line for line in lines if ERROR.search(line)]
             return (errors[:1] or lines[-1:] or ["it logged nothing"])[0].strip()
         return "it logged nothing"
 
     @abstractmethod
     def _find_running(self) -> int | None:
         """Return the process of the server that runs on this folder, and load its ports."""
-
-    @abstractmethod
-    def _choose_ports(self) -> None:
-        """Choose ports. Raises ServerError where a port that is set is in use."""
-
-    @abstractmethod
-    def _ports_are_free(self) -> bool:
-        """Return whether the chosen ports are free now."""
 
     @abstractmethod
     async def _spawn(self) -> subprocess.Popen[bytes]:

@@ -16,18 +16,15 @@ import aiohttp
 import structlog
 
 from services.devstack.binaries import find_nats
-from services.devstack.errors import ServerError
-from services.devstack.folders import load_or_create_secrets
-from services.devstack.managed_server import ManagedServer, Recovering
-from services.devstack.ports import LOOPBACK, is_free, load_ports
+from services.devstack.managed_server import PORTS, ManagedServer, Recovering
+from services.devstack.ports import LOOPBACK, load_ports
 from services.devstack.process import spawn, works_in
 
 USER = "onefold"
-PORT_NAMES = ("nats", "nats_monitor")
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 PROBE_SECONDS = 5.0
 #: Names in its own folder, which is its working directory, by which it is found again.
-STORE, CONFIG, PID_FILE, PORTS = "store", "nats.conf", "nats.pid", "ports.json"
+STORE, CONFIG, PID_FILE = "store", "nats.conf", "nats.pid"
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +34,13 @@ class NatsServer(ManagedServer):
 
     name = "nats"
     stop_steps = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
-    _ports: dict[str, int]
-    _password: str
+    port_names = ("nats", "nats_monitor")
+    users = (USER,)
 
     @property
     def url(self) -> str:
         """For clients, with user and password."""
-        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._ports['nats']}"
+        return f"nats://{USER}:{self._passwords[USER]}@{LOOPBACK}:{self._ports['nats']}"
 
     async def wipe(self) -> None:
         """Delete every stream, for tests: stop, delete the store, start on the same ports."""
@@ -54,32 +51,17 @@ class NatsServer(ManagedServer):
         log.info("nats_wiped", pid=self.pid)
 
     def _find_running(self) -> int | None:
-        self._password = load_or_create_secrets(self.home / "passwords.json", USER)[USER]
         self._ports = load_ports(self.home / PORTS)
         with suppress(OSError, ValueError):
             pid = int((self.home / PID_FILE).read_text(encoding="ascii"))
-            if set(PORT_NAMES) <= self._ports.keys() and works_in(pid, self.home):
+            if self._ports.keys() >= {*self.port_names} and works_in(pid, self.home):
                 return pid
         return None
 
-    def _choose_ports(self) -> None:
-        self._ports = self._port_chooser.choose(self.home / PORTS, *PORT_NAMES)
-
-    def _ports_are_free(self) -> bool:
-        return all(map(is_free, self._ports.values()))
-
     async def _spawn(self) -> subprocess.Popen[bytes]:
-        try:
-            program = find_nats()
-        except LookupError as error:
-            raise ServerError(str(error)) from error
         self._write_config()
-        return spawn(
-            [program, "-c", CONFIG],
-            cwd=self.home,
-            log=self.log_file,
-            death_signal=self._death_signal,
-        )
+        argv = [str(find_nats()), "-c", CONFIG]
+        return spawn(argv, cwd=self.home, log=self.log_file, death_signal=self._death_signal)
 
     def _write_config(self) -> None:
         """Write the configuration as JSON, which NATS reads as its own format."""
@@ -89,7 +71,7 @@ class NatsServer(ManagedServer):
             "server_name": "onefold",
             "pid_file": PID_FILE,
             "max_payload": MAX_PAYLOAD_BYTES,
-            "authorization": {"user": USER, "password": self._password},
+            "authorization": {"user": USER, "password": self._passwords[USER]},
             # By default it flushes every two minutes: a crash would lose acknowledged messages.
             "jetstream": {"store_dir": STORE, "sync_interval": "always"},
         }

@@ -60,15 +60,19 @@ class PortChooser:
         return ports
 
     def _choose(self, name: str, saved: int, taken: set[int]) -> int:
-        if text := self._settings.get(port_variable(name)):
-            return _required(port_variable(name), text)
+        variable = port_variable(name)
+        if text := self._settings.get(variable):
+            port = _port_number(variable, text)
+            if not is_free(port):
+                raise ServerError(f"port {port} is in use: set {variable} to another port")
+            return port
         usual = [port for port in (saved, self._defaults.get(name, 0)) if port]
         candidates = chain(usual, (free_port() for _ in range(TRIES)))
         port = next(port for port in candidates if port not in taken and is_free(port))
         if usual and port != usual[0]:
             self._notices[name] = (
                 f"port {usual[0]} is in use: {name} listens on {port}; "
-                f"set {port_variable(name)} to choose another"
+                f"set {variable} to choose another"
             )
         return port
 
@@ -134,13 +138,6 @@ def _port_number(variable: str, text: str) -> int:
     port = int(text) if text.isdecimal() else 0
     if not 0 < port < 65_536:
         raise ServerError(f"{variable} is {text}: write a port from 1 to 65535")
-    return port
-
-
-def _required(variable: str, text: str) -> int:
-    port = _port_number(variable, text)
-    if not is_free(port):
-        raise ServerError(f"port {port} is in use: set {variable} to another port")
     return port
 
 

@@ -22,9 +22,8 @@ from services.chassis.postgres.database import is_transient
 from services.devstack.account import OsAccount, path_for, unprivileged_account
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
 from services.devstack.errors import ServerError
-from services.devstack.folders import load_or_create_secrets
 from services.devstack.managed_server import ManagedServer, Recovering
-from services.devstack.ports import LOOPBACK, PortChooser, is_free
+from services.devstack.ports import LOOPBACK, PortChooser
 from services.devstack.process import end, ended, is_alive, spawn, workers_in, works_in
 
 ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
@@ -32,8 +31,8 @@ ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
 #: Under plain "C" Chinese characters are no letters, and have no trigrams. Systems name UTF-8
 #: differently.
 LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
-#: Since this version, the same order and letters on every machine; older ones have the system's.
-BUILTIN_LOCALE_SINCE = 17
+#: The same order and letters on every machine; PostgreSQL 15 and 16 have the system's only.
+BUILTIN_LOCALE_17, BUILTIN_LOCALE_SINCE_18 = "C.UTF-8", "PG_UNICODE_FAST"
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
@@ -90,6 +89,8 @@ class PostgresServer(ManagedServer):
     # SIGINT ends sessions and writes everything; SIGQUIT ends at once, the next start recovers;
     # SIGKILL is for a process that hangs in the disk.
     stop_steps = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
+    port_names = ("postgres",)
+    users = (ADMIN, ROLE)
 
     def __init__(
         self,
@@ -103,11 +104,13 @@ class PostgresServer(ManagedServer):
         super().__init__(data_dir, die_with_parent=die_with_parent, ports=ports)
         self.cluster = self.home / "cluster"
         self._settings = {**SETTINGS, **(settings or {})}
-        #: The port on 127.0.0.1.
-        self.port = 0
-        self._passwords: dict[str, str] = {}
         self._account: OsAccount | None = None
         self._binaries: PostgresBinaries | None = None
+
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1."""
+        return self._ports["postgres"]
 
     @property
     def dsn(self) -> str:
@@ -123,20 +126,13 @@ class PostgresServer(ManagedServer):
         return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}/{database}"
 
     def _find_running(self) -> int | None:
-        self._passwords = load_or_create_secrets(self.home / "passwords.json", ADMIN, ROLE)
         with suppress(OSError, ValueError, IndexError):
             lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid, port = int(lines[0]), int(lines[3])
             if works_in(pid, self.cluster):
-                self.port = port
+                self._ports = {"postgres": port}
                 return pid
         return None
-
-    def _choose_ports(self) -> None:
-        self.port = self._port_chooser.choose(self.home / "ports.json", "postgres")["postgres"]
-
-    def _ports_are_free(self) -> bool:
-        return is_free(self.port)
 
     async def _spawn(self) -> subprocess.Popen[bytes]:
         binaries = await asyncio.to_thread(self._find_binaries)
@@ -162,11 +158,8 @@ class PostgresServer(ManagedServer):
 
     def _find_binaries(self) -> PostgresBinaries:
         if self._binaries is None:
-            try:
-                self._account = unprivileged_account(self.cluster)
-                self._binaries = postgres_for(self._account)
-            except LookupError as error:
-                raise ServerError(str(error)) from error
+            self._account = unprivileged_account(self.cluster)
+            self._binaries = postgres_for(self._account)
         return self._binaries
 
     async def _make_cluster(self, binaries: PostgresBinaries) -> None:
@@ -271,7 +264,7 @@ class PostgresServer(ManagedServer):
 
 
 def _builtin_locale(major: int) -> dict[str, str]:
-    if major < BUILTIN_LOCALE_SINCE:
+    if major < 17:
         return {}
-    locale = "C.UTF-8" if major == BUILTIN_LOCALE_SINCE else "PG_UNICODE_FAST"
+    locale = BUILTIN_LOCALE_17 if major == 17 else BUILTIN_LOCALE_SINCE_18
     return {"locale-provider": "builtin", "builtin-locale": locale}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -44,7 +43,7 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int:
-        """The process. Raises ServerError when it was not started."""
+        """Raises ServerError when it was not started."""
         if self._child is None:
             raise ServerError(f"{self.name} is not started")
         return self._child.pid
@@ -86,10 +85,6 @@ class ServiceProcess:
             await asyncio.sleep(backoff.next_s())
             if not self._closed:
                 self.start()
-
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal, for tests of faults."""
-        os.kill(self.pid, number)
 
     async def stop(self) -> None:
         """Stop the process. Raises ServerError when it does not end."""

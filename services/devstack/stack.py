@@ -51,15 +51,15 @@ class Stack:
         replicas: int = 1,
         only: Sequence[str] = SERVICES,
     ) -> None:
-        """`settings` are environment variables (`ONEFOLD_…`) that the services get. Where they name
-        a PostgreSQL or a NATS, it is used in the place of a private one; where they name ports,
-        these are used.
+        """`settings` are environment variables (`ONEFOLD_…`) that the services get; they may name a
+        PostgreSQL and a NATS to use in the place of private ones, and ports.
 
         `default_ports`: by name of a server, as in `ports.SERVER_NAMES`; others get free ports.
         `replicas` processes of each service but ingest run; the first has the known address.
         `only` these services are started, the first one before the others.
         """
         self.data_dir = data_dir.expanduser().resolve()
+        self._logs = self.data_dir / "logs"
         self._settings = dict(settings or {})
         self._port_chooser = PortChooser(self._settings, default_ports or {})
         self.postgres = PostgresServer(self.data_dir, ports=self._port_chooser)
@@ -95,7 +95,6 @@ class Stack:
 
     @property
     def internal_key(self) -> str:
-        """The key with which services call each other."""
         return load_internal_key(self.data_dir)
 
     @property
@@ -117,7 +116,9 @@ class Stack:
             dsn, nats_url = self._settings.get(DSN), self._settings.get(NATS_URL)
             await self._step("postgres", check_postgres(dsn) if dsn else self.postgres.start())
             await self._step("nats", check_nats(nats_url) if nats_url else self.nats.start())
-            self._choose_ports()
+            keys = [key for _, key in self._replicas_of(*SERVICES)]
+            names = [f"{key}_{endpoint}" for key in keys for endpoint in ("grpc", "http")]
+            self._ports = self._port_chooser.choose(self.data_dir / "ports.json", *names)
             await self._start_services()
         except BaseException:
             await self.stop()
@@ -152,23 +153,19 @@ class Stack:
     async def _wait_until_caught_up(self) -> None:
         """Wait until all services have folded the log's first facts, such as the first keys."""
         try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._await_head()
+            async with asyncio.timeout(READY_SECONDS), AsyncExitStack() as scope:
+                channels = {
+                    name: await scope.enter_async_context(
+                        open_channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
+                    )
+                    for name in self._only
+                }
+                head = await LogServiceStub(channels["ingest"]).GetHead(GetHeadRequest())
+                for name in self._only[1:]:
+                    service = ProjectionServiceStub(channels[name])
+                    await service.AwaitToken(AwaitTokenRequest(token=head.token))
         except (TimeoutError, RetryableError) as error:
             raise ServerError(f"the services do not follow the log: see {self._logs}") from error
-
-    async def _await_head(self) -> None:
-        async with AsyncExitStack() as scope:
-            channels = {
-                name: await scope.enter_async_context(
-                    open_channel(self.address(name), self.internal_key, timeout_s=READY_SECONDS)
-                )
-                for name in self._only
-            }
-            head = await LogServiceStub(channels["ingest"]).GetHead(GetHeadRequest())
-            for name in self._only[1:]:
-                service = ProjectionServiceStub(channels[name])
-                await service.AwaitToken(AwaitTokenRequest(token=head.token))
 
     def _replicas_of(self, *names: str) -> Iterator[tuple[str, str]]:
         """Yield service and key (`profile`, `profile-2`, …) of each process of these services."""
@@ -182,10 +179,6 @@ class Stack:
         process = ServiceProcess(name, self._environment(name, key), log_file, http_port)
         self.services[key] = process
         return process
-
-    @property
-    def _logs(self) -> Path:
-        return self.data_dir / "logs"
 
     def _environment(self, name: str, key: str) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ONEFOLD_", "PG"))}
@@ -205,14 +198,6 @@ class Stack:
             "ONEFOLD_ACTIVATION_PRIVATE_TARGETS": "allowed",
         }
         return inherited | own | addresses | self._settings | ports
-
-    def _choose_ports(self) -> None:
-        names = [
-            f"{key}_{endpoint}"
-            for _, key in self._replicas_of(*SERVICES)
-            for endpoint in ("grpc", "http")
-        ]
-        self._ports = self._port_chooser.choose(self.data_dir / "ports.json", *names)
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         self._progress(name, False)

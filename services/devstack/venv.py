@@ -24,13 +24,9 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK, TEST_LOCK, LINKAGE_LOCK = (
-    "requirements.lock",
-    "requirements-test.lock",
-    "requirements-linkage.lock",
-)
+LOCK, TEST_LOCK = "requirements.lock", "requirements-test.lock"
 #: Commands that need more packages than the services.
-MORE = {"test": TEST_LOCK, "bench": TEST_LOCK, "match": LINKAGE_LOCK}
+MORE = {"test": TEST_LOCK, "bench": TEST_LOCK, "match": "requirements-linkage.lock"}
 #: Markers in the environment: its checkout, and that it is being made or changed.
 OWNER, UNFINISHED = "onefold-checkout", "onefold-unfinished"
 #: A package in a lock.
@@ -59,14 +55,11 @@ def main(argv: Sequence[str]) -> NoReturn:
     except KeyboardInterrupt:
         print_progress("interrupted: the next start continues")
         sys.exit(130)
-    exec_python(folder / "bin" / "python", argv)
-
-
-def exec_python(python: Path, argv: Sequence[str]) -> NoReturn:
-    """Run the command line in the caller's folder, without importing modules from there."""
+    python = str(folder / "bin" / "python")
     environment = {name: text for name, text in os.environ.items() if name != "PYTHONHOME"}
+    # In the caller's folder, without importing modules from there.
     environment["PYTHONSAFEPATH"] = "1"
-    os.execve(python, [str(python), "-P", "-m", "services.cli", *argv], environment)
+    os.execve(python, [python, "-P", "-m", "services.cli", *argv], environment)
 
 
 def ensure(root: Path, locks: Sequence[str]) -> Path:

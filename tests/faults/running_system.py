@@ -179,8 +179,7 @@ class FaultInjector:
         self.injected.append(target)
         stack = self._system.stack
         if target in SERVICES:
-            with suppress(ProcessLookupError):
-                stack.services[target].kill()
+            _kill_all([stack.services[target].pid])
         elif target == "postgres":
             _kill_all([stack.postgres.pid, *workers_in(stack.postgres.cluster)])
         elif target == "backend":
