@@ -20,9 +20,9 @@ from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import apply_batch
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import resolve_page
+from services.identity.projection.upstream import LogUpstream
 from services.identity.store.evidence import REBUILD, PostgresEvidence
 from services.identity.store.policy import ROLLOUT, save_policy
-from services.identity.upstream import LogUpstream
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.tokens import Token
 

@@ -23,6 +23,7 @@ from services.identity.commands.policy import PolicyCommands
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.fold import IdentityProjection
 from services.identity.projection.reader import StateReader
+from services.identity.projection.upstream import LogUpstream
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
 from services.identity.queries.merge_feed import MergeFeed
@@ -32,7 +33,6 @@ from services.identity.queries.profiles import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
 from services.identity.store.profiles import count_rows
-from services.identity.upstream import LogUpstream
 
 
 @asynccontextmanager

@@ -18,8 +18,8 @@ from services.chassis.runtime.tasks import background
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint
 from services.ingest.api.nats import NatsEndpoint
-from services.ingest.bootstrap import bootstrap_workspace
 from services.ingest.commands.admin import Administration
+from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.intake import EventIntake
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.clock import tick_while_idle

@@ -20,13 +20,13 @@ from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
 from services.profile.projection.leaves import LeafCache
 from services.profile.projection.predicates import PredicateIndexCache
+from services.profile.projection.upstream import IdentityUpstream, LogEventReader
 from services.profile.queries.history import HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import ProfileQueries
 from services.profile.rebuild.rebuild import ProfileRebuilder
 from services.profile.settings import ProfileSettings
 from services.profile.store.profiles import count_rows
-from services.profile.upstream import IdentityUpstream, LogEventReader
 
 
 @asynccontextmanager

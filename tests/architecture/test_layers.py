@@ -26,10 +26,10 @@ CLOCKS, RANDOM = frozenset(_CLOCKS.split()), frozenset(_RANDOM.split())
 KNOWS_PROTOBUF = {
     "api": "translates requests and responses",
     "codec": "translates messages into values and back",
-    "upstream": "reads the service before it",
+    "projection.upstream": "reads the service before it",
     "delivery.render": "reads the profiles that a message names",
     "log.codec": "translates facts into messages and back",
-    "bootstrap": "names the facts of the first start",
+    "commands.bootstrap": "names the facts of the first start",
     "service": "names the servicers that it registers, and nothing else",
 }
 #: Every service has these parts, each a module or a package.

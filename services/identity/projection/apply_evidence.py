@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from services.identity import metrics
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
 from services.identity.domain.co_occurrence import Neighbour, classify_neighbours, counted_kinds
 from services.identity.domain.delta import lock_set, new_evidence, split_by_workspace
@@ -31,6 +30,7 @@ from services.identity.domain.fast_path import (
 from services.identity.domain.neighbourhood import Neighbourhood
 from services.identity.domain.policy import DEFAULT, Policy
 from services.identity.domain.rows import IdentifierAssignment, LockedState, StoredEvidence
+from services.identity.projection import metrics
 from services.identity.projection.ports import EvidenceStore
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId

@@ -43,10 +43,10 @@ from services.profile.domain.evaluation import (
 from services.profile.domain.facts import AttributedFact, newest_assignments
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
+from services.profile.projection.upstream import READ_PAGE, IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
 from services.profile.store import definitions as definition_store
 from services.profile.store.evaluations import evaluating_shards, load_due, replace_evaluations
-from services.profile.upstream import READ_PAGE, IdentityUpstream
 
 #: Profiles of one shard that are evaluated in one transaction because they are due.
 DUE_PAGE = 2_000

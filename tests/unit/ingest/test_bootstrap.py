@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Role
-from services.ingest.bootstrap import load_or_create_admin_key
+from services.ingest.commands.bootstrap import load_or_create_admin_key
 
 
 def test_admin_key_is_created_once_in_a_private_file(tmp_path: Path) -> None:
