@@ -97,7 +97,7 @@ class ManagedServer(ABC):
                 self._lock_folder()
                 self._passwords = load_or_create_secrets(self.home / "passwords.json", *self.users)
                 self._pid = self._find_running()
-                # A server whose supervisor has just died may stop soon, as it was told to.
+                # A server whose supervisor has just died may be about to stop.
                 adopted = self._pid is not None and await self._wait_until_ready()
                 if not adopted:
                     await self._launch_on_free_ports()
