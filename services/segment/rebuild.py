@@ -267,7 +267,7 @@ async def _load_changes(
         ]
     targets = [e.merged_into for e in merged if e.merged_into is not None]
     live = await memberships.load_memberships(conn, targets, schema=swap.live)
-    return mark_merges([difference.change for difference in differences], merged, live)
+    return mark_merges([change for change, _ in differences], merged, live)
 
 
 async def _publish_shard(

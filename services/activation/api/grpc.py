@@ -104,7 +104,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     ) -> pb.CountDeliveriesResponse:
         await self.runner.reach(at_least_of(request))
         async with acquire(self.database.pool) as conn:
-            rows = await store.count_effects(conn, workspace_id())
+            rows = await conn.fetch(store.Q.count_effects, workspace_id())
         counts = [
             pb.DeliveryCount(
                 destination_id=row["destination_id"], state=row["state"], count=row["count"]

@@ -70,11 +70,10 @@ class NatsSender:
         stored, expires = self._is_stored_cache.get(subject, (False, 0.0))
         if now < expires:
             return stored
+        stored = True
         try:
             await self._bus.jetstream.find_stream_name_by_subject(subject)
         except NotFoundError:
             stored = False
-        else:
-            stored = True
         self._is_stored_cache[subject] = (stored, now + CACHE_S)
         return stored

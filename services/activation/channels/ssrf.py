@@ -112,7 +112,13 @@ class Resolver(AbstractResolver):
         entries = await asyncio.get_running_loop().run_in_executor(
             self._threads, _getaddrinfo, host, port, family
         )
-        return [_result(host, port, entry) for entry in entries]
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=port, family=found, proto=proto, flags=flags
+            )
+            for found, _, proto, _, address in entries
+        ]
 
     async def close(self) -> None:
         """Shut down without waiting for running lookups."""
@@ -145,15 +151,3 @@ def _getaddrinfo(host: str, port: int, family: int) -> list[Any]:
         )
     except UnicodeError as error:
         raise OSError("the name is not a valid host name") from error
-
-
-def _result(host: str, port: int, entry: Any) -> ResolveResult:
-    family, _, protocol, _, sockaddr = entry
-    return ResolveResult(
-        hostname=host,
-        host=sockaddr[0],
-        port=port,
-        family=family,
-        proto=protocol,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

@@ -15,14 +15,8 @@ from typing import Self
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from services.activation.channels import Message
-from services.activation.channels.ssrf import (
-    PrivateAddressError,
-    PublicResolver,
-    Resolver,
-    connect_public,
-    reject_private,
-)
+from services.activation.channels import Message, ssrf
+from services.activation.channels.ssrf import PrivateAddressError
 from services.activation.domain.model import Destination, Webhook
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
@@ -53,14 +47,14 @@ class WebhookSender:
     ) -> None:
         self._private = private
         self._timeout_s = timeout_s
-        names = resolver or Resolver()
+        names = resolver or ssrf.Resolver()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 # Each destination has its own limit, so one that hangs cannot starve the others.
                 limit=0,
-                resolver=names if private else PublicResolver(names),
+                resolver=names if private else ssrf.PublicResolver(names),
                 ttl_dns_cache=10,
-                socket_factory=None if private else connect_public,
+                socket_factory=None if private else ssrf.connect_public,
             ),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -74,7 +68,7 @@ class WebhookSender:
             raise TypeError("a webhook sender sends webhooks")
         try:
             if not self._private:
-                reject_private(channel.url)
+                ssrf.reject_private(channel.url)
             return await self._post(channel, message)
         except PrivateAddressError:
             return _NOT_PUBLIC
@@ -96,20 +90,21 @@ class WebhookSender:
                 return _NOT_PUBLIC
             case TimeoutError():
                 reason = f"no response within {self._timeout_s:g} s"
-                return AttemptResult(AttemptStatus.FAILED, reason)
             case aiohttp.ClientConnectorCertificateError():
-                return AttemptResult(AttemptStatus.FAILED, "the certificate is not accepted")
+                reason = "the certificate is not accepted"
             case aiohttp.ClientConnectorDNSError():
-                return AttemptResult(AttemptStatus.FAILED, "the host has no address")
+                reason = "the host has no address"
             case aiohttp.ClientConnectorError():
-                return AttemptResult(AttemptStatus.FAILED, "no connection")
+                reason = "no connection"
             case aiohttp.ClientConnectionError() | OSError():
-                return AttemptResult(AttemptStatus.FAILED, "the connection was lost")
+                reason = "the connection was lost"
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-                return AttemptResult(AttemptStatus.FAILED, "the response is not HTTP")
+                reason = "the response is not HTTP"
             case ValueError():
                 return AttemptResult(AttemptStatus.REJECTED, "the URL is malformed")
-        return AttemptResult(AttemptStatus.FAILED, type(error).__name__)
+            case _:
+                reason = type(error).__name__
+        return AttemptResult(AttemptStatus.FAILED, reason)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,14 +9,8 @@ import msgspec
 from google.protobuf.message import DecodeError
 from onefold.activation.v1 import activation_facts_pb2 as pb
 
-from services.activation.domain.model import (
-    Channel,
-    Destination,
-    NatsSubject,
-    NdjsonFile,
-    Trigger,
-    Webhook,
-)
+from services.activation.domain import model
+from services.activation.domain.model import Destination, Trigger
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 
@@ -65,24 +59,24 @@ def destination_to_proto(destination: Destination, *, with_secret: bool) -> pb.D
         retired=destination.retired,
     )
     match destination.channel:
-        case Webhook(url, secret):
+        case model.Webhook(url, secret):
             message.webhook.url = url
             message.webhook.secret = secret if with_secret else ""
-        case NatsSubject(subject):
+        case model.NatsSubject(subject):
             message.nats.subject = subject
-        case NdjsonFile(name):
+        case model.NdjsonFile(name):
             message.file.name = name
     return message
 
 
-def _channel(message: pb.DestinationDefined) -> Channel:
+def _channel(message: pb.DestinationDefined) -> model.Channel:
     match message.WhichOneof("channel"):
         case "webhook":
-            return Webhook(message.webhook.url, message.webhook.secret)
+            return model.Webhook(message.webhook.url, message.webhook.secret)
         case "nats":
-            return NatsSubject(message.nats.subject)
+            return model.NatsSubject(message.nats.subject)
         case "file":
-            return NdjsonFile(message.file.name)
+            return model.NdjsonFile(message.file.name)
         case _:
             raise InvalidField(
                 "a destination needs a channel: webhook, nats or file", field="destination.channel"

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from services.activation.delivery.worker import DeliveryContext, DestinationWorker
-from services.activation.domain.model import Destination
 from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
@@ -72,19 +71,16 @@ class Dispatcher:
         """Load the destinations, and wake the workers for which effects are due."""
         async with acquire(self._context.database.pool) as conn:
             for destination in await load_destinations(conn):
-                self._update_worker(group, destination)
+                key = DestinationKey(destination.workspace_id, destination.destination_id)
+                if key in self._workers:
+                    self._workers[key][0].destination = destination
+                else:
+                    worker = DestinationWorker(destination, self._context)
+                    self._workers[key] = worker, group.create_task(worker.run())
             due = await store.next_due(conn, self._workers.keys())
         for key, seconds in due.items():
             if seconds < POLL_INTERVAL_S:
                 self._workers[key][0].wake(seconds)
-
-    def _update_worker(self, group: asyncio.TaskGroup, destination: Destination) -> None:
-        key = DestinationKey(destination.workspace_id, destination.destination_id)
-        if key in self._workers:
-            self._workers[key][0].destination = destination
-            return
-        worker = DestinationWorker(destination, self._context)
-        self._workers[key] = worker, group.create_task(worker.run())
 
     async def _drain(self) -> None:
         for worker, _ in self._workers.values():

@@ -184,7 +184,7 @@ class DestinationWorker:
             if ended:
                 was_unblocked = await store.end_attempts(conn, ended)
             if limit and self.destination.retired:
-                await store.cancel_open(conn, self._key, RETIRED_REASON)
+                await conn.execute(store.Q.cancel_open, *self._key, RETIRED_REASON)
             elif limit:
                 claim = await store.claim(
                     conn, self._key, limit, lease_s=lease_s, blocked_recheck_s=lease_s

@@ -165,11 +165,6 @@ async def next_due(
     }
 
 
-async def cancel_open(conn: asyncpg.Connection, key: DestinationKey, reason: str) -> None:
-    """End the open effects of a retired destination."""
-    await conn.execute(Q.cancel_open, *key, reason)
-
-
 async def list_effects(
     conn: asyncpg.Connection,
     workspace_id: WorkspaceId,
@@ -188,13 +183,6 @@ async def list_effects(
     return await conn.fetch(
         Q.list_effects, workspace_id, *before, destination_id, state, profile_id, limit
     )
-
-
-async def count_effects(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId
-) -> Sequence[asyncpg.Record]:
-    """Return the number of effects by destination and state."""
-    return await conn.fetch(Q.count_effects, workspace_id)
 
 
 async def count_rows(conn: asyncpg.Connection) -> dict[str, int]:

@@ -111,11 +111,13 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
     ) -> pb.ListMembershipsResponse:
         token = await self.runner.reach(at_least_of(request))
         profile_id = await self._find_profile(request)
-        found = await queries.memberships_of(self.database, workspace_id(), profile_id)
+        segment_ids, changes = await queries.memberships_of(
+            self.database, workspace_id(), profile_id
+        )
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
-            segment_ids=sorted(found.segment_ids),
-            history=map(change_to_proto, found.changes),
+            segment_ids=sorted(segment_ids),
+            history=map(change_to_proto, changes),
             token=token_to_proto(token),
         )
 

@@ -26,13 +26,6 @@ class SegmentStatus(NamedTuple):
     is_live: bool
 
 
-class ProfileMemberships(NamedTuple):
-    """The current segments of a profile, and every published change."""
-
-    segment_ids: frozenset[str]
-    changes: list[MembershipChange]
-
-
 async def list_segments(
     database: Database, shards: int, workspace_id: WorkspaceId
 ) -> list[SegmentStatus]:
@@ -79,13 +72,13 @@ async def list_members(
 
 async def memberships_of(
     database: Database, workspace_id: WorkspaceId, profile_id: ProfileId
-) -> ProfileMemberships:
-    """Return the memberships of a profile and their changes, oldest first."""
+) -> tuple[frozenset[str], list[MembershipChange]]:
+    """Return the current segments of a profile, and every published change, oldest first."""
     async with acquire(database.pool) as conn:
         segments = await memberships.load_memberships(conn, [profile_id])
         rows = await conn.fetch(memberships.Q.load_changes_of_profile, workspace_id, profile_id)
     changes = list(map(memberships.change_from_row, rows))
-    return ProfileMemberships(segments.get(profile_id, frozenset()), changes)
+    return segments.get(profile_id, frozenset()), changes
 
 
 async def preview_memberships(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 
@@ -14,14 +14,6 @@ from services.segment.domain.model import MembershipCause, MembershipChange
 
 Q = Queries.load(__package__, "memberships.sql")
 _LOAD_MEMBERSHIPS = Q.load_memberships.replace("{schema}", "")
-
-
-class MembershipDifference(NamedTuple):
-    """A membership that exists in one of two schemas, as a change from the old to the new."""
-
-    change: MembershipChange
-    #: Whether the profile exists in the new schema.
-    profile_exists: bool
 
 
 async def load_memberships(
@@ -68,14 +60,15 @@ async def save_changes(
 
 async def load_difference(
     conn: asyncpg.Connection, live: str, new: str, default_us: int
-) -> list[MembershipDifference]:
+) -> list[tuple[MembershipChange, bool]]:
     """Return the memberships that exist in one of two schemas only, by profile and segment.
 
-    A change has the instant of the profile's evaluation in `new`, or `default_us`.
+    Each is a change from `live` to `new`, at the instant of the profile's evaluation in `new`, or
+    `default_us`; and whether the profile exists in `new`.
     """
     statement = Q.load_difference.replace("{live}", live).replace("{new}", new)
     rows = await conn.fetch(statement, default_us)
-    return [MembershipDifference(change_from_row(row), row["profile_exists"]) for row in rows]
+    return [(change_from_row(row), row["profile_exists"]) for row in rows]
 
 
 async def carry_over_memberships(
