@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -22,13 +23,13 @@ MAX_BACKOFF_S = 10.0
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
 class OutcomePublisher:
     """Appends DeliveryEnded facts; a repeat after a crash is the same fact."""
 
-    def __init__(self, database: Database, log_client: LogClient, actor: str) -> None:
-        self._database = database
-        self._log = log_client
-        self._actor = actor
+    database: Database
+    log_client: LogClient
+    actor: str
 
     async def run(self) -> None:
         """Publish until cancelled. Errors are logged and retried."""
@@ -47,12 +48,12 @@ class OutcomePublisher:
 
     async def publish_once(self) -> int:
         """Publish one page; return how many outcomes it had."""
-        async with acquire(self._database.pool) as conn:
+        async with acquire(self.database.pool) as conn:
             rows = await conn.fetch(store.Q.load_unpublished_outcomes, PAGE)
         if not rows:
             return 0
-        await self._log.append([delivery_ended(row, self._actor) for row in rows])
-        async with acquire(self._database.pool) as conn:
+        await self.log_client.append([delivery_ended(row, self.actor) for row in rows])
+        async with acquire(self.database.pool) as conn:
             await conn.execute(
                 store.Q.mark_outcomes_published,
                 [row["effect_id"] for row in rows],

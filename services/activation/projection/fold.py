@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from services.kernel.errors import InvalidField
 log = structlog.get_logger(__name__)
 
 
+@dataclass(eq=False)
 class ActivationProjection:
     """The projection of this service; it adds effects to the ledger and sends nothing.
 
@@ -28,22 +30,14 @@ class ActivationProjection:
     was defined; both by `committed`, as the rows are not visible before.
     """
 
-    def __init__(
-        self,
-        shards: int,
-        *,
-        on_effects: Callable[[Collection[DestinationKey]], None],
-        on_defined: Callable[[], None],
-        on_access: Callable[[], None],
-    ) -> None:
-        self._shards = shards
-        self._on_effects = on_effects
-        self._on_defined = on_defined
-        self._on_access = on_access
-        #: By shard, the destinations that got effects in the open transaction.
-        self._uncommitted: dict[int, set[DestinationKey]] = {}
-        #: The shards whose open transaction has definitions.
-        self._defined: set[int] = set()
+    shards: int
+    on_effects: Callable[[Collection[DestinationKey]], None]
+    on_defined: Callable[[], None]
+    on_access: Callable[[], None]
+    #: By shard, the destinations that got effects in the open transaction.
+    _uncommitted: dict[int, set[DestinationKey]] = field(default_factory=dict, init=False)
+    #: The shards whose open transaction has definitions.
+    _defined: set[int] = field(default_factory=set, init=False)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`.
@@ -63,7 +57,7 @@ class ActivationProjection:
         await self._add_effects(conn, batch.shard, changes)
         facts = [fact for message in messages for fact in message.broadcast_facts]
         if await fold_access_facts(conn, facts):
-            self._on_access()
+            self.on_access()
         # Messages that segment replays from its history have no offset and no time.
         log_offset = max(batch.log_offset, *(m.log_offset for m in messages))
         log_time_us = max(batch.log_time_us, *(m.log_time_us for m in messages))
@@ -73,9 +67,9 @@ class ActivationProjection:
         """Call the callbacks for what a shard folded last."""
         if shard in self._defined:
             self._defined.discard(shard)
-            self._on_defined()
+            self.on_defined()
         if keys := self._uncommitted.pop(shard, None):
-            self._on_effects(keys)
+            self.on_effects(keys)
 
     async def _add_effects(
         self, conn: asyncpg.Connection, shard: int, changes: Sequence[TriggeringChange]
@@ -85,7 +79,7 @@ class ActivationProjection:
         workspaces = {change.workspace_id for change in changes}
         destinations = await load_destinations_of_shard(conn, shard, workspaces)
         if effects := plan_effects(changes, destinations):
-            await add_effects(conn, effects, self._shards)
+            await add_effects(conn, effects, self.shards)
             keys = {DestinationKey(e.workspace_id, e.destination_id) for e in effects}
             self._uncommitted.setdefault(shard, set()).update(keys)
 
