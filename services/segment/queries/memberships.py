@@ -62,12 +62,11 @@ async def list_members(
 
     They are the next ones after a profile id, by profile id; `as_of_us` 0 = now.
     """
-    query = memberships.Q
+    page = (workspace_id, segment_id, after, limit)
     async with acquire(database.pool) as conn:
         if as_of_us:
-            statement = query.list_members_as_of
-            return await conn.fetch(statement, workspace_id, segment_id, after, limit, as_of_us)
-        return await conn.fetch(query.list_members, workspace_id, segment_id, after, limit)
+            return await conn.fetch(memberships.Q.list_members_as_of, *page, as_of_us)
+        return await conn.fetch(memberships.Q.list_members, *page)
 
 
 async def memberships_of(
