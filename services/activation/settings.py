@@ -14,7 +14,7 @@ class ActivationSettings(ServiceSettings):
 
     service: ClassVar[str] = "activation"
 
-    #: `allowed` lets webhooks reach loopback and private addresses. Refuse it if the people who may
+    #: `allowed` lets webhooks reach loopback and private addresses. Refuse it if the users who may
     #: define destinations may not reach your own network.
     private_targets: Literal["refused", "allowed"] = "refused"
     #: Attempts at a delivery before it is dead.

@@ -2,8 +2,8 @@
 
 A definition is a fact of the log, and the state that a service folds lags behind the log. So
 `define` first loads a state that includes the log's head, and only then decides. The fact's id is a
-function of (workspace, kind, key, version): of two callers who define one version, the log takes
-the first, and the other one loads again and compares with what the first has defined.
+function of (workspace, kind, key, version): of two callers that define one version, the log takes
+the first, and the other one loads again and compares with the first one's definition.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class IdentityReplayFold:
     """The fold for rebuilds: writes state, publishes nothing. A rollout has one job, on shard 0,
     for all shards.
 
-    `shards`: each batch is split by leaf as if the log had so many.
+    `shards`: each batch is split by leaf as if the log had this many.
     """
 
     def __init__(self, cache: EvidenceCache, shards: int) -> None:

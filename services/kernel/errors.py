@@ -1,7 +1,7 @@
 """Defines every error that crosses the border of a service.
 
-`reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message says what to do next
-and holds nothing personal.
+`reason` is a name of onefold.type.v1.ErrorReason without its prefix. A message states the next step
+and contains nothing personal.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class TooLarge(ClientError):
 
 
 class RangeExpired(ClientError):
-    """The requested range is older than what is stored."""
+    """The requested range is older than the oldest stored message."""
 
     reason = "RANGE_EXPIRED"
 
@@ -97,7 +97,7 @@ class TokenNotReached(RetryableError):
 class RuleError(InvalidField):
     """A rule is wrong at `field`, such as `all[1].distinct.property`; empty = the rule itself.
 
-    `problem` says what is wrong, `remedy` what to write instead.
+    `problem` describes the mistake, `remedy` the correct form.
     """
 
     def __init__(self, problem: str, remedy: str, *, field: str = "") -> None:

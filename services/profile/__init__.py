@@ -1,4 +1,4 @@
-"""Computes what is true of each profile.
+"""Computes the traits and rule results of each profile.
 
 Owns: the state of every leaf, the profile of every identifier (as identity resolved it), the
 evaluation of every profile (its true predicates, and when time alone may change that), and tags.

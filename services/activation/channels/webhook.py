@@ -131,7 +131,7 @@ def _key(secret: str) -> bytes:
 
 
 def result_of_status(status: int, retry_after: str) -> AttemptResult:
-    """Return the result that an HTTP status stands for."""
+    """Return the attempt's result for an HTTP status."""
     reason = f"HTTP {status}"
     if 200 <= status < 300:
         return AttemptResult(AttemptStatus.DELIVERED, reason)

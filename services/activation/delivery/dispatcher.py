@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Sends what is due, for every destination.
+    """Sends the due effects of every destination.
 
     `drain_s`: for how many seconds attempts in flight may continue when the scope ends.
     """

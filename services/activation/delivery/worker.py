@@ -92,7 +92,7 @@ class DeliveryContext:
 class DestinationWorker:
     """Makes the attempts that are due for one destination.
 
-    Each cycle records the results of ended attempts and starts attempts at what is due, in one
+    Each cycle records the results of ended attempts and starts attempts at due effects, in one
     transaction. Attempts run beside the cycles, so an attempt that hangs delays no cycle.
     """
 

@@ -1,1 +1,1 @@
-"""Pure: decides which effects follow from a change, and what follows from an attempt."""
+"""Pure: decides which effects a membership change has, and how an attempt changes an effect."""

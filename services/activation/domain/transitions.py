@@ -1,4 +1,4 @@
-"""Decides which effects follow from a membership change, and what follows from an attempt."""
+"""Decides which effects a membership change has, and how an attempt changes an effect."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class ActivationProjection:
         return FoldResult(batch.next, log_offset, log_time_us)
 
     def committed(self, shard: int) -> None:
-        """Call the callbacks for what a shard folded last."""
+        """Call the callbacks for the batch that a shard folded last."""
         if shard in self._defined:
             self._defined.discard(shard)
             self.on_defined()

@@ -30,14 +30,14 @@ _LOOKUP_TIMEOUT_S = 5.0
 
 
 class Authenticator:
-    """Looks keys up and caches what it finds.
+    """Looks keys up and caches them.
 
     If another replica folds the disabling of a key, the key stays valid here for up to `ttl_s`; a
     new key may stay unknown for up to `miss_ttl_s`.
     """
 
     #: How long lookups bypass the cache after `invalidate`, seconds: longer than a fold takes to
-    #: commit, so that nothing that was read before the commit is cached after it.
+    #: commit, so that no key that was read before the commit is cached after it.
     CACHE_BYPASS_S = 5.0
 
     def __init__(

@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 
 
 class IssuedKey(NamedTuple):
-    """A key and what the log stores of it. `key` is shown once and stored nowhere."""
+    """A key, and the parts of it that the log stores. `key` is shown once and stored nowhere."""
 
     key: str
     key_id: str

@@ -31,7 +31,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller that a key stands for."""
+    """The caller that a key identifies."""
 
     #: Empty if an internal call names none.
     workspace_id: WorkspaceId
@@ -44,7 +44,7 @@ class Principal:
 
     @property
     def internal(self) -> bool:
-        """Whether another service of this installation calls."""
+        """Return whether another service of this installation calls."""
         return self.role is Role.INTERNAL
 
 

@@ -134,7 +134,7 @@ def _json(value: Any) -> bytes:
 
 @contextmanager
 def _below(path: str) -> Iterator[None]:
-    """Give the errors of the body a field below `path`."""
+    """Prefix the fields of the errors that the body raises with `path`."""
     try:
         yield
     except RuleError as error:

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 #: What calls raise where NATS, or a stream, is away.
 BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSError)
 
-#: RuntimeError: uvloop refuses to write to a lost connection what the client still has buffered.
+#: RuntimeError: uvloop refuses to flush the client's buffer to a lost connection.
 _CLOSE_ERRORS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
 
 RANGE_HEADER = "Onefold-Range"
@@ -64,14 +64,14 @@ class JetStreamBus:
         self._up = asyncio.Event()
         self._has_begun = False
         self._listeners: set[Callable[[], None]] = set()
-        #: All acknowledgements arrive here, each on a subject of its own below it.
+        #: All acknowledgements arrive here, each on its own subject below it.
         self._ack_inbox = ""
         self._ack_numbers = count()
         self._expected_acks: dict[str, asyncio.Future[None]] = {}
 
     @property
     def connected(self) -> bool:
-        """Whether NATS can be reached now."""
+        """Return whether NATS can be reached now."""
         return self._up.is_set() and self.client.is_connected
 
     async def ready(self) -> None:
@@ -165,7 +165,7 @@ class JetStreamBus:
 
         `JetStreamContext.publish_async` does the same, but it never frees the slot of a message
         whose sending raised, so its window closes in the course of many outages, and it turns a
-        cancellation into an error of its own.
+        cancellation into its own error.
         """
         reply = f"{self._ack_inbox}.{next(self._ack_numbers)}"
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()

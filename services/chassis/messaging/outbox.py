@@ -31,7 +31,7 @@ class OutboxReader(Protocol):
         """Return the sequence number after the newest output; 0 where there is none."""
 
     async def prune(self, shard: int, published: int) -> None:
-        """Delete what has expired and lies before `published`."""
+        """Delete the expired outputs before `published`."""
 
 
 @dataclass(frozen=True, slots=True)

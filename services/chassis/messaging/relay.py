@@ -114,7 +114,7 @@ class _ShardRelay:
         backoff = Backoff()
         while True:
             before = self.published
-            # A task of its own: after its failure, a task group leaves its task as if cancelled,
+            # A separate task: after its failure, a task group leaves its task as if cancelled,
             # and a real cancellation may get lost.
             attempt = asyncio.ensure_future(self._publish())
             try:

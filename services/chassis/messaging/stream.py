@@ -54,18 +54,18 @@ class OutboxMessage:
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """What a fold did with a batch. All of it is saved in the fold's transaction."""
+    """The result of folding a batch. All of it is saved in the fold's transaction."""
 
     #: The sequence number up to which the batch was folded. Where it is less than `batch.next`, the
-    #: rest is folded in a transaction of its own. A fold that consumes nothing must publish
-    #: something, such as what follows from the passing of time alone.
+    #: rest is folded in a separate transaction. A fold that consumes nothing must publish
+    #: something, such as changes that are due to the passing of time alone.
     consumed_to: int
     #: The offset in the log, and the log's clock there, that the state has reached.
     log_offset: int
     log_time_us: int
     #: In order, starting at `batch.next_output`, without gaps.
     outputs: tuple[OutboxMessage, ...] = ()
-    #: What is added to the digest of each workspace: new rows' shares minus old rows' shares.
+    #: The change of each workspace's digest: new rows' shares minus old rows' shares.
     deltas: Mapping[str, int] = field(default_factory=dict)
 
 

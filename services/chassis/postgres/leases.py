@@ -30,7 +30,7 @@ Q = Queries.load(__package__, "leases.sql")
 MEMBERSHIP_POLL_S = 0.5
 #: The number of the lock that all members share; no shard has it.
 MEMBERS = 2**31 - 1
-#: Work that ran for so many seconds before it failed is restarted after the shortest pause again.
+#: Work that ran for this many seconds before it failed is restarted after the shortest pause.
 _STABLE_S = 2.0
 _CLOSE_TIMEOUT = 2.0
 

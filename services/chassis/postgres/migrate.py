@@ -3,11 +3,11 @@
     services/chassis/store/migrations/*.sql      lasting tables of every service (outbox, keys)
     services/<service>/store/migrations/*.sql    lasting tables of the service   → schema <service>
     services/chassis/store/state/*.sql           checkpoint, digest and backfill
-    services/<service>/store/state/*.sql         what can be rebuilt from the log → <service>_g<N>
+    services/<service>/store/state/*.sql         rebuilt from the log → <service>_g<N>
 
 Files are `NNNN_name.sql`, without schema names: the search path is set to the target (for state:
-`<service>_g<N>,<service>`), and `onefold.shards` to the shards of the log. Each file runs in a
-transaction of its own. A file that was changed after it was applied is refused.
+`<service>_g<N>,<service>`), and `onefold.shards` to the shards of the log. Each file runs in
+its own transaction. A file that was changed after it was applied is refused.
 
 Lasting tables are migrated for ever. A change of state that SQL cannot express is a rebuild, which
 creates another generation (see `RebuildRunner`).
@@ -59,7 +59,7 @@ class _Migration(NamedTuple):
 
     @property
     def checksum(self) -> str:
-        """32 hexadecimal digits that change with the text."""
+        """Return 32 hexadecimal digits that change with the text."""
         return blake2b(self.sql.encode(), digest_size=16).hexdigest()
 
 
@@ -132,7 +132,7 @@ async def _migrate_state(
 async def _apply(
     conn: asyncpg.Connection, service: str, schema: str, folder: str, shards: int, root: Traversable
 ) -> None:
-    """Apply what a schema lacks of a folder's migrations, those of the chassis first."""
+    """Apply the missing migrations of a folder to a schema, those of the chassis first."""
     migrations = [*_load(ROOT, "chassis", folder), *_load(root, service, folder)]
     await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     await conn.execute(Q.create_migration_table.format(schema=schema))

@@ -39,7 +39,7 @@ class BackfillJob(NamedTuple):
     #: Empty: all workspaces.
     workspace_id: WorkspaceId
     version: int
-    #: Where the step begins: what the step before returned; b"" at the beginning.
+    #: Where the step begins: the cursor of the step before; b"" at the beginning.
     cursor: bytes
     blocking: bool
     #: Grows with every request; a step of an older run moves no cursor.
@@ -51,13 +51,13 @@ class BackfillJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BackfillStep:
-    """What a step did. All of it is saved in the step's transaction."""
+    """The result of a step. All of it is saved in the step's transaction."""
 
     #: Where the next step begins; None where the job has ended.
     cursor: bytes | None
     #: In order, starting at `next_output` of the checkpoint, without gaps.
     outputs: tuple[OutboxMessage, ...] = ()
-    #: What is added to the digest of each workspace: new rows' shares minus old rows' shares.
+    #: The change of each workspace's digest: new rows' shares minus old rows' shares.
     deltas: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -106,7 +106,7 @@ async def is_backfilling(
 
 
 async def load_backlog(conn: asyncpg.Connection, shard: int) -> Backlog:
-    """Return what a shard still has to backfill."""
+    """Return the backlog of a shard."""
     row = await conn.fetchrow(Q.load_backlog, shard)
     return Backlog(*row) if row else Backlog()
 
@@ -116,7 +116,7 @@ async def run_step(
 ) -> tuple[BackfillStep, Checkpoint, Backlog] | None:
     """Run one step of the shard's next job in an open transaction; None where there is no job.
 
-    The fence must be held. Return what the step did, and the checkpoint and the backlog after it.
+    The fence must be held. Return the step's result, and the checkpoint and the backlog after it.
     Without `publish` the outputs are dropped. Raises InvalidFoldResult.
     """
     job = await _load_next_job(conn, at)

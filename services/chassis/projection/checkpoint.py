@@ -35,7 +35,7 @@ class Checkpoint:
 
     @property
     def folded_offset(self) -> int:
-        """The offset in the log that the folds have reached, blocking backfills aside."""
+        """Return the offset in the log that the folds have reached, blocking backfills aside."""
         return self.log_offset if self.withheld_offset is None else self.withheld_offset
 
     def after(self, folded: FoldResult) -> Checkpoint:
@@ -52,7 +52,7 @@ class Checkpoint:
 
 
 class Backlog(NamedTuple):
-    """What a shard still has to backfill."""
+    """The backfills that a shard still has to run."""
 
     #: The newest request; 0 where there is none.
     newest_run: int = 0

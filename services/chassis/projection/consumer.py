@@ -1,7 +1,7 @@
 """Consumes one shard of an upstream: contiguous messages, from the bus or else read upstream.
 
-The caller requests what follows a sequence number. Messages that arrived twice, were missed, or are
-too large for the bus make no difference to what it gets.
+The caller requests the messages after a sequence number. It gets each of them once, also those that
+arrived twice, were missed, or are too large for the bus.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ShardConsumer:
         self._loop = asyncio.get_running_loop()
 
     async def next(self, at: int, patience_s: float = math.inf) -> tuple[StreamMessage, ...]:
-        """Return what follows the sequence number `at`, as many messages as the limits allow.
+        """Return the messages from the sequence number `at` on, up to the limits of a batch.
 
         The first one may begin before `at`. Return () where none arrived within `patience_s`
         seconds, where upstream has nothing more either, or after `interrupt`. Raises UpstreamGap
@@ -85,7 +85,7 @@ class ShardConsumer:
         self._subscription.interrupt()
 
     async def ack(self) -> None:
-        """Acknowledge what was received; call it once that is saved."""
+        """Acknowledge the received messages; call it once they are saved."""
         if self._unacknowledged is not None:
             received, self._unacknowledged = self._unacknowledged, None
             await self._subscription.ack(received)
@@ -96,7 +96,7 @@ class ShardConsumer:
         return self._reading is not None or end - at >= self._limits.span
 
     async def restart(self) -> None:
-        """Discard what is being read."""
+        """Discard the unfinished batch."""
         reading, self._reading, self._carry_over = self._reading, None, None
         self._silent_since = None
         if isinstance(reading, AsyncGenerator):
@@ -172,7 +172,7 @@ def _gap_end(received: ReceivedMessage, at: int) -> int | None:
 
 
 class BatchBuilder:
-    """Contiguous messages, as many as the limits allow."""
+    """Contiguous messages, up to the limits of a batch."""
 
     def __init__(self, at: int, limits: Limits) -> None:
         self.messages: list[StreamMessage] = []
@@ -182,7 +182,7 @@ class BatchBuilder:
         self._size = 0
 
     def add(self, message: StreamMessage) -> bool:
-        """Add a message, or skip it where nothing in it is new; False where it does not fit.
+        """Add a message, or skip it if nothing in it is new; return False if it does not fit.
 
         The first one always fits.
         """

@@ -16,7 +16,7 @@ REFRESH_S = 0.02
 class ProgressTracker:
     """The offsets reached, by shard: the workers here report theirs, the store has the others.
 
-    An offset that was reached stays reached, so what is remembered is never wrong, at most old.
+    An offset that was reached stays reached, so a cached one is never wrong, at most old.
     `load` loads the checkpoints of all shards; `leased` returns the shards that are worked here.
     """
 
@@ -85,7 +85,7 @@ class ProgressTracker:
     async def _refresh_while_awaited(self) -> None:
         """Load the checkpoints, over and over, while a token lacks a shard of another replica.
 
-        A task of its own: where a load hangs, the workers here still wake the callers.
+        Run it as a separate task: where a load hangs, the workers here still wake the callers.
         """
         loop = asyncio.get_running_loop()
         while True:

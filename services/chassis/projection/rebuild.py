@@ -4,7 +4,7 @@ The new generation is folded from the log while the live one goes on. For the la
 worker, in whichever replica, is stopped at its fence: the rebuild locks the rows of the
 checkpoints. Then both states are at the same token, and their digests must be equal.
 
-A state that is stalled because upstream no longer stores what it needs cannot be compared. It is
+A state that is stalled because upstream has pruned its input cannot be compared. It is
 resynced: the new state is folded up to the head of upstream, continues the outputs of the old one,
 and publishes the difference between the two.
 """
@@ -76,12 +76,12 @@ class Rebuilder(Protocol):
 
         Called again, with later tokens, until the live state is caught up with. Writes state,
         digests, and `log_offset` of the checkpoints (a row per shard of the log); publishes
-        nothing. `shards`: fold as if the log had so many; `workers` fold side by side; `progress`
+        nothing. `shards`: fold as if the log had this many; `workers` fold side by side; `progress`
         is called with the facts that were folded since its last call.
         """
 
     async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
-        """Copy what a new state must continue and no digest covers, such as versions.
+        """Copy the data that a new state must continue and no digest covers, such as versions.
 
         `live` and `new` are schemas; every worker is stopped. Called before the switch, in its
         transaction.
@@ -175,7 +175,7 @@ class RebuildRunner:
     ) -> AsyncIterator[RebuildProgress | RebuildResult]:
         """Rebuild and compare; yield the progress, and last the result.
 
-        `shards`: as if the log were cut into so many, 0 = as it is. `resync`: switch over, whatever
+        `shards`: as if the log had this many, 0 = as it is. `resync`: switch over, whatever
         the comparison shows, to a state that has everything that upstream has. Raises InvalidField
         where another number of shards is to become live, Conflict where another rebuild or a
         backfill is in progress.
@@ -253,7 +253,7 @@ class _Run:
     end: Token = field(default_factory=Token)
 
     async def execute(self) -> RebuildResult:
-        """Catch up, compare or resync, switch if requested, drop what is left over."""
+        """Catch up, compare or resync, switch if requested, drop leftovers."""
         result, service = None, self.database.service
         try:
             await self._catch_up()

@@ -52,7 +52,7 @@ class ProjectionRunner:
     `onefold.log`; the shard is appended. `subject`: the subject to publish on; None for a service
     that publishes nothing. `outbox_retention` and `gap_check_s` are seconds. `on_committed`: called
     with the shard after each commit, when its writes are visible.
-    Use: `async with background(runner.run()):`; cancelling it rolls back what is not committed.
+    Use: `async with background(runner.run()):`; cancelling it rolls back open transactions.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ProjectionRunner:
         return self._leases.leased
 
     async def run(self) -> None:
-        """Work the shards that are assigned to this replica, until cancelled; retry errors."""
+        """Fold the shards that are assigned to this replica, until cancelled; retry errors."""
         async with task_scope(self._watch_generation()):
             await self._leases.run()
 
@@ -185,7 +185,7 @@ class ProjectionRunner:
             self.stalled.pop(shard, None)
 
     def _wake_workers(self) -> None:
-        """Have every worker of this process check for backfills."""
+        """Make every worker of this process check for backfills."""
         for worker in self._workers:
             worker.wake()
 

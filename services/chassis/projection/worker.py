@@ -263,7 +263,7 @@ class ShardWorker:
                 if self._conn.is_closed():
                     raise
                 self._report("backfill", checkpoint, error)
-                # The shard folds meanwhile; a blocked one waits instead.
+                # The shard goes on folding during the pause; a blocked one waits.
                 pause_s = self._step_backoff.next_s()
                 self._postponed_until = time.monotonic() + pause_s
                 if self._backlog.is_blocked:
@@ -285,7 +285,7 @@ class ShardWorker:
         return after
 
     def _report(self, part: str, at: Checkpoint, error: Exception) -> None:
-        """Log a failure; where it does not pass by itself, mark the shard as stalled."""
+        """Log a failure; mark the shard as stalled if a retry cannot help."""
         name = type(error).__name__
         if isinstance(error, _TRANSIENT):
             log.warning("fold_failed", part=part, shard=self._shard, at=at.next, error=name)

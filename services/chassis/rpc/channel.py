@@ -57,7 +57,7 @@ _OPTIONS = (
 
 
 def read_methods() -> list[tuple[str, str]]:
-    """Return the methods that change nothing, as (full name of the service, method)."""
+    """Return the read-only methods, as (full name of the service, method)."""
     return [
         (service.full_name, method.name)
         for module in _SERVICE_MODULES
@@ -95,8 +95,8 @@ class ServiceChannel:
     """A channel for generated stubs, whose calls raise OnefoldError and carry a key.
 
     A call with one response is a coroutine; a call with a stream of responses is an async
-    generator. Both take `timeout` (seconds) and `metadata`. These are wrappers and no interceptors:
-    grpc.aio wants one interceptor class for each shape of call and runs it in a task of its own,
+    generator. Both take `timeout` (seconds) and `metadata`. These are wrappers, not interceptors:
+    grpc.aio wants one interceptor class for each shape of call and runs it in a separate task,
     where `_translate` could not see whether the caller's task was cancelled.
     """
 

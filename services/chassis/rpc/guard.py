@@ -1,6 +1,6 @@
 """Guards every gRPC method: authenticates, checks the role, starts the deadline, maps errors.
 
-The server asks the guard for the handler of each call. The guard wraps each method once and keeps
+The server gets the handler of each call from the guard. The guard wraps each method once and keeps
 the wrapped handler, which decodes the request only after the caller is known.
 """
 
@@ -109,7 +109,7 @@ def behaviour_of(handler: _Handler) -> Callable[..., Any]:
 
 
 class _GuardedMethod:
-    """One guarded method. It runs for every call, so `__init__` looks up all that it can."""
+    """One guarded method. It runs for every call, so `__init__` does all lookups that it can."""
 
     def __init__(self, guard: Guard, name: str, handler: _Handler) -> None:
         self._name = name

@@ -34,7 +34,7 @@ EVENT = Event.DESCRIPTOR.full_name
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
 MATCH_ASSESSED = MatchAssessed.DESCRIPTOR.full_name
 _KINDS = {EVENT_TYPE_ALIAS: EvidenceKind.STATED}
-#: Small messages are published together up to this size, as each message has a cost of its own.
+#: Small messages are published together up to this size, as each message has a fixed cost.
 _OUTPUT_BYTES = 512 * 1024
 
 #: When the events with each identifier set occurred.
@@ -140,7 +140,7 @@ def decode_facts(facts: Iterable[Fact]) -> DecodedEvidence:
 
 
 class _BatchDecoder:
-    """Collects facts by what they are."""
+    """Collects facts by their type."""
 
     __slots__ = ("broadcast", "leaves", "observations", "other")
 
@@ -205,7 +205,7 @@ def _raw_pair(message: LinkDecided | MatchAssessed) -> tuple[RawIdentifier, ...]
     return tuple((one.namespace, one.value, False) for one in (message.a, message.b))
 
 
-# The same identifiers come again and again.
+# The same identifiers recur often.
 @lru_cache(maxsize=1 << 15)
 def _parse_identifiers(serialized: tuple[bytes, ...]) -> tuple[RawIdentifier, ...]:
     return _raw(map(IdentifierMessage.FromString, serialized))
@@ -263,7 +263,7 @@ def outputs(
 ) -> tuple[OutboxMessage, ...]:
     """Return the messages to publish: each part with the profiles of its facts, 16 bytes a fact.
 
-    The assignments go with the first part, so that no fact is read before what it led to.
+    The assignments go with the first part, so that no consumer reads a fact before its effects.
     """
     found = []
     pending = [assignment_to_proto(one) for one in assignments]

@@ -167,7 +167,7 @@ def _check_blocked(blocked: Sequence[pb.BlockedValue], region: str) -> None:
 
 def _pattern_error(namespace: str, pattern: str, region: str) -> str:
     if not pattern:
-        return "pattern is required: the value to block; * stands for any characters"
+        return "pattern is required: the value to block; * matches any characters"
     if not pattern.strip(_WILDCARD):
         return (
             "this blocks every identifier; send a part of the value, or MATCH_MODE_NEVER for a"

@@ -1,4 +1,4 @@
-"""Defines what a resolution changes in the stored rows, and finds it by comparing rows."""
+"""Defines the changes of stored rows by a resolution, and finds them by comparing rows."""
 
 from __future__ import annotations
 

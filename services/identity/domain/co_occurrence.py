@@ -1,4 +1,4 @@
-"""Classifies identifiers by what they were seen with: shared by many, or recycled to a new holder.
+"""Classifies identifiers by their neighbours: shared by many, or recycled to a new holder.
 
 The neighbours that count are identifiers of a higher priority: the holders of this one.
 """

@@ -1,4 +1,4 @@
-"""Finds what is new in evidence, and what must be locked while it is applied."""
+"""Finds the new part of some evidence, and the profiles to lock while it is applied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.kernel.ids import IdentifierId, WorkspaceId
 
 
 def new_evidence(evidence: Evidence, stored: StoredEvidence) -> Evidence:
-    """Return the evidence that is not stored, or is earlier or later than what is stored.
+    """Return the evidence that is not stored, or is earlier or later than the stored bounds.
 
     The spans of its edges include the stored spans.
     """

@@ -54,7 +54,7 @@ def identifier_share(id_: IdentifierId, profile_id: ProfileId, first: FirstSeen)
 
 
 def edge_share(edge: Edge, row: EdgeRow) -> int:
-    """Return the share of an edge's row in the digest; a decision has a share of its own."""
+    """Return the share of an edge's row in the digest; a decision has a separate share."""
     if edge.kind == EvidenceKind.DECIDED:
         return 0
     first, last_seen_day = row.span

@@ -1,5 +1,5 @@
-"""Defines evidence: which identifiers were seen together, in which way and when, and what was
-decided about pairs of them."""
+"""Defines evidence: which identifiers were seen together, in which way and when, and the manual
+decisions about pairs of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FirstSeen(NamedTuple):
 
 
 #: The last day is stored in steps of this many days, so that an edge that is seen all the time is
-#: written once in so many days, also where an import brings years of events at once.
+#: written once in this period, also where an import brings years of events at once.
 SEEN_PERIOD_DAYS = 30
 SEEN_PERIOD_US = SEEN_PERIOD_DAYS * DAY_US
 
@@ -88,7 +88,7 @@ def edge_of(one: IdentifierId, other: IdentifierId, kind: int) -> Edge:
 
 
 class DecisionKind(IntEnum):
-    """What a manual decision says about two identifiers."""
+    """The outcome of a manual decision about two identifiers."""
 
     LINK = 1
     SEPARATE = 2
@@ -115,7 +115,7 @@ class Decision(NamedTuple):
 
 
 class IdentifierInWorkspace(NamedTuple):
-    """What an identifier id stands for."""
+    """An identifier and its workspace: the meaning of an identifier id."""
 
     workspace_id: WorkspaceId
     #: None where only the id is known: a leaf that the current normalisation no longer produces.
@@ -123,7 +123,7 @@ class IdentifierInWorkspace(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """The namespace; empty where only the id is known."""
+        """Return the namespace; empty where only the id is known."""
         return self.identifier.namespace if self.identifier else ""
 
 

@@ -50,7 +50,7 @@ class Explanation:
 
     @property
     def same(self) -> bool:
-        """Whether they belong to one profile."""
+        """Return whether they belong to one profile."""
         return self.profile_a is not None and self.profile_a == self.profile_b
 
 

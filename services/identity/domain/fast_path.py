@@ -7,7 +7,7 @@ takes the slow path; see `neighbourhood`.
 Each function takes the result of the one before it:
 
     co_occurrence_candidates   whose neighbours must be loaded
-    classify                   which new edges may link, and what they join
+    classify                   which new edges may link, and which profiles they join
     limit_queries              whose identifiers must be counted
     check_limits               which clusters take the fast path and which the slow one
     changes                    what to write for the clusters on the fast path
@@ -60,7 +60,7 @@ class WorkspaceEvidence:
         return self.state.stored.identifiers.get(id_)
 
     def profile(self, id_: IdentifierId) -> ProfileId:
-        """Return the profile of an identifier; one that is not stored is a profile of its own."""
+        """Return the profile of an identifier; one that is not stored is alone in its profile."""
         row = self.state.stored.identifiers.get(id_)
         return ProfileId(id_) if row is None else row.profile_id
 
@@ -92,7 +92,7 @@ class CoOccurrenceCandidates(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Cluster:
-    """Profiles that new evidence joins; an identifier that is not stored is one of its own."""
+    """Profiles that new evidence joins; an identifier that is not stored is a profile alone."""
 
     profiles: list[ProfileId]
     #: The first seen identifier of all, which names the profile that they become.

@@ -128,7 +128,7 @@ class Neighbourhood:
         self._graph.merge(graph)
 
     def add_neighbours(self, neighbours: Mapping[IdentifierId, Sequence[Neighbour]]) -> None:
-        """Add all neighbours of some identifiers, or enough to tell that they are shared."""
+        """Add all neighbours of some identifiers, or enough to prove that they are shared."""
         self._neighbours.update(neighbours)
 
     def resolve(self) -> Resolution | None:

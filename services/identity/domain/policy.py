@@ -16,7 +16,7 @@ from services.kernel.identifiers.hashes import hash_algorithm_of
 from services.kernel.identifiers.model import ACCOUNT_ID, base_namespace
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
 
-#: Senders make up namespaces; the positions of at most so many are cached.
+#: Senders make up namespaces; the positions of at most this many are cached.
 _MAX_CACHED = 1_000
 
 
@@ -36,8 +36,8 @@ class NamespaceRule:
 
     #: The most of them in one profile; 0 = any number.
     limit: int = 0
-    #: Seen with more than so many identifiers of one namespace of a higher priority, an identifier
-    #: is shared; 0 = never.
+    #: An identifier is shared if it was seen with more than this many identifiers of one namespace
+    #: of a higher priority; 0 = never.
     shared_after: int = 0
     #: Days without use after which a new holder means that it was recycled; 0 = never.
     recycled_after_days: int = 0
@@ -45,7 +45,7 @@ class NamespaceRule:
 
     @property
     def uses_co_occurrence(self) -> bool:
-        """Whether an edge may be held because of what else its end was seen with."""
+        """Return whether an edge may be held because of other neighbours of its end."""
         return self.shared_after > 0 or self.recycled_after_days > 0
 
 
@@ -57,7 +57,7 @@ class Blocked(NamedTuple):
 
     #: Empty = every namespace.
     namespace: str
-    #: Matched against the normalised value; `*` stands for any characters.
+    #: Matched against the normalised value; `*` matches any characters.
     pattern: str
 
 
@@ -111,7 +111,7 @@ class Policy:
 
     @cached_property
     def uses_co_occurrence(self) -> bool:
-        """Whether any rule depends on co-occurrence."""
+        """Return whether any rule depends on co-occurrence."""
         return any(rule.uses_co_occurrence for rule in self.rules.values())
 
     def _position(self, namespace: str) -> tuple[int, NamespaceRule]:

@@ -44,7 +44,7 @@ class PreviewTotals:
 
 
 def regroupings(before: Profiles, after: Profiles) -> Iterator[Regrouping]:
-    """Yield what is grouped differently, the smallest profile id first. A profile that only gets
+    """Yield the regroupings, the smallest profile id first. A profile that only gets
     another id is included."""
     members_before, members_after = _members(before), _members(after)
     changed = [

@@ -7,7 +7,7 @@ unless that would join what a decision separates or break a limit; such an edge 
 
 Limits and separations only refuse more as components grow. Two things follow. Where all edges of a
 component together break none, their order does not matter and a profile is a connected component.
-And an edge that is held never lies within a profile: its ends stay apart for good.
+A held edge never lies within a profile: its ends are always in different profiles.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Resolution:
 def resolve(
     nodes: Nodes, edges: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
 ) -> Resolution:
-    """Resolve identifiers, given all evidence about them and about what they were seen with.
+    """Resolve identifiers, given all evidence about them and about their neighbours.
 
     `edges` includes the edges that decisions make; `separated` are the pairs that decisions
     separate.

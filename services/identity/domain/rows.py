@@ -73,7 +73,7 @@ class LockedState:
     version: int
     #: Of the workspaces that have defined one.
     policies: Mapping[WorkspaceId, Policy] = field(default_factory=dict)
-    #: Workspaces whose policy rollout has not finished: what is stored of their edges and flags
+    #: Workspaces whose policy rollout has not finished: their stored edges and flags
     #: may still follow from an earlier policy.
     rolling_out: frozenset[WorkspaceId] = frozenset()
     #: The profiles of `stored` with a CONTESTED identifier.

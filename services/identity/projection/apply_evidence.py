@@ -35,7 +35,7 @@ from services.identity.projection.ports import EvidenceStore
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
-#: Every further attempt means that another worker merged the same profiles meanwhile.
+#: Every further attempt means that another worker merged the same profiles in between.
 _MAX_ATTEMPTS = 50
 #: Profiles to resolve again though nothing is new about them, by workspace.
 ProfilesToReresolve: TypeAlias = Mapping[WorkspaceId, Collection[ProfileId]]
@@ -49,7 +49,7 @@ class AppliedEvidence:
     assignments: tuple[IdentifierAssignment, ...] = ()
     #: The profile of each identifier of the evidence.
     profiles: Mapping[IdentifierId, ProfileId] = field(default_factory=dict)
-    #: What is added to the digest of each workspace.
+    #: The change of each workspace's digest.
     deltas: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -143,7 +143,7 @@ async def _resolve_neighbourhood(
 async def _neighbours(
     store: EvidenceStore, namespaces: Mapping[IdentifierId, str], policy: Policy
 ) -> dict[IdentifierId, list[Neighbour]]:
-    """Return the neighbours of each identifier, all of them or enough to tell that it is shared."""
+    """Return the neighbours of each identifier: all, or enough to prove that it is shared."""
     by_namespace: dict[str, set[IdentifierId]] = {}
     for id_, namespace in namespaces.items():
         by_namespace.setdefault(namespace, set()).add(id_)

@@ -1,9 +1,9 @@
 """Caches which identifier sets can add no evidence, so that their events need no query.
 
 Evidence is stored as minima, which only get earlier, and maxima, which only get later. So a bound
-that was once read from the store holds for ever, whichever worker writes to it, and an event within
-the bounds adds nothing. Only what was read is cached, never what was written: that may still be
-rolled back.
+that was once read from the store stays valid, whichever worker writes to it, and an event within
+the bounds adds nothing. Only rows that were read are cached, never rows that were written: the
+transaction may still roll back.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class EvidenceCache:
         identifiers: Mapping[IdentifierId, IdentifierRow],
         edges: Mapping[Edge, EdgeRow],
     ) -> None:
-        """Cache the bounds of what was read, if all identifiers and edges were stored."""
+        """Cache the bounds of the stored evidence, if all identifiers and edges were stored."""
         first_seen_us, last_seen_day = 0, NEVER
         for id_ in observation.identifiers:
             if id_ not in identifiers:

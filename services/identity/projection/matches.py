@@ -18,7 +18,7 @@ from services.kernel.digest import row_digest
 async def fold_matches(
     conn: asyncpg.Connection, shards: int, cache: EvidenceCache, matches: Iterable[MatchFact]
 ) -> dict[str, int]:
-    """Save the latest assessment of each pair, and return what is added to the digests."""
+    """Save the latest assessment of each pair, and return the changes of the digests."""
     latest: dict[Pair, MatchFact] = {}
     for match in matches:
         region = cache.regions.of(match.workspace_id)

@@ -52,7 +52,7 @@ async def resolve_page(
     conn: asyncpg.Connection, store: PostgresEvidence, job: BackfillJob, *, shard: int | None
 ) -> tuple[bytes | None, AppliedEvidence]:
     """Resolve a page of the profiles of a shard (None = of all) again, and return the cursor of the
-    next page (None = there is none) and what has changed."""
+    next page (None = there is none) and the changes."""
     if not job.cursor:
         # Transactions that began before the policy was saved may still add profiles by the old one.
         await store.drain()

@@ -1,4 +1,4 @@
-"""Declares what the fold needs of the store."""
+"""Declares the interface of the store that the fold uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EvidenceStore(Protocol):
     """Identifiers, edges and decisions, inside one open transaction."""
 
     async def load(self, evidence: Evidence) -> StoredEvidence:
-        """Return what is stored of the identifiers, edges and decisions of some evidence."""
+        """Return the stored identifiers, edges and decisions that some evidence names."""
 
     async def lock(self, ids: Collection[bytes]) -> bool:
         """Lock ids until the transaction ends or `unlock`; return whether everything is locked.
@@ -31,7 +31,7 @@ class EvidenceStore(Protocol):
     async def load_locked(
         self, evidence: Evidence, workspaces: Collection[WorkspaceId]
     ) -> LockedState:
-        """Return what is stored of some evidence, and a version for what will be written.
+        """Return the stored state of some evidence, and the version for the rows to write.
 
         Call it while all profiles and new identifiers of the evidence are locked.
         """

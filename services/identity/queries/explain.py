@@ -173,7 +173,7 @@ class _PastState:
         self, inside: Collection[IdentifierId], policy: Policy
     ) -> dict[Edge, HeldEdge]:
         """Return the edges of some identifiers that the policy holds. The class of an end depends
-        on all of its own edges, so the evidence of the other ends is completed first."""
+        on all its edges, so the evidence of the other ends is completed first."""
         await self._complete_evidence({id_ for edge in self._edges_at(inside) for id_ in edge[:2]})
         nodes = self._nodes()
         co_occurrences = classify_all(nodes, self._edges(), policy)

@@ -25,7 +25,7 @@ class MergeFeed:
 
     async def watch(self, workspace_id: WorkspaceId, since: Token | None) -> AsyncGenerator[Merges]:
         """Yield merges and splits from a state of the log on (None = from now on), until the caller
-        leaves. Messages without moves are yielded too, as they tell how far the feed is.
+        leaves. Messages without moves are yielded too, as they show the feed's progress.
 
         Raises InvalidField, RangeExpired.
         """

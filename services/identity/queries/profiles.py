@@ -19,7 +19,7 @@ ASSIGNMENTS_PAGE = 2_000
 
 
 class IdentityQueries:
-    """Reads profiles; those for people are bound to the workspace of the caller's key."""
+    """Reads profiles; the public queries see only the workspace of the caller's key."""
 
     def __init__(self, reader: StateReader) -> None:
         self._reader = reader

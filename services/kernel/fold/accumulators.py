@@ -139,7 +139,7 @@ class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
         return combined
 
     def total(self) -> int:
-        """Return the number of values; `EXACT_LIMIT` stands for that many or more."""
+        """Return the number of values; `EXACT_LIMIT` means that many or more."""
         return len(self.values)
 
     def count_after(self, start_us: int) -> int:
@@ -166,7 +166,7 @@ class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
 
 
 def distinct_key(value: Any) -> str | None:
-    """Return the text that stands for a JSON scalar: equal for equal values only.
+    """Return a JSON scalar as text: equal for equal values only.
 
     None for null, lists and objects, which are no values. Long texts are hashed (128 bits).
     """

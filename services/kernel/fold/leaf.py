@@ -156,17 +156,17 @@ class ProfileView:
 
     @property
     def is_account(self) -> bool:
-        """Whether this is an account and no person. Rules are never evaluated for accounts."""
+        """Return whether this is an account. Rules are never evaluated for accounts."""
         return bool(self._leaves) and all(leaf.members for leaf in self._leaves)
 
     @property
     def accounts(self) -> list[bytes]:
-        """The leaves of the accounts that the person belongs to, ascending."""
+        """Return the leaves of the accounts that the person belongs to, ascending."""
         return split_ids(reduce(combine_ids, (leaf.accounts for leaf in self._leaves), b""))
 
     @property
     def members(self) -> list[bytes]:
-        """The leaves of the persons that belong to the account, ascending."""
+        """Return the leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
 
     def trait_value(self, name: str) -> TraitValue | None:
@@ -204,7 +204,7 @@ def view_of(states: Iterable[LeafState]) -> ProfileView:
 
 
 def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
-    """Fold a group event. Its traits are the account's, and no rule reads what is stored here."""
+    """Fold a group event. Its traits are the account's, and no rule reads the data stored here."""
     if event.member_leaf:
         state.members = add_id(state.members, event.member_leaf)
         _fold_traits(state, event, _EMPTY_INDEX)

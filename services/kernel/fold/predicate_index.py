@@ -46,7 +46,7 @@ class AccumulatorBinding:
 
 
 class PredicateIndex:
-    """The predicates of the rules in force, by what they depend on."""
+    """The predicates of the rules in force, indexed by their inputs."""
 
     __slots__ = ("_bindings", "_by_trait", "accumulator_ids", "predicates")
 

@@ -1,4 +1,4 @@
-"""Normalises digests that stand for a value the sender does not reveal: `email_sha256`, `imei_md5`.
+"""Normalises digests of values that the sender does not reveal: `email_sha256`, `imei_md5`.
 
 A namespace that ends in `_md5`, `_sha1`, `_sha256` or `_sha512` has digests as values. The hashed
 value cannot be read, but the digests of the usual placeholders are known.

@@ -46,7 +46,7 @@ class Identifier(NamedTuple):
 
 
 def validation_error(namespace: str, value: object) -> str | None:
-    """Return what is wrong with a raw identifier, as a text for people; None if it is valid."""
+    """Return the error of a raw identifier as readable text; None if it is valid."""
     if not _is_namespace(namespace):
         return f"a namespace has 1 to {MAX_NAMESPACE} characters of a-z, 0-9, '_' and '.'"
     if not isinstance(value, str):
@@ -74,7 +74,7 @@ def is_placeholder(value: str) -> bool:
     lowered = value.lower()
     if lowered in PLACEHOLDERS or not lowered.strip("0-. _"):
         return True
-    # A masked value such as 138****0000 stands for ten thousand numbers.
+    # A masked value such as 138****0000 matches ten thousand numbers.
     return "**" in lowered or (value[0] in "{$%<[_" and _is_template(value))
 
 

@@ -48,7 +48,7 @@ def account_of(group_id: str) -> Identifier | None:
 
 
 def expected_format(namespace: str, region: str) -> str:
-    """Return what a value of the namespace must be to identify someone, as a text for people."""
+    """Return the expected format of the namespace's values as readable text."""
     if namespace == "phone":
         return f"a number that exists, with + and country code or as it is dialled in {region}"
     if namespace == "email":

@@ -14,7 +14,7 @@ from typing import Any
 #: The region of a workspace that names none.
 DEFAULT_REGION = "CN"
 
-# What people write around the digits, with an extension at the end. Anything else is no number,
+# Characters written around the digits, with an extension at the end. Anything else is no number,
 # although the library would find one inside: normalising is not searching.
 _WRITTEN = re.compile(
     r"(?:tel:)?(?P<number>[ ()./-]*\+?[\d ()./-]+?)"
@@ -23,7 +23,7 @@ _WRITTEN = re.compile(
 )
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-"))
 _SIGNS = str.maketrans("", "", " ()./-")
-#: Numbers that people enter if a form requires one: this is China Mobile's own.
+#: Numbers entered only because a form requires one: this is China Mobile's own.
 _PLACEHOLDERS = frozenset({"+8613800138000"})
 
 

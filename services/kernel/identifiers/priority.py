@@ -16,7 +16,7 @@ from services.kernel.identifiers.normalize import account_of
 from services.kernel.ids import LeafId
 
 #: Highest priority first. A namespace in neither list comes after these and before
-#: `DEVICE_NAMESPACES`, in alphabetical order. A digest comes right after the value it stands for.
+#: `DEVICE_NAMESPACES`, in alphabetical order. A digest comes right after the plain value.
 PRIORITY: tuple[str, ...] = (
     "user_id",
     "member_id",

@@ -1,6 +1,6 @@
 """Evaluates predicates over a profile, and rules over the predicates that are true.
 
-Pure and total: no data makes it raise. What is compiled once is evaluated many times.
+Pure and total: no data makes it raise. A rule is compiled once and evaluated many times.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CompiledPredicate:
 
     id: int
     predicate: model.Predicate
-    #: What it reads: an accumulator or a trait.
+    #: Its input: an accumulator or a trait.
     accumulator: model.AccumulatorSpec | None
     accumulator_id: int | None
     trait: str | None

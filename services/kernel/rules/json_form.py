@@ -1,4 +1,4 @@
-"""Parses rules from their JSON form, as people write it in YAML, and dumps them.
+"""Parses rules from their JSON form, as users write it in YAML, and dumps them.
 
 ::
 
@@ -41,7 +41,7 @@ _AGES = dict(
     zip(("within", "at_most", "longer_than", "at_least"), model.AGE_OPERATORS, strict=True)
 )
 _AGE_WORDS = {operator: word for word, operator in _AGES.items()}
-#: Words of other languages that people are likely to try.
+#: Operator names of other languages that users are likely to try.
 _SYNONYMS = {
     **dict.fromkeys(("le", "lte", "<="), "at_most"),
     **dict.fromkeys(("ge", "gte", ">="), "at_least"),

@@ -9,7 +9,7 @@ instant. Their meaning is defined here and tested against the oracle in `tests/o
 * The instant is never before the profile's newest event (`occurred_at <= recorded_at`, and the
   log's clock never goes back); an earlier instant is replaced with that event's.
 
-Constructing a rule validates it: a RuleError says what is wrong and what to write instead. Two
+Constructing a rule validates it: a RuleError has the mistake and the correct form. Two
 values with the same meaning are equal: the filters of an event and the elements of an `in` are
 sorted.
 """
@@ -163,7 +163,7 @@ Rule: TypeAlias = All | Any_ | Not | Predicate
 
 
 class AccumulatorKind(Enum):
-    """What an accumulator stores."""
+    """The kind of data that an accumulator stores."""
 
     COUNT = "count"
     DISTINCT = "distinct"
@@ -171,7 +171,7 @@ class AccumulatorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorSpec:
-    """What is accumulated of a leaf's events for a predicate, whatever its window."""
+    """The data accumulated from a leaf's events for a predicate, whatever its window."""
 
     kind: AccumulatorKind
     events: EventFilter

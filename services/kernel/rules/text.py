@@ -1,4 +1,4 @@
-"""Writes rules as text for people: in messages, explanations and lists.
+"""Renders rules as readable text: in messages, explanations and lists.
 
 An example is `count(attended_trial in 7d) >= 1 and not count(purchased_course) >= 1`. Names that
 are not plain words are quoted.

@@ -173,7 +173,7 @@ class BackfillFold:
         )
 
     def fold(self, events: Iterable[LogEvent]) -> dict[LeafId, tuple[WorkspaceId, LeafState]]:
-        """Return what the events add to each leaf: accumulators only, as all else is stored."""
+        """Return what the events add to each leaf: accumulators only; the rest is stored."""
         added: dict[LeafId, tuple[WorkspaceId, LeafState]] = {}
         for offset, workspace_id, leaf_id, event in events:
             for live_from, indexes in self._parts:

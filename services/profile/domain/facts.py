@@ -21,7 +21,7 @@ class BroadcastFact:
     kind: str
     #: The whole fact, serialised.
     fact: bytes
-    #: The fact only says that time has passed.
+    #: The fact is a tick of the log's clock.
     is_tick: bool
     #: The predicates that a definition needs; None where the fact defines no rule.
     predicates: tuple[Predicate, ...] | None = None

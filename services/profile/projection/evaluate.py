@@ -66,7 +66,7 @@ class ProfileEvaluator:
 
         `shard`: the one whose worker evaluates, and evaluates again when the profiles are due.
         `fresh_states`: states of leaves saved in this transaction. Save all leaves before this
-        call: once the locks are released, the next worker decides from what is stored.
+        call: once the locks are released, the next worker decides from the stored rows.
 
         Raises ProfilesLocked.
         """

@@ -10,5 +10,5 @@ BACKFILLED_EVENTS = Counter(
     "onefold_profile_backfilled_events", "Old events read again for new definitions."
 )
 LOCK_RETRIES = Counter(
-    "onefold_profile_lock_retries", "Transactions retried because profiles were merged meanwhile."
+    "onefold_profile_lock_retries", "Transactions retried because of concurrent merges."
 )

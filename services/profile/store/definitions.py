@@ -58,7 +58,7 @@ async def shard_broadcast_facts(conn: Connection, shard: int, first: int = 0) ->
 
 
 class FoldState(NamedTuple):
-    """What a fold must load of its shard in any case."""
+    """The stored definitions that every fold of a shard loads."""
 
     #: Changes whenever the shard registers predicates.
     predicates_version: int

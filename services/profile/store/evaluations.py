@@ -139,8 +139,8 @@ async def next_version(conn: Connection) -> int:
 async def replace_evaluations(conn: Connection, live: str, at_us: int) -> list[Evaluation]:
     """Return the evaluations that differ from those in the schema `live`, as saved now.
 
-    They include the profiles that have no leaves any more. All get one version above all that
-    were given: the live state may have published some meanwhile.
+    They include the profiles that have no leaves any more. All get one version above every
+    version so far, as the live state may have published some of them.
     """
     version = await next_version(conn)
     changed = await conn.fetch(Q.renew_changed.replace("{live}", live), version)

@@ -41,7 +41,7 @@ class Snapshot:
 
 @asynccontextmanager
 async def open_snapshot(database: Database) -> AsyncIterator[Snapshot]:
-    """Open the present state for reading, whatever is folded meanwhile. Raises StoreUnavailable."""
+    """Open a snapshot that concurrent folds do not change. Raises StoreUnavailable."""
     async with (
         acquire(database.pool) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),

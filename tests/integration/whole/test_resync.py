@@ -126,6 +126,9 @@ async def test_stalled_services_after_a_resync_end_in_the_state_of_an_undisturbe
             await services.stop(name)
             await services.append(parts[number + 1])
             await services.reach(before)
+            # One more message: the newest one, which stays, must not cover the facts.
+            await services.append(())
+            await services.reach(before)
             await services.expire_outputs(before)
             await services.start(name)
             await wait_until(lambda name=name: services.is_stalled(name))

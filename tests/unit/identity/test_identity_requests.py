@@ -78,7 +78,7 @@ def test_policy_round_trip_is_unchanged() -> None:
         (phone_policy(recycled_after_days=40_000), "namespaces[0].recycled_after_days", "36500"),
         (phone_policy(match_mode=9), "namespaces[0].match_mode", "MATCH_MODE_ALWAYS"),
         (policy(namespaces=[{"namespace": f"n{n}"} for n in range(201)]), "namespaces", "200"),
-        (policy(blocked=[{}]), "blocked[0].pattern", "* stands for any characters"),
+        (policy(blocked=[{}]), "blocked[0].pattern", "* matches any characters"),
         (policy(blocked=[{"pattern": "**"}]), "blocked[0].pattern", "blocks every identifier"),
         (policy(blocked=[{"pattern": "a\n"}]), "blocked[0].pattern", "all of them printable"),
         (policy(blocked=[{"pattern": "x" * 513}]), "blocked[0].pattern", "at most 512"),
