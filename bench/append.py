@@ -60,7 +60,7 @@ PAYLOAD = payload()
 
 
 def facts(size: int) -> list[NewFact]:
-    """Return new facts of random people."""
+    """Return new facts of random profiles."""
     now = time.time_ns() // 1000
     return [
         NewFact(

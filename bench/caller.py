@@ -1,4 +1,4 @@
-"""Calls a gRPC service as fast as it responds, in a process of its own.
+"""Calls a gRPC service as fast as it responds, in a separate process.
 
 `bench.ingest` starts it, writes one task a line (JSON) to its standard input, and reads one result
 a line (JSON) from its standard output.

@@ -1,4 +1,4 @@
-"""Serves gRPC and returns each request as its response, in a process of its own."""
+"""Serves gRPC and returns each request as its response, in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends serialised requests and measures how they are processed, in a process of its own.
+"""Sends serialised requests and measures how they are processed, in a separate process.
 
 `bench.pipeline` starts it, writes one task a line (JSON) to its standard input, and reads one
 result a line (JSON) from its standard output.
@@ -109,7 +109,7 @@ class Generator:
         return {"seconds": time.monotonic() - began, "reached": self.sent.reached}
 
     async def pace(self, seconds: float, rate: float, probes: float, name: str) -> dict[str, Any]:
-        """Send `rate` events per second, and `probes` people per second who enter the segment.
+        """Send `rate` events per second, and `probes` profiles per second that enter the segment.
 
         Returns the seconds from each person's acknowledgement to the membership.
         """

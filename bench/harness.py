@@ -85,7 +85,7 @@ async def interleave(rounds: int, contenders: Mapping[str, Contender]) -> dict[s
 
 
 def print_progress(line: str) -> None:
-    """Print a line for people to standard error."""
+    """Print a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 

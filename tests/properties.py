@@ -1,4 +1,4 @@
-"""Says how many examples hypothesis tries of a property.
+"""Sets the number of examples that hypothesis tries of a property.
 
 `./onefold test` tries the number that a test names, `./onefold test --deep` ten times as many.
 """

@@ -71,14 +71,14 @@ def servers_dir() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_server(servers_dir: Path) -> AsyncIterator[PostgresServer]:
-    """The session's PostgreSQL. A test that stops or kills it starts one of its own."""
+    """Provide the session's PostgreSQL. A test that stops or kills it starts a separate one."""
     async with PostgresServer(servers_dir, settings=QUICK) as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nats_server(servers_dir: Path) -> AsyncIterator[NatsServer]:
-    """The session's nats-server. A test that stops or kills it starts one of its own."""
+    """Provide the session's nats-server. A test that stops or kills it starts a separate one."""
     async with NatsServer(servers_dir) as server:
         yield server
 

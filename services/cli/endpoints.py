@@ -31,7 +31,7 @@ class NotRunning(OnefoldError):
 
 
 class StackState(TypedDict):
-    """What the supervisor of a running system writes into the stack file."""
+    """The content of the stack file, which the supervisor of a running system writes."""
 
     #: By service: its `grpc` (`host:port`) and `http` (a URL) endpoints.
     services: dict[str, dict[str, str]]

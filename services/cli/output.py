@@ -1,4 +1,4 @@
-"""Prints tables, trees, progress and one-line errors for people."""
+"""Prints tables, trees, progress and one-line errors on the terminal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def print_table(
 ) -> None:
     """Print a title, if there is one, and a table; numbers are aligned to the right.
 
-    The first column is never wrapped, as it has the ids that people copy. `more`: a limit has cut
+    The first column is never wrapped, as it has the ids that users copy. `more`: a limit has cut
     the rows.
     """
     if title:

@@ -1,4 +1,4 @@
-"""Runs the stack of a data folder in a process of its own until a signal stops it.
+"""Runs the stack of a data folder in a separate process until a signal stops it.
 
 Run as `python -m services.cli.supervisor DATA_DIR`. It reports the start on its standard output,
 one JSON object a line: `{"step": …, "done": …}`, `{"notice": …}`, and at the end `{"ready": true}`

@@ -1,4 +1,4 @@
-"""Checks values that people write, in YAML or options, and returns them with their types.
+"""Checks values that users write, in YAML or options, and returns them with their types.
 
 Every function of a value raises InvalidField, which names its path. `path` is the path of the
 mapping that holds it, such as `segments[0]`.

@@ -1,4 +1,4 @@
-"""Reads and writes identifiers and tokens in the text forms that people use."""
+"""Parses and formats identifiers and tokens in the text forms of command lines."""
 
 from __future__ import annotations
 

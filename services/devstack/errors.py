@@ -1,4 +1,4 @@
-"""Defines the errors of the development stack: their texts are one line that says what to do."""
+"""Defines the errors of the development stack; each text is one line with the next step."""
 
 
 class ServerError(Exception):

@@ -40,7 +40,7 @@ class Recovering(Exception):
 
 
 class ManagedServer(ABC):
-    """A server in a folder of its own below the data folder; one supervisor at a time."""
+    """A server in its own folder below the data folder; one supervisor at a time."""
 
     name: ClassVar[str]
     #: The signals that stop it, in turn, each with the seconds it is given.
@@ -52,7 +52,7 @@ class ManagedServer(ABC):
     def __init__(
         self, data_dir: Path, *, die_with_parent: bool = True, ports: PortChooser | None = None
     ) -> None:
-        """Change nothing on the disk yet.
+        """Choose the folder; the disk stays unchanged until `start`.
 
         `die_with_parent`: the server is stopped when the thread that called `start` ends (Linux
         only). `ports`: chooses the ports; None = the saved ones, else free ones.
@@ -74,7 +74,7 @@ class ManagedServer(ABC):
 
     @property
     def pid(self) -> int:
-        """The server's process. Raises ServerError when it was not started."""
+        """Return the server's process id. Raises ServerError when it was not started."""
         if self._pid is None:
             raise ServerError(f"{self.name} is not started")
         return self._pid

@@ -39,7 +39,7 @@ class NatsServer(ManagedServer):
 
     @property
     def url(self) -> str:
-        """For clients, with user and password."""
+        """Return the URL for clients, with user and password."""
         return f"nats://{USER}:{self._passwords[USER]}@{LOOPBACK}:{self._ports['nats']}"
 
     async def wipe(self) -> None:

@@ -27,9 +27,9 @@ FIRST_PORT = 7810
 DEFAULT_PORTS = dict(zip(SERVER_NAMES, count(FIRST_PORT), strict=False))
 #: Sets all ports at once: the first one; 0 = free ones.
 FIRST_PORT_VARIABLE = "ONEFOLD_FIRST_PORT"
-#: The first port of outgoing connections: Linux's default, where the kernel does not tell.
+#: The first port of outgoing connections: Linux's default, where the setting cannot be read.
 EPHEMERAL_FROM = 32_768
-#: Free ports are looked for from here on, this many times.
+#: The search for a free port begins here, and tries this many ports.
 LOWEST_FREE, TRIES = 15_000, 100
 
 

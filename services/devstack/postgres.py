@@ -114,12 +114,12 @@ class PostgresServer(ManagedServer):
 
     @property
     def dsn(self) -> str:
-        """As the role `onefold`, to the database `onefold`."""
+        """Return the DSN of the role `onefold` for the database `onefold`."""
         return self._dsn(ROLE, DATABASE)
 
     @property
     def admin_dsn(self) -> str:
-        """As the superuser, to the database `postgres`."""
+        """Return the DSN of the superuser for the database `postgres`."""
         return self._dsn(ADMIN, "postgres")
 
     def _dsn(self, role: str, database: str) -> str:

@@ -27,7 +27,7 @@ def spawn(
     death_signal: int = 0,
     descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, its output appended to the file `log` (mode 600).
+    """Start a program in a new session, its output appended to the file `log` (mode 600).
 
     `env` is its environment (None = the variables in PASSED_ON); `account` is the account it runs
     as (None = our own); `death_signal` is sent to it when the thread that called this ends.

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceProcess:
-    """One service as a process of its own."""
+    """One service as a separate process."""
 
     def __init__(self, name: str, env: Mapping[str, str], log_file: Path, http_port: int) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int:
-        """Raises ServerError when it was not started."""
+        """Return the process id. Raises ServerError when it was not started."""
         if self._child is None:
             raise ServerError(f"{self.name} is not started")
         return self._child.pid

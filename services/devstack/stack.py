@@ -2,7 +2,7 @@
 
 <data folder>/
     postgres/  nats/         the servers
-    run/SERVICE.json         the ports a service listens on, written by itself
+    run/SERVICE.json         the ports a service listens on, written by the service
     logs/SERVICE.log         its output
     secrets.json  ports.json  admin.key  out/
 """

@@ -17,7 +17,7 @@ Names: TypeAlias = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The least probability to accept a match, and to have a person review it."""
+    """The lowest probabilities of a match that is accepted, and of one that is reviewed."""
 
     accept: float = 0.9
     review: float = 0.5

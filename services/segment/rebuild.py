@@ -128,7 +128,7 @@ class _StateBuild:
     progress: Callable[[int], None]
 
     async def run(self, end: Token) -> Token:
-        """Fold up to `end`; return the token that what was read may be ahead to."""
+        """Fold up to `end`; return the highest token that the evaluations read may include."""
         async with acquire(self.pool) as conn:
             checkpoints = await load_checkpoints(conn)
         decide_all = not any(at.next or at.log_offset for at in checkpoints)
@@ -147,7 +147,7 @@ class _StateBuild:
     async def _read_evaluations(
         self, checkpoints: Sequence[Checkpoint]
     ) -> tuple[list[Checkpoint], Token]:
-        """Save all current evaluations; return from where to follow, and what may have been seen.
+        """Save all current evaluations; return where to continue, and the highest token included.
 
         The shards are read one after another while profile continues. So each is followed from its
         checkpoint before the first was read.

@@ -148,7 +148,7 @@ def test_class_names_are_unique_in_the_services() -> None:
 
 def test_public_functions_share_no_overused_name() -> None:
     found = overused_functions(under("services"))
-    assert not found, message(found, f"a function name stands in at most {MOST_BEARERS} modules")
+    assert not found, message(found, f"at most {MOST_BEARERS} modules define one function name")
 
 
 def test_service_folders_hold_few_entries() -> None:
@@ -158,12 +158,12 @@ def test_service_folders_hold_few_entries() -> None:
 
 def test_documents_hold_no_banned_word() -> None:
     found = banned_prose(documents())
-    assert not found, message(found, "documents name the thing that they speak of")
+    assert not found, message(found, "documents use the words of the glossary")
 
 
 def test_comments_hold_no_banned_word() -> None:
     found = banned_prose(comments_and_docstrings(under("services", "bench", "tests")))
-    assert not found, message(found, "comments name the thing that they speak of")
+    assert not found, message(found, "comments use the words of the glossary")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checks how code is written: its sizes, its log lines, how its tests wait, what it mentions."""
+"""Checks the style of the code: its sizes, its log lines, waits in tests, and mentions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 #: Tests that may sleep, each with its reason; every other test waits with `wait_until`.
 SLEEPS: dict[str, str] = {
     "tests/service_fixtures.py": "wait_until pauses between two checks",
-    "tests/integration/devstack/test_postgres_server.py": "a task that never ends by itself",
+    "tests/integration/devstack/test_postgres_server.py": "a task that runs until it is cancelled",
     "tests/integration/ingest/log/test_log_append.py": "connections die at random moments",
     "tests/faults/running_system.py": "faults strike at random moments; clients pause to retry",
 }
@@ -66,7 +66,7 @@ def test_code_holds_no_mark_of_unfinished_work() -> None:
         for number, line in enumerate(s.lines, 1)
         if marks.search(line)
     ]
-    assert not found, message(found, "the README lists what is missing; the code holds no marks")
+    assert not found, message(found, "the README lists the gaps; the code holds no marks")
 
 
 def test_suppressed_linter_rule_has_its_reason() -> None:
@@ -177,7 +177,7 @@ def test_files_name_no_path_of_one_machine() -> None:
         for at, line in enumerate(s.lines, 1)
         if place.search(line) or number.search(line)
     ]
-    assert not found, message(found, "files speak of the project alone")
+    assert not found, message(found, "files mention the project alone")
 
 
 def test_locks_name_no_index() -> None:

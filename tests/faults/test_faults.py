@@ -45,7 +45,7 @@ class UndisturbedRun(NamedTuple):
 
 
 def seeds() -> list[int]:
-    """Return the seeds that failed before, then as many as requested."""
+    """Return the seeds that failed before, then the requested number of new ones."""
     saved = FOLDER / "failed_seeds.txt"
     failed = (
         [int(line.split()[0]) for line in saved.read_text().splitlines()] if saved.exists() else []

@@ -199,7 +199,7 @@ class ProfileHarness:
             return stored
 
     def published_predicates(self) -> dict[bytes, frozenset[int]]:
-        """Return the evaluations as a consumer knows them: the highest version wins."""
+        """Return the evaluations as a consumer stores them: the highest version wins."""
         newest = {}
         for messages in self.outputs:
             for change in (change for message in messages for change in message.changes):

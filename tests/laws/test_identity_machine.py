@@ -59,7 +59,7 @@ class IdentityMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.folded)
     @rule(data=st.data())
     def fold_again(self, data: st.DataObject) -> None:
-        """Folded facts arrive once more and change nothing."""
+        """Repeat folded facts; the state does not change."""
         before = self.store.computed_digest()
         repeated = data.draw(st.lists(st.sampled_from(self.folded), max_size=5))
         self._fold(repeated, -1)

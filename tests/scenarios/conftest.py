@@ -54,7 +54,7 @@ class CommandLine:
 
 @pytest.fixture
 def onefold(tmp_path: Path) -> Iterator[CommandLine]:
-    """The command line over a folder of its own; its system is stopped at the end."""
+    """Provide the command line over a new folder; stop its system at the end."""
     command_line = CommandLine(tmp_path / "data")
     yield command_line
     command_line("down")

@@ -54,7 +54,7 @@ def test_matches_are_explained_separated_and_previewed(
     onefold("apply", "-f", str(wide))
 
     separate = ("identity", "separate", LI, WANG, "--reason", "father and son")
-    assert "are two people" in onefold(*separate)
+    assert "are two persons" in onefold(*separate)
     why = onefold("explain", "match", LI, WANG)
     assert "are not one person" in why
     assert "father and son" in why

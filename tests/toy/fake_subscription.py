@@ -1,4 +1,4 @@
-"""A subscription that delivers what a test chooses."""
+"""A subscription that delivers the messages that a test chooses."""
 
 from __future__ import annotations
 

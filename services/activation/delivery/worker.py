@@ -122,7 +122,7 @@ class DestinationWorker:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Work until stopped. Errors are logged and retried."""
+        """Deliver effects until stopped. Errors are logged and retried."""
         backoff = Backoff()
         async with asyncio.TaskGroup() as attempts:
             while not (self._is_stopping and not self._in_flight):

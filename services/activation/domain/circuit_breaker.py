@@ -33,7 +33,7 @@ class CircuitBreaker:
 
     @property
     def concurrency(self) -> int:
-        """How many attempts may run at the same time."""
+        """Return the number of attempts that may run at the same time."""
         return MAX_CONCURRENCY if self.failures < FAILURE_THRESHOLD else 1
 
     def after_attempt(

@@ -28,7 +28,7 @@ quarantine = typer.Typer(no_args_is_help=True, help="Rejected events, and their 
 clock = typer.Typer(no_args_is_help=True, help="The log's clock, for demos and tests.")
 
 _ROLE = "ROLE_"
-#: Bytes in the protos, which people write as objects.
+#: Fields that are bytes in the protos and objects in YAML.
 _JSON_FIELDS = frozenset({"properties", "traits", "context"})
 
 
@@ -37,7 +37,7 @@ def issue(
     data: DataDir,
     source: Annotated[str, Option(help="The source that the key writes to.")] = "",
     role: Annotated[str, Option(help="source, service or admin.")] = "source",
-    title: Annotated[str, Option(help="A note for people.")] = "",
+    title: Annotated[str, Option(help="A description of the key.")] = "",
 ) -> None:
     """Issue a key, and print it; it is shown only this once."""
     with output.exit_on_error():

@@ -22,7 +22,7 @@ from services.devstack.folders import ROOT
 
 FAULT_SEEDS = "ONEFOLD_FAULT_SEEDS"
 HYPOTHESIS_PROFILE = "ONEFOLD_HYPOTHESIS_PROFILE"
-#: Files are run by several processes, one per core, each with servers of its own; more than four
+#: Files are run by several processes, one per core, each with its own servers; more than four
 #: would be too much for one machine.
 _PARALLEL = (
     *("-n", "auto", "--maxprocesses", "4"),
@@ -54,7 +54,7 @@ def suite(
 ) -> None:
     """Run the whole test suite on real servers; further arguments are those of pytest.
 
-    It fails where any test has failed once: nothing is run again.
+    It fails if any test fails, as no test is retried.
     """
     raise typer.Exit(run_tests(context.args, fault_seeds=faults, deep=deep))
 

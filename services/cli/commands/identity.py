@@ -31,7 +31,7 @@ app.command()(policy)
 app.command()(preview)
 explain = typer.Typer(no_args_is_help=True, help="Why things are as they are.")
 
-Reason = Annotated[str, Option("--reason", help="Why, for people who review it later.")]
+Reason = Annotated[str, Option("--reason", help="The reason, for later reviews.")]
 
 _HELD_REASON = "HELD_REASON_"
 #: Why an edge is held, by the word of its reason.
@@ -74,7 +74,7 @@ def link(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
 
 @app.command()
 def separate(data: DataDir, a: IdentifierA, b: IdentifierB, reason: Reason) -> None:
-    """Decide that A and B are two people: splits their profile, whatever the evidence."""
+    """Decide that A and B are two persons: splits their profile, whatever the evidence."""
     run_with_client(data, lambda client: _decide(client, a, b, facts_pb.DECISION_SEPARATE, reason))
 
 
@@ -179,7 +179,7 @@ async def _decide(client: Client, a: str, b: str, decision: facts_pb.Decision, r
                 f"No profile has {name} yet: the decision takes effect when an event names it."
             )
     if one and other:
-        result = f"one person: {one}" if one == other else f"two people: {one} and {other}"
+        result = f"one person: {one}" if one == other else f"two persons: {one} and {other}"
         output.out.print(f"{a} and {b} are {result}", soft_wrap=True)
 
 
@@ -256,7 +256,7 @@ def _conclusion(a: str, b: str, response: identity_pb.ExplainMatchResponse) -> I
 
 
 def _edge_lines(edge: identity_pb.Edge) -> Iterator[str]:
-    """Yield why an edge is held, who decided it, and the evidence with its dates."""
+    """Yield the reason that an edge is held, its decision, and the evidence with its dates."""
     if edge.held_reason:
         yield f"HELD: {held_explanation(edge)}"
     if edge.actor:

@@ -197,7 +197,7 @@ class _Importer:
             report.reject(RejectedLine(line, reason, field_, rejection.message))
 
     async def _send_with_retries(self, request: IngestEventsRequest) -> IngestEventsResponse:
-        """Send a batch, and retry while the service is away: a repeat appends nothing twice."""
+        """Send a batch, and retry while the service is unavailable: no event is appended twice."""
         loop = asyncio.get_running_loop()
         end = loop.time() + RETRY_FOR_S
         while True:

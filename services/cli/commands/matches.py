@@ -40,7 +40,7 @@ def match(
     config: Annotated[
         Path,
         Option(
-            help="What is compared, and for which purposes (YAML).",
+            help="The configuration: fields to compare, and purposes (YAML).",
             show_default="services/linkage/default.yaml",
         ),
     ] = DEFAULT,
@@ -71,7 +71,7 @@ def accept(
     data: DataDir,
     a: IdentifierA,
     b: IdentifierB,
-    purposes: Annotated[list[str], Option("--purpose", help="What the match may be used for.")],
+    purposes: Annotated[list[str], Option("--purpose", help="A purpose that the match may serve.")],
 ) -> None:
     """Decide that A and B are one person for these purposes, whatever a model finds."""
     run_with_client(data, lambda client: assess_match(client, a, b, purposes, same=True))
@@ -79,15 +79,15 @@ def accept(
 
 @app.command()
 def reject(data: DataDir, a: IdentifierA, b: IdentifierB) -> None:
-    """Decide that A and B are two people, whatever a model finds."""
+    """Decide that A and B are two persons, whatever a model finds."""
     run_with_client(data, lambda client: assess_match(client, a, b, [], same=False))
 
 
 async def match_all(client: Client, config: Path, *, record: bool) -> job.MatchingResult:
-    """Match the people of the workspace; record the new matches, or only count them."""
+    """Match the profiles of the workspace; record the new matches, or only count them."""
     settings = load_config(config)
-    people = [person async for person in _read_people(client)]
-    found = job.find_matches(people, settings)
+    profiles = [profile async for profile in _read_profiles(client)]
+    found = job.find_matches(profiles, settings)
     changes = job.new_matches(found, await _read_matches(client))
     if record:
         await _record(client, changes)
@@ -115,7 +115,7 @@ async def assess_match(
     """Record a person's assessment of a match. Raises InvalidField."""
     pair = job.ordered_pair(_identifier(a), _identifier(b))
     if same and not purposes:
-        raise InvalidField("name with --purpose what the match may be used for")
+        raise InvalidField("add --purpose with a purpose that the match may serve")
     assessment = job.MatchAssessment.ACCEPTED if same else job.MatchAssessment.REJECTED
     known = (await _read_matches(client)).get(pair)
     probability, weights = (known.probability, known.weights) if known else (float(same), ())
@@ -125,7 +125,7 @@ async def assess_match(
     output.out.print("The assessment is in the log.")
 
 
-async def _read_people(client: Client) -> AsyncIterator[LinkageProfile]:
+async def _read_profiles(client: Client) -> AsyncIterator[LinkageProfile]:
     """Yield every profile of the workspace once."""
     seen: set[str] = set()
     request = ListProfilesRequest(page_size=_PROFILES)
@@ -134,7 +134,7 @@ async def _read_people(client: Client) -> AsyncIterator[LinkageProfile]:
         for profile in page.profiles:
             if profile.profile_id not in seen:
                 seen.add(profile.profile_id)
-                yield _person(profile)
+                yield _linkage_profile(profile)
 
 
 async def _read_matches(client: Client) -> dict[job.Pair, job.Match]:
@@ -180,7 +180,7 @@ def _tree(match: job.Match) -> Tree:
     return tree
 
 
-def _person(profile: Profile) -> LinkageProfile:
+def _linkage_profile(profile: Profile) -> LinkageProfile:
     return LinkageProfile(
         profile_id=profile.profile_id,
         identifiers=tuple((i.namespace, i.value) for i in profile.identifiers),

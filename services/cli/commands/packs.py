@@ -73,7 +73,7 @@ async def apply_pack(
     token = Token()
     for kind, definition_id, call in _define_calls(client, pack, dry_run):
         response = await call
-        definition = getattr(response, kind, response)  # that of a policy has no message of its own
+        definition = getattr(response, kind, response)  # a policy has no separate message
         applied.append(AppliedDefinition(kind, definition_id, definition.version, response.changed))
         token = token.union(token_from_proto(response.token))
     if applied and not dry_run:

@@ -65,7 +65,7 @@ def preview(
 
 @dataclass(slots=True)
 class PolicyPreview:
-    """What a policy would change."""
+    """The changes that a policy would make."""
 
     #: The profiles that would change, those with the most identifiers first.
     regroupings: list[identity_pb.Regrouping] = field(default_factory=list)
@@ -95,7 +95,7 @@ class PolicyPreview:
 
 
 async def compute_preview(client: Client, policy: IdentityPolicy) -> PolicyPreview:
-    """Return what a policy would change. Raises OnefoldError."""
+    """Return the changes that a policy would make. Raises OnefoldError."""
     preview = PolicyPreview()
     request = identity_pb.PreviewPolicyRequest(policy=policy)
     async for part in client.identity.PreviewPolicy(request):

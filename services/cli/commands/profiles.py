@@ -124,7 +124,7 @@ def account_selector(of: str) -> dict[str, Any]:
 
 
 def account_tree(response: profile_pb.GetAccountResponse, tags: Sequence[str]) -> Tree:
-    """Return a response of GetAccount for people; `tags` name the rules of the request."""
+    """Return a response of GetAccount as a tree; `tags` name the rules of the request."""
     found = response.account
     tree = Tree(f"account {found.profile_id}")
     identifiers = tree.add("identifiers")

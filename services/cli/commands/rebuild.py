@@ -38,7 +38,7 @@ def rebuild(
         Option(
             "--resync",
             help="Switch over although the digests differ: for a service that is stalled because "
-            "the service before it no longer has what it needs (RANGE_EXPIRED).",
+            "the service before it has deleted its input (RANGE_EXPIRED).",
         ),
     ] = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Generates one month of an online school's events: the same ones for the same seed.
 
-Each event names the visitor who caused it, which the system has to find out from identifiers alone:
+Each event names its visitor, whom the system has to find out from identifiers alone:
 `expected.py` computes the correct results from it.
 """
 
@@ -65,7 +65,7 @@ class _Device(NamedTuple):
     anonymous_id: str = ""
 
 
-#: A branch office, which identifies people by phone number, and a channel without a device id.
+#: A branch office, which identifies visitors by phone number, and a channel without a device id.
 _OFFLINE, _SUPPORT = _Device("offline"), _Device("mini_program")
 
 
@@ -190,7 +190,7 @@ class School:
             self._add(visitor, device, at, "track", name, user_id=user_id, properties=properties)
 
     def _engage(self, visitor: _Visitor, times: list[int]) -> None:
-        """Add support requests, trial lessons and purchases of a visitor who has logged in."""
+        """Add support requests, trial lessons and purchases of a visitor with a login."""
         if self._random.random() < 0.3:
             at = self._random.choice(times) + HOUR_US
             topic = self._random.choice(("price", "schedule", "refund"))
@@ -209,7 +209,7 @@ class School:
     def _track(
         self, visitor: _Visitor, device: _Device, at: int, name: str, properties: dict[str, Any]
     ) -> None:
-        """Add an event of a visitor who has logged in."""
+        """Add an event of a visitor with a login."""
         user_id = "" if device is _OFFLINE else visitor.user_id
         self._add(visitor, device, at, "track", name, user_id=user_id, properties=properties)
 

@@ -1,6 +1,6 @@
 """Computes the correct results of the demo from the visitors themselves.
 
-It uses nothing of the system: no leaves, no accumulators, no rules.
+It shares no code with the system: no leaves, no accumulators, no rules.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ExpectedResults:
     def profiles(self) -> int:
         """Return the number of profiles.
 
-        A visitor who has logged in is one profile; of the others every device is one, as no
+        A visitor with a login is one profile; of the others every device is one, as no
         evidence links them.
         """
         return sum(
@@ -123,7 +123,7 @@ class PairwiseScores(NamedTuple):
 def score_pairs(found: Mapping[T, Hashable], correct: Mapping[T, Hashable]) -> PairwiseScores:
     """Score the groups that were found; both mappings name the group of each identifier.
 
-    An identifier that was not found is a group of its own.
+    An identifier that was not found is alone in its group.
     """
     both = Counter((found.get(each, each), group) for each, group in correct.items())
     joined = _pairs(Counter(found.get(each, each) for each in correct).values())

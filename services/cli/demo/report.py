@@ -1,4 +1,4 @@
-"""Collects the results of the demo, and prints them for people."""
+"""Collects the results of the demo, and prints them as tables."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from services.cli.commands.profiles import add_changes, add_identifiers
 from services.cli.demo.expected import PairwiseScores
 from services.cli.output import format_json, format_time
 
-#: The segment that is checked, and its name for people.
+#: The segment that is checked, and its display name.
 SEGMENT, TITLE = "high-intent-trial", "高意向试听用户 (high-intent trial users)"
 #: The most timeline entries that are shown, and the width of their properties.
 SHOWN, PROPERTIES_WIDTH = 10, 56
-#: What a state of an effect means, where it needs an explanation.
+#: The meaning of effect states that need an explanation.
 _STATE_NOTES = {"SUPPRESSED": " as the same person got one under an earlier profile id"}
 
 

@@ -221,7 +221,7 @@ class Demo:
         return found.pop() if len(found) == 1 else None
 
     async def _example(self, profile_id: str) -> Tree:
-        """Return a member of the segment for people, and why it is one."""
+        """Return a member of the segment as a tree, with the reason of its membership."""
         profile, segment = self._client.profile, self._client.segment
         segments = (await segment.ListSegments(segment_pb.ListSegmentsRequest())).segments
         rule = next(s.segment.rule for s in segments if s.segment.segment_id == SEGMENT)

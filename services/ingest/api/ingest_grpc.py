@@ -34,7 +34,7 @@ ALLOWED: Allowed = {
     f"{_SERVICE}ReleaseQuarantined": _OPERATORS,
 }
 
-#: The metadata by which an importer says that its events come from a file.
+#: The metadata by which an importer marks events that come from a file.
 ENDPOINT_KEY = "onefold-endpoint"
 
 

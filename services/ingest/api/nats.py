@@ -5,8 +5,8 @@ are committed, and then deletes it; so nothing is lost while ingest or PostgreSQ
 publisher that needs the result sends a request to `onefold.request.<workspace>.<source>` instead,
 which no stream stores.
 
-Headers: `Authorization: Bearer KEY` (a source's key), `Content-Type` (JSON unless it says
-protobuf), `Nats-Msg-Id` (the id of an event that has none).
+Headers: `Authorization: Bearer KEY` (a source's key), `Content-Type` (JSON unless it
+names protobuf), `Nats-Msg-Id` (the id of an event that has none).
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class NatsEndpoint:
             await (msg.term() if rejected.issuperset(range(start, end)) else msg.ack())
 
     async def _reject_or_retry(self, msg: Msg, error: Exception) -> None:
-        """Have a message delivered again where that may help; else terminate it."""
+        """Request redelivery of a message where that may help; else terminate it."""
         failure = failure_of(error, "nats")
         retry = isinstance(failure, RetryableError) or failure.reason == OnefoldError.reason
         may_become_known = (

@@ -113,7 +113,7 @@ def decode_events(data: bytes) -> list[ProtoEvent] | Refusal:
 
 
 def _account_payload(message: Event, accepted: Accepted) -> bytes:
-    """Of the person it has only the leaf, so erasing a person need not search among accounts."""
+    """Return the account's copy. Its only data of the person is the leaf, for erasures."""
     event = Event(
         type=message.type,
         message_id=accepted.message_id,

@@ -1,4 +1,4 @@
-"""Creates what a first start needs: the workspace `default` and its admin key."""
+"""Creates the workspace `default` and its admin key on a first start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_or_create_admin_key(data_dir: Path | None) -> str | None:
     """Return the key in `<data_dir>/admin.key`, created on first use; None without a folder.
 
     The file is written before the key is in the log: a key in the log whose secret is lost would
-    lock everybody out.
+    lock every user out.
     """
     if data_dir is None:
         log.warning("admin_key_not_created", reason="neither admin_key nor data_dir is set")

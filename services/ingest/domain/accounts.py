@@ -43,7 +43,7 @@ def _group_id_refusal(group_id: object) -> Refusal | None:
 
 
 def _identifiers_refusal(raw: RawEvent) -> Refusal | None:
-    """Placeholder values are valid here, as they are among a person's identifiers."""
+    """Return the error of the identifiers. Placeholders are valid, as among a person's."""
     if len(raw.group_identifiers) > MAX_IDENTIFIERS:
         message = f"an event has at most {MAX_IDENTIFIERS} identifiers of an account: send fewer"
         return Refusal("IDENTIFIER_INVALID", "group_identifiers", message)

@@ -1,7 +1,7 @@
 """Admits an event: returns the fact it becomes, or refuses it with a reason.
 
 Every endpoint uses this one function. The checks run in the order in which a sender would fix
-what they find.
+the errors.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _leaf(identifiers: _RawIdentifiers, is_alias: bool, source: Source) -> LeafI
         return _leaf_of.__wrapped__(source.workspace_id, source.region, identifiers, is_alias)
 
 
-# The same identifiers come again and again: the cache halves the cost of an event.
+# The same identifiers recur often: the cache halves the cost of an event.
 @lru_cache(maxsize=1 << 14)
 def _leaf_of(
     workspace_id: str, region: str, identifiers: _RawIdentifiers, is_alias: bool

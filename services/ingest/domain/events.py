@@ -99,7 +99,7 @@ class Refusal(NamedTuple):
     reason: str
     #: The invalid field, inside the event.
     field: str
-    #: Says what to change; holds no personal data.
+    #: Names the necessary change; contains no personal data.
     message: str
 
 

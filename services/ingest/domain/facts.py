@@ -76,7 +76,7 @@ def check_fact(fact: NewFact, index: int) -> None:
 
 
 def _validation_error(fact: NewFact) -> tuple[str, str] | None:
-    """Return the invalid field and what it must be."""
+    """Return the invalid field and its constraint."""
     if len(fact.fact_id) != 16:
         return "fact_id", "a fact id has 16 bytes"
     if fact.leaf_id is not None and len(fact.leaf_id) != 16:

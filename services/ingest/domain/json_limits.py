@@ -42,7 +42,7 @@ def check_documents(
 ) -> Refusal | None:
     """Return the first limit that one of an event's documents breaks; None where there is none.
 
-    An empty document stands for {}.
+    An empty document means {}.
     """
     refusal = None
     if properties and properties != _EMPTY:

@@ -31,7 +31,7 @@ def read_instant(field: str, stated: object) -> int | Refusal | None:
 
 
 def correct_clock_skew(stated_us: int, sent_us: int | None, now_us: int) -> int:
-    """Return a stated instant by our clock, from when the sender's clock says that it was sent."""
+    """Return a stated instant by our clock, corrected by the sender's time of sending."""
     if sent_us is None or abs(now_us - sent_us) <= TOLERANCE_US:
         return stated_us
     return now_us - (sent_us - stated_us)

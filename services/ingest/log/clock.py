@@ -30,7 +30,7 @@ class LogClock:
         return self._machine_us() + self._lead_us
 
     def observe(self, instant_us: int) -> None:
-        """Note that the log's clock has just reached an instant."""
+        """Record that the log's clock has just reached an instant."""
         self._lead_us = max(self._lead_us, instant_us - self._machine_us())
 
 

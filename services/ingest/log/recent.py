@@ -17,7 +17,7 @@ class ShardRecent:
     """The newest rows of one shard: contiguous, committed, and at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
-        #: The offset after the newest committed row that this process knows of.
+        #: The offset after the newest committed row that this process has seen.
         self.end = 0
         self._limit = limit
         self._rows: list[FactRow] = []
@@ -40,7 +40,7 @@ class ShardRecent:
         self.notify()
 
     def observe_end(self, end: int) -> None:
-        """Note the end of the shard as read from the table."""
+        """Record the end of the shard as read from the table."""
         if end > self.end:
             self._clear()
             self.end = end
@@ -88,6 +88,6 @@ class RecentFacts:
             self.shards[shard].add(added)
 
     def observe_ends(self, ends: Token) -> None:
-        """Note the ends of the shards as read from the table."""
+        """Record the ends of the shards as read from the table."""
         for recent, end in zip(self.shards, ends.offsets, strict=True):
             recent.observe_end(end)

@@ -60,7 +60,7 @@ class LogRelay:
         return self._leases.leased
 
     def published(self, shard: int) -> int:
-        """Return the offset up to which NATS has everything, as far as this replica knows."""
+        """Return the offset up to which NATS has all facts, as far as this replica has seen."""
         return self._relay.published(shard)
 
     async def run(self) -> None:

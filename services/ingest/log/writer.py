@@ -54,11 +54,11 @@ class Appended(NamedTuple):
 
 
 class LogWriter:
-    """Appends through a connection that is used for nothing else meanwhile.
+    """Appends through a connection that has no other user at the same time.
 
-    Where a method raises, nothing was appended; except where the connection breaks during the
-    commit: then only a repetition tells. The connection may then be inside a transaction and must
-    not be used again.
+    If a method raises, nothing was appended; except if the connection breaks during the
+    commit: then only a repetition shows it. The connection may then be inside a transaction and
+    must not be used again.
     """
 
     def __init__(self, shards: int, kinds: FactKinds) -> None:

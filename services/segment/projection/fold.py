@@ -154,7 +154,7 @@ class SegmentProjection:
     async def _completes_segment(
         self, conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: frozenset[int]
     ) -> bool:
-        """Return whether a segment that uses one of these predicates has all of its own."""
+        """Return whether a segment that uses one of these predicates now has all its predicates."""
         ready = await definitions.count_ready_shards(conn)
         return any(
             ids.intersection(map(predicate_id, predicates(definition.rule)))

@@ -82,7 +82,7 @@ def _merged_starts(
     changes: Mapping[int, list[MembershipChange]],
     facts: Mapping[int, list[bytes]],
 ) -> list[int]:
-    """Return where merged messages begin; one begins at facts: they apply to what follows only."""
+    """Return where merged messages begin; one begins at facts, as they apply to later rows only."""
     starts, count = [first], 0
     for sequence in sequences:
         added = len(changes.get(sequence, ()))

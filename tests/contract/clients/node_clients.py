@@ -20,7 +20,7 @@ INSTALL_S, RUN_S = 150, 90
 
 
 class NodeMissing(Exception):
-    """Node or its packages are not available; the message says why."""
+    """Node or its packages are not available; the message has the reason."""
 
 
 def find_node() -> tuple[str, list[str]]:

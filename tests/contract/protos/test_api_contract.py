@@ -38,7 +38,7 @@ WRITES = {
     "onefold.segment.v1.SegmentService": {"DefineSegment"},
 }
 
-#: Messages that return a definition to the caller, who can send its etag back.
+#: Messages that return a definition to the caller, which can send its etag back.
 DEFINITIONS_READ = (
     "onefold.activation.v1.DestinationSummary",
     "onefold.identity.v1.GetPolicyResponse",

@@ -1,4 +1,4 @@
-"""Runs the shell commands of the README on a system of its own."""
+"""Runs the shell commands of the README on a fresh system."""
 
 from __future__ import annotations
 

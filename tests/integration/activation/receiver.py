@@ -121,7 +121,7 @@ class Receiver:
 
 
 def with_headers(status: int, **headers: str) -> Response:
-    """Return a response with headers; `_` in a name stands for `-`."""
+    """Return a response with headers; `_` in a name means `-`."""
 
     async def respond(_: web.Request) -> web.StreamResponse:
         named = {name.replace("_", "-"): text for name, text in headers.items()}

@@ -137,7 +137,7 @@ async def test_file_that_was_moved_away_is_created_again(sender: FileSender, fil
 
 
 async def test_two_processes_write_whole_lines(file: Path) -> None:
-    """Two senders stand for two processes: each opens and locks the file."""
+    """Two senders act as two processes: each opens and locks the file."""
     with FileSender(file.parent.parent) as one, FileSender(file.parent.parent) as other:
         await asyncio.gather(
             *(sender.send(OUT, message(n)) for n in range(100) for sender in (one, other))

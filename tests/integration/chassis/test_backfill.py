@@ -272,5 +272,5 @@ async def test_rebuild_during_a_backfill_is_refused(
         results = [result async for result in rebuild.run(switch_over=True)]
         assert isinstance(results[-1], RebuildResult)
         assert (results[-1].equal, results[-1].switched) == (True, True)
-        # The replay carried out what the definitions of the log ask for.
+        # The replay ran the backfills of the definitions in the log.
         assert await versions(toy) == {1}

@@ -1,4 +1,4 @@
-"""The projection runner on real servers: what it folds, and how it recovers."""
+"""Tests the projection runner on real servers: its folds, and its recovery."""
 
 from __future__ import annotations
 

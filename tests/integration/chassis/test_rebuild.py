@@ -1,4 +1,4 @@
-"""Rebuilds beside a live state, on real servers."""
+"""Tests rebuilds beside a live state, on real servers."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def test_resync_replaces_a_state_that_differs(
 async def test_resync_of_a_stalled_state_continues_beyond_the_gap(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
-    """Upstream has deleted what follows; the new state begins after it and publishes that."""
+    """Upstream has deleted the next messages; the new state begins after them."""
     async with replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy:
         await toy.runner.wait_for(await filled(word_log), DEADLINE)
         toy.upstream.gone_before = 300

@@ -1,4 +1,4 @@
-"""The fixtures themselves: real servers, nothing shared between tests."""
+"""Tests the fixtures: the servers are real, and tests share nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pull subscription on a real NATS: what it prefetches stays bounded."""
+"""Tests the pull subscription on a real NATS: its prefetch stays bounded."""
 
 from __future__ import annotations
 

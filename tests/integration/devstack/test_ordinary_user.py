@@ -1,4 +1,4 @@
-"""Tests the servers as an ordinary user, who has no rights of root."""
+"""Tests the servers as an ordinary user, without the rights of root."""
 
 from pathlib import Path
 

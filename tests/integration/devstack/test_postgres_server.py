@@ -23,7 +23,7 @@ from services.devstack.process import is_alive, workers_in
 
 SMALL = {"shared_buffers": "32MB"}
 OLDER = Path("/usr/lib/postgresql/15/bin")
-#: A supervisor in a process of its own: starts the server, prints its process, and waits.
+#: A supervisor in a separate process: starts the server, prints its process, and waits.
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path

@@ -65,7 +65,7 @@ class LogEndpoint(LogServiceServicer):
 
 @dataclass
 class RunningIdentity:
-    """A running identity and what it depends on."""
+    """A running identity and its dependencies."""
 
     log: MemoryEventLog
     log_endpoint: LogEndpoint

@@ -115,7 +115,7 @@ async def test_separation_holds_against_all_evidence_until_it_is_withdrawn(
         await system.drain()
         one, other = await system.profiles(LI, WANG)
         assert one == other
-        await decide(system, SEPARATE, LI, WANG, "two people")
+        await decide(system, SEPARATE, LI, WANG, "two persons")
         await system.send("alias", LI, WANG)
         await system.send("seen", LI, PHONE)
         await system.send("seen", WANG, PHONE)

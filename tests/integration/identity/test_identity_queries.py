@@ -91,7 +91,7 @@ class FoldedLog:
         return self.log.token
 
     async def roll_out(self) -> None:
-        """Finish the rollout of the policy, and publish what it has changed."""
+        """Finish the rollout of the policy, and publish its changes."""
         for shard in range(4):
             while await backfill(self.database.pool, self._projection, shard):
                 pass

@@ -74,7 +74,7 @@ async def rebuild(running: RunningIdentity, **fields: Any) -> projection_pb.Rebu
 
 
 async def roll_out(running: RunningIdentity) -> None:
-    """Wait until no shard rolls out a policy, and publish what the rollout has changed."""
+    """Wait until no shard rolls out a policy, and publish the changes of the rollout."""
     await digest(running)
 
     async def is_finished() -> bool:

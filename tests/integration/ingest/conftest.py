@@ -20,7 +20,7 @@ async def endpoints(
     nats_server: NatsServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
-    """Run ingest with a database of its own."""
+    """Run ingest with its own database."""
     async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("i")) as running:
         yield running
 

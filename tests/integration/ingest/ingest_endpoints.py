@@ -102,7 +102,7 @@ class IngestEndpoints:
 async def run_ingest(
     postgres_server: PostgresServer, nats_server: NatsServer, data_dir: Path
 ) -> AsyncIterator[IngestEndpoints]:
-    """Run ingest with a database of its own, and with no stream but its own."""
+    """Run ingest with its own database and its own stream only."""
     name = f"ingest_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
@@ -139,7 +139,7 @@ async def make_source(service: Ingest, admin_key: str, source_id: str, channel_n
 
 
 def make_event(**changes: Any) -> Event:
-    """Return a valid event with ids of its own."""
+    """Return a valid event with unique ids."""
     event = Event(type=EVENT_TYPE_TRACK, name="Signed Up", message_id=str(uuid.uuid4()))
     event.identifiers.add(namespace="user_id", value=f"u-{uuid.uuid4()}")
     for name, value in changes.items():
@@ -148,7 +148,7 @@ def make_event(**changes: Any) -> Event:
 
 
 def make_call(**changes: Any) -> dict[str, Any]:
-    """Return a valid call of the Segment specification with ids of its own."""
+    """Return a valid call of the Segment specification with unique ids."""
     return {
         "type": "track",
         "event": "Signed Up",

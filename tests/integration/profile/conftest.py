@@ -15,7 +15,7 @@ from services.chassis.postgres.migrate import migrate
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    """The live state of profile, empty, for a log of 4 shards."""
+    """Provide an empty live state of profile for a log of 4 shards."""
     await migrate(database, "profile", shards=4)
     async with Database(database, "profile") as opened:
         yield opened.pool

@@ -147,7 +147,7 @@ async def test_account_has_identifiers_traits_and_members_of_its_own(open_stack:
         for profile_id in (account.profile_id, account_profile("acme")):
             assert (await get(stack, profile_id=profile_id)).account == account
 
-        ann, bob = [await get_profile(stack, "user_id", who) for who in ("ann", "bob")]
+        ann, bob = [await get_profile(stack, "user_id", value) for value in ("ann", "bob")]
         assert list(found.member_profile_ids) == sorted([ann.profile_id, bob.profile_id])
         of_ann = {name.profile_id: list(name.account_ids) for name in ann.accounts}
         assert of_ann == {account.profile_id: ["acme"], other.account.profile_id: ["other"]}

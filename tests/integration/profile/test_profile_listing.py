@@ -1,4 +1,4 @@
-"""Tests ListProfiles: the persons of a workspace, in pages."""
+"""Tests that ListProfiles pages through the persons of a workspace."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def assigned(profile: ProfileId, version: int) -> ProfileAssignment:
 
 
 async def evaluate(pool: asyncpg.Pool, profile: ProfileId) -> list[ProfileId]:
-    """Evaluate as a worker does that knows the leaf's profile only from a fact."""
+    """Evaluate like a worker that has the leaf's profile only from a fact."""
     assignments = {IdentifierId(LEAF): assigned(profile, 0)}
     request = EvaluationRequest({LEAF: ALL_PREDICATES}, assignments)
     async with pool.acquire() as conn, conn.transaction():
@@ -40,7 +40,7 @@ async def add_leaf(conn: asyncpg.Connection) -> None:
 
 @pytest.fixture
 async def moved_leaf(pool: asyncpg.Pool) -> None:
-    """A leaf that belongs to another profile than the worker knows."""
+    """A leaf that belongs to another profile than the one in the worker's fact."""
     async with pool.acquire() as conn:
         await add_leaf(conn)
         await save_assignments(conn, [Reassignment(None, assigned(NEW, 5))], 4)

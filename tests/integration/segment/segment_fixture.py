@@ -96,7 +96,7 @@ def next_message(
 
 @dataclass
 class SegmentWorkers:
-    """Workers of a segment service on one database; each projection stands for one process."""
+    """Workers of a segment service on one database; each projection acts as one process."""
 
     pool: asyncpg.Pool
     shards: int = SHARDS
@@ -123,7 +123,7 @@ class SegmentWorkers:
         self.publish_everywhere(backfilled_predicates=ids or ALL_IDS)
 
     async def fold_all(self, size: int = 5) -> None:
-        """Fold all shards in turns, in batches of `size` messages, until nothing is left."""
+        """Fold all shards in turns, in batches of `size` messages, until all are folded."""
         while any([await self.fold_some(shard, size) for shard in range(self.shards)]):
             pass
 

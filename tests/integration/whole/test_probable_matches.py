@@ -156,7 +156,7 @@ async def test_matches_serve_purposes_with_consent_and_never_contradict_user_ids
         assert await matches(system) == recorded
 
         await onefold(system, "matches", "reject", ZHUGE, COOKIE)
-        # A person may also accept two that have user ids of their own: that does not merge them.
+        # A reviewer may also accept two with different user ids: that does not merge them.
         await onefold(system, "matches", "accept", ONE, OTHER, "--purpose", "analytics")
         assert "0 recorded" in await onefold(system, "match", "--record")
         rejected = (await matches(system, facts_pb.ASSESSMENT_REJECTED))[pair]

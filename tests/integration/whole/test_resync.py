@@ -40,7 +40,7 @@ def destination(workspace: str = "school") -> Fact:
 
 
 def parts_of_history() -> list[list[Fact]]:
-    """Return four parts of a history: the same people in each, under more and more identifiers."""
+    """Return four parts of a history: the same persons in each, with ever more identifiers."""
     chance = random.Random(7)
     events = random_events(chance, 400, 80)
     parts: list[list[Fact]] = []

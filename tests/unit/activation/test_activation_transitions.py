@@ -1,4 +1,4 @@
-"""Tests which effects follow from a change, and what follows from an attempt."""
+"""Tests the effects of a membership change, and the transitions after an attempt."""
 
 from __future__ import annotations
 

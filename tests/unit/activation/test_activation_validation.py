@@ -1,4 +1,4 @@
-"""Tests which destinations are rejected, and what the errors say."""
+"""Tests which destinations are rejected, and with which errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what a fold and a backfill step save, and which results are refused."""
+"""Tests checkpoints: the saved results of folds and backfill steps, and the refused ones."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def drain(
 
 
 def folded_content(batches: list[tuple[StreamMessage, ...]]) -> bytes:
-    """Return what a projection folds that skips what it has folded already."""
+    """Return the messages that a projection folds if it skips those folded before."""
     at, folded = 0, b""
     for batch in batches:
         for each in batch:

@@ -81,7 +81,7 @@ class FakeLog:
 
 @dataclass
 class Caller:
-    """One call of `define`, and what came of it."""
+    """One call of `define`, and its result."""
 
     log: FakeLog
     name: str

@@ -119,7 +119,7 @@ def test_connection_errors_are_translated_and_others_are_not() -> None:
 
 
 def test_deadlock_is_transient_and_no_connection_error() -> None:
-    """A worker whose transaction lost a deadlock still has its connection, and retries on it."""
+    """A worker retries a transaction that lost a deadlock on the same connection."""
     deadlock = asyncpg.DeadlockDetectedError("deadlock")
     assert is_transient(deadlock)
     assert not is_connection_error(deadlock)

@@ -1,4 +1,4 @@
-"""Tests what the commands about identity print, and the computation of previews."""
+"""Tests the output of the identity commands, and the computation of previews."""
 
 from __future__ import annotations
 

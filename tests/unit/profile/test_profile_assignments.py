@@ -1,4 +1,4 @@
-"""Tests identifier assignments: the highest version wins, and what must be locked."""
+"""Tests identifier assignments: the highest version wins, and the affected profiles are locked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures: the event log on a database of its own, without the endpoints."""
+"""Fixtures: the event log on its own database, without the endpoints."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Logs:
     scope: AsyncExitStack = field(repr=False)
 
     async def replica(self, **settings: Any) -> EventLog:
-        """Open one more replica, with a pool of its own, until the test ends."""
+        """Open one more replica, with its own pool, until the test ends."""
         database = await self.scope.enter_async_context(Database(self.dsn, "ingest", max_size=4))
         log = EventLog(database.pool, **{"shards": SHARDS, **settings})
         return await self.scope.enter_async_context(log)

@@ -31,7 +31,7 @@ def name_of(request: AppendRequest) -> str:
 
 
 class FakeStore:
-    """Commits while `may_commit` is set, and fails as `failure` says."""
+    """Commits while `may_commit` is set, and raises `failure` if it is set."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []

@@ -75,9 +75,9 @@ def test_combining_counts_is_associative(a: list[int], b: list[int], c: list[int
 @examples(200)
 @given(many, instants, st.integers(-1, 1), st.integers(1, 15))
 def test_count_in_a_window_is_exact_or_at_most_a_day_late(
-    times: list[int], start: int, nudge: int, limit: int
+    times: list[int], start: int, shift: int, limit: int
 ) -> None:
-    start_us = start + nudge
+    start_us = start + shift
     with exact_limit(limit):
         accumulator = counted(times)
         count = accumulator.count_after(start_us)

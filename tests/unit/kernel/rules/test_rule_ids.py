@@ -1,4 +1,4 @@
-"""Ids never change: the next release must find what is stored under them."""
+"""Tests that ids never change: the next release must find the data stored under them."""
 
 from __future__ import annotations
 

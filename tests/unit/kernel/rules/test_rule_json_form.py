@@ -1,4 +1,4 @@
-"""Rules are parsed from what people write, dumped in one form, and wrong forms are rejected."""
+"""Tests that rules are parsed, dumped in one form, and rejected if their form is wrong."""
 
 from __future__ import annotations
 
