@@ -78,7 +78,7 @@ def test_fold_interleaved_shards_equals_the_model(
 
 
 @given(event_histories.filter(bool), st.data())
-def test_digest_another_fact_changes_it(events: list[ModelEvent], data: st.DataObject) -> None:
+def test_digest_with_another_fact_changes(events: list[ModelEvent], data: st.DataObject) -> None:
     changed = data.draw(st.sampled_from(events))
     other = ModelEvent(changed.identifiers, -1, changed.message, changed.alias)
     assert fold([*events, other]).computed_digest() != fold(events).computed_digest()
@@ -98,7 +98,7 @@ def test_profile_id_is_the_id_of_one_of_its_members(history: History, policy: Po
     assert all(found[IdentifierId(profile)] == profile for profile in found.values())
 
 
-def test_profile_id_earlier_member_arrives_late_changes_to_it() -> None:
+def test_profile_id_changes_to_an_earlier_member_that_arrives_late() -> None:
     visitor, user = Identifier("anonymous_id", "v"), Identifier("user_id", "u")
     late = ModelEvent((user,), 5, 1)
     early = ModelEvent((visitor, user), 3, 2)

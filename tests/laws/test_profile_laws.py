@@ -111,7 +111,7 @@ async def test_evaluations_change_when_only_time_passes(pool: asyncpg.Pool) -> N
     assert await harness.true_predicates() != before
 
 
-async def test_merge_moves_no_data_and_unmerge_gives_each_profile_its_own_back(
+async def test_merge_moves_no_data_and_unmerge_restores_the_data_of_each_profile(
     pool: asyncpg.Pool,
 ) -> None:
     rng = random.Random(21)

@@ -43,8 +43,8 @@ class ExpectedResults:
             1 if _has_logged_in(events) else _devices(events) for events in self._events.values()
         )
 
-    def people(self) -> dict[tuple[str, str], tuple[int, str]]:
-        """Return the person of every identifier: a visitor, or a device that has no login."""
+    def persons(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """Return the person of every identifier: a visitor, or a device without a login."""
         return {
             identifier: (visitor, "" if _has_logged_in(events) else device)
             for visitor, events in self._events.items()

@@ -78,7 +78,7 @@ def print_report(report: DemoReport) -> None:
     output.out.print()
     title = f"The segment {TITLE} while time passes without events"
     rows = [(*row, _yes(equal)) for *row, equal in report.checks]
-    output.print_table(("clock", "members", "expected", "same people"), rows, title)
+    output.print_table(("clock", "members", "expected", "same members"), rows, title)
     _print_deliveries(report)
     output.out.print()
     title = "Every projection, rebuilt from the log beside the live one"

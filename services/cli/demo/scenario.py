@@ -164,10 +164,10 @@ class Demo:
         status = await self._internal.projection("identity").GetStatus(GetStatusRequest())
         report.profiles = self._compare("profiles", status.counts, expected.profiles())
         report.identifiers = self._compare("identifiers", status.counts, expected.identifiers())
-        people = expected.people()
-        report.scores = score_pairs(await self._profiles_of(list(people)), people)
+        persons = expected.persons()
+        report.scores = score_pairs(await self._profiles_of(list(persons)), persons)
         correct = report.scores.precision == report.scores.recall == 1.0
-        report.expect(correct, "the identifiers of some people are grouped wrongly")
+        report.expect(correct, "the identifiers of some persons are grouped wrongly")
 
     def _compare(self, name: str, counts: Mapping[str, int], expected: int) -> ExpectedFigure:
         found = counts[name]

@@ -57,7 +57,7 @@ def test_every_bytes_field_has_a_format_or_is_listed_as_binary() -> None:
     assert unmarked == BINARY.keys()
 
 
-def test_a_format_is_given_only_to_bytes_fields() -> None:
+def test_only_bytes_fields_have_a_format() -> None:
     for field in fields():
         if option(field, options_pb2.bytes_format):
             assert field.type == FieldDescriptor.TYPE_BYTES, field.full_name
@@ -114,7 +114,7 @@ def test_every_define_request_and_response_has_an_etag(message: Descriptor) -> N
 
 
 @pytest.mark.parametrize("message", definitions(), ids=lambda message: message.name)
-def test_every_define_request_has_a_dry_run_and_every_response_says_whether_it_changed(
+def test_every_define_request_has_a_dry_run_and_every_response_has_changed(
     message: Descriptor,
 ) -> None:
     name = "dry_run" if message.name.endswith("Request") else "changed"

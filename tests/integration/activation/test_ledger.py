@@ -291,7 +291,7 @@ async def test_replicas_never_attempt_the_same_effect_at_once(
     assert Counter(receiver.keys()) == rows, "each attempt in the ledger is one request"
 
 
-async def test_end_of_an_effect_unblocks_the_next_one(ledger: Ledger) -> None:
+async def test_ended_effect_unblocks_the_next_effect(ledger: Ledger) -> None:
     first, second = await ledger.add([change(1, 1), change(1, 2)], TO)
     (attempt,) = await claim(ledger)
     assert attempt.effect_id == first.effect_id
@@ -301,7 +301,7 @@ async def test_end_of_an_effect_unblocks_the_next_one(ledger: Ledger) -> None:
     assert attempt.effect_id == second.effect_id
 
 
-async def test_dead_effect_does_not_block_the_next_one(ledger: Ledger) -> None:
+async def test_dead_effect_does_not_block_the_next_effect(ledger: Ledger) -> None:
     _, second = await ledger.add([change(1, 1), change(1, 2)], TO)
     (attempt,) = await claim(ledger)
     await end(ledger, attempt, DeliveryState.DEAD)

@@ -49,7 +49,7 @@ async def test_every_effect_is_sent_once(ledger: Ledger, receiver: Receiver) -> 
     assert {row["attempts"] for row in await ledger.rows()} == {1}
 
 
-async def test_no_wakeup_is_lost(
+async def test_effects_are_sent_after_every_wakeup_without_polls(
     ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without polls, one lost wakeup would leave effects unsent."""

@@ -124,7 +124,7 @@ async def test_another_number_of_shards_is_refused(database: str, root: Path) ->
         await migrate(database, "toy", shards=2, root=root)
 
 
-async def test_file_that_fails_leaves_nothing_behind(database: str, root: Path) -> None:
+async def test_failed_migration_is_rolled_back(database: str, root: Path) -> None:
     broken = root / "toy" / "store" / "migrations" / "0002_broken.sql"
     broken.write_text("CREATE TABLE half (n int); SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):

@@ -51,7 +51,7 @@ async def _pool(server: PostgresServer) -> asyncpg.Pool:
     return pool
 
 
-async def test_call_while_postgresql_is_down_is_unavailable_until_it_is_back(
+async def test_call_while_postgresql_is_down_is_unavailable_until_its_restart(
     tmp_path: Path,
 ) -> None:
     settings = ServiceSettings(postgres_dsn="x", nats_url="x", internal_key=INTERNAL, drain_s=1)

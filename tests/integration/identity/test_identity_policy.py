@@ -149,7 +149,7 @@ async def facts_since(system: WholeSystem, since: Token) -> list[tuple[int, str]
     return found
 
 
-async def test_roll_out_in_an_idle_system_ends_with_the_clocks_own_ticks(
+async def test_rollout_in_an_idle_system_ends_with_the_ticks_of_the_clock(
     open_system: OpenSystem,
 ) -> None:
     interval_s = 1.0
@@ -167,7 +167,7 @@ async def test_roll_out_in_an_idle_system_ends_with_the_clocks_own_ticks(
             assert len([one for one, _ in facts if one == shard]) <= elapsed_s / interval_s + 1
 
 
-async def test_roll_out_moves_are_published_with_the_next_batch(open_system: OpenSystem) -> None:
+async def test_rollout_moves_are_published_with_the_next_batch(open_system: OpenSystem) -> None:
     async with open_system(3_600.0) as system:  # no tick before the test is over
         identifiers = await send_neighbours(system)
         before = await groups(system, identifiers)
@@ -237,7 +237,7 @@ async def test_invalid_policy_is_rejected_with_its_field(open_system: OpenSystem
         assert (await get_policy(system)).version == 0
 
 
-async def test_preview_equals_the_roll_out_and_rolling_back_restores_the_profiles(
+async def test_preview_equals_the_rollout_and_rolling_back_restores_the_profiles(
     open_system: OpenSystem,
 ) -> None:
     async with open_system() as system:

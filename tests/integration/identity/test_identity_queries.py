@@ -284,7 +284,7 @@ async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> 
     assert await folded.held.list_held(WORKSPACE, [HeldReason.SHARED]) == []
 
 
-async def test_preview_equals_the_roll_out(folded: FoldedLog) -> None:
+async def test_preview_equals_the_rollout(folded: FoldedLog) -> None:
     await folded.append(*random_events(random.Random(5), events=80, names=30))
     before = await folded.profiles()
     parts = [part async for _, part in folded.policy.preview(WORKSPACE, OPEN)]

@@ -254,7 +254,7 @@ async def test_rebuild_after_switch_over_continues_at_the_checkpoint(
         assert profiles == expected_state(events).profiles
 
 
-async def test_rebuild_with_switch_over_publishes_what_a_roll_out_has_moved(
+async def test_rebuild_with_switch_over_publishes_the_moves_of_a_rollout(
     open_identity: OpenIdentity, database: str
 ) -> None:
     facts = random_history(random.Random(5), 120, 30)

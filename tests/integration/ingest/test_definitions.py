@@ -188,7 +188,7 @@ class TestKeys:
 
 
 class TestWorkspaces:
-    async def test_workspace_lists_only_its_own_things(
+    async def test_workspace_lists_only_its_own_sources_keys_and_events(
         self, endpoints: Any, make_event: Any
     ) -> None:
         internal = endpoints.settings.internal_key.get_secret_value()

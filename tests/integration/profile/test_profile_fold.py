@@ -47,7 +47,7 @@ async def test_evaluations_after_a_random_log_equal_the_oracle(
     await harness.digest()
 
 
-async def test_workspaces_with_one_rule_are_backfilled_each_for_itself(pool: asyncpg.Pool) -> None:
+async def test_workspaces_with_the_same_rule_are_backfilled_separately(pool: asyncpg.Pool) -> None:
     log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(3)
     fill(log, random_events(rng, 60, 20), rng, [definition("s", RULES[1])], "first")
     end_us = log.shards[0][-1].recorded_at_us

@@ -57,7 +57,7 @@ async def pages(stack: ProfileStack, size: int) -> list[list[pb.Profile]]:
     return found
 
 
-async def test_pages_have_every_person_once_as_a_batch_returns_them(
+async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
     open_stack: OpenStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[int] = []

@@ -63,7 +63,7 @@ async def test_lock_that_another_worker_holds_is_not_waited_for_out_of_order(
         assert await evaluate(pool, OLD) == [NEW]
 
 
-async def test_unknown_leaf_is_assigned_as_the_fact_says(pool: asyncpg.Pool) -> None:
+async def test_unknown_leaf_is_assigned_to_the_profile_of_the_fact(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as conn:
         await add_leaf(conn)
     assert await evaluate(pool, OLD) == [OLD]

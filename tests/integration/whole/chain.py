@@ -119,6 +119,8 @@ class Chain:
 
     async def rebuild(self, name: str, *, resync: bool = False) -> projection_pb.RebuildResponse:
         """Rebuild a service, and return the last response."""
+        # A read is retried until a restarted service can be reached; a rebuild is not.
+        await self._stubs[name].GetStatus(projection_pb.GetStatusRequest())
         request = projection_pb.RebuildRequest(resync=resync)
         return [response async for response in self._stubs[name].Rebuild(request)][-1]
 

@@ -80,7 +80,7 @@ async def test_events_before_login_and_from_shop_and_store_count_together(
 
 
 @pytest.mark.timeout(180)
-async def test_journey_over_five_systems_is_one_profile_with_the_source_of_each_identifier(
+async def test_identifiers_of_five_systems_are_one_profile_with_their_sources(
     open_system: OpenSystem,
 ) -> None:
     async with open_system() as system:

@@ -31,7 +31,7 @@ def report(folder: Path, name: str, **passed: bool) -> Path:
         ({"a": True}, {"b": False}, 1, ["failed twice: t::b"]),
     ],
 )
-def test_unsteady_script_two_reports_names_and_exit_code(
+def test_unsteady_script_with_two_reports_names_the_differing_tests(
     tmp_path: Path, first: dict[str, bool], second: dict[str, bool], code: int, lines: list[str]
 ) -> None:
     files = report(tmp_path, "first", **first), report(tmp_path, "second", **second)
@@ -41,7 +41,7 @@ def test_unsteady_script_two_reports_names_and_exit_code(
     assert (done.returncode, done.stdout.splitlines()) == (code, lines)
 
 
-def test_unsteady_script_three_unsteady_tests_fails(tmp_path: Path) -> None:
+def test_unsteady_script_with_three_unsteady_tests_fails(tmp_path: Path) -> None:
     tests = ("a", "b", "c")
     first = report(tmp_path, "first", **dict.fromkeys(tests, False))
     second = report(tmp_path, "second", **dict.fromkeys(tests, True))

@@ -74,7 +74,7 @@ def test_explanation_names_the_identifier_without_a_profile(
     assert "user_id:u-1." not in printed
 
 
-def test_explanation_of_unrelated_profiles_says_that_no_evidence_links_them(
+def test_explanation_of_unrelated_profiles_has_no_evidence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     response = pb.ExplainMatchResponse(profile_id_a="11" * 16, profile_id_b="22" * 16)

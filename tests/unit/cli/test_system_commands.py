@@ -21,7 +21,7 @@ def supervisor(*events: dict[str, Any]) -> Any:
     return SimpleNamespace(stdout=[json.dumps(event) for event in events])
 
 
-def test_start_shows_steps_and_notices_until_it_is_ready(
+def test_start_shows_steps_and_notices_until_the_stack_is_ready(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     notice = "port 7810 is in use: ingest_http listens on 15000"

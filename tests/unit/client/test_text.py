@@ -17,7 +17,7 @@ def test_identifier_without_namespace_raises_an_error() -> None:
         parse_identifier("u-1")
 
 
-def test_token_is_read_as_it_is_written() -> None:
+def test_formatted_token_parses_to_the_same_token() -> None:
     assert format_token(parse_token("4.0.7")) == "4.0.7"
 
 

@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ports.json"
 
 
-def test_default_ports_are_distinct_consecutive_and_below_outgoing_connections() -> None:
+def test_default_ports_are_consecutive_and_below_the_ephemeral_ports() -> None:
     ports = [DEFAULT_PORTS[name] for name in SERVER_NAMES]
     assert ports == list(range(7810, 7823))
 

@@ -34,7 +34,7 @@ def span(at_us: int, day: int = 3) -> SeenSpan:
     return SeenSpan(FirstSeen(at_us, FACT), day)
 
 
-def test_may_add_until_all_rows_were_read() -> None:
+def test_evidence_may_be_added_until_all_rows_were_read() -> None:
     cache = EvidenceCache(10)
     identifiers, edges = rows(5)
     cache.remember(identifier_set(), OBSERVATION, {}, edges)
@@ -44,7 +44,7 @@ def test_may_add_until_all_rows_were_read() -> None:
     assert not cache.may_add(identifier_set(), span(6))
 
 
-def test_may_add_bound_is_the_latest_first_sighting() -> None:
+def test_evidence_at_the_latest_first_sighting_may_be_added() -> None:
     cache = EvidenceCache(10)
     identifiers, edges = rows(5)
     edges[OTHER_EDGE] = EdgeRow(span(9))

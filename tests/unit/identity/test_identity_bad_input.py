@@ -190,7 +190,7 @@ def test_links_that_arrive_in_any_order_give_one_profile() -> None:
         assert profile(store, C) == min(A.id_in(WORKSPACE), B.id_in(WORKSPACE))
 
 
-def test_late_link_counts_from_when_it_occurred() -> None:
+def test_late_link_counts_from_its_time_of_occurrence() -> None:
     store = fold(event(A, PHONE, at=5, n=1))
     fold(event(B, PHONE, at=2, n=2), store=store)
     assert are_one(store, B, PHONE)

@@ -161,7 +161,7 @@ def test_decode_unknown_decision_is_rejected(number: int) -> None:
         codec.decode_decision(number)
 
 
-def test_pair_fact_repeated_is_the_same_and_returned_to_is_another() -> None:
+def test_decision_repeated_at_once_has_the_same_id_and_a_later_one_another() -> None:
     pair = codec.decode_pair(RecordDecisionRequest(a=USER, b=PHONE), CALLER)
 
     def fact(kind: DecisionKind, before: FactId | None = None, reason: str = "r") -> Any:
@@ -235,7 +235,7 @@ def test_decode_assessments_of_one_pair_twice_is_rejected() -> None:
     assert error.value.field == "matches[1]"
 
 
-def test_decode_pair_other_workspace_gives_other_ids() -> None:
+def test_decode_pair_in_another_workspace_has_other_ids() -> None:
     other = CALLER._replace(workspace_id=WorkspaceId(hash_id("x").hex()))
     request = RecordDecisionRequest(a=USER, b=PHONE)
     pairs = [codec.decode_pair(request, caller) for caller in (CALLER, other)]

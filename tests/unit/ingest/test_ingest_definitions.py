@@ -36,7 +36,7 @@ def test_source_gets_the_next_version_where_its_content_differs() -> None:
     assert changed == SITE._replace(disabled=True, version=4)
 
 
-def test_highest_version_of_each_thing_is_the_newest_in_any_order() -> None:
+def test_newest_definition_in_any_order_has_the_highest_version() -> None:
     key = KeyDefinition("w", "key_1", b"h", 1)
     definitions: list[AccessDefinition] = [
         *(SITE._replace(version=v, title=str(v)) for v in (2, 3, 1)),

@@ -86,7 +86,7 @@ def test_name_from_parts_equals_the_whole_name() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "12345", "Mr."])
-def test_text_that_is_no_name_is_empty(text: str) -> None:
+def test_text_without_a_name_parses_to_an_empty_name(text: str) -> None:
     assert parse_name(text) == PersonName()
 
 
@@ -98,6 +98,6 @@ def test_a_surname_alone_has_no_sound_to_compare(text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_can_be_read(text: str) -> None:
+def test_any_text_parses_without_an_error(text: str) -> None:
     parse_name(text)
     parse_name(surname=text, given=text)

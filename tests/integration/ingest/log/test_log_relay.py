@@ -133,7 +133,7 @@ async def test_late_relay_continues_at_the_end_of_the_stream(
         assert offsets == list(range(offsets[0], offsets[-1] + 1))
 
 
-async def test_replicas_share_the_shards_and_relay_facts_of_each_other(
+async def test_replicas_share_the_shards_and_relay_each_others_facts(
     logs: Logs, nats_url: str
 ) -> None:
     one, two = await logs.replica(), await logs.replica()
@@ -190,7 +190,7 @@ async def test_facts_are_appended_while_nats_is_down(logs: Logs, event_log: Even
         assert (await event_log.append(make_facts(range(10)))).appended == 10
 
 
-async def test_messages_read_from_the_table_cover_it(event_log: EventLog) -> None:
+async def test_messages_read_from_the_table_cover_the_shard(event_log: EventLog) -> None:
     leaf = LeafId(bytes(16))
     await event_log.append([make_fact(n, leaf_id=leaf) for n in range(1_700)])
     outputs = LogOutboxReader(event_log)

@@ -89,7 +89,7 @@ async def test_added_rows_wake_those_that_wait_for_their_shard() -> None:
     await waiting
 
 
-async def test_observed_end_wakes_those_that_wait_where_it_is_new() -> None:
+async def test_new_observed_end_wakes_waiting_readers() -> None:
     recent = RecentFacts(2)
     recent.observe_ends(Token((9, 3)))
     waiting = asyncio.create_task(recent.shards[1].wait())

@@ -93,7 +93,7 @@ def test_events_on_any_leaves_give_the_same_profile(
 
 @examples(100)
 @given(st.lists(some.rules, max_size=2), st.lists(some.rules, max_size=2), some.logs(), orders)
-def test_new_rule_back_filled_from_old_events_equals_one_that_was_always_there(
+def test_backfilled_rule_equals_one_defined_before_the_first_event(
     old: list[Rule], new: list[Rule], log: list[OracleEvent], random: Any
 ) -> None:
     before, after = PredicateIndex.from_rules(old), PredicateIndex.from_rules([*old, *new])

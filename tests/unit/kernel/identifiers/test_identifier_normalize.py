@@ -391,7 +391,9 @@ class TestAccounts:
             ("acme.invalid", None),
         ],
     )
-    def test_domain_has_its_form(self, value: str, expected: str | None) -> None:
+    def test_domain_normalizes_to_its_canonical_form(
+        self, value: str, expected: str | None
+    ) -> None:
         assert form("account_domain", value) == expected
 
     def test_group_id_has_one_form_in_every_region(self) -> None:

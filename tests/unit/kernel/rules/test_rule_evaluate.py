@@ -128,7 +128,7 @@ def test_next_due_of_three_events_in_seven_days(
     assert result_of(predicate, bought(30, 10, 20), DAY) == (holds, 3, due_us)
 
 
-def test_number_that_time_jumps_past_is_never_due() -> None:
+def test_count_that_expiries_skip_is_never_due() -> None:
     predicate = CountPredicate(BOUGHT, DAY, Operator.EQ, 1)
     assert result_of(predicate, bought(5, 5), 6) == (False, 2, None)
 

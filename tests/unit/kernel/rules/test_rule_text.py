@@ -62,7 +62,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("form", "text"), TEXTS)
-def test_rule_has_its_text(form: Any, text: str) -> None:
+def test_rule_renders_as_text(form: Any, text: str) -> None:
     assert to_text(parse_rule(form)) == text
 
 
