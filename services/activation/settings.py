@@ -10,7 +10,7 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class ActivationSettings(ServiceSettings):
-    """The settings of activation beside those of every service."""
+    """The settings of activation, in addition to those of every service."""
 
     service: ClassVar[str] = "activation"
 

@@ -10,7 +10,7 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class IdentitySettings(ServiceSettings):
-    """The settings of identity, beyond those that every service has."""
+    """The settings of identity, in addition to those of every service."""
 
     service: ClassVar[str] = "identity"
 

@@ -10,7 +10,7 @@ from services.chassis.runtime.settings import ServiceSettings
 
 
 class ProfileSettings(ServiceSettings):
-    """The settings of profile, beside those of every service."""
+    """The settings of profile, in addition to those of every service."""
 
     service: ClassVar[str] = "profile"
 

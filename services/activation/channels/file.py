@@ -116,7 +116,7 @@ def append_once(path: Path, messages: Sequence[Message]) -> None:
             file.write(b"\n")
         file.writelines(payload + b"\n" for payload in fresh)
         file.flush()
-        # Also where nothing is new: the earlier attempt may have crashed before its fsync.
+        # Also if no line is new: the earlier attempt may have crashed before its fsync.
         os.fsync(file.fileno())
     if end == 0:
         _sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Renders the payload of a message, once an effect, from the profile as it is then."""
+"""Renders the payload of a message once per effect, from the current profile."""
 
 from __future__ import annotations
 

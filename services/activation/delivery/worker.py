@@ -194,7 +194,7 @@ class DestinationWorker:
     async def _run_attempts(self, started: Sequence[Attempt], destination: Destination) -> None:
         """Make attempts; those that have a payload do not wait for the others to be rendered."""
         started_at, max_attempts = _now(), self._context.retry_policy.max_attempts
-        # A message that crashes the process each time it is sent must not do so for ever.
+        # A message that crashes the process each time it is sent must not be sent for ever.
         exhausted = [a for a in started if a.interrupted and a.number > max_attempts]
         self._end(exhausted, Transition(DeliveryState.DEAD, EXHAUSTED_REASON))
         remaining = [a for a in started if a not in exhausted] if exhausted else started

@@ -104,7 +104,7 @@ class Transition:
     reason: str
     #: Seconds until the next attempt, where the state is PENDING.
     delay: float = 0.0
-    #: False where nothing was sent, so that the attempt does not count.
+    #: False if no message was sent, so that the attempt does not count.
     counts: bool = True
 
 

@@ -17,7 +17,7 @@ _NO_SOURCE = SourceId("")
 
 
 class Role(IntEnum):
-    """What a key may do; the numbers are those of onefold.ingest.v1.Role."""
+    """The rights of a key; the numbers are those of onefold.ingest.v1.Role."""
 
     #: May send events to one source.
     SOURCE = 1

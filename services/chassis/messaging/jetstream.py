@@ -26,7 +26,7 @@ from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 
 log = structlog.get_logger(__name__)
 
-#: What calls raise where NATS, or a stream, is away.
+#: Errors that calls raise if NATS or a stream is unavailable.
 BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSError)
 
 #: RuntimeError: uvloop refuses to flush the client's buffer to a lost connection.
@@ -132,7 +132,7 @@ class JetStreamBus:
         await await_cancellable(self.jetstream.purge_stream(name, subject=subject))
 
     async def notify(self, subject: str) -> None:
-        """Notify the subscribers of `on_notify` of something new; a notification may get lost."""
+        """Notify the subscribers of `on_notify` of new messages; a notification may get lost."""
         if self.connected:
             await await_cancellable(self.client.publish(_notification_subject(subject)))
 
@@ -187,7 +187,7 @@ class JetStreamBus:
 
     async def _connect(self) -> None:
         self._has_begun = True
-        # -1 retries for ever, the first connection included.
+        # -1 retries forever, the first connection included.
         await self.client.connect(
             servers=[self._url],
             name=f"onefold:{self._name}",

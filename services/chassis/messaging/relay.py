@@ -169,7 +169,7 @@ class _ShardRelay:
         return await self._publish_newest(tail)
 
     async def _publish_newest(self, tail: int) -> int:
-        """Publish the newest output alone, from which consumers see how far the store is."""
+        """Publish the newest output alone, so that consumers learn the end of the outbox."""
         for newest in await self._outputs.read(self._shard, tail - 1, 1) if tail else []:
             acknowledged = await self._bus.publish(self._subject, newest, deduplicate=False)
             async with asyncio.timeout(ACK_TIMEOUT):

@@ -229,7 +229,7 @@ class PullSubscription:
             self._mark_lost()
 
     def _mark_lost(self) -> None:
-        """Subscribe again: the consumer is gone, or requested messages will not arrive."""
+        """Subscribe again: the consumer was deleted, or requested messages will not arrive."""
         self._lost = True
         self._request_needed.set()
 

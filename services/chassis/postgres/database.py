@@ -24,7 +24,7 @@ from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: The server is away, is going away or accepts no more connections.
+#: The server is unavailable, shuts down or accepts no more connections.
 _CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -73,7 +73,7 @@ def _is_broken(error: BaseException) -> bool:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same transaction may succeed later: it is away, or reports that."""
+    """Return whether the same transaction may succeed later: PostgreSQL is down or reports so."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
@@ -82,7 +82,7 @@ def is_transient(error: BaseException) -> bool:
 
 @contextmanager
 def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[None]:
-    """Raise StoreUnavailable in place of an error that means that PostgreSQL is away.
+    """Raise StoreUnavailable in place of an error that means that PostgreSQL is unavailable.
 
     `conn`: terminated where its protocol state is broken, so that it is never used again.
     """

@@ -106,7 +106,7 @@ class Leases:
 
     async def _run_leased(self, shard: int) -> None:
         async with self._session() as conn:
-            # Waits in the server, which grants the lock the moment its last holder is gone.
+            # Waits in the server, which grants the lock the moment its last holder releases it.
             await conn.execute(Q.lock_shard, self._class, shard)
             self.leased.add(shard)
             log.info("shard_leased", lease=self._name, shard=shard)

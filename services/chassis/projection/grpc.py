@@ -50,7 +50,7 @@ class ProjectionRpc(ProjectionServiceServicer):
         self._rebuild = rebuild
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
-        """Return how far the service is; counts only to callers that may see all workspaces."""
+        """Return the service's progress; counts only for callers with access to all workspaces."""
         counts: Mapping[str, int] = {}
         if self._counts is not None and principal().internal:
             async with acquire(self._database.pool) as conn:

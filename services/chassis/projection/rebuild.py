@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 #: Facts that may be left to fold while the live state is stopped.
 MAX_FINAL_STRETCH = 2_000
-#: Stretches folded beside the live state before it is stopped in any case.
+#: The most stretches folded beside the live state before it is stopped.
 MAX_STRETCHES = 10
 #: Comparisons before a difference counts: a projection may be between two parts of a batch.
 COMPARISONS = 3

@@ -42,7 +42,7 @@ REACH_TIMEOUT_S = 30.0
 
 
 class StalledShards(Exception):
-    """Shards cannot go on; the message lists them with the reasons."""
+    """Shards are stalled; the message lists them with the reasons."""
 
 
 class ProjectionRunner:
@@ -88,7 +88,7 @@ class ProjectionRunner:
         self._leases = Leases(database, service, shards, self._work)
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
-        #: The shards leased here that cannot go on, and why.
+        #: The stalled shards that are leased here, with the reasons.
         self.stalled: dict[int, str] = {}
         self._workers: set[ShardWorker] = set()
 
@@ -134,7 +134,7 @@ class ProjectionRunner:
         return [(checkpoint, checkpoint.shard in leased) for checkpoint in checkpoints]
 
     async def check(self) -> None:
-        """Raise StalledShards where a shard leased here cannot go on, for /readyz."""
+        """Raise StalledShards if a shard leased here is stalled; /readyz calls this."""
         if self.stalled:
             reasons = (f"shard {shard}: {why}" for shard, why in sorted(self.stalled.items()))
             raise StalledShards("; ".join(reasons))

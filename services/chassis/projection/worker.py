@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds; the longest pause before a failed fold, read or step is retried.
 MAX_RETRY_S = 10.0
-#: Errors that pass by themselves and are no fault of the shard: a peer is away, or two workers lock
+#: Transient errors that the shard does not cause: a peer is unavailable, or two workers lock
 #: the same rows.
 _TRANSIENT = (RetryableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: Seconds for which messages may gather before the next fold.
@@ -52,7 +52,7 @@ class WorkerCallbacks:
 
     #: A commit moved the checkpoint; its outputs are to be relayed.
     committed: Callable[[Checkpoint, Sequence[OutboxMessage]], Awaitable[None]]
-    #: The worker cannot go on, and why; "" when it can again.
+    #: The reason why the worker is blocked; "" while it is not.
     stalled: Callable[[int, str], None]
     #: A fold scheduled backfills, perhaps for other shards.
     scheduled: Callable[[], None]
@@ -148,7 +148,7 @@ class ShardWorker:
             if messages:
                 self._recover(self._consume_backoff)
             return messages
-        # A worker that receives nothing never reaches the fence, so it could wait for ever at a gap
+        # A worker that receives nothing never reaches the fence, so it could wait forever at a gap
         # that another worker has already closed.
         with translate_store_errors(self._conn):
             if await load_checkpoint(self._conn, self._shard) != checkpoint:
@@ -171,7 +171,7 @@ class ShardWorker:
     async def _fold_with_retries(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
-        """Fold once; where that fails, retry for ever, one message at a time.
+        """Fold once; after a failure retry forever, one message at a time.
 
         No message is skipped: a shard that cannot go on stalls and reports it.
         """
@@ -294,7 +294,7 @@ class ShardWorker:
         self._callbacks.stalled(self._shard, f"{name} at {at.next}")
 
     def _recover(self, backoff: Backoff) -> None:
-        """Report that the shard goes on, where it failed before."""
+        """Report that the shard folds again if it failed before."""
         if backoff.failures:
             backoff.reset()
             self._callbacks.stalled(self._shard, "")

@@ -26,7 +26,7 @@ _MAX_LOOKUPS = 1_000
 
 
 class LogClient:
-    """The event log as another service sees it."""
+    """A client of the event log for the other services."""
 
     def __init__(self, channel: ServiceChannel, actor: str) -> None:
         self._stub: Any = log_grpc.LogServiceStub(channel)
@@ -105,7 +105,7 @@ class ProjectionClient:
 
 
 class IdentityClient:
-    """Identity as another service sees it."""
+    """A client of identity for the other services."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = identity_grpc.IdentityServiceStub(channel)
@@ -122,13 +122,13 @@ class IdentityClient:
     async def by_profile_id(
         self, workspace_id: WorkspaceId, profile_id: ProfileId
     ) -> ProfileId | None:
-        """Return the current id of a profile by any id it ever had; None if it is gone."""
+        """Return the current id of a profile by any id it ever had; None if it no longer exists."""
         return (await self.current_profiles(workspace_id, [profile_id])).get(profile_id)
 
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
     ) -> dict[ProfileId, ProfileId]:
-        """Return the current ids of profiles by any of their ids; omit profiles that are gone."""
+        """Return the current ids of profiles by any of their ids; deleted profiles are omitted."""
         found: dict[ProfileId, ProfileId] = {}
         for start in range(0, len(profile_ids), _MAX_LOOKUPS):
             page = profile_ids[start : start + _MAX_LOOKUPS]

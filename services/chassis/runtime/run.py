@@ -112,7 +112,7 @@ def _tune_gc() -> None:
 
 
 def _write_endpoints(settings: ServiceSettings, endpoints: Mapping[str, int]) -> None:
-    """Write the endpoints file. It is not deleted, as it is valid while the process in it lives."""
+    """Write the endpoints file. It is not deleted, as it is valid while its process runs."""
     if settings.data_dir is None:
         return
     file = endpoints_file(settings.data_dir, settings.service)

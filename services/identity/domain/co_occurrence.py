@@ -54,7 +54,7 @@ def counted_kinds(rule: NamespaceRule, policy: Policy) -> list[EvidenceKind]:
 
 
 def classify_neighbours(neighbours: Iterable[Neighbour], rule: NamespaceRule) -> CoOccurrence:
-    """Return the class of an identifier; each neighbour may come with several edges."""
+    """Return the class of an identifier; a neighbour may have several edges."""
     by_namespace: dict[str, dict[IdentifierId, SeenSpan]] = {}
     for id_, namespace, span in neighbours:
         holders = by_namespace.setdefault(namespace, {})

@@ -37,7 +37,7 @@ class FirstSeen(NamedTuple):
     fact_id: FactId
 
 
-#: The last day is stored in steps of this many days, so that an edge that is seen all the time is
+#: The last day is stored in steps of this many days, so that an edge that is seen every day is
 #: written once in this period, also where an import brings years of events at once.
 SEEN_PERIOD_DAYS = 30
 SEEN_PERIOD_US = SEEN_PERIOD_DAYS * DAY_US

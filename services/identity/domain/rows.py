@@ -31,7 +31,7 @@ class IdentifierFlag(IntEnum):
 
 
 class IdentifierRow(NamedTuple):
-    """An identifier as it is stored."""
+    """A stored identifier."""
 
     profile_id: ProfileId
     first: FirstSeen
@@ -40,7 +40,7 @@ class IdentifierRow(NamedTuple):
 
 
 class EdgeRow(NamedTuple):
-    """An edge as it is stored."""
+    """A stored edge."""
 
     span: SeenSpan
     #: None where it links.

@@ -22,7 +22,7 @@ class StateReader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:
-        """Yield a connection on which all statements see one state."""
+        """Yield a connection whose statements all read one state."""
         async with (
             acquire(self.database.pool) as conn,
             conn.transaction(isolation="repeatable_read", readonly=True),

@@ -42,7 +42,7 @@ from services.kernel.tokens import Token
 
 #: Identifiers that a search for a path reaches; those farther apart have none.
 MAX_REACHED = 20_000
-#: Leaves whose facts are read for an explanation of the past, and at once.
+#: The most leaves read for an explanation of the past, and the most read at the same time.
 MAX_LEAVES, LEAVES_PAGE = 5_000, 1_000
 
 

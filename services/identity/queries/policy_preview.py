@@ -48,7 +48,7 @@ class PolicyQueries:
         the state of the log that was read, which is the same for all."""
         async with self._reader.snapshot_at_token() as (conn, token):
             graph = await load_workspace(conn, workspace_id)
-        # Large workspaces take seconds, in which the shards of this process go on.
+        # Large workspaces take seconds; the shards of this process are folded in that time.
         regrouped, total = await asyncio.to_thread(_compare, graph, policy)
         for part in regrouped:
             yield token, part

@@ -68,7 +68,7 @@ class PostgresEvidence:
         self._conn = conn
         self._space = space
         self._shards = shards
-        #: Shared by callers that lock single ids, exclusive for those that lock too many.
+        #: Shared for callers that lock single ids, exclusive for callers that lock too many.
         self._all_key = lock_keys(space, [NO_ID])[0]
 
     async def load(self, evidence: Evidence) -> StoredEvidence:

@@ -17,7 +17,7 @@ Q = Queries.load(__package__, "matches.sql")
 
 
 class StoredMatch(NamedTuple):
-    """The assessment of a pair as it is stored."""
+    """The stored assessment of a pair."""
 
     at: FirstSeen
     #: A serialised MatchAssessed.

@@ -87,7 +87,7 @@ async def list_held(
 
 
 async def load_workspace(conn: asyncpg.Connection, workspace_id: WorkspaceId) -> WorkspaceGraph:
-    """Return all of a workspace; inside a transaction that sees one state."""
+    """Return all profiles of a workspace; needs a transaction that reads one state."""
     graph = WorkspaceGraph()
     rows = conn.cursor(Q.read_identifiers, workspace_id, prefetch=_PREFETCH)
     async for id_, namespace, value, profile_id, first_seen_us, first_fact in rows:

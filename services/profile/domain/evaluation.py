@@ -64,7 +64,7 @@ DUE_ONLY = EvaluationScope(_NO_PREDICATES)
 
 @dataclass(frozen=True, slots=True)
 class ProfileState:
-    """A profile as it is stored."""
+    """A stored profile."""
 
     profile_id: ProfileId
     workspace_id: WorkspaceId

@@ -110,7 +110,7 @@ class ProfileEvaluator:
     async def _load(
         self, conn: Connection, profiles: Set[ProfileId], fresh_states: Mapping[LeafId, LeafState]
     ) -> list[ProfileState]:
-        """Return profiles as they are stored; unknown ones are left out."""
+        """Return the stored profiles; unknown ones are left out."""
         leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
         evaluations: dict[ProfileId, Evaluation | None] = {}
         for leaf, evaluation in await evaluation_store.load_profile_leaves(conn, profiles):

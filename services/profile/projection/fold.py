@@ -72,7 +72,7 @@ class ProfileProjection:
         """Evaluate due profiles and consume nothing: the worker calls with the same batch again."""
         request = EvaluationRequest(profile_scopes=dict.fromkeys(scheduled.due, DUE_ONLY))
         changes = await self.evaluator.evaluate(conn, batch.shard, request, scheduled.at_us)
-        # Publishes a message even where nothing changed: by its outputs the worker sees progress.
+        # Publishes even if no profile changed: a fold must consume or publish, to show progress.
         log_offset, log_time_us = batch.log_offset, batch.log_time_us
         outputs = encode_outputs(Publication(changes.changed), batch, log_offset, log_time_us)
         return FoldResult(batch.first, log_offset, log_time_us, outputs, changes.deltas)

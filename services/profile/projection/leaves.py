@@ -34,7 +34,7 @@ class CacheVersion(NamedTuple):
 
 
 class CachedLeaf(NamedTuple):
-    """A leaf as it is stored."""
+    """A stored leaf."""
 
     state: LeafState
     #: Its share of the digest, 16 bytes.
@@ -96,7 +96,7 @@ async def fold_leaves(
 async def _load(
     conn: Connection, shard: int, touched: Iterable[LeafId], cached: CachedLeaves
 ) -> CachedLeaves:
-    """Return those of the touched leaves that exist; removes them from `cached`."""
+    """Return the touched leaves that exist; remove them from `cached`."""
     found: CachedLeaves = {}
     missing: list[LeafId] = []
     for leaf_id in touched:

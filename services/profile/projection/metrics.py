@@ -1,4 +1,4 @@
-"""Defines the counters of profile, beside those of every projection."""
+"""Defines the counters of profile, in addition to those of every projection."""
 
 from __future__ import annotations
 

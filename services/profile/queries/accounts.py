@@ -18,7 +18,7 @@ from services.profile.store.profiles import Snapshot, load_profiles, profiles_of
 
 #: The most children in one response.
 MAX_CHILDREN = 1_000
-#: Profiles whose states are in memory at once.
+#: The most profiles whose states are in memory at the same time.
 CHUNK = 500
 #: The most ancestors that are read; a longer cycle is not detected.
 MAX_ANCESTORS = 1_000

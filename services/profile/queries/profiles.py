@@ -1,4 +1,4 @@
-"""Reads profiles as they are now, the published messages, and the evaluations of a shard."""
+"""Reads current profiles, the published messages, and the evaluations of a shard."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def load_profile_leaves(
 async def load_evaluations(
     conn: Connection, profiles: Collection[ProfileId]
 ) -> dict[ProfileId, Evaluation]:
-    """Return the evaluations of profiles; those that were never evaluated are left out."""
+    """Return the evaluations of profiles; profiles without one are left out."""
     rows = await conn.fetch(Q.load_evaluations, profiles)
     return {row[0]: evaluation_from_row(row) for row in rows}
 
