@@ -128,7 +128,7 @@ class IdentityClient:
     async def current_profiles(
         self, workspace_id: WorkspaceId, profile_ids: Sequence[ProfileId]
     ) -> dict[ProfileId, ProfileId]:
-        """Return the current ids of profiles by any of their ids; deleted profiles are omitted."""
+        """Return the current ids of profiles by any of their ids; unknown ids are omitted."""
         found: dict[ProfileId, ProfileId] = {}
         for start in range(0, len(profile_ids), _MAX_LOOKUPS):
             page = profile_ids[start : start + _MAX_LOOKUPS]

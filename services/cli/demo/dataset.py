@@ -1,6 +1,6 @@
 """Generates one month of an online school's events: the same ones for the same seed.
 
-Each event names its visitor, whom the system has to find out from identifiers alone:
+Each event records its true visitor; the system receives the identifiers alone, and
 `expected.py` computes the correct results from it.
 """
 

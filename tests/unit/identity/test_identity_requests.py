@@ -171,9 +171,9 @@ def test_decision_repeated_at_once_has_the_same_id_and_a_later_one_another() -> 
     assert link == fact(DecisionKind.LINK)
     assert (link.actor, link.leaf_id, link.workspace_id) == ("key_1", pair.ids[0], "school")
     separate = fact(DecisionKind.SEPARATE, FactId(link.fact_id))
-    again = fact(DecisionKind.LINK, FactId(separate.fact_id))
+    later_link = fact(DecisionKind.LINK, FactId(separate.fact_id))
     other_reason = fact(DecisionKind.LINK, reason="another")
-    assert len({f.fact_id for f in (link, separate, again, other_reason)}) == 4
+    assert len({f.fact_id for f in (link, separate, later_link, other_reason)}) == 4
 
 
 def match(**fields: Any) -> pb.MatchAssessed:
