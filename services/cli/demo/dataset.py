@@ -1,7 +1,7 @@
 """Generates one month of an online school's events: the same ones for the same seed.
 
-Each event records its true visitor; the system receives the identifiers alone, and
-`expected.py` computes the correct results from it.
+Each event records its true visitor, which the system does not receive: `expected.py` computes the
+correct results from it.
 """
 
 from __future__ import annotations
