@@ -47,7 +47,7 @@ class Durations:
 
     def events(self) -> int:
         """Return the most events that can be needed."""
-        return int((self.warm_up + self.sustained) * 1.3 * GOAL_RATE + self.paced * GOAL_RATE)
+        return int((self.warm_up + self.sustained) * 2.5 * GOAL_RATE + self.paced * GOAL_RATE)
 
 
 async def define(stack: Stack) -> str:
