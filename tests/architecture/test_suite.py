@@ -1,0 +1,69 @@
+"""Counts the slow tests, so that the whole suite stays within its time whatever is added.
+
+A test that starts a whole system or several services takes 5 to 60 seconds. Each lies in one of
+these folders, and the folder has a budget. A new scenario joins a system that another one starts,
+or raises the budget in the same change, with the time of the suite in its message.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from architecture.source_tree import Source, functions, message, under
+
+#: The most tests of each folder or file that starts a whole system or several services.
+BUDGET = {
+    "tests/scenarios/": 3,
+    "tests/faults/": 1,
+    "tests/contract/readme/": 1,
+    "tests/laws/test_whole_system.py": 6,
+    "tests/integration/whole/": 9,
+    "tests/integration/deploy/": 20,
+    "tests/integration/devstack/": 45,
+}
+#: A test that starts all services names one of these.
+WHOLE_SYSTEM = re.compile(r"\bStack\(|\bfaults\.running_system\b|\bwhole_system import\b")
+
+
+def count_tests(file: Source) -> int:
+    """Return the number of test functions of a file; a parametrised one counts once."""
+    return sum(f.name.startswith("test_") for f in functions(file))
+
+
+def over_budget(files: list[Source]) -> list[str]:
+    found = []
+    for place, most in BUDGET.items():
+        number = sum(count_tests(file) for file in files if file.path.startswith(place))
+        if number > most:
+            found.append(f"{place} has {number} tests, at most {most}")
+    return found
+
+
+def outside_the_budget(files: list[Source]) -> list[str]:
+    return [
+        file.path
+        for file in files
+        if any(isinstance(node, ast.Call | ast.ImportFrom) for node in ast.walk(file.tree))
+        and WHOLE_SYSTEM.search(file.text)
+        and count_tests(file)
+        and not file.path.startswith((*BUDGET, "tests/architecture/"))
+    ]
+
+
+def test_slow_tests_stay_within_their_budget() -> None:
+    found = over_budget(under("tests"))
+    assert not found, message(found, "share a running system, or raise the budget with a reason")
+
+
+def test_whole_systems_are_started_by_budgeted_tests_only() -> None:
+    found = outside_the_budget(under("tests"))
+    assert not found, message(found, "a test that starts a whole system lies in a counted folder")
+
+
+def test_planted_slow_tests_are_found() -> None:
+    many = "\n".join(f"def test_x{n}() -> None: ..." for n in range(4))
+    assert over_budget([Source("tests/scenarios/test_x.py", many)])
+    planted = "from whole.whole_system import start\ndef test_x() -> None: ..."
+    assert outside_the_budget([Source("tests/integration/profile/test_x.py", planted)])
+    assert not outside_the_budget([Source("tests/scenarios/test_x.py", planted)])
