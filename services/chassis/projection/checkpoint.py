@@ -102,11 +102,14 @@ def make_batch(at: Checkpoint, messages: tuple[StreamMessage, ...]) -> Batch:
 
 
 async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | None:
-    """Return the checkpoint of a shard; None where the generation is retired.
+    """Return the checkpoint of a shard; None where the generation is retired or dropped.
 
     Raises LookupError where the shard has no row.
     """
-    row = await conn.fetchrow(Q.load_checkpoint, shard)
+    try:
+        row = await conn.fetchrow(Q.load_checkpoint, shard)
+    except asyncpg.UndefinedTableError:
+        return None
     if row is None:
         raise LookupError(f"shard {shard} has no checkpoint")
     return None if row["retired"] else Checkpoint(shard, *row[:5])
@@ -126,9 +129,14 @@ async def acquire_fence(conn: asyncpg.Connection, at: Checkpoint) -> bool:
     """Lock the row of a shard until the transaction ends.
 
     False where the row is not at `at` any more, or the generation is retired: another worker works
-    the shard then, and nothing may be written.
+    the shard then, and nothing may be written. The second switch drops a generation, perhaps before
+    an idle worker has met its fence once: that is False too.
     """
-    return await conn.fetchval(Q.acquire_fence, at.shard, at.next, at.next_output) is not None
+    try:
+        found = await conn.fetchval(Q.acquire_fence, at.shard, at.next, at.next_output)
+    except asyncpg.UndefinedTableError:
+        return False
+    return found is not None
 
 
 async def save_checkpoint(

@@ -236,7 +236,10 @@ class ShardWorker:
         """Load what there is to backfill: another shard may have scheduled it."""
         if self._backfilling is not None and not self._backlog:
             with translate_store_errors(self._conn):
-                self._note_backlog(await load_backlog(self._conn, self._shard))
+                try:
+                    self._note_backlog(await load_backlog(self._conn, self._shard))
+                except asyncpg.UndefinedTableError:
+                    raise FenceLost("the generation was dropped") from None
 
     def _note_backlog(self, backlog: Backlog) -> bool:
         """Remember what there is to backfill. Return whether there is a new request."""

@@ -123,6 +123,25 @@ async def test_live_state_goes_on_during_switches(
         assert await toy.digests() == await other.digests()
 
 
+async def test_idle_worker_follows_two_switches_that_dropped_its_generation(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path, shards=SHARDS) as toy,
+        relaying(toy.bus, word_log, SHARDS) as relay,
+    ):
+        await toy.runner.wait_for(await filled(word_log), DEADLINE)
+        rebuilder = WordsRebuilder(word_log)
+        for _ in range(2):
+            result = await result_of(rebuild_of(toy, rebuilder, tmp_path).run(switch_over=True))
+            assert result.switched
+        assert await schemas(database) == {"toy_g2", "toy_g3"}
+        for shard in range(SHARDS):
+            token = await append(word_log, relay, sample_facts(5, 1_000), shard=shard)
+            await toy.runner.wait_for(token, DEADLINE)
+        assert not toy.runner.stalled
+
+
 async def test_rebuild_that_begins_during_a_switch_continues_from_the_new_state(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
