@@ -49,8 +49,8 @@ def rebuild(
     """
     if service not in REBUILT:
         output.fail(
-            f"name one of {', '.join(REBUILT)}; the ledger of activation is never rebuilt, as a "
-            "rebuild sends nothing"
+            f"name one of {', '.join(REBUILT)}; activation cannot be rebuilt, because a rebuild "
+            "sends nothing"
         )
     run = _resync if resync else _rebuild
     if not run_with_client(data, lambda client: run(client, service, workers), as_service=True):
