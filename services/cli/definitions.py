@@ -89,7 +89,12 @@ def _read_file(file: Path, variables: Mapping[str, str], pack: Pack) -> None:
             raise InvalidField(f"{name}: write a list", field=name)
         target: list[Any] = getattr(pack, name)
         for index, entry in enumerate(entries):
-            target.append(_READERS[name](entry, f"{name}[{index}]"))
+            path, id_field = f"{name}[{index}]", f"{name[:-1]}_id"
+            definition = _READERS[name](entry, path)
+            id_ = getattr(definition, id_field)
+            if any(getattr(other, id_field) == id_ for other in target):
+                raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
+            target.append(definition)
 
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:

@@ -21,7 +21,8 @@ REBUILT = ("identity", "profile", "segment")
 def verify(
     data: DataDir,
     shards: Annotated[
-        int, Option(help="Rebuild as if the log had this many shards; 0 = as it is.")
+        int,
+        Option(help="Rebuild as if the log had this many shards; 0 = as it is.", min=0, max=1024),
     ] = 0,
 ) -> None:
     """Rebuild every projection from the log beside the live one, and compare their digests."""

@@ -56,6 +56,7 @@ def test_education_pack_is_read_completely() -> None:
         ("destinations: [{id: a}]", "write exactly one of"),
         ("destinations: [{id: a, file: {name: f}, on: [came]}]", "'came' is no trigger"),
         ("sources: [{id: a, disabled: maybe}]", "write true or false"),
+        ("sources: [{id: a}, {id: b}, {id: a}]", "sources[2].id: the pack defines 'a' twice"),
     ],
 )
 def test_invalid_pack_raises_an_error_with_file_and_path(
