@@ -50,9 +50,10 @@ def up(
 
     They listen on 127.0.0.1, by default on ports 7810 (HTTP of ingest), 7811 to 7815 (gRPC of
     ingest, identity, profile, segment, activation), 7816 to 7819 (HTTP of identity to activation),
-    7820 (PostgreSQL), 7821 and 7822 (NATS, its monitor). A default port in use is replaced by
-    a free one, a port that is set must be free; a restart uses the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
-    ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, … set single ports.
+    7820 (PostgreSQL), 7821 and 7822 (NATS, its monitor). A default port in use is replaced by a
+    free one; a port that is set must be free. A restart uses the ports of the last start.
+    ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT, ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, …
+    set single ports.
     """
     settings = {"ONEFOLD_CLOCK_ADVANCE": "allowed"} if allow_clock else {}
     if first_port is not None:
