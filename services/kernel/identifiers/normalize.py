@@ -16,6 +16,7 @@ from services.kernel.identifiers.emails import domain, email
 from services.kernel.identifiers.hashes import normalize_hash
 from services.kernel.identifiers.model import (
     ACCOUNT_ID,
+    MAX_VALUE,
     Identifier,
     is_placeholder,
     validation_error,
@@ -36,7 +37,10 @@ def normalize(namespace: str, value: str, region: str) -> Identifier | None:
     `validation_error` must have accepted `namespace` and `value`. `region` is the workspace's
     default region, for phone numbers without a country code.
     """
-    form = _form_of(namespace)(_tidy(value), region)
+    tidy = _tidy(value)
+    if len(tidy) > MAX_VALUE:  # compatibility makes 18 characters of one, and forms read them all
+        return None
+    form = _form_of(namespace)(tidy, region)
     return None if form is None else Identifier(namespace, form)
 
 
