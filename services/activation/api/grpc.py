@@ -14,7 +14,8 @@ from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.domain.validation import check_destination_id
 from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
-from services.chassis.access.principal import Role, workspace_id
+from services.chassis.access.principal import workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database, acquire, transaction
@@ -22,16 +23,8 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.ids import parse_id
 
-_CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
-_SERVICE = "/onefold.activation.v1.ActivationService/"
 #: The roles that may call each method.
-ALLOWED: Allowed = {
-    f"{_SERVICE}DefineDestination": _CALLERS,
-    f"{_SERVICE}ListDestinations": _CALLERS,
-    f"{_SERVICE}ListDeliveries": _CALLERS,
-    f"{_SERVICE}CountDeliveries": _CALLERS,
-    f"{_SERVICE}RetryDelivery": _CALLERS,
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ActivationService"])
 #: (changed_at_us, effect_id) of the last delivery of a page.
 _PAGE_TOKEN = PageToken("q16s")
 

@@ -17,14 +17,19 @@ _NO_SOURCE = SourceId("")
 
 
 class Role(IntEnum):
-    """The rights of a key; the numbers are those of onefold.ingest.v1.Role."""
+    """The kind of a key, which gives rights; the numbers are those of onefold.ingest.v1.Role.
 
-    #: May send events to one source.
+    `RIGHTS` in rights.py has the rights of each role.
+    """
+
+    #: Sends events to one source.
     SOURCE = 1
-    #: May read profiles, segments and deliveries and define things; no keys.
-    SERVICE = 2
-    #: May do everything in its workspace.
-    ADMIN = 3
+    #: Reads, and changes nothing.
+    READER = 2
+    #: A back end of the company: reads, and does what operation needs.
+    SERVICE = 3
+    #: Does everything in its workspace except send events.
+    ADMIN = 4
     #: Another service of this installation. No key in the log has this role.
     INTERNAL = 100
 

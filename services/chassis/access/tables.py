@@ -25,7 +25,7 @@ Q = Queries.load(__package__, "tables.sql")
 #: The values of a table's columns, in the order of its statement in tables.sql.
 Row = tuple[Any, ...]
 #: The roles that a key in the log can have.
-_KEY_ROLES: frozenset[int] = frozenset({1, 2, 3})
+_KEY_ROLES: frozenset[int] = frozenset(set(Role) - {Role.INTERNAL})
 _HASH_BYTES = 32
 
 

@@ -9,7 +9,8 @@ import asyncpg
 from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceServicer
 
-from services.chassis.access.principal import Role, principal
+from services.chassis.access.principal import principal
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
@@ -18,16 +19,8 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 
-_SERVICE = "/onefold.projection.v1.ProjectionService/"
-_READERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
-
 #: The roles that may call; a service adds them to its own table.
-ALLOWED: Allowed = {
-    f"{_SERVICE}GetStatus": _READERS,
-    f"{_SERVICE}GetDigest": _READERS,
-    f"{_SERVICE}AwaitToken": _READERS,
-    f"{_SERVICE}Rebuild": frozenset({Role.INTERNAL}),
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProjectionService"])
 
 #: Loads named counts of what the state contains, over all workspaces, for GetStatus.
 Counts = Callable[[asyncpg.Connection], Awaitable[Mapping[str, int]]]

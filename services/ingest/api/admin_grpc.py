@@ -9,6 +9,7 @@ from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
 
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role, principal, workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.definitions import (
@@ -21,19 +22,10 @@ from services.ingest.commands.admin import Administration, first_admin_key
 from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
 from services.kernel.errors import InvalidField
 
-_SERVICE = "/onefold.ingest.v1.AdminService/"
-_OPERATORS = frozenset({Role.SERVICE, Role.ADMIN})
-_ADMINS = frozenset({Role.ADMIN})
-_KEY_ROLES = frozenset({Role.SOURCE, Role.SERVICE, Role.ADMIN})
+#: The roles that a key can have.
+_KEY_ROLES = frozenset(Role) - {Role.INTERNAL}
 
-ALLOWED: Allowed = {
-    f"{_SERVICE}DefineSource": _OPERATORS,
-    f"{_SERVICE}ListSources": _OPERATORS,
-    f"{_SERVICE}IssueKey": _ADMINS,
-    f"{_SERVICE}DisableKey": _ADMINS,
-    f"{_SERVICE}ListKeys": _ADMINS,
-    f"{_SERVICE}CreateWorkspace": frozenset({Role.INTERNAL}),
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["AdminService"])
 
 
 class AdminRpc(AdminServiceServicer):
@@ -95,7 +87,9 @@ class AdminRpc(AdminServiceServicer):
 def _key_role(request: pb.IssueKeyRequest) -> Role:
     number = int(request.role)
     if number not in _KEY_ROLES:
-        raise InvalidField("choose the role of the key: source, service or admin", field="role")
+        raise InvalidField(
+            "choose the role of the key: source, reader, service or admin", field="role"
+        )
     if (number == Role.SOURCE) != bool(request.source_id):
         raise InvalidField(
             "a key with the role of a source needs a source id; other keys have none",

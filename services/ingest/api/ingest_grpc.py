@@ -8,10 +8,11 @@ from typing import Any
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 
-from services.chassis.access.principal import Role, principal, workspace_id
+from services.chassis.access.principal import principal, workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import page_size_of
 from services.chassis.rpc.server import Allowed
-from services.ingest.api.producers import PRODUCER_ROLES, producer_of
+from services.ingest.api.producers import producer_of
 from services.ingest.codec.events import ProtoEvent
 from services.ingest.codec.results import (
     QUARANTINE_PAGE,
@@ -24,15 +25,7 @@ from services.ingest.domain.events import Producer
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.ids import parse_id
 
-_SERVICE = "/onefold.ingest.v1.IngestService/"
-_OPERATORS = frozenset({Role.SERVICE, Role.ADMIN})
-
-ALLOWED: Allowed = {
-    f"{_SERVICE}IngestEvents": PRODUCER_ROLES,
-    f"{_SERVICE}StreamEvents": PRODUCER_ROLES,
-    f"{_SERVICE}ListQuarantined": _OPERATORS,
-    f"{_SERVICE}ReleaseQuarantined": _OPERATORS,
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["IngestService"])
 
 #: The metadata by which an importer marks events that come from a file.
 ENDPOINT_KEY = "onefold-endpoint"

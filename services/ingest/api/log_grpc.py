@@ -9,7 +9,8 @@ from typing import Any
 from onefold.log.v1 import log_service_pb2 as pb
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 
-from services.chassis.access.principal import Role, principal, workspace_id
+from services.chassis.access.principal import principal, workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.domain.facts import FactRow
@@ -20,16 +21,7 @@ from services.kernel.errors import InvalidField, NotAllowed, TooLarge
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.time import DAY_US
 
-_SERVICE = "/onefold.log.v1.LogService/"
-_SERVICES = frozenset({Role.INTERNAL})
-
-ALLOWED: Allowed = {
-    f"{_SERVICE}Append": _SERVICES,
-    f"{_SERVICE}Read": _SERVICES,
-    f"{_SERVICE}ReadLeaves": _SERVICES,
-    f"{_SERVICE}GetHead": _SERVICES | {Role.ADMIN},
-    f"{_SERVICE}TickClock": _SERVICES | {Role.ADMIN},
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["LogService"])
 
 MAX_FACTS = 5_000
 MAX_LEAVES = 1_000

@@ -11,7 +11,8 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1.profile_service_pb2_grpc import ProfileServiceServicer
 
-from services.chassis.access.principal import Role, region, workspace_id
+from services.chassis.access.principal import region, workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import (
     at_least_of,
     page_size_of,
@@ -23,6 +24,7 @@ from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
+from services.kernel.index_key import IndexKey
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec import api
@@ -35,25 +37,8 @@ from services.profile.queries.history import AsOf, HistoryQueries
 from services.profile.queries.preview import ProfilePreview
 from services.profile.queries.profiles import EvaluationPage, ProfileQueries
 
-_SERVICE = "/onefold.profile.v1.ProfileService/"
-_CLIENTS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
-_SERVICES = frozenset({Role.INTERNAL})
-
 #: The roles that may call each method.
-ALLOWED: Allowed = {
-    f"{_SERVICE}GetProfile": _CLIENTS,
-    f"{_SERVICE}BatchGetProfiles": _CLIENTS,
-    f"{_SERVICE}ListProfiles": _CLIENTS,
-    f"{_SERVICE}GetAccount": _CLIENTS,
-    f"{_SERVICE}ListAccounts": _CLIENTS,
-    f"{_SERVICE}ListTimeline": _CLIENTS,
-    f"{_SERVICE}ExplainRule": _CLIENTS,
-    f"{_SERVICE}PreviewProfiles": _CLIENTS,
-    f"{_SERVICE}DefineTag": _CLIENTS,
-    f"{_SERVICE}ListTags": _CLIENTS,
-    f"{_SERVICE}ReadOutbox": _SERVICES,
-    f"{_SERVICE}ReadEvaluations": _SERVICES,
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProfileService"])
 #: The most profile ids, and the most rules, in one request.
 MAX_BATCH, MAX_RULES = 1_000, 20
 
@@ -62,6 +47,7 @@ MAX_BATCH, MAX_RULES = 1_000, 20
 class ProfileRpc(ProfileServiceServicer):
     """The servicer of onefold.profile.v1.ProfileService."""
 
+    index_key: IndexKey
     queries: ProfileQueries
     history: HistoryQueries
     preview: ProfilePreview
@@ -71,7 +57,7 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.GetProfileRequest, context: Any
     ) -> pb.GetProfileResponse:
         workspace = workspace_id()
-        id_ = api.lookup_id(workspace, region(), request)
+        id_ = api.lookup_id(workspace, region(), request, self.index_key)
         token = await self.queries.runner.reach(at_least_of(request))
         as_of = _as_of(request)
         if as_of is not None:
@@ -117,7 +103,7 @@ class ProfileRpc(ProfileServiceServicer):
         workspace = workspace_id()
         lookup = AccountRequest(
             workspace,
-            api.account_lookup_id(workspace, region(), request),
+            api.account_lookup_id(workspace, region(), request, self.index_key),
             page_size=page_size_of(request),
             after=api.decode_page_token(request.page_token),
             rules=[rule_from_proto(rule) for rule in request.rules],
@@ -145,7 +131,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ListTimelineResponse:
         workspace, size = workspace_id(), page_size_of(request)
         after = api.decode_cursor(request.page_token)
-        id_ = api.lookup_id(workspace, region(), request)
+        id_ = api.lookup_id(workspace, region(), request, self.index_key)
         facts = await self.history.timeline(workspace, id_, size + 1, after)
         page = facts[:size]
         token = ""
@@ -159,7 +145,7 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.ExplainRuleResponse:
         workspace = workspace_id()
         rule = rule_from_proto(request.rule)
-        id_ = api.lookup_id(workspace, region(), request)
+        id_ = api.lookup_id(workspace, region(), request, self.index_key)
         explanation = await self.history.explain(workspace, id_, rule)
         return pb.ExplainRuleResponse(
             holds=explanation.holds,

@@ -10,7 +10,8 @@ from typing import Any
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
 
-from services.chassis.access.principal import Role, workspace_id
+from services.chassis.access.principal import workspace_id
+from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
@@ -27,18 +28,8 @@ from services.segment.domain.model import check_segment_id
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
 
-_CALLERS = frozenset({Role.SERVICE, Role.ADMIN, Role.INTERNAL})
-_SERVICE = "/onefold.segment.v1.SegmentService/"
 #: The roles that may call each method.
-ALLOWED: Allowed = {
-    f"{_SERVICE}DefineSegment": _CALLERS,
-    f"{_SERVICE}ListSegments": _CALLERS,
-    f"{_SERVICE}ListMembers": _CALLERS,
-    f"{_SERVICE}ListMemberships": _CALLERS,
-    f"{_SERVICE}PreviewMemberships": _CALLERS,
-    f"{_SERVICE}WatchMemberships": _CALLERS,
-    f"{_SERVICE}ReadOutbox": frozenset({Role.INTERNAL}),
-}
+ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["SegmentService"])
 #: The profile id of the last member of a page.
 _PAGE_TOKEN = PageToken("16s")
 

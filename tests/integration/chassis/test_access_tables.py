@@ -52,9 +52,9 @@ FACTS = [
     _key(WEB, role=1, source_id="web", version=1),
     _key(WEB, role=1, source_id="web", version=2, disabled=True),
     _key(APP, role=1, source_id="app", version=1),
-    _key(ADMIN, role=3, version=1),
-    _key(ADMIN, role=3, version=2, disabled=True),
-    _key(ADMIN, role=3, version=3),
+    _key(ADMIN, role=4, version=1),
+    _key(ADMIN, role=4, version=2, disabled=True),
+    _key(ADMIN, role=4, version=3),
     _fact(SourceDefined(source_id="app", version=1)),
     _fact(SourceDefined(source_id="app", version=2, disabled=True)),
     _fact(SourceDefined(source_id="web", version=2)),
@@ -132,10 +132,12 @@ async def test_fold_access_facts_returns_whether_there_were_any(pool: asyncpg.Po
 async def test_internal_call_has_the_region_of_the_workspace_it_names(pool: asyncpg.Pool) -> None:
     internal = "an-internal-key"
     authenticator = Authenticator(key_loader(pool), internal, load_region=region_loader(pool))
-    assert (await authenticator.authenticate(internal, "shop")).region == "CN"  # not known yet
+    before = await authenticator.authenticate_internal(internal, "shop")
+    assert before.region == "CN"  # not known yet
     await _fold_in_batches(pool, FACTS, 3)
     for workspace, region in ("shop", "US"), ("other", "CN"), ("", "CN"), ("unknown", "CN"):
-        assert (await authenticator.authenticate(internal, workspace)).region == region
+        caller = await authenticator.authenticate_internal(internal, workspace)
+        assert caller.region == region
 
 
 async def test_workspace_regions_come_from_facts_and_from_the_table(pool: asyncpg.Pool) -> None:

@@ -66,7 +66,7 @@ def authenticator(store: Store) -> Authenticator:
 
 async def _reason(authenticator: Authenticator, key: str | None) -> str:
     with pytest.raises(NotAllowed) as caught:
-        await authenticator.authenticate(key, "shop")
+        await authenticator.authenticate_internal(key, "shop")
     return caught.value.reason
 
 
@@ -89,7 +89,8 @@ async def test_named_workspace_is_ignored_for_a_source_key(
     authenticator: Authenticator, store: Store
 ) -> None:
     store.put("k")
-    assert (await authenticator.authenticate("k", "another")).workspace_id == "shop"
+    caller = await authenticator.authenticate_internal("k", "another")
+    assert caller.workspace_id == "shop"
 
 
 @pytest.mark.parametrize("key", [None, ""])
@@ -108,8 +109,16 @@ async def test_disabled_key_is_rejected(authenticator: Authenticator, store: Sto
 
 
 async def test_internal_key_needs_no_lookup(authenticator: Authenticator, store: Store) -> None:
-    caller = await authenticator.authenticate(INTERNAL, "shop")
+    caller = await authenticator.authenticate_internal(INTERNAL, "shop")
     assert (caller.internal, caller.workspace_id, store.lookups) == (True, "shop", 0)
+
+
+async def test_internal_key_at_an_endpoint_for_clients_is_unknown(
+    authenticator: Authenticator,
+) -> None:
+    with pytest.raises(NotAllowed) as caught:
+        await authenticator.authenticate(INTERNAL)
+    assert caught.value.reason == "KEY_UNKNOWN"
 
 
 async def test_known_key_is_looked_up_once_within_its_ttl(
@@ -202,7 +211,7 @@ def test_role_that_is_not_allowed_raises_not_allowed(allowed: tuple[Role, ...]) 
     assert caught.value.reason == "NOT_ALLOWED"
 
 
-@pytest.mark.parametrize("role", [Role.SOURCE, Role.SERVICE, Role.ADMIN])
+@pytest.mark.parametrize("role", [Role.SOURCE, Role.READER, Role.SERVICE, Role.ADMIN])
 def test_issued_key_names_its_role_and_is_unique(role: Role) -> None:
     issued = issue_key(role)
     assert re.fullmatch(rf"ofk_{role.name.lower()}_[A-Za-z0-9_-]{{43}}", issued.key)

@@ -24,5 +24,5 @@ def test_admin_key_without_a_data_folder_is_none() -> None:
 
 
 def test_roles_have_the_numbers_of_the_api_contract() -> None:
-    assert (Role.SOURCE, Role.SERVICE, Role.ADMIN) == (1, 2, 3)
+    assert (Role.SOURCE, Role.READER, Role.SERVICE, Role.ADMIN) == (1, 2, 3, 4)
     assert len(hash_key("k")) == 32

@@ -10,10 +10,12 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROLE_UNSPECIFIED: _ClassVar[Role]
     ROLE_SOURCE: _ClassVar[Role]
+    ROLE_READER: _ClassVar[Role]
     ROLE_SERVICE: _ClassVar[Role]
     ROLE_ADMIN: _ClassVar[Role]
 ROLE_UNSPECIFIED: Role
 ROLE_SOURCE: Role
+ROLE_READER: Role
 ROLE_SERVICE: Role
 ROLE_ADMIN: Role
 

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/projection/v1/projection_service.proto\x12\x15onefold.projection.v1\x1a\x1bonefold/type/v1/token.proto\"\x12\n\x10GetStatusRequest\"U\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nlog_offset\x18\x02 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x08\"\xe1\x01\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06shards\x18\x02 \x03(\x0b\x32\".onefold.projection.v1.ShardStatus\x12\x44\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x34.onefold.projection.v1.GetStatusResponse.CountsEntry\x12\x12\n\ngeneration\x18\x04 \x01(\r\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"<\n\x10GetDigestRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xb2\x01\n\x11GetDigestResponse\x12\x46\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x35.onefold.projection.v1.GetDigestResponse.DigestsEntry\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x11\x41waitTokenRequest\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\";\n\x12\x41waitTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"V\n\x0eRebuildRequest\x12\x13\n\x0bswitch_over\x18\x01 \x01(\x08\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x0e\n\x06resync\x18\x04 \x01(\x08\"\xaf\x03\n\x0fRebuildResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\x12M\n\x0clive_digests\x18\x04 \x03(\x0b\x32\x37.onefold.projection.v1.RebuildResponse.LiveDigestsEntry\x12S\n\x0frebuilt_digests\x18\x05 \x03(\x0b\x32:.onefold.projection.v1.RebuildResponse.RebuiltDigestsEntry\x12\x16\n\x0e\x64iffering_rows\x18\x06 \x03(\t\x12%\n\x05token\x18\x07 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12\x10\n\x08switched\x18\t \x01(\x08\x1a\x32\n\x10LiveDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13RebuiltDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xa1\x03\n\x11ProjectionService\x12\x63\n\tGetStatus\x12\'.onefold.projection.v1.GetStatusRequest\x1a(.onefold.projection.v1.GetStatusResponse\"\x03\x90\x02\x01\x12\x63\n\tGetDigest\x12\'.onefold.projection.v1.GetDigestRequest\x1a(.onefold.projection.v1.GetDigestResponse\"\x03\x90\x02\x01\x12\x66\n\nAwaitToken\x12(.onefold.projection.v1.AwaitTokenRequest\x1a).onefold.projection.v1.AwaitTokenResponse\"\x03\x90\x02\x01\x12Z\n\x07Rebuild\x12%.onefold.projection.v1.RebuildRequest\x1a&.onefold.projection.v1.RebuildResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.onefold/projection/v1/projection_service.proto\x12\x15onefold.projection.v1\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x12\n\x10GetStatusRequest\"U\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nlog_offset\x18\x02 \x01(\x04\x12\x13\n\x0blog_time_us\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x08\"\xe1\x01\n\x11GetStatusResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06shards\x18\x02 \x03(\x0b\x32\".onefold.projection.v1.ShardStatus\x12\x44\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x34.onefold.projection.v1.GetStatusResponse.CountsEntry\x12\x12\n\ngeneration\x18\x04 \x01(\r\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"<\n\x10GetDigestRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xb2\x01\n\x11GetDigestResponse\x12\x46\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x35.onefold.projection.v1.GetDigestResponse.DigestsEntry\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x1a.\n\x0c\x44igestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x11\x41waitTokenRequest\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\";\n\x12\x41waitTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"V\n\x0eRebuildRequest\x12\x13\n\x0bswitch_over\x18\x01 \x01(\x08\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x0e\n\x06resync\x18\x04 \x01(\x08\"\xaf\x03\n\x0fRebuildResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\x12M\n\x0clive_digests\x18\x04 \x03(\x0b\x32\x37.onefold.projection.v1.RebuildResponse.LiveDigestsEntry\x12S\n\x0frebuilt_digests\x18\x05 \x03(\x0b\x32:.onefold.projection.v1.RebuildResponse.RebuiltDigestsEntry\x12\x16\n\x0e\x64iffering_rows\x18\x06 \x03(\t\x12%\n\x05token\x18\x07 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12\x10\n\x08switched\x18\t \x01(\x08\x1a\x32\n\x10LiveDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13RebuiltDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xba\x03\n\x11ProjectionService\x12i\n\tGetStatus\x12\'.onefold.projection.v1.GetStatusRequest\x1a(.onefold.projection.v1.GetStatusResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12i\n\tGetDigest\x12\'.onefold.projection.v1.GetDigestRequest\x1a(.onefold.projection.v1.GetDigestResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12l\n\nAwaitToken\x12(.onefold.projection.v1.AwaitTokenRequest\x1a).onefold.projection.v1.AwaitTokenResponse\"\t\x90\x02\x01\xc2\xbb\x18\x02\x02\x05\x12\x61\n\x07Rebuild\x12%.onefold.projection.v1.RebuildRequest\x1a&.onefold.projection.v1.RebuildResponse\"\x05\xc2\xbb\x18\x01\x05\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,37 +42,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._loaded_options = None
   _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_options = b'8\001'
   _globals['_PROJECTIONSERVICE'].methods_by_name['GetStatus']._loaded_options = None
-  _globals['_PROJECTIONSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\220\002\001'
+  _globals['_PROJECTIONSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\220\002\001\302\273\030\002\002\005'
   _globals['_PROJECTIONSERVICE'].methods_by_name['GetDigest']._loaded_options = None
-  _globals['_PROJECTIONSERVICE'].methods_by_name['GetDigest']._serialized_options = b'\220\002\001'
+  _globals['_PROJECTIONSERVICE'].methods_by_name['GetDigest']._serialized_options = b'\220\002\001\302\273\030\002\002\005'
   _globals['_PROJECTIONSERVICE'].methods_by_name['AwaitToken']._loaded_options = None
-  _globals['_PROJECTIONSERVICE'].methods_by_name['AwaitToken']._serialized_options = b'\220\002\001'
-  _globals['_GETSTATUSREQUEST']._serialized_start=102
-  _globals['_GETSTATUSREQUEST']._serialized_end=120
-  _globals['_SHARDSTATUS']._serialized_start=122
-  _globals['_SHARDSTATUS']._serialized_end=207
-  _globals['_GETSTATUSRESPONSE']._serialized_start=210
-  _globals['_GETSTATUSRESPONSE']._serialized_end=435
-  _globals['_GETSTATUSRESPONSE_COUNTSENTRY']._serialized_start=390
-  _globals['_GETSTATUSRESPONSE_COUNTSENTRY']._serialized_end=435
-  _globals['_GETDIGESTREQUEST']._serialized_start=437
-  _globals['_GETDIGESTREQUEST']._serialized_end=497
-  _globals['_GETDIGESTRESPONSE']._serialized_start=500
-  _globals['_GETDIGESTRESPONSE']._serialized_end=678
-  _globals['_GETDIGESTRESPONSE_DIGESTSENTRY']._serialized_start=632
-  _globals['_GETDIGESTRESPONSE_DIGESTSENTRY']._serialized_end=678
-  _globals['_AWAITTOKENREQUEST']._serialized_start=680
-  _globals['_AWAITTOKENREQUEST']._serialized_end=738
-  _globals['_AWAITTOKENRESPONSE']._serialized_start=740
-  _globals['_AWAITTOKENRESPONSE']._serialized_end=799
-  _globals['_REBUILDREQUEST']._serialized_start=801
-  _globals['_REBUILDREQUEST']._serialized_end=887
-  _globals['_REBUILDRESPONSE']._serialized_start=890
-  _globals['_REBUILDRESPONSE']._serialized_end=1321
-  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_start=1216
-  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_end=1266
-  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_start=1268
-  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_end=1321
-  _globals['_PROJECTIONSERVICE']._serialized_start=1324
-  _globals['_PROJECTIONSERVICE']._serialized_end=1741
+  _globals['_PROJECTIONSERVICE'].methods_by_name['AwaitToken']._serialized_options = b'\220\002\001\302\273\030\002\002\005'
+  _globals['_PROJECTIONSERVICE'].methods_by_name['Rebuild']._loaded_options = None
+  _globals['_PROJECTIONSERVICE'].methods_by_name['Rebuild']._serialized_options = b'\302\273\030\001\005'
+  _globals['_GETSTATUSREQUEST']._serialized_start=133
+  _globals['_GETSTATUSREQUEST']._serialized_end=151
+  _globals['_SHARDSTATUS']._serialized_start=153
+  _globals['_SHARDSTATUS']._serialized_end=238
+  _globals['_GETSTATUSRESPONSE']._serialized_start=241
+  _globals['_GETSTATUSRESPONSE']._serialized_end=466
+  _globals['_GETSTATUSRESPONSE_COUNTSENTRY']._serialized_start=421
+  _globals['_GETSTATUSRESPONSE_COUNTSENTRY']._serialized_end=466
+  _globals['_GETDIGESTREQUEST']._serialized_start=468
+  _globals['_GETDIGESTREQUEST']._serialized_end=528
+  _globals['_GETDIGESTRESPONSE']._serialized_start=531
+  _globals['_GETDIGESTRESPONSE']._serialized_end=709
+  _globals['_GETDIGESTRESPONSE_DIGESTSENTRY']._serialized_start=663
+  _globals['_GETDIGESTRESPONSE_DIGESTSENTRY']._serialized_end=709
+  _globals['_AWAITTOKENREQUEST']._serialized_start=711
+  _globals['_AWAITTOKENREQUEST']._serialized_end=769
+  _globals['_AWAITTOKENRESPONSE']._serialized_start=771
+  _globals['_AWAITTOKENRESPONSE']._serialized_end=830
+  _globals['_REBUILDREQUEST']._serialized_start=832
+  _globals['_REBUILDREQUEST']._serialized_end=918
+  _globals['_REBUILDRESPONSE']._serialized_start=921
+  _globals['_REBUILDRESPONSE']._serialized_end=1352
+  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_start=1247
+  _globals['_REBUILDRESPONSE_LIVEDIGESTSENTRY']._serialized_end=1297
+  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_start=1299
+  _globals['_REBUILDRESPONSE_REBUILTDIGESTSENTRY']._serialized_end=1352
+  _globals['_PROJECTIONSERVICE']._serialized_start=1355
+  _globals['_PROJECTIONSERVICE']._serialized_end=1797
 # @@protoc_insertion_point(module_scope)

@@ -10,9 +10,26 @@ class BytesFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BYTES_FORMAT_UNSPECIFIED: _ClassVar[BytesFormat]
     BYTES_FORMAT_JSON: _ClassVar[BytesFormat]
     BYTES_FORMAT_HEX: _ClassVar[BytesFormat]
+
+class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RIGHT_UNSPECIFIED: _ClassVar[Right]
+    RIGHT_SEND: _ClassVar[Right]
+    RIGHT_READ: _ClassVar[Right]
+    RIGHT_OPERATE: _ClassVar[Right]
+    RIGHT_ADMINISTER: _ClassVar[Right]
+    RIGHT_INTERNAL: _ClassVar[Right]
 BYTES_FORMAT_UNSPECIFIED: BytesFormat
 BYTES_FORMAT_JSON: BytesFormat
 BYTES_FORMAT_HEX: BytesFormat
+RIGHT_UNSPECIFIED: Right
+RIGHT_SEND: Right
+RIGHT_READ: Right
+RIGHT_OPERATE: Right
+RIGHT_ADMINISTER: Right
+RIGHT_INTERNAL: Right
+RIGHTS_FIELD_NUMBER: _ClassVar[int]
+rights: _descriptor.FieldDescriptor
 BYTES_FORMAT_FIELD_NUMBER: _ClassVar[int]
 bytes_format: _descriptor.FieldDescriptor
 PATTERN_FIELD_NUMBER: _ClassVar[int]
