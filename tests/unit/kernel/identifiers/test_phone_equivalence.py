@@ -78,7 +78,7 @@ def written_number(random: Random) -> tuple[str, str]:
 
 
 def test_generated_numbers_keep_their_forms() -> None:
-    random = Random(20_260)  # noqa: S311 - no secret
+    random = Random(20_260)
     valid = 0
     for _ in range(3 * LEAST_VALID):
         text, region = written_number(random)
