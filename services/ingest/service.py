@@ -15,6 +15,7 @@ from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from services.chassis.bootstrap import open_service
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
+from services.chassis.runtime.telemetry import HttpServer
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint
 from services.ingest.api.nats import NatsEndpoint
@@ -28,6 +29,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.errors import StoreUnavailable
+from services.kernel.index_key import IndexKey
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +43,19 @@ class Ingest(Endpoints):
     """The running service."""
 
     administration: Administration
+    event_log: EventLog
     nats: NatsEndpoint
 
 
 @asynccontextmanager
 async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
     """Serve ingest until the scope ends."""
+    index_key = IndexKey.parse(settings.index_key.get_secret_value())
     async with (
-        open_service(settings, has_state=False) as base,
-        EventLog(base.database.pool, shards=settings.shards, metrics=base.metrics) as event_log,
+        open_service(settings, has_state=False, index_key=index_key) as base,
+        EventLog(
+            base.database.pool, shards=settings.shards, index_key=index_key, metrics=base.metrics
+        ) as event_log,
     ):
         pool, authenticator = base.database.pool, base.authenticator
         sources, quarantine = SourceDirectory(pool), QuarantineStore(pool, settings.shards)
@@ -66,10 +72,12 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         nats = NatsEndpoint(base.bus, intake, authenticator, replicas=settings.nats_replicas)
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         rpc = base.rpc(ALLOWED)
-        rpc.add(add_IngestServiceServicer_to_server, ingest_grpc.IngestRpc(intake, quarantine))
+        ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine)
+        rpc.add(add_IngestServiceServicer_to_server, ingest_rpc, public=True)
         rpc.add(add_AdminServiceServicer_to_server, admin_grpc.AdminRpc(administration))
         rpc.add(add_LogServiceServicer_to_server, log_rpc)
-        operations = base.operations(routes=http.routes())
+        events = HttpServer(http.routes(), host=settings.host, port=settings.http_port)
+        operations = base.operations()
         async with background(
             nats.run(),
             LogRelay(event_log, base.database, base.bus).run(),
@@ -78,8 +86,16 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         ):
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)
-            async with rpc, operations.serving():
-                yield Ingest(rpc.port, operations.port, administration=administration, nats=nats)
+            async with rpc, events.serving(), operations.serving():
+                yield Ingest(
+                    grpc_port=rpc.port,
+                    internal_grpc_port=rpc.internal_port,
+                    internal_http_port=operations.port,
+                    http_port=events.port,
+                    administration=administration,
+                    event_log=event_log,
+                    nats=nats,
+                )
 
 
 async def _refresh(definitions: DefinitionProjection, event_log: EventLog, every_s: float) -> None:

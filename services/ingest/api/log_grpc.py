@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from onefold.log.v1 import log_service_pb2 as pb
+from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.rpc.server import Allowed
-from services.ingest.domain.facts import FactRow
+from services.ingest.codec.service_facts import SERVICE_KINDS
+from services.ingest.domain.facts import FactRow, NewFact
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.store import FOREVER_US, LeafFactsQuery
@@ -30,22 +32,38 @@ _PAGE = 1_000
 
 
 class LogRpc(LogServiceServicer):
-    """Implements LogService. `may_advance`: whether callers may move the log's clock."""
+    """Implements LogService.
 
-    def __init__(self, event_log: EventLog, *, may_advance: bool) -> None:
+    `may_advance`: whether callers may move the log's clock. `kinds`: the kinds of facts that callers
+    may append.
+    """
+
+    def __init__(
+        self, event_log: EventLog, *, may_advance: bool, kinds: Container[str] = SERVICE_KINDS
+    ) -> None:
         self._log = event_log
+        self._kinds = kinds
         self._may_advance = may_advance
 
     async def Append(self, request: pb.AppendRequest, context: Any) -> pb.AppendResponse:
         if len(request.facts) > MAX_FACTS:
             raise TooLarge(f"a call has at most {MAX_FACTS} facts: split it", limit=str(MAX_FACTS))
-        facts = [decode_fact(message, index) for index, message in enumerate(request.facts)]
+        facts = [self._decode(message, index) for index, message in enumerate(request.facts)]
         result = await self._log.append(facts, atomic=True)
         return pb.AppendResponse(
             appended=result.appended,
             duplicates=len(result.duplicates),
             token=token_to_proto(result.token),
         )
+
+    def _decode(self, message: Fact, index: int) -> NewFact:
+        fact = decode_fact(message, index, self._log.index_key)
+        if fact.kind not in self._kinds:
+            raise NotAllowed(
+                f"facts[{index}]: other services may not append facts of this kind; send events to"
+                " IngestService, and define sources and keys with AdminService"
+            )
+        return fact
 
     async def Read(self, request: pb.ReadRequest, context: Any) -> AsyncIterator[pb.ReadResponse]:
         size = min(request.page_size or _PAGE, MAX_FACTS)

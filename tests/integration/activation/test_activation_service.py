@@ -41,7 +41,7 @@ from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound,
 from services.kernel.ids import to_hex
 
 SHARDS = 2
-SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.SERVICE, Role.ADMIN, Role.SOURCE))
+SCHOOL, OTHER, SOURCE = (issue_key(r) for r in (Role.ADMIN, Role.ADMIN, Role.SOURCE))
 
 
 @dataclass
@@ -159,7 +159,7 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
                 _stub(whole, SOURCE) as _,
             ):
                 await whole.publish_facts(
-                    key_fact(SCHOOL, "school", Role.SERVICE),
+                    key_fact(SCHOOL, "school", Role.ADMIN),
                     key_fact(OTHER, "other", Role.ADMIN),
                     key_fact(SOURCE, "school", Role.SOURCE),
                 )
@@ -169,7 +169,7 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
 
 @asynccontextmanager
 async def _stub(whole: RunningActivation, key: IssuedKey) -> AsyncIterator[ServiceChannel]:
-    url = f"127.0.0.1:{whole.running.grpc_port}"
+    url = f"127.0.0.1:{whole.running.internal_grpc_port}"
     async with open_channel(url, key.key, timeout_s=20.0) as opened:
         whole.stubs[key.key_id] = ActivationServiceStub(opened)
         yield opened
@@ -511,7 +511,7 @@ async def test_metrics_count_attempts_by_result(
     await _define(whole, coupon(receiver.url()))
     await whole.publish_changes(entered(1))
     await wait_until(lambda: len(receiver.received) == 2)
-    url = f"http://127.0.0.1:{whole.running.http_port}/metrics"
+    url = f"http://127.0.0.1:{whole.running.internal_http_port}/metrics"
 
     async def are_counted() -> bool:
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import grpc
+from access_keys import grant_key
 from integration.identity.identity_log import MESSAGE_FACTS, MemoryEventLog
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from onefold.identity.v1.identity_stream_pb2 import FactsAttributed
@@ -70,7 +71,10 @@ class RunningIdentity:
     log: MemoryEventLog
     log_endpoint: LogEndpoint
     relay: OutboxRelay
+    #: Called as another service.
     identity: Any
+    #: Called with an admin key of the workspace.
+    client: Any
     projection: Any
     grpc_url: str
     http_url: str
@@ -112,18 +116,22 @@ async def running_identity(
             stack.callback(task.cancel)
         settings = make_settings(IdentitySettings, shards=shards, ingest_url=ingest_url)
         endpoints = await stack.enter_async_context(serve(settings))
-        url = f"127.0.0.1:{endpoints.grpc_port}"
+        url = f"127.0.0.1:{endpoints.internal_grpc_port}"
         channel = await stack.enter_async_context(
             open_channel(url, internal_key, workspace_id=workspace_id)
         )
+        dsn = settings.postgres_dsn.get_secret_value()
+        admin = open_channel(url, await grant_key(dsn, "identity", workspace_id))
+        client = await stack.enter_async_context(admin)
         yield RunningIdentity(
             log,
             log_endpoint,
             relay,
             IdentityServiceStub(channel),  # type: ignore[no-untyped-call]
+            IdentityServiceStub(client),  # type: ignore[no-untyped-call]
             ProjectionServiceStub(channel),  # type: ignore[no-untyped-call]
             url,
-            f"http://127.0.0.1:{endpoints.http_port}",
+            f"http://127.0.0.1:{endpoints.internal_http_port}",
         )
 
 

@@ -53,7 +53,7 @@ CAREFUL = policy(
 
 async def define(system: WholeSystem, message: facts_pb.IdentityPolicy, **fields: Any) -> Any:
     request = pb.DefinePolicyRequest(policy=message, **fields)
-    return await system.service.identity.DefinePolicy(request)
+    return await system.admin.identity.DefinePolicy(request)
 
 
 async def get_policy(system: WholeSystem, **fields: Any) -> Any:

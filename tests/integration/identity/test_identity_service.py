@@ -139,7 +139,7 @@ async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
         assert token_from_proto(response.token).includes(running.log.token)
 
         request = pb.ListIdentifiersRequest(profile_id=USER.id_in(WORKSPACE).hex())
-        profile = await running.identity.ListIdentifiers(request)
+        profile = await running.client.ListIdentifiers(request)
         assert profile.profile_id == phone
         assert [(i.identifier.value, i.first_seen_us) for i in profile.identifiers] == [
             (PHONE.value, 2),
@@ -157,7 +157,7 @@ async def test_lookup_in_another_workspace_finds_nothing(open_identity: OpenIden
         )
         assert list(response.profile_ids) == [""]
         with pytest.raises(NotFound):
-            await running.identity.ListIdentifiers(pb.ListIdentifiersRequest(profile_id=user))
+            await running.client.ListIdentifiers(pb.ListIdentifiersRequest(profile_id=user))
 
 
 async def test_invalid_requests_are_rejected_with_their_field(open_identity: OpenIdentity) -> None:
@@ -174,7 +174,7 @@ async def test_invalid_requests_are_rejected_with_their_field(open_identity: Ope
                 pb.LookupProfilesRequest(profile_ids=["00" * 16] * 1_001)
             )
         with pytest.raises(InvalidField):
-            await running.identity.ListIdentifiers(pb.ListIdentifiersRequest())
+            await running.client.ListIdentifiers(pb.ListIdentifiersRequest())
         with pytest.raises(InvalidField):
             [r async for r in running.identity.ReadOutbox(pb.ReadOutboxRequest(shard=2))]
 

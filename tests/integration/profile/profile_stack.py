@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from access_keys import grant_key
+from event_logs import append_facts
 from laws.profile_model import WORKSPACE, SourceEvent
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
@@ -19,6 +21,7 @@ from service_fixtures import MakeSettings
 from services.chassis.rpc.channel import open_channel
 from services.identity.service import serve as serve_identity
 from services.identity.settings import IdentitySettings
+from services.ingest.log import EventLog
 from services.ingest.service import serve as serve_ingest
 from services.ingest.settings import IngestSettings
 from services.profile.service import serve as serve_profile
@@ -29,17 +32,18 @@ from services.profile.settings import ProfileSettings
 class ProfileStack:
     """The stubs of the three services."""
 
+    event_log: EventLog
     log: Any
+    #: Called with an admin key.
     profile: Any
+    #: Called as another service.
+    internal: Any
     projection: Any
     #: The state of the log after the last append.
     token: Any = None
 
     async def append(self, facts: Iterable[Fact]) -> Any:
-        facts = list(facts)
-        for start in range(0, len(facts), 5_000):
-            request = log_pb.AppendRequest(facts=facts[start : start + 5_000])
-            self.token = (await self.log.Append(request)).token
+        self.token = await append_facts(self.event_log, list(facts)) or self.token
         return self.token
 
     async def ingest(self, events: Iterable[SourceEvent]) -> None:
@@ -72,25 +76,29 @@ async def profile_stack(
 ) -> AsyncIterator[ProfileStack]:
     async with AsyncExitStack() as scope:
 
-        async def start(serve: Any, kind: Any, **fields: Any) -> str:
+        async def start(serve: Any, kind: Any, **fields: Any) -> tuple[Any, str]:
             settings = make_settings(kind, shards=3, call_timeout_s=60.0, **fields)
             endpoints = await scope.enter_async_context(serve(settings))
-            return f"127.0.0.1:{endpoints.grpc_port}"
+            return endpoints, f"127.0.0.1:{endpoints.internal_grpc_port}"
 
-        def channel(url: str) -> Any:
-            return open_channel(url, internal_key, workspace_id=workspace_id, timeout_s=60.0)
+        async def channel(url: str, key: str = internal_key) -> Any:
+            opened = open_channel(url, key, workspace_id=workspace_id, timeout_s=60.0)
+            return await scope.enter_async_context(opened)
 
-        ingest = await start(
+        running, ingest = await start(
             serve_ingest, IngestSettings, tick_interval_s=0.2, clock_advance="allowed"
         )
-        identity = await start(serve_identity, IdentitySettings, ingest_url=ingest)
-        profile = await start(
+        _, identity = await start(serve_identity, IdentitySettings, ingest_url=ingest)
+        _, profile = await start(
             serve_profile, ProfileSettings, ingest_url=ingest, identity_url=identity
         )
-        log_channel = await scope.enter_async_context(channel(ingest))
-        profile_channel = await scope.enter_async_context(channel(profile))
+        dsn = make_settings(ProfileSettings).postgres_dsn.get_secret_value()
+        admin = await grant_key(dsn, "profile", workspace_id)
+        profile_channel = await channel(profile)
         yield ProfileStack(
-            LogServiceStub(log_channel),
+            running.event_log,
+            LogServiceStub(await channel(ingest)),
+            ProfileServiceStub(await channel(profile, admin)),
             ProfileServiceStub(profile_channel),
             ProjectionServiceStub(profile_channel),
         )

@@ -171,7 +171,7 @@ async def test_account_is_not_evaluated_and_not_found_as_a_profile(open_stack: O
         evaluated = [
             change.profile_id.hex()
             for shard in range(3)
-            async for response in stack.profile.ReadEvaluations(
+            async for response in stack.internal.ReadEvaluations(
                 pb.ReadEvaluationsRequest(shard=shard)
             )
             for change in response.evaluations

@@ -62,7 +62,7 @@ def by_profile(changes: Iterable[ProfileChange]) -> Changes:
 async def published(stack: ProfileStack) -> list[ProfileChange]:
     found: list[ProfileChange] = []
     for shard in range(3):
-        async for response in stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
+        async for response in stack.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
             found += response.batch.changes
     return sorted(found, key=lambda change: change.version)
 

@@ -65,7 +65,7 @@ async def published(stack: ProfileStack) -> dict[bytes, ProfileChange]:
     """Return the newest published change of each profile."""
     newest: dict[bytes, ProfileChange] = {}
     for shard in range(3):
-        async for response in stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
+        async for response in stack.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard)):
             for change in response.batch.changes:
                 if change.version > getattr(newest.get(change.profile_id), "version", 0):
                     newest[change.profile_id] = change
@@ -76,7 +76,7 @@ async def evaluations(stack: ProfileStack) -> dict[bytes, ProfileChange]:
     return {
         evaluation.profile_id: evaluation
         for shard in range(3)
-        async for response in stack.profile.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
+        async for response in stack.internal.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard))
         for evaluation in response.evaluations
     }
 
@@ -206,11 +206,11 @@ async def test_published_changes_and_current_evaluations_can_be_read(open_stack:
         backfilled = set()
         for shard in range(3):
             request = pb.ReadEvaluationsRequest(shard=shard)
-            pages = [response async for response in stack.profile.ReadEvaluations(request)]
+            pages = [response async for response in stack.internal.ReadEvaluations(request)]
             backfilled |= {(p.backfilled_workspace_id, *p.backfilled_predicates) for p in pages[1:]}
             kinds = {f.kind for f in pages[0].broadcast_facts}
             assert "onefold.profile.v1.TagDefined" in kinds
-            outbox = stack.profile.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
+            outbox = stack.internal.ReadOutbox(pb.ReadOutboxRequest(shard=shard))
             batches = [response.batch async for response in outbox]
             assert [b.sequence for b in batches] == list(range(len(batches)))
             assert batches[-1].log_offset >= pages[0].log_offset

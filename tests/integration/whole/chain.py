@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import nats
+from event_logs import append_facts
 from laws.profile_model import WORKSPACE
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
@@ -62,7 +63,7 @@ class Chain:
         more: dict[str, Any] = {"tick_interval_s": 0.2} if name == "ingest" else {}
         if name in self._urls:
             # A service that is started again has the same address.
-            more["grpc_port"] = int(self._urls[name].rpartition(":")[2])
+            more["internal_grpc_port"] = int(self._urls[name].rpartition(":")[2])
         settings = self._make_settings(
             settings_type,
             postgres_dsn=self.dsn,
@@ -73,8 +74,10 @@ class Chain:
         )
         scope = self._scopes[name] = AsyncExitStack()
         endpoints = await scope.enter_async_context(serve(settings))
-        self._ready[name] = f"http://127.0.0.1:{endpoints.http_port}/readyz"
-        self._urls[name] = f"127.0.0.1:{endpoints.grpc_port}"
+        if name == "ingest":
+            self._event_log = endpoints.event_log
+        self._ready[name] = f"http://127.0.0.1:{endpoints.internal_http_port}/readyz"
+        self._urls[name] = f"127.0.0.1:{endpoints.internal_grpc_port}"
         channel = await scope.enter_async_context(
             open_channel(self._urls[name], self._key, workspace_id=WORKSPACE, timeout_s=60.0)
         )
@@ -91,7 +94,7 @@ class Chain:
         """Append facts, and a tick of the clock after them."""
         facts = list(facts)
         if facts:
-            await self._stubs["ingest"].Append(log_pb.AppendRequest(facts=facts))
+            await append_facts(self._event_log, facts)
         self._token = (await self._stubs["ingest"].TickClock(log_pb.TickClockRequest())).token
 
     async def reach(self, *names: str) -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
+from integration.ingest.log.conftest import KIND, SHARDS, Logs, make_fact, make_facts
+from onefold.activation.v1.activation_facts_pb2 import Webhook
+from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
+from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1 import log_service_pb2 as pb
-from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub, add_LogServiceServicer_to_server
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.type.v1.event_pb2 import Event
 from onefold.type.v1.token_pb2 import Token as TokenMessage
 from service_fixtures import MakeSettings
 
@@ -24,6 +29,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.telemetry import Metrics
 from services.ingest.api.log_grpc import ALLOWED, MAX_FACTS, MAX_LEAVES, LogRpc
+from services.ingest.codec.service_facts import SERVICE_KINDS
 from services.ingest.log import EventLog, NewFact
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, OnefoldError, TooLarge
 from services.kernel.ids import LeafId, WorkspaceId
@@ -31,6 +37,9 @@ from services.kernel.time import DAY_US
 
 ADMIN = "ofk_admin_of_this_test"
 LEAVES = [LeafId(bytes([n]) * 16) for n in range(1, 6)]
+
+#: The kinds that callers may append in these tests.
+KINDS = frozenset({KIND, "k.0", "k.1", "k.2"})
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -48,14 +57,19 @@ async def serve(
     async with AsyncExitStack() as scope:
 
         async def start(
-            *, key: str = internal_key, workspace_id: str = "", may_advance: bool = False
+            *,
+            key: str = internal_key,
+            workspace_id: str = "",
+            may_advance: bool = False,
+            kinds: frozenset[str] = KINDS,
         ) -> Any:
             settings = make_settings(ServiceSettings, drain_s=0.5)
             authenticator = Authenticator(load, internal_key)
             server = RpcServer(settings, authenticator, ALLOWED, Metrics("log"))
-            server.add(add_LogServiceServicer_to_server, LogRpc(event_log, may_advance=may_advance))
+            log_rpc = LogRpc(event_log, may_advance=may_advance, kinds=kinds)
+            server.add(add_LogServiceServicer_to_server, log_rpc)
             await scope.enter_async_context(server)
-            peer = open_channel(f"127.0.0.1:{server.port}", key, workspace_id=workspace_id)
+            peer = open_channel(f"127.0.0.1:{server.internal_port}", key, workspace_id=workspace_id)
             return LogServiceStub(await scope.enter_async_context(peer))
 
         yield start
@@ -223,6 +237,30 @@ async def test_conflicting_fact_id_fails_the_whole_call(serve: Serve, logs: Logs
     with pytest.raises(Conflict):
         await stub.Append(append_request([make_fact("b"), make_fact("a", payload=b"other")]))
     assert sum((await logs.check_shards()).values()) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(WorkspaceDefined, SourceDefined, KeyDefined, ClockTicked, Event),
+        *(IdentityPolicy, Webhook),
+    ],
+)
+async def test_append_of_a_kind_that_no_service_appends_is_refused(
+    serve: Serve, logs: Logs, kind: Any
+) -> None:
+    stub = await serve(kinds=SERVICE_KINDS)
+    allowed = make_fact("a", kind=TagDefined.DESCRIPTOR.full_name)
+    forged = make_fact("b", kind=kind.DESCRIPTOR.full_name)
+    with pytest.raises(NotAllowed, match=r"facts\[1\]"):
+        await stub.Append(append_request([allowed, forged]))
+    assert sum((await logs.check_shards()).values()) == 0
+
+
+@pytest.mark.parametrize("kind", sorted(SERVICE_KINDS))
+async def test_append_of_a_kind_of_a_service_succeeds(serve: Serve, kind: str) -> None:
+    stub = await serve(kinds=SERVICE_KINDS)
+    assert (await stub.Append(append_request([make_fact("a", kind=kind)]))).appended == 1
 
 
 BAD: list[tuple[str, Any, type[OnefoldError]]] = [

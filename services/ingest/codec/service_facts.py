@@ -1,0 +1,20 @@
+"""Lists the kinds of facts that the other services may append over the internal key.
+
+Events, clock ticks, workspaces, sources and keys are not among them: only ingest appends those,
+after it has checked who asks. So the internal key alone creates no key and no event.
+"""
+
+from __future__ import annotations
+
+from onefold.activation.v1.activation_facts_pb2 import DeliveryEnded, DestinationDefined
+from onefold.identity.v1.identity_facts_pb2 import IdentityPolicyDefined, LinkDecided, MatchAssessed
+from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+
+_MESSAGES = (
+    *(IdentityPolicyDefined, LinkDecided, MatchAssessed),  # identity
+    TagDefined,  # profile
+    SegmentDefined,  # segment
+    *(DestinationDefined, DeliveryEnded),  # activation
+)
+SERVICE_KINDS: frozenset[str] = frozenset(message.DESCRIPTOR.full_name for message in _MESSAGES)
