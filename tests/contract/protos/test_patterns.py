@@ -36,6 +36,7 @@ BY_NAME = {
     "workspace_id": SLUG,
     "backfilled_workspace_id": SLUG,
     "namespace": NAMESPACE,
+    "allowed_namespaces": NAMESPACE,
     "held_namespace": NAMESPACE,
     "key_id": KEY_ID,
     "default_region": REGION,

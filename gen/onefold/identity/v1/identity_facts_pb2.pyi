@@ -17,6 +17,7 @@ class EvidenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVIDENCE_KIND_VERIFIED: _ClassVar[EvidenceKind]
     EVIDENCE_KIND_OBSERVED: _ClassVar[EvidenceKind]
     EVIDENCE_KIND_CO_OBSERVED: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_CLAIMED: _ClassVar[EvidenceKind]
 
 class MatchMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +45,7 @@ EVIDENCE_KIND_STATED: EvidenceKind
 EVIDENCE_KIND_VERIFIED: EvidenceKind
 EVIDENCE_KIND_OBSERVED: EvidenceKind
 EVIDENCE_KIND_CO_OBSERVED: EvidenceKind
+EVIDENCE_KIND_CLAIMED: EvidenceKind
 MATCH_MODE_UNSPECIFIED: MatchMode
 MATCH_MODE_ALWAYS: MatchMode
 MATCH_MODE_VERIFIED: MatchMode

@@ -1,7 +1,10 @@
 from onefold.type.v1 import options_pb2 as _options_pb2
+from onefold.type.v1 import source_trust_pb2 as _source_trust_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -28,18 +31,28 @@ class WorkspaceDefined(_message.Message):
     def __init__(self, title: _Optional[str] = ..., default_region: _Optional[str] = ...) -> None: ...
 
 class SourceDefined(_message.Message):
-    __slots__ = ("source_id", "title", "channel", "version", "disabled")
+    __slots__ = ("source_id", "title", "channel", "version", "disabled", "trust", "allowed_namespaces", "allowed_event_names", "allowed_traits", "max_age_days")
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_EVENT_NAMES_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_TRAITS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_DAYS_FIELD_NUMBER: _ClassVar[int]
     source_id: str
     title: str
     channel: str
     version: int
     disabled: bool
-    def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ...) -> None: ...
+    trust: _source_trust_pb2.SourceTrust
+    allowed_namespaces: _containers.RepeatedScalarFieldContainer[str]
+    allowed_event_names: _containers.RepeatedScalarFieldContainer[str]
+    allowed_traits: _containers.RepeatedScalarFieldContainer[str]
+    max_age_days: int
+    def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ...) -> None: ...
 
 class KeyDefined(_message.Message):
     __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version")

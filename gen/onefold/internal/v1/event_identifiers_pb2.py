@@ -23,15 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.type.v1 import event_pb2 as onefold_dot_type_dot_v1_dot_event__pb2
+from onefold.type.v1 import source_trust_pb2 as onefold_dot_type_dot_v1_dot_source__trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/internal/v1/event_identifiers.proto\x12\x13onefold.internal.v1\x1a\x1bonefold/type/v1/event.proto\"Q\n\x10\x45ventIdentifiers\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.onefold.type.v1.EventType\x12\x13\n\x0bidentifiers\x18\x04 \x03(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onefold/internal/v1/event_identifiers.proto\x12\x13onefold.internal.v1\x1a\x1bonefold/type/v1/event.proto\x1a\"onefold/type/v1/source_trust.proto\"~\n\x10\x45ventIdentifiers\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.onefold.type.v1.EventType\x12\x13\n\x0bidentifiers\x18\x04 \x03(\x0c\x12+\n\x05trust\x18\r \x01(\x0e\x32\x1c.onefold.type.v1.SourceTrustb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.internal.v1.event_identifiers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTIDENTIFIERS']._serialized_start=97
-  _globals['_EVENTIDENTIFIERS']._serialized_end=178
+  _globals['_EVENTIDENTIFIERS']._serialized_start=133
+  _globals['_EVENTIDENTIFIERS']._serialized_end=259
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from onefold.type.v1 import source_trust_pb2 as _source_trust_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -14,16 +15,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Trait(_message.Message):
-    __slots__ = ("name", "value", "occurred_at_us", "fact_id")
+    __slots__ = ("name", "value", "occurred_at_us", "fact_id", "trust")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: bytes
     occurred_at_us: int
     fact_id: str
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ...) -> None: ...
+    trust: _source_trust_pb2.SourceTrust
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
 class Profile(_message.Message):
     __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts")
@@ -230,7 +233,7 @@ class ListTimelineRequest(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class TimelineEntry(_message.Message):
-    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits")
+    __slots__ = ("fact_id", "kind", "type", "name", "occurred_at_us", "recorded_at_us", "source_id", "channel", "properties", "traits", "trust")
     FACT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +244,7 @@ class TimelineEntry(_message.Message):
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     PROPERTIES_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     fact_id: str
     kind: str
     type: str
@@ -251,7 +255,8 @@ class TimelineEntry(_message.Message):
     channel: str
     properties: bytes
     traits: bytes
-    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ...) -> None: ...
+    trust: _source_trust_pb2.SourceTrust
+    def __init__(self, fact_id: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., recorded_at_us: _Optional[int] = ..., source_id: _Optional[str] = ..., channel: _Optional[str] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
 class ListTimelineResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -272,14 +277,18 @@ class ExplainRuleRequest(_message.Message):
     def __init__(self, profile_id: _Optional[str] = ..., identifier: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
 
 class PredicateResult(_message.Message):
-    __slots__ = ("predicate", "actual", "holds")
+    __slots__ = ("predicate", "actual", "holds", "source_id", "trust")
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     predicate: str
     actual: bytes
     holds: bool
-    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ...) -> None: ...
+    source_id: str
+    trust: _source_trust_pb2.SourceTrust
+    def __init__(self, predicate: _Optional[str] = ..., actual: _Optional[bytes] = ..., holds: _Optional[bool] = ..., source_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
 class ExplainRuleResponse(_message.Message):
     __slots__ = ("holds", "predicates", "rule_text", "as_of_us")

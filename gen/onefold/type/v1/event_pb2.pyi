@@ -1,5 +1,6 @@
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from onefold.type.v1 import source_trust_pb2 as _source_trust_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -27,7 +28,7 @@ EVENT_TYPE_GROUP: EventType
 EVENT_TYPE_ALIAS: EventType
 
 class Event(_message.Message):
-    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id", "group_identifiers", "member_leaf_id")
+    __slots__ = ("type", "name", "message_id", "identifiers", "occurred_at_us", "properties", "traits", "context", "channel", "group_id", "group_identifiers", "member_leaf_id", "trust")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +41,7 @@ class Event(_message.Message):
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     MEMBER_LEAF_ID_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
     type: EventType
     name: str
     message_id: str
@@ -52,4 +54,5 @@ class Event(_message.Message):
     group_id: str
     group_identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     member_leaf_id: bytes
-    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ...) -> None: ...
+    trust: _source_trust_pb2.SourceTrust
+    def __init__(self, type: _Optional[_Union[EventType, str]] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., occurred_at_us: _Optional[int] = ..., properties: _Optional[bytes] = ..., traits: _Optional[bytes] = ..., context: _Optional[bytes] = ..., channel: _Optional[str] = ..., group_id: _Optional[str] = ..., group_identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., member_leaf_id: _Optional[bytes] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
