@@ -94,6 +94,16 @@ class TokenNotReached(RetryableError):
     reason = "TOKEN_NOT_REACHED"
 
 
+class RateLimited(RetryableError):
+    """A caller exceeds its rate; nothing of the call was stored."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
+
+
 class RuleError(InvalidField):
     """A rule is wrong at `field`, such as `all[1].distinct.property`; empty = the rule itself.
 

@@ -49,6 +49,7 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     "STORE_UNAVAILABLE": StatusMapping(StatusCode.UNAVAILABLE, 503, errors.StoreUnavailable),
     "SERVICE_UNAVAILABLE": StatusMapping(StatusCode.UNAVAILABLE, 503, errors.ServiceUnavailable),
     "TOKEN_NOT_REACHED": StatusMapping(StatusCode.DEADLINE_EXCEEDED, 504, errors.TokenNotReached),
+    "RATE_LIMITED": StatusMapping(StatusCode.RESOURCE_EXHAUSTED, 429, errors.RateLimited),
     "INTERNAL": StatusMapping(StatusCode.INTERNAL, 500, errors.OnefoldError),
     # Reasons of rejected events; they become the error of a call that holds just that event.
     **dict.fromkeys(
