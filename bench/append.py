@@ -31,6 +31,7 @@ from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog, NewFact
 from services.ingest.log.copy_format import COLUMNS
 from services.kernel.ids import FactId, LeafId, hash_id, shard_of
+from tests.index_key import INDEX_KEY
 
 ROUNDS = 5
 SHARDS = 4
@@ -57,6 +58,7 @@ def payload() -> bytes:
 
 
 PAYLOAD = payload()
+TAG = INDEX_KEY.content_tag("demo", PAYLOAD)
 
 
 def facts(size: int) -> list[NewFact]:
@@ -72,6 +74,7 @@ def facts(size: int) -> list[NewFact]:
             "web",
             "key_0123456789ab",
             PAYLOAD,
+            TAG,
         )
         for _ in range(size)
     ]
@@ -117,7 +120,8 @@ class Copy:
         self._next[shard] += 1
         when = fact.occurred_at_us
         head = (offset, when, when, shard, 1, fact.fact_id, fact.leaf_id)
-        return FactRow(*head, fact.workspace_id, fact.source_id, fact.actor, fact.payload)
+        texts = (fact.workspace_id, fact.source_id, fact.actor)
+        return FactRow(*head, *texts, fact.payload, fact.content_tag)
 
 
 _VERSIONS = count(1)
@@ -193,7 +197,9 @@ async def run(folder: Path) -> list[Result]:
         server = await scope.enter_async_context(PostgresServer(folder))
         await migrate(server.dsn, "ingest")
         database = await scope.enter_async_context(Database(server.dsn, "ingest"))
-        event_log = await scope.enter_async_context(EventLog(database.pool, shards=SHARDS))
+        event_log = await scope.enter_async_context(
+            EventLog(database.pool, shards=SHARDS, index_key=INDEX_KEY)
+        )
         conn = await connect(server.dsn, schema="ingest")
         scope.push_async_callback(conn.close)
         log, copy = Log(event_log), await Copy.beside(conn)

@@ -30,6 +30,7 @@ from bench import load
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.kernel.identifiers.model import Identifier
 from services.kernel.tokens import Token
+from tests.index_key import INDEX_KEY
 
 _INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
 _AWAIT = "/onefold.projection.v1.ProjectionService/AwaitToken"
@@ -156,7 +157,7 @@ class Generator:
             user_id = f"{name}-{number}"
             request = load.probe(user_id, time.time_ns() // 1000)
             response = await self._send(request, metadata=self._as_source)
-            profile = Identifier("user_id", user_id).id_in("default")
+            profile = Identifier("user_id", user_id).id_in("default", INDEX_KEY)
             acknowledged[profile] = time.monotonic()
             self.sent.add(IngestEventsResponse.FromString(response))
 

@@ -25,6 +25,7 @@ from services.identity.settings import IdentitySettings
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import hash_id
+from tests.index_key import INDEX_KEY
 
 ROUNDS = 5
 SHARDS = 4
@@ -104,7 +105,7 @@ class Visitors:
             workspace_id=WORKSPACE,
             fact_id=hash_id(str(self._clock_us)),
             kind=_EVENT,
-            leaf_id=leaf_of(WORKSPACE, names),
+            leaf_id=leaf_of(WORKSPACE, names, INDEX_KEY),
             occurred_at_us=self._clock_us,
             recorded_at_us=self._clock_us,
             source_id="site",
@@ -120,7 +121,7 @@ class Store:
         self._visitors = visitors
         size = int(IdentitySettings.model_fields["evidence_cache_size"].default)
         self._identity = IdentityProjection(
-            shards=SHARDS, cache=EvidenceCache(size), on_access=lambda: None
+            shards=SHARDS, cache=EvidenceCache(size, INDEX_KEY), on_access=lambda: None
         )
         self._next = 0
 

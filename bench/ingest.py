@@ -26,6 +26,7 @@ from services.chassis.postgres.migrate import migrate
 from services.client.client import ApiEndpoints, Client
 from services.devstack.stack import Stack
 from services.ingest.log import EventLog
+from tests.index_key import INDEX_KEY
 
 ROUNDS = 5
 SHARDS = 4
@@ -55,7 +56,7 @@ async def unrelayed_log(stack: Stack) -> AsyncIterator[Log]:
     dsn = stack.postgres.dsn.rpartition("/")[0] + "/beside"
     await migrate(dsn, "ingest")
     pool = await connect_pool(dsn, schema="ingest")
-    async with EventLog(pool, shards=SHARDS) as log:
+    async with EventLog(pool, shards=SHARDS, index_key=INDEX_KEY) as log:
         yield Log(log)
     await pool.close()
 

@@ -36,6 +36,7 @@ from services.ingest.log import EventLog
 from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
+from tests.index_key import INDEX_KEY
 
 EVENTS = 300_000
 ROUNDS = 5
@@ -152,7 +153,7 @@ async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
 async def measured(bench: Bench) -> Result:
     """Measure the rate of all rebuilds beside the bare loop."""
     pool = await connect_pool(bench.stack.postgres.dsn, schema="ingest")
-    async with EventLog(pool, shards=4) as log:
+    async with EventLog(pool, shards=4, index_key=INDEX_KEY) as log:
         contenders = {"rebuild": bench.all_at_once, "bare loop": lambda: bare_loop(log)}
         figures = await interleave(ROUNDS, contenders)
     await pool.close()

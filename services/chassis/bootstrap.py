@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
-from starlette.routing import BaseRoute
 
 from services.chassis.access.authenticator import Authenticator
+from services.chassis.access.index_key import check_index_key
 from services.chassis.access.tables import key_loader, region_loader
+from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.migrate import migrate
@@ -23,6 +24,7 @@ from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
+from services.kernel.index_key import IndexKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,16 @@ class ServiceContext:
         return open_channel(url, key, timeout_s=self.settings.call_timeout_s)
 
     def rpc(self, allowed: Allowed) -> RpcServer:
-        """Return the gRPC endpoint; add the services, then enter it."""
+        """Return the gRPC endpoints; add the services, then enter it."""
         return RpcServer(self.settings, self.authenticator, allowed, self.metrics)
 
-    def operations(
-        self, runner: ProjectionRunner | None = None, *, routes: Sequence[BaseRoute] = ()
-    ) -> OperationsServer:
-        """Return the HTTP endpoint for health and metrics, which serves `routes` as well."""
+    def operations(self, runner: ProjectionRunner | None = None) -> OperationsServer:
+        """Return the internal HTTP endpoint, for health and metrics."""
         checks: dict[str, Check] = {"postgres": self._check_postgres}
         if runner is not None:
             checks["shards"] = runner.check
-        host, port = self.settings.host, self.settings.http_port
-        return OperationsServer(self.metrics, host=host, port=port, checks=checks, routes=routes)
+        host, port = self.settings.internal_host, self.settings.internal_http_port
+        return OperationsServer(self.metrics, host=host, port=port, checks=checks)
 
     @asynccontextmanager
     async def serving(
@@ -68,7 +68,7 @@ class ServiceContext:
         rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
         operations = self.operations(runner)
         async with rpc, operations.serving(), background(runner.run()):
-            yield Endpoints(rpc.port, operations.port)
+            yield Endpoints(rpc.port, rpc.internal_port, operations.port)
 
     async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:
@@ -77,22 +77,35 @@ class ServiceContext:
 
 @asynccontextmanager
 async def open_service(
-    settings: ServiceSettings, *, has_state: bool = True
+    settings: ServiceSettings, *, has_state: bool = True, index_key: IndexKey | None = None
 ) -> AsyncIterator[ServiceContext]:
     """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable.
 
-    `has_state`: whether the service folds the log into state that can be rebuilt.
+    `has_state`: whether the service folds the log into state that can be rebuilt. `index_key`: the
+    key that it derives ids with. Raises IndexKeyMismatch where its stored ids have another one.
     """
     dsn = settings.postgres_dsn.get_secret_value()
     await migrate(dsn, settings.service, shards=settings.shards if has_state else 0)
+    metrics = Metrics(settings.service)
     async with (
         Database(dsn, settings.service, max_size=settings.postgres_connections) as database,
-        JetStreamBus(settings.nats_url.get_secret_value(), name=settings.service) as bus,
+        _bus(settings, metrics) as bus,
     ):
+        if index_key is not None:
+            await check_index_key(database.pool, settings.service, index_key)
         authenticator = Authenticator(
             key_loader(database.pool),
             settings.internal_key.get_secret_value(),
             load_region=region_loader(database.pool),
             ttl_s=settings.key_cache_s,
         )
-        yield ServiceContext(settings, database, bus, authenticator, Metrics(settings.service))
+        yield ServiceContext(settings, database, bus, authenticator, metrics)
+
+
+def _bus(settings: ServiceSettings, metrics: Metrics) -> JetStreamBus:
+    previous = settings.bus_key_previous
+    authenticator = MessageAuthenticator(
+        settings.bus_key.get_secret_value(), previous.get_secret_value() if previous else ""
+    )
+    url = settings.nats_url.get_secret_value()
+    return JetStreamBus(url, name=settings.service, authenticator=authenticator, metrics=metrics)

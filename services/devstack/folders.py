@@ -29,7 +29,7 @@ def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
         with open(
             os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
         ) as output:
-            json.dump({name: secrets.token_hex(16) for name in names}, output)
+            json.dump({name: secrets.token_hex(32) for name in names}, output)
             output.flush()
             os.fsync(output.fileno())
         half.rename(file)
@@ -42,6 +42,21 @@ def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:
         ) from error
 
 
+def load_secrets(data_dir: Path) -> dict[str, str]:
+    """Return the secrets of a data folder by name, made with its first start.
+
+    `internal` is the key with which services call each other, `index` that which ids are derived
+    with, `seal` that which secrets of destinations are sealed with. Raises ServerError.
+    """
+    file = data_dir / "secrets.json"
+    if file.exists() and '"index"' not in file.read_text(encoding="ascii"):
+        raise ServerError(
+            f"{data_dir} was made by an older version, whose ids were not keyed: choose another"
+            " data folder, or delete this one"
+        )
+    return load_or_create_secrets(file, "internal", "index", "seal")
+
+
 def load_internal_key(data_dir: Path) -> str:
     """Return the key with which services call each other. Raises ServerError."""
-    return load_or_create_secrets(data_dir / "secrets.json", "internal")["internal"]
+    return load_secrets(data_dir)["internal"]

@@ -26,9 +26,9 @@ from services import SERVICES
 from services.chassis.rpc.channel import open_channel
 from services.devstack.errors import ServerError
 from services.devstack.external import check_nats, check_postgres
-from services.devstack.folders import ROOT, load_internal_key, make_folder
+from services.devstack.folders import ROOT, load_internal_key, load_secrets, make_folder
 from services.devstack.nats import NatsServer
-from services.devstack.ports import LOOPBACK, PortChooser
+from services.devstack.ports import LOOPBACK, PortChooser, port_variable
 from services.devstack.postgres import PostgresServer
 from services.devstack.service_process import READY_SECONDS, ServiceProcess
 from services.kernel.errors import RetryableError
@@ -72,16 +72,37 @@ class Stack:
         self._watchers: list[asyncio.Task[None]] = []
 
     def address(self, service: str) -> str:
-        """Return the gRPC endpoint of a service, `host:port`."""
+        """Return the internal gRPC endpoint of a service, `host:port`."""
+        return f"{LOOPBACK}:{self._ports[f'{service}_internal_grpc']}"
+
+    def public_address(self, service: str) -> str:
+        """Return the gRPC endpoint of a service for clients of other systems, `host:port`."""
         return f"{LOOPBACK}:{self._ports[f'{service}_grpc']}"
 
-    def http(self, service: str) -> str:
-        """Return the HTTP endpoint of a service, `http://host:port`."""
-        return f"http://{LOOPBACK}:{self._ports[f'{service}_http']}"
+    @property
+    def events_url(self) -> str:
+        """The HTTP endpoint of ingest for events, `http://host:port`."""
+        return f"http://{LOOPBACK}:{self._ports['ingest_http']}"
+
+    def operations_url(self, service: str) -> str:
+        """Return the internal HTTP endpoint of a service, for health and metrics."""
+        return f"http://{LOOPBACK}:{self._ports[f'{service}_internal_http']}"
 
     def endpoints(self) -> dict[str, dict[str, str]]:
-        """Return the `grpc` (`host:port`) and `http` (a URL) endpoints by service."""
-        return {s: {"grpc": self.address(s), "http": self.http(s)} for s in SERVICES}
+        """Return the endpoints by service: gRPC as `host:port`, HTTP as URLs.
+
+        `grpc`, `internal_grpc`, `internal_http`, and `http` of ingest.
+        """
+        endpoints = {
+            service: {
+                "grpc": self.public_address(service),
+                "internal_grpc": self.address(service),
+                "internal_http": self.operations_url(service),
+            }
+            for service in SERVICES
+        }
+        endpoints["ingest"]["http"] = self.events_url
+        return endpoints
 
     @property
     def notices(self) -> list[str]:
@@ -96,6 +117,14 @@ class Stack:
     @property
     def internal_key(self) -> str:
         return load_internal_key(self.data_dir)
+
+    @property
+    def index_key(self) -> str:
+        return f"1.{load_secrets(self.data_dir)['index']}"
+
+    @property
+    def secrets_key(self) -> str:
+        return f"1.{load_secrets(self.data_dir)['seal']}"
 
     @property
     def admin_key(self) -> str:
@@ -117,7 +146,7 @@ class Stack:
             await self._step("postgres", check_postgres(dsn) if dsn else self.postgres.start())
             await self._step("nats", check_nats(nats_url) if nats_url else self.nats.start())
             keys = [key for _, key in self._replicas_of(*SERVICES)]
-            names = [f"{key}_{endpoint}" for key in keys for endpoint in ("grpc", "http")]
+            names = [f"{key}_{endpoint}" for key in keys for endpoint in _endpoints_of(key)]
             self._ports = self._port_chooser.choose(self.data_dir / "ports.json", *names)
             await self._start_services()
         except BaseException:
@@ -175,8 +204,8 @@ class Stack:
 
     def _process(self, name: str, key: str) -> ServiceProcess:
         log_file = self._logs / f"{key}.log"
-        http_port = self._ports[f"{key}_http"]
-        process = ServiceProcess(name, self._environment(name, key), log_file, http_port)
+        ready_url = f"http://{LOOPBACK}:{self._ports[f'{key}_internal_http']}/readyz"
+        process = ServiceProcess(name, self._environment(name, key), log_file, ready_url)
         self.services[key] = process
         return process
 
@@ -185,17 +214,17 @@ class Stack:
         addresses = {f"ONEFOLD_{s.upper()}_URL": self.address(s) for s in SERVICES}
         # The ports come last: a setting of a service's port is that of its first replica.
         ports = {
-            f"ONEFOLD_{name.upper()}_GRPC_PORT": str(self._ports[f"{key}_grpc"]),
-            f"ONEFOLD_{name.upper()}_HTTP_PORT": str(self._ports[f"{key}_http"]),
+            port_variable(f"{name}_{endpoint}"): str(self._ports[f"{key}_{endpoint}"])
+            for endpoint in _endpoints_of(name)
         }
         own = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")]),
             DSN: self._settings.get(DSN) or self.postgres.dsn,
             NATS_URL: self.nats_url,
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
+            "ONEFOLD_INDEX_KEY": self.index_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),
-            # A system on one machine has receivers on the same machine.
-            "ONEFOLD_ACTIVATION_PRIVATE_TARGETS": "allowed",
+            "ONEFOLD_ACTIVATION_SECRETS_KEY": self.secrets_key,
         }
         return inherited | own | addresses | self._settings | ports
 
@@ -203,3 +232,9 @@ class Stack:
         self._progress(name, False)
         await work
         self._progress(name, True)
+
+
+def _endpoints_of(name: str) -> tuple[str, ...]:
+    """Return the endpoints that each process of a service listens on."""
+    endpoints = ("grpc", "internal_grpc", "internal_http")
+    return ("http", *endpoints) if name == "ingest" else endpoints

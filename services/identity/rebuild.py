@@ -24,6 +24,7 @@ from services.identity.projection.upstream import LogUpstream
 from services.identity.store.evidence import REBUILD, PostgresEvidence
 from services.identity.store.policy import ROLLOUT, save_policy
 from services.kernel.ids import LeafId, shard_of
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 
 _IDENTIFIER = "encode(identifier_id, 'hex')"
@@ -33,10 +34,13 @@ _PAIR = "encode(a, 'hex') || ' ' || encode(b, 'hex')"
 class IdentityRebuilder:
     """Implements services.chassis.projection.rebuild.Rebuilder."""
 
-    def __init__(self, upstream: LogUpstream, log: LogClient, *, cache_size: int) -> None:
+    def __init__(
+        self, upstream: LogUpstream, log: LogClient, *, cache_size: int, index_key: IndexKey
+    ) -> None:
         self._upstream = upstream
         self._log = log
         self._cache_size = cache_size
+        self._index_key = index_key
 
     async def rebuild(
         self,
@@ -52,9 +56,8 @@ class IdentityRebuilder:
         async with acquire(pool) as conn:
             is_begun = any(one.log_offset for one in await load_checkpoints(conn))
         await self._load_policies(pool, end, roll_out=is_begun)
-        replay = LogReplay(
-            IdentityReplayFold(EvidenceCache(self._cache_size), shards), self._upstream
-        )
+        cache = EvidenceCache(self._cache_size, self._index_key)
+        replay = LogReplay(IdentityReplayFold(cache, shards), self._upstream)
         if shards != len(end.offsets):
             # A batch then locks once per shard, and two workers could wait for each other.
             workers = 1

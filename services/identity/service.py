@@ -33,18 +33,23 @@ from services.identity.queries.profiles import IdentityQueries
 from services.identity.rebuild import IdentityRebuilder
 from services.identity.settings import IdentitySettings
 from services.identity.store.profiles import count_rows
+from services.kernel.index_key import IndexKey
 
 
 @asynccontextmanager
 async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
     """Serve identity until the scope ends."""
-    async with open_service(settings) as base, base.channel(settings.ingest_url) as ingest:
+    index_key = IndexKey.parse(settings.index_key.get_secret_value())
+    async with (
+        open_service(settings, index_key=index_key) as base,
+        base.channel(settings.ingest_url) as ingest,
+    ):
         upstream, log = LogUpstream(ingest), LogClient(ingest, settings.service)
         runner = ProjectionRunner(
             settings.service,
             IdentityProjection(
                 shards=settings.shards,
-                cache=EvidenceCache(settings.evidence_cache_size),
+                cache=EvidenceCache(settings.evidence_cache_size, index_key),
                 on_access=base.authenticator.invalidate,
             ),
             database=base.database,
@@ -56,11 +61,13 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
             outbox_retention=settings.outbox_retention_s,
             metrics=base.metrics,
         )
-        rebuilder = IdentityRebuilder(upstream, log, cache_size=settings.evidence_cache_size)
+        rebuilder = IdentityRebuilder(
+            upstream, log, cache_size=settings.evidence_cache_size, index_key=index_key
+        )
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        servicer = _servicer(StateReader(base.database, runner), log)
-        rpc.add(add_IdentityServiceServicer_to_server, servicer)
+        servicer = _servicer(StateReader(base.database, runner, index_key), log)
+        rpc.add(add_IdentityServiceServicer_to_server, servicer, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints
 

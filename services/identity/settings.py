@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import IndexKeyText, ServiceSettings
 
 
 class IdentitySettings(ServiceSettings):
@@ -14,6 +14,9 @@ class IdentitySettings(ServiceSettings):
 
     service: ClassVar[str] = "identity"
 
+    #: The secret that ids of identifiers are derived with: `1.` and 64 hexadecimal digits, the same
+    #: for ingest, identity and profile for as long as the log exists. Required.
+    index_key: IndexKeyText
     #: How long published messages are stored for profile to read again, seconds.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
     #: Identifier sets whose evidence is cached; about 0.5 KB each.

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import IndexKeyText, Port, ServiceSettings
 from services.kernel.identifiers.phones import is_region
 
 
@@ -22,6 +22,12 @@ class IngestSettings(ServiceSettings):
 
     service: ClassVar[str] = "ingest"
 
+    #: The secret that ids are derived with: `1.` and 64 hexadecimal digits, the same for ingest,
+    #: identity and profile for as long as the log exists. Without it no identifier can be found
+    #: again: store a copy apart from the database. Required.
+    index_key: IndexKeyText
+    #: The port for events over HTTP; 0 = any free port.
+    http_port: Port = 0
     #: The first admin key of the workspace `default`; at least 32 characters. Unset = the first
     #: start creates one and writes it to `<data_dir>/admin.key`.
     admin_key: Annotated[SecretStr, Field(min_length=32)] | None = None

@@ -1,4 +1,8 @@
-"""Defines ids: 16 bytes inside, 32 hexadecimal digits outside."""
+"""Defines ids: 16 bytes inside, 32 hexadecimal digits outside.
+
+Ids of what names persons are derived with a secret, see `IndexKey`; the ids that are plain hashes
+here name definitions, effects and other ids.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +28,6 @@ def hash_id(*parts: str | bytes) -> bytes:
     """Return BLAKE2b-128 of the parts, each followed by a zero byte (16 bytes)."""
     joined = b"\0".join(p.encode() if isinstance(p, str) else p for p in parts)
     return blake2b(joined + b"\0", digest_size=16).digest()
-
-
-def hash_text(*parts: str) -> bytes:
-    """Return what `hash_id` returns, at less cost, if all parts are text."""
-    return blake2b(("\0".join(parts) + "\0").encode(), digest_size=16).digest()
-
-
-def event_fact_id(workspace_id: str, source_id: str, message_id: str, leaf_id: bytes) -> FactId:
-    """Return the fact id of an event of a source, the same for every repetition."""
-    return FactId(
-        blake2b(
-            f"{workspace_id}\0{source_id}\0{message_id}\0".encode() + leaf_id, digest_size=16
-        ).digest()
-    )
 
 
 def definition_fact_id(workspace_id: str, kind: str, key: str, version: int) -> FactId:

@@ -13,6 +13,7 @@ from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.chassis.runtime.run import Endpoints
+from services.kernel.index_key import IndexKey
 from services.profile.api.grpc import ALLOWED, ProfileRpc
 from services.profile.commands.tags import TagCommands
 from services.profile.projection.backfill import Backfiller
@@ -32,8 +33,9 @@ from services.profile.store.profiles import count_rows
 @asynccontextmanager
 async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
     """Serve profile until the scope ends."""
+    index_key = IndexKey.parse(settings.index_key.get_secret_value())
     async with (
-        open_service(settings) as base,
+        open_service(settings, index_key=index_key) as base,
         base.channel(settings.identity_url) as identity,
         base.channel(settings.ingest_url) as ingest,
     ):
@@ -42,9 +44,10 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         predicates = PredicateIndexCache()
         evaluator = ProfileEvaluator(predicates, settings.shards)
         projection = ProfileProjection(
+            index_key=index_key,
             predicates=predicates,
             evaluator=evaluator,
-            backfiller=Backfiller(predicates, evaluator, LogEventReader(log)),
+            backfiller=Backfiller(predicates, evaluator, LogEventReader(log, index_key)),
             cache=LeafCache(settings.cached_leaves),
             on_access=base.authenticator.invalidate,
         )
@@ -61,17 +64,18 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             metrics=base.metrics,
         )
         rebuilder = ProfileRebuilder(
-            upstream, log, ProjectionClient(identity), base.database, runner
+            upstream, log, ProjectionClient(identity), base.database, runner, index_key
         )
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
         queries = ProfileQueries(base.database, runner)
         endpoint = ProfileRpc(
+            index_key=index_key,
             queries=queries,
-            history=HistoryQueries(queries, log),
+            history=HistoryQueries(queries, log, index_key),
             preview=ProfilePreview(queries),
             tags=TagCommands(base.database, runner, log),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_ProfileServiceServicer_to_server, endpoint)
+        rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints

@@ -25,6 +25,7 @@ from services.kernel.digest import digest_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 LISTED = ["user_id", "wechat_openid", "crm", "phone", "anonymous_id", "cookie"]
 SCOPED = ["wechat_openid.wx1", "wechat_openid.wx2", "phone_sha256"]
@@ -104,12 +105,15 @@ def evidence_of(history: Iterable[ModelEvent | ModelDecision]) -> Evidence:
     for fact in history:
         if isinstance(fact, ModelEvent):
             kind = EvidenceKind.STATED if fact.alias else EvidenceKind.OBSERVED
-            leaf = leaf_of(WORKSPACE, fact.identifiers)
-            observation = observe(WORKSPACE, leaf, fact.identifiers, kind, fact.verified)
+            leaf = leaf_of(WORKSPACE, fact.identifiers, INDEX_KEY)
+            ids = {i.id_in(WORKSPACE, INDEX_KEY): i for i in fact.identifiers}
+            observation = observe(WORKSPACE, leaf, ids, kind, fact.verified)
             evidence.add(observation, span_of(fact.first))
         else:
             pair = (fact.one, fact.other)
-            ends = {i.id_in(WORKSPACE): IdentifierInWorkspace(WORKSPACE, i) for i in pair}
+            ends = {
+                i.id_in(WORKSPACE, INDEX_KEY): IdentifierInWorkspace(WORKSPACE, i) for i in pair
+            }
             evidence.add_decision(fact.decision, ends)
     return evidence
 
@@ -121,7 +125,7 @@ def held_edges(state: ExpectedState) -> dict[Edge, HeldEdge]:
 
 def edge_between(one: Identifier, other: Identifier, kind: int) -> Edge:
     """Return the edge between two identifiers."""
-    return edge_of(one.id_in(WORKSPACE), other.id_in(WORKSPACE), kind)
+    return edge_of(one.id_in(WORKSPACE, INDEX_KEY), other.id_in(WORKSPACE, INDEX_KEY), kind)
 
 
 def expected_digest(history: Iterable[ModelEvent | ModelDecision], policy: Policy = DEFAULT) -> int:

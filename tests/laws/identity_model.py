@@ -14,6 +14,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 WORKSPACE = WorkspaceId("school")
 
@@ -36,7 +37,7 @@ class ModelEvent:
 
     @property
     def leaf(self) -> bytes:
-        return leaf_of(WORKSPACE, self.identifiers)
+        return leaf_of(WORKSPACE, self.identifiers, INDEX_KEY)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ModelDecision:
 
     @property
     def leaf(self) -> bytes:
-        return min(self.one.id_in(WORKSPACE), self.other.id_in(WORKSPACE))
+        return min(self.one.id_in(WORKSPACE, INDEX_KEY), self.other.id_in(WORKSPACE, INDEX_KEY))
 
 
 History = Sequence[ModelEvent | ModelDecision]
@@ -80,7 +81,7 @@ class ExpectedState:
     edges: dict[ModelEdge, list[FirstSeen]] = field(default_factory=dict)
 
     def partition(self) -> set[frozenset[Identifier]]:
-        by_id = {i.id_in(WORKSPACE): i for i in self.first_seen}
+        by_id = {i.id_in(WORKSPACE, INDEX_KEY): i for i in self.first_seen}
         by_profile: dict[bytes, set[Identifier]] = {}
         for id_, profile in self.profiles.items():
             by_profile.setdefault(profile, set()).add(by_id[id_])
@@ -163,14 +164,19 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
                 continue
         profiles = [p for p in profiles if p not in (left, right)] + [union]
     for profile in profiles:
-        name = min((state.first_seen[i], i.id_in(WORKSPACE)) for i in profile)[1]
-        state.profiles |= {i.id_in(WORKSPACE): ProfileId(name) for i in profile}
+        name = min((state.first_seen[i], i.id_in(WORKSPACE, INDEX_KEY)) for i in profile)[1]
+        state.profiles |= {i.id_in(WORKSPACE, INDEX_KEY): ProfileId(name) for i in profile}
 
 
 def _order(edge: ModelEdge, state: ExpectedState, policy: Policy) -> tuple[object, ...]:
     pair, kind = edge
     priorities = sorted(priority(i.namespace, policy) for i in pair)
-    return (kind, min(state.edges[edge]), priorities, sorted(i.id_in(WORKSPACE) for i in pair))
+    return (
+        kind,
+        min(state.edges[edge]),
+        priorities,
+        sorted(i.id_in(WORKSPACE, INDEX_KEY) for i in pair),
+    )
 
 
 def listed_as(namespace: str, policy: Policy) -> str | None:

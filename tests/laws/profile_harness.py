@@ -28,6 +28,7 @@ from services.profile.projection.leaves import LeafCache
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store.evaluations import evaluation_from_row
 from services.profile.store.profiles import account_row
+from tests.index_key import INDEX_KEY
 
 TABLES = """
     checkpoint, digest, backfill, outbox, leaf, account, assignment, evaluation, broadcast_fact,
@@ -46,7 +47,7 @@ class MemoryEventReader:
     async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
         if self._rng.random() < self._failure_rate:
             raise ServiceUnavailable("the log is unavailable")
-        return list(decode_log_events(self._log.shards[shard][first:end]))
+        return list(decode_log_events(self._log.shards[shard][first:end], INDEX_KEY))
 
 
 class RolledBack(Exception):
@@ -76,6 +77,7 @@ class ProfileHarness:
         predicates = PredicateIndexCache()
         evaluator = ProfileEvaluator(predicates, shards)
         self.projection = ProfileProjection(
+            index_key=INDEX_KEY,
             predicates=predicates,
             evaluator=evaluator,
             backfiller=Backfiller(
@@ -222,7 +224,7 @@ async def check_accounts(conn: asyncpg.Connection) -> None:
     for leaf in await conn.fetch("SELECT * FROM leaf"):
         state = decode(leaf["state"])
         if state.members:
-            row = account_row(leaf["leaf_id"], leaf["workspace_id"], state)
+            row = account_row(leaf["leaf_id"], leaf["workspace_id"], state, INDEX_KEY)
             key = (leaf["shard"], row.leaf_id, row.workspace_id)
             expected[key] = row.stated or (None, None, None)
     assert {tuple(row)[:3]: tuple(row)[3:] for row in stored} == expected

@@ -21,7 +21,7 @@ from services.chassis.messaging.stream import Batch, StreamMessage
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.identifiers.priority import account_leaf, leaf_of
-from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, event_fact_id, shard_of
+from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (
     All,
@@ -36,6 +36,7 @@ from services.kernel.rules.model import (
 )
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
+from tests.index_key import INDEX_KEY
 
 WORKSPACE = WorkspaceId("school")
 EVENT = Event.DESCRIPTOR.full_name
@@ -78,11 +79,11 @@ class SourceEvent:
 
     @property
     def leaf(self) -> bytes:
-        return leaf_of(WORKSPACE, self.identifiers)
+        return leaf_of(WORKSPACE, self.identifiers, INDEX_KEY)
 
     @property
     def fact_id(self) -> bytes:
-        return event_fact_id(WORKSPACE, "site", str(self.message), self.leaf)
+        return INDEX_KEY.event_fact_id(WORKSPACE, "site", str(self.message), self.leaf)
 
     def fact(self) -> Fact:
         event = Event(
@@ -110,7 +111,7 @@ class SourceEvent:
         return [self.fact(), self._account_fact()] if self.type == "group" else [self.fact()]
 
     def _account_fact(self) -> Fact:
-        account = account_leaf(WORKSPACE, self.group_id)
+        account = account_leaf(WORKSPACE, self.group_id, INDEX_KEY)
         assert account
         event = Event(
             type=TYPES["group"],  # type: ignore[arg-type]
@@ -121,7 +122,7 @@ class SourceEvent:
             member_leaf_id=self.leaf,
         )
         copy = self.fact()
-        copy.fact_id = event_fact_id(WORKSPACE, "site", str(self.message), account)
+        copy.fact_id = INDEX_KEY.event_fact_id(WORKSPACE, "site", str(self.message), account)
         copy.leaf_id = account
         copy.payload = event.SerializeToString()
         return copy
@@ -198,7 +199,10 @@ class MemoryIdentity:
         """Return the profile of a fact's leaf, and the assignments that changed."""
         if fact.kind != EVENT:
             return NO_ID, []
-        ids = {i.id_in(WORKSPACE): i for i in _linked_identifiers(Event.FromString(fact.payload))}
+        ids = {
+            i.id_in(WORKSPACE, INDEX_KEY): i
+            for i in _linked_identifiers(Event.FromString(fact.payload))
+        }
         self._identifiers |= ids
         for id_ in ids:
             seen = (fact.occurred_at_us, fact.fact_id, id_)

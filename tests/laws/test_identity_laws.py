@@ -16,6 +16,7 @@ from services.identity.domain.policy import Policy
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, shard_of
+from tests.index_key import INDEX_KEY
 
 event_histories = st.lists(model_events(), max_size=25)
 
@@ -103,6 +104,6 @@ def test_profile_id_changes_to_an_earlier_member_that_arrives_late() -> None:
     late = ModelEvent((user,), 5, 1)
     early = ModelEvent((visitor, user), 3, 2)
     store = fold([late])
-    assert set(profiles(store).values()) == {user.id_in(WORKSPACE)}
+    assert set(profiles(store).values()) == {user.id_in(WORKSPACE, INDEX_KEY)}
     apply(store, [early, ModelEvent((visitor,), 1, 3)])
-    assert set(profiles(store).values()) == {visitor.id_in(WORKSPACE)}
+    assert set(profiles(store).values()) == {visitor.id_in(WORKSPACE, INDEX_KEY)}

@@ -35,6 +35,7 @@ from services.identity.projection.fold import apply_batch
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId
 from services.kernel.time import DAY_US, HOUR_US
+from tests.index_key import INDEX_KEY
 
 USERS = [Identifier("user_id", name) for name in ("ann", "bo", "cy")]
 ANN, BO, CY = USERS
@@ -51,7 +52,7 @@ class RealIdentity:
 
     def __init__(self) -> None:
         self._store = MemoryEvidence(4)
-        self._cache = EvidenceCache(100)
+        self._cache = EvidenceCache(100, INDEX_KEY)
 
     def fold(self, fact: Fact) -> tuple[bytes, list[Assignment]]:
         """Return the profile of a fact's leaf, and the assignments that change."""
@@ -144,7 +145,7 @@ async def test_link_withdrawn_equals_never_merged(pool: asyncpg.Pool, chain: Pai
     events = events_of_users(1)
     before, later = events[:15], events[15:]
     never = await state_after(pool, events, 0)
-    assert len({never[0][user.id_in(WORKSPACE)] for user in USERS}) == 3
+    assert len({never[0][user.id_in(WORKSPACE, INDEX_KEY)] for user in USERS}) == 3
     links = decide(chain, DecisionKind.LINK, 0)
     withdrawals = decide(chain, DecisionKind.WITHDRAW, 10)
     merged = await state_after(pool, [*before, *links, *later], 1)
@@ -163,7 +164,7 @@ async def test_separation_after_aliases_equals_never_merged(
     aliases = [alias(one, other, 100 + n) for n, (one, other) in enumerate(chain)]
     separations = decide(ALL_PAIRS, DecisionKind.SEPARATE, 20)
     never = await state_after(pool, [*separations, *events, *aliases], 0)
-    assert len({never[0][user.id_in(WORKSPACE)] for user in USERS}) == 3
+    assert len({never[0][user.id_in(WORKSPACE, INDEX_KEY)] for user in USERS}) == 3
     merged = await state_after(pool, [*events, *aliases], 1)
     assert merged[1] != never[1]
     chance = random.Random(3)

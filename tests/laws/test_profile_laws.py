@@ -28,6 +28,7 @@ from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import HOUR_US
+from tests.index_key import INDEX_KEY
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -140,7 +141,7 @@ async def test_merge_moves_no_data_and_unmerge_restores_the_data_of_each_profile
     assert merged == expected_predicates(events, identity.profile_of, RULES, end_us)
     assert states == await pool.fetch(other_leaves, link.leaf)
 
-    assignments = identity.split(ann.id_in(WORKSPACE), user.id_in(WORKSPACE))
+    assignments = identity.split(ann.id_in(WORKSPACE, INDEX_KEY), user.id_in(WORKSPACE, INDEX_KEY))
     log.tick(end_us)
     continue_streams(streams, log, identity)
     streams[1][-1].assignments = assignments

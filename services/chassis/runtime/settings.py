@@ -4,7 +4,7 @@ Every field has two names: `ONEFOLD_<SERVICE>_<FIELD>` for one service and `ONEF
 all. The first wins, so one environment configures all five processes::
 
     ONEFOLD_SHARDS=4                  every service
-    ONEFOLD_INGEST_HTTP_PORT=8080     only ingest
+    ONEFOLD_INGEST_GRPC_PORT=9090     only ingest
 
 A service adds its own fields in its `settings.py`::
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -27,7 +27,18 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.kernel.index_key import IndexKey
+
 PREFIX = "ONEFOLD_"
+
+
+def _valid_index_key(text: SecretStr) -> SecretStr:
+    IndexKey.parse(text.get_secret_value())
+    return text
+
+
+#: The text of an IndexKey.
+IndexKeyText = Annotated[SecretStr, AfterValidator(_valid_index_key)]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 #: `host:port`; empty = the service is not needed.
@@ -50,23 +61,37 @@ class ServiceSettings(BaseSettings):
     nats_url: SecretStr
     #: The key that services call each other with; at least 16 characters. Required.
     internal_key: Annotated[SecretStr, Field(min_length=16)]
+    #: The secret that authenticates the messages of the services on NATS; at least 32 characters.
+    #: Required. All services have the same one.
+    bus_key: Annotated[SecretStr, Field(min_length=32)]
+    #: The bus key before this one. Its messages are accepted as well, while the services change.
+    bus_key_previous: Annotated[SecretStr, Field(min_length=32)] | None = None
     #: The number of shards of the log. It is fixed with the first start.
     shards: Annotated[int, Field(ge=1, le=1024)] = 4
-    #: The address that the endpoints listen on.
+    #: The address that the endpoints for clients of other systems listen on.
     host: str = "127.0.0.1"
-    #: The port of the gRPC endpoint; 0 = any free port.
+    #: The port of the gRPC endpoint for clients of other systems; 0 = any free port.
     grpc_port: Port = 0
-    #: The port for health, metrics and, in ingest, events over HTTP; 0 = any free port.
-    http_port: Port = 0
-    #: The gRPC address of ingest, `host:port`.
+    #: The address that the internal endpoints listen on. Only the other services and operators may
+    #: reach it.
+    internal_host: str = "127.0.0.1"
+    #: The port of the internal gRPC endpoint, for the other services, for operators and for gRPC
+    #: health; 0 = any free port.
+    internal_grpc_port: Port = 0
+    #: The port of the internal HTTP endpoint, for health and metrics; 0 = any free port.
+    internal_http_port: Port = 0
+    #: The gRPC endpoints that answer reflection to callers with a key: only the internal one
+    #: (`internal`), both (`public`), or none (`off`).
+    reflection: Literal["internal", "public", "off"] = "internal"
+    #: The internal gRPC address of ingest, `host:port`.
     ingest_url: Address = ""
-    #: The gRPC address of identity, `host:port`.
+    #: The internal gRPC address of identity, `host:port`.
     identity_url: Address = ""
-    #: The gRPC address of profile, `host:port`.
+    #: The internal gRPC address of profile, `host:port`.
     profile_url: Address = ""
-    #: The gRPC address of segment, `host:port`.
+    #: The internal gRPC address of segment, `host:port`.
     segment_url: Address = ""
-    #: The gRPC address of activation, `host:port`.
+    #: The internal gRPC address of activation, `host:port`.
     activation_url: Address = ""
     #: The folder for files of the service; it writes its ports to `<data_dir>/run/<service>.json`.
     #: None = it writes no files.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from services.chassis.access.principal import principal, workspace_id
 from services.identity.codec.requests import Caller
+from services.kernel.index_key import IndexKey
 
 
-def caller() -> Caller:
+def caller(index_key: IndexKey) -> Caller:
     """Return the key and the workspace of the call."""
     found = principal()
-    return Caller(workspace_id(), found.region, found.key_id)
+    return Caller(workspace_id(), found.region, found.key_id, index_key)

@@ -58,7 +58,7 @@ class DecisionsRpc:
     async def ExplainMatch(
         self, request: pb.ExplainMatchRequest, context: Any
     ) -> pb.ExplainMatchResponse:
-        by = caller()
+        by = caller(self._reader.index_key)
         a, b = decode_identifier(request.a, by, "a"), decode_identifier(request.b, by, "b")
         if a == b:
             raise InvalidField("a and b are the same identifier; send two", field="b")
@@ -67,14 +67,14 @@ class DecisionsRpc:
             as_of = token = token_from_proto(request.as_of)
             await self._reader.runner.reach(as_of)
         workspace = by.workspace_id
-        ids = (a.id_in(workspace), b.id_in(workspace))
+        ids = (a.id_in(workspace, by.index_key), b.id_in(workspace, by.index_key))
         explanation = await self._explanations.explain(workspace, *ids, as_of)
         return explanation_to_proto(explanation, token)
 
     async def RecordDecision(
         self, request: pb.RecordDecisionRequest, context: Any
     ) -> pb.RecordDecisionResponse:
-        by = caller()
+        by = caller(self._reader.index_key)
         pair, reason = decode_pair(request, by), decode_reason(request.reason)
         kind = decode_decision(request.decision)
         token = await self._commands.record(by, pair, kind, reason)
@@ -105,7 +105,7 @@ class MatchesRpc:
     async def AssessMatches(
         self, request: pb.AssessMatchesRequest, context: Any
     ) -> pb.AssessMatchesResponse:
-        by = caller()
+        by = caller(self._reader.index_key)
         assessments = decode_assessments(request.matches, by)
         token = await self._commands.assess(by, assessments)
         return pb.AssessMatchesResponse(token=token_to_proto(token))

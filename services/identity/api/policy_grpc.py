@@ -45,7 +45,7 @@ class PolicyRpc:
     ) -> pb.DefinePolicyResponse:
         policy = validate_policy(request.policy, region())
         defined = await self._commands.define(
-            caller(), policy, etag=request.etag, dry_run=request.dry_run
+            caller(self._reader.index_key), policy, etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefinePolicyResponse(
             version=defined.definition.version,

@@ -39,7 +39,7 @@ class ProfilesRpc:
         _check_purpose(request.purpose)
         _check_size(request.identifiers, "identifiers")
         _check_size(request.profile_ids, "profile_ids")
-        by, ids = caller(), list[bytes]()
+        by, ids = caller(self._reader.index_key), list[bytes]()
         ids += decode_identifier_ids(request.identifiers, by)
         ids += decode_profile_ids(request.profile_ids)
         token = await self._reader.runner.reach(at_least_of(request))
@@ -60,7 +60,7 @@ class ProfilesRpc:
             raise NotFound("no profile has or had this id; check profile_id")
         return pb.ListIdentifiersResponse(
             profile_id=to_hex(profile.profile_id),
-            identifiers=[profile_identifier(workspace, seen) for seen in profile.identifiers],
+            identifiers=list(map(profile_identifier, profile.identifiers)),
             token=token_to_proto(token),
         )
 

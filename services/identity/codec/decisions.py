@@ -31,11 +31,8 @@ class IdentifierPair(NamedTuple):
     workspace_id: WorkspaceId
     a: Identifier
     b: Identifier
-
-    @property
-    def ids(self) -> Pair:
-        """The ids of both; the leaf of a fact about them is the first one."""
-        return Pair(self.a.id_in(self.workspace_id), self.b.id_in(self.workspace_id))
+    #: The ids of both; the leaf of a fact about them is the first one.
+    ids: Pair
 
 
 class RequestedAssessment(NamedTuple):
@@ -57,9 +54,9 @@ def decode_pair(message: PairMessage, caller: Caller, path: str = "") -> Identif
             "an account and a person cannot be linked; send two identifiers of one sort",
             field=field,
         )
-    if a.id_in(caller.workspace_id) > b.id_in(caller.workspace_id):
-        a, b = b, a
-    return IdentifierPair(caller.workspace_id, a, b)
+    by_id = {one.id_in(caller.workspace_id, caller.index_key): one for one in (a, b)}
+    ids = Pair(*sorted(by_id))
+    return IdentifierPair(caller.workspace_id, by_id[ids.a], by_id[ids.b], ids)
 
 
 def decode_reason(text: str) -> str:

@@ -11,15 +11,18 @@ from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.ids import WorkspaceId, parse_id
+from services.kernel.index_key import IndexKey
 
 
 class Caller(NamedTuple):
-    """The key that a call came with."""
+    """The key that a call came with, and how its identifiers are read."""
 
     workspace_id: WorkspaceId
     #: The default region of the workspace.
     region: str
     key_id: str
+    #: The key that ids of identifiers are derived with.
+    index_key: IndexKey
 
 
 def decode_identifier(message: IdentifierMessage, caller: Caller, field: str) -> Identifier:
@@ -43,7 +46,7 @@ def decode_identifier_ids(messages: Iterable[IdentifierMessage], caller: Caller)
         if error := validation_error(message.namespace, message.value):
             raise InvalidField(error, field=f"identifiers[{index}]")
         identifier = normalize(message.namespace, message.value, caller.region)
-        yield identifier.id_in(caller.workspace_id) if identifier else b""
+        yield identifier.id_in(caller.workspace_id, caller.index_key) if identifier else b""
 
 
 def decode_profile_ids(texts: Iterable[str]) -> Iterator[bytes]:

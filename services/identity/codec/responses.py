@@ -14,7 +14,7 @@ from services.identity.domain.explain import ExplainedEdge, Explanation, HeldEdg
 from services.identity.domain.merges import Merges
 from services.identity.domain.preview import PreviewTotals, ProfileGroup, Regrouping
 from services.identity.domain.rows import SeenIdentifier
-from services.kernel.ids import WorkspaceId, to_hex
+from services.kernel.ids import to_hex
 from services.kernel.time import DAY_US
 from services.kernel.tokens import Token
 
@@ -22,13 +22,13 @@ from services.kernel.tokens import Token
 _EDGE_TOKEN, _PAIR_TOKEN = PageToken("16s16sB"), PageToken("16s16s")
 
 
-def profile_identifier(workspace_id: WorkspaceId, seen: SeenIdentifier) -> pb.ProfileIdentifier:
+def profile_identifier(seen: SeenIdentifier) -> pb.ProfileIdentifier:
     """Return the message of an identifier and its first sighting."""
     return pb.ProfileIdentifier(
         identifier=identifier_to_proto(seen.identifier),
         first_seen_us=seen.first.occurred_at_us,
         fact_id=to_hex(seen.first.fact_id),
-        identifier_id=to_hex(seen.identifier.id_in(workspace_id)),
+        identifier_id=to_hex(seen.identifier_id),
     )
 
 

@@ -3,7 +3,7 @@ decisions about pairs of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -138,11 +138,11 @@ class Observation:
 def observe(
     workspace_id: WorkspaceId,
     leaf_id: LeafId,
-    identifiers: Iterable[Identifier],
+    identifiers: Mapping[IdentifierId, Identifier],
     kind: EvidenceKind,
     verified: Collection[Identifier] = (),
 ) -> Observation:
-    """Return the observation of an event with this leaf and these normalised identifiers.
+    """Return the observation of an event with this leaf and these normalised identifiers by id.
 
     `kind` is STATED or OBSERVED; `verified` are the identifiers that the sender has checked.
 
@@ -153,8 +153,8 @@ def observe(
     """
     leaf = IdentifierId(leaf_id)
     found = {leaf: IdentifierInWorkspace(workspace_id, None)}
-    for identifier in identifiers:
-        found[identifier.id_in(workspace_id)] = IdentifierInWorkspace(workspace_id, identifier)
+    for id_, identifier in identifiers.items():
+        found[id_] = IdentifierInWorkspace(workspace_id, identifier)
     edges = [
         edge_of(leaf, id_, _kind_of(kind, one.identifier, verified))
         for id_, one in found.items()

@@ -14,6 +14,7 @@ from services.identity.domain.evidence import (
 from services.kernel.identifiers.model import Identifier, validation_error
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
+from services.kernel.index_key import IndexKey
 
 #: A raw identifier: namespace, value, and whether the sender has checked it.
 RawIdentifier: TypeAlias = tuple[str, str, bool]
@@ -22,7 +23,7 @@ RawIdentifier: TypeAlias = tuple[str, str, bool]
 IdentifierSet: TypeAlias = tuple[WorkspaceId, LeafId, EvidenceKind, tuple[RawIdentifier, ...]]
 
 
-def observation_of(identifier_set: IdentifierSet, region: str) -> Observation:
+def observation_of(identifier_set: IdentifierSet, region: str, index_key: IndexKey) -> Observation:
     """Return the observation of these identifiers, without invalid values and placeholders.
 
     `region` is the default region of their workspace.
@@ -31,16 +32,20 @@ def observation_of(identifier_set: IdentifierSet, region: str) -> Observation:
     usable = list(_normalized(raw, region))
     verified = {identifier for identifier, is_verified in usable if is_verified}
     identifiers = [identifier for identifier, _ in usable]
-    return observe(workspace_id, leaf_id, identifiers, kind, verified)
+    ids = {identifier.id_in(workspace_id, index_key): identifier for identifier in identifiers}
+    return observe(workspace_id, leaf_id, ids, kind, verified)
 
 
 def normalize_pair(
-    workspace_id: WorkspaceId, raw: Iterable[RawIdentifier], region: str
+    workspace_id: WorkspaceId, raw: Iterable[RawIdentifier], region: str, index_key: IndexKey
 ) -> dict[IdentifierId, IdentifierInWorkspace]:
     """Return the identifiers of a decision or a match: fewer than two where one is invalid or a
     placeholder, or where both are the same."""
     identifiers = [identifier for identifier, _ in _normalized(raw, region)]
-    return {i.id_in(workspace_id): IdentifierInWorkspace(workspace_id, i) for i in identifiers}
+    return {
+        identifier.id_in(workspace_id, index_key): IdentifierInWorkspace(workspace_id, identifier)
+        for identifier in identifiers
+    }
 
 
 def _normalized(raw: Iterable[RawIdentifier], region: str) -> Iterator[tuple[Identifier, bool]]:

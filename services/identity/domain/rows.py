@@ -107,6 +107,7 @@ class ProfileGraph:
 class SeenIdentifier(NamedTuple):
     """An identifier and when it was first seen."""
 
+    identifier_id: IdentifierId
     identifier: Identifier
     first: FirstSeen
 

@@ -17,6 +17,7 @@ from services.identity.domain.normalize import IdentifierSet, observation_of
 from services.identity.domain.rows import EdgeRow, IdentifierRow
 from services.kernel.cache import RecentCache
 from services.kernel.ids import IdentifierId
+from services.kernel.index_key import IndexKey
 
 #: Later than every day.
 NEVER = 1 << 63
@@ -34,7 +35,8 @@ class CachedBounds(NamedTuple):
 class EvidenceCache:
     """Holds the bounds of at most `size` identifier sets; about the least recently used leave."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, index_key: IndexKey) -> None:
+        self.index_key = index_key
         #: Load the regions of the workspaces before `observation`.
         self.regions = WorkspaceRegions()
         self._bounds = RecentCache[IdentifierSet, CachedBounds](size)
@@ -50,7 +52,8 @@ class EvidenceCache:
 
     def observation(self, identifier_set: IdentifierSet) -> Observation:
         """Return the observation of these identifiers."""
-        return observation_of(identifier_set, self.regions.of(identifier_set[0]))
+        region = self.regions.of(identifier_set[0])
+        return observation_of(identifier_set, region, self.index_key)
 
     def remember(
         self,

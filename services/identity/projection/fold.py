@@ -104,7 +104,7 @@ async def apply_batch(
     evidence, pending = collect_evidence(cache, observations)
     for one in decisions:
         region = cache.regions.of(one.workspace_id)
-        identifiers = normalize_pair(one.workspace_id, one.identifiers, region)
+        identifiers = normalize_pair(one.workspace_id, one.identifiers, region, cache.index_key)
         evidence.add_decision(one.decision, identifiers)
     if not evidence:
         return AppliedEvidence()

@@ -22,7 +22,8 @@ async def fold_matches(
     latest: dict[Pair, MatchFact] = {}
     for match in matches:
         region = cache.regions.of(match.workspace_id)
-        ids = sorted(normalize_pair(match.workspace_id, match.identifiers, region))
+        found = normalize_pair(match.workspace_id, match.identifiers, region, cache.index_key)
+        ids = sorted(found)
         if len(ids) == 2:
             pair = Pair(*ids)
             if pair not in latest or latest[pair].at < match.at:

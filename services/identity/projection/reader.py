@@ -10,13 +10,15 @@ import asyncpg
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import load_checkpoints, token_of
 from services.chassis.projection.runner import ProjectionRunner
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 
 
 class StateReader:
     """Reads the live state."""
 
-    def __init__(self, database: Database, runner: ProjectionRunner) -> None:
+    def __init__(self, database: Database, runner: ProjectionRunner, index_key: IndexKey) -> None:
+        self.index_key = index_key
         self.database = database
         self.runner = runner
 

@@ -38,6 +38,7 @@ from services.identity.store.policy import newest_policy
 from services.identity.store.profiles import lookup_profiles
 from services.kernel.errors import TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 
 #: Identifiers that a search for a path reaches; those farther apart have none.
@@ -74,7 +75,8 @@ class ExplanationQueries:
         async with self._reader.snapshot() as conn:
             if as_of is None:
                 return await _explain_now(conn, workspace_id, a, b)
-            return await _PastState(conn, self._log, workspace_id, as_of).explain(a, b)
+            past = _PastState(conn, self._log, workspace_id, as_of, self._reader.index_key)
+            return await past.explain(a, b)
 
 
 async def _explain_now(
@@ -141,13 +143,19 @@ class _PastState:
     """The profiles around two identifiers by the facts before a token; none of it is stored."""
 
     def __init__(
-        self, conn: asyncpg.Connection, log: LeafLog, workspace_id: WorkspaceId, as_of: Token
+        self,
+        conn: asyncpg.Connection,
+        log: LeafLog,
+        workspace_id: WorkspaceId,
+        as_of: Token,
+        index_key: IndexKey,
     ) -> None:
         self._conn = conn
         self._store = PostgresEvidence(conn, shards=1)
         self._log = log
         self._workspace_id = workspace_id
         self._as_of = as_of
+        self._index_key = index_key
         self._regions = WorkspaceRegions()
         self._evidence = Evidence()
         self._read_leaves: set[bytes] = set()
@@ -282,7 +290,8 @@ class _PastState:
         region = self._regions.of(self._workspace_id)
         decoded = decode_facts(facts)
         for identifier_set, span in decoded.observations.items():
-            self._evidence.add(observation_of(identifier_set, region), span)
+            observation = observation_of(identifier_set, region, self._index_key)
+            self._evidence.add(observation, span)
         for one in decoded.decisions:
-            pair = normalize_pair(one.workspace_id, one.identifiers, region)
+            pair = normalize_pair(one.workspace_id, one.identifiers, region, self._index_key)
             self._evidence.add_decision(one.decision, pair)

@@ -55,6 +55,7 @@ async def load_profile(
         return None
     identifiers = tuple(
         SeenIdentifier(
+            row["identifier_id"],
             Identifier(row["namespace"], row["value"]),
             FirstSeen(row["first_seen_us"], row["first_fact"]),
         )

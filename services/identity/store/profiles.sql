@@ -5,7 +5,8 @@ FROM identifier WHERE identifier_id = ANY ($1::bytea[]) AND workspace_id = $2
 
 -- name: list_identifiers
 -- The identifiers of the profile of an identifier, oldest first.
-SELECT other.profile_id, other.namespace, other.value, other.first_seen_us, other.first_fact
+SELECT other.profile_id, other.identifier_id, other.namespace, other.value, other.first_seen_us,
+    other.first_fact
 FROM identifier AS one
 JOIN identifier AS other ON other.profile_id = one.profile_id
 WHERE one.identifier_id = $1 AND one.workspace_id = $2

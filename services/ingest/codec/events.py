@@ -36,6 +36,7 @@ class ProtoEvent:
             message.channel,
             message.group_id,
             _group_identifiers(message) if type_ == EVENT_TYPE_GROUP else (),
+            tuple([(i.namespace, i.value) for i in message.identifiers if i.verified]),
         )
         # At half the cost of RawEvent(...), and this runs once an event.
         self.event: RawEvent | Refusal = tuple.__new__(RawEvent, values)

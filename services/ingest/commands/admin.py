@@ -166,6 +166,9 @@ class Administration:
                 source_id="",
                 actor=definition.actor,
                 payload=definition.payload,
+                content_tag=self._log.index_key.content_tag(
+                    definition.workspace_id, definition.payload
+                ),
             )
             for definition in definitions
         ]

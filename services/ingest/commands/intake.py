@@ -27,7 +27,7 @@ from services.ingest.metrics import IngestMetrics
 from services.ingest.store.definitions import SourceDirectory
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.errors import Conflict, InvalidField
-from services.kernel.ids import hash_id, to_hex
+from services.kernel.ids import to_hex
 from services.kernel.tokens import Token
 
 #: The full name of onefold.type.v1.Event.
@@ -65,9 +65,7 @@ class EventIntake:
         result = await self._append(batch)
         if batch.refusals:
             entries = {
-                index: _quarantined(
-                    producer, events[index].format, events[index].raw(), refusal, batch.now_us
-                )
+                index: self._entry(producer, events[index].format, events[index].raw(), refusal)
                 for index, refusal in sorted(batch.refusals.items())
             }
             await self._quarantine.save(list(entries.values()))
@@ -78,10 +76,31 @@ class EventIntake:
 
     async def quarantine_body(self, producer: Producer, raw: bytes, refusal: Refusal) -> bytes:
         """Quarantine a request body that holds no event; return its quarantine id."""
-        entry = _quarantined(producer, "body", raw, refusal, self._log.clock.now_us())
+        entry = self._entry(producer, "body", raw, refusal)
         await self._quarantine.save([entry])
         self.metrics.count_rejection(producer.endpoint, refusal.reason)
         return entry.quarantine_id
+
+    def _entry(
+        self, producer: Producer, format_: str, raw: bytes, refusal: Refusal
+    ) -> QuarantinedEvent:
+        """Return a refused event for the quarantine.
+
+        Its id is a function of the bytes and the reason, so a client that retries does not fill the
+        quarantine.
+        """
+        workspace_id, source_id, _, endpoint, _ = producer
+        parts = (source_id, refusal.reason, format_)
+        return QuarantinedEvent(
+            quarantine_id=self._log.index_key.quarantine_id(workspace_id, parts, raw),
+            workspace_id=workspace_id,
+            source_id=source_id,
+            endpoint=endpoint,
+            refusal=refusal,
+            format=format_,
+            raw=raw,
+            received_at_us=self._log.clock.now_us(),
+        )
 
     async def release(
         self, entry: QuarantinedEvent, event: IncomingEvent | None, producer: Producer
@@ -109,7 +128,7 @@ class EventIntake:
         now_us = self._log.clock.now_us()
         workspace_id, source_id = producer.workspace_id, producer.source_id
         channel = await self._sources.default_channel(workspace_id, source_id)
-        source = Source(workspace_id, source_id, channel, producer.region)
+        source = Source(workspace_id, source_id, self._log.index_key, channel, producer.region)
         batch = _AdmittedBatch(producer, now_us)
         for index, incoming in enumerate(events):
             event = incoming.event
@@ -156,10 +175,10 @@ class _AdmittedBatch:
 
     def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
         workspace_id, source_id, key_id, _, _ = self.producer
-        fact_id, leaf_id, _, occurred_us, _, _, copy = accepted
+        fact_id, leaf_id, _, occurred_us, _, _, tag, copy = accepted
         payload = incoming.payload(accepted)
         fact = NewFact(
-            workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload
+            workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload, tag
         )
         if copy is None:
             self.facts.append(fact)
@@ -203,27 +222,6 @@ def check_batch_size(count: int) -> None:
         raise error
     if count > MAX_EVENTS:
         raise InvalidField(f"a batch has at most {MAX_EVENTS} events: split it", field="events")
-
-
-def _quarantined(
-    producer: Producer, format_: str, raw: bytes, refusal: Refusal, now_us: int
-) -> QuarantinedEvent:
-    """Return a refused event for the quarantine.
-
-    Its id is a function of the bytes and the reason, so a client that retries does not fill the
-    quarantine.
-    """
-    workspace_id, source_id, _, endpoint, _ = producer
-    return QuarantinedEvent(
-        quarantine_id=hash_id(workspace_id, source_id, refusal.reason, format_, raw),
-        workspace_id=workspace_id,
-        source_id=source_id,
-        endpoint=endpoint,
-        refusal=refusal,
-        format=format_,
-        raw=raw,
-        received_at_us=now_us,
-    )
 
 
 def _still_refused(entry: QuarantinedEvent, refusal: Refusal) -> IngestResult:

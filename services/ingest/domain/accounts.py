@@ -17,13 +17,14 @@ from services.kernel.identifiers.normalize import account_of, expected_format
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import LeafId
+from services.kernel.index_key import IndexKey
 
 MAX_IDENTIFIERS = 64
 #: The trait of an account that names its parent account.
 PARENT = "parent_account_id"
 
 
-def account_of_event(raw: RawEvent, workspace_id: str) -> LeafId | Refusal:
+def account_of_event(raw: RawEvent, workspace_id: str, index_key: IndexKey) -> LeafId | Refusal:
     """Return the leaf of the account that a group event names.
 
     The event's traits must be a JSON object already.
@@ -31,7 +32,7 @@ def account_of_event(raw: RawEvent, workspace_id: str) -> LeafId | Refusal:
     refusal = _group_id_refusal(raw.group_id) or _identifiers_refusal(raw) or _parent_refusal(raw)
     if refusal is not None:
         return refusal
-    leaf_id = account_leaf(workspace_id, str(raw.group_id))
+    leaf_id = account_leaf(workspace_id, str(raw.group_id), index_key)
     return _placeholder_refusal("group_id") if leaf_id is None else leaf_id
 
 

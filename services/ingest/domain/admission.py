@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from services.ingest.domain.accounts import account_of_event
+from services.ingest.domain.content import canonical_content
 from services.ingest.domain.events import (
     Accepted,
     AccountCopy,
@@ -25,10 +26,11 @@ from services.ingest.domain.timestamps import (
     correct_clock_skew,
     read_instant,
 )
-from services.kernel.identifiers.model import is_account_namespace, validation_error
+from services.kernel.identifiers.model import Identifier, is_account_namespace, validation_error
 from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import leaf_of
-from services.kernel.ids import LeafId, event_fact_id
+from services.kernel.ids import LeafId
+from services.kernel.index_key import IndexKey
 
 MAX_MESSAGE_ID = 100
 MAX_TEXT = 512
@@ -38,6 +40,8 @@ _MAX_DESCRIBED = 4
 
 #: (namespace, value) pairs, not normalised.
 _RawIdentifiers = tuple[tuple[str, object], ...]
+#: The leaf of an event, and its identifiers in canonical form and in order.
+_Person = tuple[LeafId, tuple[Identifier, ...]]
 
 _TYPES = frozenset(map(int, EventType))
 _TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.GROUP))
@@ -52,15 +56,16 @@ def admit(
     """
     # Unpacked once: reading each field by name costs more than some of the checks.
     # `documents` are the properties, the traits and the context.
-    type_, name, sent_id, identifiers, timestamp, sent_at, *documents, channel, group_id, _ = raw
+    type_, name, sent_id, identifiers, timestamp, sent_at, *documents, channel, group_id, _, _ = raw
     if type_ not in _TYPES:
         return Refusal("NOT_AN_EVENT", "type", "the type must be one of the six event types")
     refusal = _texts_refusal(type_, name, sent_id, channel, group_id)
     if refusal is not None:
         return refusal
-    leaf_id = _leaf(tuple(identifiers), type_ == _ALIAS, source)
-    if isinstance(leaf_id, Refusal):
-        return leaf_id
+    person = _person(tuple(identifiers), type_ == _ALIAS, source)
+    if isinstance(person, Refusal):
+        return person
+    leaf_id, normalized = person
     times = _times(timestamp, sent_at, now_us)
     if isinstance(times, Refusal):
         return times
@@ -68,21 +73,25 @@ def admit(
     if refusal is not None:
         return refusal
     message_id = str(sent_id or "").strip() or new_message_id()
+    workspace_id, index_key = source.workspace_id, source.index_key
+    content = canonical_content(raw, normalized, times[1])
     accepted = Accepted(
-        event_fact_id(source.workspace_id, source.source_id, message_id, leaf_id),
+        index_key.event_fact_id(workspace_id, source.source_id, message_id, leaf_id),
         leaf_id,
         message_id,
         *times,
         str(channel or source.channel),
+        index_key.content_tag(workspace_id, content),
     )
     return _with_account_copy(accepted, raw, source) if type_ == _GROUP else accepted
 
 
 def _with_account_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Accepted | Refusal:
-    leaf_id = account_of_event(raw, source.workspace_id)
+    workspace_id, index_key = source.workspace_id, source.index_key
+    leaf_id = account_of_event(raw, workspace_id, index_key)
     if isinstance(leaf_id, Refusal):
         return leaf_id
-    fact_id = event_fact_id(source.workspace_id, source.source_id, accepted.message_id, leaf_id)
+    fact_id = index_key.event_fact_id(workspace_id, source.source_id, accepted.message_id, leaf_id)
     return accepted._replace(account_copy=AccountCopy(fact_id, leaf_id))
 
 
@@ -139,19 +148,24 @@ def _text_refusal(field: str) -> Refusal:
     )
 
 
-def _leaf(identifiers: _RawIdentifiers, is_alias: bool, source: Source) -> LeafId | Refusal:
-    """Return the leaf of an event by its valid identifiers."""
+def _person(identifiers: _RawIdentifiers, is_alias: bool, source: Source) -> _Person | Refusal:
+    """Return the leaf of an event, and its usable identifiers."""
+    arguments = (source.workspace_id, source.region, source.index_key, identifiers, is_alias)
     try:
-        return _leaf_of(source.workspace_id, source.region, identifiers, is_alias)
+        return _person_of(*arguments)
     except TypeError:  # a value is a list or an object, which the cache cannot hash
-        return _leaf_of.__wrapped__(source.workspace_id, source.region, identifiers, is_alias)
+        return _person_of.__wrapped__(*arguments)
 
 
 # The same identifiers recur often: the cache halves the cost of an event.
 @lru_cache(maxsize=1 << 14)
-def _leaf_of(
-    workspace_id: str, region: str, identifiers: _RawIdentifiers, is_alias: bool
-) -> LeafId | Refusal:
+def _person_of(
+    workspace_id: str,
+    region: str,
+    index_key: IndexKey,
+    identifiers: _RawIdentifiers,
+    is_alias: bool,
+) -> _Person | Refusal:
     if len(identifiers) > MAX_IDENTIFIERS:
         message = f"an event has at most {MAX_IDENTIFIERS} identifiers: send fewer"
         return Refusal("IDENTIFIER_INVALID", "identifiers", message)
@@ -160,13 +174,13 @@ def _leaf_of(
         if error is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", error)
     normalized = {normalize(namespace, str(value), region) for namespace, value in identifiers}
-    usable = [identifier for identifier in normalized if identifier is not None]
+    usable = sorted(identifier for identifier in normalized if identifier is not None)
     if not usable:
         return _unusable_refusal(region, [namespace for namespace, _ in identifiers])
     if is_alias and len(usable) < 2:
         message = "an alias needs two different identifiers: add the previous id"
         return Refusal("NO_IDENTIFIER", "identifiers", message)
-    return leaf_of(workspace_id, usable)
+    return leaf_of(workspace_id, usable, index_key), tuple(usable)
 
 
 def _account_error(namespace: str) -> str | None:

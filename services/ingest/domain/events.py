@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import FactId, LeafId
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 
 
@@ -28,6 +29,8 @@ class Source(NamedTuple):
 
     workspace_id: str
     source_id: str
+    #: The key that ids are derived with.
+    index_key: IndexKey
     #: The channel of events that name none.
     channel: str = ""
     #: The default region of the workspace.
@@ -67,6 +70,8 @@ class RawEvent(NamedTuple):
     group_id: object = ""
     #: (namespace, value) pairs of the account beside the group id, not normalised.
     group_identifiers: Sequence[tuple[str, object]] = ()
+    #: Those of `identifiers` that the sender has checked.
+    verified: Sequence[tuple[str, object]] = ()
 
 
 class AccountCopy(NamedTuple):
@@ -88,6 +93,8 @@ class Accepted(NamedTuple):
     #: By the sender's clock, Unix microseconds; 0 = not stated.
     stated_at_us: int
     channel: str
+    #: 16 bytes, equal for events of equal content.
+    content_tag: bytes
     #: Set for group events: both facts are appended, or none.
     account_copy: AccountCopy | None = None
 

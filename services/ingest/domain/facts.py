@@ -30,8 +30,10 @@ class NewFact(NamedTuple):
     source_id: str
     #: The id of a key or the name of a service.
     actor: str
-    #: The serialised message, without anything that differs when the same is sent again.
+    #: The serialised message.
     payload: bytes
+    #: 16 bytes: facts of one id are the same fact if their tags are equal.
+    content_tag: bytes
 
 
 class FactRow(NamedTuple):
@@ -49,6 +51,7 @@ class FactRow(NamedTuple):
     source_id: str
     actor: str
     payload: bytes
+    content_tag: bytes
 
 
 @dataclass(frozen=True, slots=True)

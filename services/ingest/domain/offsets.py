@@ -20,7 +20,7 @@ from services.kernel.tokens import Token
 DedupKey: TypeAlias = tuple[int, bytes]
 #: The keys of each fact of a request: one, or one for each shard where the fact is a broadcast.
 RequestKeys: TypeAlias = list[tuple[DedupKey, ...]]
-#: (kind id, payload): facts with the same key are the same fact if their content is equal.
+#: (kind id, content tag): facts with the same key are the same fact if their content is equal.
 FactContent: TypeAlias = tuple[int, bytes]
 #: (shard, rank, kind id, fact): the offset of a new fact is its shard's head plus its rank.
 PlannedFact: TypeAlias = tuple[int, int, int, NewFact]
@@ -81,14 +81,14 @@ class AppendPlan:
         next_offsets, instant = heads
         new, rows = tuple.__new__, []
         for shard, rank, kind_id, fact in self.facts:
-            workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload = fact
+            workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload, tag = fact
             offset = next_offsets[shard] + rank
             occurred = occurred if occurred < instant else instant
             # At half the cost of FactRow(...), and this runs once an event.
             # fmt: off
             rows.append(new(FactRow, (
                 offset, occurred, instant, shard, kind_id, fact_id, leaf_id,
-                workspace_id, source_id, actor, payload,
+                workspace_id, source_id, actor, payload, tag,
             )))
             # fmt: on
         return rows
@@ -127,7 +127,7 @@ class AppendPlan:
         conflicting: list[int] = []
         for index, fact in enumerate(facts):
             kind_id = kinds[fact.kind]
-            content = (kind_id, fact.payload)
+            content = (kind_id, fact.content_tag)
             is_new = is_conflicting = False
             for key in keys[index]:
                 existing = contents.get(key)

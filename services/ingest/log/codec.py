@@ -10,6 +10,7 @@ from onefold.log.v1.log_pb2 import ClockTicked, Fact, FactBatch
 from services.chassis.messaging.stream import OutboxMessage
 from services.ingest.domain.facts import FactRow, NewFact, check_fact
 from services.kernel.ids import FactId, LeafId, hash_id
+from services.kernel.index_key import IndexKey
 
 CLOCK_TICKED = ClockTicked.DESCRIPTOR.full_name
 #: The most facts of a published batch, and about the most bytes.
@@ -22,7 +23,7 @@ _FACT_OVERHEAD = 128
 _WHEN_RECORDED = 2**62
 
 
-def decode_fact(message: Fact, index: int) -> NewFact:
+def decode_fact(message: Fact, index: int, index_key: IndexKey) -> NewFact:
     """Return the fact to append. Raises InvalidField where the log cannot store it."""
     fact = NewFact(
         message.workspace_id,
@@ -33,6 +34,7 @@ def decode_fact(message: Fact, index: int) -> NewFact:
         message.source_id,
         message.actor,
         message.payload,
+        index_key.content_tag(message.workspace_id, message.payload),
     )
     check_fact(fact, index)
     return fact
@@ -42,7 +44,7 @@ def add_facts(messages: Any, rows: Iterable[FactRow], names: Mapping[int, str]) 
     """Add rows to a repeated field of facts. `names`: the kinds by their numbers."""
     add = messages.add
     for row in rows:
-        offset, occurred_us, recorded_us, shard, kind_id, fact_id, leaf_id, *texts, payload = row
+        offset, occurred_us, recorded_us, shard, kind_id, fact_id, leaf_id, *texts, payload, _ = row
         fact = add()  # and not add(shard=...): keyword arguments cost a third more
         fact.shard = shard
         fact.offset = offset
@@ -83,8 +85,9 @@ def split_rows(rows: Sequence[FactRow], limit: int = BATCH_FACTS) -> Iterator[Se
         yield rows[start:]
 
 
-def clock_tick(instant_us: int) -> NewFact:
+def clock_tick(instant_us: int, index_key: IndexKey) -> NewFact:
     """Return the fact that the log's clock reached an instant. It belongs to no workspace."""
+    payload = ClockTicked(now_us=instant_us).SerializeToString()
     return NewFact(
         workspace_id="",
         fact_id=FactId(hash_id(CLOCK_TICKED, str(instant_us))),
@@ -93,5 +96,6 @@ def clock_tick(instant_us: int) -> NewFact:
         occurred_at_us=instant_us,
         source_id="",
         actor="ingest",
-        payload=ClockTicked(now_us=instant_us).SerializeToString(),
+        payload=payload,
+        content_tag=index_key.content_tag("", payload),
     )

@@ -16,11 +16,12 @@ from services.ingest.domain.facts import FactRow
 #: The columns of the table `fact`, in the order of `FactRow`.
 COLUMNS = (
     *("offset", "occurred_at", "recorded_at", "shard", "kind_id", "fact_id", "leaf_id"),
-    *("workspace_id", "source_id", "actor", "payload"),
+    *("workspace_id", "source_id", "actor", "payload", "content_tag"),
 )
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_TAG_LENGTH = (16).to_bytes(4, "big")
 
 _Pack = Callable[..., bytes]
 
@@ -37,22 +38,24 @@ def encode_copy(rows: Sequence[FactRow]) -> bytes:
     add = parts.append
     # Unpacked in the head of the loop and passed one by one: tuples in between would double the
     # cost.
-    for at, occurred, recorded, shard, kind, fact, leaf, workspace, source, actor, payload in rows:
+    for at, occurred, recorded, shard, kind, fact, leaf, workspace, source, actor, *data in rows:
         pack, pack_broadcast, texts = _row_packer(workspace, source, actor)
+        payload, tag = data
         size = len(payload)
         # Each row begins with the number of its values, each value with its length; -1 = null.
         # fmt: off
         if leaf is None:
             add(pack_broadcast(
-                11, 8, at, 8, occurred, 8, recorded, 2, shard, 2, kind, 16, fact, -1, texts, size,
+                12, 8, at, 8, occurred, 8, recorded, 2, shard, 2, kind, 16, fact, -1, texts, size,
             ))
         else:
             add(pack(
-                11, 8, at, 8, occurred, 8, recorded, 2, shard, 2, kind, 16, fact, 16, leaf,
+                12, 8, at, 8, occurred, 8, recorded, 2, shard, 2, kind, 16, fact, 16, leaf,
                 texts, size,
             ))
         # fmt: on
         add(payload)
+        add(_TAG_LENGTH + tag)
     add(_TRAILER)
     return b"".join(parts)
 

@@ -23,6 +23,7 @@ from services.ingest.log.store import FactKinds, LogHeads, LogReader, Q, load_he
 from services.ingest.log.writer import Appended, LogWriter
 from services.ingest.metrics import IngestMetrics
 from services.kernel.errors import InvalidField
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
@@ -31,13 +32,21 @@ log = structlog.get_logger(__name__)
 class EventLog:
     """Appends to the log, reads it, and advances its clock.
 
-    `async with EventLog(pool, shards=4) as event_log:` on a migrated schema. The first start fixes
-    the number of shards; later ones raise ValueError for another number. One connection of the
-    pool is held for appending.
+    `async with EventLog(pool, shards=4, index_key=key) as event_log:` on a migrated schema. The
+    first start fixes the number of shards; later ones raise ValueError for another number. One
+    connection of the pool is held for appending.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, shards: int, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        shards: int,
+        index_key: IndexKey,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.shards = shards
+        self.index_key = index_key
         #: The newest committed facts.
         self.recent = RecentFacts(shards)
         self.kinds = FactKinds()
@@ -46,7 +55,7 @@ class EventLog:
         self.metrics = IngestMetrics(metrics or Metrics("ingest"))
         self._pool = pool
         self._group = GroupCommit(self._commit)
-        self._writer = LogWriter(shards, self.kinds)
+        self._writer = LogWriter(shards, self.kinds, index_key)
         self._connection = AppendConnection(pool)
         self._committing: asyncio.Task[None] | None = None
 

@@ -94,11 +94,11 @@ class LogRelay:
                 await self._relay.enqueue(shard, outputs)
                 offset = rows[-1].offset + 1
         if offset < recent.end:  # another replica relays the shard, or the rows left memory
-            await self._notify(shard)
+            await self._notify(shard, recent.end)
         return recent.end
 
-    async def _notify(self, shard: int) -> None:
+    async def _notify(self, shard: int, end: int) -> None:
         try:
-            await self._bus.notify(f"{SUBJECT}.{shard}")
+            await self._bus.notify(f"{SUBJECT}.{shard}", end)
         except BUS_ERRORS as error:
             log.debug("notification_lost", shard=shard, error=type(error).__name__)

@@ -21,13 +21,15 @@ SELECT instant, nexts FROM lock_heads($1);
 
 -- name: existing_facts
 -- Finds the keys that are in the log already, by their index in the arrays, from 1.
-SELECT n.index, f.kind_id, f.payload
+SELECT n.index, f.kind_id, f.content_tag
 FROM unnest($1::smallint [], $2::bytea []) WITH ORDINALITY AS n (shard, fact_id, index)
 INNER JOIN fact AS f ON n.shard = f.shard AND n.fact_id = f.fact_id;
 
 -- name: append_small_batch
 -- Appends new facts in one round trip; see the function.
-SELECT instant, nexts FROM append_small_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+SELECT instant, nexts FROM append_small_batch(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+);
 
 -- name: advance_clock
 -- Moves the log's clock ahead.
@@ -45,7 +47,7 @@ INSERT INTO kind (name) SELECT unnest($1::text []) ON CONFLICT DO NOTHING;
 -- Reads a range of a shard up to a total size of payloads in bytes, but at least one row.
 SELECT
     "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
-    workspace_id, source_id, actor, payload
+    workspace_id, source_id, actor, payload, content_tag
 FROM (
     SELECT
         *, sum(octet_length(payload)) OVER (ORDER BY "offset" ROWS UNBOUNDED PRECEDING) AS size
@@ -59,7 +61,7 @@ ORDER BY "offset";
 -- Reads the facts of some kinds in a range of a shard, up to a number of rows.
 SELECT
     "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
-    workspace_id, source_id, actor, payload
+    workspace_id, source_id, actor, payload, content_tag
 FROM fact
 WHERE shard = $1 AND "offset" >= $2 AND "offset" < $3 AND kind_id = ANY ($4::smallint [])
 ORDER BY "offset"
@@ -72,7 +74,7 @@ FROM unnest($2::smallint [], $3::bytea [], $4::bigint []) AS l (shard, leaf_id, 
 CROSS JOIN LATERAL (
     SELECT
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, fact.leaf_id,
-        workspace_id, source_id, actor, payload
+        workspace_id, source_id, actor, payload, content_tag
     FROM fact
     WHERE
         fact.shard = l.shard AND fact.leaf_id = l.leaf_id AND fact."offset" < l.end_offset

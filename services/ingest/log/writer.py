@@ -29,13 +29,13 @@ from services.ingest.log.codec import CLOCK_TICKED, clock_tick
 from services.ingest.log.copy_format import copy_rows
 from services.ingest.log.store import FactKinds, Q, load_heads
 from services.kernel.cache import RecentCache
+from services.kernel.index_key import IndexKey
 
 #: Up to this number of rows, one call with arrays is faster than the round trips of COPY.
 SMALL_BATCH = 128
 #: The number of transactions that look facts up before they write, after a repeat was found.
 LOOKUP_AFTER_CONFLICT = 50
-#: The number of facts in the log whose content is remembered. Most of their payloads are in memory
-#: anyway, for the relay.
+#: The number of facts in the log whose content tag is remembered.
 REMEMBERED = 50_000
 
 # A replica that hangs while it holds locks would block all the others: PostgreSQL ends its session.
@@ -61,7 +61,8 @@ class LogWriter:
     must not be used again.
     """
 
-    def __init__(self, shards: int, kinds: FactKinds) -> None:
+    def __init__(self, shards: int, kinds: FactKinds, index_key: IndexKey) -> None:
+        self._index_key = index_key
         self._shards = shards
         self._kinds = kinds
         #: Facts that are in the log for certain.
@@ -104,7 +105,7 @@ class LogWriter:
         if idle_since_us is None or (await load_heads(conn)).oldest_us <= idle_since_us:
             # No earlier tick can have this instant, so none can have this fact id.
             heads = heads._replace(instant_us=heads.instant_us + 1)
-            facts = [clock_tick(heads.instant_us)]
+            facts = [clock_tick(heads.instant_us, self._index_key)]
         keys = dedup_keys(facts, self._shards)
         plan = plan_append([AppendRequest(facts)], [keys], {}, self._kinds.ids)
         return await self._commit(conn, plan, heads)
@@ -163,7 +164,7 @@ async def _existing_facts(
 ) -> dict[DedupKey, FactContent]:
     shards, fact_ids = zip(*keys, strict=True)
     rows = await conn.fetch(Q.existing_facts, shards, fact_ids)
-    return {keys[index - 1]: (kind_id, payload) for index, kind_id, payload in rows}
+    return {keys[index - 1]: (kind_id, tag) for index, kind_id, tag in rows}
 
 
 def _small_batch_arguments(shards: Sequence[int], plan: AppendPlan) -> list[Sequence[Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.kernel.ids import IdentifierId, hash_text
+from services.kernel.ids import IdentifierId
+from services.kernel.index_key import IndexKey
 
 MAX_VALUE = 512
 MAX_NAMESPACE = 64
@@ -40,9 +41,9 @@ class Identifier(NamedTuple):
     namespace: str
     value: str
 
-    def id_in(self, workspace_id: str) -> IdentifierId:
+    def id_in(self, workspace_id: str, index_key: IndexKey) -> IdentifierId:
         """Return the id of this identifier in a workspace (16 bytes)."""
-        return IdentifierId(hash_text(workspace_id, self.namespace, self.value))
+        return index_key.identifier_id(workspace_id, self.namespace, self.value)
 
 
 def validation_error(namespace: str, value: object) -> str | None:

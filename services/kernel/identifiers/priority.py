@@ -14,6 +14,7 @@ from services.kernel.identifiers.hashes import hash_algorithm_of
 from services.kernel.identifiers.model import Identifier, base_namespace
 from services.kernel.identifiers.normalize import account_of
 from services.kernel.ids import LeafId
+from services.kernel.index_key import IndexKey
 
 #: Highest priority first. A namespace in neither list comes after these and before
 #: `DEVICE_NAMESPACES`, in alphabetical order. A digest comes right after the plain value.
@@ -48,16 +49,16 @@ def primary_identifier(identifiers: Iterable[Identifier]) -> Identifier:
     return min(identifiers, key=priority_of)
 
 
-def leaf_of(workspace_id: str, identifiers: Iterable[Identifier]) -> LeafId:
+def leaf_of(workspace_id: str, identifiers: Iterable[Identifier], index_key: IndexKey) -> LeafId:
     """Return the leaf of an event with these identifiers (at least one)."""
-    return LeafId(primary_identifier(identifiers).id_in(workspace_id))
+    return LeafId(primary_identifier(identifiers).id_in(workspace_id, index_key))
 
 
 @lru_cache(maxsize=1 << 12)
-def account_leaf(workspace_id: str, group_id: str) -> LeafId | None:
+def account_leaf(workspace_id: str, group_id: str, index_key: IndexKey) -> LeafId | None:
     """Return the leaf of a group id; None if it identifies no account."""
     account = account_of(group_id)
-    return None if account is None else LeafId(account.id_in(workspace_id))
+    return None if account is None else LeafId(account.id_in(workspace_id, index_key))
 
 
 def priority_of(identifier: Identifier) -> tuple[int, str, str]:

@@ -24,6 +24,7 @@ from services.kernel.identifiers.model import (
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
+from services.kernel.index_key import IndexKey
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec.log import EVENT
@@ -48,7 +49,9 @@ def check_count(count: int, limit: int, items: str) -> None:
         raise TooLarge(f"at most {limit} {items} a call; split it", limit=str(limit))
 
 
-def lookup_id(workspace_id: WorkspaceId, region: str, request: LookupRequest) -> bytes:
+def lookup_id(
+    workspace_id: WorkspaceId, region: str, request: LookupRequest, index_key: IndexKey
+) -> bytes:
     """Return the id of the identifier in a request, or its profile id. Raises InvalidField."""
     match request.WhichOneof("by"):
         case "identifier":
@@ -57,7 +60,7 @@ def lookup_id(workspace_id: WorkspaceId, region: str, request: LookupRequest) ->
                 raise InvalidField(error, field="identifier")
             identifier = normalize(namespace, value, region)
             # A placeholder such as `null` identifies no profile; no profile has this id either.
-            return (identifier or Identifier(namespace, "")).id_in(workspace_id)
+            return (identifier or Identifier(namespace, "")).id_in(workspace_id, index_key)
         case "profile_id":
             return parse_id(request.profile_id, "profile_id")
         case _:
@@ -149,7 +152,7 @@ def decode_cursor(token: str) -> TimelineCursor | None:
 
 
 def account_lookup_id(
-    workspace_id: WorkspaceId, region: str, request: pb.GetAccountRequest
+    workspace_id: WorkspaceId, region: str, request: pb.GetAccountRequest, index_key: IndexKey
 ) -> bytes:
     """Return the id of the account that a request names. Raises InvalidField."""
     match request.WhichOneof("by"):
@@ -157,7 +160,7 @@ def account_lookup_id(
             account = Identifier(ACCOUNT_ID, request.account_id)
             if error := validation_error(account.namespace, account.value):
                 raise InvalidField(error, field="account_id")
-            return account_leaf(workspace_id, account.value) or NO_ID
+            return account_leaf(workspace_id, account.value, index_key) or NO_ID
         case "identifier" if not is_account_namespace(request.identifier.namespace):
             raise InvalidField(
                 f"the namespace of an account's identifier begins with {ACCOUNT_PREFIX}",
@@ -165,7 +168,7 @@ def account_lookup_id(
             )
         case None:
             raise InvalidField("give an account id, a profile id or an identifier", field="by")
-    return lookup_id(workspace_id, region, request)
+    return lookup_id(workspace_id, region, request, index_key)
 
 
 def account_to_proto(account: Account) -> pb.Account:

@@ -14,6 +14,7 @@ from services.chassis.messaging.stream import Batch, OutboxMessage
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.profile.codec.log import EVENT, broadcast_fact, event_view, parse_facts
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
@@ -33,7 +34,7 @@ class DecodedBatch:
     assignments: list[ProfileAssignment]
 
 
-def decode_batch(batch: Batch) -> DecodedBatch:
+def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
     """Decode a batch. Raises ValueError where a message does not cover the range it claims."""
     facts: list[AttributedFact] = []
     assignments: list[ProfileAssignment] = []
@@ -43,21 +44,22 @@ def decode_batch(batch: Batch) -> DecodedBatch:
         if len(messages) != message.next - message.first:
             raise ValueError(f"facts {message.first} to {message.next} came as {len(messages)}")
         skip = max(0, batch.first - message.first)
-        decoded = _decode_facts(
-            messages[skip:], attributed.profile_ids[16 * skip :], message.first + skip
-        )
+        profile_ids = attributed.profile_ids[16 * skip :]
+        decoded = _decode_facts(messages[skip:], profile_ids, message.first + skip, index_key)
         facts = facts + decoded if facts else decoded
         assignments += map(assignment_from_proto, attributed.assignments)
     return DecodedBatch(facts, assignments)
 
 
-def _decode_facts(facts: Iterable[Fact], profile_ids: bytes, first: int) -> list[AttributedFact]:
+def _decode_facts(
+    facts: Iterable[Fact], profile_ids: bytes, first: int, index_key: IndexKey
+) -> list[AttributedFact]:
     decoded: list[AttributedFact] = []
     add, new, at = decoded.append, tuple.__new__, 0
     for offset, fact in enumerate(facts, first):
         leaf_id = fact.leaf_id
         ids = (leaf_id, profile_ids[at : at + 16]) if leaf_id else (_NO_LEAF, _NO_PROFILE)
-        event = event_view(fact) if leaf_id and fact.kind == EVENT else None
+        event = event_view(fact, index_key) if leaf_id and fact.kind == EVENT else None
         broadcast = None if leaf_id else broadcast_fact(fact)
         # Half the cost of AttributedFact(...), ten thousand times a second.
         row = (offset, fact.recorded_at_us, fact.workspace_id, *ids, event, broadcast)

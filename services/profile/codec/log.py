@@ -17,6 +17,7 @@ from services.kernel.fold.events import GROUP, EventView
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
 from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
@@ -27,21 +28,23 @@ EVENT: str = Event.DESCRIPTOR.full_name
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
 
 
-def event_view(fact: Fact) -> EventView:
+def event_view(fact: Fact, index_key: IndexKey) -> EventView:
     """Decode the event of a fact that is one."""
     event = Event.FromString(fact.payload)
     type_ = event.type
     if type_ == GROUP:
-        return _group_view(fact, event)
+        return _group_view(fact, event, index_key)
     return EventView(
         type_, event.name, fact.occurred_at_us, fact.fact_id, event.properties, event.traits
     )
 
 
-def _group_view(fact: Fact, event: Event) -> EventView:
+def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
     """Decode one of the two copies of a group event: the account's copy names its member."""
     member = event.member_leaf_id
-    account = b"" if member else account_leaf(fact.workspace_id, event.group_id) or b""
+    account = b""
+    if not member:
+        account = account_leaf(fact.workspace_id, event.group_id, index_key) or b""
     at_us, id_ = fact.occurred_at_us, fact.fact_id
     return EventView(GROUP, "", at_us, id_, event.properties, event.traits, account, member)
 
@@ -53,22 +56,25 @@ def broadcast_fact(fact: Fact) -> BroadcastFact:
     )
 
 
-def decode_log_events(facts: Iterable[Fact]) -> Iterator[LogEvent]:
+def decode_log_events(facts: Iterable[Fact], index_key: IndexKey) -> Iterator[LogEvent]:
     """Yield the events among facts of the log."""
     for fact in facts:
         if fact.kind == EVENT:
             leaf_id, workspace = LeafId(fact.leaf_id), WorkspaceId(fact.workspace_id)
-            yield LogEvent(fact.offset, workspace, leaf_id, event_view(fact))
+            yield LogEvent(fact.offset, workspace, leaf_id, event_view(fact, index_key))
 
 
-def decode_leaf_events(facts: Iterable[Fact], region: str) -> Iterator[LeafEvent]:
+def decode_leaf_events(
+    facts: Iterable[Fact], region: str, index_key: IndexKey
+) -> Iterator[LeafEvent]:
     """Yield the events among the facts of a profile; `region` is that of its workspace."""
     for fact in facts:
         if fact.kind == EVENT:
             raw = Event.FromString(fact.payload).identifiers
             normalized = (normalize(i.namespace, i.value, region) for i in raw)
             identifiers = tuple(i for i in normalized if i is not None)
-            yield LeafEvent(LeafId(fact.leaf_id), event_view(fact), identifiers)
+            view = event_view(fact, index_key)
+            yield LeafEvent(LeafId(fact.leaf_id), view, identifiers)
 
 
 def decode_broadcast_facts(facts: Iterable[Fact]) -> list[AttributedFact]:

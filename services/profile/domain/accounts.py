@@ -16,6 +16,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.normalize import account_of
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
@@ -35,14 +36,16 @@ class StatedParent(NamedTuple):
     parent: bytes | None
 
 
-def stated_parent(workspace_id: WorkspaceId, state: LeafState) -> StatedParent | None:
+def stated_parent(
+    workspace_id: WorkspaceId, state: LeafState, index_key: IndexKey
+) -> StatedParent | None:
     """Return the parent that the leaf of an account states; None where it never stated any."""
     trait = state.traits.get(PARENT_TRAIT)
     if trait is None:
         return None
     occurred_at_us, fact_id, raw = trait
     value = read_value(raw)
-    parent = account_leaf(workspace_id, value) if isinstance(value, str) else None
+    parent = account_leaf(workspace_id, value, index_key) if isinstance(value, str) else None
     return StatedParent(occurred_at_us, FactId(fact_id), parent)
 
 

@@ -12,6 +12,7 @@ from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
+from services.kernel.index_key import IndexKey
 from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, encode_outputs
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
@@ -39,6 +40,7 @@ class ProfileProjection:
     changed are evaluated, under locks, because their leaves lie in many shards.
     """
 
+    index_key: IndexKey
     predicates: PredicateIndexCache
     evaluator: ProfileEvaluator
     backfiller: Backfiller
@@ -50,7 +52,7 @@ class ProfileProjection:
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
-        decoded = decode_batch(batch)
+        decoded = decode_batch(batch, self.index_key)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
         state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
         due: Sequence[DueProfile] = ()
@@ -94,7 +96,7 @@ class ProfileProjection:
         await save_broadcast_facts(conn, shard, facts)
         indexes = await self.predicates.for_shard(conn, shard, registered.predicates_version)
         cached = self.cache.take(shard, CacheVersion(batch.first, state.leaves_version))
-        leaves, deltas = await fold_leaves(conn, shard, facts, indexes, cached)
+        leaves, deltas = await fold_leaves(conn, shard, facts, indexes, self.index_key, cached)
         request = EvaluationRequest(
             leaves.scopes,
             newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),

@@ -10,6 +10,7 @@ from asyncpg import Connection
 
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
 from services.profile.domain.leaves import LeafFold, fold_events, leaf_share
@@ -80,6 +81,7 @@ async def fold_leaves(
     shard: int,
     facts: Sequence[AttributedFact],
     indexes: PredicateIndexes,
+    index_key: IndexKey,
     cached: CachedLeaves | None = None,
 ) -> tuple[LeafFold, dict[str, int]]:
     """Fold the events of a shard into its leaves; return the fold and the digests' changes.
@@ -90,7 +92,7 @@ async def fold_leaves(
     touched = {fact.leaf_id for fact in facts if fact.event is not None}
     before = await _load(conn, shard, touched, leaves)
     result = fold_events(facts, {leaf: one.state for leaf, one in before.items()}, indexes)
-    return result, await _save(conn, shard, result, before, leaves)
+    return result, await _save(conn, shard, result, before, leaves, index_key)
 
 
 async def _load(
@@ -113,7 +115,12 @@ async def _load(
 
 
 async def _save(
-    conn: Connection, shard: int, result: LeafFold, before: CachedLeaves, cached: CachedLeaves
+    conn: Connection,
+    shard: int,
+    result: LeafFold,
+    before: CachedLeaves,
+    cached: CachedLeaves,
+    index_key: IndexKey,
 ) -> dict[str, int]:
     added: list[LeafRow] = []
     changed: list[LeafRow] = []
@@ -131,7 +138,7 @@ async def _save(
             changed.append(LeafRow(leaf_id, workspace_id, raw))
         cached[leaf_id] = CachedLeaf(state, share)
         if state.members:
-            accounts.append(account_row(leaf_id, workspace_id, state))
+            accounts.append(account_row(leaf_id, workspace_id, state, index_key))
     await add_leaves(conn, shard, added)
     await save_leaves(conn, shard, changed)
     await save_accounts(conn, shard, accounts)

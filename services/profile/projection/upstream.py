@@ -12,6 +12,7 @@ from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import LogClient
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.codec.bus import assignment_from_proto
 from services.profile.codec.log import EVENT, decode_log_events
@@ -50,9 +51,12 @@ class IdentityUpstream:
 class LogEventReader:
     """Reads events of the log; see `EventReader` in the projection."""
 
-    def __init__(self, log: LogClient) -> None:
+    def __init__(self, log: LogClient, index_key: IndexKey) -> None:
         self._log = log
+        self._index_key = index_key
 
     async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
         pages = self._log.read(shard, first, end, kinds=[EVENT], page=READ_PAGE)
-        return [event async for facts in pages for event in decode_log_events(facts)]
+        return [
+            event async for facts in pages for event in decode_log_events(facts, self._index_key)
+        ]

@@ -11,6 +11,7 @@ from services.chassis.rpc.clients import LogClient
 from services.kernel.errors import NotFound
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.index_key import IndexKey
 from services.kernel.rules.model import Rule
 from services.kernel.tokens import Token
 from services.profile.codec.log import decode_leaf_events
@@ -46,6 +47,7 @@ class HistoryQueries:
 
     queries: ProfileQueries
     log: LogClient
+    index_key: IndexKey
 
     async def profile(self, workspace_id: WorkspaceId, id_: bytes, as_of: AsOf) -> Profile:
         """Return a profile as of a past state, with the identifiers it has now. Raises NotFound."""
@@ -108,7 +110,7 @@ class HistoryQueries:
                 before=as_of.token,
                 recorded_until_us=as_of.at_us,
             )
-        replayed = replay(decode_leaf_events(facts, region()), index)
+        replayed = replay(decode_leaf_events(facts, region(), self.index_key), index)
         if replayed.view.is_account:
             raise NotFound("this is an account; call GetAccount")
         return replayed

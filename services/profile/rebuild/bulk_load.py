@@ -17,6 +17,7 @@ from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.ids import LeafId, WorkspaceId, shard_of
+from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import (
     EMPTY_INDEX,
     Evaluation,
@@ -47,6 +48,7 @@ class BulkLoader:
     pool: Pool
     indexes: PredicateIndexes
     shards: int
+    index_key: IndexKey
     #: Leaves in memory before they are combined with the stored ones.
     max_leaves: int = 100_000
     _states: dict[LeafId, tuple[WorkspaceId, LeafState]] = field(default_factory=dict, init=False)
@@ -89,7 +91,7 @@ class BulkLoader:
             state = more if before is None else combine(decode(before), more)
             raw = encode(state)
             if state.members:
-                accounts.append(account_row(leaf_id, workspace_id, state))
+                accounts.append(account_row(leaf_id, workspace_id, state, self.index_key))
             (added if before is None else changed).append(LeafRow(leaf_id, workspace_id, raw))
             deltas[workspace_id] += leaf_delta(leaf_id, before, raw)
         await profile_store.copy_leaves(conn, shard, added)

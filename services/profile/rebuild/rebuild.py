@@ -30,6 +30,7 @@ from services.chassis.rpc.clients import LogClient, ProjectionClient
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import LeafId, ProfileId, shard_of
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.codec import log as log_codec
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
@@ -67,6 +68,7 @@ class ProfileRebuilder:
     identity: ProjectionClient
     live: Database
     runner: ProjectionRunner
+    index_key: IndexKey
 
     async def rebuild(
         self, pool: Pool, end: Token, *, shards: int, workers: int, progress: Progress
@@ -137,7 +139,7 @@ class ProfileRebuilder:
     async def _bulk_load(
         self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress
     ) -> Token:
-        loader = BulkLoader(pool, await self._read_indexes(end), shards)
+        loader = BulkLoader(pool, await self._read_indexes(end), shards, self.index_key)
         slots = asyncio.Semaphore(workers)
 
         async def read(shard: int) -> Checkpoint:
@@ -174,7 +176,7 @@ class ProfileRebuilder:
         log_time_us = 0
         if end:
             async for facts in self.log.read(shard, 0, end, page=READ_PAGE):
-                await loader.add_events(log_codec.decode_log_events(facts))
+                await loader.add_events(log_codec.decode_log_events(facts, self.index_key))
                 async with acquire(pool) as conn:
                     await definition_store.save_broadcast_facts(
                         conn, shard, log_codec.decode_broadcast_facts(facts)
@@ -187,7 +189,7 @@ class ProfileRebuilder:
         async with acquire(pool) as conn:
             at_us = _common_time_us(await load_checkpoints(conn))
             indexes = await definition_store.load_indexes(conn)
-        fold = ReplayFold(indexes, shards, at_us)
+        fold = ReplayFold(indexes, shards, at_us, self.index_key)
         # One shard at a time: with another number of shards each one writes leaves of all shards.
         await LogReplay(fold, self.upstream).rebuild(pool, end, workers=1, progress=progress)
 
@@ -282,10 +284,11 @@ class ReplayFold:
     shards: int
     #: Unix microseconds.
     at_us: int
+    index_key: IndexKey
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
-        decoded = decode_batch(batch)
+        decoded = decode_batch(batch, self.index_key)
         self._check_definitions(decoded.facts)
         await definition_store.save_broadcast_facts(conn, batch.shard, decoded.facts)
         deltas = Counter[str]()
@@ -296,7 +299,9 @@ class ReplayFold:
         for fact in decoded.facts:
             by_shard[shard_of(fact.leaf_id, self.shards)].append(fact)
         for shard, facts in by_shard.items():
-            leaves, shard_deltas = await fold_leaves(conn, shard, facts, self.indexes)
+            leaves, shard_deltas = await fold_leaves(
+                conn, shard, facts, self.indexes, self.index_key
+            )
             deltas.update(shard_deltas)
             scopes |= leaves.scopes
             states |= leaves.states

@@ -14,6 +14,7 @@ from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints,
 from services.kernel.fold.leaf import LeafState
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
+from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.domain.accounts import AccountName, StatedParent, stated_parent
 from services.profile.domain.facts import ProfileAssignment, Reassignment
@@ -223,9 +224,11 @@ class AccountRow(NamedTuple):
     stated: StatedParent | None
 
 
-def account_row(leaf_id: LeafId, workspace_id: WorkspaceId, state: LeafState) -> AccountRow:
+def account_row(
+    leaf_id: LeafId, workspace_id: WorkspaceId, state: LeafState, index_key: IndexKey
+) -> AccountRow:
     """Return the row of an account's leaf."""
-    return AccountRow(leaf_id, workspace_id, stated_parent(workspace_id, state))
+    return AccountRow(leaf_id, workspace_id, stated_parent(workspace_id, state, index_key))
 
 
 async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]) -> None:

@@ -18,7 +18,7 @@ from onefold.log.v1.log_pb2 import FactBatch
 from onefold.log.v1.log_service_pb2 import ReadResponse
 from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer, add_LogServiceServicer_to_server
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
-from service_fixtures import MakeSettings
+from service_fixtures import MakeSettings, open_bus
 
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.relay import OutboxRelay
@@ -36,6 +36,7 @@ from services.identity.projection.fold import IdentityProjection
 from services.identity.service import serve
 from services.identity.settings import IdentitySettings
 from services.kernel.digest import digest_of, to_hex
+from tests.index_key import INDEX_KEY
 
 #: The version and the profile of the newest assignment of each identifier.
 Assigned = dict[bytes, tuple[int, bytes]]
@@ -109,7 +110,7 @@ async def running_identity(
     shards = len(log.shards)
     async with AsyncExitStack() as stack:
         log_endpoint, ingest_url = await stack.enter_async_context(serve_log(log))
-        bus = await stack.enter_async_context(JetStreamBus(nats_url, name="test"))
+        bus = await stack.enter_async_context(open_bus(nats_url, "test"))
         relay = OutboxRelay(bus, "onefold.log", log)
         for shard in range(shards):
             task = await stack.enter_async_context(task_scope(relay.run_shard(shard)))
@@ -136,7 +137,7 @@ async def running_identity(
 
 
 def make_projection(cache_size: int = 1_000) -> IdentityProjection:
-    return IdentityProjection(shards=4, cache=EvidenceCache(cache_size))
+    return IdentityProjection(shards=4, cache=EvidenceCache(cache_size, INDEX_KEY))
 
 
 async def fold(pool: asyncpg.Pool, projection: IdentityProjection, batch: Batch) -> FoldResult:

@@ -29,6 +29,7 @@ from services.identity.store import evidence as store
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, LeafId
+from tests.index_key import INDEX_KEY
 
 ANN = Identifier("anonymous_id", "a")
 USER = Identifier("user_id", "u")
@@ -44,7 +45,7 @@ async def test_fold_concurrent_workers_with_crashes_equals_the_model(
     events = random_events(chance, events=240, names=chance.choice([8, 40, 120]))
     log = MemoryEventLog(4)
     log.append(event_fact(e) for e in events)
-    cache = EvidenceCache(50)
+    cache = EvidenceCache(50, INDEX_KEY)
 
     async def work(shard: int) -> dict[bytes, tuple[int, bytes]]:
         projection = IdentityProjection(shards=4, cache=cache)
@@ -70,7 +71,7 @@ async def test_fold_publishes_the_batch_with_the_profile_of_each_fact(pool: asyn
     (message,) = published(result)
     assert (message.first_offset, message.next_offset) == (0, 2)
     assert message.fact_batch == log.message(0, 0, 2).payload
-    ann = ANN.id_in(WORKSPACE)
+    ann = ANN.id_in(WORKSPACE, INDEX_KEY)
     assert message.profile_ids == ann * 2
     assert {a.identifier.value: a.profile_id for a in message.assignments} == {"a": ann, "u": ann}
     assert (result.consumed_to, result.log_offset, result.log_time_us) == (2, 2, 1_001)
@@ -113,7 +114,7 @@ async def test_fold_leaf_of_an_older_normalisation_stays_in_the_profile(pool: as
     fact.leaf_id = old
     log.append([fact])
     (message,) = published(await fold(pool, make_projection(), log.batch(0, 0, 1)))
-    assert set((await profiles_of(pool)).values()) == {min(old, USER.id_in(WORKSPACE))}
+    assert set((await profiles_of(pool)).values()) == {min(old, USER.id_in(WORKSPACE, INDEX_KEY))}
     assert {a.HasField("identifier") for a in message.assignments} == {True, False}
 
 
@@ -136,7 +137,9 @@ async def test_fold_known_evidence_writes_nothing(pool: asyncpg.Pool) -> None:
         async with pool.acquire() as conn, conn.transaction(readonly=True):
             (message,) = published(await projection.fold(conn, log.batch(0, first, 1)))
         assert not message.assignments
-        assert message.profile_ids == min(ANN.id_in(WORKSPACE), USER.id_in(WORKSPACE))
+        assert message.profile_ids == min(
+            ANN.id_in(WORKSPACE, INDEX_KEY), USER.id_in(WORKSPACE, INDEX_KEY)
+        )
 
 
 async def test_fold_earlier_event_of_cached_identifiers_is_stored(pool: asyncpg.Pool) -> None:
@@ -155,7 +158,7 @@ async def test_fold_same_identifier_in_two_workspaces_is_two_profiles(pool: asyn
     log = MemoryEventLog(1)
     one, other = event_fact(ModelEvent((USER,), 1, 1)), event_fact(ModelEvent((USER,), 1, 1))
     other.workspace_id = "other"
-    other.leaf_id = USER.id_in("other")  # type: ignore[arg-type]
+    other.leaf_id = USER.id_in("other", INDEX_KEY)  # type: ignore[arg-type]
     log.append([one, other])
     await fold(pool, make_projection(), log.batch(0, 0, 2))
     assert len(set((await profiles_of(pool)).values())) == 2

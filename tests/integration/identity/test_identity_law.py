@@ -37,6 +37,7 @@ from services.identity.store import assignments
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 Facts: TypeAlias = list[ModelEvent | ModelDecision]
 
@@ -96,7 +97,7 @@ async def test_fold_history_with_decisions_and_policies_equals_the_model(
     facts = random_history(chance, 150, chance.choice([8, 25, 60]))
     chosen = chance.sample(POLICIES, chance.choice([0, 1, 2]))
     policies = [Policy(n, p.rules, p.blocked, p.ignored) for n, p in enumerate(chosen, 1)]
-    log, cache = log_with_policies(facts, policies, chance), EvidenceCache(50)
+    log, cache = log_with_policies(facts, policies, chance), EvidenceCache(50, INDEX_KEY)
     projections = [IdentityProjection(shards=4, cache=cache) for _ in range(4)]
 
     async def work(shard: int) -> Assigned:

@@ -21,6 +21,7 @@ from service_fixtures import MakeSettings, wait_until
 
 from services.kernel.errors import Conflict, InvalidField
 from services.kernel.identifiers.model import Identifier
+from tests.index_key import INDEX_KEY
 
 OpenSystem = Callable[..., AbstractAsyncContextManager[WholeSystem]]
 PHONE, KIOSK = "phone:13800000001", "anonymous_id:kiosk"
@@ -135,7 +136,7 @@ def moved_identifiers(profile_moves: Iterable[pb.ProfileMove]) -> set[tuple[str,
 
 
 def _id(message: IdentifierMessage) -> str:
-    return Identifier(message.namespace, message.value).id_in("default").hex()  # type: ignore[arg-type]
+    return Identifier(message.namespace, message.value).id_in("default", INDEX_KEY).hex()  # type: ignore[arg-type]
 
 
 async def facts_since(system: WholeSystem, since: Token) -> list[tuple[int, str]]:

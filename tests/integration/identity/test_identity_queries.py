@@ -33,6 +33,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId
 from services.kernel.tokens import Token
+from tests.index_key import INDEX_KEY
 
 LI, WANG = Identifier("user_id", "li"), Identifier("user_id", "wang")
 PHONE, COOKIE = Identifier("phone", "+8613800000000"), Identifier("cookie", "c1")
@@ -117,7 +118,7 @@ class FoldedLog:
     async def explain(
         self, one: Identifier, other: Identifier, as_of: Token | None = None
     ) -> Explanation:
-        ids = (one.id_in(WORKSPACE), other.id_in(WORKSPACE))
+        ids = (one.id_in(WORKSPACE, INDEX_KEY), other.id_in(WORKSPACE, INDEX_KEY))
         return await self.explanations.explain(WORKSPACE, *ids, as_of)
 
     async def profiles(self) -> dict[IdentifierId, bytes]:
@@ -240,8 +241,8 @@ async def test_explain_random_history_now_and_past_equals_the_model(
     for _ in range(8):
         one, other = chance.sample(identifiers, 2)
         past = await folded.explain(one, other, token)
-        assert past.profile_a == expected.profiles[one.id_in(WORKSPACE)]
-        assert past.profile_b == expected.profiles[other.id_in(WORKSPACE)]
+        assert past.profile_a == expected.profiles[one.id_in(WORKSPACE, INDEX_KEY)]
+        assert past.profile_b == expected.profiles[other.id_in(WORKSPACE, INDEX_KEY)]
         assert_path(past, one, other, expected.held)
     expected = expected_state(events)
     for _ in range(8):
@@ -327,7 +328,7 @@ async def test_watch_merges_yields_merges_and_splits(folded: FoldedLog) -> None:
     since = await folded.append(event(LI, at=3), event(COOKIE, at=5, n=2))
     await folded.append(event(LI, COOKIE, at=7, n=3))
     await folded.append(decision(LI, COOKIE, DecisionKind.SEPARATE))
-    li, cookie = LI.id_in(WORKSPACE), COOKIE.id_in(WORKSPACE)
+    li, cookie = LI.id_in(WORKSPACE, INDEX_KEY), COOKIE.id_in(WORKSPACE, INDEX_KEY)
     found: list[tuple[bytes, bytes, Any]] = []
     async with asyncio.timeout(20), aclosing(folded.merges.watch(WORKSPACE, since)) as feed:
         async for merges in feed:

@@ -36,6 +36,7 @@ from services.kernel.digest import to_hex
 from services.kernel.errors import InvalidField, NotAllowed, NotFound, TooLarge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import hash_id
+from tests.index_key import INDEX_KEY
 
 OpenIdentity = Callable[..., AbstractAsyncContextManager[RunningIdentity]]
 PHONE = Identifier("phone", "+8613800000000")
@@ -123,7 +124,7 @@ async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
         ModelEvent((PHONE,), 2, 3),
     ]
     async with open_identity(log_of(events)) as running:
-        phone = PHONE.id_in(WORKSPACE).hex()
+        phone = PHONE.id_in(WORKSPACE, INDEX_KEY).hex()
         response = await running.identity.LookupProfiles(
             pb.LookupProfilesRequest(
                 identifiers=[
@@ -131,14 +132,14 @@ async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
                     IdentifierMessage(namespace="phone", value="0000"),
                     IdentifierMessage(namespace="email", value="unknown@x.cn"),
                 ],
-                profile_ids=[USER.id_in(WORKSPACE).hex(), hash_id("unknown").hex()],
+                profile_ids=[USER.id_in(WORKSPACE, INDEX_KEY).hex(), hash_id("unknown").hex()],
                 at_least=token_to_proto(running.log.token),
             )
         )
         assert list(response.profile_ids) == [phone, "", "", phone, ""]
         assert token_from_proto(response.token).includes(running.log.token)
 
-        request = pb.ListIdentifiersRequest(profile_id=USER.id_in(WORKSPACE).hex())
+        request = pb.ListIdentifiersRequest(profile_id=USER.id_in(WORKSPACE, INDEX_KEY).hex())
         profile = await running.client.ListIdentifiers(request)
         assert profile.profile_id == phone
         assert [(i.identifier.value, i.first_seen_us) for i in profile.identifiers] == [
@@ -150,7 +151,7 @@ async def test_lookup_finds_profiles_by_identifiers_and_former_ids(
 
 async def test_lookup_in_another_workspace_finds_nothing(open_identity: OpenIdentity) -> None:
     async with open_identity(log_of([ModelEvent((USER,), 5, 1)]), "other") as running:
-        user = USER.id_in(WORKSPACE).hex()
+        user = USER.id_in(WORKSPACE, INDEX_KEY).hex()
         reached = token_to_proto(running.log.token)
         response = await running.identity.LookupProfiles(
             pb.LookupProfilesRequest(profile_ids=[user], at_least=reached)

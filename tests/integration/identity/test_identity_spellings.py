@@ -19,6 +19,7 @@ from service_fixtures import MakeSettings
 from services.chassis.codec.fields import token_to_proto
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import Accepted, RawEvent, Source
+from tests.index_key import INDEX_KEY
 
 SPELLINGS = ("+86 138-0000-0000", "138 0000 0000", "0086 138 0000 0000", "13800000000")
 _numbers = count(1)
@@ -34,7 +35,7 @@ def event_fact(*identifiers: tuple[str, str], region: str = "CN") -> Fact:
         identifiers=[Identifier(namespace=n, value=v) for n, v in identifiers],
     )
     raw = RawEvent(EVENT_TYPE_TRACK, event.name, event.message_id, identifiers)
-    admitted = admit(raw, Source(WORKSPACE, "site", "web", region), number, str)
+    admitted = admit(raw, Source(WORKSPACE, "site", INDEX_KEY, "web", region), number, str)
     assert isinstance(admitted, Accepted), admitted
     return Fact(
         workspace_id=WORKSPACE,

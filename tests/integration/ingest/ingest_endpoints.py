@@ -24,6 +24,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 )
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
+from service_fixtures import BUS_KEY
 
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.devstack.nats import NatsServer
@@ -47,7 +48,8 @@ class IngestEndpoints:
 
     def channel(self, key: str | None = None) -> ServiceChannel:
         """Open a gRPC channel; without `key` with that of the source."""
-        return open_channel(f"127.0.0.1:{self.service.grpc_port}", self.key if key is None else key)
+        url = f"127.0.0.1:{self.service.internal_grpc_port}"
+        return open_channel(url, self.key if key is None else key)
 
     def url(self, path: str) -> str:
         """Return the URL of a path of the HTTP endpoint."""
@@ -113,6 +115,7 @@ async def run_ingest(
         postgres_dsn=postgres_server.dsn.rpartition("/")[0] + f"/{name}",
         nats_url=nats_server.url,
         internal_key=secrets.token_urlsafe(32),
+        bus_key=BUS_KEY,
         data_dir=data_dir,
         clock_advance="allowed",
         drain_s=1.0,
@@ -128,7 +131,7 @@ async def run_ingest(
 
 async def make_source(service: Ingest, admin_key: str, source_id: str, channel_name: str) -> str:
     """Define a source and issue its key."""
-    async with open_channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
+    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         source = SourceDefined(source_id=source_id, channel=channel_name)
         await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))

@@ -234,7 +234,7 @@ class TestWorkspaces:
 
 
 async def source_key(service: Ingest, admin_key: str) -> str:
-    async with open_channel(f"127.0.0.1:{service.grpc_port}", admin_key) as peer:
+    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
         await stub.DefineSource(defining(source_id="site"))
         request = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="site")
@@ -258,7 +258,7 @@ async def test_head_of_the_log_is_for_administrators_only(endpoints: Any) -> Non
 
 
 async def send(service: Ingest, key: str, event: Event) -> Any:
-    async with open_channel(f"127.0.0.1:{service.grpc_port}", key) as peer:
+    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", key) as peer:
         return await IngestServiceStub(peer).IngestEvents(IngestEventsRequest(events=[event]))
 
 

@@ -12,6 +12,7 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 
 from services.kernel.identifiers.priority import account_leaf
+from tests.index_key import INDEX_KEY
 
 
 def make_group(make_event: Any, **changes: Any) -> Event:
@@ -32,7 +33,7 @@ async def test_group_event_is_one_event_and_two_facts(
     again = await endpoints.ingest(group, track)
     assert (again.accepted, again.duplicates, again.token) == (0, 2, first.token)
     found = {row["leaf_id"]: event for row, event in await endpoints.facts(group.message_id)}
-    account = account_leaf("default", group.group_id)
+    account = account_leaf("default", group.group_id, INDEX_KEY)
     assert account is not None
     [person] = found.keys() - {account}
     assert found[account].member_leaf_id == person

@@ -15,7 +15,7 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
-from service_fixtures import QUICK, wait_until
+from service_fixtures import BUS_KEY, QUICK, wait_until
 
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
@@ -45,6 +45,7 @@ async def endpoints(
         postgres_dsn=postgres.dsn,
         nats_url=bus.url,
         internal_key=secrets.token_urlsafe(32),
+        bus_key=BUS_KEY,
         data_dir=tmp_path,
         drain_s=1.0,
         definitions_poll_s=0.1,

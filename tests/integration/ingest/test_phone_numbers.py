@@ -18,6 +18,7 @@ from services.ingest.domain.definitions import WorkspaceDefinition
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.normalize import expected_format
+from tests.index_key import INDEX_KEY
 
 
 def with_identifiers(event: Event, *identifiers: tuple[str, str]) -> Event:
@@ -43,7 +44,7 @@ async def test_event_with_only_an_invalid_number_is_refused_and_can_be_repaired(
         result = (await IngestServiceStub(peer).ReleaseQuarantined(request)).result
     assert result.accepted == 1
     [(row, _)] = await endpoints.facts(event.message_id)
-    assert row["leaf_id"] == Identifier("phone", "+8613800000007").id_in("default")
+    assert row["leaf_id"] == Identifier("phone", "+8613800000007").id_in("default", INDEX_KEY)
 
 
 async def test_invalid_number_beside_a_valid_identifier_is_stored_without_effect(
@@ -52,7 +53,7 @@ async def test_invalid_number_beside_a_valid_identifier_is_stored_without_effect
     event = with_identifiers(make_event(), ("phone", "138 0000 000"), ("user_id", "li"))
     assert (await endpoints.ingest(event)).accepted == 1
     [(row, logged)] = await endpoints.facts(event.message_id)
-    assert row["leaf_id"] == Identifier("user_id", "li").id_in("default")
+    assert row["leaf_id"] == Identifier("user_id", "li").id_in("default", INDEX_KEY)
     assert logged.identifiers[0].value == "138 0000 000"
 
 
@@ -73,9 +74,9 @@ async def test_each_endpoint_reads_numbers_in_the_region_of_the_workspace(
     endpoints: Any, make_event: Any, make_call: Any
 ) -> None:
     key = await make_source(endpoints.service, await create(endpoints, "west", "us"), "site", "web")
-    expected = Identifier("phone", "+16502530000").id_in("west")
+    expected = Identifier("phone", "+16502530000").id_in("west", INDEX_KEY)
     event = with_identifiers(make_event(), ("phone", "(650) 253-0000"))
-    async with open_channel(f"127.0.0.1:{endpoints.service.grpc_port}", key) as peer:
+    async with open_channel(f"127.0.0.1:{endpoints.service.internal_grpc_port}", key) as peer:
         request = IngestEventsRequest(events=[event])
         assert (await IngestServiceStub(peer).IngestEvents(request)).accepted == 1
     call = make_call(context={"externalIds": [{"type": "phone", "id": "650.253.0000"}]})

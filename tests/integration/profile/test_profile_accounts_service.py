@@ -34,6 +34,7 @@ from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, SECOND_US
 from services.profile.queries import accounts as account_queries
 from services.profile.store import profiles as profile_store
+from tests.index_key import INDEX_KEY
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 BOUGHT = CountPredicate(EventFilter("bought"), 30 * DAY_US, Operator.GE, 3)
@@ -117,7 +118,7 @@ def traits_of(message: pb.Account | pb.Profile) -> dict[str, Any]:
 
 
 def account_profile(account_id: str) -> str:
-    leaf = account_leaf(WORKSPACE, account_id)
+    leaf = account_leaf(WORKSPACE, account_id, INDEX_KEY)
     assert leaf is not None
     return leaf.hex()
 

@@ -20,6 +20,7 @@ from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from services.profile.store import profiles as profile_store
+from tests.index_key import INDEX_KEY
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)
@@ -77,7 +78,7 @@ async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
         assert limits == [4, 4, 4], "one query a page"
         profiles = [profile for part in found for profile in part]
         ids = [profile.profile_id for profile in profiles]
-        assert ids == sorted(user(n).id_in("school").hex() for n in range(7))
+        assert ids == sorted(user(n).id_in("school", INDEX_KEY).hex() for n in range(7))
         batch = await stack.profile.BatchGetProfiles(pb.BatchGetProfilesRequest(profile_ids=ids))
         assert profiles == list(batch.profiles)
         assert all(list(profile.tags) == ["keen"] for profile in profiles)

@@ -16,6 +16,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN, BOB = Identifier("member_id", "ann"), Identifier("member_id", "bob")
@@ -26,7 +27,7 @@ Changes = dict[bytes, tuple[tuple[int, ...], bytes]]
 
 
 def profile_id(identifier: Identifier) -> bytes:
-    return identifier.id_in(WORKSPACE)
+    return identifier.id_in(WORKSPACE, INDEX_KEY)
 
 
 def hypothetical(profile: Identifier, *identifiers: Identifier) -> pb.HypotheticalProfile:
@@ -95,7 +96,7 @@ async def test_preview_of_unknown_or_foreign_identifiers_is_empty(open_stack: Op
         await ingest_two_profiles(stack)
         unknown = Identifier("member_id", "unknown")
         assert await preview(stack, hypothetical(unknown, unknown)) == {}
-        foreign_id = ANN.id_in("other").hex()
+        foreign_id = ANN.id_in("other", INDEX_KEY).hex()
         foreign = pb.HypotheticalProfile(profile_id=foreign_id, identifier_ids=[foreign_id])
         assert await preview(stack, foreign) == {}
 

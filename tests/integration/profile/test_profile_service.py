@@ -25,6 +25,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN = Identifier("anonymous_id", "a-1")
@@ -224,7 +225,7 @@ async def test_profile_of_another_workspace_is_not_found(open_stack: OpenStack) 
     async with open_stack(workspace_id="other") as stack:
         now_us = await stack.tick()
         await stack.append(e.fact() for e in views(now_us))
-        profile_id = USER.id_in("school").hex()
+        profile_id = USER.id_in("school", INDEX_KEY).hex()
         with pytest.raises(NotFound):
             await get(stack, profile_id=profile_id)
         with pytest.raises(NotFound):

@@ -11,8 +11,9 @@ from services.identity.codec.requests import Caller
 from services.identity.domain.policy import default_policy
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from tests.index_key import INDEX_KEY
 
-CALLER = Caller(WorkspaceId("w"), "CN", "key_1")
+CALLER = Caller(WorkspaceId("w"), "CN", "key_1", INDEX_KEY)
 PERSON = IdentifierMessage(namespace="user_id", value="u")
 ACCOUNT = IdentifierMessage(namespace="account_id", value="acme")
 OTHER = IdentifierMessage(namespace="account_id", value="acme-2")

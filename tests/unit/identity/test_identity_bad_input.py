@@ -20,6 +20,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY
 
 PHONE = Identifier("phone", "+8613800000000")
 COOKIE, KIOSK = Identifier("cookie", "c"), Identifier("device_id", "kiosk")
@@ -70,7 +71,7 @@ def decision(
 
 
 def profile(store: MemoryEvidence, identifier: Identifier) -> ProfileId:
-    return store.rows[identifier.id_in(WORKSPACE)].profile_id
+    return store.rows[identifier.id_in(WORKSPACE, INDEX_KEY)].profile_id
 
 
 def profiles(store: MemoryEvidence) -> dict[IdentifierId, ProfileId]:
@@ -105,7 +106,7 @@ def test_kiosk_with_too_many_users_links_none_of_them() -> None:
     users = [Identifier("email", f"p{n}@example.cn") for n in range(limit + 1)]
     store = fold(*(event(user, KIOSK, at=n, n=n) for n, user in enumerate(users)))
     assert len({profile(store, user) for user in users}) == len(users)
-    assert profile(store, KIOSK) == KIOSK.id_in(WORKSPACE)
+    assert profile(store, KIOSK) == KIOSK.id_in(WORKSPACE, INDEX_KEY)
     assert held_reasons(store) == {HeldReason.SHARED}
 
 
@@ -155,15 +156,15 @@ def test_same_email_in_two_workspaces_is_two_profiles() -> None:
     store = fold(event(A, mail))
     other = WorkspaceId("another school")
     raw = tuple((i.namespace, i.value, False) for i in (B, mail))
-    leaf = leaf_of(other, (B, mail))
+    leaf = leaf_of(other, (B, mail), INDEX_KEY)
     evidence = Evidence()
-    observation = observation_of((other, leaf, EvidenceKind.OBSERVED, raw), "CN")
+    observation = observation_of((other, leaf, EvidenceKind.OBSERVED, raw), "CN", INDEX_KEY)
     evidence.add(observation, span_of(event(B).first))
     apply(store, evidence)
-    here, there = mail.id_in(WORKSPACE), mail.id_in(other)
+    here, there = mail.id_in(WORKSPACE, INDEX_KEY), mail.id_in(other, INDEX_KEY)
     assert here != there
     assert store.rows[here].profile_id != store.rows[there].profile_id
-    assert store.rows[there].profile_id == min(there, B.id_in(other))
+    assert store.rows[there].profile_id == min(there, B.id_in(other, INDEX_KEY))
 
 
 def test_cycle_of_aliases_is_one_profile() -> None:
@@ -177,7 +178,7 @@ def test_cycle_of_aliases_is_one_profile() -> None:
 def test_alias_to_itself_makes_no_edge() -> None:
     store = fold(event(A, A, alias=True))
     assert not store.edges
-    assert profile(store, A) == A.id_in(WORKSPACE)
+    assert profile(store, A) == A.id_in(WORKSPACE, INDEX_KEY)
 
 
 def test_links_that_arrive_in_any_order_give_one_profile() -> None:
@@ -187,7 +188,9 @@ def test_links_that_arrive_in_any_order_give_one_profile() -> None:
     chain = [event(B, C, at=2, n=2, alias=True), event(A, B, at=1, n=1, alias=True)]
     for store in fold_in_every_order(chain):
         assert are_one(store, A, B, C)
-        assert profile(store, C) == min(A.id_in(WORKSPACE), B.id_in(WORKSPACE))
+        assert profile(store, C) == min(
+            A.id_in(WORKSPACE, INDEX_KEY), B.id_in(WORKSPACE, INDEX_KEY)
+        )
 
 
 def test_late_link_counts_from_its_time_of_occurrence() -> None:

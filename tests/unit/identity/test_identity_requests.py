@@ -16,8 +16,9 @@ from services.identity.codec.requests import Caller
 from services.identity.domain.evidence import DecisionKind
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.ids import FactId, WorkspaceId, hash_id
+from tests.index_key import INDEX_KEY
 
-CALLER = Caller(WorkspaceId("school"), "CN", "key_1")
+CALLER = Caller(WorkspaceId("school"), "CN", "key_1", INDEX_KEY)
 USER = Identifier(namespace="user_id", value="u-1")
 PHONE = Identifier(namespace="phone", value="138 0000 0000")
 

@@ -15,11 +15,11 @@ from services.ingest.domain.timestamps import EARLIEST_US, TOLERANCE_US
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.normalize import expected_format
 from services.kernel.identifiers.priority import leaf_of
-from services.kernel.ids import event_fact_id
 from services.kernel.time import DAY_US, HOUR_US, SECOND_US, parse_rfc3339, to_rfc3339
+from tests.index_key import INDEX_KEY
 
 NOW = parse_rfc3339("2026-11-21T20:00:00Z")
-SITE = Source("default", "site", "web")
+SITE = Source("default", "site", INDEX_KEY, "web")
 EVENT = RawEvent(EventType.TRACK, "Signed Up", "m-1", (("user_id", "u1"),))
 
 
@@ -42,11 +42,13 @@ def new_ids() -> Iterator[str]:
 class TestIdentifiers:
     def test_leaf_is_that_of_the_identifier_with_the_highest_priority(self) -> None:
         raw = EVENT._replace(identifiers=(("anonymous_id", "a1"), ("user_id", "u1")))
-        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("user_id", "u1")])
+        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("user_id", "u1")], INDEX_KEY)
 
     def test_leaf_is_that_of_the_normalised_identifier(self) -> None:
         raw = EVENT._replace(identifiers=(("email", " Li@Example.CN "),))
-        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("email", "li@example.cn")])
+        assert accepted(raw).leaf_id == leaf_of(
+            "default", [Identifier("email", "li@example.cn")], INDEX_KEY
+        )
 
     @pytest.mark.parametrize(
         "placeholder", ["", "  ", "null", "undefined", "00000000", "NaN", "０００"]
@@ -59,7 +61,9 @@ class TestIdentifiers:
 
     def test_placeholder_beside_a_valid_identifier_is_ignored(self) -> None:
         raw = EVENT._replace(identifiers=(("user_id", "null"), ("anonymous_id", "a1")))
-        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("anonymous_id", "a1")])
+        assert accepted(raw).leaf_id == leaf_of(
+            "default", [Identifier("anonymous_id", "a1")], INDEX_KEY
+        )
 
     def test_event_without_identifiers_is_refused(self) -> None:
         assert refusal_of(EVENT._replace(identifiers=())).reason == "NO_IDENTIFIER"
@@ -90,17 +94,19 @@ class TestIdentifiers:
     @pytest.mark.parametrize("phone", ["+86 138-0000-0000", "138 0000 0000", "13800000000"])
     def test_spellings_of_a_phone_number_have_one_leaf(self, phone: str) -> None:
         raw = EVENT._replace(identifiers=(("phone", phone),))
-        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("phone", "+8613800000000")])
+        assert accepted(raw).leaf_id == leaf_of(
+            "default", [Identifier("phone", "+8613800000000")], INDEX_KEY
+        )
 
     def test_national_phone_number_is_read_in_the_region_of_the_workspace(self) -> None:
         raw = EVENT._replace(identifiers=(("phone", "(650) 253-0000"),))
         assert refusal_of(raw).reason == "NO_IDENTIFIER"
         leaf_id = accepted(raw, SITE._replace(region="US")).leaf_id
-        assert leaf_id == leaf_of("default", [Identifier("phone", "+16502530000")])
+        assert leaf_id == leaf_of("default", [Identifier("phone", "+16502530000")], INDEX_KEY)
 
     def test_invalid_phone_number_beside_a_valid_identifier_is_ignored(self) -> None:
         raw = EVENT._replace(identifiers=(("phone", "138"), ("user_id", "u1")))
-        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("user_id", "u1")])
+        assert accepted(raw).leaf_id == leaf_of("default", [Identifier("user_id", "u1")], INDEX_KEY)
 
     def test_refusal_describes_the_expected_format(self) -> None:
         message = refusal_of(EVENT._replace(identifiers=(("phone", "138"), ("idfa", "0")))).message
@@ -116,7 +122,7 @@ class TestMessageId:
     def test_fact_id_is_derived_from_the_message_id(self) -> None:
         outcome = accepted(EVENT)
         assert outcome.message_id == "m-1"
-        assert outcome.fact_id == event_fact_id("default", "site", "m-1", outcome.leaf_id)
+        assert outcome.fact_id == INDEX_KEY.event_fact_id("default", "site", "m-1", outcome.leaf_id)
 
     @pytest.mark.parametrize("blank", ["", "   ", None])
     def test_missing_message_id_is_replaced_by_a_new_one(self, blank: object) -> None:

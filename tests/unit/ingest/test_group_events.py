@@ -20,16 +20,16 @@ from services.ingest.domain.segment_spec import parse_call
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
-from services.kernel.ids import event_fact_id
 from services.kernel.time import parse_rfc3339
 from services.kernel.tokens import Token
+from tests.index_key import INDEX_KEY
 
 NOW = parse_rfc3339("2026-11-21T20:00:00Z")
-SITE = Source("default", "site", "web")
+SITE = Source("default", "site", INDEX_KEY, "web")
 GROUP = RawEvent(
     EventType.GROUP, "", "m-1", (("user_id", "u1"),), traits=b'{"plan":"pro"}', group_id="acme"
 )
-ACME = leaf_of("default", [Identifier("account_id", "acme")])
+ACME = leaf_of("default", [Identifier("account_id", "acme")], INDEX_KEY)
 
 
 def admit_group(raw: RawEvent) -> Accepted | Refusal:
@@ -50,8 +50,8 @@ def accepted_group(**changes: Any) -> Accepted:
 
 def test_group_event_has_a_fact_for_the_person_and_one_for_the_account() -> None:
     accepted = accepted_group()
-    assert accepted.leaf_id == leaf_of("default", [Identifier("user_id", "u1")])
-    assert accepted.account_copy == (event_fact_id("default", "site", "m-1", ACME), ACME)
+    assert accepted.leaf_id == leaf_of("default", [Identifier("user_id", "u1")], INDEX_KEY)
+    assert accepted.account_copy == (INDEX_KEY.event_fact_id("default", "site", "m-1", ACME), ACME)
     assert accepted_group(group_id=" acme ").account_copy == accepted.account_copy
 
 
@@ -207,7 +207,7 @@ def result_of(count: int, *offsets: int) -> AppendResult:
 
 
 def pair(number: int) -> tuple[NewFact, NewFact]:
-    fact = NewFact("w", bytes([number] * 16), "k", b"p" * 16, 1, "s", "a", b"")  # type: ignore[arg-type]
+    fact = NewFact("w", bytes([number] * 16), "k", b"p" * 16, 1, "s", "a", b"", bytes(16))  # type: ignore[arg-type]
     return fact, fact._replace(leaf_id=b"a" * 16)  # type: ignore[arg-type]
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.chassis.runtime.telemetry import Metrics, OperationsServer
+from services.chassis.runtime.telemetry import HttpServer
 from services.ingest.api.http import HttpEndpoint
 
 UNUSED: Any = None
 
 
 async def test_body_that_does_not_arrive_in_time_is_refused() -> None:
-    metrics = Metrics("ingest")
     endpoint = HttpEndpoint(
         intake=UNUSED, authenticator=UNUSED, max_body_bytes=1_000, timeout_s=0.05
     )
-    server = OperationsServer(metrics, host="127.0.0.1", port=0, routes=endpoint.routes())
+    server = HttpServer(endpoint.routes(), host="127.0.0.1", port=0)
     async with server.serving(), asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")

@@ -14,6 +14,7 @@ from services.ingest.domain.events import EventType, RawEvent, Refusal, Source
 from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
 from services.ingest.domain.segment_spec import parse_call
 from services.kernel.time import parse_rfc3339
+from tests.index_key import INDEX_KEY
 
 
 def read(call: dict[str, Any], type_: EventType | None = None, **batch: Any) -> RawEvent:
@@ -214,7 +215,9 @@ def reason_of(call: bytes) -> str | None:
     """Return why a call is refused, by the parser or by admission."""
     raw = parse_call(call)
     if isinstance(raw, RawEvent):
-        outcome = admit(raw, Source("w", "s"), parse_rfc3339("2026-11-21T20:00:00Z"), str)
+        outcome = admit(
+            raw, Source("w", "s", INDEX_KEY), parse_rfc3339("2026-11-21T20:00:00Z"), str
+        )
         return outcome.reason if isinstance(outcome, Refusal) else None
     return raw.reason
 

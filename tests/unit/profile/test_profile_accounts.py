@@ -25,6 +25,7 @@ from services.profile.domain.accounts import (
 )
 from services.profile.domain.evaluation import ALL_PREDICATES, ProfileState, evaluate_all
 from services.profile.store.profiles import account_row
+from tests.index_key import INDEX_KEY
 
 W = WorkspaceId("w")
 A, B, C, D = (ProfileId(bytes([n]) * 16) for n in b"abcd")
@@ -56,25 +57,25 @@ class TestStatedParent:
             group_event(3, parent_account_id=" group "),
             group_event(2, parent_account_id="other"),
         ]
-        parent = account_leaf(W, "group")
+        parent = account_leaf(W, "group", INDEX_KEY)
         for order in permutations(events):
-            assert stated_parent(W, account(*order)) == (3, fact(3), parent)
+            assert stated_parent(W, account(*order), INDEX_KEY) == (3, fact(3), parent)
 
     def test_null_removes_the_parent(self) -> None:
         state = account(
             group_event(1, parent_account_id="hq"), group_event(2, parent_account_id=None)
         )
-        assert stated_parent(W, state) == (2, fact(2), None)
+        assert stated_parent(W, state, INDEX_KEY) == (2, fact(2), None)
 
     def test_value_that_names_no_account_states_no_parent(self) -> None:
         state = account(group_event(1, parent_account_id=7))
-        assert stated_parent(W, state) == (1, fact(1), None)
-        assert stated_parent(W, account(group_event(1))) is None
+        assert stated_parent(W, state, INDEX_KEY) == (1, fact(1), None)
+        assert stated_parent(W, account(group_event(1)), INDEX_KEY) is None
 
     def test_row_of_an_account_has_the_parent_of_its_state(self) -> None:
         state = account(group_event(4, parent_account_id="hq"))
-        row = account_row(LeafId(A), W, state)
-        assert row == (A, W, (4, fact(4), account_leaf(W, "hq")))
+        row = account_row(LeafId(A), W, state, INDEX_KEY)
+        assert row == (A, W, (4, fact(4), account_leaf(W, "hq", INDEX_KEY)))
 
 
 def stated(at_us: int, number: int, parent: ProfileId | None) -> StatedParent:

@@ -29,6 +29,7 @@ from services.profile.codec.log import rule_predicates
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import TimelineCursor
+from tests.index_key import INDEX_KEY
 
 USER, PHONE = Identifier("user_id", "u"), Identifier("phone", "+861")
 
@@ -52,10 +53,10 @@ def batch(first: int = 0) -> Batch:
 
 
 def test_decoded_facts_have_their_offsets_and_profiles() -> None:
-    decoded = decode_batch(batch())
+    decoded = decode_batch(batch(), INDEX_KEY)
     assert [f.offset for f in decoded.facts] == [0, 1, 2, 3]
     assert [f.recorded_at_us - START_US for f in decoded.facts] == [0, 1, 2, 3]
-    user = USER.id_in(WorkspaceId("school"))
+    user = USER.id_in(WorkspaceId("school"), INDEX_KEY)
     assert [f.profile_id for f in decoded.facts] == [user, NO_ID, user, NO_ID]
     assert [f.leaf_id for f in decoded.facts] == [user, NO_ID, user, NO_ID]
     assert [f.event is not None for f in decoded.facts] == [True, False, True, False]
@@ -65,16 +66,16 @@ def test_decoded_facts_have_their_offsets_and_profiles() -> None:
 
 
 def test_facts_before_the_batch_are_skipped() -> None:
-    decoded = decode_batch(batch(first=2))
+    decoded = decode_batch(batch(first=2), INDEX_KEY)
     assert [f.offset for f in decoded.facts] == [2, 3]
-    assert decoded.facts[0].profile_id == USER.id_in(WorkspaceId("school"))
+    assert decoded.facts[0].profile_id == USER.id_in(WorkspaceId("school"), INDEX_KEY)
 
 
 def test_message_that_covers_another_range_is_rejected() -> None:
     message = batch().messages[0]
     longer = type(message)(0, 4, message.payload)
     with pytest.raises(ValueError, match="came as 3"):
-        decode_batch(Batch(0, 0, 4, (longer,), 0, 0, 0))
+        decode_batch(Batch(0, 0, 4, (longer,), 0, 0, 0), INDEX_KEY)
 
 
 def test_rule_that_cannot_be_decoded_has_no_predicates() -> None:
@@ -114,5 +115,5 @@ def test_timeline_cursor_survives_its_page_token() -> None:
 def test_lookup_of_a_placeholder_returns_the_id_of_an_empty_value() -> None:
     request = GetProfileRequest()
     request.identifier.namespace, request.identifier.value = "email", "null"
-    id_ = lookup_id(WorkspaceId("w"), "CN", request)
-    assert id_ == Identifier("email", "").id_in(WorkspaceId("w"))
+    id_ = lookup_id(WorkspaceId("w"), "CN", request, INDEX_KEY)
+    assert id_ == Identifier("email", "").id_in(WorkspaceId("w"), INDEX_KEY)

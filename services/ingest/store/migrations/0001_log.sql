@@ -22,6 +22,8 @@ CREATE TABLE fact (
     source_id text NOT NULL,
     actor text NOT NULL,
     payload bytea NOT NULL,
+    -- A keyed hash of the content in canonical form: what tells a repeat from a reused id.
+    content_tag bytea NOT NULL CHECK (octet_length(content_tag) = 16),
     PRIMARY KEY (shard, "offset")
 );
 CREATE UNIQUE INDEX fact_id_once ON fact (shard, fact_id);
@@ -91,22 +93,23 @@ $$;
 CREATE FUNCTION append_small_batch(
     locked smallint [], counts bigint [], slots int [], ranks bigint [],
     occurred bigint [], kinds smallint [], fact_ids bytea [], leaf_ids bytea [],
-    workspaces text [], sources text [], actors text [], payloads bytea [],
+    workspaces text [], sources text [], actors text [], payloads bytea [], tags bytea [],
     OUT instant bigint, OUT nexts bigint []
 ) LANGUAGE plpgsql AS $$
 BEGIN
     SELECT h.instant, h.nexts INTO instant, nexts FROM lock_heads(locked) AS h;
     INSERT INTO fact (
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
-        workspace_id, source_id, actor, payload
+        workspace_id, source_id, actor, payload, content_tag
     )
     SELECT
         nexts[n.slot] + n.rank, least(n.occurred, instant), instant, locked[n.slot],
-        n.kind, n.fact_id, n.leaf_id, n.workspace, n.source, n.actor, n.payload
+        n.kind, n.fact_id, n.leaf_id, n.workspace, n.source, n.actor, n.payload, n.tag
     FROM unnest(
-        slots, ranks, occurred, kinds, fact_ids, leaf_ids, workspaces, sources, actors, payloads
+        slots, ranks, occurred, kinds, fact_ids, leaf_ids, workspaces, sources, actors, payloads,
+        tags
     ) AS n (
-        slot, rank, occurred, kind, fact_id, leaf_id, workspace, source, actor, payload
+        slot, rank, occurred, kind, fact_id, leaf_id, workspace, source, actor, payload, tag
     );
     PERFORM advance_heads(locked, counts, instant);
 END

@@ -15,6 +15,7 @@ from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.ingest.log import EventLog, NewFact
 from services.kernel.ids import FactId, LeafId, hash_id
+from tests.index_key import INDEX_KEY
 
 SHARDS = 4
 KIND = "onefold.type.v1.Event"
@@ -32,8 +33,10 @@ def make_fact(name: str | int | None = None, **changes: Any) -> NewFact:
         "web",
         "key_1",
         f"payload of {seed}".encode(),
+        bytes(16),
     )
-    return fact._replace(**changes)
+    fact = fact._replace(**changes)
+    return fact._replace(content_tag=INDEX_KEY.content_tag(fact.workspace_id, fact.payload))
 
 
 def make_facts(names: Sequence[str | int]) -> list[NewFact]:
@@ -52,7 +55,11 @@ class Logs:
     async def replica(self, **settings: Any) -> EventLog:
         """Open one more replica, with its own pool, until the test ends."""
         database = await self.scope.enter_async_context(Database(self.dsn, "ingest", max_size=4))
-        log = EventLog(database.pool, **{"shards": SHARDS, **settings})
+        log = EventLog(
+            database.pool,
+            **{"shards": SHARDS, "index_key": INDEX_KEY, **settings},
+            index_key=INDEX_KEY,
+        )
         return await self.scope.enter_async_context(log)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:

@@ -24,6 +24,7 @@ from services.ingest.log.writer import SMALL_BATCH
 from services.kernel.errors import Conflict, StoreUnavailable
 from services.kernel.ids import shard_of
 from services.kernel.tokens import Token
+from tests.index_key import INDEX_KEY
 
 
 @pytest.mark.parametrize("size", [1, SMALL_BATCH, SMALL_BATCH + 1, 3_000])
@@ -245,7 +246,7 @@ async def test_append_fails_while_postgres_is_down_and_succeeds_after_its_return
     await migrate(own_server.dsn, "ingest")
     async with (
         Database(own_server.dsn, "ingest") as database,
-        EventLog(database.pool, shards=SHARDS) as log,
+        EventLog(database.pool, shards=SHARDS, index_key=INDEX_KEY) as log,
     ):
         await log.append(make_facts(range(10)))
         await own_server.stop()
@@ -275,7 +276,7 @@ async def test_any_batching_and_repetition_stores_the_same_facts(
     await logs.database.pool.execute("TRUNCATE fact; TRUNCATE head")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.ingest.log.writer.SMALL_BATCH", small_batch)
-        async with EventLog(logs.database.pool, shards=SHARDS) as log:
+        async with EventLog(logs.database.pool, shards=SHARDS, index_key=INDEX_KEY) as log:
             results = await asyncio.gather(*(log.append(make_facts(names)) for names in calls))
     distinct = {name for names in calls for name in names}
     assert sum(result.appended for result in results) == len(distinct)

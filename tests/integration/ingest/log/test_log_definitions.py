@@ -53,7 +53,7 @@ async def log(
     settings = make_settings(ServiceSettings, drain_s=0.5)
     server = RpcServer(settings, Authenticator(no_key, internal_key), ALLOWED, Metrics("log"))
     server.add(add_LogServiceServicer_to_server, LogRpc(event_log, may_advance=False))
-    async with server, open_channel(f"127.0.0.1:{server.port}", internal_key) as channel:
+    async with server, open_channel(f"127.0.0.1:{server.internal_port}", internal_key) as channel:
         yield LogClient(channel, actor="test")
 
 

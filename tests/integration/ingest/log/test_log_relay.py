@@ -10,7 +10,7 @@ import nats
 from integration.ingest.log.conftest import SHARDS, Logs, make_fact, make_facts
 from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
-from service_fixtures import wait_until
+from service_fixtures import open_bus, wait_until
 
 from services.chassis.messaging.jetstream import RANGE_HEADER, JetStreamBus
 from services.chassis.postgres.database import Database
@@ -23,7 +23,7 @@ from services.kernel.ids import LeafId
 async def relaying(logs: Logs, event_log: EventLog, nats_url: str) -> AsyncIterator[LogRelay]:
     """Run the relay of a replica in the scope."""
     async with (
-        JetStreamBus(nats_url, name="ingest") as bus,
+        open_bus(nats_url, "ingest") as bus,
         Database(logs.dsn, "ingest") as database,
     ):
         relay = LogRelay(event_log, database, bus)

@@ -21,6 +21,7 @@ _ROWS = st.builds(
     FactRow,
     *(_LONG, _LONG, _LONG, _SHORT, _SHORT, _IDS, st.none() | _IDS),
     *(st.text(max_size=9), st.sampled_from(["", "网站"]), st.text(max_size=3), st.binary()),
+    _IDS,
 )
 
 

@@ -18,7 +18,7 @@ from services.kernel.tokens import Token
 
 
 def make_request(name: str, size: int = 1, payload: bytes = b"") -> AppendRequest:
-    fact = NewFact(name, FactId(bytes(16)), "k", None, 0, "", "", payload)
+    fact = NewFact(name, FactId(bytes(16)), "k", None, 0, "", "", payload, bytes(16))
     return AppendRequest([fact] * size)
 
 

@@ -17,13 +17,14 @@ from services.ingest.log.codec import (
     split_rows,
 )
 from services.kernel.errors import InvalidField
+from tests.index_key import INDEX_KEY
 
 NAMES = {1: "onefold.type.v1.Event", 2: CLOCK_TICKED}
 LEAF, FACT = bytes(range(16)), bytes(range(16, 32))
 
 
 def row(offset: int, payload: bytes = b"p", leaf_id: bytes | None = LEAF) -> FactRow:
-    return FactRow(offset, 11, 12, 3, 1, FACT, leaf_id, "shop", "web", "key", payload)
+    return FactRow(offset, 11, 12, 3, 1, FACT, leaf_id, "shop", "web", "key", payload, bytes(16))
 
 
 def make_message(**fields: object) -> Fact:
@@ -77,9 +78,12 @@ def test_outputs_cover_the_range_of_their_rows() -> None:
 
 
 def test_decoded_fact_has_the_fields_of_its_message() -> None:
-    fact = decode_fact(make_message(occurred_at_us=5, source_id="web", actor="me", payload=b"x"), 0)
-    assert fact == ("shop", FACT, "a.A", LEAF, 5, "web", "me", b"x")
-    assert decode_fact(make_message(leaf_id=b""), 0).leaf_id is None
+    fact = decode_fact(
+        make_message(occurred_at_us=5, source_id="web", actor="me", payload=b"x"), 0, INDEX_KEY
+    )
+    assert fact[:-1] == ("shop", FACT, "a.A", LEAF, 5, "web", "me", b"x")
+    assert fact.content_tag == INDEX_KEY.content_tag("shop", b"x")
+    assert decode_fact(make_message(leaf_id=b""), 0, INDEX_KEY).leaf_id is None
 
 
 @pytest.mark.parametrize(
@@ -96,12 +100,12 @@ def test_decoded_fact_has_the_fields_of_its_message() -> None:
 )
 def test_invalid_fact_is_refused_with_its_field(fields: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        decode_fact(make_message(**fields), 4)
+        decode_fact(make_message(**fields), 4, INDEX_KEY)
     assert refused.value.field == f"facts[4].{field}"
 
 
 def test_clock_tick_holds_its_instant_and_has_its_own_id() -> None:
-    tick = clock_tick(99)
+    tick = clock_tick(99, INDEX_KEY)
     assert (tick.kind, tick.leaf_id, tick.occurred_at_us) == (CLOCK_TICKED, None, 99)
     assert ClockTicked.FromString(tick.payload).now_us == 99
-    assert tick.fact_id != clock_tick(100).fact_id
+    assert tick.fact_id != clock_tick(100, INDEX_KEY).fact_id

@@ -31,12 +31,16 @@ EMPTY_HEADS = ShardHeads({0: 0, 1: 0, 2: 0}, NOW)
 Contents = dict[DedupKey, FactContent]
 
 
+def tag_of(payload: bytes) -> bytes:
+    return payload.ljust(16)
+
+
 def fact(
     number: int, *, leaf: int | None = 0, payload: bytes = b"p", at: int = 5, kind: str = "a.A"
 ) -> NewFact:
     leaf_id = None if leaf is None else LeafId(leaf.to_bytes(8, "big") + bytes(8))
     fact_id = FactId(number.to_bytes(16, "big"))
-    return NewFact("shop", fact_id, kind, leaf_id, at, "web", "key", payload)
+    return NewFact("shop", fact_id, kind, leaf_id, at, "web", "key", payload, tag_of(payload))
 
 
 def plan_of(requests: Sequence[AppendRequest], contents: Contents | None = None) -> AppendPlan:
@@ -75,14 +79,14 @@ def test_fact_of_the_future_occurs_when_it_is_recorded() -> None:
 
 
 def test_existing_fact_is_a_duplicate_and_the_token_includes_it() -> None:
-    rows, result = append([fact(1)], {(0, fact(1).fact_id): (1, b"p")})
+    rows, result = append([fact(1)], {(0, fact(1).fact_id): (1, tag_of(b"p"))})
     assert rows == []
     assert (result.appended, result.duplicates) == (0, frozenset({0}))
     assert result.token == Token((10,))
 
 
 def test_existing_id_with_other_content_or_kind_is_conflicting() -> None:
-    contents: Contents = {(0, fact(1).fact_id): (1, b"p")}
+    contents: Contents = {(0, fact(1).fact_id): (1, tag_of(b"p"))}
     rows, result = append([fact(1, payload=b"q"), fact(1, kind="b.B"), fact(2)], contents)
     assert result.conflicting == frozenset({0, 1})
     assert [row.fact_id for row in rows] == [fact(2).fact_id]
@@ -101,7 +105,7 @@ def test_same_id_under_another_leaf_of_the_shard_is_a_duplicate() -> None:
 
 
 def test_broadcast_fact_missing_in_one_shard_is_appended_there_only() -> None:
-    contents: Contents = {(shard, fact(1).fact_id): (1, b"p") for shard in (0, 2)}
+    contents: Contents = {(shard, fact(1).fact_id): (1, tag_of(b"p")) for shard in (0, 2)}
     rows, result = append([fact(1, leaf=None)], contents)
     assert [(row.shard, row.offset) for row in rows] == [(1, 20)]
     assert (result.appended, result.duplicates) == (1, frozenset())

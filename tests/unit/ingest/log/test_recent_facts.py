@@ -13,7 +13,7 @@ from services.kernel.tokens import Token
 
 
 def row(offset: int, shard: int = 0, payload: bytes = b"") -> FactRow:
-    return FactRow(offset, 0, 0, shard, 1, bytes(16), None, "", "", "", payload)
+    return FactRow(offset, 0, 0, shard, 1, bytes(16), None, "", "", "", payload, bytes(16))
 
 
 def offsets(recent: ShardRecent, first: int, limit: int = 100) -> list[int]:

@@ -23,6 +23,7 @@ from services.kernel.identifiers.normalize import (
 )
 from services.kernel.identifiers.phones import _parse, is_region, phone
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY, account_leaf
+from tests.index_key import INDEX_KEY
 
 UUID = "3f2b8a10-9c4d-4e6f-8a7b-1c2d3e4f5a6b"
 OTHERS = (
@@ -399,5 +400,7 @@ class TestAccounts:
     def test_group_id_has_one_form_in_every_region(self) -> None:
         for region in ("CN", "US"):
             assert normalize("account_id", " ａcme ", region) == account_of("acme")
-        assert account_leaf("w", "acme") == Identifier("account_id", "acme").id_in("w")
-        assert account_leaf("w", "null") is account_leaf("w", "a\0") is None
+        assert account_leaf("w", "acme", INDEX_KEY) == Identifier("account_id", "acme").id_in(
+            "w", INDEX_KEY
+        )
+        assert account_leaf("w", "null", INDEX_KEY) is account_leaf("w", "a\0", INDEX_KEY) is None

@@ -13,6 +13,7 @@ from services.kernel.identifiers.priority import (
     primary_identifier,
     priority_of,
 )
+from tests.index_key import INDEX_KEY
 
 identifiers = st.builds(
     Identifier,
@@ -45,7 +46,7 @@ def test_leaf_is_a_function_of_the_set_of_identifiers(
     shuffled = [*named, named[0]]
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert primary_identifier(shuffled) == primary_identifier(named)
-    assert leaf_of("w", shuffled) == primary_identifier(named).id_in("w")
+    assert leaf_of("w", shuffled, INDEX_KEY) == primary_identifier(named).id_in("w", INDEX_KEY)
 
 
 def test_base_namespace_drops_the_scope() -> None:
