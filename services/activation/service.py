@@ -79,7 +79,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             runner,
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
-        rpc.add(add_ActivationServiceServicer_to_server, activation_rpc)
+        rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
         outcomes = OutcomePublisher(base.database, log, settings.service)
         serving = base.serving(rpc, runner, counts=count_rows)
         # Attempts in flight end before the endpoints close.

@@ -35,7 +35,7 @@ def run_with_client(
 
     async def run() -> _Result:
         endpoints = find_endpoints(data)
-        if as_service and endpoints.http:
+        if as_service and endpoints.operations_urls:
             endpoints = replace(endpoints, key=load_internal_key(data))
         async with Client(endpoints) as client:
             return await work(client)

@@ -20,7 +20,8 @@ from services.kernel.errors import OnefoldError
 _NOT_SETTINGS = frozenset(
     {
         *("ONEFOLD_DATA", "ONEFOLD_KEY", "ONEFOLD_WRITE_KEY", "ONEFOLD_PYTHON"),
-        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_HOST", FIRST_PORT_VARIABLE),
+        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_HOST"),
+        *("ONEFOLD_INTERNAL_HOST", FIRST_PORT_VARIABLE),
         *(f"ONEFOLD_{service.upper()}_URL" for service in SERVICES),
     }
 )
@@ -33,7 +34,7 @@ class NotRunning(OnefoldError):
 class StackState(TypedDict):
     """The content of the stack file, which the supervisor of a running system writes."""
 
-    #: By service: its `grpc` (`host:port`) and `http` (a URL) endpoints.
+    #: By service: its endpoints, as `Stack.endpoints` returns them.
     services: dict[str, dict[str, str]]
     supervisor_pid: int
 
@@ -71,9 +72,11 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
         raise NotRunning(f"nothing runs over {data_dir}: start it with `onefold up`")
     services = state["services"]
     return ApiEndpoints(
-        grpc={s: services[s]["grpc"] for s in SERVICES},
-        http={s: services[s]["http"] for s in SERVICES},
+        grpc={s: services[s]["internal_grpc"] for s in SERVICES},
         key=key or _admin_key(data_dir),
+        public_grpc={s: services[s]["grpc"] for s in SERVICES},
+        events_url=services["ingest"]["http"],
+        operations_urls={s: services[s]["internal_http"] for s in SERVICES},
     )
 
 

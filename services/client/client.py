@@ -32,12 +32,16 @@ PROJECTIONS = SERVICES[1:]
 class ApiEndpoints:
     """The endpoints of a system."""
 
-    #: By service: `host:port`.
+    #: By service: the internal gRPC endpoint, `host:port`, which serves every call.
     grpc: Mapping[str, str]
     #: The key that calls carry.
     key: str
-    #: By service: `http://host:port`; empty where only the gRPC addresses are known.
-    http: Mapping[str, str] = field(default_factory=dict)
+    #: By service: the gRPC endpoint for clients, `host:port`; empty where it is not known.
+    public_grpc: Mapping[str, str] = field(default_factory=dict)
+    #: The HTTP endpoint for events, `http://host:port`; empty where it is not known.
+    events_url: str = ""
+    #: By service: the HTTP endpoint for health and metrics; empty where they are not known.
+    operations_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:

@@ -3,7 +3,7 @@
     async with PostgresServer(folder) as postgres, NatsServer(folder) as nats:
         ...  # postgres.dsn, nats.url
     async with Stack(folder) as stack:
-        ...  # stack.http("ingest")
+        ...  # stack.events_url
 
 `venv` is the first run of `./onefold`.
 """

@@ -19,7 +19,8 @@ LOOPBACK = "127.0.0.1"
 #: The servers of a system, in the order of their default ports.
 SERVER_NAMES = (
     *("ingest_http", *(f"{service}_grpc" for service in SERVICES)),
-    *(f"{service}_http" for service in SERVICES[1:]),
+    *(f"{service}_internal_grpc" for service in SERVICES),
+    *(f"{service}_internal_http" for service in SERVICES),
     *("postgres", "nats", "nats_monitor"),
 )
 #: Below the range of outgoing connections, and used by no well-known program.

@@ -16,7 +16,6 @@ import structlog
 from services.chassis.runtime.backoff import Backoff
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT
-from services.devstack.ports import LOOPBACK
 from services.devstack.process import end, ended, spawn
 
 READY_SECONDS = 60.0
@@ -33,9 +32,9 @@ log = structlog.get_logger(__name__)
 class ServiceProcess:
     """One service as a separate process."""
 
-    def __init__(self, name: str, env: Mapping[str, str], log_file: Path, http_port: int) -> None:
+    def __init__(self, name: str, env: Mapping[str, str], log_file: Path, ready_url: str) -> None:
         self.name = name
-        self.http_port = http_port
+        self._ready_url = ready_url
         self._env = env
         self._log_file = log_file
         self._child: subprocess.Popen[bytes] | None = None
@@ -100,6 +99,6 @@ class ServiceProcess:
         if self._child is not None and self._child.poll() not in (None, *_KILLED):
             raise ServerError(f"{self.name} did not start: see {self._log_file}")
         with suppress(aiohttp.ClientError, TimeoutError):
-            async with http.get(f"http://{LOOPBACK}:{self.http_port}/readyz") as response:
+            async with http.get(self._ready_url) as response:
                 return response.status == 200
         return False

@@ -59,6 +59,6 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
         commands = SegmentCommands(base.database, runner, log)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         segment_rpc = SegmentRpc(commands, base.database, runner, identity_client)
-        rpc.add(add_SegmentServiceServicer_to_server, segment_rpc)
+        rpc.add(add_SegmentServiceServicer_to_server, segment_rpc, public=True)
         async with base.serving(rpc, runner, counts=count_rows, rebuild=rebuild) as endpoints:
             yield endpoints

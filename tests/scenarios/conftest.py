@@ -42,7 +42,7 @@ class CommandLine:
 
     def send(self, call: str, key: str, body: object) -> tuple[int, dict[str, Any]]:
         """Send a call of the Segment specification, such as `batch`; return status and response."""
-        url = f"{find_endpoints(self._data).http['ingest']}/v1/{call}"
+        url = f"{find_endpoints(self._data).events_url}/v1/{call}"
         headers = {"Authorization": f"Bearer {key}"}
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:

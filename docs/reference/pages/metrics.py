@@ -16,7 +16,7 @@ HEAD = """\
 
 Generated from the code by `python docs/reference/generate.py`; do not edit.
 
-Every service serves its metrics in the text format of Prometheus at `/metrics` of its HTTP
+Every service serves its metrics in the text format of Prometheus at `/metrics` of its internal HTTP
 endpoint. `<service>` is the name of the service. Counters end in `_total`; histograms have
 `_bucket`, `_sum` and `_count`. See [how to observe a system](../how-to/observe.md).
 

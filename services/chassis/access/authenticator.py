@@ -2,7 +2,7 @@
 
 A key decides the workspace, the role and, for a source, which source its events belong to.
 Services call each other with the internal key and name the workspace in the metadata
-`onefold-workspace`.
+`onefold-workspace`; the endpoints for clients of other systems do not accept that key.
 """
 
 from __future__ import annotations
@@ -60,19 +60,26 @@ class Authenticator:
         self._unknown: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, min(miss_ttl_s, ttl_s), clock)
         self._bypassed_until = float("-inf")
 
-    async def authenticate(self, key: str | None, workspace_id: str = "") -> Principal:
-        """Return the principal that holds `key`.
+    async def authenticate_internal(self, key: str | None, workspace_id: str) -> Principal:
+        """Return the principal that holds `key`, which may be the internal key.
 
-        `workspace_id` is the workspace that an internal call names; for other keys it is ignored.
+        Use it at internal endpoints only. `workspace_id` is the workspace that an internal call
+        names; for other keys it is ignored. Raises what `authenticate` raises.
+        """
+        if key and hmac.compare_digest(hash_key(key), self._internal_hash):
+            region = await self._region_of(workspace_id)
+            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
+        return await self.authenticate(key)
+
+    async def authenticate(self, key: str | None) -> Principal:
+        """Return the principal that holds `key`; the internal key is unknown to it.
+
         Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED), and StoreUnavailable also if the
         store does not respond in time.
         """
         if not key:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
         key_hash = hash_key(key)
-        if hmac.compare_digest(key_hash, self._internal_hash):
-            region = await self._region_of(workspace_id)
-            return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
         found = await self._lookup(key_hash)
         if found is None:
             raise NotAllowed("this key is not known; check it", reason="KEY_UNKNOWN")

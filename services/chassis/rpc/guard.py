@@ -16,9 +16,14 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.access.principal import WORKSPACE_KEY, Role, require_role, set_principal
+from services.chassis.access.principal import (
+    WORKSPACE_KEY,
+    Principal,
+    Role,
+    require_role,
+    set_principal,
+)
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
@@ -26,10 +31,12 @@ from services.kernel.errors import OnefoldError, ServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Services that anyone may call: health and reflection.
-_OPEN_PREFIX = "/grpc."
-_NO_ROLES: frozenset[Role] = frozenset()
+#: The service that anyone may call, where it is served.
+_OPEN_PREFIX = "/grpc.health."
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+#: Returns the principal that holds a key. The second argument is the workspace that the metadata
+#: name, which counts for the key of the other services only.
+Authenticate = Callable[[str | None, str], Awaitable[Principal]]
 _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
 
@@ -66,13 +73,13 @@ class OpenStreams:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Wraps the methods of a server; a method that `allowed` does not list is denied to all."""
+    """Wraps the methods of a server; a method that `allowed` does not list is not served."""
 
     def __init__(
-        self, authenticator: Authenticator, allowed: Mapping[str, frozenset[Role]], metrics: Metrics
+        self, authenticate: Authenticate, allowed: Mapping[str, frozenset[Role]], metrics: Metrics
     ) -> None:
         self.streams = OpenStreams()
-        self.authenticator = authenticator
+        self.authenticate = authenticate
         self.allowed = allowed
         self.metrics = metrics
         self._handlers: dict[str, _Handler] = {}
@@ -91,7 +98,7 @@ class Guard(grpc.aio.ServerInterceptor):
         # An unknown name is not stored, or callers could fill the memory with names.
         if handler is None or method.startswith(_OPEN_PREFIX):
             return handler
-        if not is_served(behaviour_of(handler)):
+        if method not in self.allowed or not is_served(behaviour_of(handler)):
             return None
         self._handlers[method] = guarded = _GuardedMethod(self, method, handler).handler()
         return guarded
@@ -118,8 +125,8 @@ class _GuardedMethod:
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
         self._read = self._read_each if handler.request_streaming else self._parse
-        self._roles = guard.allowed.get(name, _NO_ROLES)
-        self._authenticate = guard.authenticator.authenticate
+        self._roles = guard.allowed[name]
+        self._authenticate = guard.authenticate
         self._metrics = metrics = guard.metrics
         self._streams = streams = guard.streams
         # In a stream of requests, `end` cancels only the wait for the next one.

@@ -1,7 +1,12 @@
-"""Serves the gRPC endpoint of a service: health and reflection are open, the rest is guarded."""
+"""Serves the gRPC endpoints of a service: a public one for clients, and an internal one.
+
+The public endpoint serves the methods that clients of other systems may call, and nothing else. The
+internal endpoint serves all methods and health, and accepts the key of the other services.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -21,6 +26,7 @@ log = structlog.get_logger(__name__)
 #: The roles that may call a method, by its path such as `/onefold.log.v1.LogService/Append`.
 Allowed = Mapping[str, frozenset[Role]]
 
+REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 _MAX_CONCURRENT_CALLS = 10_000
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -31,10 +37,11 @@ _OPTIONS = (
     # Clients reconnect now and then, and so find added replicas.
     ("grpc.max_connection_age_ms", 300_000),
 )
+_ANY_KEY = frozenset(Role)
 
 
 class RpcServer:
-    """A grpc.aio server with health, reflection and a guard; `add` the services, then enter it.
+    """The two grpc.aio servers of a service; `add` the services, then enter it.
 
     Leaving the scope reports NOT_SERVING, rejects new calls, ends the streams and lets the calls in
     flight end within `settings.drain_s`.
@@ -47,56 +54,118 @@ class RpcServer:
         allowed: Allowed,
         metrics: Metrics,
     ) -> None:
-        #: The port it listens on; the requested one, or 0, before it is entered.
-        self.port = settings.grpc_port
-        self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._drain_s = settings.drain_s
-        self._guard = Guard(authenticator, allowed, metrics)
         self._allowed = allowed
-        self._server = grpc.aio.server(
-            interceptors=[self._guard],
-            options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
-            maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
+        self._settings = settings
+        self._public = _Endpoint(
+            settings.host,
+            settings.grpc_port,
+            Guard(lambda key, _: authenticator.authenticate(key), _for_clients(allowed), metrics),
+            settings,
+        )
+        self._internal = _Endpoint(
+            settings.internal_host,
+            settings.internal_grpc_port,
+            Guard(authenticator.authenticate_internal, allowed, metrics),
+            settings,
         )
         self._health = health.aio.HealthServicer()
         self._servicers: list[object] = []
 
-    def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
+    @property
+    def port(self) -> int:
+        """The port for clients; the requested one, or 0, before the server is entered."""
+        return self._public.port
+
+    @property
+    def internal_port(self) -> int:
+        """The port for services and operators; as `port`."""
+        return self._internal.port
+
+    def add(
+        self, register: Callable[[Any, Any], None], servicer: object, *, public: bool = False
+    ) -> None:
         """Serve a service: `add(add_LogServiceServicer_to_server, LogRpc(…))`.
 
-        A method is a coroutine function, or an async generator function if it responds with a
-        stream. Anything else, such as a method that the servicer does not define, is not served.
+        `public`: serve it to clients of other systems too, except for the methods that only the
+        other services may call. A method is a coroutine function, or an async generator function if
+        it responds with a stream. Anything else, such as a method that the servicer does not
+        define, is not served.
         """
-        register(servicer, self._server)
+        register(servicer, self._internal.server)
+        if public:
+            register(servicer, self._public.server)
         self._servicers.append(servicer)
 
     async def __aenter__(self) -> Self:
         """Listen. Raises ValueError if an allowed method is not served, and OSError."""
         if unknown := sorted(path for path in self._allowed if not self._serves(path)):
             raise ValueError(f"allowed, but not served: {', '.join(unknown)}")
-        await self._add_open_services()
-        address = f"{self._host}:{self.port}"
+        await self._add_health()
+        if self._settings.reflection != "off":
+            self._internal.add_reflection()
+        if self._settings.reflection == "public":
+            self._public.add_reflection()
+        await self._internal.start()
         try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
-        await self._server.start()
+            await self._public.start()
+        except OSError:
+            await self._internal.server.stop(None)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
-        self._guard.streams.end()
-        await self._server.stop(self._drain_s)
+        endpoints = (self._public, self._internal)
+        for endpoint in endpoints:
+            endpoint.guard.streams.end()
+        drain_s = self._settings.drain_s
+        await asyncio.gather(*(endpoint.server.stop(drain_s) for endpoint in endpoints))
         log.info("rpc_drained")
 
     def _serves(self, path: str) -> bool:
         name = path.rpartition("/")[2]
         return any(is_served(getattr(servicer, name, None)) for servicer in self._servicers)
 
-    async def _add_open_services(self) -> None:
-        services = {path.split("/")[1] for path in self._allowed}
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        for service in ("", health.SERVICE_NAME, *services):
+    async def _add_health(self) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._internal.server)
+        for service in ("", health.SERVICE_NAME, *_service_names(self._allowed)):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+
+
+class _Endpoint:
+    """One grpc.aio server on one port, with its guard."""
+
+    def __init__(self, host: str, port: int, guard: Guard, settings: ServiceSettings) -> None:
+        self.port = port
+        self.guard = guard
+        self._host = f"[{host}]" if ":" in host else host
+        self.server = grpc.aio.server(
+            interceptors=[guard],
+            options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
+            maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
+        )
+
+    def add_reflection(self) -> None:
+        """Describe the services of this endpoint to callers with any key."""
+        names = (*_service_names(self.guard.allowed), reflection.SERVICE_NAME)
+        self.guard.allowed = {**self.guard.allowed, REFLECTION: _ANY_KEY}
+        reflection.enable_server_reflection(names, self.server)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        address = f"{self._host}:{self.port}"
+        try:
+            self.port = self.server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+        await self.server.start()
+
+
+def _for_clients(allowed: Allowed) -> Allowed:
+    """Return the methods that clients may call, without the role of the other services."""
+    roles = {path: each - {Role.INTERNAL} for path, each in allowed.items()}
+    return {path: each for path, each in roles.items() if each}
+
+
+def _service_names(allowed: Allowed) -> list[str]:
+    return sorted({path.split("/")[1] for path in allowed})

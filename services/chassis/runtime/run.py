@@ -19,7 +19,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -43,6 +43,8 @@ class Endpoints:
     """The ports of a running service; 0 = it has no such endpoint."""
 
     grpc_port: int = 0
+    internal_grpc_port: int = 0
+    internal_http_port: int = 0
     http_port: int = 0
 
 
@@ -91,7 +93,7 @@ async def _main(settings: S, serve: Serve[S]) -> int:
 async def _serve_until(stop: asyncio.Event, settings: S, serve: Serve[S]) -> None:
     async with serve(settings) as running:
         _tune_gc()
-        ports = {"grpc_port": running.grpc_port, "http_port": running.http_port}
+        ports = {field.name: getattr(running, field.name) for field in fields(Endpoints)}
         endpoints = {"pid": os.getpid(), **ports}
         _write_endpoints(settings, endpoints)
         log.info("service_started", **endpoints)
@@ -123,7 +125,7 @@ def _write_endpoints(settings: ServiceSettings, endpoints: Mapping[str, int]) ->
 
 
 def endpoints_file(data_dir: Path, service: str) -> Path:
-    """Return the file that holds `{"pid", "grpc_port", "http_port"}` of a service."""
+    """Return the file that holds the `pid` of a service and its ports, the fields of Endpoints."""
     return data_dir / "run" / f"{service}.json"
 
 

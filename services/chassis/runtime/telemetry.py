@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
+from typing import Self
 
 import uvicorn
 from prometheus_client import (
@@ -116,37 +117,17 @@ class Metrics:
         )
 
 
-class OperationsServer:
-    """The HTTP endpoint for health and metrics, in the event loop of the service.
+class HttpServer:
+    """Serves `routes` over HTTP, in the event loop of the service."""
 
-    `/healthz` returns 200 while the process lives; `/readyz` returns 200 if every check passes,
-    else 503 with the names of the checks that fail; `/metrics` has the text format of Prometheus.
-    `routes` are served as well.
-    """
-
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        host: str,
-        port: int,
-        checks: Mapping[str, Check] | None = None,
-        routes: Sequence[BaseRoute] = (),
-    ) -> None:
-        self._metrics = metrics
-        self._checks = dict(checks or {})
+    def __init__(self, routes: Sequence[BaseRoute], *, host: str, port: int) -> None:
         self._host = host
         #: The port it listens on; the requested one, or 0, before it serves.
         self.port = port
-        own = [
-            Route("/healthz", self._healthz),
-            Route("/readyz", self._readyz),
-            Route("/metrics", self._serve_metrics),
-        ]
-        self._app = Starlette(routes=[*own, *routes])
+        self._app = Starlette(routes=routes)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[OperationsServer]:
+    async def serving(self) -> AsyncIterator[Self]:
         """Serve inside the scope. Raises OSError if the port is taken."""
         with _bound(self._host, self.port) as bound:
             self.port = bound.getsockname()[1]
@@ -158,6 +139,26 @@ class OperationsServer:
                 finally:
                     server.should_exit = True
                     await serving
+
+
+class OperationsServer(HttpServer):
+    """The HTTP endpoint for health and metrics, on the internal port of the service.
+
+    `/healthz` returns 200 while the process lives; `/readyz` returns 200 if every check passes,
+    else 503 with the names of the checks that fail; `/metrics` has the text format of Prometheus.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, host: str, port: int, checks: Mapping[str, Check] | None = None
+    ) -> None:
+        self._metrics = metrics
+        self._checks = dict(checks or {})
+        routes = [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._serve_metrics),
+        ]
+        super().__init__(routes, host=host, port=port)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"service": self._metrics.service, "alive": True})

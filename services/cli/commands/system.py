@@ -19,7 +19,7 @@ from typer import Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
-from services.client.client import PROJECTIONS, Client
+from services.client.client import PROJECTIONS, ApiEndpoints, Client
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT, make_folder
 from services.devstack.ports import FIRST_PORT_VARIABLE, LOOPBACK, load_ports
@@ -48,12 +48,13 @@ def up(
 ) -> None:
     """Start PostgreSQL, NATS and the five services, and leave them running.
 
-    They listen on 127.0.0.1, by default on ports 7810 (HTTP of ingest), 7811 to 7815 (gRPC of
-    ingest, identity, profile, segment, activation), 7816 to 7819 (HTTP of identity to activation),
-    7820 (PostgreSQL), 7821 and 7822 (NATS, its monitor). A default port in use is replaced by a
-    free one; a port that is set must be free. A restart uses the ports of the last start.
-    ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT, ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, …
-    set single ports.
+    They listen on 127.0.0.1, by default on ports 7810 (events over HTTP), 7811 to 7815 (gRPC for
+    clients of ingest, identity, profile, segment, activation), 7816 to 7820 (their internal gRPC),
+    7821 to 7825 (their health and metrics), 7826 (PostgreSQL), 7827 and 7828 (NATS, its monitor). A
+    default port in use is replaced by a free one; a port that is set must be free. A restart uses
+    the ports of the last start. ONEFOLD_INGEST_HTTP_PORT, ONEFOLD_PROFILE_GRPC_PORT,
+    ONEFOLD_PROFILE_INTERNAL_GRPC_PORT, ONEFOLD_POSTGRES_PORT, ONEFOLD_NATS_PORT, … set single
+    ports.
     """
     settings = {"ONEFOLD_CLOCK_ADVANCE": "allowed"} if allow_clock else {}
     if first_port is not None:
@@ -63,8 +64,8 @@ def up(
         endpoints = find_endpoints(data)
     for line in (
         "Onefold is running." if started else "Onefold was already running.",
-        f"  events over HTTP   {endpoints.http['ingest']}/v1/batch",
-        f"  events over gRPC   {endpoints.grpc['ingest']}",
+        f"  events over HTTP   {endpoints.events_url}/v1/batch",
+        f"  events over gRPC   {endpoints.public_grpc['ingest']}",
         f"  events over NATS   {_nats_endpoint(data)}",
         f"  admin key          in {data / 'admin.key'}",
         "Next: `onefold apply -f packs/education/sources.yaml`, `onefold status`, `onefold down`.",
@@ -148,9 +149,21 @@ async def _show_status(client: Client) -> None:
     rows = [await _status_row(client, name, head) for name in PROJECTIONS]
     columns = ("service", "facts behind, per shard", "generation", "counts")
     output.print_table(columns, rows)
-    for name, address in client.endpoints.grpc.items():
-        http = client.endpoints.http.get(name)
-        output.out.print(f"{name:<11} grpc {address:<22}" + (f" http {http}" if http else ""))
+    for name in client.endpoints.grpc:
+        output.out.print(_endpoints_line(client.endpoints, name), soft_wrap=True)
+
+
+def _endpoints_line(endpoints: ApiEndpoints, name: str) -> str:
+    """Return a line such as `ingest grpc HOST:PORT http URL internal HOST:PORT metrics URL`."""
+    line = f"{name:<11}"
+    if public := endpoints.public_grpc.get(name):
+        line += f" grpc {public}"
+    if name == "ingest" and endpoints.events_url:
+        line += f" http {endpoints.events_url}"
+    line += f" internal {endpoints.grpc[name]}"
+    if operations := endpoints.operations_urls.get(name):
+        line += f" metrics {operations}/metrics"
+    return line
 
 
 async def _status_row(

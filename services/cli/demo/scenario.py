@@ -118,16 +118,17 @@ class Demo:
     ) -> None:
         match endpoint:
             case Endpoint.SDK:
-                url = self._stack.http("ingest")
+                url = self._stack.events_url
                 await asyncio.to_thread(clients.send_by_sdk, events, url, key, sent)
             case Endpoint.GRPC:
-                async with Client(self._endpoints(key)) as client:
+                address = self._stack.public_address("ingest")
+                async with Client(ApiEndpoints(grpc={"ingest": address}, key=key)) as client:
                     await clients.send_by_grpc(events, client, sent)
             case Endpoint.NATS:
                 subject = f"onefold.in.default.{SOURCES[endpoint]}"
                 await clients.send_by_nats(events, self._stack.nats_url, subject, key, sent)
             case Endpoint.FILE:
-                address = self._stack.address("ingest")
+                address = self._stack.public_address("ingest")
                 await clients.send_by_file(events, self._stack.data_dir, address, key, sent)
 
     async def _wait_for_events(self, sent: dict[Endpoint, list[SchoolEvent]]) -> Counter[str]:

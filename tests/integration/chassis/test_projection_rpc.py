@@ -51,7 +51,7 @@ async def endpoint(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncI
     service = ProjectionRpc(toy.runner, toy.database, counts=count_words, rebuild=rebuild)
     server.add(stubs.add_ProjectionServiceServicer_to_server, service)
     async with server:
-        yield f"127.0.0.1:{server.port}"
+        yield f"127.0.0.1:{server.internal_port}"
 
 
 @asynccontextmanager

@@ -115,6 +115,7 @@ class Served:
     """A server under test."""
 
     port: int
+    public_port: int
     ingest: Ingest
     projection: Projection
     metrics: Metrics
@@ -122,6 +123,10 @@ class Served:
     @property
     def url(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def public_url(self) -> str:
+        return f"127.0.0.1:{self.public_port}"
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"onefold_test_{name}_total", labels) or 0.0
@@ -139,20 +144,22 @@ async def serving(
     metrics = Metrics("test")
     rpc = RpcServer(_settings(**fields), Authenticator(load, INTERNAL), allowed, metrics)
     ingest, projection = Ingest(), Projection()
-    rpc.add(ingest_grpc.add_IngestServiceServicer_to_server, ingest)
+    rpc.add(ingest_grpc.add_IngestServiceServicer_to_server, ingest, public=True)
     rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, projection)
     async with rpc:
-        yield Served(rpc.port, ingest, projection, metrics)
+        yield Served(rpc.internal_port, rpc.port, ingest, projection, metrics)
 
 
 def _events(count: int = 1) -> Any:
     return ingest_pb.IngestEventsRequest(events=[{} for _ in range(count)])
 
 
-async def _rejection(server: Served, key: str | None, method: str, request: bytes = b"") -> Any:
-    """Return the error of one raw call."""
+async def _rejection(
+    server: Served, key: str | None, method: str, request: bytes = b"", *, url: str = ""
+) -> Any:
+    """Return the error of one raw call, to the internal endpoint unless `url` names another."""
     metadata = [("authorization", f"Bearer {key}")] if key is not None else []
-    async with grpc.aio.insecure_channel(server.url) as raw:
+    async with grpc.aio.insecure_channel(url or server.url) as raw:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await raw.unary_unary(method)(request, metadata=metadata, timeout=10)
     return caught.value
@@ -192,8 +199,6 @@ async def test_call_with_an_allowed_role_succeeds() -> None:
         (SOURCE, STATUS, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
         (INTERNAL, INGEST, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
         (ADMIN, STREAM, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
-        (ADMIN, DIGEST, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
-        (INTERNAL, DIGEST, grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED"),
     ],
 )
 async def test_call_without_an_allowed_role_is_denied(
@@ -226,6 +231,51 @@ async def test_internal_call_gets_the_workspace_of_its_metadata() -> None:
             assert response.service == ""
 
 
+@pytest.mark.parametrize("key", [ADMIN, INTERNAL])
+async def test_method_without_allowed_roles_is_unimplemented(key: str) -> None:
+    async with serving() as server:
+        assert (await _rejection(server, key, DIGEST)).code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_public_endpoint_serves_clients() -> None:
+    async with serving() as server, open_channel(server.public_url, SOURCE) as channel:
+        response = await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events(3))
+        assert response.accepted == 3
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        STATUS,
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+@pytest.mark.parametrize("key", [None, ADMIN, INTERNAL])
+async def test_public_endpoint_has_no_internal_methods(method: str, key: str | None) -> None:
+    async with serving() as server:
+        error = await _rejection(server, key, method, url=server.public_url)
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_method_for_services_only_is_not_at_the_public_endpoint() -> None:
+    allowed = {**ALLOWED, STREAM: frozenset({Role.INTERNAL})}
+    async with serving(allowed) as server:
+        error = await _rejection(server, INTERNAL, STREAM, url=server.public_url)
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_internal_key_at_the_public_endpoint_is_unknown() -> None:
+    allowed = {**ALLOWED, INGEST: frozenset({Role.SOURCE, Role.INTERNAL})}
+    async with serving(allowed) as server:
+        error = await _rejection(server, INTERNAL, INGEST, url=server.public_url)
+        assert (error.code(), _reason(error)) == (grpc.StatusCode.UNAUTHENTICATED, "KEY_UNKNOWN")
+        async with open_channel(server.url, INTERNAL) as channel:
+            response = await ingest_grpc.IngestServiceStub(channel).IngestEvents(_events())
+        assert response.accepted == 1
+
+
 async def test_method_that_the_servicer_lacks_is_unimplemented() -> None:
     async with serving() as server:
         error = await _rejection(server, ADMIN, "/onefold.ingest.v1.IngestService/ListQuarantined")
@@ -241,23 +291,56 @@ async def test_allowed_method_that_is_not_served_raises_value_error() -> None:
 async def test_port_in_use_raises_os_error() -> None:
     async with serving() as server:
         with pytest.raises(OSError, match=str(server.port)):
-            async with serving(grpc_port=server.port):
+            async with serving(internal_grpc_port=server.port):
                 pass
 
 
-async def test_health_and_reflection_need_no_key() -> None:
+async def test_health_at_the_internal_endpoint_needs_no_key() -> None:
     async with serving() as server, grpc.aio.insecure_channel(server.url) as raw:
         health = health_pb2_grpc.HealthStub(raw)
         for service in ("", "onefold.ingest.v1.IngestService"):
             request = health_pb2.HealthCheckRequest(service=service)
             response = await health.Check(request, timeout=10)
             assert response.status == health_pb2.HealthCheckResponse.SERVING
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
+
+
+REFLECTED = {"onefold.ingest.v1.IngestService", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "public", "listed"),
+    [
+        ("internal", False, {*REFLECTED, "onefold.projection.v1.ProjectionService"}),
+        ("internal", True, None),
+        ("public", True, REFLECTED),
+        ("off", False, None),
+        ("off", True, None),
+    ],
+)
+async def test_reflection_lists_the_services_of_an_endpoint_to_callers_with_a_key(
+    setting: str, public: bool, listed: set[str] | None
+) -> None:
+    async with serving(reflection=setting) as server:
+        url = server.public_url if public else server.url
+        if listed is None:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await _reflected(url, SOURCE)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        else:
+            assert await _reflected(url, SOURCE) == listed
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await _reflected(url, "wrong")
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def _reflected(url: str, key: str) -> set[str]:
+    """Return the names of the services that reflection lists."""
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with grpc.aio.insecure_channel(url) as raw:
         responses = reflection_pb2_grpc.ServerReflectionStub(raw).ServerReflectionInfo(
-            iter([request]), timeout=10
+            iter([request]), timeout=10, metadata=[("authorization", f"Bearer {key}")]
         )
-        listed = [s.name async for a in responses for s in a.list_services_response.service]
-        assert "onefold.projection.v1.ProjectionService" in listed
+        return {s.name async for a in responses for s in a.list_services_response.service}
 
 
 @pytest.mark.parametrize(
@@ -550,7 +633,7 @@ async def test_read_is_retried_until_the_server_listens(unused_port: int) -> Non
     async with open_channel(f"127.0.0.1:{unused_port}", INTERNAL, workspace_id="shop") as channel:
         stub = projection_grpc.ProjectionServiceStub(channel)
         call = asyncio.ensure_future(stub.GetStatus(projection_pb.GetStatusRequest()))
-        async with serving(grpc_port=unused_port):
+        async with serving(internal_grpc_port=unused_port):
             assert (await call).service == "shop"
 
 

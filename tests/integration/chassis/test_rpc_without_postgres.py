@@ -64,7 +64,7 @@ async def test_call_while_postgresql_is_down_is_unavailable_until_its_restart(
         async with rpc:
 
             async def accepted(key: str) -> int:
-                async with open_channel(f"127.0.0.1:{rpc.port}", key) as channel:
+                async with open_channel(f"127.0.0.1:{rpc.internal_port}", key) as channel:
                     stub = pb_grpc.IngestServiceStub(channel)
                     response = await stub.IngestEvents(pb.IngestEventsRequest())
                     return int(response.accepted)

@@ -39,7 +39,7 @@ async def serve(settings):
         if settings.behaviour == "worker fails":
             workers.create_task(fail())
         try:
-            yield Endpoints(grpc_port=1234, http_port=settings.http_port)
+            yield Endpoints(grpc_port=1234, internal_http_port=settings.internal_http_port)
         finally:
             if settings.behaviour == "drains for ever":
                 await asyncio.Event().wait()
@@ -99,9 +99,10 @@ async def running(data_dir: Path, **settings: str) -> AsyncIterator[ServiceProce
 async def test_service_writes_its_endpoints_and_stops_on_a_signal(
     tmp_path: Path, number: int
 ) -> None:
-    async with running(tmp_path, ONEFOLD_SAMPLE_HTTP_PORT="80") as service:
+    async with running(tmp_path, ONEFOLD_SAMPLE_INTERNAL_HTTP_PORT="80") as service:
         line = await service.started()
-        endpoints = {"pid": service.process.pid, "grpc_port": 1234, "http_port": 80}
+        endpoints = {"pid": service.process.pid, "grpc_port": 1234, "internal_grpc_port": 0}
+        endpoints |= {"internal_http_port": 80, "http_port": 0}
         assert line.items() >= {**endpoints, "service": "sample"}.items()
         assert json.loads(service.file.read_text()) == endpoints
         service.process.send_signal(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,17 +11,15 @@ import aiohttp
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
+from services.chassis.runtime.telemetry import Check, HttpServer, Metrics, OperationsServer
 
 
 @asynccontextmanager
-async def serving(
-    checks: dict[str, Check] | None = None, routes: Sequence[BaseRoute] = ()
-) -> AsyncIterator[tuple[str, Metrics]]:
+async def serving(checks: dict[str, Check] | None = None) -> AsyncIterator[tuple[str, Metrics]]:
     metrics = Metrics("test")
-    server = OperationsServer(metrics, host="127.0.0.1", port=0, checks=checks, routes=routes)
+    server = OperationsServer(metrics, host="127.0.0.1", port=0, checks=checks)
     async with server.serving():
         yield f"http://127.0.0.1:{server.port}", metrics
 
@@ -77,12 +75,17 @@ async def test_metrics_have_the_service_in_their_names() -> None:
         assert "process_resident_memory_bytes" in text
 
 
-async def test_extra_routes_are_served() -> None:
+async def test_public_endpoint_serves_its_routes_and_no_operations() -> None:
     async def track(_request: Request) -> PlainTextResponse:
         return PlainTextResponse("accepted")
 
-    async with serving(routes=[Route("/v1/track", track)]) as (url, _):
+    server = HttpServer([Route("/v1/track", track)], host="127.0.0.1", port=0)
+    async with server.serving():
+        url = f"http://127.0.0.1:{server.port}"
         assert await _get(f"{url}/v1/track") == (200, "accepted")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            status, _ = await _get(url + path)
+            assert status == 404
 
 
 async def test_error_in_the_body_is_raised_unchanged() -> None:

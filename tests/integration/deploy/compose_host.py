@@ -32,6 +32,11 @@ CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = ("postgres", "nats")
 SERVICES = tuple(name for name in CONTAINERS if name not in SERVERS)
 
+#: The variables of the ports of a service.
+PORTS = {
+    *("ONEFOLD_GRPC_PORT", "ONEFOLD_INGEST_HTTP_PORT"),
+    *("ONEFOLD_INTERNAL_GRPC_PORT", "ONEFOLD_INTERNAL_HTTP_PORT"),
+}
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}|\$\$")
 _HOST_AND_PORT = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")
 
@@ -136,11 +141,11 @@ class ComposeHost:
         found = {
             k: self._replace_hosts(interpolate(str(v), self.variables)) for k, v in given.items()
         }
-        for name in ("ONEFOLD_GRPC_PORT", "ONEFOLD_HTTP_PORT"):
+        for name in PORTS & found.keys():
+            found[name] = str(self.port(container, int(found[name])))
+        for name in ("ONEFOLD_HOST", "ONEFOLD_INTERNAL_HOST"):
             if name in found:
-                found[name] = str(self.port(container, int(found[name])))
-        if "ONEFOLD_HOST" in found:
-            found["ONEFOLD_HOST"] = LOOPBACK
+                found[name] = LOOPBACK
         if "ONEFOLD_DATA_DIR" in found:
             found["ONEFOLD_DATA_DIR"] = str(self.volume(container, found["ONEFOLD_DATA_DIR"]))
         return found

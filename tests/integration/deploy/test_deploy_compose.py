@@ -45,7 +45,9 @@ from services.devstack.nats import MAX_PAYLOAD_BYTES
 from services.devstack.ports import LOOPBACK
 from services.devstack.postgres import BUILTIN_LOCALE_SINCE_18, SETTINGS, PostgresServer
 
+#: The ports in the containers.
 GRPC, HTTP = 9090, 8080
+INTERNAL_GRPC, INTERNAL_HTTP = 9190, 8180
 
 
 def test_compose_file_has_a_container_for_each_service_and_server() -> None:
@@ -89,11 +91,17 @@ def _interpolate_all(texts: list[str], given: dict[str, str]) -> None:
 
 def test_only_the_endpoints_for_events_are_open_to_the_network() -> None:
     ports = {name: container.get("ports", []) for name, container in CONTAINERS.items()}
-    assert ports.pop("ingest") == [f"{HTTP}:{HTTP}", f"{GRPC}:{GRPC}"]
+    assert ports["ingest"][:2] == [f"{HTTP}:{HTTP}", f"{GRPC}:{GRPC}"]
+    ports["ingest"] = ports["ingest"][2:]
     assert not ports.pop("postgres")
     assert not ports.pop("nats")
     for name, published in ports.items():
-        assert [p.split(":")[0] for p in published] == [LOOPBACK], name
+        assert {p.split(":")[0] for p in published} == {LOOPBACK}, name
+        inside = {int(p.split(":")[2]) for p in published}
+        assert inside >= {INTERNAL_GRPC, INTERNAL_HTTP}, name
+    everything = [p for container in CONTAINERS.values() for p in container.get("ports", [])]
+    outside = [p.split(":")[-2] for p in everything]
+    assert len(set(outside)) == len(outside)
 
 
 def test_postgres_has_the_settings_of_the_private_one() -> None:
@@ -277,7 +285,7 @@ async def test_every_service_starts_with_its_command_and_stops_at_sigterm(
 async def _healthy(
     host: ComposeHost, image: Image, name: str, running: subprocess.Popen[bytes]
 ) -> None:
-    command = host.health_check(name, port=HTTP)
+    command = host.health_check(name, port=INTERNAL_HTTP)
 
     async def ready_or_ended() -> bool:
         ended = running.poll() is not None
@@ -319,6 +327,8 @@ async def _admin_key_works(host: ComposeHost) -> None:
 
 def cli_environment(host: ComposeHost) -> dict[str, str]:
     """Return the environment of the command line outside of the containers."""
-    urls = {f"ONEFOLD_{s.upper()}_URL": f"{LOOPBACK}:{host.port(s, GRPC)}" for s in SERVICES}
+    urls = {
+        f"ONEFOLD_{s.upper()}_URL": f"{LOOPBACK}:{host.port(s, INTERNAL_GRPC)}" for s in SERVICES
+    }
     key = {"ONEFOLD_KEY": host.variables["ONEFOLD_ADMIN_KEY"]}
     return {"PATH": os.environ["PATH"], "HOME": str(host.folder)} | urls | key

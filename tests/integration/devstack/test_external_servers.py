@@ -20,7 +20,7 @@ async def test_external_servers_are_used_and_no_private_one_is_started(
     async with stack, aiohttp.ClientSession() as http:
         assert not (tmp_path / "postgres" / "cluster").exists()
         assert stack.nats_url == nats_url
-        async with http.get(stack.http("ingest") + "/readyz") as response:
+        async with http.get(stack.operations_url("ingest") + "/readyz") as response:
             assert response.status == 200
 
 
@@ -46,14 +46,14 @@ async def test_default_port_in_use_is_replaced_and_a_port_that_is_set_is_used(
     settings = {DSN: database, NATS_URL: nats_url, "ONEFOLD_INGEST_GRPC_PORT": str(chosen)}
     with socket.create_server((LOOPBACK, 0)) as other:
         used = int(other.getsockname()[1])
-        defaults = {"ingest_http": used, "ingest_grpc": default, "profile_http": default}
+        defaults = {"ingest_http": used, "ingest_grpc": default, "profile_internal_http": default}
         stack = Stack(tmp_path, settings=settings, default_ports=defaults, only=("ingest",))
         async with stack, aiohttp.ClientSession() as http:
-            assert stack.address("ingest") == f"{LOOPBACK}:{chosen}"
-            assert stack.http("profile") == f"http://{LOOPBACK}:{default}"
+            assert stack.public_address("ingest") == f"{LOOPBACK}:{chosen}"
+            assert stack.operations_url("profile") == f"http://{LOOPBACK}:{default}"
             (notice,) = stack.notices
             assert f"port {used} is in use: ingest_http" in notice
-            async with http.get(stack.http("ingest") + "/readyz") as response:
+            async with http.get(stack.operations_url("ingest") + "/readyz") as response:
                 assert response.status == 200
         first = stack.endpoints()
     async with Stack(tmp_path, settings=settings, only=("ingest",)) as second:

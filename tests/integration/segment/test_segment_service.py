@@ -155,7 +155,7 @@ async def whole(
             JetStreamBus(nats_url, name="profile") as bus,
             AsyncExitStack() as stack,
         ):
-            url = f"127.0.0.1:{running.grpc_port}"
+            url = f"127.0.0.1:{running.internal_grpc_port}"
             await bus.ready()
             await bus.ensure_stream("onefold.profile")
             whole = RunningSegment(peers, bus)

@@ -136,7 +136,7 @@ async def whole_system(
                 **more,
             )
             endpoints = await scope.enter_async_context(serve(settings))
-            urls[name] = f"127.0.0.1:{endpoints.grpc_port}"
+            urls[name] = f"127.0.0.1:{endpoints.internal_grpc_port}"
 
         async def client(of: str) -> Client:
             return await scope.enter_async_context(Client(ApiEndpoints(grpc=urls, key=of)))

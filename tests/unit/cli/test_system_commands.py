@@ -44,7 +44,8 @@ def test_start_that_ends_without_a_result_raises_an_error_with_the_log() -> None
 
 def test_help_of_up_names_the_default_ports() -> None:
     text = up.__doc__ or ""
-    ends = ("ingest_http", "ingest_grpc", "activation_grpc", "identity_http", "activation_http")
-    for name in (*ends, "postgres", "nats", "nats_monitor"):
+    kinds = ("grpc", "internal_grpc", "internal_http")
+    ends = [f"{service}_{kind}" for service in ("ingest", "activation") for kind in kinds]
+    for name in ("ingest_http", *ends, "postgres", "nats", "nats_monitor"):
         assert str(DEFAULT_PORTS[name]) in text
     assert FIRST_PORT_VARIABLE not in text, "the option names it"

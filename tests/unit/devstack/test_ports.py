@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_default_ports_are_consecutive_and_below_the_ephemeral_ports() -> None:
     ports = [DEFAULT_PORTS[name] for name in SERVER_NAMES]
-    assert ports == list(range(7810, 7823))
+    assert ports == list(range(7810, 7829))
 
 
 def test_first_start_uses_the_default_port(file: Path) -> None:
@@ -107,7 +107,7 @@ def test_system_of_a_user_has_the_default_ports() -> None:
 def test_first_port_sets_all_ports_but_those_that_are_set() -> None:
     settings, defaults = resolve_ports({"ONEFOLD_NATS_PORT": "4222"}, "9000")
     assert settings["ONEFOLD_INGEST_HTTP_PORT"] == "9000"
-    assert settings["ONEFOLD_NATS_MONITOR_PORT"] == "9012"
+    assert settings["ONEFOLD_NATS_MONITOR_PORT"] == "9018"
     assert settings["ONEFOLD_NATS_PORT"] == "4222"
     assert defaults == {}
 
