@@ -20,10 +20,10 @@ _IMPERSONAL = frozenset(
     }
 )
 _DATE = re.compile(r"(\d{4})\D?(\d{1,2})\D?(\d{1,2})")
-_HOUSE_CN = re.compile(r"([^省市区县镇]{2,8}?(?:路|街|道|巷|弄|胡同))(\d+)")
+_HOUSE_CN = re.compile(r"([^省市区县镇]{2,8}?(?:[路街道巷弄]|胡同))(\d+)")
 _CITY_CN = re.compile(r"^(?:[^省市]{2,7}?(?:省|自治区))?([^省市]{2,7}?)市")
 _DISTRICT_CN = re.compile(r"市([^市区县]{1,6}[区县])")
-_HOUSE_WEST = re.compile(r"(\d+[a-z]?)\s+([^\d,]{4,})")
+_HOUSE_WEST = re.compile(r"(?<!\d)(\d+[a-z]?)\s+([^\d,]{4,})")
 _SHORTENED = {"st": "street", "rd": "road", "ave": "avenue", "ln": "lane", "dr": "drive"}
 
 

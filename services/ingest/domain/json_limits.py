@@ -32,7 +32,7 @@ _HUGE_NUMBER = re.compile(rb"[:,\[\s]-?(?:[\d.]{19}|[\d.]+[eE]\+?\d{3})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 #: More digits than Python converts to a float.
-_ENDLESS_DIGITS = re.compile(rb"\d{309}")
+_ENDLESS_DIGITS = re.compile(rb"(?<!\d)\d{309}")
 _BRACE = ord("{")
 _EMPTY = b"{}"
 
