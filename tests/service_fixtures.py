@@ -20,15 +20,21 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from services.chassis.messaging.envelope import MessageAuthenticator
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.runtime.settings import ServiceSettings
 from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
+from tests.index_key import INDEX_KEY_TEXT
 
 T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)
 
 #: The servers of tests must survive kill -9, which needs no fsync, but no power cut.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+#: The secret that authenticates the messages of the services in tests.
+BUS_KEY = "the bus key of all services in these tests"
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
@@ -109,6 +115,11 @@ async def nats_url(nats_server: NatsServer) -> str:
     return nats_server.url
 
 
+def open_bus(url: str, name: str) -> JetStreamBus:
+    """Return a connection to NATS with the bus key of the services in tests; enter it."""
+    return JetStreamBus(url, name=name, authenticator=MessageAuthenticator(BUS_KEY))
+
+
 @pytest.fixture(scope="session")
 def internal_key() -> str:
     """The key with which the services of this session call each other."""
@@ -128,7 +139,10 @@ def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Pat
     """Create settings of a service on this test's own database and NATS."""
 
     def make(kind: type[S], **fields: Any) -> S:
-        servers = {"postgres_dsn": database, "nats_url": nats_url, "internal_key": internal_key}
-        return kind(**{**servers, "data_dir": tmp_path, **fields})
+        servers = {"postgres_dsn": database, "nats_url": nats_url}
+        keys = {"internal_key": internal_key, "bus_key": BUS_KEY}
+        if "index_key" in kind.model_fields:
+            keys["index_key"] = INDEX_KEY_TEXT
+        return kind(**{**servers, **keys, "data_dir": tmp_path, **fields})
 
     return make

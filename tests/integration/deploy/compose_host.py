@@ -41,6 +41,10 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}|\$\$")
 _HOST_AND_PORT = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")
 
 
+#: Secrets that begin with their version.
+VERSIONED = ("ONEFOLD_INDEX_KEY", "ONEFOLD_ACTIVATION_SECRETS_KEY")
+
+
 class NotSet(Exception):
     """A variable that compose requires is not set."""
 
@@ -49,7 +53,11 @@ def filled_in() -> dict[str, str]:
     """Return the variables of `.env.example` with random secrets."""
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    return {name: value or secrets.token_hex(24) for name, _, value in pairs}
+    return {name: value or _secret(name) for name, _, value in pairs}
+
+
+def _secret(name: str) -> str:
+    return f"1.{secrets.token_hex(32)}" if name in VERSIONED else secrets.token_hex(24)
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:

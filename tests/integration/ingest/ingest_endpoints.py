@@ -31,6 +31,7 @@ from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
+from tests.index_key import INDEX_KEY_TEXT
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ async def run_ingest(
         nats_url=nats_server.url,
         internal_key=secrets.token_urlsafe(32),
         bus_key=BUS_KEY,
+        index_key=INDEX_KEY_TEXT,
         data_dir=data_dir,
         clock_advance="allowed",
         drain_s=1.0,

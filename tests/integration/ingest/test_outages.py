@@ -22,6 +22,7 @@ from services.devstack.postgres import PostgresServer
 from services.ingest.service import serve
 from services.ingest.settings import IngestSettings
 from services.kernel.errors import StoreUnavailable
+from tests.index_key import INDEX_KEY_TEXT
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -46,6 +47,7 @@ async def endpoints(
         nats_url=bus.url,
         internal_key=secrets.token_urlsafe(32),
         bus_key=BUS_KEY,
+        index_key=INDEX_KEY_TEXT,
         data_dir=tmp_path,
         drain_s=1.0,
         definitions_poll_s=0.1,
