@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 
+from services.chassis.postgres.workspace import bind_workspace
 from services.kernel.errors import NotAllowed
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
@@ -78,8 +79,9 @@ def region() -> str:
 
 
 def set_principal(caller: Principal) -> None:
-    """Make `caller` the principal of the current task."""
+    """Make `caller` the principal of the current task, which sees the rows of its workspace."""
     _PRINCIPAL.set(caller)
+    bind_workspace(caller.workspace_id)
 
 
 def require_role(caller: Principal, allowed: Container[Role]) -> None:

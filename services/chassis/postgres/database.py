@@ -3,6 +3,9 @@
 A service owns the schema `<service>` for lasting data (outbox, history, ledgers, keys) and one
 schema `<service>_g<N>` per generation for state that can be rebuilt from the log. The search path
 of its connections is `<service>_g<live>,<service>`, so statements name tables without a schema.
+
+What acts for a caller uses the pool of the api role, in which a connection sees the rows of the
+caller's workspace alone; everything else uses the pool of the fold role. See `roles`, `isolation`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -20,6 +23,13 @@ from typing import Any, Self, cast
 import asyncpg
 import structlog
 
+from services.chassis.postgres.roles import ServiceRoles
+from services.chassis.postgres.workspace import (
+    WorkspaceConnection,
+    keep_session,
+    use_current_workspace,
+    workspace_scope,
+)
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -51,6 +61,10 @@ _TRANSIENT_STATES = frozenset({"25006", "25P03", "55P03"})
 CONNECT_TIMEOUT = 10.0
 ACQUIRE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
+
+
+class RoleRefused(Exception):
+    """PostgreSQL knows no such role, or another password of it."""
 
 
 def is_connection_error(error: BaseException) -> bool:
@@ -94,48 +108,98 @@ def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[N
             conn.terminate()
         if is_connection_error(error):
             raise StoreUnavailable("PostgreSQL cannot be reached; try again") from error
+        if isinstance(error, asyncpg.QueryCanceledError):
+            raise StoreUnavailable(
+                "the database ended a query that took too long; try again, or ask for less"
+            ) from error
         raise
 
 
 @asynccontextmanager
-async def acquire(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+async def acquire(
+    pool: asyncpg.Pool, workspace_id: str | None = None
+) -> AsyncIterator[asyncpg.Connection]:
     """Acquire a connection of the pool.
 
-    Raises StoreUnavailable where PostgreSQL is or goes away, or no connection is free in time.
+    One of the api role sees the rows of `workspace_id`; None = of the current call's workspace.
+    Raises StoreUnavailable where PostgreSQL is or goes away, no connection is free in time, or a
+    query exceeds the time limit of its role.
     """
     with translate_store_errors():
-        async with pool.acquire(timeout=ACQUIRE_TIMEOUT) as proxy:
+        with nullcontext() if workspace_id is None else workspace_scope(workspace_id):
+            proxy = await pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        try:
             # The proxy has all of Connection's methods; the stubs have them as two types.
             conn = cast(asyncpg.Connection, proxy)
             with translate_store_errors(conn):
                 yield conn
+        finally:
+            await pool.release(proxy)
 
 
 @asynccontextmanager
-async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
-    """Acquire a connection inside a transaction; raises StoreUnavailable as `acquire` does."""
-    async with acquire(pool) as conn, conn.transaction():
+async def transaction(
+    pool: asyncpg.Pool, workspace_id: str | None = None
+) -> AsyncIterator[asyncpg.Connection]:
+    """Acquire a connection inside a transaction, as `acquire` does."""
+    async with acquire(pool, workspace_id) as conn, conn.transaction():
         yield conn
 
 
-async def connect_pool(dsn: str, *, schema: str, max_size: int = 8) -> asyncpg.Pool:
+async def connect_pool(
+    dsn: str, *, schema: str, max_size: int = 8, role: str | None = None
+) -> asyncpg.Pool:
     """Open a pool whose search path is `schema` (one schema, or several separated by commas).
 
-    Raises StoreUnavailable where PostgreSQL is away.
+    `role`: log in as this one, with the password of the DSN; None = as the user of the DSN. Raises
+    StoreUnavailable where PostgreSQL is away, RoleRefused.
     """
-    args = _connect_args(schema)
-    with translate_store_errors():
+    args = _connect_args(schema, role=role)
+    with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
 
 
-async def connect(dsn: str, *, schema: str, point_lookups: bool = False) -> asyncpg.Connection:
+async def connect_api_pool(dsn: str, *, schema: str, max_size: int, role: str) -> asyncpg.Pool:
+    """Open a pool of the api role: its connections see the rows of the current call's workspace."""
+    args = _connect_args(schema, role=role)
+    with translate_store_errors(), _explain_refusal(role):
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=max_size,
+            setup=use_current_workspace,
+            reset=keep_session,
+            connection_class=WorkspaceConnection,
+            **args,
+        )
+
+
+async def connect(
+    dsn: str, *, schema: str, point_lookups: bool = False, role: str | None = None
+) -> asyncpg.Connection:
     """Open a single connection, as `connect_pool` does a pool.
 
     `point_lookups`: all its statements look rows up by their keys.
     """
-    args = _connect_args(schema, _POINT_LOOKUPS if point_lookups else {})
-    with translate_store_errors():
+    args = _connect_args(schema, _POINT_LOOKUPS if point_lookups else {}, role=role)
+    with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.connect(dsn, **args)
+
+
+@contextmanager
+def _explain_refusal(role: str | None) -> Iterator[None]:
+    """Raise RoleRefused in place of an error that says that the role cannot log in."""
+    try:
+        yield
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        if role is None:
+            raise
+        raise RoleRefused(
+            f"PostgreSQL refuses the role {role}: create the roles of the services with `onefold"
+            " database roles`, and check the password in the DSN; or set"
+            " ONEFOLD_POSTGRES_ROLES=single to try Onefold as the user of the DSN, without the"
+            " isolation of workspaces by the database"
+        ) from error
 
 
 #: A table that grows fast is larger than its statistics, so a plan that reads all of it seems
@@ -148,8 +212,11 @@ _POINT_LOOKUPS = {
 }
 
 
-def _connect_args(schema: str, more: Mapping[str, str] = {}) -> dict[str, Any]:
+def _connect_args(
+    schema: str, more: Mapping[str, str] = {}, *, role: str | None = None
+) -> dict[str, Any]:
     return {
+        **({"user": role} if role else {}),
         # Set at start-up and not by SET: the pool's RESET ALL would undo a SET.
         "server_settings": {
             "search_path": schema,
@@ -230,26 +297,38 @@ class Queries:
 
 
 class Database:
-    """The connections of one service: a pool, and single connections, to its live generation.
+    """The connections of one service: two pools, and single connections, to its live generation.
 
-    Use: `async with Database(dsn, "profile") as database:`, after `migrate`. When a rebuild makes
-    another generation live, the pool points there.
+    Use: `async with Database(dsn, "profile", roles=roles) as database:`, after `migrate`. When a
+    rebuild makes another generation live, the pools point there. `roles` None: everything is done
+    as the user of the DSN, through one pool. `max_size`: of both pools together.
     """
 
-    def __init__(self, dsn: str, service: str, *, max_size: int = 8) -> None:
+    def __init__(
+        self, dsn: str, service: str, *, max_size: int = 8, roles: ServiceRoles | None = None
+    ) -> None:
         self.dsn = dsn
         self.service = service
+        self.roles = roles
         #: The live generation, as last read.
         self.generation = 0
-        self._max_size = max_size
+        self._api_size = max_size // 2 if roles else 0
+        self._fold_size = max_size - self._api_size
         self._pool: asyncpg.Pool | None = None
+        self._api_pool: asyncpg.Pool | None = None
         self._refreshing = asyncio.Lock()
 
     @property
     def pool(self) -> asyncpg.Pool:
+        """The pool of the fold role, for what concerns all workspaces."""
         if self._pool is None:
             raise RuntimeError("the database is not open")
         return self._pool
+
+    @property
+    def api_pool(self) -> asyncpg.Pool:
+        """The pool for what is done for a caller; see `acquire`."""
+        return self._api_pool or self.pool
 
     @property
     def schema(self) -> str:
@@ -258,12 +337,32 @@ class Database:
             return self.service
         return f"{generation_schema(self.service, self.generation)},{self.service}"
 
+    @property
+    def fold_role(self) -> str | None:
+        return self.roles.fold if self.roles else None
+
     async def connect(self, *, point_lookups: bool = False) -> asyncpg.Connection:
-        """Open a single connection to the live generation; the caller closes it."""
-        return await connect(self.dsn, schema=self.schema, point_lookups=point_lookups)
+        """Open a single connection of the fold role to the live generation; the caller closes it.
+
+        Raises StoreUnavailable, RoleRefused.
+        """
+        return await connect(
+            self.dsn, schema=self.schema, point_lookups=point_lookups, role=self.fold_role
+        )
+
+    @asynccontextmanager
+    async def owning(self) -> AsyncIterator[asyncpg.Connection]:
+        """Open a connection of the owner, for changes of the schemas. Raises StoreUnavailable."""
+        role = self.roles.owner if self.roles else None
+        conn = await connect(self.dsn, schema=self.service, role=role)
+        try:
+            with translate_store_errors(conn):
+                yield conn
+        finally:
+            await conn.close()
 
     async def refresh(self) -> bool:
-        """Read which generation is live, and point the pool there.
+        """Read which generation is live, and point the pools there.
 
         Return whether it is another one than before. Raises StoreUnavailable.
         """
@@ -273,29 +372,54 @@ class Database:
             if live == self.generation:
                 return False
             self.generation = live
-            self.pool.set_connect_args(self.dsn, **_connect_args(self.schema))
-            await self.pool.expire_connections()
+            for pool, role in self._pools():
+                pool.set_connect_args(self.dsn, **_connect_args(self.schema, role=role))
+                await pool.expire_connections()
             return True
+
+    def _pools(self) -> list[tuple[asyncpg.Pool, str | None]]:
+        """Return the open pools, each with its role."""
+        pools = [(self._pool, self.fold_role)]
+        pools += [(self._api_pool, self.roles.api if self.roles else None)]
+        return [(pool, role) for pool, role in pools if pool is not None]
 
     async def __aenter__(self) -> Self:
         with translate_store_errors():
-            conn = await connect(self.dsn, schema=self.service)
+            conn = await connect(self.dsn, schema=self.service, role=self.fold_role)
             try:
                 self.generation = await live_generation(conn, self.service)
             finally:
                 await conn.close()
-        self._pool = await connect_pool(self.dsn, schema=self.schema, max_size=self._max_size)
+        self._pool = await connect_pool(
+            self.dsn, schema=self.schema, max_size=self._fold_size, role=self.fold_role
+        )
+        if self.roles:
+            try:
+                self._api_pool = await connect_api_pool(
+                    self.dsn, schema=self.schema, max_size=self._api_size, role=self.roles.api
+                )
+            except BaseException:
+                await self._close()
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        pool, self._pool = self.pool, None
-        try:
-            with translate_store_errors():
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await pool.close()
-        except StoreUnavailable as error:
-            log.info("pool_terminated", reason=repr(error.__cause__))
-            pool.terminate()
+        await self._close()
+
+    async def _close(self) -> None:
+        pools = self._pools()
+        self._pool = self._api_pool = None
+        await asyncio.gather(*(_close_pool(pool) for pool, _ in pools))
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    try:
+        with translate_store_errors():
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await pool.close()
+    except StoreUnavailable as error:
+        log.info("pool_terminated", reason=repr(error.__cause__))
+        pool.terminate()
 
 
 def generation_schema(service: str, generation: int) -> str:

@@ -26,6 +26,8 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres.database import Queries, connect, generation_schema, lock_class
+from services.chassis.postgres.isolation import isolate, load_grants
+from services.chassis.postgres.roles import ServiceRoles
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -64,37 +66,52 @@ class _Migration(NamedTuple):
 
 
 async def migrate(
-    dsn: str, service: str, *, shards: int = 0, wait_s: float = 30.0, root: Traversable = ROOT
+    dsn: str,
+    service: str,
+    *,
+    shards: int = 0,
+    wait_s: float = 30.0,
+    root: Traversable = ROOT,
+    roles: ServiceRoles | None = None,
 ) -> int:
     """Bring the schemas of a service up to date; return the live generation.
 
     `shards`: those of the log, for a service that folds it; 0 for one that does not, which has no
     state and generation 0. `wait_s`: seconds to wait for a PostgreSQL that cannot be reached yet.
-    `root`: the folder of the services. Several replicas may start at once.
-    Raises MigrationRefused, StoreUnavailable.
+    `root`: the folder of the services. `roles`: those that use the schemas, which get their rights
+    here; None = the user of the DSN owns and uses them. Several replicas may start at once.
+    Raises MigrationRefused, RoleRefused, StoreUnavailable.
     """
     if not _SERVICE.fullmatch(service):
         raise ValueError(f"{service!r} is no name of a service")
-    conn = await _connect_within(dsn, service, wait_s)
+    conn = await _connect_within(dsn, service, wait_s, roles.owner if roles else None)
+    target = _Target(service, shards, root, roles)
     try:
         # Held by the session and not by a transaction: each file is its own transaction.
         await conn.execute(Q.lock_migrations, lock_class(f"migrate {service}"))
-        await _apply(conn, service, service, "migrations", 0, root)
+        await _apply(conn, target, service, "migrations")
         await conn.execute(Q.create_generation_table.format(service=service))
-        return await _migrate_state(conn, service, shards, root) if shards else 0
+        await _isolate(conn, target, service, "migrations")
+        return await _migrate_state(conn, target) if shards else 0
     finally:
         await conn.close()
 
 
 async def create_generation(
-    conn: asyncpg.Connection, service: str, generation: int, shards: int, root: Traversable = ROOT
+    conn: asyncpg.Connection,
+    service: str,
+    generation: int,
+    shards: int,
+    root: Traversable = ROOT,
+    *,
+    roles: ServiceRoles | None = None,
 ) -> None:
     """Create the schema of a generation, empty, with checkpoints at the start of the log.
 
-    A schema of that name is dropped first. Raises MigrationRefused.
+    `conn` is the owner's. A schema of that name is dropped first. Raises MigrationRefused.
     """
     await drop_generation(conn, service, generation)
-    await _apply(conn, service, generation_schema(service, generation), "state", shards, root)
+    await _migrate_generation(conn, _Target(service, shards, root, roles), generation)
 
 
 async def set_live_generation(conn: asyncpg.Connection, service: str, generation: int) -> None:
@@ -113,27 +130,47 @@ async def drop_generation(conn: asyncpg.Connection, service: str, generation: in
     await conn.execute(f"DROP SCHEMA IF EXISTS {generation_schema(service, generation)} CASCADE")
 
 
-async def _migrate_state(
-    conn: asyncpg.Connection, service: str, shards: int, root: Traversable
-) -> int:
+class _Target(NamedTuple):
+    """Whose schemas are migrated; see `migrate`."""
+
+    service: str
+    shards: int
+    root: Traversable
+    roles: ServiceRoles | None
+
+
+async def _migrate_state(conn: asyncpg.Connection, target: _Target) -> int:
+    service, shards = target.service, target.shards
     [(live, created_with)] = await conn.fetch(Q.load_generation.format(service=service))
     if live == 0:
-        await create_generation(conn, service, 1, shards, root)
+        await drop_generation(conn, service, 1)
+        await _migrate_generation(conn, target, 1)
         await conn.execute(Q.set_first_generation.format(service=service), shards)
         return 1
     if created_with != shards:
         raise MigrationRefused(
             f"{service} folds a log of {created_with} shards; set ONEFOLD_SHARDS to {created_with}"
         )
-    await _apply(conn, service, generation_schema(service, live), "state", shards, root)
+    await _migrate_generation(conn, target, live)
     return live
 
 
-async def _apply(
-    conn: asyncpg.Connection, service: str, schema: str, folder: str, shards: int, root: Traversable
-) -> None:
+async def _migrate_generation(conn: asyncpg.Connection, target: _Target, generation: int) -> None:
+    schema = generation_schema(target.service, generation)
+    await _apply(conn, target, schema, "state")
+    await _isolate(conn, target, schema, "state")
+
+
+async def _isolate(conn: asyncpg.Connection, target: _Target, schema: str, folder: str) -> None:
+    if target.roles is not None:
+        grants = load_grants([(ROOT, "chassis"), (target.root, target.service)], folder)
+        await isolate(conn, schema, target.roles, grants)
+
+
+async def _apply(conn: asyncpg.Connection, target: _Target, schema: str, folder: str) -> None:
     """Apply the missing migrations of a folder to a schema, those of the chassis first."""
-    migrations = [*_load(ROOT, "chassis", folder), *_load(root, service, folder)]
+    service = target.service
+    migrations = [*_load(ROOT, "chassis", folder), *_load(target.root, service, folder)]
     await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     await conn.execute(Q.create_migration_table.format(schema=schema))
     rows = await conn.fetch(Q.load_applied.format(schema=schema))
@@ -145,7 +182,10 @@ async def _apply(
             continue
         async with conn.transaction():
             await conn.execute(Q.set_search_path, f"{schema},{service}")
-            await conn.execute(Q.set_shards, str(shards))
+            await conn.execute(Q.set_shards, str(target.shards))
+            # The policies of a table have no row for its owner: a migration that changes rows
+            # would change none, and say nothing. So it fails, unless it lifts them first.
+            await conn.execute(Q.refuse_policies)
             await conn.execute(migration.sql)
             await conn.execute(save, *migration.key, migration.name, migration.checksum)
         log.info("migration_applied", schema=schema, origin=migration.origin, name=migration.name)
@@ -183,12 +223,14 @@ def _load(root: Traversable, origin: str, folder: str) -> list[_Migration]:
     return [migration for _, migration in sorted(by_number.items())]
 
 
-async def _connect_within(dsn: str, service: str, wait_s: float) -> asyncpg.Connection:
+async def _connect_within(
+    dsn: str, service: str, wait_s: float, role: str | None
+) -> asyncpg.Connection:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
     while True:
         try:
-            return await connect(dsn, schema=service)
+            return await connect(dsn, schema=service, role=role)
         except StoreUnavailable:
             if loop.time() > deadline:
                 raise

@@ -29,6 +29,10 @@ SELECT set_config('search_path', $1, true)
 -- Gives the migrations of the transaction the number of shards.
 SELECT set_config('onefold.shards', $1, true)
 
+-- name: refuse_policies
+-- Makes statements of the transaction fail where a policy would hide rows from them.
+SET LOCAL row_security = off
+
 -- name: create_generation_table
 -- Creates the row with the live generation and the shards of the log that it folds.
 CREATE TABLE IF NOT EXISTS {service}.generation (

@@ -12,7 +12,7 @@ and publishes the difference between the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib.resources.abc import Traversable
@@ -208,9 +208,14 @@ class RebuildRunner:
                 if not options.resync:
                     await _refuse_while_backfilling(conn)
                 generation = database.generation + 1
-                await migrate.create_generation(conn, service, generation, self.shards, self.root)
+                async with database.owning() as owner:
+                    await migrate.create_generation(
+                        owner, service, generation, self.shards, self.root, roles=database.roles
+                    )
                 new = generation_schema(service, generation)
-                async with await connect_pool(database.dsn, schema=f"{new},{service}") as pool:
+                async with await connect_pool(
+                    database.dsn, schema=f"{new},{service}", role=database.fold_role
+                ) as pool:
                     yield _Run(
                         options=options,
                         database=database,
@@ -262,12 +267,16 @@ class _Run:
         finally:
             if result is not None and result.switched:
                 await self.database.refresh()
-                for generation in await migrate.list_generations(self.conn, service):
-                    # Other replicas may still read the last one.
-                    if generation < self.generation - 1:
-                        await migrate.drop_generation(self.conn, service, generation)
+                existing = await migrate.list_generations(self.conn, service)
+                # Other replicas may still read the last one.
+                await self._drop(g for g in existing if g < self.generation - 1)
             else:
-                await migrate.drop_generation(self.conn, service, self.generation)
+                await self._drop([self.generation])
+
+    async def _drop(self, generations: Iterable[int]) -> None:
+        async with self.database.owning() as owner:
+            for generation in generations:
+                await migrate.drop_generation(owner, self.database.service, generation)
 
     async def _catch_up(self) -> None:
         for _ in range(MAX_STRETCHES):

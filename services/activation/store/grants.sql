@@ -1,0 +1,7 @@
+-- name: migrations
+-- Callers read the ledger, and queue dead effects again.
+GRANT SELECT, UPDATE (state, due_at, outcome_published) ON effect TO {api}
+
+-- name: state
+-- Callers read destinations.
+GRANT SELECT ON destination TO {api}

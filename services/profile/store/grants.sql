@@ -1,0 +1,4 @@
+-- name: state
+-- Callers read profiles, accounts, their tags, and how far these are backfilled.
+GRANT SELECT ON leaf, account, assignment, evaluation, broadcast_fact, predicate, accumulator
+TO {api}

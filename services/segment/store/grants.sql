@@ -1,0 +1,7 @@
+-- name: migrations
+-- Callers read the published changes.
+GRANT SELECT ON history TO {api}
+
+-- name: state
+-- Callers read segments and their members.
+GRANT SELECT ON evaluation, membership, definition, ready_predicate TO {api}
