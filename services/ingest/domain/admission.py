@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from services.ingest.domain.accounts import account_of_event
-from services.ingest.domain.content import canonical_content
+from services.ingest.domain.content import canonical_content, encode_identifiers
 from services.ingest.domain.events import (
     Accepted,
     AccountCopy,
@@ -19,14 +19,14 @@ from services.ingest.domain.events import (
     Refusal,
     Source,
 )
-from services.ingest.domain.json_limits import check_documents
+from services.ingest.domain.json_limits import decode_documents
 from services.ingest.domain.timestamps import (
     EARLIEST_US,
     clamp_to_now,
     correct_clock_skew,
     read_instant,
 )
-from services.kernel.identifiers.model import Identifier, is_account_namespace, validation_error
+from services.kernel.identifiers.model import is_account_namespace, validation_error
 from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import LeafId
@@ -40,8 +40,8 @@ _MAX_DESCRIBED = 4
 
 #: (namespace, value) pairs, not normalised.
 _RawIdentifiers = tuple[tuple[str, object], ...]
-#: The leaf of an event, and its identifiers in canonical form and in order.
-_Person = tuple[LeafId, tuple[Identifier, ...]]
+#: The leaf of an event, and its identifiers as a part of the canonical content.
+_Person = tuple[LeafId, bytes]
 
 _TYPES = frozenset(map(int, EventType))
 _TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.GROUP))
@@ -69,12 +69,12 @@ def admit(
     times = _times(timestamp, sent_at, now_us)
     if isinstance(times, Refusal):
         return times
-    refusal = check_documents(*documents)
-    if refusal is not None:
-        return refusal
+    decoded = decode_documents(*documents)
+    if type(decoded) is Refusal:
+        return decoded
     message_id = str(sent_id or "").strip() or new_message_id()
     workspace_id, index_key = source.workspace_id, source.index_key
-    content = canonical_content(raw, normalized, times[1])
+    content = canonical_content(raw, normalized, times[1], decoded)
     accepted = Accepted(
         index_key.event_fact_id(workspace_id, source.source_id, message_id, leaf_id),
         leaf_id,
@@ -174,13 +174,13 @@ def _person_of(
         if error is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", error)
     normalized = {normalize(namespace, str(value), region) for namespace, value in identifiers}
-    usable = sorted(identifier for identifier in normalized if identifier is not None)
+    usable = [identifier for identifier in normalized if identifier is not None]
     if not usable:
         return _unusable_refusal(region, [namespace for namespace, _ in identifiers])
     if is_alias and len(usable) < 2:
         message = "an alias needs two different identifiers: add the previous id"
         return Refusal("NO_IDENTIFIER", "identifiers", message)
-    return leaf_of(workspace_id, usable, index_key), tuple(usable)
+    return leaf_of(workspace_id, usable, index_key), encode_identifiers(usable)
 
 
 def _account_error(namespace: str) -> str | None:

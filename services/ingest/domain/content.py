@@ -7,61 +7,44 @@ in, such as the time and the channel, is no content.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from services.ingest.domain.events import RawEvent
+from services.ingest.domain.json_limits import Documents
 from services.kernel.identifiers.model import Identifier
 
-#: Integers up to this are exact as doubles.
-_MAX_EXACT = 2.0**53
-_EMPTY: dict[str, object] = {}
+#: The same for equal values, whatever the order of their members.
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def canonical_content(raw: RawEvent, identifiers: Sequence[Identifier], stated_at_us: int) -> bytes:
+def encode_identifiers(identifiers: Iterable[Identifier]) -> bytes:
+    """Return a person's identifiers in canonical form as a part of `canonical_content`."""
+    return _encode(sorted(identifiers))
+
+
+def canonical_content(
+    raw: RawEvent, identifiers: bytes, stated_at_us: int, documents: Documents
+) -> bytes:
     """Return the content of an admitted event; equal for two events that state the same.
 
-    `identifiers` are those of the person in canonical form, in any fixed order; `stated_at_us` is
-    0 where the sender states no time.
+    `identifiers` are encoded by `encode_identifiers`; `stated_at_us` is 0 where the sender states
+    no time.
     """
-    type_, name, _, _, _, _, properties, traits, context, channel, group_id, group, verified = raw
-    return _encode(
-        (
-            type_,
-            name or "",
-            identifiers,
-            stated_at_us,
-            _document(properties),
-            _document(traits),
-            _document(context),
-            channel or "",
-            group_id or "",
-            _sorted(group),
-            _sorted(verified),
-        )
+    type_, name, _, _, _, _, _, _, _, channel, group_id, group, verified = raw
+    stated = (
+        type_,
+        name or "",
+        stated_at_us,
+        documents,
+        channel or "",
+        group_id or "",
+        _sorted(group) if group else (),
+        _sorted(verified) if verified else (),
     )
+    return _encode(stated) + identifiers
 
 
 def _sorted(pairs: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
-    return sorted((namespace, str(value)) for namespace, value in pairs) if pairs else []
-
-
-def _document(document: bytes) -> object:
-    if not document:
-        return _EMPTY
-    try:
-        return _decode(document)
-    except (msgspec.DecodeError, RecursionError):
-        # Admission has checked the document, so this is none that another form could equal.
-        return document
-
-
-def _read_number(text: str) -> float:
-    """Return a number with a point or an exponent; an integer where it is one."""
-    number = float(text)
-    return int(number) if number.is_integer() and abs(number) <= _MAX_EXACT else number
-
-
-_decode = msgspec.json.Decoder(float_hook=_read_number).decode
-_encode = msgspec.json.Encoder(order="deterministic").encode
+    return sorted((namespace, str(value)) for namespace, value in pairs)

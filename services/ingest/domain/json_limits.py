@@ -1,14 +1,14 @@
 """Checks the JSON objects of an event (properties, traits, context) against the limits.
 
-A document is checked without decoding it: msgspec skips through it, which proves its syntax, and a
-scan of its bytes decides whether it may break a limit. Only a suspicious document is decoded and
-walked.
+A scan of a document's bytes decides whether it may break a limit. Only a suspicious document is
+walked value by value.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,7 +21,16 @@ MAX_NUMBER = 2**63
 
 #: No shorter JSON object has more than MAX_KEYS keys (`"":1,` is 5 bytes).
 _FEW_KEYS_BYTES = 5 * MAX_KEYS
+
+
+def _read_number(text: str) -> float:
+    """Return a number with a point or an exponent; an integer where it is a whole one."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) <= _MAX_EXACT else number
+
+
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
+_decode = msgspec.json.Decoder(float_hook=_read_number).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_value = msgspec.json.Decoder().decode
 #: Digits and + become 0, E becomes e: so a huge number or exponent is a plain substring.
@@ -33,25 +42,30 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 #: More digits than Python converts to a float.
 _ENDLESS_DIGITS = re.compile(rb"(?<!\d)\d{309}")
-_BRACE = ord("{")
 _EMPTY = b"{}"
+_NO_MEMBERS: dict[str, object] = {}
+#: Integers up to this are exact as doubles.
+_MAX_EXACT = 2.0**53
+
+#: The decoded properties, traits and context of an event.
+Documents: TypeAlias = tuple[object, object, object]
 
 
-def check_documents(
-    properties: bytes = b"", traits: bytes = b"", context: bytes = b""
-) -> Refusal | None:
-    """Return the first limit that one of an event's documents breaks; None where there is none.
+def decode_documents(properties: bytes, traits: bytes, context: bytes) -> Documents | Refusal:
+    """Decode an event's documents, or return the first limit that one of them breaks.
 
-    An empty document means {}.
+    An empty document means {}. A whole number is an integer, however it is written.
     """
-    refusal = None
-    if properties and properties != _EMPTY:
-        refusal = _check("properties", properties)
-    if refusal is None and traits and traits != _EMPTY:
-        refusal = _check("traits", traits)
-    if refusal is None and context and context != _EMPTY:
-        refusal = _check("context", context)
-    return refusal
+    decoded_properties = _decode_document("properties", properties)
+    if type(decoded_properties) is Refusal:
+        return decoded_properties
+    decoded_traits = _decode_document("traits", traits)
+    if type(decoded_traits) is Refusal:
+        return decoded_traits
+    decoded_context = _decode_document("context", context)
+    if type(decoded_context) is Refusal:
+        return decoded_context
+    return decoded_properties, decoded_traits, decoded_context
 
 
 def member_of(document: bytes, name: str) -> object:
@@ -60,18 +74,36 @@ def member_of(document: bytes, name: str) -> object:
     return None if raw is None else _decode_value(raw)
 
 
-def _check(field: str, document: bytes) -> Refusal | None:
+def _decode_document(field: str, document: bytes) -> object:
+    """Return the value of a document, which is an object, or the Refusal."""
+    if not document or document == _EMPTY:
+        return _NO_MEMBERS
     if len(document) > MAX_BYTES:
         return _too_large(field, f"has more than {MAX_BYTES} bytes")
+    try:
+        value = _decode(document)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _undecodable(field, document)
+    if type(value) is not dict:
+        return _not_an_object(field)
+    if _is_suspicious(document):
+        return _walk(field, document) or value
+    return value
+
+
+def _undecodable(field: str, document: bytes) -> Refusal:
+    """Return why a document cannot be decoded."""
     try:
         _skip(document)
     except (msgspec.DecodeError, RecursionError):
         return invalid_json(field, document)
-    if document[0] != _BRACE and document.lstrip()[:1] != b"{":
-        return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
-    if _is_suspicious(document) or not _is_utf8(document):
-        return _walk(field, document)
-    return None
+    if not document.lstrip().startswith(b"{"):
+        return _not_an_object(field)
+    return _walk(field, document) or invalid_json(field, document)
+
+
+def _not_an_object(field: str) -> Refusal:
+    return Refusal("VALUE_INVALID", field, f"{field} must be a JSON object")
 
 
 def _is_suspicious(document: bytes) -> bool:
