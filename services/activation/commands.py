@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import asyncpg
 
-from services.activation.channels.ssrf import PrivateAddressError, reject_private
-from services.activation.codec.definitions import destination_to_proto
-from services.activation.domain.model import Destination, Webhook
+from services.activation.channels.ssrf import PrivateAddressError, TargetGuard
+from services.activation.codec.definitions import destination_to_fact
+from services.activation.domain.model import Destination, SealedSecret, Webhook
+from services.activation.domain.sealing import NONCE_BYTES, SecretKeys, SecretNotReadable
+from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.validation import check_destination, check_destination_id
 from services.activation.store import effects as store
 from services.activation.store.destinations import load_destination
@@ -25,20 +29,22 @@ from services.kernel.tokens import Token
 
 @dataclass(frozen=True)
 class DestinationCommands:
-    """Defines destinations. `private_targets`: whether webhooks may have private addresses."""
+    """Defines destinations. `subjects`: those that the operator allows besides a tenant's own."""
 
     database: Database
     runner: ProjectionRunner
     log: LogClient
-    private_targets: bool
+    targets: TargetGuard
+    keys: SecretKeys
+    subjects: AllowedSubjects
 
     async def define(
         self, desired: Destination, *, etag: str = "", dry_run: bool = False
     ) -> Defined[Destination]:
         """Define a destination. A webhook without a secret keeps its current one.
 
-        The log and this service store the secret in plain text: sealing is not built yet. No
-        response and no log line contains it. Raises InvalidField, Conflict, RetryableError.
+        The log, the bus and the database get the secret sealed; no response and no log line
+        contains it. Raises InvalidField, Conflict, RetryableError.
         """
         check_destination_id(desired.destination_id)
 
@@ -49,27 +55,57 @@ class DestinationCommands:
 
         def complete(current: Destination | None) -> Destination:
             completed = _keep_secret(desired, current)
-            check_destination(completed)
+            check_destination(completed, self.subjects)
             self._check_target(completed)
-            return completed
+            return self._seal(completed, current)
 
         return await define(
             complete, log=self.log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
         )
+
+    def _seal(self, desired: Destination, current: Destination | None) -> Destination:
+        """Return the destination with its secret sealed.
+
+        An unchanged secret keeps its seal, so that a repeated definition is equal, unless a newer
+        key has come: a definition that is repeated with its secret moves to the newest key.
+        """
+        channel = desired.channel
+        if not isinstance(channel, Webhook) or not isinstance(channel.secret, str):
+            return desired
+        if current is not None and isinstance(current.channel, Webhook):
+            sealed = current.channel.secret
+            if isinstance(sealed, SealedSecret) and self._has_secret(
+                current, sealed, channel.secret
+            ):
+                return replace(desired, channel=replace(channel, secret=sealed))
+        sealed = self.keys.seal_webhook(
+            desired.workspace_id, desired.destination_id, channel.secret, os.urandom(NONCE_BYTES)
+        )
+        return replace(desired, channel=replace(channel, secret=sealed))
+
+    def _has_secret(self, current: Destination, sealed: SealedSecret, secret: str) -> bool:
+        """Return whether the newest key has sealed this secret."""
+        if sealed.key_version != self.keys.newest:
+            return False
+        try:
+            opened = self.keys.open_webhook(current.workspace_id, current.destination_id, sealed)
+        except SecretNotReadable:
+            return False
+        return hmac.compare_digest(opened, secret)
 
     def _check_target(self, destination: Destination) -> None:
         """Reject a webhook that no attempt could reach. Raises InvalidField.
 
         The addresses of a host name are known only when it is dialled, and are checked then.
         """
-        if self.private_targets or not isinstance(destination.channel, Webhook):
+        if not isinstance(destination.channel, Webhook):
             return
         try:
-            reject_private(destination.channel.url)
+            self.targets.check_url(destination.channel.url)
         except PrivateAddressError:
             raise InvalidField(
                 "webhook.url has a host that is not public; use a public one, or let the operator"
-                " allow private targets",
+                " add this host and port to ONEFOLD_ACTIVATION_PRIVATE_TARGETS",
                 field="destination.webhook.url",
             ) from None
         except ValueError:
@@ -116,7 +152,7 @@ def _keep_secret(desired: Destination, current: Destination | None) -> Destinati
 
 def _to_fact(destination: Destination) -> DefinitionFact:
     return DefinitionFact.from_message(
-        destination_to_proto(destination, with_secret=True),
+        destination_to_fact(destination),
         workspace_id=destination.workspace_id,
         key=destination.destination_id,
         version=destination.version,

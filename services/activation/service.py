@@ -13,6 +13,7 @@ from services.activation.api.grpc import ALLOWED, ActivationRpc
 from services.activation.channels import Sender
 from services.activation.channels.file import FileSender
 from services.activation.channels.nats import NatsSender
+from services.activation.channels.ssrf import TargetGuard
 from services.activation.channels.webhook import WebhookSender
 from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.delivery.dispatcher import Dispatcher
@@ -20,6 +21,9 @@ from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
+from services.activation.domain.sealing import SecretKeys
+from services.activation.domain.subjects import AllowedSubjects
+from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.projection.fold import ActivationProjection
 from services.activation.projection.upstream import SegmentUpstream
@@ -36,12 +40,15 @@ from services.chassis.runtime.tasks import background
 @asynccontextmanager
 async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
     """Serve activation until the scope ends."""
+    keys = SecretKeys.parse(settings.secrets_key.get_secret_value())
+    targets = TargetGuard(AllowedTargets.parse(settings.private_targets))
+    subjects = AllowedSubjects.parse(settings.nats_subjects)
     async with (
         open_service(settings) as base,
         base.channel(settings.segment_url) as segment,
         base.channel(settings.profile_url) as profile,
         base.channel(settings.ingest_url) as ingest,
-        _open_senders(settings, base) as senders,
+        _open_senders(settings, base, WebhookSender(targets, keys), subjects) as senders,
     ):
         log = LogClient(ingest, settings.service)
         context = DeliveryContext(
@@ -71,9 +78,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             on_committed=projection.committed,
         )
         activation_rpc = ActivationRpc(
-            DestinationCommands(
-                base.database, runner, log, private_targets=settings.private_targets == "allowed"
-            ),
+            DestinationCommands(base.database, runner, log, targets, keys, subjects),
             RetryCommands(base.database, on_effects=dispatcher.wake),
             base.database,
             runner,
@@ -89,10 +94,16 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
 
 @asynccontextmanager
 async def _open_senders(
-    settings: ActivationSettings, base: ServiceContext
+    settings: ActivationSettings,
+    base: ServiceContext,
+    webhook_sender: WebhookSender,
+    subjects: AllowedSubjects,
 ) -> AsyncIterator[dict[type, Sender]]:
     out = settings.data_dir / "out" if settings.data_dir else None
-    private = settings.private_targets == "allowed"
-    async with WebhookSender(private=private) as webhooks:
+    async with webhook_sender as webhooks:
         with FileSender(out) as files:
-            yield {Webhook: webhooks, NatsSubject: NatsSender(base.bus), NdjsonFile: files}
+            yield {
+                Webhook: webhooks,
+                NatsSubject: NatsSender(base.bus, subjects),
+                NdjsonFile: files,
+            }

@@ -62,7 +62,10 @@ def school() -> School:
 @pytest.fixture(scope="module")
 async def undisturbed(school: School, tmp_path_factory: pytest.TempPathFactory) -> UndisturbedRun:
     folder = tmp_path_factory.mktemp("undisturbed")
-    async with WebhookReceiver() as receiver, Stack(folder, settings=SETTINGS) as stack:
+    async with (
+        WebhookReceiver() as receiver,
+        Stack(folder, settings=SETTINGS | receiver.settings) as stack,
+    ):
         system = await open_system(stack, receiver)
         await system.send(list(school.in_sending_order()), Random(0), 0.0)
         await system.drain()
@@ -77,7 +80,10 @@ async def undisturbed(school: School, tmp_path_factory: pytest.TempPathFactory) 
 async def test_killed_processes_lose_no_event_and_repeat_no_effect(
     seed: int, school: School, undisturbed: UndisturbedRun, tmp_path: Path
 ) -> None:
-    async with WebhookReceiver() as receiver, Stack(tmp_path, settings=SETTINGS) as stack:
+    async with (
+        WebhookReceiver() as receiver,
+        Stack(tmp_path, settings=SETTINGS | receiver.settings) as stack,
+    ):
         system = await open_system(stack, receiver)
         injector = FaultInjector(system, seed)
         events = list(school.in_sending_order())

@@ -41,7 +41,7 @@ async def running(
     settings = {**SETTINGS, "ONEFOLD_SHARDS": str(shards)}
     async with (
         WebhookReceiver() as receiver,
-        Stack(folder, settings=settings, replicas=replicas) as stack,
+        Stack(folder, settings=settings | receiver.settings, replicas=replicas) as stack,
     ):
         system = await open_system(stack, receiver)
         yield system

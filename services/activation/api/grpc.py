@@ -9,7 +9,7 @@ from onefold.activation.v1 import activation_service_pb2 as pb
 from onefold.activation.v1 import activation_service_pb2_grpc as pb_grpc
 
 from services.activation.codec.bus import delivery_to_proto
-from services.activation.codec.definitions import destination_from_proto, destination_to_proto
+from services.activation.codec.definitions import destination_from_request, destination_to_response
 from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.domain.validation import check_destination_id
 from services.activation.store import effects as store
@@ -41,12 +41,12 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def DefineDestination(
         self, request: pb.DefineDestinationRequest, context: Any
     ) -> pb.DefineDestinationResponse:
-        desired = destination_from_proto(workspace_id(), request.destination)
+        desired = destination_from_request(workspace_id(), request.destination)
         defined = await self.destinations.define(
             desired, etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefineDestinationResponse(
-            destination=destination_to_proto(defined.definition, with_secret=False),
+            destination=destination_to_response(defined.definition),
             changed=defined.changed,
             token=token_to_proto(defined.token),
             etag=defined.etag,
@@ -60,8 +60,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         return pb.ListDestinationsResponse(
             destinations=[
                 pb.DestinationSummary(
-                    destination=destination_to_proto(each, with_secret=False),
-                    etag=etag_of(each.version),
+                    destination=destination_to_response(each), etag=etag_of(each.version)
                 )
                 for each in destinations
             ]

@@ -10,6 +10,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from services.activation.channels import Message
 from services.activation.domain.model import Destination, NatsSubject
+from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.chassis.messaging.jetstream import JetStreamBus
 
@@ -28,8 +29,12 @@ class NatsSender:
     when the server has received it for the current subscribers.
     """
 
-    def __init__(self, bus: JetStreamBus, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, bus: JetStreamBus, subjects: AllowedSubjects, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """`subjects`: those that the operator allows besides those of a workspace itself."""
         self._bus = bus
+        self._subjects = subjects
         self._timeout_s = timeout_s
         #: By subject: whether a stream stores it, and when the entry expires.
         self._is_stored_cache: dict[str, tuple[bool, float]] = {}
@@ -38,6 +43,9 @@ class NatsSender:
         channel = destination.channel
         if not isinstance(channel, NatsSubject):
             raise TypeError("a NATS sender publishes to subjects")
+        # The operator may have taken a subject off the list since it was defined.
+        if not self._subjects.allows(destination.workspace_id, channel.subject):
+            return AttemptResult(AttemptStatus.REJECTED, "the subject is not allowed")
         # A disconnected client would buffer the message and send it at an unknown later time.
         if not self._bus.connected:
             return AttemptResult(AttemptStatus.FAILED, "NATS cannot be reached")

@@ -1,102 +1,103 @@
-"""Prevents SSRF: only public addresses may be dialled unless private targets are allowed."""
+"""Prevents SSRF: only public addresses are dialled, and private ones that the operator allows."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cachetools import LRUCache
 from yarl import URL
 
-Address = IPv4Address | IPv6Address
+from services.activation.domain.addresses import Address, address_of, is_public
+from services.activation.domain.targets import AllowedTargets
 
 #: Concurrent DNS lookups; a name server that hangs blocks one of them.
 LOOKUP_THREADS = 32
-
-#: The part of IPv6 that is assigned to hosts of the internet.
-_UNICAST = IPv6Network("2000::/3")
-#: NAT64: an IPv6 address that contains the IPv4 address it leads to.
-_TRANSLATED = IPv6Network("64:ff9b::/96")
-#: Looks public but serves metadata inside the network of a cloud.
-_CLOUD_METADATA = frozenset({IPv4Address("168.63.129.16")})
-#: Anycast relays of 6to4.
-_RELAYS = IPv4Network("192.88.99.0/24")
-#: One part of an IPv4 address as resolvers accept it: decimal, octal or hexadecimal.
-_PART = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+#: Names with a private address that are remembered.
+REMEMBERED_NAMES = 10_000
 
 
 class PrivateAddressError(OSError):
-    """A host is, or resolves to, an address that is not public."""
+    """A host is, or resolves to, an address that may not be dialled."""
 
     def __init__(self) -> None:
         super().__init__("the host has an address that is not public")
 
 
-def is_public(address: Address) -> bool:
-    """Return whether an address is public; an IPv6 address that embeds IPv4 is judged by it."""
-    if isinstance(address, IPv4Address):
-        special = address.is_multicast or address in _CLOUD_METADATA or address in _RELAYS
-        return address.is_global and not special
-    embedded = address.ipv4_mapped or address.sixtofour
-    if embedded is None and address in _TRANSLATED:
-        embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
-    if embedded is not None:
-        return is_public(embedded)
-    return address.is_global and address in _UNICAST
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return host and port as the HTTP client sees them; it normalises full-width digits and so on.
 
-
-def address_of(host: str) -> Address | None:
-    """Return the address that a host spells out in any form resolvers accept; None for a name."""
-    bare = host.rstrip(".").partition("%")[0]
-    try:
-        return ip_address(bare)
-    except ValueError:
-        return _loose_ipv4(bare)
-
-
-def reject_private(url: str) -> None:
-    """Check that the host of a URL is a name or a public address.
-
-    Raises PrivateAddressError, or ValueError where the URL is malformed.
+    Raises ValueError where the URL is malformed.
     """
-    # Parses like the HTTP client, which normalises full-width digits and the like.
-    address = address_of(URL(url).raw_host or "")
-    if address is not None and not is_public(address):
-        raise PrivateAddressError
+    parsed = URL(url)
+    if not parsed.raw_host or not parsed.port:
+        raise ValueError("the URL has no host or no port")
+    return parsed.raw_host, parsed.port
 
 
-def connect_public(info: Any) -> socket.socket:
-    """Return a socket for an address (from getaddrinfo) that is about to be dialled.
+class TargetGuard:
+    """Decides which addresses may be dialled, in the three places where one becomes known.
 
-    Raises PrivateAddressError. This is the last check: a name may resolve to another address than
-    it did before, and this is the address that the connection goes to.
+    A definition has a URL, a lookup returns addresses, and a connection goes to one of them: a name
+    may have another address at each of the three.
     """
-    family, kind, protocol, _, sockaddr = info
-    if not is_public(ip_address(str(sockaddr[0]).partition("%")[0])):
-        raise PrivateAddressError
-    return socket.socket(family, kind, protocol)
 
+    def __init__(self, allowed: AllowedTargets) -> None:
+        self._allowed = allowed
+        #: Names, with their ports, that had a private address when they were resolved last.
+        self._private_names: LRUCache[tuple[str, int], bool] = LRUCache(REMEMBERED_NAMES)
 
-def _loose_ipv4(host: str) -> IPv4Address | None:
-    """Parse forms such as 2130706433, 0x7f.1 and 0177.0.0.1; each part but the last is a byte."""
-    parts = host.split(".")
-    if len(parts) > 4 or not all(map(_PART.fullmatch, parts)):
-        return None
-    *heads, last = map(_number, parts)
-    if any(n > 255 for n in heads) or last >= 256 ** (4 - len(heads)):
-        return None
-    return IPv4Address(sum(n << (24 - 8 * i) for i, n in enumerate(heads)) + last)
+    def check_url(self, url: str) -> None:
+        """Check that the host of a URL is a name, or an address that may be dialled.
 
+        Raises PrivateAddressError, or ValueError where the URL is malformed.
+        """
+        host, port = host_and_port(url)
+        address = address_of(host)
+        if address is not None and not self._may_dial(address, port):
+            raise PrivateAddressError
 
-def _number(part: str) -> int:
-    if part[:2] in ("0x", "0X"):
-        return int(part[2:], 16)
-    is_octal = part.startswith("0") and not set(part) & set("89")
-    return int(part, 8 if is_octal else 10)
+    def check_addresses(self, host: str, port: int, found: list[ResolveResult]) -> None:
+        """Check all addresses of a name. Raises PrivateAddressError."""
+        addresses = [ip_address(f["host"].partition("%")[0]) for f in found]
+        if not all(self._may_dial(address, port) for address in addresses):
+            raise PrivateAddressError
+        if all(map(is_public, addresses)):
+            self._private_names.pop((host, port), None)
+        else:
+            self._private_names[host, port] = True
+
+    def open_socket(self, info: Any) -> socket.socket:
+        """Return a socket for an address (from getaddrinfo) that is about to be dialled.
+
+        Raises PrivateAddressError.
+        """
+        family, kind, protocol, _, sockaddr = info
+        if not self._may_dial(ip_address(str(sockaddr[0]).partition("%")[0]), sockaddr[1]):
+            raise PrivateAddressError
+        return socket.socket(family, kind, protocol)
+
+    def is_trusted(self, host: str, port: int) -> bool:
+        """Return whether the operator named this host, so that its addresses need no check."""
+        return self._allowed.has_name(host, port)
+
+    def hides_reasons(self, host: str, port: int) -> bool:
+        """Return whether all failed deliveries to a host get one reason.
+
+        They do where the host is private and allowed together with others: differing reasons would
+        show a tenant what is there. Call it after the attempt.
+        """
+        address = address_of(host)
+        if address is None:
+            return (host, port) in self._private_names
+        return not is_public(address) and not self._allowed.names_exactly(host, port)
+
+    def _may_dial(self, address: Address, port: int) -> bool:
+        return is_public(address) or self._allowed.has_address(address, port)
 
 
 class Resolver(AbstractResolver):
@@ -125,19 +126,19 @@ class Resolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names, and rejects those with an address that is not public."""
+class GuardedResolver(AbstractResolver):
+    """Resolves names, and rejects those with an address that may not be dialled."""
 
-    def __init__(self, inner: AbstractResolver) -> None:
+    def __init__(self, inner: AbstractResolver, guard: TargetGuard) -> None:
         self._inner = inner
+        self._guard = guard
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return every address of the host. Raises PrivateAddressError."""
         found = await self._inner.resolve(host, port, family)
-        if not all(is_public(ip_address(f["host"].partition("%")[0])) for f in found):
-            raise PrivateAddressError
+        self._guard.check_addresses(host, port, found)
         return found
 
     async def close(self) -> None:

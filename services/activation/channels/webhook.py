@@ -13,11 +13,13 @@ from functools import lru_cache
 from typing import Self
 
 import aiohttp
+from aiohappyeyeballs import SocketFactoryType
 from aiohttp.abc import AbstractResolver
 
 from services.activation.channels import Message, ssrf
-from services.activation.channels.ssrf import PrivateAddressError
-from services.activation.domain.model import Destination, Webhook
+from services.activation.channels.ssrf import GuardedResolver, PrivateAddressError, TargetGuard
+from services.activation.domain.model import Destination, SealedSecret, Webhook
+from services.activation.domain.sealing import SecretKeys, SecretNotReadable
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
 TIMEOUT_S = 15.0
@@ -28,11 +30,17 @@ MAX_DRAINED_BYTES, MAX_DRAIN_S = 64 * 1024, 1.0
 #: Statuses after which a retry may succeed, beside every 5xx.
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _HEADERS = {"content-type": "application/json", "user-agent": "onefold"}
-_NOT_PUBLIC = AttemptResult(AttemptStatus.REJECTED, "the host has an address that is not public")
+_MALFORMED = AttemptResult(AttemptStatus.REJECTED, "the URL is malformed")
+#: One result for names that do not exist, for private hosts, whatever their names, and for all that
+#: a private host can do instead of accepting a message: so a tenant learns neither names nor hosts
+#: nor ports of an inner network. A name may get an address later, so the attempt is repeated.
+_NOT_REACHED = AttemptResult(
+    AttemptStatus.FAILED, "the host is unknown, is not public, or did not accept the message"
+)
 
 
 class WebhookSender:
-    """Sends over HTTP. `private`: whether loopback and private addresses are allowed.
+    """Sends over HTTP to public addresses, and to the private ones that the operator allows.
 
     `timeout_s`: from the start of an attempt to the status of the response, seconds. Leaving the
     scope closes the connections.
@@ -40,23 +48,32 @@ class WebhookSender:
 
     def __init__(
         self,
+        guard: TargetGuard,
+        keys: SecretKeys,
         *,
-        private: bool,
         timeout_s: float = TIMEOUT_S,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._private = private
+        self._guard = guard
+        self._keys = keys
         self._timeout_s = timeout_s
         names = resolver or ssrf.Resolver()
-        self._http = aiohttp.ClientSession(
+        self._guarded = self._session(GuardedResolver(names, guard), guard.open_socket)
+        #: For hosts that the operator named, wherever their names lead.
+        self._trusted = self._session(names, None)
+
+    def _session(
+        self, resolver: AbstractResolver, socket_factory: SocketFactoryType | None
+    ) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 # Each destination has its own limit, so one that hangs cannot starve the others.
                 limit=0,
-                resolver=names if private else ssrf.PublicResolver(names),
+                resolver=resolver,
                 ttl_dns_cache=10,
-                socket_factory=None if private else ssrf.connect_public,
+                socket_factory=socket_factory,
             ),
-            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -64,21 +81,43 @@ class WebhookSender:
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         """Make one attempt. Redirects are not followed."""
         channel = destination.channel
-        if not isinstance(channel, Webhook):
-            raise TypeError("a webhook sender sends webhooks")
+        if not isinstance(channel, Webhook) or not isinstance(channel.secret, SealedSecret):
+            raise TypeError("a webhook sender sends webhooks whose secret is sealed")
         try:
-            if not self._private:
-                ssrf.reject_private(channel.url)
-            return await self._post(channel, message)
+            host, port = ssrf.host_and_port(channel.url)
+            secret = self._keys.open_webhook(
+                destination.workspace_id, destination.destination_id, channel.secret
+            )
+        except ValueError:
+            return _MALFORMED
+        except SecretNotReadable as error:
+            return AttemptResult(AttemptStatus.FAILED, str(error))
+        result = await self._attempt(channel.url, secret, message, self._session_of(host, port))
+        if result.status is not AttemptStatus.DELIVERED and self._guard.hides_reasons(host, port):
+            return _NOT_REACHED
+        return result
+
+    def _session_of(self, host: str, port: int) -> aiohttp.ClientSession:
+        return self._trusted if self._guard.is_trusted(host, port) else self._guarded
+
+    async def _attempt(
+        self, url: str, secret: str, message: Message, http: aiohttp.ClientSession
+    ) -> AttemptResult:
+        try:
+            if http is self._guarded:
+                self._guard.check_url(url)
+            return await self._post(url, secret, message, http)
         except PrivateAddressError:
-            return _NOT_PUBLIC
+            return _NOT_REACHED
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             return self._result_of_error(error)
 
-    async def _post(self, channel: Webhook, message: Message) -> AttemptResult:
-        headers = _HEADERS | sign(channel.secret, message, int(time.time()))
-        async with self._http.post(
-            channel.url, data=message.payload, headers=headers, allow_redirects=False
+    async def _post(
+        self, url: str, secret: str, message: Message, http: aiohttp.ClientSession
+    ) -> AttemptResult:
+        headers = _HEADERS | sign(secret, message, int(time.time()))
+        async with http.post(
+            url, data=message.payload, headers=headers, allow_redirects=False
         ) as response:
             result = result_of_status(response.status, response.headers.get("retry-after", ""))
             await _drain(response.content)
@@ -86,14 +125,14 @@ class WebhookSender:
 
     def _result_of_error(self, error: Exception) -> AttemptResult:
         match error:
+            case aiohttp.ClientConnectorDNSError():
+                return _NOT_REACHED
             case aiohttp.ClientConnectorError(os_error=PrivateAddressError()):
-                return _NOT_PUBLIC
+                return _NOT_REACHED
             case TimeoutError():
                 reason = f"no response within {self._timeout_s:g} s"
             case aiohttp.ClientConnectorCertificateError():
                 reason = "the certificate is not accepted"
-            case aiohttp.ClientConnectorDNSError():
-                reason = "the host has no address"
             case aiohttp.ClientConnectorError():
                 reason = "no connection"
             case aiohttp.ClientConnectionError() | OSError():
@@ -101,7 +140,7 @@ class WebhookSender:
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
                 reason = "the response is not HTTP"
             case ValueError():
-                return AttemptResult(AttemptStatus.REJECTED, "the URL is malformed")
+                return _MALFORMED
             case _:
                 reason = type(error).__name__
         return AttemptResult(AttemptStatus.FAILED, reason)
@@ -110,7 +149,8 @@ class WebhookSender:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.close()
+        await self._guarded.close()
+        await self._trusted.close()
 
 
 def sign(secret: str, message: Message, now_s: int) -> dict[str, str]:

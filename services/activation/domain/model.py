@@ -28,12 +28,24 @@ class DeliveryState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """A secret, encrypted under a key that the database does not have."""
+
+    #: The version of that key.
+    key_version: int
+    #: 12 bytes.
+    nonce: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """An HTTP endpoint, signed as Standard Webhooks."""
 
     url: str
+    #: Sealed, as it is stored and published; plain text only between a request and its sealing.
     #: Excluded from every text that is made of this value.
-    secret: str = field(repr=False)
+    secret: SealedSecret | str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,32 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from services.activation.domain.model import Destination, NatsSubject, NdjsonFile, Webhook
+from services.activation.domain.subjects import (
+    MAX_SUBJECT,
+    AllowedSubjects,
+    is_reserved,
+    is_subject,
+    own_prefix,
+)
 from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
 
 MAX_ID = 128
 MAX_TITLE = 200
 MAX_SEGMENTS = 1_000
 MAX_TRAITS = 200
 MAX_URL = 2_048
-MAX_SUBJECT = 256
 MAX_CONTENT = 64 * 1024
 #: Bytes of a signing secret that Standard Webhooks allows.
 SECRET_BYTES = range(24, 65)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-def check_destination(destination: Destination) -> None:
-    """Check every field. Raises InvalidField with the expected form."""
+def check_destination(destination: Destination, subjects: AllowedSubjects) -> None:
+    """Check every field. Raises InvalidField with the expected form.
+
+    `subjects`: those outside of `onefold.out.WORKSPACE.` that the operator allows.
+    """
     check_destination_id(destination.destination_id)
     if len(destination.title) > MAX_TITLE or "\0" in destination.title:
         _reject("title", f"has at most {MAX_TITLE} characters and no NUL")
@@ -41,9 +50,11 @@ def check_destination(destination: Destination) -> None:
     match destination.channel:
         case Webhook(url, secret):
             _check_url(url)
-            _check_secret(secret)
+            # A sealed secret was checked before it was sealed.
+            if isinstance(secret, str):
+                _check_secret(secret)
         case NatsSubject(subject):
-            _check_subject(subject)
+            _check_subject(destination.workspace_id, subject, subjects)
         case NdjsonFile(name):
             if not _FILE.fullmatch(name):
                 _reject("file.name", "is a file name of letters, digits, '.', '_' and '-'")
@@ -91,17 +102,18 @@ def _check_secret(secret: str) -> None:
         _reject("webhook.secret", "is `whsec_` and the base64 of 24 to 64 random bytes")
 
 
-def _check_subject(subject: str) -> None:
-    if not _SUBJECT.fullmatch(subject) or not subject.isprintable() or len(subject) > MAX_SUBJECT:
+def _check_subject(workspace_id: WorkspaceId, subject: str, allowed: AllowedSubjects) -> None:
+    if not is_subject(subject):
         _reject(
             "nats.subject",
             f"is a subject without wildcards of at most {MAX_SUBJECT} printable characters, such"
-            " as onefold.out.coupons",
+            f" as {own_prefix(workspace_id)}coupons",
         )
-    if subject.startswith(("$", "_INBOX")) or (
-        subject.startswith("onefold.") and not subject.startswith("onefold.out.")
-    ):
-        _reject("nats.subject", "lies outside of `onefold.`, or below `onefold.out.`")
+    if allowed.allows(workspace_id, subject):
+        return
+    # The system's subjects cannot be allowed, so no operator can help there.
+    remedy = "" if is_reserved(subject) else "; an operator can allow others"
+    _reject("nats.subject", f"lies below `{own_prefix(workspace_id)}`{remedy}")
 
 
 def _reject(field: str, expected: str) -> NoReturn:

@@ -102,9 +102,10 @@ async def _demo(folder: Path, visitors: int) -> list[str]:
     logs.configure("demo", "error")
     settings = settings_from(os.environ)
     settings |= {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "1"}
-    stack = Stack(folder, settings=settings, progress=_print_step)
-    async with WebhookReceiver() as receiver, stack:
-        report = await Demo(stack, receiver, visitors=visitors).run()
+    async with WebhookReceiver() as receiver:
+        settings |= receiver.settings
+        async with Stack(folder, settings=settings, progress=_print_step) as stack:
+            report = await Demo(stack, receiver, visitors=visitors).run()
     print_report(report)
     return report.failures
 

@@ -36,6 +36,11 @@ class WebhookReceiver:
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self._port}/coupons"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The setting of activation that allows this receiver and nothing else on this machine."""
+        return {"ONEFOLD_ACTIVATION_PRIVATE_TARGETS": f"{LOOPBACK}:{self._port}"}
+
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/coupons", self._receive)

@@ -12,6 +12,8 @@ from onefold.type.v1 import options_pb2
 
 #: `bytes` fields without a format, with the reason.
 BINARY = {
+    "onefold.activation.v1.SealedSecret.ciphertext": "encrypted, and in facts only",
+    "onefold.activation.v1.SealedSecret.nonce": "random, and in facts only",
     "onefold.identity.v1.FactsAttributed.fact_batch": "a serialised message",
     "onefold.identity.v1.FactsAttributed.profile_ids": "packed ids, 16 bytes per fact",
     "onefold.ingest.v1.Quarantined.raw": "any bytes, as they were received",
@@ -30,7 +32,9 @@ READ_VERBS = (
 WRITES = {
     "onefold.activation.v1.ActivationService": {"DefineDestination", "RetryDelivery"},
     "onefold.identity.v1.IdentityService": {"AssessMatches", "DefinePolicy", "RecordDecision"},
-    "onefold.ingest.v1.AdminService": {"CreateWorkspace", "DefineSource", "DisableKey", "IssueKey"},
+    "onefold.ingest.v1.AdminService": {
+        *("CreateWorkspace", "DefineSource", "DisableKey", "IssueKey", "RecordKeyUses", "RotateKey")
+    },
     "onefold.ingest.v1.IngestService": {"IngestEvents", "ReleaseQuarantined", "StreamEvents"},
     "onefold.log.v1.LogService": {"Append", "TickClock"},
     "onefold.profile.v1.ProfileService": {"DefineTag"},

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
 from integration.activation.ledger_fixture import Ledger, open_ledger
 from integration.activation.receiver import Receiver, receiving
+from service_fixtures import create_database
 
 from services.devstack.postgres import PostgresServer
 
@@ -23,10 +23,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def session_ledger(postgres_server: PostgresServer) -> AsyncIterator[Ledger]:
     """The ledger of this folder's tests, for a log of 4 shards."""
-    name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     try:
-        await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+        name = await create_database(admin)
         async with open_ledger(postgres_server.dsn.rpartition("/")[0] + f"/{name}") as opened:
             yield opened
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import Any
 
 import asyncpg
 from service_fixtures import wait_until
 
 from services.activation.channels import Sender
+from services.activation.channels.ssrf import TargetGuard
 from services.activation.channels.webhook import WebhookSender
-from services.activation.codec.definitions import destination_to_proto
+from services.activation.codec.definitions import destination_to_fact
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.render import render_payload
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
@@ -27,6 +30,8 @@ from services.activation.domain.model import (
     TriggeringChange,
     Webhook,
 )
+from services.activation.domain.sealing import SecretKeys
+from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import RetryPolicy, plan_effects
 from services.activation.store.destinations import save_destination
 from services.activation.store.effects import Attempt, DestinationKey, add_effects
@@ -38,6 +43,12 @@ from services.kernel.ids import ProfileId, WorkspaceId
 W = WorkspaceId("school")
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SHARDS = 4
+KEYS = SecretKeys({1: bytes(32)})
+#: Lets webhooks reach every port of this machine.
+LOOPBACK_TARGETS = AllowedTargets(
+    frozenset(("localhost", port) for port in range(65_536)),
+    tuple((ip_network(host), frozenset(range(65_536))) for host in ("127.0.0.1", "::1")),
+)
 #: The default policy with delays a thousand times as short.
 QUICK = RetryPolicy(max_attempts=8, initial_backoff=0.01, max_backoff=0.2)
 
@@ -53,8 +64,14 @@ def destination(channel: Channel, destination_id: str = "coupon", **fields: Any)
     return replace(plain, **fields)
 
 
+def webhook(url: str, destination_id: str = "coupon", secret: str = SECRET) -> Webhook:
+    """Return a webhook with its secret sealed."""
+    sealed = KEYS.seal_webhook(W, destination_id, secret, secrets.token_bytes(12))
+    return Webhook(url, sealed)
+
+
 def hook(url: str, destination_id: str = "coupon", **fields: Any) -> Destination:
-    return destination(Webhook(url, SECRET), destination_id, **fields)
+    return destination(webhook(url, destination_id), destination_id, **fields)
 
 
 def change(n: int, ordinal: int = 1, **fields: Any) -> TriggeringChange:
@@ -96,7 +113,7 @@ class Ledger:
     async def define(self, *destinations: Destination, shard: int | None = None) -> None:
         async with transaction(self.database.pool) as conn:
             for each in destinations:
-                payload = destination_to_proto(each, with_secret=True).SerializeToString()
+                payload = destination_to_fact(each).SerializeToString()
                 for at in range(SHARDS) if shard is None else [shard]:
                     await save_destination(conn, at, each, payload)
 
@@ -161,7 +178,8 @@ class Ledger:
     async def dispatching(self, **options: Any) -> AsyncIterator[Dispatcher]:
         """Run a dispatcher whose webhooks may reach private addresses."""
         drain_s = options.pop("drain_s", 5.0)
-        async with WebhookSender(private=True, timeout_s=options.pop("timeout_s", 5.0)) as webhooks:
+        guard, timeout_s = TargetGuard(LOOPBACK_TARGETS), options.pop("timeout_s", 5.0)
+        async with WebhookSender(guard, KEYS, timeout_s=timeout_s) as webhooks:
             senders = {Webhook: webhooks} | options.pop("senders", {})
             dispatcher = Dispatcher(self.context(senders=senders, **options), drain_s=drain_s)
             async with dispatcher.running():

@@ -51,6 +51,11 @@ class Receiver:
     def url(self, path: str = "/in", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
 
+    @property
+    def target(self) -> str:
+        """The entry of the private targets that allows this receiver."""
+        return f"127.0.0.1:{self.port}"
+
     def keys(self, path: str = "/in") -> list[str]:
         return [each.key for each in self.received if each.path == path]
 

@@ -26,7 +26,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 from service_fixtures import wait_until
 
-from services.activation.codec.definitions import DESTINATION_DEFINED, destination_to_proto
+from services.activation.codec.definitions import DESTINATION_DEFINED, destination_to_fact
 from services.activation.domain.circuit_breaker import MAX_CONCURRENCY
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import Transition
@@ -56,7 +56,7 @@ def published_change(n: int, ordinal: int = 1, **fields: object) -> MembershipCh
 
 
 def defined(to: Destination) -> Fact:
-    message = destination_to_proto(to, with_secret=True)
+    message = destination_to_fact(to)
     return Fact(workspace_id=W, kind=DESTINATION_DEFINED, payload=message.SerializeToString())
 
 

@@ -60,7 +60,7 @@ async def test_killed_server_loses_no_effect(server: PostgresServer, receiver: R
 
     receiver.script = [respond]
     to = hook(receiver.url())
-    async with open_ledger(server.dsn) as ledger:
+    async with open_ledger(server.superuser_dsn) as ledger:
         await ledger.define(to)
         effects = await ledger.add([change(n) for n in range(PROFILES)], to)
         async with ledger.dispatching(lease_s=2.0):

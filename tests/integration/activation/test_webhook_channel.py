@@ -14,30 +14,38 @@ from email.utils import format_datetime
 import pytest
 import pytest_asyncio
 from aiohttp.abc import AbstractResolver, ResolveResult
+from integration.activation.ledger_fixture import KEYS, LOOPBACK_TARGETS, SECRET, hook
 from integration.activation.receiver import Receiver, receiving, with_headers
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from services.activation.channels import Message
+from services.activation.channels.ssrf import TargetGuard
 from services.activation.channels.webhook import (
     MAX_RETRY_AFTER,
     WebhookSender,
     result_of_status,
     retry_after_seconds,
 )
-from services.activation.domain.model import Destination, Trigger, Webhook
+from services.activation.domain.sealing import SecretKeys
+from services.activation.domain.targets import AllowedTargets
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
-from services.kernel.ids import WorkspaceId
 
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 DELIVERED = AttemptResult(AttemptStatus.DELIVERED, "HTTP 200")
+NOT_REACHED = AttemptResult(
+    AttemptStatus.FAILED, "the host is unknown, is not public, or did not accept the message"
+)
+NOTHING = AllowedTargets()
 
 
-def destination(url: str) -> Destination:
-    triggers = frozenset({Trigger.ENTERED})
-    channel = Webhook(url, SECRET)
-    return Destination(WorkspaceId("w"), "d", 1, "", channel, ("s",), triggers, b"{}", ())
+def sending(
+    allowed: AllowedTargets = LOOPBACK_TARGETS,
+    *,
+    timeout_s: float = 2.0,
+    resolver: AbstractResolver | None = None,
+) -> WebhookSender:
+    return WebhookSender(TargetGuard(allowed), KEYS, timeout_s=timeout_s, resolver=resolver)
 
 
 def message(attempt: int = 1) -> Message:
@@ -74,7 +82,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def sender() -> AsyncIterator[WebhookSender]:
-    async with WebhookSender(private=True, timeout_s=5.0) as opened:
+    async with sending(timeout_s=5.0) as opened:
         yield opened
 
 
@@ -82,7 +90,7 @@ async def test_signature_follows_standard_webhooks(
     receiver: Receiver, sender: WebhookSender
 ) -> None:
     sent = message()
-    assert await sender.send(destination(receiver.url()), sent) == DELIVERED
+    assert await sender.send(hook(receiver.url()), sent) == DELIVERED
     (received,) = receiver.received
     assert received.body == sent.payload
     assert received.key == sent.key
@@ -112,7 +120,7 @@ async def test_http_status_decides_the_result(
     receiver: Receiver, sender: WebhookSender, status: int, expected: AttemptStatus
 ) -> None:
     receiver.script = [status]
-    result = await sender.send(destination(receiver.url()), message())
+    result = await sender.send(hook(receiver.url()), message())
     assert result == AttemptResult(expected, f"HTTP {status}")
 
 
@@ -153,13 +161,13 @@ async def test_retry_after_is_read_from_the_response(
 ) -> None:
     receiver.script = [with_headers(429, retry_after="30"), 429]
     sent = message()
-    assert (await sender.send(destination(receiver.url()), sent)).retry_after == 30.0
-    assert (await sender.send(destination(receiver.url()), sent)).retry_after == 0.0
+    assert (await sender.send(hook(receiver.url()), sent)).retry_after == 30.0
+    assert (await sender.send(hook(receiver.url()), sent)).retry_after == 0.0
 
 
 async def test_redirect_is_not_followed(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.script = [with_headers(307, location=receiver.url("/elsewhere"))]
-    result = await sender.send(destination(receiver.url()), message())
+    result = await sender.send(hook(receiver.url()), message())
     assert result == AttemptResult(AttemptStatus.REJECTED, "HTTP 307")
     assert [each.path for each in receiver.received] == ["/in"]
 
@@ -168,41 +176,41 @@ async def test_cookies_are_not_stored(receiver: Receiver, sender: WebhookSender)
     receiver.script = [with_headers(200, set_cookie="a=b; Path=/"), 200]
     sent = message()
     for _ in range(2):
-        await sender.send(destination(receiver.url()), sent)
+        await sender.send(hook(receiver.url()), sent)
     assert all("cookie" not in each.headers for each in receiver.received)
 
 
 async def test_response_after_the_timeout_fails_the_attempt(receiver: Receiver) -> None:
     receiver.script = [receiver.hang]
-    async with WebhookSender(private=True, timeout_s=0.2) as sender:
-        result = await sender.send(destination(receiver.url()), message())
+    async with sending(timeout_s=0.2) as sender:
+        result = await sender.send(hook(receiver.url()), message())
         assert result == AttemptResult(AttemptStatus.FAILED, "no response within 0.2 s")
         assert len(receiver.received) == 1
 
 
 async def test_endless_response_head_fails_the_attempt(receiver: Receiver) -> None:
     receiver.script = [receiver.drip_head]
-    async with WebhookSender(private=True, timeout_s=0.2) as sender:
-        result = await sender.send(destination(receiver.url()), message())
+    async with sending(timeout_s=0.2) as sender:
+        result = await sender.send(hook(receiver.url()), message())
         assert result == AttemptResult(AttemptStatus.FAILED, "no response within 0.2 s")
 
 
 async def test_endless_response_body_is_ignored(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.script = [receiver.drip_body]
-    assert await sender.send(destination(receiver.url()), message()) == DELIVERED
+    assert await sender.send(hook(receiver.url()), message()) == DELIVERED
 
 
 async def test_huge_response_body_is_not_read(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.script = [receiver.huge]
     gc.collect()
-    assert await sender.send(destination(receiver.url()), message()) == DELIVERED
+    assert await sender.send(hook(receiver.url()), message()) == DELIVERED
     # At most what the buffers of the operating system hold at both ends.
     assert receiver.sent < 32 * 1024 * 1024
 
 
 async def test_lost_connection_fails_the_attempt(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.script = [receiver.reset]
-    result = await sender.send(destination(receiver.url()), message())
+    result = await sender.send(hook(receiver.url()), message())
     assert result == AttemptResult(AttemptStatus.FAILED, "the connection was lost")
 
 
@@ -210,42 +218,40 @@ async def test_response_that_is_not_http_fails_the_attempt(
     receiver: Receiver, sender: WebhookSender
 ) -> None:
     receiver.script = [receiver.nonsense]
-    result = await sender.send(destination(receiver.url()), message())
+    result = await sender.send(hook(receiver.url()), message())
     assert result == AttemptResult(AttemptStatus.FAILED, "the response is not HTTP")
 
 
 async def test_refused_connection_fails_the_attempt(sender: WebhookSender) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        result = await sender.send(
-            destination(f"http://127.0.0.1:{bound.getsockname()[1]}/"), message()
-        )
+        result = await sender.send(hook(f"http://127.0.0.1:{bound.getsockname()[1]}/"), message())
     assert result == AttemptResult(AttemptStatus.FAILED, "no connection")
 
 
 async def test_name_without_address_fails_the_attempt() -> None:
-    async with WebhookSender(private=True, resolver=FakeResolver()) as sender:
-        result = await sender.send(destination("http://unknown.invalid/"), message())
-        assert result == AttemptResult(AttemptStatus.FAILED, "the host has no address")
+    async with sending(resolver=FakeResolver()) as sender:
+        result = await sender.send(hook("http://unknown.invalid/"), message())
+        assert result == AttemptResult(AttemptStatus.FAILED, NOT_REACHED.reason)
 
 
 async def test_plain_http_receiver_of_https_url_fails_the_attempt(
     receiver: Receiver, sender: WebhookSender
 ) -> None:
     url = receiver.url().replace("http:", "https:")
-    assert (await sender.send(destination(url), message())).status is AttemptStatus.FAILED
+    assert (await sender.send(hook(url), message())).status is AttemptStatus.FAILED
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, ""])
 async def test_malformed_host_fails_the_attempt(sender: WebhookSender, host: str) -> None:
-    result = await sender.send(destination(f"http://{host}/in"), message())
+    result = await sender.send(hook(f"http://{host}/in"), message())
     assert result.status in (AttemptStatus.FAILED, AttemptStatus.REJECTED)
 
 
 async def test_connection_is_reused(receiver: Receiver, sender: WebhookSender) -> None:
     for status in (200, 500, 400, 204):
         receiver.script = [status]
-        await sender.send(destination(receiver.url()), message())
+        await sender.send(hook(receiver.url()), message())
     ports = {each.headers["x-peer"] for each in receiver.received}
     assert len(ports) == 1
 
@@ -281,19 +287,17 @@ PRIVATE_HOSTS = [
 
 @pytest.mark.parametrize("host", PRIVATE_HOSTS)
 async def test_private_address_is_not_dialled(receiver: Receiver, host: str) -> None:
-    async with WebhookSender(private=False, timeout_s=2.0) as sender:
-        result = await sender.send(destination(receiver.url(host=host)), message())
-        assert result.status is AttemptStatus.REJECTED
+    async with sending(NOTHING) as sender:
+        result = await sender.send(hook(receiver.url(host=host)), message())
+        assert result == NOT_REACHED
         assert not receiver.received
 
 
 @pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "ⓛocalhost"])
 async def test_name_of_the_local_machine_is_not_dialled(receiver: Receiver, name: str) -> None:
-    async with WebhookSender(private=False, timeout_s=2.0) as sender:
-        result = await sender.send(destination(receiver.url(host=name)), message())
-        assert result == AttemptResult(
-            AttemptStatus.REJECTED, "the host has an address that is not public"
-        )
+    async with sending(NOTHING) as sender:
+        result = await sender.send(hook(receiver.url(host=name)), message())
+        assert result == NOT_REACHED
         assert not receiver.received
 
 
@@ -302,11 +306,9 @@ async def test_name_of_the_local_machine_is_not_dialled(receiver: Receiver, name
 )
 async def test_name_with_private_address_is_not_dialled(receiver: Receiver, address: str) -> None:
     names = FakeResolver(address)
-    async with WebhookSender(private=False, timeout_s=2.0, resolver=names) as sender:
-        result = await sender.send(destination(receiver.url(host="x.example")), message())
-        assert result == AttemptResult(
-            AttemptStatus.REJECTED, "the host has an address that is not public"
-        )
+    async with sending(NOTHING, resolver=names) as sender:
+        result = await sender.send(hook(receiver.url(host="x.example")), message())
+        assert result == NOT_REACHED
         assert names.resolved == ["x.example"]
         assert not receiver.received
 
@@ -315,24 +317,20 @@ async def test_name_that_changes_to_a_private_address_is_not_dialled(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address is public when it is resolved and private when it is dialled."""
-    async with WebhookSender(
-        private=False, timeout_s=2.0, resolver=FakeResolver("127.0.0.1")
-    ) as sender:
+    async with sending(NOTHING, resolver=FakeResolver("127.0.0.1")) as sender:
         monkeypatch.setattr(
-            "services.activation.channels.ssrf.PublicResolver.resolve",
+            "services.activation.channels.ssrf.GuardedResolver.resolve",
             lambda self, *args, **kwargs: self._inner.resolve(*args, **kwargs),
         )
-        result = await sender.send(destination(receiver.url(host="x.example")), message())
-        assert result == AttemptResult(
-            AttemptStatus.REJECTED, "the host has an address that is not public"
-        )
+        result = await sender.send(hook(receiver.url(host="x.example")), message())
+        assert result == NOT_REACHED
         assert not receiver.received
 
 
 async def test_redirect_to_a_private_address_is_not_followed(receiver: Receiver) -> None:
     receiver.script = [with_headers(302, location="http://169.254.169.254/latest/meta-data")]
-    async with WebhookSender(private=True, timeout_s=2.0) as sender:
-        result = await sender.send(destination(receiver.url()), message())
+    async with sending() as sender:
+        result = await sender.send(hook(receiver.url()), message())
         assert result == AttemptResult(AttemptStatus.REJECTED, "HTTP 302")
 
 
@@ -342,4 +340,60 @@ async def test_redirect_to_a_private_address_is_not_followed(receiver: Receiver)
 async def test_private_target_is_reached_where_allowed(
     receiver: Receiver, sender: WebhookSender, host: str
 ) -> None:
-    assert await sender.send(destination(receiver.url(host=host)), message()) == DELIVERED
+    assert await sender.send(hook(receiver.url(host=host)), message()) == DELIVERED
+
+
+#: What a private host does with a message instead of accepting it.
+REFUSALS: list[int | str] = [400, 404, 429, 503, "nonsense", "reset", "closed"]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("name", ["127.0.0.1", "x.example"])
+async def test_refusals_of_a_private_host_in_an_allowed_network_are_alike(
+    receiver: Receiver, refusal: int | str, name: str
+) -> None:
+    receiver.script = [getattr(receiver, refusal, 0) if isinstance(refusal, str) else refusal]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1] if refusal == "closed" else receiver.port
+        allowed = AllowedTargets.parse(f"127.0.0.0/8:{port}")
+        async with sending(allowed, resolver=FakeResolver("127.0.0.1")) as sender:
+            result = await sender.send(hook(f"http://{name}:{port}/in"), message())
+    assert result == NOT_REACHED
+
+
+async def test_private_host_in_an_allowed_network_gets_messages(receiver: Receiver) -> None:
+    async with sending(AllowedTargets.parse(f"127.0.0.0/8:{receiver.port}")) as sender:
+        assert await sender.send(hook(receiver.url()), message()) == DELIVERED
+
+
+async def test_host_named_by_the_operator_gets_messages_and_reasons(receiver: Receiver) -> None:
+    allowed = AllowedTargets.parse(f"coupons.internal:{receiver.port}")
+    names = FakeResolver("127.0.0.1")
+    async with sending(allowed, resolver=names) as sender:
+        to = hook(receiver.url(host="coupons.internal"))
+        assert await sender.send(to, message()) == DELIVERED
+        receiver.script = [404]
+        rejected = await sender.send(to, message())
+        assert rejected == AttemptResult(AttemptStatus.REJECTED, "HTTP 404")
+        other = await sender.send(hook(receiver.url(host="other.internal")), message())
+        assert other == NOT_REACHED
+
+
+async def test_name_of_a_private_host_has_the_result_of_an_unknown_name() -> None:
+    results = set()
+    for names in (FakeResolver(), FakeResolver("10.1.2.3"), FakeResolver("127.0.0.1")):
+        async with sending(NOTHING, resolver=names) as sender:
+            results.add(await sender.send(hook("http://x.internal/in"), message()))
+    assert results == {NOT_REACHED}
+
+
+async def test_secret_of_an_unknown_key_fails_the_attempt_before_a_connection(
+    receiver: Receiver,
+) -> None:
+    other = SecretKeys({2: bytes(32)})
+    async with WebhookSender(TargetGuard(LOOPBACK_TARGETS), other) as sender:
+        result = await sender.send(hook(receiver.url()), message())
+    assert result.status is AttemptStatus.FAILED
+    assert "key version 1" in result.reason
+    assert not receiver.received

@@ -18,6 +18,7 @@ from integration.activation.ledger_fixture import (
     hook,
     keys_of,
     profile,
+    webhook,
 )
 from integration.activation.receiver import Receiver, Response, receiving, with_headers
 from service_fixtures import wait_until
@@ -26,7 +27,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from services.activation.delivery import dispatcher as dispatcher_module
 from services.activation.delivery import worker as worker_module
 from services.activation.domain.circuit_breaker import MAX_CONCURRENCY
-from services.activation.domain.model import DeliveryState, Webhook
+from services.activation.domain.model import DeliveryState
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.store import effects as store
 from services.kernel.errors import ServiceUnavailable
@@ -389,7 +390,9 @@ async def test_stop_cancels_attempts_after_the_drain_time(
 
 async def test_crash_of_a_sender_is_retried(ledger: Ledger, receiver: Receiver) -> None:
     """A malformed secret is rejected at definition; the worker survives one all the same."""
-    broken = replace(hook(receiver.url(), "broken"), channel=Webhook(receiver.url(), "whsec_*"))
+    broken = replace(
+        hook(receiver.url(), "broken"), channel=webhook(receiver.url(), "broken", "whsec_*")
+    )
     good = hook(receiver.url("/good"), "good")
     await ledger.define(broken, good)
     await ledger.add([change(1)], broken, good)

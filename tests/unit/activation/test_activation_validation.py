@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,10 +11,12 @@ from onefold.activation.v1 import activation_facts_pb2 as pb
 
 from services.activation.codec.definitions import (
     decode_destination,
-    destination_from_proto,
-    destination_to_proto,
+    destination_from_request,
+    destination_to_fact,
+    destination_to_response,
 )
-from services.activation.domain.model import Destination, Trigger
+from services.activation.domain.model import Destination, SealedSecret, Trigger, Webhook
+from services.activation.domain.subjects import AllowedSubjects
 from services.activation.domain.validation import MAX_CONTENT, check_destination
 from services.kernel.errors import InvalidField
 
@@ -32,8 +35,8 @@ def message(**fields: object) -> pb.DestinationDefined:
 
 
 def checked(defined: pb.DestinationDefined) -> Destination:
-    destination = destination_from_proto("school", defined)
-    check_destination(destination)
+    destination = destination_from_request("school", defined)
+    check_destination(destination, AllowedSubjects.parse("school=coupons"))
     return destination
 
 
@@ -122,11 +125,17 @@ BAD: list[tuple[dict[str, object], str, str]] = [
             ("a\r\nPUB b", "without wildcards"),
             ("a\0b", "without wildcards"),
             ("a" * 257, "at most 256"),
-            ("$JS.API.STREAM.DELETE.ONEFOLD_LOG", "lies outside"),
-            ("$SYS.x", "lies outside"),
-            ("_INBOX.x", "lies outside"),
-            ("onefold.log.0", "lies outside"),
-            ("onefold.in.school.web", "lies outside"),
+            ("$JS.API.STREAM.DELETE.ONEFOLD_LOG", "lies below"),
+            ("$SYS.x", "lies below"),
+            ("_INBOX.x", "lies below"),
+            ("onefold.log.0", "lies below"),
+            ("onefold.in.school.web", "lies below"),
+            ("onefold.out.school", "lies below"),
+            ("onefold.out.other.coupons", "lies below"),
+            ("onefold.out.schools.coupons", "lies below"),
+            ("onefold.out.coupons", "lies below"),
+            ("orders.create", "an operator can allow"),
+            ("coupons.more", "an operator can allow"),
         ]
     ],
     *[
@@ -152,9 +161,9 @@ def test_invalid_destination_is_rejected_with_path_and_remedy(
         webhook("http://127.0.0.1:8080/in?token=x"),
         webhook("https://[::1]:8443/"),
         webhook("https://bücher.example/优惠券"),
-        nats("onefold.out.coupons"),
+        nats("onefold.out.school.coupons"),
+        nats("onefold.out.school.优惠券.高意向"),
         nats("coupons"),
-        nats("优惠券.高意向"),
         file("coupons.ndjson"),
         {"triggers": [1, 2], "traits": ["email", "城市"], "title": "限时优惠券"},
         {"content": b""},
@@ -174,13 +183,31 @@ def test_content_is_stored_in_canonical_form() -> None:
     assert msgspec.json.decode(one) == {"a": [2.0], "b": 1}
 
 
-def test_destination_survives_a_round_trip_through_proto() -> None:
+def test_destination_survives_a_round_trip_through_its_fact() -> None:
     defined = message(triggers=[2, 1, 2], segment_ids=["b", "a", "b"], traits=["z", "a"], version=3)
-    destination = checked(defined)
-    assert destination.triggers == frozenset(Trigger)
-    encoded = destination_to_proto(destination, with_secret=True)
+    requested = checked(defined)
+    assert requested.triggers == frozenset(Trigger)
+    channel = Webhook("https://x.example/in", SealedSecret(1, bytes(12), b"sealed"))
+    destination = replace(requested, channel=channel)
+    encoded = destination_to_fact(destination)
     assert decode_destination("school", encoded.SerializeToString()) == destination
-    assert SECRET not in str(destination_to_proto(destination, with_secret=False))
+
+
+def test_secret_in_plain_text_is_never_encoded() -> None:
+    requested = checked(message())
+    assert SECRET not in str(destination_to_response(requested))
+    with pytest.raises(TypeError):
+        destination_to_fact(requested)
+    sealed = replace(requested, channel=Webhook("https://x.example", SealedSecret(1, b"", b"s")))
+    assert not destination_to_response(sealed).webhook.HasField("sealed_secret")
+
+
+def test_sealed_secret_of_a_request_is_rejected() -> None:
+    sealed = pb.SealedSecret(key_version=1, nonce=bytes(12), ciphertext=b"taken from elsewhere")
+    webhook = pb.Webhook(url="https://x.example/in", sealed_secret=sealed)
+    with pytest.raises(InvalidField) as raised:
+        checked(message(webhook=webhook))
+    assert raised.value.field == "destination.webhook.sealed_secret"
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b""])

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/activation_facts.proto\x12\x15onefold.activation.v1\x1a\x1donefold/type/v1/options.proto\"S\n\x07Webhook\x12\x12\n\x03url\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x34\n\x06secret\x18\x02 \x01(\tB$\xb2\xbb\x18 whsec_[A-Za-z0-9+/]{32,86}={0,2}\"@\n\x0bNatsSubject\x12\x31\n\x07subject\x18\x01 \x01(\tB \xb2\xbb\x18\x17[^\\s.*>]+(\\.[^\\s.*>]+)*\xb8\xbb\x18\x80\x02\"@\n\nNdjsonFile\x12\x32\n\x04name\x18\x01 \x01(\tB$\xb2\xbb\x18 [A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\x8c\x03\n\x12\x44\x65stinationDefined\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x31\n\x07webhook\x18\x03 \x01(\x0b\x32\x1e.onefold.activation.v1.WebhookH\x00\x12\x32\n\x04nats\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.NatsSubjectH\x00\x12\x31\n\x04\x66ile\x18\x05 \x01(\x0b\x32!.onefold.activation.v1.NdjsonFileH\x00\x12\x1a\n\x0bsegment_ids\x18\x06 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x30\n\x08triggers\x18\x07 \x03(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x15\n\x07\x63ontent\x18\x08 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x15\n\x06traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07version\x18\n \x01(\r\x12\x0f\n\x07retired\x18\x0b \x01(\x08\x42\t\n\x07\x63hannel\"\xf1\x01\n\rDeliveryEnded\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t*I\n\x07Trigger\x12\x17\n\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRIGGER_ENTERED\x10\x01\x12\x10\n\x0cTRIGGER_LEFT\x10\x02*\xbd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_UNKNOWN\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,onefold/activation/v1/activation_facts.proto\x12\x15onefold.activation.v1\x1a\x1donefold/type/v1/options.proto\"F\n\x0cSealedSecret\x12\x13\n\x0bkey_version\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x8f\x01\n\x07Webhook\x12\x12\n\x03url\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10\x12\x34\n\x06secret\x18\x02 \x01(\tB$\xb2\xbb\x18 whsec_[A-Za-z0-9+/]{32,86}={0,2}\x12:\n\rsealed_secret\x18\x03 \x01(\x0b\x32#.onefold.activation.v1.SealedSecret\"@\n\x0bNatsSubject\x12\x31\n\x07subject\x18\x01 \x01(\tB \xb2\xbb\x18\x17[^\\s.*>]+(\\.[^\\s.*>]+)*\xb8\xbb\x18\x80\x02\"@\n\nNdjsonFile\x12\x32\n\x04name\x18\x01 \x01(\tB$\xb2\xbb\x18 [A-Za-z0-9][A-Za-z0-9._-]{0,127}\"\x8c\x03\n\x12\x44\x65stinationDefined\x12\x1d\n\x0e\x64\x65stination_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x31\n\x07webhook\x18\x03 \x01(\x0b\x32\x1e.onefold.activation.v1.WebhookH\x00\x12\x32\n\x04nats\x18\x04 \x01(\x0b\x32\".onefold.activation.v1.NatsSubjectH\x00\x12\x31\n\x04\x66ile\x18\x05 \x01(\x0b\x32!.onefold.activation.v1.NdjsonFileH\x00\x12\x1a\n\x0bsegment_ids\x18\x06 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x30\n\x08triggers\x18\x07 \x03(\x0e\x32\x1e.onefold.activation.v1.Trigger\x12\x15\n\x07\x63ontent\x18\x08 \x01(\x0c\x42\x04\xa8\xbb\x18\x01\x12\x15\n\x06traits\x18\t \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x0f\n\x07version\x18\n \x01(\r\x12\x0f\n\x07retired\x18\x0b \x01(\x08\x42\t\n\x07\x63hannel\"\xf1\x01\n\rDeliveryEnded\x12&\n\teffect_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1d\n\x0e\x64\x65stination_id\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x19\n\nsegment_id\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\'\n\nprofile_id\x18\x04 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.onefold.activation.v1.DeliveryState\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t*I\n\x07Trigger\x12\x17\n\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRIGGER_ENTERED\x10\x01\x12\x10\n\x0cTRIGGER_LEFT\x10\x02*\xbd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_UNKNOWN\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,18 +58,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYENDED'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
   _globals['_DELIVERYENDED'].fields_by_name['profile_id']._loaded_options = None
   _globals['_DELIVERYENDED'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
-  _globals['_TRIGGER']._serialized_start=962
-  _globals['_TRIGGER']._serialized_end=1035
-  _globals['_DELIVERYSTATE']._serialized_start=1038
-  _globals['_DELIVERYSTATE']._serialized_end=1227
-  _globals['_WEBHOOK']._serialized_start=102
-  _globals['_WEBHOOK']._serialized_end=185
-  _globals['_NATSSUBJECT']._serialized_start=187
-  _globals['_NATSSUBJECT']._serialized_end=251
-  _globals['_NDJSONFILE']._serialized_start=253
-  _globals['_NDJSONFILE']._serialized_end=317
-  _globals['_DESTINATIONDEFINED']._serialized_start=320
-  _globals['_DESTINATIONDEFINED']._serialized_end=716
-  _globals['_DELIVERYENDED']._serialized_start=719
-  _globals['_DELIVERYENDED']._serialized_end=960
+  _globals['_TRIGGER']._serialized_start=1095
+  _globals['_TRIGGER']._serialized_end=1168
+  _globals['_DELIVERYSTATE']._serialized_start=1171
+  _globals['_DELIVERYSTATE']._serialized_end=1360
+  _globals['_SEALEDSECRET']._serialized_start=102
+  _globals['_SEALEDSECRET']._serialized_end=172
+  _globals['_WEBHOOK']._serialized_start=175
+  _globals['_WEBHOOK']._serialized_end=318
+  _globals['_NATSSUBJECT']._serialized_start=320
+  _globals['_NATSSUBJECT']._serialized_end=384
+  _globals['_NDJSONFILE']._serialized_start=386
+  _globals['_NDJSONFILE']._serialized_end=450
+  _globals['_DESTINATIONDEFINED']._serialized_start=453
+  _globals['_DESTINATIONDEFINED']._serialized_end=849
+  _globals['_DELIVERYENDED']._serialized_start=852
+  _globals['_DELIVERYENDED']._serialized_end=1093
 # @@protoc_insertion_point(module_scope)

@@ -32,13 +32,25 @@ DELIVERY_STATE_DELIVERED: DeliveryState
 DELIVERY_STATE_DEAD: DeliveryState
 DELIVERY_STATE_SUPPRESSED: DeliveryState
 
+class SealedSecret(_message.Message):
+    __slots__ = ("key_version", "nonce", "ciphertext")
+    KEY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    CIPHERTEXT_FIELD_NUMBER: _ClassVar[int]
+    key_version: int
+    nonce: bytes
+    ciphertext: bytes
+    def __init__(self, key_version: _Optional[int] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
+
 class Webhook(_message.Message):
-    __slots__ = ("url", "secret")
+    __slots__ = ("url", "secret", "sealed_secret")
     URL_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SECRET_FIELD_NUMBER: _ClassVar[int]
     url: str
     secret: str
-    def __init__(self, url: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
+    sealed_secret: SealedSecret
+    def __init__(self, url: _Optional[str] = ..., secret: _Optional[str] = ..., sealed_secret: _Optional[_Union[SealedSecret, _Mapping]] = ...) -> None: ...
 
 class NatsSubject(_message.Message):
     __slots__ = ("subject",)

@@ -1,0 +1,86 @@
+"""Seals secrets of destinations with AES-256-GCM, under keys that the database does not have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.activation.domain.model import SealedSecret
+from services.kernel.ids import WorkspaceId
+
+NONCE_BYTES = 12
+_KEY = re.compile(r"([1-9]\d{0,3})\.([0-9a-f]{64})")
+_WEBHOOK_SECRET = "webhook.secret"  # noqa: S105 - the name of the field
+
+
+class SecretNotReadable(Exception):
+    """A sealed secret cannot be opened; the message names the cause, and no secret."""
+
+
+class SecretKeys:
+    """The keys by version. The newest one seals, and each one opens what it has sealed."""
+
+    __slots__ = ("_keys", "newest")
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        """`keys`: 32 bytes each, by version; at least one."""
+        self.newest = max(keys)
+        self._keys = {version: AESGCM(key) for version, key in keys.items()}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse keys such as `1.<64 hexadecimal digits>`, separated by commas.
+
+        Raises ValueError, whose text does not quote a key.
+        """
+        keys: dict[int, bytes] = {}
+        for part in text.split(","):
+            match = _KEY.fullmatch(part.strip())
+            if match is None or int(match[1]) in keys:
+                raise ValueError(
+                    "the keys of secrets are versions from 1 up, each once, each with a dot and 64"
+                    " hexadecimal digits in lower case, separated by commas, such as the output"
+                    " of: echo 1.$(openssl rand -hex 32)"
+                )
+            keys[int(match[1])] = bytes.fromhex(match[2])
+        return cls(keys)
+
+    def seal_webhook(
+        self, workspace_id: WorkspaceId, destination_id: str, secret: str, nonce: bytes
+    ) -> SealedSecret:
+        """Seal the secret of a webhook for this destination.
+
+        `nonce`: 12 random bytes, never used before.
+        """
+        place = _place(workspace_id, destination_id, _WEBHOOK_SECRET)
+        ciphertext = self._keys[self.newest].encrypt(nonce, secret.encode(), place)
+        return SealedSecret(self.newest, nonce, ciphertext)
+
+    def open_webhook(
+        self, workspace_id: WorkspaceId, destination_id: str, sealed: SealedSecret
+    ) -> str:
+        """Return the secret that was sealed for this destination. Raises SecretNotReadable."""
+        key = self._keys.get(sealed.key_version)
+        if key is None:
+            raise SecretNotReadable(
+                f"the secret is sealed under key version {sealed.key_version}, which the service"
+                " does not have"
+            )
+        place = _place(workspace_id, destination_id, _WEBHOOK_SECRET)
+        try:
+            return key.decrypt(sealed.nonce, sealed.ciphertext, place).decode()
+        except (InvalidTag, ValueError):
+            raise SecretNotReadable(
+                f"the secret does not open under key version {sealed.key_version}; define the"
+                " destination with its secret again"
+            ) from None
+
+
+def _place(workspace_id: WorkspaceId, destination_id: str, field: str) -> bytes:
+    """Return the authenticated place of a secret; no two places have the same bytes."""
+    parts = (part.encode() for part in (workspace_id, destination_id, field))
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
