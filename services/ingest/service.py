@@ -13,20 +13,22 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.bootstrap import open_service
+from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
-from services.chassis.runtime.telemetry import HttpServer
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
 from services.ingest.api.http import HttpEndpoint
 from services.ingest.api.nats import NatsEndpoint
 from services.ingest.commands.admin import Administration
 from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.intake import EventIntake
+from services.ingest.commands.keys import KeyCommands
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.clock import tick_while_idle
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
+from services.ingest.store.key_uses import KeyUseStore
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.errors import StoreUnavailable
 from services.kernel.index_key import IndexKey
@@ -60,8 +62,10 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         pool, authenticator = base.database.pool, base.authenticator
         sources, quarantine = SourceDirectory(pool), QuarantineStore(pool, settings.shards)
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
-        administration = Administration(event_log, definitions, DefinitionStore(pool))
-        await bootstrap_workspace(administration, settings)
+        store = DefinitionStore(pool)
+        administration = Administration(event_log, definitions, store)
+        keys = KeyCommands(administration, store, KeyUseStore(pool))
+        await bootstrap_workspace(administration, keys, settings)
         intake = EventIntake(event_log, quarantine, sources, event_log.metrics)
         http = HttpEndpoint(
             intake,
@@ -69,12 +73,18 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             max_body_bytes=settings.max_body_bytes,
             timeout_s=settings.http_timeout_s,
         )
-        nats = NatsEndpoint(base.bus, intake, authenticator, replicas=settings.nats_replicas)
+        nats = NatsEndpoint(
+            base.bus,
+            intake,
+            authenticator,
+            index_key=index_key,
+            replicas=settings.nats_replicas,
+        )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         rpc = base.rpc(ALLOWED)
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine)
         rpc.add(add_IngestServiceServicer_to_server, ingest_rpc, public=True)
-        rpc.add(add_AdminServiceServicer_to_server, admin_grpc.AdminRpc(administration))
+        rpc.add(add_AdminServiceServicer_to_server, admin_grpc.AdminRpc(administration, keys))
         rpc.add(add_LogServiceServicer_to_server, log_rpc)
         events = HttpServer(http.routes(), host=settings.host, port=settings.http_port)
         operations = base.operations()
@@ -83,6 +93,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             LogRelay(event_log, base.database, base.bus).run(),
             tick_while_idle(event_log, interval_s=settings.tick_interval_s),
             _refresh(definitions, event_log, settings.definitions_poll_s),
+            authenticator.uses.run(keys.record_uses),
         ):
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)

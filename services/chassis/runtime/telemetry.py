@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Self
 
-import uvicorn
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -19,12 +15,11 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from services.chassis.runtime.tasks import task_scope
+from services.chassis.runtime.http_server import HttpServer
 
 #: Seconds, from a lookup to a backlog.
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -32,7 +27,6 @@ LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 
 CHECK_TIMEOUT_S = 3.0
-_GRACE_S = 5
 
 #: Returns if a part of the service can do its work, else raises.
 Check = Callable[[], Awaitable[object]]
@@ -83,6 +77,30 @@ class Metrics:
         return self.counter("rejections", "Calls and events that were rejected.", ["reason"])
 
     @cached_property
+    def bus_messages_rejected(self) -> Counter:
+        return self.counter(
+            "bus_messages_rejected",
+            "Messages on the bus that were dropped because their MAC is not valid.",
+            ["subject"],
+        )
+
+    @cached_property
+    def http_cut_offs(self) -> Counter:
+        return self.counter(
+            "http_cut_offs", "HTTP connections that were cut off at a limit.", ["reason"]
+        )
+
+    def count_http_cut_off(self, reason: str) -> None:
+        """Count an HTTP connection that was cut off."""
+        self.http_cut_offs.labels(reason).inc()
+
+    @cached_property
+    def database_isolated(self) -> Gauge:
+        return self.gauge(
+            "database_isolated", "1 where the database holds workspaces apart by roles, else 0."
+        )
+
+    @cached_property
     def facts_folded(self) -> Counter:
         return self.counter("facts_folded", "Facts that were folded.", ["shard"])
 
@@ -117,30 +135,6 @@ class Metrics:
         )
 
 
-class HttpServer:
-    """Serves `routes` over HTTP, in the event loop of the service."""
-
-    def __init__(self, routes: Sequence[BaseRoute], *, host: str, port: int) -> None:
-        self._host = host
-        #: The port it listens on; the requested one, or 0, before it serves.
-        self.port = port
-        self._app = Starlette(routes=routes)
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Self]:
-        """Serve inside the scope. Raises OSError if the port is taken."""
-        with _bound(self._host, self.port) as bound:
-            self.port = bound.getsockname()[1]
-            server = _Server(self._app)
-            async with task_scope(server.serve(sockets=[bound])) as serving:
-                await server.ready.wait()
-                try:
-                    yield self
-                finally:
-                    server.should_exit = True
-                    await serving
-
-
 class OperationsServer(HttpServer):
     """The HTTP endpoint for health and metrics, on the internal port of the service.
 
@@ -158,7 +152,8 @@ class OperationsServer(HttpServer):
             Route("/readyz", self._readyz),
             Route("/metrics", self._serve_metrics),
         ]
-        super().__init__(routes, host=host, port=port)
+        count = metrics.count_http_cut_off
+        super().__init__(routes, host=host, port=port, count=count)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"service": self._metrics.service, "alive": True})
@@ -182,39 +177,3 @@ async def _run_check(check: Check) -> str:
     except Exception as error:
         return type(error).__name__
     return "ok"
-
-
-@contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        yield bound
-
-
-class _Server(uvicorn.Server):
-    """Runs uvicorn without its signal handlers, and sets `ready` when it listens."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
-        )
-        self.ready = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()

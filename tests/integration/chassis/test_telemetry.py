@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from services.chassis.runtime.telemetry import Check, HttpServer, Metrics, OperationsServer
+from services.chassis.runtime.http_server import HttpServer
+from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.chassis.runtime.telemetry import HttpServer
+from services.chassis.runtime.http_server import HttpServer
 from services.ingest.api.http import HttpEndpoint
 
 UNUSED: Any = None

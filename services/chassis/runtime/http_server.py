@@ -1,0 +1,115 @@
+"""Serves HTTP in the event loop of a service, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+
+from services.chassis.runtime.http_errors import on_http_exception
+from services.chassis.runtime.http_limits import ConnectionTable, HttpLimits
+from services.chassis.runtime.http_protocol import BoundedHttpProtocol, CountCutOff, Table, bounded
+from services.chassis.runtime.tasks import task_scope
+
+_GRACE_S = 5
+#: uvicorn calls `on_tick` ten times a second; connections are checked at every fifth call.
+_TICKS_A_CHECK = 5
+_DEFAULT_LIMITS = HttpLimits()
+
+
+def _count_nothing(_reason: str) -> None:
+    """Count nothing."""
+
+
+class HttpServer:
+    """Serves `routes` over HTTP, in the event loop of the service.
+
+    `count` is called with the reason for which a connection was cut off.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[BaseRoute],
+        *,
+        host: str,
+        port: int,
+        limits: HttpLimits = _DEFAULT_LIMITS,
+        count: CountCutOff = _count_nothing,
+    ) -> None:
+        self._host = host
+        #: The port it listens on; the requested one, or 0, before it serves.
+        self.port = port
+        #: The open connections.
+        self.connections: Table = ConnectionTable(limits.within_files())
+        self._count = count
+        handlers: Any = {HTTPException: on_http_exception, Exception: on_http_exception}
+        self._app = Starlette(routes=routes, exception_handlers=handlers)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """Serve inside the scope. Raises OSError if the port is taken."""
+        with _bound(self._host, self.port) as bound:
+            self.port = bound.getsockname()[1]
+            server = _Server(self._app, self.connections, self._count)
+            async with task_scope(server.serve(sockets=[bound])) as serving:
+                await server.ready.wait()
+                try:
+                    yield self
+                finally:
+                    server.should_exit = True
+                    await serving
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        yield bound
+
+
+class _Server(uvicorn.Server):
+    """Runs uvicorn without its signal handlers, and sets `ready` when it listens."""
+
+    def __init__(self, app: Starlette, connections: Table, count: CountCutOff) -> None:
+        protocol: Any = partial(BoundedHttpProtocol, connections, count)
+        super().__init__(
+            uvicorn.Config(
+                bounded(app),
+                http=protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Whom a proxy forwards for is decided by a setting of ours.
+                proxy_headers=False,
+                timeout_keep_alive=int(connections.limits.head_s) + 1,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self._connections = connections
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_CHECK == 0:
+            for connection in self._connections.expired(asyncio.get_running_loop().time()):
+                connection.expire()
+        return await super().on_tick(counter)
