@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from services.cli import output
 from services.cli.commands import (
     administration,
     development,
@@ -41,4 +42,5 @@ app.add_typer(administration.keys, name="keys")
 app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":
+    output.guard_streams()
     app(prog_name="onefold")

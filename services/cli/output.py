@@ -1,4 +1,8 @@
-"""Prints tables, trees, progress and one-line errors on the terminal."""
+"""Prints tables, trees, progress and one-line errors on the terminal.
+
+No other module of the command line writes to it. Every text passes `plain`, because names, values
+and errors come from customers and sources.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,146 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TextIO, TypeVar
 
 import msgspec
+import yaml
+from rich import progress, tree
 from rich.console import Console, JustifyMethod
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from services.devstack.errors import ServerError
 from services.kernel.errors import OnefoldError
+from services.kernel.printable import needs_quotes, printable, printable_json, printable_yaml
 from services.kernel.time import to_rfc3339
 
 _Result = TypeVar("_Result")
 
-#: Texts are printed as they are: names and values of customers may look like markup or emoji codes.
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+def plain(text: str) -> Text:
+    """Return a text as the terminal shows it: without markup, control or hidden characters."""
+    return Text(printable(text))
+
+
+class Tree:
+    """A tree of lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self.rendered = tree.Tree(_joined(lines))
+
+    def add(self, *lines: str) -> Tree:
+        """Add a branch, and return it."""
+        branch = Tree(*lines)
+        self.rendered.children.append(branch.rendered)
+        return branch
+
+
+class Terminal:
+    """Standard output or standard error."""
+
+    def __init__(self, *, errors: bool = False) -> None:
+        self.console = Console(stderr=errors, highlight=False, markup=False, emoji=False)
+
+    def print(self, text: str | Tree = "", *, style: str = "", soft_wrap: bool = False) -> None:
+        """Print a tree, or a text as one line, which the terminal wraps if `soft_wrap`."""
+        if isinstance(text, Tree):
+            self.console.print(text.rendered)
+        else:
+            self.console.print(plain(text), style=style or None, soft_wrap=soft_wrap)
+
+    def print_labelled(self, label: str, text: str) -> None:
+        """Print a red label and a text as one line."""
+        line = Text.assemble((printable(label), "bold red"), " ", plain(text))
+        self.console.print(line, soft_wrap=True)
+
+    def print_document(self, document: str) -> None:
+        """Print JSON or YAML that `printable_json` or `printable_yaml` wrote, as it is."""
+        self.console.file.write(document.rstrip("\n") + "\n")
+
+    @contextmanager
+    def spinner(self, text: str) -> Iterator[Spinner]:
+        """Show a spinner beside a text."""
+        with self.console.status(plain(text)) as status:
+            yield Spinner(status)
+
+
+class Spinner:
+    """A running spinner."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def update(self, text: str) -> None:
+        """Replace the text."""
+        self._status.update(plain(text))
+
+
+class ProgressBars:
+    """Progress bars for long work; they show nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            console=err.console,
+            transient=True,
+            disable=not err.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def add_task(self, description: str, total: float | None = None) -> progress.TaskID:
+        """Add a bar, and return its number; `total` None = it is unknown."""
+        return self._bars.add_task(printable(description), total=total)
+
+    def advance(self, task: progress.TaskID, steps: float) -> None:
+        """Move a bar ahead."""
+        self._bars.advance(task, steps)
+
+    def update(self, task: progress.TaskID, *, completed: float, total: float) -> None:
+        """Set what is done, and how much there is."""
+        self._bars.update(task, completed=completed, total=total)
+
+
+out = Terminal()
+err = Terminal(errors=True)
+
+
+def guard_streams() -> None:
+    """Escape what anything else writes to the terminal: usage errors, warnings and tracebacks.
+
+    A character that the encoding of the terminal lacks is escaped, too.
+    """
+    for name, terminal in (("stdout", out), ("stderr", err)):
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+        terminal.console.file = stream
+        setattr(sys, name, _EscapingStream(stream))
+
+
+class _EscapingStream:
+    """A text stream that escapes what it is given; line ends and tabs stay."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        lines = (line.split("\t") for line in text.split("\n"))
+        self._stream.write("\n".join("\t".join(map(printable, parts)) for parts in lines))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -46,7 +173,7 @@ def exit_on_error() -> Iterator[None]:
 
 def fail(message: str) -> NoReturn:
     """Print an error and end the process with exit code 1."""
-    err.print(Text.assemble(("error", "bold red"), " ", message), soft_wrap=True)
+    err.print_labelled("error", message)
     sys.exit(1)
 
 
@@ -66,14 +193,27 @@ def print_table(
         for index, column in enumerate(columns):
             numbers = all(row[index].replace(",", "").replace("-", "").isdigit() for row in cells)
             justify: JustifyMethod = "right" if numbers else "left"
-            table.add_column(column, justify=justify, overflow="fold", no_wrap=not index)
+            table.add_column(plain(column), justify=justify, overflow="fold", no_wrap=not index)
         for row in cells:
-            table.add_row(*row)
-        out.print(table)
+            table.add_row(*map(plain, row))
+        out.console.print(table)
     else:
         out.print("There is none.")
     if more:
         out.print("There are more: raise --limit.")
+
+
+def print_json(document: str) -> None:
+    """Print a JSON document; what a terminal might carry out is escaped in its texts."""
+    out.print_document(printable_json(document))
+
+
+def print_yaml(form: Any) -> None:
+    """Print a value as YAML that can be read again as the same value."""
+    text = yaml.dump(
+        form, Dumper=_QuotingDumper, sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
+    out.print_document(printable_yaml(text))
 
 
 def format_json(document: bytes) -> str:
@@ -89,17 +229,20 @@ def format_time(us: int) -> str:
     return to_rfc3339(us)[:19].replace("T", " ")
 
 
-def progress_bars() -> Progress:
-    """Return progress bars for long work; they show nothing where there is no terminal."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
+class _QuotingDumper(yaml.SafeDumper):
+    """Writes texts with hidden characters in double quotes, in which they can be escaped."""
+
+
+def _represent_text(dumper: _QuotingDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if needs_quotes(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_QuotingDumper.add_representer(str, _represent_text)
+
+
+def _joined(lines: Iterable[str]) -> Text:
+    return Text("\n").join(map(plain, lines))
 
 
 def _cell(value: Any) -> str:

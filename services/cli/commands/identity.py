@@ -9,7 +9,6 @@ import typer
 from google.protobuf.json_format import MessageToJson
 from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
-from rich.tree import Tree
 from typer import Argument, Option
 
 from services.chassis.codec.fields import token_from_proto
@@ -224,7 +223,8 @@ def explain_match(
         request = identity_pb.ExplainMatchRequest(a=one, b=other, as_of=token)
     response = run_with_client(data, lambda client: client.identity.ExplainMatch(request))
     if as_json:
-        print(MessageToJson(response, preserving_proto_field_name=True, ensure_ascii=False))
+        document = MessageToJson(response, preserving_proto_field_name=True, ensure_ascii=False)
+        output.print_json(document)
     else:
         show_match(a, b, response)
 
@@ -234,9 +234,9 @@ def show_match(a: str, b: str, response: identity_pb.ExplainMatchResponse) -> No
     for line in _conclusion(a, b, response):
         output.out.print(line, soft_wrap=True)
     if response.path:
-        tree = branch = Tree(format_identifier(response.path[0].a))
+        tree = branch = output.Tree(format_identifier(response.path[0].a))
         for edge in response.path:
-            branch = branch.add("\n".join([format_identifier(edge.b), *_edge_lines(edge)]))
+            branch = branch.add(format_identifier(edge.b), *_edge_lines(edge))
         output.out.print(tree)
     policy, token = response.policy_version, format_token(response.token)
     output.out.print(f"policy version {policy}, token {token}", soft_wrap=True)

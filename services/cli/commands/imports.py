@@ -61,7 +61,7 @@ def import_(
     """Import a file; list the rejected lines with their numbers. A second run changes nothing."""
     with output.exit_on_error():
         address = find_endpoints(data).grpc["ingest"]
-    with output.progress_bars() as bars:
+    with output.ProgressBars() as bars:
         task = bars.add_task(file.name, total=None)
         report = output.run(
             import_file(file, mapping, address, key, lambda lines: bars.advance(task, lines))

@@ -12,7 +12,6 @@ from onefold.identity.v1 import identity_facts_pb2 as facts_pb
 from onefold.identity.v1.identity_service_pb2 import AssessMatchesRequest, ListMatchesRequest
 from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, Profile
 from onefold.type.v1 import identifier_pb2
-from rich.tree import Tree
 from typer import Option
 
 from services.cli import output
@@ -167,11 +166,11 @@ def _summarise(found: job.MatchingResult, changes: int, *, recorded: bool) -> No
     output.out.print(f"{changes:,} {result}.")
 
 
-def _tree(match: job.Match) -> Tree:
+def _tree(match: job.Match) -> output.Tree:
     a, b = (f"{identifier.namespace}:{identifier.value}" for identifier in match.pair)
     purposes = f" for {', '.join(match.purposes)}" if match.purposes else ""
     assessment = match.assessment.value.replace("_", " ")
-    tree = Tree(f"{a}  {b}")
+    tree = output.Tree(f"{a}  {b}")
     tree.add(
         f"{assessment}{purposes}, probability {match.probability:.4f}, by {match.model_version}"
     )

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.profile.v1.profile_service_pb2 import HypotheticalProfile, PreviewProfilesRequest
 from onefold.segment.v1.segment_service_pb2 import PreviewMembershipsRequest
 from onefold.segment.v1.segment_stream_pb2 import MEMBERSHIP_CAUSE_MERGE
 from onefold.type.v1.token_pb2 import Token
-from rich.tree import Tree
 from typer import Option
 
 from services.cli import output
@@ -45,8 +43,7 @@ def policy(data: DataDir) -> None:
     default = "" if response.version else " (the default: none is defined)"
     form = {"identity_policy": write_policy(response.policy)}
     output.out.print(f"# version {response.version}{default}, {progress}")
-    text = yaml.safe_dump(form, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    output.out.print(text.rstrip(), soft_wrap=True)
+    output.print_yaml(form)
 
 
 def preview(
@@ -171,7 +168,7 @@ def _identifiers(groups: Sequence[identity_pb.ProfileGroup]) -> dict[str, list[s
 async def _preview(client: Client, desired: IdentityPolicy, limit: int, as_json: bool) -> None:
     computed = await compute_preview(client, desired)
     if as_json:
-        print(msgspec.json.encode(computed.to_json()).decode())
+        output.print_json(msgspec.json.encode(computed.to_json()).decode())
     else:
         await _show_preview(client, computed, limit)
 
@@ -204,10 +201,10 @@ async def _names(client: Client, regrouping: identity_pb.Regrouping) -> dict[str
     return names
 
 
-def _tree(regrouping: identity_pb.Regrouping, names: Mapping[str, str]) -> Tree:
+def _tree(regrouping: identity_pb.Regrouping, names: Mapping[str, str]) -> output.Tree:
     before, after = len(regrouping.before), len(regrouping.after)
     kind = "merge" if after == 1 else "split" if before == 1 else "regrouping"
-    tree = Tree(f"{kind}: {before} before, {after} after")
+    tree = output.Tree(f"{kind}: {before} before, {after} after")
     for title, groups in (("before", regrouping.before), ("after", regrouping.after)):
         branch = tree.add(title)
         for group in groups:

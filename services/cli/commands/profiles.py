@@ -10,13 +10,12 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
-from rich.tree import Tree
 from typer import Argument, Option
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
-from services.cli.output import format_json, format_time
+from services.cli.output import Tree, format_json, format_time
 from services.client.client import Client
 from services.client.text import parse_identifier
 from services.kernel.identifiers.model import is_account_namespace

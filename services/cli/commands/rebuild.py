@@ -64,7 +64,7 @@ async def request_rebuild(client: Client, service: str, request: RebuildRequest)
     Raises OnefoldError.
     """
     last = RebuildResponse()
-    with output.progress_bars() as bars:
+    with output.ProgressBars() as bars:
         task = bars.add_task(f"rebuilding {service}", total=None)
         async for last in client.projection(service).Rebuild(request):
             bars.update(task, completed=last.done, total=last.total)

@@ -9,13 +9,11 @@ from typing import NamedTuple
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersResponse
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsResponse
-from rich.text import Text
-from rich.tree import Tree
 
 from services.cli import output
 from services.cli.commands.profiles import add_changes, add_identifiers
 from services.cli.demo.expected import PairwiseScores
-from services.cli.output import format_json, format_time
+from services.cli.output import Tree, format_json, format_time
 
 #: The segment that is checked, and its display name.
 SEGMENT, TITLE = "high-intent-trial", "高意向试听用户 (high-intent trial users)"
@@ -67,12 +65,16 @@ def print_report(report: DemoReport) -> None:
     """Print the report."""
     _print_endpoints(report)
     identifiers, profiles, scores = report.identifiers, report.profiles, report.scores
+    output.out.print()
     output.out.print(
-        f"\n{identifiers.found:,} identifiers belong to {profiles.found:,} profiles "
-        f"(expected: {identifiers.expected:,} and {profiles.expected:,}).\n"
-        f"Of {scores.pairs:,} pairs of identifiers of one person: "
-        f"precision {scores.precision:.4f}, recall {scores.recall:.4f}.\n"
+        f"{identifiers.found:,} identifiers belong to {profiles.found:,} profiles "
+        f"(expected: {identifiers.expected:,} and {profiles.expected:,})."
     )
+    output.out.print(
+        f"Of {scores.pairs:,} pairs of identifiers of one person: "
+        f"precision {scores.precision:.4f}, recall {scores.recall:.4f}."
+    )
+    output.out.print()
     if report.example:
         output.out.print(report.example)
     output.out.print()
@@ -86,7 +88,7 @@ def print_report(report: DemoReport) -> None:
     output.print_table(columns, [(*row, _yes(equal)) for *row, equal in report.rebuilds], title)
     output.out.print()
     for failure in report.failures:
-        output.out.print(Text.assemble(("WRONG", "bold red"), " ", failure))
+        output.out.print_labelled("WRONG", failure)
     if not report.failures:
         output.out.print("All figures are as expected.", style="bold green")
 
@@ -105,8 +107,9 @@ def _print_deliveries(report: DemoReport) -> None:
         f"{count:,} {state.lower()}{_STATE_NOTES.get(state, '')}"
         for state, count in sorted(report.deliveries.items())
     )
+    output.out.print()
+    output.out.print(f"Coupons: {states}.")
     output.out.print(
-        f"\nCoupons: {states}.\n"
         f"Webhooks received: {report.received.total():,} with {len(report.received):,} different "
         f"ids, {report.forged} with a wrong signature."
     )

@@ -67,5 +67,5 @@ def test_account_tree_shows_hierarchy_members_and_roll_up() -> None:
 def _printed(response: pb.GetAccountResponse) -> str:
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(account_tree(response, ["keen"]))
+        console.print(account_tree(response, ["keen"]).rendered)
     return capture.get()
