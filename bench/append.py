@@ -195,17 +195,17 @@ async def run(folder: Path) -> list[Result]:
     """Run both comparisons on a private PostgreSQL with all its guarantees on."""
     async with AsyncExitStack() as scope:
         server = await scope.enter_async_context(PostgresServer(folder))
-        await migrate(server.dsn, "ingest")
-        database = await scope.enter_async_context(Database(server.dsn, "ingest"))
+        await migrate(server.superuser_dsn, "ingest")
+        database = await scope.enter_async_context(Database(server.superuser_dsn, "ingest"))
         event_log = await scope.enter_async_context(
             EventLog(database.pool, shards=SHARDS, index_key=INDEX_KEY)
         )
-        conn = await connect(server.dsn, schema="ingest")
+        conn = await connect(server.superuser_dsn, schema="ingest")
         scope.push_async_callback(conn.close)
         log, copy = Log(event_log), await Copy.beside(conn)
         print_progress(f"payload {len(PAYLOAD)} bytes, {SHARDS} shards, {PEOPLE} people")
         first = await beside_copy(log, copy)
-        return [first, await beside_peers(log, await install_peers(server.dsn, scope))]
+        return [first, await beside_peers(log, await install_peers(server.superuser_dsn, scope))]
 
 
 def main() -> None:

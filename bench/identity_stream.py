@@ -173,7 +173,7 @@ async def results(folder: Path) -> list[Result]:
         contenders: dict[str, Contender] = {}
         for name, identifiers in SIZES.items():
             server = await scope.enter_async_context(PostgresServer(folder / name))
-            store = await _store(server.dsn, scope)
+            store = await _store(server.superuser_dsn, scope)
             print_progress(f"{name}: filling the store with {identifiers:,} identifiers")
             await store.fill(identifiers)
             contenders[name] = store.round

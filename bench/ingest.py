@@ -51,9 +51,9 @@ async def source_key(stack: Stack) -> str:
 async def unrelayed_log(stack: Stack) -> AsyncIterator[Log]:
     """Open an event log in another database of the same server, which is not relayed."""
     admin = await asyncpg.connect(stack.postgres.admin_dsn)
-    await admin.execute("CREATE DATABASE beside OWNER onefold")
+    await admin.execute("CREATE DATABASE beside")
     await admin.close()
-    dsn = stack.postgres.dsn.rpartition("/")[0] + "/beside"
+    dsn = stack.postgres.superuser_dsn.rpartition("/")[0] + "/beside"
     await migrate(dsn, "ingest")
     pool = await connect_pool(dsn, schema="ingest")
     async with EventLog(pool, shards=SHARDS, index_key=INDEX_KEY) as log:

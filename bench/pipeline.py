@@ -27,6 +27,7 @@ from services import SERVICES
 from services.chassis.postgres.database import connect
 from services.cli.commands.packs import apply_pack
 from services.client.client import ApiEndpoints, Client
+from services.devstack.folders import load_secrets
 from services.devstack.stack import Stack
 
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
@@ -76,7 +77,7 @@ async def sustained(stack: Stack, generator: Worker, durations: Durations) -> tu
 
 async def copied(stack: Stack) -> float:
     """Measure the events per second of COPY, 1,000 per commit, into a table like the log's."""
-    conn = await connect(stack.postgres.dsn, schema="ingest")
+    conn = await connect(stack.postgres.superuser_dsn, schema="ingest")
     try:
         await conn.execute("CREATE TABLE fact_copied (LIKE fact INCLUDING ALL)")
         rows = await conn.fetch('SELECT * FROM fact ORDER BY shard, "offset" LIMIT $1', COPIED)
@@ -114,7 +115,8 @@ async def run(folder: Path, durations: Durations) -> list[Result]:
         task = {
             "ingest": stack.address("ingest"),
             "last": stack.address(SERVICES[-1]),
-            "nats": stack.nats.url,
+            "nats": stack.nats_url(SERVICES[-1]),
+            "bus_key": load_secrets(stack.data_dir)["bus"],
             "admin_key": stack.admin_key,
             "source_key": await define(stack),
             "file": str(file),

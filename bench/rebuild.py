@@ -30,6 +30,7 @@ from services import SERVICES
 from services.chassis.postgres.database import connect_pool
 from services.cli.commands.rebuild import REBUILT
 from services.client.client import ApiEndpoints, Client
+from services.devstack.folders import load_secrets
 from services.devstack.stack import Stack
 from services.ingest.domain.facts import FactRow
 from services.ingest.log import EventLog
@@ -140,7 +141,8 @@ async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
         await generator.run(
             ingest=stack.address("ingest"),
             last=stack.address(SERVICES[-1]),
-            nats=stack.nats.url,
+            nats=stack.nats_url(SERVICES[-1]),
+            bus_key=load_secrets(stack.data_dir)["bus"],
             admin_key=stack.admin_key,
             source_key=key,
             file=str(folder / "load.bin"),
@@ -152,7 +154,7 @@ async def started(folder: Path, key: str) -> AsyncIterator[Bench]:
 
 async def measured(bench: Bench) -> Result:
     """Measure the rate of all rebuilds beside the bare loop."""
-    pool = await connect_pool(bench.stack.postgres.dsn, schema="ingest")
+    pool = await connect_pool(bench.stack.postgres.superuser_dsn, schema="ingest")
     async with EventLog(pool, shards=4, index_key=INDEX_KEY) as log:
         contenders = {"rebuild": bench.all_at_once, "bare loop": lambda: bare_loop(log)}
         figures = await interleave(ROUNDS, contenders)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import nats
@@ -20,11 +21,14 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from services import SERVICES
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.postgres.roles import grant_database
 from services.chassis.runtime.settings import ServiceSettings
 from services.devstack.nats import NatsServer
-from services.devstack.postgres import PostgresServer
+from services.devstack.nats_config import NatsUser
+from services.devstack.postgres import PREFIX, PostgresServer
 from tests.index_key import INDEX_KEY_TEXT
 
 T = TypeVar("T")
@@ -77,25 +81,58 @@ def servers_dir() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_server(servers_dir: Path) -> AsyncIterator[PostgresServer]:
-    """Provide the session's PostgreSQL. A test that stops or kills it starts a separate one."""
+    """Provide the session's PostgreSQL. A test that stops or kills it starts a separate one.
+
+    The user of its DSN can log in, as a superuser: for tests that read the tables of services, and
+    for services of tests, which have no roles. The services themselves log in as their roles.
+    """
     async with PostgresServer(servers_dir, settings=QUICK) as server:
+        login = urlsplit(server.dsn)
+        admin = await asyncpg.connect(server.admin_dsn)
+        await admin.execute(
+            f"CREATE ROLE {login.username} SUPERUSER LOGIN PASSWORD '{login.password}'"
+        )
+        await admin.close()
         yield server
 
 
+async def create_database(admin: asyncpg.Connection) -> str:
+    """Create an empty database that the services can use, and return its name."""
+    name = f"onefold_{secrets.token_hex(6)}"
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.execute(grant_database(PREFIX, SERVICES, name))
+    return name
+
+
+class OpenNatsServer(NatsServer):
+    """A NATS with one more user, who may do everything in the account of the services."""
+
+    users = (*NatsServer.users, "test")
+
+    @property
+    def url(self) -> str:
+        """The URL of that user."""
+        return self.url_of("test")
+
+    def _config_users(self) -> list[NatsUser]:
+        everything = (">",)
+        test = NatsUser("test", self._passwords["test"], everything, everything)
+        return [*super()._config_users(), test]
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nats_server(servers_dir: Path) -> AsyncIterator[NatsServer]:
+async def nats_server(servers_dir: Path) -> AsyncIterator[OpenNatsServer]:
     """Provide the session's nats-server. A test that stops or kills it starts a separate one."""
-    async with NatsServer(servers_dir) as server:
+    async with OpenNatsServer(servers_dir) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """The DSN of an empty database that only this test uses."""
-    name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     try:
-        await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+        name = await create_database(admin)
         yield postgres_server.dsn.rpartition("/")[0] + f"/{name}"
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
@@ -103,7 +140,7 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def nats_url(nats_server: NatsServer) -> str:
+async def nats_url(nats_server: OpenNatsServer) -> str:
     """The URL of a NATS without streams."""
     connection = await nats.connect(nats_server.url)
     try:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 
 from services.chassis.access.authenticator import Authenticator
@@ -14,17 +15,22 @@ from services.chassis.access.tables import key_loader, region_loader
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
+from services.chassis.postgres.isolation import check_isolation
 from services.chassis.postgres.migrate import migrate
+from services.chassis.postgres.roles import ServiceRoles
 from services.chassis.projection.grpc import Counts, ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
+from services.chassis.rpc.clients import use_recorder
 from services.chassis.rpc.server import Allowed, RpcServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 from services.kernel.index_key import IndexKey
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,10 @@ class ServiceContext:
         servicer = ProjectionRpc(runner, self.database, counts=counts, rebuild=rebuild)
         rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
         operations = self.operations(runner)
-        async with rpc, operations.serving(), background(runner.run()):
-            yield Endpoints(rpc.port, rpc.internal_port, operations.port)
+        async with self.channel(self.settings.ingest_url) as ingest:
+            uses = self.authenticator.uses.run(use_recorder(ingest))
+            async with rpc, operations.serving(), background(runner.run(), uses):
+                yield Endpoints(rpc.port, rpc.internal_port, operations.port)
 
     async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:
@@ -82,15 +90,11 @@ async def open_service(
     """Migrate and connect; close everything at the end of the scope. Raises StoreUnavailable.
 
     `has_state`: whether the service folds the log into state that can be rebuilt. `index_key`: the
-    key that it derives ids with. Raises IndexKeyMismatch where its stored ids have another one.
+    key that it derives ids with. Raises IndexKeyMismatch where its stored ids have another one, and
+    RoleRefused or IsolationMissing where PostgreSQL lacks the roles of the service.
     """
-    dsn = settings.postgres_dsn.get_secret_value()
-    await migrate(dsn, settings.service, shards=settings.shards if has_state else 0)
     metrics = Metrics(settings.service)
-    async with (
-        Database(dsn, settings.service, max_size=settings.postgres_connections) as database,
-        _bus(settings, metrics) as bus,
-    ):
+    async with _database(settings, metrics, has_state) as database, _bus(settings, metrics) as bus:
         if index_key is not None:
             await check_index_key(database.pool, settings.service, index_key)
         authenticator = Authenticator(
@@ -100,6 +104,29 @@ async def open_service(
             ttl_s=settings.key_cache_s,
         )
         yield ServiceContext(settings, database, bus, authenticator, metrics)
+
+
+@asynccontextmanager
+async def _database(
+    settings: ServiceSettings, metrics: Metrics, has_state: bool
+) -> AsyncIterator[Database]:
+    dsn, service = settings.postgres_dsn.get_secret_value(), settings.service
+    is_isolated = settings.postgres_roles == "separate"
+    roles = ServiceRoles.from_dsn(dsn, service) if is_isolated else None
+    await migrate(dsn, service, shards=settings.shards if has_state else 0, roles=roles)
+    async with Database(
+        dsn, service, max_size=settings.postgres_connections, roles=roles
+    ) as database:
+        metrics.database_isolated.set(is_isolated)
+        if is_isolated:
+            await check_isolation(database)
+        else:
+            log.warning(
+                "database_not_isolated",
+                reason="one role does everything, so the database does not hold workspaces apart",
+                remedy="run `onefold database roles`, and set ONEFOLD_POSTGRES_ROLES=separate",
+            )
+        yield database
 
 
 def _bus(settings: ServiceSettings, metrics: Metrics) -> JetStreamBus:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import asyncpg
 import nats
 import nats.errors
 import structlog
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 
+from services.chassis.postgres.roles import ServiceRoles
 from services.devstack.binaries import PG_OLDEST
 from services.devstack.errors import ServerError
 
 CONNECT_SECONDS = 10
+RETRY_SECONDS = 0.05
+_NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
 
 log = structlog.get_logger(__name__)
 
 
-async def check_postgres(dsn: str) -> None:
-    """Raise ServerError unless a PostgreSQL can be used."""
+async def check_postgres(dsn: str, service: str | None) -> None:
+    """Raise ServerError unless a PostgreSQL can be used.
+
+    `service`: log in as its owner role; None = as the user of the DSN.
+    """
     try:
-        conn = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+        role = ServiceRoles.from_dsn(dsn, service).owner if service else None
+        conn = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, user=role)
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise ServerError(
+            "PostgreSQL refuses the roles of the services: create them with `onefold database"
+            " roles`, or set ONEFOLD_POSTGRES_ROLES=single for a quick try"
+        ) from error
     except (OSError, ValueError, TimeoutError, asyncpg.PostgresError) as error:
         raise ServerError(
             f"PostgreSQL cannot be reached ({type(error).__name__}): check ONEFOLD_POSTGRES_DSN"
@@ -34,22 +51,45 @@ async def check_postgres(dsn: str) -> None:
 
 
 async def check_nats(url: str) -> None:
-    """Raise ServerError unless a nats-server with JetStream can be used."""
+    """Raise ServerError unless ingest can use a nats-server with JetStream."""
     try:
-        client = await nats.connect(
-            url,
-            connect_timeout=CONNECT_SECONDS,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            error_cb=_ignore,
-        )
-        await client.jetstream().account_info()
-        await client.close()
-    except (OSError, TimeoutError, nats.errors.Error) as error:
+        client = await _connect(url)
+        try:
+            # Its user needs no other right to find out.
+            with suppress(NotFoundError):
+                await client.jetstream().stream_info("ONEFOLD_IN")
+        finally:
+            await client.close()
+    except _NATS_ERRORS as error:
         raise ServerError(
             f"NATS with JetStream cannot be reached ({type(error).__name__}): "
             "check ONEFOLD_NATS_URL"
         ) from error
+
+
+async def can_connect(url: str, seconds: float) -> bool:
+    """Return whether NATS accepts the credentials of a URL within some seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        try:
+            await (await _connect(url)).close()
+        except _NATS_ERRORS:
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return True
+    return False
+
+
+async def _connect(url: str) -> Client:
+    return await nats.connect(
+        url,
+        connect_timeout=CONNECT_SECONDS,
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        error_cb=_ignore,
+        inbox_prefix="_INBOX.ingest",
+    )
 
 
 async def _ignore(_error: Exception) -> None:

@@ -6,7 +6,9 @@
 """
 
 import asyncio
+import hashlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,9 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from services import SERVICES
 from services.chassis.postgres.database import is_transient
+from services.chassis.postgres.roles import create_roles, grant_database, quote_text, scram_verifier
 from services.devstack.account import OsAccount, path_for, unprivileged_account
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for
 from services.devstack.errors import ServerError
@@ -26,7 +30,10 @@ from services.devstack.managed_server import ManagedServer, Recovering
 from services.devstack.ports import LOOPBACK, PortChooser
 from services.devstack.process import end, ended, is_alive, spawn, workers_in, works_in
 
-ADMIN, ROLE, DATABASE = "onefold_admin", "onefold", "onefold"
+ADMIN, DATABASE = "onefold_admin", "onefold"
+#: The prefix of the roles of the services; here they all have one password, as they run as one
+#: account, which can read it.
+PREFIX = "onefold"
 
 #: Under plain "C" Chinese characters are no letters, and have no trigrams. Systems name UTF-8
 #: differently.
@@ -73,8 +80,10 @@ SETTINGS: Mapping[str, str] = {
     "log_startup_progress_interval": "5s",
 }
 
-ROLE_EXISTS = "SELECT true FROM pg_roles WHERE rolname = $1"
-DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
+#: The comment on the database is the checksum of the SQL that made the roles.
+LOAD_DATABASE = """
+SELECT shobj_description(oid, 'pg_database') AS made_by FROM pg_database WHERE datname = $1
+"""
 LZ4_IS_BUILT_IN = """
 SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'wal_compression' AND setting = 'off'
 """
@@ -83,14 +92,14 @@ log = structlog.get_logger(__name__)
 
 
 class PostgresServer(ManagedServer):
-    """PostgreSQL on a loopback port, with a database `onefold` owned by the role `onefold`."""
+    """PostgreSQL on a loopback port, with a database `onefold` and the roles of the services."""
 
     name = "postgres"
     # SIGINT ends sessions and writes everything; SIGQUIT ends at once, the next start recovers;
     # SIGKILL is for a process that hangs in the disk.
     stop_steps = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 15.0), (signal.SIGKILL, 5.0))
     port_names = ("postgres",)
-    users = (ADMIN, ROLE)
+    users = (ADMIN, PREFIX)
 
     def __init__(
         self,
@@ -114,13 +123,21 @@ class PostgresServer(ManagedServer):
 
     @property
     def dsn(self) -> str:
-        """Return the DSN of the role `onefold` for the database `onefold`."""
-        return self._dsn(ROLE, DATABASE)
+        """Return the DSN of the services for the database `onefold`.
+
+        Its user is the prefix of their roles and no role itself.
+        """
+        return self._dsn(PREFIX, DATABASE)
 
     @property
     def admin_dsn(self) -> str:
         """Return the DSN of the superuser for the database `postgres`."""
         return self._dsn(ADMIN, "postgres")
+
+    @property
+    def superuser_dsn(self) -> str:
+        """Return the DSN of the superuser for the database `onefold`."""
+        return self._dsn(ADMIN, DATABASE)
 
     def _dsn(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}/{database}"
@@ -238,7 +255,7 @@ class PostgresServer(ManagedServer):
         try:
             connection = await asyncpg.connect(self.admin_dsn, timeout=5.0)
             try:
-                await self._make_role_and_database(connection)
+                await self._make_roles_and_database(connection)
             finally:
                 await connection.close(timeout=5.0)
         except asyncpg.CannotConnectNowError as error:
@@ -253,11 +270,18 @@ class PostgresServer(ManagedServer):
             raise ServerError(f"postgres refused to make the database: {error}") from error
         return True
 
-    async def _make_role_and_database(self, connection: asyncpg.Connection) -> None:
-        if not await connection.fetchval(ROLE_EXISTS, ROLE):
-            await connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._passwords[ROLE]}'")
-        if not await connection.fetchval(DATABASE_EXISTS, DATABASE):
-            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    async def _make_roles_and_database(self, connection: asyncpg.Connection) -> None:
+        rights = grant_database(PREFIX, SERVICES, DATABASE)
+        script = create_roles(PREFIX, SERVICES, lambda _: "") + rights
+        checksum = hashlib.blake2b(script.encode(), digest_size=16).hexdigest()
+        found = await connection.fetch(LOAD_DATABASE, DATABASE)
+        if not found:
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+        if not found or found[0]["made_by"] != checksum:
+            verifier = scram_verifier(self._passwords[PREFIX], secrets.token_bytes(16))
+            roles = create_roles(PREFIX, SERVICES, lambda _: quote_text(verifier))
+            comment = f"COMMENT ON DATABASE {DATABASE} IS {quote_text(checksum)}"
+            await connection.execute(roles + rights + comment)
         if await connection.fetchval(LZ4_IS_BUILT_IN):
             await connection.execute("ALTER SYSTEM SET wal_compression = 'lz4'")
             await connection.execute("SELECT pg_reload_conf()")

@@ -28,12 +28,17 @@ from services.devstack.errors import ServerError
 from services.devstack.external import check_nats, check_postgres
 from services.devstack.folders import ROOT, load_internal_key, load_secrets, make_folder
 from services.devstack.nats import NatsServer
+from services.devstack.nats_config import ClientId
 from services.devstack.ports import LOOPBACK, PortChooser, port_variable
 from services.devstack.postgres import PostgresServer
 from services.devstack.service_process import READY_SECONDS, ServiceProcess
 from services.kernel.errors import RetryableError
 
 DSN, NATS_URL = "ONEFOLD_POSTGRES_DSN", "ONEFOLD_NATS_URL"
+POSTGRES_ROLES = "ONEFOLD_POSTGRES_ROLES"
+#: The setting of activation with the subjects of destinations outside of `onefold.out.`, each as
+#: `WORKSPACE=SUBJECT`; its user of NATS may publish there.
+_SUBJECTS = "NATS_SUBJECTS"
 #: Is called with the name of each part of a start, and whether it is done.
 StartProgress = Callable[[str, bool], None]
 
@@ -63,7 +68,12 @@ class Stack:
         self._settings = dict(settings or {})
         self._port_chooser = PortChooser(self._settings, default_ports or {})
         self.postgres = PostgresServer(self.data_dir, ports=self._port_chooser)
-        self.nats = NatsServer(self.data_dir, ports=self._port_chooser)
+        subjects = (self._settings.get(f"ONEFOLD_ACTIVATION_{_SUBJECTS}") or "").split(",")
+        self.nats = NatsServer(
+            self.data_dir,
+            ports=self._port_chooser,
+            destination_subjects=[s.rpartition("=")[2].strip() for s in subjects if s.strip()],
+        )
         self.services: dict[str, ServiceProcess] = {}
         self._progress = progress
         self._replicas = replicas
@@ -109,10 +119,20 @@ class Stack:
         """One line for each server that listens on another port than usual."""
         return self._port_chooser.notices
 
-    @property
-    def nats_url(self) -> str:
-        """The URL of NATS, with its credentials."""
-        return self._settings.get(NATS_URL) or self.nats.url
+    def nats_url(self, service: str) -> str:
+        """Return the URL of NATS for a service, with its credentials."""
+        return self._external_nats(service) or self.nats.url_of(service)
+
+    async def publisher_url(self, client: ClientId) -> str:
+        """Return the URL of NATS for a source, with its credentials, which are made if needed.
+
+        An external NATS has the credentials of its operator.
+        """
+        return self._settings.get(NATS_URL) or await self.nats.client_url(client)
+
+    def _external_nats(self, service: str) -> str:
+        own = f"ONEFOLD_{service.upper()}_NATS_URL"
+        return self._settings.get(own) or self._settings.get(NATS_URL) or ""
 
     @property
     def internal_key(self) -> str:
@@ -142,8 +162,10 @@ class Stack:
         """Start everything; return when every service is ready. Raises ServerError."""
         make_folder(self.data_dir)
         try:
-            dsn, nats_url = self._settings.get(DSN), self._settings.get(NATS_URL)
-            await self._step("postgres", check_postgres(dsn) if dsn else self.postgres.start())
+            dsn, nats_url = self._settings.get(DSN), self._external_nats("ingest")
+            is_single = self._settings.get(POSTGRES_ROLES) == "single"
+            check = check_postgres(dsn, None if is_single else self._only[0]) if dsn else None
+            await self._step("postgres", check or self.postgres.start())
             await self._step("nats", check_nats(nats_url) if nats_url else self.nats.start())
             keys = [key for _, key in self._replicas_of(*SERVICES)]
             names = [f"{key}_{endpoint}" for key in keys for endpoint in _endpoints_of(key)]
@@ -220,7 +242,8 @@ class Stack:
         own = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")]),
             DSN: self._settings.get(DSN) or self.postgres.dsn,
-            NATS_URL: self.nats_url,
+            NATS_URL: self.nats_url(name),
+            "ONEFOLD_BUS_KEY": load_secrets(self.data_dir)["bus"],
             "ONEFOLD_INTERNAL_KEY": self.internal_key,
             "ONEFOLD_INDEX_KEY": self.index_key,
             "ONEFOLD_DATA_DIR": str(self.data_dir),

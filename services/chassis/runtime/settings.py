@@ -55,8 +55,13 @@ class ServiceSettings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    #: PostgreSQL, such as `postgresql://user:password@host:5432/onefold`. Required.
+    #: PostgreSQL, such as `postgresql://onefold:password@host:5432/onefold`. Its user is the prefix
+    #: of the roles that the service logs in as. Required.
     postgres_dsn: SecretStr
+    #: `separate`: the service logs in as its own roles, which `onefold database roles` creates.
+    #: `single`: it does everything as the user of `postgres_dsn`. That needs no preparation and is
+    #: for a quick try only: the database then does not hold workspaces and services apart.
+    postgres_roles: Literal["separate", "single"] = "separate"
     #: NATS with JetStream, such as `nats://user:password@host:4222`. Required.
     nats_url: SecretStr
     #: The key that services call each other with; at least 16 characters. Required.
@@ -104,8 +109,9 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     #: The largest gRPC message that is accepted, bytes.
     max_message_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
-    #: The most connections to PostgreSQL that one process opens.
-    postgres_connections: Annotated[int, Field(ge=2)] = 10
+    #: The most connections that one process has in its pools to PostgreSQL: half of them are for
+    #: calls, half for everything else.
+    postgres_connections: Annotated[int, Field(ge=4)] = 12
     #: The timeout of a call to another service if its caller set no deadline, seconds.
     call_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     #: How long calls in flight may continue after a stop signal, seconds.

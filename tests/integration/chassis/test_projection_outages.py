@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from service_fixtures import QUICK, wait_until
+from service_fixtures import QUICK, OpenNatsServer, wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts
 
-from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.kernel.errors import StoreUnavailable
 
@@ -18,10 +17,10 @@ async def test_postgres_that_stops_and_comes_back_loses_nothing(
     nats_url: str, tmp_path: Path
 ) -> None:
     async with PostgresServer(tmp_path / "engines", settings=QUICK) as server:
-        log = await WordLog.make(server.dsn)
+        log = await WordLog.make(server.superuser_dsn)
         try:
             async with (
-                replica(server.dsn, nats_url, log, tmp_path) as toy,
+                replica(server.superuser_dsn, nats_url, log, tmp_path) as toy,
                 relaying(toy.bus, log) as relay,
             ):
                 for i in range(3):
@@ -42,7 +41,7 @@ async def test_nats_that_comes_back_empty_is_filled_again(
     database: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (
-        NatsServer(tmp_path / "engines") as server,
+        OpenNatsServer(tmp_path / "engines") as server,
         replica(database, server.url, word_log, tmp_path) as toy,
         relaying(toy.bus, word_log) as relay,
     ):

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from onefold.ingest.v1 import ingest_service_pb2 as pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as pb_grpc
-from service_fixtures import QUICK, wait_until
+from service_fixtures import BUS_KEY, QUICK, wait_until
 
 from services import chassis
 from services.chassis.access.authenticator import Authenticator
@@ -40,7 +40,7 @@ class Ingest(pb_grpc.IngestServiceServicer):
 
 
 async def _pool(server: PostgresServer) -> asyncpg.Pool:
-    pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=2)
+    pool = await asyncpg.create_pool(server.superuser_dsn, min_size=1, max_size=2)
     await pool.execute("".join(file.read_text() for file in SCHEMA))
     for key in (SOURCE, OTHER):
         await pool.execute(
@@ -54,7 +54,9 @@ async def _pool(server: PostgresServer) -> asyncpg.Pool:
 async def test_call_while_postgresql_is_down_is_unavailable_until_its_restart(
     tmp_path: Path,
 ) -> None:
-    settings = ServiceSettings(postgres_dsn="x", nats_url="x", internal_key=INTERNAL, drain_s=1)
+    settings = ServiceSettings(
+        postgres_dsn="x", nats_url="x", internal_key=INTERNAL, bus_key=BUS_KEY, drain_s=1
+    )
     async with PostgresServer(tmp_path, settings=QUICK) as postgres:
         pool = await _pool(postgres)
         authenticator = Authenticator(key_loader(pool), INTERNAL)

@@ -17,7 +17,7 @@ from services.devstack.postgres import PostgresServer
 
 async def serve(folder):
     async with PostgresServer(folder) as postgres, NatsServer(folder) as nats:
-        connection = await asyncpg.connect(postgres.dsn)
+        connection = await asyncpg.connect(postgres.superuser_dsn)
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
         assert {os.stat(f"/proc/{e.pid}").st_uid for e in (postgres, nats)} == {os.geteuid()}

@@ -14,6 +14,8 @@ import pytest
 import pytest_asyncio
 from service_fixtures import wait_until
 
+from services import SERVICES
+from services.chassis.postgres.roles import ServiceRoles
 from services.devstack.account import unprivileged_account
 from services.devstack.binaries import PG_VARIABLE
 from services.devstack.errors import FolderInUse, ServerError
@@ -65,27 +67,35 @@ def supervise(folder: Path, tie: str) -> tuple[subprocess.Popen[str], int, int]:
     raise AssertionError("the supervisor ended")
 
 
-async def test_role_owns_its_database_and_is_no_superuser(server: PostgresServer) -> None:
-    owns = (
-        "SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = 'onefold'"
-    )
-    assert await fetch(server.dsn, owns) is True
-    assert await fetch(server.dsn, "SHOW is_superuser") == "off"
+async def test_services_log_in_as_roles_that_own_nothing_in_the_server(
+    server: PostgresServer,
+) -> None:
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await fetch(server.dsn, "SELECT 1")
     assert await fetch(server.admin_dsn, "SHOW is_superuser") == "on"
+    for service in SERVICES:
+        for role in ServiceRoles.from_dsn(server.dsn, service).by_kind().values():
+            dsn = server.dsn.replace("//onefold:", f"//{role}:")
+            assert await fetch(dsn, "SHOW is_superuser") == "off"
+            owned = f"""
+                SELECT count(*) FROM pg_shdepend
+                WHERE refobjid = to_regrole('{role}') AND deptype = 'o'
+            """
+            assert await fetch(server.superuser_dsn, owned) == 0
 
 
 async def test_settings_write_commits_to_the_disk(server: PostgresServer) -> None:
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
-        assert await fetch(server.dsn, f"SHOW {setting}") == "on"
+        assert await fetch(server.superuser_dsn, f"SHOW {setting}") == "on"
 
 
 async def test_chinese_text_has_trigrams(server: PostgresServer) -> None:
     if not await fetch(
-        server.dsn, "SELECT true FROM pg_available_extensions WHERE name = 'pg_trgm'"
+        server.superuser_dsn, "SELECT true FROM pg_available_extensions WHERE name = 'pg_trgm'"
     ):
         pytest.skip("this PostgreSQL was built without pg_trgm")
-    await fetch(server.dsn, "CREATE EXTENSION IF NOT EXISTS pg_trgm")
-    assert await fetch(server.dsn, "SELECT show_trgm('上海市浦东新区')")
+    await fetch(server.superuser_dsn, "CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    assert await fetch(server.superuser_dsn, "SELECT show_trgm('上海市浦东新区')")
 
 
 async def test_missing_or_wrong_password_is_rejected(server: PostgresServer) -> None:
@@ -107,7 +117,7 @@ async def test_secrets_and_logs_are_readable_by_the_owner_only(server: PostgresS
 
 async def test_failed_statement_is_not_logged(server: PostgresServer) -> None:
     with pytest.raises(asyncpg.InvalidTextRepresentationError):
-        await fetch(server.dsn, "SELECT 'mei@example.org'::text::int")
+        await fetch(server.superuser_dsn, "SELECT 'mei@example.org'::text::int")
     assert "mei@" not in server.log_file.read_text()
 
 
@@ -124,18 +134,18 @@ async def test_data_below_a_closed_folder_is_served_with_its_permissions_unchang
 ) -> None:
     tmp_path.chmod(0o700)
     async with PostgresServer(tmp_path / "deep", settings=SMALL) as closed:
-        assert await fetch(closed.dsn, "SELECT 1") == 1
+        assert await fetch(closed.superuser_dsn, "SELECT 1") == 1
         assert (tmp_path / "deep" / "postgres" / "cluster" / "PG_VERSION").exists()
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 async def test_data_and_port_survive_a_restart(tmp_path: Path) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as first:
-        await fetch(first.dsn, "CREATE TABLE saved AS SELECT 42 AS answer")
+        await fetch(first.superuser_dsn, "CREATE TABLE saved AS SELECT 42 AS answer")
     assert not is_alive_in(first)
     async with PostgresServer(tmp_path, settings=SMALL) as second:
-        assert second.dsn == first.dsn
-        assert await fetch(second.dsn, "SELECT answer FROM saved") == 42
+        assert second.superuser_dsn == first.superuser_dsn
+        assert await fetch(second.superuser_dsn, "SELECT answer FROM saved") == 42
 
 
 async def test_port_in_use_is_replaced(tmp_path: Path) -> None:
@@ -144,7 +154,7 @@ async def test_port_in_use_is_replaced(tmp_path: Path) -> None:
     other = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
     async with other, PostgresServer(tmp_path, settings=SMALL) as second:
         assert second.port != port
-        assert await fetch(second.dsn, "SELECT 1") == 1
+        assert await fetch(second.superuser_dsn, "SELECT 1") == 1
 
 
 async def test_killed_server_restarts_with_every_committed_row(tmp_path: Path) -> None:
@@ -160,14 +170,14 @@ async def test_killed_server_restarts_with_every_committed_row(tmp_path: Path) -
 
     async with PostgresServer(tmp_path, settings=SMALL) as server:
         watching = asyncio.create_task(server.watch())
-        writing = asyncio.create_task(write(server.dsn))
+        writing = asyncio.create_task(write(server.superuser_dsn))
         await wait_until(lambda: committed > 100)
-        killed, dsn = server.pid, server.dsn
+        killed, dsn = server.pid, server.superuser_dsn
         os.kill(killed, signal.SIGKILL)
         with pytest.raises((asyncpg.PostgresError, asyncpg.InternalClientError, OSError)):
             await writing
         await wait_until(lambda: server.pid != killed and is_alive(server.pid))
-        assert server.dsn == dsn
+        assert server.superuser_dsn == dsn
         counted = await wait_until(lambda: count_when_up(dsn))
         assert counted >= committed
     await watching
@@ -186,13 +196,15 @@ async def test_second_supervisor_of_a_folder_raises_an_error_with_the_first_one(
     async with PostgresServer(tmp_path, settings=SMALL) as first:
         with pytest.raises(FolderInUse, match=f"process {os.getpid()}.*--data"):
             await PostgresServer(tmp_path, settings=SMALL).start()
-        assert await fetch(first.dsn, "SELECT 1") == 1
+        assert await fetch(first.superuser_dsn, "SELECT 1") == 1
 
 
 async def test_two_folders_have_two_servers(tmp_path: Path, server: PostgresServer) -> None:
     async with PostgresServer(tmp_path, settings=SMALL) as other:
         assert other.port != server.port
-        assert await fetch(other.dsn, "SELECT 1") == await fetch(server.dsn, "SELECT 1")
+        assert await fetch(other.superuser_dsn, "SELECT 1") == await fetch(
+            server.superuser_dsn, "SELECT 1"
+        )
 
 
 async def test_running_server_is_adopted(tmp_path: Path) -> None:
@@ -201,7 +213,7 @@ async def test_running_server_is_adopted(tmp_path: Path) -> None:
         supervisor.kill()
     async with PostgresServer(tmp_path) as adopted:
         assert (adopted.pid, adopted.port) == (pid, port)
-        assert await fetch(adopted.dsn, "SELECT 1") == 1
+        assert await fetch(adopted.superuser_dsn, "SELECT 1") == 1
     assert not is_alive(pid)
 
 
@@ -220,7 +232,7 @@ async def test_start_during_the_stop_of_an_orphan_starts_another_server(tmp_path
         supervisor.kill()
     async with PostgresServer(tmp_path, settings=SMALL) as server:
         assert server.pid != pid
-        assert await fetch(server.dsn, "SELECT 1") == 1
+        assert await fetch(server.superuser_dsn, "SELECT 1") == 1
 
 
 async def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
@@ -228,7 +240,7 @@ async def test_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
     half.mkdir(parents=True)
     (half / "1").write_text("half")
     async with PostgresServer(tmp_path, settings=SMALL) as server:
-        assert await fetch(server.dsn, "SELECT 1") == 1
+        assert await fetch(server.superuser_dsn, "SELECT 1") == 1
 
 
 async def test_reused_process_number_does_not_prevent_a_start(tmp_path: Path) -> None:
@@ -272,8 +284,8 @@ async def test_older_server_sorts_chinese_as_letters(
 ) -> None:
     monkeypatch.setenv(PG_VARIABLE, str(OLDER))
     async with PostgresServer(tmp_path, settings=SMALL) as server:
-        assert await fetch(server.dsn, "SELECT 'ÄÖ上' ~* '^äö.$'") is True
-        assert int(str(await fetch(server.dsn, "SHOW server_version_num"))) < 160_000
+        assert await fetch(server.superuser_dsn, "SELECT 'ÄÖ上' ~* '^äö.$'") is True
+        assert int(str(await fetch(server.superuser_dsn, "SHOW server_version_num"))) < 160_000
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that others cannot enter")

@@ -24,10 +24,9 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 )
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
-from service_fixtures import BUS_KEY
+from service_fixtures import BUS_KEY, OpenNatsServer, create_database
 
 from services.chassis.rpc.channel import ServiceChannel, open_channel
-from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import Ingest, serve
 from services.ingest.settings import IngestSettings
@@ -103,12 +102,11 @@ class IngestEndpoints:
 
 @asynccontextmanager
 async def run_ingest(
-    postgres_server: PostgresServer, nats_server: NatsServer, data_dir: Path
+    postgres_server: PostgresServer, nats_server: OpenNatsServer, data_dir: Path
 ) -> AsyncIterator[IngestEndpoints]:
     """Run ingest with its own database and its own stream only."""
-    name = f"ingest_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
-    await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+    name = await create_database(admin)
     bus = await nats.connect(nats_server.url)
     for info in await bus.jetstream().streams_info():
         await bus.jetstream().delete_stream(info.config.name or "")

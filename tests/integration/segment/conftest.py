@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest_asyncio
 from integration.segment.segment_fixture import SHARDS, SegmentWorkers
+from service_fixtures import create_database
 
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
@@ -22,10 +22,9 @@ _TABLES = (
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def segment_database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
     """A database of this folder's tests."""
-    name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     try:
-        await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+        name = await create_database(admin)
         dsn = postgres_server.dsn.rpartition("/")[0] + f"/{name}"
         await migrate(dsn, "segment", shards=SHARDS)
         async with Database(dsn, "segment", max_size=8) as opened:

@@ -4,7 +4,6 @@ of an undisturbed run, and each change is published once."""
 from __future__ import annotations
 
 import random
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -16,7 +15,7 @@ from integration.whole.chain import Chain, chain
 from laws.profile_model import RULES, definition, random_events
 from onefold.activation.v1 import activation_facts_pb2 as facts_pb
 from onefold.log.v1.log_pb2 import Fact
-from service_fixtures import MakeSettings, wait_until
+from service_fixtures import MakeSettings, create_database, wait_until
 
 from services.cli.commands.rebuild import REBUILT
 from services.devstack.postgres import PostgresServer
@@ -56,9 +55,8 @@ def parts_of_history() -> list[list[Fact]]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def other_database(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    name = f"onefold_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres_server.admin_dsn)
-    await admin.execute(f"CREATE DATABASE {name} OWNER onefold")
+    name = await create_database(admin)
     yield postgres_server.dsn.rpartition("/")[0] + f"/{name}"
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

@@ -243,9 +243,9 @@ async def own_server(tmp_path: Path) -> AsyncIterator[PostgresServer]:
 async def test_append_fails_while_postgres_is_down_and_succeeds_after_its_return(
     own_server: PostgresServer,
 ) -> None:
-    await migrate(own_server.dsn, "ingest")
+    await migrate(own_server.superuser_dsn, "ingest")
     async with (
-        Database(own_server.dsn, "ingest") as database,
+        Database(own_server.superuser_dsn, "ingest") as database,
         EventLog(database.pool, shards=SHARDS, index_key=INDEX_KEY) as log,
     ):
         await log.append(make_facts(range(10)))
