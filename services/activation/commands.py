@@ -50,7 +50,7 @@ class DestinationCommands:
 
         async def load(token: Token) -> Destination | None:
             await self.runner.reach(token)
-            async with acquire(self.database.pool) as conn:
+            async with acquire(self.database.api_pool) as conn:
                 return await load_destination(conn, desired.workspace_id, desired.destination_id)
 
         def complete(current: Destination | None) -> Destination:
@@ -127,7 +127,7 @@ class RetryCommands:
         Raises ServiceUnavailable until the log knows that the effect is dead: otherwise the log
         would miss one of its two ends.
         """
-        async with acquire(self.database.pool) as conn:
+        async with acquire(self.database.api_pool) as conn:
             row = await conn.fetchrow(store.Q.retry, workspace_id, effect_id)
             is_dead = row or await conn.fetchval(store.Q.is_dead, workspace_id, effect_id)
         if not is_dead:

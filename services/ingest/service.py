@@ -59,12 +59,13 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             base.database.pool, shards=settings.shards, index_key=index_key, metrics=base.metrics
         ) as event_log,
     ):
-        pool, authenticator = base.database.pool, base.authenticator
-        sources, quarantine = SourceDirectory(pool), QuarantineStore(pool, settings.shards)
+        pool, api_pool = base.database.pool, base.database.api_pool
+        authenticator = base.authenticator
+        sources, quarantine = SourceDirectory(api_pool), QuarantineStore(api_pool, settings.shards)
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
-        store = DefinitionStore(pool)
+        store = DefinitionStore(api_pool)
         administration = Administration(event_log, definitions, store)
-        keys = KeyCommands(administration, store, KeyUseStore(pool))
+        keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
         await bootstrap_workspace(administration, keys, settings)
         intake = EventIntake(event_log, quarantine, sources, event_log.metrics)
         http = HttpEndpoint(
@@ -74,11 +75,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             timeout_s=settings.http_timeout_s,
         )
         nats = NatsEndpoint(
-            base.bus,
-            intake,
-            authenticator,
-            index_key=index_key,
-            replicas=settings.nats_replicas,
+            base.bus, intake, authenticator, index_key=index_key, replicas=settings.nats_replicas
         )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         rpc = base.rpc(ALLOWED)

@@ -55,7 +55,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
     async def ListDestinations(
         self, request: pb.ListDestinationsRequest, context: Any
     ) -> pb.ListDestinationsResponse:
-        async with acquire(self.database.pool) as conn:
+        async with acquire(self.database.api_pool) as conn:
             destinations = await load_destinations(conn, workspace_id())
         return pb.ListDestinationsResponse(
             destinations=[
@@ -74,7 +74,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         if request.destination_id:
             check_destination_id(request.destination_id)
         profile_id = parse_id(request.profile_id, "profile_id") if request.profile_id else b""
-        async with transaction(self.database.pool) as conn:
+        async with transaction(self.database.api_pool) as conn:
             rows = await store.list_effects(
                 conn,
                 workspace_id(),
@@ -95,7 +95,7 @@ class ActivationRpc(pb_grpc.ActivationServiceServicer):
         self, request: pb.CountDeliveriesRequest, context: Any
     ) -> pb.CountDeliveriesResponse:
         await self.runner.reach(at_least_of(request))
-        async with acquire(self.database.pool) as conn:
+        async with acquire(self.database.api_pool) as conn:
             rows = await conn.fetch(store.Q.count_effects, workspace_id())
         counts = [
             pb.DeliveryCount(

@@ -197,4 +197,4 @@ async def digests(conn: asyncpg.Connection) -> dict[str, str]:
     A workspace whose state is empty is left out.
     """
     rows = await conn.fetch(Q.load_digests)
-    return {row["workspace"]: to_hex(int(row["value"])) for row in rows if row["value"]}
+    return {row["workspace_id"]: to_hex(int(row["value"])) for row in rows if row["value"]}

@@ -37,9 +37,10 @@ WITH saved AS (
     INSERT INTO outbox (shard, first, next, payload)
     SELECT $1, * FROM unnest($6::bigint[], $7::bigint[], $8::bytea[])
 ), summed AS (
-    INSERT INTO digest (workspace, shard, value)
-    SELECT workspace, $1, delta FROM unnest($9::text[], $10::numeric[]) AS d (workspace, delta)
-    ON CONFLICT (workspace, shard) DO UPDATE
+    INSERT INTO digest (workspace_id, shard, value)
+    SELECT workspace_id, $1, delta
+    FROM unnest($9::text[], $10::numeric[]) AS d (workspace_id, delta)
+    ON CONFLICT (workspace_id, shard) DO UPDATE
     SET value = mod(digest.value + excluded.value, 340282366920938463463374607431768211456)
 )
 UPDATE checkpoint SET next = $2, next_output = $3, log_time_us = $5,
@@ -58,12 +59,12 @@ UPDATE checkpoint SET retired = true
 
 -- name: add_digest
 -- Adds to the digests of some workspaces, modulo 2^128.
-INSERT INTO digest (workspace, shard, value)
-SELECT workspace, $1, delta FROM unnest($2::text[], $3::numeric[]) AS d (workspace, delta)
-ON CONFLICT (workspace, shard) DO UPDATE
+INSERT INTO digest (workspace_id, shard, value)
+SELECT workspace_id, $1, delta FROM unnest($2::text[], $3::numeric[]) AS d (workspace_id, delta)
+ON CONFLICT (workspace_id, shard) DO UPDATE
 SET value = mod(digest.value + excluded.value, 340282366920938463463374607431768211456)
 
 -- name: load_digests
 -- The digests by workspace, over all shards.
-SELECT workspace, mod(sum(value), 340282366920938463463374607431768211456) AS value
-FROM digest GROUP BY workspace
+SELECT workspace_id, mod(sum(value), 340282366920938463463374607431768211456) AS value
+FROM digest GROUP BY workspace_id

@@ -64,15 +64,15 @@ class ProjectionRpc(ProjectionServiceServicer):
     async def GetDigest(self, request: pb.GetDigestRequest, context: Any) -> pb.GetDigestResponse:
         """Return the digest of the caller's workspace, or of all workspaces to another service."""
         await self._runner.reach(token_from_proto(request.at_least))
+        caller = principal()
+        sees_all = caller.internal and not caller.workspace_id
         async with (
-            acquire(self._database.pool) as conn,
+            acquire(self._database.pool if sees_all else self._database.api_pool) as conn,
             # One snapshot: the digests are those of the token.
             conn.transaction(isolation="repeatable_read", readonly=True),
         ):
             by_workspace = await digests(conn)
             token = token_of(await load_checkpoints(conn))
-        caller = principal()
-        sees_all = caller.internal and not caller.workspace_id
         visible = {w: d for w, d in by_workspace.items() if sees_all or w == caller.workspace_id}
         return pb.GetDigestResponse(digests=visible, token=token_to_proto(token))
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.checkpoint import load_checkpoints, token_of
@@ -24,15 +25,22 @@ class StateReader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[asyncpg.Connection]:
-        """Yield a connection whose statements all read one state."""
-        async with (
-            acquire(self.database.pool) as conn,
-            conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        """Yield a connection whose statements all read one state of the caller's workspace."""
+        async with acquire(self.database.api_pool) as conn, _frozen(conn):
             yield conn
 
     @asynccontextmanager
-    async def snapshot_at_token(self) -> AsyncIterator[tuple[asyncpg.Connection, Token]]:
-        """Yield a snapshot and the state of the log that it includes."""
-        async with self.snapshot() as conn:
+    async def snapshot_at_token(
+        self, *, of_all_workspaces: bool = False
+    ) -> AsyncIterator[tuple[asyncpg.Connection, Token]]:
+        """Yield a snapshot and the state of the log that it includes.
+
+        `of_all_workspaces`: for the services downstream, whose calls concern no single one.
+        """
+        pool = self.database.pool if of_all_workspaces else self.database.api_pool
+        async with acquire(pool) as conn, _frozen(conn):
             yield conn, token_of(await load_checkpoints(conn))
+
+
+def _frozen(conn: asyncpg.Connection) -> Transaction:
+    return conn.transaction(isolation="repeatable_read", readonly=True)

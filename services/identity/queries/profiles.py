@@ -58,7 +58,8 @@ class IdentityQueries:
     async def read_assignments(self) -> AsyncGenerator[tuple[Token, list[IdentifierAssignment]]]:
         """Yield the assignments of all workspaces in pages, in one state of the log; at least one
         page, so that the state is known even where there are none."""
-        async with self._reader.snapshot_at_token() as (conn, token):
+        everything = self._reader.snapshot_at_token(of_all_workspaces=True)
+        async with everything as (conn, token):
             page: list[IdentifierAssignment] = []
             rows = assignments.read_assignments(conn, prefetch=ASSIGNMENTS_PAGE)
             async for assignment in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 from cachetools import TTLCache
@@ -58,7 +58,7 @@ async def save_definitions(
     """Store definitions, at most one version of each thing; older versions change nothing."""
     definitions = list(definitions)
     for type_, statement in _STATEMENTS:
-        rows = [definition for definition in definitions if isinstance(definition, type_)]
+        rows = [map(_column, each) for each in definitions if isinstance(each, type_)]
         if rows:
             await conn.execute(statement, *map(list, zip(*rows, strict=True)))
 
@@ -87,8 +87,17 @@ class DefinitionStore:
         return _first(await self._load(KeyDefinition, Q.key, workspace_id, key_id))
 
     async def _load(self, type_: type[D], statement: str, *ids: str) -> list[D]:
-        async with acquire(self._pool) as conn:
-            return [type_(*row) for row in await conn.fetch(statement, *ids)]
+        async with acquire(self._pool, ids[0]) as conn:
+            return [type_(*map(_field, row)) for row in await conn.fetch(statement, *ids)]
+
+
+def _column(field: Any) -> Any:
+    """Return the column of a field; texts are separated by spaces, which none of them has."""
+    return " ".join(field) if isinstance(field, tuple) else field
+
+
+def _field(column: Any) -> Any:
+    return tuple(column) if isinstance(column, list) else column
 
 
 def _first(found: list[D]) -> D | None:
@@ -109,7 +118,7 @@ class SourceDirectory:
         """
         channel = self._cache.get((workspace_id, source_id))
         if channel is None:
-            async with acquire(self._pool) as conn:
+            async with acquire(self._pool, workspace_id) as conn:
                 channel = await conn.fetchval(Q.default_channel, workspace_id, source_id) or ""
             self._cache[workspace_id, source_id] = channel
         return channel

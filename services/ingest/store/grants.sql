@@ -2,5 +2,5 @@
 -- The log is append-only, for every role that a service logs in as. Callers read definitions, and
 -- the quarantine takes their refused events and what became of them.
 REVOKE UPDATE, DELETE ON fact FROM {fold};
-GRANT SELECT ON workspace, source, api_key TO {api};
+GRANT SELECT ON workspace, source, api_key, key_use TO {api};
 GRANT SELECT, INSERT, UPDATE (released_fact_id) ON quarantine TO {api}

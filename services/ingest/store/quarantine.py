@@ -15,14 +15,18 @@ Q = Queries.load(__package__, "quarantine.sql")
 
 
 class QuarantineStore:
-    """The table `quarantine`. All methods raise StoreUnavailable."""
+    """The table `quarantine`. All methods raise StoreUnavailable.
+
+    Each method but `save` sees the events of the current call's workspace.
+    """
 
     def __init__(self, pool: asyncpg.Pool, shards: int) -> None:
+        """`pool`: that of the api role."""
         self._pool = pool
         self._shards = shards
 
     async def save(self, events: Sequence[QuarantinedEvent]) -> None:
-        """Store events; an event that is stored already stays as it is."""
+        """Store events of one workspace; an event that is stored already stays as it is."""
         rows = [
             (
                 self._shard(event.quarantine_id),
@@ -38,7 +42,7 @@ class QuarantineStore:
             # Sorted, so that concurrent calls cannot deadlock.
             for event in sorted(events, key=lambda event: event.quarantine_id)
         ]
-        async with acquire(self._pool) as conn:
+        async with acquire(self._pool, events[0].workspace_id) as conn:
             await conn.execute(Q.save, *map(list, zip(*rows, strict=True)))
 
     async def get(self, workspace_id: str, quarantine_id: bytes) -> QuarantinedEvent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from services.chassis.postgres.database import acquire
 from services.kernel.fold.leaf import decode
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 from services.kernel.tokens import Token
@@ -31,7 +32,9 @@ class ProfilePreview:
             present = set((await profiles_of(at.conn, workspace_id, list(requested))).values())
             rows = await load_profiles(at.conn, workspace_id, present)
             stored = await load_evaluations(at.conn, present | groups.keys())
-            indexes = await self._predicates.for_all_shards(at.conn)
+        # The cache is shared by all callers, so it is filled with what all workspaces have.
+        async with acquire(self._queries.database.pool) as conn:
+            indexes = await self._predicates.for_all_shards(conn)
         # Identifiers that the request does not name stay with their profiles.
         profile_of = {IdentifierId(row.leaf_id): row.profile_id for row in rows} | requested
         states = {row.leaf_id: decode(row.state) for row in rows if row.state is not None}

@@ -152,7 +152,7 @@ class ProfileQueries:
     async def evaluations(self, shard: int) -> AsyncGenerator[EvaluationPage]:
         """Yield the evaluations of a shard's profiles, at least one page. Raises InvalidField."""
         self._check_shard(shard)
-        async with self.snapshot() as at:
+        async with open_snapshot(self.database, of_all_workspaces=True) as at:
             checkpoint = at.checkpoints[shard]
             yield EvaluationPage(
                 checkpoint,

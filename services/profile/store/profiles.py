@@ -41,10 +41,15 @@ class Snapshot:
 
 
 @asynccontextmanager
-async def open_snapshot(database: Database) -> AsyncIterator[Snapshot]:
-    """Open a snapshot that concurrent folds do not change. Raises StoreUnavailable."""
+async def open_snapshot(
+    database: Database, *, of_all_workspaces: bool = False
+) -> AsyncIterator[Snapshot]:
+    """Open a snapshot of the caller's workspace, or of all, that concurrent folds do not change.
+
+    Raises StoreUnavailable.
+    """
     async with (
-        acquire(database.pool) as conn,
+        acquire(database.pool if of_all_workspaces else database.api_pool) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield Snapshot(conn, await load_checkpoints(conn))

@@ -31,7 +31,7 @@ class SegmentCommands:
 
         async def load(token: Token) -> SegmentDefinition | None:
             await self.runner.reach(token)
-            async with acquire(self.database.pool) as conn:
+            async with acquire(self.database.api_pool) as conn:
                 return await load_definition(conn, desired.workspace_id, desired.segment_id)
 
         def keep(_current: SegmentDefinition | None) -> SegmentDefinition:

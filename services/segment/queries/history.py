@@ -110,13 +110,12 @@ async def watch_memberships(
     Raises InvalidField.
     """
     _check_sequences(from_sequences, shards)
-    pool = database.pool
-    sequences = list(from_sequences) or await _next_sequences(pool, shards)
+    sequences = list(from_sequences) or await _next_sequences(database.pool, shards)
     load = store.Q.load_changes_of_workspace
     while True:
         is_idle = True
         for shard in range(shards):
-            async with acquire(pool) as conn:
+            async with acquire(database.api_pool) as conn:
                 rows = await conn.fetch(load, shard, sequences[shard], workspace_id, WATCHED_PAGE)
             if rows:
                 is_idle = False

@@ -31,7 +31,7 @@ async def list_segments(
 ) -> list[SegmentStatus]:
     """Return the segments of a workspace, by id."""
     async with (
-        acquire(database.pool) as conn,
+        acquire(database.api_pool) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         defined = await definitions.load_definitions(conn, workspace_id)
@@ -63,7 +63,7 @@ async def list_members(
     They are the next ones after a profile id, by profile id; `as_of_us` 0 = now.
     """
     page = (workspace_id, segment_id, after, limit)
-    async with acquire(database.pool) as conn:
+    async with acquire(database.api_pool) as conn:
         if as_of_us:
             return await conn.fetch(memberships.Q.list_members_as_of, *page, as_of_us)
         return await conn.fetch(memberships.Q.list_members, *page)
@@ -73,7 +73,7 @@ async def memberships_of(
     database: Database, workspace_id: WorkspaceId, profile_id: ProfileId
 ) -> tuple[frozenset[str], list[MembershipChange]]:
     """Return the current segments of a profile, and every published change, oldest first."""
-    async with acquire(database.pool) as conn:
+    async with acquire(database.api_pool) as conn:
         segments = await memberships.load_memberships(conn, [profile_id])
         rows = await conn.fetch(memberships.Q.load_changes_of_profile, workspace_id, profile_id)
     changes = list(map(memberships.change_from_row, rows))
@@ -90,7 +90,7 @@ async def preview_memberships(
     merged_into = {e.merged_into for e in evaluations if e.merged_into is not None}
     profiles = sorted({e.profile_id for e in evaluations} | merged_into)
     async with (
-        acquire(database.pool) as conn,
+        acquire(database.api_pool) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         segments = await definitions.load_active_segments(conn, shards)

@@ -21,8 +21,8 @@ SELECT generate_series(0, current_setting('onefold.shards')::int - 1);
 
 -- The digest of the state: the sum of the rows' shares modulo 2^128.
 CREATE TABLE digest (
-    workspace text NOT NULL,
+    workspace_id text NOT NULL,
     shard int NOT NULL,
     value numeric(39) NOT NULL,
-    PRIMARY KEY (workspace, shard)
+    PRIMARY KEY (workspace_id, shard)
 ) WITH (fillfactor = 50);
