@@ -13,26 +13,31 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
-import nats
 import uvloop
-from nats.aio.msg import Msg
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsResponse
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1.segment_stream_pb2 import MembershipsChanged
 
 from bench import load
+from services import SERVICES
 from services.chassis.codec.fields import token_from_proto, token_to_proto
+from services.chassis.messaging.envelope import MessageAuthenticator
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.subscription import PullSubscription
+from services.chassis.runtime.tasks import background
 from services.kernel.identifiers.model import Identifier
 from services.kernel.tokens import Token
 from tests.index_key import INDEX_KEY
 
 _INGEST = "/onefold.ingest.v1.IngestService/IngestEvents"
+#: Those of a system without settings.
+SHARDS = 4
 _AWAIT = "/onefold.projection.v1.ProjectionService/AwaitToken"
 
 
@@ -67,6 +72,7 @@ class Generator:
         self._as_source = (("authorization", f"Bearer {task['source_key']}"),)
         self._as_admin = (("authorization", f"Bearer {task['admin_key']}"),)
         self._nats_url: str = task["nats"]
+        self._bus_key: str = task["bus_key"]
         self._requests: Iterator[bytes] = load.read(Path(task["file"]).open("rb"))  # noqa: SIM115 - read until this process ends
         self.sent = SentEvents()
 
@@ -117,14 +123,7 @@ class Generator:
         acknowledged: dict[bytes, float] = {}
         entered: dict[bytes, float] = {}
 
-        async def on_memberships(msg: Msg) -> None:
-            now = time.monotonic()
-            for change in MembershipsChanged.FromString(msg.data).changes:
-                if change.entered:
-                    entered.setdefault(change.profile_id, now)
-
-        async with await nats.connect(self._nats_url) as bus, self._following():
-            await bus.subscribe("onefold.segment.*", cb=on_memberships)
+        async with self._receiving(entered), self._following():
             await asyncio.gather(
                 self._flow(seconds, rate), self._probe(seconds, probes, name, acknowledged)
             )
@@ -136,6 +135,33 @@ class Generator:
             "missing": len(acknowledged) - len(waited),
             "acknowledged": self.sent.acknowledged,
         }
+
+    @asynccontextmanager
+    async def _receiving(self, entered: dict[bytes, float]) -> AsyncIterator[None]:
+        """Note when each profile enters the segment, as the last service receives it."""
+
+        async def receive(subscription: PullSubscription) -> None:
+            while True:
+                received = await subscription.wait(1.0)
+                if received is None:
+                    continue
+                now = time.monotonic()
+                for change in MembershipsChanged.FromString(received.message.payload).changes:
+                    if change.entered:
+                        entered.setdefault(change.profile_id, now)
+                subscription.pop()
+                await subscription.ack(received)
+
+        authenticator = MessageAuthenticator(self._bus_key)
+        async with AsyncExitStack() as stack:
+            bus = await stack.enter_async_context(
+                JetStreamBus(self._nats_url, name=SERVICES[-1], authenticator=authenticator)
+            )
+            for shard in range(SHARDS):
+                subscription = PullSubscription(bus, f"onefold.segment.{shard}", f"bench-{shard}")
+                await stack.enter_async_context(subscription)
+                await stack.enter_async_context(background(receive(subscription)))
+            yield
 
     async def _flow(self, seconds: float, rate: float) -> None:
         began = time.monotonic()

@@ -20,7 +20,7 @@ from services.kernel.errors import OnefoldError
 _NOT_SETTINGS = frozenset(
     {
         *("ONEFOLD_DATA", "ONEFOLD_KEY", "ONEFOLD_WRITE_KEY", "ONEFOLD_PYTHON"),
-        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_HOST"),
+        *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_BUS_KEY", "ONEFOLD_HOST"),
         *("ONEFOLD_INTERNAL_HOST", FIRST_PORT_VARIABLE),
         *(f"ONEFOLD_{service.upper()}_URL" for service in SERVICES),
     }

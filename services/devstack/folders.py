@@ -46,7 +46,8 @@ def load_secrets(data_dir: Path) -> dict[str, str]:
     """Return the secrets of a data folder by name, made with its first start.
 
     `internal` is the key with which services call each other, `index` that which ids are derived
-    with, `seal` that which secrets of destinations are sealed with. Raises ServerError.
+    with, `seal` that which secrets of destinations are sealed with, `bus` that which authenticates
+    the messages of the services on NATS. Raises ServerError.
     """
     file = data_dir / "secrets.json"
     if file.exists() and '"index"' not in file.read_text(encoding="ascii"):
@@ -54,7 +55,7 @@ def load_secrets(data_dir: Path) -> dict[str, str]:
             f"{data_dir} was made by an older version, whose ids were not keyed: choose another"
             " data folder, or delete this one"
         )
-    return load_or_create_secrets(file, "internal", "index", "seal")
+    return load_or_create_secrets(file, "internal", "index", "seal", "bus")
 
 
 def load_internal_key(data_dir: Path) -> str:

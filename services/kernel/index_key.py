@@ -22,6 +22,7 @@ _MAX_WORKSPACES = 1 << 12
 
 #: Each purpose has ids of its own: the same bytes have unrelated ids as identifier and as fact.
 _IDENTIFIER, _FACT, _QUARANTINE, _CONTENT = b"identifier", b"fact", b"quarantine", b"content"
+_MESSAGE = b"message"
 
 
 class _Hash(Protocol):
@@ -95,10 +96,16 @@ class IndexKey:
         keyed.update(content)
         return keyed.digest()
 
-    def _make_hashes(self, workspace_id: str) -> tuple[_Hash, _Hash, _Hash, _Hash]:
+    def message_id(self, workspace_id: str, place: str) -> str:
+        """Return the id of an event that has none, from the place where its message is stored."""
+        keyed = self._hashes(workspace_id)[4].copy()
+        keyed.update(place.encode())
+        return keyed.digest().hex()
+
+    def _make_hashes(self, workspace_id: str) -> tuple[_Hash, _Hash, _Hash, _Hash, _Hash]:
         key = blake2b(workspace_id.encode(), key=self._secret, person=b"workspace").digest()
-        identifier, fact, quarantine, content = (
+        identifier, fact, quarantine, content, message = (
             blake2b(key=key, digest_size=_ID_BYTES, person=purpose)
-            for purpose in (_IDENTIFIER, _FACT, _QUARANTINE, _CONTENT)
+            for purpose in (_IDENTIFIER, _FACT, _QUARANTINE, _CONTENT, _MESSAGE)
         )
-        return identifier, fact, quarantine, content
+        return identifier, fact, quarantine, content, message

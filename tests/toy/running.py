@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service_fixtures import open_bus
 from toy.words import (
     LOG_SUBJECT,
     SERVICE,
@@ -73,7 +74,7 @@ async def replica(
     words = words or Words()
     upstream = LogUpstream(log)
     await migrate(dsn, SERVICE, shards=shards, root=toy_root(root))
-    async with Database(dsn, SERVICE) as database, JetStreamBus(nats_url, name=SERVICE) as bus:
+    async with Database(dsn, SERVICE) as database, open_bus(nats_url, SERVICE) as bus:
         runner = ProjectionRunner(
             SERVICE,
             words,

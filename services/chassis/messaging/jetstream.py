@@ -2,7 +2,7 @@
 
 Subjects are `onefold.<name>.<shard>`; the stream of `onefold.log` is `ONEFOLD_LOG`. The headers of
 a message contain the range of sequence numbers that it covers, so consumers need not decode
-payloads.
+payloads, and a MAC, without which a message counts as absent.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
+from services.chassis.messaging.envelope import MAC_HEADER, Envelope, MessageAuthenticator
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
+from services.chassis.runtime.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +34,13 @@ BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSEr
 #: RuntimeError: uvloop refuses to flush the client's buffer to a lost connection.
 _CLOSE_ERRORS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
 
-RANGE_HEADER = "Onefold-Range"
-#: Set where the payload is too large for NATS: consumers read it upstream.
-CLAIM_CHECK = "Onefold-Upstream-Only"
 _ROOT = "onefold."
 #: Bytes; larger payloads are read upstream, so that a few of them do not choke a consumer.
 MAX_PAYLOAD = 1_000_000
 _HEADROOM = 4096
 _RECONNECT_S = 0.25
+#: Seconds between two log lines about rejected messages of a subject.
+_REJECTION_LOG_S = 60.0
 
 #: How much a stream stores, in seconds and bytes; older messages are read upstream.
 _MAX_AGE_S, _MAX_BYTES = 21_600.0, 256 << 20
@@ -53,12 +54,24 @@ class JetStreamBus:
     """A connection to NATS that lives as long as the service, whether NATS can be reached or not.
 
     `async with JetStreamBus(url, name="profile") as bus:` returns at once; it connects in the
-    background and reconnects after every loss. Credentials are in the url.
+    background and reconnects after every loss. Credentials are in the url. Replies arrive below
+    `_INBOX.<name>.`, which only this service may be permitted to subscribe to.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        authenticator: MessageAuthenticator,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._url = url
         self._name = name
+        self.authenticator = authenticator
+        self._metrics = metrics or Metrics(name)
+        #: By subject: rejected messages that are not logged yet, and when the next line may follow.
+        self._rejections: dict[str, tuple[int, float]] = {}
         self.client = Client()
         self.jetstream = self.client.jetstream()
         self._up = asyncio.Event()
@@ -100,13 +113,15 @@ class JetStreamBus:
         The future may never be done: the caller sets a limit and cancels it. Without `deduplicate`
         no message id is sent, which JetStream would recognise even where the message is gone.
         """
-        headers = {RANGE_HEADER: f"{output.first}-{output.next}"}
-        if deduplicate:
-            stream = subject.removeprefix(_ROOT).replace(".", "-")
-            headers["Nats-Msg-Id"] = f"{stream}-{output.first}-{output.next}"
         payload = output.payload
-        if len(payload) > min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM):
-            headers[CLAIM_CHECK], payload = "1", b""
+        is_claim_check = len(payload) > min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM)
+        if is_claim_check:
+            payload = b""
+        envelope = Envelope(output.first, output.next, is_claim_check)
+        headers = self.authenticator.headers(subject, envelope, payload)
+        if deduplicate:
+            # An id that others could foresee would let them make JetStream drop this message.
+            headers["Nats-Msg-Id"] = headers[MAC_HEADER]
         reply, acknowledged = self._expect_ack()
         try:
             await await_cancellable(
@@ -118,34 +133,49 @@ class JetStreamBus:
         return acknowledged
 
     async def last_range(self, subject: str) -> tuple[int, int] | None:
-        """Return the range of the newest message of `onefold.<name>.<shard>`, if there is one."""
+        """Return the range of the newest message of `onefold.<name>.<shard>`.
+
+        None where there is none, or where the newest one is not of this installation.
+        """
         name = stream_name(subject.rpartition(".")[0])
         try:
             message = await await_cancellable(self.jetstream.get_last_msg(name, subject))
         except NotFoundError:
             return None
-        return range_of(message.headers)
+        envelope = self.authenticator.verify(subject, message.headers, message.data or b"")
+        if envelope is None:
+            self.reject(subject)
+            return None
+        return envelope.first, envelope.next
 
     async def purge(self, subject: str) -> None:
         """Delete the messages of `onefold.<name>.<shard>` from the stream."""
         name = stream_name(subject.rpartition(".")[0])
         await await_cancellable(self.jetstream.purge_stream(name, subject=subject))
 
-    async def notify(self, subject: str) -> None:
-        """Notify the subscribers of `on_notify` of new messages; a notification may get lost."""
-        if self.connected:
-            await await_cancellable(self.client.publish(_notification_subject(subject)))
+    async def notify(self, subject: str, end: int) -> None:
+        """Notify the subscribers of `on_notify` that the store has messages up to `end`.
+
+        A notification may get lost.
+        """
+        if self.connected and end > 0:
+            notified = _notification_subject(subject)
+            headers = self.authenticator.headers(notified, Envelope(0, end), b"")
+            await await_cancellable(self.client.publish(notified, headers=headers))
 
     @asynccontextmanager
-    async def on_notify(self, subject: str, call: Callable[[], None]) -> AsyncIterator[None]:
-        """Call `call` at every notification of a subject."""
+    async def on_notify(self, subject: str, call: Callable[[int], None]) -> AsyncIterator[None]:
+        """Call `call` at every notification of a subject, with the `end` that it names."""
+        notified = _notification_subject(subject)
 
-        async def receive(_: Msg) -> None:
-            call()
+        async def receive(msg: Msg) -> None:
+            envelope = self.authenticator.verify(notified, msg.headers, msg.data)
+            if envelope is None:
+                self.reject(notified)
+            else:
+                call(envelope.next)
 
-        subscription = await await_cancellable(
-            self.client.subscribe(_notification_subject(subject), cb=receive)
-        )
+        subscription = await await_cancellable(self.client.subscribe(notified, cb=receive))
         try:
             yield
         finally:
@@ -159,6 +189,17 @@ class JetStreamBus:
             yield
         finally:
             self._listeners.discard(call)
+
+    def reject(self, subject: str) -> None:
+        """Count a message that has no valid MAC; log it where no line of the subject is recent."""
+        self._metrics.bus_messages_rejected.labels(subject).inc()
+        now = asyncio.get_running_loop().time()
+        count, next_at = self._rejections.get(subject, (0, 0.0))
+        if now >= next_at:
+            log.warning("message_rejected", subject=subject, reason="MAC_INVALID", count=count + 1)
+            self._rejections[subject] = 0, now + _REJECTION_LOG_S
+        else:
+            self._rejections[subject] = count + 1, next_at
 
     def _expect_ack(self) -> tuple[str, asyncio.Future[None]]:
         """Return the reply subject of the next message, and the future of its acknowledgement.
@@ -180,7 +221,13 @@ class JetStreamBus:
         if not msg.data:
             # No stream has the subject.
             acknowledged.set_exception(NoStreamResponseError())
-        elif (error := json.loads(msg.data).get("error")) is not None:
+            return
+        try:
+            error = json.loads(msg.data).get("error")
+        except (ValueError, AttributeError):
+            log.debug("ack_malformed")
+            return
+        if error is not None:
             acknowledged.set_exception(APIError(error.get("code"), error.get("description")))
         else:
             acknowledged.set_result(None)
@@ -191,6 +238,7 @@ class JetStreamBus:
         await self.client.connect(
             servers=[self._url],
             name=f"onefold:{self._name}",
+            inbox_prefix=f"_INBOX.{self._name}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # seconds, a float will do
             error_cb=self._log_error,
@@ -243,14 +291,6 @@ async def await_cancellable(call: Awaitable[T]) -> T:
 def stream_name(subject: str) -> str:
     """Return the stream of a subject: `onefold.log` is in `ONEFOLD_LOG`."""
     return subject.replace(".", "_").upper()
-
-
-def range_of(headers: dict[str, str] | None) -> tuple[int, int] | None:
-    """Return the half-open range that a message covers; None where its headers contain none."""
-    first, dash, end = (headers or {}).get(RANGE_HEADER, "").partition("-")
-    if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        return None
-    return int(first), int(end)
 
 
 def _stream_config(name: str, subject: str) -> api.StreamConfig:

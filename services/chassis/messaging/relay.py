@@ -3,7 +3,8 @@
 The relay starts where the newest message of the stream ends, publishes without waiting for each
 acknowledgement, and checks the acknowledgements in order. After a failure it starts again at the
 first message that was not acknowledged, so a message may be published twice, or overlap another
-one. In an empty stream it starts at the newest output: consumers read earlier ones from the store.
+one. In a stream that is empty, far behind or ends with a foreign message it starts at the newest
+output: consumers read earlier ones from the store.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ QUEUE_BYTES = 16_000_000
 ACK_TIMEOUT = 5.0
 POLL_S = 2.0
 _UNCOMMITTED_RETRY_S = 0.05
+#: Sequence numbers. A stream that lacks more gets only the newest output: consumers have read the
+#: others from the store long since, and an old message that somebody copies to the end of the
+#: stream does not make the relay publish everything after it again.
+MAX_CATCH_UP = 100_000
 #: Also before the first prune: after a long outage, consumers may still have to read the outbox.
 PRUNE_INTERVAL_S = 900.0
 _INTERRUPTIONS: tuple[type[Exception], ...] = (*BUS_ERRORS, StoreUnavailable, RangeExpired)
@@ -73,7 +78,7 @@ class OutboxRelay:
             relay.enqueue(outputs)
         elif outputs:
             try:
-                await self._bus.notify(f"{self._subject}.{shard}")
+                await self._bus.notify(f"{self._subject}.{shard}", outputs[-1].next)
             except BUS_ERRORS as error:
                 log.debug("notification_lost", shard=shard, error=type(error).__name__)
 
@@ -94,6 +99,8 @@ class _ShardRelay:
         self._shard = shard
         #: The sequence number up to which everything was acknowledged.
         self.published = 0
+        #: The sequence number up to which everything was sent.
+        self._sent_to = 0
         self._queue: deque[OutboxMessage] = deque()
         self._queued_bytes = 0
         #: Whether the store may have outputs that were not enqueued here.
@@ -139,8 +146,8 @@ class _ShardRelay:
 
     async def _publish(self) -> None:
         await self._bus.ready()
-        async with self._bus.on_notify(self._subject, self._mark_dirty):
-            at = self.published = await self._find_start()
+        async with self._bus.on_notify(self._subject, self._on_notification):
+            at = self.published = self._sent_to = await self._find_start()
             self._is_dirty = True
             slots = asyncio.Semaphore(MAX_IN_FLIGHT)
             sent: asyncio.Queue[_Sent] = asyncio.Queue()
@@ -160,7 +167,8 @@ class _ShardRelay:
         tail = await self._outputs.tail(self._shard)
         if last is not None and last[1] <= tail:
             # One message may have failed, and a later one arrived.
-            return min(last[1], self.published or last[1])
+            start = min(last[1], self.published or last[1])
+            return start if tail - start <= MAX_CATCH_UP else await self._publish_newest(tail)
         if last is not None:
             # The stream has messages that this store never committed: it is of an earlier store.
             subject = self._subject
@@ -192,7 +200,7 @@ class _ShardRelay:
                 await slots.acquire()
                 acknowledged = await self._bus.publish(self._subject, output)
                 sent.put_nowait((output.next, acknowledged))
-                at = output.next
+                at = self._sent_to = output.next
 
     async def _next(self, at: int) -> list[OutboxMessage]:
         """Return the outputs that follow `at`; wait until there are some."""
@@ -234,6 +242,8 @@ class _ShardRelay:
         except TimeoutError:
             self._is_dirty = True
 
-    def _mark_dirty(self) -> None:
-        self._is_dirty = True
-        self._changed.set()
+    def _on_notification(self, end: int) -> None:
+        """Read the store where it has more than was sent: an old notification changes nothing."""
+        if end > self._sent_to:
+            self._is_dirty = True
+            self._changed.set()

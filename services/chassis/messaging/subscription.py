@@ -1,8 +1,8 @@
 """Receives the messages of one subject through a durable pull consumer.
 
 Pull requests are always open, so messages arrive without delay, also while a batch is folded. A
-consumer or stream that vanished is created again; messages missed in between show as a gap and are
-read upstream.
+consumer that vanished is created again once its stream exists; messages missed in between show as a
+gap and are read upstream, as do those that are dropped because their MAC is not valid.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from typing import Self
 import structlog
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from services.chassis.messaging.jetstream import (
     BUS_ERRORS,
-    CLAIM_CHECK,
     MAX_PAYLOAD,
     JetStreamBus,
     await_cancellable,
-    range_of,
+    stream_name,
 )
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.runtime.backoff import Backoff
@@ -76,9 +75,13 @@ class PullSubscription:
         #: Messages that are requested and have not arrived.
         self._requested = 0
         self._request_needed = asyncio.Event()
+        #: Messages that were dropped since the last acknowledgement of one.
+        self._dropped = 0
         self._lost = False
         self._alive_at = 0.0
-        self._stream = ""
+        self._stream = stream_name(subject.rpartition(".")[0])
+        #: The beginning of the subjects on which JetStream expects acknowledgements.
+        self._ack_prefix = f"$JS.ACK.{self._stream}.{durable}."
         self._inbox = ""
 
     async def wait(self, timeout: float) -> ReceivedMessage | None:
@@ -117,9 +120,12 @@ class PullSubscription:
 
     async def ack(self, received: ReceivedMessage) -> None:
         """Acknowledge a message and all before it. Without NATS, they are delivered again."""
+        await self._send_ack(received.reply)
+
+    async def _send_ack(self, reply: str) -> None:
         if self._bus.connected:
             try:
-                await await_cancellable(self._bus.client.publish(received.reply, b"+ACK"))
+                await await_cancellable(self._bus.client.publish(reply, b"+ACK"))
             except BUS_ERRORS as error:
                 log.debug("ack_lost", subject=self._subject, error=type(error).__name__)
 
@@ -133,6 +139,9 @@ class PullSubscription:
                     async with self._attached():
                         backoff.reset()
                         await self._keep_requests_open()
+                except NotFoundError:
+                    # The service upstream creates the stream.
+                    log.debug("stream_awaited", subject=self._subject)
                 except BUS_ERRORS as error:
                     log.info("subscription_lost", subject=self._subject, error=type(error).__name__)
                 raise_if_cancelled()
@@ -140,7 +149,6 @@ class PullSubscription:
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[None]:
-        self._stream = await self._bus.ensure_stream(self._subject.rpartition(".")[0])
         await self._ensure_consumer()
         client = self._bus.client
         subscription = await await_cancellable(
@@ -157,6 +165,8 @@ class PullSubscription:
     async def _ensure_consumer(self) -> None:
         jetstream = self._bus.jetstream
         config = api.ConsumerConfig(
+            # With a name, the subject of the request contains it and the filter, for permissions.
+            name=self._durable,
             durable_name=self._durable,
             filter_subject=self._subject,
             deliver_policy=api.DeliverPolicy.LAST,
@@ -208,22 +218,39 @@ class PullSubscription:
             self._receive_status(status, headers)
             return
         self._requested = max(0, self._requested - 1)
-        covered = range_of(headers)
-        if covered is None:
-            log.warning("message_without_range_dropped", subject=self._subject)
+        is_delivery = msg.reply.startswith(self._ack_prefix)
+        envelope = self._bus.authenticator.verify(self._subject, headers, msg.data)
+        if envelope is None or not is_delivery:
+            self._bus.reject(self._subject)
+            await self._drop(msg.reply if is_delivery else "")
             return
-        self._received.append(
-            ReceivedMessage(StreamMessage(*covered, msg.data), msg.reply, CLAIM_CHECK in headers)
-        )
+        message = StreamMessage(envelope.first, envelope.next, msg.data)
+        self._received.append(ReceivedMessage(message, msg.reply, envelope.is_claim_check))
         self._received_bytes += len(msg.data)
         self._arrived.set()
+
+    async def _drop(self, reply: str) -> None:
+        """Make room for the messages after a dropped one.
+
+        JetStream delivers only so many that are not acknowledged. Where no message waits here, the
+        dropped ones are acknowledged now and then, and with them all before: what a crash would
+        then miss is read upstream.
+        """
+        if self._has_capacity():
+            self._request_needed.set()
+        self._dropped += 1
+        if reply and not self._received and self._dropped >= PREFETCH:
+            self._dropped = 0
+            await self._send_ack(reply)
 
     def _receive_status(self, status: str, headers: dict[str, str]) -> None:
         if status == _HEARTBEAT_STATUS:
             return
         if _PENDING in headers:
             # A request ended before all its messages arrived: it expired, or reached a limit.
-            self._requested = max(0, self._requested - int(headers[_PENDING]))
+            pending = headers[_PENDING]
+            ended = int(pending) if pending.isdecimal() and len(pending) < 10 else 0
+            self._requested = max(0, self._requested - ended)
             self._request_needed.set()
         else:
             self._mark_lost()

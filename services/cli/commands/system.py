@@ -107,7 +107,7 @@ def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:
 
 def _show_start(supervisor: subprocess.Popen[str], log_file: Path) -> None:
     """Show the progress of a start until the system is ready. Raises ServerError."""
-    with output.err.status("starting") as spinner:
+    with output.err.spinner("starting") as spinner:
         for line in supervisor.stdout or ():
             event: dict[str, Any] = json.loads(line)
             if event.get("ready"):
@@ -183,4 +183,4 @@ def _nats_endpoint(data_dir: Path) -> str:
     port = load_ports(data_dir / "nats" / "ports.json").get("nats")
     if port is None:
         return "as in ONEFOLD_NATS_URL"
-    return f"{LOOPBACK}:{port} (user onefold, password in {data_dir / 'nats' / 'passwords.json'})"
+    return f"{LOOPBACK}:{port}, with `onefold nats credentials --source ID`"

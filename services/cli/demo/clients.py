@@ -19,6 +19,7 @@ from segment.analytics.client import Client as SegmentClient
 from services.cli.commands.imports import import_file
 from services.cli.demo.dataset import SchoolEvent
 from services.client.client import Client
+from services.devstack.nats_config import ClientId
 from services.kernel.errors import OnefoldError
 from services.kernel.time import to_rfc3339
 
@@ -79,10 +80,10 @@ async def send_by_grpc(events: Sequence[SchoolEvent], client: Client, sent: OnSe
 
 
 async def send_by_nats(
-    events: Sequence[SchoolEvent], url: str, subject: str, key: str, sent: OnSent
+    events: Sequence[SchoolEvent], url: str, publisher: ClientId, key: str, sent: OnSent
 ) -> None:
     """Send as the mini-program's back end does: acknowledged publications to JetStream."""
-    connection = await nats.connect(url)
+    connection = await nats.connect(url, inbox_prefix=publisher.inbox_prefix)
     try:
         stream = connection.jetstream()
         headers = {"Authorization": f"Bearer {key}"}
@@ -90,7 +91,9 @@ async def send_by_nats(
             bodies = [
                 msgspec.json.encode({"batch": [_to_json(e) for e in batch]}) for batch in window
             ]
-            publishing = (stream.publish(subject, body, headers=headers) for body in bodies)
+            publishing = (
+                stream.publish(publisher.subject, body, headers=headers) for body in bodies
+            )
             await asyncio.gather(*publishing)
             sent(sum(map(len, window)))
     finally:

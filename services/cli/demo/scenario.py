@@ -20,7 +20,6 @@ from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, Rebui
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
-from rich.tree import Tree
 
 from services import SERVICES
 from services.cli import output
@@ -35,6 +34,7 @@ from services.cli.demo.report import SEGMENT, DemoReport, ExpectedFigure, exampl
 from services.client.api import pages
 from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import ROOT
+from services.devstack.nats_config import ClientId
 from services.devstack.stack import Stack
 from services.kernel.time import DAY_US, SECOND_US, format_span
 
@@ -94,7 +94,7 @@ class Demo:
         for event in school.in_sending_order():
             by_endpoint[event.endpoint].append(event)
         began = time.monotonic()
-        with output.progress_bars() as bars:
+        with output.ProgressBars() as bars:
             sending = []
             for endpoint, events in by_endpoint.items():
                 task = bars.add_task(f"{endpoint.value:<25}", total=len(events))
@@ -125,8 +125,9 @@ class Demo:
                 async with Client(ApiEndpoints(grpc={"ingest": address}, key=key)) as client:
                     await clients.send_by_grpc(events, client, sent)
             case Endpoint.NATS:
-                subject = f"onefold.in.default.{SOURCES[endpoint]}"
-                await clients.send_by_nats(events, self._stack.nats_url, subject, key, sent)
+                publisher = ClientId("default", SOURCES[endpoint])
+                url = await self._stack.publisher_url(publisher)
+                await clients.send_by_nats(events, url, publisher, key, sent)
             case Endpoint.FILE:
                 address = self._stack.public_address("ingest")
                 await clients.send_by_file(events, self._stack.data_dir, address, key, sent)
@@ -221,7 +222,7 @@ class Demo:
         found = {expected.visitors.get((i.namespace, i.value)) for i in identifiers}
         return found.pop() if len(found) == 1 else None
 
-    async def _example(self, profile_id: str) -> Tree:
+    async def _example(self, profile_id: str) -> output.Tree:
         """Return a member of the segment as a tree, with the reason of its membership."""
         profile, segment = self._client.profile, self._client.segment
         segments = (await segment.ListSegments(segment_pb.ListSegmentsRequest())).segments

@@ -3,48 +3,44 @@
 JetStream stores each message (on disk, before it acknowledges it to the publisher) until its events
 are committed, and then deletes it; so nothing is lost while ingest or PostgreSQL is down. A
 publisher that needs the result sends a request to `onefold.request.<workspace>.<source>` instead,
-which no stream stores.
+which no stream stores. Its credentials permit the subjects of its source only; the key is checked
+as well.
 
 Headers: `Authorization: Bearer KEY` (a source's key), `Content-Type` (JSON unless it
-names protobuf), `Nats-Msg-Id` (the id of an event that has none).
+names protobuf), `Nats-Msg-Id` (the id of an event that has none). Without that header such an event
+gets an id from the place of its message in the stream, the same in every delivery.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import api
-from nats.js.errors import NotFoundError
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
-from services.ingest.api.nats_message import check_subject, decode_message
+from services.ingest.api.nats_consumer import EventConsumer, unsubscribe
+from services.ingest.api.nats_message import check_subject, decode_message, place_in_stream
 from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
 from services.ingest.domain.events import IncomingEvent, Producer, Refusal
 from services.kernel.errors import OnefoldError, RetryableError
 from services.kernel.ids import to_hex
+from services.kernel.index_key import IndexKey
 
 log = structlog.get_logger(__name__)
 
-STREAM, SUBJECTS = "ONEFOLD_IN", "onefold.in.>"
-CONSUMER = GROUP = "ingest"
-DELIVER_SUBJECT, REQUEST_SUBJECT = "onefold.deliver.in", "onefold.request.>"
+#: Replicas share the requests.
+REQUEST_SUBJECT, GROUP = "onefold.request.>", "ingest"
+#: The beginnings of the inboxes of clients, of another account or of the same. A reply to another
+#: subject would be a message of this service there.
+_REPLY_PREFIXES = ("_R_.", "_INBOX")
 
-#: The most messages that are decoded together.
-MAX_BATCH = 500
-_MAX_UNACKNOWLEDGED = 4 * MAX_BATCH
-_ACK_WAIT_S = 60.0
-_IDLE_CHECK_S = 2.0
 _RETRY_S = 1.0
 #: A key may become known here a little later than in the replica that issued it.
 _MAX_KEY_ATTEMPTS = 5
@@ -63,14 +59,15 @@ class NatsEndpoint:
         intake: EventIntake,
         authenticator: Authenticator,
         *,
+        index_key: IndexKey,
         replicas: int = 1,
     ) -> None:
+        """`index_key` gives ids to events without one; `replicas` are those of the stream."""
         self._bus = bus
         self._intake = intake
         self._authenticator = authenticator
+        self._index_key = index_key
         self._replicas = replicas
-        self._received: deque[Msg] = deque()
-        self._has_received = asyncio.Event()
         self._request_slots = asyncio.Semaphore(_MAX_CONCURRENT_REQUESTS)
         #: Set while the endpoint is subscribed.
         self.open = asyncio.Event()
@@ -95,49 +92,15 @@ class NatsEndpoint:
             await self._request_slots.acquire()
             requests.create_task(self._respond(msg))
 
-        await self._ensure_stream()
-        self._received.clear()
-        subscriptions = [
-            await client.subscribe(DELIVER_SUBJECT, queue=GROUP, cb=self._on_message),
-            await client.subscribe(REQUEST_SUBJECT, queue=GROUP, cb=on_request),
-        ]
-        try:
-            await client.flush()
-            self.open.set()
-            while True:
-                await self._ingest_batch(await self._take_batch())
-        finally:
-            for subscription in subscriptions:
-                await _unsubscribe(client, subscription)
-
-    async def _ensure_stream(self) -> None:
-        jetstream = self._bus.jetstream
-        try:
-            await jetstream.stream_info(STREAM)
-        except NotFoundError:
-            await jetstream.add_stream(_stream(self._replicas))
-            log.info("stream_created", stream=STREAM)
-        try:
-            await jetstream.consumer_info(STREAM, CONSUMER)
-        except NotFoundError:
-            await jetstream.add_consumer(STREAM, _consumer())
-
-    async def _on_message(self, msg: Msg) -> None:
-        self._received.append(msg)
-        self._has_received.set()
-
-    async def _take_batch(self) -> list[Msg]:
-        """Return the messages that have been received; [] after a while without one."""
-        if not self._received:
-            self._has_received.clear()
+        async with EventConsumer(self._bus, replicas=self._replicas) as consumer:
+            subscription = await client.subscribe(REQUEST_SUBJECT, queue=GROUP, cb=on_request)
             try:
-                async with asyncio.timeout(_IDLE_CHECK_S):
-                    await self._has_received.wait()
-            except TimeoutError:
-                # A deleted stream or consumer would stay silent forever; this raises instead.
-                await self._bus.jetstream.consumer_info(STREAM, CONSUMER)
-        count = min(len(self._received), MAX_BATCH)
-        return [self._received.popleft() for _ in range(count)]
+                await client.flush()
+                self.open.set()
+                while True:
+                    await self._ingest_batch(await consumer.take())
+            finally:
+                await unsubscribe(subscription)
 
     async def _ingest_batch(self, msgs: Sequence[Msg]) -> None:
         """Ingest messages, those of one producer together."""
@@ -163,7 +126,9 @@ class NatsEndpoint:
         key = key_from_authorization(headers.get("authorization"))
         producer = await authenticate_producer(self._authenticator, key, "nats")
         check_subject(msg.subject, producer.workspace_id, producer.source_id)
-        return producer, decode_message(headers, msg.data)
+        place = place_in_stream(msg.reply)
+        message_id = self._index_key.message_id(producer.workspace_id, place) if place else ""
+        return producer, decode_message(headers, msg.data, message_id)
 
     async def _ingest(self, producer: Producer, messages: Sequence[_DecodedMessage]) -> None:
         try:
@@ -198,7 +163,7 @@ class NatsEndpoint:
     async def _respond(self, msg: Msg) -> None:
         try:
             response = await self._response(msg)
-            if msg.reply:
+            if msg.reply.startswith(_REPLY_PREFIXES):
                 await msg.respond(msgspec.json.encode(response))
         except BUS_ERRORS as error:
             log.debug("response_lost", error=type(error).__name__)
@@ -228,31 +193,3 @@ def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_Decoded
         group.append((msg, events))
     if group:
         yield group
-
-
-def _stream(replicas: int) -> api.StreamConfig:
-    return api.StreamConfig(
-        name=STREAM,
-        subjects=[SUBJECTS],
-        retention=api.RetentionPolicy.WORK_QUEUE,
-        storage=api.StorageType.FILE,
-        num_replicas=replicas,
-    )
-
-
-def _consumer() -> api.ConsumerConfig:
-    return api.ConsumerConfig(
-        durable_name=CONSUMER,
-        deliver_subject=DELIVER_SUBJECT,
-        deliver_group=GROUP,
-        ack_policy=api.AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT_S,
-        max_ack_pending=_MAX_UNACKNOWLEDGED,
-    )
-
-
-async def _unsubscribe(client: Client, subscription: Any) -> None:
-    try:
-        await subscription.unsubscribe()
-    except BUS_ERRORS as error:
-        log.debug("unsubscribe_failed", error=type(error).__name__)

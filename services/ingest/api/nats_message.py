@@ -23,12 +23,28 @@ def check_subject(subject: str, workspace_id: str, source_id: str) -> None:
         raise NotAllowed("the subject must end with the workspace and the source of the key")
 
 
+def place_in_stream(reply: str) -> str:
+    """Return a text that identifies a message of JetStream, the same in every delivery.
+
+    It names the stream, the sequence number and the time of storing in nanoseconds; so a stream
+    that was deleted and made again repeats none. Empty for a message that no stream has stored.
+    """
+    # $JS.ACK.[domain.account.]stream.consumer.deliveries.sequence.consumer sequence.time.pending…
+    tokens = reply.split(".")
+    if len(tokens) > 9:
+        del tokens[2:4]
+    if len(tokens) < 9 or tokens[:2] != ["$JS", "ACK"]:
+        return ""
+    return f"{tokens[2]} {tokens[5]} {tokens[7]}"
+
+
 def decode_message(
-    headers: Mapping[str, str], data: bytes
+    headers: Mapping[str, str], data: bytes, message_id: str = ""
 ) -> Sequence[SegmentCall | ProtoEvent] | Refusal:
     """Return the events of a message. A refusal concerns the message as a whole.
 
-    `headers`: by their names in lower case.
+    `headers`: by their names in lower case. `message_id`: the id of an event without one, where
+    the headers have none either.
     """
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     decode = decode_events if content_type in _PROTOBUF else _decode_json
@@ -40,7 +56,7 @@ def decode_message(
     if len(events) > MAX_EVENTS:
         text = f"a message has at most {MAX_EVENTS} events: split it"
         return Refusal("PROPERTIES_TOO_LARGE", "", text)
-    _default_message_ids(headers.get("nats-msg-id", ""), events)
+    _default_message_ids(headers.get("nats-msg-id") or message_id, events)
     return events
 
 

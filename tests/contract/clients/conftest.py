@@ -9,15 +9,15 @@ import pytest
 import pytest_asyncio
 from contract.clients.node_clients import NodeClients, NodeMissing
 from integration.ingest.ingest_endpoints import IngestEndpoints, run_ingest
+from service_fixtures import OpenNatsServer
 
-from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def endpoints(
     postgres_server: PostgresServer,
-    nats_server: NatsServer,
+    nats_server: OpenNatsServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
     """Run ingest with its own database."""

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1 import projection_service_pb2_grpc as stubs
+from service_fixtures import BUS_KEY
 from toy.running import DEADLINE, Replica, append, replica
 from toy.words import WordLog, WordsRebuilder, sample_facts
 
@@ -44,7 +45,7 @@ async def count_words(conn: asyncpg.Connection) -> dict[str, int]:
 @asynccontextmanager
 async def endpoint(toy: Replica, rebuild: RebuildRunner | None = None) -> AsyncIterator[str]:
     """Serve the toy's ProjectionService; yield its address."""
-    required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL}
+    required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL, "bus_key": BUS_KEY}
     server = RpcServer(
         ServiceSettings(**required), Authenticator(load_key, INTERNAL), ALLOWED, Metrics("toy")
     )

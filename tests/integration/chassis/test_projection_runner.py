@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from service_fixtures import wait_until
+from service_fixtures import open_bus, wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
 from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode, sample_facts
 
@@ -317,7 +317,7 @@ async def test_digests_do_not_depend_on_the_batches(
 
 async def publish_foreign_messages(nats_url: str, *, ranged_last: bool) -> None:
     """Publish to the stream of the log messages that this log does not contain, in this order."""
-    async with JetStreamBus(nats_url, name="foreign") as bus:
+    async with open_bus(nats_url, "foreign") as bus:
         await bus.ready()
         await bus.ensure_stream(LOG_SUBJECT)
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from service_fixtures import wait_until
+from service_fixtures import OpenNatsServer, open_bus, wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts, toy_root
 
-from services.chassis.messaging.jetstream import CLAIM_CHECK, JetStreamBus, range_of
+from services.chassis.messaging.envelope import CLAIM_CHECK, range_of
+from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Database
 from services.chassis.postgres.migrate import migrate
 from services.chassis.runtime.tasks import task_scope
-from services.devstack.nats import NatsServer
 from services.kernel.errors import RangeExpired
 
 SUBJECT = f"{LOG_SUBJECT}.0"
@@ -29,7 +29,7 @@ SUBJECT = f"{LOG_SUBJECT}.0"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bus(nats_url: str) -> AsyncIterator[JetStreamBus]:
-    async with JetStreamBus(nats_url, name="test") as bus:
+    async with open_bus(nats_url, "test") as bus:
         await bus.ready()
         yield bus
 
@@ -79,7 +79,7 @@ async def test_outputs_that_another_replica_commits_are_published_after_a_notifi
     bus: JetStreamBus, nats_url: str, word_log: WordLog
 ) -> None:
     """Another replica appends; it does not relay the shard."""
-    async with relaying(bus, word_log), JetStreamBus(nats_url, name="other") as other:
+    async with relaying(bus, word_log), open_bus(nats_url, "other") as other:
         await other.ready()
         elsewhere = OutboxRelay(other, LOG_SUBJECT, word_log)
         for i in range(5):
@@ -172,8 +172,8 @@ async def test_payload_too_large_for_nats_is_published_as_its_range_alone(
 
 
 @asynccontextmanager
-async def own_nats(folder: Path) -> AsyncIterator[NatsServer]:
-    async with NatsServer(folder) as server:
+async def own_nats(folder: Path) -> AsyncIterator[OpenNatsServer]:
+    async with OpenNatsServer(folder) as server:
         yield server
 
 
@@ -181,7 +181,7 @@ async def test_facts_are_folded_and_relayed_although_nats_comes_late_and_stops(
     database: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     """While NATS is stopped, facts are read upstream; all are relayed once it is back."""
-    server = NatsServer(tmp_path / "engines")
+    server = OpenNatsServer(tmp_path / "engines")
     await server.start()
     url = server.url
     await server.stop()

@@ -19,7 +19,7 @@ from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.ingest.v1 import ingest_service_pb2_grpc as ingest_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
-from service_fixtures import wait_until
+from service_fixtures import BUS_KEY, wait_until
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import hash_key
@@ -133,7 +133,7 @@ class Served:
 
 
 def _settings(**fields: Any) -> ServiceSettings:
-    required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL}
+    required = {"postgres_dsn": "x", "nats_url": "x", "internal_key": INTERNAL, "bus_key": BUS_KEY}
     return ServiceSettings(**{**required, "drain_s": 5.0, **fields})
 
 

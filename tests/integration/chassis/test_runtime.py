@@ -50,6 +50,7 @@ ENVIRONMENT = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:secret-of-postgres@localhost/x",
     "ONEFOLD_NATS_URL": "nats://u:secret-of-nats@localhost",
     "ONEFOLD_INTERNAL_KEY": "secret-of-services",
+    "ONEFOLD_BUS_KEY": "the secret of the bus, of the services",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service_fixtures import wait_until
+from service_fixtures import open_bus, wait_until
 
 from services.chassis.messaging.jetstream import MAX_PAYLOAD, JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
@@ -18,7 +18,7 @@ async def publish(bus: JetStreamBus, first: int) -> None:
 
 async def test_large_messages_are_prefetched_up_to_a_limit_and_none_is_lost(nats_url: str) -> None:
     async with (
-        JetStreamBus(nats_url, name="test") as bus,
+        open_bus(nats_url, "test") as bus,
         PullSubscription(bus, SUBJECT, "test") as subscription,
     ):
         await bus.ready()

@@ -20,7 +20,6 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer, add_LogServi
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from service_fixtures import MakeSettings, open_bus
 
-from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.backfill import run_step

@@ -15,9 +15,8 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
-from service_fixtures import BUS_KEY, QUICK, wait_until
+from service_fixtures import BUS_KEY, QUICK, OpenNatsServer, wait_until
 
-from services.devstack.nats import NatsServer
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import serve
 from services.ingest.settings import IngestSettings
@@ -32,14 +31,14 @@ async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bus(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with NatsServer(tmp_path / "engines") as server:
+async def bus(tmp_path: Path) -> AsyncIterator[OpenNatsServer]:
+    async with OpenNatsServer(tmp_path / "engines") as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def endpoints(
-    postgres: PostgresServer, bus: NatsServer, tmp_path: Path
+    postgres: PostgresServer, bus: OpenNatsServer, tmp_path: Path
 ) -> AsyncIterator[IngestEndpoints]:
     """Run ingest on servers that the test may stop."""
     settings = IngestSettings(
@@ -106,7 +105,7 @@ async def test_calls_fail_while_postgres_is_down_and_succeed_after_its_return(
 
 
 async def test_calls_succeed_while_nats_is_down_and_are_relayed_after_its_return(
-    endpoints: IngestEndpoints, bus: NatsServer, make_event: Any, make_call: Any
+    endpoints: IngestEndpoints, bus: OpenNatsServer, make_event: Any, make_call: Any
 ) -> None:
     await bus.stop()
     event, call = make_event(), make_call()

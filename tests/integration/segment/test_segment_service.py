@@ -37,7 +37,7 @@ from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
 from onefold.type.v1.token_pb2 import Token
-from service_fixtures import MakeSettings, wait_until
+from service_fixtures import MakeSettings, open_bus, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role
@@ -152,7 +152,7 @@ async def whole(
         settings = make_settings(SegmentSettings, shards=SHARDS, **urls)
         async with (
             serve(settings) as running,
-            JetStreamBus(nats_url, name="profile") as bus,
+            open_bus(nats_url, "profile") as bus,
             AsyncExitStack() as stack,
         ):
             url = f"127.0.0.1:{running.internal_grpc_port}"

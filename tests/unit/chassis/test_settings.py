@@ -13,6 +13,7 @@ REQUIRED = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:pg-secret@localhost/onefold",
     "ONEFOLD_NATS_URL": "nats://u:nats-secret@localhost:4222",
     "ONEFOLD_INTERNAL_KEY": "internal-secret-of-32-characters",
+    "ONEFOLD_BUS_KEY": "bus-secret-of-more-than-32-characters",
 }
 
 

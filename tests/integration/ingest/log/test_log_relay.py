@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from onefold.log.v1.log_pb2 import FactBatch
 from service_fixtures import open_bus, wait_until
 
-from services.chassis.messaging.jetstream import RANGE_HEADER
+from services.chassis.messaging.envelope import RANGE_HEADER
 from services.chassis.postgres.database import Database
 from services.ingest.log import EventLog, LogRelay
 from services.ingest.log.relay import LogOutboxReader
