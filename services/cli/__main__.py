@@ -10,6 +10,7 @@ from services.cli.commands import (
     development,
     identity,
     imports,
+    keys,
     matches,
     packs,
     profiles,
@@ -38,7 +39,7 @@ app.add_typer(identity.app, name="identity")
 app.add_typer(identity.explain, name="explain")
 app.add_typer(matches.app, name="matches")
 app.add_typer(administration.quarantine, name="quarantine")
-app.add_typer(administration.keys, name="keys")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class AdminApi(Protocol):
     DefineSource: Unary[admin_pb.DefineSourceRequest, admin_pb.DefineSourceResponse]
     ListSources: Unary[admin_pb.ListSourcesRequest, admin_pb.ListSourcesResponse]
     IssueKey: Unary[admin_pb.IssueKeyRequest, admin_pb.IssueKeyResponse]
+    RotateKey: Unary[admin_pb.RotateKeyRequest, admin_pb.RotateKeyResponse]
     DisableKey: Unary[admin_pb.DisableKeyRequest, admin_pb.DisableKeyResponse]
     ListKeys: Unary[admin_pb.ListKeysRequest, admin_pb.ListKeysResponse]
     CreateWorkspace: Unary[admin_pb.CreateWorkspaceRequest, admin_pb.CreateWorkspaceResponse]

@@ -31,6 +31,9 @@ class IngestSettings(ServiceSettings):
     #: The first admin key of the workspace `default`; at least 32 characters. Unset = the first
     #: start creates one and writes it to `<data_dir>/admin.key`.
     admin_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    #: How long the previous admin key stays valid after another one is set, seconds; 0 = it expires
+    #: at once.
+    admin_key_overlap_s: Annotated[float, Field(ge=0, le=90 * 86_400)] = 86_400.0
     #: The region of phone numbers without a country code in the workspace `default`: two letters of
     #: ISO 3166. The first start fixes it; empty = `CN`, or the region that is fixed already.
     default_region: Annotated[str, AfterValidator(_region)] = ""

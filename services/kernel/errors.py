@@ -41,7 +41,10 @@ class NotAllowed(ClientError):
     """The caller is unknown or may not do this."""
 
     REASONS: ClassVar[frozenset[str]] = frozenset(
-        {"KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "NOT_ALLOWED", "CLOCK_NOT_ADJUSTABLE"}
+        {
+            *("KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "KEY_EXPIRED"),
+            *("ORIGIN_NOT_ALLOWED", "ADDRESS_NOT_ALLOWED", "NOT_ALLOWED", "CLOCK_NOT_ADJUSTABLE"),
+        }
     )
 
     def __init__(self, message: str, *, reason: str = "NOT_ALLOWED", **metadata: str) -> None:

@@ -18,10 +18,12 @@ from cachetools import TTLCache
 from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey, LoadKey, LoadRegion
+from services.chassis.access.uses import KeyUses
 from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import WorkspaceId
+from services.kernel.restrictions import NO_RESTRICTIONS, UNKNOWN_PEER, Peer, Restrictions
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ _LOOKUP_TIMEOUT_S = 5.0
 
 
 class Authenticator:
-    """Looks keys up and caches them.
+    """Looks keys up, caches them, and checks that they may be used now and from here.
 
     If another replica folds the disabling of a key, the key stays valid here for up to `ttl_s`; a
     new key may stay unknown for up to `miss_ttl_s`.
@@ -49,8 +51,13 @@ class Authenticator:
         ttl_s: float = 5.0,
         miss_ttl_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """`wall_clock`: seconds since 1970; keys expire by it."""
         self._load = load
+        #: The keys that were accepted, for whoever records when keys were used.
+        self.uses = KeyUses()
+        self._wall_clock = wall_clock
         self._load_region = load_region
         #: By workspace that internal calls have named. A region never changes.
         self._regions: dict[str, str] = {}
@@ -60,7 +67,9 @@ class Authenticator:
         self._unknown: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, min(miss_ttl_s, ttl_s), clock)
         self._bypassed_until = float("-inf")
 
-    async def authenticate_internal(self, key: str | None, workspace_id: str) -> Principal:
+    async def authenticate_internal(
+        self, key: str | None, workspace_id: str, peer: Peer = UNKNOWN_PEER
+    ) -> Principal:
         """Return the principal that holds `key`, which may be the internal key.
 
         Use it at internal endpoints only. `workspace_id` is the workspace that an internal call
@@ -69,13 +78,14 @@ class Authenticator:
         if key and hmac.compare_digest(hash_key(key), self._internal_hash):
             region = await self._region_of(workspace_id)
             return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
-        return await self.authenticate(key)
+        return await self.authenticate(key, peer)
 
-    async def authenticate(self, key: str | None) -> Principal:
+    async def authenticate(self, key: str | None, peer: Peer = UNKNOWN_PEER) -> Principal:
         """Return the principal that holds `key`; the internal key is unknown to it.
 
-        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED), and StoreUnavailable also if the
-        store does not respond in time.
+        `peer`: where the call comes from, for keys that are restricted to origins or addresses.
+        Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, KEY_EXPIRED, ORIGIN_NOT_ALLOWED,
+        ADDRESS_NOT_ALLOWED), and StoreUnavailable also if the store does not respond in time.
         """
         if not key:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
@@ -85,6 +95,12 @@ class Authenticator:
             raise NotAllowed("this key is not known; check it", reason="KEY_UNKNOWN")
         if found.disabled:
             raise NotAllowed("this key is disabled; use another one", reason="KEY_DISABLED")
+        now_s = self._wall_clock()
+        if found.expires_at_us and now_s * 1_000_000 >= found.expires_at_us:
+            raise NotAllowed("this key has expired; use another one", reason="KEY_EXPIRED")
+        if found.restrictions is not NO_RESTRICTIONS:
+            _check_restrictions(found.restrictions, peer)
+        self.uses.note(found.principal, now_s)
         return found.principal
 
     def invalidate(self) -> None:
@@ -120,6 +136,22 @@ class Authenticator:
             if region is not None:
                 self._regions[workspace_id] = region
         return region or DEFAULT_REGION
+
+
+def _check_restrictions(restrictions: Restrictions, peer: Peer) -> None:
+    """Raise NotAllowed where a key may not be used from a peer."""
+    if not restrictions.allow_address(peer.address):
+        raise NotAllowed(
+            "this key may not be used from this address; call from an address that the key allows,"
+            " or issue another key",
+            reason="ADDRESS_NOT_ALLOWED",
+        )
+    if not restrictions.allow_origin(peer.origin):
+        raise NotAllowed(
+            "this key is for web pages of certain origins, which send `Origin` over HTTP; send from"
+            " such a page, or issue another key",
+            reason="ORIGIN_NOT_ALLOWED",
+        )
 
 
 async def _in_time(lookup: Awaitable[T]) -> T:

@@ -6,7 +6,7 @@ line at the rpc decides who may call it, and the reference and the tests read th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -28,7 +28,7 @@ RIGHTS: Mapping[Role, frozenset[int]] = MappingProxyType(
 
 def roles_of(rpc: MethodDescriptor) -> frozenset[Role]:
     """Return the roles that may call an rpc; none where its proto lists no right."""
-    needed = rpc.GetOptions().Extensions[rights]
+    needed: Iterable[int] = rpc.GetOptions().Extensions[rights]  # type: ignore[index]
     return frozenset(role for role, given in RIGHTS.items() if not given.isdisjoint(needed))
 
 

@@ -13,6 +13,7 @@ from services.chassis.access.principal import Principal, Role
 from services.chassis.postgres.database import Queries, acquire
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import SourceId, WorkspaceId
+from services.kernel.restrictions import NO_RESTRICTIONS, Restrictions
 
 KEY_DEFINED = KeyDefined.DESCRIPTOR.full_name
 SOURCE_DEFINED = SourceDefined.DESCRIPTOR.full_name
@@ -34,6 +35,9 @@ class AccessKey(NamedTuple):
 
     principal: Principal
     disabled: bool
+    #: Unix microseconds; 0 = never.
+    expires_at_us: int = 0
+    restrictions: Restrictions = NO_RESTRICTIONS
 
 
 #: Returns the key with a hash (SHA-256); None if there is none.
@@ -53,7 +57,10 @@ def key_loader(pool: asyncpg.Pool) -> LoadKey:
         workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
         region = row["default_region"] or DEFAULT_REGION
         holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
-        return AccessKey(holder, row["disabled"])
+        restrictions = Restrictions.load(
+            row["allowed_origins"].split(), row["allowed_addresses"].split()
+        )
+        return AccessKey(holder, row["disabled"], row["expires_at_us"], restrictions)
 
     return load
 
@@ -125,8 +132,9 @@ async def fold_access_facts(conn: asyncpg.Connection, facts: Iterable[Fact]) -> 
         elif fact.kind == KEY_DEFINED:
             key = KeyDefined.FromString(fact.payload)
             holder = (key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id)
+            restrictions = (" ".join(key.allowed_origins), " ".join(key.allowed_addresses))
             if key.role in _KEY_ROLES and len(key.key_hash) == _HASH_BYTES:
-                keys.append((*holder, key.version, key.disabled))
+                keys.append((*holder, key.version, key.disabled, key.expires_at_us, *restrictions))
     folds = ((Q.fold_workspaces, workspaces), (Q.fold_keys, keys), (Q.fold_sources, sources))
     for statement, rows in folds:
         if rows:

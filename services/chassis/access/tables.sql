@@ -1,6 +1,7 @@
 -- name: load_key
 -- The key with a hash, the region of its workspace, and whether its source is disabled.
-SELECT k.key_id, k.workspace_id, k.role, k.source_id, w.default_region,
+SELECT k.key_id, k.workspace_id, k.role, k.source_id, k.expires_at_us, k.allowed_origins,
+    k.allowed_addresses, w.default_region,
     k.disabled OR coalesce(s.disabled, false) AS disabled
 FROM access_key AS k
 LEFT JOIN access_source AS s USING (workspace_id, source_id)
@@ -21,14 +22,23 @@ ON CONFLICT DO NOTHING
 -- name: fold_keys
 -- The highest version of a key wins; of two equal versions, the disabled one. Rows are sorted here
 -- and below, so that workers of several shards that fold the same facts cannot deadlock.
-INSERT INTO access_key AS old (key_hash, key_id, workspace_id, role, source_id, version, disabled)
+INSERT INTO access_key AS old (
+    key_hash, key_id, workspace_id, role, source_id, version, disabled,
+    expires_at_us, allowed_origins, allowed_addresses
+)
 SELECT DISTINCT ON (key_hash) *
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[], $7::bool[])
-    AS new (key_hash, key_id, workspace_id, role, source_id, version, disabled)
+FROM unnest(
+    $1::bytea[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::bigint[], $7::bool[],
+    $8::bigint[], $9::text[], $10::text[]
+) AS new (
+    key_hash, key_id, workspace_id, role, source_id, version, disabled,
+    expires_at_us, allowed_origins, allowed_addresses
+)
 ORDER BY key_hash, version DESC, disabled DESC
 ON CONFLICT (key_hash) DO UPDATE
-SET role = excluded.role, source_id = excluded.source_id,
-    version = excluded.version, disabled = excluded.disabled
+SET role = excluded.role, source_id = excluded.source_id, version = excluded.version,
+    disabled = excluded.disabled, expires_at_us = excluded.expires_at_us,
+    allowed_origins = excluded.allowed_origins, allowed_addresses = excluded.allowed_addresses
 WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
 
 -- name: fold_sources

@@ -7,6 +7,8 @@ from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as identity_pb
 from onefold.identity.v1 import identity_service_pb2_grpc as identity_grpc
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1 import admin_service_pb2_grpc as admin_grpc
 from onefold.log.v1 import log_pb2, log_service_pb2
 from onefold.log.v1 import log_service_pb2_grpc as log_grpc
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
@@ -14,6 +16,7 @@ from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 from onefold.type.v1 import identifier_pb2
 
 from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.access.uses import KeyUse, RecordUses
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.definitions import DefinitionAppended, DefinitionFact
 from services.chassis.rpc.channel import ServiceChannel
@@ -90,6 +93,17 @@ class LogClient:
         )
         responses = self._stub.ReadLeaves(request, metadata=((WORKSPACE_KEY, workspace_id),))
         return [fact async for response in responses for fact in response.facts]
+
+
+def use_recorder(ingest: ServiceChannel) -> RecordUses:
+    """Return a function that hands the uses of keys over to ingest; it raises OnefoldError."""
+    stub: Any = admin_grpc.AdminServiceStub(ingest)
+
+    async def record(uses: Sequence[KeyUse]) -> None:
+        messages = [admin_pb.KeyUse(**use._asdict()) for use in uses]
+        await stub.RecordKeyUses(admin_pb.RecordKeyUsesRequest(uses=messages))
+
+    return record
 
 
 class ProjectionClient:

@@ -35,11 +35,12 @@ class StatusMapping(NamedTuple):
 
 _FIELD = StatusMapping(StatusCode.INVALID_ARGUMENT, 400, errors.InvalidField)
 _KEY = StatusMapping(StatusCode.UNAUTHENTICATED, 401, errors.NotAllowed)
+_FORBIDDEN = StatusMapping(StatusCode.PERMISSION_DENIED, 403, errors.NotAllowed)
 
 #: Every name of onefold.type.v1.ErrorReason without its prefix, except UNSPECIFIED.
 STATUS_BY_REASON: Mapping[str, StatusMapping] = {
-    **dict.fromkeys(("KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED"), _KEY),
-    "NOT_ALLOWED": StatusMapping(StatusCode.PERMISSION_DENIED, 403, errors.NotAllowed),
+    **dict.fromkeys(("KEY_MISSING", "KEY_UNKNOWN", "KEY_DISABLED", "KEY_EXPIRED"), _KEY),
+    **dict.fromkeys(("NOT_ALLOWED", "ORIGIN_NOT_ALLOWED", "ADDRESS_NOT_ALLOWED"), _FORBIDDEN),
     "CLOCK_NOT_ADJUSTABLE": StatusMapping(StatusCode.FAILED_PRECONDITION, 409, errors.NotAllowed),
     "FIELD_INVALID": _FIELD,
     "NOT_FOUND": StatusMapping(StatusCode.NOT_FOUND, 404, errors.NotFound),

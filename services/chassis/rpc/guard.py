@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import aclosing, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -28,6 +29,7 @@ from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import OnefoldError, ServiceUnavailable
+from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +37,8 @@ log = structlog.get_logger(__name__)
 _OPEN_PREFIX = "/grpc.health."
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 #: Returns the principal that holds a key. The second argument is the workspace that the metadata
-#: name, which counts for the key of the other services only.
-Authenticate = Callable[[str | None, str], Awaitable[Principal]]
+#: name, which counts for the key of the other services only; the third is the caller's address.
+Authenticate = Callable[[str | None, str, Peer], Awaitable[Principal]]
 _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
 
@@ -70,6 +72,13 @@ class OpenStreams:
         self.draining = True
         for task in self._tasks:
             task.cancel()
+
+
+def address_of(peer: str) -> str:
+    """Return the address in the peer of a call, such as `ipv6:%5B::1%5D:50051`; else empty."""
+    family, _, rest = peer.partition(":")
+    host = rest.rpartition(":")[0]
+    return unquote(host).strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -192,7 +201,8 @@ class _GuardedMethod:
         start_deadline(context.time_remaining())
         metadata = dict(context.invocation_metadata())
         key = key_from_authorization(metadata.get("authorization"))
-        caller = await self._authenticate(key, metadata.get(WORKSPACE_KEY, ""))
+        peer = Peer(address_of(context.peer()))
+        caller = await self._authenticate(key, metadata.get(WORKSPACE_KEY, ""), peer)
         require_role(caller, self._roles)
         set_principal(caller)
 

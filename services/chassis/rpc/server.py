@@ -59,7 +59,11 @@ class RpcServer:
         self._public = _Endpoint(
             settings.host,
             settings.grpc_port,
-            Guard(lambda key, _: authenticator.authenticate(key), _for_clients(allowed), metrics),
+            Guard(
+                lambda key, _, peer: authenticator.authenticate(key, peer),
+                _for_clients(allowed),
+                metrics,
+            ),
             settings,
         )
         self._internal = _Endpoint(

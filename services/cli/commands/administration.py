@@ -1,4 +1,4 @@
-"""`onefold keys`, `quarantine` and `clock`: keys, rejected events, and the log's clock."""
+"""`onefold quarantine` and `clock`: rejected events, and the log's clock."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from google.protobuf.json_format import ParseDict, ParseError
-from onefold.ingest.v1.admin_service_pb2 import DisableKeyRequest, IssueKeyRequest, ListKeysRequest
-from onefold.ingest.v1.ingest_facts_pb2 import Role
 from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, ReleaseQuarantinedRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
@@ -19,52 +17,14 @@ from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, Limit, run_with_client
-from services.cli.values import value_of, word_of
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_span
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of the workspace.")
 quarantine = typer.Typer(no_args_is_help=True, help="Rejected events, and their release.")
 clock = typer.Typer(no_args_is_help=True, help="The log's clock, for demos and tests.")
 
-_ROLE = "ROLE_"
 #: Fields that are bytes in the protos and objects in YAML.
 _JSON_FIELDS = frozenset({"properties", "traits", "context"})
-
-
-@keys.command()
-def issue(
-    data: DataDir,
-    source: Annotated[str, Option(help="The source that the key writes to.")] = "",
-    role: Annotated[str, Option(help="source, service or admin.")] = "source",
-    title: Annotated[str, Option(help="A description of the key.")] = "",
-) -> None:
-    """Issue a key, and print it; it is shown only this once."""
-    with output.exit_on_error():
-        number = value_of(Role, _ROLE, role, "--role")
-    request = IssueKeyRequest(role=number, source_id=source, title=title)
-    issued = run_with_client(data, lambda client: client.admin.IssueKey(request))
-    output.out.print(issued.key)
-    output.err.print(f"The id of the key is {issued.key_id}. The key is shown only this once.")
-
-
-@keys.command("list")
-def list_keys(data: DataDir) -> None:
-    """List the keys, without their secrets."""
-    response = run_with_client(data, lambda client: client.admin.ListKeys(ListKeysRequest()))
-    rows = []
-    for key in response.keys:
-        role, state = word_of(Role, _ROLE, key.role), "disabled" if key.disabled else ""
-        rows.append((key.key_id, role, key.source_id, key.title, state))
-    output.print_table(("key", "role", "source", "title", ""), rows)
-
-
-@keys.command()
-def disable(data: DataDir, key_id: str) -> None:
-    """Disable a key."""
-    request = DisableKeyRequest(key_id=key_id)
-    run_with_client(data, lambda client: client.admin.DisableKey(request))
-    output.out.print(f"{key_id} is disabled.")
 
 
 @quarantine.command("list")

@@ -10,6 +10,7 @@ from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceServicer
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role, principal, workspace_id
 from services.chassis.access.rights import allowed_roles
+from services.chassis.access.uses import KeyUse
 from services.chassis.codec.fields import token_to_proto
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.definitions import (
@@ -19,6 +20,7 @@ from services.ingest.codec.definitions import (
     sources_to_proto,
 )
 from services.ingest.commands.admin import Administration, first_admin_key
+from services.ingest.commands.keys import KeyCommands, now_us
 from services.ingest.domain.definitions import KeyDefinition, SourceDefinition, WorkspaceDefinition
 from services.kernel.errors import InvalidField
 
@@ -31,8 +33,9 @@ ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["AdminService"])
 class AdminRpc(AdminServiceServicer):
     """Implements AdminService."""
 
-    def __init__(self, administration: Administration) -> None:
+    def __init__(self, administration: Administration, keys: KeyCommands) -> None:
         self._administration = administration
+        self._keys = keys
 
     async def DefineSource(
         self, request: pb.DefineSourceRequest, context: Any
@@ -49,26 +52,55 @@ class AdminRpc(AdminServiceServicer):
         return sources_to_proto(await self._administration.sources(workspace_id()))
 
     async def IssueKey(self, request: pb.IssueKeyRequest, context: Any) -> pb.IssueKeyResponse:
-        role = _key_role(request)
-        issued = issue_key(role)
         key = KeyDefinition(
-            workspace_id(), issued.key_id, issued.key_hash, role, request.source_id, request.title
+            workspace_id(),
+            key_id="",
+            key_hash=b"",
+            role=_key_role(request),
+            source_id=request.source_id,
+            title=request.title,
+            allowed_origins=tuple(request.allowed_origins),
+            allowed_addresses=tuple(request.allowed_addresses),
         )
-        token = await self._administration.issue_key(key, principal().key_id)
+        issued, key, token = await self._keys.issue(key, request.lifetime_us, principal().key_id)
         return pb.IssueKeyResponse(
-            key=issued.key, key_id=issued.key_id, token=token_to_proto(token)
+            key=issued.key,
+            key_id=issued.key_id,
+            token=token_to_proto(token),
+            expires_at_us=key.expires_at_us,
+        )
+
+    async def RotateKey(self, request: pb.RotateKeyRequest, context: Any) -> pb.RotateKeyResponse:
+        rotated = await self._keys.rotate(
+            workspace_id(),
+            request.key_id,
+            overlap_us=request.overlap_us,
+            lifetime_us=request.lifetime_us,
+            actor=principal().key_id,
+        )
+        return pb.RotateKeyResponse(
+            key=rotated.issued.key,
+            key_id=rotated.issued.key_id,
+            token=token_to_proto(rotated.token),
+            expires_at_us=rotated.key.expires_at_us,
+            replaced_expires_at_us=rotated.replaced.expires_at_us,
         )
 
     async def DisableKey(
         self, request: pb.DisableKeyRequest, context: Any
     ) -> pb.DisableKeyResponse:
-        token = await self._administration.disable_key(
-            workspace_id(), request.key_id, principal().key_id
-        )
+        token = await self._keys.disable(workspace_id(), request.key_id, principal().key_id)
         return pb.DisableKeyResponse(token=token_to_proto(token))
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Any) -> pb.ListKeysResponse:
-        return keys_to_proto(await self._administration.keys(workspace_id()))
+        return keys_to_proto(await self._keys.listed(workspace_id()))
+
+    async def RecordKeyUses(
+        self, request: pb.RecordKeyUsesRequest, context: Any
+    ) -> pb.RecordKeyUsesResponse:
+        uses = [KeyUse(use.workspace_id, use.key_id, use.day) for use in request.uses]
+        await self._keys.record_uses(uses)
+        return pb.RecordKeyUsesResponse()
 
     async def CreateWorkspace(
         self, request: pb.CreateWorkspaceRequest, context: Any
@@ -77,7 +109,7 @@ class AdminRpc(AdminServiceServicer):
         workspace = WorkspaceDefinition(
             request.workspace_id, request.title, request.default_region.upper()
         )
-        admin = first_admin_key(request.workspace_id, issued)
+        admin = first_admin_key(request.workspace_id, issued, now_us())
         token = await self._administration.create_workspace(workspace, admin, principal().key_id)
         if token is None:
             return pb.CreateWorkspaceResponse()

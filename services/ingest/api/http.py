@@ -28,6 +28,7 @@ from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
 from services.kernel.errors import RetryableError, TooLarge
 from services.kernel.ids import to_hex
+from services.kernel.restrictions import Peer
 
 #: The paths below /v1/ and the type of their events; None where each event states its own.
 CALLS: Mapping[str, EventType | None] = {
@@ -102,12 +103,13 @@ class HttpEndpoint:
 
     async def _ingest(self, request: Request, raw: bytes, type_: EventType | None) -> Response:
         key = _key_of(request)
-        producer = await self._authenticate(key) if key else None
+        peer = _peer_of(request)
+        producer = await self._authenticate(key, peer) if key else None
         raw, body = self._parse(raw, request.headers.get("content-encoding", ""))
         if producer is None:
             write_key = body.write_key if isinstance(body, RequestBody) else None
             key = write_key if isinstance(write_key, str) else None
-            producer = await self._authenticate(key)
+            producer = await self._authenticate(key, peer)
         raw = _without_key(raw, key)
         if isinstance(body, Refusal):
             return await self._reject(producer, raw, body)
@@ -123,8 +125,8 @@ class HttpEndpoint:
         reason = refusal_to_json(result.rejections[0].refusal)
         return _json(400, {**result_to_json(result), **reason})
 
-    async def _authenticate(self, key: str | None) -> Producer:
-        return await authenticate_producer(self._authenticator, key, "http")
+    async def _authenticate(self, key: str | None, peer: Peer) -> Producer:
+        return await authenticate_producer(self._authenticator, key, "http", peer)
 
     def _parse(self, raw: bytes, encoding: str) -> tuple[bytes, RequestBody | Refusal]:
         """Return the decompressed body, and its calls."""
@@ -144,6 +146,11 @@ def _key_of(request: Request) -> str | None:
     # Some clients send `key:secret`; a key of Onefold has no colon.
     write_key = headers.get("x-write-key", "").partition(":")[0]
     return key_from_authorization(headers.get("authorization")) or write_key or None
+
+
+def _peer_of(request: Request) -> Peer:
+    address = request.client.host if request.client else ""
+    return Peer(address, request.headers.get("origin", ""))
 
 
 def _without_key(raw: bytes, key: str | None) -> bytes:

@@ -34,8 +34,8 @@ _PAGE = 1_000
 class LogRpc(LogServiceServicer):
     """Implements LogService.
 
-    `may_advance`: whether callers may move the log's clock. `kinds`: the kinds of facts that callers
-    may append.
+    `may_advance`: whether callers may move the log's clock. `kinds`: the kinds of the facts that
+    callers may append.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from services.chassis.access.principal import Principal, Role, require_role
 from services.chassis.rpc.errors import to_onefold_error
 from services.ingest.domain.events import Producer
 from services.kernel.errors import OnefoldError
+from services.kernel.restrictions import UNKNOWN_PEER, Peer
 
 log = structlog.get_logger(__name__)
 
@@ -17,10 +18,13 @@ PRODUCER_ROLES = frozenset({Role.SOURCE})
 
 
 async def authenticate_producer(
-    authenticator: Authenticator, key: str | None, endpoint: str
+    authenticator: Authenticator, key: str | None, endpoint: str, peer: Peer = UNKNOWN_PEER
 ) -> Producer:
-    """Return the producer that holds a key. Raises NotAllowed, StoreUnavailable."""
-    caller = await authenticator.authenticate(key)
+    """Return the producer that holds a key. Raises NotAllowed, StoreUnavailable.
+
+    `peer`: where the call comes from, as far as the endpoint knows.
+    """
+    caller = await authenticator.authenticate(key, peer)
     require_role(caller, PRODUCER_ROLES)
     return producer_of(caller, endpoint)
 

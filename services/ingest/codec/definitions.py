@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from onefold.ingest.v1 import admin_service_pb2 as pb
@@ -19,6 +20,7 @@ from services.ingest.domain.definitions import (
 )
 
 D = TypeVar("D", bound=AccessDefinition)
+_EPOCH = date(1970, 1, 1)
 
 #: The message of each type of definition. Its fields have the names of the definition's fields,
 #: except for the workspace, which the fact names.
@@ -54,7 +56,12 @@ def encode_definition(definition: AccessDefinition, actor: str) -> DefinitionFac
 
 def from_message(type_: type[D], workspace_id: str, message: Any) -> D:
     """Return the definition of a type in its message."""
-    return type_(workspace_id, *[getattr(message, field) for field in type_._fields[1:]])
+    return type_(workspace_id, *[_value(getattr(message, field)) for field in type_._fields[1:]])
+
+
+def _value(value: Any) -> Any:
+    """Return the value of a field; a repeated field becomes a tuple."""
+    return value if isinstance(value, str | bytes | int) else tuple(value)
 
 
 def to_message(definition: AccessDefinition) -> Any:
@@ -80,6 +87,18 @@ def sources_to_proto(sources: list[SourceDefinition]) -> pb.ListSourcesResponse:
     return pb.ListSourcesResponse(sources=summaries)
 
 
-def keys_to_proto(keys: list[KeyDefinition]) -> pb.ListKeysResponse:
-    """Return the response with the keys of a workspace, without their hashes."""
-    return pb.ListKeysResponse(keys=[to_message(key._replace(key_hash=b"")) for key in keys])
+def keys_to_proto(keys: Iterable[tuple[KeyDefinition, int, int | None]]) -> pb.ListKeysResponse:
+    """Return the response with the keys of a workspace, without their hashes.
+
+    Each has its state and the day of its last use, in days since 1970-01-01; None = never.
+    """
+    return pb.ListKeysResponse(keys=[_key_to_proto(*listed) for listed in keys])
+
+
+def _key_to_proto(key: KeyDefinition, state: int, last_used_day: int | None) -> pb.KeySummary:
+    used = "" if last_used_day is None else (_EPOCH + timedelta(days=last_used_day)).isoformat()
+    return pb.KeySummary(
+        key=to_message(key._replace(key_hash=b"")),
+        state=pb.KeyState.Name(state),
+        last_used_on=used,
+    )

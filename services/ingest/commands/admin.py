@@ -23,16 +23,21 @@ from services.ingest.domain.facts import NewFact
 from services.ingest.log import EventLog
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.store.definitions import DefinitionStore
-from services.kernel.errors import Conflict, InvalidField, NotFound
+from services.kernel.errors import Conflict
 from services.kernel.tokens import Token
 
 _ACTOR = "ingest"
 
 
-def first_admin_key(workspace_id: str, key: IssuedKey) -> KeyDefinition:
+def first_admin_key(workspace_id: str, key: IssuedKey, created_at_us: int) -> KeyDefinition:
     """Return the definition of the key with which a workspace begins."""
     return KeyDefinition(
-        workspace_id, key.key_id, key.key_hash, Role.ADMIN, title="the first admin key"
+        workspace_id,
+        key.key_id,
+        key.key_hash,
+        Role.ADMIN,
+        title="the first admin key",
+        created_at_us=created_at_us,
     )
 
 
@@ -73,38 +78,6 @@ class Administration:
         await self._projection.refresh()
         return await self._store.sources(workspace_id)
 
-    async def issue_key(self, key: KeyDefinition, actor: str) -> Token:
-        """Define a new key. Raises InvalidField, and NotFound where its source is not defined."""
-        check_title("title", key.title)
-        await self._projection.refresh()
-        if key.source_id and not await self._store.source(key.workspace_id, key.source_id):
-            raise NotFound("the workspace has no such source; define it first", field="source_id")
-        return await self._append(actor, key)
-
-    async def disable_key(self, workspace_id: str, key_id: str, actor: str) -> Token:
-        """Disable a key. Raises NotFound, and InvalidField for the caller's own key."""
-        if key_id == actor:
-            raise InvalidField("a key cannot disable itself: use another one", field="key_id")
-
-        async def load(_: Token) -> KeyDefinition | None:
-            await self._projection.refresh()
-            return await self._store.key(workspace_id, key_id)
-
-        def disabled(key: KeyDefinition | None) -> KeyDefinition:
-            if key is None:
-                raise NotFound("the workspace has no such key; list the keys", field="key_id")
-            return key._replace(disabled=True)
-
-        defined = await define(
-            disabled, log=self, load=load, to_fact=lambda key: encode_definition(key, actor)
-        )
-        return defined.token
-
-    async def keys(self, workspace_id: str) -> list[KeyDefinition]:
-        """Return the keys of a workspace, by id."""
-        await self._projection.refresh()
-        return await self._store.keys(workspace_id)
-
     async def create_workspace(
         self, workspace: WorkspaceDefinition, admin: KeyDefinition, actor: str
     ) -> Token | None:
@@ -115,33 +88,34 @@ class Administration:
         check_id("workspace_id", workspace.workspace_id)
         check_title("title", workspace.title)
         check_region("default_region", workspace.default_region)
-        await self._projection.refresh()
+        await self.refresh()
         if await self._is_defined(workspace):
             return None
         try:
-            return await self._append(actor, workspace, admin)
+            return await self.append(actor, workspace, admin)
         except Conflict:  # another call has created it since
             await self._projection.refresh()
             await self._is_defined(workspace)
             return None
 
-    async def ensure_defined(self, definition: WorkspaceDefinition | KeyDefinition) -> None:
-        """Define a workspace or a key that is not defined yet.
+    async def ensure_workspace(self, workspace: WorkspaceDefinition) -> None:
+        """Define a workspace that is not defined yet.
 
-        Raises InvalidField where a workspace exists with another default region.
+        Raises InvalidField where it exists with another default region.
         """
-        await self._projection.refresh()
-        if not await self._is_defined(definition):
-            await self._append(_ACTOR, definition)
+        await self.refresh()
+        if not await self._is_defined(workspace):
+            await self.append(_ACTOR, workspace)
 
-    async def _is_defined(self, definition: WorkspaceDefinition | KeyDefinition) -> bool:
-        if isinstance(definition, KeyDefinition):
-            key = await self._store.key(definition.workspace_id, definition.key_id)
-            return key is not None
-        existing = await self._store.workspace(definition.workspace_id)
+    async def _is_defined(self, workspace: WorkspaceDefinition) -> bool:
+        existing = await self._store.workspace(workspace.workspace_id)
         if existing is not None:
-            check_same_region(existing, definition)
+            check_same_region(existing, workspace)
         return existing is not None
+
+    async def refresh(self) -> None:
+        """Fold the definitions up to the end of the log."""
+        await self._projection.refresh()
 
     async def head(self) -> Token:
         return (await self._log.heads()).token
@@ -149,7 +123,8 @@ class Administration:
     async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
         return await self._append_facts([fact])
 
-    async def _append(self, actor: str, *definitions: AccessDefinition) -> Token:
+    async def append(self, actor: str, *definitions: AccessDefinition) -> Token:
+        """Append all definitions or none, and fold them. Raises Conflict."""
         facts = [encode_definition(definition, actor) for definition in definitions]
         return (await self._append_facts(facts)).token
 

@@ -10,8 +10,10 @@ import structlog
 
 from services.chassis.access.keys import identify_key, issue_key
 from services.chassis.access.principal import Role
-from services.ingest.commands.admin import Administration, first_admin_key
+from services.ingest.commands.admin import Administration
+from services.ingest.commands.keys import KeyCommands
 from services.ingest.domain.definitions import WorkspaceDefinition
+from services.ingest.domain.keys import KeyState
 from services.ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
@@ -20,17 +22,28 @@ WORKSPACE = "default"
 KEY_FILE = "admin.key"
 
 
-async def bootstrap_workspace(administration: Administration, settings: IngestSettings) -> None:
+async def bootstrap_workspace(
+    administration: Administration, keys: KeyCommands, settings: IngestSettings
+) -> None:
     """Define the workspace and its admin key in the log; safe to repeat at every start.
 
-    Raises InvalidField where the workspace exists with another default region.
+    Where the settings name another admin key than before, the previous one expires after the
+    overlap. Raises InvalidField where the workspace exists with another default region.
     """
     secret = settings.admin_key
     key = secret.get_secret_value() if secret else load_or_create_admin_key(settings.data_dir)
     workspace = WorkspaceDefinition(WORKSPACE, "the first workspace", settings.default_region)
-    await administration.ensure_defined(workspace)
-    if key:
-        await administration.ensure_defined(first_admin_key(WORKSPACE, identify_key(key)))
+    await administration.ensure_workspace(workspace)
+    if not key:
+        return
+    overlap_us = round(settings.admin_key_overlap_s * 1_000_000)
+    state = await keys.ensure_bootstrap(WORKSPACE, identify_key(key), overlap_us=overlap_us)
+    if state is not KeyState.ACTIVE:
+        log.error(
+            "admin_key_replaced",
+            state=state.name.lower(),
+            remedy="set ONEFOLD_INGEST_ADMIN_KEY to the key that has replaced it, or to a new one",
+        )
 
 
 def load_or_create_admin_key(data_dir: Path | None) -> str | None:

@@ -65,6 +65,15 @@ class KeyDefinition(NamedTuple):
     #: Counts from 1, which issues the key.
     version: int = 1
     disabled: bool = False
+    created_at_us: int = 0
+    #: 0 = never.
+    expires_at_us: int = 0
+    #: Origins of web pages, as services.kernel.restrictions reads them; empty = any.
+    allowed_origins: tuple[str, ...] = ()
+    #: Addresses and networks of callers; empty = any.
+    allowed_addresses: tuple[str, ...] = ()
+    #: Whether the settings of ingest name the key as its first admin key.
+    bootstrap: bool = False
 
     @property
     def key(self) -> str:

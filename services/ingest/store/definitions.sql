@@ -42,14 +42,17 @@ ON CONFLICT (workspace_id, source_id) DO UPDATE
 -- name: save_keys
 -- Stores keys; the highest version of each wins.
 INSERT INTO api_key AS old (
-    workspace_id, key_id, key_hash, role, source_id, title, version, disabled
+    workspace_id, key_id, key_hash, role, source_id, title, version, disabled,
+    created_at_us, expires_at_us, allowed_origins, allowed_addresses, bootstrap
 )
 SELECT * FROM unnest(
     $1::text [], $2::text [], $3::bytea [], $4::smallint [], $5::text [], $6::text [],
-    $7::bigint [], $8::boolean []
+    $7::bigint [], $8::boolean [], $9::bigint [], $10::bigint [], $11::text [], $12::text [],
+    $13::boolean []
 )
 ON CONFLICT (workspace_id, key_id) DO UPDATE
-    SET version = excluded.version, disabled = excluded.disabled
+    SET version = excluded.version, disabled = excluded.disabled,
+    expires_at_us = excluded.expires_at_us, bootstrap = excluded.bootstrap
     WHERE old.version < excluded.version
 
 -- name: workspace
@@ -68,10 +71,18 @@ WHERE workspace_id = $1 AND source_id = $2
 
 -- name: keys
 -- Reads the keys of a workspace.
-SELECT workspace_id, key_id, key_hash, role, source_id, title, version, disabled FROM api_key
+SELECT
+    workspace_id, key_id, key_hash, role, source_id, title, version, disabled,
+    created_at_us, expires_at_us, string_to_array(allowed_origins, ' ') AS allowed_origins,
+    string_to_array(allowed_addresses, ' ') AS allowed_addresses, bootstrap
+FROM api_key
 WHERE workspace_id = $1 ORDER BY key_id
 
 -- name: key
 -- Reads one key.
-SELECT workspace_id, key_id, key_hash, role, source_id, title, version, disabled FROM api_key
+SELECT
+    workspace_id, key_id, key_hash, role, source_id, title, version, disabled,
+    created_at_us, expires_at_us, string_to_array(allowed_origins, ' ') AS allowed_origins,
+    string_to_array(allowed_addresses, ' ') AS allowed_addresses, bootstrap
+FROM api_key
 WHERE workspace_id = $1 AND key_id = $2

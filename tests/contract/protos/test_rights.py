@@ -22,10 +22,10 @@ CHANGES = {
     Role.ADMIN: {
         *("DefineTag", "DefineSegment"),
         *("RecordDecision", "AssessMatches", "ReleaseQuarantined", "RetryDelivery"),
-        *("DefineSource", "IssueKey", "DisableKey", "DefinePolicy", "DefineDestination"),
-        "TickClock",
+        *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
+        *("DefineDestination", "TickClock"),
     },
-    Role.INTERNAL: {"Append", "TickClock", "CreateWorkspace", "Rebuild"},
+    Role.INTERNAL: {"Append", "TickClock", "CreateWorkspace", "RecordKeyUses", "Rebuild"},
 }
 #: What may be read only by some of the roles that read, besides what only services read.
 RESTRICTED_READS = {

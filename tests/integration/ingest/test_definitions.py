@@ -124,7 +124,7 @@ class TestKeys:
             stub = AdminServiceStub(peer)
             issued = await stub.IssueKey(admin_pb.IssueKeyRequest(role=ROLE_SERVICE, title="BI"))
             listed = await stub.ListKeys(admin_pb.ListKeysRequest())
-        [key] = [k for k in listed.keys if k.key_id == issued.key_id]
+        [key] = [k.key for k in listed.keys if k.key.key_id == issued.key_id]
         assert (key.role, key.title, key.key_hash) == (ROLE_SERVICE, "BI", b"")
         assert issued.key not in str(listed)
 
@@ -155,13 +155,17 @@ class TestKeys:
             with pytest.raises(error):
                 await AdminServiceStub(peer).IssueKey(admin_pb.IssueKeyRequest(**fields))
 
-    async def test_service_key_may_define_sources_but_not_issue_keys(self, endpoints: Any) -> None:
+    async def test_service_key_may_list_sources_but_define_neither_sources_nor_keys(
+        self, endpoints: Any
+    ) -> None:
         async with endpoints.channel(endpoints.admin_key) as peer:
             request = admin_pb.IssueKeyRequest(role=ROLE_SERVICE)
             issued = await AdminServiceStub(peer).IssueKey(request)
         async with endpoints.channel(issued.key) as peer:
             stub = AdminServiceStub(peer)
             await stub.ListSources(admin_pb.ListSourcesRequest())
+            with pytest.raises(NotAllowed):
+                await stub.DefineSource(defining(source_id="site"))
             with pytest.raises(NotAllowed):
                 await stub.IssueKey(request)
             with pytest.raises(NotAllowed):
@@ -178,7 +182,8 @@ class TestKeys:
             with pytest.raises(NotFound):
                 await stub.DisableKey(admin_pb.DisableKeyRequest(key_id="key_0"))
             listed = await stub.ListKeys(admin_pb.ListKeysRequest())
-            [own] = [k for k in listed.keys if k.role == ROLE_ADMIN and not k.disabled]
+            keys = [each.key for each in listed.keys]
+            [own] = [key for key in keys if key.role == ROLE_ADMIN and not key.disabled]
             with pytest.raises(InvalidField):
                 await stub.DisableKey(admin_pb.DisableKeyRequest(key_id=own.key_id))
         async with endpoints.channel(issued.key) as peer:

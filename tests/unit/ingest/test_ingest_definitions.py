@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from onefold.ingest.v1.admin_service_pb2 import KEY_STATE_EXPIRED
+from onefold.ingest.v1.admin_service_pb2 import KeyState as KeyStateMessage
 
 from services.chassis.access.tables import KEY_DEFINED, SOURCE_DEFINED, WORKSPACE_DEFINED
 from services.chassis.definitions import next_definition
@@ -21,7 +23,20 @@ from services.ingest.domain.definitions import (
     WorkspaceDefinition,
     newest,
 )
+from services.ingest.domain.keys import KeyState
 
+RESTRICTED = KeyDefinition(
+    "w",
+    "key_1",
+    b"h" * 32,
+    1,
+    "site",
+    created_at_us=1,
+    expires_at_us=2,
+    allowed_origins=("https://a.example", "https://*.b.example"),
+    allowed_addresses=("10.0.0.0/8",),
+    bootstrap=True,
+)
 SITE = SourceDefinition("w", "site", "Site", "web", 3)
 
 
@@ -56,6 +71,7 @@ def test_newest_definition_in_any_order_has_the_highest_version() -> None:
         (WORKSPACE_DEFINED, WorkspaceDefinition("w", "Title")),
         (SOURCE_DEFINED, SITE._replace(disabled=True)),
         (KEY_DEFINED, KeyDefinition("w", "key_1", b"h" * 32, 2, "", "T", 2, True)),
+        (KEY_DEFINED, RESTRICTED),
     ],
 )
 def test_encoded_definition_decodes_to_itself(kind: str, definition: AccessDefinition) -> None:
@@ -66,8 +82,21 @@ def test_encoded_definition_decodes_to_itself(kind: str, definition: AccessDefin
 
 
 def test_listed_key_has_no_hash() -> None:
-    [listed] = keys_to_proto([KeyDefinition("w", "key_1", b"h" * 32, 2)]).keys
-    assert (listed.key_id, listed.key_hash) == ("key_1", b"")
+    key = KeyDefinition("w", "key_1", b"h" * 32, 2)
+    [listed] = keys_to_proto([(key, KeyState.EXPIRED, None)]).keys
+    assert (listed.key.key_id, listed.key.key_hash) == ("key_1", b"")
+    assert (listed.state, listed.last_used_on) == (KEY_STATE_EXPIRED, "")
+
+
+def test_listed_key_has_the_day_of_its_last_use() -> None:
+    key = KeyDefinition("w", "key_1", b"h" * 32, 2)
+    days = [listed.last_used_on for listed in keys_to_proto([(key, 1, 0), (key, 1, 20_484)]).keys]
+    assert days == ["1970-01-01", "2026-01-31"]
+
+
+def test_key_states_equal_those_of_the_protos() -> None:
+    contract = {name: number for name, number in KeyStateMessage.items() if number}
+    assert contract == {f"KEY_STATE_{state.name}": state.value for state in KeyState}
 
 
 def test_listed_source_has_an_etag_that_changes_with_its_version() -> None:

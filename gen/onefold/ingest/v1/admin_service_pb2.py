@@ -27,7 +27,7 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%onefold/ingest/v1/admin_service.proto\x12\x11onefold.ingest.v1\x1a$onefold/ingest/v1/ingest_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"f\n\x13\x44\x65\x66ineSourceRequest\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x8e\x01\n\x14\x44\x65\x66ineSourceResponse\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x14\n\x12ListSourcesRequest\"O\n\rSourceSummary\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"H\n\x13ListSourcesResponse\x12\x31\n\x07sources\x18\x01 \x03(\x0b\x32 .onefold.ingest.v1.SourceSummary\"\x7f\n\x0fIssueKeyRequest\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\"l\n\x10IssueKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x06key_id\x18\x02 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"9\n\x11\x44isableKeyRequest\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\";\n\x12\x44isableKeyResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListKeysRequest\"?\n\x10ListKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.onefold.ingest.v1.KeyDefined\"\x88\x01\n\x16\x43reateWorkspaceRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x03 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"S\n\x17\x43reateWorkspaceResponse\x12\x11\n\tadmin_key\x18\x01 \x01(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token2\xec\x04\n\x0c\x41\x64minService\x12\x66\n\x0c\x44\x65\x66ineSource\x12&.onefold.ingest.v1.DefineSourceRequest\x1a\'.onefold.ingest.v1.DefineSourceResponse\"\x05\xc2\xbb\x18\x01\x04\x12\x66\n\x0bListSources\x12%.onefold.ingest.v1.ListSourcesRequest\x1a&.onefold.ingest.v1.ListSourcesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12Z\n\x08IssueKey\x12\".onefold.ingest.v1.IssueKeyRequest\x1a#.onefold.ingest.v1.IssueKeyResponse\"\x05\xc2\xbb\x18\x01\x04\x12`\n\nDisableKey\x12$.onefold.ingest.v1.DisableKeyRequest\x1a%.onefold.ingest.v1.DisableKeyResponse\"\x05\xc2\xbb\x18\x01\x04\x12]\n\x08ListKeys\x12\".onefold.ingest.v1.ListKeysRequest\x1a#.onefold.ingest.v1.ListKeysResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x04\x12o\n\x0f\x43reateWorkspace\x12).onefold.ingest.v1.CreateWorkspaceRequest\x1a*.onefold.ingest.v1.CreateWorkspaceResponse\"\x05\xc2\xbb\x18\x01\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%onefold/ingest/v1/admin_service.proto\x12\x11onefold.ingest.v1\x1a$onefold/ingest/v1/ingest_facts.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"f\n\x13\x44\x65\x66ineSourceRequest\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x8e\x01\n\x14\x44\x65\x66ineSourceResponse\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x14\n\x12ListSourcesRequest\"O\n\rSourceSummary\x12\x30\n\x06source\x18\x01 \x01(\x0b\x32 .onefold.ingest.v1.SourceDefined\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"H\n\x13ListSourcesResponse\x12\x31\n\x07sources\x18\x01 \x03(\x0b\x32 .onefold.ingest.v1.SourceSummary\"\xd5\x01\n\x0fIssueKeyRequest\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.onefold.ingest.v1.Role\x12/\n\tsource_id\x18\x02 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x03 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12\x13\n\x0blifetime_us\x18\x04 \x01(\x03\x12\x1e\n\x0f\x61llowed_origins\x18\x05 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x1f\n\x11\x61llowed_addresses\x18\x06 \x03(\tB\x04\xb8\xbb\x18@\"\x83\x01\n\x10IssueKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x06key_id\x18\x02 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\"a\n\x10RotateKeyRequest\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x12\n\noverlap_us\x18\x02 \x01(\x03\x12\x13\n\x0blifetime_us\x18\x03 \x01(\x03\"\xa4\x01\n\x11RotateKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x06key_id\x18\x02 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\x12\x1e\n\x16replaced_expires_at_us\x18\x05 \x01(\x03\"9\n\x11\x44isableKeyRequest\x12$\n\x06key_id\x18\x01 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\";\n\x12\x44isableKeyResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x11\n\x0fListKeysRequest\"z\n\nKeySummary\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.onefold.ingest.v1.KeyDefined\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.onefold.ingest.v1.KeyState\x12\x14\n\x0clast_used_on\x18\x03 \x01(\t\"?\n\x10ListKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.onefold.ingest.v1.KeySummary\"o\n\x06KeyUse\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12$\n\x06key_id\x18\x02 \x01(\tB\x14\xb2\xbb\x18\x10key_[0-9a-f]{16}\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\r\"?\n\x14RecordKeyUsesRequest\x12\'\n\x04uses\x18\x01 \x03(\x0b\x32\x19.onefold.ingest.v1.KeyUse\"\x17\n\x15RecordKeyUsesResponse\"\x88\x01\n\x16\x43reateWorkspaceRequest\x12\x32\n\x0cworkspace_id\x18\x01 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x14\n\x05title\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xc8\x01\x12$\n\x0e\x64\x65\x66\x61ult_region\x18\x03 \x01(\tB\x0c\xb2\xbb\x18\x08[A-Z]{2}\"S\n\x17\x43reateWorkspaceResponse\x12\x11\n\tadmin_key\x18\x01 \x01(\t\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token*\x89\x01\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_STATE_ACTIVE\x10\x01\x12\x15\n\x11KEY_STATE_EXPIRED\x10\x02\x12\x16\n\x12KEY_STATE_DISABLED\x10\x03\x12\x1d\n\x19KEY_STATE_SOURCE_DISABLED\x10\x04\x32\xb6\x06\n\x0c\x41\x64minService\x12\x66\n\x0c\x44\x65\x66ineSource\x12&.onefold.ingest.v1.DefineSourceRequest\x1a\'.onefold.ingest.v1.DefineSourceResponse\"\x05\xc2\xbb\x18\x01\x04\x12\x66\n\x0bListSources\x12%.onefold.ingest.v1.ListSourcesRequest\x1a&.onefold.ingest.v1.ListSourcesResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12Z\n\x08IssueKey\x12\".onefold.ingest.v1.IssueKeyRequest\x1a#.onefold.ingest.v1.IssueKeyResponse\"\x05\xc2\xbb\x18\x01\x04\x12]\n\tRotateKey\x12#.onefold.ingest.v1.RotateKeyRequest\x1a$.onefold.ingest.v1.RotateKeyResponse\"\x05\xc2\xbb\x18\x01\x04\x12`\n\nDisableKey\x12$.onefold.ingest.v1.DisableKeyRequest\x1a%.onefold.ingest.v1.DisableKeyResponse\"\x05\xc2\xbb\x18\x01\x04\x12]\n\x08ListKeys\x12\".onefold.ingest.v1.ListKeysRequest\x1a#.onefold.ingest.v1.ListKeysResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x04\x12i\n\rRecordKeyUses\x12\'.onefold.ingest.v1.RecordKeyUsesRequest\x1a(.onefold.ingest.v1.RecordKeyUsesResponse\"\x05\xc2\xbb\x18\x01\x05\x12o\n\x0f\x43reateWorkspace\x12).onefold.ingest.v1.CreateWorkspaceRequest\x1a*.onefold.ingest.v1.CreateWorkspaceResponse\"\x05\xc2\xbb\x18\x01\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEKEYREQUEST'].fields_by_name['source_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_ISSUEKEYREQUEST'].fields_by_name['title']._loaded_options = None
   _globals['_ISSUEKEYREQUEST'].fields_by_name['title']._serialized_options = b'\270\273\030\310\001'
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['allowed_origins']._loaded_options = None
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['allowed_origins']._serialized_options = b'\270\273\030\254\002'
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['allowed_addresses']._loaded_options = None
+  _globals['_ISSUEKEYREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\270\273\030@'
   _globals['_ISSUEKEYRESPONSE'].fields_by_name['key_id']._loaded_options = None
   _globals['_ISSUEKEYRESPONSE'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_ROTATEKEYRESPONSE'].fields_by_name['key_id']._loaded_options = None
+  _globals['_ROTATEKEYRESPONSE'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
   _globals['_DISABLEKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
   _globals['_DISABLEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
+  _globals['_KEYUSE'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_KEYUSE'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
+  _globals['_KEYUSE'].fields_by_name['key_id']._loaded_options = None
+  _globals['_KEYUSE'].fields_by_name['key_id']._serialized_options = b'\262\273\030\020key_[0-9a-f]{16}'
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\262\273\030\030[a-z0-9][a-z0-9_-]{0,62}'
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['title']._loaded_options = None
@@ -54,12 +66,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMINSERVICE'].methods_by_name['ListSources']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_ADMINSERVICE'].methods_by_name['IssueKey']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['IssueKey']._serialized_options = b'\302\273\030\001\004'
+  _globals['_ADMINSERVICE'].methods_by_name['RotateKey']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RotateKey']._serialized_options = b'\302\273\030\001\004'
   _globals['_ADMINSERVICE'].methods_by_name['DisableKey']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['DisableKey']._serialized_options = b'\302\273\030\001\004'
   _globals['_ADMINSERVICE'].methods_by_name['ListKeys']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\220\002\001\302\273\030\001\004'
+  _globals['_ADMINSERVICE'].methods_by_name['RecordKeyUses']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RecordKeyUses']._serialized_options = b'\302\273\030\001\005'
   _globals['_ADMINSERVICE'].methods_by_name['CreateWorkspace']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['CreateWorkspace']._serialized_options = b'\302\273\030\001\005'
+  _globals['_KEYSTATE']._serialized_start=1956
+  _globals['_KEYSTATE']._serialized_end=2093
   _globals['_DEFINESOURCEREQUEST']._serialized_start=158
   _globals['_DEFINESOURCEREQUEST']._serialized_end=260
   _globals['_DEFINESOURCERESPONSE']._serialized_start=263
@@ -70,22 +88,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCESUMMARY']._serialized_end=508
   _globals['_LISTSOURCESRESPONSE']._serialized_start=510
   _globals['_LISTSOURCESRESPONSE']._serialized_end=582
-  _globals['_ISSUEKEYREQUEST']._serialized_start=584
-  _globals['_ISSUEKEYREQUEST']._serialized_end=711
-  _globals['_ISSUEKEYRESPONSE']._serialized_start=713
-  _globals['_ISSUEKEYRESPONSE']._serialized_end=821
-  _globals['_DISABLEKEYREQUEST']._serialized_start=823
-  _globals['_DISABLEKEYREQUEST']._serialized_end=880
-  _globals['_DISABLEKEYRESPONSE']._serialized_start=882
-  _globals['_DISABLEKEYRESPONSE']._serialized_end=941
-  _globals['_LISTKEYSREQUEST']._serialized_start=943
-  _globals['_LISTKEYSREQUEST']._serialized_end=960
-  _globals['_LISTKEYSRESPONSE']._serialized_start=962
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1025
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=1028
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=1164
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=1166
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=1249
-  _globals['_ADMINSERVICE']._serialized_start=1252
-  _globals['_ADMINSERVICE']._serialized_end=1872
+  _globals['_ISSUEKEYREQUEST']._serialized_start=585
+  _globals['_ISSUEKEYREQUEST']._serialized_end=798
+  _globals['_ISSUEKEYRESPONSE']._serialized_start=801
+  _globals['_ISSUEKEYRESPONSE']._serialized_end=932
+  _globals['_ROTATEKEYREQUEST']._serialized_start=934
+  _globals['_ROTATEKEYREQUEST']._serialized_end=1031
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=1034
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=1198
+  _globals['_DISABLEKEYREQUEST']._serialized_start=1200
+  _globals['_DISABLEKEYREQUEST']._serialized_end=1257
+  _globals['_DISABLEKEYRESPONSE']._serialized_start=1259
+  _globals['_DISABLEKEYRESPONSE']._serialized_end=1318
+  _globals['_LISTKEYSREQUEST']._serialized_start=1320
+  _globals['_LISTKEYSREQUEST']._serialized_end=1337
+  _globals['_KEYSUMMARY']._serialized_start=1339
+  _globals['_KEYSUMMARY']._serialized_end=1461
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1463
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1526
+  _globals['_KEYUSE']._serialized_start=1528
+  _globals['_KEYUSE']._serialized_end=1639
+  _globals['_RECORDKEYUSESREQUEST']._serialized_start=1641
+  _globals['_RECORDKEYUSESREQUEST']._serialized_end=1704
+  _globals['_RECORDKEYUSESRESPONSE']._serialized_start=1706
+  _globals['_RECORDKEYUSESRESPONSE']._serialized_end=1729
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=1732
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=1868
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=1870
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=1953
+  _globals['_ADMINSERVICE']._serialized_start=2096
+  _globals['_ADMINSERVICE']._serialized_end=2918
 # @@protoc_insertion_point(module_scope)

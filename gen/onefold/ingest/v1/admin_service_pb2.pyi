@@ -2,12 +2,26 @@ from onefold.ingest.v1 import ingest_facts_pb2 as _ingest_facts_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
 from onefold.type.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class KeyState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEY_STATE_UNSPECIFIED: _ClassVar[KeyState]
+    KEY_STATE_ACTIVE: _ClassVar[KeyState]
+    KEY_STATE_EXPIRED: _ClassVar[KeyState]
+    KEY_STATE_DISABLED: _ClassVar[KeyState]
+    KEY_STATE_SOURCE_DISABLED: _ClassVar[KeyState]
+KEY_STATE_UNSPECIFIED: KeyState
+KEY_STATE_ACTIVE: KeyState
+KEY_STATE_EXPIRED: KeyState
+KEY_STATE_DISABLED: KeyState
+KEY_STATE_SOURCE_DISABLED: KeyState
 
 class DefineSourceRequest(_message.Message):
     __slots__ = ("source", "dry_run", "etag")
@@ -50,24 +64,56 @@ class ListSourcesResponse(_message.Message):
     def __init__(self, sources: _Optional[_Iterable[_Union[SourceSummary, _Mapping]]] = ...) -> None: ...
 
 class IssueKeyRequest(_message.Message):
-    __slots__ = ("role", "source_id", "title")
+    __slots__ = ("role", "source_id", "title", "lifetime_us", "allowed_origins", "allowed_addresses")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_US_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     role: _ingest_facts_pb2.Role
     source_id: str
     title: str
-    def __init__(self, role: _Optional[_Union[_ingest_facts_pb2.Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
+    lifetime_us: int
+    allowed_origins: _containers.RepeatedScalarFieldContainer[str]
+    allowed_addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, role: _Optional[_Union[_ingest_facts_pb2.Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ..., lifetime_us: _Optional[int] = ..., allowed_origins: _Optional[_Iterable[str]] = ..., allowed_addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IssueKeyResponse(_message.Message):
-    __slots__ = ("key", "key_id", "token")
+    __slots__ = ("key", "key_id", "token", "expires_at_us")
     KEY_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
     key: str
     key_id: str
     token: _token_pb2.Token
-    def __init__(self, key: _Optional[str] = ..., key_id: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    expires_at_us: int
+    def __init__(self, key: _Optional[str] = ..., key_id: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., expires_at_us: _Optional[int] = ...) -> None: ...
+
+class RotateKeyRequest(_message.Message):
+    __slots__ = ("key_id", "overlap_us", "lifetime_us")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_US_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_US_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    overlap_us: int
+    lifetime_us: int
+    def __init__(self, key_id: _Optional[str] = ..., overlap_us: _Optional[int] = ..., lifetime_us: _Optional[int] = ...) -> None: ...
+
+class RotateKeyResponse(_message.Message):
+    __slots__ = ("key", "key_id", "token", "expires_at_us", "replaced_expires_at_us")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    key_id: str
+    token: _token_pb2.Token
+    expires_at_us: int
+    replaced_expires_at_us: int
+    def __init__(self, key: _Optional[str] = ..., key_id: _Optional[str] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., expires_at_us: _Optional[int] = ..., replaced_expires_at_us: _Optional[int] = ...) -> None: ...
 
 class DisableKeyRequest(_message.Message):
     __slots__ = ("key_id",)
@@ -85,11 +131,41 @@ class ListKeysRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class KeySummary(_message.Message):
+    __slots__ = ("key", "state", "last_used_on")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_ON_FIELD_NUMBER: _ClassVar[int]
+    key: _ingest_facts_pb2.KeyDefined
+    state: KeyState
+    last_used_on: str
+    def __init__(self, key: _Optional[_Union[_ingest_facts_pb2.KeyDefined, _Mapping]] = ..., state: _Optional[_Union[KeyState, str]] = ..., last_used_on: _Optional[str] = ...) -> None: ...
+
 class ListKeysResponse(_message.Message):
     __slots__ = ("keys",)
     KEYS_FIELD_NUMBER: _ClassVar[int]
-    keys: _containers.RepeatedCompositeFieldContainer[_ingest_facts_pb2.KeyDefined]
-    def __init__(self, keys: _Optional[_Iterable[_Union[_ingest_facts_pb2.KeyDefined, _Mapping]]] = ...) -> None: ...
+    keys: _containers.RepeatedCompositeFieldContainer[KeySummary]
+    def __init__(self, keys: _Optional[_Iterable[_Union[KeySummary, _Mapping]]] = ...) -> None: ...
+
+class KeyUse(_message.Message):
+    __slots__ = ("workspace_id", "key_id", "day")
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    workspace_id: str
+    key_id: str
+    day: int
+    def __init__(self, workspace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., day: _Optional[int] = ...) -> None: ...
+
+class RecordKeyUsesRequest(_message.Message):
+    __slots__ = ("uses",)
+    USES_FIELD_NUMBER: _ClassVar[int]
+    uses: _containers.RepeatedCompositeFieldContainer[KeyUse]
+    def __init__(self, uses: _Optional[_Iterable[_Union[KeyUse, _Mapping]]] = ...) -> None: ...
+
+class RecordKeyUsesResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class CreateWorkspaceRequest(_message.Message):
     __slots__ = ("workspace_id", "title", "default_region")

@@ -50,6 +50,11 @@ class AdminServiceStub:
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.IssueKeyRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.IssueKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/RotateKey',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
         self.DisableKey = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/DisableKey',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DisableKeyRequest.SerializeToString,
@@ -59,6 +64,11 @@ class AdminServiceStub:
                 '/onefold.ingest.v1.AdminService/ListKeys',
                 request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.RecordKeyUses = channel.unary_unary(
+                '/onefold.ingest.v1.AdminService/RecordKeyUses',
+                request_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.SerializeToString,
+                response_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesResponse.FromString,
                 _registered_method=True)
         self.CreateWorkspace = channel.unary_unary(
                 '/onefold.ingest.v1.AdminService/CreateWorkspace',
@@ -92,6 +102,14 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKey(self, request, context):
+        """Issues a key with the role, the source and the restrictions of another one,
+        which expires after an overlap. Only this response contains its secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DisableKey(self, request, context):
         """Disables a key.
         """
@@ -101,6 +119,14 @@ class AdminServiceServicer:
 
     def ListKeys(self, request, context):
         """Lists the keys of the workspace, without secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordKeyUses(self, request, context):
+        """Records on which days keys were used. The other services call it with what
+        they have counted; a day that is recorded already changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +157,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.IssueKeyRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.IssueKeyResponse.SerializeToString,
             ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyResponse.SerializeToString,
+            ),
             'DisableKey': grpc.unary_unary_rpc_method_handler(
                     servicer.DisableKey,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.DisableKeyRequest.FromString,
@@ -140,6 +171,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.FromString,
                     response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'RecordKeyUses': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordKeyUses,
+                    request_deserializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.FromString,
+                    response_serializer=onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesResponse.SerializeToString,
             ),
             'CreateWorkspace': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateWorkspace,
@@ -240,6 +276,33 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/RotateKey',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DisableKey(request,
             target,
             options=(),
@@ -283,6 +346,33 @@ class AdminService:
             '/onefold.ingest.v1.AdminService/ListKeys',
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysRequest.SerializeToString,
             onefold_dot_ingest_dot_v1_dot_admin__service__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordKeyUses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.ingest.v1.AdminService/RecordKeyUses',
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesRequest.SerializeToString,
+            onefold_dot_ingest_dot_v1_dot_admin__service__pb2.RecordKeyUsesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,7 +55,7 @@ class SourceDefined(_message.Message):
     def __init__(self, source_id: _Optional[str] = ..., title: _Optional[str] = ..., channel: _Optional[str] = ..., version: _Optional[int] = ..., disabled: _Optional[bool] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ..., allowed_namespaces: _Optional[_Iterable[str]] = ..., allowed_event_names: _Optional[_Iterable[str]] = ..., allowed_traits: _Optional[_Iterable[str]] = ..., max_age_days: _Optional[int] = ...) -> None: ...
 
 class KeyDefined(_message.Message):
-    __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version")
+    __slots__ = ("key_id", "key_hash", "role", "source_id", "title", "disabled", "version", "created_at_us", "expires_at_us", "allowed_origins", "allowed_addresses", "bootstrap")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_HASH_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,11 @@ class KeyDefined(_message.Message):
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    BOOTSTRAP_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     key_hash: bytes
     role: Role
@@ -70,4 +75,9 @@ class KeyDefined(_message.Message):
     title: str
     disabled: bool
     version: int
-    def __init__(self, key_id: _Optional[str] = ..., key_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ..., disabled: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+    created_at_us: int
+    expires_at_us: int
+    allowed_origins: _containers.RepeatedScalarFieldContainer[str]
+    allowed_addresses: _containers.RepeatedScalarFieldContainer[str]
+    bootstrap: bool
+    def __init__(self, key_id: _Optional[str] = ..., key_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., source_id: _Optional[str] = ..., title: _Optional[str] = ..., disabled: _Optional[bool] = ..., version: _Optional[int] = ..., created_at_us: _Optional[int] = ..., expires_at_us: _Optional[int] = ..., allowed_origins: _Optional[_Iterable[str]] = ..., allowed_addresses: _Optional[_Iterable[str]] = ..., bootstrap: _Optional[bool] = ...) -> None: ...

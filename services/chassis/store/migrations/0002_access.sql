@@ -6,7 +6,12 @@ CREATE TABLE access_key (
     role smallint NOT NULL,
     source_id text NOT NULL,
     version bigint NOT NULL,
-    disabled boolean NOT NULL
+    disabled boolean NOT NULL,
+    -- Unix microseconds; 0 = never.
+    expires_at_us bigint NOT NULL DEFAULT 0,
+    -- Separated by spaces; empty = any.
+    allowed_origins text NOT NULL DEFAULT '',
+    allowed_addresses text NOT NULL DEFAULT ''
 );
 
 -- A source can be disabled as a whole; its keys are refused then.

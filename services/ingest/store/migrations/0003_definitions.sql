@@ -28,6 +28,22 @@ CREATE TABLE api_key (
     title text NOT NULL,
     version bigint NOT NULL,
     disabled boolean NOT NULL,
+    created_at_us bigint NOT NULL,
+    -- 0 = never.
+    expires_at_us bigint NOT NULL,
+    -- Separated by spaces; empty = any.
+    allowed_origins text NOT NULL,
+    allowed_addresses text NOT NULL,
+    bootstrap boolean NOT NULL,
+    PRIMARY KEY (workspace_id, key_id)
+);
+
+-- The day on which each key was last accepted by any service, as the number of days since 1970-01-01.
+-- It is no fact: it is counted from calls, and not folded from the log.
+CREATE TABLE key_use (
+    workspace_id text NOT NULL,
+    key_id text NOT NULL,
+    last_day integer NOT NULL,
     PRIMARY KEY (workspace_id, key_id)
 );
 
