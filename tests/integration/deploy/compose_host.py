@@ -164,7 +164,7 @@ class ComposeHost:
     def volume(self, container: str, inside: str) -> Path:
         """Return the file of the checkout, or the folder, for a path in a container."""
         for mount in CONTAINERS[container].get("volumes", ()):
-            outside, target = mount.split(":")[:2]
+            outside, target = interpolate(mount, self.variables).split(":")[:2]
             if target == inside and outside.startswith("./"):
                 return ROOT / outside
             if target == inside:

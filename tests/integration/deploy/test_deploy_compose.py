@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,7 +42,8 @@ from service_fixtures import wait_until
 
 import services
 from services.devstack.binaries import find_nats
-from services.devstack.nats import MAX_PAYLOAD_BYTES
+from services.devstack.external import check_nats
+from services.devstack.nats_config import MAX_PAYLOAD_BYTES, shipped_config
 from services.devstack.ports import LOOPBACK
 from services.devstack.postgres import BUILTIN_LOCALE_SINCE_18, SETTINGS, PostgresServer
 
@@ -190,13 +192,19 @@ def first_start(host: ComposeHost, postgres: PostgresServer) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_configuration_of_nats_is_what_the_code_generates() -> None:
+    assert (ROOT / "deploy" / "nats.conf").read_text("utf-8") == shipped_config()
+
+
 @contextmanager
 def nats_server(host: ComposeHost) -> Iterator[None]:
     """Run nats-server with the command and the configuration of the compose file."""
     option, inside = CONTAINERS["nats"]["command"]
     text = host.volume("nats", inside).read_text("utf-8")
     config = host.folder / "nats.conf"
-    config.write_text(text.replace(" /data\n", f" {host.volume('nats', '/data')}\n"), "utf-8")
+    store = f"store_dir: {host.volume('nats', '/data')},"
+    config.write_text(text.replace("store_dir: /data,", store), "utf-8")
+    shutil.copytree(host.volume("nats", "/etc/nats/clients"), host.folder / "clients")
     here = ["-a", LOOPBACK, "-p", str(host.port("nats", 4222)), "-m", str(host.port("nats", 8222))]
     argv = [str(find_nats()), option, str(config), *here]
     environment = host.environment("nats") | {"PATH": os.environ["PATH"]}
@@ -236,11 +244,11 @@ async def test_first_start_makes_the_database_for_an_ordinary_role(host: Compose
 
 async def test_nats_requires_the_password_and_writes_messages_to_disk(host: ComposeHost) -> None:
     url = host.environment("ingest")["ONEFOLD_NATS_URL"]
-    assert await _rejection_of(url.replace("onefold:", "onefold:not"))
+    assert await _rejection_of(url.replace("ingest:", "ingest:not"))
+    await check_nats(url)
     connection = await nats.connect(url)
     try:
         assert connection.max_payload == MAX_PAYLOAD_BYTES
-        await connection.jetstream().account_info()
     finally:
         await connection.close()
     monitor = host.health_check("nats", port=8222)[-1].replace("/healthz", "/varz")
