@@ -12,6 +12,7 @@ from services.cli.commands import (
     imports,
     keys,
     matches,
+    nats,
     packs,
     profiles,
     rebuild,
@@ -40,6 +41,7 @@ app.add_typer(identity.explain, name="explain")
 app.add_typer(matches.app, name="matches")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(nats.app, name="nats")
 app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ async def test_external_servers_are_used_and_no_private_one_is_started(
     stack = Stack(tmp_path, settings={DSN: database, NATS_URL: nats_url}, only=("ingest",))
     async with stack, aiohttp.ClientSession() as http:
         assert not (tmp_path / "postgres" / "cluster").exists()
-        assert stack.nats_url == nats_url
+        assert stack.nats_url("ingest") == nats_url
         async with http.get(stack.operations_url("ingest") + "/readyz") as response:
             assert response.status == 200
 
