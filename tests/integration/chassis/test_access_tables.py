@@ -24,11 +24,15 @@ from services.chassis.access.tables import (
     region_loader,
 )
 from services.kernel.errors import NotAllowed
+from services.kernel.restrictions import Peer
 
 SCHEMA = sorted((Path(chassis.__file__).parent / "store" / "migrations").glob("*_access*.sql"))
 WEB = issue_key(Role.SOURCE)
 APP = issue_key(Role.SOURCE)
 ADMIN = issue_key(Role.ADMIN)
+OLD = issue_key(Role.ADMIN)
+PAGE = issue_key(Role.SOURCE)
+SHOP = Peer("10.1.2.3", "https://a.shop.example")
 
 
 def _fact(
@@ -55,6 +59,17 @@ FACTS = [
     _key(ADMIN, role=4, version=1),
     _key(ADMIN, role=4, version=2, disabled=True),
     _key(ADMIN, role=4, version=3),
+    _key(OLD, role=4, version=1),
+    _key(OLD, role=4, version=2, expires_at_us=1),
+    _key(
+        PAGE,
+        role=1,
+        source_id="web",
+        version=1,
+        expires_at_us=2**62,
+        allowed_origins=["https://shop.example", "https://*.shop.example"],
+        allowed_addresses=["10.0.0.0/8", "2001:db8::/32"],
+    ),
     _fact(SourceDefined(source_id="app", version=1)),
     _fact(SourceDefined(source_id="app", version=2, disabled=True)),
     _fact(SourceDefined(source_id="web", version=2)),
@@ -91,7 +106,7 @@ async def test_access_facts_in_any_order_and_repetition_end_in_the_same_state(
 ) -> None:
     await _fold_in_batches(pool, FACTS, len(FACTS))
     expected = await _state(pool)
-    assert len(expected) == 7
+    assert len(expected) == 9
     dice = random.Random(20_26)
     for _ in range(25):
         await pool.execute("TRUNCATE access_key, access_source, access_workspace")
@@ -107,7 +122,7 @@ async def test_access_facts_folded_by_several_shards_at_once_do_not_deadlock(
         for shard in range(4):
             rotated = FACTS[shard:] + FACTS[:shard]
             workers.create_task(_fold_in_batches(pool, rotated, 13))
-    assert len(await _state(pool)) == 7
+    assert len(await _state(pool)) == 9
 
 
 async def test_folded_keys_are_authenticated_and_disabled_ones_rejected(pool: asyncpg.Pool) -> None:
@@ -120,6 +135,21 @@ async def test_folded_keys_are_authenticated_and_disabled_ones_rejected(pool: as
         with pytest.raises(NotAllowed) as caught:
             await authenticator.authenticate(disabled.key)
         assert caught.value.reason == "KEY_DISABLED"
+
+
+async def test_folded_keys_expire_and_are_restricted_as_the_log_defines(pool: asyncpg.Pool) -> None:
+    await _fold_in_batches(pool, FACTS, 3)
+    authenticator = Authenticator(key_loader(pool), "an-internal-key")
+    assert (await authenticator.authenticate(PAGE.key, SHOP)).key_id == PAGE.key_id
+    refused = {
+        "KEY_EXPIRED": (OLD, SHOP),
+        "ORIGIN_NOT_ALLOWED": (PAGE, SHOP._replace(origin="https://other.example")),
+        "ADDRESS_NOT_ALLOWED": (PAGE, SHOP._replace(address="192.0.2.1")),
+    }
+    for reason, (key, peer) in refused.items():
+        with pytest.raises(NotAllowed) as caught:
+            await authenticator.authenticate(key.key, peer)
+        assert caught.value.reason == reason
 
 
 async def test_fold_access_facts_returns_whether_there_were_any(pool: asyncpg.Pool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,9 +26,12 @@ from services.chassis.access.principal import (
     workspace_id,
 )
 from services.chassis.access.tables import AccessKey
+from services.chassis.access.uses import KeyUse, KeyUses
+from services.chassis.rpc.guard import address_of
 from services.chassis.runtime.tasks import start_deadline
 from services.kernel.errors import NotAllowed, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
+from services.kernel.restrictions import UNKNOWN_PEER, Peer, Restrictions
 
 T = TypeVar("T")
 INTERNAL = "an-internal-key-of-this-test"
@@ -41,11 +44,23 @@ class Store:
 
     keys: dict[bytes, AccessKey] = field(default_factory=dict)
     now: float = 1000.0
+    #: Seconds since 1970.
+    wall: float = 1_800_000_000.0
     lookups: int = 0
     down: bool = False
 
-    def put(self, key: str, *, disabled: bool = False) -> None:
-        self.keys[hash_key(key)] = AccessKey(SHOP, disabled)
+    def put(
+        self,
+        key: str,
+        *,
+        disabled: bool = False,
+        expires_in_s: float = 0,
+        origins: Sequence[str] = (),
+        addresses: Sequence[str] = (),
+    ) -> None:
+        expires_at_us = int((self.wall + expires_in_s) * 1e6) if expires_in_s else 0
+        restrictions = Restrictions.load(origins, addresses)
+        self.keys[hash_key(key)] = AccessKey(SHOP, disabled, expires_at_us, restrictions)
 
     async def load(self, key_hash: bytes) -> AccessKey | None:
         self.lookups += 1
@@ -61,7 +76,14 @@ def store() -> Store:
 
 @pytest.fixture
 def authenticator(store: Store) -> Authenticator:
-    return Authenticator(store.load, INTERNAL, ttl_s=5.0, miss_ttl_s=1.0, clock=lambda: store.now)
+    return Authenticator(
+        store.load,
+        INTERNAL,
+        ttl_s=5.0,
+        miss_ttl_s=1.0,
+        clock=lambda: store.now,
+        wall_clock=lambda: store.wall,
+    )
 
 
 async def _reason(authenticator: Authenticator, key: str | None) -> str:
@@ -106,6 +128,130 @@ async def test_unknown_key_is_rejected(authenticator: Authenticator, key: str) -
 async def test_disabled_key_is_rejected(authenticator: Authenticator, store: Store) -> None:
     store.put("k", disabled=True)
     assert await _reason(authenticator, "k") == "KEY_DISABLED"
+
+
+async def test_key_is_accepted_until_it_expires(authenticator: Authenticator, store: Store) -> None:
+    store.put("k", expires_in_s=60)
+    store.wall += 59.9
+    assert await authenticator.authenticate("k") == SHOP
+    store.wall += 0.1
+    assert await _reason(authenticator, "k") == "KEY_EXPIRED"
+
+
+async def test_cached_key_that_expires_meanwhile_is_rejected(
+    authenticator: Authenticator, store: Store
+) -> None:
+    store.put("k", expires_in_s=60)
+    await authenticator.authenticate("k")
+    store.wall += 60  # and no time passes for the cache
+    assert await _reason(authenticator, "k") == "KEY_EXPIRED"
+    assert store.lookups == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (Peer("10.0.0.1", "https://shop.example"), None),
+        (Peer("::ffff:10.0.0.1", "https://SHOP.example:443"), None),
+        (Peer("10.0.0.1", "https://attacker.example"), "ORIGIN_NOT_ALLOWED"),
+        (Peer("10.0.0.1", "null"), "ORIGIN_NOT_ALLOWED"),
+        (Peer("10.0.0.1"), "ORIGIN_NOT_ALLOWED"),
+        (Peer("192.0.2.1", "https://shop.example"), "ADDRESS_NOT_ALLOWED"),
+        (UNKNOWN_PEER, "ADDRESS_NOT_ALLOWED"),
+    ],
+)
+async def test_restricted_key_is_accepted_only_from_its_origins_and_addresses(
+    authenticator: Authenticator, store: Store, peer: Peer, reason: str | None
+) -> None:
+    store.put("k", origins=["https://shop.example"], addresses=["10.0.0.0/8"])
+    calls = (
+        lambda: authenticator.authenticate("k", peer),
+        lambda: authenticator.authenticate_internal("k", "", peer),
+    )
+    for call in calls:
+        if reason is None:
+            assert await call() == SHOP
+            continue
+        with pytest.raises(NotAllowed) as caught:
+            await call()
+        assert caught.value.reason == reason
+        assert "192.0.2.1" not in caught.value.message
+
+
+async def test_disabled_key_is_reported_before_everything_else(
+    authenticator: Authenticator, store: Store
+) -> None:
+    store.put("k", disabled=True, expires_in_s=-1, addresses=["10.0.0.0/8"])
+    assert await _reason(authenticator, "k") == "KEY_DISABLED"
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "disabled", "expired", "foreign"])
+async def test_rejected_key_does_not_count_as_used(
+    authenticator: Authenticator, store: Store, key: str
+) -> None:
+    store.put("disabled", disabled=True)
+    store.put("expired", expires_in_s=-1)
+    store.put("foreign", addresses=["10.0.0.0/8"])
+    await _reason(authenticator, key)
+    assert await _handed_over(authenticator.uses) == []
+
+
+async def test_accepted_key_counts_as_used_once_a_day(
+    authenticator: Authenticator, store: Store
+) -> None:
+    store.put("k")
+    today = int(store.wall // 86_400)
+    for _ in range(3):
+        await authenticator.authenticate("k")
+    assert await _handed_over(authenticator.uses) == [KeyUse("shop", "key_1", today)]
+    await authenticator.authenticate("k")
+    assert await _handed_over(authenticator.uses) == []
+    store.wall += 86_400
+    await authenticator.authenticate("k")
+    assert await _handed_over(authenticator.uses) == [KeyUse("shop", "key_1", today + 1)]
+
+
+async def _handed_over(uses: KeyUses) -> list[KeyUse]:
+    found: list[KeyUse] = []
+
+    async def record(page: Sequence[KeyUse]) -> None:
+        found.extend(page)
+
+    await uses.hand_over(record)
+    return found
+
+
+async def test_uses_that_cannot_be_recorded_are_handed_over_later() -> None:
+    uses, calls = KeyUses(), list[int]()
+    for number in range(5_001):
+        uses.note(Principal(WorkspaceId("shop"), Role.ADMIN, f"key_{number}"), 86_400.0)
+
+    async def fail_at_first(page: Sequence[KeyUse]) -> None:
+        calls.append(len(page))
+        if len(calls) == 1:
+            raise StoreUnavailable("down")
+
+    with pytest.raises(StoreUnavailable):
+        await uses.hand_over(fail_at_first)
+    await uses.hand_over(fail_at_first)
+    assert calls == [5_000, 5_000, 1]
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.1:50051", "192.0.2.1"),
+        ("ipv6:[2001:db8::1]:50051", "2001:db8::1"),
+        ("ipv6:%5B2001:db8::1%5D:50051", "2001:db8::1"),
+        ("ipv6:%5B::ffff:192.0.2.1%5D:50051", "::ffff:192.0.2.1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:1", "fe80::1%eth0"),
+        ("unix:/run/socket", ""),
+        ("unix:", ""),
+        ("", ""),
+    ],
+)
+def test_address_of_the_peer_of_a_call(peer: str, address: str) -> None:
+    assert address_of(peer) == address
 
 
 async def test_internal_key_needs_no_lookup(authenticator: Authenticator, store: Store) -> None:
