@@ -66,6 +66,7 @@ class Authenticator:
         self._cache: TTLCache[bytes, AccessKey] = TTLCache(_MAX_CACHED, ttl_s, clock)
         self._unknown: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, min(miss_ttl_s, ttl_s), clock)
         self._bypassed_until = float("-inf")
+        self._on_invalidate: list[Callable[[], object]] = []
 
     async def authenticate_internal(
         self, key: str | None, workspace_id: str, peer: Peer = UNKNOWN_PEER
@@ -103,11 +104,17 @@ class Authenticator:
         self.uses.note(found.principal, now_s)
         return found.principal
 
+    def on_invalidate(self, call: Callable[[], object]) -> None:
+        """Call `call` at each `invalidate` from now on."""
+        self._on_invalidate.append(call)
+
     def invalidate(self) -> None:
         """Drop everything that is cached; call it after keys were folded."""
         self._cache.clear()
         self._unknown.clear()
         self._bypassed_until = self._clock() + self.CACHE_BYPASS_S
+        for call in self._on_invalidate:
+            call()
 
     async def _lookup(self, key_hash: bytes) -> AccessKey | None:
         cached = self._cache.get(key_hash)

@@ -1,15 +1,15 @@
 """Guards every gRPC method: authenticates, checks the role, starts the deadline, maps errors.
 
 The server gets the handler of each call from the guard. The guard wraps each method once and keeps
-the wrapped handler, which decodes the request only after the caller is known.
+the wrapped handler, which waits for the request only after the caller is known and admitted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from time import perf_counter
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -25,10 +25,12 @@ from services.chassis.access.principal import (
     require_role,
     set_principal,
 )
+from services.chassis.rpc.admission import Admission
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
+from services.chassis.rpc.streams import Authenticate, Credentials, OpenStream, OpenStreams
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import OnefoldError, ServiceUnavailable
+from services.kernel.errors import InvalidField, OnefoldError, ServiceUnavailable
 from services.kernel.restrictions import Peer
 
 log = structlog.get_logger(__name__)
@@ -36,42 +38,11 @@ log = structlog.get_logger(__name__)
 #: The service that anyone may call, where it is served.
 _OPEN_PREFIX = "/grpc.health."
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-#: Returns the principal that holds a key. The second argument is the workspace that the metadata
-#: name, which counts for the key of the other services only; the third is the caller's address.
-Authenticate = Callable[[str | None, str, Peer], Awaitable[Principal]]
+_AUTHORIZATION = "authorization"
+_CREDENTIALS = frozenset({_AUTHORIZATION, WORKSPACE_KEY})
+_Messages = AsyncIterator[bytes]
 _Context = Any  # grpc.aio.ServicerContext
 _Handler = Any  # grpc.RpcMethodHandler; its fields have no types
-
-
-class OpenStreams:
-    """The open streams, so that a service that stops need not wait for endless ones."""
-
-    def __init__(self) -> None:
-        self.draining = False
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    @contextmanager
-    def cancellable(self) -> Iterator[None]:
-        """Let `end` cancel the body."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - grpc.aio runs every call in a task
-        self._tasks.add(task)
-        try:
-            yield
-        finally:
-            self._tasks.discard(task)
-
-    def was_drained(self) -> bool:
-        """Return whether `end` caused the cancellation that was just caught, and take it back."""
-        if self.draining and (task := asyncio.current_task()):
-            task.uncancel()
-        return self.draining
-
-    def end(self) -> None:
-        """Cancel all of them."""
-        self.draining = True
-        for task in self._tasks:
-            task.cancel()
 
 
 def address_of(peer: str) -> str:
@@ -85,11 +56,16 @@ class Guard(grpc.aio.ServerInterceptor):
     """Wraps the methods of a server; a method that `allowed` does not list is not served."""
 
     def __init__(
-        self, authenticate: Authenticate, allowed: Mapping[str, frozenset[Role]], metrics: Metrics
+        self,
+        authenticate: Authenticate,
+        allowed: Mapping[str, frozenset[Role]],
+        admission: Admission,
+        metrics: Metrics,
     ) -> None:
-        self.streams = OpenStreams()
+        self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
         self.allowed = allowed
+        self.admission = admission
         self.metrics = metrics
         self._handlers: dict[str, _Handler] = {}
 
@@ -125,92 +101,110 @@ def behaviour_of(handler: _Handler) -> Callable[..., Any]:
 
 
 class _GuardedMethod:
-    """One guarded method. It runs for every call, so `__init__` does all lookups that it can."""
+    """One guarded method. It runs for every call, so `__init__` does all lookups that it can.
+
+    The transport treats every method as one with a stream of requests: else it would wait for the
+    whole message of a call, for ever, before the guard could refuse the caller.
+    """
 
     def __init__(self, guard: Guard, name: str, handler: _Handler) -> None:
         self._name = name
-        self._shape = (handler.request_streaming, handler.response_streaming)
+        self._takes_stream = handler.request_streaming
+        self._gives_stream = handler.response_streaming
+        if self._takes_stream and not self._gives_stream:
+            raise NotImplementedError(f"{name}: a stream of requests needs a stream of responses")
         self._behaviour = behaviour_of(handler)
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
-        self._read = self._read_each if handler.request_streaming else self._parse
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
+        self._admission = guard.admission
         self._metrics = metrics = guard.metrics
-        self._streams = streams = guard.streams
-        # In a stream of requests, `end` cancels only the wait for the next one.
-        self._is_cancellable = handler.response_streaming and not handler.request_streaming
-        self._cancellable = streams.cancellable if self._is_cancellable else nullcontext
+        self._streams = guard.streams
         self._succeeded = metrics.rpcs.labels(name, grpc.StatusCode.OK.name)
         self._duration_s = metrics.rpc_duration_seconds.labels(name)
 
     def handler(self) -> _Handler:
         """Return the handler, which takes and returns serialised messages."""
-        match self._shape:
-            case (False, False):
-                return grpc.unary_unary_rpc_method_handler(self._respond)
-            case (True, False):
-                return grpc.stream_unary_rpc_method_handler(self._respond)
-            case (False, True):
-                return grpc.unary_stream_rpc_method_handler(self._respond_with_stream)
-            case _:
-                return grpc.stream_stream_rpc_method_handler(self._respond_with_stream)
+        if self._gives_stream:
+            return grpc.stream_stream_rpc_method_handler(self._respond_with_stream)
+        return grpc.stream_unary_rpc_method_handler(self._respond)
 
-    async def _respond(self, request: Any, context: _Context) -> bytes:
+    async def _respond(self, requests: _Messages, context: _Context) -> bytes:
         began = perf_counter()
+        caller: Principal | None = None
         try:
-            await self._enter(context)
-            response: bytes = self._serialize(await self._behaviour(self._read(request), context))
+            caller = await self._enter(credentials_of(context), context)
+            request = self._parse(await self._streams.only_message(requests))
+            response: bytes = self._serialize(await self._behaviour(request, context))
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
-        self._succeeded.inc()
-        self._duration_s.observe(perf_counter() - began)
+        finally:
+            if caller is not None:
+                self._admission.leave(caller, is_stream=False)
+        self._count(began)
         return response
 
-    async def _respond_with_stream(self, request: Any, context: _Context) -> AsyncIterator[bytes]:
+    async def _respond_with_stream(
+        self, requests: _Messages, context: _Context
+    ) -> AsyncIterator[bytes]:
         began = perf_counter()
+        caller: Principal | None = None
         try:
-            await self._enter(context)
-            behaviour = self._behaviour(self._read(request), context)
-            async with aclosing(behaviour) as responses:
-                with self._cancellable():
-                    async for response in responses:
+            credentials = credentials_of(context)
+            caller = await self._enter(credentials, context)
+            with self._streams.open(credentials, self._roles) as stream:
+                if self._takes_stream:
+                    request = self._read_each(stream, requests)
+                else:
+                    request = self._parse(await self._streams.only_message(requests))
+                async with aclosing(self._behaviour(request, context)) as responses:
+                    async for response in self._send_each(stream, responses):
                         yield self._serialize(response)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
+        finally:
+            if caller is not None:
+                self._admission.leave(caller, is_stream=True)
+        self._count(began)
+
+    async def _read_each(self, stream: OpenStream, requests: _Messages) -> AsyncIterator[Any]:
+        """Yield the requests of a stream until it ends, its key is refused or the service stops.
+
+        Every request is authenticated, so that none is accepted from a key that a single call
+        could not use any more.
+        """
+        while True:
+            try:
+                request = await stream.next_of(requests)
+            except StopAsyncIteration:
+                return
+            except ServiceUnavailable:
+                if self._streams.draining:
+                    return
+                raise
+            await self._authenticate(stream.credentials)
+            yield self._parse(request)
+
+    def _send_each(self, stream: OpenStream, responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Return the responses; those to a stream of requests end when the requests end."""
+        return responses if self._takes_stream else _each(stream, responses)
+
+    async def _enter(self, credentials: Credentials, context: _Context) -> Principal:
+        # Each call has its own task, so these context variables are set for this call alone.
+        start_deadline(context.time_remaining())
+        caller = await self._authenticate(credentials)
+        require_role(caller, self._roles)
+        self._admission.enter(caller, is_stream=self._gives_stream)
+        set_principal(caller)
+        return caller
+
+    def _count(self, began: float) -> None:
         self._succeeded.inc()
         self._duration_s.observe(perf_counter() - began)
 
-    async def _read_each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        """Yield the requests of a stream, until it ends or the service stops."""
-        parse, streams = self._parse, self._streams
-        while not streams.draining:
-            try:
-                with streams.cancellable():
-                    request = await anext(requests)
-            except StopAsyncIteration:
-                return
-            except asyncio.CancelledError:
-                if not streams.was_drained():
-                    raise
-                return
-            yield parse(request)
-
-    async def _enter(self, context: _Context) -> None:
-        # Each call has its own task, so these context variables are set for this call alone.
-        start_deadline(context.time_remaining())
-        metadata = dict(context.invocation_metadata())
-        key = key_from_authorization(metadata.get("authorization"))
-        peer = Peer(address_of(context.peer()))
-        caller = await self._authenticate(key, metadata.get(WORKSPACE_KEY, ""), peer)
-        require_role(caller, self._roles)
-        set_principal(caller)
-
     async def _fail(self, context: _Context, error: BaseException) -> NoReturn:
-        cancelled = isinstance(error, asyncio.CancelledError)
-        if cancelled and self._is_cancellable and self._streams.was_drained():
-            error = ServiceUnavailable("this replica stops; call again")
-        elif cancelled or isinstance(error, grpc.aio.AbortError):
+        if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
             self._metrics.rpcs.labels(self._name, grpc.StatusCode.CANCELLED.name).inc()
             raise error
         known = to_onefold_error(error)
@@ -224,3 +218,26 @@ class _GuardedMethod:
             log.debug("call_rejected", method=self._name, reason=known.reason)
         await context.abort(code, known.message, ((DETAILS_KEY, status.SerializeToString()),))
         raise AssertionError("an aborted call goes on")
+
+
+async def _each(stream: OpenStream, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Yield the messages until they end. Raises the reason if the stream must end."""
+    with suppress(StopAsyncIteration):
+        while True:
+            yield await stream.next_of(messages)
+
+
+def credentials_of(context: _Context) -> Credentials:
+    """Return what the metadata of a call say about its caller.
+
+    Raises InvalidField where they say it twice: another program on the way may have read the other
+    value.
+    """
+    found: dict[str, str] = {}
+    for name, value in context.invocation_metadata():
+        if name in _CREDENTIALS:
+            if name in found:
+                raise InvalidField(f"the metadata have `{name}` twice: send it once", field=name)
+            found[name] = value
+    key = key_from_authorization(found.get(_AUTHORIZATION))
+    return Credentials(key, found.get(WORKSPACE_KEY, ""), Peer(address_of(context.peer())))

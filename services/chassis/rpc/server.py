@@ -7,7 +7,8 @@ internal endpoint serves all methods and health, and accepts the key of the othe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import grpc
@@ -16,9 +17,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.chassis.access.authenticator import Authenticator
-from services.chassis.access.principal import Role
+from services.chassis.access.principal import Principal, Role
+from services.chassis.rpc.admission import Admission, CallLimits
 from services.chassis.rpc.guard import Guard, is_served
+from services.chassis.rpc.streams import Credentials
 from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -28,15 +32,26 @@ Allowed = Mapping[str, frozenset[Role]]
 
 REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 _MAX_CONCURRENT_CALLS = 10_000
+_MAX_CALLS_OF_SOURCES = 8_000
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),  # two services on one port would share its calls unnoticed
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
     # Clients reconnect now and then, and so find added replicas.
     ("grpc.max_connection_age_ms", 300_000),
 )
+#: What a stranger can hold of the public endpoint is bounded in number and in time.
+_PUBLIC_OPTIONS = (
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_connection_idle_ms", 60_000),
+    # Streams on a connection that has reached its age have this long to end by themselves.
+    ("grpc.max_connection_age_grace_ms", 600_000),
+)
+#: A rebuild is one call that may last for hours, so the internal endpoint ends no calls.
+_INTERNAL_OPTIONS = (("grpc.max_concurrent_streams", 1_000),)
 _ANY_KEY = frozenset(Role)
 
 
@@ -56,22 +71,35 @@ class RpcServer:
     ) -> None:
         self._allowed = allowed
         self._settings = settings
+        self._authenticator = authenticator
+        limits = CallLimits(
+            calls_per_key=settings.max_calls_per_key,
+            streams_per_key=settings.max_streams_per_key,
+            calls_of_sources=_MAX_CALLS_OF_SOURCES,
+        )
+
+        async def authenticate(given: Credentials) -> Principal:
+            return await authenticator.authenticate(given.key, given.peer)
+
+        async def authenticate_internal(given: Credentials) -> Principal:
+            workspace_id, peer = given.workspace_id, given.peer
+            return await authenticator.authenticate_internal(given.key, workspace_id, peer)
+
+        connections = ("grpc.max_allowed_incoming_connections", settings.max_grpc_connections)
+        message = ("grpc.max_receive_message_length", settings.max_message_bytes)
         self._public = _Endpoint(
             settings.host,
             settings.grpc_port,
-            Guard(
-                lambda key, _, peer: authenticator.authenticate(key, peer),
-                _for_clients(allowed),
-                metrics,
-            ),
-            settings,
+            Guard(authenticate, _for_clients(allowed), Admission(limits), metrics),
+            (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
         )
         self._internal = _Endpoint(
             settings.internal_host,
             settings.internal_grpc_port,
-            Guard(authenticator.authenticate_internal, allowed, metrics),
-            settings,
+            Guard(authenticate_internal, allowed, Admission(limits), metrics),
+            (*_OPTIONS, *_INTERNAL_OPTIONS, message),
         )
+        self._watching = AsyncExitStack()
         self._health = health.aio.HealthServicer()
         self._servicers: list[object] = []
 
@@ -115,15 +143,22 @@ class RpcServer:
         except OSError:
             await self._internal.server.stop(None)
             raise
+        endpoints = (self._public, self._internal)
+        streams = [endpoint.guard.streams for endpoint in endpoints]
+        watches = [watch() for each in streams for watch in (each.watch_keys, each.watch_messages)]
+        await self._watching.enter_async_context(background(*watches))
+        for each in streams:
+            self._authenticator.on_invalidate(each.recheck)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
         endpoints = (self._public, self._internal)
         for endpoint in endpoints:
-            endpoint.guard.streams.end()
+            endpoint.guard.streams.drain()
         drain_s = self._settings.drain_s
         await asyncio.gather(*(endpoint.server.stop(drain_s) for endpoint in endpoints))
+        await self._watching.aclose()
         log.info("rpc_drained")
 
     def _serves(self, path: str) -> bool:
@@ -139,14 +174,14 @@ class RpcServer:
 class _Endpoint:
     """One grpc.aio server on one port, with its guard."""
 
-    def __init__(self, host: str, port: int, guard: Guard, settings: ServiceSettings) -> None:
+    def __init__(
+        self, host: str, port: int, guard: Guard, options: Sequence[tuple[str, int]]
+    ) -> None:
         self.port = port
         self.guard = guard
         self._host = f"[{host}]" if ":" in host else host
         self.server = grpc.aio.server(
-            interceptors=[guard],
-            options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
-            maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
+            interceptors=[guard], options=options, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
         )
 
     def add_reflection(self) -> None:

@@ -107,6 +107,12 @@ class ServiceSettings(BaseSettings):
     tick_interval_s: Annotated[float, Field(gt=0)] = 5.0
     #: The lowest level of log lines that are written.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: The most connections to the gRPC endpoint for clients.
+    max_grpc_connections: Annotated[int, Field(ge=1)] = 2_000
+    #: The most gRPC calls that one key may have open at once.
+    max_calls_per_key: Annotated[int, Field(ge=1)] = 1_000
+    #: The most of these that may be streams, which can stay open.
+    max_streams_per_key: Annotated[int, Field(ge=1)] = 100
     #: The largest gRPC message that is accepted, bytes.
     max_message_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     #: The most connections that one process has in its pools to PostgreSQL: half of them are for
