@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
@@ -30,9 +29,10 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy
-from services.cli.values import ON, flag, mapping, text, texts
+from services.cli.values import flag, mapping, text, texts
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.json_form import parse_rule
+from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 _TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
@@ -76,9 +76,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _read_file(file: Path, variables: Mapping[str, str], pack: Pack) -> None:
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidField(f"this is not YAML: {' '.join(str(error).split())}") from None
+        with file.open("rb") as opened:
+            document = parse_yaml(opened.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise InvalidField(f"the file cannot be read: {error.strerror}") from None
     parts = mapping(_substitute(document or {}, variables), "", {*_READERS, _POLICY})
     if _POLICY in parts:
         if pack.identity_policy is not None:
@@ -141,7 +142,7 @@ def _destination(entry: Any, path: str) -> pb.DestinationDefined:
         destination_id=text(values, "id", path, required=True),
         title=text(values, "title", path),
         segment_ids=texts(values, "segments", path),
-        triggers=[_trigger(word, f"{path}.on") for word in texts(values, ON, path)],
+        triggers=[_trigger(word, f"{path}.on") for word in texts(values, "on", path)],
         traits=texts(values, "traits", path),
         content=msgspec.json.encode(mapping(values.get("content", {}), f"{path}.content")),
         retired=flag(values, "retired", path),

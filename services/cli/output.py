@@ -24,6 +24,7 @@ from services.devstack.errors import ServerError
 from services.kernel.errors import OnefoldError
 from services.kernel.printable import needs_quotes, printable, printable_json, printable_yaml
 from services.kernel.time import to_rfc3339
+from services.kernel.yaml_documents import SCALARS
 
 _Result = TypeVar("_Result")
 
@@ -209,11 +210,16 @@ def print_json(document: str) -> None:
 
 
 def print_yaml(form: Any) -> None:
-    """Print a value as YAML that can be read again as the same value."""
+    """Print a value as YAML."""
+    out.print_document(format_yaml(form))
+
+
+def format_yaml(form: Any) -> str:
+    """Return a value as YAML that `parse_yaml` reads as the same value."""
     text = yaml.dump(
         form, Dumper=_QuotingDumper, sort_keys=False, allow_unicode=True, default_flow_style=None
     )
-    out.print_document(printable_yaml(text))
+    return printable_yaml(text)
 
 
 def format_json(document: bytes) -> str:
@@ -230,7 +236,7 @@ def format_time(us: int) -> str:
 
 
 class _QuotingDumper(yaml.SafeDumper):
-    """Writes texts with hidden characters in double quotes, in which they can be escaped."""
+    """Quotes texts with hidden characters, and those that `parse_yaml` would read as numbers."""
 
 
 def _represent_text(dumper: _QuotingDumper, text: str) -> yaml.ScalarNode:
@@ -239,6 +245,8 @@ def _represent_text(dumper: _QuotingDumper, text: str) -> yaml.ScalarNode:
 
 
 _QuotingDumper.add_representer(str, _represent_text)
+for _tag, _pattern, _first in SCALARS:
+    _QuotingDumper.add_implicit_resolver(_tag, _pattern, _first)
 
 
 def _joined(lines: Iterable[str]) -> Text:

@@ -11,21 +11,17 @@ from typing import Any
 
 from services.kernel.errors import InvalidField
 
-#: YAML 1.1 reads a bare `on` as true; both spellings mean the same key.
-ON = "on"
-
 
 def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
     """Return a mapping; `allowed` names the keys that it may have, None = any."""
     where = path or "file"
     if not isinstance(value, dict):
         raise InvalidField(f"{where}: write a mapping of names to values", field=path)
-    keyed = {ON if key is True else key: v for key, v in value.items()}
-    unknown = sorted(str(key) for key in keyed if allowed is not None and key not in allowed)
+    unknown = sorted(str(key) for key in value if allowed is not None and key not in allowed)
     if unknown:
         known = ", ".join(sorted(allowed or ()))
         raise InvalidField(f"{where}: unknown {unknown[0]!r}; known: {known}")
-    return keyed
+    return value
 
 
 def text(values: dict[str, Any], key: str, path: str, *, required: bool = False) -> str:

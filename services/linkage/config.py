@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import msgspec
-import yaml
 
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
+from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 DEFAULT = Path(__file__).with_name("default.yaml")
 
@@ -62,9 +62,12 @@ class MatchingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_config(path: Path = DEFAULT) -> MatchingConfig:
     """Load the settings from a YAML file. Raises InvalidField, which names the wrong part."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidField(f"{path} cannot be read as YAML") from error
+        with path.open("rb") as opened:
+            settings = parse_yaml(opened.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise InvalidField(f"{path} cannot be read: {error.strerror}") from None
+    except InvalidField as error:
+        raise InvalidField(f"{path}: {error.message}") from None
     if not isinstance(settings, dict):
         raise InvalidField(f"{path} must have traits, grants, unique and thresholds")
     try:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from architecture.source_tree import (
     ROOT,
     SERVICES,
@@ -24,6 +23,7 @@ from architecture.source_tree import (
 from services.chassis.runtime.settings import ServiceSettings
 from services.cli.definitions import Pack, read_pack
 from services.cli.mapping import read_mapping
+from services.kernel.yaml_documents import parse_yaml
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*)$")
@@ -183,7 +183,7 @@ def test_mappings_in_the_documents_parse() -> None:
     blocks = yaml_blocks("docs/how-to/import.md")
     assert blocks
     for block in blocks:
-        assert read_mapping(yaml.safe_load(block)).columns()
+        assert read_mapping(parse_yaml(block.encode())).columns()
 
 
 def test_tests_named_by_the_capabilities_exist() -> None:

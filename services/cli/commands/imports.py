@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-import yaml
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
@@ -35,6 +34,7 @@ from services.client.api import IngestApi
 from services.client.client import ApiEndpoints, Client
 from services.kernel.errors import InvalidField, RetryableError
 from services.kernel.tokens import Token
+from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 BATCH = 500
 #: How long one batch is retried while the service is away, seconds.
@@ -130,8 +130,9 @@ async def import_file(
 def load_mapping(file: Path) -> FileMapping:
     """Return the mapping in a file. Raises InvalidField."""
     try:
-        return read_mapping(yaml.safe_load(file.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with file.open("rb") as opened:
+            return read_mapping(parse_yaml(opened.read(MAX_BYTES + 1)))
+    except OSError as error:
         raise InvalidField(f"{file.name} cannot be read: {type(error).__name__}") from None
     except InvalidField as error:
         where = f"{file.name}, {error.field}" if error.field else file.name

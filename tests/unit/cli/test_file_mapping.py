@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from onefold.type.v1.event_pb2 import EVENT_TYPE_IDENTIFY, EVENT_TYPE_TRACK, Event
 
 from services.cli.commands.imports import find_encoding, read_lines
 from services.cli.mapping import BadCell, FileMapping, read_mapping
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_rfc3339
+from services.kernel.yaml_documents import parse_yaml
 
 MINIMAL = {"event": "Seen", "identifiers": {"phone": {"column": "phone"}}}
 
@@ -34,7 +34,7 @@ def test_minimal_mapping_gives_a_track_event() -> None:
 
 
 def test_complete_mapping_gives_every_part_of_the_event() -> None:
-    document = yaml.safe_load(
+    document = parse_yaml(
         """
         type: {column: kind}
         event: {column: what}
@@ -53,7 +53,7 @@ def test_complete_mapping_gives_every_part_of_the_event() -> None:
           origin: crm
         traits: {name: {column: name}}
         context: {shop: {value: {city: 上海}}}
-        """
+        """.encode()
     )
     row = {
         "kind": "identify",

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from onefold.identity.v1 import identity_facts_pb2 as pb
 
 from services.cli.definitions import read_pack
+from services.cli.output import format_yaml
 from services.cli.policy_form import read_policy, write_policy
 from services.kernel.errors import InvalidField
+from services.kernel.yaml_documents import parse_yaml
 
 WHOLE = """
 identity_policy:
@@ -72,8 +73,8 @@ def test_policy_is_read_completely(tmp_path: Path) -> None:
 
 @given(policies)
 def test_written_policy_is_read_back_unchanged(policy: pb.IdentityPolicy) -> None:
-    text = yaml.safe_dump(write_policy(policy), allow_unicode=True)
-    assert read_policy(yaml.safe_load(text), "identity_policy") == policy
+    text = format_yaml(write_policy(policy))
+    assert read_policy(parse_yaml(text.encode()), "identity_policy") == policy
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from oracle import rules_strategies as some
 from properties import examples
 
+from services.cli.output import format_yaml
 from services.kernel.errors import InvalidField, RuleError
-from services.kernel.rules.json_form import MAX_DEPTH, MAX_RULES, dump_rule, parse_rule
+from services.kernel.rules.json_form import dump_rule, parse_rule
+from services.kernel.rules.limits import MAX_DEPTH, MAX_RULES
 from services.kernel.rules.model import (
     All,
     Any_,
@@ -27,6 +29,7 @@ from services.kernel.rules.model import (
     TraitPredicate,
 )
 from services.kernel.rules.values import Operator, canonical_json
+from services.kernel.yaml_documents import parse_yaml
 
 DAY = 86_400_000_000
 
@@ -47,7 +50,7 @@ all:
 
 
 def read(text: str) -> Rule:
-    return parse_rule(yaml.safe_load(text))
+    return parse_rule(parse_yaml(text.encode()))
 
 
 def json_of(rule: Rule) -> str:
@@ -88,7 +91,7 @@ def test_yaml_rule_parses_to_its_tree() -> None:
 def test_dumped_rule_parses_to_an_equal_rule(rule: Rule) -> None:
     assert parse_rule(dump_rule(rule)) == rule
     assert parse_rule(msgspec.json.decode(json_of(rule))) == rule
-    assert parse_rule(yaml.safe_load(yaml.safe_dump(dump_rule(rule)))) == rule
+    assert parse_rule(parse_yaml(format_yaml(dump_rule(rule)).encode())) == rule
     assert json_of(parse_rule(msgspec.json.decode(json_of(rule)))) == json_of(rule)
 
 
@@ -135,7 +138,7 @@ def test_different_rules_are_unequal(one: str, other: str) -> None:
 def test_property_compared_twice_with_one_operator_has_both_filters() -> None:
     where = "[{x: {ne: 1}}, {x: {ne: 2}}]"
     rule = read(f"{{count: {{event: a, where: {where}, eq: 1}}}}")
-    assert dump_rule(rule)["count"]["where"] == yaml.safe_load(where)
+    assert dump_rule(rule)["count"]["where"] == parse_yaml(where.encode())
     assert parse_rule(dump_rule(rule)) == rule
 
 
