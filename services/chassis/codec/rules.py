@@ -11,9 +11,11 @@ from onefold.rule.v1 import rule_pb2 as pb
 
 from services.kernel.errors import RuleError
 from services.kernel.rules import model
+from services.kernel.rules.limits import MAX_TEXT, RuleSize
 from services.kernel.rules.values import Operator
 
-MAX_DEPTH = 32
+#: Bytes of one encoded value; more than a valid one has.
+MAX_VALUE_BYTES = 8 * MAX_TEXT
 
 _TO_PROTO: dict[Operator, Any] = {o: pb.Operator.Value(f"OPERATOR_{o.name}") for o in Operator}
 _FROM_PROTO = {number: operator for operator, number in _TO_PROTO.items()}
@@ -57,29 +59,32 @@ def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
     Raises InvalidField with the path below `field` if the message is no valid rule.
     """
     with _below(field):
-        return _rule(message, MAX_DEPTH)
+        return _rule(message, 1, RuleSize())
 
 
-def _rule(message: pb.Rule, depth: int) -> model.Rule:
+def _rule(message: pb.Rule, depth: int, size: RuleSize) -> model.Rule:
+    size.enter(depth)
     kind = message.WhichOneof("kind")
     if kind is None:
         raise RuleError("there is no rule", "set exactly one of its kinds")
-    if depth == 0:
-        raise RuleError("the rule is too deep", f"nest at most {MAX_DEPTH} rules")
     part = getattr(message, kind)
     if kind == "all":
-        return model.All(_rules(part, kind, depth))
+        return model.All(_rules(part, kind, depth, size))
     if kind == "any":
-        return model.Any_(_rules(part, kind, depth))
+        return model.Any_(_rules(part, kind, depth, size))
     with _below(kind):
-        return model.Not(_rule(part, depth - 1)) if kind == "not" else _predicate(kind, part)
+        if kind == "not":
+            return model.Not(_rule(part, depth + 1, size))
+        predicate = _predicate(kind, part)
+        size.add(predicate)
+        return predicate
 
 
-def _rules(message: pb.RuleList, kind: str, depth: int) -> tuple[model.Rule, ...]:
+def _rules(message: pb.RuleList, kind: str, depth: int, size: RuleSize) -> tuple[model.Rule, ...]:
     rules = []
     for index, part in enumerate(message.rules):
         with _below(f"{kind}[{index}]"):
-            rules.append(_rule(part, depth - 1))
+            rules.append(_rule(part, depth + 1, size))
     return tuple(rules)
 
 
@@ -97,6 +102,10 @@ def _predicate(kind: str, message: Any) -> model.Predicate:
 
 
 def _events(message: pb.EventFilter) -> model.EventFilter:
+    if len(message.where) > model.MAX_FILTERS:
+        raise RuleError(
+            "there are too many filters", f"write at most {model.MAX_FILTERS}", field="events.where"
+        )
     filters = []
     for part in message.where:
         operator = _operator(part.operator)
@@ -122,9 +131,11 @@ def _operator(number: Any) -> Operator:
 def _value(operator: Operator, raw: bytes) -> Any:
     if operator is Operator.EXISTS:
         return None
+    if len(raw) > MAX_VALUE_BYTES:
+        raise RuleError("the value is too long", f"write at most {MAX_TEXT} characters")
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RuleError("the value is no JSON", "write a JSON value", field="value") from None
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
-from services.kernel.fold.predicate_index import PredicateIndex
+from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.rules.model import AccumulatorKind
 
 #: A stated trait: occurred_at in Unix microseconds, the fact's id, the raw JSON value. The greatest
@@ -28,6 +28,10 @@ NOT_YET_US = 2**63 - 1
 NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
 _EMPTY_INDEX = PredicateIndex()
+_NEW: dict[AccumulatorKind, type[Accumulator]] = {
+    AccumulatorKind.COUNT: CountAccumulator,
+    AccumulatorKind.DISTINCT: DistinctAccumulator,
+}
 _ID_BYTES = 16
 
 
@@ -105,17 +109,20 @@ def fold_accumulators(state: LeafState, event: EventView, index: PredicateIndex)
     With an index of new rules alone this back-fills a state from old events; `combine` then adds
     it to the live state.
     """
-    affected = _NONE
-    for binding, key in index.matching_bindings(event):
-        accumulator = state.accumulators.get(binding.accumulator_id)
-        if accumulator is None:
-            accumulator = _new_accumulator(state, binding.accumulator_id, binding.kind)
+    matching = index.matching_bindings(event)
+    if not matching:
+        return _NONE
+    accumulators = _with_accumulators(state, matching)
+    for binding, key in matching:
+        accumulator = accumulators[binding.accumulator_id]
         if type(accumulator) is CountAccumulator:
             accumulator.add(event.occurred_at_us)
         elif type(accumulator) is DistinctAccumulator:
             accumulator.add(key, event.occurred_at_us)
-        affected = affected | binding.predicates if affected else binding.predicates
-    return affected
+    if len(matching) == 1:
+        return matching[0][0].predicates
+    # At once: a union for each binding would copy the others' predicates again and again.
+    return _NONE.union(*(binding.predicates for binding, _ in matching))
 
 
 def combine(a: LeafState, b: LeafState) -> LeafState:
@@ -138,13 +145,24 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
 class ProfileView:
     """Leaves read as one profile. It combines accumulators when they are read.
 
-    Read it before its leaves are folded further.
+    Read it before its leaves are folded further: many predicates read one trait or one accumulator,
+    so what was decoded or combined for the first of them is kept for the others.
     """
 
-    __slots__ = ("_leaves", "event_count", "first_seen_us", "last_seen_us")
+    __slots__ = (
+        "_accumulators",
+        "_leaves",
+        "_traits",
+        "event_count",
+        "first_seen_us",
+        "last_seen_us",
+    )
 
     def __init__(self, leaves: tuple[LeafState, ...]) -> None:
         self._leaves = leaves
+        #: Decoded values of traits, and combined accumulators; None before the first one.
+        self._traits: dict[str, Any] | None = None
+        self._accumulators: dict[int, Accumulator | None] | None = None
         if len(leaves) == 1:  # the usual case, and this runs for every event that matters
             self.first_seen_us = leaves[0].first_seen_us
             self.last_seen_us = leaves[0].last_seen_us
@@ -179,8 +197,14 @@ class ProfileView:
         return last
 
     def trait(self, name: str) -> Any:
+        if self._traits is None:
+            self._traits = {}
+        elif name in self._traits:
+            return self._traits[name]
         value = self.trait_value(name)
-        return None if value is None else read_value(value[2])
+        decoded = None if value is None else read_value(value[2])
+        self._traits[name] = decoded
+        return decoded
 
     def traits(self) -> dict[str, TraitValue]:
         """Return the present traits by name, ascending."""
@@ -190,6 +214,16 @@ class ProfileView:
         return {name: value for name, value in combined.items() if value[2] != b"null"}
 
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
+        if len(self._leaves) == 1:
+            return self._leaves[0].accumulators.get(accumulator_id)
+        if self._accumulators is None:
+            self._accumulators = {}
+        elif accumulator_id in self._accumulators:
+            return self._accumulators[accumulator_id]
+        combined = self._accumulators[accumulator_id] = self._combined(accumulator_id)
+        return combined
+
+    def _combined(self, accumulator_id: int) -> Accumulator | None:
         combined = None
         for leaf in self._leaves:
             accumulator = leaf.accumulators.get(accumulator_id)
@@ -226,10 +260,17 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
     return affected
 
 
-def _new_accumulator(state: LeafState, accumulator_id: int, kind: AccumulatorKind) -> Accumulator:
-    accumulator = CountAccumulator() if kind is AccumulatorKind.COUNT else DistinctAccumulator()
-    state.accumulators = dict(sorted([*state.accumulators.items(), (accumulator_id, accumulator)]))
-    return accumulator
+def _with_accumulators(
+    state: LeafState, matching: list[tuple[AccumulatorBinding, str]]
+) -> dict[int, Accumulator]:
+    """Return the accumulators of a state, with those of the bindings that it lacks added."""
+    accumulators = state.accumulators
+    missing = [b for b, _ in matching if b.accumulator_id not in accumulators]
+    if missing:
+        new: dict[int, Accumulator] = {b.accumulator_id: _NEW[b.kind]() for b in missing}
+        # Sorted once for all of them.
+        state.accumulators = accumulators = dict(sorted((accumulators | new).items()))
+    return accumulators
 
 
 def _combine_traits(a: dict[str, TraitValue], b: dict[str, TraitValue]) -> dict[str, TraitValue]:

@@ -27,11 +27,9 @@ from typing import Any, TypeVar
 
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import model
+from services.kernel.rules.limits import MAX_DEPTH, RuleSize
 from services.kernel.rules.values import Json, Operator
 from services.kernel.time import format_span, parse_span
-
-MAX_DEPTH = 32
-MAX_RULES = 1_000
 
 Form = dict[str, Any]
 _Part = TypeVar("_Part")
@@ -125,20 +123,19 @@ class _Parser:
     """Parses one form, and counts its rules to limit its size."""
 
     def __init__(self) -> None:
-        self._rules = 0
+        self._size = RuleSize()
 
     def rule(self, form: Json, path: str, depth: int) -> model.Rule:
-        self._rules += 1
-        if depth > MAX_DEPTH or self._rules > MAX_RULES:
-            remedy = f"write at most {MAX_RULES} rules, at most {MAX_DEPTH} deep"
-            raise RuleError("the rule is too large", remedy, field=path)
+        _make(path, "", lambda: self._size.enter(depth))
         kind, body = _only_entry(form, path)
         here = join_path(path, kind)
         if kind == "not":
             return model.Not(self.rule(body, here, depth + 1))
         if kind in _JOINED:
             return _JOINED[kind](self._rules_of(body, here, depth + 1))
-        return _PREDICATES[kind](_mapping(body, here), here)
+        predicate = _PREDICATES[kind](_mapping(body, here), here)
+        _make(path, "", lambda: self._size.add(predicate))
+        return predicate
 
     def _rules_of(self, body: Json, path: str, depth: int) -> tuple[model.Rule, ...]:
         if not isinstance(body, list | tuple):
@@ -157,7 +154,7 @@ def _only_entry(form: Json, path: str) -> tuple[str, Json]:
     return kind, body
 
 
-def _trait(body: Form, path: str) -> model.Rule:
+def _trait(body: Form, path: str) -> model.Predicate:
     operator = _only_operator(body, ("name",), _OPERATORS, path)
     word = operator.value
     _check_exists(operator, body[word], join_path(path, word))
@@ -165,21 +162,21 @@ def _trait(body: Form, path: str) -> model.Rule:
     return _make(path, word, lambda: model.TraitPredicate(name, operator, body[word]))
 
 
-def _count(body: Form, path: str) -> model.Rule:
+def _count(body: Form, path: str) -> model.Predicate:
     operator = _only_operator(body, ("event", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
     value = body[operator.value]
     return _make(path, "", lambda: model.CountPredicate(events, window_us, operator, value))
 
 
-def _distinct(body: Form, path: str) -> model.Rule:
+def _distinct(body: Form, path: str) -> model.Predicate:
     operator = _only_operator(body, ("event", "property", "where", "within"), _OPERATORS, path)
     events, window_us = _events(body, path), _span(body, "within", path)
     of, value = _required_text(body, "property", path), body[operator.value]
     return _make(path, "", lambda: model.DistinctPredicate(events, of, window_us, operator, value))
 
 
-def _last_seen(body: Form, path: str) -> model.Rule:
+def _last_seen(body: Form, path: str) -> model.Predicate:
     operator = _only_operator(body, ("event", "where"), _AGES, path)
     word = _AGE_WORDS[operator]
     events, age_us = _events(body, path), _span(body, word, path)
@@ -188,7 +185,7 @@ def _last_seen(body: Form, path: str) -> model.Rule:
 
 _KINDS = ("all", "any", "not", "trait", "count", "distinct", "last_seen")
 _JOINED: dict[str, type[model.All | model.Any_]] = {"all": model.All, "any": model.Any_}
-_PREDICATES: dict[str, Callable[[Form, str], model.Rule]] = {
+_PREDICATES: dict[str, Callable[[Form, str], model.Predicate]] = {
     "trait": _trait,
     "count": _count,
     "distinct": _distinct,
@@ -198,13 +195,15 @@ _PREDICATES: dict[str, Callable[[Form, str], model.Rule]] = {
 
 def _events(body: Form, path: str) -> model.EventFilter:
     event = _required_text(body, "event", path)
-    where = _where(body.get("where", {}), join_path(path, "where"))
+    where = _where(body.get("where", {}), join_path(path, "where"), 1)
     return _make(path, "", lambda: model.EventFilter(event, where))
 
 
-def _where(body: Json, path: str) -> tuple[model.PropertyFilter, ...]:
+def _where(body: Json, path: str, depth: int) -> tuple[model.PropertyFilter, ...]:
     if isinstance(body, list | tuple):
-        parts = (_where(part, f"{path}[{i}]") for i, part in enumerate(body))
+        if depth > MAX_DEPTH:
+            raise RuleError("the filters are nested too deep", "write one list", field=path)
+        parts = (_where(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(body))
         return tuple(f for part in parts for f in part)
     filters: list[model.PropertyFilter] = []
     for name, tests in _mapping(body, path).items():

@@ -33,6 +33,8 @@ Test: TypeAlias = Callable[[Json], bool]
 
 MAX_ELEMENTS = 1_000
 MAX_TEXT = 1_000
+#: Lists with this many elements or more are searched by hash.
+LONG_LIST = 16
 _BIGGEST = 2**63
 
 
@@ -163,14 +165,32 @@ def _one_of(values: tuple[Scalar, ...]) -> Test:
 
 
 def _containing(value: Literal) -> Test:
-    equal = _equal_to(value)
+    equal, key = _equal_to(value), scalar_key(value)
 
     def contains(left: Json) -> bool:
         if type(left) is str:
             return type(value) is str and value in left
-        return type(left) is list and any(map(equal, left))
+        if type(left) is not list:
+            return False
+        if len(left) < LONG_LIST:
+            return any(map(equal, left))
+        return key in _keys_of(left)
 
     return contains
+
+
+#: The long list that was searched last, and the keys of its elements.
+_last_list: tuple[list[Json], frozenset[str | None]] = ([], frozenset())
+
+
+def _keys_of(elements: list[Json]) -> frozenset[str | None]:
+    """Return the keys of a list's elements; the predicates of one list search it in a row."""
+    global _last_list  # noqa: PLW0603 - a cache of one entry
+    cached, keys = _last_list
+    if cached is not elements:
+        keys = frozenset(map(scalar_key, elements))
+        _last_list = (elements, keys)
+    return keys
 
 
 def _ordered(operator: Operator, value: Literal) -> Test:
