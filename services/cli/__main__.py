@@ -7,6 +7,7 @@ import typer
 from services.cli import output
 from services.cli.commands import (
     administration,
+    database,
     development,
     identity,
     imports,
@@ -42,6 +43,7 @@ app.add_typer(matches.app, name="matches")
 app.add_typer(administration.quarantine, name="quarantine")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(nats.app, name="nats")
+app.add_typer(database.app, name="database")
 app.add_typer(administration.clock, name="clock")
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ from integration.deploy.compose_host import (
 from service_fixtures import wait_until
 
 import services
+from services.chassis.postgres.roles import SESSION_SETTINGS, ServiceRoles
 from services.devstack.binaries import find_nats
+from services.devstack.database_roles import shipped_script
 from services.devstack.external import check_nats
 from services.devstack.nats_config import MAX_PAYLOAD_BYTES, shipped_config
 from services.devstack.ports import LOOPBACK
@@ -170,11 +172,15 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compos
 
 
 async def _make_empty(postgres: PostgresServer) -> None:
-    """Remove role and database, which the first start of the image has to make."""
+    """Remove roles and database, which the first start of the image has to make."""
     admin = await asyncpg.connect(postgres.admin_dsn)
     try:
         await admin.execute("DROP DATABASE onefold")
-        await admin.execute("DROP ROLE onefold")
+        roles = await admin.fetch(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'onefold\\_%\\_%'"
+        )
+        for role in roles:
+            await admin.execute(f"DROP ROLE {role['rolname']}")
     finally:
         await admin.close()
 
@@ -222,24 +228,27 @@ async def _is_healthy(host: ComposeHost) -> bool:
             return False
 
 
-async def test_first_start_makes_the_database_for_an_ordinary_role(host: ComposeHost) -> None:
+def test_script_of_the_first_start_is_generated_from_the_roles_of_the_private_server() -> None:
+    assert (ROOT / "deploy" / "postgres.sh").read_text("utf-8") == shipped_script()
+
+
+async def test_first_start_makes_roles_that_each_see_one_service(host: ComposeHost) -> None:
     health_check = host.health_check("postgres")
     environment = postgres_programs() | {"PGPORT": str(host.port("postgres", 5432))}
     assert passes(health_check, environment)
-    connection = await asyncpg.connect(host.environment("ingest")["ONEFOLD_POSTGRES_DSN"])
-    try:
-        role = await connection.fetchrow(
-            "SELECT rolsuper OR rolcreaterole OR rolbypassrls AS privileged FROM pg_roles"
-            " WHERE rolname = current_user"
-        )
-        assert role is not None
-        assert not role["privileged"], "the services need no rights over the server"
-        owner = await connection.fetchval(
-            "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
-        )
-        assert owner == "onefold"
-    finally:
-        await connection.close()
+    for service in SERVICES:
+        dsn = host.environment(service)["ONEFOLD_POSTGRES_DSN"]
+        for kind, role in ServiceRoles.from_dsn(dsn, service).by_kind().items():
+            connection = await asyncpg.connect(dsn, user=role)
+            try:
+                for setting, value in SESSION_SETTINGS[kind].items():
+                    assert await connection.fetchval(f"SHOW {setting}") == value
+                assert await connection.fetchval("SHOW is_superuser") == "off"
+            finally:
+                await connection.close()
+        other = host.environment("ingest" if service != "ingest" else "profile")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(other["ONEFOLD_POSTGRES_DSN"], user=role)
 
 
 async def test_nats_requires_the_password_and_writes_messages_to_disk(host: ComposeHost) -> None:
