@@ -6,23 +6,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
 import structlog
 from onefold.projection.v1 import projection_service_pb2_grpc as projection_grpc
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.index_key import check_index_key
-from services.chassis.access.tables import key_loader, region_loader
+from services.chassis.access.reconcile import AccessReconciler
+from services.chassis.access.tables import ACCESS_KINDS, key_loader, region_loader
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.isolation import check_isolation
 from services.chassis.postgres.migrate import migrate
 from services.chassis.postgres.roles import ServiceRoles
+from services.chassis.projection.checkpoint import load_checkpoint
 from services.chassis.projection.grpc import Counts, ProjectionRpc
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
-from services.chassis.rpc.clients import use_recorder
+from services.chassis.rpc.clients import LogClient, use_recorder
 from services.chassis.rpc.server import Allowed, RpcServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings
@@ -70,13 +73,37 @@ class ServiceContext:
         rebuild: RebuildRunner | None = None,
     ) -> AsyncIterator[Endpoints]:
         """Run a projection and serve `rpc`, with the rpcs of a projection, in the scope."""
-        servicer = ProjectionRpc(runner, self.database, counts=counts, rebuild=rebuild)
-        rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
         operations = self.operations(runner)
         async with self.channel(self.settings.ingest_url) as ingest:
+            access = self._access_reconciler(ingest)
+            servicer = ProjectionRpc(
+                runner, self.database, counts=counts, rebuild=rebuild, access=access
+            )
+            rpc.add(projection_grpc.add_ProjectionServiceServicer_to_server, servicer)
             uses = self.authenticator.uses.run(use_recorder(ingest))
-            async with rpc, operations.serving(), background(runner.run(), uses):
-                yield Endpoints(rpc.port, rpc.internal_port, operations.port)
+            async with background(access.run(), runner.run(), uses):
+                await access.wait_compared()
+                async with rpc, operations.serving():
+                    yield Endpoints(rpc.port, rpc.internal_port, operations.port)
+
+    def _access_reconciler(self, ingest: ServiceChannel) -> AccessReconciler:
+        log_client = LogClient(ingest, self.settings.service)
+        kinds = sorted(ACCESS_KINDS)
+
+        async def load_offset(conn: asyncpg.Connection) -> int:
+            checkpoint = await load_checkpoint(conn, 0)
+            return checkpoint.log_offset if checkpoint else 0
+
+        return AccessReconciler(
+            self.database.pool,
+            # Every shard has the facts that define access.
+            lambda: log_client.read(0, 0, 0, kinds=kinds),
+            load_offset,
+            repaired=self.metrics.counter(
+                "access_rows_repaired", "Rows of keys, sources and workspaces repaired.", ["table"]
+            ),
+            on_repaired=self.authenticator.invalidate,
+        )
 
     async def _check_postgres(self) -> None:
         async with acquire(self.database.pool) as conn:

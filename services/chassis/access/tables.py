@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -118,25 +119,52 @@ async def fold_access_facts(conn: asyncpg.Connection, facts: Iterable[Fact]) -> 
     Any order and any repetition ends in the same state. Return whether there were any; then call
     `Authenticator.invalidate` after the commit.
     """
-    workspaces: list[Row] = []
-    keys: list[Row] = []
-    sources: list[Row] = []
     found = False
+    rows: dict[AccessTable, list[Row]] = {table: [] for table in AccessTable}
     for fact in facts:
-        found |= fact.kind in ACCESS_KINDS
-        if fact.kind == WORKSPACE_DEFINED:
-            workspaces.append((fact.workspace_id, _defined_region(fact)))
-        elif fact.kind == SOURCE_DEFINED:
-            source = SourceDefined.FromString(fact.payload)
-            sources.append((fact.workspace_id, source.source_id, source.version, source.disabled))
-        elif fact.kind == KEY_DEFINED:
-            key = KeyDefined.FromString(fact.payload)
-            holder = (key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id)
-            restrictions = (" ".join(key.allowed_origins), " ".join(key.allowed_addresses))
-            if key.role in _KEY_ROLES and len(key.key_hash) == _HASH_BYTES:
-                keys.append((*holder, key.version, key.disabled, key.expires_at_us, *restrictions))
-    folds = ((Q.fold_workspaces, workspaces), (Q.fold_keys, keys), (Q.fold_sources, sources))
-    for statement, rows in folds:
-        if rows:
-            await conn.execute(statement, *map(list, zip(*rows, strict=True)))
+        if fact.kind in ACCESS_KINDS:
+            found = True
+            if (defined := access_row(fact)) is not None:
+                rows[defined[0]].append(defined[1])
+    for table, new in rows.items():
+        await save_access_rows(conn, table, new)
     return found
+
+
+class AccessTable(Enum):
+    """A table that the facts of ACCESS_KINDS are folded into, in the order of folding."""
+
+    WORKSPACE = "access_workspace"
+    KEY = "access_key"
+    SOURCE = "access_source"
+
+
+_FOLDS = {
+    AccessTable.WORKSPACE: Q.fold_workspaces,
+    AccessTable.KEY: Q.fold_keys,
+    AccessTable.SOURCE: Q.fold_sources,
+}
+
+
+def access_row(fact: Fact) -> tuple[AccessTable, Row] | None:
+    """Return the row that a fact defines, and its table; None for any other fact."""
+    if fact.kind == WORKSPACE_DEFINED:
+        return AccessTable.WORKSPACE, (fact.workspace_id, _defined_region(fact))
+    if fact.kind == SOURCE_DEFINED:
+        source = SourceDefined.FromString(fact.payload)
+        row = (fact.workspace_id, source.source_id, source.version, source.disabled)
+        return AccessTable.SOURCE, row
+    if fact.kind == KEY_DEFINED:
+        key = KeyDefined.FromString(fact.payload)
+        holder = (key.key_hash, key.key_id, fact.workspace_id, key.role, key.source_id)
+        restrictions = (" ".join(key.allowed_origins), " ".join(key.allowed_addresses))
+        if key.role in _KEY_ROLES and len(key.key_hash) == _HASH_BYTES:
+            state = (key.version, key.disabled, key.expires_at_us)
+            return AccessTable.KEY, (*holder, *state, *restrictions)
+    return None
+
+
+async def save_access_rows(conn: asyncpg.Connection, table: AccessTable, rows: list[Row]) -> None:
+    """Fold rows into a table: the newest version of each stays."""
+    if rows:
+        await conn.execute(_FOLDS[table], *map(list, zip(*rows, strict=True)))

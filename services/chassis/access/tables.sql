@@ -51,3 +51,34 @@ ORDER BY workspace_id, source_id, version DESC, disabled DESC
 ON CONFLICT (workspace_id, source_id) DO UPDATE
 SET version = excluded.version, disabled = excluded.disabled
 WHERE (old.version, old.disabled) < (excluded.version, excluded.disabled)
+
+-- name: all_workspaces
+-- Every row, its columns in the order of the fold.
+SELECT workspace_id, default_region FROM access_workspace
+
+-- name: all_keys
+-- Every row, its columns in the order of the fold.
+SELECT
+    key_hash, key_id, workspace_id, role, source_id, version, disabled,
+    expires_at_us, allowed_origins, allowed_addresses
+FROM access_key
+
+-- name: all_sources
+-- Every row, its columns in the order of the fold.
+SELECT workspace_id, source_id, version, disabled FROM access_source
+
+-- name: delete_workspace
+-- A row as it was read.
+DELETE FROM access_workspace WHERE workspace_id = $1 AND default_region = $2
+
+-- name: delete_key
+-- A row as it was read.
+DELETE FROM access_key
+WHERE key_hash = $1 AND key_id = $2 AND workspace_id = $3 AND role = $4 AND source_id = $5
+    AND version = $6 AND disabled = $7 AND expires_at_us = $8 AND allowed_origins = $9
+    AND allowed_addresses = $10
+
+-- name: delete_source
+-- A row as it was read.
+DELETE FROM access_source
+WHERE workspace_id = $1 AND source_id = $2 AND version = $3 AND disabled = $4

@@ -10,6 +10,7 @@ from onefold.projection.v1 import projection_service_pb2 as pb
 from onefold.projection.v1.projection_service_pb2_grpc import ProjectionServiceServicer
 
 from services.chassis.access.principal import principal
+from services.chassis.access.reconcile import AccessReconciler
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
@@ -27,7 +28,7 @@ Counts = Callable[[asyncpg.Connection], Awaitable[Mapping[str, int]]]
 
 
 class ProjectionRpc(ProjectionServiceServicer):
-    """The rpcs of a projection. `counts` and `rebuild` are the service's own."""
+    """The rpcs of a projection. `counts`, `rebuild` and `access` are the service's own."""
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class ProjectionRpc(ProjectionServiceServicer):
         *,
         counts: Counts | None = None,
         rebuild: RebuildRunner | None = None,
+        access: AccessReconciler | None = None,
     ) -> None:
         self._runner = runner
         self._database = database
         self._counts = counts
         self._rebuild = rebuild
+        self._access = access
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
         """Return the service's progress; counts only for callers with access to all workspaces."""
@@ -88,6 +91,8 @@ class ProjectionRpc(ProjectionServiceServicer):
         """Rebuild, compare, and switch over or resync if requested."""
         if self._rebuild is None:
             raise NotFound(f"{self._runner.service} has nothing to rebuild")
+        if self._access is not None and (request.switch_over or request.resync):
+            await self._access.repair()
         async for report in self._rebuild.run(
             shards=request.shards,
             workers=request.workers,
@@ -98,6 +103,14 @@ class ProjectionRpc(ProjectionServiceServicer):
                 yield pb.RebuildResponse(done=report.done, total=report.total)
             else:
                 yield _result_message(report)
+
+    async def CheckAccess(
+        self, request: pb.CheckAccessRequest, context: Any
+    ) -> pb.CheckAccessResponse:
+        if self._access is None:
+            raise NotFound(f"{self._runner.service} has no keys")
+        found = await self._access.compare()
+        return pb.CheckAccessResponse(differences=[each.describe() for each in found])
 
 
 def _result_message(result: RebuildResult) -> pb.RebuildResponse:

@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from onefold.projection.v1.projection_service_pb2 import RebuildRequest, RebuildResponse
+from onefold.log.v1.log_service_pb2 import GetHeadRequest
+from onefold.projection.v1.projection_service_pb2 import (
+    CheckAccessRequest,
+    RebuildRequest,
+    RebuildResponse,
+)
 from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
-from services.client.client import Client
+from services.client.client import PROJECTIONS, Client
 from services.kernel.errors import OnefoldError
 
 #: The services whose state is a fold of the log; activation's ledger is never rebuilt.
@@ -25,7 +30,10 @@ def verify(
         Option(help="Rebuild as if the log had this many shards; 0 = as it is.", min=0, max=1024),
     ] = 0,
 ) -> None:
-    """Rebuild every projection from the log beside the live one, and compare their digests."""
+    """Rebuild every projection from the log beside the live one, and compare their digests.
+
+    The keys, sources and workspaces of every service are compared with those of the log as well.
+    """
     if not run_with_client(data, lambda client: _verify(client, shards), as_service=True):
         raise typer.Exit(1)
 
@@ -86,7 +94,21 @@ async def _verify(client: Client, shards: int) -> bool:
         _print_differences(service, result.differing_rows)
     columns = ("projection", "workspace", "live digest", "rebuilt digest", "equal")
     output.print_table(columns, rows)
-    return equal
+    return await _check_access(client) and equal
+
+
+async def _check_access(client: Client) -> bool:
+    """Print the rows of keys, sources and workspaces that are not as the log defines them."""
+    head = await client.log.GetHead(GetHeadRequest())
+    await client.await_token(head.token)
+    is_equal = True
+    for service in PROJECTIONS:
+        response = await client.projection(service).CheckAccess(CheckAccessRequest())
+        _print_differences(service, response.differences)
+        is_equal &= not response.differences
+    if not is_equal:
+        output.err.print("A restart of a service repairs its keys, sources and workspaces.")
+    return is_equal
 
 
 async def _rebuild(client: Client, service: str, workers: int) -> bool:

@@ -123,3 +123,13 @@ class RebuildResponse(_message.Message):
     finished: bool
     switched: bool
     def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., equal: _Optional[bool] = ..., live_digests: _Optional[_Mapping[str, str]] = ..., rebuilt_digests: _Optional[_Mapping[str, str]] = ..., differing_rows: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., finished: _Optional[bool] = ..., switched: _Optional[bool] = ...) -> None: ...
+
+class CheckAccessRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CheckAccessResponse(_message.Message):
+    __slots__ = ("differences",)
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    differences: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, differences: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -56,6 +56,11 @@ class ProjectionServiceStub:
                 request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.FromString,
                 _registered_method=True)
+        self.CheckAccess = channel.unary_unary(
+                '/onefold.projection.v1.ProjectionService/CheckAccess',
+                request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.SerializeToString,
+                response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectionServiceServicer:
@@ -92,6 +97,15 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckAccess(self, request, context):
+        """Compares the keys, sources and workspaces that the service has folded with
+        the facts of the log. A rebuild that makes its state the live one, and the
+        start of a service, repair them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +128,11 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     servicer.Rebuild,
                     request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.FromString,
                     response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.SerializeToString,
+            ),
+            'CheckAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckAccess,
+                    request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.FromString,
+                    response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -226,6 +245,33 @@ class ProjectionService:
             '/onefold.projection.v1.ProjectionService/Rebuild',
             onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.SerializeToString,
             onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.projection.v1.ProjectionService/CheckAccess',
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.SerializeToString,
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,
