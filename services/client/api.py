@@ -138,7 +138,9 @@ class ProjectionApi(Protocol):
     GetDigest: Unary[projection_pb.GetDigestRequest, projection_pb.GetDigestResponse]
     AwaitToken: Unary[projection_pb.AwaitTokenRequest, projection_pb.AwaitTokenResponse]
     Rebuild: ServerStream[projection_pb.RebuildRequest, projection_pb.RebuildResponse]
-    CheckAccess: Unary[projection_pb.CheckAccessRequest, projection_pb.CheckAccessResponse]
+    GetAccessDifferences: Unary[
+        projection_pb.GetAccessDifferencesRequest, projection_pb.GetAccessDifferencesResponse
+    ]
 
 
 class _PageRequest(Protocol):

@@ -104,13 +104,13 @@ class ProjectionRpc(ProjectionServiceServicer):
             else:
                 yield _result_message(report)
 
-    async def CheckAccess(
-        self, request: pb.CheckAccessRequest, context: Any
-    ) -> pb.CheckAccessResponse:
+    async def GetAccessDifferences(
+        self, request: pb.GetAccessDifferencesRequest, context: Any
+    ) -> pb.GetAccessDifferencesResponse:
         if self._access is None:
             raise NotFound(f"{self._runner.service} has no keys")
         found = await self._access.compare()
-        return pb.CheckAccessResponse(differences=[each.describe() for each in found])
+        return pb.GetAccessDifferencesResponse(differences=[each.describe() for each in found])
 
 
 def _result_message(result: RebuildResult) -> pb.RebuildResponse:

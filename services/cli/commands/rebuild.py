@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from onefold.log.v1.log_service_pb2 import GetHeadRequest
 from onefold.projection.v1.projection_service_pb2 import (
-    CheckAccessRequest,
+    GetAccessDifferencesRequest,
     RebuildRequest,
     RebuildResponse,
 )
@@ -103,7 +103,9 @@ async def _check_access(client: Client) -> bool:
     await client.await_token(head.token)
     is_equal = True
     for service in PROJECTIONS:
-        response = await client.projection(service).CheckAccess(CheckAccessRequest())
+        response = await client.projection(service).GetAccessDifferences(
+            GetAccessDifferencesRequest()
+        )
         _print_differences(service, response.differences)
         is_equal &= not response.differences
     if not is_equal:

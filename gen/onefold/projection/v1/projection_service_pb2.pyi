@@ -124,11 +124,11 @@ class RebuildResponse(_message.Message):
     switched: bool
     def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., equal: _Optional[bool] = ..., live_digests: _Optional[_Mapping[str, str]] = ..., rebuilt_digests: _Optional[_Mapping[str, str]] = ..., differing_rows: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., finished: _Optional[bool] = ..., switched: _Optional[bool] = ...) -> None: ...
 
-class CheckAccessRequest(_message.Message):
+class GetAccessDifferencesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class CheckAccessResponse(_message.Message):
+class GetAccessDifferencesResponse(_message.Message):
     __slots__ = ("differences",)
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
     differences: _containers.RepeatedScalarFieldContainer[str]

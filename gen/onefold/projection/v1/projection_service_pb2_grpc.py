@@ -56,10 +56,10 @@ class ProjectionServiceStub:
                 request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.FromString,
                 _registered_method=True)
-        self.CheckAccess = channel.unary_unary(
-                '/onefold.projection.v1.ProjectionService/CheckAccess',
-                request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.SerializeToString,
-                response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.FromString,
+        self.GetAccessDifferences = channel.unary_unary(
+                '/onefold.projection.v1.ProjectionService/GetAccessDifferences',
+                request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesRequest.SerializeToString,
+                response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesResponse.FromString,
                 _registered_method=True)
 
 
@@ -97,7 +97,7 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CheckAccess(self, request, context):
+    def GetAccessDifferences(self, request, context):
         """Compares the keys, sources and workspaces that the service has folded with
         the facts of the log. A rebuild that makes its state the live one, and the
         start of a service, repair them.
@@ -129,10 +129,10 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.FromString,
                     response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.SerializeToString,
             ),
-            'CheckAccess': grpc.unary_unary_rpc_method_handler(
-                    servicer.CheckAccess,
-                    request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.FromString,
-                    response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.SerializeToString,
+            'GetAccessDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccessDifferences,
+                    request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesRequest.FromString,
+                    response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -256,7 +256,7 @@ class ProjectionService:
             _registered_method=True)
 
     @staticmethod
-    def CheckAccess(request,
+    def GetAccessDifferences(request,
             target,
             options=(),
             channel_credentials=None,
@@ -269,9 +269,9 @@ class ProjectionService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/onefold.projection.v1.ProjectionService/CheckAccess',
-            onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessRequest.SerializeToString,
-            onefold_dot_projection_dot_v1_dot_projection__service__pb2.CheckAccessResponse.FromString,
+            '/onefold.projection.v1.ProjectionService/GetAccessDifferences',
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesRequest.SerializeToString,
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesResponse.FromString,
             options,
             channel_credentials,
             insecure,
