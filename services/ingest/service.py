@@ -56,7 +56,11 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
     async with (
         open_service(settings, has_state=False, index_key=index_key) as base,
         EventLog(
-            base.database.pool, shards=settings.shards, index_key=index_key, metrics=base.metrics
+            base.database.pool,
+            shards=settings.shards,
+            index_key=index_key,
+            api_pool=base.database.api_pool,
+            metrics=base.metrics,
         ) as event_log,
     ):
         pool, api_pool = base.database.pool, base.database.api_pool

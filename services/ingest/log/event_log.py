@@ -43,15 +43,17 @@ class EventLog:
         *,
         shards: int,
         index_key: IndexKey,
+        api_pool: asyncpg.Pool | None = None,
         metrics: Metrics | None = None,
     ) -> None:
+        """`api_pool`: that of the api role; None = `pool` reads everything."""
         self.shards = shards
         self.index_key = index_key
         #: The newest committed facts.
         self.recent = RecentFacts(shards)
         self.kinds = FactKinds()
         self.clock = LogClock()
-        self.reader = LogReader(pool, self.kinds)
+        self.reader = LogReader(pool, self.kinds, api_pool or pool)
         self.metrics = IngestMetrics(metrics or Metrics("ingest"))
         self._pool = pool
         self._group = GroupCommit(self._commit)

@@ -80,10 +80,14 @@ class LeafFactsQuery:
 
 
 class LogReader:
-    """Reads through the connections of a pool. All methods raise StoreUnavailable."""
+    """Reads through the connections of a pool. All methods raise StoreUnavailable.
 
-    def __init__(self, pool: asyncpg.Pool, kinds: FactKinds) -> None:
+    `api_pool`: that of the api role, for what is read for a caller of one workspace.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, kinds: FactKinds, api_pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._api_pool = api_pool
         self._kinds = kinds
         self._streams = asyncio.Semaphore(MAX_STREAMS)
 
@@ -136,12 +140,12 @@ class LogReader:
             query.limit,
         )
         if query.limit is not None and query.limit <= PAGE_ROWS:
-            async with acquire(self._pool) as conn:
+            async with acquire(self._api_pool, query.workspace_id) as conn:
                 rows = await self._rows(conn, await conn.fetch(Q.leaf_facts, *arguments))
             yield rows
             return
         # Each stream holds a connection for as long as its caller reads.
-        async with self._streams, transaction(self._pool) as conn:
+        async with self._streams, transaction(self._api_pool, query.workspace_id) as conn:
             cursor = await conn.cursor(Q.leaf_facts, *arguments)
             while records := await cursor.fetch(PAGE_ROWS):
                 yield await self._rows(conn, records)
