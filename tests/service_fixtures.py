@@ -37,6 +37,8 @@ S = TypeVar("S", bound=ServiceSettings)
 #: The servers of tests must survive kill -9, which needs no fsync, but no power cut.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 
+#: Seals the secrets of destinations in tests.
+SECRETS_KEY = "1." + "0f" * 32
 #: The secret that authenticates the messages of the services in tests.
 BUS_KEY = "the bus key of all services in these tests"
 
@@ -180,6 +182,8 @@ def make_settings(database: str, nats_url: str, internal_key: str, tmp_path: Pat
         keys = {"internal_key": internal_key, "bus_key": BUS_KEY}
         if "index_key" in kind.model_fields:
             keys["index_key"] = INDEX_KEY_TEXT
+        if "secrets_key" in kind.model_fields:
+            keys["secrets_key"] = SECRETS_KEY
         return kind(**{**servers, **keys, "data_dir": tmp_path, **fields})
 
     return make

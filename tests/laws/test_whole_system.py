@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from event_logs import append_facts
 from faults.running_system import SETTINGS, RunningSystem, close_system, open_system, retry
 from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
 from onefold.log.v1 import log_service_pb2 as log_pb
@@ -20,11 +21,15 @@ from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
 from service_fixtures import wait_until
 
+from services.chassis.postgres.database import connect_pool
+from services.chassis.postgres.roles import ServiceRoles
 from services.cli.commands.rebuild import REBUILT
 from services.cli.demo.dataset import School, SchoolEvent
 from services.cli.demo.expected import ExpectedResults
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
+from services.ingest.log import EventLog
+from services.kernel.index_key import IndexKey
 from services.kernel.time import DAY_US
 
 VISITORS = 60
@@ -110,11 +115,18 @@ async def test_exported_log_appended_elsewhere_gives_the_digests(
         await system.drain()
         exported = await export(system)
     async with running(tmp_path / "to", shards=1) as system:
-        for start in range(0, len(exported), 1_000):
-            request = log_pb.AppendRequest(facts=exported[start : start + 1_000])
-            await retry(system.internal.log.Append, request)
+        await append_to(system.stack, exported, shards=1)
         await system.drain()
         assert await system.digests() == digests
+
+
+async def append_to(stack: Stack, facts: list[Fact], *, shards: int) -> None:
+    """Append facts as a replica of ingest does."""
+    role = ServiceRoles.from_dsn(stack.postgres.dsn, "ingest").fold
+    pool = await connect_pool(stack.postgres.dsn, schema="ingest", role=role)
+    index_key = IndexKey.parse(stack.index_key)
+    async with pool, EventLog(pool, shards=shards, index_key=index_key) as event_log:
+        await append_facts(event_log, facts)
 
 
 async def export(system: RunningSystem) -> list[Fact]:

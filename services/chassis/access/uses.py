@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 _DAY_S = 86_400
 #: How often uses are handed over, seconds.
-_INTERVAL_S = 10.0
+INTERVAL_S = 10.0
 #: The most uses of one call.
 _MAX_USES = 5_000
 
@@ -62,10 +62,10 @@ class KeyUses:
             await record(page)
             del self._pending[: len(page)]
 
-    async def run(self, record: RecordUses, *, every_s: float = _INTERVAL_S) -> NoReturn:
-        """Hand over new uses again and again."""
+    async def run(self, record: RecordUses) -> NoReturn:
+        """Hand over new uses every `INTERVAL_S`."""
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(INTERVAL_S)
             try:
                 await self.hand_over(record)
             except OnefoldError as error:

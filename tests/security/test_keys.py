@@ -1,0 +1,390 @@
+"""A key does what its role says, as long and from where it is allowed, and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgspec
+import pytest
+import pytest_asyncio
+from contract.protos.descriptors import rpcs
+from google.protobuf.descriptor_pb2 import MethodOptions
+from integration.ingest.ingest_endpoints import IngestEndpoints, make_call, make_event, run_ingest
+from integration.whole.whole_system import WholeSystem, whole_system
+from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
+from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
+from onefold.ingest.v1 import admin_service_pb2 as pb
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
+from onefold.ingest.v1.ingest_facts_pb2 import (
+    ROLE_ADMIN,
+    ROLE_READER,
+    ROLE_SERVICE,
+    ROLE_SOURCE,
+    KeyDefined,
+    SourceDefined,
+)
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from onefold.log.v1.log_pb2 import Fact
+from onefold.log.v1.log_service_pb2 import AppendRequest, GetHeadRequest
+from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, ListTagsRequest
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from service_fixtures import MakeSettings, OpenNatsServer, wait_until
+
+from services.chassis.access import uses
+from services.chassis.access.keys import issue_key
+from services.chassis.access.principal import Role
+from services.chassis.access.rights import roles_of
+from services.chassis.rpc.channel import open_channel
+from services.chassis.rpc.errors import from_rpc
+from services.client.client import PROJECTIONS, ApiEndpoints, Client
+from services.devstack.postgres import PostgresServer
+from services.ingest.service import Ingest, serve
+from services.ingest.settings import IngestSettings
+from services.kernel.errors import InvalidField, NotAllowed, OnefoldError
+from services.kernel.ids import definition_fact_id
+from services.kernel.time import HOUR_US
+
+SHOP = "https://shop.example"
+#: The services that serve the rpcs of a package, where that is not the service of its name.
+SERVED_BY = {"log": ("ingest",), "projection": PROJECTIONS}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ingest(
+    postgres_server: PostgresServer,
+    nats_server: OpenNatsServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[IngestEndpoints]:
+    async with run_ingest(postgres_server, nats_server, tmp_path_factory.mktemp("k")) as running:
+        yield running
+
+
+async def issue(ingest: IngestEndpoints, **fields: Any) -> pb.IssueKeyResponse:
+    """Issue a key, by default one of the source `site`."""
+    fields = {"role": ROLE_SOURCE, "source_id": "site", **fields}
+    async with ingest.channel(ingest.admin_key) as channel:
+        return await AdminServiceStub(channel).IssueKey(pb.IssueKeyRequest(**fields))
+
+
+async def reason_over_grpc(ingest: IngestEndpoints, key: str) -> str:
+    """Return the reason for which an event is refused; empty where it is accepted."""
+    async with ingest.channel(key) as channel:
+        try:
+            request = IngestEventsRequest(events=[make_event()])
+            await IngestServiceStub(channel).IngestEvents(request)
+        except OnefoldError as error:
+            return error.reason
+    return ""
+
+
+async def reason_over_http(ingest: IngestEndpoints, key: str, **headers: str) -> str:
+    status, body = await ingest.post("/v1/track", make_call(), key=key, **headers)
+    assert (status == 200) == ("code" not in body)
+    return str(body.get("code", ""))
+
+
+async def reason_over_nats(ingest: IngestEndpoints, key: str) -> str:
+    message = msgspec.json.encode({"batch": [make_call()]})
+    answer = await ingest.nats.request(
+        "onefold.request.default.site",
+        message,
+        timeout=10,
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    return str(msgspec.json.decode(answer.data).get("code", ""))
+
+
+async def reasons(ingest: IngestEndpoints, key: str, **headers: str) -> list[str]:
+    """Return the reasons of HTTP (with headers), gRPC and NATS."""
+    return [
+        await reason_over_http(ingest, key, **headers),
+        await reason_over_grpc(ingest, key),
+        await reason_over_nats(ingest, key),
+    ]
+
+
+async def listed(ingest: IngestEndpoints, key_id: str) -> pb.KeySummary:
+    async with ingest.channel(ingest.admin_key) as channel:
+        response = await AdminServiceStub(channel).ListKeys(pb.ListKeysRequest())
+    [found] = [each for each in response.keys if each.key.key_id == key_id]
+    return found
+
+
+async def test_key_with_its_defaults_is_accepted_at_every_endpoint(ingest: IngestEndpoints) -> None:
+    issued = await issue(ingest)
+    assert await reasons(ingest, issued.key) == ["", "", ""]
+    found = await listed(ingest, issued.key_id)
+    assert (found.state, found.key.expires_at_us) == (pb.KEY_STATE_ACTIVE, 0)
+    assert found.key.created_at_us
+
+
+async def test_expired_key_is_refused_at_every_endpoint(ingest: IngestEndpoints) -> None:
+    issued = await issue(ingest, lifetime_us=1)
+    assert await reasons(ingest, issued.key) == ["KEY_EXPIRED"] * 3
+    assert (await listed(ingest, issued.key_id)).state == pb.KEY_STATE_EXPIRED
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://SHOP.example:443", "https://shop.example.", "https://a.b.pages.example"]
+)
+async def test_key_for_web_pages_is_accepted_from_their_origins(
+    ingest: IngestEndpoints, origin: str
+) -> None:
+    issued = await issue(ingest, allowed_origins=[SHOP, "https://*.pages.example"])
+    assert await reason_over_http(ingest, issued.key, Origin=origin) == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "null"},
+        {"Origin": "https://attacker.example"},
+        {"Origin": "https://pages.example"},
+        {"Origin": f"{SHOP}.attacker.example"},
+        {"Origin": "http://shop.example"},
+        {"Origin": "https://*.pages.example"},
+        {"Origin": f"https://attacker.example {SHOP}"},
+        {"Referer": SHOP},
+    ],
+)
+async def test_key_for_web_pages_is_refused_from_everywhere_else(
+    ingest: IngestEndpoints, headers: dict[str, str]
+) -> None:
+    issued = await issue(ingest, allowed_origins=[SHOP, "https://*.pages.example"])
+    assert await reasons(ingest, issued.key, **headers) == ["ORIGIN_NOT_ALLOWED"] * 3
+
+
+async def test_key_in_the_body_is_restricted_as_one_in_a_header(ingest: IngestEndpoints) -> None:
+    issued = await issue(ingest, allowed_origins=[SHOP])
+    body = {"writeKey": issued.key, "batch": [make_call()]}
+    for origin, status in ((SHOP, 200), ("https://attacker.example", 403)):
+        headers = {"Origin": origin}
+        async with ingest.http.post(ingest.url("/v1/batch"), json=body, headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_key_with_addresses_is_refused_from_others_and_where_none_is_known(
+    ingest: IngestEndpoints,
+) -> None:
+    foreign = await issue(ingest, allowed_addresses=["192.0.2.0/24", "2001:db8::/32"])
+    forged = {
+        "X-Forwarded-For": "192.0.2.1",
+        "Forwarded": "for=192.0.2.1",
+        "X-Real-IP": "192.0.2.1",
+    }
+    assert await reasons(ingest, foreign.key, **forged) == ["ADDRESS_NOT_ALLOWED"] * 3
+    own = await issue(ingest, allowed_addresses=["127.0.0.0/8", "::1"])
+    assert await reasons(ingest, own.key) == ["", "", "ADDRESS_NOT_ALLOWED"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"allowed_origins": ["*"]}, "allowed_origins[0]"),
+        ({"allowed_origins": [SHOP], "role": ROLE_READER, "source_id": ""}, "allowed_origins"),
+        ({"allowed_addresses": ["shop.example"]}, "allowed_addresses[0]"),
+        ({"lifetime_us": -1}, "lifetime_us"),
+    ],
+)
+async def test_restriction_that_cannot_hold_is_refused_with_its_field(
+    ingest: IngestEndpoints, fields: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidField) as caught:
+        await issue(ingest, **fields)
+    assert caught.value.field == field
+
+
+async def test_rotated_key_overlaps_with_its_successor_which_has_its_restrictions(
+    ingest: IngestEndpoints,
+) -> None:
+    issued = await issue(ingest, title="page", allowed_origins=[SHOP], lifetime_us=24 * HOUR_US)
+    async with ingest.channel(ingest.admin_key) as channel:
+        request = pb.RotateKeyRequest(key_id=issued.key_id, overlap_us=HOUR_US)
+        rotated = await AdminServiceStub(channel).RotateKey(request)
+    for key in (issued.key, rotated.key):
+        assert await reason_over_http(ingest, key, Origin=SHOP) == ""
+        assert await reason_over_http(ingest, key) == "ORIGIN_NOT_ALLOWED"
+    old, new = await listed(ingest, issued.key_id), await listed(ingest, rotated.key_id)
+    assert old.key.expires_at_us == rotated.replaced_expires_at_us < issued.expires_at_us
+    assert new.key.expires_at_us - new.key.created_at_us == 24 * HOUR_US
+    assert (new.key.title, new.key.source_id) == ("page", "site")
+
+
+async def test_key_that_is_rotated_without_an_overlap_is_refused_at_once(
+    ingest: IngestEndpoints,
+) -> None:
+    issued = await issue(ingest)
+    assert await reasons(ingest, issued.key) == ["", "", ""]
+    async with ingest.channel(ingest.admin_key) as channel:
+        stub = AdminServiceStub(channel)
+        rotated = await stub.RotateKey(pb.RotateKeyRequest(key_id=issued.key_id))
+        with pytest.raises(InvalidField):
+            await stub.RotateKey(pb.RotateKeyRequest(key_id=issued.key_id))
+    assert await reasons(ingest, issued.key) == ["KEY_EXPIRED"] * 3
+    assert await reasons(ingest, rotated.key) == ["", "", ""]
+
+
+async def test_internal_key_appends_no_key_source_or_event(ingest: IngestEndpoints) -> None:
+    forged = issue_key(Role.ADMIN)
+    key = KeyDefined(key_id=forged.key_id, key_hash=forged.key_hash, role=ROLE_ADMIN, version=1)
+    messages = [key, SourceDefined(source_id="site", version=9), make_event()]
+    internal = ingest.settings.internal_key.get_secret_value()
+    async with ingest.channel(internal) as channel:
+        stub = LogServiceStub(channel)
+        before = await stub.GetHead(GetHeadRequest())
+        for message in messages:
+            kind = message.DESCRIPTOR.full_name
+            fact = Fact(
+                workspace_id="default",
+                fact_id=definition_fact_id("default", kind, forged.key_id, 1),
+                kind=kind,
+                actor="ingest",
+                payload=message.SerializeToString(),
+            )
+            with pytest.raises(NotAllowed):
+                await stub.Append(AppendRequest(facts=[fact]))
+        assert (await stub.GetHead(GetHeadRequest())).token == before.token
+    assert await reason_over_grpc(ingest, forged.key) == "KEY_UNKNOWN"
+
+
+async def admin_calls(service: Ingest, key: str) -> str:
+    """Return the reason for which an administrator's call is refused; empty = it is accepted."""
+    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", key) as channel:
+        try:
+            await AdminServiceStub(channel).ListKeys(pb.ListKeysRequest())
+        except NotAllowed as error:
+            return error.reason
+    return ""
+
+
+async def keys_without_expiry(service: Ingest, key: str) -> int:
+    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", key) as channel:
+        response = await AdminServiceStub(channel).ListKeys(pb.ListKeysRequest())
+    return sum(not each.key.expires_at_us for each in response.keys)
+
+
+async def test_another_admin_key_in_the_settings_replaces_the_previous_one(
+    make_settings: MakeSettings,
+) -> None:
+    first, second, third = (secrets.token_urlsafe(32) for _ in range(3))
+
+    async def started(key: str, **fields: Any) -> dict[str, str]:
+        settings = make_settings(IngestSettings, admin_key=key, **fields)
+        async with serve(settings) as service:
+            return {each: await admin_calls(service, each) for each in (first, second, third)}
+
+    assert await started(first) == {first: "", second: "KEY_UNKNOWN", third: "KEY_UNKNOWN"}
+    overlapping = {first: "", second: "", third: "KEY_UNKNOWN"}
+    assert await started(second) == overlapping
+    # A replica that still has the previous settings changes nothing, also with another overlap.
+    assert await started(first, admin_key_overlap_s=0) == overlapping
+    at_once = {first: "", second: "KEY_EXPIRED", third: ""}
+    assert await started(third, admin_key_overlap_s=0) == at_once
+    assert await started(second, admin_key_overlap_s=0) == at_once
+    async with serve(make_settings(IngestSettings, admin_key=third)) as service:
+        assert await keys_without_expiry(service, third) == 1
+
+
+@pytest.fixture
+async def system(
+    make_settings: MakeSettings, internal_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WholeSystem]:
+    monkeypatch.setattr(uses, "INTERVAL_S", 0.1)
+    async with whole_system(make_settings, internal_key, tmp_path) as running:
+        yield running
+
+
+async def client_of(system: WholeSystem, role: Any) -> tuple[str, str]:
+    """Return a new key of a role, and its id."""
+    issued = await system.admin.admin.IssueKey(pb.IssueKeyRequest(role=role))
+    return issued.key, issued.key_id
+
+
+async def refusal(address: str, path: str, key: str) -> str:
+    """Call a method with an empty request, and return the reason for which it is refused."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_stream(path)
+        try:
+            async for _ in call(b"", metadata=(("authorization", f"Bearer {key}"),), timeout=20):
+                pass
+        except grpc.aio.AioRpcError as error:
+            return from_rpc(error).reason
+    return ""
+
+
+async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) -> None:
+    """One system for all of it, because its start takes longer than the calls."""
+    reader, reader_id = await client_of(system, ROLE_READER)
+    marketer, _ = await client_of(system, ROLE_SERVICE)
+    endpoints = system.admin.endpoints.grpc
+    async with (
+        Client(ApiEndpoints(grpc=endpoints, key=reader)) as reading,
+        Client(ApiEndpoints(grpc=endpoints, key=marketer)) as marketing,
+    ):
+        await wait_until(lambda: _may_read(reading))
+        await wait_until(lambda: _may_read(marketing))
+        await _check_reader(system, reader)
+        await _check_marketer(marketing)
+    for request in (ListProfilesRequest(), ListTagsRequest()):
+        name = type(request).__name__.removesuffix("Request")
+        with pytest.raises(NotAllowed):  # the internal key reads no profile that no service reads
+            await getattr(system.internal.profile, name)(request)
+    today = datetime.now(UTC).date().isoformat()
+    await wait_until(lambda: _last_used(system, reader_id, today))
+
+
+async def _may_read(client: Client) -> bool:
+    """Return whether every service has folded the key."""
+    try:
+        await client.admin.ListSources(pb.ListSourcesRequest())
+        for service in PROJECTIONS:
+            await client.projection(service).GetStatus(GetStatusRequest())
+    except NotAllowed:
+        return False
+    return True
+
+
+async def _check_reader(system: WholeSystem, key: str) -> None:
+    """A reader changes nothing, at any service, and reads no rejected event and no key."""
+    tried = 0
+    for rpc in rpcs():
+        is_read = rpc.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+        if is_read and Role.READER in roles_of(rpc):
+            continue
+        package = rpc.containing_service.full_name.split(".")[1]
+        path = f"/{rpc.containing_service.full_name}/{rpc.name}"
+        for service in SERVED_BY.get(package, (package,)):
+            address = system.admin.endpoints.grpc[service]
+            assert await refusal(address, path, key) == "NOT_ALLOWED", path
+            tried += 1
+    assert tried >= 30
+
+
+async def _check_marketer(client: Client) -> None:
+    """The key of a back end defines segments, and none of what decides about data."""
+    await client.profile.ListTags(ListTagsRequest())
+    with pytest.raises(InvalidField):  # it may define one, and this one is empty
+        await client.segment.DefineSegment(DefineSegmentRequest())
+    for call in (
+        client.admin.DefineSource(pb.DefineSourceRequest()),
+        client.identity.DefinePolicy(DefinePolicyRequest()),
+        client.activation.DefineDestination(DefineDestinationRequest()),
+        client.admin.IssueKey(pb.IssueKeyRequest()),
+    ):
+        with pytest.raises(NotAllowed):
+            await call
+
+
+async def _last_used(system: WholeSystem, key_id: str, today: str) -> bool:
+    response = await system.admin.admin.ListKeys(pb.ListKeysRequest())
+    [found] = [each for each in response.keys if each.key.key_id == key_id]
+    return found.last_used_on >= today
