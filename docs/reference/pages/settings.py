@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from services.chassis.runtime.secret_files import SUFFIX, is_secret
 from services.chassis.runtime.settings import ServiceSettings
 from services.devstack.ports import DEFAULT_PORTS, FIRST_PORT_VARIABLE, SERVER_NAMES, port_variable
 
@@ -23,7 +24,9 @@ Generated from the settings of the services by `python docs/reference/generate.p
 
 Services read their settings from the environment. Each setting has two names:
 `ONEFOLD_<SERVICE>_<NAME>` for one service and `ONEFOLD_<NAME>` for all services; the first has
-precedence. `ONEFOLD_LOG_LEVEL=debug` sets the level of every service,
+precedence. A secret may stand in a file, which `ONEFOLD_<NAME>_FILE` or
+`ONEFOLD_<SERVICE>_<NAME>_FILE` names; setting both the secret and its file is an error.
+`ONEFOLD_LOG_LEVEL=debug` sets the level of every service,
 `ONEFOLD_PROFILE_LOG_LEVEL=debug` that of profile. A service with an invalid setting exits with
 code 2 and a line that names it. `./onefold up` sets everything that is required.
 """
@@ -76,7 +79,10 @@ def _section(
     rows = ["| name | default | meaning |", "|---|---|---|"]
     for name in names or list(kind.model_fields):
         default = _default(kind.model_fields[name])
-        rows.append(f"| `{prefix}{name.upper()}` | {default} | {comments[name]} |")
+        variable = f"`{prefix}{name.upper()}`"
+        if is_secret(kind.model_fields[name]):
+            variable += f", `{prefix}{name.upper()}{SUFFIX}`"
+        rows.append(f"| {variable} | {default} | {comments[name]} |")
     return f"## {title}\n\n" + "\n".join(rows) + "\n"
 
 

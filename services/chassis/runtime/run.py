@@ -28,6 +28,7 @@ import uvloop
 from pydantic import ValidationError
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.secret_files import SecretFileError, files_open_to_others
 from services.chassis.runtime.settings import PREFIX, ServiceSettings
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,12 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
     except ValidationError as error:
         sys.stderr.write(_settings_error(kind, error))
         sys.exit(MISCONFIGURED)
+    except SecretFileError as error:
+        sys.stderr.write(f"{kind.service}: the settings are wrong\n  {error}\n")
+        sys.exit(MISCONFIGURED)
     logs.configure(settings.service, settings.log_level)
+    if settings_open := files_open_to_others(os.environ, PREFIX):
+        log.warning("secret_files_open_to_others", settings=settings_open, remedy="chmod 600")
     sys.exit(uvloop.run(_main(settings, serve)))
 
 

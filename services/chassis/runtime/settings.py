@@ -6,6 +6,10 @@ all. The first wins, so one environment configures all five processes::
     ONEFOLD_SHARDS=4                  every service
     ONEFOLD_INGEST_GRPC_PORT=9090     only ingest
 
+A secret may stand in a file, which the name with `_FILE` after it names::
+
+    ONEFOLD_INTERNAL_KEY_FILE=/run/secrets/internal_key
+
 A service adds its own fields in its `settings.py`::
 
     class IngestSettings(ServiceSettings):
@@ -16,6 +20,7 @@ A service adds its own fields in its `settings.py`::
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -27,6 +32,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from services.chassis.runtime.secret_files import SecretFileSource
 from services.kernel.index_key import IndexKey
 
 PREFIX = "ONEFOLD_"
@@ -135,6 +141,15 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments first, then the service's own names, then the shared names."""
-        own = EnvSettingsSource(settings_cls, env_prefix=f"{PREFIX}{cls.service.upper()}_")
-        return init_settings, own, env_settings
+        """Read arguments first, then the service's own names, then the shared names.
+
+        Raises SecretFileError.
+        """
+        own = f"{PREFIX}{cls.service.upper()}_"
+        return (
+            init_settings,
+            SecretFileSource(settings_cls, own, os.environ),
+            EnvSettingsSource(settings_cls, env_prefix=own),
+            SecretFileSource(settings_cls, PREFIX, os.environ),
+            env_settings,
+        )
