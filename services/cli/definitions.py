@@ -14,7 +14,7 @@ and once `identity_policy: {namespaces, blocked, ignored}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,15 +50,16 @@ class Pack:
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
 
 
-def read_pack(path: Path, variables: Mapping[str, str]) -> Pack:
+def read_pack(path: Path, variables: Mapping[str, str], in_arguments: Collection[str] = ()) -> Pack:
     """Return the pack in a folder or file; `variables` are the values of `${NAME}`.
 
-    Raises InvalidField, which names the file and the path in it.
+    `in_arguments`: the names of those that other accounts can read, which no secret may use. Raises
+    InvalidField, which names the file and the path in it.
     """
     pack = Pack()
     for file in _files(path):
         try:
-            _read_file(file, variables, pack)
+            _read_file(file, variables, in_arguments, pack)
         except InvalidField as error:
             raise InvalidField(f"{file.name}: {error.message}", field=error.field) from None
     return pack
@@ -74,12 +75,15 @@ def _files(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def _read_file(file: Path, variables: Mapping[str, str], pack: Pack) -> None:
+def _read_file(
+    file: Path, variables: Mapping[str, str], in_arguments: Collection[str], pack: Pack
+) -> None:
     try:
         with file.open("rb") as opened:
             document = parse_yaml(opened.read(MAX_BYTES + 1))
     except OSError as error:
         raise InvalidField(f"the file cannot be read: {error.strerror}") from None
+    _check_secrets(document, in_arguments)
     parts = mapping(_substitute(document or {}, variables), "", {*_READERS, _POLICY})
     if _POLICY in parts:
         if pack.identity_policy is not None:
@@ -96,6 +100,26 @@ def _read_file(file: Path, variables: Mapping[str, str], pack: Pack) -> None:
             if any(getattr(other, id_field) == id_ for other in target):
                 raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
             target.append(definition)
+
+
+def _check_secrets(value: Any, in_arguments: Collection[str]) -> None:
+    """Raise InvalidField where a secret uses a variable of the arguments."""
+    if isinstance(value, list):
+        for each in value:
+            _check_secrets(each, in_arguments)
+    elif isinstance(value, dict):
+        secret = value.get("secret")
+        used = _VARIABLE.findall(secret) if isinstance(secret, str) else []
+        for name in used:
+            if name in in_arguments:
+                raise InvalidField(
+                    f"${{{name}}} is a secret: do not write it into the arguments, but --set "
+                    f"{name}=@FILE or --set {name}=- for standard input, or set a variable of that "
+                    "name in the environment",
+                    field=name,
+                )
+        for each in value.values():
+            _check_secrets(each, in_arguments)
 
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:

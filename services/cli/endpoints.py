@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from services import SERVICES
+from services.chassis.runtime.secret_files import SUFFIX, SecretFileError, read_secret
 from services.client.client import ApiEndpoints
+from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT
 from services.devstack.ports import FIRST_PORT_VARIABLE
 from services.kernel.errors import OnefoldError
@@ -50,21 +52,40 @@ def default_data_dir() -> Path:
 
 
 def settings_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of services in the environment, such as `ONEFOLD_INGEST_HTTP_PORT`."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name.startswith("ONEFOLD_") and name not in _NOT_SETTINGS
-    }
+    """Return the settings of services in the environment, such as `ONEFOLD_INGEST_HTTP_PORT`.
+
+    A secret in a file is read. Raises ServerError.
+    """
+    given = {name: value for name, value in environ.items() if name.startswith("ONEFOLD_")}
+    for variable in [n.removesuffix(SUFFIX) for n in given if n.endswith(SUFFIX)]:
+        del given[variable + SUFFIX]
+        if (secret := _secret(variable, environ)) is not None:
+            given[variable] = secret
+    return {name: value for name, value in given.items() if name not in _NOT_SETTINGS}
+
+
+def key_from_environment(variable: str) -> str:
+    """Return the key in a variable, or in the file that `<variable>_FILE` names; empty = neither.
+
+    Raises ServerError.
+    """
+    return _secret(variable, os.environ) or os.environ.get(variable, "")
+
+
+def _secret(variable: str, environ: Mapping[str, str]) -> str | None:
+    try:
+        return read_secret(variable, environ)
+    except SecretFileError as error:
+        raise ServerError(str(error)) from None
 
 
 def find_endpoints(data_dir: Path) -> ApiEndpoints:
     """Return the endpoints named by the environment, else those of the system over `data_dir`.
 
-    Raises NotRunning.
+    Raises NotRunning, and ServerError where a key cannot be read from its file.
     """
     named = {s: os.environ.get(f"ONEFOLD_{s.upper()}_URL", "") for s in SERVICES}
-    key = os.environ.get("ONEFOLD_KEY", "")
+    key = key_from_environment("ONEFOLD_KEY")
     if any(named.values()):
         return ApiEndpoints(grpc=named, key=key)
     state = read_stack(data_dir)

@@ -28,7 +28,12 @@ from services.devstack.stack import Stack
 def main(argv: list[str]) -> int:
     """Run the stack; the exit code is 1 where it cannot be started."""
     logs.configure("supervisor", "info")
-    settings, first_port = settings_from(os.environ), os.environ.get(FIRST_PORT_VARIABLE)
+    try:
+        settings = settings_from(os.environ)
+    except ServerError as error:
+        _report({"error": str(error)})
+        return 1
+    first_port = os.environ.get(FIRST_PORT_VARIABLE)
     return asyncio.run(supervise(Path(argv[0]), settings, first_port))
 
 

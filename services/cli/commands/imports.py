@@ -27,7 +27,7 @@ from typer import Argument, Option
 
 from services.chassis.codec.fields import token_from_proto
 from services.cli import output
-from services.cli.context import DataDir
+from services.cli.context import DataDir, read_secret_option
 from services.cli.endpoints import find_endpoints
 from services.cli.mapping import BadCell, FileMapping, Row, parse_json, read_mapping
 from services.client.api import IngestApi
@@ -36,6 +36,8 @@ from services.kernel.errors import InvalidField, RetryableError
 from services.kernel.tokens import Token
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
+#: The variable of the write key.
+WRITE_KEY = "ONEFOLD_WRITE_KEY"
 BATCH = 500
 #: How long one batch is retried while the service is away, seconds.
 RETRY_FOR_S = 60.0
@@ -56,15 +58,23 @@ def import_(
     data: DataDir,
     file: Annotated[Path, Argument(help="A .csv, .tsv, .jsonl or .ndjson file.")],
     mapping: Annotated[Path, Option(help="How its columns become events (YAML).")],
-    key: Annotated[str, Option(help="The source's write key.", envvar="ONEFOLD_WRITE_KEY")],
+    key: Annotated[
+        str,
+        Option(
+            metavar="@FILE|-",
+            help="The file of the source's write key, or - for standard input; without it "
+            f"{WRITE_KEY} or {WRITE_KEY}_FILE.",
+        ),
+    ] = "",
 ) -> None:
     """Import a file; list the rejected lines with their numbers. A second run changes nothing."""
+    write_key = read_secret_option("--key", key, WRITE_KEY)
     with output.exit_on_error():
         address = find_endpoints(data).grpc["ingest"]
     with output.ProgressBars() as bars:
         task = bars.add_task(file.name, total=None)
         report = output.run(
-            import_file(file, mapping, address, key, lambda lines: bars.advance(task, lines))
+            import_file(file, mapping, address, write_key, lambda lines: bars.advance(task, lines))
         )
     output.out.print(
         f"{report.accepted:,} new events, {report.duplicates:,} already in the log, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typer import Option
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
-from services.cli.context import DataDir, run_with_client
+from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, read_pack
 from services.client.client import Client
 from services.kernel.errors import OnefoldError, TokenNotReached
@@ -35,20 +35,39 @@ def apply(
     dry_run: Annotated[bool, Option("--dry-run", help="Only show what would change.")] = False,
     variables: Annotated[
         list[str] | None,
-        Option("--set", metavar="NAME=VALUE", help="The value of ${NAME} in the pack."),
+        Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="The value of ${NAME} in the pack. A secret is not written here: NAME=@FILE is "
+            "the content of a file, NAME=- a line of standard input, NAME alone is typed.",
+        ),
     ] = None,
 ) -> None:
     """Define sources, the identity policy, tags, segments and destinations from files.
 
     Returns when all of them are live: old events count, too.
     """
-    values = dict(pair.partition("=")[::2] for pair in variables or ())
+    given, in_arguments = _variables(variables or ())
     with output.exit_on_error():
-        pack = read_pack(file, {**os.environ, **values})
+        pack = read_pack(file, {**os.environ, **given}, in_arguments)
     applied = run_with_client(data, lambda client: apply_pack(client, pack, dry_run=dry_run))
     changed = "would change" if dry_run else "changed"
     rows = [(a.kind, a.id, a.version, changed if a.changed else "unchanged") for a in applied]
     output.print_table(("kind", "id", "version", ""), rows)
+
+
+def _variables(pairs: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the values by name, and the names of those that stand in the arguments."""
+    values: dict[str, str] = {}
+    in_arguments: set[str] = set()
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if equals and value != "-" and not value.startswith("@"):
+            values[name] = value
+            in_arguments.add(name)
+        else:
+            values[name] = read_secret_option(f"--set {name}", value)
+    return values, in_arguments
 
 
 @dataclass(frozen=True, slots=True)
