@@ -29,8 +29,8 @@ from services.cli.demo.expected import ExpectedResults
 from services.cli.demo.receiver import WebhookReceiver
 from services.devstack.stack import Stack
 from services.ingest.log import EventLog
-from services.kernel.index_key import IndexKey
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY, INDEX_KEY_TEXT
 
 VISITORS = 60
 #: All systems of this module get the same month, which ended before they were started.
@@ -43,7 +43,8 @@ Digests = dict[str, dict[str, str]]
 async def running(
     folder: Path, *, shards: int = 4, replicas: int = 1
 ) -> AsyncIterator[RunningSystem]:
-    settings = {**SETTINGS, "ONEFOLD_SHARDS": str(shards)}
+    # Digests are functions of ids, which are derived with the index key.
+    settings = {**SETTINGS, "ONEFOLD_SHARDS": str(shards), "ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT}
     async with (
         WebhookReceiver() as receiver,
         Stack(folder, settings=settings | receiver.settings, replicas=replicas) as stack,
@@ -124,8 +125,7 @@ async def append_to(stack: Stack, facts: list[Fact], *, shards: int) -> None:
     """Append facts as a replica of ingest does."""
     role = ServiceRoles.from_dsn(stack.postgres.dsn, "ingest").fold
     pool = await connect_pool(stack.postgres.dsn, schema="ingest", role=role)
-    index_key = IndexKey.parse(stack.index_key)
-    async with pool, EventLog(pool, shards=shards, index_key=index_key) as event_log:
+    async with pool, EventLog(pool, shards=shards, index_key=INDEX_KEY) as event_log:
         await append_facts(event_log, facts)
 
 
