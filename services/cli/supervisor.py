@@ -20,7 +20,7 @@ from typing import IO
 from services.chassis.runtime import logs
 from services.cli.endpoints import StackState, settings_from, stack_file
 from services.devstack.errors import ServerError
-from services.devstack.folders import make_folder
+from services.devstack.folders import make_folder, open_private
 from services.devstack.ports import FIRST_PORT_VARIABLE, resolve_ports
 from services.devstack.stack import Stack
 
@@ -42,7 +42,8 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
 
     `first_port`: the first of consecutive ports; None = the default ports, `0` = free ones.
     """
-    make_folder(data_dir)
+    os.umask(0o077)
+    make_folder(data_dir, passable=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -70,7 +71,7 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
 
 def _lock(data_dir: Path) -> IO[str]:
     """Open and lock the stack file. Raises ServerError where another supervisor holds it."""
-    file = stack_file(data_dir).open("a+", encoding="utf-8")
+    file = open(stack_file(data_dir), "a+", encoding="utf-8", opener=open_private)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

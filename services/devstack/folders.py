@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Container
 from pathlib import Path
 
 from services.devstack.errors import ServerError
@@ -11,11 +12,36 @@ from services.devstack.errors import ServerError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_folder(folder: Path) -> None:
-    """Make a private folder; where root owns it, others may pass through it, but not read it."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_folder(folder: Path, *, passable: bool = False) -> None:
+    """Make a folder that only its owner can read.
+
+    `passable`: where root owns it, other accounts may pass through it, as PostgreSQL's has to.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid == os.geteuid():
-        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        folder.chmod(0o711 if passable and os.geteuid() == 0 else 0o700)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file for `open(…, opener=open_private)`: a new one is readable by its owner only."""
+    return os.open(path, flags, 0o600)
+
+
+def close_to_others(folder: Path, *, skipped: Container[str] = ()) -> None:
+    """Take the rights of other accounts away from the files and folders below a data folder.
+
+    Files of an older version, or of another umask, may be open to others. Only what this account
+    owns is changed, links are not followed, and folders named in `skipped` are left alone.
+    """
+    for entry in os.scandir(folder):
+        status = entry.stat(follow_symlinks=False)
+        if entry.is_symlink() or status.st_uid != os.geteuid() or entry.name in skipped:
+            continue
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder or entry.is_file(follow_symlinks=False):
+            os.chmod(entry.path, status.st_mode & 0o700)
+        if is_folder:
+            close_to_others(Path(entry.path), skipped=skipped)
 
 
 def load_or_create_secrets(file: Path, *names: str) -> dict[str, str]:

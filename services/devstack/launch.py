@@ -18,6 +18,7 @@ PR_SET_PDEATHSIG = 1
 def main(argv: list[str]) -> None:
     """Execute the program in place of this process."""
     uid, gid, parent, death_signal = (int(word) for word in argv[:4])
+    os.umask(0o077)
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)

@@ -222,7 +222,7 @@ class ManagedServer(ABC):
         """Lock the folder until `_unlock_folder`; the system unlocks it when this process dies."""
         if self._lock_descriptor is not None:
             raise FolderInUse(f"{self.name} in {self.data_dir} is already started")
-        make_folder(self.home)
+        make_folder(self.home, passable=True)
         descriptor = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

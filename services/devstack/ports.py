@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services import SERVICES
 from services.devstack.errors import ServerError
+from services.devstack.folders import open_private
 
 LOOPBACK = "127.0.0.1"
 #: The servers of a system, in the order of their default ports.
@@ -57,7 +58,8 @@ class PortChooser:
         ports: dict[str, int] = {}
         for name in names:
             ports[name] = self._choose(name, saved.get(name, 0), set(ports.values()))
-        file.write_text(json.dumps(ports), encoding="utf-8")
+        with open(file, "w", encoding="utf-8", opener=open_private) as output:
+            json.dump(ports, output)
         return ports
 
     def _choose(self, name: str, saved: int, taken: set[int]) -> int:

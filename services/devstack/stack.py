@@ -26,7 +26,13 @@ from services import SERVICES
 from services.chassis.rpc.channel import open_channel
 from services.devstack.errors import ServerError
 from services.devstack.external import check_nats, check_postgres
-from services.devstack.folders import ROOT, load_internal_key, load_secrets, make_folder
+from services.devstack.folders import (
+    ROOT,
+    close_to_others,
+    load_internal_key,
+    load_secrets,
+    make_folder,
+)
 from services.devstack.nats import NatsServer
 from services.devstack.nats_config import ClientId
 from services.devstack.ports import LOOPBACK, PortChooser, port_variable
@@ -160,7 +166,9 @@ class Stack:
 
     async def start(self) -> None:
         """Start everything; return when every service is ready. Raises ServerError."""
-        make_folder(self.data_dir)
+        make_folder(self.data_dir, passable=True)
+        # The engines protect the folders of their own files.
+        close_to_others(self.data_dir, skipped=("cluster", "store"))
         try:
             dsn, nats_url = self._settings.get(DSN), self._external_nats("ingest")
             is_single = self._settings.get(POSTGRES_ROLES) == "single"

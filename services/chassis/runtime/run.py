@@ -69,6 +69,7 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
     logs.configure(settings.service, settings.log_level)
     if settings_open := files_open_to_others(os.environ, PREFIX):
         log.warning("secret_files_open_to_others", settings=settings_open, remedy="chmod 600")
+    os.umask(0o077)
     sys.exit(uvloop.run(_main(settings, serve)))
 
 
@@ -124,7 +125,7 @@ def _write_endpoints(settings: ServiceSettings, endpoints: Mapping[str, int]) ->
     if settings.data_dir is None:
         return
     file = endpoints_file(settings.data_dir, settings.service)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = file.with_suffix(f".{os.getpid()}")
     unfinished.write_text(json.dumps(endpoints), encoding="utf-8")
     unfinished.replace(file)

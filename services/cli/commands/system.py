@@ -21,7 +21,7 @@ from services.cli.context import DataDir, run_with_client
 from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
 from services.devstack.errors import ServerError
-from services.devstack.folders import ROOT, make_folder
+from services.devstack.folders import ROOT, make_folder, open_private
 from services.devstack.ports import FIRST_PORT_VARIABLE, LOOPBACK, load_ports
 from services.devstack.process import is_alive
 from services.kernel.errors import OnefoldError
@@ -88,9 +88,9 @@ def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:
     """Start the supervisor of a data folder; False where one runs already. Raises ServerError."""
     if read_stack(data_dir) is not None:
         return False
-    make_folder(data_dir)
+    make_folder(data_dir, passable=True)
     log_file = data_dir / "supervisor.log"
-    with log_file.open("ab") as log:
+    with open(log_file, "ab", opener=open_private) as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "services.cli.supervisor", str(data_dir.resolve())],
             cwd=ROOT,

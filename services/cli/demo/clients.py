@@ -19,6 +19,7 @@ from segment.analytics.client import Client as SegmentClient
 from services.cli.commands.imports import import_file
 from services.cli.demo.dataset import SchoolEvent
 from services.client.client import Client
+from services.devstack.folders import open_private
 from services.devstack.nats_config import ClientId
 from services.kernel.errors import OnefoldError
 from services.kernel.time import to_rfc3339
@@ -113,7 +114,7 @@ async def send_by_file(
 
 
 def _write_csv(file: Path, events: Iterable[SchoolEvent]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as out:
+    with open(file, "w", newline="", encoding="utf-8", opener=open_private) as out:
         writer = csv.writer(out)
         writer.writerow(["record", "what", "phone", "when", "lesson", "course", "amount"])
         for event in events:

@@ -57,7 +57,7 @@ def load_or_create_admin_key(data_dir: Path | None) -> str | None:
         return None
     file = data_dir / KEY_FILE
     if not file.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_once(file, issue_key(Role.ADMIN).key)
     return file.read_text("utf-8").strip()
 
