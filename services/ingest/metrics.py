@@ -14,6 +14,12 @@ class IngestMetrics:
             "events", "Events, by endpoint and result.", ["endpoint", "result"]
         )
         self._rejections = metrics.rejections
+        self.quarantine_refused = metrics.counter(
+            "quarantine_refused", "Refused events that the quota of their source had no room for."
+        )
+        self.quarantine_expired = metrics.counter(
+            "quarantine_expired", "Events that were deleted from quarantine, as they were too old."
+        )
         self.appended_rows = metrics.counter(
             "appended_rows", "Rows appended to the log; a broadcast fact is one row a shard."
         )

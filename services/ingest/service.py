@@ -17,8 +17,9 @@ from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
 from services.ingest.api import admin_grpc, ingest_grpc, log_grpc
-from services.ingest.api.http import HttpEndpoint
+from services.ingest.api.http import HttpEndpoint, HttpSettings
 from services.ingest.api.nats import NatsEndpoint
+from services.ingest.commands import limits
 from services.ingest.commands.admin import Administration
 from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.intake import EventIntake
@@ -65,18 +66,26 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
     ):
         pool, api_pool = base.database.pool, base.database.api_pool
         authenticator = base.authenticator
-        sources, quarantine = SourceDirectory(api_pool), QuarantineStore(api_pool, settings.shards)
+        sources = SourceDirectory(api_pool)
+        quota = limits.quarantine_quota(settings)
+        quarantine = QuarantineStore(api_pool, pool, settings.shards, quota)
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
         store = DefinitionStore(api_pool)
         administration = Administration(event_log, definitions, store)
         keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
         await bootstrap_workspace(administration, keys, settings)
-        intake = EventIntake(event_log, quarantine, sources, event_log.metrics)
+        rates, metrics = limits.producer_limits(settings), event_log.metrics
+        intake = EventIntake(event_log, quarantine, sources, rates, metrics)
+        http_limits = limits.http_limits(settings)
         http = HttpEndpoint(
             intake,
             authenticator,
-            max_body_bytes=settings.max_body_bytes,
-            timeout_s=settings.http_timeout_s,
+            HttpSettings(
+                max_body_bytes=settings.max_body_bytes,
+                timeout_s=settings.http_timeout_s,
+                memory_bytes=settings.http_memory_bytes,
+                proxies=http_limits.proxies,
+            ),
         )
         nats = NatsEndpoint(
             base.bus, intake, authenticator, index_key=index_key, replicas=settings.nats_replicas
@@ -87,7 +96,13 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         rpc.add(add_IngestServiceServicer_to_server, ingest_rpc, public=True)
         rpc.add(add_AdminServiceServicer_to_server, admin_grpc.AdminRpc(administration, keys))
         rpc.add(add_LogServiceServicer_to_server, log_rpc)
-        events = HttpServer(http.routes(), host=settings.host, port=settings.http_port)
+        events = HttpServer(
+            http.routes(),
+            host=settings.host,
+            port=settings.http_port,
+            limits=http_limits,
+            count=base.metrics.count_http_cut_off,
+        )
         operations = base.operations()
         async with background(
             nats.run(),
@@ -95,6 +110,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             tick_while_idle(event_log, interval_s=settings.tick_interval_s),
             _refresh(definitions, event_log, settings.definitions_poll_s),
             authenticator.uses.run(keys.record_uses),
+            limits.expire_quarantine(event_log, quarantine, days=settings.quarantine_days),
         ):
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)

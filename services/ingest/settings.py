@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from services.chassis.runtime.addresses import parse_networks
 from services.chassis.runtime.settings import IndexKeyText, Port, ServiceSettings
 from services.kernel.identifiers.phones import is_region
 
@@ -15,6 +16,11 @@ def _region(text: str) -> str:
     if region and not is_region(region):
         raise ValueError("a region is two letters of ISO 3166, such as CN or US")
     return region
+
+
+def _networks(text: str) -> str:
+    parse_networks(text)
+    return text
 
 
 class IngestSettings(ServiceSettings):
@@ -41,6 +47,36 @@ class IngestSettings(ServiceSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     #: The time limit of an HTTP request, and of sending its body, seconds.
     http_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    #: The proxies in front of the HTTP endpoint, as addresses or networks separated by commas, such
+    #: as `10.0.0.0/8`. Only their `X-Forwarded-For` is believed; empty = none.
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
+    #: The most open connections of the HTTP endpoint.
+    http_connections: Annotated[int, Field(ge=1)] = 2_000
+    #: The most open connections of one address that is no trusted proxy; 0 = no limit of its own.
+    http_connections_per_address: Annotated[int, Field(ge=0)] = 500
+    #: The most bytes of all bodies of HTTP requests in flight. Senders without a known key share an
+    #: eighth of it, and one key has at most half.
+    http_memory_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024
+    #: The most events a second of one key of a public source; ten times as many at once. 0 = no
+    #: limit.
+    public_events_per_s: Annotated[float, Field(ge=0)] = 5_000.0
+    #: The most bytes a second of one key of a public source; ten times as many at once. 0 = no
+    #: limit.
+    public_bytes_per_s: Annotated[float, Field(ge=0)] = 5_000_000.0
+    #: The part of both that one address may use with the key.
+    public_address_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    #: The most events a second of one key of another source; ten times as many at once. 0 = no
+    #: limit.
+    server_events_per_s: Annotated[float, Field(ge=0)] = 0.0
+    #: The most bytes a second of one key of another source; ten times as many at once. 0 = no
+    #: limit.
+    server_bytes_per_s: Annotated[float, Field(ge=0)] = 0.0
+    #: The most events that the quarantine stores of one source.
+    quarantine_entries: Annotated[int, Field(ge=0)] = 100_000
+    #: The most bytes of events that the quarantine stores of one source.
+    quarantine_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
+    #: How long an event stays in quarantine, days.
+    quarantine_days: Annotated[float, Field(gt=0)] = 30.0
     #: How often definitions that other replicas appended are folded, seconds.
     definitions_poll_s: Annotated[float, Field(gt=0)] = 2.0
     #: The number of replicas of the stream of NATS publishers' messages, in a cluster of NATS.

@@ -11,6 +11,8 @@ from services.chassis.access.principal import Role
 
 _MAX_KEY = 256
 _SECRET_BYTES = 32
+#: The characters of a key after `ofk_<role>_`: letters, digits, `_` and `-`.
+SECRET_CHARACTERS = 43
 
 
 class IssuedKey(NamedTuple):

@@ -15,9 +15,9 @@ _HOST_PREFIX = 64
 _MAX_HOPS = 16
 
 
-def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Return the networks of addresses and prefixes such as `10.0.0.0/8`. Raises ValueError."""
-    return tuple(ip_network(text.strip()) for text in texts)
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Return addresses and networks such as `10.0.0.0/8, ::1`. Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -19,15 +21,25 @@ from starlette.routing import Route
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
 from services.chassis.rpc.errors import STATUS_BY_REASON
-from services.ingest.api.http_body import BadEncoding, decompress, read_body, too_large
+from services.chassis.runtime.addresses import Network, client_address
+from services.chassis.runtime.http_errors import CORS, error_response
+from services.chassis.runtime.http_protocol import trust_connection
+from services.ingest.api.http_body import BodyReader, BodyTimeout
 from services.ingest.api.producers import authenticate_producer, failure_of
+from services.ingest.codec.compression import BadEncoding
 from services.ingest.codec.events import SegmentCall
-from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
+from services.ingest.codec.results import (
+    error_to_json,
+    refusal_to_json,
+    rejection_to_json,
+    result_to_json,
+)
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
+from services.ingest.domain.body_budget import BodyBudget
 from services.ingest.domain.events import EventType, Producer, Refusal
-from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
-from services.kernel.errors import RetryableError, TooLarge
-from services.kernel.ids import to_hex
+from services.ingest.domain.producer_limits import Sent
+from services.ingest.domain.request_body import batch_calls, parse_body
+from services.kernel.errors import RateLimited, RetryableError, TooLarge
 from services.kernel.restrictions import Peer
 
 #: The paths below /v1/ and the type of their events; None where each event states its own.
@@ -36,9 +48,8 @@ CALLS: Mapping[str, EventType | None] = {
     **{type_.name.lower(): type_ for type_ in EventType},
     **{type_.name.lower()[0]: type_ for type_ in EventType},
 }
-_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
 _PREFLIGHT = {
-    **_CORS,
+    **CORS,
     "Access-Control-Allow-Methods": "POST, OPTIONS",
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, Content-Encoding, X-Write-Key, X-Retry-Count"
@@ -47,28 +58,37 @@ _PREFLIGHT = {
 }
 
 
-class _BodyTimeout(Exception):
-    """A body did not arrive in time."""
+#: How long the refusal of a key is held back where its address has sent too many, seconds.
+_HOLD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What bounds the requests of the endpoint."""
+
+    max_body_bytes: int
+    #: The time limit of a body, and of its handling, seconds.
+    timeout_s: float
+    #: The most bytes of all bodies in flight.
+    memory_bytes: int
+    #: The proxies whose X-Forwarded-For is believed.
+    proxies: tuple[Network, ...] = ()
 
 
 class HttpEndpoint:
     """Ingests events over HTTP."""
 
     def __init__(
-        self,
-        intake: EventIntake,
-        authenticator: Authenticator,
-        *,
-        max_body_bytes: int,
-        timeout_s: float,
+        self, intake: EventIntake, authenticator: Authenticator, settings: HttpSettings
     ) -> None:
         self._intake = intake
         self._authenticator = authenticator
-        self._limit = max_body_bytes
-        self._timeout_s = timeout_s
+        self._settings = settings
+        #: The memory of all bodies in flight.
+        self.budget = BodyBudget(settings.memory_bytes)
 
     def routes(self) -> list[Route]:
-        """Return the routes, to serve beside those of operations."""
+        """Return the routes of the endpoint."""
         return [
             Route(f"/v1/{{call}}{end}", self.handle, methods=["POST", "OPTIONS"])
             for end in ("", "/")
@@ -78,67 +98,96 @@ class HttpEndpoint:
         """Handle any request below /v1/."""
         call = request.path_params["call"]
         if call not in CALLS:
-            return _error(404, "NOT_FOUND", f"the calls are {', '.join(CALLS)}")
+            return error_response(404, "NOT_FOUND", f"the calls are {', '.join(CALLS)}")
         if request.method == "OPTIONS":
             return Response(headers=_PREFLIGHT)
+        settings = self._settings
         try:
-            raw = await self._read(request)
-            async with asyncio.timeout(self._timeout_s):
-                return await self._ingest(request, raw, CALLS[call])
+            async with BodyReader(
+                request,
+                self.budget,
+                max_bytes=settings.max_body_bytes,
+                timeout_s=settings.timeout_s,
+            ) as body:
+                return await self._ingest(request, body, CALLS[call])
         except ClientDisconnect:
             return Response(status_code=400)  # the client does not receive it
-        except _BodyTimeout:
-            return _error(408, "TOO_SLOW", "the body did not arrive in time: send it again")
+        except BodyTimeout:
+            message = "the body did not arrive in time: send it again"
+            return error_response(408, "TOO_SLOW", message)
         except Exception as error:
             return _failed(error)
 
-    async def _read(self, request: Request) -> bytes:
-        if int(request.headers.get("content-length") or 0) > self._limit:
-            raise too_large(self._limit)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await read_body(request.stream(), self._limit)
-        except TimeoutError:
-            raise _BodyTimeout from None
+    async def _ingest(
+        self, request: Request, reader: BodyReader, type_: EventType | None
+    ) -> Response:
+        peer = self._peer_of(request)
+        # An unknown key is refused before the body is read.
+        key = _key_of(request) or await reader.find_key()
+        producer = await self._authenticate(request, key, peer)
+        await self._intake.check_rate(producer, peer.address)
+        trust_connection(request.scope)
+        raw = await reader.read(producer.key_id)
+        async with asyncio.timeout(self._settings.timeout_s):
+            return await self._ingest_body(producer, reader, raw, type_, peer.address)
 
-    async def _ingest(self, request: Request, raw: bytes, type_: EventType | None) -> Response:
-        key = _key_of(request)
-        peer = _peer_of(request)
-        producer = await self._authenticate(key, peer) if key else None
-        raw, body = self._parse(raw, request.headers.get("content-encoding", ""))
-        if producer is None:
-            write_key = body.write_key if isinstance(body, RequestBody) else None
-            key = write_key if isinstance(write_key, str) else None
-            producer = await self._authenticate(key, peer)
-        raw = _without_key(raw, key)
+    async def _ingest_body(
+        self,
+        producer: Producer,
+        reader: BodyReader,
+        raw: bytes,
+        type_: EventType | None,
+        address: str,
+    ) -> Response:
+        try:
+            raw = reader.decompress(raw)
+        except BadEncoding as error:
+            refusal = Refusal(error.reason, "", error.message)
+            return await self._reject(producer, raw, refusal, address)
+        body = parse_body(raw)
         if isinstance(body, Refusal):
-            return await self._reject(producer, raw, body)
+            return await self._reject(producer, raw, body, address)
         calls = [raw] if type_ else batch_calls(body)
         if isinstance(calls, Refusal):
-            return await self._reject(producer, raw, calls)
+            return await self._reject(producer, raw, calls, address)
         if len(calls) > MAX_EVENTS:
             message = f"a batch has at most {MAX_EVENTS} events: split it"
             raise TooLarge(message, limit=str(MAX_EVENTS))
-        result = await self._intake.ingest(producer, [SegmentCall(c, type_, body) for c in calls])
+        events = [SegmentCall(call, type_, body) for call in calls]
+        result = await self._intake.ingest(producer, events, Sent(len(raw), address))
         if result.accepted or result.duplicates:
             return _json(200, result_to_json(result))
         reason = refusal_to_json(result.rejections[0].refusal)
         return _json(400, {**result_to_json(result), **reason})
 
-    async def _authenticate(self, key: str | None, peer: Peer) -> Producer:
-        return await authenticate_producer(self._authenticator, key, "http", peer)
-
-    def _parse(self, raw: bytes, encoding: str) -> tuple[bytes, RequestBody | Refusal]:
-        """Return the decompressed body, and its calls."""
+    async def _authenticate(self, request: Request, key: str | None, peer: Peer) -> Producer:
         try:
-            raw = decompress(raw, encoding, self._limit)
-        except BadEncoding as error:
-            return raw, Refusal(error.reason, "", error.message)
-        return raw, parse_body(raw)
+            return await authenticate_producer(self._authenticator, key, "http", peer)
+        except RateLimited:
+            # A stranger that sends one request after the other is slowed down by that.
+            await _disconnected(request, within_s=_HOLD_S)
+            raise
 
-    async def _reject(self, producer: Producer, raw: bytes, refusal: Refusal) -> Response:
-        quarantine_id = await self._intake.quarantine_body(producer, raw, refusal)
-        return _json(400, {**refusal_to_json(refusal), "quarantineId": to_hex(quarantine_id)})
+    async def _reject(
+        self, producer: Producer, raw: bytes, refusal: Refusal, address: str
+    ) -> Response:
+        rejection = await self._intake.quarantine_body(producer, raw, refusal, address)
+        return _json(400, rejection_to_json(rejection))
+
+    def _peer_of(self, request: Request) -> Peer:
+        headers = request.headers
+        connected = request.client.host if request.client else ""
+        forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
+        address = client_address(connected, forwarded_for, self._settings.proxies)
+        return Peer(address, headers.get("origin", ""))
+
+
+async def _disconnected(request: Request, *, within_s: float) -> None:
+    """Return when the client is gone, or after a time; what it sends until then is dropped."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
 
 
 def _key_of(request: Request) -> str | None:
@@ -146,16 +195,6 @@ def _key_of(request: Request) -> str | None:
     # Some clients send `key:secret`; a key of Onefold has no colon.
     write_key = headers.get("x-write-key", "").partition(":")[0]
     return key_from_authorization(headers.get("authorization")) or write_key or None
-
-
-def _peer_of(request: Request) -> Peer:
-    address = request.client.host if request.client else ""
-    return Peer(address, request.headers.get("origin", ""))
-
-
-def _without_key(raw: bytes, key: str | None) -> bytes:
-    """Return the body without the sender's key, so that the quarantine stores no secret."""
-    return raw.replace(key.encode(), b"***") if key else raw
 
 
 def _failed(error: Exception) -> Response:
@@ -166,14 +205,10 @@ def _failed(error: Exception) -> Response:
     return _json(STATUS_BY_REASON[failure.reason].http, error_to_json(failure), headers)
 
 
-def _error(status: int, code: str, message: str) -> Response:
-    return _json(status, {"success": False, "code": code, "message": message})
-
-
 def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
     return Response(
         msgspec.json.encode(body),
         status,
-        {**_CORS, **(headers or {})},
+        {**CORS, **(headers or {})},
         media_type="application/json",
     )

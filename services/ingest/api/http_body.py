@@ -1,87 +1,96 @@
-"""Reads and decompresses a request body within a size limit.
-
-The compression is detected from the first bytes: clients declare the wrong encoding, or none, and
-no JSON begins like a compressed stream.
-"""
+"""Reads the body of a request: the sender's key first, then the rest, within a memory budget."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import AsyncIterable
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
-import zstandard
+from starlette.requests import Request
 
-from services.kernel.errors import InvalidField, TooLarge
+from services.ingest.codec.compression import decompress, decompress_start, too_large
+from services.ingest.domain.body_budget import BodyBudget, Reservation
+from services.ingest.domain.request_body import find_write_key
+from services.kernel.errors import RateLimited
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_ZLIB = b"\x78"
-#: With a larger window a small body could demand much memory, bytes.
-_ZSTD_WINDOW = 8 << 20
-
-
-class BadEncoding(InvalidField):
-    """A compressed body that cannot be decompressed."""
-
-    reason = "JSON_INVALID"
+#: Without a known key no more of a body is read, and no more of it is decompressed.
+KEY_BYTES = 64 * 1024
 
 
-async def read_body(chunks: AsyncIterable[bytes], limit: int) -> bytes:
-    """Return a whole body. Raises TooLarge as soon as it has more than `limit` bytes."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(chunk)
-    return b"".join(parts)
+class BodyTimeout(Exception):
+    """A body did not arrive in time."""
 
 
-def decompress(raw: bytes, encoding: str, limit: int) -> bytes:
-    """Decompress gzip, zlib, deflate or zstd; return any other body as it is.
+class BodyReader:
+    """Reads one body. `async with BodyReader(…) as body:` returns its memory at the end."""
 
-    `encoding` is the header Content-Encoding; only a deflate without a zlib header needs it. Raises
-    TooLarge before more than `limit` bytes are decompressed, and BadEncoding.
-    """
-    try:
-        if raw.startswith(_GZIP):
-            return _decompress_zlib(raw, limit, 16 + zlib.MAX_WBITS)
-        if raw.startswith(_ZSTD):
-            return _decompress_zstd(raw, limit)
-        if raw.startswith(_ZLIB):
-            return _decompress_zlib(raw, limit, zlib.MAX_WBITS)
-        if "deflate" in encoding.lower():
-            return _decompress_zlib(raw, limit, -zlib.MAX_WBITS)
-    except (zlib.error, zstandard.ZstdError):
-        raise BadEncoding("the compressed body is corrupt: send it again") from None
-    return raw
+    def __init__(
+        self, request: Request, budget: BodyBudget, *, max_bytes: int, timeout_s: float
+    ) -> None:
+        self._chunks: AsyncIterator[bytes] = aiter(request.stream())
+        headers = request.headers
+        self._encoding = headers.get("content-encoding", "")
+        self._stated_size = int(headers.get("content-length") or 0)
+        self._budget = budget
+        self._reservation = Reservation(budget)
+        self._max_bytes = max_bytes
+        self._ends_at = asyncio.get_running_loop().time() + timeout_s
+        self._received = bytearray()
+        self._is_complete = False
+
+    async def find_key(self) -> str | None:
+        """Return the `writeKey` of a body whose headers have no key, from its first KEY_BYTES.
+
+        None = there is none. Raises BodyTimeout, RateLimited.
+        """
+        await self._read(KEY_BYTES)
+        start = decompress_start(bytes(self._received[:KEY_BYTES]), self._encoding, KEY_BYTES)
+        return find_write_key(start)
+
+    async def read(self, key_id: str) -> bytes:
+        """Return the whole body, as it was sent. `key_id`: that of the sender's key.
+
+        Raises BodyTimeout, RateLimited, and TooLarge as soon as the body has too many bytes.
+        """
+        if self._stated_size > self._max_bytes:
+            raise too_large(self._max_bytes)
+        if not self._reservation.move_to(key_id):
+            raise _busy()
+        await self._read(self._max_bytes)
+        if not self._is_complete:
+            raise too_large(self._max_bytes)
+        return bytes(self._received)
+
+    def decompress(self, raw: bytes) -> bytes:
+        """Return the decompressed body. Raises BadEncoding, RateLimited, TooLarge."""
+        plain = decompress(raw, self._encoding, self._max_bytes)
+        self._take(len(plain) if plain is not raw else 0)
+        return plain
+
+    async def _read(self, limit: int) -> None:
+        """Read until the body has ended or has more than `limit` bytes."""
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                while not self._is_complete and len(self._received) <= limit:
+                    chunk = await anext(self._chunks, None)
+                    if chunk is None:
+                        self._is_complete = True
+                    else:
+                        self._take(len(chunk))
+                        self._received += chunk
+        except TimeoutError:
+            raise BodyTimeout from None
+
+    def _take(self, size: int) -> None:
+        if not self._reservation.add(size):
+            raise _busy()
+
+    async def __aenter__(self) -> BodyReader:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self._reservation.end()
 
 
-def _decompress_zlib(raw: bytes, limit: int, window: int) -> bytes:
-    parts: list[bytes] = []
-    remaining = limit
-    while raw:
-        decompressor = zlib.decompressobj(window)
-        part = decompressor.decompress(raw, remaining + 1)
-        if len(part) > remaining:
-            raise too_large(limit)
-        if not decompressor.eof:
-            raise BadEncoding("the compressed body is incomplete: send it again")
-        parts.append(part)
-        remaining -= len(part)
-        raw = decompressor.unused_data  # gzip files can be concatenated
-    return b"".join(parts)
-
-
-def _decompress_zstd(raw: bytes, limit: int) -> bytes:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    with decompressor.stream_reader(raw, read_across_frames=True) as reader:
-        body = reader.read(limit + 1)
-    if len(body) > limit:
-        raise too_large(limit)
-    return body
-
-
-def too_large(limit: int) -> TooLarge:
-    """Return the error of a body over the limit."""
-    return TooLarge(f"the body has more than {limit} bytes: split it", limit=str(limit))
+def _busy() -> RateLimited:
+    return RateLimited("too many bodies are received at once: send it again")

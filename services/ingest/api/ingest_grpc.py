@@ -11,9 +11,10 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import page_size_of
+from services.chassis.rpc.guard import address_of
 from services.chassis.rpc.server import Allowed
 from services.ingest.api.producers import producer_of
-from services.ingest.codec.events import ProtoEvent
+from services.ingest.codec.events import EventsRequest, event_of_message, events_of_request
 from services.ingest.codec.results import (
     QUARANTINE_PAGE,
     from_quarantine,
@@ -22,6 +23,7 @@ from services.ingest.codec.results import (
 )
 from services.ingest.commands.intake import EventIntake, check_batch_size
 from services.ingest.domain.events import Producer
+from services.ingest.domain.producer_limits import Sent
 from services.ingest.store.quarantine import QuarantineStore
 from services.kernel.ids import parse_id
 
@@ -41,20 +43,23 @@ class IngestRpc(IngestServiceServicer):
     async def IngestEvents(
         self, request: pb.IngestEventsRequest, context: Any
     ) -> pb.IngestEventsResponse:
-        return await self._ingest(request.events, producer_of(principal(), _endpoint(context)))
+        return await self._ingest(request, producer_of(principal(), _endpoint(context)), context)
 
     async def StreamEvents(
         self, request_iterator: AsyncIterator[pb.StreamEventsRequest], context: Any
     ) -> AsyncIterator[pb.StreamEventsResponse]:
         producer = producer_of(principal(), _endpoint(context))
         async for request in request_iterator:
-            result = await self._ingest(request.events, producer)
+            result = await self._ingest(request, producer, context)
             yield pb.StreamEventsResponse(result=result)
 
-    async def _ingest(self, events: Any, producer: Producer) -> pb.IngestEventsResponse:
-        check_batch_size(len(events))
-        result = await self._intake.ingest(producer, [ProtoEvent(event) for event in events])
-        return result_to_proto(result)
+    async def _ingest(
+        self, request: EventsRequest, producer: Producer, context: Any
+    ) -> pb.IngestEventsResponse:
+        check_batch_size(len(request.events))
+        events, size = events_of_request(request)
+        sent = Sent(size, address_of(context.peer()))
+        return result_to_proto(await self._intake.ingest(producer, events, sent))
 
     async def ListQuarantined(
         self, request: pb.ListQuarantinedRequest, context: Any
@@ -71,7 +76,9 @@ class IngestRpc(IngestServiceServicer):
     ) -> pb.ReleaseQuarantinedResponse:
         quarantine_id = parse_id(request.quarantine_id, "quarantine_id")
         entry = await self._quarantine.get(workspace_id(), quarantine_id)
-        event = ProtoEvent(request.event) if request.HasField("event") else from_quarantine(entry)
+        event = (
+            event_of_message(request.event) if request.HasField("event") else from_quarantine(entry)
+        )
         # The source and the endpoint are those of the event, the actor is the caller.
         producer = producer_of(principal(), entry.endpoint)._replace(source_id=entry.source_id)
         result = await self._intake.release(entry, event, producer)

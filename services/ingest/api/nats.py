@@ -26,11 +26,11 @@ from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
 from services.ingest.api.nats_consumer import EventConsumer, unsubscribe
 from services.ingest.api.nats_message import check_subject, decode_message, place_in_stream
 from services.ingest.api.producers import authenticate_producer, failure_of
-from services.ingest.codec.results import error_to_json, refusal_to_json, result_to_json
+from services.ingest.codec.results import error_to_json, rejection_to_json, result_to_json
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
 from services.ingest.domain.events import IncomingEvent, Producer, Refusal
-from services.kernel.errors import OnefoldError, RetryableError
-from services.kernel.ids import to_hex
+from services.ingest.domain.producer_limits import Sent
+from services.kernel.errors import OnefoldError, RateLimited, RetryableError
 from services.kernel.index_key import IndexKey
 
 log = structlog.get_logger(__name__)
@@ -132,8 +132,9 @@ class NatsEndpoint:
 
     async def _ingest(self, producer: Producer, messages: Sequence[_DecodedMessage]) -> None:
         try:
+            sent = Sent(sum(len(msg.data) for msg, _ in messages))
             result = await self._intake.ingest(
-                producer, [event for _, events in messages for event in events]
+                producer, [event for _, events in messages for event in events], sent
             )
         except Exception as error:
             for msg, _ in messages:
@@ -153,7 +154,8 @@ class NatsEndpoint:
             failure.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _MAX_KEY_ATTEMPTS
         )
         if retry or may_become_known:
-            await msg.nak(delay=_RETRY_S)
+            delay = failure.retry_after if isinstance(failure, RateLimited) else _RETRY_S
+            await msg.nak(delay=max(delay, _RETRY_S))
             return
         # Without a valid key there is no workspace whose quarantine could store the message.
         log.warning("message_rejected", reason=failure.reason)
@@ -174,9 +176,10 @@ class NatsEndpoint:
         try:
             producer, events = await self._decode(msg)
             if isinstance(events, Refusal):
-                quarantine_id = await self._intake.quarantine_body(producer, msg.data, events)
-                return {**refusal_to_json(events), "quarantineId": to_hex(quarantine_id)}
-            return result_to_json(await self._intake.ingest(producer, events))
+                rejection = await self._intake.quarantine_body(producer, msg.data, events)
+                return rejection_to_json(rejection)
+            sent = Sent(len(msg.data))
+            return result_to_json(await self._intake.ingest(producer, events, sent))
         except Exception as error:
             return error_to_json(failure_of(error, "nats"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.ingest.api.http_body import decompress
+from services.ingest.codec.compression import decompress
 from services.ingest.codec.events import ProtoEvent, SegmentCall, decode_events
 from services.ingest.commands.intake import MAX_EVENTS
 from services.ingest.domain.events import RawEvent, Refusal

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
-from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
+from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, StreamEventsRequest
 from onefold.type.v1.event_pb2 import EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier
 
+from services.ingest.codec.secrets import blank_event, blank_keys, may_hold_key
 from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal
 from services.ingest.domain.request_body import RequestBody
 from services.ingest.domain.segment_spec import parse_call
+
+EventsRequest: TypeAlias = IngestEventsRequest | StreamEventsRequest
 
 
 class ProtoEvent:
@@ -71,7 +76,9 @@ class SegmentCall:
     def __init__(
         self, raw: bytes, type_: EventType | None = None, body: RequestBody | None = None
     ) -> None:
-        self._raw = raw
+        self._raw = raw = blank_keys(raw)
+        if body is not None and may_hold_key(body.context):
+            body = replace(body, context=blank_keys(body.context))
         self.format = f"call:{type_.name.lower()}" if type_ else "call"
         self.event = parse_call(raw, type_, body)
 
@@ -110,7 +117,27 @@ def decode_events(data: bytes) -> list[ProtoEvent] | Refusal:
         request = IngestEventsRequest.FromString(data)
     except DecodeError:
         return Refusal("NOT_AN_EVENT", "", "send an onefold.ingest.v1.IngestEventsRequest")
-    return [ProtoEvent(event) for event in request.events]
+    return _events_of(request.events, data)
+
+
+def events_of_request(request: EventsRequest) -> tuple[list[ProtoEvent], int]:
+    """Return the events of a request over gRPC, and its size in bytes."""
+    data = request.SerializeToString()
+    return _events_of(request.events, data), len(data)
+
+
+def event_of_message(message: Event) -> ProtoEvent:
+    """Return one event that was sent over gRPC."""
+    [event] = _events_of([message], message.SerializeToString())
+    return event
+
+
+def _events_of(messages: Iterable[Event], data: bytes) -> list[ProtoEvent]:
+    """Return events without keys of Onefold in them. `data`: all of them, serialised."""
+    if may_hold_key(data):
+        for message in messages:
+            blank_event(message)
+    return [ProtoEvent(message) for message in messages]
 
 
 def _account_payload(message: Event, accepted: Accepted) -> bytes:

@@ -70,6 +70,12 @@ def refusal_to_json(refusal: Refusal) -> dict[str, object]:
     }
 
 
+def rejection_to_json(rejection: Rejection) -> dict[str, object]:
+    """Return the response over HTTP and NATS where the body as a whole was rejected."""
+    quarantine_id = to_hex(rejection.quarantine_id)
+    return {**refusal_to_json(rejection.refusal), "quarantineId": quarantine_id}
+
+
 def segment_field_name(field: str) -> str:
     """Return the Segment specification's name of a field of the API contract."""
     name, bracket, rest = field.partition("[")

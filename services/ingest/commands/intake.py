@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from time import monotonic
 from typing import TypeAlias
 
+from services.chassis.runtime.addresses import address_group
+from services.ingest.codec.secrets import blank_body
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import (
     Accepted,
@@ -22,6 +25,7 @@ from services.ingest.domain.events import (
     Source,
 )
 from services.ingest.domain.facts import AppendResult, NewFact
+from services.ingest.domain.producer_limits import ProducerLimits, Sent
 from services.ingest.log import EventLog
 from services.ingest.metrics import IngestMetrics
 from services.ingest.store.definitions import SourceDirectory
@@ -52,15 +56,28 @@ class EventIntake:
         log: EventLog,
         quarantine: QuarantineStore,
         sources: SourceDirectory,
+        limits: ProducerLimits,
         metrics: IngestMetrics,
     ) -> None:
         self._log = log
         self._quarantine = quarantine
         self._sources = sources
+        self._limits = limits
         self.metrics = metrics
 
-    async def ingest(self, producer: Producer, events: Sequence[IncomingEvent]) -> IngestResult:
-        """Ingest a batch of any size, and return after the commit."""
+    async def check_rate(self, producer: Producer, address: str) -> None:
+        """Raise RateLimited where a producer may not send anything now."""
+        is_public = await self._is_public(producer)
+        self._limits.check(producer, address_group(address), monotonic(), is_public=is_public)
+
+    async def ingest(
+        self, producer: Producer, events: Sequence[IncomingEvent], sent: Sent
+    ) -> IngestResult:
+        """Ingest a batch of any size, and return after the commit.
+
+        Raises RateLimited where the producer exceeds its rate; then nothing is stored.
+        """
+        await self._count_rate(producer, len(events), sent)
         batch = await self._admit(producer, events, _new_message_id)
         result = await self._append(batch)
         if batch.refusals:
@@ -68,18 +85,42 @@ class EventIntake:
                 index: self._entry(producer, events[index].format, events[index].raw(), refusal)
                 for index, refusal in sorted(batch.refusals.items())
             }
-            await self._quarantine.save(list(entries.values()))
-            rejections = [Rejection(i, e.refusal, e.quarantine_id) for i, e in entries.items()]
+            refused_ids = await self._quarantine.save(list(entries.values()))
+            rejections = [self._rejection(i, e, refused_ids) for i, e in entries.items()]
             result = replace(result, rejections=tuple(rejections))
         self.metrics.count(producer.endpoint, result)
         return result
 
-    async def quarantine_body(self, producer: Producer, raw: bytes, refusal: Refusal) -> bytes:
-        """Quarantine a request body that holds no event; return its quarantine id."""
-        entry = self._entry(producer, "body", raw, refusal)
-        await self._quarantine.save([entry])
+    async def quarantine_body(
+        self, producer: Producer, raw: bytes, refusal: Refusal, address: str = ""
+    ) -> Rejection:
+        """Quarantine a request body that holds no event; it counts as one for the rate.
+
+        Raises RateLimited.
+        """
+        await self._count_rate(producer, 1, Sent(len(raw), address))
+        entry = self._entry(producer, "body", blank_body(raw), refusal)
+        refused_ids = await self._quarantine.save([entry])
         self.metrics.count_rejection(producer.endpoint, refusal.reason)
-        return entry.quarantine_id
+        return self._rejection(0, entry, refused_ids)
+
+    async def _count_rate(self, producer: Producer, events: int, sent: Sent) -> None:
+        sent = sent._replace(address=address_group(sent.address))
+        is_public = await self._is_public(producer)
+        self._limits.take(producer, events, sent, monotonic(), is_public=is_public)
+
+    def _rejection(
+        self, index: int, entry: QuarantinedEvent, refused_ids: Container[bytes]
+    ) -> Rejection:
+        if entry.quarantine_id not in refused_ids:
+            return Rejection(index, entry.refusal, entry.quarantine_id)
+        self.metrics.quarantine_refused.inc()
+        message = f"{entry.refusal.message} (not stored: the quarantine of the source is full)"
+        return Rejection(index, entry.refusal._replace(message=message), b"")
+
+    async def _is_public(self, _producer: Producer) -> bool:
+        """Return whether everybody may know the key of a producer."""
+        return True
 
     def _entry(
         self, producer: Producer, format_: str, raw: bytes, refusal: Refusal
@@ -118,7 +159,7 @@ class EventIntake:
         if batch.refusals:
             return _still_refused(entry, batch.refusals[0])
         fact = batch.facts[0] if batch.facts else batch.group_events[0][0]
-        await self._quarantine.mark_released(entry.quarantine_id, fact.fact_id)
+        await self._quarantine.mark_released(entry, fact.fact_id)
         return result
 
     async def _admit(

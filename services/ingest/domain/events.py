@@ -112,11 +112,12 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An event of a batch that was refused and quarantined."""
+    """An event of a batch that was refused."""
 
     #: Its index in the batch.
     index: int
     refusal: Refusal
+    #: Empty where the quarantine of its source had no room for it.
     quarantine_id: bytes
 
 

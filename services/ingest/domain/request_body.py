@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,6 @@ class RequestBody:
     is_batch: bool
     #: Unix microseconds where it could be read, else the value that was sent.
     sent_at: object = None
-    write_key: object = None
     #: A JSON object for calls that have none; empty = {}.
     context: bytes = b""
 
@@ -40,7 +40,6 @@ class RequestBody:
 class _Envelope(msgspec.Struct, rename="camel"):
     batch: msgspec.Raw = _ABSENT
     sent_at: Any = None
-    write_key: Any = None
     context: msgspec.Raw = _ABSENT
 
 
@@ -61,9 +60,23 @@ def parse_body(raw: bytes) -> RequestBody | Refusal:
         calls=_calls(envelope.batch) if envelope.batch else None,
         is_batch=bool(envelope.batch),
         sent_at=_instant(envelope.sent_at),
-        write_key=envelope.write_key,
         context=bytes(envelope.context),
     )
+
+
+def find_write_key(start: bytes) -> str | None:
+    """Return the `writeKey` of a body of which only the start may be known; None without one.
+
+    It is found beside the calls only, and only if it ends before the known part does.
+    """
+    if b'"writeKey"' not in start:
+        return None
+    text = start.decode("utf-8", "surrogateescape")
+    with suppress(ValueError, IndexError, RecursionError):
+        for name, value, _ in _members(text):
+            if name == "writeKey":
+                return value if isinstance(value, str) else None
+    return None
 
 
 def batch_calls(body: RequestBody) -> list[bytes] | Refusal:
@@ -101,7 +114,6 @@ def _split_leniently(raw: bytes) -> RequestBody | None:
         calls=[_encode(call) for call in _elements(part)],
         is_batch=True,
         sent_at=_instant(members.get("sentAt", (None, ""))[0]),
-        write_key=members.get("writeKey", (None, ""))[0],
         context=_encode(members.get("context", (None, ""))[1]),
     )
 

@@ -22,6 +22,7 @@ from services.ingest.api.http import CALLS
 from services.kernel.errors import InvalidField, NotAllowed, OnefoldError, TooLarge
 
 LIMIT = 4 * 1024 * 1024
+INCOMPLETE = gzip.compress(b'{"batch":[]}', mtime=0)[:-9]
 
 
 async def disabled_key(endpoints: Any) -> str:
@@ -114,9 +115,9 @@ class TestHttpBodies:
             (b'{"batch":[]}', "BATCH_EMPTY"),
             (b'{"batch":{"a":1}}', "BATCH_EMPTY"),
             (b'{"batch":' + b"[" * 100_000, "PROPERTIES_TOO_LARGE"),
-            (b'{"batch":1,"writeKey":"\xff"}', "JSON_INVALID"),
+            (b'{"batch":1,"sentAt":"\xff"}', "JSON_INVALID"),
             (b"\x1f\x8b broken", "JSON_INVALID"),
-            (gzip.compress(b'{"batch":[]}', mtime=0)[:-9], "JSON_INVALID"),
+            (INCOMPLETE, "JSON_INVALID"),
             (b"\x28\xb5\x2f\xfd broken", "JSON_INVALID"),
         ],
     )
@@ -128,7 +129,8 @@ class TestHttpBodies:
         assert response["code"] == code
         assert response["message"]
         entry = await endpoints.quarantined(response["quarantineId"])
-        assert entry.raw == body
+        # What is missing of a compressed body could not be checked for keys.
+        assert entry.raw == (b'{"batch":[]}' if body == INCOMPLETE else body)
 
     @pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
     async def test_body_over_the_limit_is_refused(self, endpoints: Any, size: int) -> None:

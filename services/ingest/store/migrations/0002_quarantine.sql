@@ -23,3 +23,15 @@ CREATE TABLE quarantine (
 );
 -- Pages of a workspace, newest first.
 CREATE INDEX quarantine_newest ON quarantine (workspace_id, received_at DESC, quarantine_id DESC);
+-- The oldest entries of all workspaces, which expire.
+CREATE INDEX quarantine_oldest ON quarantine (received_at);
+
+-- How much of its quota each source uses; entries that were released do not count.
+CREATE TABLE quarantine_usage (
+    workspace_id text NOT NULL,
+    source_id text NOT NULL,
+    entries bigint NOT NULL,
+    -- Of the column `raw`.
+    size_bytes bigint NOT NULL,
+    PRIMARY KEY (workspace_id, source_id)
+);
