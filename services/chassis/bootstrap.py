@@ -32,8 +32,12 @@ from services.chassis.runtime.settings import ServiceSettings
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 from services.kernel.index_key import IndexKey
+from services.kernel.rate_limit import RateLimit
 
 log = structlog.get_logger(__name__)
+
+#: The refused calls that an address may make at once, in seconds of their rate.
+_REFUSALS_BURST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,10 @@ async def open_service(
             settings.internal_key.get_secret_value(),
             load_region=region_loader(database.pool),
             ttl_s=settings.key_cache_s,
+            refusals=RateLimit(
+                settings.refused_calls_per_s,
+                max(1.0, settings.refused_calls_per_s * _REFUSALS_BURST_S),
+            ),
         )
         yield ServiceContext(settings, database, bus, authenticator, metrics)
 

@@ -19,10 +19,12 @@ from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role
 from services.chassis.access.tables import AccessKey, LoadKey, LoadRegion
 from services.chassis.access.uses import KeyUses
+from services.chassis.runtime.addresses import address_group
 from services.chassis.runtime.tasks import clip_to_deadline
-from services.kernel.errors import NotAllowed, StoreUnavailable
+from services.kernel.errors import NotAllowed, RateLimited, StoreUnavailable
 from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import WorkspaceId
+from services.kernel.rate_limit import UNLIMITED, RateLimit, RateLimiter
 from services.kernel.restrictions import NO_RESTRICTIONS, UNKNOWN_PEER, Peer, Restrictions
 
 T = TypeVar("T")
@@ -50,10 +52,14 @@ class Authenticator:
         load_region: LoadRegion | None = None,
         ttl_s: float = 5.0,
         miss_ttl_s: float = 1.0,
+        refusals: RateLimit = UNLIMITED,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`wall_clock`: seconds since 1970; keys expire by it."""
+        """`refusals`: the rate of refused calls of one address.
+
+        `wall_clock`: seconds since 1970; keys expire by it.
+        """
         self._load = load
         #: The keys that were accepted, for whoever records when keys were used.
         self.uses = KeyUses()
@@ -63,6 +69,8 @@ class Authenticator:
         self._regions: dict[str, str] = {}
         self._internal_hash = hash_key(internal_key)
         self._clock = clock
+        #: By the group of addresses of the caller.
+        self._refusals: RateLimiter[str] = RateLimiter(refusals)
         self._cache: TTLCache[bytes, AccessKey] = TTLCache(_MAX_CACHED, ttl_s, clock)
         self._unknown: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, min(miss_ttl_s, ttl_s), clock)
         self._bypassed_until = float("-inf")
@@ -86,8 +94,16 @@ class Authenticator:
 
         `peer`: where the call comes from, for keys that are restricted to origins or addresses.
         Raises NotAllowed (KEY_MISSING, KEY_UNKNOWN, KEY_DISABLED, KEY_EXPIRED, ORIGIN_NOT_ALLOWED,
-        ADDRESS_NOT_ALLOWED), and StoreUnavailable also if the store does not respond in time.
+        ADDRESS_NOT_ALLOWED), RateLimited in its place where the address of `peer` has made too many
+        calls that were refused, and StoreUnavailable also if the store does not respond in time.
         """
+        try:
+            return await self._accept(key, peer)
+        except NotAllowed:
+            self._count_refusal(peer.address)
+            raise
+
+    async def _accept(self, key: str | None, peer: Peer) -> Principal:
         if not key:
             raise NotAllowed("send a key: `authorization: Bearer KEY`", reason="KEY_MISSING")
         key_hash = hash_key(key)
@@ -103,6 +119,17 @@ class Authenticator:
             _check_restrictions(found.restrictions, peer)
         self.uses.note(found.principal, now_s)
         return found.principal
+
+    def _count_refusal(self, address: str) -> None:
+        caller, now = address_group(address), self._clock()
+        delay = self._refusals.delay(caller, 1, now) if caller else 0
+        if delay > 0:
+            raise RateLimited(
+                "this address has made too many calls that were refused: check its keys",
+                retry_after=delay,
+            ) from None
+        if caller:
+            self._refusals.take(caller, 1, now)
 
     def on_invalidate(self, call: Callable[[], object]) -> None:
         """Call `call` at each `invalidate` from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import asyncpg
 from onefold.ingest.v1.ingest_facts_pb2 import KeyDefined, SourceDefined, WorkspaceDefined
 from onefold.log.v1.log_pb2 import Fact
 
+from services.chassis.access.lookups import BatchedLookups
 from services.chassis.access.principal import Principal, Role
 from services.chassis.postgres.database import Queries, acquire
 from services.kernel.identifiers.phones import DEFAULT_REGION
@@ -48,22 +49,27 @@ LoadRegion = Callable[[str], Awaitable[str | None]]
 
 
 def key_loader(pool: asyncpg.Pool) -> LoadKey:
-    """Return a function that reads keys from the table of the service that owns `pool`."""
+    """Return a function that reads keys from the table of the service that owns `pool`.
 
-    async def load(key_hash: bytes) -> AccessKey | None:
+    Concurrent calls share their statements. It raises RateLimited and StoreUnavailable.
+    """
+
+    async def load_many(hashes: Sequence[bytes]) -> dict[bytes, AccessKey]:
         async with acquire(pool) as conn:
-            row = await conn.fetchrow(Q.load_key, key_hash)
-        if row is None:
-            return None
-        workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
-        region = row["default_region"] or DEFAULT_REGION
-        holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
-        restrictions = Restrictions.load(
-            row["allowed_origins"].split(), row["allowed_addresses"].split()
-        )
-        return AccessKey(holder, row["disabled"], row["expires_at_us"], restrictions)
+            rows = await conn.fetch(Q.load_keys, hashes)
+        return {row["key_hash"]: _access_key(row) for row in rows}
 
-    return load
+    return BatchedLookups(load_many).load
+
+
+def _access_key(row: asyncpg.Record) -> AccessKey:
+    workspace_id, source_id = WorkspaceId(row["workspace_id"]), SourceId(row["source_id"])
+    region = row["default_region"] or DEFAULT_REGION
+    holder = Principal(workspace_id, Role(row["role"]), row["key_id"], source_id, region)
+    restrictions = Restrictions.load(
+        row["allowed_origins"].split(), row["allowed_addresses"].split()
+    )
+    return AccessKey(holder, row["disabled"], row["expires_at_us"], restrictions)
 
 
 def region_loader(pool: asyncpg.Pool) -> LoadRegion:

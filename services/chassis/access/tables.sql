@@ -1,12 +1,12 @@
--- name: load_key
--- The key with a hash, the region of its workspace, and whether its source is disabled.
-SELECT k.key_id, k.workspace_id, k.role, k.source_id, k.expires_at_us, k.allowed_origins,
+-- name: load_keys
+-- The keys with some hashes, the regions of their workspaces, and whether their sources are disabled.
+SELECT k.key_hash, k.key_id, k.workspace_id, k.role, k.source_id, k.expires_at_us, k.allowed_origins,
     k.allowed_addresses, w.default_region,
     k.disabled OR coalesce(s.disabled, false) AS disabled
 FROM access_key AS k
 LEFT JOIN access_source AS s USING (workspace_id, source_id)
 LEFT JOIN access_workspace AS w USING (workspace_id)
-WHERE k.key_hash = $1
+WHERE k.key_hash = any($1::bytea[])
 
 -- name: load_regions
 -- The default regions of workspaces.

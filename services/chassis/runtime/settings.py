@@ -131,6 +131,9 @@ class ServiceSettings(BaseSettings):
     #: How long a key that was looked up is cached, seconds. A disabled key may stay valid in other
     #: replicas for as long.
     key_cache_s: Annotated[float, Field(ge=0)] = 5.0
+    #: The calls a second of one address that may be refused for their keys, ten times as many at
+    #: once; further ones are slowed down. 0 = no limit.
+    refused_calls_per_s: Annotated[float, Field(ge=0)] = 10.0
 
     @classmethod
     def settings_customise_sources(

@@ -29,8 +29,9 @@ from services.chassis.access.tables import AccessKey
 from services.chassis.access.uses import KeyUse, KeyUses
 from services.chassis.rpc.guard import address_of
 from services.chassis.runtime.tasks import start_deadline
-from services.kernel.errors import NotAllowed, StoreUnavailable
+from services.kernel.errors import NotAllowed, RateLimited, StoreUnavailable
 from services.kernel.ids import SourceId, WorkspaceId
+from services.kernel.rate_limit import RateLimit
 from services.kernel.restrictions import UNKNOWN_PEER, Peer, Restrictions
 
 T = TypeVar("T")
@@ -398,3 +399,46 @@ def test_key_from_authorization_reads_bearer_and_basic(header: str | None, key: 
 def test_key_from_authorization_with_any_text_does_not_raise(header: str) -> None:
     key_from_authorization(header)
     key_from_authorization(f"Basic {header}")
+
+
+REFUSALS = RateLimit(1.0, 3.0)
+
+
+@pytest.fixture
+def strict(store: Store) -> Authenticator:
+    """An authenticator that refuses three calls of an address at once, and one a second."""
+    return Authenticator(store.load, INTERNAL, refusals=REFUSALS, clock=lambda: store.now)
+
+
+async def refusals_of(authenticator: Authenticator, peer: Peer, count: int) -> list[str]:
+    reasons = []
+    for number in range(count):
+        with pytest.raises((NotAllowed, RateLimited)) as caught:
+            await authenticator.authenticate(f"unknown {number}" if number % 2 else None, peer)
+        reasons.append(caught.value.reason)
+    return reasons
+
+
+async def test_address_with_too_many_refused_calls_is_limited(
+    strict: Authenticator, store: Store
+) -> None:
+    peer = Peer("2001:db8::1")
+    unlimited = ["KEY_MISSING", "KEY_UNKNOWN", "KEY_MISSING"]
+    assert await refusals_of(strict, peer, 5) == [*unlimited, "RATE_LIMITED", "RATE_LIMITED"]
+    assert await refusals_of(strict, Peer("2001:db8::ffff"), 1) == ["RATE_LIMITED"]
+    assert await refusals_of(strict, Peer("2001:db8:0:1::1"), 1) == ["KEY_MISSING"]
+    store.now += 1.0
+    assert await refusals_of(strict, peer, 2) == ["KEY_MISSING", "RATE_LIMITED"]
+
+
+async def test_known_key_is_accepted_from_an_address_that_is_limited(
+    strict: Authenticator, store: Store
+) -> None:
+    peer = Peer("203.0.113.7")
+    await refusals_of(strict, peer, 5)
+    store.put("k")
+    assert await strict.authenticate("k", peer) == SHOP
+
+
+async def test_caller_without_an_address_has_no_limit_of_refusals(strict: Authenticator) -> None:
+    assert "RATE_LIMITED" not in await refusals_of(strict, Peer(), 20)
