@@ -136,11 +136,11 @@ def test_files_that_every_account_can_read_are_named(tmp_path: Path) -> None:
 
 def test_a_service_with_a_wrong_file_exits_with_one_line_that_names_it(tmp_path: Path) -> None:
     named = {"ONEFOLD_INTERNAL_KEY_FILE": str(tmp_path / "none")}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ONEFOLD_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONEFOLD_")}
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")])}
     done = subprocess.run(
         [sys.executable, "-m", "services.segment"],
-        env=kept | paths | named,
+        env=inherited | paths | named,
         cwd=ROOT,
         capture_output=True,
         text=True,
