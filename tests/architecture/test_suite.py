@@ -19,6 +19,7 @@ BUDGET = {
     "tests/contract/readme/": 1,
     "tests/laws/test_whole_system.py": 6,
     "tests/integration/whole/": 9,
+    "tests/security/test_key_roles.py": 1,
     "tests/integration/identity/test_identity_decisions.py": 14,
     "tests/integration/identity/test_identity_policy.py": 12,
     "tests/integration/deploy/": 20,

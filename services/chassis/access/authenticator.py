@@ -61,7 +61,7 @@ class Authenticator:
         `wall_clock`: seconds since 1970; keys expire by it.
         """
         self._load = load
-        #: The keys that were accepted, for whoever records when keys were used.
+        #: The keys that were accepted; a task of the service hands them over to ingest.
         self.uses = KeyUses()
         self._wall_clock = wall_clock
         self._load_region = load_region
@@ -125,7 +125,8 @@ class Authenticator:
         delay = self._refusals.delay(caller, 1, now) if caller else 0
         if delay > 0:
             raise RateLimited(
-                "this address has made too many calls that were refused: check its keys",
+                "this address has made too many calls that were refused: check its keys, or raise"
+                " refused_calls_per_s in the settings",
                 retry_after=delay,
             ) from None
         if caller:

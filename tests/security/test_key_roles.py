@@ -1,0 +1,128 @@
+"""Keys follow their roles at every service of a running system."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from contract.protos.descriptors import rpcs
+from google.protobuf.descriptor_pb2 import MethodOptions
+from integration.whole.whole_system import WholeSystem, whole_system
+from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
+from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest
+from onefold.ingest.v1 import admin_service_pb2 as pb
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_READER, ROLE_SERVICE
+from onefold.profile.v1.profile_service_pb2 import ListProfilesRequest, ListTagsRequest
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
+from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest
+from service_fixtures import MakeSettings, wait_until
+
+from services.chassis.access import uses
+from services.chassis.access.principal import Role
+from services.chassis.access.rights import roles_of
+from services.chassis.rpc.errors import from_rpc
+from services.client.client import PROJECTIONS, ApiEndpoints, Client
+from services.kernel.errors import InvalidField, NotAllowed
+
+#: The services that serve the rpcs of a package, where that is not the service of its name.
+SERVED_BY = {"log": ("ingest",), "projection": PROJECTIONS}
+
+
+@pytest.fixture
+async def system(
+    make_settings: MakeSettings, internal_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WholeSystem]:
+    monkeypatch.setattr(uses, "INTERVAL_S", 0.1)
+    async with whole_system(make_settings, internal_key, tmp_path) as running:
+        yield running
+
+
+async def client_of(system: WholeSystem, role: Any) -> tuple[str, str]:
+    """Return a new key of a role, and its id."""
+    issued = await system.admin.admin.IssueKey(pb.IssueKeyRequest(role=role))
+    return issued.key, issued.key_id
+
+
+async def refusal(address: str, path: str, key: str) -> str:
+    """Call a method with an empty request, and return the reason for which it is refused."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_stream(path)
+        try:
+            async for _ in call(b"", metadata=(("authorization", f"Bearer {key}"),), timeout=20):
+                pass
+        except grpc.aio.AioRpcError as error:
+            return from_rpc(error).reason
+    return ""
+
+
+async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) -> None:
+    """One system for all of it, because its start takes longer than the calls."""
+    reader, reader_id = await client_of(system, ROLE_READER)
+    marketer, _ = await client_of(system, ROLE_SERVICE)
+    endpoints = system.admin.endpoints.grpc
+    async with (
+        Client(ApiEndpoints(grpc=endpoints, key=reader)) as reading,
+        Client(ApiEndpoints(grpc=endpoints, key=marketer)) as marketing,
+    ):
+        await wait_until(lambda: _may_read(reading))
+        await wait_until(lambda: _may_read(marketing))
+        await _check_reader(system, reader)
+        await _check_marketer(marketing)
+    for request in (ListProfilesRequest(), ListTagsRequest()):
+        name = type(request).__name__.removesuffix("Request")
+        with pytest.raises(NotAllowed):  # the internal key reads no profile that no service reads
+            await getattr(system.internal.profile, name)(request)
+    today = datetime.now(UTC).date().isoformat()
+    await wait_until(lambda: _last_used(system, reader_id, today))
+
+
+async def _may_read(client: Client) -> bool:
+    """Return whether every service has folded the key."""
+    try:
+        await client.admin.ListSources(pb.ListSourcesRequest())
+        for service in PROJECTIONS:
+            await client.projection(service).GetStatus(GetStatusRequest())
+    except NotAllowed:
+        return False
+    return True
+
+
+async def _check_reader(system: WholeSystem, key: str) -> None:
+    """A reader changes nothing, at any service, and reads no rejected event and no key."""
+    tried = 0
+    for rpc in rpcs():
+        is_read = rpc.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+        if is_read and Role.READER in roles_of(rpc):
+            continue
+        package = rpc.containing_service.full_name.split(".")[1]
+        path = f"/{rpc.containing_service.full_name}/{rpc.name}"
+        for service in SERVED_BY.get(package, (package,)):
+            address = system.admin.endpoints.grpc[service]
+            assert await refusal(address, path, key) == "NOT_ALLOWED", path
+            tried += 1
+    assert tried >= 30
+
+
+async def _check_marketer(client: Client) -> None:
+    """The key of a back end defines segments, and none of what decides about data."""
+    await client.profile.ListTags(ListTagsRequest())
+    with pytest.raises(InvalidField):  # it may define one, and this one is empty
+        await client.segment.DefineSegment(DefineSegmentRequest())
+    for call in (
+        client.admin.DefineSource(pb.DefineSourceRequest()),
+        client.identity.DefinePolicy(DefinePolicyRequest()),
+        client.activation.DefineDestination(DefineDestinationRequest()),
+        client.admin.IssueKey(pb.IssueKeyRequest()),
+    ):
+        with pytest.raises(NotAllowed):
+            await call
+
+
+async def _last_used(system: WholeSystem, key_id: str, today: str) -> bool:
+    response = await system.admin.admin.ListKeys(pb.ListKeysRequest())
+    [found] = [each for each in response.keys if each.key.key_id == key_id]
+    return found.last_used_on >= today
