@@ -47,6 +47,9 @@ _OPTIONS = (
 _PUBLIC_OPTIONS = (
     ("grpc.max_concurrent_streams", 100),
     ("grpc.max_connection_idle_ms", 60_000),
+    # Calls wait for a moment while strangers knock, up to these numbers, rather than fail.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     # Streams on a connection that has reached its age have this long to end by themselves.
     ("grpc.max_connection_age_grace_ms", 600_000),
 )

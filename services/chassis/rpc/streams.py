@@ -176,9 +176,9 @@ class OpenStreams:
             except NotAllowed as refused:
                 for stream in streams:
                     stream.end(refused)
-            except OnefoldError:
+            except Exception as error:
                 # The store is away: nobody can read or write, and the next check comes soon.
-                log.debug("stream_recheck_postponed")
+                log.warning("stream_recheck_failed", exc_info=error)
             else:
                 _end_without_role(caller, streams)
 

@@ -1,0 +1,60 @@
+"""Tests which calls are admitted, and that a refused call holds nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.chassis.access.principal import Principal, Role
+from services.chassis.rpc.admission import Admission, CallLimits
+from services.kernel.errors import RateLimited
+from services.kernel.ids import WorkspaceId
+
+
+def caller(role: Role, key_id: str = "k") -> Principal:
+    return Principal(WorkspaceId("shop"), role, key_id)
+
+
+def admitted(admission: Admission, who: Principal, *, is_stream: bool = False) -> int:
+    """Return how many calls are admitted until one is refused, at most 100."""
+    for count in range(100):
+        try:
+            admission.enter(who, is_stream=is_stream)
+        except RateLimited:
+            return count
+    return 100
+
+
+LIMITS = CallLimits(calls_per_key=10, streams_per_key=4, calls_of_sources=12)
+
+
+def test_key_has_its_calls_and_fewer_streams() -> None:
+    admission = Admission(LIMITS)
+    assert admitted(admission, caller(Role.ADMIN), is_stream=True) == 4
+    assert admitted(admission, caller(Role.ADMIN)) == 6
+    assert admitted(admission, caller(Role.ADMIN, "another")) == 10
+
+
+def test_sources_share_a_limit_that_others_do_not_have() -> None:
+    admission = Admission(LIMITS)
+    assert admitted(admission, caller(Role.SOURCE, "a")) == 10
+    assert admitted(admission, caller(Role.SOURCE, "b")) == 2
+    assert admitted(admission, caller(Role.ADMIN)) == 10
+
+
+def test_other_services_have_no_limit() -> None:
+    assert admitted(Admission(LIMITS), caller(Role.INTERNAL), is_stream=True) == 100
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_refused_call_holds_nothing(is_stream: bool) -> None:
+    admission = Admission(LIMITS)
+    filler, source = caller(Role.SOURCE, "a"), caller(Role.SOURCE, "b")
+    assert admitted(admission, filler) == 10
+    for _ in range(2):
+        admission.enter(source, is_stream=is_stream)
+    with pytest.raises(RateLimited):
+        admission.enter(source, is_stream=is_stream)
+    for who, count, kind in ((filler, 10, False), (source, 2, is_stream)):
+        for _ in range(count):
+            admission.leave(who, is_stream=kind)
+    assert admitted(admission, source, is_stream=True) == 4
