@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from services.ingest.codec.compression import decompress
 from services.ingest.codec.events import ProtoEvent, SegmentCall, decode_events
+from services.ingest.codec.secrets import blank_text
 from services.ingest.commands.intake import MAX_EVENTS
 from services.ingest.domain.events import RawEvent, Refusal
 from services.ingest.domain.request_body import batch_calls, parse_body
@@ -56,7 +57,7 @@ def decode_message(
     if len(events) > MAX_EVENTS:
         text = f"a message has at most {MAX_EVENTS} events: split it"
         return Refusal("PROPERTIES_TOO_LARGE", "", text)
-    _default_message_ids(headers.get("nats-msg-id") or message_id, events)
+    _default_message_ids(blank_text(headers.get("nats-msg-id") or message_id), events)
     return events
 
 

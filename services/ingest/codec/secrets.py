@@ -53,6 +53,11 @@ def blank_keys(raw: bytes) -> bytes:
     return _KEY.sub(_replacement, raw) if may_hold_key(raw) else raw
 
 
+def blank_text(text: str) -> str:
+    """Return a text with the public id of each key in its place."""
+    return blank_keys(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
 def blank_body(raw: bytes) -> bytes:
     """Return a body that could not be parsed without keys, also where it is compressed.
 
@@ -77,18 +82,14 @@ def blank_event(event: Event) -> None:
     for field, value in event.ListFields():
         if field.type == field.TYPE_MESSAGE:
             for identifier in value:
-                identifier.namespace = _blank_text(identifier.namespace)
-                identifier.value = _blank_text(identifier.value)
+                identifier.namespace = blank_text(identifier.namespace)
+                identifier.value = blank_text(identifier.value)
         elif field.type == field.TYPE_STRING:
-            setattr(event, field.name, _blank_text(value))
+            setattr(event, field.name, blank_text(value))
         elif field.type == field.TYPE_BYTES:
             setattr(event, field.name, blank_keys(value))
     # A field that this version does not know cannot be read, so it cannot be blanked.
     event.DiscardUnknownFields()
-
-
-def _blank_text(text: str) -> str:
-    return blank_keys(text.encode()).decode()
 
 
 def _replacement(match: re.Match[bytes]) -> bytes:

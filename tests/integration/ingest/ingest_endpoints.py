@@ -102,24 +102,25 @@ class IngestEndpoints:
 
 @asynccontextmanager
 async def run_ingest(
-    postgres_server: PostgresServer, nats_server: OpenNatsServer, data_dir: Path
+    postgres_server: PostgresServer, nats_server: OpenNatsServer, data_dir: Path, **changes: Any
 ) -> AsyncIterator[IngestEndpoints]:
-    """Run ingest with its own database and its own stream only."""
+    """Run ingest with its own database and its own stream only, with `changes` of its settings."""
     admin = await asyncpg.connect(postgres_server.admin_dsn)
     name = await create_database(admin)
     bus = await nats.connect(nats_server.url)
     for info in await bus.jetstream().streams_info():
         await bus.jetstream().delete_stream(info.config.name or "")
-    settings = IngestSettings(
-        postgres_dsn=postgres_server.dsn.rpartition("/")[0] + f"/{name}",
-        nats_url=nats_server.url,
-        internal_key=secrets.token_urlsafe(32),
-        bus_key=BUS_KEY,
-        index_key=INDEX_KEY_TEXT,
-        data_dir=data_dir,
-        clock_advance="allowed",
-        drain_s=1.0,
-    )
+    fields: dict[str, Any] = {
+        "postgres_dsn": postgres_server.dsn.rpartition("/")[0] + f"/{name}",
+        "nats_url": nats_server.url,
+        "internal_key": secrets.token_urlsafe(32),
+        "bus_key": BUS_KEY,
+        "index_key": INDEX_KEY_TEXT,
+        "data_dir": data_dir,
+        "clock_advance": "allowed",
+        "drain_s": 1.0,
+    }
+    settings = IngestSettings(**{**fields, **changes})
     async with serve(settings) as service, aiohttp.ClientSession() as http:
         admin_key = (data_dir / "admin.key").read_text().strip()
         key = await make_source(service, admin_key, "site", "web")
