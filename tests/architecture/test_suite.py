@@ -22,6 +22,7 @@ BUDGET = {
     "tests/security/test_key_roles.py": 1,
     "tests/integration/identity/test_identity_decisions.py": 14,
     "tests/integration/identity/test_identity_policy.py": 12,
+    "tests/security/test_tenant_isolation.py": 3,
     "tests/integration/deploy/": 20,
     "tests/integration/devstack/": 45,
 }

@@ -1,0 +1,373 @@
+"""Tests that the database holds workspaces apart where a statement forgets to.
+
+Each statement of the services loses its condition on the workspace in turn. Nothing of another
+workspace may cross then. Without the policies something of it does, which shows that each case
+works.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from integration.whole.whole_system import whole_system
+from security.two_tenants import (
+    MARK,
+    OTHER,
+    OWN,
+    OtherIds,
+    calls_with_foreign_ids,
+    load_other_ids,
+    responses,
+    two_tenants,
+)
+from service_fixtures import MakeSettings
+
+from services import SERVICES
+from services.chassis.postgres.database import Queries
+from services.chassis.postgres.roles import ServiceRoles
+from services.chassis.postgres.workspace import WorkspaceConnection
+from services.devstack.folders import ROOT
+
+#: A condition on the workspace that a parameter names, in its forms.
+CONDITION = re.compile(
+    r"(?:\b\w+\.)?\bworkspace_id\s*(?:=\s*(?P<one>\$\d+)|IN\s*\((?P<two>\$\d+), ''\)"
+    r"|=\s*any\s*\((?P<many>\$\d+)::text ?\[\]\))",
+    re.IGNORECASE,
+)
+_FOREVER = 2**62
+_LAST = b"\xff" * 16
+
+#: Statements that only folds, workers and relays run, which see all workspaces: none of them runs
+#: for a caller, which the test checks.
+OF_FOLDS = frozenset(
+    {
+        "activation/store/destinations.load_destinations_of_shard",
+        "activation/store/effects.cancel_open",
+        "activation/store/effects.lock_due",
+        "chassis/access/tables.delete_key",
+        "chassis/access/tables.delete_source",
+        "chassis/access/tables.delete_workspace",
+        "identity/store/policy.load_rollout_page",
+        "identity/store/policy.save_policy",
+        "profile/store/profiles.leaf_page",
+        "segment/store/evaluations.load_profile_page",
+        "segment/store/memberships.load_entries",
+    }
+)
+
+#: The parameters of every other statement: of a call with the keys of one workspace, and with ids
+#: of the other one. `$n` is in the order of the statement.
+CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
+    "activation/store/destinations.load_destination": lambda b: (OWN, f"{MARK}-file"),
+    "activation/store/destinations.load_destinations_of_workspace": lambda b: (OWN,),
+    "activation/store/effects.count_effects": lambda b: (OWN,),
+    "activation/store/effects.is_dead": lambda b: (OWN, b.effect),
+    "activation/store/effects.list_effects": lambda b: (OWN, _FOREVER, _LAST, "", 0, b"", 100),
+    "activation/store/effects.retry": lambda b: (OWN, b.effect),
+    "chassis/access/tables.load_regions": lambda b: ([OWN],),
+    "chassis/projection/backfill.is_backfilling": lambda b: (MARK, OWN),
+    "identity/store/assignments.has_unpublished": lambda b: (OWN,),
+    "identity/store/decisions.load_decision": lambda b: (*b.decided, OWN),
+    "identity/store/matches.list_matches": lambda b: (OWN, None, b"", b"", 100),
+    "identity/store/matches.load_accepted": lambda b: (OWN, MARK, [b.matched[0]]),
+    "identity/store/matches.load_assessments": lambda b: ([b.matched[0]], [b.matched[1]], OWN),
+    "identity/store/policy.load_policies": lambda b: (OWN,),
+    "identity/store/profiles.list_held": lambda b: (OWN, list(range(9)), b"", b"", 0, 100),
+    "identity/store/profiles.list_identifiers": lambda b: (b.profile, OWN),
+    "identity/store/profiles.lookup_profiles": lambda b: ([b.profile], OWN),
+    "identity/store/profiles.read_edges": lambda b: (OWN,),
+    "identity/store/profiles.read_identifiers": lambda b: (OWN,),
+    "identity/store/profiles.read_partition": lambda b: (OWN,),
+    "identity/store/profiles.read_separations": lambda b: (OWN,),
+    "ingest/log/store.leaf_facts": lambda b: (
+        *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100),
+    ),
+    "ingest/store/definitions.default_channel": lambda b: (OWN, f"{MARK}-only"),
+    "ingest/store/definitions.key": lambda b: (OWN, b.key),
+    "ingest/store/definitions.keys": lambda b: (OWN,),
+    "ingest/store/definitions.source": lambda b: (OWN, f"{MARK}-only"),
+    "ingest/store/definitions.sources": lambda b: (OWN,),
+    "ingest/store/definitions.workspace": lambda b: (OWN,),
+    "ingest/store/key_uses.last_days": lambda b: (OWN,),
+    "ingest/store/quarantine.get": lambda b: (b.quarantine_shard, b.quarantined, OWN),
+    "ingest/store/quarantine.mark_released": lambda b: (
+        *(b.quarantine_shard, b.quarantined, OWN, "web", b"released"),
+    ),
+    "ingest/store/quarantine.page": lambda b: (OWN, _FOREVER, _LAST, True, 100),
+    "ingest/store/quarantine.save": lambda b: (
+        *(
+            OWN,
+            "web",
+            [0],
+            [os.urandom(16)],
+            [OWN],
+            ["web"],
+            ["grpc"],
+            ["r"],
+            [""],
+            [""],
+            ["event"],
+        ),
+        *([b"raw"], [0]),
+    ),
+    "ingest/store/quarantine.stored_ids": lambda b: (OWN, [b.quarantine_shard], [b.quarantined]),
+    "profile/store/definitions.backfilled_accumulators": lambda b: (OWN, 1, b.accumulators),
+    "profile/store/definitions.backfilled_predicates": lambda b: (OWN, 1),
+    "profile/store/definitions.workspace_definitions": lambda b: (
+        *(OWN, "onefold.profile.v1.TagDefined"),
+    ),
+    "profile/store/profiles.account_names": lambda b: (OWN, [b.account]),
+    "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),
+    "profile/store/profiles.leaf_states": lambda b: (OWN, [b.profile]),
+    "profile/store/profiles.list_accounts": lambda b: (OWN, b"", 100),
+    "profile/store/profiles.list_profiles": lambda b: (OWN, b"", 100),
+    "profile/store/profiles.load_profiles": lambda b: (OWN, [b.profile]),
+    "profile/store/profiles.member_page": lambda b: (OWN, [b.leaf], b"", 100),
+    "profile/store/profiles.profiles_of": lambda b: (OWN, [b.profile]),
+    "profile/store/profiles.stated_parents": lambda b: (OWN, [b.account]),
+    "segment/store/definitions.load_definitions_of_workspace": lambda b: (OWN,),
+    "segment/store/memberships.count_members": lambda b: (OWN,),
+    "segment/store/memberships.list_members": lambda b: (OWN, f"{MARK}-only", b"", 100),
+    "segment/store/memberships.list_members_as_of": lambda b: (
+        *(OWN, f"{MARK}-only", b"", 100, _FOREVER),
+    ),
+    "segment/store/memberships.load_changes_of_profile": lambda b: (OWN, b.profile),
+    "segment/store/memberships.load_changes_of_workspace": lambda b: (1, 0, OWN, 100),
+}
+#: Which service runs a statement of the chassis in its case.
+_RUN_BY = {"chassis/access/tables": "identity", "chassis/projection/backfill": "profile"}
+
+
+class Statement(NamedTuple):
+    """A statement with conditions on the workspace."""
+
+    #: Such as `profile/store/profiles`.
+    module: str
+    name: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.module}.{self.name}"
+
+    @property
+    def owner(self) -> str:
+        """The service, or `chassis`."""
+        return self.module.partition("/")[0]
+
+    @property
+    def run_by(self) -> str:
+        return _RUN_BY.get(self.module, self.owner)
+
+    def without(self, only: int | None = None) -> str:
+        """Return the text without its conditions, or without one of them."""
+        found = iter(range(len(CONDITION.findall(self.text))))
+
+        def lifted(match: re.Match[str]) -> str:
+            if only is not None and next(found) != only:
+                return match[0]
+            single = match["one"] or match["two"]
+            return (
+                f"{single}::text IS NOT NULL" if single else f"{match['many']}::text[] IS NOT NULL"
+            )
+
+        return CONDITION.sub(lifted, self.text).replace("{schema}", "")
+
+    def mutants(self) -> Iterator[str]:
+        """Yield the text without each condition in turn, and without all of them."""
+        count = len(CONDITION.findall(self.text))
+        yield from (self.without(index) for index in range(count if count > 1 else 0))
+        yield self.without()
+
+
+def statements() -> list[Statement]:
+    """Return every statement of the services with a condition on the workspace."""
+    found = []
+    for file in sorted((ROOT / "services").rglob("*.sql")):
+        if file.parent.name in ("migrations", "state") or file.name == "grants.sql":
+            continue
+        queries = Queries.parse(file.read_text("utf-8"), file.name)
+        module = str(file.relative_to(ROOT / "services").with_suffix(""))
+        texts = {name: getattr(queries, name) for name in dir(queries)}
+        found += [Statement(module, n, t) for n, t in texts.items() if CONDITION.search(t)]
+    return found
+
+
+def test_every_statement_with_a_workspace_has_a_case() -> None:
+    keys = {statement.key for statement in statements()}
+    assert keys == CASES.keys() | OF_FOLDS
+    assert not CASES.keys() & OF_FOLDS
+
+
+def test_conditions_of_every_form_are_found() -> None:
+    text = "SELECT 1 WHERE a.workspace_id = $1 AND workspace_id IN ($2, '') OR workspace_id = $13"
+    lifted = Statement("m", "n", text).without()
+    assert lifted == (
+        "SELECT 1 WHERE $1::text IS NOT NULL AND $2::text IS NOT NULL OR $13::text IS NOT NULL"
+    )
+    assert len(list(Statement("m", "n", text).mutants())) == 4
+    regions = Statement("m", "n", "SELECT 1 WHERE workspace_id = any($1::text[])")
+    assert regions.without() == "SELECT 1 WHERE $1::text[] IS NOT NULL"
+
+
+@contextmanager
+def replaced(statement: Statement, text: str) -> Iterator[None]:
+    """Make the services of this process run another text."""
+    module = importlib.import_module("services." + statement.module.replace("/", "."))
+    texts = module.Q._statements
+    before = texts[statement.name]
+    texts[statement.name] = text
+    try:
+        yield
+    finally:
+        texts[statement.name] = before
+
+
+class Foreign(NamedTuple):
+    """Recognises what belongs to the other workspace."""
+
+    values: frozenset[bytes]
+
+    @classmethod
+    async def load(cls, conn: asyncpg.Connection) -> Foreign:
+        """Read all values that only the other workspace has."""
+        own, other = [await _values_of(conn, workspace) for workspace in (OWN, OTHER)]
+        return cls(frozenset(other - own) | {MARK.encode(), OTHER.encode()})
+
+    def found_in(self, data: bytes) -> list[bytes]:
+        return [value for value in self.values if value in data or value.hex().encode() in data]
+
+
+async def _values_of(conn: asyncpg.Connection, workspace: str) -> set[bytes]:
+    """Return the ids in the rows of a workspace, and the numbers that may be ids."""
+    found: set[bytes] = set()
+    for table in await _tables(conn):
+        for row in await conn.fetch(f"SELECT * FROM {table} WHERE workspace_id = $1", workspace):
+            for value in row.values():
+                if type(value) is bytes and len(value) == 16:
+                    found.add(value)
+                elif (type(value) is int and abs(value) > 2**52) or _is_key_id(value):
+                    found.add(str(value).encode())
+    return found
+
+
+def _is_key_id(value: object) -> bool:
+    return type(value) is str and value.startswith("key_")
+
+
+async def _tables(conn: asyncpg.Connection) -> list[str]:
+    rows = await conn.fetch(
+        "SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE attname = 'workspace_id' AND relkind = 'r' ORDER BY 1"
+    )
+    return [row[0] for row in rows]
+
+
+async def _rows_of_other(conn: asyncpg.Connection) -> dict[str, Any]:
+    """Return a checksum of the other workspace's rows, by table."""
+    return {
+        table: await conn.fetchval(
+            f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} AS t"
+            " WHERE workspace_id = $1",
+            OTHER,
+        )
+        for table in await _tables(conn)
+    }
+
+
+class Lab(NamedTuple):
+    """A database with two workspaces, and a connection of each service for one of them."""
+
+    admin: asyncpg.Connection
+    api: dict[str, asyncpg.Connection]
+    foreign: Foreign
+    other: OtherIds
+
+    async def crosses(self, statement: Statement, text: str) -> bool:
+        """Run a text with the parameters of its case, and return whether anything crosses.
+
+        What it changes is taken back.
+        """
+        conn, parameters = self.api[statement.run_by], CASES[statement.key](self.other)
+        before = await _rows_of_other(self.admin)
+        # Not rolled back at once: another connection looks for changes.
+        rows = await conn.fetch(text, *parameters)
+        changed = await _rows_of_other(self.admin) != before
+        return changed or self._are_foreign(rows)
+
+    def _are_foreign(self, rows: Sequence[asyncpg.Record]) -> bool:
+        flags = [value for row in rows for value in row.values() if type(value) is bool]
+        shown = b" ".join(_raw(value) for row in rows for value in row.values())
+        return bool(self.foreign.found_in(shown)) or (len(rows) == 1 and flags == [True])
+
+
+def _raw(value: Any) -> bytes:
+    return value if type(value) is bytes else str(value).encode()
+
+
+@pytest.mark.timeout(180)
+async def test_statement_without_its_workspace_shows_nothing_of_another_one(
+    make_settings: MakeSettings,
+    internal_key: str,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_for_callers: set[str] = set()
+    _record_queries(monkeypatch, run_for_callers)
+    system = whole_system(make_settings, internal_key, tmp_path)
+    async with system as running, two_tenants(running, tmp_path) as (own, _):
+        admin = await asyncpg.connect(database)
+        other = await load_other_ids(admin)
+        foreign = await Foreign.load(admin)
+        calls = calls_with_foreign_ids(own, other)
+        before = await _rows_of_other(admin)
+        for statement in (each for each in statements() if each.key in CASES):
+            for text in statement.mutants():
+                with replaced(statement, text):
+                    owners = SERVICES if statement.owner == "chassis" else (statement.owner,)
+                    for service in owners:
+                        for response in await responses([*calls[service], *calls["chassis"]]):
+                            assert not foreign.found_in(response), (statement.key, response)
+        assert await _rows_of_other(admin) == before
+        texts = {each.text: each.key for each in statements()}
+        assert {texts[text] for text in run_for_callers & texts.keys()}.isdisjoint(OF_FOLDS)
+        assert len(run_for_callers & texts.keys()) > len(CASES) / 2
+    # The services have stopped, so the rows are changed by the cases alone.
+    api = {}
+    for service in SERVICES:
+        role = ServiceRoles.from_dsn(database, service).api
+        path = f"{service}_g1,{service}"
+        api[service] = await asyncpg.connect(
+            database, user=role, server_settings={"search_path": path, "onefold.workspace": OWN}
+        )
+    lab = Lab(admin, api, foreign, other)
+    cases = [statement for statement in statements() if statement.key in CASES]
+    for statement in cases:
+        for text in statement.mutants():
+            assert not await lab.crosses(statement, text), f"{statement.key} crosses"
+    for table in await _tables(admin):
+        await admin.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    held = [each.key for each in cases if not await lab.crosses(each, each.without())]
+    assert held == [], "these cases would not notice a missing policy"
+    for conn in (admin, *api.values()):
+        await conn.close()
+
+
+def _record_queries(monkeypatch: pytest.MonkeyPatch, queries: set[str]) -> None:
+    """Collect the texts of all queries that connections of the api role run from now on."""
+    original = WorkspaceConnection.__init__
+
+    def recording(self: WorkspaceConnection, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.add_query_logger(lambda record: queries.add(record.query))
+
+    monkeypatch.setattr(WorkspaceConnection, "__init__", recording)

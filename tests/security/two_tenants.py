@@ -1,0 +1,328 @@
+"""Two workspaces with the same things in them, whose names tell whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+from google.protobuf.message import Message
+from integration.whole.whole_system import WholeSystem, identifier
+from onefold.activation.v1 import activation_service_pb2 as activation_pb
+from onefold.identity.v1 import identity_facts_pb2 as identity_facts
+from onefold.identity.v1 import identity_service_pb2 as identity_pb
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1 import ingest_facts_pb2 as ingest_facts
+from onefold.ingest.v1 import ingest_service_pb2 as ingest_pb
+from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.projection.v1 import projection_service_pb2 as projection_pb
+from onefold.segment.v1 import segment_service_pb2 as segment_pb
+from onefold.type.v1 import event_pb2
+
+from services import SERVICES
+from services.chassis.codec.rules import rule_to_proto
+from services.cli.commands.packs import apply_pack
+from services.cli.definitions import read_pack
+from services.client.client import Client
+from services.kernel.errors import OnefoldError
+from services.kernel.rules.json_form import parse_rule
+
+#: The workspace whose keys are used, and the one that it must see nothing of.
+OWN, OTHER = "default", "tenant-b"
+#: What the names and titles of the other workspace contain.
+MARK = "bravo"
+_MARKS = {OWN: "alpha", OTHER: MARK}
+#: A shard that no worker has.
+UNUSED_SHARD = 99
+
+PACK = """
+sources:
+  - {{id: {mark}-only, title: {mark} only, channel: {mark}}}
+identity_policy:
+  namespaces:
+    - {{name: user_id, limit: 1}}
+    - {{name: {mark}_id, limit: {limit}}}
+tags:
+  - {{id: {mark}-tag, title: {mark}, rule: {{count: {{event: bought {mark}, at_least: 1}}}}}}
+segments:
+  - {{id: {mark}-only, title: {mark}, rule: {{count: {{event: bought {mark}, at_least: 1}}}}}}
+destinations:
+  - id: {mark}-file
+    title: {mark}
+    file: {{name: {mark}.ndjson}}
+    segments: [{mark}-only]
+    on: [entered]
+"""
+
+
+class Tenant(NamedTuple):
+    """A workspace, and a client for each role."""
+
+    workspace_id: str
+    admin: Client
+    source: Client
+
+    @property
+    def mark(self) -> str:
+        return _MARKS[self.workspace_id]
+
+    def id(self, name: str) -> Any:
+        """Return an identifier of this workspace's own."""
+        return identifier(name.replace("?", self.mark))
+
+
+@asynccontextmanager
+async def two_tenants(system: WholeSystem, folder: Path) -> AsyncIterator[tuple[Tenant, Tenant]]:
+    """Fill the default workspace and another one."""
+    async with AsyncExitStack() as scope:
+        own = Tenant(OWN, system.admin, system.source)
+        request = admin_pb.CreateWorkspaceRequest(workspace_id=OTHER, title=MARK)
+        created = await system.internal.admin.CreateWorkspace(request)
+
+        async def client(key: str) -> Client:
+            endpoints = replace(system.admin.endpoints, key=key)
+            return await scope.enter_async_context(Client(endpoints))
+
+        admin = await client(created.admin_key)
+        source = ingest_facts.SourceDefined(source_id="web", title=f"{MARK} web")
+        await admin.admin.DefineSource(admin_pb.DefineSourceRequest(source=source))
+        key = admin_pb.IssueKeyRequest(
+            role=ingest_facts.ROLE_SOURCE, source_id="web", title=f"{MARK} key"
+        )
+        issued = await admin.admin.IssueKey(key)
+        other = Tenant(OTHER, admin, await client(issued.key))
+        for tenant in (own, other):
+            await _define(tenant, folder)
+            await _send(tenant)
+        await system.drain()
+        for tenant in (own, other):
+            await _decide(tenant)
+        await system.drain()
+        yield own, other
+
+
+async def _define(tenant: Tenant, folder: Path) -> None:
+    # The other one has more versions of its policy, so that a query for the newest finds that.
+    for limit in range(3, 3 + (2 if tenant.workspace_id == OTHER else 1)):
+        pack = folder / f"{tenant.mark}.yaml"
+        pack.write_text(PACK.format(mark=tenant.mark, limit=limit), encoding="utf-8")
+        await apply_pack(tenant.admin, read_pack(pack, {}))
+
+
+async def _send(tenant: Tenant) -> None:
+    def event(*names: str, **fields: Any) -> event_pb2.Event:
+        kind = {"type": event_pb2.EVENT_TYPE_TRACK, "name": f"bought {tenant.mark}"}
+        return event_pb2.Event(identifiers=map(tenant.id, names), **(kind | fields))
+
+    parent = json.dumps({"parent_account_id": f"{tenant.mark}-parent"}).encode()
+    group = {"type": event_pb2.EVENT_TYPE_GROUP, "name": ""}
+    events = [
+        event("user_id:?-user", "email:?@example.cn"),
+        event("user_id:?-user", group_id=f"{tenant.mark}-account", traits=parent, **group),
+        event("user_id:?-user", group_id=f"{tenant.mark}-parent", **group),
+        # Its user id may not join the other one, so the edge is held.
+        event("user_id:?-second", "email:?@example.cn"),
+        event("anonymous_id:?-visitor"),
+        event(),  # without an identifier, so it is quarantined
+    ]
+    request = ingest_pb.IngestEventsRequest(events=events)
+    response = await tenant.source.ingest.IngestEvents(request)
+    assert len(response.rejections) == 1, response
+
+
+async def _decide(tenant: Tenant) -> None:
+    decision = {"a": tenant.id("user_id:?-user"), "reason": tenant.mark}
+    for name, kind in (
+        ("anonymous_id:?-visitor", identity_facts.DECISION_LINK),
+        ("user_id:?-second", identity_facts.DECISION_SEPARATE),
+    ):
+        request = identity_pb.RecordDecisionRequest(b=tenant.id(name), decision=kind, **decision)
+        await tenant.admin.identity.RecordDecision(request)
+    match = identity_facts.MatchAssessed(
+        a=tenant.id("user_id:?-user"),
+        b=tenant.id("user_id:?-second"),
+        assessment=identity_facts.ASSESSMENT_ACCEPTED,
+        probability=0.9,
+        model_version=tenant.mark,
+        purposes=[tenant.mark],
+    )
+    assess = identity_pb.AssessMatchesRequest(matches=[match])
+    await tenant.admin.identity.AssessMatches(assess)
+
+
+class OtherIds(NamedTuple):
+    """What somebody could have learnt of the other workspace."""
+
+    profile: bytes
+    leaf: bytes
+    account: bytes
+    parent: bytes
+    decided: tuple[bytes, bytes]
+    matched: tuple[bytes, bytes]
+    effect: bytes
+    quarantined: bytes
+    quarantine_shard: int
+    key: str
+    accumulators: list[int]
+
+
+async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
+    """Return ids of the other workspace, and prepare rows that are rare."""
+    await conn.execute(
+        f"""
+        INSERT INTO identity_g1.unpublished_assignment
+        SELECT {UNUSED_SHARD}, version, identifier_id, workspace_id, namespace, value, profile_id,
+            profile_id
+        FROM identity_g1.identifier WHERE workspace_id = '{OTHER}' LIMIT 1;
+        INSERT INTO profile_g1.backfill (shard, name, workspace_id, version, blocking)
+        VALUES ({UNUSED_SHARD}, '{MARK}', '{OTHER}', 1, false);
+        INSERT INTO ingest.key_use SELECT workspace_id, key_id, 1 FROM ingest.api_key
+        WHERE workspace_id = '{OTHER}' ON CONFLICT DO NOTHING;
+        UPDATE activation.effect SET state = 4, outcome_published = true
+        WHERE workspace_id = '{OTHER}';
+        """
+    )
+
+    async def one(sql: str) -> Any:
+        [row] = await conn.fetch(f"{sql} LIMIT 1")
+        return row[0] if len(row) == 1 else tuple(row)
+
+    of_other = f"WHERE workspace_id = '{OTHER}'"
+    named = f"SELECT profile_id FROM profile_g1.assignment {of_other} AND value"
+    quarantined = await one(f"SELECT quarantine_id, shard FROM ingest.quarantine {of_other}")
+    accumulators = await conn.fetch(
+        f"SELECT DISTINCT accumulator_id FROM profile_g1.accumulator {of_other}"
+    )
+    return OtherIds(
+        profile=await one(f"{named} = '{MARK}-user'"),
+        leaf=await one(f"SELECT leaf_id FROM profile_g1.leaf {of_other}"),
+        account=await one(f"{named} = '{MARK}-account'"),
+        parent=await one(f"{named} = '{MARK}-parent'"),
+        decided=await one(f"SELECT a, b FROM identity_g1.decision {of_other}"),
+        matched=await one(f"SELECT a, b FROM identity_g1.match {of_other}"),
+        effect=await one(f"SELECT effect_id FROM activation.effect {of_other}"),
+        quarantined=quarantined[0],
+        quarantine_shard=quarantined[1],
+        key=await one(f"SELECT key_id FROM ingest.api_key {of_other} AND role = 1"),
+        accumulators=[row[0] for row in accumulators],
+    )
+
+
+Call = Callable[[], Any]
+
+
+def calls_with_foreign_ids(own: Tenant, other: OtherIds) -> Mapping[str, list[Call]]:
+    """Return calls of the API by service, with the keys of one workspace and ids of the other."""
+    rule = rule_to_proto(parse_rule({"count": {"event": f"bought {MARK}", "at_least": 1}}))
+    profile, admin = other.profile.hex(), own.admin
+    by_profile = {"profile_id": profile}
+    return {
+        "ingest": [
+            lambda: admin.admin.ListSources(admin_pb.ListSourcesRequest()),
+            lambda: admin.admin.ListKeys(admin_pb.ListKeysRequest()),
+            lambda: admin.admin.DisableKey(admin_pb.DisableKeyRequest(key_id=other.key)),
+            lambda: admin.ingest.ListQuarantined(
+                ingest_pb.ListQuarantinedRequest(include_released=True)
+            ),
+            lambda: admin.ingest.ReleaseQuarantined(
+                ingest_pb.ReleaseQuarantinedRequest(quarantine_id=other.quarantined.hex())
+            ),
+            lambda: own.source.ingest.IngestEvents(
+                ingest_pb.IngestEventsRequest(
+                    events=[event_pb2.Event(type=event_pb2.EVENT_TYPE_TRACK, name="refused")]
+                )
+            ),
+        ],
+        "identity": [
+            lambda: admin.identity.LookupProfiles(
+                identity_pb.LookupProfilesRequest(profile_ids=[profile], purpose=MARK)
+            ),
+            lambda: admin.identity.ListIdentifiers(
+                identity_pb.ListIdentifiersRequest(profile_id=profile)
+            ),
+            lambda: admin.identity.ExplainMatch(
+                identity_pb.ExplainMatchRequest(
+                    a=own.id("user_id:?-user"), b=own.id("email:?@example.cn")
+                )
+            ),
+            lambda: admin.identity.ListHeld(identity_pb.ListHeldRequest()),
+            lambda: admin.identity.GetPolicy(identity_pb.GetPolicyRequest()),
+            lambda: admin.identity.PreviewPolicy(identity_pb.PreviewPolicyRequest()),
+            lambda: admin.identity.ListMatches(identity_pb.ListMatchesRequest()),
+        ],
+        "profile": [
+            lambda: admin.profile.GetProfile(profile_pb.GetProfileRequest(**by_profile)),
+            lambda: admin.profile.BatchGetProfiles(
+                profile_pb.BatchGetProfilesRequest(profile_ids=[profile])
+            ),
+            lambda: admin.profile.ListProfiles(profile_pb.ListProfilesRequest()),
+            lambda: admin.profile.GetAccount(
+                profile_pb.GetAccountRequest(profile_id=other.account.hex())
+            ),
+            lambda: admin.profile.ListAccounts(profile_pb.ListAccountsRequest()),
+            lambda: admin.profile.ListTimeline(profile_pb.ListTimelineRequest(**by_profile)),
+            lambda: admin.profile.ListTimeline(
+                profile_pb.ListTimelineRequest(identifier=own.id("user_id:?-user"))
+            ),
+            lambda: admin.profile.ExplainRule(
+                profile_pb.ExplainRuleRequest(rule=rule, **by_profile)
+            ),
+            lambda: admin.profile.ListTags(profile_pb.ListTagsRequest()),
+        ],
+        "segment": [
+            lambda: admin.segment.ListSegments(segment_pb.ListSegmentsRequest()),
+            lambda: admin.segment.ListMembers(
+                segment_pb.ListMembersRequest(segment_id=f"{MARK}-only")
+            ),
+            lambda: admin.segment.ListMembers(
+                segment_pb.ListMembersRequest(segment_id=f"{MARK}-only", as_of_us=2**60)
+            ),
+            lambda: admin.segment.ListMemberships(
+                segment_pb.ListMembershipsRequest(profile_id=profile)
+            ),
+            lambda: admin.segment.WatchMemberships(
+                segment_pb.WatchMembershipsRequest(from_sequences=[0, 0])
+            ),
+        ],
+        "activation": [
+            lambda: admin.activation.ListDestinations(activation_pb.ListDestinationsRequest()),
+            lambda: admin.activation.ListDeliveries(activation_pb.ListDeliveriesRequest()),
+            lambda: admin.activation.CountDeliveries(activation_pb.CountDeliveriesRequest()),
+            lambda: admin.activation.RetryDelivery(
+                activation_pb.RetryDeliveryRequest(effect_id=other.effect.hex())
+            ),
+        ],
+        "chassis": [
+            lambda service=service: admin.projection(service).GetDigest(
+                projection_pb.GetDigestRequest()
+            )
+            for service in SERVICES[1:]
+        ],
+    }
+
+
+async def responses(calls: list[Call]) -> list[bytes]:
+    """Return the serialised responses, of a stream the first one, or the text of the error."""
+    return await asyncio.gather(*map(_response, calls))
+
+
+async def _response(call: Call) -> bytes:
+    try:
+        return (await _first(call())).SerializeToString()
+    except OnefoldError as error:
+        return f"{error.reason} {error.message} {error.metadata}".encode()
+
+
+async def _first(response: Awaitable[Message] | AsyncIterator[Message]) -> Message:
+    if isinstance(response, AsyncIterator):
+        async for message in response:
+            with suppress(AttributeError):
+                response.cancel()
+            return message
+        return event_pb2.Event()
+    return await response
