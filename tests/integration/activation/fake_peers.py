@@ -69,6 +69,8 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
     head: Callable[[], list[int]] = list
 
     facts: dict[bytes, Any] = field(default_factory=dict)
+    #: The facts that define keys, for readers.
+    definitions: list[Any] = field(default_factory=list)
     duplicates: int = 0
     away: bool = False
     #: Appends that succeed and whose responses are lost.
@@ -93,6 +95,9 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
 
     async def GetHead(self, request: Any, context: Any) -> Any:
         return log_service_pb2.GetHeadResponse(token=Token(offsets=self.head()))
+
+    async def Read(self, request: Any, context: Any) -> Any:
+        yield log_service_pb2.ReadResponse(batch=log_pb2.FactBatch(facts=self.definitions))
 
     def of_kind(self, kind: str) -> list[log_pb2.Fact]:
         return [fact for fact in self.facts.values() if fact.kind == kind]

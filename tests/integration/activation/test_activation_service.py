@@ -138,7 +138,13 @@ def define(to: facts_pb.DestinationDefined, dry_run: bool = False) -> Any:
 
 @asynccontextmanager
 async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any) -> Any:
+    keys = (
+        key_fact(SCHOOL, "school", Role.ADMIN),
+        key_fact(OTHER, "other", Role.ADMIN),
+        key_fact(SOURCE, "school", Role.SOURCE),
+    )
     async with fake_peers() as peers:
+        peers.log.definitions = list(keys)
         plain = {
             "shards": SHARDS,
             "segment_url": peers.url,
@@ -159,11 +165,7 @@ async def activation(make_settings: MakeSettings, nats_url: str, **settings: Any
                 _stub(whole, OTHER) as _,
                 _stub(whole, SOURCE) as _,
             ):
-                await whole.publish_facts(
-                    key_fact(SCHOOL, "school", Role.ADMIN),
-                    key_fact(OTHER, "other", Role.ADMIN),
-                    key_fact(SOURCE, "school", Role.SOURCE),
-                )
+                await whole.publish_facts(*keys)
                 await wait_until(lambda: _has_keys(whole))
                 yield whole
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from grpc_status import rpc_status
 from integration.segment.segment_fixture import next_message, profile
 from onefold.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
-from onefold.log.v1 import log_service_pb2, log_service_pb2_grpc
+from onefold.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
 from onefold.profile.v1 import profile_service_pb2, profile_service_pb2_grpc
 from onefold.profile.v1.profile_stream_pb2 import ProfileChange, ProfilesChanged
 from onefold.type.v1.token_pb2 import Token
 
+from services.chassis.rpc.errors import to_status
+from services.kernel.errors import InvalidField
 from services.kernel.ids import shard_of, to_hex
 
 
@@ -26,6 +29,9 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
     published: dict[int, list[ProfilesChanged]] = field(default_factory=dict)
     #: Awaited before the evaluations of a shard are read.
     before_evaluations: Callable[[int], Awaitable[None]] | None = None
+    #: The requests of `PreviewRule`, and the message with which they are rejected; empty = none.
+    previewed: list[Any] = field(default_factory=list)
+    rule_rejection: str = ""
     #: Awaited once, before a part of an outbox is read.
     before_read: Callable[[], Awaitable[None]] | None = None
 
@@ -62,6 +68,13 @@ class FakeProfile(profile_service_pb2_grpc.ProfileServiceServicer):
                     **checkpoint,
                 )
 
+    async def PreviewRule(self, request: Any, context: Any) -> Any:
+        self.previewed.append(request)
+        if self.rule_rejection:
+            error = to_status(InvalidField(self.rule_rejection, field="rule"))
+            await context.abort_with_status(rpc_status.to_status(error))
+        return profile_service_pb2.PreviewRuleResponse(new_predicates=1, token=request.at_least)
+
     def _newest_evaluations(self, shard: int) -> list[ProfileChange]:
         newest: dict[bytes, ProfileChange] = {}
         for change in (c for shard in self.published.values() for m in shard for c in m.changes):
@@ -87,6 +100,8 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
 
     head: Callable[[], list[int]] = list
     facts: dict[bytes, Any] = field(default_factory=dict)
+    #: The facts that define keys, for readers.
+    definitions: list[Any] = field(default_factory=list)
 
     async def Append(self, request: Any, context: Any) -> Any:
         new = [f for f in request.facts if f.fact_id not in self.facts]
@@ -99,6 +114,9 @@ class FakeLog(log_service_pb2_grpc.LogServiceServicer):
 
     async def GetHead(self, request: Any, context: Any) -> Any:
         return log_service_pb2.GetHeadResponse(token=Token(offsets=self.head()))
+
+    async def Read(self, request: Any, context: Any) -> Any:
+        yield log_service_pb2.ReadResponse(batch=log_pb2.FactBatch(facts=self.definitions))
 
 
 @dataclass

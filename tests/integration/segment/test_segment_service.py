@@ -148,6 +148,7 @@ async def whole(
     make_settings: MakeSettings, nats_url: str, internal_key: str
 ) -> AsyncIterator[RunningSegment]:
     async with fake_peers(SHARDS) as peers:
+        peers.log.definitions = [key_fact(*key) for key in KEYS]
         urls = {"profile_url": peers.url, "identity_url": peers.url, "ingest_url": peers.url}
         settings = make_settings(SegmentSettings, shards=SHARDS, **urls)
         async with (
