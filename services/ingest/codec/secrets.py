@@ -42,7 +42,10 @@ _ESCAPED = re.compile(rb"\\u00([0-9a-fA-F]{2})")
 
 def may_hold_key(raw: bytes) -> bool:
     """Return whether bytes may hold a key; False is certain, and cheap."""
-    return _PREFIX in raw or (_ESCAPE in raw and _ESCAPED_PREFIX.search(raw) is not None)
+    if _PREFIX in raw:
+        return True
+    # One byte is found at a tenth of the cost of several.
+    return b"\\" in raw and _ESCAPE in raw and _ESCAPED_PREFIX.search(raw) is not None
 
 
 def blank_keys(raw: bytes) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from services.ingest.domain.events import Producer
 from services.kernel.errors import RateLimited
@@ -27,12 +26,7 @@ class Rates(NamedTuple):
     size: RateLimit
 
 
-class _Limiters:
-    """The rates of many senders."""
-
-    def __init__(self, rates: Rates) -> None:
-        self.events: RateLimiter[tuple[str, str]] = RateLimiter(rates.events)
-        self.size: RateLimiter[tuple[str, str]] = RateLimiter(rates.size)
+_Limiter: TypeAlias = RateLimiter[tuple[str, str]]
 
 
 class ProducerLimits:
@@ -43,13 +37,13 @@ class ProducerLimits:
     """
 
     def __init__(self, *, public: Rates, public_address: Rates, server: Rates) -> None:
-        self._public = _Limiters(public)
-        self._public_address = _Limiters(public_address)
-        self._server = _Limiters(server)
+        self._public = _limiters(public)
+        self._public_address = _limiters(public_address)
+        self._server = _limiters(server)
 
     def check(self, producer: Producer, address: str, now: float, *, is_public: bool) -> None:
         """Raise RateLimited where a producer may not send a single event now."""
-        self._delay(producer, 1, Sent(1, address), now, is_public)
+        _refuse(self._delay(self._costs(producer, 1, Sent(1, address), is_public), now))
 
     def take(
         self, producer: Producer, events: int, sent: Sent, now: float, *, is_public: bool
@@ -59,32 +53,45 @@ class ProducerLimits:
         `now`: any clock that never goes back, seconds. A batch that is larger than a burst counts
         as the burst.
         """
-        self._delay(producer, events, sent, now, is_public)
-        for limiter, sender, cost in self._costs(producer, events, sent, is_public):
+        costs = self._costs(producer, events, sent, is_public)
+        _refuse(self._delay(costs, now))
+        for limiter, sender, cost in costs:
             limiter.take(sender, cost, now)
 
-    def _delay(
-        self, producer: Producer, events: int, sent: Sent, now: float, is_public: bool
-    ) -> None:
-        delay = max(
-            limiter.delay(sender, cost, now)
-            for limiter, sender, cost in self._costs(producer, events, sent, is_public)
-        )
-        if delay > 0:
-            raise RateLimited(
-                "this key, or this address with it, sends faster than its limit: send it again"
-                f" after {math.ceil(delay)} s, or raise the limit in the settings of ingest",
-                retry_after=delay,
-            )
+    def _delay(self, costs: list[_Cost], now: float) -> float:
+        return max((limiter.delay(sender, cost, now) for limiter, sender, cost in costs), default=0)
 
-    def _costs(
-        self, producer: Producer, events: int, sent: Sent, is_public: bool
-    ) -> Iterator[tuple[RateLimiter[tuple[str, str]], tuple[str, str], float]]:
-        """Yield the limiters of a batch, with the name of its sender and its cost in each."""
-        limiters = [(self._public if is_public else self._server, "")]
+    def _costs(self, producer: Producer, events: int, sent: Sent, is_public: bool) -> list[_Cost]:
+        """Return the limiters of a batch, with the name of its sender and its cost in each."""
+        units = (events, sent.size_bytes)
+        sender = (producer.key_id, "")
+        limiters = self._public if is_public else self._server
+        costs = [(limiter, sender, min(units[unit], most)) for unit, limiter, most in limiters]
         if is_public and sent.address:
-            limiters.append((self._public_address, sent.address))
-        for each, address in limiters:
-            sender = (producer.key_id, address)
-            for limiter, cost in ((each.events, events), (each.size, sent.size_bytes)):
-                yield limiter, sender, min(cost, limiter.limit.burst)
+            sender = (producer.key_id, sent.address)
+            costs += [
+                (limiter, sender, min(units[unit], most))
+                for unit, limiter, most in self._public_address
+            ]
+        return costs
+
+
+_Cost: TypeAlias = tuple[_Limiter, tuple[str, str], float]
+
+
+def _limiters(rates: Rates) -> list[tuple[int, _Limiter, float]]:
+    """Return the limiters of rates that have a limit: 0 for events, 1 for bytes, and the burst."""
+    return [
+        (unit, RateLimiter(limit), limit.burst)
+        for unit, limit in enumerate((rates.events, rates.size))
+        if limit.per_s
+    ]
+
+
+def _refuse(delay: float) -> None:
+    if delay > 0:
+        raise RateLimited(
+            "this key, or this address with it, sends faster than its limit: send it again"
+            f" after {math.ceil(delay)} s, or raise the limit in the settings of ingest",
+            retry_after=delay,
+        )
