@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ async def system(
         yield running
 
 
-async def client_of(system: WholeSystem, role: Any) -> tuple[str, str]:
+async def key_of(system: WholeSystem, role: Any) -> tuple[str, str]:
     """Return a new key of a role, and its id."""
     issued = await system.admin.admin.IssueKey(pb.IssueKeyRequest(role=role))
     return issued.key, issued.key_id
@@ -61,34 +63,22 @@ async def refusal(address: str, path: str, key: str) -> str:
 
 async def test_keys_follow_their_roles_in_a_running_system(system: WholeSystem) -> None:
     """One system for all of it, because its start takes longer than the calls."""
-    reader, reader_id = await client_of(system, ROLE_READER)
-    marketer, _ = await client_of(system, ROLE_SERVICE)
+    reader, _ = await key_of(system, ROLE_READER)
+    marketer, _ = await key_of(system, ROLE_SERVICE)
     endpoints = system.admin.endpoints.grpc
     async with (
         Client(ApiEndpoints(grpc=endpoints, key=reader)) as reading,
         Client(ApiEndpoints(grpc=endpoints, key=marketer)) as marketing,
     ):
-        await wait_until(lambda: _may_read(reading))
-        await wait_until(lambda: _may_read(marketing))
+        for client, service in product((reading, marketing), system.names):
+            await wait_until(partial(_is_accepted, client, service))
         await _check_reader(system, reader)
         await _check_marketer(marketing)
     for request in (ListProfilesRequest(), ListTagsRequest()):
         name = type(request).__name__.removesuffix("Request")
         with pytest.raises(NotAllowed):  # the internal key reads no profile that no service reads
             await getattr(system.internal.profile, name)(request)
-    today = datetime.now(UTC).date().isoformat()
-    await wait_until(lambda: _last_used(system, reader_id, today))
-
-
-async def _may_read(client: Client) -> bool:
-    """Return whether every service has folded the key."""
-    try:
-        await client.admin.ListSources(pb.ListSourcesRequest())
-        for service in PROJECTIONS:
-            await client.projection(service).GetStatus(GetStatusRequest())
-    except NotAllowed:
-        return False
-    return True
+    await _check_uses(system)
 
 
 async def _check_reader(system: WholeSystem, key: str) -> None:
@@ -122,7 +112,30 @@ async def _check_marketer(client: Client) -> None:
             await call
 
 
-async def _last_used(system: WholeSystem, key_id: str, today: str) -> bool:
+async def _check_uses(system: WholeSystem) -> None:
+    """A key that one service has accepted is listed with the day, whichever service it was."""
+    today = datetime.now(UTC).date().isoformat()
+    for service in system.names:
+        key, key_id = await key_of(system, ROLE_READER)
+        assert await _last_used(system, key_id) == ""
+        async with Client(ApiEndpoints(grpc=system.admin.endpoints.grpc, key=key)) as client:
+            await wait_until(partial(_is_accepted, client, service))
+        await wait_until(partial(_last_used, system, key_id))
+        assert await _last_used(system, key_id) >= today
+
+
+async def _is_accepted(client: Client, service: str) -> bool:
+    try:
+        if service == "ingest":
+            await client.admin.ListSources(pb.ListSourcesRequest())
+        else:
+            await client.projection(service).GetStatus(GetStatusRequest())
+    except NotAllowed:
+        return False
+    return True
+
+
+async def _last_used(system: WholeSystem, key_id: str) -> str:
     response = await system.admin.admin.ListKeys(pb.ListKeysRequest())
     [found] = [each for each in response.keys if each.key.key_id == key_id]
-    return found.last_used_on >= today
+    return found.last_used_on

@@ -55,11 +55,7 @@ class Logs:
     async def replica(self, **settings: Any) -> EventLog:
         """Open one more replica, with its own pool, until the test ends."""
         database = await self.scope.enter_async_context(Database(self.dsn, "ingest", max_size=4))
-        log = EventLog(
-            database.pool,
-            **{"shards": SHARDS, "index_key": INDEX_KEY, **settings},
-            index_key=INDEX_KEY,
-        )
+        log = EventLog(database.pool, **{"shards": SHARDS, "index_key": INDEX_KEY, **settings})
         return await self.scope.enter_async_context(log)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
