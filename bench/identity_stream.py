@@ -13,6 +13,7 @@ import asyncpg
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 
 from bench.harness import Contender, Result, interleave, print_progress, spread
 from services.chassis.messaging.stream import Batch, StreamMessage
@@ -100,6 +101,7 @@ class Visitors:
             message_id=str(self._clock_us),
             identifiers=[IdentifierMessage(namespace=n, value=v) for n, v in names],
             properties=b'{"course_id":"math-7","price":399}',
+            trust=SOURCE_TRUST_SERVER,
         )
         return Fact(
             workspace_id=WORKSPACE,

@@ -16,6 +16,7 @@ import asyncpg
 import uvloop
 from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 
 from bench.append import Log, contender
 from bench.echo import METHOD as ECHO
@@ -40,7 +41,7 @@ async def source_key(stack: Stack) -> str:
     """Define a source, and return a key of it."""
     endpoints = ApiEndpoints(grpc={"ingest": stack.address("ingest")}, key=stack.admin_key)
     async with Client(endpoints) as client:
-        source = SourceDefined(source_id="bench", channel="web")
+        source = SourceDefined(source_id="bench", channel="web", trust=SOURCE_TRUST_SERVER)
         request = admin_pb.DefineSourceRequest(source=source)
         await client.admin.DefineSource(request)
         key = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id="bench", title="bench")

@@ -2,7 +2,8 @@
 
 A pack is a folder of `*.yaml` files (or one file) with any of these::
 
-    sources:      [{id, title, channel, disabled}]
+    sources:      [{id, title, channel, trust, allowed_namespaces, allowed_event_names,
+                    allowed_traits, max_age, disabled}]
     tags:         [{id, title, rule, retired}]
     segments:     [{id, title, rule, retired}]
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
@@ -26,16 +27,18 @@ from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.profile.v1.profile_facts_pb2 import TagDefined
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+from onefold.type.v1.source_trust_pb2 import SourceTrust
 
 from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy
-from services.cli.values import flag, mapping, text, texts
+from services.cli.values import days, flag, mapping, text, texts, value_of
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules.json_form import parse_rule
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 _TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
+_SOURCE_TRUST = "SOURCE_TRUST_"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -139,13 +142,24 @@ def _value_of(name: str, variables: Mapping[str, str]) -> str:
 
 
 def _source(entry: Any, path: str) -> SourceDefined:
-    values = mapping(entry, path, {"id", "title", "channel", "disabled"})
+    lists = ("allowed_namespaces", "allowed_event_names", "allowed_traits")
+    plain = {"id", "title", "channel", "trust", "max_age", "disabled"}
+    values = mapping(entry, path, plain.union(lists))
     return SourceDefined(
         source_id=text(values, "id", path, required=True),
         title=text(values, "title", path),
         channel=text(values, "channel", path),
+        trust=_trust(values, path),
+        max_age_days=days(values, "max_age", path),
         disabled=flag(values, "disabled", path),
+        **{name: texts(values, name, path) for name in lists},  # type: ignore[arg-type]
     )
+
+
+def _trust(values: dict[str, Any], path: str) -> Any:
+    """Return the trust of a source; None where the entry does not state it."""
+    word = text(values, "trust", path)
+    return value_of(SourceTrust, _SOURCE_TRUST, word, f"{path}.trust") if word else None
 
 
 def _ruled(make: Callable[..., Any], id_field: str, entry: Any, path: str) -> Any:

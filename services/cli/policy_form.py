@@ -2,7 +2,7 @@
 
     namespaces: [{name, limit, shared_after, recycled_after, match_mode}]
     blocked:    [{namespace, pattern}]
-    ignored:    [stated | verified | observed | co_observed]
+    ignored:    [stated | verified | observed | co_observed | claimed]
 
 `recycled_after` is a span of whole days such as `180d`; `match_mode` is always, verified or never.
 """
@@ -13,9 +13,7 @@ from typing import Any
 
 from onefold.identity.v1 import identity_facts_pb2 as pb
 
-from services.cli.values import count, entries, mapping, text, texts, value_of, word_of
-from services.kernel.errors import InvalidField
-from services.kernel.time import DAY_US, parse_span
+from services.cli.values import count, days, entries, mapping, text, texts, value_of, word_of
 
 _MATCH_MODE, _EVIDENCE_KIND = "MATCH_MODE_", "EVIDENCE_KIND_"
 
@@ -59,7 +57,7 @@ def _namespace(entry: Any, path: str) -> pb.NamespacePolicy:
         namespace=text(values, "name", path, required=True),
         limit=count(values, "limit", path),
         shared_after=count(values, "shared_after", path),
-        recycled_after_days=_days(values, "recycled_after", path),
+        recycled_after_days=days(values, "recycled_after", path),
         match_mode=_match_mode(values, path),
     )
 
@@ -70,12 +68,12 @@ def _match_mode(values: dict[str, Any], path: str) -> Any:
 
 
 def _namespace_form(policy: pb.NamespacePolicy) -> dict[str, Any]:
-    days, mode = policy.recycled_after_days, policy.match_mode
+    recycled_after, mode = policy.recycled_after_days, policy.match_mode
     return _set_fields(
         name=policy.namespace,
         limit=policy.limit,
         shared_after=policy.shared_after,
-        recycled_after=f"{days}d" if days else "",
+        recycled_after=f"{recycled_after}d" if recycled_after else "",
         match_mode=word_of(pb.MatchMode, _MATCH_MODE, mode) if mode else "",
     )
 
@@ -84,19 +82,6 @@ def _blocked(entry: Any, path: str) -> pb.BlockedValue:
     values = mapping(entry, path, {"namespace", "pattern"})
     pattern = text(values, "pattern", path, required=True)
     return pb.BlockedValue(namespace=text(values, "namespace", path), pattern=pattern)
-
-
-def _days(values: dict[str, Any], key: str, path: str) -> int:
-    span = text(values, key, path)
-    if not span:
-        return 0
-    try:
-        days, rest = divmod(parse_span(span), DAY_US)
-    except ValueError as error:
-        raise InvalidField(f"{path}.{key}: {error}", field=f"{path}.{key}") from None
-    if rest:
-        raise InvalidField(f"{path}.{key}: write whole days, such as 180d", field=f"{path}.{key}")
-    return days
 
 
 def _set_fields(**fields: Any) -> dict[str, Any]:

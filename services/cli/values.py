@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import Any
 
 from services.kernel.errors import InvalidField
+from services.kernel.time import DAY_US, parse_span
 
 
 def mapping(value: Any, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
@@ -62,6 +63,20 @@ def count(values: dict[str, Any], key: str, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise _wrong(path, key, "write a whole number, 0 or more")
     return value
+
+
+def days(values: dict[str, Any], key: str, path: str) -> int:
+    """Return the days of a span such as `30d`; 0 where it is missing."""
+    span = text(values, key, path)
+    if not span:
+        return 0
+    try:
+        found, rest = divmod(parse_span(span), DAY_US)
+    except ValueError as error:
+        raise _wrong(path, key, str(error)) from None
+    if rest:
+        raise _wrong(path, key, "write whole days, such as 180d")
+    return found
 
 
 def word_of(enum: Any, prefix: str, value: int) -> str:

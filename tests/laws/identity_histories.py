@@ -25,6 +25,7 @@ from services.kernel.digest import digest_of
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
 
 LISTED = ["user_id", "wechat_openid", "crm", "phone", "anonymous_id", "cookie"]
@@ -43,7 +44,9 @@ def model_events(draw: st.DrawFn) -> ModelEvent:
     carried = draw(st.lists(identifiers, min_size=1, max_size=4, unique=True).map(tuple))
     alias = draw(st.sampled_from([False, False, False, True]))
     verified = frozenset(i for i in carried if draw(st.integers(0, 3)) == 0)
-    return ModelEvent(carried, draw(instants), draw(st.integers(0, 5)), alias, verified)
+    # Of a public source every second time.
+    trust = draw(st.sampled_from([SourceTrust.PUBLIC, SourceTrust.PUBLIC, *SourceTrust]))
+    return ModelEvent(carried, draw(instants), draw(st.integers(0, 5)), alias, verified, trust)
 
 
 model_decisions = st.builds(
@@ -78,7 +81,12 @@ arbitrary_policies = st.builds(
     ).map(dict),
     st.lists(blocked, max_size=1),
     st.sets(
-        st.sampled_from([EvidenceKind.STATED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED]),
+        st.sampled_from(
+            [
+                *(EvidenceKind.STATED, EvidenceKind.OBSERVED),
+                *(EvidenceKind.CO_OBSERVED, EvidenceKind.CLAIMED),
+            ]
+        ),
         max_size=1,
     ),
 )
@@ -104,10 +112,9 @@ def evidence_of(history: Iterable[ModelEvent | ModelDecision]) -> Evidence:
     evidence = Evidence()
     for fact in history:
         if isinstance(fact, ModelEvent):
-            kind = EvidenceKind.STATED if fact.alias else EvidenceKind.OBSERVED
             leaf = leaf_of(WORKSPACE, fact.identifiers, INDEX_KEY)
             ids = {i.id_in(WORKSPACE, INDEX_KEY): i for i in fact.identifiers}
-            observation = observe(WORKSPACE, leaf, ids, kind, fact.verified)
+            observation = observe(WORKSPACE, leaf, ids, fact.kind, fact.verified)
             evidence.add(observation, span_of(fact.first))
         else:
             pair = (fact.one, fact.other)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from laws.identity_model import WORKSPACE
 
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
+from services.identity.domain.claims import ProfileClaims
 from services.identity.domain.co_occurrence import Neighbour
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import (
@@ -16,6 +17,7 @@ from services.identity.domain.evidence import (
     DecisionKind,
     Edge,
     Evidence,
+    EvidenceKind,
     IdentifierInWorkspace,
     Pair,
 )
@@ -31,6 +33,7 @@ from services.identity.domain.rows import (
     StoredIdentifier,
 )
 from services.kernel.digest import digest_of
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId, shard_of
 
 T = TypeVar("T")
@@ -122,6 +125,20 @@ class MemoryEvidence:
                 if not set(policy_names(namespace)).isdisjoint(namespaces):
                     counts[profile, namespace] += 1
         return counts
+
+    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
+        found: dict[ProfileId, ProfileClaims] = {}
+        for profile in profiles:
+            members = self._members({profile})
+            namespaces = {self.identifiers[id_].namespace for id_ in members}
+            found[profile] = ProfileClaims(
+                has_person=not namespaces <= set(DEVICE_NAMESPACES),
+                has_claims=any(
+                    edge.kind == EvidenceKind.CLAIMED and row.held is None and edge.a in members
+                    for edge, row in self.edges.items()
+                ),
+            )
+        return found
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         members = {id_: self._stored(id_) for id_ in self._members(profiles)}

@@ -14,6 +14,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import DEVICE_NAMESPACES, leaf_of, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, ProfileId, WorkspaceId, hash_id
 from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
 
 WORKSPACE = WorkspaceId("school")
@@ -29,6 +30,15 @@ class ModelEvent:
     alias: bool = False
     #: Those of `identifiers` that the sender has checked.
     verified: frozenset[Identifier] = frozenset()
+    #: The trust of its source.
+    trust: SourceTrust = SourceTrust.SERVER
+
+    @property
+    def kind(self) -> EvidenceKind:
+        """Return the kind of its evidence, where no identifier is verified."""
+        if self.trust == SourceTrust.PUBLIC:
+            return EvidenceKind.CLAIMED
+        return EvidenceKind.STATED if self.alias else EvidenceKind.OBSERVED
 
     @property
     def first(self) -> FirstSeen:
@@ -113,8 +123,8 @@ def edges_of(event: ModelEvent) -> list[ModelEdge]:
     """Return the edges of one event."""
     leaf = primary_identifier(event.identifiers)
     rest = set(event.identifiers) - {leaf}
-    if event.alias:
-        return [(frozenset({leaf, i}), EvidenceKind.STATED) for i in rest]
+    if event.kind != EvidenceKind.OBSERVED:
+        return [(frozenset({leaf, i}), event.kind) for i in rest]
     edges: list[ModelEdge] = [
         (
             frozenset({leaf, i}),
@@ -155,6 +165,9 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
         if any(two <= union for two in apart):
             state.held[edge] = (HeldReason.SEPARATED, "")
             continue
+        if kind == EvidenceKind.CLAIMED and _has_person(left) and _has_person(right):
+            state.held[edge] = (HeldReason.UNTRUSTED, "")
+            continue
         if kind in (EvidenceKind.DECIDED, EvidenceKind.STATED):
             same = [g for g in same if not g <= union] + [union]
         else:
@@ -166,6 +179,11 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
     for profile in profiles:
         name = min((state.first_seen[i], i.id_in(WORKSPACE, INDEX_KEY)) for i in profile)[1]
         state.profiles |= {i.id_in(WORKSPACE, INDEX_KEY): ProfileId(name) for i in profile}
+
+
+def _has_person(profile: frozenset[Identifier]) -> bool:
+    """Return whether a profile is more than devices."""
+    return any(i.namespace not in DEVICE_NAMESPACES for i in profile)
 
 
 def _order(edge: ModelEdge, state: ExpectedState, policy: Policy) -> tuple[object, ...]:
@@ -239,7 +257,7 @@ def held_reason(
         if _is_shared(i, state, policy):
             return HeldReason.SHARED, i.namespace
     for i in ends:
-        if _is_recycled(i, pair, state, policy):
+        if _is_recycled(i, edge, state, policy):
             return HeldReason.RECYCLED, i.namespace
     return None
 
@@ -250,7 +268,7 @@ def _allowed(namespace: str, policy: Policy) -> set[EvidenceKind]:
         return set()
     if mode == MatchMode.VERIFIED:
         return {EvidenceKind.VERIFIED}
-    return {EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED}
+    return set(EvidenceKind) - {EvidenceKind.DECIDED, EvidenceKind.STATED}
 
 
 def _neighbours(
@@ -260,7 +278,10 @@ def _neighbours(
     and when."""
     found: dict[Identifier, list[FirstSeen]] = {}
     for (pair, kind), firsts in state.edges.items():
-        if i not in pair or kind not in (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED):
+        counted = {EvidenceKind.VERIFIED, EvidenceKind.OBSERVED}
+        if i.namespace in DEVICE_NAMESPACES:
+            counted.add(EvidenceKind.CLAIMED)
+        if i not in pair or kind not in counted:
             continue
         if kind in policy.ignored or kind not in _allowed(i.namespace, policy):
             continue
@@ -277,9 +298,11 @@ def _is_shared(i: Identifier, state: ExpectedState, policy: Policy) -> bool:
 
 
 def _is_recycled(
-    i: Identifier, pair: frozenset[Identifier], state: ExpectedState, policy: Policy
+    i: Identifier, edge: ModelEdge, state: ExpectedState, policy: Policy
 ) -> bool:
-    """Return whether an identifier was recycled after a pair was last seen together."""
+    """Return whether an identifier was recycled after the ends of an edge were last seen together.
+    A claim does not renew other evidence, and no other evidence renews a claim."""
+    pair, own_kind = edge
     days = _rule(i.namespace, policy).recycled_after_days
     if not days:
         return False
@@ -288,6 +311,7 @@ def _is_recycled(
         _period_end_day(at)
         for (other_pair, kind), firsts in state.edges.items()
         if other_pair == pair and kind > EvidenceKind.STATED
+        if (kind == EvidenceKind.CLAIMED) == (own_kind == EvidenceKind.CLAIMED)
         for at in firsts
     ]
     pairs = list(combinations(neighbours, 2))

@@ -218,7 +218,8 @@ class ProfileHarness:
 async def check_accounts(conn: asyncpg.Connection) -> None:
     """Check that `account` follows from the states of leaves, and that no account is evaluated."""
     stored = await conn.fetch(
-        "SELECT shard, leaf_id, workspace_id, parent_at, parent_fact, parent_leaf FROM account"
+        "SELECT shard, leaf_id, workspace_id, parent_at, parent_fact, parent_leaf, parent_trust"
+        " FROM account"
     )
     expected = {}
     for leaf in await conn.fetch("SELECT * FROM leaf"):
@@ -226,7 +227,7 @@ async def check_accounts(conn: asyncpg.Connection) -> None:
         if state.members:
             row = account_row(leaf["leaf_id"], leaf["workspace_id"], state, INDEX_KEY)
             key = (leaf["shard"], row.leaf_id, row.workspace_id)
-            expected[key] = row.stated or (None, None, None)
+            expected[key] = row.stated or (None, None, None, None)
     assert {tuple(row)[:3]: tuple(row)[3:] for row in stored} == expected
     assert not await conn.fetchval(
         "SELECT count(*) FROM account c JOIN assignment a ON a.identifier_id = c.leaf_id"

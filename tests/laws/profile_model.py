@@ -36,6 +36,7 @@ from services.kernel.rules.model import (
 )
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
+from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
 
 WORKSPACE = WorkspaceId("school")
@@ -76,6 +77,7 @@ class SourceEvent:
     #: Of a group event.
     group_id: str = ""
     group_identifiers: tuple[Identifier, ...] = ()
+    trust: SourceTrust = SourceTrust.SERVER
 
     @property
     def leaf(self) -> bytes:
@@ -95,6 +97,7 @@ class SourceEvent:
             traits=msgspec.json.encode(self.traits),
             group_id=self.group_id,
             group_identifiers=map(_identifier, self.group_identifiers),
+            trust=int(self.trust),  # type: ignore[arg-type]
         )
         return Fact(
             workspace_id=WORKSPACE,
@@ -120,6 +123,7 @@ class SourceEvent:
             group_id=self.group_id,
             group_identifiers=map(_identifier, self.group_identifiers),
             member_leaf_id=self.leaf,
+            trust=int(self.trust),  # type: ignore[arg-type]
         )
         copy = self.fact()
         copy.fact_id = INDEX_KEY.event_fact_id(WORKSPACE, "site", str(self.message), account)
@@ -135,6 +139,7 @@ class SourceEvent:
             self.fact_id,
             dict(self.properties),
             dict(self.traits),
+            self.trust,
         )
 
 
@@ -300,6 +305,7 @@ def random_events(
             rng.choice(["track", "track", "track", "identify", "page"]),
             {"course": rng.choice(["a", "b", "c", "d"]), "price": rng.randrange(3)},
             {"city": rng.choice(["北京市", "上海市"]), "age": rng.randrange(3)},
+            trust=rng.choice(list(SourceTrust)),
         )
         for number in range(events)
     ]

@@ -33,6 +33,8 @@ class OracleEvent:
     fact_id: bytes
     properties: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
+    #: The trust of the source; the higher number takes precedence.
+    trust: int = 0
 
 
 def rule_holds(rule: Rule, events: list[OracleEvent], as_of_us: int) -> bool:
@@ -69,13 +71,15 @@ def actual(rule: Rule, events: list[OracleEvent], as_of_us: int) -> Any:
 
 
 def trait(name: str, events: list[OracleEvent]) -> Any:
-    """Return the last stated value by (occurred_at, fact id); None = absent."""
-    stated = [
-        (event.occurred_at_us, event.fact_id, i)
-        for i, event in enumerate(events)
-        if event.type == "identify" and name in event.traits
-    ]
-    return events[max(stated)[2]].traits[name] if stated else None
+    """Return the value that the most trusted sources state, and of these the last one by
+    (occurred_at, fact id); None = absent."""
+    stating = [event for event in events if event.type == "identify" and name in event.traits]
+    if not stating:
+        return None
+    trust = max(event.trust for event in stating)
+    trusted = [event for event in stating if event.trust == trust]
+    last = max(trusted, key=lambda event: (event.occurred_at_us, event.fact_id))
+    return last.traits[name]
 
 
 def compare(operator: Operator, left: Any, right: Any) -> bool:

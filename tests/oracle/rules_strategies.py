@@ -26,6 +26,7 @@ from services.kernel.rules.model import (
     TraitPredicate,
 )
 from services.kernel.rules.values import Operator
+from services.kernel.trust import SourceTrust
 
 TYPES = {
     "track": event_types.TRACK,
@@ -122,23 +123,30 @@ def logs(draw: st.DrawFn, max_size: int = 12) -> list[OracleEvent]:
                 st.integers(0, LATEST),
                 properties,
                 st.dictionaries(st.sampled_from(TRAITS), values, max_size=2),
+                st.sampled_from(SourceTrust),
             ),
             max_size=max_size,
         )
     )
     ids = draw(st.permutations(range(len(drawn))))
     return [
-        _event(type_, name, at_us, id_, props, stated)
-        for id_, (type_, name, at_us, props, stated) in zip(ids, drawn, strict=True)
+        _event(type_, name, at_us, id_, props, stated, trust)
+        for id_, (type_, name, at_us, props, stated, trust) in zip(ids, drawn, strict=True)
     ]
 
 
 def _event(
-    type_: str, name: str, at_us: int, id_: int, props: dict[str, Any], stated: dict[str, Any]
+    type_: str,
+    name: str,
+    at_us: int,
+    id_: int,
+    props: dict[str, Any],
+    stated: dict[str, Any],
+    trust: SourceTrust,
 ) -> OracleEvent:
     named = name if type_ == "track" or (type_ == "page" and name != "page") else ""
     stated = stated if type_ == "identify" else {}
-    return OracleEvent(type_, named, at_us, id_.to_bytes(16, "big"), props, stated)
+    return OracleEvent(type_, named, at_us, id_.to_bytes(16, "big"), props, stated, trust)
 
 
 def view_of(event: OracleEvent) -> EventView:
@@ -150,4 +158,5 @@ def view_of(event: OracleEvent) -> EventView:
         fact_id=event.fact_id,
         properties=msgspec.json.encode(event.properties),
         traits=msgspec.json.encode(event.traits),
+        trust=event.trust,
     )

@@ -29,6 +29,7 @@ from services.identity.domain.normalize import IdentifierSet, RawIdentifier
 from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, ProfileId, WorkspaceId
+from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
 LINK_DECIDED = LinkDecided.DESCRIPTOR.full_name
@@ -156,6 +157,7 @@ class _BatchDecoder:
         that most events do not need."""
         leaves, observations = self.leaves, self.observations
         parse, kind_of, observed = EventIdentifiers.FromString, _KINDS.get, EvidenceKind.OBSERVED
+        public, claimed = SourceTrust.PUBLIC, EvidenceKind.CLAIMED
         for fact in facts:
             leaf = fact.leaf_id
             leaves.append(leaf)
@@ -168,7 +170,8 @@ class _BatchDecoder:
                     raw = _group_identifiers(Event.FromString(fact.payload))
                 else:
                     raw = _parse_identifiers(tuple(event.identifiers))
-                key = (fact.workspace_id, leaf, kind_of(type_, observed), raw)
+                kind = kind_of(type_, observed) if event.trust > public else claimed
+                key = (fact.workspace_id, leaf, kind, raw)
                 at = fact.occurred_at_us
                 # period_end_day(at), without the call
                 day = at // SEEN_PERIOD_US * SEEN_PERIOD_DAYS + SEEN_PERIOD_DAYS - 1

@@ -189,7 +189,7 @@ def _check_ignored(kinds: Sequence[int]) -> None:
             raise InvalidField("decisions cannot be ignored; withdraw them", field=field)
         if kind == pb.EVIDENCE_KIND_UNSPECIFIED or kind not in pb.EvidenceKind.values():
             raise InvalidField(
-                "use EVIDENCE_KIND_STATED, EVIDENCE_KIND_VERIFIED, EVIDENCE_KIND_OBSERVED or"
-                " EVIDENCE_KIND_CO_OBSERVED",
+                "use EVIDENCE_KIND_STATED, EVIDENCE_KIND_VERIFIED, EVIDENCE_KIND_OBSERVED,"
+                " EVIDENCE_KIND_CO_OBSERVED or EVIDENCE_KIND_CLAIMED",
                 field=field,
             )

@@ -10,11 +10,17 @@ from typing import NamedTuple
 
 from services.identity.domain.evidence import Edge, EvidenceKind, SeenSpan
 from services.identity.domain.policy import MatchMode, NamespaceRule, Policy
+from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId
 from services.kernel.time import DAY_US
 
 #: Edges of these kinds are held where one of their ends is shared or was recycled.
-CO_OCCURRENCE_KINDS = (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CO_OBSERVED)
+CO_OCCURRENCE_KINDS = (
+    EvidenceKind.VERIFIED,
+    EvidenceKind.OBSERVED,
+    EvidenceKind.CO_OBSERVED,
+    EvidenceKind.CLAIMED,
+)
 
 
 class Neighbour(NamedTuple):
@@ -43,13 +49,20 @@ UNREMARKABLE = CoOccurrence()
 SHARED = CoOccurrence(shared=True)
 
 
-def counted_kinds(rule: NamespaceRule, policy: Policy) -> list[EvidenceKind]:
-    """Return the kinds of edges whose other ends count as neighbours: those that may link."""
-    if rule.match_mode == MatchMode.NEVER:
+def counted_kinds(namespace: str, policy: Policy) -> list[EvidenceKind]:
+    """Return the kinds of edges whose other ends count as neighbours: those that may link.
+
+    Claims count for devices alone. Otherwise whoever reads a public key could make the phone number
+    of a customer a shared one, and so take it from its profile.
+    """
+    mode = policy.rule(namespace).match_mode
+    if mode == MatchMode.NEVER:
         return []
     kinds = [EvidenceKind.VERIFIED]
-    if rule.match_mode == MatchMode.ALWAYS:
+    if mode == MatchMode.ALWAYS:
         kinds.append(EvidenceKind.OBSERVED)
+        if is_device_namespace(namespace):
+            kinds.append(EvidenceKind.CLAIMED)
     return [kind for kind in kinds if kind not in policy.ignored]
 
 
@@ -82,9 +95,9 @@ def _last_handover_day(holders: Mapping[IdentifierId, SeenSpan], rule: Namespace
 
 
 def last_seen_days(edges: Mapping[Edge, SeenSpan]) -> dict[tuple[bytes, bytes], int]:
-    """Return the last day on which each pair was seen together by any kind of edge."""
+    """Return the last day on which each pair was seen together by any kind of edge but claims."""
     days: dict[tuple[bytes, bytes], int] = {}
     for (a, b, kind), span in edges.items():
-        if kind in CO_OCCURRENCE_KINDS:
+        if kind in CO_OCCURRENCE_KINDS and kind != EvidenceKind.CLAIMED:
             days[a, b] = max(days.get((a, b), span.last_seen_day), span.last_seen_day)
     return days

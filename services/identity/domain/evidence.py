@@ -27,6 +27,8 @@ class EvidenceKind(IntEnum):
     OBSERVED = 4
     #: Seen on one event beside its primary identifier.
     CO_OBSERVED = 5
+    #: Seen on one event or alias of a public source. Whoever reads the source's key can make it.
+    CLAIMED = 6
 
 
 class FirstSeen(NamedTuple):
@@ -144,7 +146,8 @@ def observe(
 ) -> Observation:
     """Return the observation of an event with this leaf and these normalised identifiers by id.
 
-    `kind` is STATED or OBSERVED; `verified` are the identifiers that the sender has checked.
+    `kind` is STATED, OBSERVED or CLAIMED; `verified` are the identifiers that the sender has
+    checked, which counts where the kind is OBSERVED.
 
     The edges are a star around the leaf: each identifier was seen with the primary one. A star
     connects the same component as all pairs do, grows with n and not with n^2, and where the edge

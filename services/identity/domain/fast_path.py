@@ -10,6 +10,7 @@ Each function takes the result of the one before it:
     classify                   which new edges may link, and which profiles they join
     limit_queries              whose identifiers must be counted
     check_limits               which clusters take the fast path and which the slow one
+    claims.doubtful_profiles, claims.check_claims      the same for the claims of public sources
     changes                    what to write for the clusters on the fast path
 """
 
@@ -41,6 +42,7 @@ from services.identity.domain.evidence import (
 from services.identity.domain.policy import NamespaceRule, Policy
 from services.identity.domain.resolution import HeldEdge, Node, held_by_policy
 from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, LockedState
+from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 #: A profile and a namespace.
@@ -75,7 +77,7 @@ class WorkspaceEvidence:
     def is_neighbour(self, one: IdentifierId, other: IdentifierId, kind: int) -> bool:
         """Return whether an edge of a kind makes `other` a neighbour of `one`."""
         identifiers, policy = self.evidence.identifiers, self.policy
-        if kind not in counted_kinds(self.rule(one), policy):
+        if kind not in counted_kinds(identifiers[one].namespace, policy):
             return False
         own = policy.priority(identifiers[one].namespace)
         return policy.priority(identifiers[other].namespace) < own
@@ -100,6 +102,8 @@ class Cluster:
     #: The identifiers and edges of the evidence.
     identifiers: list[IdentifierId] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    #: Those of `edges` that are not stored and may link.
+    links: list[Edge] = field(default_factory=list)
     #: Identifiers that are not stored.
     new: list[IdentifierId] = field(default_factory=list)
     #: How many new identifiers it has of each namespace with a limit. A new alias of a stored
@@ -122,6 +126,7 @@ class Cluster:
         self.earliest = min(self.earliest, other.earliest)
         self.identifiers += other.identifiers
         self.edges += other.edges
+        self.links += other.links
         self.new += other.new
         self.attachment_points |= other.attachment_points
         self.has_new_edges |= other.has_new_edges
@@ -258,7 +263,7 @@ class _ClusterBuilder:
             is_contested = not contested.isdisjoint(cluster.profiles)
             if is_contested or len(cluster.profiles) > 1:
                 cluster.new_counts = self._count_new(cluster, aliases)
-            if is_contested and cluster.has_new_edges and not _is_harmless(cluster):
+            if is_contested and cluster.has_new_edges and not self._is_harmless(cluster):
                 cluster.needs_full_resolution = True
         return self._clusters
 
@@ -293,6 +298,7 @@ class _ClusterBuilder:
         elif edge not in self._held:
             cluster = self._join(edge.a, edge.b)
             cluster.has_new_edges = True
+            cluster.links.append(edge)
             cluster.attachment_points.update(
                 id_ for id_ in edge[:2] if id_ in self._stored.identifiers
             )
@@ -308,6 +314,16 @@ class _ClusterBuilder:
         for profile_id in right.profiles:
             self._clusters[profile_id] = left
         return left
+
+    def _is_harmless(self, cluster: Cluster) -> bool:
+        """Return whether all new identifiers are devices that attach to one identifier of one
+        profile, and no limit counts them: then the edges held between the profile and others remain
+        held, and no more are."""
+        is_attached_once = cluster.stored_profiles <= 1 and len(cluster.attachment_points) <= 1
+        if not is_attached_once or cluster.has_earlier_edges or cluster.new_counts:
+            return False
+        identifiers = self._given.evidence.identifiers
+        return all(is_device_namespace(identifiers[id_].namespace) for id_ in cluster.new)
 
     def _aliases(self) -> set[IdentifierId]:
         """Return the new identifiers that an alias links to a stored one of their namespace."""
@@ -331,13 +347,6 @@ class _ClusterBuilder:
             if self._given.policy.limit(namespace) and id_ not in aliases:
                 counts[namespace] += 1
         return counts
-
-
-def _is_harmless(cluster: Cluster) -> bool:
-    """Return whether all new identifiers attach to one identifier of one profile and no limit
-    counts them: then the edges held between the profile and others remain held, and no more are."""
-    is_attached_once = cluster.stored_profiles <= 1 and len(cluster.attachment_points) <= 1
-    return is_attached_once and not cluster.has_earlier_edges and not cluster.new_counts
 
 
 def limit_queries(classified: Classified) -> dict[ProfileId, set[str]]:

@@ -18,8 +18,8 @@ from services.kernel.index_key import IndexKey
 
 #: A raw identifier: namespace, value, and whether the sender has checked it.
 RawIdentifier: TypeAlias = tuple[str, str, bool]
-#: The raw identifiers of an event: workspace, leaf, kind (STATED or OBSERVED), identifiers. A plain
-#: tuple, as it is built for every event and used as a dictionary key.
+#: The raw identifiers of an event: workspace, leaf, kind (STATED, OBSERVED or CLAIMED),
+#: identifiers. A plain tuple, as it is built for every event and used as a dictionary key.
 IdentifierSet: TypeAlias = tuple[WorkspaceId, LeafId, EvidenceKind, tuple[RawIdentifier, ...]]
 
 

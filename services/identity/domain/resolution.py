@@ -3,9 +3,11 @@
 First each edge is checked against the policy alone: its kind, its two ends, and the co-occurrence
 of its ends, whatever profile they belong to. The edges that pass are then linked in canonical
 order: by kind, and within a kind the earliest first. Each edge joins the components of its ends,
-unless that would join what a decision separates or break a limit; such an edge is held.
+unless that would join what a decision separates or break a limit; such an edge is held. Claims come
+last, and a claim never joins two components that both have an identifier of a person or an account:
+it adds devices to one of them.
 
-Limits and separations only refuse more as components grow. Two things follow. Where all edges of a
+All these constraints only refuse more as components grow. Two things follow. Where all edges of a
 component together break none, their order does not matter and a profile is a connected component.
 A held edge never lies within a profile: its ends are always in different profiles.
 """
@@ -30,9 +32,14 @@ from services.identity.domain.co_occurrence import (
 from services.identity.domain.components import connected_components
 from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
 from services.identity.domain.policy import MatchMode, Policy
+from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId
 
 T = TypeVar("T")
+
+#: A plain integer, because every edge is compared with it.
+_CLAIMED = int(EvidenceKind.CLAIMED)
+_COUNTED_KINDS = (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CLAIMED)
 
 
 class HeldReason(IntEnum):
@@ -50,11 +57,13 @@ class HeldReason(IntEnum):
     LIMIT = 5
     #: The profile would have two identifiers that a decision separates.
     SEPARATED = 6
+    #: It is a claim, and both profiles have an identifier that is no device.
+    UNTRUSTED = 7
 
 
 #: The reasons that depend on the other identifiers of the two profiles. Such an edge always lies
 #: between two profiles.
-CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED)
+CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED, HeldReason.UNTRUSTED)
 
 
 class HeldEdge(NamedTuple):
@@ -116,14 +125,15 @@ def classify_all(
     if not policy.uses_co_occurrence:
         return {}
     for (a, b, kind), span in edges.items():
-        if kind != EvidenceKind.VERIFIED and kind != EvidenceKind.OBSERVED:
+        if kind not in _COUNTED_KINDS:
             continue
         left, right = policy.priority(nodes[a].namespace), policy.priority(nodes[b].namespace)
         if left == right:
             continue
         stronger, weaker = (a, b) if left < right else (b, a)
-        rule = policy.rule(nodes[weaker].namespace)
-        if rule.uses_co_occurrence and kind in counted_kinds(rule, policy):
+        namespace = nodes[weaker].namespace
+        is_counted = kind in counted_kinds(namespace, policy)
+        if is_counted and policy.rule(namespace).uses_co_occurrence:
             neighbour = Neighbour(stronger, nodes[stronger].namespace, span)
             neighbours.setdefault(weaker, []).append(neighbour)
     found = {
@@ -146,7 +156,7 @@ def held_by_policy(
     held: dict[Edge, HeldEdge] = {}
     is_any_recycled = any(one.recycled_on_day is not None for one in co_occurrences.values())
     days = last_seen_days(edges) if is_any_recycled else {}
-    for edge in edges:
+    for edge, span in edges.items():
         a, b, kind = edge
         if kind == EvidenceKind.DECIDED:
             continue
@@ -155,7 +165,9 @@ def held_by_policy(
         if why is None and has_class:
             ends = _weaker_first((a, nodes[a].namespace), (b, nodes[b].namespace), policy)
             classes = [(co_occurrences.get(id_, UNREMARKABLE), name) for id_, name in ends]
-            why = _held_by_co_occurrence(classes, days.get((a, b), 0), policy)
+            is_claim = kind == EvidenceKind.CLAIMED
+            day = span.last_seen_day if is_claim else days.get((a, b), 0)
+            why = _held_by_co_occurrence(classes, day, policy)
         if why is not None:
             held[edge] = why
     return held
@@ -200,7 +212,7 @@ def link_components(
     nodes: Nodes, eligible: Mapping[Edge, SeenSpan], separated: Collection[Pair], policy: Policy
 ) -> tuple[dict[IdentifierId, ProfileId], dict[Edge, HeldEdge]]:
     """Group identifiers into profiles by the edges that the policy does not hold, and return the
-    edges that are held because of a limit or a separation.
+    edges that are held for a reason of CROSS_PROFILE.
 
     Every end of an edge must be in `nodes`; pairs of `separated` with an end outside are ignored.
     """
@@ -210,14 +222,16 @@ def link_components(
     roots = connected_components(len(ids), edges)
     apart = [(index[a], index[b]) for a, b in separated if a in index and b in index]
     namespaces = [node.namespace for node in nodes.values()]
-    over_limit = _over_limit(roots, namespaces, apart, policy)
-    if not over_limit:
+    claimed = {roots[index[edge[0]]] for edge in eligible if edge[2] == _CLAIMED}
+    doubtful_roots = _over_limit(roots, namespaces, apart, policy)
+    doubtful_roots |= _may_join_persons(roots, namespaces, claimed)
+    if not doubtful_roots:
         return _profiles_of(ids, roots, nodes), {}
     doubtful = [
-        edge for edge, (a, _) in zip(eligible, edges, strict=True) if roots[a] in over_limit
+        edge for edge, (a, _) in zip(eligible, edges, strict=True) if roots[a] in doubtful_roots
     ]
     doubtful.sort(key=lambda edge: canonical_order(edge, eligible[edge].first, nodes, policy))
-    components = _UnionFind(roots, over_limit, namespaces, apart, policy)
+    components = _UnionFind(roots, doubtful_roots, namespaces, apart, policy)
     held: dict[Edge, HeldEdge] = {}
     for edge in doubtful:
         why = components.join(index[edge.a], index[edge.b], edge.kind)
@@ -251,6 +265,23 @@ def _over_limit(
     return found
 
 
+def _may_join_persons(
+    roots: Sequence[int], namespaces: Sequence[str], claimed: Collection[int]
+) -> set[int]:
+    """Return those of the components with claims that have several identifiers of no device.
+
+    Other evidence may link these too; then no claim joins two persons.
+    """
+    if not claimed:
+        return set()
+    counts = Counter(
+        root
+        for root, name in zip(roots, namespaces, strict=True)
+        if root in claimed and not is_device_namespace(name)
+    )
+    return {root for root, count in counts.items() if count > 1}
+
+
 def _profiles_of(
     ids: Sequence[IdentifierId], roots: Sequence[int], nodes: Nodes
 ) -> dict[IdentifierId, ProfileId]:
@@ -266,18 +297,21 @@ def _profiles_of(
 
 
 class _UnionFind:
-    """Disjoint sets that respect limits and separations; only components over a limit are split."""
+    """Disjoint sets that respect the constraints of CROSS_PROFILE; only doubtful components are
+    split."""
 
     def __init__(
         self,
         roots: Sequence[int],
-        over_limit: Collection[int],
+        doubtful: Collection[int],
         namespaces: Sequence[str],
         apart: Iterable[tuple[int, int]],
         policy: Policy,
     ) -> None:
-        self._parent = [i if root in over_limit else root for i, root in enumerate(roots)]
+        self._parent = [i if root in doubtful else root for i, root in enumerate(roots)]
         self._namespaces = namespaces
+        #: By set: whether all of it are devices.
+        self._has_devices_only = [is_device_namespace(name) for name in namespaces]
         self._priority = policy.priority
         self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
         #: By set: the nodes that must not join it.
@@ -296,6 +330,9 @@ class _UnionFind:
             return None
         if self._are_separated(left, right):
             return HeldEdge(HeldReason.SEPARATED, "")
+        devices = self._has_devices_only
+        if kind == EvidenceKind.CLAIMED and not (devices[left] or devices[right]):
+            return HeldEdge(HeldReason.UNTRUSTED, "")
         if kind > EvidenceKind.STATED:
             # Identifiers linked by decisions and aliases, all joined by now, count once together.
             if self._counts is None:
@@ -330,6 +367,7 @@ class _UnionFind:
 
     def _unite(self, left: int, right: int) -> None:
         self._parent[right] = left
+        self._has_devices_only[left] &= self._has_devices_only[right]
         separated = self._separated.pop(right, None)
         if separated:
             self._separated.setdefault(left, set()).update(separated)

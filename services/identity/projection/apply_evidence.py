@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
+from services.identity.domain.claims import check_claims, doubtful_profiles
 from services.identity.domain.co_occurrence import Neighbour, classify_neighbours, counted_kinds
 from services.identity.domain.delta import lock_set, new_evidence, split_by_workspace
 from services.identity.domain.digest import deltas
@@ -100,6 +101,10 @@ async def _resolve(
             counted = limit_queries(classified)
             counts = await store.count_identifiers(counted) if counted else {}
             fast, slow = check_limits(classified, counts)
+            doubtful = doubtful_profiles(classified, fast)
+            profile_claims = await store.load_claims(doubtful) if doubtful else {}
+            fast, joining = check_claims(classified, fast, profile_claims)
+            slow += joining
         else:
             classified = classify(given, CoOccurrenceCandidates({}, set()), {})
             fast, slow = [], classified.clusters
@@ -151,9 +156,10 @@ async def _neighbours(
     for namespace, ids in by_namespace.items():
         rule, priority = policy.rule(namespace), policy.priority
         weaker = [name for name in policy.rules if priority(name) >= priority(namespace)]
+        kinds = counted_kinds(namespace, policy)
         limit = 4 * rule.shared_after + 16
         while ids:
-            found = await store.load_neighbours(ids, weaker, counted_kinds(rule, policy), limit)
+            found = await store.load_neighbours(ids, weaker, kinds, limit)
             for id_, some in found.items():
                 neighbours[id_] = [
                     one for one in some if priority(one.namespace) < priority(namespace)

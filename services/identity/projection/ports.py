@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
+from services.identity.domain.claims import ProfileClaims
 from services.identity.domain.co_occurrence import Neighbour
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
 from services.identity.domain.fast_path import ProfileNamespace
@@ -51,6 +52,9 @@ class EvidenceStore(Protocol):
     ) -> dict[ProfileNamespace, int]:
         """Return how many identifiers profiles have of some namespaces, and of the scoped forms and
         digests of each."""
+
+    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
+        """Return what profiles consist of, as far as claims depend on it."""
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """Return whole profiles with their active edges, the edges held between them and others,

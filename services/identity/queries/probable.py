@@ -19,7 +19,7 @@ from services.kernel.errors import TooLarge
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 #: Matches link after all other evidence.
-_PROBABLE = EvidenceKind.CO_OBSERVED + 1
+_PROBABLE = EvidenceKind.CLAIMED + 1
 #: The most identifiers of profiles that matches join.
 MAX_MEMBERS = 20_000
 _BEFORE_ALL = Pair(IdentifierId(b""), IdentifierId(b""))

@@ -11,11 +11,13 @@ import asyncpg
 from services.chassis.postgres.database import Queries, lock_keys
 from services.identity.codec.policy import read_policy
 from services.identity.domain.changes import EdgeChange, ReassignedIdentifier, ResolutionChanges
+from services.identity.domain.claims import ProfileClaims
 from services.identity.domain.co_occurrence import Neighbour
 from services.identity.domain.evidence import (
     Decision,
     Edge,
     Evidence,
+    EvidenceKind,
     FirstSeen,
     IdentifierInWorkspace,
     Pair,
@@ -40,6 +42,7 @@ from services.identity.store.rows import (
     stored_identifier_of,
     zip_columns,
 )
+from services.kernel.identifiers.priority import DEVICE_NAMESPACES
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, shard_of
 
 Q = Queries.load(__package__, "evidence.sql")
@@ -136,6 +139,11 @@ class PostgresEvidence:
         pairs = [(profile, name) for profile, names in queries.items() for name in names]
         rows = await self._conn.fetch(Q.count_identifiers, *columns_of(pairs, 2))
         return {(profile, namespace): count for profile, namespace, count in rows}
+
+    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
+        arguments = (list(profiles), DEVICE_NAMESPACES, EvidenceKind.CLAIMED)
+        rows = await self._conn.fetch(Q.load_claims, *arguments)
+        return {profile: ProfileClaims(person, claims) for profile, person, claims in rows}
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         rows = await self._conn.fetch(Q.load_members, list(profiles))

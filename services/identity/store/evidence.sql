@@ -89,6 +89,21 @@ CROSS JOIN LATERAL (
 ) AS found
 GROUP BY 1, 2
 
+-- name: load_claims
+-- Of profiles: whether one has an identifier that is no device, and whether a claim links in it.
+SELECT requested.profile_id,
+    EXISTS (
+        SELECT FROM identifier
+        WHERE identifier.profile_id = requested.profile_id
+          AND coalesce(identifier.namespace, '') <> ALL ($2::text[])
+    ) AS has_person,
+    EXISTS (
+        SELECT FROM identifier
+        JOIN edge ON edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
+        WHERE identifier.profile_id = requested.profile_id
+    ) AS has_claims
+FROM unnest($1::bytea[]) AS requested (profile_id)
+
 -- name: load_members
 -- The identifiers of profiles.
 SELECT identifier_id, workspace_id, namespace, value, profile_id, first_seen_us, first_fact, flags

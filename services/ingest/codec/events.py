@@ -50,8 +50,9 @@ class ProtoEvent:
         return self.message.SerializeToString()
 
     def payload(self, accepted: Accepted) -> bytes:
-        """Return the event as it was sent, with its message id and channel."""
-        message = self.message
+        """Return the event as it was sent, with its message id, channel and trust."""
+        message: Any = self.message  # so that `trust` may be any number of the enum
+        message.trust = accepted.trust
         if message.message_id != accepted.message_id:
             message.message_id = accepted.message_id
         if message.channel != accepted.channel:
@@ -103,6 +104,7 @@ class SegmentCall:
             context=event.context,
             channel=accepted.channel,
             group_id=event.group_id or "",
+            trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
         )
         message.identifiers.extend(Identifier(namespace=n, value=v) for n, v in event.identifiers)
         message.group_identifiers.extend(
@@ -151,5 +153,6 @@ def _account_payload(message: Event, accepted: Accepted) -> bytes:
         group_id=message.group_id,
         group_identifiers=message.group_identifiers,
         member_leaf_id=accepted.leaf_id,
+        trust=accepted.trust,  # type: ignore[arg-type]  # the numbers are the enum's
     )
     return event.SerializeToString()

@@ -58,6 +58,7 @@ class Administration:
         self, desired: SourceDefinition, actor: str, *, etag: str = "", dry_run: bool = False
     ) -> Defined[SourceDefinition]:
         """Create or change a source. Raises InvalidField, Conflict."""
+        desired = desired.normalized()
         check_source(desired)
 
         async def load(_: Token) -> SourceDefinition | None:

@@ -154,7 +154,7 @@ class EventIntake:
             return _still_refused(entry, entry.refusal)
         # A function of the entry: an event without a message id, released twice, is one event.
         message_id = f"released-{to_hex(entry.quarantine_id)}"
-        batch = await self._admit(producer, [event], lambda: message_id)
+        batch = await self._admit(producer, [event], lambda: message_id, entry.received_at_us)
         result = await self._append(batch)
         if batch.refusals:
             return _still_refused(entry, batch.refusals[0])
@@ -163,13 +163,28 @@ class EventIntake:
         return result
 
     async def _admit(
-        self, producer: Producer, events: Sequence[IncomingEvent], new_id: Callable[[], str]
+        self,
+        producer: Producer,
+        events: Sequence[IncomingEvent],
+        new_id: Callable[[], str],
+        received_us: int | None = None,
     ) -> _AdmittedBatch:
-        """Admit events. `new_id` returns the message id of an event that has none."""
+        """Admit events. `new_id` returns the message id of an event that has none; `received_us`
+        is when they arrived, None = now."""
         now_us = self._log.clock.now_us()
         workspace_id, source_id = producer.workspace_id, producer.source_id
-        channel = await self._sources.default_channel(workspace_id, source_id)
-        source = Source(workspace_id, source_id, self._log.index_key, channel, producer.region)
+        definition = await self._sources.find(workspace_id, source_id)
+        max_age_us = definition.max_age_us
+        source = Source(
+            workspace_id,
+            source_id,
+            self._log.index_key,
+            definition.channel,
+            producer.region,
+            definition.trust,
+            definition.limits,
+            (received_us or now_us) - max_age_us if max_age_us else 0,
+        )
         batch = _AdmittedBatch(producer, now_us)
         for index, incoming in enumerate(events):
             event = incoming.event
@@ -216,7 +231,7 @@ class _AdmittedBatch:
 
     def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
         workspace_id, source_id, key_id, _, _ = self.producer
-        fact_id, leaf_id, _, occurred_us, _, _, tag, copy = accepted
+        fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _ = accepted
         payload = incoming.payload(accepted)
         fact = NewFact(
             workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload, tag

@@ -20,6 +20,7 @@ from services.ingest.domain.events import (
     Source,
 )
 from services.ingest.domain.json_limits import decode_documents
+from services.ingest.domain.source_limits import EVENT_TOO_OLD, limits_refusal
 from services.ingest.domain.timestamps import (
     EARLIEST_US,
     clamp_to_now,
@@ -69,9 +70,15 @@ def admit(
     times = _times(timestamp, sent_at, now_us)
     if isinstance(times, Refusal):
         return times
+    if times[0] < source.oldest_us:
+        return EVENT_TOO_OLD
     decoded = decode_documents(*documents)
     if type(decoded) is Refusal:
         return decoded
+    if source.limits is not None:
+        refusal = limits_refusal(raw, decoded[1], source.limits)
+        if refusal is not None:
+            return refusal
     message_id = str(sent_id or "").strip() or new_message_id()
     workspace_id, index_key = source.workspace_id, source.index_key
     content = canonical_content(raw, normalized, times[1], decoded)
@@ -82,6 +89,8 @@ def admit(
         *times,
         str(channel or source.channel),
         index_key.content_tag(workspace_id, content),
+        None,
+        source.trust,
     )
     return _with_account_copy(accepted, raw, source) if type_ == _GROUP else accepted
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, TypeAlias
 
+from services.ingest.domain.events import SourceLimits
 from services.kernel.errors import InvalidField
+from services.kernel.identifiers.model import validation_error
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
+from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
 
 MAX_TITLE = 200
+#: The most entries of the lists of a source, and the most characters of an entry.
+MAX_NAMESPACES, MAX_NAMES, MAX_NAME = 100, 1_000, 512
+MAX_AGE_DAYS = 36_500
+#: Browsers and apps send what they queued while they were offline; older events are forged, or
+#: their device has a wrong clock.
+PUBLIC_MAX_AGE_DAYS = 30
+_TRUSTS = frozenset(map(int, SourceTrust))
 #: Ids are parts of NATS subjects and of URLs.
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -42,13 +53,42 @@ class SourceDefinition(NamedTuple):
     #: Counts from 1; 0 = not defined yet.
     version: int = 0
     disabled: bool = False
+    #: A number of SourceTrust; 0 = PUBLIC.
+    trust: int = SourceTrust.PUBLIC
+    #: What its events may contain, sorted; empty = anything.
+    allowed_namespaces: tuple[str, ...] = ()
+    allowed_event_names: tuple[str, ...] = ()
+    allowed_traits: tuple[str, ...] = ()
+    #: 0 = the default of the trust.
+    max_age_days: int = 0
 
     @property
     def key(self) -> str:
         return self.source_id
 
+    @property
+    def max_age_us(self) -> int:
+        """Return how long before its arrival an event may have occurred; 0 = any time."""
+        is_public = self.trust <= SourceTrust.PUBLIC
+        return DAY_US * (self.max_age_days or (PUBLIC_MAX_AGE_DAYS if is_public else 0))
+
+    @property
+    def limits(self) -> SourceLimits | None:
+        """Return what its events may contain; None where that is anything."""
+        allowed = (self.allowed_namespaces, self.allowed_event_names, self.allowed_traits)
+        return SourceLimits(*map(frozenset, allowed)) if any(allowed) else None
+
     def at_version(self, version: int) -> SourceDefinition:
         return self._replace(version=version)
+
+    def normalized(self) -> SourceDefinition:
+        """Return the definition with its trust stated and its lists sorted, without repetitions."""
+        return self._replace(
+            trust=self.trust or SourceTrust.PUBLIC,
+            allowed_namespaces=_sorted(self.allowed_namespaces),
+            allowed_event_names=_sorted(self.allowed_event_names),
+            allowed_traits=_sorted(self.allowed_traits),
+        )
 
 
 class KeyDefinition(NamedTuple):
@@ -126,6 +166,35 @@ def check_source(source: SourceDefinition) -> None:
     check_id("source.source_id", source.source_id)
     check_title("source.title", source.title)
     check_title("source.channel", source.channel)
+    if source.trust not in _TRUSTS:
+        raise InvalidField(
+            "choose how far the source is believed: SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER or"
+            " SOURCE_TRUST_SYSTEM_OF_RECORD",
+            field="source.trust",
+        )
+    _check_names("source.allowed_event_names", source.allowed_event_names, MAX_NAMES)
+    _check_names("source.allowed_traits", source.allowed_traits, MAX_NAMES)
+    _check_names("source.allowed_namespaces", source.allowed_namespaces, MAX_NAMESPACES)
+    for namespace in source.allowed_namespaces:
+        error = validation_error(namespace, "")
+        if error is not None:
+            raise InvalidField(error, field="source.allowed_namespaces")
+    if source.max_age_days > MAX_AGE_DAYS:
+        raise InvalidField(
+            f"the greatest age of an event is at most {MAX_AGE_DAYS} days",
+            field="source.max_age_days",
+        )
+
+
+def _check_names(field: str, names: Collection[str], limit: int) -> None:
+    if len(names) > limit:
+        raise InvalidField(f"there are at most {limit} of them", field=field)
+    if any(not 0 < len(name) <= MAX_NAME or "\0" in name for name in names):
+        raise InvalidField(f"each has 1 to {MAX_NAME} characters and no NUL", field=field)
+
+
+def _sorted(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
 
 
 def newest(definitions: Iterable[AccessDefinition]) -> list[AccessDefinition]:

@@ -11,6 +11,7 @@ from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.ids import FactId, LeafId
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
+from services.kernel.trust import SourceTrust
 
 
 class EventType(IntEnum):
@@ -24,6 +25,14 @@ class EventType(IntEnum):
     ALIAS = 6
 
 
+class SourceLimits(NamedTuple):
+    """What the events of a source may contain; an empty set = anything."""
+
+    namespaces: frozenset[str] = frozenset()
+    event_names: frozenset[str] = frozenset()
+    traits: frozenset[str] = frozenset()
+
+
 class Source(NamedTuple):
     """The properties of a source that admission needs."""
 
@@ -35,6 +44,11 @@ class Source(NamedTuple):
     channel: str = ""
     #: The default region of the workspace.
     region: str = DEFAULT_REGION
+    trust: SourceTrust = SourceTrust.PUBLIC
+    #: None where its events may have any identifier, name and trait.
+    limits: SourceLimits | None = None
+    #: Earlier events are too old for the source, Unix microseconds; 0 = none is.
+    oldest_us: int = 0
 
 
 class Producer(NamedTuple):
@@ -97,6 +111,8 @@ class Accepted(NamedTuple):
     content_tag: bytes
     #: Set for group events: both facts are appended, or none.
     account_copy: AccountCopy | None = None
+    #: The trust of its source.
+    trust: int = SourceTrust.PUBLIC
 
 
 class Refusal(NamedTuple):

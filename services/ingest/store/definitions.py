@@ -19,12 +19,11 @@ from services.ingest.domain.definitions import (
 Q = Queries.load(__package__, "definitions.sql")
 D = TypeVar("D", WorkspaceDefinition, SourceDefinition, KeyDefinition)
 
-#: How many channels are cached, and for how long, seconds.
+#: How many sources are cached, and for how long, seconds.
 _MAX_CACHED, _CACHE_S = 10_000, 5.0
 
 _STATEMENTS = (
     (WorkspaceDefinition, Q.save_workspaces),
-    (SourceDefinition, Q.save_sources),
     (KeyDefinition, Q.save_keys),
 )
 
@@ -61,6 +60,9 @@ async def save_definitions(
         rows = [map(_column, each) for each in definitions if isinstance(each, type_)]
         if rows:
             await conn.execute(statement, *map(list, zip(*rows, strict=True)))
+    # One by one: arrays of different lengths are no columns that one statement unnests.
+    sources = [each for each in definitions if isinstance(each, SourceDefinition)]
+    await conn.executemany(Q.save_sources, sources)
 
 
 class DefinitionStore:
@@ -70,25 +72,27 @@ class DefinitionStore:
         self._pool = pool
 
     async def workspace(self, workspace_id: str) -> WorkspaceDefinition | None:
-        return _first(await self._load(WorkspaceDefinition, Q.workspace, workspace_id))
+        return _first(await _load(self._pool, WorkspaceDefinition, Q.workspace, workspace_id))
 
     async def sources(self, workspace_id: str) -> list[SourceDefinition]:
         """Return the sources of a workspace, by id."""
-        return await self._load(SourceDefinition, Q.sources, workspace_id)
+        return await _load(self._pool, SourceDefinition, Q.sources, workspace_id)
 
     async def source(self, workspace_id: str, source_id: str) -> SourceDefinition | None:
-        return _first(await self._load(SourceDefinition, Q.source, workspace_id, source_id))
+        return _first(await _load(self._pool, SourceDefinition, Q.source, workspace_id, source_id))
 
     async def keys(self, workspace_id: str) -> list[KeyDefinition]:
         """Return the keys of a workspace, by id."""
-        return await self._load(KeyDefinition, Q.keys, workspace_id)
+        return await _load(self._pool, KeyDefinition, Q.keys, workspace_id)
 
     async def key(self, workspace_id: str, key_id: str) -> KeyDefinition | None:
-        return _first(await self._load(KeyDefinition, Q.key, workspace_id, key_id))
+        return _first(await _load(self._pool, KeyDefinition, Q.key, workspace_id, key_id))
 
-    async def _load(self, type_: type[D], statement: str, *ids: str) -> list[D]:
-        async with acquire(self._pool, ids[0]) as conn:
-            return [type_(*map(_field, row)) for row in await conn.fetch(statement, *ids)]
+
+async def _load(pool: asyncpg.Pool, type_: type[D], statement: str, *ids: str) -> list[D]:
+    """Return the definitions that a statement reads; the first of `ids` is the workspace."""
+    async with acquire(pool, ids[0]) as conn:
+        return [type_(*map(_field, row)) for row in await conn.fetch(statement, *ids)]
 
 
 def _column(field: Any) -> Any:
@@ -105,23 +109,21 @@ def _first(found: list[D]) -> D | None:
 
 
 class SourceDirectory:
-    """Finds the default channels of sources, with a cache."""
+    """Finds the definitions of sources, with a cache."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._cache: TTLCache[tuple[str, str], str] = TTLCache(_MAX_CACHED, _CACHE_S)
+        self._cache: TTLCache[tuple[str, str], SourceDefinition] = TTLCache(_MAX_CACHED, _CACHE_S)
 
-    async def default_channel(self, workspace_id: str, source_id: str) -> str:
-        """Return the channel of events that name none; empty for an unknown source.
-
-        Raises StoreUnavailable.
-        """
-        channel = self._cache.get((workspace_id, source_id))
-        if channel is None:
-            async with acquire(self._pool, workspace_id) as conn:
-                channel = await conn.fetchval(Q.default_channel, workspace_id, source_id) or ""
-            self._cache[workspace_id, source_id] = channel
-        return channel
+    async def find(self, workspace_id: str, source_id: str) -> SourceDefinition:
+        """Return a source; one that is not known is public. Raises StoreUnavailable."""
+        source = self._cache.get((workspace_id, source_id))
+        if source is None:
+            ids = (workspace_id, source_id)
+            found = await _load(self._pool, SourceDefinition, Q.source, *ids)
+            source = _first(found) or SourceDefinition(*ids)
+            self._cache[ids] = source
+        return source
 
     def invalidate(self) -> None:
         """Clear the cache, because a source may have changed."""

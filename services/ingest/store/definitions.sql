@@ -1,7 +1,3 @@
--- name: default_channel
--- Reads the channel of a source.
-SELECT channel FROM source WHERE workspace_id = $1 AND source_id = $2
-
 -- name: lock_checkpoint
 -- Reads the offset up to which definitions are folded, and locks it until the transaction ends.
 SELECT next FROM definition_checkpoint FOR UPDATE
@@ -29,14 +25,18 @@ SELECT * FROM unnest($1::text [], $2::text [], $3::text [])
 ON CONFLICT DO NOTHING
 
 -- name: save_sources
--- Stores sources; the highest version of each wins.
-INSERT INTO source AS old (workspace_id, source_id, title, channel, version, disabled)
-SELECT * FROM unnest(
-    $1::text [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::boolean []
+-- Stores a source; its highest version wins.
+INSERT INTO source AS old (
+    workspace_id, source_id, title, channel, version, disabled,
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
 )
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (workspace_id, source_id) DO UPDATE
     SET title = excluded.title, channel = excluded.channel,
-    version = excluded.version, disabled = excluded.disabled
+    version = excluded.version, disabled = excluded.disabled, trust = excluded.trust,
+    allowed_namespaces = excluded.allowed_namespaces,
+    allowed_event_names = excluded.allowed_event_names,
+    allowed_traits = excluded.allowed_traits, max_age_days = excluded.max_age_days
     WHERE old.version < excluded.version
 
 -- name: save_keys
@@ -61,12 +61,18 @@ SELECT workspace_id, title, default_region FROM workspace WHERE workspace_id = $
 
 -- name: sources
 -- Reads the sources of a workspace.
-SELECT workspace_id, source_id, title, channel, version, disabled FROM source
+SELECT
+    workspace_id, source_id, title, channel, version, disabled,
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
+FROM source
 WHERE workspace_id = $1 ORDER BY source_id
 
 -- name: source
 -- Reads one source.
-SELECT workspace_id, source_id, title, channel, version, disabled FROM source
+SELECT
+    workspace_id, source_id, title, channel, version, disabled,
+    trust, allowed_namespaces, allowed_event_names, allowed_traits, max_age_days
+FROM source
 WHERE workspace_id = $1 AND source_id = $2
 
 -- name: keys

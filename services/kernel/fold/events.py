@@ -43,6 +43,8 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     account_leaf: bytes = b""
     #: In a group event of an account's leaf: the leaf of the person. 16 bytes, or empty.
     member_leaf: bytes = b""
+    #: The trust of its source: a number of services.kernel.trust.SourceTrust; 0 = not stated.
+    trust: int = 0
 
 
 def rule_event_name(event: EventView) -> str:

@@ -17,11 +17,12 @@ from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members,
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.rules.model import AccumulatorKind
 
-#: A stated trait: occurred_at in Unix microseconds, the fact's id, the raw JSON value. The greatest
-#: one wins, so the last writer wins by (occurred_at, fact id). A value of `null` removes the trait
-#: and is stored, as it must win over older values that arrive later. A plain tuple, as the hot path
-#: makes one for every trait of an event.
-TraitValue: TypeAlias = tuple[int, bytes, bytes]
+#: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the raw
+#: JSON value. The greatest one wins: the statement of most trust, and of these the last one by
+#: (occurred_at, fact id). A value of `null` removes the trait and is stored, as it must win over
+#: older values that arrive later. A plain tuple, as the hot path makes one for every trait of an
+#: event.
+TraitValue: TypeAlias = tuple[int, int, bytes, bytes]
 Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator
 
 NOT_YET_US = 2**63 - 1
@@ -188,7 +189,7 @@ class ProfileView:
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
 
     def trait_value(self, name: str) -> TraitValue | None:
-        """Return the last stated value of a trait, null or not; None if it was never stated."""
+        """Return the value of a trait that wins, null or not; None if it was never stated."""
         last: TraitValue | None = None
         for leaf in self._leaves:
             value = leaf.traits.get(name)
@@ -202,7 +203,7 @@ class ProfileView:
         elif name in self._traits:
             return self._traits[name]
         value = self.trait_value(name)
-        decoded = None if value is None else read_value(value[2])
+        decoded = None if value is None else read_value(value[3])
         self._traits[name] = decoded
         return decoded
 
@@ -211,7 +212,7 @@ class ProfileView:
         combined: dict[str, TraitValue] = reduce(
             _combine_traits, (leaf.traits for leaf in self._leaves), {}
         )
-        return {name: value for name, value in combined.items() if value[2] != b"null"}
+        return {name: value for name, value in combined.items() if value[3] != b"null"}
 
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
         if len(self._leaves) == 1:
@@ -249,8 +250,9 @@ def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
 
 def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
     traits, affected, count = state.traits, _NONE, len(state.traits)
+    trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id
     for name, json in raw_members(event.traits).items():
-        value = (event.occurred_at_us, event.fact_id, json)
+        value = (trust, occurred_at_us, fact_id, json)
         before = traits.get(name)
         if before is None or value > before:
             traits[name] = value

@@ -68,11 +68,26 @@ def priority_of(identifier: Identifier) -> tuple[int, str, str]:
 
 
 @lru_cache(maxsize=1024)
+def is_device_namespace(namespace: str) -> bool:
+    """Return whether identifiers of a namespace are devices; its scoped forms and digests too.
+
+    All others identify a person or an account; so does the empty namespace of an identifier of
+    which only the id is known.
+    """
+    return base_namespace(plain_namespace(namespace)) in DEVICE_NAMESPACES
+
+
+@lru_cache(maxsize=1024)
 def _position(namespace: str) -> int:
     """Return an even number for values, and the odd number after it for their digests."""
+    position = _POSITIONS.get(base_namespace(plain_namespace(namespace)), len(PRIORITY))
+    return 2 * position + bool(hash_algorithm_of(namespace))
+
+
+def plain_namespace(namespace: str) -> str:
+    """Return the namespace of the values whose digests a namespace has."""
     algorithm = hash_algorithm_of(namespace)
-    plain = namespace.removesuffix(f"_{algorithm}") if algorithm else namespace
-    return 2 * _POSITIONS.get(base_namespace(plain), len(PRIORITY)) + bool(algorithm)
+    return namespace.removesuffix(f"_{algorithm}") if algorithm else namespace
 
 
 _POSITIONS = {n: i for i, n in enumerate(PRIORITY)} | {

@@ -75,8 +75,14 @@ def identifiers_to_proto(identifiers: Iterable[Identifier]) -> list[identifier_p
 def traits_to_proto(view: ProfileView) -> list[pb.Trait]:
     """Return the messages of the traits that are present."""
     return [
-        pb.Trait(name=name, occurred_at_us=at_us, fact_id=to_hex(fact_id), value=value)
-        for name, (at_us, fact_id, value) in view.traits().items()
+        pb.Trait(
+            name=name,
+            occurred_at_us=at_us,
+            fact_id=to_hex(fact_id),
+            value=value,
+            trust=trust,  # type: ignore[arg-type]  # the numbers are the enum's
+        )
+        for name, (trust, at_us, fact_id, value) in view.traits().items()
     ]
 
 
@@ -117,6 +123,7 @@ def timeline_entry(fact: Fact) -> pb.TimelineEntry:
         entry.channel = event.channel
         entry.properties = event.properties
         entry.traits = event.traits
+        entry.trust = event.trust
     return entry
 
 
@@ -126,6 +133,8 @@ def answer_to_proto(answer: PredicateAnswer) -> pb.PredicateResult:
         predicate=to_text(answer.predicate),
         actual=msgspec.json.encode(answer.actual),
         holds=answer.holds,
+        source_id=answer.source_id,
+        trust=answer.trust,  # type: ignore[arg-type]  # the numbers are the enum's
     )
 
 

@@ -34,9 +34,9 @@ def event_view(fact: Fact, index_key: IndexKey) -> EventView:
     type_ = event.type
     if type_ == GROUP:
         return _group_view(fact, event, index_key)
-    return EventView(
-        type_, event.name, fact.occurred_at_us, fact.fact_id, event.properties, event.traits
-    )
+    at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
+    properties, traits = event.properties, event.traits
+    return EventView(type_, event.name, at_us, id_, properties, traits, b"", b"", trust)
 
 
 def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
@@ -45,8 +45,9 @@ def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
     account = b""
     if not member:
         account = account_leaf(fact.workspace_id, event.group_id, index_key) or b""
-    at_us, id_ = fact.occurred_at_us, fact.fact_id
-    return EventView(GROUP, "", at_us, id_, event.properties, event.traits, account, member)
+    at_us, id_, trust = fact.occurred_at_us, fact.fact_id, event.trust
+    properties, traits = event.properties, event.traits
+    return EventView(GROUP, "", at_us, id_, properties, traits, account, member, trust)
 
 
 def broadcast_fact(fact: Fact) -> BroadcastFact:

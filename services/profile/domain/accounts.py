@@ -27,13 +27,25 @@ PARENT_TRAIT = "parent_account_id"
 
 
 class StatedParent(NamedTuple):
-    """The parent that a leaf of an account states. The greatest one wins: the last writer."""
+    """The parent that a leaf of an account states."""
 
     #: Unix microseconds.
     occurred_at_us: int
     fact_id: FactId
     #: The leaf or, once looked up, the profile of the parent; None where the account has none.
     parent: bytes | None
+    #: The trust of the source, as services.kernel.trust.SourceTrust.
+    trust: int = 0
+
+    @property
+    def precedence(self) -> tuple[int, int, FactId]:
+        """Return the sort key of statements about one account: the greatest one wins."""
+        return self.trust, self.occurred_at_us, self.fact_id
+
+    @property
+    def doubt(self) -> tuple[int, int, FactId]:
+        """Return the sort key of statements that contradict each other: the greatest one loses."""
+        return -self.trust, self.occurred_at_us, self.fact_id
 
 
 def stated_parent(
@@ -43,10 +55,10 @@ def stated_parent(
     trait = state.traits.get(PARENT_TRAIT)
     if trait is None:
         return None
-    occurred_at_us, fact_id, raw = trait
+    trust, occurred_at_us, fact_id, raw = trait
     value = read_value(raw)
     parent = account_leaf(workspace_id, value, index_key) if isinstance(value, str) else None
-    return StatedParent(occurred_at_us, FactId(fact_id), parent)
+    return StatedParent(occurred_at_us, FactId(fact_id), parent, trust)
 
 
 def stated_parent_names(view: ProfileView) -> tuple[str, ...]:
@@ -59,11 +71,12 @@ def stated_parent_names(view: ProfileView) -> tuple[str, ...]:
 class AccountTree:
     """The parent of each account: a pure function of the stated parents.
 
-    No account is its own ancestor. Of the statements that close a cycle, the newest is rejected.
+    No account is its own ancestor. Of the statements that close a cycle, the one of least trust
+    is rejected, and of these the newest.
     """
 
     def __init__(self, stated: Mapping[ProfileId, StatedParent]) -> None:
-        """`stated`: the newest statement of each account and of all its ancestors."""
+        """`stated`: the statement that wins of each account and of all its ancestors."""
         self._stated = stated
 
     def parent(self, account: ProfileId) -> ProfileId | None:
@@ -73,7 +86,7 @@ class AccountTree:
     def rejected_parent(self, account: ProfileId) -> ProfileId | None:
         """Return the stated parent where it is rejected, else None."""
         cycle = self._cycle(account)
-        if cycle and account == max(cycle, key=lambda member: self._stated[member][:2]):
+        if cycle and account == max(cycle, key=lambda member: self._stated[member].doubt):
             return self._stated_parent(account)
         return None
 

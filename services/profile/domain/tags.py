@@ -11,7 +11,7 @@ from services.kernel.fold.leaf import ProfileView
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import Predicate, Rule
+from services.kernel.rules.model import Predicate, Rule, TraitPredicate
 
 MAX_ID_LENGTH = 128
 
@@ -39,6 +39,10 @@ class PredicateAnswer(NamedTuple):
     #: None = absent.
     actual: Any
     holds: bool
+    #: Of a trait that is stated: the fact that states it, and the source with its trust.
+    fact_id: bytes = b""
+    source_id: str = ""
+    trust: int = 0
 
 
 def check_tag(tag: Tag) -> None:
@@ -78,9 +82,18 @@ def tags_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[st
 def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[PredicateAnswer]]:
     """Return whether a rule is true of a profile at an instant, and each predicate's result."""
     results = [(p, evaluate_predicate(p, view, at_us)) for p in predicates(rule)]
-    answers = [PredicateAnswer(p, result.actual, result.holds) for p, result in results]
+    answers = [
+        PredicateAnswer(p, result.actual, result.holds, *_statement(p, view))
+        for p, result in results
+    ]
     true = frozenset(predicate_id(answer.predicate) for answer in answers if answer.holds)
     return compile_rule(rule)(true), answers
+
+
+def _statement(predicate: Predicate, view: ProfileView) -> tuple[bytes, str, int]:
+    """Return the fact that states the trait of a predicate, no source, and its trust."""
+    value = view.trait_value(predicate.trait) if isinstance(predicate, TraitPredicate) else None
+    return (b"", "", 0) if value is None else (value[2], "", value[0])
 
 
 def _predicate_ids(rule: Rule) -> frozenset[int]:

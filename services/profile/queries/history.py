@@ -56,7 +56,7 @@ class HistoryQueries:
             rules = active_rules(await load_tags(at.conn, workspace_id))
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
         index = PredicateIndex.from_rules(rules.values())
-        replayed = await self._replay(workspace_id, leaves, as_of, index)
+        replayed = self._replay(await self._facts(workspace_id, leaves, as_of), index)
         if not replayed.leaf_ids:
             raise NotFound("the profile had no events then")
         async with self.queries.snapshot() as at:
@@ -90,18 +90,17 @@ class HistoryQueries:
             _, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
         index = PredicateIndex.from_rules([rule])
-        replayed = await self._replay(workspace_id, leaves, AsOf(token), index)
-        holds, answers = answer_rule(rule, replayed.view, now_us)
-        return RuleExplanation(holds, answers, now_us)
+        facts = await self._facts(workspace_id, leaves, AsOf(token))
+        holds, answers = answer_rule(rule, self._replay(facts, index).view, now_us)
+        stating = {answer.fact_id for answer in answers}
+        sources = {fact.fact_id: fact.source_id for fact in facts if fact.fact_id in stating}
+        named = [a._replace(source_id=sources.get(a.fact_id, "")) for a in answers]
+        return RuleExplanation(holds, named, now_us)
 
-    async def _replay(
-        self,
-        workspace_id: WorkspaceId,
-        leaves: Sequence[LeafId],
-        as_of: AsOf,
-        index: PredicateIndex,
-    ) -> ReplayedProfile:
-        """Fold the events of a person's leaves. Raises NotFound where they are an account's."""
+    async def _facts(
+        self, workspace_id: WorkspaceId, leaves: Sequence[LeafId], as_of: AsOf
+    ) -> list[Any]:
+        """Read the facts of leaves, as of a past state."""
         facts: list[Any] = []
         for start in range(0, len(leaves), MAX_LEAVES):
             facts += await self.log.read_leaves(
@@ -110,6 +109,10 @@ class HistoryQueries:
                 before=as_of.token,
                 recorded_until_us=as_of.at_us,
             )
+        return facts
+
+    def _replay(self, facts: Sequence[Any], index: PredicateIndex) -> ReplayedProfile:
+        """Fold the events of a person's leaves. Raises NotFound where they are an account's."""
         replayed = replay(decode_leaf_events(facts, region(), self.index_key), index)
         if replayed.view.is_account:
             raise NotFound("this is an account; call GetAccount")

@@ -244,6 +244,7 @@ async def save_accounts(conn: Connection, shard: int, rows: Sequence[AccountRow]
             shard,
             [row.leaf_id for row in rows],
             [row.workspace_id for row in rows],
+            [row.stated.trust if row.stated else None for row in rows],
             [row.stated.occurred_at_us if row.stated else None for row in rows],
             [row.stated.fact_id if row.stated else None for row in rows],
             [row.stated.parent if row.stated else None for row in rows],
@@ -260,15 +261,15 @@ async def list_accounts(
 async def stated_parents(
     conn: Connection, workspace_id: WorkspaceId, accounts: Collection[ProfileId]
 ) -> dict[ProfileId, StatedParent]:
-    """Return the newest stated parent of each account; those that state none are left out."""
-    newest: dict[ProfileId, StatedParent] = {}
+    """Return the stated parent of each account that wins; those that state none are left out."""
+    found: dict[ProfileId, StatedParent] = {}
     for row in await conn.fetch(Q.stated_parents, workspace_id, accounts):
-        account, at_us, fact_id, parent = row
-        stated = StatedParent(at_us, FactId(fact_id), parent)
-        existing = newest.get(account)
-        if existing is None or stated[:2] > existing[:2]:
-            newest[account] = stated
-    return newest
+        account, trust, at_us, fact_id, parent = row
+        stated = StatedParent(at_us, FactId(fact_id), parent, trust)
+        existing = found.get(account)
+        if existing is None or stated.precedence > existing.precedence:
+            found[account] = stated
+    return found
 
 
 async def accounts_with_parent(

@@ -81,11 +81,15 @@ SELECT
 
 -- name: save_accounts
 -- Inserts or updates the parents that leaves of accounts state.
-INSERT INTO account (shard, leaf_id, workspace_id, parent_at, parent_fact, parent_leaf)
-SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[])
+INSERT INTO account (
+    shard, leaf_id, workspace_id, parent_trust, parent_at, parent_fact, parent_leaf
+)
+SELECT $1, * FROM unnest(
+    $2::bytea[], $3::text[], $4::smallint[], $5::bigint[], $6::bytea[], $7::bytea[]
+)
 ON CONFLICT (leaf_id, shard) DO UPDATE
-SET parent_at = excluded.parent_at, parent_fact = excluded.parent_fact,
-    parent_leaf = excluded.parent_leaf
+SET parent_trust = excluded.parent_trust, parent_at = excluded.parent_at,
+    parent_fact = excluded.parent_fact, parent_leaf = excluded.parent_leaf
 WHERE (account.parent_at, account.parent_fact)
     IS DISTINCT FROM (excluded.parent_at, excluded.parent_fact)
 
@@ -102,7 +106,8 @@ ORDER BY c.leaf_id LIMIT $3
 -- name: stated_parents
 -- The parents that the leaves of some accounts state. A parent without an assignment has the id of
 -- its group id.
-SELECT a.profile_id, c.parent_at, c.parent_fact, coalesce(p.profile_id, c.parent_leaf)
+SELECT a.profile_id, c.parent_trust, c.parent_at, c.parent_fact,
+    coalesce(p.profile_id, c.parent_leaf)
 FROM assignment a JOIN account c ON c.leaf_id = a.identifier_id AND c.shard = a.shard
 LEFT JOIN assignment p ON p.identifier_id = c.parent_leaf AND p.workspace_id = $1
 WHERE a.workspace_id = $1 AND a.profile_id = ANY ($2::bytea[]) AND c.parent_at IS NOT NULL

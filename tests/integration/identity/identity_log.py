@@ -33,6 +33,7 @@ def event_fact(event: ModelEvent) -> Fact:
             for i in event.identifiers
         ],
         properties=b'{"course_id":"c1"}',
+        trust=int(event.trust),  # type: ignore[arg-type]  # the numbers are the enum's
     )
     return Fact(
         workspace_id=WORKSPACE,

@@ -14,6 +14,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
 from onefold.type.v1.identifier_pb2 import Identifier
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import MakeSettings
 
 from services.chassis.codec.fields import token_to_proto
@@ -29,6 +30,7 @@ def event_fact(*identifiers: tuple[str, str], region: str = "CN") -> Fact:
     """Return the fact that ingest makes of an event with these identifiers."""
     number = next(_numbers)
     event = Event(
+        trust=SOURCE_TRUST_SERVER,
         type=EVENT_TYPE_TRACK,
         name="Signed In",
         message_id=f"spelling-{number}",

@@ -24,6 +24,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 )
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.type.v1.event_pb2 import EVENT_TYPE_TRACK, Event
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import BUS_KEY, OpenNatsServer, create_database
 
 from services.chassis.rpc.channel import ServiceChannel, open_channel
@@ -134,7 +135,7 @@ async def make_source(service: Ingest, admin_key: str, source_id: str, channel_n
     """Define a source and issue its key."""
     async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
-        source = SourceDefined(source_id=source_id, channel=channel_name)
+        source = SourceDefined(source_id=source_id, channel=channel_name, trust=SOURCE_TRUST_SERVER)
         await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))
         issued = await stub.IssueKey(
             admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)

@@ -13,6 +13,7 @@ from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest, IssueKeyRequest
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.profile.v1.profile_service_pb2 import ListTimelineRequest, ListTimelineResponse
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import MakeSettings
 
 from services.cli.commands.packs import apply_pack
@@ -41,7 +42,7 @@ def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) 
 
 
 async def key_of(system: WholeSystem, source_id: str) -> str:
-    source = SourceDefined(source_id=source_id)
+    source = SourceDefined(source_id=source_id, trust=SOURCE_TRUST_SERVER)
     await system.admin.admin.DefineSource(DefineSourceRequest(source=source))
     request = IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)
     return (await system.admin.admin.IssueKey(request)).key

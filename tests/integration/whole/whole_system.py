@@ -21,6 +21,7 @@ from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembersRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, wait_until
 
@@ -142,7 +143,7 @@ async def whole_system(
             return await scope.enter_async_context(Client(ApiEndpoints(grpc=urls, key=of)))
 
         admin = await client((data / "admin.key").read_text("utf-8").strip())
-        source = SourceDefined(source_id="web", title="Web")
+        source = SourceDefined(source_id="web", title="Web", trust=SOURCE_TRUST_SERVER)
         await admin.admin.DefineSource(DefineSourceRequest(source=source))
         requests = [
             IssueKeyRequest(role=ROLE_SERVICE, title="t"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
+from onefold.type.v1.source_trust_pb2 import SourceTrust
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli.definitions import read_pack
@@ -43,6 +44,31 @@ def test_education_pack_is_read_completely() -> None:
     assert next(iter(validate_policy(pack.identity_policy, "CN").rules)) == "user_id"
 
 
+def test_source_has_its_trust_and_limits(tmp_path: Path) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(
+        """sources:
+  - id: site
+    trust: public
+    allowed_namespaces: [anonymous_id, user_id]
+    allowed_event_names: [Product Viewed]
+    allowed_traits: [city]
+    max_age: 7d
+  - {id: erp, trust: system_of_record}
+  - {id: other}
+"""
+    )
+    site, erp, other = read_pack(file, {}).sources
+    assert list(site.allowed_namespaces) == ["anonymous_id", "user_id"]
+    assert (list(site.allowed_event_names), list(site.allowed_traits)) == (
+        ["Product Viewed"],
+        ["city"],
+    )
+    assert (site.trust, site.max_age_days) == (SourceTrust.SOURCE_TRUST_PUBLIC, 7)
+    assert erp.trust == SourceTrust.SOURCE_TRUST_SYSTEM_OF_RECORD
+    assert (other.trust, other.max_age_days) == (SourceTrust.SOURCE_TRUST_UNSPECIFIED, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -56,6 +82,9 @@ def test_education_pack_is_read_completely() -> None:
         ("destinations: [{id: a}]", "write exactly one of"),
         ("destinations: [{id: a, file: {name: f}, on: [came]}]", "'came' is no trigger"),
         ("sources: [{id: a, disabled: maybe}]", "write true or false"),
+        ("sources: [{id: a, trust: full}]", "write public, server, system_of_record"),
+        ("sources: [{id: a, max_age: 90m}]", "write whole days"),
+        ("sources: [{id: a, allowed_traits: city}]", "write a list of texts"),
         ("sources: [{id: a}, {id: b}, {id: a}]", "sources[2].id: the pack defines 'a' twice"),
     ],
 )

@@ -7,6 +7,11 @@ from onefold.identity.v1.identity_stream_pb2 import FactsAttributed
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, EVENT_TYPE_PAGE, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
+from onefold.type.v1.source_trust_pb2 import (
+    SOURCE_TRUST_PUBLIC,
+    SOURCE_TRUST_SERVER,
+    SOURCE_TRUST_UNSPECIFIED,
+)
 
 from services.chassis.messaging.stream import Batch, StreamMessage
 from services.identity.codec import bus
@@ -26,8 +31,15 @@ from services.kernel.time import DAY_US
 LEAF = bytes(range(16))
 
 
-def fact(offset: int, at: int = 1, kind: int = EVENT_TYPE_PAGE, leaf: bytes = LEAF) -> Fact:
-    event = Event(type=kind, identifiers=[IdentifierMessage(namespace="user_id", value="u")])  # type: ignore[arg-type]
+def fact(
+    offset: int,
+    at: int = 1,
+    kind: int = EVENT_TYPE_PAGE,
+    leaf: bytes = LEAF,
+    trust: int = SOURCE_TRUST_SERVER,
+) -> Fact:
+    identifier = IdentifierMessage(namespace="user_id", value="u")
+    event = Event(type=kind, identifiers=[identifier], trust=trust)  # type: ignore[arg-type]
     return Fact(
         offset=offset,
         workspace_id="w",
@@ -62,6 +74,13 @@ def test_decode_alias_is_stated_and_other_events_are_observed() -> None:
     decoded = bus.decode_batch(batch(0, message(fact(0), fact(1, kind=EVENT_TYPE_ALIAS))))
     kinds = {identifier_set[2] for identifier_set in decoded.observations}
     assert kinds == {EvidenceKind.STATED, EvidenceKind.OBSERVED}
+
+
+@pytest.mark.parametrize("trust", [SOURCE_TRUST_UNSPECIFIED, SOURCE_TRUST_PUBLIC])
+@pytest.mark.parametrize("kind", [EVENT_TYPE_PAGE, EVENT_TYPE_ALIAS])
+def test_decode_event_of_a_public_source_is_a_claim(kind: int, trust: int) -> None:
+    decoded = bus.decode_batch(batch(0, message(fact(0, kind=kind, trust=trust))))
+    assert {identifier_set[2] for identifier_set in decoded.observations} == {EvidenceKind.CLAIMED}
 
 
 def test_decode_same_identifiers_keeps_the_last_day() -> None:

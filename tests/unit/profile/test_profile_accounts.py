@@ -16,6 +16,7 @@ from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import CountPredicate, EventFilter, Rule, TraitPredicate
 from services.kernel.rules.values import Operator
+from services.kernel.trust import SourceTrust
 from services.profile.domain.accounts import (
     AccountTree,
     RollUp,
@@ -37,10 +38,12 @@ def fact(number: int) -> FactId:
     return FactId(number.to_bytes(16, "big"))
 
 
-def group_event(number: int, member: bytes = b"m", **traits: object) -> EventView:
+def group_event(number: int, member: bytes = b"m", trust: int = 0, **traits: object) -> EventView:
     """Return the account's copy of a group event."""
     raw = msgspec.json.encode(traits)
-    return EventView(GROUP, "", number, fact(number), b"", raw, member_leaf=member * 16)
+    return EventView(
+        GROUP, "", number, fact(number), b"", raw, member_leaf=member * 16, trust=trust
+    )
 
 
 def account(*events: EventView) -> LeafState:
@@ -59,27 +62,40 @@ class TestStatedParent:
         ]
         parent = account_leaf(W, "group", INDEX_KEY)
         for order in permutations(events):
-            assert stated_parent(W, account(*order), INDEX_KEY) == (3, fact(3), parent)
+            assert stated_parent(W, account(*order), INDEX_KEY) == (3, fact(3), parent, 0)
 
     def test_null_removes_the_parent(self) -> None:
         state = account(
             group_event(1, parent_account_id="hq"), group_event(2, parent_account_id=None)
         )
-        assert stated_parent(W, state, INDEX_KEY) == (2, fact(2), None)
+        assert stated_parent(W, state, INDEX_KEY) == (2, fact(2), None, 0)
+
+    def test_parent_is_that_of_the_most_trusted_source_and_not_the_last_one(self) -> None:
+        events = [
+            group_event(1, trust=SourceTrust.SYSTEM_OF_RECORD, parent_account_id="hq"),
+            group_event(2, trust=SourceTrust.SERVER, parent_account_id="other"),
+            group_event(3, trust=SourceTrust.PUBLIC, parent_account_id="forged"),
+        ]
+        parent = account_leaf(W, "hq", INDEX_KEY)
+        for order in permutations(events):
+            found = stated_parent(W, account(*order), INDEX_KEY)
+            assert found == (1, fact(1), parent, SourceTrust.SYSTEM_OF_RECORD)
 
     def test_value_that_names_no_account_states_no_parent(self) -> None:
         state = account(group_event(1, parent_account_id=7))
-        assert stated_parent(W, state, INDEX_KEY) == (1, fact(1), None)
+        assert stated_parent(W, state, INDEX_KEY) == (1, fact(1), None, 0)
         assert stated_parent(W, account(group_event(1)), INDEX_KEY) is None
 
     def test_row_of_an_account_has_the_parent_of_its_state(self) -> None:
         state = account(group_event(4, parent_account_id="hq"))
         row = account_row(LeafId(A), W, state, INDEX_KEY)
-        assert row == (A, W, (4, fact(4), account_leaf(W, "hq", INDEX_KEY)))
+        assert row == (A, W, (4, fact(4), account_leaf(W, "hq", INDEX_KEY), 0))
 
 
-def stated(at_us: int, number: int, parent: ProfileId | None) -> StatedParent:
-    return StatedParent(at_us, fact(number), parent)
+def stated(
+    at_us: int, number: int, parent: ProfileId | None, trust: int = SourceTrust.SERVER
+) -> StatedParent:
+    return StatedParent(at_us, fact(number), parent, trust)
 
 
 class TestAccountTree:
@@ -87,6 +103,11 @@ class TestAccountTree:
         tree = AccountTree({A: stated(1, 1, B), B: stated(2, 2, C), C: stated(3, 3, None)})
         assert [tree.parent(x) for x in (A, B, C, D)] == [B, C, None, None]
         assert [tree.rejected_parent(x) for x in (A, B, C, D)] == [None] * 4
+
+    def test_statement_of_a_public_source_loses_a_cycle_though_it_is_the_oldest(self) -> None:
+        tree = AccountTree({A: stated(1, 1, B, SourceTrust.PUBLIC), B: stated(2, 2, A)})
+        assert (tree.rejected_parent(A), tree.rejected_parent(B)) == (B, None)
+        assert (tree.parent(A), tree.parent(B)) == (None, A)
 
     @pytest.mark.parametrize("last", range(3))
     def test_newest_statement_of_a_cycle_of_three_is_rejected(self, last: int) -> None:

@@ -15,6 +15,7 @@ from services.kernel.rules.model import All, CountPredicate, EventFilter, Not, T
 from services.kernel.rules.values import Operator
 from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
 from services.profile.domain.tags import (
+    PredicateAnswer,
     Tag,
     active_rules,
     answer_rule,
@@ -62,7 +63,7 @@ def test_answer_of_a_rule_has_the_result_of_each_predicate() -> None:
     view = view_of([state])
     holds, answers = answer_rule(KEEN, view, 9)
     assert holds
-    assert answers == [(VIEWED, 1, True), (LOCAL, None, False)]
+    assert answers == [PredicateAnswer(VIEWED, 1, True), PredicateAnswer(LOCAL, None, False)]
     assert tags_of({"keen": KEEN, "local": LOCAL}, view, 9) == ["keen"]
 
 

@@ -43,7 +43,7 @@ CREATE TABLE edge (
 ) WITH (fillfactor = 85);
 
 CREATE INDEX edge_by_b ON edge (b);
--- Edges held between profiles: LIMIT and SEPARATED.
+-- Edges held between profiles: LIMIT, SEPARATED and UNTRUSTED.
 CREATE INDEX edge_cross_profile_a ON edge (a) WHERE held_reason >= 5;
 CREATE INDEX edge_cross_profile_b ON edge (b) WHERE held_reason >= 5;
 -- The list of held edges, by reason.

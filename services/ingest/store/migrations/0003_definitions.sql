@@ -15,6 +15,14 @@ CREATE TABLE source (
     channel text NOT NULL,
     version bigint NOT NULL,
     disabled boolean NOT NULL,
+    -- As onefold.type.v1.SourceTrust.
+    trust smallint NOT NULL,
+    -- What its events may contain; empty = anything.
+    allowed_namespaces text [] NOT NULL,
+    allowed_event_names text [] NOT NULL,
+    allowed_traits text [] NOT NULL,
+    -- 0 = the default of the trust.
+    max_age_days integer NOT NULL,
     PRIMARY KEY (workspace_id, source_id)
 );
 

@@ -20,7 +20,9 @@ CREATE TABLE account (
     shard        integer NOT NULL,
     leaf_id      bytea   NOT NULL,
     workspace_id text    NOT NULL,
-    -- When and by which fact a parent was stated last; null where it never was.
+    -- The trust of the source that states the parent, as onefold.type.v1.SourceTrust, when it did
+    -- and by which fact; null where none does.
+    parent_trust smallint,
     parent_at    bigint,
     parent_fact  bytea,
     -- Null where the statement names no parent.

@@ -29,6 +29,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
+from services.kernel.trust import SourceTrust
 
 RULES = [
     parse_rule({"count": {"event": "viewed", "within": "7d", "at_least": 1}}),
@@ -48,9 +49,9 @@ def folded(log: list[OracleEvent], index: PredicateIndex = INDEX) -> LeafState:
     return state
 
 
-def identify(at_us: int, fact: int, **traits: Any) -> EventView:
+def identify(at_us: int, fact: int, trust: int = 0, **traits: Any) -> EventView:
     stated = msgspec.json.encode(traits)
-    return EventView(IDENTIFY, "", at_us, fact.to_bytes(16, "big"), b"", stated)
+    return EventView(IDENTIFY, "", at_us, fact.to_bytes(16, "big"), b"", stated, trust=trust)
 
 
 def parts_of(log: list[OracleEvent], random: Any) -> list[list[OracleEvent]]:
@@ -123,13 +124,39 @@ def test_changed_fact_gives_another_state(log: list[OracleEvent], data: st.DataO
     assert encode(folded(changed, index)) != encode(folded(log, index))
 
 
-def test_changed_trait_time_or_fact_gives_another_state() -> None:
-    states = [LeafState() for _ in range(4)]
+def test_changed_trait_time_fact_or_trust_gives_another_state() -> None:
+    states = [LeafState() for _ in range(5)]
+    fold_event(states[4], identify(1, 1, SourceTrust.PUBLIC, city="a"), INDEX)
     fold_event(states[0], identify(1, 1, city="a"), INDEX)
     fold_event(states[1], identify(1, 1, city="b"), INDEX)
     fold_event(states[2], identify(1, 2, city="a"), INDEX)
     fold_event(states[3], identify(2, 1, city="a"), INDEX)
-    assert len({encode(state) for state in states}) == 4
+    assert len({encode(state) for state in states}) == 5
+
+
+@given(orders)
+def test_trait_is_that_of_the_most_trusted_source_and_of_these_the_last_one(random: Any) -> None:
+    events = [
+        identify(1, 1, SourceTrust.SYSTEM_OF_RECORD, level="gold", city="a"),
+        identify(2, 2, SourceTrust.SYSTEM_OF_RECORD, city="b"),
+        identify(8, 3, SourceTrust.SERVER, level="silver", name="of the back end"),
+        identify(9, 4, SourceTrust.PUBLIC, level="forged", city="forged", name="forged", vip=True),
+    ]
+    random.shuffle(events)
+    cut = random.randrange(len(events) + 1)
+    leaves = [LeafState(), LeafState()]
+    for i, event in enumerate(events * 2):
+        fold_event(leaves[(i % len(events)) < cut], event, INDEX)
+    for view in (view_of(leaves), view_of([combine(*leaves)])):
+        expected = {"level": "gold", "city": "b", "name": "of the back end", "vip": True}
+        assert {name: view.trait(name) for name in view.traits()} == expected
+
+
+def test_trait_that_a_system_of_record_removed_is_not_stated_again_by_less_trusted_ones() -> None:
+    state = LeafState()
+    fold_event(state, identify(5, 1, SourceTrust.SYSTEM_OF_RECORD, city=None), INDEX)
+    fold_event(state, identify(9, 2, SourceTrust.PUBLIC, city="a"), INDEX)
+    assert view_of([state]).traits() == {}
 
 
 def test_last_stated_trait_wins_and_fact_ids_break_ties() -> None:
@@ -142,7 +169,7 @@ def test_last_stated_trait_wins_and_fact_ids_break_ties() -> None:
     ):
         fold_event(state, event, INDEX)
     view = view_of([state])
-    assert {name: value[2] for name, value in view.traits().items()} == {
+    assert {name: value[3] for name, value in view.traits().items()} == {
         "age": b"1",
         "city": b'"c"',
         "name": b'"n"',
@@ -158,7 +185,7 @@ def test_null_removes_a_trait_and_wins_over_older_values() -> None:
     view = view_of([state])
     assert view.trait("city") is None
     assert view.traits() == {}
-    assert view.trait_value("city") == (5, (1).to_bytes(16, "big"), b"null")
+    assert view.trait_value("city") == (0, 5, (1).to_bytes(16, "big"), b"null")
     fold_event(state, identify(6, 3, city="back"), INDEX)
     assert view_of([state]).trait("city") == "back"
 
@@ -173,7 +200,7 @@ def test_trait_values_are_stored_as_raw_json() -> None:
     state = LeafState()
     raw = b'{"a": [1, 2.50 ], "b":"\\u4eac", "c":1e999 ,"d":"\\ud800"}'
     fold_event(state, EventView(IDENTIFY, "", 1, bytes(16), b"", raw[:-15] + b"}"), INDEX)
-    assert {name: value[2] for name, value in state.traits.items()} == {
+    assert {name: value[3] for name, value in state.traits.items()} == {
         "a": b"[1, 2.50 ]",
         "b": b'"\\u4eac"',
         "c": b"1e999",
@@ -210,10 +237,10 @@ def test_state_has_its_golden_bytes() -> None:
     state = LeafState()
     fold_event(state, EventView(TRACK, "viewed", 2, bytes(16), b'{"id":"c1"}'), INDEX)
     fold_event(state, EventView(TRACK, "viewed", 1, bytes(16), b'{"id":7}'), INDEX)
-    fold_event(state, identify(3, 5, city="北京市"), INDEX)
+    fold_event(state, identify(3, 5, SourceTrust.SERVER, city="北京市"), INDEX)
     assert encode(state) == bytes.fromhex(
         "96 01 01 03 03"  # version, first seen, last seen, number of events
-        "81 a463697479 93 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
+        "81 a463697479 94 02 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
         "82 cf692e37fd2b678913 93 00 c410 0100000000000000 0200000000000000 80"
         "   cfc9b611f9e2eff8b0 93 01 82 a26e37 01 a3736331 02 c2"
     )
@@ -274,7 +301,7 @@ def test_account_state_has_its_golden_bytes() -> None:
     fold_event(state, joined_by(3, 5, b"m", plan="pro"), INDEX)
     assert encode(state) == bytes.fromhex(
         "98 01 03 03 01"
-        "81 a4706c616e 93 03 c410 00000000000000000000000000000005 c405 2270726f22"
+        "81 a4706c616e 94 00 03 c410 00000000000000000000000000000005 c405 2270726f22"
         "80 c400 c410" + "6d" * 16
     )
     assert encode(LeafState())[:1] == b"\x96"

@@ -1,0 +1,190 @@
+"""Tests what evidence of public sources links, and what it must never link."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from laws.identity_histories import evidence_of
+from laws.identity_memory import MemoryEvidence, run
+from laws.identity_model import History, ModelDecision, ModelEvent
+
+from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind
+from services.identity.domain.policy import DEFAULT
+from services.identity.domain.resolution import HeldReason
+from services.identity.projection.apply_evidence import apply_evidence
+from services.kernel.identifiers.model import Identifier
+from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
+
+VICTIM, MALLORY = Identifier("user_id", "victim"), Identifier("user_id", "mallory")
+EMAIL, PHONE = Identifier("email", "v@example.cn"), Identifier("phone", "+8613800000000")
+BROWSER, PHONE_APP = Identifier("anonymous_id", "browser"), Identifier("device_id", "app")
+UNIONID = Identifier("wechat_unionid", "o6_bmasdasdsad6_2sgVt7hMZOPfL")
+OPENID = Identifier("wechat_openid.wx1", "oLVPpjqs9BhvzwPj5A-vTYAX3GLc")
+
+
+def public(*identifiers: Identifier, at: int = 1, alias: bool = False) -> ModelEvent:
+    return ModelEvent(identifiers, at, at, alias, frozenset(identifiers), SourceTrust.PUBLIC)
+
+
+def server(*identifiers: Identifier, at: int = 1) -> ModelEvent:
+    return ModelEvent(identifiers, at, at, trust=SourceTrust.SERVER)
+
+
+def fold(*facts: ModelEvent | ModelDecision) -> MemoryEvidence:
+    """Fold facts one by one."""
+    store = MemoryEvidence()
+    for fact in facts:
+        evidence = evidence_of([fact])
+        run(apply_evidence(store, evidence, run(store.load(evidence))))
+        run(store.unlock())
+    return store
+
+
+def fold_in_every_order(*history: ModelEvent | ModelDecision) -> MemoryEvidence:
+    """Fold the same facts in every order; all must give one state."""
+    found = [fold(*order) for order in permutations(history)]
+    assert len({store.computed_digest() for store in found}) == 1
+    return found[0]
+
+
+def partition(store: MemoryEvidence) -> set[frozenset[Identifier]]:
+    """Return the identifiers of each profile."""
+    by_profile: dict[bytes, set[Identifier]] = {}
+    for id_, row in store.rows.items():
+        identifier = store.identifiers[id_].identifier
+        assert identifier is not None
+        by_profile.setdefault(row.profile_id, set()).add(identifier)
+    return {frozenset(some) for some in by_profile.values()}
+
+
+def profiles_of(*profiles: tuple[Identifier, ...]) -> set[frozenset[Identifier]]:
+    return {frozenset(some) for some in profiles}
+
+
+def held(store: MemoryEvidence) -> dict[Edge, int]:
+    return {edge: row.held.reason for edge, row in store.edges.items() if row.held}
+
+
+# What public sources may link.
+
+
+def test_claim_login_on_a_new_device_links_the_device_to_the_customer() -> None:
+    store = fold_in_every_order(
+        server(VICTIM, EMAIL, PHONE, at=1),
+        public(BROWSER, at=2),
+        public(BROWSER, VICTIM, at=3),
+        public(PHONE_APP, VICTIM, at=4),
+    )
+    assert partition(store) == profiles_of((VICTIM, EMAIL, PHONE, BROWSER, PHONE_APP))
+    assert held(store) == {}
+
+
+def test_claim_login_by_alias_links_the_device_to_the_customer() -> None:
+    store = fold_in_every_order(public(BROWSER, at=1), public(BROWSER, VICTIM, at=2, alias=True))
+    assert partition(store) == profiles_of((BROWSER, VICTIM))
+
+
+def test_claim_newsletter_form_links_the_device_to_the_address() -> None:
+    store = fold_in_every_order(public(BROWSER, at=1), public(BROWSER, EMAIL, at=2))
+    assert partition(store) == profiles_of((BROWSER, EMAIL))
+
+
+def test_claim_registration_form_links_device_to_user_and_holds_the_address() -> None:
+    store = fold(public(VICTIM, EMAIL, BROWSER))
+    assert partition(store) == profiles_of((VICTIM, BROWSER), (EMAIL,))
+    assert list(held(store).values()) == [HeldReason.UNTRUSTED]
+
+
+def test_claim_registration_form_links_all_once_the_back_end_confirms_it() -> None:
+    store = fold_in_every_order(public(VICTIM, EMAIL, BROWSER, at=1), server(VICTIM, EMAIL, at=5))
+    assert partition(store) == profiles_of((VICTIM, BROWSER, EMAIL))
+    assert held(store) == {}
+
+
+def test_claim_mini_program_login_at_the_back_end_links_openid_unionid_and_device() -> None:
+    store = fold_in_every_order(
+        public(OPENID, PHONE_APP, at=1), server(OPENID, UNIONID, at=2), public(UNIONID, BROWSER)
+    )
+    assert partition(store) == profiles_of((OPENID, UNIONID, PHONE_APP, BROWSER))
+
+
+# What public sources must not link.
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        public(MALLORY, EMAIL, at=9),
+        public(MALLORY, EMAIL, PHONE, BROWSER, at=9),
+        public(EMAIL, MALLORY, at=9, alias=True),
+        public(MALLORY, VICTIM, at=9, alias=True),
+        public(MALLORY, VICTIM, EMAIL, PHONE, at=-1),
+    ],
+)
+def test_claim_about_two_known_persons_is_held_and_joins_nothing(forged: ModelEvent) -> None:
+    history = (server(VICTIM, EMAIL, PHONE, at=1), server(MALLORY, at=2), forged)
+    store = fold_in_every_order(*history)
+    victims = next(some for some in partition(store) if VICTIM in some)
+    assert victims == {VICTIM, EMAIL, PHONE}
+    assert HeldReason.UNTRUSTED in held(store).values()
+
+
+def test_claim_of_verified_identifiers_is_a_claim_all_the_same() -> None:
+    assert {edge.kind for edge in fold(public(VICTIM, EMAIL)).edges} == {EvidenceKind.CLAIMED}
+
+
+def test_claim_over_a_device_never_joins_the_two_persons_beyond_it() -> None:
+    store = fold_in_every_order(
+        server(VICTIM, EMAIL, at=1),
+        public(BROWSER, EMAIL, at=2),
+        public(BROWSER, PHONE_APP, at=3),
+        public(PHONE_APP, MALLORY, at=4),
+    )
+    assert partition(store) == profiles_of((VICTIM, EMAIL, BROWSER, PHONE_APP), (MALLORY,))
+
+
+def test_claim_gives_way_to_trusted_evidence_about_the_same_device() -> None:
+    """The device goes to whom the back end saw, and the earlier claim is held."""
+    member = Identifier("crm", "7")
+    store = fold_in_every_order(
+        public(BROWSER, MALLORY, at=1), server(BROWSER, member, at=9), server(member, PHONE, at=2)
+    )
+    assert partition(store) == profiles_of((BROWSER, member, PHONE), (MALLORY,))
+    assert list(held(store).values()) == [HeldReason.UNTRUSTED]
+
+
+def test_claim_that_is_held_links_after_a_decision_and_is_held_again_after_its_withdrawal() -> None:
+    history = [server(VICTIM, PHONE, at=1), server(EMAIL, at=2), public(VICTIM, EMAIL, at=3)]
+    link = ModelDecision(VICTIM, EMAIL, DecisionKind.LINK, 10, 10)
+    assert partition(fold(*history, link)) == profiles_of((VICTIM, PHONE, EMAIL))
+    withdraw = ModelDecision(VICTIM, EMAIL, DecisionKind.WITHDRAW, 11, 11)
+    store = fold(*history, link, withdraw)
+    assert partition(store) == profiles_of((VICTIM, PHONE), (EMAIL,))
+    assert list(held(store).values()) == [HeldReason.UNTRUSTED]
+
+
+def test_claims_of_many_users_leave_a_phone_with_its_customer() -> None:
+    """Otherwise a public key could make any number a shared one."""
+    limit = DEFAULT.rule("phone").shared_after
+    users = [Identifier("user_id", f"forged{n}") for n in range(limit + 5)]
+    forged: History = [public(user, PHONE, at=n) for n, user in enumerate(users, 10)]
+    store = fold(server(VICTIM, PHONE, at=1), *forged)
+    assert frozenset((VICTIM, PHONE)) in partition(store)
+    assert set(held(store).values()) == {HeldReason.UNTRUSTED}
+
+
+def test_claims_of_many_users_make_a_browser_a_shared_one() -> None:
+    limit = DEFAULT.rule("anonymous_id").shared_after
+    users = [Identifier("user_id", f"u{n}") for n in range(limit + 1)]
+    store = fold(*(public(user, BROWSER, at=n) for n, user in enumerate(users)))
+    assert frozenset((BROWSER,)) in partition(store)
+    assert set(held(store).values()) == {HeldReason.SHARED}
+
+
+def test_claim_does_not_renew_the_evidence_of_a_number_that_was_recycled() -> None:
+    later = 400 * DAY_US
+    history = [server(VICTIM, PHONE, at=1), server(MALLORY, PHONE, at=later)]
+    store = fold_in_every_order(*history, public(VICTIM, PHONE, at=later + 1))
+    assert partition(store) == profiles_of((VICTIM,), (MALLORY, PHONE))
