@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.chassis.runtime.addresses import address_group, client_address, parse_networks
 
-PROXIES = parse_networks(["10.0.0.0/8", "fd00::/8"])
+PROXIES = parse_networks("10.0.0.0/8, fd00::/8")
 
 
 @pytest.mark.parametrize(
