@@ -8,9 +8,11 @@ the first, and the other one loads again and compares with the first one's defin
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from services.kernel.errors import Conflict
 from services.kernel.ids import FactId, definition_fact_id
@@ -76,6 +78,23 @@ class DefinitionLog(Protocol):
 
     async def append_definition(self, fact: DefinitionFact) -> DefinitionAppended:
         """Append a fact. Raises Conflict where the log has its id with other content."""
+
+
+class DefinitionLocks:
+    """Locks by workspace, so that definitions with a common limit are made one after the other.
+
+    Each process has its own, so of definitions in several processes one each can exceed the limit.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+
+    def of(self, workspace_id: str) -> Lock:
+        """Return the lock of a workspace; hold it from loading a definition until it is logged."""
+        lock = self._locks.get(workspace_id)
+        if lock is None:
+            lock = self._locks[workspace_id] = Lock()
+        return lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
+from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.identity.api.decisions_grpc import DecisionsRpc, MatchesRpc
 from services.identity.api.grpc import ALLOWED, IdentityRpc
@@ -51,6 +52,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
                 shards=settings.shards,
                 cache=EvidenceCache(settings.evidence_cache_size, index_key),
                 on_access=base.authenticator.invalidate,
+                watch=ItemWatch(base.metrics.cpu_budget_exceeded),
             ),
             database=base.database,
             bus=base.bus,

@@ -12,14 +12,17 @@ from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
+from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.limits import PredicateLimits
 from services.profile.api.grpc import ALLOWED, ProfileRpc
 from services.profile.commands.tags import TagCommands
 from services.profile.projection.backfill import Backfiller
 from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
 from services.profile.projection.leaves import LeafCache
+from services.profile.projection.limits import RuleLimiter
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.projection.upstream import IdentityUpstream, LogEventReader
 from services.profile.queries.history import HistoryQueries
@@ -42,7 +45,8 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
         log = LogClient(ingest, settings.service)
         upstream = IdentityUpstream(identity)
         predicates = PredicateIndexCache()
-        evaluator = ProfileEvaluator(predicates, settings.shards)
+        watch = ItemWatch(base.metrics.cpu_budget_exceeded)
+        evaluator = ProfileEvaluator(predicates, settings.shards, watch=watch)
         projection = ProfileProjection(
             index_key=index_key,
             predicates=predicates,
@@ -67,13 +71,18 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             upstream, log, ProjectionClient(identity), base.database, runner, index_key
         )
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
+        limits = PredicateLimits(
+            settings.max_predicates_per_event,
+            settings.max_filters_per_event,
+            settings.max_predicates,
+        )
         queries = ProfileQueries(base.database, runner)
         endpoint = ProfileRpc(
             index_key=index_key,
             queries=queries,
             history=HistoryQueries(queries, log, index_key),
             preview=ProfilePreview(queries),
-            tags=TagCommands(base.database, runner, log),
+            tags=TagCommands(base.database, runner, log, RuleLimiter(base.database, limits)),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)

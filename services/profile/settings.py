@@ -19,5 +19,12 @@ class ProfileSettings(ServiceSettings):
     index_key: IndexKeyText
     #: Seconds for which published messages can be read again by segment and others.
     outbox_retention_s: Annotated[float, Field(gt=0)] = 86_400.0
+    #: Predicates over events of one name, and over traits, that the rules of one workspace may have
+    #: in all their versions. Each one adds about 5 us to an event that it matches.
+    max_predicates_per_event: Annotated[int, Field(ge=1)] = 2_000
+    #: Property filters of predicates over events of one name in one workspace.
+    max_filters_per_event: Annotated[int, Field(ge=1)] = 10_000
+    #: Predicates in all that the rules of one workspace may have in all their versions.
+    max_predicates: Annotated[int, Field(ge=1)] = 10_000
     #: The number of recently folded leaves that are cached; about 1 KB each.
     cached_leaves: Annotated[int, Field(ge=0)] = 50_000

@@ -12,6 +12,7 @@ from services.chassis.projection.grpc import ALLOWED as PROJECTION_ALLOWED
 from services.chassis.projection.rebuild import RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, LogClient, ProjectionClient
+from services.chassis.runtime.cpu import ItemWatch
 from services.chassis.runtime.run import Endpoints
 from services.segment.api.grpc import ALLOWED, SegmentRpc
 from services.segment.commands.segments import SegmentCommands
@@ -36,6 +37,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
             settings.shards,
             on_access=base.authenticator.invalidate,
             on_published=base.metrics.event_to_membership_seconds.observe,
+            watch=ItemWatch(base.metrics.cpu_budget_exceeded),
         )
         runner = ProjectionRunner(
             settings.service,
@@ -56,7 +58,7 @@ async def serve(settings: SegmentSettings) -> AsyncIterator[Endpoints]:
         )
         rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, resync=rebuilder)
         log = LogClient(ingest, settings.service)
-        commands = SegmentCommands(base.database, runner, log)
+        commands = SegmentCommands(base.database, runner, log, upstream)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         segment_rpc = SegmentRpc(commands, base.database, runner, identity_client)
         rpc.add(add_SegmentServiceServicer_to_server, segment_rpc, public=True)

@@ -15,6 +15,7 @@ import structlog
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.database import translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
+from services.chassis.projection.batch_size import MAX_CPU_S, BatchSize
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
@@ -26,6 +27,7 @@ from services.chassis.projection.checkpoint import (
 )
 from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.runtime.backoff import Backoff
+from services.chassis.runtime.cpu import LOG_INTERVAL_S, CpuTimed
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import RetryableError, StoreUnavailable
 
@@ -82,6 +84,9 @@ class ShardWorker:
         #: Up to here messages are folded one by one, because one of them failed.
         self._isolate_until = 0
         self._log_time_us = 0
+        self._size = BatchSize()
+        #: When the next line about costly transactions may be logged (monotonic clock).
+        self._next_cost_line = 0.0
         #: Seconds that the last batch took, without waiting for a fold slot.
         self._worked_s = 0.0
         self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
@@ -164,7 +169,9 @@ class ShardWorker:
             if self._backlog.is_blocked:
                 checkpoint = await self._backfill(checkpoint)
             messages = tuple(m for m in messages if m.next > checkpoint.next)
-            part = messages[:1] if checkpoint.next < self._isolate_until else messages
+            part = self._size.take(messages, checkpoint.next)
+            if checkpoint.next < self._isolate_until:
+                part = messages[:1]
             checkpoint = await self._fold_with_retries(checkpoint, part)
         return checkpoint
 
@@ -196,7 +203,8 @@ class ShardWorker:
         async with self._fold_slots:
             began = time.perf_counter()
             async with self._fenced(checkpoint):
-                folded = await self._projection.fold(self._conn, batch)
+                fold = CpuTimed(self._projection.fold(self._conn, batch))
+                folded = await fold
                 check_fold(batch, folded)
                 after, backlog = await save_checkpoint(
                     self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
@@ -204,6 +212,9 @@ class ShardWorker:
             took_s = time.perf_counter() - began
         self._worked_s += took_s
         await self._finish(checkpoint, after, backlog, folded.outputs)
+        self._size = self._size.after(after.next - checkpoint.next, fold.cpu_s)
+        if fold.cpu_s > MAX_CPU_S:
+            self._report_cost(checkpoint, after, fold.cpu_s)
         self._metrics.fold_duration_seconds.observe(took_s)
         self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
         return after
@@ -286,6 +297,22 @@ class ShardWorker:
         step, after, backlog = done
         await self._finish(checkpoint, after, backlog, step.outputs)
         return after
+
+    def _report_cost(self, before: Checkpoint, after: Checkpoint, cpu_s: float) -> None:
+        """Count a transaction that took too much CPU time, and log where it is."""
+        self._metrics.cpu_budget_exceeded.labels("transaction").inc()
+        now = time.monotonic()
+        if now < self._next_cost_line:
+            return
+        self._next_cost_line = now + LOG_INTERVAL_S
+        log.warning(
+            "cpu_budget_exceeded",
+            work="transaction",
+            shard=self._shard,
+            first=before.next,
+            next=after.next,
+            cpu_s=round(cpu_s, 3),
+        )
 
     def _report(self, part: str, at: Checkpoint, error: Exception) -> None:
         """Log a failure; mark the shard as stalled if a retry cannot help."""

@@ -115,6 +115,14 @@ class Metrics:
         )
 
     @cached_property
+    def cpu_budget_exceeded(self) -> Counter:
+        return self.counter(
+            "cpu_budget_exceeded",
+            "Events, profiles and transactions that took more CPU time than they may.",
+            ["work"],
+        )
+
+    @cached_property
     def checkpoint_offset(self) -> Gauge:
         """The lag in facts is the head of ingest's log minus this."""
         return self.gauge(

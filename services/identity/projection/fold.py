@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import asyncpg
 
@@ -11,6 +12,7 @@ from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.identity.codec.bus import (
     DecodedLogBatch,
     LinkDecision,
@@ -18,7 +20,7 @@ from services.identity.codec.bus import (
     decode_batch,
     outputs,
 )
-from services.identity.domain.evidence import Evidence, Observation
+from services.identity.domain.evidence import Evidence, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
 from services.identity.domain.rows import IdentifierAssignment
 from services.identity.projection.apply_evidence import AppliedEvidence, apply_evidence
@@ -28,16 +30,25 @@ from services.identity.projection.policy_rollout import fold_policies, roll_out_
 from services.identity.projection.ports import EvidenceStore
 from services.identity.store.assignments import load_leaf_profiles, take_unpublished
 from services.identity.store.evidence import PostgresEvidence
-from services.kernel.ids import NO_ID, IdentifierId
+from services.kernel.ids import NO_ID, IdentifierId, to_hex
+
+#: An identifier set, and when the events with it occurred.
+ObservationItem: TypeAlias = tuple[IdentifierSet, SeenSpan]
 
 
 class IdentityProjection:
     """Folds the log, and publishes it with the profile of each fact."""
 
     def __init__(
-        self, *, shards: int, cache: EvidenceCache, on_access: Callable[[], None] = lambda: None
+        self,
+        *,
+        shards: int,
+        cache: EvidenceCache,
+        on_access: Callable[[], None] = lambda: None,
+        watch: ItemWatch = UNCOUNTED,
     ) -> None:
         """`on_access` is called after keys were folded."""
+        self._watch = watch
         self._shards = shards
         self._cache = cache
         self._on_access = on_access
@@ -47,7 +58,13 @@ class IdentityProjection:
         decoded = decode_batch(batch)
         await self._cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
         store = PostgresEvidence(conn, shards=self._shards)
-        applied = await apply_batch(store, self._cache, decoded.observations, decoded.decisions)
+
+        def each(observations: Iterable[ObservationItem]) -> Iterable[ObservationItem]:
+            return self._watch.each(observations, "event", lambda o: _place(batch, o))
+
+        applied = await apply_batch(
+            store, self._cache, decoded.observations, decoded.decisions, each
+        )
         profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         deltas = Counter(applied.deltas)
         deltas.update(await fold_matches(conn, self._shards, self._cache, decoded.matches))
@@ -94,14 +111,26 @@ class IdentityProjection:
         return of_facts, unpublished
 
 
+def _place(batch: Batch, observation: ObservationItem) -> dict[str, object]:
+    """Return where an observation is in the log: its fact, and the part that has it."""
+    identifier_set, span = observation
+    fact = to_hex(span.first.fact_id)
+    place = {"shard": batch.shard, "first": batch.first, "next": batch.next, "fact": fact}
+    return {"workspace": identifier_set[0], **place}
+
+
 async def apply_batch(
     store: EvidenceStore,
     cache: EvidenceCache,
     observations: Observations,
     decisions: Iterable[LinkDecision] = (),
+    each: Callable[[Iterable[ObservationItem]], Iterable[ObservationItem]] = iter,
 ) -> AppliedEvidence:
-    """Apply the observations that may add evidence, and decisions."""
-    evidence, pending = collect_evidence(cache, observations)
+    """Apply the observations that may add evidence, and decisions.
+
+    `each` passes the observations on, one while the one before it is worked on.
+    """
+    evidence, pending = collect_evidence(cache, each(observations.items()))
     for one in decisions:
         region = cache.regions.of(one.workspace_id)
         identifiers = normalize_pair(one.workspace_id, one.identifiers, region, cache.index_key)
@@ -115,11 +144,11 @@ async def apply_batch(
 
 
 def collect_evidence(
-    cache: EvidenceCache, observations: Observations
+    cache: EvidenceCache, observations: Iterable[ObservationItem]
 ) -> tuple[Evidence, list[tuple[IdentifierSet, Observation]]]:
     """Return the evidence that may be new, and the observations that it is made of."""
     evidence, pending = Evidence(), []
-    for identifier_set, span in observations.items():
+    for identifier_set, span in observations:
         if cache.may_add(identifier_set, span):
             observation = cache.observation(identifier_set)
             evidence.add(observation, span)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.kernel.errors import RuleError, TooLarge
+from services.kernel.errors import InvalidField, RuleError
 from services.kernel.rules import model
 
 #: Rules inside of each other.
@@ -19,6 +19,9 @@ MAX_PREDICATES = 200
 MAX_FILTERS = 1_000
 #: Characters of the names and values of one rule.
 MAX_TEXT = 65_536
+
+#: `all`, `any`, `not` and predicates of all rules of one kind in a workspace: segments, or tags.
+MAX_RULES_TOGETHER = 20_000
 
 #: The name that stands for all traits among the events that predicates read.
 _TRAITS = ""
@@ -70,11 +73,15 @@ class PredicateLimits(NamedTuple):
 
 
 def check_additional(
-    limits: PredicateLimits, in_use: Iterable[model.Predicate], added: Iterable[model.Predicate]
+    limits: PredicateLimits,
+    in_use: Iterable[model.Predicate],
+    added: Iterable[model.Predicate],
+    *,
+    field: str,
 ) -> int:
     """Return how many of `added` are not in use yet; they may be added to those in use.
 
-    Raises TooLarge, with the numbers. Predicates that are in use already are always allowed.
+    Raises InvalidField, with the numbers. Predicates that are in use already are always allowed.
     """
     existing = set(in_use)
     new = set(added) - existing
@@ -86,22 +93,45 @@ def check_additional(
     more, more_filters = Counter(map(_event, new)), Counter[str]()
     for predicate in new:
         more_filters[_event(predicate)] += _filters(predicate)
-    _check(len(existing), len(new), limits.per_workspace, "predicates", "the workspace")
+    _check(len(existing), len(new), limits.per_workspace, "predicates", "the workspace", field)
     for event, number in sorted(more.items()):
         where = f"the event `{event}`" if event != _TRAITS else "traits"
-        _check(counts[event], number, limits.per_event, "predicates", where)
-        _check(filters[event], more_filters[event], limits.filters_per_event, "filters", where)
+        _check(counts[event], number, limits.per_event, "predicates", where, field)
+        most, added_filters = limits.filters_per_event, more_filters[event]
+        _check(filters[event], added_filters, most, "filters", where, field)
     return len(new)
 
 
-def _check(existing: int, added: int, most: int, what: str, where: str) -> None:
+def check_together(others: Iterable[model.Rule], rule: model.Rule, *, field: str) -> None:
+    """Check the size of a rule beside the other rules of its kind. Raises InvalidField."""
+    added, existing = count_rules(rule), sum(map(count_rules, others))
+    if existing + added > MAX_RULES_TOGETHER:
+        raise InvalidField(
+            f"the other rules have {existing} parts, this one has {added}, and at most"
+            f" {MAX_RULES_TOGETHER} are allowed: retire some, or write simpler rules",
+            field=field,
+        )
+
+
+def count_rules(rule: model.Rule) -> int:
+    """Return the number of parts of a rule: `all`, `any`, `not` and predicates."""
+    match rule:
+        case model.All() | model.Any_():
+            return 1 + sum(map(count_rules, rule.rules))
+        case model.Not():
+            return 1 + count_rules(rule.rule)
+        case _:
+            return 1
+
+
+def _check(existing: int, added: int, most: int, what: str, where: str, field: str) -> None:
     if added and existing + added > most:
-        raise TooLarge(
+        raise InvalidField(
             f"the rules of {where} use {existing} {what}, this one adds {added}, and at most {most}"
             " are allowed: use predicates that other rules have too, with the same filters, span"
             " and number; those of earlier versions and retired rules count, as they are still"
             " evaluated; an operator can raise the limit",
-            field="rule",
+            field=field,
         )
 
 

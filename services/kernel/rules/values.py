@@ -185,7 +185,7 @@ _last_list: tuple[list[Json], frozenset[str | None]] = ([], frozenset())
 
 def _keys_of(elements: list[Json]) -> frozenset[str | None]:
     """Return the keys of a list's elements; the predicates of one list search it in a row."""
-    global _last_list  # noqa: PLW0603 - a cache of one entry
+    global _last_list
     cached, keys = _last_list
     if cached is not elements:
         keys = frozenset(map(scalar_key, elements))

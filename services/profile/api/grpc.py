@@ -25,6 +25,8 @@ from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
 from services.kernel.ids import parse_id
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.ids import predicates
+from services.kernel.rules.limits import MAX_PREDICATES
 from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec import api
@@ -100,13 +102,16 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.GetAccountRequest, context: Any
     ) -> pb.GetAccountResponse:
         api.check_count(len(request.rules), MAX_RULES, "rules")
+        rules = [rule_from_proto(rule) for rule in request.rules]
+        # As many as one rule has: each is evaluated over all members.
+        api.check_count(sum(len(predicates(rule)) for rule in rules), MAX_PREDICATES, "rules")
         workspace = workspace_id()
         lookup = AccountRequest(
             workspace,
             api.account_lookup_id(workspace, region(), request, self.index_key),
             page_size=page_size_of(request),
             after=api.decode_page_token(request.page_token),
-            rules=[rule_from_proto(rule) for rule in request.rules],
+            rules=rules,
             include_children=request.include_children,
         )
         await self.queries.runner.reach(at_least_of(request))
@@ -163,6 +168,14 @@ class ProfileRpc(ProfileServiceServicer):
         return pb.PreviewProfilesResponse(
             changes=map(change_to_proto, changes), token=token_to_proto(token)
         )
+
+    async def PreviewRule(
+        self, request: pb.PreviewRuleRequest, context: Any
+    ) -> pb.PreviewRuleResponse:
+        rule = rule_from_proto(request.rule)
+        token = await self.queries.runner.reach(at_least_of(request))
+        new = await self.tags.limiter.check(workspace_id(), rule, field="rule")
+        return pb.PreviewRuleResponse(new_predicates=new, token=token_to_proto(token))
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
         defined = await self.tags.define(

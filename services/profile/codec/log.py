@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 from onefold.log.v1.log_pb2 import ClockTicked, Fact
 from onefold.profile.v1 import profile_facts_pb2 as facts_pb
@@ -129,10 +130,19 @@ def decode_rules(facts: Iterable[bytes]) -> list[tuple[WorkspaceId, tuple[Predic
 
 def decode_tags(facts: Iterable[bytes]) -> Iterator[Tag]:
     """Yield the tags that serialised facts define; those that cannot be decoded are left out."""
-    for fact in _unique(facts):
-        with suppress(InvalidField):
-            message = facts_pb.TagDefined.FromString(fact.payload)
-            yield tag_from_proto(WorkspaceId(fact.workspace_id), message)
+    for raw in dict.fromkeys(facts):
+        if (tag := _decode_tag(raw)) is not None:
+            yield tag
+
+
+@lru_cache(maxsize=4_096)
+def _decode_tag(raw: bytes) -> Tag | None:
+    """Return the tag of a serialised fact; cached, as each read of a profile needs all tags."""
+    fact = Fact.FromString(raw)
+    with suppress(InvalidField):
+        message = facts_pb.TagDefined.FromString(fact.payload)
+        return tag_from_proto(WorkspaceId(fact.workspace_id), message)
+    return None
 
 
 def _unique(facts: Iterable[bytes]) -> Iterable[Fact]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.kernel.ids import ProfileId
+from services.kernel.ids import LeafId, ProfileId
 from services.kernel.time import MINUTE_US
+from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
 
 #: Facts with a longer gap between them are folded in two transactions, and the profiles that fall
 #: due in between are evaluated in the first one or before the second one.
 MAX_TIME_GAP_US = 10 * MINUTE_US
+
+
+#: Filters, accumulators and predicates that one transaction works on at most: some 0.5 s of CPU,
+#: during which the events of other workspaces wait.
+MAX_WORK = 150_000
 
 
 class DueProfile(NamedTuple):
@@ -44,6 +50,31 @@ def split_at_definitions(facts: Sequence[AttributedFact]) -> int:
         if (fact.rule_predicates is not None) != is_definition or gap_us > MAX_TIME_GAP_US:
             return count
         before = fact
+    return len(facts)
+
+
+def split_by_work(
+    facts: Sequence[AttributedFact], indexes: PredicateIndexes, most: int = MAX_WORK
+) -> int:
+    """Return how many facts (of at least one) may be folded in one transaction.
+
+    The work follows from the rules of the facts' workspaces: each event is folded with those of its
+    name, and each leaf may have to be evaluated with all of them.
+    """
+    greatest = max((i.max_work + len(i.predicates) for i in indexes.values()), default=0)
+    if greatest * len(facts) <= most:  # the usual case
+        return len(facts)
+    work, leaves = 0, set[LeafId]()
+    for count, fact in enumerate(facts):
+        index = indexes.get(fact.workspace_id)
+        if index is None or fact.event is None:
+            continue
+        work += index.work_of(fact.event)
+        if fact.leaf_id not in leaves:
+            leaves.add(fact.leaf_id)
+            work += len(index.predicates)
+        if work > most:
+            return max(1, count)
     return len(facts)
 
 

@@ -13,7 +13,7 @@ from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import Predicate, Rule, TraitPredicate
 
-MAX_ID_LENGTH = 128
+MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ def check_tag(tag: Tag) -> None:
     if not 0 < len(tag.tag_id) <= MAX_ID_LENGTH or not tag.tag_id.isprintable():
         raise InvalidField(
             f"tag_id has 1 to {MAX_ID_LENGTH} printable characters", field="tag.tag_id"
+        )
+    if len(tag.title) > MAX_TITLE_LENGTH or "\0" in tag.title:
+        raise InvalidField(
+            f"title has at most {MAX_TITLE_LENGTH} characters and no NUL", field="tag.title"
         )
 
 

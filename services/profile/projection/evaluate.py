@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from asyncpg import Connection
 
+from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import LeafState, ProfileView, decode, view_of
 from services.kernel.ids import LeafId, ProfileId
@@ -53,6 +54,7 @@ class ProfileEvaluator:
     shards: int
     #: Separates the locks from those of other evaluators on the same ids.
     lock_space: str = "profile"
+    watch: ItemWatch = UNCOUNTED
 
     async def evaluate(
         self,
@@ -79,7 +81,10 @@ class ProfileEvaluator:
         scopes = scopes_by_profile(request.leaf_scopes, request.profile_scopes, stored, reassigned)
         profiles = await self._load(conn, scopes.keys(), fresh_states or {})
         indexes = await self.predicates.for_all_shards(conn)
-        changes = evaluate_all(scopes, profiles, indexes, at_us)
+        watched = self.watch.each(
+            profiles, "profile", lambda p: {"workspace": p.workspace_id, "shard": shard}
+        )
+        changes = evaluate_all(scopes, watched, indexes, at_us)
         metrics.EVALUATIONS.inc(len(profiles))
         metrics.EVALUATION_CHANGES.inc(len(changes.changed))
         return await self._save(conn, shard, changes, reassigned)

@@ -22,6 +22,7 @@ from services.profile.domain.scheduling import (
     FoldSchedule,
     schedule,
     split_at_definitions,
+    split_by_work,
 )
 from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
@@ -55,6 +56,9 @@ class ProfileProjection:
         decoded = decode_batch(batch, self.index_key)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
         state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
+        if facts[0].rule_predicates is None:
+            indexes = await self.predicates.for_shard(conn, batch.shard, state.predicates_version)
+            facts = facts[: split_by_work(facts, indexes)]
         due: Sequence[DueProfile] = ()
         if state.has_due:
             due = await load_due(conn, batch.shard, facts[-1].recorded_at_us, self.max_due + 1)
@@ -96,7 +100,9 @@ class ProfileProjection:
         await save_broadcast_facts(conn, shard, facts)
         indexes = await self.predicates.for_shard(conn, shard, registered.predicates_version)
         cached = self.cache.take(shard, CacheVersion(batch.first, state.leaves_version))
-        leaves, deltas = await fold_leaves(conn, shard, facts, indexes, self.index_key, cached)
+        leaves, deltas = await fold_leaves(
+            conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch
+        )
         request = EvaluationRequest(
             leaves.scopes,
             newest_assignments([*leaves.fallback_assignments.values(), *decoded.assignments]),

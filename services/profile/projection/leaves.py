@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from asyncpg import Connection
 
+from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.fold.leaf import LeafState, decode, encode
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
@@ -23,6 +24,9 @@ from services.profile.store.profiles import (
     save_accounts,
     save_leaves,
 )
+
+#: The largest encoded state that is cached, bytes.
+MAX_CACHED_BYTES = 64 * 1024
 
 
 class CacheVersion(NamedTuple):
@@ -83,6 +87,7 @@ async def fold_leaves(
     indexes: PredicateIndexes,
     index_key: IndexKey,
     cached: CachedLeaves | None = None,
+    watch: ItemWatch = UNCOUNTED,
 ) -> tuple[LeafFold, dict[str, int]]:
     """Fold the events of a shard into its leaves; return the fold and the digests' changes.
 
@@ -91,8 +96,13 @@ async def fold_leaves(
     leaves = cached if cached is not None else {}
     touched = {fact.leaf_id for fact in facts if fact.event is not None}
     before = await _load(conn, shard, touched, leaves)
-    result = fold_events(facts, {leaf: one.state for leaf, one in before.items()}, indexes)
+    watched = watch.each(facts, "event", lambda fact: _place(shard, fact))
+    result = fold_events(watched, {leaf: one.state for leaf, one in before.items()}, indexes)
     return result, await _save(conn, shard, result, before, leaves, index_key)
+
+
+def _place(shard: int, fact: AttributedFact) -> dict[str, object]:
+    return {"workspace": fact.workspace_id, "shard": shard, "offset": fact.offset}
 
 
 async def _load(
@@ -136,7 +146,9 @@ async def _save(
         else:
             old[workspace_id].append(existing.share)
             changed.append(LeafRow(leaf_id, workspace_id, raw))
-        cached[leaf_id] = CachedLeaf(state, share)
+        # A large state is loaded again: a few of them would fill the memory of all the others.
+        if len(raw) <= MAX_CACHED_BYTES:
+            cached[leaf_id] = CachedLeaf(state, share)
         if state.members:
             accounts.append(account_row(leaf_id, workspace_id, state, index_key))
     await add_leaves(conn, shard, added)

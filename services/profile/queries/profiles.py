@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -97,17 +98,15 @@ class ProfileQueries:
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
         names = await self._account_names(at, workspace_id, persons.values())
-        return [
-            Profile(
-                profile_id,
-                rows[profile_id].identifiers,
-                view,
-                tags_of(rules, view, at.now_us),
-                sorted(rows[profile_id].leaves),
-                _accounts_of(view, names),
-            )
-            for profile_id, view in persons.items()
-        ]
+        profiles: list[Profile] = []
+        for profile_id, view in persons.items():
+            # A page with many tags takes long, and must not hold up the calls of others.
+            await asyncio.sleep(0)
+            tags = tags_of(rules, view, at.now_us)
+            identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
+            accounts = _accounts_of(view, names)
+            profiles.append(Profile(profile_id, identifiers, view, tags, leaves, accounts))
+        return profiles
 
     async def accounts(
         self, at: Snapshot, workspace_id: WorkspaceId, view: ProfileView

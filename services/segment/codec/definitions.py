@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as pb
 
@@ -13,8 +15,12 @@ from services.segment.domain.model import SegmentDefinition
 SEGMENT_DEFINED: str = pb.SegmentDefined.DESCRIPTOR.full_name
 
 
+@lru_cache(maxsize=4_096)
 def decode_definition(workspace_id: str, payload: bytes) -> SegmentDefinition:
-    """Return the definition of a serialised SegmentDefined. Raises InvalidField."""
+    """Return the definition of a serialised SegmentDefined. Raises InvalidField.
+
+    Cached, as the same segments are loaded again with each definition.
+    """
     try:
         message = pb.SegmentDefined.FromString(payload)
     except DecodeError:

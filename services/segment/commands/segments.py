@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from services.chassis.definitions import Defined, DefinitionFact, define
+from services.chassis.definitions import Defined, DefinitionFact, DefinitionLocks, define
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.limits import check_together
+from services.kernel.rules.model import Rule
 from services.kernel.tokens import Token
 from services.segment.codec.definitions import definition_to_proto
 from services.segment.domain.model import SegmentDefinition, check_segment_id, check_segment_title
-from services.segment.store.definitions import load_definition
+from services.segment.store.definitions import load_definitions
+
+
+class RuleLimits(Protocol):
+    """Says whether a rule may be defined beside the other rules of its workspace."""
+
+    async def check_rule(self, workspace_id: WorkspaceId, rule: Rule, at_least: Token) -> None:
+        """Check a rule in a state that includes a token. Raises InvalidField, RetryableError."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,9 @@ class SegmentCommands:
     database: Database
     runner: ProjectionRunner
     log: LogClient
+    limits: RuleLimits
+    #: One definition of a workspace at a time: each sees the predicates of those before it.
+    locks: DefinitionLocks = field(default_factory=DefinitionLocks)
 
     async def define(
         self, desired: SegmentDefinition, *, etag: str = "", dry_run: bool = False
@@ -31,15 +45,23 @@ class SegmentCommands:
 
         async def load(token: Token) -> SegmentDefinition | None:
             await self.runner.reach(token)
+            await self.limits.check_rule(desired.workspace_id, desired.rule, token)
             async with acquire(self.database.api_pool) as conn:
-                return await load_definition(conn, desired.workspace_id, desired.segment_id)
+                definitions = await load_definitions(conn, desired.workspace_id)
+            existing = {definition.segment_id: definition for definition in definitions}
+            current = existing.pop(desired.segment_id, None)
+            if not desired.retired:
+                others = (other.rule for other in existing.values() if not other.retired)
+                check_together(others, desired.rule, field="segment.rule")
+            return current
 
         def keep(_current: SegmentDefinition | None) -> SegmentDefinition:
             return desired
 
-        return await define(
-            keep, log=self.log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
-        )
+        async with self.locks.of(desired.workspace_id):
+            return await define(
+                keep, log=self.log, load=load, to_fact=_to_fact, etag=etag, dry_run=dry_run
+            )
 
 
 def _to_fact(definition: SegmentDefinition) -> DefinitionFact:

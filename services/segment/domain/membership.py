@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.evaluate import RuleTest, compile_rule
@@ -74,14 +74,16 @@ def membership_changes(
     memberships: Memberships,
     segments: ActiveSegments,
     cause: MembershipCause = MembershipCause.RULE,
+    each: Callable[[Iterable[ProfileEvaluation]], Iterable[ProfileEvaluation]] = iter,
 ) -> list[MembershipChange]:
     """Return the entries and exits that evaluations lead to, by profile and segment.
 
+    `each` passes the evaluations on, one while the one before it is worked on; it may measure that.
     `memberships`: the current segments of these profiles and of those they were merged into. A
     membership that moves with a merge is marked on both sides, so that no message is sent again.
     """
     changes: list[MembershipChange] = []
-    for evaluation in sorted(evaluations, key=lambda e: e.profile_id):
+    for evaluation in each(sorted(evaluations, key=lambda e: e.profile_id)):
         before = memberships.get(evaluation.profile_id, frozenset())
         after = segments.segments_of(evaluation, before)
         changes += [

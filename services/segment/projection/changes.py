@@ -13,6 +13,7 @@ import asyncpg
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.digest import MODULUS, row_digest
 from services.segment.codec.bus import encode_memberships_changed
 from services.segment.domain.membership import ActiveSegments, membership_changes
@@ -31,12 +32,17 @@ async def decide(
     evaluations: Sequence[ProfileEvaluation],
     segments: ActiveSegments,
     cause: MembershipCause = MembershipCause.RULE,
+    watch: ItemWatch = UNCOUNTED,
 ) -> list[MembershipChange]:
     """Return the changes that follow from evaluations; the profiles must be locked."""
     merged_into = {e.merged_into for e in evaluations if e.merged_into is not None}
     profiles = sorted({e.profile_id for e in evaluations} | merged_into)
     memberships = await store.load_memberships(conn, profiles)
-    return membership_changes(evaluations, memberships, segments, cause)
+
+    def each(ordered: Iterable[ProfileEvaluation]) -> Iterable[ProfileEvaluation]:
+        return watch.each(ordered, "profile", lambda e: {"workspace": e.workspace_id})
+
+    return membership_changes(evaluations, memberships, segments, cause, each)
 
 
 async def save_numbered(

@@ -14,6 +14,7 @@ from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
@@ -44,12 +45,14 @@ class SegmentProjection:
         *,
         on_access: Callable[[], None],
         on_published: Callable[[float], None] = lambda _seconds: None,
+        watch: ItemWatch = UNCOUNTED,
     ) -> None:
         """`on_published` is called for every committed change with its latency: the seconds since
         the log received the facts that led to it."""
         self._shards = shards
         self._on_access = on_access
         self._on_published = on_published
+        self._watch = watch
         #: By shard, the instants of the changes of the open transaction.
         self._uncommitted: dict[int, list[int]] = {}
         #: The revision of the cached segments, and the segments.
@@ -175,7 +178,9 @@ class SegmentProjection:
         if not newer:
             return []
         await store.save_evaluations(conn, newer, self._shards)
-        changes = await decisions.decide(conn, newer, await self.load_segments(conn))
+        changes = await decisions.decide(
+            conn, newer, await self.load_segments(conn), watch=self._watch
+        )
         split = membership.split_off(newer, stored)
         if changes and split:
             changes = membership.mark_unmerges(changes, split, await last_causes(conn, changes))

@@ -9,8 +9,15 @@ from typing import Any
 from onefold.profile.v1 import profile_service_pb2 as pb
 from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
+from services.chassis.access.principal import WORKSPACE_KEY
+from services.chassis.codec.fields import token_to_proto
+from services.chassis.codec.rules import rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.model import Rule
+from services.kernel.tokens import Token
 
 
 class ProfileUpstream:
@@ -30,6 +37,14 @@ class ProfileUpstream:
         """Yield the evaluations of every profile of a shard, page by page."""
         async for response in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
             yield response
+
+    async def check_rule(self, workspace_id: WorkspaceId, rule: Rule, at_least: Token) -> None:
+        """Check a segment's rule beside the other rules of its workspace. Raises InvalidField."""
+        request = pb.PreviewRuleRequest(rule=rule_to_proto(rule), at_least=token_to_proto(at_least))
+        try:
+            await self._stub.PreviewRule(request, metadata=((WORKSPACE_KEY, workspace_id),))
+        except InvalidField as error:
+            raise InvalidField(error.message, field="segment.rule") from None
 
     async def first_page(self, shard: int) -> pb.ReadEvaluationsResponse:
         """Return the first page of `evaluations`, the one with the checkpoint and all facts."""

@@ -48,14 +48,6 @@ async def load_definitions(
     return [_definition(row) for row in rows]
 
 
-async def load_definition(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, segment_id: str
-) -> SegmentDefinition | None:
-    """Return the current version of one segment."""
-    row = await conn.fetchrow(Q.load_definition, workspace_id, segment_id)
-    return _definition(row) if row else None
-
-
 async def save_definition(
     conn: asyncpg.Connection, definition: SegmentDefinition, payload: bytes
 ) -> bool:

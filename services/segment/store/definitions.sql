@@ -22,10 +22,6 @@ SELECT workspace_id, payload FROM definition ORDER BY workspace_id, segment_id;
 -- The segments of one workspace.
 SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 ORDER BY segment_id;
 
--- name: load_definition
--- One segment.
-SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 AND segment_id = $2;
-
 -- name: save_ready_predicates
 -- Records that a shard has backfilled these predicates; returns those that were not recorded.
 INSERT INTO ready_predicate (workspace_id, predicate_id, shard)

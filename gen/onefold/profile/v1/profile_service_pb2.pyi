@@ -302,6 +302,22 @@ class ExplainRuleResponse(_message.Message):
     as_of_us: int
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
+class PreviewRuleRequest(_message.Message):
+    __slots__ = ("rule", "at_least")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    rule: _rule_pb2.Rule
+    at_least: _token_pb2.Token
+    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
+class PreviewRuleResponse(_message.Message):
+    __slots__ = ("new_predicates", "token")
+    NEW_PREDICATES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    new_predicates: int
+    token: _token_pb2.Token
+    def __init__(self, new_predicates: _Optional[int] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+
 class HypotheticalProfile(_message.Message):
     __slots__ = ("profile_id", "identifier_ids")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]

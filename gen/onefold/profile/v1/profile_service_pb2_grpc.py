@@ -75,6 +75,11 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.FromString,
                 _registered_method=True)
+        self.PreviewRule = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/PreviewRule',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleResponse.FromString,
+                _registered_method=True)
         self.DefineTag = channel.unary_unary(
                 '/onefold.profile.v1.ProfileService/DefineTag',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineTagRequest.SerializeToString,
@@ -162,6 +167,14 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewRule(self, request, context):
+        """Counts the predicates that a rule would add to those of its workspace, and
+        rejects a rule with too many. Segment asks before it defines a segment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DefineTag(self, request, context):
         """Defines a tag.
         """
@@ -233,6 +246,11 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.PreviewProfiles,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.SerializeToString,
+            ),
+            'PreviewRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewRule,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleResponse.SerializeToString,
             ),
             'DefineTag': grpc.unary_unary_rpc_method_handler(
                     servicer.DefineTag,
@@ -472,6 +490,33 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/PreviewProfiles',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/PreviewRule',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.PreviewRuleResponse.FromString,
             options,
             channel_credentials,
             insecure,
