@@ -69,7 +69,7 @@ class JetStreamBus:
         self._url = url
         self._name = name
         self.authenticator = authenticator
-        self._metrics = metrics or Metrics(name)
+        self.metrics = metrics or Metrics(name)
         #: By subject: rejected messages that are not logged yet, and when the next line may follow.
         self._rejections: dict[str, tuple[int, float]] = {}
         self.client = Client()
@@ -192,7 +192,7 @@ class JetStreamBus:
 
     def reject(self, subject: str) -> None:
         """Count a message that has no valid MAC; log it where no line of the subject is recent."""
-        self._metrics.bus_messages_rejected.labels(subject).inc()
+        self.metrics.bus_messages_rejected.labels(subject).inc()
         now = asyncio.get_running_loop().time()
         count, next_at = self._rejections.get(subject, (0, 0.0))
         if now >= next_at:

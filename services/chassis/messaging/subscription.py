@@ -213,16 +213,15 @@ class PullSubscription:
     async def _receive(self, msg: Msg) -> None:
         self._alive_at = self._loop.time()
         headers = msg.headers or {}
-        status = headers.get(_STATUS)
-        if status is not None:
-            self._receive_status(status, headers)
+        if not msg.reply.startswith(self._ack_prefix):
+            # No message of the stream, whatever its headers are.
+            self._receive_status(headers.get(_STATUS, ""), headers)
             return
         self._requested = max(0, self._requested - 1)
-        is_delivery = msg.reply.startswith(self._ack_prefix)
         envelope = self._bus.authenticator.verify(self._subject, headers, msg.data)
-        if envelope is None or not is_delivery:
+        if envelope is None:
             self._bus.reject(self._subject)
-            await self._drop(msg.reply if is_delivery else "")
+            await self._drop(msg.reply)
             return
         message = StreamMessage(envelope.first, envelope.next, msg.data)
         self._received.append(ReceivedMessage(message, msg.reply, envelope.is_claim_check))
@@ -239,7 +238,7 @@ class PullSubscription:
         if self._has_capacity():
             self._request_needed.set()
         self._dropped += 1
-        if reply and not self._received and self._dropped >= PREFETCH:
+        if not self._received and self._dropped >= PREFETCH:
             self._dropped = 0
             await self._send_ack(reply)
 
