@@ -1,0 +1,215 @@
+"""All floods of strangers at once: an honest client loses nothing and hardly waits longer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+import pytest_asyncio
+from integration.ingest.ingest_endpoints import make_call
+from onefold.ingest.v1 import admin_service_pb2 as admin_pb
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
+from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
+from security.floods import LOOPBACK, Target
+from service_fixtures import BUS_KEY, INDEX_KEY_TEXT, OpenNatsServer
+
+from services.chassis.rpc.channel import open_channel
+from services.devstack.ports import free_port
+from services.devstack.service_process import ServiceProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Rounds without and with the floods take turns, so that both see the same machine.
+ROUNDS, ROUND_S, PAUSE_S = 5, 1.5, 0.5
+#: The honest client sends an event each so many seconds, whether or not the last one is done.
+EVERY_S = 0.01
+QUARANTINE_ENTRIES = 2_000
+#: What the wait of the slowest hundredth may become.
+MOST_TIMES_SLOWER = 5.0
+
+
+@dataclass
+class HonestClient:
+    """A server of the company, at another address than the strangers."""
+
+    http: aiohttp.ClientSession
+    url: str
+    key: str
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    sent: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    async def send_for(self, seconds: float) -> list[float]:
+        """Send events for a while; return how long each took, seconds."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        tasks = []
+        for number in range(int(seconds / EVERY_S)):
+            await asyncio.sleep(max(0.0, begin + number * EVERY_S - loop.time()))
+            tasks.append(asyncio.create_task(self._send()))
+        return await asyncio.gather(*tasks)
+
+    async def _send(self) -> float:
+        loop = asyncio.get_running_loop()
+        self.sent += 1
+        began = loop.time()
+        headers = {"Authorization": f"Bearer {self.key}"}
+        call = make_call(event=self.mark)
+        async with self.http.post(self.url, json=call, headers=headers) as response:
+            body = await response.text()
+        if response.status != 200:
+            self.refused.append(f"{response.status} {body}")
+        return loop.time() - began
+
+
+@dataclass
+class Service:
+    """Ingest in a process of its own, with the key of a public source and of an honest one."""
+
+    target: Target
+    internal_http: str
+    dsn: str
+    honest_key: str
+
+    async def metrics(self, http: aiohttp.ClientSession) -> dict[str, float]:
+        """Return the metrics by their names with labels."""
+        async with http.get(f"{self.internal_http}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def service(
+    database: str, nats_server: OpenNatsServer, tmp_path: Path
+) -> AsyncIterator[Service]:
+    ports = {
+        name: free_port()
+        for name in ("http_port", "grpc_port", "internal_http_port", "internal_grpc_port")
+    }
+    settings: dict[str, Any] = {
+        "postgres_dsn": database,
+        "nats_url": nats_server.url,
+        "internal_key": secrets.token_urlsafe(32),
+        "bus_key": BUS_KEY,
+        "index_key": INDEX_KEY_TEXT,
+        "data_dir": tmp_path,
+        "quarantine_entries": QUARANTINE_ENTRIES,
+        **ports,
+    }
+    env = {f"ONEFOLD_INGEST_{name.upper()}": str(value) for name, value in settings.items()}
+    internal_http = f"http://{LOOPBACK}:{ports['internal_http_port']}"
+    log = tmp_path / "ingest.log"
+    process = ServiceProcess("ingest", {**os.environ, **env}, log, f"{internal_http}/readyz")
+    process.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            await process.ready(http)
+        keys = await make_keys(ports["internal_grpc_port"], (tmp_path / "admin.key").read_text())
+        target = Target(ports["http_port"], ports["grpc_port"], keys["browser"])
+        yield Service(target, internal_http, database, keys["server"])
+    finally:
+        await process.stop()
+
+
+async def make_keys(port: int, admin_key: str) -> Mapping[str, str]:
+    """Define the sources of the test; return their keys."""
+    keys = {}
+    async with open_channel(f"{LOOPBACK}:{port}", admin_key.strip()) as channel:
+        stub = AdminServiceStub(channel)
+        for name in ("browser", "server"):
+            source = SourceDefined(source_id=name, channel="web")
+            await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))
+            issue = admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id=name)
+            keys[name] = (await stub.IssueKey(issue)).key
+    return keys
+
+
+@dataclass
+class Floods:
+    """The process of the floods."""
+
+    process: asyncio.subprocess.Process
+
+    async def command(self, line: str) -> None:
+        """Start or stop the floods."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{line}\n".encode())
+        assert (await self.process.stdout.readline()).decode().strip() == line
+
+
+@asynccontextmanager
+async def floods_of(target: Target) -> AsyncIterator[Floods]:
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "gen", "tests"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "security.floods", target.encode()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    try:
+        yield Floods(process)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def p99(waits: list[float]) -> float:
+    return sorted(waits)[int(len(waits) * 0.99)]
+
+
+async def stored(dsn: str, mark: str) -> int:
+    """Return how many facts hold a text."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        count: int = await conn.fetchval(
+            "SELECT count(*) FROM ingest.fact WHERE position($1 IN payload) > 0", mark.encode()
+        )
+    finally:
+        await conn.close()
+    return count
+
+
+@pytest.mark.slow
+async def test_honest_client_loses_nothing_and_hardly_waits_while_all_floods_run(
+    service: Service,
+) -> None:
+    quiet: list[float] = []
+    flooded: list[float] = []
+    connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    async with (
+        aiohttp.ClientSession(connector=connector) as http,
+        floods_of(service.target) as floods,
+    ):
+        url = f"http://{LOOPBACK}:{service.target.http_port}/v1/track"
+        client = HonestClient(http, url, service.honest_key)
+        await client.send_for(ROUND_S)  # warms both up
+        for _ in range(ROUNDS):
+            quiet.append(p99(await client.send_for(ROUND_S)))
+            await floods.command("start")
+            await asyncio.sleep(PAUSE_S)
+            flooded.append(p99(await client.send_for(ROUND_S)))
+            await floods.command("stop")
+            await asyncio.sleep(PAUSE_S)
+        counts = await service.metrics(http)
+
+    assert not client.refused
+    assert await stored(service.dsn, client.mark) == client.sent
+    # The floods have met their limits.
+    for reason in ("HEAD_TOO_LARGE", "CONNECTIONS"):
+        assert counts[f'onefold_ingest_http_cut_offs_total{{reason="{reason}"}}'] > 0
+    assert counts["onefold_ingest_quarantine_refused_total"] > 0
+    times_slower = median(flooded) / median(quiet)
+    assert times_slower < MOST_TIMES_SLOWER, (quiet, flooded)
