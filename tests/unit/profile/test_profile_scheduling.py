@@ -5,13 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kernel.fold.events import IDENTIFY, TRACK, EventView
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
+from services.kernel.rules.model import (
+    CountPredicate,
+    EventFilter,
+    Predicate,
+    PropertyFilter,
+    TraitPredicate,
+)
+from services.kernel.rules.values import Operator
 from services.profile.domain.facts import AttributedFact, BroadcastFact
 from services.profile.domain.scheduling import (
     MAX_TIME_GAP_US,
     DueProfile,
     schedule,
     split_at_definitions,
+    split_by_work,
 )
 
 TICK = BroadcastFact("onefold.log.v1.ClockTicked", b"", is_tick=True)
@@ -85,3 +96,61 @@ def test_schedules_end_and_evaluate_every_due_profile(
         facts = facts[scheduled.take :]
     assert facts == []
     assert all(d.due_us > times[-1] for d in waiting)
+
+
+HEAVY, LIGHT = WorkspaceId("heavy"), WorkspaceId("light")
+
+
+def counts(number: int, filters: int = 1) -> list[Predicate]:
+    return [
+        CountPredicate(
+            EventFilter(
+                "viewed", tuple(PropertyFilter(f"p{f}", Operator.EQ, n) for f in range(filters))
+            ),
+            0,
+            Operator.GE,
+            1,
+        )
+        for n in range(number)
+    ]
+
+
+def event(offset: int, workspace: WorkspaceId, leaf: int, name: str = "viewed") -> AttributedFact:
+    id_ = LeafId(leaf.to_bytes(16, "big"))
+    view = EventView(TRACK if name else IDENTIFY, name, offset, bytes(16))
+    return AttributedFact(offset, offset, workspace, id_, ProfileId(id_), view, None)
+
+
+def test_facts_of_few_predicates_are_folded_together() -> None:
+    indexes = {LIGHT: PredicateIndex(counts(10))}
+    facts = [event(n, LIGHT, n) for n in range(2_000)]
+    assert split_by_work(facts, indexes) == 2_000
+    assert split_by_work(facts, {}) == 2_000
+
+
+def test_facts_of_many_predicates_are_folded_in_parts() -> None:
+    """An event concerns 100 accumulators, filters and predicates each, a leaf 100 predicates."""
+    indexes = {HEAVY: PredicateIndex(counts(100))}
+    assert split_by_work([event(n, HEAVY, n) for n in range(2_000)], indexes, most=10_000) == 25
+    assert split_by_work([event(n, HEAVY, 1) for n in range(2_000)], indexes, most=10_000) == 33
+
+
+def test_facts_of_other_workspaces_and_names_are_no_work() -> None:
+    indexes = {HEAVY: PredicateIndex(counts(100)), LIGHT: PredicateIndex()}
+    light = [event(n, LIGHT, n) for n in range(500)]
+    unnamed = [event(n, HEAVY, 1, "other") for n in range(500, 1_000)]
+    facts = [*light, *unnamed, event(1_000, HEAVY, 1), event(1_001, HEAVY, 1)]
+    assert split_by_work(facts, indexes, most=450) == 1_001
+
+
+def test_filters_and_predicates_over_traits_are_work() -> None:
+    filtered = {HEAVY: PredicateIndex(counts(10, filters=50))}
+    assert filtered[HEAVY].work_of(event(0, HEAVY, 1).event) == 10 * 52  # type: ignore[arg-type]
+    traits = {HEAVY: PredicateIndex(TraitPredicate("city", Operator.EQ, n) for n in range(100))}
+    facts = [event(n, HEAVY, 1, "") for n in range(50)]
+    assert split_by_work(facts, traits, most=1_000) == 9
+
+
+def test_one_fact_is_always_folded() -> None:
+    indexes = {HEAVY: PredicateIndex(counts(100))}
+    assert split_by_work([event(0, HEAVY, 1), event(1, HEAVY, 1)], indexes, most=1) == 1
