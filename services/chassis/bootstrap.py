@@ -28,7 +28,7 @@ from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.clients import LogClient, use_recorder
 from services.chassis.rpc.server import Allowed, RpcServer
 from services.chassis.runtime.run import Endpoints
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Check, Metrics, OperationsServer
 from services.kernel.index_key import IndexKey
@@ -130,7 +130,7 @@ async def open_service(
             await check_index_key(database.pool, settings.service, index_key)
         authenticator = Authenticator(
             key_loader(database.pool),
-            settings.internal_key.get_secret_value(),
+            *internal_keys(settings),
             load_region=region_loader(database.pool),
             ttl_s=settings.key_cache_s,
             refusals=RateLimit(

@@ -286,7 +286,7 @@ def calls_with_foreign_ids(own: Tenant, other: OtherIds) -> Mapping[str, list[Ca
                 segment_pb.ListMembershipsRequest(profile_id=profile)
             ),
             lambda: admin.segment.WatchMemberships(
-                segment_pb.WatchMembershipsRequest(from_sequences=[0, 0])
+                segment_pb.WatchMembershipsRequest(from_position={"sequences": [0, 0]})
             ),
         ],
         "activation": [

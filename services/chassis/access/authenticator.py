@@ -47,8 +47,7 @@ class Authenticator:
     def __init__(
         self,
         load: LoadKey,
-        internal_key: str,
-        *,
+        *internal_keys: str,
         load_region: LoadRegion | None = None,
         ttl_s: float = 5.0,
         miss_ttl_s: float = 1.0,
@@ -56,7 +55,9 @@ class Authenticator:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`refusals`: the rate of refused calls of one address.
+        """`internal_keys`: the keys with which other services call.
+
+        `refusals`: the rate of refused calls of one address.
 
         `wall_clock`: seconds since 1970; keys expire by it.
         """
@@ -67,7 +68,7 @@ class Authenticator:
         self._load_region = load_region
         #: By workspace that internal calls have named. A region never changes.
         self._regions: dict[str, str] = {}
-        self._internal_hash = hash_key(internal_key)
+        self._internal_hashes = [hash_key(key) for key in internal_keys]
         self._clock = clock
         #: By the group of addresses of the caller.
         self._refusals: RateLimiter[str] = RateLimiter(refusals)
@@ -84,10 +85,13 @@ class Authenticator:
         Use it at internal endpoints only. `workspace_id` is the workspace that an internal call
         names; for other keys it is ignored. Raises what `authenticate` raises.
         """
-        if key and hmac.compare_digest(hash_key(key), self._internal_hash):
+        if key and self._is_internal(hash_key(key)):
             region = await self._region_of(workspace_id)
             return Principal(WorkspaceId(workspace_id), Role.INTERNAL, "internal", region=region)
         return await self.authenticate(key, peer)
+
+    def _is_internal(self, key_hash: bytes) -> bool:
+        return any(hmac.compare_digest(key_hash, each) for each in self._internal_hashes)
 
     async def authenticate(self, key: str | None, peer: Peer = UNKNOWN_PEER) -> Principal:
         """Return the principal that holds `key`; the internal key is unknown to it.

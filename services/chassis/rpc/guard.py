@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote
 
 import grpc
@@ -27,6 +27,7 @@ from services.chassis.access.principal import (
 )
 from services.chassis.rpc.admission import Admission
 from services.chassis.rpc.errors import DETAILS_KEY, to_onefold_error, to_status
+from services.chassis.rpc.sealing import TokenSealer, method_paths
 from services.chassis.rpc.streams import Authenticate, Credentials, OpenStream, OpenStreams
 from services.chassis.runtime.tasks import start_deadline
 from services.chassis.runtime.telemetry import Metrics
@@ -52,6 +53,14 @@ def address_of(peer: str) -> str:
     return unquote(host).strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
+class Sealing(NamedTuple):
+    """How an endpoint hands out tokens."""
+
+    sealer: TokenSealer
+    #: Whether callers get sealed tokens, and may send no others.
+    for_clients: bool
+
+
 class Guard(grpc.aio.ServerInterceptor):
     """Wraps the methods of a server; a method that `allowed` does not list is not served."""
 
@@ -60,12 +69,14 @@ class Guard(grpc.aio.ServerInterceptor):
         authenticate: Authenticate,
         allowed: Mapping[str, frozenset[Role]],
         admission: Admission,
+        sealing: Sealing,
         metrics: Metrics,
     ) -> None:
         self.streams = OpenStreams(authenticate)
         self.authenticate = authenticate
         self.allowed = allowed
         self.admission = admission
+        self.sealing = sealing
         self.metrics = metrics
         self._handlers: dict[str, _Handler] = {}
 
@@ -114,8 +125,11 @@ class _GuardedMethod:
         if self._takes_stream and not self._gives_stream:
             raise NotImplementedError(f"{name}: a stream of requests needs a stream of responses")
         self._behaviour = behaviour_of(handler)
-        self._parse = handler.request_deserializer
-        self._serialize = handler.response_serializer
+        self._deserializer = handler.request_deserializer
+        self._serializer = handler.response_serializer
+        self._sealing = guard.sealing
+        self._tokens_in, tokens_out = method_paths(name)
+        self._tokens_out = tokens_out if guard.sealing.for_clients else ()
         self._roles = guard.allowed[name]
         self._authenticate = guard.authenticate
         self._admission = guard.admission
@@ -135,8 +149,8 @@ class _GuardedMethod:
         caller: Principal | None = None
         try:
             caller = await self._enter(credentials_of(context), context)
-            request = self._parse(await self._streams.only_message(requests))
-            response: bytes = self._serialize(await self._behaviour(request, context))
+            request = self._parse(await self._streams.only_message(requests), caller)
+            response = self._serialize(await self._behaviour(request, context), caller)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
@@ -155,12 +169,12 @@ class _GuardedMethod:
             caller = await self._enter(credentials, context)
             with self._streams.open(credentials, self._roles) as stream:
                 if self._takes_stream:
-                    request = self._read_each(stream, requests)
+                    request = self._read_each(stream, requests, caller)
                 else:
-                    request = self._parse(await self._streams.only_message(requests))
+                    request = self._parse(await self._streams.only_message(requests), caller)
                 async with aclosing(self._behaviour(request, context)) as responses:
                     async for response in self._send_each(stream, responses):
-                        yield self._serialize(response)
+                        yield self._serialize(response, caller)
         except (Exception, asyncio.CancelledError) as error:
             await self._fail(context, error)
         finally:
@@ -168,7 +182,9 @@ class _GuardedMethod:
                 self._admission.leave(caller, is_stream=True)
         self._count(began)
 
-    async def _read_each(self, stream: OpenStream, requests: _Messages) -> AsyncIterator[Any]:
+    async def _read_each(
+        self, stream: OpenStream, requests: _Messages, caller: Principal
+    ) -> AsyncIterator[Any]:
         """Yield the requests of a stream until it ends, its key is refused or the service stops.
 
         Every request is authenticated, so that none is accepted from a key that a single call
@@ -184,7 +200,7 @@ class _GuardedMethod:
                     return
                 raise
             await self._authenticate(stream.credentials)
-            yield self._parse(request)
+            yield self._parse(request, caller)
 
     def _send_each(self, stream: OpenStream, responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Return the responses; those to a stream of requests end when the requests end."""
@@ -198,6 +214,20 @@ class _GuardedMethod:
         self._admission.enter(caller, is_stream=self._gives_stream)
         set_principal(caller)
         return caller
+
+    def _parse(self, serialised: bytes, caller: Principal) -> Any:
+        request = self._deserializer(serialised)
+        if self._tokens_in:
+            sealer, for_clients = self._sealing
+            workspace_id = caller.workspace_id
+            sealer.open(request, self._tokens_in, workspace_id, plain_too=not for_clients)
+        return request
+
+    def _serialize(self, response: Any, caller: Principal) -> bytes:
+        if self._tokens_out:
+            self._sealing.sealer.seal(response, self._tokens_out, caller.workspace_id)
+        serialised: bytes = self._serializer(response)
+        return serialised
 
     def _count(self, began: float) -> None:
         self._succeeded.inc()

@@ -19,9 +19,10 @@ from grpc_reflection.v1alpha import reflection
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.principal import Principal, Role
 from services.chassis.rpc.admission import Admission, CallLimits
-from services.chassis.rpc.guard import Guard, is_served
+from services.chassis.rpc.guard import Guard, Sealing, is_served
+from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.streams import Credentials
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Metrics
 
@@ -81,6 +82,8 @@ class RpcServer:
             calls_of_sources=_MAX_CALLS_OF_SOURCES,
         )
 
+        sealer = TokenSealer(internal_keys(settings))
+
         async def authenticate(given: Credentials) -> Principal:
             return await authenticator.authenticate(given.key, given.peer)
 
@@ -93,13 +96,25 @@ class RpcServer:
         self._public = _Endpoint(
             settings.host,
             settings.grpc_port,
-            Guard(authenticate, _for_clients(allowed), Admission(limits), metrics),
+            Guard(
+                authenticate,
+                _for_clients(allowed),
+                Admission(limits),
+                Sealing(sealer, for_clients=True),
+                metrics,
+            ),
             (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
         )
         self._internal = _Endpoint(
             settings.internal_host,
             settings.internal_grpc_port,
-            Guard(authenticate_internal, allowed, Admission(limits), metrics),
+            Guard(
+                authenticate_internal,
+                allowed,
+                Admission(limits),
+                Sealing(sealer, for_clients=False),
+                metrics,
+            ),
             (*_OPTIONS, *_INTERNAL_OPTIONS, message),
         )
         self._watching = AsyncExitStack()

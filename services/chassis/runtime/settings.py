@@ -72,6 +72,9 @@ class ServiceSettings(BaseSettings):
     nats_url: SecretStr
     #: The key that services call each other with; at least 16 characters. Required.
     internal_key: Annotated[SecretStr, Field(min_length=16)]
+    #: The internal key before the present one. While services are given another key, one after the
+    #: other, both are accepted, and tokens made with either are; each service sends `internal_key`.
+    internal_key_previous: Annotated[SecretStr, Field(min_length=16)] | None = None
     #: The secret that authenticates the messages of the services on NATS; at least 32 characters.
     #: Required. All services have the same one.
     bus_key: Annotated[SecretStr, Field(min_length=32)]
@@ -156,3 +159,9 @@ class ServiceSettings(BaseSettings):
             SecretFileSource(settings_cls, PREFIX, os.environ),
             env_settings,
         )
+
+
+def internal_keys(settings: ServiceSettings) -> list[str]:
+    """Return the internal keys that a service accepts; the first is the one that it sends."""
+    keys = [settings.internal_key, settings.internal_key_previous]
+    return [key.get_secret_value() for key in keys if key is not None]

@@ -20,7 +20,6 @@ from services.cli.values import value_of, word_of
 from services.client.client import Client
 from services.client.text import format_identifier, format_token, parse_identifier, parse_token
 from services.kernel.errors import NotFound
-from services.kernel.tokens import Token
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -195,7 +194,7 @@ async def _show_merges(client: Client, since: str, follow: bool) -> None:
     async for response in client.identity.WatchMerges(request):
         for move in response.moves:
             output.out.print(move_line(move), soft_wrap=True)
-        reached = reached.union(Token.from_offsets({response.shard: response.next_offset}))
+        reached = token_from_proto(response.token)
         if not follow and reached.includes(end):
             break
     output.out.print(f"token {reached}")

@@ -25,7 +25,6 @@ from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 from typer import Argument, Option
 
-from services.chassis.codec.fields import token_from_proto
 from services.cli import output
 from services.cli.context import DataDir, read_secret_option
 from services.cli.endpoints import find_endpoints
@@ -33,7 +32,6 @@ from services.cli.mapping import BadCell, FileMapping, Row, parse_json, read_map
 from services.client.api import IngestApi
 from services.client.client import ApiEndpoints, Client
 from services.kernel.errors import InvalidField, RetryableError
-from services.kernel.tokens import Token
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 #: The variable of the write key.
@@ -106,8 +104,6 @@ class ImportReport:
     rejected: int = 0
     #: The first of the rejected lines, in their order.
     rejections: list[RejectedLine] = field(default_factory=list)
-    #: The state of the log that includes the accepted events.
-    token: Token = field(default_factory=Token)
 
     def reject(self, line: RejectedLine) -> None:
         self.rejected += 1
@@ -200,7 +196,6 @@ class _Importer:
         report = self._report
         report.accepted += response.accepted
         report.duplicates += response.duplicates
-        report.token = report.token.union(token_from_proto(response.token))
         for rejection in response.rejections:
             reason = ErrorReason.Name(rejection.reason).removeprefix("ERROR_REASON_")
             field_ = rejection.field.partition(".")[2]

@@ -106,8 +106,7 @@ def merges_to_proto(merges: Merges) -> pb.WatchMergesResponse:
             )
             for move in merges.moves
         ],
-        shard=merges.shard,
-        next_offset=merges.next_offset,
+        token=token_to_proto(merges.token),
     )
 
 

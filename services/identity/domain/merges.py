@@ -8,6 +8,7 @@ from typing import NamedTuple
 from services.identity.domain.rows import IdentifierAssignment
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import ProfileId, WorkspaceId
+from services.kernel.tokens import Token
 
 
 class ProfileMove(NamedTuple):
@@ -20,11 +21,10 @@ class ProfileMove(NamedTuple):
 
 
 class Merges(NamedTuple):
-    """The moves in one published message; there may be none."""
+    """The moves in one published message, or none where others followed without moves."""
 
-    shard: int
-    #: The offset of the shard at which to continue.
-    next_offset: int
+    #: The state of the log from which to continue.
+    token: Token
     moves: Sequence[ProfileMove]
 
 

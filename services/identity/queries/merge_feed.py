@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from time import monotonic
 
 from services.chassis.messaging.outbox import Outbox
 from services.identity.codec.bus import decode_assignments
@@ -15,6 +16,8 @@ from services.kernel.tokens import Token
 
 #: Seconds between two reads of the outbox.
 POLL_S = 0.1
+#: The least seconds between two states without moves.
+PROGRESS_S = 1.0
 
 
 class MergeFeed:
@@ -25,9 +28,11 @@ class MergeFeed:
 
     async def watch(self, workspace_id: WorkspaceId, since: Token | None) -> AsyncGenerator[Merges]:
         """Yield merges and splits from a state of the log on (None = from now on), until the caller
-        leaves. Messages without moves are yielded too, as they show the feed's progress.
+        leaves.
 
-        Raises InvalidField, RangeExpired.
+        Where none have come for a while, the state that was reached is yielded without moves: at
+        most one each second, as each message would tell how much other workspaces do. Raises
+        InvalidField, RangeExpired.
         """
         shards = self._reader.runner.shards
         if since is not None and len(since.offsets) > shards:
@@ -35,12 +40,18 @@ class MergeFeed:
         token = since if since is not None else await self._reader.runner.token()
         offsets = [token.offset(shard) for shard in range(shards)]
         outbox = Outbox(self._reader.database.pool)
+        yielded, next_progress = list(offsets), monotonic()
         while True:
             is_idle = True
             for shard in range(shards):
                 async for message in outbox.stream(shard, offsets[shard]):
                     is_idle, offsets[shard] = False, message.next
                     moves = moves_of(workspace_id, decode_assignments(message.payload))
-                    yield Merges(shard, message.next, moves)
+                    if moves:
+                        yielded = list(offsets)
+                        yield Merges(Token(tuple(offsets)), moves)
             if is_idle:
+                if offsets != yielded and monotonic() >= next_progress:
+                    yielded, next_progress = list(offsets), monotonic() + PROGRESS_S
+                    yield Merges(Token(tuple(offsets)), ())
                 await asyncio.sleep(POLL_S)

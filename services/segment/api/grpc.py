@@ -9,6 +9,7 @@ from typing import Any
 
 from onefold.segment.v1 import segment_service_pb2 as pb
 from onefold.segment.v1 import segment_service_pb2_grpc as pb_grpc
+from onefold.type.v1.token_pb2 import StreamPosition
 
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
@@ -128,18 +129,16 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.WatchMembershipsRequest, context: Any
     ) -> AsyncIterator[pb.WatchMembershipsResponse]:
         segment_ids = frozenset(request.segment_ids)
-        pages = watch_memberships(
-            self.database, self.runner.shards, workspace_id(), request.from_sequences
-        )
+        start = request.from_position.sequences
+        pages = watch_memberships(self.database, self.runner.shards, workspace_id(), start)
         async for page in pages:
             changes = [
                 change_to_proto(change)
                 for change in page.changes
                 if not segment_ids or change.segment_id in segment_ids
             ]
-            yield pb.WatchMembershipsResponse(
-                changes=changes, shard=page.shard, next_sequence=page.next_sequence
-            )
+            position = StreamPosition(sequences=page.next_sequences)
+            yield pb.WatchMembershipsResponse(changes=changes, position=position)
 
     async def ReadOutbox(
         self, request: pb.ReadOutboxRequest, context: Any

@@ -95,11 +95,10 @@ def _merged_starts(
 
 
 class WatchedChanges(NamedTuple):
-    """Changes of one shard, and the sequence from which to watch on."""
+    """Changes, and the sequence of each shard from which to watch on."""
 
-    shard: int
     changes: list[MembershipChange]
-    next_sequence: int
+    next_sequences: tuple[int, ...]
 
 
 async def watch_memberships(
@@ -121,7 +120,7 @@ async def watch_memberships(
                 is_idle = False
                 sequences[shard] = rows[-1]["sequence"] + 1
                 changes = list(map(store.change_from_row, rows))
-                yield WatchedChanges(shard, changes, sequences[shard])
+                yield WatchedChanges(changes, tuple(sequences))
         if is_idle:
             await asyncio.sleep(POLL_INTERVAL_S)
 
@@ -130,10 +129,10 @@ def _check_sequences(from_sequences: Sequence[int], shards: int) -> None:
     if from_sequences and len(from_sequences) != shards:
         reason = f"has one entry for each of the {shards} shards, or none"
     elif any(sequence > _MAX_SEQUENCE for sequence in from_sequences):
-        reason = "has values of next_sequence from earlier responses"
+        reason = "is the position of an earlier response"
     else:
         return
-    raise InvalidField(f"from_sequences {reason}", field="from_sequences")
+    raise InvalidField(f"from_position {reason}", field="from_position")
 
 
 async def _next_sequences(pool: asyncpg.Pool, shards: int) -> list[int]:

@@ -19,6 +19,8 @@ BINARY = {
     "onefold.ingest.v1.Quarantined.raw": "any bytes, as they were received",
     "onefold.internal.v1.EventIdentifiers.identifiers": "serialised messages",
     "onefold.log.v1.Fact.payload": "a serialised message",
+    "onefold.type.v1.StreamPosition.sealed": "encrypted",
+    "onefold.type.v1.Token.sealed": "encrypted",
 }
 
 #: Id fields of service messages that stay `bytes`, with the reason.

@@ -122,7 +122,7 @@ async def moves(system: WholeSystem, since: Token, end: Token) -> list[pb.Profil
         while any(reached.get(shard, 0) < to for shard, to in enumerate(end.offsets)):
             response = await anext(responses)
             found += response.moves
-            reached[response.shard] = response.next_offset
+            reached = dict(enumerate(response.token.offsets))
     return found
 
 

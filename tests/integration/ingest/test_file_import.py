@@ -54,7 +54,6 @@ async def test_second_import_of_a_file_accepts_only_new_rows(
     first = await import_file(file, mapping, address(endpoints), endpoints.key, steps.append)
     assert (first.accepted, first.duplicates, first.rejected) == (1_205, 0, 0)
     assert sum(steps) == 1_205
-    assert sum(first.token.offsets) >= 1_205
     renamed = write(tmp_path / "other.csv", [*lines, f"Bought,,13900139000,1,{run}"])
     again = await import_file(renamed, mapping, address(endpoints), endpoints.key)
     assert (again.accepted, again.duplicates, again.rejected) == (1, 1_205, 0)

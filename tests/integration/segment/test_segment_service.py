@@ -36,7 +36,7 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2_grpc import SegmentServiceStub
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
-from onefold.type.v1.token_pb2 import Token
+from onefold.type.v1.token_pb2 import StreamPosition, Token
 from service_fixtures import MakeSettings, open_bus, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
@@ -238,13 +238,14 @@ async def watch(
     whole: RunningSegment, starts: list[int], count: int, key: IssuedKey = SCHOOL, **fields: Any
 ) -> tuple[list[MembershipChange], list[int]]:
     """Watch until `count` changes have arrived; return them, and the sequences to go on from."""
-    request = pb.WatchMembershipsRequest(from_sequences=starts, **fields)
+    position = StreamPosition(sequences=starts)
+    request = pb.WatchMembershipsRequest(from_position=position, **fields)
     responses = whole.stub(key).WatchMemberships(request)
     changes: list[MembershipChange] = []
     following = list(starts)
     async for response in responses:
         changes += response.changes
-        following[response.shard] = response.next_sequence
+        following = list(response.position.sequences)
         if len(changes) >= count:
             break
     await responses.aclose()
@@ -402,7 +403,7 @@ async def test_watch_needs_a_sequence_for_every_shard(
 ) -> None:
     with pytest.raises(InvalidField) as raised:
         await watch(whole, starts, 1)
-    assert raised.value.field == "from_sequences"
+    assert raised.value.field == "from_position"
 
 
 async def test_key_of_a_source_may_call_nothing(whole: RunningSegment) -> None:

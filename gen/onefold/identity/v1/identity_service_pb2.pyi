@@ -326,14 +326,12 @@ class ProfileMove(_message.Message):
     def __init__(self, before_profile_id: _Optional[str] = ..., after_profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ...) -> None: ...
 
 class WatchMergesResponse(_message.Message):
-    __slots__ = ("moves", "shard", "next_offset")
+    __slots__ = ("moves", "token")
     MOVES_FIELD_NUMBER: _ClassVar[int]
-    SHARD_FIELD_NUMBER: _ClassVar[int]
-    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     moves: _containers.RepeatedCompositeFieldContainer[ProfileMove]
-    shard: int
-    next_offset: int
-    def __init__(self, moves: _Optional[_Iterable[_Union[ProfileMove, _Mapping]]] = ..., shard: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
+    token: _token_pb2.Token
+    def __init__(self, moves: _Optional[_Iterable[_Union[ProfileMove, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_offset", "end_offset")

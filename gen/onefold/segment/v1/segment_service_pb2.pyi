@@ -131,22 +131,20 @@ class PreviewMembershipsResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class WatchMembershipsRequest(_message.Message):
-    __slots__ = ("segment_ids", "from_sequences")
+    __slots__ = ("segment_ids", "from_position")
     SEGMENT_IDS_FIELD_NUMBER: _ClassVar[int]
-    FROM_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    FROM_POSITION_FIELD_NUMBER: _ClassVar[int]
     segment_ids: _containers.RepeatedScalarFieldContainer[str]
-    from_sequences: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, segment_ids: _Optional[_Iterable[str]] = ..., from_sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+    from_position: _token_pb2.StreamPosition
+    def __init__(self, segment_ids: _Optional[_Iterable[str]] = ..., from_position: _Optional[_Union[_token_pb2.StreamPosition, _Mapping]] = ...) -> None: ...
 
 class WatchMembershipsResponse(_message.Message):
-    __slots__ = ("changes", "shard", "next_sequence")
+    __slots__ = ("changes", "position")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
-    SHARD_FIELD_NUMBER: _ClassVar[int]
-    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[_segment_stream_pb2.MembershipChange]
-    shard: int
-    next_sequence: int
-    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., shard: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    position: _token_pb2.StreamPosition
+    def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., position: _Optional[_Union[_token_pb2.StreamPosition, _Mapping]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
     __slots__ = ("shard", "from_sequence", "end_sequence")

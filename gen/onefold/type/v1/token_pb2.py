@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bonefold/type/v1/token.proto\x12\x0fonefold.type.v1\"\x18\n\x05Token\x12\x0f\n\x07offsets\x18\x01 \x03(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bonefold/type/v1/token.proto\x12\x0fonefold.type.v1\"(\n\x05Token\x12\x0f\n\x07offsets\x18\x01 \x03(\x04\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\"3\n\x0eStreamPosition\x12\x11\n\tsequences\x18\x01 \x03(\x04\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.type.v1.token_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOKEN']._serialized_start=48
-  _globals['_TOKEN']._serialized_end=72
+  _globals['_TOKEN']._serialized_end=88
+  _globals['_STREAMPOSITION']._serialized_start=90
+  _globals['_STREAMPOSITION']._serialized_end=141
 # @@protoc_insertion_point(module_scope)
