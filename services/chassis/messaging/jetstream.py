@@ -19,7 +19,13 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
+from nats.js.errors import (
+    APIError,
+    BadRequestError,
+    NoStreamResponseError,
+    NotFoundError,
+    ServerError,
+)
 
 from services.chassis.messaging.envelope import MAC_HEADER, Envelope, MessageAuthenticator
 from services.chassis.messaging.stream import OutboxMessage
@@ -34,6 +40,8 @@ BUS_ERRORS: tuple[type[Exception], ...] = (nats.errors.Error, TimeoutError, OSEr
 #: RuntimeError: uvloop refuses to flush the client's buffer to a lost connection.
 _CLOSE_ERRORS: tuple[type[Exception], ...] = (*BUS_ERRORS, RuntimeError)
 
+#: The server's code of the error that a consumer of the name delivers to a subject.
+_PUSH_CONSUMER_EXISTS = 10012
 _ROOT = "onefold."
 #: Bytes; larger payloads are read upstream, so that a few of them do not choke a consumer.
 MAX_PAYLOAD = 1_000_000
@@ -104,6 +112,24 @@ class JetStreamBus:
                 # Another process has just created it, perhaps with other limits.
                 await await_cancellable(self.jetstream.stream_info(name))
         return name
+
+    async def ensure_consumer(self, stream: str, config: api.ConsumerConfig) -> None:
+        """Create a durable consumer, or replace one of its name with another configuration.
+
+        What that one has delivered without an acknowledgement is delivered again.
+        """
+        try:
+            await await_cancellable(self.jetstream.add_consumer(stream, config))
+            return
+        except BadRequestError:
+            pass
+        except ServerError as error:
+            if error.err_code != _PUSH_CONSUMER_EXISTS:
+                raise
+        name = config.durable_name or ""
+        log.warning("consumer_replaced", stream=stream, consumer=name)
+        await await_cancellable(self.jetstream.delete_consumer(stream, name))
+        await await_cancellable(self.jetstream.add_consumer(stream, config))
 
     async def publish(
         self, subject: str, output: OutboxMessage, *, deduplicate: bool = True

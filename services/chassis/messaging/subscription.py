@@ -18,7 +18,7 @@ from typing import Self
 import structlog
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from services.chassis.messaging.jetstream import (
     BUS_ERRORS,
@@ -163,7 +163,6 @@ class PullSubscription:
                 await await_cancellable(subscription.unsubscribe())
 
     async def _ensure_consumer(self) -> None:
-        jetstream = self._bus.jetstream
         config = api.ConsumerConfig(
             # With a name, the subject of the request contains it and the filter, for permissions.
             name=self._durable,
@@ -177,12 +176,7 @@ class PullSubscription:
             # The checkpoint in PostgreSQL decides; NATS may forget its own.
             mem_storage=True,
         )
-        try:
-            await await_cancellable(jetstream.add_consumer(self._stream, config))
-        except BadRequestError:
-            # There is one of that name with another configuration.
-            await await_cancellable(jetstream.delete_consumer(self._stream, self._durable))
-            await await_cancellable(jetstream.add_consumer(self._stream, config))
+        await self._bus.ensure_consumer(self._stream, config)
 
     async def _keep_requests_open(self) -> None:
         while not self._lost:

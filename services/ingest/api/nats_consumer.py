@@ -17,7 +17,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import api
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
 
@@ -124,13 +124,8 @@ class EventConsumer:
         except NotFoundError:
             await jetstream.add_stream(_stream(self._replicas))
             log.info("stream_created", stream=STREAM)
-        try:
-            await jetstream.add_consumer(STREAM, _consumer())
-        except BadRequestError:
-            # There is one of that name with another configuration. What it has delivered and not
-            # acknowledged is delivered again, and its events are recognised by their ids.
-            await jetstream.delete_consumer(STREAM, CONSUMER)
-            await jetstream.add_consumer(STREAM, _consumer())
+        # Events that are delivered again are recognised by their ids.
+        await self._bus.ensure_consumer(STREAM, _consumer())
 
     async def __aenter__(self) -> Self:
         client = self._bus.client
