@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -119,4 +120,4 @@ def shipped_script() -> str:
 
 
 if __name__ == "__main__":
-    print(shipped_script(), end="")
+    sys.stdout.write(shipped_script())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +12,18 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from security.tenant_rows import OTHER, OWN, SHARDS, Table, add_rows, migrate_all
-from service_fixtures import MakeSettings, create_database
+from service_fixtures import create_database
 
 from services import SERVICES
 from services.activation.store.effects import Q as effects
 from services.chassis.access.principal import Principal, Role, set_principal
-from services.chassis.postgres.database import Database, RoleRefused, acquire, transaction
-from services.chassis.postgres.isolation import IsolationMissing, check_isolation
+from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.postgres.migrate import create_generation, drop_generation, migrate
 from services.chassis.postgres.roles import ServiceRoles, create_roles, quote_text, scram_verifier
 from services.chassis.postgres.workspace import bind_workspace, workspace_scope
-from services.devstack.database_roles import apply_roles, load_logins, roles_script
 from services.devstack.postgres import PREFIX, PostgresServer
 from services.identity.store.profiles import Q as identities
 from services.ingest.log.store import Q as log
-from services.ingest.service import serve as serve_ingest
-from services.ingest.settings import IngestSettings
 from services.ingest.store.quarantine import Q as quarantine
 from services.kernel.errors import StoreUnavailable
 from services.kernel.ids import WorkspaceId
@@ -401,59 +396,3 @@ async def test_migration_that_changes_rows_behind_a_policy_fails_instead_of_chan
     forced = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'toy.item'::regclass"
     assert await admin.fetchval(forced) is True
     await admin.close()
-
-
-async def test_start_with_a_role_that_policies_do_not_bind_is_refused(filled: Filled) -> None:
-    roles = ServiceRoles.from_dsn(filled.dsn, "profile")
-    wrong = {
-        "superuser": replace(roles, api=PREFIX),
-        "act as the owner": replace(roles, api=roles.owner),
-        "must not have it": replace(roles, api=roles.fold),
-    }
-    for message, given in wrong.items():
-        async with Database(filled.dsn, "profile", roles=given) as database:
-            with pytest.raises(IsolationMissing, match=message):
-                await check_isolation(database)
-    async with Database(filled.dsn, "profile", roles=roles) as database:
-        await check_isolation(database)
-        await filled.admin.execute(f"ALTER ROLE {roles.fold} NOBYPASSRLS")
-        try:
-            with pytest.raises(IsolationMissing, match="needs BYPASSRLS"):
-                await check_isolation(database)
-        finally:
-            await filled.admin.execute(f"ALTER ROLE {roles.fold} BYPASSRLS")
-
-
-async def test_start_without_roles_says_how_to_create_them(filled: Filled) -> None:
-    with pytest.raises(RoleRefused, match="onefold database roles") as error:
-        await migrate(filled.dsn, "profile", roles=ServiceRoles.of("missing", "profile"))
-    assert "ONEFOLD_POSTGRES_ROLES=single" in str(error.value)
-
-
-async def test_service_with_a_single_role_starts_and_reports_it(
-    make_settings: MakeSettings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = make_settings(IngestSettings, postgres_roles="single")
-    async with serve_ingest(settings):
-        assert "database_not_isolated" in capsys.readouterr().out
-
-
-async def test_printed_roles_have_no_password_and_work_once_applied(
-    postgres_server: PostgresServer,
-) -> None:
-    dsn = "postgresql://other:a%3Apass@127.0.0.1/other"
-    script = roles_script(load_logins({"ONEFOLD_POSTGRES_DSN": dsn}))
-    assert "a:pass" not in script
-    server = await asyncpg.connect(postgres_server.admin_dsn)
-    await server.execute("CREATE DATABASE other")
-    try:
-        for _ in range(2):
-            await apply_roles(postgres_server.admin_dsn, script)
-        login = f"postgresql://other:a%3Apass@127.0.0.1:{postgres_server.port}/other"
-        await migrate_all(login)
-        roles = ServiceRoles.from_dsn(login, "profile")
-        async with Database(login, "profile", roles=roles) as database:
-            await check_isolation(database)
-    finally:
-        await server.execute("DROP DATABASE other WITH (FORCE)")
-        await server.close()

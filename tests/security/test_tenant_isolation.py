@@ -90,7 +90,6 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "ingest/log/store.leaf_facts": lambda b: (
         *(OWN, [0, 1], [b.leaf] * 2, [_FOREVER] * 2, _FOREVER, _FOREVER, 100),
     ),
-    "ingest/store/definitions.default_channel": lambda b: (OWN, f"{MARK}-only"),
     "ingest/store/definitions.key": lambda b: (OWN, b.key),
     "ingest/store/definitions.keys": lambda b: (OWN,),
     "ingest/store/definitions.source": lambda b: (OWN, f"{MARK}-only"),

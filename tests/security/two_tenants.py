@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
+from service_fixtures import wait_until
 
 from services import SERVICES
 from services.chassis.codec.rules import rule_to_proto
@@ -39,6 +41,8 @@ MARK = "bravo"
 _MARKS = {OWN: "alpha", OTHER: MARK}
 #: A shard that no worker has.
 UNUSED_SHARD = 99
+#: A day on which keys were used last, after which no use is recorded.
+LAST_DAY = 99_999
 
 PACK = """
 sources:
@@ -156,7 +160,7 @@ async def _decide(tenant: Tenant) -> None:
 
 
 class OtherIds(NamedTuple):
-    """What somebody could have learnt of the other workspace."""
+    """Ids of the other workspace, as a caller may have learnt them."""
 
     profile: bytes
     leaf: bytes
@@ -172,7 +176,12 @@ class OtherIds(NamedTuple):
 
 
 async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
-    """Return ids of the other workspace, and prepare rows that are rare."""
+    """Return ids of the other workspace, and prepare rows that are rare.
+
+    From then on nothing that runs in the background changes rows of that workspace.
+    """
+    published = "SELECT bool_and(outcome_published) FROM activation.effect WHERE workspace_id = $1"
+    await wait_until(lambda: conn.fetchval(published, OTHER))
     await conn.execute(
         f"""
         INSERT INTO identity_g1.unpublished_assignment
@@ -181,10 +190,10 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         FROM identity_g1.identifier WHERE workspace_id = '{OTHER}' LIMIT 1;
         INSERT INTO profile_g1.backfill (shard, name, workspace_id, version, blocking)
         VALUES ({UNUSED_SHARD}, '{MARK}', '{OTHER}', 1, false);
-        INSERT INTO ingest.key_use SELECT workspace_id, key_id, 1 FROM ingest.api_key
-        WHERE workspace_id = '{OTHER}' ON CONFLICT DO NOTHING;
-        UPDATE activation.effect SET state = 4, outcome_published = true
-        WHERE workspace_id = '{OTHER}';
+        INSERT INTO ingest.key_use SELECT workspace_id, key_id, {LAST_DAY} FROM ingest.api_key
+        WHERE workspace_id = '{OTHER}'
+        ON CONFLICT (workspace_id, key_id) DO UPDATE SET last_day = excluded.last_day;
+        UPDATE activation.effect SET state = 4 WHERE workspace_id = '{OTHER}';
         """
     )
 
@@ -218,92 +227,103 @@ Call = Callable[[], Any]
 
 def calls_with_foreign_ids(own: Tenant, other: OtherIds) -> Mapping[str, list[Call]]:
     """Return calls of the API by service, with the keys of one workspace and ids of the other."""
-    rule = rule_to_proto(parse_rule({"count": {"event": f"bought {MARK}", "at_least": 1}}))
-    profile, admin = other.profile.hex(), own.admin
-    by_profile = {"profile_id": profile}
     return {
-        "ingest": [
-            lambda: admin.admin.ListSources(admin_pb.ListSourcesRequest()),
-            lambda: admin.admin.ListKeys(admin_pb.ListKeysRequest()),
-            lambda: admin.admin.DisableKey(admin_pb.DisableKeyRequest(key_id=other.key)),
-            lambda: admin.ingest.ListQuarantined(
-                ingest_pb.ListQuarantinedRequest(include_released=True)
-            ),
-            lambda: admin.ingest.ReleaseQuarantined(
-                ingest_pb.ReleaseQuarantinedRequest(quarantine_id=other.quarantined.hex())
-            ),
-            lambda: own.source.ingest.IngestEvents(
-                ingest_pb.IngestEventsRequest(
-                    events=[event_pb2.Event(type=event_pb2.EVENT_TYPE_TRACK, name="refused")]
-                )
-            ),
-        ],
-        "identity": [
-            lambda: admin.identity.LookupProfiles(
-                identity_pb.LookupProfilesRequest(profile_ids=[profile], purpose=MARK)
-            ),
-            lambda: admin.identity.ListIdentifiers(
-                identity_pb.ListIdentifiersRequest(profile_id=profile)
-            ),
-            lambda: admin.identity.ExplainMatch(
-                identity_pb.ExplainMatchRequest(
-                    a=own.id("user_id:?-user"), b=own.id("email:?@example.cn")
-                )
-            ),
-            lambda: admin.identity.ListHeld(identity_pb.ListHeldRequest()),
-            lambda: admin.identity.GetPolicy(identity_pb.GetPolicyRequest()),
-            lambda: admin.identity.PreviewPolicy(identity_pb.PreviewPolicyRequest()),
-            lambda: admin.identity.ListMatches(identity_pb.ListMatchesRequest()),
-        ],
-        "profile": [
-            lambda: admin.profile.GetProfile(profile_pb.GetProfileRequest(**by_profile)),
-            lambda: admin.profile.BatchGetProfiles(
-                profile_pb.BatchGetProfilesRequest(profile_ids=[profile])
-            ),
-            lambda: admin.profile.ListProfiles(profile_pb.ListProfilesRequest()),
-            lambda: admin.profile.GetAccount(
-                profile_pb.GetAccountRequest(profile_id=other.account.hex())
-            ),
-            lambda: admin.profile.ListAccounts(profile_pb.ListAccountsRequest()),
-            lambda: admin.profile.ListTimeline(profile_pb.ListTimelineRequest(**by_profile)),
-            lambda: admin.profile.ListTimeline(
-                profile_pb.ListTimelineRequest(identifier=own.id("user_id:?-user"))
-            ),
-            lambda: admin.profile.ExplainRule(
-                profile_pb.ExplainRuleRequest(rule=rule, **by_profile)
-            ),
-            lambda: admin.profile.ListTags(profile_pb.ListTagsRequest()),
-        ],
-        "segment": [
-            lambda: admin.segment.ListSegments(segment_pb.ListSegmentsRequest()),
-            lambda: admin.segment.ListMembers(
-                segment_pb.ListMembersRequest(segment_id=f"{MARK}-only")
-            ),
-            lambda: admin.segment.ListMembers(
-                segment_pb.ListMembersRequest(segment_id=f"{MARK}-only", as_of_us=2**60)
-            ),
-            lambda: admin.segment.ListMemberships(
-                segment_pb.ListMembershipsRequest(profile_id=profile)
-            ),
-            lambda: admin.segment.WatchMemberships(
-                segment_pb.WatchMembershipsRequest(from_position={"sequences": [0, 0]})
-            ),
-        ],
-        "activation": [
-            lambda: admin.activation.ListDestinations(activation_pb.ListDestinationsRequest()),
-            lambda: admin.activation.ListDeliveries(activation_pb.ListDeliveriesRequest()),
-            lambda: admin.activation.CountDeliveries(activation_pb.CountDeliveriesRequest()),
-            lambda: admin.activation.RetryDelivery(
-                activation_pb.RetryDeliveryRequest(effect_id=other.effect.hex())
-            ),
-        ],
+        "ingest": _ingest_calls(own, other),
+        "identity": _identity_calls(own, other),
+        "profile": _profile_calls(own, other),
+        "segment": _segment_calls(own, other),
+        "activation": _activation_calls(own, other),
         "chassis": [
-            lambda service=service: admin.projection(service).GetDigest(
-                projection_pb.GetDigestRequest()
-            )
+            partial(own.admin.projection(service).GetDigest, projection_pb.GetDigestRequest())
             for service in SERVICES[1:]
         ],
     }
+
+
+def _ingest_calls(own: Tenant, other: OtherIds) -> list[Call]:
+    admin, ingest = own.admin.admin, own.admin.ingest
+    refused = event_pb2.Event(type=event_pb2.EVENT_TYPE_TRACK, name="refused")
+    quarantined = other.quarantined.hex()
+    return [
+        partial(admin.ListSources, admin_pb.ListSourcesRequest()),
+        partial(admin.ListKeys, admin_pb.ListKeysRequest()),
+        partial(admin.DisableKey, admin_pb.DisableKeyRequest(key_id=other.key)),
+        partial(ingest.ListQuarantined, ingest_pb.ListQuarantinedRequest(include_released=True)),
+        partial(
+            ingest.ReleaseQuarantined,
+            ingest_pb.ReleaseQuarantinedRequest(quarantine_id=quarantined),
+        ),
+        partial(own.source.ingest.IngestEvents, ingest_pb.IngestEventsRequest(events=[refused])),
+    ]
+
+
+def _identity_calls(own: Tenant, other: OtherIds) -> list[Call]:
+    identity, profile = own.admin.identity, other.profile.hex()
+    pair = {"a": own.id("user_id:?-user"), "b": own.id("email:?@example.cn")}
+    return [
+        partial(
+            identity.LookupProfiles,
+            identity_pb.LookupProfilesRequest(profile_ids=[profile], purpose=MARK),
+        ),
+        partial(identity.ListIdentifiers, identity_pb.ListIdentifiersRequest(profile_id=profile)),
+        partial(identity.ExplainMatch, identity_pb.ExplainMatchRequest(**pair)),
+        partial(identity.ListHeld, identity_pb.ListHeldRequest()),
+        partial(identity.GetPolicy, identity_pb.GetPolicyRequest()),
+        partial(identity.PreviewPolicy, identity_pb.PreviewPolicyRequest()),
+        partial(identity.ListMatches, identity_pb.ListMatchesRequest()),
+    ]
+
+
+def _profile_calls(own: Tenant, other: OtherIds) -> list[Call]:
+    profile, foreign = own.admin.profile, {"profile_id": other.profile.hex()}
+    account = {"profile_id": other.account.hex()}
+    rule = rule_to_proto(parse_rule({"count": {"event": f"bought {MARK}", "at_least": 1}}))
+    return [
+        partial(profile.GetProfile, profile_pb.GetProfileRequest(**foreign)),
+        partial(
+            profile.BatchGetProfiles,
+            profile_pb.BatchGetProfilesRequest(profile_ids=foreign.values()),
+        ),
+        partial(profile.ListProfiles, profile_pb.ListProfilesRequest()),
+        partial(profile.GetAccount, profile_pb.GetAccountRequest(**account)),
+        partial(profile.ListAccounts, profile_pb.ListAccountsRequest()),
+        partial(profile.ListTimeline, profile_pb.ListTimelineRequest(**foreign)),
+        partial(
+            profile.ListTimeline,
+            profile_pb.ListTimelineRequest(identifier=own.id("user_id:?-user")),
+        ),
+        partial(profile.ExplainRule, profile_pb.ExplainRuleRequest(rule=rule, **foreign)),
+        partial(profile.ListTags, profile_pb.ListTagsRequest()),
+    ]
+
+
+def _segment_calls(own: Tenant, other: OtherIds) -> list[Call]:
+    segment, foreign = own.admin.segment, {"segment_id": f"{MARK}-only"}
+    return [
+        partial(segment.ListSegments, segment_pb.ListSegmentsRequest()),
+        partial(segment.ListMembers, segment_pb.ListMembersRequest(**foreign)),
+        partial(segment.ListMembers, segment_pb.ListMembersRequest(as_of_us=2**60, **foreign)),
+        partial(
+            segment.ListMemberships,
+            segment_pb.ListMembershipsRequest(profile_id=other.profile.hex()),
+        ),
+        partial(
+            segment.WatchMemberships, segment_pb.WatchMembershipsRequest(from_position={"sequences": [0, 0]})
+        ),
+    ]
+
+
+def _activation_calls(own: Tenant, other: OtherIds) -> list[Call]:
+    activation = own.admin.activation
+    return [
+        partial(activation.ListDestinations, activation_pb.ListDestinationsRequest()),
+        partial(activation.ListDeliveries, activation_pb.ListDeliveriesRequest()),
+        partial(activation.CountDeliveries, activation_pb.CountDeliveriesRequest()),
+        partial(
+            activation.RetryDelivery,
+            activation_pb.RetryDeliveryRequest(effect_id=other.effect.hex()),
+        ),
+    ]
 
 
 async def responses(calls: list[Call]) -> list[bytes]:

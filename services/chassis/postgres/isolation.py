@@ -80,7 +80,7 @@ def isolation_statements(
     for relation in relations:
         name = f"{schema}.{quote_name(relation.name)}"
         if relation.is_view:
-            # A view reads with the rights of its owner else, for whom no policy has rows.
+            # By default a view reads as its owner, and no policy has rows for the owner.
             yield f"ALTER VIEW {name} SET (security_invoker = true)"
         elif relation.has_workspace:
             rows = _OWN_AND_SHARED_ROWS if relation.name in _SHARED else _OWN_ROWS

@@ -10,13 +10,15 @@ import pytest
 
 from services.devstack.errors import ServerError
 from services.devstack.ports import LOOPBACK, free_port
-from services.devstack.stack import DSN, NATS_URL, Stack
+from services.devstack.stack import DSN, NATS_URL, POSTGRES_ROLES, Stack
 
 
+@pytest.mark.parametrize("roles", ["separate", "single"])
 async def test_external_servers_are_used_and_no_private_one_is_started(
-    database: str, nats_url: str, tmp_path: Path
+    database: str, nats_url: str, tmp_path: Path, roles: str
 ) -> None:
-    stack = Stack(tmp_path, settings={DSN: database, NATS_URL: nats_url}, only=("ingest",))
+    settings = {DSN: database, NATS_URL: nats_url, POSTGRES_ROLES: roles}
+    stack = Stack(tmp_path, settings=settings, only=("ingest",))
     async with stack, aiohttp.ClientSession() as http:
         assert not (tmp_path / "postgres" / "cluster").exists()
         assert stack.nats_url("ingest") == nats_url
@@ -37,6 +39,14 @@ async def test_unreachable_server_raises_an_error_of_one_line(
     with pytest.raises(ServerError, match=message) as error:
         await Stack(tmp_path, settings={DSN: database, **settings}, only=("ingest",)).start()
     assert "\n" not in str(error.value)
+
+
+async def test_external_postgres_without_the_roles_is_refused_with_the_command_that_helps(
+    database: str, nats_url: str, tmp_path: Path
+) -> None:
+    settings = {DSN: database.replace("//onefold:", "//missing:"), NATS_URL: nats_url}
+    with pytest.raises(ServerError, match="`onefold database roles`"):
+        await Stack(tmp_path, settings=settings, only=("ingest",)).start()
 
 
 async def test_default_port_in_use_is_replaced_and_a_port_that_is_set_is_used(
