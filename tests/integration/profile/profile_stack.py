@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from access_keys import grant_key
 from event_logs import append_facts
 from laws.profile_model import WORKSPACE, SourceEvent
+from onefold.ingest.v1.admin_service_pb2 import CreateWorkspaceRequest
+from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.log.v1 import log_service_pb2 as log_pb
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
@@ -92,13 +93,17 @@ async def profile_stack(
         _, profile = await start(
             serve_profile, ProfileSettings, ingest_url=ingest, identity_url=identity
         )
-        dsn = make_settings(ProfileSettings).postgres_dsn.get_secret_value()
-        admin = await grant_key(dsn, "profile", workspace_id)
+        request = CreateWorkspaceRequest(workspace_id=workspace_id)
+        created = await AdminServiceStub(await channel(ingest)).CreateWorkspace(request)
+        admin_channel = await channel(profile, created.admin_key)
         profile_channel = await channel(profile)
-        yield ProfileStack(
+        stack = ProfileStack(
             running.event_log,
             LogServiceStub(await channel(ingest)),
-            ProfileServiceStub(await channel(profile, admin)),
+            ProfileServiceStub(admin_channel),
             ProfileServiceStub(profile_channel),
             ProjectionServiceStub(profile_channel),
+            created.token,
         )
+        await stack.reach()
+        yield stack
