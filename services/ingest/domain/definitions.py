@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, TypeAlias
 
-from services.ingest.domain.events import SourceLimits
+from services.ingest.domain.events import NO_LIMITS, SourceLimits
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import validation_error
 from services.kernel.identifiers.phones import DEFAULT_REGION, is_region
@@ -69,14 +69,25 @@ class SourceDefinition(NamedTuple):
     @property
     def max_age_us(self) -> int:
         """Return how long before its arrival an event may have occurred; 0 = any time."""
-        is_public = self.trust <= SourceTrust.PUBLIC
-        return DAY_US * (self.max_age_days or (PUBLIC_MAX_AGE_DAYS if is_public else 0))
+        return DAY_US * (self.max_age_days or (PUBLIC_MAX_AGE_DAYS if self.is_public else 0))
+
+    @property
+    def is_public(self) -> bool:
+        return self.trust <= SourceTrust.PUBLIC
 
     @property
     def limits(self) -> SourceLimits | None:
-        """Return what its events may contain; None where that is anything."""
-        allowed = (self.allowed_namespaces, self.allowed_event_names, self.allowed_traits)
-        return SourceLimits(*map(frozenset, allowed)) if any(allowed) else None
+        """Return what its events may contain; None where that is anything.
+
+        A public source says something about accounts only where that is allowed expressly.
+        """
+        limits = SourceLimits(
+            namespaces=frozenset(self.allowed_namespaces),
+            event_names=frozenset(self.allowed_event_names),
+            traits=frozenset(self.allowed_traits),
+            accounts=not self.is_public,
+        )
+        return None if limits == NO_LIMITS else limits
 
     def at_version(self, version: int) -> SourceDefinition:
         return self._replace(version=version)

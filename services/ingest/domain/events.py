@@ -31,6 +31,11 @@ class SourceLimits(NamedTuple):
     namespaces: frozenset[str] = frozenset()
     event_names: frozenset[str] = frozenset()
     traits: frozenset[str] = frozenset()
+    #: Whether it may send group events, where `namespaces` is empty.
+    accounts: bool = True
+
+
+NO_LIMITS = SourceLimits()
 
 
 class Source(NamedTuple):
@@ -44,7 +49,8 @@ class Source(NamedTuple):
     channel: str = ""
     #: The default region of the workspace.
     region: str = DEFAULT_REGION
-    trust: SourceTrust = SourceTrust.PUBLIC
+    #: As SourceTrust.
+    trust: int = SourceTrust.PUBLIC
     #: None where its events may have any identifier, name and trait.
     limits: SourceLimits | None = None
     #: Earlier events are too old for the source, Unix microseconds; 0 = none is.
@@ -111,7 +117,7 @@ class Accepted(NamedTuple):
     content_tag: bytes
     #: Set for group events: both facts are appended, or none.
     account_copy: AccountCopy | None = None
-    #: The trust of its source.
+    #: The trust of its source, as SourceTrust.
     trust: int = SourceTrust.PUBLIC
 
 

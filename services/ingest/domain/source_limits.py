@@ -21,6 +21,12 @@ _MAX_LISTED = 10
 _NAMED = frozenset(map(int, (EventType.TRACK, EventType.PAGE, EventType.SCREEN)))
 _GROUP = int(EventType.GROUP)
 
+_NO_ACCOUNTS = Refusal(
+    "NAMESPACE_NOT_ALLOWED",
+    "group_id",
+    "a public source may not send group events: define the source with allowed_namespaces that"
+    f" list {ACCOUNT_ID}, then release the event",
+)
 EVENT_TOO_OLD = Refusal(
     "EVENT_TOO_OLD",
     "occurred_at_us",
@@ -36,6 +42,8 @@ def limits_refusal(raw: RawEvent, traits: Any, limits: SourceLimits) -> Refusal 
     """
     if limits.event_names and _event_name(raw) not in {"", *limits.event_names}:
         return _refusal("EVENT_NAME_NOT_ALLOWED", "name", "events", limits.event_names)
+    if raw.type == _GROUP and not limits.namespaces and not limits.accounts:
+        return _NO_ACCOUNTS
     if limits.namespaces:
         for field, namespace in _namespaces(raw):
             if not allows_namespace(namespace, limits.namespaces):
