@@ -24,6 +24,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.projection.v1 import projection_service_pb2 as projection_pb
 from onefold.segment.v1 import segment_service_pb2 as segment_pb
 from onefold.type.v1 import event_pb2
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_SERVER
 from service_fixtures import wait_until
 
 from services import SERVICES
@@ -93,7 +94,9 @@ async def two_tenants(system: WholeSystem, folder: Path) -> AsyncIterator[tuple[
             return await scope.enter_async_context(Client(endpoints))
 
         admin = await client(created.admin_key)
-        source = ingest_facts.SourceDefined(source_id="web", title=f"{MARK} web")
+        source = ingest_facts.SourceDefined(
+            source_id="web", title=f"{MARK} web", trust=SOURCE_TRUST_SERVER
+        )
         await admin.admin.DefineSource(admin_pb.DefineSourceRequest(source=source))
         key = admin_pb.IssueKeyRequest(
             role=ingest_facts.ROLE_SOURCE, source_id="web", title=f"{MARK} key"
