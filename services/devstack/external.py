@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 
 import asyncpg
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -82,14 +81,21 @@ async def can_connect(url: str, seconds: float) -> bool:
 
 
 async def _connect(url: str) -> Client:
-    return await nats.connect(
-        url,
-        connect_timeout=CONNECT_SECONDS,
-        allow_reconnect=False,
-        max_reconnect_attempts=1,
-        error_cb=_ignore,
-        inbox_prefix="_INBOX.ingest",
-    )
+    client = Client()
+    try:
+        await client.connect(
+            servers=[url],
+            connect_timeout=CONNECT_SECONDS,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            error_cb=_ignore,
+            inbox_prefix="_INBOX.ingest",
+        )
+    except BaseException:
+        # A refused client leaves its connection open.
+        await client.close()
+        raise
+    return client
 
 
 async def _ignore(_error: Exception) -> None:

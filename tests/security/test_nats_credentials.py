@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import nats
 import pytest
 import pytest_asyncio
 from service_fixtures import wait_until
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.devstack.errors import ServerError
+from services.devstack.external import can_connect
 from services.devstack.nats import NatsServer
 from services.devstack.nats_config import CLIENTS_FILE, ClientId
 
@@ -37,16 +37,7 @@ async def onefold(server: NatsServer, *arguments: str) -> Any:
 
 
 async def is_accepted(url: str) -> bool:
-    try:
-        client = await nats.connect(url, allow_reconnect=False, error_cb=ignore)
-    except nats.errors.Error:
-        return False
-    await client.close()
-    return True
-
-
-async def ignore(_: Exception) -> None:
-    """Ignore a refusal, which is part of these tests."""
+    return await can_connect(url, 0.01)
 
 
 async def test_credentials_are_made_replaced_and_removed_while_the_server_runs(
