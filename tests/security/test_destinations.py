@@ -113,22 +113,22 @@ async def test_secret_of_a_webhook_is_stored_nowhere_in_clear(
         settings = with_targets(make_settings, receiver.target)
         async with whole_system(settings, internal_key, tmp_path) as system:
             await define_segment(system.service)
-            secret, kept = new_secret(), new_secret()
+            secret, other_secret = new_secret(), new_secret()
             to = webhook("coupon", receiver.url(), secret)
             first = await define(system.admin, to)
             repeated = await define(system.admin, to)
             assert (first.changed, repeated.changed) == (True, False)
-            await define(system.admin, webhook("kept", receiver.url("/kept"), kept))
-            changed = webhook("kept", receiver.url("/kept"), "")
-            changed.title = "keeps its secret"
+            await define(system.admin, webhook("same", receiver.url("/same"), other_secret))
+            changed = webhook("same", receiver.url("/same"), "")
+            changed.title = "the same secret"
             assert (await define(system.admin, changed)).changed
             await system.send("bought", "user_id:ann")
             await system.deliveries("coupon")
-            await wait_until(lambda: receiver.keys("/in") and receiver.keys("/kept"))
+            await wait_until(lambda: receiver.keys("/in") and receiver.keys("/same"))
             _verify(receiver, "/in", secret)
-            _verify(receiver, "/kept", kept)
+            _verify(receiver, "/same", other_secret)
             listed = await system.admin.activation.ListDestinations(pb.ListDestinationsRequest())
-            wanted = forms(secret) + forms(kept)
+            wanted = forms(secret) + forms(other_secret)
             for response in (first, repeated, listed):
                 assert not any(f in response.SerializeToString() for f in wanted)
                 assert "sealed_secret {" not in str(response)

@@ -384,7 +384,7 @@ async def test_name_of_a_private_host_has_the_result_of_an_unknown_name() -> Non
     results = set()
     for names in (FakeResolver(), FakeResolver("10.1.2.3"), FakeResolver("127.0.0.1")):
         async with sending(NOTHING, resolver=names) as sender:
-            results.add(await sender.send(hook("http://x.internal/in"), message()))
+            results.add(await sender.send(hook("http://x.example/in"), message()))
     assert results == {NOT_REACHED}
 
 

@@ -69,16 +69,19 @@ def test_many_costly_items_make_one_line(counter: Counter) -> None:
 
 
 async def test_cpu_of_other_tasks_is_not_measured() -> None:
+    ended = asyncio.Event()
+
     async def fold() -> str:
         await asyncio.sleep(0)
         burn(0.01)
-        await asyncio.sleep(0.02)
+        await ended.wait()
         return "folded"
 
     async def other() -> None:
         for _ in range(5):
             burn(0.02)
             await asyncio.sleep(0)
+        ended.set()
 
     timed = CpuTimed(fold())
     neighbour = asyncio.ensure_future(other())
@@ -106,7 +109,7 @@ async def test_cancellation_reaches_a_measured_coroutine() -> None:
 
     async def fold() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             seen.append("cancelled")
             raise
@@ -118,7 +121,7 @@ async def test_cancellation_reaches_a_measured_coroutine() -> None:
         await CpuTimed(fold())
 
     task = asyncio.ensure_future(run())
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -129,7 +132,7 @@ async def test_timeout_inside_of_a_measured_coroutine_ends_it() -> None:
     async def fold() -> str:
         try:
             async with asyncio.timeout(0.01):
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
         except TimeoutError:
             return "timed out"
         return "not timed out"
