@@ -12,7 +12,9 @@ from onefold.ingest.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to
 from onefold.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
-from services.chassis.bootstrap import open_service
+from services.chassis.bootstrap import ServiceContext, open_service
+from services.chassis.rpc.server import RpcServer
+from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
@@ -64,8 +66,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             metrics=base.metrics,
         ) as event_log,
     ):
-        pool, api_pool = base.database.pool, base.database.api_pool
-        authenticator = base.authenticator
+        pool, api_pool, authenticator = base.database.pool, base.database.api_pool, base.authenticator
         sources = SourceDirectory(api_pool)
         quota = limits.quarantine_quota(settings)
         quarantine = QuarantineStore(api_pool, pool, settings.shards, quota)
@@ -77,25 +78,13 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         rates, metrics = limits.producer_limits(settings), event_log.metrics
         intake = EventIntake(event_log, quarantine, sources, rates, metrics)
         http_limits = limits.http_limits(settings)
-        http = HttpEndpoint(
-            intake,
-            authenticator,
-            HttpSettings(
-                max_body_bytes=settings.max_body_bytes,
-                timeout_s=settings.http_timeout_s,
-                memory_bytes=settings.http_memory_bytes,
-                proxies=http_limits.proxies,
-            ),
-        )
+        http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits))
         nats = NatsEndpoint(
             base.bus, intake, authenticator, index_key=index_key, replicas=settings.nats_replicas
         )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
-        rpc = base.rpc(ALLOWED)
         ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine)
-        rpc.add(add_IngestServiceServicer_to_server, ingest_rpc, public=True)
-        rpc.add(add_AdminServiceServicer_to_server, admin_grpc.AdminRpc(administration, keys))
-        rpc.add(add_LogServiceServicer_to_server, log_rpc)
+        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys), log_rpc)
         events = HttpServer(
             http.routes(),
             host=settings.host,
@@ -103,7 +92,6 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             limits=http_limits,
             count=base.metrics.count_http_cut_off,
         )
-        operations = base.operations()
         async with background(
             nats.run(),
             LogRelay(event_log, base.database, base.bus).run(),
@@ -114,6 +102,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         ):
             with suppress(TimeoutError):
                 await asyncio.wait_for(nats.open.wait(), _NATS_START_S)
+            operations = base.operations()
             async with rpc, events.serving(), operations.serving():
                 yield Ingest(
                     grpc_port=rpc.port,
@@ -124,6 +113,29 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
                     event_log=event_log,
                     nats=nats,
                 )
+
+
+def _http_settings(settings: IngestSettings, http_limits: HttpLimits) -> HttpSettings:
+    return HttpSettings(
+        max_body_bytes=settings.max_body_bytes,
+        timeout_s=settings.http_timeout_s,
+        memory_bytes=settings.http_memory_bytes,
+        proxies=http_limits.proxies,
+    )
+
+
+def _rpc(
+    base: ServiceContext,
+    ingest_rpc: ingest_grpc.IngestRpc,
+    admin_rpc: admin_grpc.AdminRpc,
+    log_rpc: log_grpc.LogRpc,
+) -> RpcServer:
+    """Return the gRPC endpoints: clients of other systems send events, and nothing else."""
+    rpc = base.rpc(ALLOWED)
+    rpc.add(add_IngestServiceServicer_to_server, ingest_rpc, public=True)
+    rpc.add(add_AdminServiceServicer_to_server, admin_rpc)
+    rpc.add(add_LogServiceServicer_to_server, log_rpc)
+    return rpc
 
 
 async def _refresh(definitions: DefinitionProjection, event_log: EventLog, every_s: float) -> None:
