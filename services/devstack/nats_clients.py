@@ -28,10 +28,11 @@ class ClientsFile:
         user = self._load().get(client.name)
         return str(user["password"]) if user else None
 
-    def create(self, client: ClientId, *, rotate: bool = False) -> str:
+    def create(self, client: ClientId, *, rotate: bool = False, receives: bool = False) -> str:
         """Create credentials, or replace those of a source that has some; return the password.
 
-        Raises ServerError where the source has none to replace, or some and they may not be.
+        `receives`: they permit to receive what destinations of the workspace publish. Raises
+        ServerError where the source has none to replace, or some and they may not be.
         """
         users = self._load()
         if (client.name in users) != rotate:
@@ -39,7 +40,7 @@ class ClientsFile:
             has = "has" if client.name in users else "has no"
             raise ServerError(f"source {client.name} {has} credentials: {remedy}")
         password = new_password()
-        users[client.name] = client.user(password).as_json()
+        users[client.name] = client.user(password, receives=receives).as_json()
         self._save(users)
         return password
 

@@ -75,10 +75,14 @@ class ClientId:
         """The beginning of the subjects on which it may receive replies."""
         return f"_INBOX.{self.name}"
 
-    def user(self, password: str) -> NatsUser:
-        """Return its user, with everything that a publisher needs."""
+    def user(self, password: str, *, receives: bool = False) -> NatsUser:
+        """Return its user, with everything that a publisher needs.
+
+        `receives`: it may subscribe to what the destinations of its workspace publish as well.
+        """
         publish = (self.subject, f"onefold.request.{self.name}")
-        return NatsUser(self.name, password, publish, (f"{self.inbox_prefix}.>",))
+        out = (f"onefold.out.{self.workspace_id}.>",) if receives else ()
+        return NatsUser(self.name, password, publish, (f"{self.inbox_prefix}.>", *out))
 
 
 def service_user(service: str, password: str, subjects: Iterable[str] = ()) -> NatsUser:

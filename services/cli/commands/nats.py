@@ -33,6 +33,14 @@ def credentials(
         bool, Option("--rotate", help="Replace the credentials; the old ones end at once.")
     ] = False,
     remove: Annotated[bool, Option("--remove", help="Remove the credentials.")] = False,
+    receive: Annotated[
+        bool,
+        Option(
+            "--receive",
+            help="Also permit to subscribe to what destinations of the workspace publish below "
+            "onefold.out.WORKSPACE.",
+        ),
+    ] = False,
     file: Annotated[
         Path | None,
         Option(
@@ -64,7 +72,7 @@ def credentials(
             clients.remove(client)
             _report_removal(client, file, home)
             return
-        password = clients.create(client, rotate=rotate)
+        password = clients.create(client, rotate=rotate, receives=receive)
         url = f"nats://{client.name}:{password}@{server}"
         if file is None:
             url = output.run(apply_credentials(home.resolve(), client))

@@ -2,9 +2,9 @@
 import { connect, headers } from '@nats-io/transport-node'
 import { jetstream } from '@nats-io/jetstream'
 
-const { url, key, marker, subject } = JSON.parse(process.argv[2])
+const { url, inboxPrefix, key, marker, subject } = JSON.parse(process.argv[2])
 const { username, password, host } = new URL(url)
-const connection = await connect({ servers: host, user: username, pass: password })
+const connection = await connect({ servers: host, user: username, pass: password, inboxPrefix })
 const stream = jetstream(connection)
 
 const publish = async (event, messageId) => {

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from contract.clients.flaky_edge import losing_responses
 from onefold.type.v1.event_pb2 import EventType
-from service_fixtures import wait_until
+from service_fixtures import OpenNatsServer, wait_until
+
+from services.devstack.nats_config import ClientId
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,15 +55,18 @@ async def test_grpc_client_stores_each_event_once(endpoints: Any, node_clients: 
     assert len(await endpoints.facts_with(marker)) == 2
 
 
-async def test_nats_client_stores_each_event_once(endpoints: Any, node_clients: Any) -> None:
-    marker = uuid.uuid4().hex
+async def test_nats_client_stores_each_event_once(
+    endpoints: Any, node_clients: Any, nats_server: OpenNatsServer
+) -> None:
+    marker, publisher = uuid.uuid4().hex, ClientId("default", "site")
     await wait_until(lambda: endpoints.service.nats.open.is_set())
     output = await node_clients.run(
         "send_nats.mjs",
-        url=endpoints.settings.nats_url.get_secret_value(),
+        url=await nats_server.client_url(publisher),
+        inboxPrefix=publisher.inbox_prefix,
         key=endpoints.key,
         marker=marker,
-        subject="onefold.in.default.site",
+        subject=publisher.subject,
     )
     assert [ack["duplicate"] for ack in output["acks"]] == [False, True, False, False]
 
