@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 from nats.js import api
-from security.nats_shipped import APP, SHOP, WEB, Attempt, ShippedNats, covers, shipped_nats
+from security.nats_shipped import APP, CRM, SHOP, WEB, Attempt, ShippedNats, covers, shipped_nats
 from service_fixtures import BUS_KEY, wait_until
 
 from services import SERVICES
@@ -211,3 +211,27 @@ async def test_publisher_gets_acknowledgements_and_responses(shipped: ShippedNat
     finally:
         await ingest.close()
         await web.close()
+
+
+async def test_receiver_gets_what_destinations_of_its_workspace_publish_and_no_more(
+    shipped: ShippedNats,
+) -> None:
+    received: list[str] = []
+
+    async def receive(msg: nats.aio.msg.Msg) -> None:
+        received.append(msg.subject)
+
+    activation, crm = await connect(shipped, "activation"), await connect(shipped, CRM.name)
+    await crm.subscribe("onefold.out.school.>", cb=receive)
+    await crm.flush()
+    for subject in ("onefold.out.shop.coupons", "onefold.out.school.coupons"):
+        await activation.publish(subject, b"{}")
+    await activation.flush()
+    await wait_until(lambda: received)
+    assert received == ["onefold.out.school.coupons"]
+    await activation.close()
+    await crm.close()
+    async with shipped.connect(CRM.name) as client:
+        for subject in ("onefold.out.>", "onefold.out.*.*", "onefold.out.shop.>"):
+            assert await client.subscribe(subject), subject
+        assert await client.publish("onefold.out.school.coupons")
