@@ -66,25 +66,25 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             metrics=base.metrics,
         ) as event_log,
     ):
-        pool, api_pool, authenticator = base.database.pool, base.database.api_pool, base.authenticator
-        sources = SourceDirectory(api_pool)
-        quota = limits.quarantine_quota(settings)
+        database, authenticator = base.database, base.authenticator
+        pool, api_pool = database.pool, database.api_pool
+        sources, quota = SourceDirectory(api_pool), limits.quarantine_quota(settings)
         quarantine = QuarantineStore(api_pool, pool, settings.shards, quota)
         definitions = DefinitionProjection(pool, [sources.invalidate, authenticator.invalidate])
         store = DefinitionStore(api_pool)
         administration = Administration(event_log, definitions, store)
         keys = KeyCommands(administration, store, KeyUseStore(pool, api_pool))
         await bootstrap_workspace(administration, keys, settings)
-        rates, metrics = limits.producer_limits(settings), event_log.metrics
-        intake = EventIntake(event_log, quarantine, sources, rates, metrics)
+        rates = limits.producer_limits(settings)
+        intake = EventIntake(event_log, quarantine, sources, rates, event_log.metrics)
         http_limits = limits.http_limits(settings)
         http = HttpEndpoint(intake, authenticator, _http_settings(settings, http_limits))
         nats = NatsEndpoint(
             base.bus, intake, authenticator, index_key=index_key, replicas=settings.nats_replicas
         )
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
-        ingest_rpc = ingest_grpc.IngestRpc(intake, quarantine)
-        rpc = _rpc(base, ingest_rpc, admin_grpc.AdminRpc(administration, keys), log_rpc)
+        admin_rpc = admin_grpc.AdminRpc(administration, keys)
+        rpc = _rpc(base, ingest_grpc.IngestRpc(intake, quarantine), admin_rpc, log_rpc)
         events = HttpServer(
             http.routes(),
             host=settings.host,
@@ -94,7 +94,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         )
         async with background(
             nats.run(),
-            LogRelay(event_log, base.database, base.bus).run(),
+            LogRelay(event_log, database, base.bus).run(),
             tick_while_idle(event_log, interval_s=settings.tick_interval_s),
             _refresh(definitions, event_log, settings.definitions_poll_s),
             authenticator.uses.run(keys.record_uses),
