@@ -66,8 +66,9 @@ class Terminal:
         self.console.print(line, soft_wrap=True)
 
     def print_document(self, document: str) -> None:
-        """Print JSON or YAML that `printable_json` or `printable_yaml` wrote, as it is."""
-        self.console.file.write(document.rstrip("\n") + "\n")
+        """Print a text of many lines, none of which is broken."""
+        lines = document.rstrip("\n").split("\n")
+        self.console.file.write("".join(f"{printable(line)}\n" for line in lines))
 
     @contextmanager
     def spinner(self, text: str) -> Iterator[Spinner]:

@@ -34,7 +34,10 @@ class ServiceLogin(NamedTuple):
     @classmethod
     def parse(cls, dsn: str, variable: str) -> Self:
         """Return the parts of a DSN; `variable` names it in errors. Raises ServerError."""
-        parts = urlsplit(dsn)
+        try:
+            parts = urlsplit(dsn)
+        except ValueError as error:
+            raise ServerError(f"{variable} is no DSN: {error}") from None
         login = cls(parts.username or "", unquote(parts.password or ""), parts.path.strip("/"))
         if not all(login):
             raise ServerError(
