@@ -27,6 +27,7 @@ from onefold.ingest.v1.ingest_service_pb2 import (
 from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
+from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER
 from service_fixtures import OpenNatsServer, wait_until
 
 from services.devstack.postgres import PostgresServer
@@ -73,10 +74,10 @@ async def slow(
         yield running
 
 
-async def source(ingest: IngestEndpoints) -> str:
+async def source(ingest: IngestEndpoints, trust: Any = SOURCE_TRUST_PUBLIC) -> str:
     """Define another source and return its key."""
     name = f"s{uuid.uuid4().hex[:12]}"
-    return await make_source(ingest.service, ingest.admin_key, name, "web")
+    return await make_source(ingest.service, ingest.admin_key, name, "web", trust)
 
 
 async def post(
@@ -215,6 +216,12 @@ class TestRates:
         assert 1 <= int(headers["Retry-After"]) <= 60
         assert (await post(slow, {"batch": calls}, bearer(await source(slow))))[0] == 200
 
+    async def test_key_of_a_server_has_no_limit_by_default(self, slow: IngestEndpoints) -> None:
+        key = await source(slow, trust=SOURCE_TRUST_SERVER)
+        for _ in range(3):
+            calls = [make_call() for _ in range(600)]
+            assert (await post(slow, {"batch": calls}, bearer(key)))[0] == 200
+
     async def test_call_over_grpc_beyond_its_rate_states_when_to_retry(
         self, slow: IngestEndpoints
     ) -> None:
@@ -229,7 +236,7 @@ class TestRates:
         self, slow: IngestEndpoints
     ) -> None:
         name = f"s{uuid.uuid4().hex[:12]}"
-        key = await make_source(slow.service, slow.admin_key, name, "web")
+        key = await make_source(slow.service, slow.admin_key, name, "web", SOURCE_TRUST_PUBLIC)
         mark = uuid.uuid4().hex
         for size in (996, 10):
             calls = [make_call(event=mark, messageId=f"{size}-{n}") for n in range(size)]

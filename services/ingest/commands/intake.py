@@ -118,9 +118,10 @@ class EventIntake:
         message = f"{entry.refusal.message} (not stored: the quarantine of the source is full)"
         return Rejection(index, entry.refusal._replace(message=message), b"")
 
-    async def _is_public(self, _producer: Producer) -> bool:
+    async def _is_public(self, producer: Producer) -> bool:
         """Return whether everybody may know the key of a producer."""
-        return True
+        source = await self._sources.find(producer.workspace_id, producer.source_id)
+        return source.is_public
 
     def _entry(
         self, producer: Producer, format_: str, raw: bytes, refusal: Refusal

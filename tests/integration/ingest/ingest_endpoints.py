@@ -131,11 +131,17 @@ async def run_ingest(
     await admin.close()
 
 
-async def make_source(service: Ingest, admin_key: str, source_id: str, channel_name: str) -> str:
+async def make_source(
+    service: Ingest,
+    admin_key: str,
+    source_id: str,
+    channel_name: str,
+    trust: Any = SOURCE_TRUST_SERVER,
+) -> str:
     """Define a source and issue its key."""
     async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", admin_key) as peer:
         stub = AdminServiceStub(peer)
-        source = SourceDefined(source_id=source_id, channel=channel_name, trust=SOURCE_TRUST_SERVER)
+        source = SourceDefined(source_id=source_id, channel=channel_name, trust=trust)
         await stub.DefineSource(admin_pb.DefineSourceRequest(source=source))
         issued = await stub.IssueKey(
             admin_pb.IssueKeyRequest(role=ROLE_SOURCE, source_id=source_id)
