@@ -145,6 +145,7 @@ def _source(entry: Any, path: str) -> SourceDefined:
     lists = ("allowed_namespaces", "allowed_event_names", "allowed_traits")
     plain = {"id", "title", "channel", "trust", "max_age", "disabled"}
     values = mapping(entry, path, plain.union(lists))
+    limits: dict[str, Any] = {name: texts(values, name, path) for name in lists}
     return SourceDefined(
         source_id=text(values, "id", path, required=True),
         title=text(values, "title", path),
@@ -152,7 +153,7 @@ def _source(entry: Any, path: str) -> SourceDefined:
         trust=_trust(values, path),
         max_age_days=days(values, "max_age", path),
         disabled=flag(values, "disabled", path),
-        **{name: texts(values, name, path) for name in lists},  # type: ignore[arg-type]
+        **limits,
     )
 
 

@@ -21,6 +21,7 @@ BUDGET = {
     "tests/integration/whole/": 9,
     "tests/security/test_key_roles.py": 1,
     "tests/security/test_destinations.py": 2,
+    "tests/security/test_source_trust.py": 2,
     "tests/security/test_rule_limits.py": 2,
     "tests/security/test_command_output.py": 5,
     "tests/integration/identity/test_identity_decisions.py": 14,

@@ -297,9 +297,7 @@ def _is_shared(i: Identifier, state: ExpectedState, policy: Policy) -> bool:
     return limit > 0 and any(namespaces.count(n) > limit for n in namespaces)
 
 
-def _is_recycled(
-    i: Identifier, edge: ModelEdge, state: ExpectedState, policy: Policy
-) -> bool:
+def _is_recycled(i: Identifier, edge: ModelEdge, state: ExpectedState, policy: Policy) -> bool:
     """Return whether an identifier was recycled after the ends of an edge were last seen together.
     A claim does not renew other evidence, and no other evidence renews a claim."""
     pair, own_kind = edge

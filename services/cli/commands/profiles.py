@@ -10,12 +10,14 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
+from onefold.type.v1.source_trust_pb2 import SourceTrust
 from typer import Argument, Option
 
 from services.chassis.codec.rules import rule_from_proto
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.output import Tree, format_json, format_time
+from services.cli.values import word_of
 from services.client.client import Client
 from services.client.text import parse_identifier
 from services.kernel.identifiers.model import is_account_namespace
@@ -97,7 +99,8 @@ def _add_traits(tree: Tree, traits: Iterable[profile_pb.Trait]) -> None:
     branch = tree.add("traits")
     for trait in traits:
         since = format_time(trait.occurred_at_us)
-        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since})")
+        trust = word_of(SourceTrust, "SOURCE_TRUST_", trait.trust)
+        branch.add(f"{trait.name} = {format_json(trait.value)} (since {since}, {trust})")
 
 
 async def _show_account(

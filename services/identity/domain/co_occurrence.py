@@ -52,7 +52,7 @@ SHARED = CoOccurrence(shared=True)
 def counted_kinds(namespace: str, policy: Policy) -> list[EvidenceKind]:
     """Return the kinds of edges whose other ends count as neighbours: those that may link.
 
-    Claims count for devices alone. Otherwise whoever reads a public key could make the phone number
+    Claims count for devices alone. Otherwise a reader of a public key could make the phone number
     of a customer a shared one, and so take it from its profile.
     """
     mode = policy.rule(namespace).match_mode

@@ -27,7 +27,7 @@ class EvidenceKind(IntEnum):
     OBSERVED = 4
     #: Seen on one event beside its primary identifier.
     CO_OBSERVED = 5
-    #: Seen on one event or alias of a public source. Whoever reads the source's key can make it.
+    #: Seen on one event or alias of a public source. Every reader of the source's key can make it.
     CLAIMED = 6
 
 

@@ -146,7 +146,7 @@ def test_claim_over_a_device_never_joins_the_two_persons_beyond_it() -> None:
 
 
 def test_claim_gives_way_to_trusted_evidence_about_the_same_device() -> None:
-    """The device goes to whom the back end saw, and the earlier claim is held."""
+    """The device goes to the person that the back end saw, and the earlier claim is held."""
     member = Identifier("crm", "7")
     store = fold_in_every_order(
         public(BROWSER, MALLORY, at=1), server(BROWSER, member, at=9), server(member, PHONE, at=2)

@@ -38,12 +38,7 @@ def outcome(raw: RawEvent, source: SourceDefinition) -> Accepted | Refusal:
     max_age_us = source.max_age_us
     oldest_us = NOW - max_age_us if max_age_us else 0
     limited = Source(
-        "default",
-        "site",
-        INDEX_KEY,
-        trust=source.trust,
-        limits=source.limits,
-        oldest_us=oldest_us,
+        "default", "site", INDEX_KEY, trust=source.trust, limits=source.limits, oldest_us=oldest_us
     )
     return admit(raw, limited, NOW, lambda: "new-id")
 
@@ -157,10 +152,7 @@ def test_trait_that_is_not_allowed_is_refused_in_any_event(kind: EventType) -> N
     assert reason(raw._replace(traits=b'{"city":"x"}'), source) == ""
 
 
-@given(
-    st.dictionaries(NAMES, st.none() | st.booleans(), max_size=4),
-    st.sets(NAMES, min_size=1),
-)
+@given(st.dictionaries(NAMES, st.none() | st.booleans(), max_size=4), st.sets(NAMES, min_size=1))
 def test_traits_are_accepted_exactly_if_all_are_allowed(
     traits: dict[str, Any], allowed: set[str]
 ) -> None:
