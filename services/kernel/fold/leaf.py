@@ -113,17 +113,18 @@ def fold_accumulators(state: LeafState, event: EventView, index: PredicateIndex)
     matching = index.matching_bindings(event)
     if not matching:
         return _NONE
-    accumulators = _with_accumulators(state, matching)
+    _add_missing(state, matching)
+    accumulators, occurred_at_us = state.accumulators, event.occurred_at_us
     for binding, key in matching:
         accumulator = accumulators[binding.accumulator_id]
         if type(accumulator) is CountAccumulator:
-            accumulator.add(event.occurred_at_us)
+            accumulator.add(occurred_at_us)
         elif type(accumulator) is DistinctAccumulator:
-            accumulator.add(key, event.occurred_at_us)
+            accumulator.add(key, occurred_at_us)
     if len(matching) == 1:
         return matching[0][0].predicates
     # At once: a union for each binding would copy the others' predicates again and again.
-    return _NONE.union(*(binding.predicates for binding, _ in matching))
+    return _NONE.union(*[binding.predicates for binding, _ in matching])
 
 
 def combine(a: LeafState, b: LeafState) -> LeafState:
@@ -262,17 +263,18 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
     return affected
 
 
-def _with_accumulators(
-    state: LeafState, matching: list[tuple[AccumulatorBinding, str]]
-) -> dict[int, Accumulator]:
-    """Return the accumulators of a state, with those of the bindings that it lacks added."""
+def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, str]]) -> None:
+    """Add the accumulators of the bindings that a state lacks, sorted once for all of them."""
     accumulators = state.accumulators
-    missing = [b for b, _ in matching if b.accumulator_id not in accumulators]
-    if missing:
-        new: dict[int, Accumulator] = {b.accumulator_id: _NEW[b.kind]() for b in missing}
-        # Sorted once for all of them.
-        state.accumulators = accumulators = dict(sorted((accumulators | new).items()))
-    return accumulators
+    for binding, _ in matching:
+        if binding.accumulator_id not in accumulators:
+            new: dict[int, Accumulator] = {
+                b.accumulator_id: _NEW[b.kind]()
+                for b, _ in matching
+                if b.accumulator_id not in accumulators
+            }
+            state.accumulators = dict(sorted((accumulators | new).items()))
+            return
 
 
 def _combine_traits(a: dict[str, TraitValue], b: dict[str, TraitValue]) -> dict[str, TraitValue]:
