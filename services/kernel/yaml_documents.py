@@ -18,10 +18,10 @@ from services.kernel.errors import InvalidField
 #: The largest file, bytes, and the deepest nesting of its values.
 MAX_BYTES, MAX_DEPTH = 1 << 20, 32
 
-_NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
-_BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
+_NULL = re.compile(r"\A(?:null|Null|NULL|~|)\Z")
+_BOOLEAN = re.compile(r"\A(?:true|True|TRUE|false|False|FALSE)\Z")
+_INTEGER = re.compile(r"\A[-+]?(?:0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"\A[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
 _TAG = "tag:yaml.org,2002:"
 #: Tag, expression and first characters of each kind of plain scalar that is no text.
 SCALARS = (

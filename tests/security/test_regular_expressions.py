@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from security.pumps import Expression, UnknownExpression, expressions_of, slow_t
 
 from services.identity.domain import policy
 from services.kernel.identifiers import phones
+from services.kernel.identifiers.model import MAX_VALUE
+from services.kernel.identifiers.normalize import normalize
 
 #: How each expression that a function compiles of parts is made, and its method.
 MADE = {
@@ -100,3 +103,27 @@ def test_planted_expressions_are_collected_wherever_they_are_written() -> None:
     made = Source("services/kernel/planted.py", "import re\ndef f(x): re.compile(x)")
     with pytest.raises(UnknownExpression, match=r"planted\.py:f"):
         list(expressions_of(made, {}))
+
+
+@pytest.mark.parametrize("namespace", ["phone", "email", "account_domain", "imei", "device_id"])
+def test_an_identifier_of_any_characters_is_normalised_at_once(namespace: str) -> None:
+    """The libraries for numbers and domains get texts of a bounded length only."""
+    normalize(namespace, "a@例子.cn" if namespace == "email" else "+8613800138001", "CN")
+    units = (*"10 ()-./+x#a.@", "1 ", "( ", "xn--", "é.", "à", "ﷺ", "٣", " ;", "1x", "転")
+    slowest = 0.0
+    for prefix in ("", "+", "+86", "00", "tel:", "a@", "a@xn--", "{"):
+        for unit in units:
+            for end in ("", "1", "x", "z", "\u3002"):
+                text = prefix + (unit * MAX_VALUE)[: MAX_VALUE - len(prefix) - 1] + end
+                cost = min(normalisation_s(namespace, text) for _ in range(2))
+                slowest = max(slowest, cost)
+    scan = min(normalisation_s("email_sha256", "é" * MAX_VALUE) for _ in range(20))
+    assert slowest < max(500 * scan, 0.02), (slowest, scan)
+
+
+def normalisation_s(namespace: str, text: str) -> float:
+    """Return the CPU seconds of one normalisation, which no cache shortens."""
+    phones.phone.cache_clear()
+    began = time.process_time()
+    normalize(namespace, text, "CN")
+    return time.process_time() - began
