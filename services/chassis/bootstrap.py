@@ -27,6 +27,7 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.channel import ServiceChannel, open_channel
 from services.chassis.rpc.clients import LogClient, use_recorder
 from services.chassis.rpc.server import Allowed, RpcServer
+from services.chassis.rpc.tls import channel_credentials, public_files
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
@@ -53,7 +54,12 @@ class ServiceContext:
     def channel(self, url: str) -> ServiceChannel:
         """Return a channel to another service, with the internal key; enter it to close it."""
         key = self.settings.internal_key.get_secret_value()
-        return open_channel(url, key, timeout_s=self.settings.call_timeout_s)
+        return open_channel(
+            url,
+            key,
+            timeout_s=self.settings.call_timeout_s,
+            credentials=channel_credentials(self.settings.tls_ca_file, public_files(self.settings)),
+        )
 
     def rpc(self, allowed: Allowed) -> RpcServer:
         """Return the gRPC endpoints; add the services, then enter it."""
@@ -65,7 +71,9 @@ class ServiceContext:
         if runner is not None:
             checks["shards"] = runner.check
         host, port = self.settings.internal_host, self.settings.internal_http_port
-        return OperationsServer(self.metrics, host=host, port=port, checks=checks)
+        return OperationsServer(
+            self.metrics, host=host, port=port, checks=checks, tls=public_files(self.settings)
+        )
 
     @asynccontextmanager
     async def serving(

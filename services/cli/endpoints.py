@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from services import SERVICES
 from services.chassis.runtime.secret_files import SUFFIX, SecretFileError, read_secret
+from services.chassis.runtime.tls import TlsFiles
 from services.client.client import ApiEndpoints
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT
@@ -54,9 +55,14 @@ def default_data_dir() -> Path:
 def settings_from(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of services in the environment, such as `ONEFOLD_INGEST_HTTP_PORT`.
 
-    A secret in a file is read. Raises ServerError.
+    A secret in a file is read. Certificates are for the command line's calls and for services that
+    run apart: a system of `onefold up` listens on loopback only. Raises ServerError.
     """
-    given = {name: value for name, value in environ.items() if name.startswith("ONEFOLD_")}
+    given = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("ONEFOLD_") and "_TLS_" not in name
+    }
     for variable in [n.removesuffix(SUFFIX) for n in given if n.endswith(SUFFIX)]:
         del given[variable + SUFFIX]
         if (secret := _secret(variable, environ)) is not None:
@@ -87,7 +93,9 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
     named = {s: os.environ.get(f"ONEFOLD_{s.upper()}_URL", "") for s in SERVICES}
     key = key_from_environment("ONEFOLD_KEY")
     if any(named.values()):
-        return ApiEndpoints(grpc=named, key=key)
+        return ApiEndpoints(
+            grpc=named, key=key, tls_ca=_file("ONEFOLD_TLS_CA_FILE"), tls_own=_own_certificate()
+        )
     state = read_stack(data_dir)
     if state is None:
         raise NotRunning(f"nothing runs over {data_dir}: start it with `onefold up`")
@@ -99,6 +107,21 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
         events_url=services["ingest"]["http"],
         operations_urls={s: services[s]["internal_http"] for s in SERVICES},
     )
+
+
+def _own_certificate() -> TlsFiles | None:
+    certificate, key = _file("ONEFOLD_TLS_CERTIFICATE_FILE"), _file("ONEFOLD_TLS_KEY_FILE")
+    return TlsFiles(certificate, key) if certificate and key else None
+
+
+def _file(variable: str) -> Path | None:
+    """Return the path in a variable; None where it is not set. Raises ServerError."""
+    if not (name := os.environ.get(variable)):
+        return None
+    file = Path(name)
+    if not os.access(file, os.R_OK):
+        raise ServerError(f"{variable} is {file}, which cannot be read")
+    return file
 
 
 def stack_file(data_dir: Path) -> Path:

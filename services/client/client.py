@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 from onefold.activation.v1.activation_service_pb2_grpc import ActivationServiceStub
@@ -21,6 +22,8 @@ from onefold.type.v1.token_pb2 import Token
 
 from services import SERVICES
 from services.chassis.rpc.channel import ServiceChannel, open_channel
+from services.chassis.rpc.tls import channel_credentials
+from services.chassis.runtime.tls import TlsFiles
 from services.client import api
 
 TIMEOUT_S = 60.0
@@ -42,6 +45,10 @@ class ApiEndpoints:
     events_url: str = ""
     #: By service: the HTTP endpoint for health and metrics; empty where they are not known.
     operations_urls: Mapping[str, str] = field(default_factory=dict)
+    #: The authority of the services' certificates (PEM); None = they are called without TLS.
+    tls_ca: Path | None = None
+    #: The certificate of the caller, for services that require one.
+    tls_own: TlsFiles | None = None
 
 
 class Client:
@@ -103,6 +110,9 @@ class Client:
     def _channel(self, service: str) -> ServiceChannel:
         if service not in self._channels:
             self._channels[service] = open_channel(
-                self.endpoints.grpc[service], self.endpoints.key, timeout_s=self._timeout_s
+                self.endpoints.grpc[service],
+                self.endpoints.key,
+                timeout_s=self._timeout_s,
+                credentials=channel_credentials(self.endpoints.tls_ca, self.endpoints.tls_own),
             )
         return self._channels[service]

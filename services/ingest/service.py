@@ -14,6 +14,7 @@ from onefold.log.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 
 from services.chassis.bootstrap import ServiceContext, open_service
 from services.chassis.rpc.server import RpcServer
+from services.chassis.rpc.tls import public_files
 from services.chassis.runtime.http_limits import HttpLimits
 from services.chassis.runtime.http_server import HttpServer
 from services.chassis.runtime.run import Endpoints
@@ -91,6 +92,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             port=settings.http_port,
             limits=http_limits,
             count=base.metrics.count_http_cut_off,
+            tls=public_files(settings),
         )
         async with background(
             nats.run(),

@@ -203,7 +203,14 @@ async def test_stream_of_another_service_outlives_checks(monkeypatch: pytest.Mon
     monkeypatch.setattr(streams, "RECHECK_S", 0.02)
     async with serving() as server, connections(server.url, 1) as [channel]:
         call = await _watch(channel, INTERNAL)
-        for _ in range(5):
-            server.authenticator.invalidate()
-            await asyncio.sleep(0.03)
+        checks = 0
+        authenticate = server.authenticator.authenticate_internal
+
+        async def counted(*arguments: Any) -> Principal:
+            nonlocal checks
+            checks += 1
+            return await authenticate(*arguments)
+
+        monkeypatch.setattr(server.authenticator, "authenticate_internal", counted)
+        await wait_until(lambda: checks >= 3)
         assert not call.done()

@@ -19,7 +19,7 @@ from services.chassis.access.keys import hash_key
 from services.chassis.access.principal import Principal, Role, principal
 from services.chassis.access.tables import AccessKey
 from services.chassis.rpc.server import RpcServer
-from services.chassis.runtime.settings import ServiceSettings
+from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import deadline
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel import errors
@@ -142,7 +142,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve the stub services, with the settings `fields`; `load` looks keys up."""
     settings, metrics = _settings(**fields), Metrics("test")
-    authenticator = Authenticator(load, INTERNAL, ttl_s=settings.key_cache_s)
+    authenticator = Authenticator(load, *internal_keys(settings), ttl_s=settings.key_cache_s)
     rpc = RpcServer(settings, authenticator, allowed, metrics)
     ingest, projection = StubIngest(), StubProjection()
     rpc.add(ingest_grpc.add_IngestServiceServicer_to_server, ingest, public=True)

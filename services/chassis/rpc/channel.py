@@ -76,10 +76,16 @@ def service_config() -> str:
 
 
 def open_channel(
-    url: str, key: str, *, workspace_id: str = "", timeout_s: float = 10.0
+    url: str,
+    key: str,
+    *,
+    workspace_id: str = "",
+    timeout_s: float = 10.0,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> ServiceChannel:
     """Return a channel to the service at `url` (`host:port`); it connects with its first call.
 
+    `credentials`: those of TLS; None = the service is called without TLS.
     Raises ValueError if `url` is empty, as a setting is missing then.
     """
     if not url:
@@ -88,7 +94,11 @@ def open_channel(
     if workspace_id:
         metadata.append((WORKSPACE_KEY, workspace_id))
     options = (*_OPTIONS, ("grpc.service_config", service_config()))
-    return ServiceChannel(grpc.aio.insecure_channel(url, options=options), metadata, timeout_s)
+    if credentials is None:
+        inner = grpc.aio.insecure_channel(url, options=options)
+    else:
+        inner = grpc.aio.secure_channel(url, credentials, options=options)
+    return ServiceChannel(inner, metadata, timeout_s)
 
 
 class ServiceChannel:

@@ -22,9 +22,11 @@ from services.chassis.rpc.admission import Admission, CallLimits
 from services.chassis.rpc.guard import Guard, Sealing, is_served
 from services.chassis.rpc.sealing import TokenSealer
 from services.chassis.rpc.streams import Credentials
+from services.chassis.rpc.tls import internal_files, public_files, server_credentials
 from services.chassis.runtime.settings import ServiceSettings, internal_keys
 from services.chassis.runtime.tasks import background
 from services.chassis.runtime.telemetry import Metrics
+from services.chassis.runtime.tls import TlsFiles
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +106,7 @@ class RpcServer:
                 metrics,
             ),
             (*_OPTIONS, *_PUBLIC_OPTIONS, connections, message),
+            public_files(settings),
         )
         self._internal = _Endpoint(
             settings.internal_host,
@@ -116,6 +119,7 @@ class RpcServer:
                 metrics,
             ),
             (*_OPTIONS, *_INTERNAL_OPTIONS, message),
+            internal_files(settings),
         )
         self._watching = AsyncExitStack()
         self._health = health.aio.HealthServicer()
@@ -193,10 +197,16 @@ class _Endpoint:
     """One grpc.aio server on one port, with its guard."""
 
     def __init__(
-        self, host: str, port: int, guard: Guard, options: Sequence[tuple[str, int]]
+        self,
+        host: str,
+        port: int,
+        guard: Guard,
+        options: Sequence[tuple[str, int]],
+        files: TlsFiles | None,
     ) -> None:
         self.port = port
         self.guard = guard
+        self._files = files
         self._host = f"[{host}]" if ":" in host else host
         self.server = grpc.aio.server(
             interceptors=[guard], options=options, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
@@ -209,10 +219,14 @@ class _Endpoint:
         reflection.enable_server_reflection(names, self.server)
 
     async def start(self) -> None:
-        """Listen. Raises OSError."""
+        """Listen. Raises OSError, also on files of TLS that cannot be used."""
         address = f"{self._host}:{self.port}"
         try:
-            self.port = self.server.add_insecure_port(address)
+            if self._files is None:
+                self.port = self.server.add_insecure_port(address)
+            else:
+                credentials = server_credentials(self._files)
+                self.port = self.server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await self.server.start()

@@ -177,7 +177,7 @@ class OpenStreams:
                 for stream in streams:
                     stream.end(refused)
             except Exception as error:
-                # The store is away: nobody can read or write, and the next check comes soon.
+                # The store is away: no call can read or write, and the next check comes soon.
                 log.warning("stream_recheck_failed", exc_info=error)
             else:
                 _end_without_role(caller, streams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -17,7 +18,8 @@ from starlette.routing import BaseRoute
 from services.chassis.runtime.http_errors import on_http_exception
 from services.chassis.runtime.http_limits import ConnectionTable, HttpLimits
 from services.chassis.runtime.http_protocol import BoundedHttpProtocol, CountCutOff, Table, bounded
-from services.chassis.runtime.tasks import task_scope
+from services.chassis.runtime.tasks import cancel_and_wait, task_scope
+from services.chassis.runtime.tls import HANDSHAKE_S, TlsFiles, keep_current
 
 _GRACE_S = 5
 #: uvicorn calls `on_tick` ten times a second; connections are checked at every fifth call.
@@ -32,7 +34,8 @@ def _count_nothing(_reason: str) -> None:
 class HttpServer:
     """Serves `routes` over HTTP, in the event loop of the service.
 
-    `count` is called with the reason for which a connection was cut off.
+    `count` is called with the reason for which a connection was cut off. With the files of `tls`
+    it serves over TLS only.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class HttpServer:
         port: int,
         limits: HttpLimits = _DEFAULT_LIMITS,
         count: CountCutOff = _count_nothing,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._host = host
         #: The port it listens on; the requested one, or 0, before it serves.
@@ -50,22 +54,41 @@ class HttpServer:
         #: The open connections.
         self.connections: Table = ConnectionTable(limits.within_files())
         self._count = count
+        self._tls = tls
         handlers: Any = {HTTPException: on_http_exception, Exception: on_http_exception}
         self._app = Starlette(routes=routes, exception_handlers=handlers)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
-        """Serve inside the scope. Raises OSError if the port is taken."""
-        with _bound(self._host, self.port) as bound:
-            self.port = bound.getsockname()[1]
-            server = _Server(self._app, self.connections, self._count)
-            async with task_scope(server.serve(sockets=[bound])) as serving:
-                await server.ready.wait()
-                try:
-                    yield self
-                finally:
-                    server.should_exit = True
-                    await serving
+        """Serve inside the scope.
+
+        Raises OSError if the port is taken or the files of TLS are wrong.
+        """
+        async with _current_context(self._tls) as tls:
+            with _bound(self._host, self.port) as bound:
+                self.port = bound.getsockname()[1]
+                server = _Server(self._app, self.connections, self._count, tls)
+                async with task_scope(server.serve(sockets=[bound])) as serving:
+                    await server.ready.wait()
+                    try:
+                        yield self
+                    finally:
+                        server.should_exit = True
+                        await serving
+
+
+@asynccontextmanager
+async def _current_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
+    """Provide the context of a server, which follows its files; None without files."""
+    if files is None:
+        yield None
+        return
+    context = files.context()
+    reloading = asyncio.create_task(keep_current(context, files))
+    try:
+        yield context
+    finally:
+        await cancel_and_wait(reloading)
 
 
 @contextmanager
@@ -80,7 +103,9 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """Runs uvicorn without its signal handlers, and sets `ready` when it listens."""
 
-    def __init__(self, app: Starlette, connections: Table, count: CountCutOff) -> None:
+    def __init__(
+        self, app: Starlette, connections: Table, count: CountCutOff, tls: ssl.SSLContext | None
+    ) -> None:
         protocol: Any = partial(BoundedHttpProtocol, connections, count)
         super().__init__(
             uvicorn.Config(
@@ -98,6 +123,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._connections = connections
+        self._tls = tls
         self.ready = asyncio.Event()
 
     @contextmanager
@@ -105,8 +131,25 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await self._start_tls(self._tls, sockets or [])
         self.ready.set()
+
+    async def _start_tls(self, tls: ssl.SSLContext, sockets: list[socket.socket]) -> None:
+        """Listen as uvicorn does, with a time limit for handshakes, which it cannot set."""
+        await self.lifespan.startup()
+        kind: Any = self.config.http_protocol_class
+        protocol = partial(
+            kind, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        listen = asyncio.get_running_loop().create_server
+        self.servers = [
+            await listen(protocol, sock=each, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S)
+            for each in sockets
+        ]
+        self.started = True
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_A_CHECK == 0:

@@ -24,7 +24,15 @@ import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -97,6 +105,17 @@ class ServiceSettings(BaseSettings):
     #: The gRPC endpoints that answer reflection to callers with a key: only the internal one
     #: (`internal`), both (`public`), or none (`off`).
     reflection: Literal["internal", "public", "off"] = "internal"
+    #: The certificate (PEM, with those that lead to the authority) of the endpoints: with it, gRPC
+    #: and HTTP are served over TLS only. A changed file is read again.
+    tls_certificate_file: FilePath | None = None
+    #: The private key (PEM) of the certificate.
+    tls_key_file: FilePath | None = None
+    #: The authority (PEM) of the clients that may connect to the internal gRPC endpoint. Services
+    #: show `tls_certificate_file` to each other.
+    tls_client_ca_file: FilePath | None = None
+    #: The authority (PEM) of the certificates of the other services: with it, they are called over
+    #: TLS, by names that their certificates have.
+    tls_ca_file: FilePath | None = None
     #: The internal gRPC address of ingest, `host:port`.
     ingest_url: Address = ""
     #: The internal gRPC address of identity, `host:port`.
@@ -137,6 +156,16 @@ class ServiceSettings(BaseSettings):
     #: The calls a second of one address that may be refused for their keys, ten times as many at
     #: once; further ones are slowed down. 0 = no limit.
     refused_calls_per_s: Annotated[float, Field(ge=0)] = 10.0
+
+    @field_validator("tls_key_file", "tls_client_ca_file")
+    @classmethod
+    def _goes_with_certificate(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        certificate = info.data.get("tls_certificate_file")
+        if info.field_name == "tls_key_file" and certificate is not None and file is None:
+            raise ValueError("the certificate needs its key: set this, too")
+        if file is not None and certificate is None:
+            raise ValueError("set ONEFOLD_TLS_CERTIFICATE_FILE, too")
+        return file
 
     @classmethod
     def settings_customise_sources(

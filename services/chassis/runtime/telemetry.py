@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.chassis.runtime.http_server import HttpServer
+from services.chassis.runtime.tls import TlsFiles
 
 #: Seconds, from a lookup to a backlog.
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -151,7 +152,13 @@ class OperationsServer(HttpServer):
     """
 
     def __init__(
-        self, metrics: Metrics, *, host: str, port: int, checks: Mapping[str, Check] | None = None
+        self,
+        metrics: Metrics,
+        *,
+        host: str,
+        port: int,
+        checks: Mapping[str, Check] | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._metrics = metrics
         self._checks = dict(checks or {})
@@ -161,7 +168,7 @@ class OperationsServer(HttpServer):
             Route("/metrics", self._serve_metrics),
         ]
         count = metrics.count_http_cut_off
-        super().__init__(routes, host=host, port=port, count=count)
+        super().__init__(routes, host=host, port=port, count=count, tls=tls)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"service": self._metrics.service, "alive": True})

@@ -528,3 +528,18 @@ async def test_read_is_retried_until_the_server_listens(unused_port: int) -> Non
 def test_empty_address_raises_value_error() -> None:
     with pytest.raises(ValueError, match="not set"):
         open_channel("", SOURCE)
+
+
+async def test_internal_key_is_replaced_without_a_refused_call() -> None:
+    """Each server accepts both keys before the first caller sends the new one."""
+    new = "the-next-internal-key-of-this-test"
+    for keys in ((INTERNAL, new), (new, INTERNAL)):
+        async with serving(internal_key=keys[0], internal_key_previous=keys[1]) as server:
+            for key in (INTERNAL, new):
+                async with open_channel(server.url, key, workspace_id="shop") as channel:
+                    stub = projection_grpc.ProjectionServiceStub(channel)
+                    response = await stub.GetStatus(projection_pb.GetStatusRequest())
+                    assert response.service == "shop"
+    async with serving(internal_key=new) as server:
+        error = await _rejection(server, INTERNAL, STATUS)
+        assert _reason(error) == "KEY_UNKNOWN"
