@@ -38,9 +38,15 @@ from services.devstack.process import is_alive, workers_in
 from services.devstack.stack import Stack
 from services.kernel.errors import OnefoldError
 from services.kernel.time import DAY_US
+from tests.index_key import INDEX_KEY_TEXT
 
 BATCH, SENDERS = 50, 4
-SETTINGS = {"ONEFOLD_CLOCK_ADVANCE": "allowed", "ONEFOLD_TICK_INTERVAL_S": "0.5"}
+SETTINGS = {
+    "ONEFOLD_CLOCK_ADVANCE": "allowed",
+    "ONEFOLD_TICK_INTERVAL_S": "0.5",
+    # The digests of two systems are equal only if their ids are derived with one key.
+    "ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT,
+}
 EVENT_KIND = event_pb2.Event.DESCRIPTOR.full_name
 #: How long everything may take to recover after the last fault, seconds.
 RECOVERY_S = 150.0
