@@ -31,6 +31,9 @@ class Peer(NamedTuple):
     address: str = ""
     #: The `Origin` header of an HTTP request; empty = it has none.
     origin: str = ""
+    #: When a message arrived that has waited since, such as in a stream of NATS, Unix microseconds;
+    #: 0 = now. A key must not have expired then.
+    arrived_at_us: int = 0
 
 
 #: The peer of an endpoint that knows no address, such as NATS.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,14 +23,11 @@ from onefold.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from onefold.log.v1.log_pb2 import Fact
 from onefold.log.v1.log_service_pb2 import AppendRequest, GetHeadRequest
 from onefold.log.v1.log_service_pb2_grpc import LogServiceStub
-from service_fixtures import MakeSettings, OpenNatsServer
+from service_fixtures import OpenNatsServer
 
 from services.chassis.access.keys import issue_key
 from services.chassis.access.principal import Role
-from services.chassis.rpc.channel import open_channel
 from services.devstack.postgres import PostgresServer
-from services.ingest.service import Ingest, serve
-from services.ingest.settings import IngestSettings
 from services.kernel.errors import InvalidField, NotAllowed, OnefoldError
 from services.kernel.ids import definition_fact_id
 from services.kernel.time import HOUR_US
@@ -236,41 +232,3 @@ async def test_internal_key_appends_no_key_source_or_event(ingest: IngestEndpoin
                 await stub.Append(AppendRequest(facts=[fact]))
         assert (await stub.GetHead(GetHeadRequest())).token == before.token
     assert await reason_over_grpc(ingest, forged.key) == "KEY_UNKNOWN"
-
-
-async def admin_calls(service: Ingest, key: str) -> str:
-    """Return the reason for which an administrator's call is refused; empty = it is accepted."""
-    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", key) as channel:
-        try:
-            await AdminServiceStub(channel).ListKeys(pb.ListKeysRequest())
-        except NotAllowed as error:
-            return error.reason
-    return ""
-
-
-async def keys_without_expiry(service: Ingest, key: str) -> int:
-    async with open_channel(f"127.0.0.1:{service.internal_grpc_port}", key) as channel:
-        response = await AdminServiceStub(channel).ListKeys(pb.ListKeysRequest())
-    return sum(not each.key.expires_at_us for each in response.keys)
-
-
-async def test_another_admin_key_in_the_settings_replaces_the_previous_one(
-    make_settings: MakeSettings,
-) -> None:
-    first, second, third = (secrets.token_urlsafe(32) for _ in range(3))
-
-    async def started(key: str, **fields: Any) -> dict[str, str]:
-        settings = make_settings(IngestSettings, admin_key=key, **fields)
-        async with serve(settings) as service:
-            return {each: await admin_calls(service, each) for each in (first, second, third)}
-
-    assert await started(first) == {first: "", second: "KEY_UNKNOWN", third: "KEY_UNKNOWN"}
-    overlapping = {first: "", second: "", third: "KEY_UNKNOWN"}
-    assert await started(second) == overlapping
-    # A replica that still has the previous settings changes nothing, also with another overlap.
-    assert await started(first, admin_key_overlap_s=0) == overlapping
-    at_once = {first: "", second: "KEY_EXPIRED", third: ""}
-    assert await started(third, admin_key_overlap_s=0) == at_once
-    assert await started(second, admin_key_overlap_s=0) == at_once
-    async with serve(make_settings(IngestSettings, admin_key=third)) as service:
-        assert await keys_without_expiry(service, third) == 1

@@ -117,7 +117,8 @@ class Authenticator:
         if found.disabled:
             raise NotAllowed("this key is disabled; use another one", reason="KEY_DISABLED")
         now_s = self._wall_clock()
-        if found.expires_at_us and now_s * 1_000_000 >= found.expires_at_us:
+        at_us = peer.arrived_at_us or now_s * 1_000_000
+        if found.expires_at_us and at_us >= found.expires_at_us:
             raise NotAllowed("this key has expired; use another one", reason="KEY_EXPIRED")
         if found.restrictions is not NO_RESTRICTIONS:
             _check_restrictions(found.restrictions, peer)

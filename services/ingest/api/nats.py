@@ -32,6 +32,7 @@ from services.ingest.domain.events import IncomingEvent, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
 from services.kernel.errors import OnefoldError, RateLimited, RetryableError
 from services.kernel.index_key import IndexKey
+from services.kernel.restrictions import UNKNOWN_PEER, Peer
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +108,7 @@ class NatsEndpoint:
         by_producer: dict[Producer, list[_DecodedMessage]] = {}
         for msg in msgs:
             try:
-                producer, events = await self._decode(msg)
+                producer, events = await self._decode(msg, Peer(arrived_at_us=_arrived_at_us(msg)))
                 if isinstance(events, Refusal):
                     await self._intake.quarantine_body(producer, msg.data, events)
             except Exception as error:
@@ -121,10 +122,12 @@ class NatsEndpoint:
             for transaction in _transactions(messages):
                 await self._ingest(producer, transaction)
 
-    async def _decode(self, msg: Msg) -> tuple[Producer, Sequence[IncomingEvent] | Refusal]:
+    async def _decode(
+        self, msg: Msg, peer: Peer
+    ) -> tuple[Producer, Sequence[IncomingEvent] | Refusal]:
         headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
         key = key_from_authorization(headers.get("authorization"))
-        producer = await authenticate_producer(self._authenticator, key, "nats")
+        producer = await authenticate_producer(self._authenticator, key, "nats", peer)
         check_subject(msg.subject, producer.workspace_id, producer.source_id)
         place = place_in_stream(msg.reply)
         message_id = self._index_key.message_id(producer.workspace_id, place) if place else ""
@@ -174,7 +177,7 @@ class NatsEndpoint:
 
     async def _response(self, msg: Msg) -> dict[str, object]:
         try:
-            producer, events = await self._decode(msg)
+            producer, events = await self._decode(msg, UNKNOWN_PEER)
             if isinstance(events, Refusal):
                 rejection = await self._intake.quarantine_body(producer, msg.data, events)
                 return rejection_to_json(rejection)
@@ -182,6 +185,14 @@ class NatsEndpoint:
             return result_to_json(await self._intake.ingest(producer, events, sent))
         except Exception as error:
             return error_to_json(failure_of(error, "nats"))
+
+
+def _arrived_at_us(msg: Msg) -> int:
+    """Return when the stream stored a message: an acknowledged one outlives the expiry of its key.
+
+    The time is NATS's own; a request has none, as its reply subject is the publisher's.
+    """
+    return round(msg.metadata.timestamp.timestamp() * 1_000_000)
 
 
 def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_DecodedMessage]]:

@@ -149,6 +149,18 @@ async def test_cached_key_that_expires_meanwhile_is_rejected(
     assert store.lookups == 1
 
 
+async def test_message_that_arrived_before_its_key_expired_is_accepted_later(
+    authenticator: Authenticator, store: Store
+) -> None:
+    arrived_at_us = int(store.wall * 1e6)
+    store.put("k", expires_in_s=60)
+    store.wall += 3600
+    assert await authenticator.authenticate("k", Peer(arrived_at_us=arrived_at_us)) == SHOP
+    for late in (Peer(), Peer(arrived_at_us=arrived_at_us + 60_000_000)):
+        with pytest.raises(NotAllowed, match="expired"):
+            await authenticator.authenticate("k", late)
+
+
 @pytest.mark.parametrize(
     ("peer", "reason"),
     [
