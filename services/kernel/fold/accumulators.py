@@ -56,12 +56,14 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
         if len(self.times) > 8 * EXACT_LIMIT:
             self._bucket_oldest(1)
 
-    def combine(self, other: CountAccumulator) -> CountAccumulator:
-        """Return the accumulator of both sets of events; neither operand is changed."""
-        numbers = sorted(array("q", self.times + other.times))
+    def combine(self, *others: CountAccumulator) -> CountAccumulator:
+        """Return the accumulator of all sets of events; no operand is changed."""
+        times = b"".join([self.times, *(other.times for other in others)])
+        numbers = sorted(array("q", times))
         combined = CountAccumulator(array("q", numbers).tobytes(), dict(self.days))
-        for day, count in other.days.items():
-            combined.days[day] = combined.days.get(day, 0) + count
+        for other in others:
+            for day, count in other.days.items():
+                combined.days[day] = combined.days.get(day, 0) + count
         combined._bucket_oldest(max(0, len(numbers) - EXACT_LIMIT))
         combined.days = dict(sorted(combined.days.items()))
         return combined
@@ -127,14 +129,14 @@ class DistinctAccumulator(msgspec.Struct, array_like=True, gc=False, tag=1):
         elif occurred_at_us > seen_us:
             self.values[key] = occurred_at_us
 
-    def combine(self, other: DistinctAccumulator) -> DistinctAccumulator:
-        """Return the accumulator of both sets of events; neither operand is changed."""
-        values = dict(self.values)
-        for key, seen_us in other.values.items():
-            values[key] = max(seen_us, values.get(key, seen_us))
-        combined = DistinctAccumulator(
-            dict(sorted(values.items())), self.overflowed or other.overflowed
-        )
+    def combine(self, *others: DistinctAccumulator) -> DistinctAccumulator:
+        """Return the accumulator of all sets of events; no operand is changed."""
+        values, overflowed = dict(self.values), self.overflowed
+        for other in others:
+            overflowed = overflowed or other.overflowed
+            for key, seen_us in other.values.items():
+                values[key] = max(seen_us, values.get(key, seen_us))
+        combined = DistinctAccumulator(dict(sorted(values.items())), overflowed)
         combined._drop_oldest()
         return combined
 

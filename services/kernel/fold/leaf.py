@@ -6,7 +6,7 @@ runs ten thousand times a second; to preserve a state, encode it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -226,12 +226,12 @@ class ProfileView:
         return combined
 
     def _combined(self, accumulator_id: int) -> Accumulator | None:
-        combined = None
-        for leaf in self._leaves:
-            accumulator = leaf.accumulators.get(accumulator_id)
-            if accumulator is not None:
-                combined = accumulator if combined is None else _combine_one(combined, accumulator)
-        return combined
+        parts = [
+            leaf.accumulators[accumulator_id]
+            for leaf in self._leaves
+            if accumulator_id in leaf.accumulators
+        ]
+        return combine_accumulators(parts) if parts else None
 
 
 def view_of(states: Iterable[LeafState]) -> ProfileView:
@@ -289,16 +289,23 @@ def _combine_accumulators(
 ) -> dict[int, Accumulator]:
     combined = dict(a)
     for id_, accumulator in b.items():
-        combined[id_] = _combine_one(combined[id_], accumulator) if id_ in combined else accumulator
+        existing = combined.get(id_)
+        parts = [accumulator] if existing is None else [existing, accumulator]
+        combined[id_] = combine_accumulators(parts)
     return dict(sorted(combined.items()))
 
 
-def _combine_one(a: Accumulator, b: Accumulator) -> Accumulator:
-    """Combine two states of one accumulator, which have the same kind."""
-    if type(a) is CountAccumulator and type(b) is CountAccumulator:
-        return a.combine(b)
-    if type(a) is DistinctAccumulator and type(b) is DistinctAccumulator:
-        return a.combine(b)
+def combine_accumulators(parts: Sequence[Accumulator]) -> Accumulator:
+    """Combine states of one accumulator, which have the same kind, at once: at least one."""
+    first, *others = parts
+    if not others:
+        return first
+    counts = [other for other in others if type(other) is CountAccumulator]
+    if type(first) is CountAccumulator and len(counts) == len(others):
+        return first.combine(*counts)
+    distinct = [other for other in others if type(other) is DistinctAccumulator]
+    if type(first) is DistinctAccumulator and len(distinct) == len(others):
+        return first.combine(*distinct)
     raise TypeError("an accumulator has changed its kind")
 
 

@@ -69,6 +69,7 @@ def test_combining_counts_is_associative(a: list[int], b: list[int], c: list[int
     with exact_limit(4):
         x, y, z = counted(a), counted(b), counted(c)
         assert x.combine(y).combine(z) == x.combine(y.combine(z)) == counted(a + b + c)
+        assert x.combine(y, z) == z.combine(x, y) == counted(a + b + c)
         assert x == counted(a)
 
 
@@ -137,6 +138,8 @@ def test_distinct_values_in_any_order_and_grouping_are_equal(
         whole = seen(events)
         assert seen(shuffled) == whole
         assert seen(shuffled[:cut]).combine(seen(shuffled[cut:])) == whole
+        parts = [seen(shuffled[start : start + 7]) for start in range(0, len(shuffled), 7)]
+        assert seen([]).combine(*parts) == whole
         assert seen(shuffled[cut:]).combine(seen(shuffled[:cut])) == whole
     assert list(whole.values) == sorted(whole.values)
     assert whole.overflowed is (len({key for key, _ in events}) > limit)

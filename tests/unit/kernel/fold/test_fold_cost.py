@@ -111,12 +111,14 @@ def test_accumulators_of_several_leaves_are_combined_once(monkeypatch: pytest.Mo
     index, states = PredicateIndex(windows), [LeafState() for _ in range(20)]
     for number, state in enumerate(states):
         fold_event(state, track(number), index)
-    combined: list[object] = []
-    combine_one = leaf._combine_one
-    monkeypatch.setattr(leaf, "_combine_one", lambda a, b: combined.append(a) or combine_one(a, b))
+    combined: list[int] = []
+    combine = leaf.combine_accumulators
+    monkeypatch.setattr(
+        leaf, "combine_accumulators", lambda parts: combined.append(len(parts)) or combine(parts)
+    )
     view = view_of(states)
     assert all(p.evaluate(view, 1).actual == 20 for p in index.predicates.values())
-    assert len(combined) == len(states) - 1
+    assert combined == [len(states)]
 
 
 @pytest.mark.parametrize(
