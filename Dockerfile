@@ -1,10 +1,11 @@
 # One image for all five services: docker-compose.yml sets the command of each container.
-FROM python:3.11-slim-bookworm AS packages
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS packages
 COPY requirements.lock /build/
 RUN python -m venv /opt/onefold \
  && /opt/onefold/bin/pip install --no-cache-dir --no-deps --require-hashes -r /build/requirements.lock
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="onefold" \
       org.opencontainers.image.description="An open-source customer data platform" \
       org.opencontainers.image.licenses="Apache-2.0"

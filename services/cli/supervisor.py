@@ -71,7 +71,7 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
 
 def _lock(data_dir: Path) -> IO[str]:
     """Open and lock the stack file. Raises ServerError where another supervisor holds it."""
-    file = open(stack_file(data_dir), "a+", encoding="utf-8", opener=open_private)
+    file = open(stack_file(data_dir), "a+", encoding="utf-8", opener=open_private)  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -27,7 +27,7 @@ BUDGET = {
     "tests/integration/identity/test_identity_decisions.py": 14,
     "tests/integration/identity/test_identity_policy.py": 12,
     "tests/security/test_tenant_isolation.py": 3,
-    "tests/integration/deploy/": 20,
+    "tests/integration/deploy/": 23,
     "tests/integration/devstack/": 45,
 }
 #: A test that starts all services names one of these.

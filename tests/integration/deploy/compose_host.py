@@ -41,8 +41,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}|\$\$")
 _HOST_AND_PORT = re.compile(rf"\b({'|'.join(CONTAINERS)}):(\d+)\b")
 
 
-#: Secrets that begin with their version.
-VERSIONED = ("ONEFOLD_INDEX_KEY", "ONEFOLD_ACTIVATION_SECRETS_KEY")
+#: Where containers find the files of their secrets.
+MOUNTED = "/run/secrets/"
 
 
 class NotSet(Exception):
@@ -53,11 +53,7 @@ def filled_in() -> dict[str, str]:
     """Return the variables of `.env.example` with random secrets."""
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    return {name: value or _secret(name) for name, _, value in pairs}
-
-
-def _secret(name: str) -> str:
-    return f"1.{secrets.token_hex(32)}" if name in VERSIONED else secrets.token_hex(24)
+    return {name: value or secrets.token_hex(24) for name, _, value in pairs}
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:
@@ -133,6 +129,16 @@ class ComposeHost:
         self.folder = folder
         self.variables = variables
         self.ports: dict[tuple[str, int], int] = {}
+        #: The files of the secrets, as the script of the checkout makes them.
+        self.secrets = folder / "secrets"
+        subprocess.run([ROOT / "deploy" / "secrets.sh", self.secrets], check=True)
+
+    def secret(self, name: str) -> str:
+        """Return the secret that containers find under a name."""
+        named = interpolate(
+            COMPOSE["secrets"][name]["file"], {"ONEFOLD_SECRETS": str(self.secrets)}
+        )
+        return Path(named).read_text("utf-8").strip()
 
     def port(self, container: str, inside: int) -> int:
         """Return the port of this machine for a port of a container."""
@@ -149,6 +155,11 @@ class ComposeHost:
         found = {
             k: self._replace_hosts(interpolate(str(v), self.variables)) for k, v in given.items()
         }
+        for name, value in found.items():
+            if value.startswith(MOUNTED):
+                mounted = value.removeprefix(MOUNTED)
+                assert mounted in CONTAINERS[container]["secrets"], f"{container}: {name}"
+                found[name] = str(self.secrets / mounted)
         for name in PORTS & found.keys():
             found[name] = str(self.port(container, int(found[name])))
         for name in ("ONEFOLD_HOST", "ONEFOLD_INTERNAL_HOST"):

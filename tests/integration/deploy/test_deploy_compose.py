@@ -10,11 +10,13 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,6 +25,7 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.deploy.compose_host import (
+    COMPOSE,
     CONTAINERS,
     ROOT,
     SERVERS,
@@ -56,7 +59,8 @@ INTERNAL_GRPC, INTERNAL_HTTP = 9190, 8180
 
 def test_compose_file_has_a_container_for_each_service_and_server() -> None:
     assert SERVICES == services.SERVICES
-    assert [CONTAINERS[name]["image"].split(":")[0] for name in SERVERS] == list(SERVERS)
+    images = [interpolate(CONTAINERS[name]["image"], {}) for name in SERVERS]
+    assert [image.split(":")[0] for image in images] == list(SERVERS)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -72,7 +76,8 @@ def test_container_of_a_service_has_image_command_and_health_check(service: str)
 
 
 #: The variables that `.env.example` sets.
-_CHOICES = frozenset({"ONEFOLD_SHARDS", "ONEFOLD_DEFAULT_REGION"})
+_IMAGES = frozenset(f"ONEFOLD_{name}_IMAGE" for name in ("POSTGRES", "NATS", "PYTHON"))
+_CHOICES = frozenset({"ONEFOLD_SHARDS", "ONEFOLD_DEFAULT_REGION"}) | _IMAGES
 
 
 def test_compose_file_requires_every_secret_of_the_example() -> None:
@@ -86,6 +91,45 @@ def test_compose_file_requires_every_secret_of_the_example() -> None:
     for name in secret:
         with pytest.raises(NotSet, match=name):
             _interpolate_all(texts, {k: v for k, v in given.items() if k != name})
+
+
+def test_images_of_the_example_are_the_defaults_of_the_compose_file_and_of_the_dockerfile() -> None:
+    given = filled_in()
+    for server in SERVERS:
+        image = CONTAINERS[server]["image"]
+        assert interpolate(image, {}) == given[f"ONEFOLD_{server.upper()}_IMAGE"]
+        pinned = {f"ONEFOLD_{server.upper()}_IMAGE": "x@sha256:1"}
+        assert interpolate(image, pinned) == "x@sha256:1"
+    argument = CONTAINERS["ingest"]["build"]["args"]["PYTHON_IMAGE"]
+    default = given["ONEFOLD_PYTHON_IMAGE"]
+    assert interpolate(argument, {}) == default
+    found = instructions()
+    assert ("ARG", f"PYTHON_IMAGE={default}") in found
+    assert all(rest.startswith("${PYTHON_IMAGE}") for name, rest in found if name == "FROM")
+
+
+def test_keys_of_services_are_files_that_the_script_makes_once(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    for _ in range(2):
+        subprocess.run([ROOT / "deploy" / "secrets.sh", folder], check=True)
+    made = {file.name: file.read_text("ascii") for file in folder.iterdir()}
+    assert made.keys() == COMPOSE["secrets"].keys()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert len(set(made.values())) == len(made)
+    subprocess.run([ROOT / "deploy" / "secrets.sh", folder], check=True)
+    assert made == {file.name: file.read_text("ascii") for file in folder.iterdir()}
+    used = {name for c in CONTAINERS.values() for name in c.get("secrets", [])}
+    assert used == made.keys()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_environment_of_a_service_holds_no_key(service: str) -> None:
+    environment = CONTAINERS[service]["environment"]
+    for name in environment:
+        if "KEY" in name:
+            assert name.endswith("_KEY_FILE"), name
+    files = {value.rpartition("/")[2] for name, value in environment.items() if "_FILE" in name}
+    assert files == set(CONTAINERS[service]["secrets"])
 
 
 def _interpolate_all(texts: list[str], given: dict[str, str]) -> None:
@@ -347,5 +391,5 @@ def cli_environment(host: ComposeHost) -> dict[str, str]:
     urls = {
         f"ONEFOLD_{s.upper()}_URL": f"{LOOPBACK}:{host.port(s, INTERNAL_GRPC)}" for s in SERVICES
     }
-    key = {"ONEFOLD_KEY": host.variables["ONEFOLD_ADMIN_KEY"]}
+    key = {"ONEFOLD_KEY": host.secret("admin_key")}
     return {"PATH": os.environ["PATH"], "HOME": str(host.folder)} | urls | key
