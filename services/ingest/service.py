@@ -91,7 +91,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             host=settings.host,
             port=settings.http_port,
             limits=http_limits,
-            count=base.metrics.count_http_cut_off,
+            cut_offs=base.metrics.http_cut_offs,
             tls=public_files(settings),
         )
         async with background(

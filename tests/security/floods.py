@@ -44,6 +44,13 @@ class Target:
 Flood = Callable[[Target], Awaitable[None]]
 
 
+async def pause(seconds: float) -> None:
+    """Let some time pass: it is the pace of a flood, and no wait for a condition."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, seconds)):
+            await asyncio.Event().wait()
+
+
 async def pace(action: Callable[[int], Awaitable[None]], *, per_s: float, at_once: int) -> None:
     """Begin an action `per_s` times a second, while fewer than `at_once` are unfinished."""
     running: set[asyncio.Task[None]] = set()
@@ -55,7 +62,7 @@ async def pace(action: Callable[[int], Awaitable[None]], *, per_s: float, at_onc
                 running.add(task := asyncio.create_task(_attempt(action, number)))
                 task.add_done_callback(running.discard)
             next_at = max(next_at + 1 / per_s, loop.time() - 0.1)
-            await asyncio.sleep(max(0.0, next_at - loop.time()))
+            await pause(next_at - loop.time())
     finally:
         for task in list(running):
             task.cancel()

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -104,6 +105,17 @@ class Connection:
         return received
 
 
+class CutOffs:
+    """A counter of Prometheus, as far as the server uses it."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def labels(self, reason: str) -> Any:
+        """Return what counts a reason."""
+        return SimpleNamespace(inc=lambda: self.counts.update([reason]))
+
+
 @asynccontextmanager
 async def serving(**limits: Any) -> AsyncIterator[Server]:
     """Run a server with LIMITS and changes of them; its clients have 20 seconds."""
@@ -131,15 +143,15 @@ async def serving(**limits: Any) -> AsyncIterator[Server]:
 
     paths = {"/echo": echo, "/unread": unread, "/hold": hold, "/slow": slow, "/large": large}
     routes = [Route(path, call, methods=["GET", "POST"]) for path, call in paths.items()]
-    counts: Counter[str] = Counter()
-
-    def count(reason: str) -> None:
-        counts[reason] += 1
-
+    counter = CutOffs()
     http = HttpServer(
-        routes, host="127.0.0.1", port=0, limits=replace(LIMITS, **limits), count=count
+        routes,
+        host="127.0.0.1",
+        port=0,
+        limits=replace(LIMITS, **limits),
+        cut_offs=cast(Any, counter),
     )
-    server = Server(http, counts)
+    server = Server(http, counter.counts)
     async with http.serving(), asyncio.timeout(20):
         yield server
         for connection in server.connections:

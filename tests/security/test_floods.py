@@ -23,7 +23,7 @@ from onefold.ingest.v1 import admin_service_pb2 as admin_pb
 from onefold.ingest.v1.admin_service_pb2_grpc import AdminServiceStub
 from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.type.v1.source_trust_pb2 import SOURCE_TRUST_PUBLIC, SOURCE_TRUST_SERVER
-from security.floods import LOOPBACK, Target
+from security.floods import LOOPBACK, Target, pause
 from service_fixtures import BUS_KEY, INDEX_KEY_TEXT, OpenNatsServer
 
 from services.chassis.rpc.channel import open_channel
@@ -57,7 +57,7 @@ class HonestClient:
         begin = loop.time()
         tasks = []
         for number in range(int(seconds / EVERY_S)):
-            await asyncio.sleep(max(0.0, begin + number * EVERY_S - loop.time()))
+            await pause(begin + number * EVERY_S - loop.time())
             tasks.append(asyncio.create_task(self._send()))
         return await asyncio.gather(*tasks)
 
@@ -200,10 +200,10 @@ async def test_honest_client_loses_nothing_and_hardly_waits_while_all_floods_run
         for _ in range(ROUNDS):
             quiet.append(p99(await client.send_for(ROUND_S)))
             await floods.command("start")
-            await asyncio.sleep(PAUSE_S)
+            await pause(PAUSE_S)
             flooded.append(p99(await client.send_for(ROUND_S)))
             await floods.command("stop")
-            await asyncio.sleep(PAUSE_S)
+            await pause(PAUSE_S)
         counts = await service.metrics(http)
 
     assert not client.refused

@@ -57,8 +57,8 @@ class ConnectionTable(Generic[C]):
 
     A connection waits until its request has a known key, and again after the response. Where there
     are too many, the one that waits for longest is dropped: half-sent heads and idle connections
-    give way to whoever sends a request. Of connections with a known key, those whose body is still
-    on its way are dropped last, oldest first; one whose request is being handled never is.
+    give way to a client that sends a request. Of connections with a known key, those whose body
+    is still on its way are dropped last, oldest first; one whose request is being handled never is.
     """
 
     limits: HttpLimits

@@ -138,7 +138,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Start to wait for the next head, or for the end of a body that nobody reads."""
+        """Start to wait for the next head, or for the end of a body that is not read."""
         super().on_response_complete()
         self._table.wait(self, self.loop.time())
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Self
 
 import uvicorn
+from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
@@ -27,14 +28,10 @@ _TICKS_A_CHECK = 5
 _DEFAULT_LIMITS = HttpLimits()
 
 
-def _count_nothing(_reason: str) -> None:
-    """Count nothing."""
-
-
 class HttpServer:
     """Serves `routes` over HTTP, in the event loop of the service.
 
-    `count` is called with the reason for which a connection was cut off. With the files of `tls`
+    `cut_offs` counts the connections that were cut off, by their reasons. With the files of `tls`
     it serves over TLS only.
     """
 
@@ -45,7 +42,7 @@ class HttpServer:
         host: str,
         port: int,
         limits: HttpLimits = _DEFAULT_LIMITS,
-        count: CountCutOff = _count_nothing,
+        cut_offs: Counter | None = None,
         tls: TlsFiles | None = None,
     ) -> None:
         self._host = host
@@ -53,10 +50,14 @@ class HttpServer:
         self.port = port
         #: The open connections.
         self.connections: Table = ConnectionTable(limits.within_files())
-        self._count = count
+        self._cut_offs = cut_offs
         self._tls = tls
         handlers: Any = {HTTPException: on_http_exception, Exception: on_http_exception}
         self._app = Starlette(routes=routes, exception_handlers=handlers)
+
+    def _count(self, reason: str) -> None:
+        if self._cut_offs is not None:
+            self._cut_offs.labels(reason).inc()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
@@ -116,7 +117,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Whom a proxy forwards for is decided by a setting of ours.
+                # Which proxies are believed is a setting of the service.
                 proxy_headers=False,
                 timeout_keep_alive=int(connections.limits.head_s) + 1,
                 timeout_graceful_shutdown=_GRACE_S,

@@ -91,10 +91,6 @@ class Metrics:
             "http_cut_offs", "HTTP connections that were cut off at a limit.", ["reason"]
         )
 
-    def count_http_cut_off(self, reason: str) -> None:
-        """Count an HTTP connection that was cut off."""
-        self.http_cut_offs.labels(reason).inc()
-
     @cached_property
     def database_isolated(self) -> Gauge:
         return self.gauge(
@@ -167,8 +163,7 @@ class OperationsServer(HttpServer):
             Route("/readyz", self._readyz),
             Route("/metrics", self._serve_metrics),
         ]
-        count = metrics.count_http_cut_off
-        super().__init__(routes, host=host, port=port, count=count, tls=tls)
+        super().__init__(routes, host=host, port=port, cut_offs=metrics.http_cut_offs, tls=tls)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"service": self._metrics.service, "alive": True})

@@ -60,11 +60,11 @@ class QuarantineStore:
             new = [by_id[id_] for id_ in ids if id_ not in stored]
             sizes = [len(event.raw) for event in new]
             fits = fitting(QuarantineUsage(*usage), self._quota, sizes)
-            kept = [event for event, has_room in zip(new, fits, strict=True) if has_room]
-            if kept:
-                columns = map(list, zip(*map(self._row, kept), strict=True))
+            fitting_events = [event for event, fits_in in zip(new, fits, strict=True) if fits_in]
+            if fitting_events:
+                columns = map(list, zip(*map(self._row, fitting_events), strict=True))
                 await conn.execute(Q.save, workspace_id, source_id, *columns)
-        refused = {event.quarantine_id for event in new} - {event.quarantine_id for event in kept}
+        refused = {e.quarantine_id for e in new} - {e.quarantine_id for e in fitting_events}
         if refused:
             self._full[workspace_id, source_id] = True
         return frozenset(refused)

@@ -43,7 +43,7 @@ def test_no_window_grants_more_than_rate_and_burst(
 
 
 @given(LIMITS, CALLS, st.floats(0, 1))
-def test_caller_that_waits_as_told_is_granted(
+def test_caller_that_waits_for_its_delay_is_granted(
     limit: RateLimit, calls: list[tuple[float, float]], part: float
 ) -> None:
     limiter: RateLimiter[str] = RateLimiter(limit)
