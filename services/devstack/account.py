@@ -2,8 +2,8 @@
 
 PostgreSQL refuses to run as root. Started by root, it runs as an account of its own: whatever runs
 as the same account can read the database, so it is never the one that unprivileged programs share.
-The account is made where it is missing. It may not pass through the folders above the data (/root is
-0700). No permission is changed for it: the folder is passed as an open descriptor, which Linux
+The account is made where it is missing. It may not pass through the folders above the data (/root
+is 0700). No permission is changed for it: the folder is passed as an open descriptor, which Linux
 offers to its holder as the path /proc/self/fd/N, whatever the permissions of the folders above it.
 """
 
