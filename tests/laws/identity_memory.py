@@ -132,7 +132,7 @@ class MemoryEvidence:
             members = self._members({profile})
             namespaces = {self.identifiers[id_].namespace for id_ in members}
             found[profile] = ProfileClaims(
-                has_person=not namespaces <= set(DEVICE_NAMESPACES),
+                has_person=not namespaces <= {"", *DEVICE_NAMESPACES},
                 has_claims=any(
                     edge.kind == EvidenceKind.CLAIMED and row.held is None and edge.a in members
                     for edge, row in self.edges.items()

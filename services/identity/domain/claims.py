@@ -12,9 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from services.identity.domain.components import connected_components
-from services.identity.domain.evidence import EvidenceKind
+from services.identity.domain.evidence import EvidenceKind, names_person
 from services.identity.domain.fast_path import Classified, Cluster, Split, WorkspaceEvidence
-from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId
 
 _CLAIMED = int(EvidenceKind.CLAIMED)
@@ -67,8 +66,8 @@ def _may_join_persons(given: WorkspaceEvidence, cluster: Cluster) -> bool:
     stored, identifiers = given.state.stored.identifiers, given.evidence.identifiers
     return any(
         kind == _CLAIMED
-        or (a in stored and is_device_namespace(identifiers[a].namespace))
-        or (b in stored and is_device_namespace(identifiers[b].namespace))
+        or (a in stored and not names_person(identifiers[a].namespace))
+        or (b in stored and not names_person(identifiers[b].namespace))
         for a, b, kind in cluster.links
     )
 
@@ -90,11 +89,11 @@ def _persons(
     def node_of(id_: IdentifierId) -> int:
         """Return the node of an identifier: its profile's, where no claim is between the two."""
         row = stored.get(id_)
-        is_device = is_device_namespace(identifiers[id_].namespace)
+        is_person = names_person(identifiers[id_].namespace)
         if row is None:
-            return node(id_, not is_device)
+            return node(id_, is_person)
         profile = claims.get(row.profile_id, _NOTHING)
-        if is_device and profile.has_claims:
+        if not is_person and profile.has_claims:
             return node(b"device" + id_, False)
         return node(row.profile_id, profile.has_person)
 

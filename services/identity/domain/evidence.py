@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from services.kernel.identifiers.model import Identifier
-from services.kernel.identifiers.priority import primary_identifier
+from services.kernel.identifiers.priority import is_device_namespace, primary_identifier
 from services.kernel.ids import FactId, IdentifierId, LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
@@ -135,6 +135,15 @@ class Observation:
 
     identifiers: Mapping[IdentifierId, IdentifierInWorkspace]
     edges: tuple[Edge, ...]
+
+
+def names_person(namespace: str) -> bool:
+    """Return whether identifiers of a namespace identify a person or an account.
+
+    Those of devices do not, nor do those of which only the id is known: these are leaves that the
+    current normalisation no longer produces, and belong to the person of their events.
+    """
+    return bool(namespace) and not is_device_namespace(namespace)
 
 
 def observe(

@@ -38,11 +38,11 @@ from services.identity.domain.evidence import (
     FirstSeen,
     IdentifierInWorkspace,
     SeenSpan,
+    names_person,
 )
 from services.identity.domain.policy import NamespaceRule, Policy
 from services.identity.domain.resolution import HeldEdge, Node, held_by_policy
 from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, LockedState
-from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
 
 #: A profile and a namespace.
@@ -323,7 +323,7 @@ class _ClusterBuilder:
         if not is_attached_once or cluster.has_earlier_edges or cluster.new_counts:
             return False
         identifiers = self._given.evidence.identifiers
-        return all(is_device_namespace(identifiers[id_].namespace) for id_ in cluster.new)
+        return not any(names_person(identifiers[id_].namespace) for id_ in cluster.new)
 
     def _aliases(self) -> set[IdentifierId]:
         """Return the new identifiers that an alias links to a stored one of their namespace."""

@@ -30,9 +30,15 @@ from services.identity.domain.co_occurrence import (
     last_seen_days,
 )
 from services.identity.domain.components import connected_components
-from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, Pair, SeenSpan
+from services.identity.domain.evidence import (
+    Edge,
+    EvidenceKind,
+    FirstSeen,
+    Pair,
+    SeenSpan,
+    names_person,
+)
 from services.identity.domain.policy import MatchMode, Policy
-from services.kernel.identifiers.priority import is_device_namespace
 from services.kernel.ids import IdentifierId, ProfileId
 
 T = TypeVar("T")
@@ -268,7 +274,7 @@ def _over_limit(
 def _may_join_persons(
     roots: Sequence[int], namespaces: Sequence[str], claimed: Collection[int]
 ) -> set[int]:
-    """Return those of the components with claims that have several identifiers of no device.
+    """Return those of the components with claims that have several identifiers of persons.
 
     Other evidence may link these too; then no claim joins two persons.
     """
@@ -277,7 +283,7 @@ def _may_join_persons(
     counts = Counter(
         root
         for root, name in zip(roots, namespaces, strict=True)
-        if root in claimed and not is_device_namespace(name)
+        if root in claimed and names_person(name)
     )
     return {root for root, count in counts.items() if count > 1}
 
@@ -310,8 +316,8 @@ class _UnionFind:
     ) -> None:
         self._parent = [i if root in doubtful else root for i, root in enumerate(roots)]
         self._namespaces = namespaces
-        #: By set: whether all of it are devices.
-        self._has_devices_only = [is_device_namespace(name) for name in namespaces]
+        #: By set: whether it has an identifier of a person or an account.
+        self._has_person = [names_person(name) for name in namespaces]
         self._priority = policy.priority
         self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
         #: By set: the nodes that must not join it.
@@ -330,8 +336,8 @@ class _UnionFind:
             return None
         if self._are_separated(left, right):
             return HeldEdge(HeldReason.SEPARATED, "")
-        devices = self._has_devices_only
-        if kind == EvidenceKind.CLAIMED and not (devices[left] or devices[right]):
+        has_person = self._has_person
+        if kind == EvidenceKind.CLAIMED and has_person[left] and has_person[right]:
             return HeldEdge(HeldReason.UNTRUSTED, "")
         if kind > EvidenceKind.STATED:
             # Identifiers linked by decisions and aliases, all joined by now, count once together.
@@ -367,7 +373,7 @@ class _UnionFind:
 
     def _unite(self, left: int, right: int) -> None:
         self._parent[right] = left
-        self._has_devices_only[left] &= self._has_devices_only[right]
+        self._has_person[left] |= self._has_person[right]
         separated = self._separated.pop(right, None)
         if separated:
             self._separated.setdefault(left, set()).update(separated)

@@ -95,7 +95,7 @@ SELECT requested.profile_id,
     EXISTS (
         SELECT FROM identifier
         WHERE identifier.profile_id = requested.profile_id
-          AND coalesce(identifier.namespace, '') <> ALL ($2::text[])
+          AND identifier.namespace <> ALL ($2::text[])
     ) AS has_person,
     EXISTS (
         SELECT FROM identifier

@@ -71,8 +71,7 @@ def priority_of(identifier: Identifier) -> tuple[int, str, str]:
 def is_device_namespace(namespace: str) -> bool:
     """Return whether identifiers of a namespace are devices; its scoped forms and digests too.
 
-    All others identify a person or an account; so does the empty namespace of an identifier of
-    which only the id is known.
+    All others identify a person or an account.
     """
     return base_namespace(plain_namespace(namespace)) in DEVICE_NAMESPACES
 

@@ -37,6 +37,7 @@ from services.identity.store import assignments
 from services.kernel.digest import to_hex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.time import DAY_US
+from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
 
 Facts: TypeAlias = list[ModelEvent | ModelDecision]
@@ -66,7 +67,8 @@ def random_history(chance: random.Random, size: int, names: int) -> Facts:
         else:
             carried = tuple(chance.sample(pool, chance.choice([1, 2, 2, 3, 4])))
             verified = frozenset(i for i in carried if chance.random() < 0.3)
-            facts.append(ModelEvent(carried, at, n, chance.random() < 0.1, verified))
+            trust = chance.choice(list(SourceTrust))
+            facts.append(ModelEvent(carried, at, n, chance.random() < 0.1, verified, trust))
     return facts
 
 

@@ -7,15 +7,18 @@ from itertools import permutations
 import pytest
 from laws.identity_histories import evidence_of
 from laws.identity_memory import MemoryEvidence, run
-from laws.identity_model import History, ModelDecision, ModelEvent
+from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent
 
-from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind
+from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, span_of
+from services.identity.domain.normalize import observation_of
 from services.identity.domain.policy import DEFAULT
 from services.identity.domain.resolution import HeldReason
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.identifiers.model import Identifier
+from services.kernel.ids import LeafId
 from services.kernel.time import DAY_US
 from services.kernel.trust import SourceTrust
+from tests.index_key import INDEX_KEY
 
 VICTIM, MALLORY = Identifier("user_id", "victim"), Identifier("user_id", "mallory")
 EMAIL, PHONE = Identifier("email", "v@example.cn"), Identifier("phone", "+8613800000000")
@@ -108,6 +111,19 @@ def test_claim_mini_program_login_at_the_back_end_links_openid_unionid_and_devic
         public(OPENID, PHONE_APP, at=1), server(OPENID, UNIONID, at=2), public(UNIONID, BROWSER)
     )
     assert partition(store) == profiles_of((OPENID, UNIONID, PHONE_APP, BROWSER))
+
+
+def test_claim_under_a_leaf_of_an_earlier_normalisation_stays_with_its_user() -> None:
+    """The id of such a leaf is all that is known of it, and it is no person of its own."""
+    leaf = LeafId(b"an earlier form.")
+    raw = tuple((i.namespace, i.value, False) for i in (VICTIM, BROWSER))
+    found = observation_of((WORKSPACE, leaf, EvidenceKind.CLAIMED, raw), "CN", INDEX_KEY)
+    evidence = evidence_of([server(VICTIM, EMAIL)])
+    evidence.add(found, span_of(public(VICTIM, at=9).first))
+    store = MemoryEvidence()
+    run(apply_evidence(store, evidence, run(store.load(evidence))))
+    assert len({row.profile_id for row in store.rows.values()}) == 1
+    assert len(store.rows) == 4
 
 
 # What public sources must not link.
