@@ -68,4 +68,15 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "no account" in onefold("account", "nobody", fails=True)
     listed = onefold("keys", "list")
     key_id = next(line.split()[0] for line in listed.splitlines() if "school-web" in line)
+    rotated = onefold("keys", "rotate", key_id, "--overlap", "0s").strip()
+    status, response = onefold.send("track", key, good)
+    assert (status, response["code"]) == (401, "KEY_EXPIRED")
+    assert onefold.send("track", rotated, good)[0] == 200
+    restricted = ("--origin", "https://school.example", "--expires", "90d")
+    page_key = onefold("keys", "issue", "--source", "school-web", *restricted).strip()
+    status, response = onefold.send("track", page_key, good)
+    assert (status, response["code"]) == (403, "ORIGIN_NOT_ALLOWED")
+    listed = onefold("keys", "list")
+    assert "https://school.example" in listed
+    assert {"expired", "active", "never"} <= set(listed.split())
     assert "is disabled" in onefold("keys", "disable", key_id)
