@@ -89,13 +89,16 @@ async def postgres_server(servers_dir: Path) -> AsyncIterator[PostgresServer]:
     for services of tests, which have no roles. The services themselves log in as their roles.
     """
     async with PostgresServer(servers_dir, settings=QUICK) as server:
-        login = urlsplit(server.dsn)
-        admin = await asyncpg.connect(server.admin_dsn)
-        await admin.execute(
-            f"CREATE ROLE {login.username} SUPERUSER LOGIN PASSWORD '{login.password}'"
-        )
-        await admin.close()
+        await create_login(server)
         yield server
+
+
+async def create_login(server: PostgresServer) -> None:
+    """Make the user of a server's DSN one that can log in and read every table."""
+    login = urlsplit(server.dsn)
+    admin = await asyncpg.connect(server.admin_dsn)
+    await admin.execute(f"CREATE ROLE {login.username} SUPERUSER LOGIN PASSWORD '{login.password}'")
+    await admin.close()
 
 
 async def create_database(admin: asyncpg.Connection) -> str:

@@ -15,7 +15,7 @@ import nats
 import pytest
 import pytest_asyncio
 from integration.ingest.ingest_endpoints import IngestEndpoints, make_source
-from service_fixtures import BUS_KEY, QUICK, OpenNatsServer, wait_until
+from service_fixtures import BUS_KEY, QUICK, OpenNatsServer, create_login, wait_until
 
 from services.devstack.postgres import PostgresServer
 from services.ingest.service import serve
@@ -27,6 +27,7 @@ from tests.index_key import INDEX_KEY_TEXT
 @pytest_asyncio.fixture(loop_scope="session")
 async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
     async with PostgresServer(tmp_path / "engines", settings=QUICK) as server:
+        await create_login(server)
         yield server
 
 
