@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from services.chassis.runtime.secret_files import MAX_BYTES
 from services.cli import output
-from services.cli.endpoints import default_data_dir, find_endpoints, key_from_environment
+from services.cli.endpoints import default_data_dir, find_endpoints, secret_from_environment
 from services.client.client import Client
 from services.devstack.folders import load_internal_key
 from services.kernel.errors import InvalidField
@@ -44,7 +44,7 @@ def read_secret_option(option: str, text: str, variable: str = "") -> str:
 
 def _read_secret(option: str, text: str, variable: str) -> str:
     if not text:
-        return (key_from_environment(variable) if variable else "") or _typed(option)
+        return (secret_from_environment(variable) if variable else "") or _typed(option)
     if text == "-":
         return sys.stdin.readline()
     if text.startswith("@"):

@@ -24,7 +24,7 @@ _NOT_SETTINGS = frozenset(
     {
         *("ONEFOLD_DATA", "ONEFOLD_KEY", "ONEFOLD_WRITE_KEY", "ONEFOLD_PYTHON"),
         *("ONEFOLD_DATA_DIR", "ONEFOLD_INTERNAL_KEY", "ONEFOLD_BUS_KEY", "ONEFOLD_HOST"),
-        *("ONEFOLD_INTERNAL_HOST", FIRST_PORT_VARIABLE),
+        *("ONEFOLD_INTERNAL_HOST", "ONEFOLD_POSTGRES_ADMIN_DSN", FIRST_PORT_VARIABLE),
         *(f"ONEFOLD_{service.upper()}_URL" for service in SERVICES),
     }
 )
@@ -70,8 +70,8 @@ def settings_from(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if name not in _NOT_SETTINGS}
 
 
-def key_from_environment(variable: str) -> str:
-    """Return the key in a variable, or in the file that `<variable>_FILE` names; empty = neither.
+def secret_from_environment(variable: str) -> str:
+    """Return the secret in a variable, or in the file that `<variable>_FILE` names; empty = none.
 
     Raises ServerError.
     """
@@ -91,7 +91,7 @@ def find_endpoints(data_dir: Path) -> ApiEndpoints:
     Raises NotRunning, and ServerError where a key cannot be read from its file.
     """
     named = {s: os.environ.get(f"ONEFOLD_{s.upper()}_URL", "") for s in SERVICES}
-    key = key_from_environment("ONEFOLD_KEY")
+    key = secret_from_environment("ONEFOLD_KEY")
     if any(named.values()):
         return ApiEndpoints(
             grpc=named, key=key, tls_ca=_file("ONEFOLD_TLS_CA_FILE"), tls_own=_own_certificate()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
@@ -49,19 +49,20 @@ class ServiceLogin(NamedTuple):
         return login
 
 
-def load_logins(environment: Mapping[str, str]) -> dict[str, ServiceLogin]:
+def load_logins(read: Callable[[str], str]) -> dict[str, ServiceLogin]:
     """Return the logins of the services, from the variables that the services read.
 
-    Raises ServerError.
+    `read` returns the value of a variable, empty where it is not set. Raises ServerError.
     """
     logins: dict[str, ServiceLogin] = {}
     for service in SERVICES:
         own = f"ONEFOLD_{service.upper()}_POSTGRES_DSN"
-        variable = own if environment.get(own) else DSN_VARIABLE
-        dsn = environment.get(variable)
-        if not dsn:
+        for variable in (own, DSN_VARIABLE):
+            if dsn := read(variable):
+                logins[service] = ServiceLogin.parse(dsn, variable)
+                break
+        else:
             raise ServerError(f"set {DSN_VARIABLE}, or {own}, as for the services")
-        logins[service] = ServiceLogin.parse(dsn, variable)
     return logins
 
 

@@ -170,7 +170,8 @@ class Stack:
         # The engines protect the folders of their own files.
         close_to_others(self.data_dir, skipped=("cluster", "store"))
         try:
-            dsn, nats_url = self._settings.get(DSN), self._external_nats("ingest")
+            own_dsn = self._settings.get(f"ONEFOLD_{self._only[0].upper()}_POSTGRES_DSN")
+            dsn, nats_url = own_dsn or self._settings.get(DSN), self._external_nats("ingest")
             is_single = self._settings.get(POSTGRES_ROLES) == "single"
             check = check_postgres(dsn, None if is_single else self._only[0]) if dsn else None
             await self._step("postgres", check or self.postgres.start())

@@ -62,7 +62,7 @@ async def test_printed_roles_have_no_password_and_work_once_applied(
     postgres_server: PostgresServer,
 ) -> None:
     dsn = "postgresql://other:a%3Apass@127.0.0.1/other"
-    script = roles_script(load_logins({"ONEFOLD_POSTGRES_DSN": dsn}))
+    script = roles_script(load_logins(lambda name: dsn if name == "ONEFOLD_POSTGRES_DSN" else ""))
     assert "a:pass" not in script
     server = await asyncpg.connect(postgres_server.admin_dsn)
     await server.execute("CREATE DATABASE other")
@@ -92,16 +92,15 @@ def test_incomplete_login_is_refused_with_what_is_missing(
     variables: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ServerError, match=message):
-        load_logins(variables)
+        load_logins(lambda name: variables.get(name, ""))
 
 
 def test_service_with_a_dsn_of_its_own_gets_its_own_password() -> None:
-    logins = load_logins(
-        {
-            "ONEFOLD_POSTGRES_DSN": "postgresql://onefold:shared@h/d",
-            "ONEFOLD_PROFILE_POSTGRES_DSN": "postgresql://onefold:own@h/d",
-        }
-    )
+    variables = {
+        "ONEFOLD_POSTGRES_DSN": "postgresql://onefold:shared@h/d",
+        "ONEFOLD_PROFILE_POSTGRES_DSN": "postgresql://onefold:own@h/d",
+    }
+    logins = load_logins(lambda name: variables.get(name, ""))
     assert {s: login.password for s, login in logins.items() if login.password != "shared"} == {
         "profile": "own"
     }

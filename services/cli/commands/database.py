@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 from typer import Option
 
 from services.cli import output
+from services.cli.endpoints import secret_from_environment
 from services.devstack.database_roles import ADMIN_VARIABLE, apply_roles, load_logins, roles_script
 from services.devstack.errors import ServerError
 
@@ -31,16 +31,17 @@ def roles(
 
     Each service logs in as roles of its own, whose prefix and password are the user and the
     password in ONEFOLD_POSTGRES_DSN or, where the services have different passwords, in
-    ONEFOLD_INGEST_POSTGRES_DSN and the like. The SQL has verifiers in the place of passwords. It
+    ONEFOLD_INGEST_POSTGRES_DSN and the like; each can be in a file that the variable with _FILE
+    after it names. The SQL has verifiers in the place of passwords. It
     needs a superuser, and may be repeated, also after an update. `onefold up` without a DSN, and
     the compose file, create the roles by themselves.
     """
     with output.exit_on_error():
-        script = roles_script(load_logins(os.environ))
+        script = roles_script(load_logins(secret_from_environment))
         if not apply:
             output.out.print_document(script)
             return
-        admin_dsn = os.environ.get(ADMIN_VARIABLE)
+        admin_dsn = secret_from_environment(ADMIN_VARIABLE)
         if not admin_dsn:
             raise ServerError(f"set {ADMIN_VARIABLE} to the DSN of a superuser")
         output.run(apply_roles(admin_dsn, script))
