@@ -86,14 +86,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
         log_rpc = log_grpc.LogRpc(event_log, may_advance=settings.clock_advance == "allowed")
         admin_rpc = admin_grpc.AdminRpc(administration, keys)
         rpc = _rpc(base, ingest_grpc.IngestRpc(intake, quarantine), admin_rpc, log_rpc)
-        events = HttpServer(
-            http.routes(),
-            host=settings.host,
-            port=settings.http_port,
-            limits=http_limits,
-            cut_offs=base.metrics.http_cut_offs,
-            tls=public_files(settings),
-        )
+        events = _http_server(base, http, settings, http_limits)
         async with background(
             nats.run(),
             LogRelay(event_log, database, base.bus).run(),
@@ -123,6 +116,19 @@ def _http_settings(settings: IngestSettings, http_limits: HttpLimits) -> HttpSet
         timeout_s=settings.http_timeout_s,
         memory_bytes=settings.http_memory_bytes,
         proxies=http_limits.proxies,
+    )
+
+
+def _http_server(
+    base: ServiceContext, http: HttpEndpoint, settings: IngestSettings, http_limits: HttpLimits
+) -> HttpServer:
+    return HttpServer(
+        http.routes(),
+        host=settings.host,
+        port=settings.http_port,
+        limits=http_limits,
+        cut_offs=base.metrics.http_cut_offs,
+        tls=public_files(settings),
     )
 
 

@@ -66,15 +66,20 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert all(part in printed for part in ("account_id: acme", "parent: hq", "members: 1"))
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
+    check_keys(onefold, key, good)
+
+
+def check_keys(onefold: CommandLine, key: str, event: dict[str, str]) -> None:
+    """Rotate, restrict, list and disable keys of the source `school-web`."""
     listed = onefold("keys", "list")
     key_id = next(line.split()[0] for line in listed.splitlines() if "school-web" in line)
     rotated = onefold("keys", "rotate", key_id, "--overlap", "0s").strip()
-    status, response = onefold.send("track", key, good)
+    status, response = onefold.send("track", key, event)
     assert (status, response["code"]) == (401, "KEY_EXPIRED")
-    assert onefold.send("track", rotated, good)[0] == 200
+    assert onefold.send("track", rotated, event)[0] == 200
     restricted = ("--origin", "https://school.example", "--expires", "90d")
     page_key = onefold("keys", "issue", "--source", "school-web", *restricted).strip()
-    status, response = onefold.send("track", page_key, good)
+    status, response = onefold.send("track", page_key, event)
     assert (status, response["code"]) == (403, "ORIGIN_NOT_ALLOWED")
     listed = onefold("keys", "list")
     assert "https://school.example" in listed
