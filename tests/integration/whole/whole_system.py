@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -51,6 +51,8 @@ class WholeSystem:
     internal: Client
     #: The running services, in the order in which an event passes them.
     names: Sequence[str]
+    #: By service: its gRPC endpoint for clients of other systems.
+    public_urls: Mapping[str, str]
 
     def __post_init__(self) -> None:
         self._messages = count()
@@ -123,6 +125,7 @@ async def whole_system(
     """Run the system, or the first services of it, with a source `web` and a key of each role."""
     async with AsyncExitStack() as scope:
         urls: dict[str, str] = {}
+        public_urls: dict[str, str] = {}
         for name, (serve, settings_type) in SERVICES.items():
             if names and name not in names:
                 continue
@@ -138,6 +141,7 @@ async def whole_system(
             )
             endpoints = await scope.enter_async_context(serve(settings))
             urls[name] = f"127.0.0.1:{endpoints.internal_grpc_port}"
+            public_urls[name] = f"127.0.0.1:{endpoints.grpc_port}"
 
         async def client(of: str) -> Client:
             return await scope.enter_async_context(Client(ApiEndpoints(grpc=urls, key=of)))
@@ -151,6 +155,13 @@ async def whole_system(
         ]
         keys = [(await admin.admin.IssueKey(request)).key for request in requests]
         service_client, source_client, internal = [await client(each) for each in (*keys, key)]
-        made = WholeSystem(admin, service_client, source_client, internal, names=list(urls))
+        made = WholeSystem(
+            admin,
+            service_client,
+            source_client,
+            internal,
+            names=list(urls),
+            public_urls=public_urls,
+        )
         await made.drain()
         yield made
