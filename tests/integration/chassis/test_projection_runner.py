@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from toy.words import LOG_SUBJECT, TOY_SUBJECT, WordFact, WordLog, Words, encode
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
+from services.chassis.projection.batch_size import MAX_CPU_S
 from services.chassis.projection.consumer import Limits
 from services.chassis.projection.runner import CONCURRENT_FOLDS
+from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import InvalidField, TokenNotReached
 from services.kernel.tokens import Token
 
@@ -186,6 +189,36 @@ async def test_big_backlog_is_folded_in_bounded_batches(
     async with replica(database, nats_url, word_log, tmp_path, limits=Limits(span=200)) as toy:
         await toy.runner.wait_for(Token((1000,)), DEADLINE)
         assert len(toy.words.folds) == 5
+
+
+class Costly(Words):
+    """Uses ten milliseconds of CPU for each fact."""
+
+    async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
+        end = time.thread_time() + 0.010 * (batch.next - batch.first)
+        while time.thread_time() < end:
+            pass
+        return await super().fold(conn, batch)
+
+
+async def test_costly_facts_are_folded_in_small_batches(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    await word_log.append(0, sample_facts(100))
+    words, metrics = Costly(), Metrics("toy")
+    options = {"words": words, "metrics": metrics, "limits": Limits(span=100)}
+    async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
+        await toy.runner.wait_for(Token((100,)), DEADLINE)
+        first = list(words.folds)
+        for _ in range(10):
+            await append(word_log, None, sample_facts(10))
+        await toy.runner.wait_for(Token((200,)), DEADLINE)
+        assert await toy.word_total() == 200
+    assert [end - begin for _, begin, end in first] == [100]
+    later = [end - begin for _, begin, end in words.folds if begin >= 100]
+    assert max(later) <= 100 * MAX_CPU_S
+    exceeded = metrics.cpu_budget_exceeded.labels("transaction")
+    assert exceeded._value.get() >= 1
 
 
 async def test_poison_message_stalls_the_shard_and_nothing_is_skipped(
