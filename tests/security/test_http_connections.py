@@ -48,6 +48,13 @@ async def test_long_head_in_pieces_is_answered_with_431(piece: int) -> None:
         assert b"Access-Control-Allow-Origin: *" in received
 
 
+async def test_request_with_many_short_headers_is_answered_with_431() -> None:
+    async with serving() as server:
+        most = server.http.connections.limits.headers
+        received = await server.answer(OPEN_HEAD + b"X: a\r\n" * most + b"\r\n")
+        assert received.startswith(b"HTTP/1.1 431 ")
+
+
 async def test_head_at_the_limit_is_served() -> None:
     async with serving() as server:
         end = b"\r\nContent-Length: 2\r\n\r\n{}"
@@ -133,7 +140,7 @@ async def test_body_that_follows_its_response_is_not_read_for_ever() -> None:
     [
         SMALL_CHUNK * 5_000,
         b"1;" + b"a" * 9_000 + b"\r\n",
-        b"1\r\nx\r\n0\r\n" + b"X: a\r\n" * 1_000,
+        b"1\r\nx\r\n0\r\n" + b"X: a\r\n" * 5_000,
         b"1\r\nx\r\n0\r\nX: " + b"a" * 9_000,
         b"0" * 9_000,
     ],

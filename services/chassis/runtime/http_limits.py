@@ -23,7 +23,7 @@ class HttpLimits:
 
     #: The most bytes of a request line and its headers.
     head_bytes: int = 32 * 1024
-    #: The most headers of a request, with those after its body.
+    #: The most headers of a request.
     headers: int = 100
     #: How long a connection may wait for a whole head, and then for a known key, seconds.
     head_s: float = 10.0

@@ -102,15 +102,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["state"][_CONNECTION] = self
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header, also one after the body."""
-        if len(self.headers) >= self._limits.headers:
-            most = self._limits.headers
-            raise self._exceed(431, "HEAD_TOO_LARGE", f"a request has at most {most} headers")
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """Start to wait for the key of the request."""
+        """Start to wait for the key of the request, unless it has too many headers."""
+        most = self._limits.headers
+        if len(self.headers) > most:
+            raise self._exceed(431, "HEAD_TOO_LARGE", f"a request has at most {most} headers")
         self._awaits_head = False
         self._framing_bytes = 0
         self._table.wait(self, self.loop.time())

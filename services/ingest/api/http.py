@@ -176,9 +176,10 @@ class HttpEndpoint:
 
     def _peer_of(self, request: Request) -> Peer:
         headers = request.headers
-        connected = request.client.host if request.client else ""
-        forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-        address = client_address(connected, forwarded_for, self._settings.proxies)
+        address, _ = request.scope["client"] or ("", 0)
+        if self._settings.proxies:
+            forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
+            address = client_address(address, forwarded_for, self._settings.proxies)
         return Peer(address, headers.get("origin", ""))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from services.ingest.codec.compression import decompress, decompress_start, too_large
 from services.ingest.domain.body_budget import BodyBudget, Reservation
@@ -27,7 +26,7 @@ class BodyReader:
     def __init__(
         self, request: Request, budget: BodyBudget, *, max_bytes: int, timeout_s: float
     ) -> None:
-        self._chunks: AsyncIterator[bytes] = aiter(request.stream())
+        self._receive = request.receive
         headers = request.headers
         self._encoding = headers.get("content-encoding", "")
         self._stated_size = int(headers.get("content-length") or 0)
@@ -72,12 +71,13 @@ class BodyReader:
         try:
             async with asyncio.timeout_at(self._ends_at):
                 while not self._is_complete and len(self._received) <= limit:
-                    chunk = await anext(self._chunks, None)
-                    if chunk is None:
-                        self._is_complete = True
-                    else:
-                        self._take(len(chunk))
-                        self._received += chunk
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    chunk = message.get("body", b"")
+                    self._take(len(chunk))
+                    self._received += chunk
+                    self._is_complete = not message.get("more_body", False)
         except TimeoutError:
             raise BodyTimeout from None
 

@@ -59,13 +59,15 @@ class Reservation:
 
     def move_to(self, holder: str) -> bool:
         """Let another holder have the bytes; return whether its part is large enough for them."""
-        if not self._budget.take(holder, self.size):
-            return False
-        self._budget.give(self._holder, self.size)
+        if self.size:
+            if not self._budget.take(holder, self.size):
+                return False
+            self._budget.give(self._holder, self.size)
         self._holder = holder
         return True
 
     def end(self) -> None:
         """Return all bytes."""
-        self._budget.give(self._holder, self.size)
-        self.size = 0
+        if self.size:
+            self._budget.give(self._holder, self.size)
+            self.size = 0
