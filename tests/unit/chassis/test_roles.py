@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from services.chassis.postgres.database import Queries
 from services.chassis.postgres.isolation import Relation, isolation_statements, load_grants
 from services.chassis.postgres.migrate import ROOT
 from services.chassis.postgres.roles import (
+    WORKSPACE_SETTING,
     ServiceRoles,
     create_roles,
     grant_database,
@@ -102,3 +107,20 @@ def test_no_grant_opens_what_all_workspaces_share(service: str) -> None:
     granted = " ".join(load_grants(roots, "migrations") + load_grants(roots, "state"))
     for table in ("outbox", "access_key", "access_source", "head", "cache_version"):
         assert f" {table}" not in granted.split("{fold};")[-1], table
+
+
+def test_only_one_module_sets_the_workspace_and_no_statement_changes_a_session() -> None:
+    setters, changes = set(), []
+    for file in Path(str(ROOT)).rglob("*"):
+        if file.suffix in (".py", ".sql"):
+            text = file.read_text("utf-8")
+            if WORKSPACE_SETTING in text or "WORKSPACE_SETTING" in text:
+                setters.add(file.name)
+        if file.suffix == ".sql" and file.parent.name not in ("migrations", "state"):
+            queries = Queries.parse(text, file.name)
+            for name in dir(queries):
+                statement = re.sub(r"(?m)^--.*", "", getattr(queries, name)).strip()
+                if re.match(r"SET (?!LOCAL )|SELECT set_config\(.*false\)", statement):
+                    changes.append(name)
+    assert setters == {"roles.py", "workspace.py", "isolation.py"}
+    assert changes == []
