@@ -20,6 +20,11 @@ Each service has a schema of its own in PostgreSQL, and reads no other schema. T
 `store/state/` lie in the schema of a generation, such as `profile_g1`: a
 [rebuild](how-to/rebuild.md) creates them again. The tables of the chassis exist in every service
 that uses them. Every large table has the column `shard`.
+
+No role that a service works with owns a table. The role for folds may write every table of its
+service but `fact`, to which it may only add. The role for calls may do what `store/grants.sql` of
+the service lists; in tables with the column `workspace_id` row-level security shows it the rows of
+the caller's workspace.
 """
 
 _TABLE = re.compile(
