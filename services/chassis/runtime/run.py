@@ -67,8 +67,9 @@ def run(kind: type[S], serve: Serve[S]) -> NoReturn:
         sys.stderr.write(f"{kind.service}: the settings are wrong\n  {error}\n")
         sys.exit(MISCONFIGURED)
     logs.configure(settings.service, settings.log_level)
-    if settings_open := files_open_to_others(os.environ, PREFIX):
-        log.warning("secret_files_open_to_others", settings=settings_open, remedy="chmod 600")
+    prefixes = (PREFIX, f"{PREFIX}{kind.service.upper()}_")
+    if found := files_open_to_others(kind, os.environ, *prefixes):
+        log.warning("secret_files_open_to_others", settings=found, remedy="chmod 600")
     os.umask(0o077)
     sys.exit(uvloop.run(_main(settings, serve)))
 

@@ -84,14 +84,14 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
     return secret
 
 
-def files_open_to_others(environment: Mapping[str, str], prefix: str) -> list[str]:
+def files_open_to_others(
+    settings: type[BaseSettings], environment: Mapping[str, str], *prefixes: str
+) -> list[str]:
     """Return the variables of secret files that every account of the machine can read."""
-    named = {
-        name: Path(value)
-        for name, value in environment.items()
-        if name.startswith(prefix) and name.endswith(SUFFIX) and value
-    }
-    return sorted(name for name, path in named.items() if _is_open_to_others(path))
+    secrets = [name.upper() for name, field in settings.model_fields.items() if is_secret(field)]
+    variables = {f"{prefix}{name}{SUFFIX}" for prefix in prefixes for name in secrets}
+    named = ((name, environment.get(name, "")) for name in sorted(variables))
+    return [name for name, value in named if value and _is_open_to_others(Path(value))]
 
 
 def _is_open_to_others(path: Path) -> bool:

@@ -20,6 +20,8 @@ from services.chassis.runtime.secret_files import (
     read_secret,
 )
 from services.chassis.runtime.settings import PREFIX, ServiceSettings
+from services.cli.endpoints import settings_from
+from services.devstack.errors import ServerError
 
 REQUIRED = {
     "ONEFOLD_POSTGRES_DSN": "postgresql://u:pg-secret@localhost/onefold",
@@ -128,15 +130,44 @@ def test_files_that_every_account_can_read_are_named(tmp_path: Path) -> None:
     environment = {
         "ONEFOLD_BUS_KEY_FILE": str(private),
         "ONEFOLD_NATS_URL_FILE": str(public),
-        "ONEFOLD_X_FILE": str(tmp_path / "none"),
+        "ONEFOLD_INGEST_INTERNAL_KEY_FILE": str(public),
+        "ONEFOLD_POSTGRES_DSN_FILE": str(tmp_path / "none"),
+        "ONEFOLD_TLS_CERTIFICATE_FILE": str(public),
         "OTHER_FILE": str(public),
     }
-    assert files_open_to_others(environment, PREFIX) == ["ONEFOLD_NATS_URL_FILE"]
+    found = files_open_to_others(ServiceSettings, environment, PREFIX, f"{PREFIX}INGEST_")
+    assert found == ["ONEFOLD_INGEST_INTERNAL_KEY_FILE", "ONEFOLD_NATS_URL_FILE"]
+
+
+def test_settings_of_the_stack_have_the_secrets_of_files_and_no_other_files(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("postgresql://u:p@h/d\n", encoding="utf-8")
+    environment = {
+        "ONEFOLD_POSTGRES_DSN_FILE": str(file),
+        "ONEFOLD_INGEST_ADMIN_KEY_FILE": str(file),
+        "ONEFOLD_INTERNAL_KEY_FILE": str(file),
+        "ONEFOLD_TLS_KEY_FILE": "server.key",
+        "ONEFOLD_INGEST_TLS_KEY_FILE": "ingest.key",
+    }
+    assert settings_from(environment) == {
+        "ONEFOLD_POSTGRES_DSN": "postgresql://u:p@h/d",
+        "ONEFOLD_INGEST_ADMIN_KEY": "postgresql://u:p@h/d",
+    }
+    with pytest.raises(ServerError, match="cannot be read"):
+        settings_from({"ONEFOLD_NATS_URL_FILE": str(tmp_path / "none")})
+
+
+def test_settings_that_are_files_are_those_of_tls_alone() -> None:
+    for kind in settings_classes():
+        own = {name for name in kind.model_fields if name.endswith("_file")}
+        assert all(name.startswith("tls_") for name in own), "the stack takes it for a secret"
 
 
 def test_a_service_with_a_wrong_file_exits_with_one_line_that_names_it(tmp_path: Path) -> None:
     named = {"ONEFOLD_INTERNAL_KEY_FILE": str(tmp_path / "none")}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONEFOLD_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("ONEFOLD_")
+    }
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gen")])}
     done = subprocess.run(
         [sys.executable, "-m", "services.segment"],
