@@ -25,6 +25,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.token_pb2 import Token
 from service_fixtures import MakeSettings, open_bus, wait_until
+from standardwebhooks.webhooks import Webhook as Verifier
 
 from services.activation.codec.bus import DELIVERY_ENDED
 from services.activation.codec.definitions import DESTINATION_DEFINED
@@ -294,6 +295,36 @@ async def test_definition_repeated_before_it_is_folded_changes_nothing(
     assert (first.changed, repeated.changed) == (True, False)
     assert repeated.destination == first.destination
     assert len(whole.peers.log.of_kind(DESTINATION_DEFINED)) == 1
+
+
+async def test_repeat_under_a_newer_key_seals_the_secret_again_once(
+    make_settings: MakeSettings, nats_url: str, receiver: Receiver
+) -> None:
+    both = f"{SECRETS_KEY},2.{'f0' * 32}"
+    to = coupon(receiver.url())
+    async with activation(make_settings, nats_url, private_targets=receiver.target) as whole:
+        await _define(whole, to)
+        log = whole.peers.log
+        published, facts = whole.peers.segment.published, dict(log.facts)
+    settings = {"private_targets": receiver.target, "secrets_key": both}
+    async with activation(make_settings, nats_url, **settings) as rotated:
+        rotated.peers.segment.published |= published
+        rotated.peers.log.facts |= facts
+        rotated.published_facts |= set(facts)
+        keeping = coupon("", webhook=facts_pb.Webhook(url=receiver.url()))
+        same = await _define(rotated, keeping)
+        resealed = await _define(rotated, to)
+        again = await _define(rotated, to)
+        assert [same.changed, resealed.changed, again.changed] == [False, True, False]
+        versions = [
+            facts_pb.DestinationDefined.FromString(fact.payload).webhook.sealed_secret.key_version
+            for fact in rotated.peers.log.of_kind(DESTINATION_DEFINED)
+        ]
+        assert sorted(versions) == [1, 2]
+        await rotated.publish_changes(entered(1))
+        await wait_until(lambda: receiver.received)
+    (received,) = receiver.received
+    assert Verifier(SECRET).verify(received.body, received.headers)
 
 
 async def test_definition_with_an_outdated_etag_is_rejected(

@@ -100,6 +100,11 @@ async def test_signature_follows_standard_webhooks(
         Verifier(SECRET).verify(received.body + b" ", received.headers)
     with pytest.raises(WebhookVerificationError):
         Verifier(base64.b64encode(bytes(32)).decode()).verify(received.body, received.headers)
+    for seconds in (-3_600, -301, 301, 1):
+        replayed = dict(received.headers)
+        replayed["webhook-timestamp"] = str(int(replayed["webhook-timestamp"]) + seconds)
+        with pytest.raises(WebhookVerificationError):
+            Verifier(SECRET).verify(received.body, replayed)
 
 
 @pytest.mark.parametrize(
