@@ -30,6 +30,7 @@ from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.messaging.envelope import MessageAuthenticator
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.subscription import PullSubscription
+from services.chassis.runtime import logs
 from services.chassis.runtime.tasks import background
 from services.kernel.identifiers.model import Identifier
 from services.kernel.tokens import Token
@@ -239,6 +240,8 @@ class Generator:
 
 async def main() -> None:
     """Run the tasks on standard input."""
+    # Standard output has the results only.
+    logs.configure("generator", "error")
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

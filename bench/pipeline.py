@@ -29,6 +29,7 @@ from services.cli.commands.packs import apply_pack
 from services.client.client import ApiEndpoints, Client
 from services.devstack.folders import load_secrets
 from services.devstack.stack import Stack
+from tests.index_key import INDEX_KEY_TEXT
 
 GOAL_RATE, GOAL_P99_MS = 10_000.0, 1_000.0
 CALLERS = 8
@@ -111,7 +112,9 @@ async def run(folder: Path, durations: Durations) -> list[Result]:
     file = folder / "load.bin"
     print_progress(f"writing {durations.events():,} events")
     await asyncio.to_thread(load.write, file, durations.events(), time.time_ns() // 1000)
-    async with Stack(folder / "data") as stack:
+    # The load computes ids of profiles, so it has the same key.
+    settings = {"ONEFOLD_INDEX_KEY": INDEX_KEY_TEXT}
+    async with Stack(folder / "data", settings=settings) as stack:
         task = {
             "ingest": stack.address("ingest"),
             "last": stack.address(SERVICES[-1]),
