@@ -47,6 +47,10 @@ class IngestMetrics:
         for rejection in result.rejections:
             self.count_rejection(endpoint, rejection.refusal.reason)
 
+    def count_failed_call(self, reason: str) -> None:
+        """Count a call that failed as a whole."""
+        self._rejections.labels(reason).inc()
+
     def count_rejection(self, endpoint: str, reason: str) -> None:
         """Count a rejected event, or a rejected body as one event."""
         self._events.labels(endpoint, "rejected").inc()

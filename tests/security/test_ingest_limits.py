@@ -35,7 +35,7 @@ from services.ingest.api.http_body import KEY_BYTES
 from services.ingest.commands.limits import delete_expired
 from services.ingest.domain.quarantine_quota import QuarantineQuota
 from services.ingest.store.quarantine import QuarantineStore
-from services.kernel.errors import RateLimited
+from services.kernel.errors import NotAllowed, RateLimited
 from services.kernel.time import DAY_US
 
 QUOTA_ENTRIES, QUOTA_BYTES = 8, 4_000
@@ -68,7 +68,7 @@ async def slow(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[IngestEndpoints]:
     """Run ingest with a low rate of keys: 1,000 events at once, and then 5 a second."""
-    limits = {"public_events_per_s": 5.0, "public_address_share": 1.0}
+    limits = {"public_events_per_s": 5.0, "public_address_share": 1.0, "refused_calls_per_s": 0.5}
     data_dir = tmp_path_factory.mktemp("s")
     async with run_ingest(postgres_server, nats_server, data_dir, **limits) as running:
         yield running
@@ -166,6 +166,19 @@ class TestRefusedCalls:
         body = {"batch": [make_call()]}
         assert (await post(ingest, body, bearer(ingest.key), address=address))[0] == 200
         assert (await post(ingest, {}, bearer("k"), address="127.0.0.5"))[0] == 401
+
+    async def test_calls_over_grpc_with_unknown_keys_are_limited_by_address(
+        self, slow: IngestEndpoints
+    ) -> None:
+        request = IngestEventsRequest(events=[make_event()])
+        reasons = []
+        async with slow.channel("unknown") as channel:
+            for _ in range(7):
+                with pytest.raises((NotAllowed, RateLimited)) as caught:
+                    await IngestServiceStub(channel).IngestEvents(request)
+                reasons.append(caught.value.reason)
+        assert reasons == ["KEY_UNKNOWN"] * 5 + ["RATE_LIMITED"] * 2
+        assert (await slow.ingest(make_event())).accepted == 1
 
     async def test_forwarded_address_counts_behind_a_trusted_proxy_only(
         self, ingest: IngestEndpoints

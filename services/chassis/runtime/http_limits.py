@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections import Counter
 from collections.abc import Iterator
@@ -44,11 +45,16 @@ class HttpLimits:
     unread_s: float = 30.0
 
     def within_files(self) -> HttpLimits:
-        """Return these limits, with no more connections than the process can open."""
+        """Return these limits, with no more connections than the process can open.
+
+        Where they have to be lowered, that of one address is lowered in proportion.
+        """
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if files == resource.RLIM_INFINITY:
+        most = max(1, int(files * _PART_OF_FILES))
+        if files == resource.RLIM_INFINITY or self.connections <= most:
             return self
-        return replace(self, connections=min(self.connections, max(1, int(files * _PART_OF_FILES))))
+        share = math.ceil(self.connections_per_address * most / self.connections)
+        return replace(self, connections=most, connections_per_address=share)
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ from services.ingest.domain.body_budget import BodyBudget
 from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
 from services.ingest.domain.request_body import batch_calls, parse_body
-from services.kernel.errors import RateLimited, RetryableError, TooLarge
+from services.kernel.errors import OnefoldError, RateLimited, RetryableError, TooLarge
 from services.kernel.restrictions import Peer
 
 #: The paths below /v1/ and the type of their events; None where each event states its own.
@@ -116,7 +116,9 @@ class HttpEndpoint:
             message = "the body did not arrive in time: send it again"
             return error_response(408, "TOO_SLOW", message)
         except Exception as error:
-            return _failed(error)
+            failure = failure_of(error, "http")
+            self._intake.metrics.count_failed_call(failure.reason)
+            return _failed(failure)
 
     async def _ingest(
         self, request: Request, reader: BodyReader, type_: EventType | None
@@ -198,8 +200,7 @@ def _key_of(request: Request) -> str | None:
     return key_from_authorization(headers.get("authorization")) or write_key or None
 
 
-def _failed(error: Exception) -> Response:
-    failure = failure_of(error, "http")
+def _failed(failure: OnefoldError) -> Response:
     headers = {}
     if isinstance(failure, RetryableError):
         headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after)))

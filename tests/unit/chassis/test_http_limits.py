@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -67,6 +70,18 @@ def test_connection_expires_unless_its_request_has_a_known_key() -> None:
     assert list(table.expired(99.0)) == [0, 2]
     table.wait(1, 99.0)
     assert list(table.expired(109.0)) == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "per_address"),
+    [(1_024, 512, 128), (100_000, 2_000, 500), (resource.RLIM_INFINITY, 2_000, 500)],
+)
+def test_limits_are_lowered_to_the_files_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int, per_address: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    limits = HttpLimits(connections=2_000, connections_per_address=500).within_files()
+    assert (limits.connections, limits.connections_per_address) == (connections, per_address)
 
 
 class ConnectionMachine(RuleBasedStateMachine):
