@@ -14,9 +14,13 @@ from services.activation.codec.definitions import destination_to_fact
 from services.activation.domain.model import Destination, SealedSecret, Webhook
 from services.activation.domain.sealing import NONCE_BYTES, SecretKeys, SecretNotReadable
 from services.activation.domain.subjects import AllowedSubjects
-from services.activation.domain.validation import check_destination, check_destination_id
+from services.activation.domain.validation import (
+    check_destination,
+    check_destination_id,
+    check_number,
+)
 from services.activation.store import effects as store
-from services.activation.store.destinations import load_destination
+from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
 from services.chassis.definitions import Defined, DefinitionFact, define
 from services.chassis.postgres.database import Database, acquire
@@ -51,7 +55,10 @@ class DestinationCommands:
         async def load(token: Token) -> Destination | None:
             await self.runner.reach(token)
             async with acquire(self.database.api_pool) as conn:
-                return await load_destination(conn, desired.workspace_id, desired.destination_id)
+                destinations = await load_destinations(conn, desired.workspace_id)
+            existing = {each.destination_id: each for each in destinations}
+            check_number(desired.destination_id, existing)
+            return existing.get(desired.destination_id)
 
         def complete(current: Destination | None) -> Destination:
             completed = _keep_secret(desired, current)

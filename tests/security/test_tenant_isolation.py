@@ -66,7 +66,6 @@ OF_FOLDS = frozenset(
 #: The parameters of every other statement: of a call with the keys of one workspace, and with ids
 #: of the other one. `$n` is in the order of the statement.
 CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
-    "activation/store/destinations.load_destination": lambda b: (OWN, f"{MARK}-file"),
     "activation/store/destinations.load_destinations_of_workspace": lambda b: (OWN,),
     "activation/store/effects.count_effects": lambda b: (OWN,),
     "activation/store/effects.is_dead": lambda b: (OWN, b.effect),

@@ -23,6 +23,9 @@ from services.kernel.ids import WorkspaceId
 MAX_ID = 128
 MAX_TITLE = 200
 MAX_SEGMENTS = 1_000
+#: Destinations of a workspace, retired ones included: each has a queue of its own, and one change
+#: of a membership can become a message to each.
+MAX_DESTINATIONS = 500
 MAX_TRAITS = 200
 MAX_URL = 2_048
 MAX_CONTENT = 64 * 1024
@@ -58,6 +61,16 @@ def check_destination(destination: Destination, subjects: AllowedSubjects) -> No
         case NdjsonFile(name):
             if not _FILE.fullmatch(name):
                 _reject("file.name", "is a file name of letters, digits, '.', '_' and '-'")
+
+
+def check_number(destination_id: str, existing: Collection[str]) -> None:
+    """Check that a workspace with these ids may define this one. Raises InvalidField."""
+    if destination_id not in existing and len(existing) >= MAX_DESTINATIONS:
+        raise InvalidField(
+            f"the workspace has {len(existing)} destinations, and at most {MAX_DESTINATIONS} are"
+            " allowed: define one under the id of a retired destination",
+            field="destination.destination_id",
+        )
 
 
 def check_destination_id(destination_id: str) -> None:

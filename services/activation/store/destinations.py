@@ -33,14 +33,6 @@ async def load_destinations_of_shard(
     return _decodable(await conn.fetch(Q.load_destinations_of_shard, shard, sorted(workspaces)))
 
 
-async def load_destination(
-    conn: asyncpg.Connection, workspace_id: WorkspaceId, destination_id: str
-) -> Destination | None:
-    """Return one destination in its newest version."""
-    row = await conn.fetchrow(Q.load_destination, workspace_id, destination_id)
-    return decode_destination(workspace_id, row["payload"]) if row else None
-
-
 async def save_destination(
     conn: asyncpg.Connection, shard: int, destination: Destination, payload: bytes
 ) -> None:

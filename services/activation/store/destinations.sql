@@ -20,8 +20,3 @@ WHERE shard = $1 AND workspace_id = ANY ($2::text[]) ORDER BY workspace_id, dest
 -- The destinations of a workspace.
 SELECT DISTINCT ON (destination_id) workspace_id, payload FROM destination
 WHERE workspace_id = $1 ORDER BY destination_id, version DESC;
-
--- name: load_destination
--- One destination.
-SELECT payload FROM destination WHERE workspace_id = $1 AND destination_id = $2
-ORDER BY version DESC LIMIT 1;

@@ -17,7 +17,12 @@ from services.activation.codec.definitions import (
 )
 from services.activation.domain.model import Destination, SealedSecret, Trigger, Webhook
 from services.activation.domain.subjects import AllowedSubjects
-from services.activation.domain.validation import MAX_CONTENT, check_destination
+from services.activation.domain.validation import (
+    MAX_CONTENT,
+    MAX_DESTINATIONS,
+    check_destination,
+    check_number,
+)
 from services.kernel.errors import InvalidField
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
@@ -172,6 +177,14 @@ def test_invalid_destination_is_rejected_with_path_and_remedy(
 )
 def test_valid_destination_is_accepted(fields: dict[str, object]) -> None:
     checked(message(**fields))
+
+
+def test_number_of_destinations_is_limited() -> None:
+    existing = {f"d{n}" for n in range(MAX_DESTINATIONS)}
+    check_number("d7", existing)
+    check_number("new", existing - {"d7"})
+    with pytest.raises(InvalidField, match="the id of a retired destination"):
+        check_number("new", existing)
 
 
 def test_content_is_stored_in_canonical_form() -> None:
