@@ -39,7 +39,7 @@ from services.ingest.domain.body_budget import BodyBudget
 from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
 from services.ingest.domain.request_body import batch_calls, parse_body
-from services.kernel.errors import OnefoldError, RateLimited, RetryableError, TooLarge
+from services.kernel.errors import InvalidField, OnefoldError, RateLimited, RetryableError, TooLarge
 from services.kernel.restrictions import Peer
 
 #: The paths below /v1/ and the type of their events; None where each event states its own.
@@ -58,6 +58,7 @@ _PREFLIGHT = {
 }
 
 
+_KEY_HEADERS = frozenset({b"authorization", b"x-write-key"})
 #: How long the refusal of a key is held back where its address has sent too many, seconds.
 _HOLD_S = 1.0
 
@@ -194,10 +195,22 @@ async def _disconnected(request: Request, *, within_s: float) -> None:
 
 
 def _key_of(request: Request) -> str | None:
-    headers = request.headers
+    """Return the key in the headers; None if there is none.
+
+    Raises InvalidField where there are two: a proxy on the way may have read the other one.
+    """
+    given: dict[bytes, str] = {}
+    for name, value in request.scope["headers"]:
+        if name in _KEY_HEADERS:
+            if name in given:
+                raise InvalidField(f"the header {name.decode()} is there twice: send it once")
+            given[name] = value.decode("latin-1")
+    key = key_from_authorization(given.get(b"authorization"))
     # Some clients send `key:secret`; a key of Onefold has no colon.
-    write_key = headers.get("x-write-key", "").partition(":")[0]
-    return key_from_authorization(headers.get("authorization")) or write_key or None
+    write_key = given.get(b"x-write-key", "").partition(":")[0]
+    if key and write_key and key != write_key:
+        raise InvalidField("authorization and x-write-key have two keys: send one of them")
+    return key or write_key or None
 
 
 def _failed(failure: OnefoldError) -> Response:

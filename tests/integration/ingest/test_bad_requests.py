@@ -285,3 +285,32 @@ class TestPaths:
             assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
         async with endpoints.http.post(endpoints.url("/v1/t"), data=b"{}") as response:
             assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("Authorization", "Authorization"),
+            ("X-Write-Key", "X-Write-Key"),
+            ("Authorization", "X-Write-Key"),
+        ],
+    )
+    async def test_two_keys_in_the_headers_are_refused(
+        self, endpoints: Any, make_call: Any, names: tuple[str, str]
+    ) -> None:
+        forms = {"Authorization": "Bearer {}", "X-Write-Key": "{}"}
+        keys = [endpoints.key, "ofk_source_of_another"]
+        for pair in (keys, keys[::-1]):
+            headers = [
+                (name, forms[name].format(key)) for name, key in zip(names, pair, strict=True)
+            ]
+            async with endpoints.http.post(
+                endpoints.url("/v1/track"), json=make_call(), headers=headers
+            ) as response:
+                assert response.status == 400
+                text = await response.text()
+            assert "FIELD_INVALID" in text
+            assert endpoints.key not in text
+
+    async def test_one_key_in_two_headers_is_accepted(self, endpoints: Any, make_call: Any) -> None:
+        headers = {"X-Write-Key": endpoints.key}
+        assert (await endpoints.post("/v1/track", make_call(), **headers))[0] == 200
