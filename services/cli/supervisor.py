@@ -71,7 +71,8 @@ async def supervise(data_dir: Path, settings: Mapping[str, str], first_port: str
 
 def _lock(data_dir: Path) -> IO[str]:
     """Open and lock the stack file. Raises ServerError where another supervisor holds it."""
-    file = open(stack_file(data_dir), "a+", encoding="utf-8", opener=open_private)  # noqa: SIM115
+    descriptor = open_private(str(stack_file(data_dir)), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    file = os.fdopen(descriptor, "a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
