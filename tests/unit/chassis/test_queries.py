@@ -61,14 +61,22 @@ def test_every_statement_of_every_file_is_used() -> None:
         assert used[file] - statements == set(), f"statements that {file} does not have"
 
 
+def test_grants_are_named_after_the_folders_of_migrations() -> None:
+    files = list(SERVICES.rglob("grants.sql"))
+    assert len(files) == 6
+    for file in files:
+        queries = Queries.load(".".join(file.parent.parts), file.name)
+        assert set(dir(queries)) <= {"migrations", "state"}, file
+
+
 def _module(file: Path) -> str:
     return ".".join(file.with_suffix("").parts).removesuffix(".__init__")
 
 
 def _files() -> Iterator[SqlFile]:
-    """The files of named statements; migrations have no names."""
+    """The files of named statements; migrations have no names, and grants are run by folder."""
     for file in SERVICES.rglob("*.sql"):
-        if file.parent.name not in ("migrations", "state"):
+        if file.parent.name not in ("migrations", "state") and file.name != "grants.sql":
             yield ".".join(file.parent.parts), file.name
 
 
