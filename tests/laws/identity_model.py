@@ -166,7 +166,7 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
             state.held[edge] = (HeldReason.SEPARATED, "")
             continue
         if kind == EvidenceKind.CLAIMED and _has_person(left) and _has_person(right):
-            state.held[edge] = (HeldReason.UNTRUSTED, "")
+            state.held[edge] = (HeldReason.OTHER_PERSON, "")
             continue
         if kind in (EvidenceKind.DECIDED, EvidenceKind.STATED):
             same = [g for g in same if not g <= union] + [union]
@@ -250,6 +250,8 @@ def held_reason(
         return HeldReason.IGNORED, ""
     if kind == EvidenceKind.STATED:
         return None
+    if kind == EvidenceKind.CLAIMED and all(_has_person(frozenset({i})) for i in ends):
+        return HeldReason.UNTRUSTED, ""
     for i in ends:
         if kind not in _allowed(i.namespace, policy):
             return HeldReason.IGNORED, i.namespace

@@ -40,7 +40,8 @@ _EXPLANATIONS = {
     "recycled": "its {namespace} has been recycled: it changed hands since",
     "limit": "the profile would have more {namespace} than the policy allows",
     "separated": "it would join two identifiers that were separated by a decision",
-    "untrusted": "only public sources saw the two together, and each belongs to a person",
+    "other_person": "only public sources saw the two together, and the device is another person's",
+    "untrusted": "only public sources saw the two together, and neither is a device",
 }
 
 

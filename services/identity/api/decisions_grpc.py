@@ -32,7 +32,7 @@ from services.identity.codec.responses import (
 )
 from services.identity.commands.decisions import DecisionCommands
 from services.identity.commands.matches import MatchCommands
-from services.identity.domain.resolution import CROSS_PROFILE
+from services.identity.domain.resolution import DECIDABLE
 from services.identity.projection.reader import StateReader
 from services.identity.queries.explain import ExplanationQueries
 from services.identity.queries.held import HeldEdgeQueries
@@ -84,7 +84,7 @@ class DecisionsRpc:
         size, after = page_size_of(request), decode_edge_cursor(request.page_token)
         if request.reason not in pb.HeldReason.values():
             raise InvalidField("use a value of HeldReason", field="reason")
-        reasons = (request.reason,) if request.reason else CROSS_PROFILE
+        reasons = (request.reason,) if request.reason else DECIDABLE
         token = await self._reader.runner.reach(at_least_of(request))
         held = await self._held.list_held(workspace_id(), reasons, after, size)
         return pb.ListHeldResponse(

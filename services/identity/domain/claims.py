@@ -1,7 +1,8 @@
 """Decides which claims of public sources take the fast path.
 
 A claim is an edge of the kind CLAIMED. It adds devices to a person, and never joins two persons:
-two groups of identifiers that both have one of no device and that no other evidence links. So a
+two groups of identifiers that both have one of no device and that no other evidence links. (The
+policy holds all claims between two identifiers of persons, so here one end is a device.) So a
 cluster of profiles takes the fast path if it is one person at most. Whether it is, is decided from
 little: a cluster that may be several persons takes the slow path, which decides it exactly.
 """

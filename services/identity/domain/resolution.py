@@ -4,8 +4,8 @@ First each edge is checked against the policy alone: its kind, its two ends, and
 of its ends, whatever profile they belong to. The edges that pass are then linked in canonical
 order: by kind, and within a kind the earliest first. Each edge joins the components of its ends,
 unless that would join what a decision separates or break a limit; such an edge is held. Claims come
-last, and a claim never joins two components that both have an identifier of a person or an account:
-it adds devices to one of them.
+last, and a claim adds devices to a person: one between two identifiers that are no devices never
+links, and none joins two components that both have such an identifier.
 
 All these constraints only refuse more as components grow. Two things follow. Where all edges of a
 component together break none, their order does not matter and a profile is a connected component.
@@ -63,13 +63,17 @@ class HeldReason(IntEnum):
     LIMIT = 5
     #: The profile would have two identifiers that a decision separates.
     SEPARATED = 6
-    #: It is a claim, and both profiles have an identifier that is no device.
-    UNTRUSTED = 7
+    #: It claims that a device belongs to a person, and the device belongs to another one.
+    OTHER_PERSON = 7
+    #: It claims that two identifiers belong together, and neither of them is a device.
+    UNTRUSTED = 8
 
 
 #: The reasons that depend on the other identifiers of the two profiles. Such an edge always lies
 #: between two profiles.
-CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED, HeldReason.UNTRUSTED)
+CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED, HeldReason.OTHER_PERSON)
+#: The reasons of edges that a decision may turn into a link.
+DECIDABLE = (*CROSS_PROFILE, HeldReason.UNTRUSTED)
 
 
 class HeldEdge(NamedTuple):
@@ -187,6 +191,8 @@ def held_by_ends(a: Node, b: Node, kind: int, policy: Policy) -> HeldEdge | None
                 return HeldEdge(HeldReason.BLOCKED, namespace)
     if kind in policy.ignored:
         return HeldEdge(HeldReason.IGNORED, "")
+    if kind == _CLAIMED and names_person(a.namespace) and names_person(b.namespace):
+        return HeldEdge(HeldReason.UNTRUSTED, "")
     if kind in CO_OCCURRENCE_KINDS:
         for _, namespace in _weaker_first((a, a.namespace), (b, b.namespace), policy):
             mode = policy.rule(namespace).match_mode
@@ -338,7 +344,7 @@ class _UnionFind:
             return HeldEdge(HeldReason.SEPARATED, "")
         has_person = self._has_person
         if kind == EvidenceKind.CLAIMED and has_person[left] and has_person[right]:
-            return HeldEdge(HeldReason.UNTRUSTED, "")
+            return HeldEdge(HeldReason.OTHER_PERSON, "")
         if kind > EvidenceKind.STATED:
             # Identifiers linked by decisions and aliases, all joined by now, count once together.
             if self._counts is None:

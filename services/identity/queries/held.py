@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from services.identity.domain.evidence import Edge
 from services.identity.domain.explain import HeldEdgeView
-from services.identity.domain.resolution import CROSS_PROFILE
+from services.identity.domain.resolution import DECIDABLE
 from services.identity.projection.reader import StateReader
 from services.identity.store.profiles import list_held
 from services.kernel.ids import IdentifierId, WorkspaceId
@@ -23,7 +23,7 @@ class HeldEdgeQueries:
     async def list_held(
         self,
         workspace_id: WorkspaceId,
-        reasons: Collection[int] = CROSS_PROFILE,
+        reasons: Collection[int] = DECIDABLE,
         after: Edge | None = None,
         limit: int = 50,
     ) -> list[HeldEdgeView]:

@@ -121,10 +121,10 @@ SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_n
 FROM edge WHERE a = ANY ($1::bytea[]) AND held_reason = 0
 UNION ALL
 SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
-FROM edge WHERE a = ANY ($2::bytea[]) AND held_reason >= 5
+FROM edge WHERE a = ANY ($2::bytea[]) AND held_reason BETWEEN 5 AND 7
 UNION ALL
 SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
-FROM edge WHERE b = ANY ($2::bytea[]) AND held_reason >= 5
+FROM edge WHERE b = ANY ($2::bytea[]) AND held_reason BETWEEN 5 AND 7
 
 -- name: load_edges
 -- All edges of identifiers. An edge may come twice.

@@ -23,6 +23,8 @@ JOIN identifier AS one ON one.identifier_id = edge.a
 JOIN identifier AS other ON other.identifier_id = edge.b
 WHERE edge.workspace_id = $1 AND edge.held_reason = ANY ($2::smallint[])
   AND (edge.a, edge.b, edge.kind) > ($3, $4, $5)
+  -- UNTRUSTED does not depend on the profiles, which other evidence may have joined.
+  AND (edge.held_reason <> 8 OR one.profile_id <> other.profile_id)
 ORDER BY edge.a, edge.b, edge.kind LIMIT $6
 
 -- name: read_identifiers

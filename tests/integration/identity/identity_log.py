@@ -17,6 +17,7 @@ from services.identity.domain.policy import Policy
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import definition_fact_id, shard_of
 from services.kernel.tokens import Token
+from services.kernel.trust import SourceTrust
 
 EVENT = Event.DESCRIPTOR.full_name
 #: Facts in a message of the relay.
@@ -161,6 +162,7 @@ def random_events(chance: random.Random, events: int, names: int) -> list[ModelE
             chance.randint(1, 1_000),
             n,
             chance.random() < 0.1,
+            trust=chance.choice(list(SourceTrust)),
         )
         for n in range(events)
     ]

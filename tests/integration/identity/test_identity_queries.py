@@ -33,6 +33,7 @@ from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId
 from services.kernel.tokens import Token
+from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
 
 LI, WANG = Identifier("user_id", "li"), Identifier("user_id", "wang")
@@ -76,7 +77,7 @@ class FoldedLog:
     def __init__(self, database: Database) -> None:
         self.log = MemoryEventLog(4)
         self.database = database
-        reader = StateReader(database, LogRunner(self.log))  # type: ignore[arg-type]
+        reader = StateReader(database, LogRunner(self.log), INDEX_KEY)  # type: ignore[arg-type]
         self.explanations = ExplanationQueries(reader, LeafLog(self.log))
         self.held = HeldEdgeQueries(reader)
         self.policy = PolicyQueries(reader)
@@ -283,6 +284,21 @@ async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> 
         after = page[-1].edge.edge
     assert paged == every
     assert await folded.held.list_held(WORKSPACE, [HeldReason.SHARED]) == []
+
+
+async def test_list_held_has_claims_of_two_persons_until_trusted_evidence_links_them(
+    folded: FoldedLog,
+) -> None:
+    claim = ModelEvent((LI, PHONE), 3, 3, trust=SourceTrust.PUBLIC)
+    await folded.append(event(LI, n=1), event(PHONE, n=2), claim)
+    (held,) = await folded.held.list_held(WORKSPACE)
+    assert (held.edge.held, held.edge.edge.kind) == (
+        (HeldReason.UNTRUSTED, ""),
+        EvidenceKind.CLAIMED,
+    )
+    await folded.append(event(LI, PHONE, at=9, n=4))
+    assert (await folded.explain(LI, PHONE)).same
+    assert await folded.held.list_held(WORKSPACE) == []
 
 
 async def test_preview_equals_the_rollout(folded: FoldedLog) -> None:

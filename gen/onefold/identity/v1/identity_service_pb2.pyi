@@ -21,6 +21,7 @@ class HeldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HELD_REASON_RECYCLED: _ClassVar[HeldReason]
     HELD_REASON_LIMIT: _ClassVar[HeldReason]
     HELD_REASON_SEPARATED: _ClassVar[HeldReason]
+    HELD_REASON_OTHER_PERSON: _ClassVar[HeldReason]
     HELD_REASON_UNTRUSTED: _ClassVar[HeldReason]
 HELD_REASON_UNSPECIFIED: HeldReason
 HELD_REASON_BLOCKED: HeldReason
@@ -29,6 +30,7 @@ HELD_REASON_SHARED: HeldReason
 HELD_REASON_RECYCLED: HeldReason
 HELD_REASON_LIMIT: HeldReason
 HELD_REASON_SEPARATED: HeldReason
+HELD_REASON_OTHER_PERSON: HeldReason
 HELD_REASON_UNTRUSTED: HeldReason
 
 class LookupProfilesRequest(_message.Message):

@@ -43,9 +43,9 @@ CREATE TABLE edge (
 ) WITH (fillfactor = 85);
 
 CREATE INDEX edge_by_b ON edge (b);
--- Edges held between profiles: LIMIT, SEPARATED and UNTRUSTED.
-CREATE INDEX edge_cross_profile_a ON edge (a) WHERE held_reason >= 5;
-CREATE INDEX edge_cross_profile_b ON edge (b) WHERE held_reason >= 5;
+-- Edges held between profiles: LIMIT, SEPARATED and OTHER_PERSON.
+CREATE INDEX edge_cross_profile_a ON edge (a) WHERE held_reason BETWEEN 5 AND 7;
+CREATE INDEX edge_cross_profile_b ON edge (b) WHERE held_reason BETWEEN 5 AND 7;
 -- The list of held edges, by reason.
 CREATE INDEX edge_held ON edge (workspace_id, held_reason, a, b, kind) WHERE held_reason > 0;
 
