@@ -311,7 +311,8 @@ def _segment_calls(own: Tenant, other: OtherIds) -> list[Call]:
             segment_pb.ListMembershipsRequest(profile_id=other.profile.hex()),
         ),
         partial(
-            segment.WatchMemberships, segment_pb.WatchMembershipsRequest(from_position={"sequences": [0, 0]})
+            segment.WatchMemberships,
+            segment_pb.WatchMembershipsRequest(from_position={"sequences": [0, 0]}),
         ),
     ]
 
