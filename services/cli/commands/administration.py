@@ -1,4 +1,4 @@
-"""`onefold quarantine` and `clock`: rejected events, and the log's clock."""
+"""`onefold sources`, `quarantine` and `clock`: sources, rejected events, and the log's clock."""
 
 from __future__ import annotations
 
@@ -9,22 +9,56 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from google.protobuf.json_format import ParseDict, ParseError
+from onefold.ingest.v1.admin_service_pb2 import ListSourcesRequest
+from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
 from onefold.ingest.v1.ingest_service_pb2 import ListQuarantinedRequest, ReleaseQuarantinedRequest
 from onefold.log.v1.log_service_pb2 import TickClockRequest
 from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
+from onefold.type.v1.source_trust_pb2 import SourceTrust
 from typer import Argument, Option
 
 from services.cli import output
 from services.cli.context import DataDir, Limit, run_with_client
+from services.cli.values import word_of
 from services.kernel.errors import InvalidField
 from services.kernel.time import parse_span
 
+sources = typer.Typer(no_args_is_help=True, help="The sources of events, and their trust.")
 quarantine = typer.Typer(no_args_is_help=True, help="Rejected events, and their release.")
 clock = typer.Typer(no_args_is_help=True, help="The log's clock, for demos and tests.")
 
 #: Fields that are bytes in the protos and objects in YAML.
 _JSON_FIELDS = frozenset({"properties", "traits", "context"})
+
+
+@sources.command("list")
+def list_sources(data: DataDir) -> None:
+    """List the sources, how far each is believed, and what its events may contain."""
+    request = ListSourcesRequest()
+    response = run_with_client(data, lambda client: client.admin.ListSources(request))
+    rows = [
+        (
+            each.source.source_id,
+            each.source.title,
+            word_of(SourceTrust, "SOURCE_TRUST_", each.source.trust),
+            limits_text(each.source),
+            "disabled" if each.source.disabled else "",
+        )
+        for each in response.sources
+    ]
+    output.print_table(("id", "title", "trust", "limits", ""), rows)
+
+
+def limits_text(source: SourceDefined) -> str:
+    """Return the limits that a definition states, as one line."""
+    limits = (
+        ("namespaces", ", ".join(source.allowed_namespaces)),
+        ("events", ", ".join(source.allowed_event_names)),
+        ("traits", ", ".join(source.allowed_traits)),
+        ("age", f"{source.max_age_days}d" if source.max_age_days else ""),
+    )
+    return "; ".join(f"{name}: {text}" for name, text in limits if text)
 
 
 @quarantine.command("list")
