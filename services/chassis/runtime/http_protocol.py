@@ -60,9 +60,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         #: Drops a connection that does not read, or that does not end.
         self._drop_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Add the connection to the table, and drop another one where there are too many."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, transport))
         peer = self.client[0] if self.client else ""
         counted = "" if is_within(peer, self._limits.proxies) else address_group(peer)
         if not self._table.open(self, counted, self.loop.time()):
