@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 
 import asyncpg
@@ -16,7 +15,6 @@ from services.devstack.binaries import PG_OLDEST
 from services.devstack.errors import ServerError
 
 CONNECT_SECONDS = 10
-RETRY_SECONDS = 0.05
 _NATS_ERRORS = (OSError, TimeoutError, nats.errors.Error)
 
 log = structlog.get_logger(__name__)
@@ -64,20 +62,6 @@ async def check_nats(url: str) -> None:
             f"NATS with JetStream cannot be reached ({type(error).__name__}): "
             "check ONEFOLD_NATS_URL"
         ) from error
-
-
-async def can_connect(url: str, seconds: float) -> bool:
-    """Return whether NATS accepts the credentials of a URL within some seconds."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while loop.time() < end:
-        try:
-            await (await _connect(url)).close()
-        except _NATS_ERRORS:
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            return True
-    return False
 
 
 async def _connect(url: str) -> Client:

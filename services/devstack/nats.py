@@ -5,6 +5,8 @@
     store/                                            JetStream's files
 """
 
+import asyncio
+import json
 import os
 import shutil
 import signal
@@ -19,7 +21,6 @@ import structlog
 from services import SERVICES
 from services.devstack.binaries import find_nats
 from services.devstack.errors import ServerError
-from services.devstack.external import can_connect
 from services.devstack.managed_server import PORTS, ManagedServer, Recovering
 from services.devstack.nats_clients import ClientsFile
 from services.devstack.nats_config import (
@@ -36,6 +37,7 @@ from services.devstack.process import spawn, works_in
 PROBE_SECONDS = 5.0
 #: Seconds within which a running server accepts new credentials.
 RELOAD_SECONDS = 10.0
+RETRY_SECONDS = 0.05
 #: Names in its own folder, which is its working directory, by which it is found again.
 STORE, CONFIG, PID_FILE = "store", "nats.conf", "nats.pid"
 
@@ -155,8 +157,30 @@ async def apply_credentials(home: Path, client: ClientId) -> str:
 
     Raises ServerError.
     """
-    password = ClientsFile(home / CLIENTS_FILE).password_of(client)
-    url = f"nats://{client.name}:{password}@{LOOPBACK}:{load_ports(home / PORTS).get('nats', 0)}"
-    if reload_clients(home) and not await can_connect(url, RELOAD_SECONDS):
-        raise ServerError(f"NATS does not accept the credentials: see {home / 'server.log'}")
-    return url
+    password = ClientsFile(home / CLIENTS_FILE).password_of(client) or ""
+    port = load_ports(home / PORTS).get("nats", 0)
+    if reload_clients(home):
+        try:
+            async with asyncio.timeout(RELOAD_SECONDS):
+                while not await accepts(port, client.name, password):  # noqa: ASYNC110 there is no event
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            raise ServerError(
+                f"NATS does not accept the credentials: see {home / 'server.log'}"
+            ) from None
+    return f"nats://{client.name}:{password}@{LOOPBACK}:{port}"
+
+
+async def accepts(port: int, user: str, password: str) -> bool:
+    """Return whether the server on a loopback port accepts a user."""
+    login = json.dumps({"user": user, "pass": password, "verbose": False})
+    try:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        try:
+            writer.write(f"CONNECT {login}\r\nPING\r\n".encode())
+            await reader.readline()  # what the server says of itself
+            return await reader.readline() == b"PONG\r\n"
+        finally:
+            writer.close()
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ There are two accounts. `SERVICES` has JetStream and one user per service. `CLIE
 per source; it sees nothing but three groups of subjects that it imports from `SERVICES`. So a
 client cannot even have a reply sent to a subject of the services.
 
-`python -m services.devstack.nats_config` prints `deploy/nats.conf`.
+`python -m services.devstack.nats_config` writes `deploy/nats.conf`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from services import SERVICES
 from services.devstack.errors import ServerError
+from services.devstack.folders import ROOT
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 #: The file with the users of `CLIENTS`, beside the configuration of the embedded server.
@@ -216,4 +217,4 @@ def _quoted(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(shipped_config(), end="")
+    (ROOT / "deploy" / "nats.conf").write_text(shipped_config(), encoding="utf-8")

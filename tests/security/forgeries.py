@@ -1,4 +1,4 @@
-"""Makes messages as somebody publishes them who sees all messages and lacks the bus key."""
+"""Makes messages as an attacker publishes them who sees all messages and lacks the bus key."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class ShippedNats:
 
     @asynccontextmanager
     async def connect_unknown(self) -> AsyncIterator[RawClient]:
-        """Connect without saying as whom."""
+        """Connect without credentials."""
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             yield RawClient(reader, writer)
@@ -126,10 +126,10 @@ async def accepts(nats: ShippedNats) -> bool:
 
 def covers(allowed: str, subject: str) -> bool:
     """Return whether a grant, such as `onefold.log.*`, covers all of a subject."""
-    grant, asked = allowed.split(), subject.split()
-    if len(grant) > 1 and grant[1:] != asked[1:]:
+    grant, tried = allowed.split(), subject.split()
+    if len(grant) > 1 and grant[1:] != tried[1:]:
         return False
-    left, right = grant[0].split("."), asked[0].split(".")
+    left, right = grant[0].split("."), tried[0].split(".")
     for index, token in enumerate(left):
         if token == ">":
             return len(right) > index

@@ -1,4 +1,4 @@
-"""Messages that somebody without the bus key publishes to the streams are dropped and counted.
+"""Messages that are published to the streams without the bus key are dropped and counted.
 
 The attacker has the rights of every service on NATS, and sees every message.
 """

@@ -1,4 +1,4 @@
-"""Publishers of NATS reach their own source only, and nobody takes or doubles their messages."""
+"""Publishers of NATS reach their own source only; their messages are neither taken nor doubled."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Compares the access tables of a service with the definitions in the log, and repairs them.
 
 A service folds keys, sources and workspaces from what it receives. The log is the truth: a row that
-no fact of the log defines gives access to nobody and is deleted, and a row that is missing or
-differs is made again from the log.
+no fact of the log defines is deleted, and a row that is missing or differs is made again from the
+log.
 """
 
 from __future__ import annotations

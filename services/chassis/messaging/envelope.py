@@ -1,8 +1,8 @@
 """Authenticates the messages that services exchange over the bus by a MAC in their headers.
 
-Whoever can publish to a stream without the bus key can neither make a message that a service folds
-nor move one: the MAC covers the subject, the range, the claim check and the payload. A message
-without a valid MAC counts as absent, so its range is read upstream.
+A publisher without the bus key can neither make a message that a service folds nor move one: the
+MAC covers the subject, the range, the claim check and the payload. A message without a valid MAC
+counts as absent, so its range is read upstream.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ ACK_TIMEOUT = 5.0
 POLL_S = 2.0
 _UNCOMMITTED_RETRY_S = 0.05
 #: Sequence numbers. A stream that lacks more gets only the newest output: consumers have read the
-#: others from the store long since, and an old message that somebody copies to the end of the
-#: stream does not make the relay publish everything after it again.
+#: others from the store long since, and an old message that is copied to the end of the stream does
+#: not make the relay publish everything after it again.
 MAX_CATCH_UP = 100_000
 #: Also before the first prune: after a long outage, consumers may still have to read the outbox.
 PRUNE_INTERVAL_S = 900.0

@@ -7,11 +7,13 @@ identity are the offsets in the log; profile and segment number their own messag
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import asyncpg
+
+from services.kernel.ids import WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,28 @@ class StreamMessage:
     next: int
     #: The serialised protobuf message.
     payload: bytes
+
+
+class UnitId(NamedTuple):
+    """Identifies a fold unit in its shard."""
+
+    #: The sequence number of its message; the offset, where a message can be cut into facts.
+    sequence: int
+    #: Tells apart the units of one sequence number; empty where it has one.
+    key: bytes = b""
+
+
+class FoldUnit(NamedTuple):
+    """The smallest part of a stream that a fold can leave out: it belongs to one workspace."""
+
+    id: UnitId
+    workspace_id: WorkspaceId
+    #: A message of the stream that covers this sequence number and has this unit alone.
+    payload: bytes
+
+    @property
+    def message(self) -> StreamMessage:
+        return StreamMessage(self.id.sequence, self.id.sequence + 1, self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,12 @@ class Batch:
     #: The offset in the log, and the log's clock there (Unix microseconds), before the batch.
     log_offset: int
     log_time_us: int
+    #: Units of these messages that are not folded: failed facts and parked facts. They count as
+    #: consumed.
+    left_out: frozenset[UnitId] = frozenset()
+    #: One unit that was left out before is folded now; everything after it is folded already. What
+    #: the fold returns as `log_offset` and `log_time_us` is not used.
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +107,18 @@ class Projection(Protocol):
 
         The worker holds the fence and saves what the fold returns in the same transaction. Each
         shard folds one batch at a time. After an exception the batch is folded again.
+        """
+
+
+@runtime_checkable
+class Isolating(Protocol):
+    """A projection whose fold can leave out single units; it honours `Batch.left_out`."""
+
+    def units(self, message: StreamMessage, first: int) -> Sequence[FoldUnit]:
+        """Return the units of a message from the sequence number `first` on, in order.
+
+        Where a message has several sequence numbers, each of them has one unit. Raises an error
+        where the message itself cannot be decoded.
         """
 
 

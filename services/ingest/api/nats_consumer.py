@@ -1,7 +1,7 @@
 """Pulls the messages of publishers from JetStream, through a consumer that all replicas share.
 
-A pull consumer delivers to the inbox of the replica that requests, so nobody else can subscribe to
-the messages, and each is delivered to one replica.
+A pull consumer delivers to the inbox of the replica that requests, so no other client can subscribe
+to the messages, and each is delivered to one replica.
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ async def test_messages_and_port_survive_a_restart(tmp_path: Path) -> None:
         assert await consume(second, 20) == list(range(20))
 
 
-async def test_killed_server_restarts_with_every_acknowledged_message(server: OpenNatsServer) -> None:
+async def test_killed_server_restarts_with_every_acknowledged_message(
+    server: OpenNatsServer,
+) -> None:
     watching = asyncio.create_task(server.watch())
     await publish(server, 20)
     killed, url = server.pid, server.url

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from service_fixtures import open_bus
 
-
 #: A port on which no server listens.
 UNREACHABLE = "nats://127.0.0.1:1"
 
