@@ -10,7 +10,7 @@ import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1.event_pb2 import Event
 
-from services.ingest.api.nats_message import check_subject, decode_message
+from services.ingest.api.nats_message import check_subject, decode_message, place_in_stream
 from services.ingest.domain.events import RawEvent, Refusal
 from services.kernel.errors import NotAllowed
 
@@ -86,3 +86,38 @@ def test_subject_of_another_source_is_refused() -> None:
     for subject in ("onefold.in.w.t", "onefold.in.v.s", "onefold.in.w", "onefold.in.w.s.x"):
         with pytest.raises(NotAllowed):
             check_subject(subject, "w", "s")
+
+
+def test_place_in_the_stream_is_the_same_in_every_delivery_and_in_both_forms() -> None:
+    """Stream, sequence number and time; not the number of the delivery or of the consumer."""
+    first = "$JS.ACK.ONEFOLD_IN.ingest.1.42.7.1700000000000000001.3"
+    again = "$JS.ACK.ONEFOLD_IN.ingest.2.42.9.1700000000000000001.0"
+    newer = "$JS.ACK._.hash.ONEFOLD_IN.ingest.3.42.11.1700000000000000001.0"
+    place = "ONEFOLD_IN 42 1700000000000000001"
+    found = [place_in_stream(each) for each in (first, again, newer, f"{newer}.x")]
+    assert found == [place] * 4
+
+
+def test_places_of_other_messages_differ() -> None:
+    """The last one is of a stream that was deleted and made again."""
+    places = {
+        place_in_stream(f"$JS.ACK.ONEFOLD_IN.ingest.1.{sequence}.7.{time}.3")
+        for sequence, time in ((42, 1), (43, 1), (42, 2))
+    }
+    assert len(places) == 3
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "_INBOX.x", "$JS.ACK", "$JS.ACK.a.b.c", "$JS.API.a.b.c.d.e.f"]
+)
+def test_message_that_no_stream_stores_has_no_place(reply: str) -> None:
+    assert place_in_stream(reply) == ""
+
+
+def test_id_of_the_place_is_used_where_event_and_headers_have_none() -> None:
+    for headers, expected in (({}, "placed"), ({"nats-msg-id": "given"}, "given")):
+        decoded = decode_message(headers, json.dumps(CALL).encode(), "placed")
+        assert not isinstance(decoded, Refusal)
+        event = decoded[0].event
+        assert isinstance(event, RawEvent)
+        assert event.message_id == expected
