@@ -55,6 +55,7 @@ OF_FOLDS = frozenset(
         "chassis/access/tables.delete_key",
         "chassis/access/tables.delete_source",
         "chassis/access/tables.delete_workspace",
+        "chassis/projection/failed_facts.count_failed_of_workspaces",
         "identity/store/policy.load_rollout_page",
         "identity/store/policy.save_policy",
         "profile/store/profiles.leaf_page",
