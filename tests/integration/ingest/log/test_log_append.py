@@ -87,7 +87,7 @@ async def test_existing_id_with_other_content_is_conflicting(
 ) -> None:
     facts = make_facts(range(size))
     await event_log.append(facts[:1])
-    others = [facts[0]._replace(payload=b"other"), *facts[1:]]
+    others = [make_fact(0, payload=b"other"), *facts[1:]]
     appended = await event_log.append(others)
     assert (appended.appended, appended.conflicting) == (size - 1, frozenset({0}))
     rows = await logs.fetch("SELECT payload FROM fact WHERE fact_id = $1", facts[0].fact_id)
