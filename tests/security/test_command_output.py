@@ -40,7 +40,7 @@ MARKUP = "A[/x][bold red][link=http://evil.example]:bomb:"
 #: A part of both as it must be shown.
 SHOWN = "[/x][bold red][link=http://evil.example]:bomb:"
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-WHO, OTHER = f"user_id:{MARKUP}", "user_id:other"
+WHO, OTHER = f"user_id:{MARKUP}", f"user_id:{MARKUP}3"
 
 
 @dataclass
@@ -167,7 +167,7 @@ def plant(system: System) -> None:
         {"type": "track", "event": HOSTILE, "properties": {HOSTILE: HOSTILE}, **common},
         {"type": "identify", "traits": traits, **common},
         {"type": "group", "groupId": f"{MARKUP}2", "traits": group, **common},
-        {"type": "identify", "userId": "other", "traits": {"phone": "13800000001"}},
+        {"type": "identify", "userId": f"{MARKUP}3", "traits": {"phone": "13800000001"}},
         {"type": "track", "event": HOSTILE, "messageId": HOSTILE},
         {"type": HOSTILE, "userId": HOSTILE},
         {"type": "track", "event": HOSTILE, "userId": HOSTILE, "properties": HOSTILE},
@@ -244,6 +244,7 @@ CASES: dict[str, Callable[[System], Case]] = {
     "matches reject": lambda _: Case([WHO, "user_id:fourth"], shows=False),
     "quarantine list": lambda _: Case([], shows=False),
     "quarantine release": lambda s: Case([quarantined(s)], shows=False, fails=True),
+    "sources list": lambda _: Case([]),
     "keys issue": lambda _: Case(["--source", "web", "--title", HOSTILE], shows=False),
     "keys list": lambda _: Case([]),
     "keys rotate": lambda s: Case([key_id(s)], shows=False),
