@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, StreamMessage
+from services.chassis.messaging.stream import (
+    Batch,
+    FoldResult,
+    FoldUnit,
+    OutboxMessage,
+    StreamMessage,
+    UnitId,
+)
 from services.chassis.postgres.database import connect_pool
 from services.chassis.projection.checkpoint import add_digest
 from services.chassis.projection.consumer import Limits
@@ -22,6 +29,7 @@ from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.kernel.digest import row_digest
 from services.kernel.errors import RangeExpired
+from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
 SERVICE = "toy"
@@ -173,11 +181,25 @@ class Words:
         self.folds.append((batch.shard, batch.first, batch.next))
         end = min(batch.next, batch.first + self._chunk) if self._chunk else batch.next
         facts = facts_between(batch, end)
-        if self.poison and any(fact.word == self.poison for fact in facts):
+        counted = [f for at, f in enumerate(facts, batch.first) if UnitId(at) not in batch.left_out]
+        if self.poison and any(fact.word == self.poison for fact in counted):
             raise ValueError("this word cannot be counted")
-        await count_words(conn, batch.shard, facts)
+        await count_words(conn, batch.shard, counted)
+        if batch.is_late:
+            return FoldResult(end, end, 0)
         output = OutboxMessage(batch.first, end, encode(facts))
         return FoldResult(end, end, batch.log_time_us + len(facts), (output,))
+
+
+class IsolatingWords(Words):
+    """The projection, where single facts can be left out."""
+
+    def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
+        facts = decode(message)[first - message.first :]
+        return [
+            FoldUnit(UnitId(at), WorkspaceId(fact.workspace), encode([fact]))
+            for at, fact in enumerate(facts, first)
+        ]
 
 
 class WordsRebuilder:

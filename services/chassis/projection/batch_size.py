@@ -14,9 +14,16 @@ MAX_CPU_S = 0.5
 UNLIMITED = 1_000_000
 #: The limit of a worker that has measured nothing yet.
 FIRST_LIMIT = 256
+#: Seconds that one transaction should take at most, the waits included.
+MAX_TOOK_S = 10.0
+#: A fold of a single message that loses its session after so many seconds was ended by a limit of
+#: the database, rather than by an outage.
+MIN_LOST_S = 10.0
+#: Sessions that one message may cost before it is left out.
+MAX_LOSSES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class BatchSize:
     """The most sequence numbers that the next transaction should fold."""
 
@@ -35,8 +42,59 @@ class BatchSize:
             return BatchSize(min(2 * self.limit, UNLIMITED))
         return self
 
+    def after_failure(self, folded: int) -> BatchSize:
+        """Return the size after a transaction of so many sequence numbers failed: half of it."""
+        return BatchSize(max(1, min(folded, self.limit) // 2))
+
     def take(self, messages: Sequence[StreamMessage], at: int) -> tuple[StreamMessage, ...]:
         """Return the first messages that fit, at least one; `at`: where the transaction begins."""
         end = at + self.limit
         taken = tuple(message for message in messages if message.next <= end)
         return taken or tuple(messages[:1])
+
+
+@dataclass(slots=True)
+class FoldPace:
+    """How a shard is folded: what a worker passes on to the next one of its process.
+
+    A session that the database ends takes its worker along. So what the next one needs to make the
+    same batch smaller outlasts both.
+    """
+
+    size: BatchSize = BatchSize()
+    #: Up to here messages are cut into units, because one of them failed.
+    isolate_until: int = 0
+    #: Up to here the size does not grow, because a larger transaction lost its session.
+    steady_until: int = 0
+    #: The sequence number at which a fold of a single one ended with its session, and how often.
+    lost_at: int = -1
+    losses: int = 0
+    #: Whether the failed facts of the shard were tried once by this process.
+    has_retried: bool = False
+
+    def adapt(self, first: int, end: int, cpu_s: float, took_s: float) -> None:
+        """Choose the next size after a transaction that folded [first, end).
+
+        One that takes long comes near the time limits of the database, although it uses no CPU.
+        """
+        before = self.size
+        after = before.after(end - first, max(cpu_s, took_s * MAX_CPU_S / MAX_TOOK_S))
+        self.size = min(before, after) if end < self.steady_until else after
+
+    def narrow(self, first: int, end: int) -> None:
+        """Fold less than [first, end) at a time, up to `end`."""
+        self.isolate_until = max(self.isolate_until, end)
+        self.size = self.size.after_failure(end - first)
+
+    def lose_session(self, first: int, end: int, took_s: float) -> None:
+        """Note that the session of a fold ended before its commit."""
+        self.narrow(first, end)
+        self.steady_until = max(self.steady_until, end)
+        if end - first > 1 or took_s < MIN_LOST_S:
+            return
+        self.losses = self.losses + 1 if self.lost_at == first else 1
+        self.lost_at = first
+
+    def is_hopeless(self, first: int) -> bool:
+        """Return whether folding the single number `first` ends the session each time."""
+        return self.lost_at == first and self.losses >= MAX_LOSSES

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, StreamMessage
+from services.chassis.messaging.stream import (
+    Batch,
+    FoldResult,
+    OutboxMessage,
+    StreamMessage,
+    UnitId,
+)
 from services.chassis.postgres.database import Queries
 from services.kernel.digest import MODULUS, to_hex
 from services.kernel.tokens import Token
@@ -88,7 +94,9 @@ def check_outputs(outputs: Sequence[OutboxMessage], at: int) -> None:
         at = output.next
 
 
-def make_batch(at: Checkpoint, messages: tuple[StreamMessage, ...]) -> Batch:
+def make_batch(
+    at: Checkpoint, messages: tuple[StreamMessage, ...], left_out: frozenset[UnitId] = frozenset()
+) -> Batch:
     """Return the batch of contiguous messages that begins at a checkpoint."""
     return Batch(
         shard=at.shard,
@@ -98,6 +106,7 @@ def make_batch(at: Checkpoint, messages: tuple[StreamMessage, ...]) -> Batch:
         next_output=at.next_output,
         log_offset=at.log_offset,
         log_time_us=at.log_time_us,
+        left_out=left_out,
     )
 
 

@@ -52,7 +52,7 @@ class ShardConsumer:
     ) -> None:
         self._shard = shard
         self._subscription = subscription
-        self._upstream = upstream
+        self.upstream = upstream
         self._limits = limits
         self._gap_check_s = gap_check_s
         self._reading: AsyncIterator[StreamMessage] | None = None
@@ -115,7 +115,7 @@ class ShardConsumer:
                 self._interrupted = False
                 return ()
             # A message may have been lost with nothing after it to show the gap.
-            self._reading, self._gap_at = self._upstream.read(self._shard, at, 0), None
+            self._reading, self._gap_at = self.upstream.read(self._shard, at, 0), None
             return None
         self._silent_since = None
         end = _gap_end(received, at)
@@ -129,7 +129,7 @@ class ShardConsumer:
                 self._subscription.pop()
             return None
         log.info("gap_found", shard=self._shard, first=at, next=end)
-        self._reading, self._gap_at = self._upstream.read(self._shard, at, end), at
+        self._reading, self._gap_at = self.upstream.read(self._shard, at, end), at
         return None
 
     def _take_received(self, at: int) -> tuple[StreamMessage, ...]:

@@ -41,6 +41,7 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
     token_of,
 )
+from services.chassis.projection.failed_facts import copy_failed, hold_retries
 from services.chassis.runtime.tasks import task_scope
 from services.kernel.errors import Conflict, InvalidField
 from services.kernel.tokens import Token
@@ -202,6 +203,7 @@ class RebuildRunner:
                     raise Conflict(
                         f"a rebuild of {service} is in progress; retry when it has finished"
                     )
+                await hold_retries(conn, service)
                 # Under the lock: the generation after an outdated one may be the live one.
                 await database.refresh()
                 await conn.execute(f"SET search_path TO {database.schema}")
@@ -292,6 +294,8 @@ class _Run:
 
     async def _rebuild_to(self, end: Token) -> None:
         self.end = end
+        # Both states leave out the same facts; retries are held, so none of them is folded now.
+        await copy_failed(self.pool, self.live, self.new)
         workers = self.options.workers
         if self.resync is not None:
             await self.resync.build(self.pool, end, workers=workers, progress=self._count)

@@ -17,6 +17,7 @@ from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import Backfilling, run_to_end
 from services.chassis.projection.checkpoint import load_checkpoint, make_batch, save_checkpoint
 from services.chassis.projection.consumer import BatchBuilder, Limits, UpstreamGap
+from services.chassis.projection.failed_facts import load_left_out
 from services.kernel.tokens import Token
 
 #: Far more in one transaction than a live state folds: no caller waits for it.
@@ -59,8 +60,9 @@ class LogReplay:
     ) -> None:
         async with acquire(pool) as conn:
             checkpoint = await load_checkpoint(conn, shard)
-        if checkpoint is None or checkpoint.next >= end:
-            return
+            if checkpoint is None or checkpoint.next >= end:
+                return
+            left_out = await load_left_out(conn, shard, checkpoint.next, end)
         messages = self.upstream.read(shard, checkpoint.next, end)
         async for chunk in _in_chunks(messages, checkpoint.next, self.limits):
             if chunk[-1].next > end:
@@ -69,7 +71,9 @@ class LogReplay:
             while checkpoint.next < chunk[-1].next:
                 chunk = tuple(m for m in chunk if m.next > checkpoint.next)
                 async with transaction(pool) as conn:
-                    folded = await self.projection.fold(conn, make_batch(checkpoint, chunk))
+                    folded = await self.projection.fold(
+                        conn, make_batch(checkpoint, chunk, left_out)
+                    )
                     # Outputs are dropped, but numbered: the next batch continues with the numbers.
                     after = checkpoint.after(folded)
                     checkpoint, _ = await save_checkpoint(conn, after, (), folded.deltas)

@@ -8,6 +8,7 @@ outputs to the relay and wakes callers that wait for a token.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import asyncpg
@@ -20,8 +21,10 @@ from services.chassis.messaging.stream import OutboxMessage, Projection, Upstrea
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
+from services.chassis.projection.batch_size import FoldPace
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.consumer import GAP_CHECK_S, Limits, ShardConsumer
+from services.chassis.projection.failed_facts import LeftOutCounts
 from services.chassis.projection.progress import ProgressTracker
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
 from services.chassis.runtime.tasks import clip_to_deadline, task_scope
@@ -88,6 +91,9 @@ class ProjectionRunner:
         self._leases = Leases(database, service, shards, self._work)
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
+        self._paces: defaultdict[int, FoldPace] = defaultdict(FoldPace)
+        #: The failed and parked facts of the shards that are leased here.
+        self.left_out: dict[int, LeftOutCounts] = {}
         #: The stalled shards that are leased here, with the reasons.
         self.stalled: dict[int, str] = {}
         self._workers: set[ShardWorker] = set()
@@ -150,9 +156,12 @@ class ProjectionRunner:
                 conn,
                 self._projection,
                 consumer,
-                WorkerCallbacks(self._publish_commit, self._set_stalled, self._wake_workers),
+                WorkerCallbacks(
+                    self._publish_commit, self._set_stalled, self._wake_workers, self._set_left_out
+                ),
                 self._fold_slots,
                 self._metrics,
+                self._paces[shard],
             )
             self._workers.add(worker)
             try:
@@ -167,6 +176,7 @@ class ProjectionRunner:
             finally:
                 self._workers.discard(worker)
                 self.stalled.pop(shard, None)
+                self.left_out.pop(shard, None)
                 await consumer.restart()
 
     async def _publish_commit(
@@ -183,6 +193,12 @@ class ProjectionRunner:
             self.stalled[shard] = reason
         else:
             self.stalled.pop(shard, None)
+
+    def _set_left_out(self, shard: int, counts: LeftOutCounts) -> None:
+        if counts.failed or counts.parked:
+            self.left_out[shard] = counts
+        else:
+            self.left_out.pop(shard, None)
 
     def _wake_workers(self) -> None:
         """Make every worker of this process check for backfills."""

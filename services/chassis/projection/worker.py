@@ -15,7 +15,7 @@ import structlog
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.database import translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
-from services.chassis.projection.batch_size import MAX_CPU_S, BatchSize
+from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
@@ -26,8 +26,10 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
 )
 from services.chassis.projection.consumer import ShardConsumer
+from services.chassis.projection.failed_facts import LeftOutCounts
+from services.chassis.projection.isolating_fold import IsolatingFold, isolating_fold
 from services.chassis.runtime.backoff import Backoff
-from services.chassis.runtime.cpu import LOG_INTERVAL_S, CpuTimed
+from services.chassis.runtime.cpu import CostReports, CpuTimed
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.errors import RetryableError, StoreUnavailable
 
@@ -58,6 +60,8 @@ class WorkerCallbacks:
     stalled: Callable[[int, str], None]
     #: A fold scheduled backfills, perhaps for other shards.
     scheduled: Callable[[], None]
+    #: How many facts the state of the shard lacks.
+    left_out: Callable[[int, LeftOutCounts], None] = lambda _shard, _counts: None
 
 
 class ShardWorker:
@@ -72,8 +76,10 @@ class ShardWorker:
         callbacks: WorkerCallbacks,
         fold_slots: asyncio.Semaphore,
         metrics: Metrics,
+        pace: FoldPace | None = None,
     ) -> None:
-        """`fold_slots` limits how many workers of this process fold at a time."""
+        """`fold_slots` limits how many workers of this process fold at a time; `pace`: how the
+        worker before this one folded."""
         self._shard = shard
         self._conn = conn
         self._projection = projection
@@ -81,12 +87,12 @@ class ShardWorker:
         self._callbacks = callbacks
         self._fold_slots = fold_slots
         self._metrics = metrics
-        #: Up to here messages are folded one by one, because one of them failed.
-        self._isolate_until = 0
+        self._pace = pace or FoldPace()
+        self._isolating = isolating_fold(
+            shard, conn, projection, metrics.service, consumer.upstream
+        )
         self._log_time_us = 0
-        self._size = BatchSize()
-        #: When the next line about costly transactions may be logged (monotonic clock).
-        self._next_cost_line = 0.0
+        self._costs = CostReports(metrics.cpu_budget_exceeded)
         #: Seconds that the last batch took, without waiting for a fold slot.
         self._worked_s = 0.0
         self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
@@ -117,8 +123,10 @@ class ShardWorker:
         )
         try:
             await self._check_backlog()
+            await self._retry_at_start()
             while True:
                 checkpoint = await self._backfill(checkpoint)
+                checkpoint = await self._retry_failed(checkpoint)
                 messages = await self._consume(checkpoint)
                 if not messages:
                     await self._check_backlog()
@@ -144,7 +152,7 @@ class ShardWorker:
     async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
-            messages = await self._consumer.next(checkpoint.next, self._step_due_in())
+            messages = await self._consumer.next(checkpoint.next, self._work_due_in())
         except Exception as error:
             await self._consumer.restart()
             self._report("consume", checkpoint, error)
@@ -169,35 +177,107 @@ class ShardWorker:
             if self._backlog.is_blocked:
                 checkpoint = await self._backfill(checkpoint)
             messages = tuple(m for m in messages if m.next > checkpoint.next)
-            part = self._size.take(messages, checkpoint.next)
-            if checkpoint.next < self._isolate_until:
-                part = messages[:1]
-            checkpoint = await self._fold_with_retries(checkpoint, part)
+            checkpoint = await self._fold_with_retries(checkpoint, messages)
         return checkpoint
+
+    def _take(
+        self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
+    ) -> tuple[StreamMessage, ...]:
+        """Return the messages of the next transaction; single facts where a fold has failed."""
+        part = self._pace.size.take(messages, checkpoint.next)
+        if checkpoint.next >= self._pace.isolate_until or self._isolating is None:
+            return part
+        return self._pace.size.take(self._isolating.cut(part, checkpoint.next), checkpoint.next)
 
     async def _fold_with_retries(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
-        """Fold once; after a failure retry forever, one message at a time.
+        """Fold once; after a failure retry forever, with half as much each time.
 
-        No message is skipped: a shard that cannot go on stalls and reports it.
+        A unit that cannot be folded alone is left out; see `services.chassis.projection.isolation`.
+        Where the facts are not at fault, the shard stalls and reports it.
         """
         backoff = Backoff(max_s=MAX_RETRY_S)
         while True:
-            batch = make_batch(checkpoint, messages)
             try:
-                after = await self._fold_once(checkpoint, batch)
-            except (FenceLost, StoreUnavailable):
+                batch = make_batch(checkpoint, self._take(checkpoint, messages))
+                after = await self._fold_or_isolate(checkpoint, batch)
+            except FenceLost:
                 raise
             except Exception as error:
-                if not isinstance(error, _TRANSIENT):
-                    self._isolate_until = max(self._isolate_until, batch.next)
-                    messages = messages[:1]
+                if self._conn.is_closed():
+                    raise
                 self._report("fold", checkpoint, error)
                 await asyncio.sleep(backoff.next_s())
             else:
-                self._recover(backoff)
-                return after
+                if after is not None:
+                    self._recover(backoff)
+                    return after
+
+    async def _fold_or_isolate(self, checkpoint: Checkpoint, batch: Batch) -> Checkpoint | None:
+        """Fold a batch; None where a smaller one is to be folded first, as this one raised."""
+        isolating = self._isolating
+        if isolating is not None and self._pace.is_hopeless(batch.first):
+            return await self._fold_reduced(isolating, checkpoint, batch)
+        began = time.monotonic()
+        try:
+            return await self._fold_once(checkpoint, batch)
+        except (FenceLost, *_TRANSIENT) as error:
+            if isinstance(error, StoreUnavailable):
+                # Perhaps a time limit of the database, which a smaller batch keeps.
+                took_s = time.monotonic() - began
+                self._pace.lose_session(batch.first, batch.next, took_s)
+                log.warning(
+                    "fold_lost_session",
+                    shard=self._shard,
+                    first=batch.first,
+                    next=batch.next,
+                    took_s=round(took_s, 3),
+                )
+            raise
+        except Exception as error:
+            self._pace.narrow(batch.first, batch.next)
+            if not self._is_smallest(batch):
+                log.warning(
+                    "fold_narrowed",
+                    shard=self._shard,
+                    first=batch.first,
+                    next=batch.next,
+                    error=type(error).__name__,
+                )
+                return None
+            if isolating is None:
+                raise
+            after = await self._fold_reduced(isolating, checkpoint, batch)
+            if after is None:
+                raise
+            return after
+
+    def _is_smallest(self, batch: Batch) -> bool:
+        """Return whether the batch cannot be folded in smaller parts."""
+        if self._isolating is None:
+            return len(batch.messages) == 1
+        return batch.next - batch.first == 1
+
+    async def _fold_reduced(
+        self, isolating: IsolatingFold, checkpoint: Checkpoint, batch: Batch
+    ) -> Checkpoint | None:
+        """Fold a single message without the units that raise; None where they are not at fault."""
+        message = batch.messages[0]
+        is_hopeless = self._pace.is_hopeless(batch.first)
+        fold = isolating.fold_without_all if is_hopeless else isolating.fold_reduced
+        async with self._fold_slots, self._fenced(checkpoint):
+            reduced = await fold(checkpoint, message)
+            if reduced is None:
+                return None
+            folded = reduced.result
+            after, backlog = await save_checkpoint(
+                self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
+            )
+        for failed in reduced.failing:
+            isolating.report(failed)
+        await self._finish(checkpoint, after, backlog, folded.outputs)
+        return after
 
     async def _fold_once(self, checkpoint: Checkpoint, batch: Batch) -> Checkpoint:
         async with self._fold_slots:
@@ -212,9 +292,12 @@ class ShardWorker:
             took_s = time.perf_counter() - began
         self._worked_s += took_s
         await self._finish(checkpoint, after, backlog, folded.outputs)
-        self._size = self._size.after(after.next - checkpoint.next, fold.cpu_s)
+        self._pace.adapt(checkpoint.next, after.next, fold.cpu_s, took_s)
+        if self._isolating is not None:
+            self._isolating.note_folded(after.next - checkpoint.next)
         if fold.cpu_s > MAX_CPU_S:
-            self._report_cost(checkpoint, after, fold.cpu_s)
+            place = {"first": checkpoint.next, "next": after.next}
+            self._costs.report("transaction", fold.cpu_s, {"shard": self._shard, **place})
         self._metrics.fold_duration_seconds.observe(took_s)
         self._metrics.batch_size_facts.observe(after.folded_offset - checkpoint.folded_offset)
         return after
@@ -259,6 +342,53 @@ class ShardWorker:
         self._newest_run = max(self._newest_run, backlog.newest_run)
         return is_new
 
+    async def _retry_at_start(self) -> None:
+        """Make failed facts due once a process: another version of it may fold them."""
+        if self._isolating is not None and not self._pace.has_retried:
+            self._pace.has_retried = True
+            with translate_store_errors(self._conn):
+                await self._isolating.retry_all()
+
+    async def _retry_failed(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Fold a unit that was left out, where one is due and no backfill reads the past."""
+        isolating = self._isolating
+        if isolating is None or self._backlog:
+            return checkpoint
+        with translate_store_errors(self._conn):
+            due = await isolating.next_due()
+        self._note_left_out(isolating.counts)
+        if due is None:
+            return checkpoint
+        try:
+            async with self._fold_slots, self._fenced(checkpoint):
+                folded = await isolating.fold_late(due, checkpoint)
+                if folded is None:
+                    return checkpoint
+                after, backlog = await save_checkpoint(
+                    self._conn, checkpoint.after_step(folded.outputs), folded.outputs, folded.deltas
+                )
+        except FenceLost:
+            raise
+        except Exception as error:
+            if self._conn.is_closed():
+                raise
+            with translate_store_errors(self._conn):
+                await isolating.save_failure(due, error)
+            return checkpoint
+        log.info("failed_fact_folded", shard=self._shard, sequence=due.id.sequence)
+        await self._finish(checkpoint, after, backlog, folded.outputs)
+        return after
+
+    def _note_left_out(self, counts: LeftOutCounts) -> None:
+        self._metrics.failed_facts.labels(self._shard).set(counts.failed)
+        self._metrics.parked_facts.labels(self._shard).set(counts.parked)
+        self._callbacks.left_out(self._shard, counts)
+
+    def _work_due_in(self) -> float:
+        """Return the seconds after which a step or a retry is due; infinity where none is."""
+        retry_s = self._isolating.due_in_s if self._isolating and not self._backlog else math.inf
+        return min(self._step_due_in(), retry_s)
+
     def _step_due_in(self) -> float:
         """Return the seconds after which a step is due; infinity where there is no job."""
         if not self._backlog or self._backfilling is None:
@@ -297,22 +427,6 @@ class ShardWorker:
         step, after, backlog = done
         await self._finish(checkpoint, after, backlog, step.outputs)
         return after
-
-    def _report_cost(self, before: Checkpoint, after: Checkpoint, cpu_s: float) -> None:
-        """Count a transaction that took too much CPU time, and log where it is."""
-        self._metrics.cpu_budget_exceeded.labels("transaction").inc()
-        now = time.monotonic()
-        if now < self._next_cost_line:
-            return
-        self._next_cost_line = now + LOG_INTERVAL_S
-        log.warning(
-            "cpu_budget_exceeded",
-            work="transaction",
-            shard=self._shard,
-            first=before.next,
-            next=after.next,
-            cpu_s=round(cpu_s, 3),
-        )
 
     def _report(self, part: str, at: Checkpoint, error: Exception) -> None:
         """Log a failure; mark the shard as stalled if a retry cannot help."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -53,6 +53,25 @@ class CpuTimed(Generic[T]):
                 error = raised
 
 
+class CostReports:
+    """Counts work that took too much CPU time, and logs some of it."""
+
+    def __init__(self, exceeded: Counter | None = None) -> None:
+        """`exceeded`: counts by the label `work`."""
+        self._exceeded = exceeded
+        #: When the next line about a kind of work may be logged (monotonic clock).
+        self._next_line: dict[str, float] = {}
+
+    def report(self, work: str, spent_s: float, place: Mapping[str, object]) -> None:
+        """Report work that took so many seconds; `place`: where it is, without personal data."""
+        if self._exceeded is not None:
+            self._exceeded.labels(work).inc()
+        now = time.monotonic()
+        if now >= self._next_line.get(work, 0.0):
+            self._next_line[work] = now + LOG_INTERVAL_S
+            log.warning("cpu_budget_exceeded", work=work, cpu_s=round(spent_s, 3), **place)
+
+
 class ItemWatch:
     """Reports the items of a fold that take more CPU time than their budget.
 
@@ -62,10 +81,8 @@ class ItemWatch:
 
     def __init__(self, exceeded: Counter | None = None, *, budget_s: float = ITEM_BUDGET_S) -> None:
         """`exceeded`: counts by the label `work`."""
-        self._exceeded = exceeded
+        self._reports = CostReports(exceeded)
         self._budget_s = budget_s
-        #: When the next line about a kind of work may be logged (monotonic clock).
-        self._next_line: dict[str, float] = {}
 
     def each(
         self, items: Iterable[T], work: str, describe: Callable[[T], dict[str, object]]
@@ -83,17 +100,9 @@ class ItemWatch:
             if now - began > NOTABLE_S:
                 spent_s = time.thread_time() - cpu_s
                 if now - began > budget_s < spent_s:
-                    self._report(work, min(spent_s, now - began), describe(item))
+                    self._reports.report(work, min(spent_s, now - began), describe(item))
                 cpu_s, now = time.thread_time(), clock()
             began = now
-
-    def _report(self, work: str, spent_s: float, fields: dict[str, object]) -> None:
-        if self._exceeded is not None:
-            self._exceeded.labels(work).inc()
-        now = time.monotonic()
-        if now >= self._next_line.get(work, 0.0):
-            self._next_line[work] = now + LOG_INTERVAL_S
-            log.warning("cpu_budget_exceeded", work=work, cpu_s=round(spent_s, 3), **fields)
 
 
 #: Reports in the log only; for rebuilds and previews.

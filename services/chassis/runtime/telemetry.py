@@ -120,6 +120,18 @@ class Metrics:
         )
 
     @cached_property
+    def failed_facts(self) -> Gauge:
+        return self.gauge(
+            "failed_facts", "Facts that the state lacks because their fold raises.", ["shard"]
+        )
+
+    @cached_property
+    def parked_facts(self) -> Gauge:
+        return self.gauge(
+            "parked_facts", "Facts that the state lacks because an operator parked them.", ["shard"]
+        )
+
+    @cached_property
     def checkpoint_offset(self) -> Gauge:
         """The lag in facts is the head of ingest's log minus this."""
         return self.gauge(
