@@ -28,7 +28,7 @@ from services.ingest.commands.bootstrap import bootstrap_workspace
 from services.ingest.commands.intake import EventIntake
 from services.ingest.commands.keys import KeyCommands
 from services.ingest.log import EventLog, LogRelay
-from services.ingest.log.clock import tick_while_idle
+from services.ingest.log.clock import LogClock, tick_while_idle
 from services.ingest.projection.definitions import DefinitionProjection
 from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
@@ -65,6 +65,7 @@ async def serve(settings: IngestSettings) -> AsyncIterator[Ingest]:
             index_key=index_key,
             api_pool=base.database.api_pool,
             metrics=base.metrics,
+            clock=LogClock(max_ahead_s=settings.max_clock_ahead_s),
         ) as event_log,
     ):
         database, authenticator = base.database, base.authenticator

@@ -77,6 +77,10 @@ class IngestSettings(ServiceSettings):
     quarantine_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     #: How long an event stays in quarantine, days.
     quarantine_days: Annotated[float, Field(gt=0)] = 30.0
+    #: Nothing is appended while the clock of PostgreSQL is further than this ahead of the machine's
+    #: and an hour after the last fact, seconds: nothing takes back what the log has recorded. To
+    #: accept such a clock, set more for one start.
+    max_clock_ahead_s: Annotated[float, Field(gt=0)] = 3_600.0
     #: How often definitions that other replicas appended are folded, seconds.
     definitions_poll_s: Annotated[float, Field(gt=0)] = 2.0
     #: The number of replicas of the stream of NATS publishers' messages, in a cluster of NATS.

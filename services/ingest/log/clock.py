@@ -18,11 +18,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class LogClock:
-    """The machine's clock plus the lead that the log has over it, from every observed instant."""
+#: By how much the clock of PostgreSQL may be ahead of the machine's, seconds.
+MAX_AHEAD_S = 3_600.0
+#: An instant is observed late by the time that its transaction took, which is no lag of the log.
+_LATENCY_US = SECOND_US
 
-    def __init__(self, machine_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+
+class LogClock:
+    """The machine's clock plus the lead that the log has over it, from the newest observation."""
+
+    def __init__(
+        self,
+        machine_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        max_ahead_s: float = MAX_AHEAD_S,
+    ) -> None:
         self._machine_us = machine_us
+        self._max_ahead_us = int(max_ahead_s * SECOND_US)
         self._lead_us = 0
 
     def now_us(self) -> int:
@@ -30,8 +41,20 @@ class LogClock:
         return self._machine_us() + self._lead_us
 
     def observe(self, instant_us: int) -> None:
-        """Record that the log's clock has just reached an instant."""
-        self._lead_us = max(self._lead_us, instant_us - self._machine_us())
+        """Record that the log's clock has just reached an instant.
+
+        Only the newest observation counts: a machine's clock that was wrong for a moment leaves no
+        trace.
+        """
+        lead_us = instant_us - self._machine_us()
+        self._lead_us = 0 if -_LATENCY_US < lead_us < 0 else lead_us
+
+    def latest_us(self) -> int:
+        """Return the latest instant that PostgreSQL's clock may show, Unix microseconds.
+
+        A log that recorded a later one would never come back to the present.
+        """
+        return self._machine_us() + self._max_ahead_us
 
 
 async def tick_while_idle(event_log: EventLog, *, interval_s: float) -> None:

@@ -16,7 +16,7 @@ from services.chassis.runtime.telemetry import Metrics
 from services.ingest.domain.facts import AppendResult, NewFact
 from services.ingest.domain.offsets import AppendOutcome, AppendRequest
 from services.ingest.log.clock import LogClock
-from services.ingest.log.connection import AppendConnection
+from services.ingest.log.connection import AppendConnection, ensure_durable
 from services.ingest.log.group_commit import GroupCommit
 from services.ingest.log.recent import RecentFacts
 from services.ingest.log.store import FactKinds, LogHeads, LogReader, Q, load_heads
@@ -45,6 +45,7 @@ class EventLog:
         index_key: IndexKey,
         api_pool: asyncpg.Pool | None = None,
         metrics: Metrics | None = None,
+        clock: LogClock | None = None,
     ) -> None:
         """`api_pool`: that of the api role; None = `pool` reads everything."""
         self.shards = shards
@@ -52,13 +53,13 @@ class EventLog:
         #: The newest committed facts.
         self.recent = RecentFacts(shards)
         self.kinds = FactKinds()
-        self.clock = LogClock()
+        self.clock = clock or LogClock()
         self.reader = LogReader(pool, self.kinds, api_pool or pool)
         self.metrics = IngestMetrics(metrics or Metrics("ingest"))
         self._pool = pool
         self._group = GroupCommit(self._commit)
         self._writer = LogWriter(shards, self.kinds, index_key)
-        self._connection = AppendConnection(pool)
+        self._connection = AppendConnection(pool, self._opened)
         self._committing: asyncio.Task[None] | None = None
 
     async def append(self, facts: Sequence[NewFact], *, atomic: bool = False) -> AppendResult:
@@ -81,7 +82,10 @@ class EventLog:
         """
         async with self._connection.acquire() as conn:
             ticked = await self._writer.tick(
-                conn, advance_us=advance_us, idle_since_us=idle_since_us
+                conn,
+                latest_us=self.clock.latest_us(),
+                advance_us=advance_us,
+                idle_since_us=idle_since_us,
             )
             self._observe(ticked)
         return cast(AppendResult, ticked.outcomes[0])  # a tick never conflicts
@@ -89,7 +93,7 @@ class EventLog:
     async def heads(self) -> LogHeads:
         """Return the end of the log, and its clock. Raises StoreUnavailable."""
         async with acquire(self._pool) as conn:
-            heads = await load_heads(conn)
+            heads = await load_heads(conn, self.clock.latest_us())
         self.clock.observe(heads.now_us)
         return heads
 
@@ -102,11 +106,17 @@ class EventLog:
     async def _commit(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         async with self._connection.acquire() as conn:
             with self.metrics.group_duration.time():
-                appended = await self._writer.append(conn, requests)
+                appended = await self._writer.append(conn, requests, self.clock.latest_us())
             self._observe(appended)
         self.metrics.group_size.observe(len(appended.rows))
         self.metrics.appended_rows.inc(len(appended.rows))
         return appended.outcomes
+
+    async def _opened(self, conn: asyncpg.Connection) -> None:
+        """Forget what the connection before this one has shown, and read it again."""
+        self._writer.forget()
+        await self.kinds.reload(conn)
+        self.recent.reset((await load_heads(conn)).token)
 
     def _observe(self, appended: Appended) -> None:
         self.recent.add(appended.rows)
@@ -114,8 +124,9 @@ class EventLog:
 
     async def __aenter__(self) -> Self:
         async with acquire(self._pool) as conn:
+            await ensure_durable(conn)
             await conn.execute(Q.make_heads, self.shards)
-            heads = await load_heads(conn)
+            heads = await load_heads(conn, self.clock.latest_us())
             await self.kinds.reload(conn)
         ends = heads.token
         if len(ends.offsets) != self.shards:

@@ -46,6 +46,12 @@ class ShardRecent:
             self.end = end
             self.notify()
 
+    def reset(self, end: int) -> None:
+        """Forget the rows, and take this end even where it lies before the one known so far."""
+        self._clear()
+        self.end = end
+        self.notify()
+
     def notify(self) -> None:
         """Wake all that wait."""
         self._changed.set()
@@ -91,3 +97,8 @@ class RecentFacts:
         """Record the ends of the shards as read from the table."""
         for recent, end in zip(self.shards, ends.offsets, strict=True):
             recent.observe_end(end)
+
+    def reset(self, ends: Token) -> None:
+        """Forget all rows: the ends were read from a database that may have gone back."""
+        for recent, end in zip(self.shards, ends.offsets, strict=True):
+            recent.reset(end)

@@ -80,7 +80,7 @@ class LogRelay:
         recent = self._log.recent.shards[shard]
         offset = recent.end
         while True:
-            while recent.end <= offset:
+            while recent.end == offset:
                 await recent.wait()
             await asyncio.sleep(LINGER_S)
             offset = await self._forward_from(shard, offset)

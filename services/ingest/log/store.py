@@ -42,10 +42,10 @@ class FactKinds:
             await self.reload(conn)
 
     async def reload(self, conn: asyncpg.Connection) -> None:
-        """Read all kinds."""
-        for kind_id, name in await conn.fetch(Q.load_kinds):
-            self.ids[name] = kind_id
-            self.names[kind_id] = name
+        """Read all kinds; forget those that a database that went back does not have."""
+        rows = await conn.fetch(Q.load_kinds)
+        self.ids = {name: kind_id for kind_id, name in rows}
+        self.names = dict(rows)
 
 
 class LogHeads(NamedTuple):
@@ -58,9 +58,12 @@ class LogHeads(NamedTuple):
     oldest_us: int
 
 
-async def load_heads(conn: asyncpg.Connection) -> LogHeads:
-    """Return the end of the log, and its clock."""
-    [row] = await conn.fetch(Q.load_heads)
+async def load_heads(conn: asyncpg.Connection, latest_us: int = FOREVER_US) -> LogHeads:
+    """Return the end of the log, and its clock.
+
+    `latest_us`: the latest instant that the clock of the server may show; see `LogClock`.
+    """
+    [row] = await conn.fetch(Q.load_heads, latest_us)
     return LogHeads(Token(tuple(row["nexts"] or ())), row["now_us"] or 0, row["oldest_us"] or 0)
 
 

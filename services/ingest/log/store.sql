@@ -11,13 +11,13 @@ SELECT
     min(h.recorded_at) AS oldest_us,
     greatest(
         max(h.recorded_at),
-        (extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint + max(c.offset_us)
+        least((extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint, $1) + max(c.offset_us)
     ) AS now_us
 FROM head AS h CROSS JOIN clock AS c;
 
 -- name: lock_heads
 -- Locks the heads of some shards; see the function.
-SELECT instant, nexts FROM lock_heads($1);
+SELECT instant, nexts FROM lock_heads($1, $2);
 
 -- name: existing_facts
 -- Finds the keys that are in the log already, by their index in the arrays, from 1.
@@ -28,7 +28,7 @@ INNER JOIN fact AS f ON n.shard = f.shard AND n.fact_id = f.fact_id;
 -- name: append_small_batch
 -- Appends new facts in one round trip; see the function.
 SELECT instant, nexts FROM append_small_batch(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 );
 
 -- name: advance_clock

@@ -9,7 +9,8 @@ response sends everything once more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -29,19 +30,27 @@ from services.ingest.log.codec import CLOCK_TICKED, clock_tick
 from services.ingest.log.copy_format import copy_rows
 from services.ingest.log.store import FactKinds, Q, load_heads
 from services.kernel.cache import RecentCache
+from services.kernel.errors import StoreUnavailable
 from services.kernel.index_key import IndexKey
 
 #: Up to this number of rows, one call with arrays is faster than the round trips of COPY.
 SMALL_BATCH = 128
 #: The number of transactions that look facts up before they write, after a repeat was found.
 LOOKUP_AFTER_CONFLICT = 50
+#: The SQLSTATE that `lock_heads` raises.
+_CLOCK_AHEAD = "OF001"
 #: The number of facts in the log whose content tag is remembered.
 REMEMBERED = 50_000
 
 # A replica that hangs while it holds locks would block all the others: PostgreSQL ends its session.
+# One that hangs inside COPY is ended by a replica that waits; see `AppendConnection`.
 _BEGIN = """BEGIN;
 SET LOCAL idle_in_transaction_session_timeout = '5s';
 SET LOCAL lock_timeout = '20s'"""
+
+
+class ClockAhead(StoreUnavailable):
+    """The clock of PostgreSQL is ahead of both the log and this machine."""
 
 
 class Appended(NamedTuple):
@@ -69,8 +78,23 @@ class LogWriter:
         self._recent = RecentCache[DedupKey, FactContent](REMEMBERED)
         self._lookups_left = 0
 
-    async def append(self, conn: asyncpg.Connection, requests: Sequence[AppendRequest]) -> Appended:
-        """Append the facts of some callers in one transaction."""
+    def forget(self) -> None:
+        """Forget which facts are in the log: the next connection may show an older one."""
+        self._recent = RecentCache[DedupKey, FactContent](REMEMBERED)
+
+    async def append(
+        self, conn: asyncpg.Connection, requests: Sequence[AppendRequest], latest_us: int
+    ) -> Appended:
+        """Append the facts of some callers in one transaction.
+
+        `latest_us`: the latest instant that the clock of the server may show; see `LogClock`.
+        """
+        with _explain_clock():
+            return await self._append(conn, requests, latest_us)
+
+    async def _append(
+        self, conn: asyncpg.Connection, requests: Sequence[AppendRequest], latest_us: int
+    ) -> Appended:
         await self._kinds.ensure(conn, {f.kind for request in requests for f in request.facts})
         keys = [dedup_keys(request.facts, self._shards) for request in requests]
         flat = [key for of_request in keys for of_fact in of_request for key in of_fact]
@@ -78,13 +102,13 @@ class LogWriter:
         if not self._lookups_left:
             plan = plan_append(requests, keys, self._recent.get_many(flat), self._kinds.ids)
             try:
-                return await self._append_optimistic(conn, shards, plan)
+                return await self._append_optimistic(conn, shards, plan, latest_us)
             except asyncpg.UniqueViolationError:
                 self._lookups_left = LOOKUP_AFTER_CONFLICT
             if conn.is_in_transaction():
                 await conn.execute("ROLLBACK")
         self._lookups_left -= 1
-        heads = await self._begin(conn, shards)
+        heads = await self._begin(conn, shards, latest_us)
         existing = await _existing_facts(conn, flat)
         if len(existing) > len(self._recent.get_many(existing)):
             self._lookups_left = LOOKUP_AFTER_CONFLICT
@@ -92,7 +116,12 @@ class LogWriter:
         return await self._commit(conn, plan, heads)
 
     async def tick(
-        self, conn: asyncpg.Connection, *, advance_us: int = 0, idle_since_us: int | None = None
+        self,
+        conn: asyncpg.Connection,
+        *,
+        latest_us: int,
+        advance_us: int = 0,
+        idle_since_us: int | None = None,
     ) -> Appended:
         """Append a tick to every shard at one instant, later than all before it.
 
@@ -100,7 +129,9 @@ class LogWriter:
         every shard has a fact that was recorded after that instant.
         """
         await self._kinds.ensure(conn, [CLOCK_TICKED])
-        heads = await self._begin(conn, list(range(self._shards)), advance_us=advance_us)
+        shards = list(range(self._shards))
+        with _explain_clock():
+            heads = await self._begin(conn, shards, latest_us, advance_us=advance_us)
         facts: list[NewFact] = []
         if idle_since_us is None or (await load_heads(conn)).oldest_us <= idle_since_us:
             # No earlier tick can have this instant, so none can have this fact id.
@@ -111,22 +142,28 @@ class LogWriter:
         return await self._commit(conn, plan, heads)
 
     async def _append_optimistic(
-        self, conn: asyncpg.Connection, shards: Sequence[int], plan: AppendPlan
+        self, conn: asyncpg.Connection, shards: Sequence[int], plan: AppendPlan, latest_us: int
     ) -> Appended:
         if not 0 < len(plan.facts) <= SMALL_BATCH:
-            return await self._commit(conn, plan, await self._begin(conn, shards))
-        [row] = await conn.fetch(Q.append_small_batch, *_small_batch_arguments(shards, plan))
+            return await self._commit(conn, plan, await self._begin(conn, shards, latest_us))
+        arguments = _small_batch_arguments(shards, plan)
+        [row] = await conn.fetch(Q.append_small_batch, *arguments, latest_us)
         heads = _heads(shards, row)
         return self._committed(plan, plan.rows(heads), heads)
 
     async def _begin(
-        self, conn: asyncpg.Connection, shards: Sequence[int], *, advance_us: int = 0
+        self,
+        conn: asyncpg.Connection,
+        shards: Sequence[int],
+        latest_us: int,
+        *,
+        advance_us: int = 0,
     ) -> ShardHeads:
         """Begin a transaction that holds the locks of some shards, given in ascending order."""
         await conn.execute(_BEGIN)
         if advance_us:
             await conn.execute(Q.advance_clock, advance_us)
-        [row] = await conn.fetch(Q.lock_heads, shards)
+        [row] = await conn.fetch(Q.lock_heads, shards, latest_us)
         return _heads(shards, row)
 
     async def _commit(
@@ -153,6 +190,21 @@ class LogWriter:
     def _committed(self, plan: AppendPlan, rows: list[FactRow], heads: ShardHeads) -> Appended:
         self._recent.update(plan.contents)
         return Appended(rows, plan.outcomes(heads), heads.instant_us)
+
+
+@contextmanager
+def _explain_clock() -> Iterator[None]:
+    """Raise ClockAhead in place of the error of `lock_heads`."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != _CLOCK_AHEAD:
+            raise
+        raise ClockAhead(
+            "the clock of PostgreSQL is far ahead of this machine's, and nothing takes back what"
+            " the log records: set the clocks right, or accept this one with"
+            " ONEFOLD_INGEST_MAX_CLOCK_AHEAD_S"
+        ) from error
 
 
 def _heads(shards: Sequence[int], row: asyncpg.Record) -> ShardHeads:

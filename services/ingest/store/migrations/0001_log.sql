@@ -61,21 +61,32 @@ CREATE TABLE kind (
 -- Locks the heads of some shards (in ascending order) until the transaction ends. Returns their next
 -- offsets, and the instant of the transaction: never before the last fact of these shards.
 --
+-- Raises OF001 where the clock of the server is later than `latest` (Unix microseconds, without the
+-- lead), and more than an hour after that last fact: nothing takes back a recorded instant.
+--
 -- In PL/pgSQL because each of its statements sees what was committed before that statement, so that
 -- the instant is taken while the locks are held and not when the wait for them began. A lookup of
 -- existing facts must come after it in another statement, for the same reason.
-CREATE FUNCTION lock_heads(locked smallint [], OUT instant bigint, OUT nexts bigint [])
+CREATE FUNCTION lock_heads(
+    locked smallint [], latest bigint, OUT instant bigint, OUT nexts bigint []
+)
 LANGUAGE plpgsql AS $$
 DECLARE
     last bigint;
+    server bigint;
+    lead bigint;
 BEGIN
     SELECT array_agg(h.next ORDER BY h.shard), max(h.recorded_at) INTO nexts, last
     FROM (
         SELECT shard, next, recorded_at FROM head
         WHERE shard = ANY (locked) ORDER BY shard FOR UPDATE
     ) AS h;
-    SELECT greatest(last, (extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint + c.offset_us)
-    INTO instant FROM clock AS c;
+    SELECT (extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint, c.offset_us
+    INTO server, lead FROM clock AS c;
+    instant := greatest(last, server + lead);
+    IF server > latest AND server + lead > last + 3600000000 THEN
+        RAISE EXCEPTION 'the clock of the server is ahead' USING ERRCODE = 'OF001';
+    END IF;
 END
 $$;
 
@@ -94,10 +105,10 @@ CREATE FUNCTION append_small_batch(
     locked smallint [], counts bigint [], slots int [], ranks bigint [],
     occurred bigint [], kinds smallint [], fact_ids bytea [], leaf_ids bytea [],
     workspaces text [], sources text [], actors text [], payloads bytea [], tags bytea [],
-    OUT instant bigint, OUT nexts bigint []
+    latest bigint, OUT instant bigint, OUT nexts bigint []
 ) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT h.instant, h.nexts INTO instant, nexts FROM lock_heads(locked) AS h;
+    SELECT h.instant, h.nexts INTO instant, nexts FROM lock_heads(locked, latest) AS h;
     INSERT INTO fact (
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
         workspace_id, source_id, actor, payload, content_tag
