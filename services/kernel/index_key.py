@@ -1,8 +1,8 @@
 """Derives ids from values with a secret key, so that an id cannot be traced back to its value.
 
-Identifiers such as phone numbers are few enough to try all of them, so their plain hashes would
-tell them. An id under a key (a blind index) is a pure function of workspace and value for whoever
-has the key, and tells nothing to anyone else. The key stays outside the database.
+Phone numbers are few enough to try all of them, so a plain hash of one gives it away. An id under a
+key (a blind index) is a pure function of workspace and value with the key, and means nothing without
+it. The key is stored outside the database.
 """
 
 from __future__ import annotations

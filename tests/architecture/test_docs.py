@@ -53,7 +53,12 @@ def test_every_setting_is_documented() -> None:
     for kind in kinds():
         own = kind.model_fields.keys() - shared.keys()
         names |= {f"ONEFOLD_{kind.service}_{name}".upper() for name in own}
-    meant = {row.split("|")[1].strip(" `"): row.split("|")[3].strip() for row in rows if "|" in row}
+    meant = {
+        name.strip(" `"): row.split("|")[3].strip()
+        for row in rows
+        if "|" in row
+        for name in row.split("|")[1].split(",")
+    }
     found = [name for name in sorted(names) if not meant.get(name)]
     assert not found, message(found, "a setting without a line of `#:` above it")
 
@@ -212,3 +217,15 @@ def test_documents_name_existing_commands_only() -> None:
     for page in pages():
         used = set(re.findall(r"\./onefold ([a-z-]+)", page.text))
         assert used <= first, f"{page.path}: {used - first}"
+
+
+def test_tests_on_the_page_of_threats_exist() -> None:
+    page = source("docs/reference/threats.md")
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", "\n".join(page.lines))
+    assert len(named) > 90
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if "test_" in path and f"def {name or 'test_'}" not in source(f"tests/{path}").text
+    ]
+    assert not missing, message(missing, "the page of threats names a test that does not exist")

@@ -20,6 +20,7 @@ BUDGET = {
     "tests/laws/test_whole_system.py": 6,
     "tests/integration/whole/": 9,
     "tests/security/test_key_roles.py": 1,
+    "tests/security/test_keyed_ids.py": 3,
     "tests/security/test_rpc_matrix.py": 3,
     "tests/security/test_destinations.py": 2,
     "tests/security/test_source_trust.py": 2,

@@ -1,4 +1,4 @@
-"""Tests with which roles a service starts, and what is said where they are missing."""
+"""Tests with which roles a service starts, and its errors where they are missing."""
 
 from __future__ import annotations
 

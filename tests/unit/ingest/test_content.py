@@ -99,7 +99,7 @@ def test_content_of_a_group_event_has_both_copies_and_the_account() -> None:
     assert tag(one) == tag(other) != tag(group)
 
 
-def test_integers_beyond_a_double_are_told_apart() -> None:
+def test_integers_beyond_a_double_have_other_content() -> None:
     exact, next_one = (b'{"n":%d}' % (2**53 + n) for n in (1, 2))
     assert tag(EVENT._replace(properties=exact)) != tag(EVENT._replace(properties=next_one))
 
