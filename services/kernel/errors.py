@@ -72,6 +72,12 @@ class RangeExpired(ClientError):
     reason = "RANGE_EXPIRED"
 
 
+class UpstreamWentBack(ClientError):
+    """The requested range begins after the end of the stream, which was restored from a backup."""
+
+    reason = "UPSTREAM_WENT_BACK"
+
+
 class RetryableError(OnefoldError):
     """Something is unavailable for a while; the same call may succeed later."""
 

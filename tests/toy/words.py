@@ -28,7 +28,7 @@ from services.chassis.projection.consumer import Limits
 from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.kernel.digest import row_digest
-from services.kernel.errors import RangeExpired
+from services.kernel.errors import RangeExpired, UpstreamWentBack
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
@@ -158,6 +158,8 @@ class LogUpstream:
         if first < self.gone_before:
             raise RangeExpired(f"the log begins at {self.gone_before}")
         tail = await self._log.tail(shard)
+        if first > tail:
+            raise UpstreamWentBack(f"the log ends at {tail}")
         # A message that this log never published may name an offset beyond the tail.
         end = min(end or tail, tail)
         while first < end:

@@ -10,12 +10,21 @@ import asyncpg
 
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Queries, acquire
-from services.kernel.errors import RangeExpired
+from services.kernel.errors import RangeExpired, UpstreamWentBack
 
 Q = Queries.load(__package__, "outbox.sql")
 
 #: Outputs that are read at a time.
 PAGE = 64
+
+
+def went_back_message(shard: int, first: int, end: int) -> str:
+    """Return what to do where a stream ends before the place up to which it was consumed."""
+    return (
+        f"shard {shard} ends at {end}, and {first} of it were consumed: it was restored without"
+        " the services after it; restore the whole database, or resync them, first the service"
+        " that is first in the flow"
+    )
 
 
 class OutboxReader(Protocol):
@@ -52,6 +61,12 @@ class Outbox:
     async def tail(self, shard: int) -> int:
         async with acquire(self.pool) as conn:
             return await conn.fetchval(Q.load_outbox_end, shard) or 0
+
+    async def check_start(self, shard: int, first: int) -> None:
+        """Raise UpstreamWentBack where a consumer is beyond the end of the outbox."""
+        tail = await self.tail(shard)
+        if first > tail:
+            raise UpstreamWentBack(went_back_message(shard, first, tail))
 
     async def prune(self, shard: int, published: int) -> None:
         """See `OutboxReader.prune`. The newest output always stays: it marks the outbox's end."""

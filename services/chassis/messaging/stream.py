@@ -124,11 +124,24 @@ class Isolating(Protocol):
 
 class Upstream(Protocol):
     """Where the missing part of a stream can be read."""
+@runtime_checkable
+class Remembering(Protocol):
+    """A projection that remembers what it has read of its state."""
+
+    def forget(self, shard: int) -> None:
+        """Forget what is remembered of a shard, before its next lease.
+
+        With the connection that held its lock, a life of the database may have ended: behind the
+        next one there may be a promoted standby or a restored backup, which went back.
+        """
+
+
 
     def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
         """Read the messages that cover [first, end), in order; `end` 0 reads all there are.
 
         Stops at the end of the stream, also where `end` lies beyond it: a message that was left on
         the bus before the store was restored may name an offset that does not exist. Raises
-        RangeExpired where the messages are no longer stored.
+        RangeExpired where the messages are no longer stored, and UpstreamWentBack where `first`
+        lies beyond the end of the stream.
         """

@@ -125,6 +125,16 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
 
 
 async def load_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
+async def mark_beyond_upstream(conn: asyncpg.Connection, shard: int) -> None:
+    """Record that the upstream ended before the checkpoint of a shard."""
+    await conn.execute(Q.mark_beyond_upstream, shard)
+
+
+async def is_beyond_upstream(conn: asyncpg.Connection, shard: int) -> bool:
+    """Return whether the upstream went back since the state was made: only a resync ends that."""
+    return bool(await conn.fetchval(Q.is_beyond_upstream, shard))
+
+
     """Return the checkpoints of all shards, in order."""
     return [Checkpoint(*row) for row in await conn.fetch(Q.load_checkpoints)]
 

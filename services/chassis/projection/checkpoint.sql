@@ -3,6 +3,14 @@
 SELECT next, next_output, log_offset, log_time_us, withheld_offset, retired
 FROM checkpoint WHERE shard = $1
 
+-- name: mark_beyond_upstream
+-- Records that the upstream of a shard went back.
+UPDATE checkpoint SET is_beyond_upstream = true WHERE shard = $1
+
+-- name: is_beyond_upstream
+-- Whether the upstream of a shard went back since its state was made.
+SELECT is_beyond_upstream FROM checkpoint WHERE shard = $1
+
 -- name: load_checkpoints
 -- The checkpoints of all shards.
 SELECT shard, next, next_output, log_offset, log_time_us, withheld_offset

@@ -79,6 +79,10 @@ class ShardConsumer:
                 return messages
         return await self._read(reading, at)
 
+    def check_upstream(self, at: int) -> None:
+        """Read upstream before anything else: it may have gone back behind `at`."""
+        self._reading, self._gap_at = self.upstream.read(self._shard, at, 0), None
+
     def interrupt(self) -> None:
         """Make `next` return, now or at its next call, where no message is there."""
         self._interrupted = True
@@ -117,10 +121,16 @@ class ShardConsumer:
             # A message may have been lost with nothing after it to show the gap.
             self._reading, self._gap_at = self.upstream.read(self._shard, at, 0), None
             return None
-        self._silent_since = None
         end = _gap_end(received, at)
         if end is None:
-            return self._take_received(at) or None
+            messages = self._take_received(at)
+            if messages:
+                self._silent_since = None
+            elif remaining_s <= 0:
+                # All that arrives was folded before: upstream may have gone back.
+                self.check_upstream(at)
+            return messages or None
+        self._silent_since = None
         if self._gap_at == at:
             # Upstream has nothing that leads up to it; later messages show whether it ever had.
             self._gap_at = None

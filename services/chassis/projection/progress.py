@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from services.chassis.projection.checkpoint import Checkpoint, token_of
 from services.kernel.errors import InvalidField, TokenNotReached
@@ -16,7 +16,7 @@ REFRESH_S = 0.02
 class ProgressTracker:
     """The offsets reached, by shard: the workers here report theirs, the store has the others.
 
-    An offset that was reached stays reached, so a cached one is never wrong, at most old.
+    They may go back, with a database that is restored or fails over.
     `load` loads the checkpoints of all shards; `leased` returns the shards that are worked here.
     """
 
@@ -41,13 +41,25 @@ class ProgressTracker:
 
     def advance(self, shard: int, log_offset: int) -> None:
         """Record how far a worker here has come."""
-        self._reached = self._reached.union(Token.from_offsets({shard: log_offset}))
+        self._reached = self._replaced({shard: log_offset})
         self._notify()
 
     async def refresh(self) -> Token:
         """Load the offsets of all shards. Raises StoreUnavailable."""
-        self._reached = self._reached.union(token_of(await self._load()))
+        loaded = token_of(await self._load())
+        # A worker here knows better: its commit may be newer than what was just loaded.
+        here = set(self._leased())
+        self._reached = self._replaced(
+            {
+                shard: max(offset, self._reached.offset(shard)) if shard in here else offset
+                for shard, offset in enumerate(loaded.offsets)
+            }
+        )
         return self._reached
+
+    def _replaced(self, offsets: Mapping[int, int]) -> Token:
+        before = dict(enumerate(self._reached.offsets))
+        return Token.from_offsets(before | dict(offsets))
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
         """Wait until `token` is reached. See `ProjectionRunner.wait_for`."""

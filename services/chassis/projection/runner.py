@@ -17,7 +17,7 @@ import structlog
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.relay import OutboxRelay
-from services.chassis.messaging.stream import OutboxMessage, Projection, Upstream
+from services.chassis.messaging.stream import OutboxMessage, Projection, Remembering, Upstream
 from services.chassis.messaging.subscription import PullSubscription
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.postgres.leases import Leases
@@ -152,6 +152,8 @@ class ProjectionRunner:
                 shard, subscription, self._upstream, self._limits, gap_check_s=self._gap_check_s
             )
             worker = ShardWorker(
+        if isinstance(self._projection, Remembering):
+            self._projection.forget(shard)
                 shard,
                 conn,
                 self._projection,

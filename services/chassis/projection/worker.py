@@ -22,8 +22,10 @@ from services.chassis.projection.checkpoint import (
     acquire_fence,
     check_fold,
     load_checkpoint,
+    is_beyond_upstream,
     make_batch,
     save_checkpoint,
+    mark_beyond_upstream,
 )
 from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
@@ -31,7 +33,7 @@ from services.chassis.projection.isolating_fold import IsolatingFold, isolating_
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.cpu import CostReports, CpuTimed
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import RetryableError, StoreUnavailable
+from services.kernel.errors import OnefoldError, RetryableError, StoreUnavailable, UpstreamWentBack
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +99,8 @@ class ShardWorker:
         self._worked_s = 0.0
         self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
         self._backfilling = projection if isinstance(projection, Backfilling) else None
+        #: The upstream went back behind the state of the shard, which stands still until a resync.
+        self._is_beyond_upstream = False
         self._backlog = Backlog()
         #: The newest backfill request that was seen.
         self._newest_run = 0
@@ -117,6 +121,9 @@ class ShardWorker:
             raise FenceLost("the generation is retired")
         await self._callbacks.committed(checkpoint, ())
         self._log_time_us = checkpoint.log_time_us
+        with translate_store_errors(self._conn):
+            self._is_beyond_upstream = await is_beyond_upstream(self._conn, self._shard)
+        self._consumer.check_upstream(checkpoint.next)
         # As of each scrape: the lag of a stalled shard grows.
         self._metrics.lag_seconds.labels(self._shard).set_function(
             lambda: max(0.0, time.time() - self._log_time_us / 1e6)
@@ -155,8 +162,11 @@ class ShardWorker:
             messages = await self._consumer.next(checkpoint.next, self._work_due_in())
         except Exception as error:
             await self._consumer.restart()
+            if self._is_beyond_upstream:
+                raise UpstreamWentBack("the upstream was restored alone; resync this service")
             self._report("consume", checkpoint, error)
             await asyncio.sleep(self._consume_backoff.next_s())
+            await self._note_upstream(error)
         else:
             if messages:
                 self._recover(self._consume_backoff)
@@ -171,6 +181,13 @@ class ShardWorker:
     async def _fold_all(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
     ) -> Checkpoint:
+    async def _note_upstream(self, error: Exception) -> None:
+        """Record for good that the upstream went back: soon it has grown past this state again."""
+        if isinstance(error, UpstreamWentBack) and not self._is_beyond_upstream:
+            with translate_store_errors(self._conn):
+                await mark_beyond_upstream(self._conn, self._shard)
+            self._is_beyond_upstream = True
+
         """Fold messages in as many transactions as the projection needs."""
         end = messages[-1].next
         while checkpoint.next < end:
@@ -435,7 +452,8 @@ class ShardWorker:
             log.warning("fold_failed", part=part, shard=self._shard, at=at.next, error=name)
             return
         log.error("fold_failed", part=part, shard=self._shard, at=at.next, exc_info=error)
-        self._callbacks.stalled(self._shard, f"{name} at {at.next}")
+        reason = error.reason if isinstance(error, OnefoldError) else name
+        self._callbacks.stalled(self._shard, f"{reason} at {at.next}")
 
     def _recover(self, backoff: Backoff) -> None:
         """Report that the shard folds again if it failed before."""

@@ -47,6 +47,7 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     "ETAG_MISMATCH": StatusMapping(StatusCode.ABORTED, 409, errors.Conflict),
     "TOO_LARGE": StatusMapping(StatusCode.RESOURCE_EXHAUSTED, 413, errors.TooLarge),
     "RANGE_EXPIRED": StatusMapping(StatusCode.OUT_OF_RANGE, 410, errors.RangeExpired),
+    "UPSTREAM_WENT_BACK": StatusMapping(StatusCode.OUT_OF_RANGE, 410, errors.UpstreamWentBack),
     "STORE_UNAVAILABLE": StatusMapping(StatusCode.UNAVAILABLE, 503, errors.StoreUnavailable),
     "SERVICE_UNAVAILABLE": StatusMapping(StatusCode.UNAVAILABLE, 503, errors.ServiceUnavailable),
     "TOKEN_NOT_REACHED": StatusMapping(StatusCode.DEADLINE_EXCEEDED, 504, errors.TokenNotReached),

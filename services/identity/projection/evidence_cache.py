@@ -37,9 +37,14 @@ class EvidenceCache:
 
     def __init__(self, size: int, index_key: IndexKey) -> None:
         self.index_key = index_key
+        self._size = size
         #: Load the regions of the workspaces before `observation`.
         self.regions = WorkspaceRegions()
         self._bounds = RecentCache[IdentifierSet, CachedBounds](size)
+
+    def emptied(self, parts: int) -> EvidenceCache:
+        """Return an empty cache with a part of this one's size."""
+        return EvidenceCache(max(1, self._size // parts), self.index_key)
 
     def may_add(self, identifier_set: IdentifierSet, span: SeenSpan) -> bool:
         """Return whether events with these identifiers, over a span of time, may add evidence."""

@@ -56,18 +56,25 @@ class IdentityProjection:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
         decoded = decode_batch(batch)
-        await self._cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
+        cache = self._caches.get(batch.shard, self._cache)
+        await cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
+        #: By shard that is leased here; others use `cache`.
+        self._caches: dict[int, EvidenceCache] = {}
         store = PostgresEvidence(conn, shards=self._shards)
+
+    def forget(self, shard: int) -> None:
+        """Forget the evidence of a shard; see `services.chassis.messaging.stream.Remembering`."""
+        self._caches[shard] = self._cache.emptied(self._shards)
 
         def each(observations: Iterable[ObservationItem]) -> Iterable[ObservationItem]:
             return self._watch.each(observations, "event", lambda o: _place(batch, o))
 
         applied = await apply_batch(
-            store, self._cache, decoded.observations, decoded.decisions, each
+            store, cache, decoded.observations, decoded.decisions, each
         )
         profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         deltas = Counter(applied.deltas)
-        deltas.update(await fold_matches(conn, self._shards, self._cache, decoded.matches))
+        deltas.update(await fold_matches(conn, self._shards, cache, decoded.matches))
         if decoded.broadcast:
             await self._fold_broadcast(conn, batch.shard, decoded)
         assignments = [*unpublished, *applied.assignments]

@@ -47,11 +47,15 @@ class IdentityQueries:
             return await profiles.load_profile(conn, workspace_id, profile_id)
 
     async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
-        """Yield published messages; `end` 0 = all. Raises InvalidField, RangeExpired."""
+        """Yield published messages; `end` 0 = all.
+
+        Raises InvalidField, RangeExpired, UpstreamWentBack.
+        """
         shards = self._reader.runner.shards
         if shard >= shards:
             raise InvalidField(f"there are {shards} shards", field="shard")
         outbox = Outbox(self._reader.database.pool)
+        await outbox.check_start(shard, first)
         async for message in outbox.stream(shard, first, end):
             yield message
 

@@ -13,13 +13,14 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
+from services.chassis.messaging.outbox import went_back_message
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.service_facts import SERVICE_KINDS
 from services.ingest.domain.facts import FactRow, NewFact
 from services.ingest.log.codec import add_facts, decode_fact, fill_batch, split_rows
 from services.ingest.log.event_log import EventLog
 from services.ingest.log.store import FOREVER_US, LeafFactsQuery
-from services.kernel.errors import InvalidField, NotAllowed, TooLarge
+from services.kernel.errors import InvalidField, NotAllowed, TooLarge, UpstreamWentBack
 from services.kernel.ids import LeafId, shard_of
 from services.kernel.time import DAY_US
 
@@ -77,6 +78,8 @@ class LogRpc(LogServiceServicer):
     async def _pages(self, request: pb.ReadRequest) -> AsyncGenerator[list[FactRow]]:
         shard = self._log.check_shard(request.shard)
         head = (await self._log.heads()).token.offset(shard)
+        if request.from_offset > head:
+            raise UpstreamWentBack(went_back_message(shard, request.from_offset, head))
         end = min(request.end_offset or head, head)
         if request.kinds:
             return self._log.reader.read_kinds(shard, request.from_offset, end, request.kinds)

@@ -63,6 +63,11 @@ class ProfileProjection:
         if state.has_due:
             due = await load_due(conn, batch.shard, facts[-1].recorded_at_us, self.max_due + 1)
         scheduled = schedule(facts, due, self.max_due)
+    def forget(self, shard: int) -> None:
+        """Forget the leaves and predicates of a shard; see `Remembering` in the chassis."""
+        self.cache.forget(shard)
+        self.predicates.forget(shard)
+
         if not scheduled.take:
             return await self._evaluate_due(conn, batch, scheduled)
         return await self._consume(conn, batch, decoded, scheduled, state)

@@ -76,6 +76,10 @@ class LeafCache:
             del leaves[leaf_id]
         self._shards[shard] = (version, leaves)
 
+    def forget(self, shard: int) -> None:
+        """Drop the leaves of a shard: its next lease may show an earlier state of the database."""
+        self._shards.pop(shard, None)
+
     def _shard_capacity(self, shard: int) -> int:
         return self._capacity // len(self._shards.keys() | {shard})
 

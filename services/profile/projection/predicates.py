@@ -25,6 +25,11 @@ class PredicateIndexCache:
         self._shards: dict[int, tuple[int, PredicateIndexes]] = {}
         self._all_shards: tuple[tuple[tuple[int, int], ...], PredicateIndexes] = ((), {})
 
+    def forget(self, shard: int) -> None:
+        """Drop what was read for a shard: a database that went back repeats its versions."""
+        self._shards.pop(shard, None)
+        self._all_shards = ((), {})
+
     async def for_shard(self, conn: Connection, shard: int, version: int) -> PredicateIndexes:
         """Return the predicates that a shard folds with; `version`: its `predicates_version`."""
         cached = self._shards.get(shard)

@@ -143,9 +143,10 @@ class ProfileQueries:
             return list((await definition_store.load_tags(at.conn, workspace_id)).values())
 
     async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
-        """Yield published messages. Raises InvalidField, RangeExpired."""
+        """Yield published messages. Raises InvalidField, RangeExpired, UpstreamWentBack."""
         outbox = Outbox(self.database.pool)
-        async for message in outbox.stream(self._check_shard(shard), first, end):
+        await outbox.check_start(self._check_shard(shard), first)
+        async for message in outbox.stream(shard, first, end):
             yield message
 
     async def evaluations(self, shard: int) -> AsyncGenerator[EvaluationPage]:

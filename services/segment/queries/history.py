@@ -37,7 +37,10 @@ _MAX_SEQUENCE = 2**63 - 1
 async def read_published(
     pool: asyncpg.Pool, shard: int, first: int, end: int
 ) -> AsyncGenerator[StreamMessage]:
-    """Yield the messages that cover [first, end) of a shard; `end` 0 = all that exist."""
+    """Yield the messages that cover [first, end) of a shard; `end` 0 = all that exist.
+
+    Raises UpstreamWentBack.
+    """
     async with acquire(pool) as conn:
         outbox_begin = await conn.fetchval(store.Q.load_outbox_begin, shard) or 0
     replay_end = min(outbox_begin, end or outbox_begin)
@@ -46,7 +49,9 @@ async def read_published(
             yield message
             first = message.next
     if not end or first < end:
-        async for message in Outbox(pool).stream(shard, first, end):
+        outbox = Outbox(pool)
+        await outbox.check_start(shard, first)
+        async for message in outbox.stream(shard, first, end):
             yield message
 
 

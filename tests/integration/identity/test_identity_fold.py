@@ -173,3 +173,26 @@ async def test_fold_message_with_missing_facts_is_rejected(pool: asyncpg.Pool) -
     short = Batch(0, 0, 3, (type(message)(0, 3, message.payload),), 0, 0, 0)
     with pytest.raises(ValueError, match="offsets 0 to 3"):
         await fold(pool, make_projection(), short)
+
+
+async def test_fold_learns_again_what_a_database_that_went_back_has_lost(
+    pool: asyncpg.Pool,
+) -> None:
+    log, projection = MemoryEventLog(1), make_projection()
+    events = [ModelEvent((ANN, USER), at, at) for at in (5, 6, 7)]
+    log.append(event_fact(event) for event in events)
+    projection.forget(0)
+    for offset in range(3):
+        await fold(pool, projection, log.batch(0, offset, offset + 1))
+    tables = await pool.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        " AND tablename NOT IN ('migration', 'checkpoint')"
+    )
+    await pool.execute(f"TRUNCATE {', '.join(row['tablename'] for row in tables)}")
+    projection.forget(0)
+    late = MemoryEventLog(1)
+    late.append([event_fact(ModelEvent((ANN, USER), 8, 8))])
+    await fold(pool, projection, late.batch(0, 0, 1))
+    profiles = await profiles_of(pool)
+    assert len(profiles) == 2
+    assert len(set(profiles.values())) == 1

@@ -13,7 +13,10 @@ CREATE TABLE checkpoint (
     -- when the last one ends.
     withheld_offset bigint,
     -- Another generation is live: no worker may fold here any more.
-    retired boolean NOT NULL DEFAULT false
+    retired boolean NOT NULL DEFAULT false,
+    -- The upstream was seen to end before `next`: it was restored alone, and what it has appended
+    -- since has numbers that were folded already. The shard stands still until a resync.
+    is_beyond_upstream boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 INSERT INTO checkpoint (shard)

@@ -1,0 +1,114 @@
+"""Tests projections whose database, or whose upstream alone, goes back to an earlier state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+from service_fixtures import wait_until
+from toy.running import DEADLINE, Replica, append, relaying, replica
+from toy.words import WordLog, Words, sample_facts
+
+from services.chassis.projection.runner import StalledShards
+
+
+class RememberingWords(Words):
+    """The toy projection, which counts how often it is to forget a shard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten: list[int] = []
+
+    def forget(self, shard: int) -> None:
+        self.forgotten.append(shard)
+
+
+async def restore_log(dsn: str, end: int) -> None:
+    """Restore the log as it was when it ended at an offset."""
+    conn = await asyncpg.connect(dsn)
+    await conn.execute('DELETE FROM public.word_fact WHERE "offset" >= $1', end)
+    await conn.close()
+
+
+async def is_beyond_upstream(toy: Replica) -> bool:
+    return "UPSTREAM_WENT_BACK at 20" in toy.runner.stalled.get(0, "")
+
+
+async def test_shard_whose_upstream_went_back_is_stalled_at_once(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
+        await restore_log(database, 10)
+        await wait_until(lambda: is_beyond_upstream(toy))
+        with pytest.raises(StalledShards, match="UPSTREAM_WENT_BACK"):
+            await toy.runner.check()
+
+
+async def test_shard_stays_stalled_when_its_upstream_has_grown_past_it_again(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
+        await restore_log(database, 10)
+        await wait_until(lambda: is_beyond_upstream(toy))
+    await word_log.append(0, sample_facts(30, 7))
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await wait_until(lambda: is_beyond_upstream(toy))
+        assert await toy.next() == 20, "facts of the earlier log are not mixed with these"
+
+
+async def test_shard_notices_that_its_upstream_went_back_while_the_bus_is_busy(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with (
+        replica(database, nats_url, word_log, tmp_path, gap_check_s=0.2) as toy,
+        relaying(toy.bus, word_log) as relay,
+    ):
+        await toy.runner.wait_for(await append(word_log, relay, sample_facts(20)), DEADLINE)
+        await restore_log(database, 2)
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await wait_until(lambda: is_beyond_upstream(toy))
+
+
+async def test_projection_forgets_a_shard_before_each_lease(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = RememberingWords()
+    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
+        await wait_until(lambda: words.forgotten == [0])
+        await wait_until(lambda: toy.runner.leased == {0})
+        conn = await asyncpg.connect(database)
+        await conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await conn.close()
+        await wait_until(lambda: words.forgotten == [0, 0])
+
+
+async def test_reached_token_goes_back_with_the_database(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
+        conn = await asyncpg.connect(database)
+        await conn.execute("ALTER TABLE public.word_fact RENAME TO hidden")
+        await conn.execute(
+            "UPDATE toy_g1.checkpoint SET next = 10, next_output = 10, log_offset = 10"
+        )
+        await conn.execute("DELETE FROM toy.outbox WHERE next > 10")
+        await conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        async def offset() -> bool:
+            try:
+                return (await toy.runner.token()).offsets == (10,)
+            except Exception:
+                return False
+
+        await wait_until(offset)
+        await conn.close()
