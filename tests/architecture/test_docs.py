@@ -22,7 +22,7 @@ from architecture.source_tree import (
 
 from services.chassis.runtime.settings import ServiceSettings
 from services.cli.definitions import Pack, read_pack
-from services.cli.mapping import read_mapping
+from services.cli.files.mapping import read_mapping
 from services.kernel.yaml_documents import parse_yaml
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -188,7 +188,7 @@ def test_mappings_in_the_documents_parse() -> None:
     blocks = yaml_blocks("docs/how-to/import.md")
     assert blocks
     for block in blocks:
-        assert read_mapping(parse_yaml(block.encode())).columns()
+        assert read_mapping(parse_yaml(block.encode())).columns
 
 
 def test_tests_named_by_the_capabilities_exist() -> None:

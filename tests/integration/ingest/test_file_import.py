@@ -78,7 +78,7 @@ async def test_every_rejected_line_is_listed_with_its_reason(
         (5, "NO_IDENTIFIER"),
         (12, "TIME_INVALID"),
         (13, "VALUE_INVALID"),
-        (14, "JSON_INVALID"),
+        (14, "LINE_INVALID"),
         (602, "NAME_MISSING"),
         (603, "TIME_OUT_OF_RANGE"),
     ]

@@ -1,0 +1,1 @@
+"""Reads files that users have, by a mapping: encodings, rows, cells, and the events of rows."""
