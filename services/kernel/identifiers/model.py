@@ -29,8 +29,18 @@ PLACEHOLDERS: frozenset[str] = frozenset(
         *("guest", "unknown", "test", "test@test.com", "user", "true", "false", "-", "default"),
         *("00000000-0000-0000-0000-000000000000", "your_user_id", "distinct_id"),
         *("not_specified", "not set", "(not set)", "empty", "blank", "string", "无", "空", "未知"),
+        # What spreadsheets and dumps write where there is no value.
+        *("\\n", "#n/a", "#n/a n/a", "#na", "#null!", "#ref!", "#value!", "#div/0!", "#name?"),
+        *("#num!", "#spill!", "#calc!", "#field!", "#getting_data", "#blocked!", "#connect!"),
+        *("#unknown!", "#busy!", "#error!", "<na>", "nat", "-nan", "1.#qnan", "-1.#ind", "1.#ind"),
+        *("inf", "-inf", "infinity", "n.a.", "n/d", "missing", "not available", "not applicable"),
+        *("not provided", "no data", "tbd", "空值", "空白", "无数据", "暂无", "暂无数据", "没有"),
+        *("未填写", "未填", "未提供", "未登录", "未登陆", "未注册", "未绑定", "未知用户", "未设置"),
+        *("匿名", "匿名用户", "游客", "访客", "测试", "测试用户", "不适用", "待定", "缺失", "不详"),
     }
 )
+#: Signs of a value that consists of nothing else, such as 0000, -- and ???.
+_EMPTY_SIGNS = "0-. _/\\?#—–・·"
 # A variable that was not filled in: {{user_id}}, ${uid}, %uid%, <id>, [object Object], __IDFA__.
 _TEMPLATE_BRACKETS = {"{": "}", "$": "}", "%": "%", "<": ">", "[": "]"}
 
@@ -73,10 +83,10 @@ def is_account_namespace(namespace: str) -> bool:
 def is_placeholder(value: str) -> bool:
     """Return whether a value in canonical form identifies no one, in any namespace."""
     lowered = value.lower()
-    if lowered in PLACEHOLDERS or not lowered.strip("0-. _"):
+    if lowered in PLACEHOLDERS or not lowered.strip(_EMPTY_SIGNS):
         return True
     # A masked value such as 138****0000 matches ten thousand numbers.
-    return "**" in lowered or (value[0] in "{$%<[_" and _is_template(value))
+    return "**" in lowered or "\ufffd" in lowered or (value[0] in "{$%<[_" and _is_template(value))
 
 
 def _is_template(value: str) -> bool:
