@@ -23,10 +23,10 @@ from services.activation.store import effects as store
 from services.activation.store.destinations import load_destinations
 from services.activation.store.effects import DestinationKey
 from services.chassis.definitions import Defined, DefinitionFact, define
-from services.chassis.postgres.database import Database, acquire
+from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
+from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.tokens import Token
 
@@ -129,18 +129,9 @@ class RetryCommands:
     on_effects: Callable[[Collection[DestinationKey]], None]
 
     async def retry(self, workspace_id: WorkspaceId, effect_id: bytes) -> asyncpg.Record:
-        """Queue a dead effect for one more attempt; return its row. Raises NotFound.
-
-        Raises ServiceUnavailable until the log knows that the effect is dead: otherwise the log
-        would miss one of its two ends.
-        """
-        async with acquire(self.database.api_pool) as conn:
-            row = await conn.fetchrow(store.Q.retry, workspace_id, effect_id)
-            is_dead = row or await conn.fetchval(store.Q.is_dead, workspace_id, effect_id)
-        if not is_dead:
-            raise NotFound("no dead effect has this id; list those with state DEAD")
-        if row is None:
-            raise ServiceUnavailable("the log does not have the effect's end yet; try again")
+        """Queue a dead effect for one more attempt; return its row. See `store.retry_dead`."""
+        async with transaction(self.database.api_pool) as conn:
+            row = await store.retry_dead(conn, workspace_id, effect_id)
         self.on_effects([DestinationKey(row["workspace_id"], row["destination_id"])])
         return row
 

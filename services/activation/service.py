@@ -19,6 +19,7 @@ from services.activation.commands import DestinationCommands, RetryCommands
 from services.activation.delivery.dispatcher import Dispatcher
 from services.activation.delivery.outcomes import OutcomePublisher
 from services.activation.delivery.render import Renderer
+from services.activation.delivery.retention import PayloadRetention
 from services.activation.delivery.worker import DeliveryContext, DeliveryMetrics
 from services.activation.domain.model import NatsSubject, NdjsonFile, Webhook
 from services.activation.domain.sealing import SecretKeys
@@ -35,6 +36,8 @@ from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
 from services.chassis.runtime.run import Endpoints
 from services.chassis.runtime.tasks import background
+
+DAY_S = 86_400
 
 
 @asynccontextmanager
@@ -57,6 +60,7 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
             senders,
             RetryPolicy(settings.max_attempts, settings.initial_backoff_s, settings.max_backoff_s),
             DeliveryMetrics(base.metrics),
+            settings.max_in_flight,
         )
         dispatcher = Dispatcher(context, drain_s=settings.drain_s)
         projection = ActivationProjection(
@@ -86,9 +90,14 @@ async def serve(settings: ActivationSettings) -> AsyncIterator[Endpoints]:
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ActivationServiceServicer_to_server, activation_rpc, public=True)
         outcomes = OutcomePublisher(base.database, log, settings.service)
+        retention = PayloadRetention(base.database, settings.payload_retention_days * DAY_S)
         serving = base.serving(rpc, runner, counts=count_rows)
         # Attempts in flight end before the endpoints close.
-        async with serving as endpoints, dispatcher.running(), background(outcomes.run()):
+        async with (
+            serving as endpoints,
+            dispatcher.running(),
+            background(outcomes.run(), retention.run()),
+        ):
             yield endpoints
 
 

@@ -36,6 +36,14 @@ class ActivationSettings(ServiceSettings):
     #: The longest delay between two attempts, seconds.
     max_backoff_s: Annotated[float, Field(gt=0)] = 3_600.0
 
+    #: Messages of one destination that a replica has begun to send and whose result it has not
+    #: recorded. If the process is killed, at most so many are sent a second time, with the same
+    #: key. More of them send faster to a receiver that responds slowly.
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 32
+    #: Days after the end of a delivery for which its message is stored; then the message, which is
+    #: personal, is deleted. The state of the delivery and its reason stay.
+    payload_retention_days: Annotated[float, Field(gt=0)] = 7.0
+
     @field_validator("secrets_key")
     @classmethod
     def _check_secrets_key(cls, value: SecretStr) -> SecretStr:

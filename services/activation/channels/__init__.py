@@ -19,10 +19,19 @@ class Message:
     payload: bytes
     #: The number of the attempt, from 1.
     attempt: int
+    #: What `Sender.position` returned before the first attempt.
+    position: bytes = b""
 
 
 class Sender(Protocol):
     """One kind of channel."""
+
+    async def position(self, destination: Destination) -> bytes:
+        """Return where the messages of attempts that are made from now on begin.
+
+        A channel that finds the message of an interrupted attempt itself searches from there; the
+        others return no bytes. Errors of the channel are not raised.
+        """
 
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         """Make one attempt. Errors of the channel become a result; they are not raised."""

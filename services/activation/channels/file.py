@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Self
 
 from services.activation.channels import Message
+from services.activation.channels.written_lines import FilePosition, WrittenLines
 from services.activation.domain.model import Destination, NdjsonFile
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 
-#: How much of a file's end is searched for the line of an unknown earlier attempt, bytes.
-SEARCHED_BYTES = 16 * 1024 * 1024
 #: Files that are written at the same time.
 WRITER_THREADS = 4
 
@@ -40,18 +39,33 @@ class FileSender:
         self._queues: dict[Path, _WriteQueue] = {}
         self._threads = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="file")
 
+    async def position(self, destination: Destination) -> bytes:
+        """Return the present end of the file; the lines of attempts that follow lie behind it."""
+        path = self._path(destination)
+        if path is None:
+            return b""
+        loop = asyncio.get_running_loop()
+        try:
+            end = await loop.run_in_executor(self._threads, FilePosition.of_end, path)
+        except OSError:
+            return b""
+        return end.to_bytes()
+
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
-        channel = destination.channel
-        if not isinstance(channel, NdjsonFile):
-            raise TypeError("a file sender writes files")
-        if self._out is None:
+        path = self._path(destination)
+        if path is None:
             return AttemptResult(AttemptStatus.FAILED, "the service has no data folder")
-        path = self._out / destination.workspace_id / channel.name
         try:
             await self._append(path, message)
         except OSError as error:
             return AttemptResult(AttemptStatus.FAILED, os.strerror(error.errno or 0))
         return AttemptResult(AttemptStatus.DELIVERED)
+
+    def _path(self, destination: Destination) -> Path | None:
+        channel = destination.channel
+        if not isinstance(channel, NdjsonFile):
+            raise TypeError("a file sender writes files")
+        return self._out and self._out / destination.workspace_id / channel.name
 
     async def _append(self, path: Path, message: Message) -> None:
         """Append together with the other messages that wait for the file: one fsync for all."""
@@ -106,11 +120,16 @@ def append_once(path: Path, messages: Sequence[Message]) -> None:
     """Append the lines that no earlier attempt has appended, and fsync. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+        retried = [message for message in messages if message.attempt > 1]
+        written = WrittenLines(path, [m.payload for m in retried], [m.position for m in retried])
+        if retried:
+            # Before the lock: others may have written much since the earlier attempt.
+            written.search(file.fileno())
         fcntl.flock(file, fcntl.LOCK_EX)
+        if retried:
+            written.search(file.fileno())
         end = file.seek(0, os.SEEK_END)
-        is_retry = any(message.attempt > 1 for message in messages)
-        existing = _last_lines(file.fileno(), end) if is_retry else frozenset()
-        fresh = [m.payload for m in messages if m.attempt == 1 or m.payload not in existing]
+        fresh = [m.payload for m in messages if m.attempt == 1 or m.payload not in written.found]
         # Ends a line that a crash has cut short, so that the next line stays whole.
         if end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n":
             file.write(b"\n")
@@ -120,12 +139,6 @@ def append_once(path: Path, messages: Sequence[Message]) -> None:
         os.fsync(file.fileno())
     if end == 0:
         _sync_folder(path.parent)
-
-
-def _last_lines(descriptor: int, end: int) -> frozenset[bytes]:
-    """Return the last lines of a file; all attempts at an effect have the same line."""
-    start = max(0, end - SEARCHED_BYTES)
-    return frozenset(os.pread(descriptor, end - start, start).split(b"\n"))
 
 
 def _sync_folder(folder: Path) -> None:

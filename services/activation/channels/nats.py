@@ -39,6 +39,9 @@ class NatsSender:
         #: By subject: whether a stream stores it, and when the entry expires.
         self._is_stored_cache: dict[str, tuple[bool, float]] = {}
 
+    async def position(self, destination: Destination) -> bytes:
+        return b""
+
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         channel = destination.channel
         if not isinstance(channel, NatsSubject):

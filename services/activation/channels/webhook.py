@@ -78,6 +78,9 @@ class WebhookSender:
             auto_decompress=False,
         )
 
+    async def position(self, destination: Destination) -> bytes:
+        return b""
+
     async def send(self, destination: Destination, message: Message) -> AttemptResult:
         """Make one attempt. Redirects are not followed."""
         channel = destination.channel

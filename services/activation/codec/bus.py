@@ -48,6 +48,7 @@ def delivery_to_proto(row: Any) -> service_pb.Delivery:
         reason=row["reason"],
         created_at_us=row["changed_at_us"],
         next_attempt_us=int(row["due"] * 1_000_000) if is_open else 0,
+        payload_deleted=row["payload_deleted"],
     )
 
 

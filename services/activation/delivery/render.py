@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from onefold.profile.v1 import profile_service_pb2 as pb
@@ -13,11 +14,22 @@ from services.activation.domain.model import Destination, Trigger
 from services.activation.store.effects import Attempt
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.rpc.channel import ServiceChannel
-from services.kernel.errors import NotFound
+from services.kernel.errors import NotFound, RetryableError
 from services.kernel.ids import to_hex
 from services.kernel.time import to_rfc3339
 
+#: Attempts that are rendered alone at the same time, where they cannot be rendered together.
+ALONE_CONCURRENCY = 16
+#: Codes of a RetryableError that say nothing about one profile; "" = the service itself raised it.
+_AWAY_CODES = frozenset({"", "UNAVAILABLE"})
 _MESSAGE_TYPES = {Trigger.ENTERED: "segment.entered", Trigger.LEFT: "segment.left"}
+
+
+class Rendered(NamedTuple):
+    """The payloads of some attempts, and the errors for which others have none."""
+
+    payloads: list[tuple[Attempt, bytes]]
+    errors: list[tuple[Attempt, Exception]]
 
 
 class Renderer:
@@ -55,6 +67,40 @@ class Renderer:
                 continue
             found[profile_id] = response.profile
         return found
+
+
+async def render_each(
+    renderer: Renderer, destination: Destination, attempts: Sequence[Attempt]
+) -> Rendered:
+    """Render the payloads of attempts together, and each alone where that fails.
+
+    So an attempt that cannot be rendered has an error of its own, and the others have payloads.
+    """
+    try:
+        return Rendered(await renderer.render(destination, attempts), [])
+    except Exception as error:
+        if len(attempts) == 1:
+            return Rendered([], [(attempts[0], error)])
+    result, limit = Rendered([], []), asyncio.Semaphore(ALONE_CONCURRENCY)
+
+    async def render_alone(attempt: Attempt) -> None:
+        async with limit:
+            alone = await render_each(renderer, destination, [attempt])
+        result.payloads.extend(alone.payloads)
+        result.errors.extend(alone.errors)
+
+    async with asyncio.TaskGroup() as group:
+        for attempt in attempts:
+            group.create_task(render_alone(attempt))
+    return result
+
+
+def is_profile_away(error: Exception) -> bool:
+    """Return whether an error is that of a service that is away, whatever is asked for.
+
+    A service that does not respond in time may fail at one profile alone.
+    """
+    return isinstance(error, RetryableError) and error.metadata.get("code", "") in _AWAY_CODES
 
 
 def render_payload(destination: Destination, attempt: Attempt, profile: pb.Profile | None) -> bytes:

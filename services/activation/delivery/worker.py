@@ -2,7 +2,8 @@
 
 An attempt is recorded in the ledger before it is made, and its result afterwards. If the process
 dies in between, the effect is shown as unknown; when its lease has expired, it is sent again with
-the same key and payload, and receivers drop the repeat by its key.
+the same key and payload, and receivers drop the repeat by its key. A destination has at most
+`max_in_flight` such attempts, so no more of its messages are sent twice.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import structlog
 
 from services.activation.channels import Message, Sender
-from services.activation.delivery.render import Renderer
+from services.activation.delivery.render import Renderer, is_profile_away, render_each
 from services.activation.domain.circuit_breaker import CircuitBreaker
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import (
@@ -86,6 +87,8 @@ class DeliveryContext:
     senders: dict[type, Sender]
     retry_policy: RetryPolicy
     metrics: DeliveryMetrics
+    #: Attempts of one destination that have begun and whose result is not recorded, at most.
+    max_in_flight: int
     lease_s: float = LEASE_S
 
 
@@ -140,10 +143,15 @@ class DestinationWorker:
 
     def _next_start(self) -> float | None:
         """Return when the next attempt may start; None = not before an attempt ends or a wake."""
-        if self._is_stopping or self._in_flight >= self._breaker.concurrency:
+        if self._is_stopping or self._free() <= 0:
             return None
         start = max(self._next_due, self._breaker.open_until)
         return start if math.isfinite(start) else None
+
+    def _free(self) -> int:
+        """Return how many attempts may be started in the transaction that records ended ones."""
+        limit = self._breaker.concurrency(self._context.max_in_flight)
+        return limit - (self._in_flight - len(self._ended))
 
     async def _cycle(self, attempts: asyncio.TaskGroup) -> None:
         """Record ended attempts and start due ones."""
@@ -151,7 +159,7 @@ class DestinationWorker:
             await asyncio.sleep(GATHER_S)
         start = self._next_start()
         may_start = start is not None and start <= _now()
-        limit = self._breaker.concurrency - self._in_flight if may_start else 0
+        limit = self._free() if may_start else 0
         if not self._ended and not limit:
             return
         ended, self._ended = self._ended, []
@@ -209,21 +217,41 @@ class DestinationWorker:
     async def _render(
         self, destination: Destination, attempts: Sequence[Attempt]
     ) -> list[tuple[Attempt, bytes]]:
-        """Render and save the payloads; requeue the attempts for which that fails."""
+        """Render and save the payloads; an attempt for which that fails is made later.
+
+        It counts, unless the profiles of all attempts are unavailable together.
+        """
         if not attempts:
             return []
+        rendered, errors = await render_each(self._context.renderer, destination, attempts)
+        for attempt, error in errors:
+            self._log_failure(error)
+            reason = f"rendering failed: {_reason(error)}"
+            if not rendered and is_profile_away(error):
+                self._end([attempt], requeue(reason, RENDER_RETRY_S))
+            else:
+                self._end(
+                    [attempt], self._after(AttemptResult(AttemptStatus.FAILED, reason), attempt)
+                )
+        if not rendered:
+            return []
         try:
-            rendered = await self._context.renderer.render(destination, attempts)
+            # Before an attempt can write anything.
+            position = await self._sender(destination).position(destination)
             async with transaction(self._context.database.pool) as conn:
-                saved = await store.save_payloads(conn, rendered)
+                saved = await store.save_payloads(conn, rendered, position)
         except Exception as error:
             self._log_failure(error)
-            reason = error.reason if isinstance(error, OnefoldError) else type(error).__name__
-            self._end(attempts, requeue(f"rendering failed: {reason}", RENDER_RETRY_S))
+            unsaved = [attempt for attempt, _ in rendered]
+            self._end(unsaved, requeue(f"saving failed: {_reason(error)}", RENDER_RETRY_S))
             return []
-        lost = [attempt for attempt in attempts if attempt.effect_id not in saved]
+        lost = [attempt for attempt, _ in rendered if attempt.effect_id not in saved]
         self._end(lost, requeue("another replica took it over", 0.0))
-        return [(a, payload) for a, payload in rendered if a.effect_id in saved]
+        return [
+            (replace(attempt, channel_position=position), payload)
+            for attempt, payload in rendered
+            if attempt.effect_id in saved
+        ]
 
     async def _attempt(
         self, destination: Destination, attempt: Attempt, payload: bytes, started_at: float
@@ -231,7 +259,8 @@ class DestinationWorker:
         if _now() - started_at > min(MAX_ATTEMPT_AGE_S, self._context.lease_s / 2):
             self._end([attempt], requeue("the attempt started too long ago", 0.0))
             return
-        message = Message(to_hex(attempt.effect_id), payload, attempt.number)
+        position = attempt.channel_position
+        message = Message(to_hex(attempt.effect_id), payload, attempt.number, position)
         result, start = None, time.perf_counter()
         try:
             result = await self._send(destination, message)
@@ -240,13 +269,18 @@ class DestinationWorker:
             self._context.metrics.count_attempt(destination, result, seconds)
         policy = self._context.retry_policy
         self._breaker = self._breaker.after_attempt(result, _now(), policy)
+        self._end([attempt], self._after(result, attempt))
+
+    def _after(self, result: AttemptResult, attempt: Attempt) -> Transition:
         jitter = random.random()  # noqa: S311 - spreads retries, no secret
-        self._end([attempt], after_attempt(result, attempt.number, policy, jitter))
+        return after_attempt(result, attempt.number, self._context.retry_policy, jitter)
+
+    def _sender(self, destination: Destination) -> Sender:
+        return self._context.senders[type(destination.channel)]
 
     async def _send(self, destination: Destination, message: Message) -> AttemptResult:
-        sender = self._context.senders[type(destination.channel)]
         try:
-            return await sender.send(destination, message)
+            return await self._sender(destination).send(destination, message)
         except Exception as error:
             self._log.exception("attempt_crashed")
             return AttemptResult(AttemptStatus.FAILED, type(error).__name__)
@@ -260,6 +294,11 @@ class DestinationWorker:
             self._log.warning("delivery_delayed", reason=error.reason)
         else:
             self._log.error("delivery_failed", exc_info=error)
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason of an error, without its message, which may be personal."""
+    return error.reason if isinstance(error, OnefoldError) else type(error).__name__
 
 
 def _now() -> float:

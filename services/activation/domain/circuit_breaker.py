@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 
-#: Attempts at the same time.
-MAX_CONCURRENCY = 128
 #: Consecutive failures after which a destination counts as down.
 FAILURE_THRESHOLD = 16
 #: Seconds; the pause between two attempts at a destination that is down doubles up to this.
@@ -31,10 +29,9 @@ class CircuitBreaker:
     #: No attempt starts before this instant of the caller's clock, seconds.
     open_until: float = 0.0
 
-    @property
-    def concurrency(self) -> int:
-        """Return the number of attempts that may run at the same time."""
-        return MAX_CONCURRENCY if self.failures < FAILURE_THRESHOLD else 1
+    def concurrency(self, limit: int) -> int:
+        """Return how many attempts may run at the same time, where `limit` may at best."""
+        return limit if self.failures < FAILURE_THRESHOLD else 1
 
     def after_attempt(
         self, result: AttemptResult, now: float, policy: RetryPolicy

@@ -11,6 +11,7 @@ import asyncpg
 from services.activation.domain.model import DeliveryState, Effect, Trigger
 from services.activation.domain.transitions import Transition
 from services.chassis.postgres.database import Queries
+from services.kernel.errors import InvalidField, NotFound, ServiceUnavailable
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 
 Q = Queries.load(__package__, "effects.sql")
@@ -18,6 +19,7 @@ Q = Queries.load(__package__, "effects.sql")
 OUT_OF_ORDER_RECHECK_S = 1.0
 #: The sort key before which the first page begins: (changed_at_us, effect_id).
 NEWEST = (2**63 - 1, b"\xff" * 16)
+_MEMBERSHIP = ("profile_id", "destination_id", "segment_id", "ordinal")
 
 
 class DestinationKey(NamedTuple):
@@ -42,6 +44,8 @@ class Attempt:
     number: int
     #: The message; None where it is still to be rendered.
     payload: bytes | None
+    #: Where the channel begins to search for the message of an interrupted attempt.
+    channel_position: bytes = b""
     #: Whether the lease of the attempt before it expired without a result.
     interrupted: bool = False
 
@@ -122,15 +126,19 @@ async def claim(
 
 
 async def save_payloads(
-    conn: asyncpg.Connection, payloads: Sequence[tuple[Attempt, bytes]]
+    conn: asyncpg.Connection, payloads: Sequence[tuple[Attempt, bytes]], channel_position: bytes
 ) -> set[bytes]:
-    """Save the messages of attempts; return the ids of the effects whose lease is still held."""
+    """Save the messages of attempts; return the ids of the effects whose lease is still held.
+
+    `channel_position`: where the channel will write them at the earliest.
+    """
     rows = await conn.fetch(
         Q.save_payloads,
         [attempt.effect_id for attempt, _ in payloads],
         [attempt.shard for attempt, _ in payloads],
         [attempt.number for attempt, _ in payloads],
         [payload for _, payload in payloads],
+        channel_position,
     )
     return {row["effect_id"] for row in rows}
 
@@ -150,6 +158,45 @@ async def end_attempts(
         [0 if transition.counts else 1 for _, transition in ended],
     )
     return status != "UPDATE 0"
+
+
+async def retry_dead(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId, effect_id: bytes
+) -> asyncpg.Record:
+    """Queue a dead effect again, inside an open transaction; return its row.
+
+    Raises NotFound, InvalidField where the effect must not be sent any more, and ServiceUnavailable
+    until the log knows that the effect is dead: otherwise the log would miss one of its two ends.
+    """
+    dead = await conn.fetchrow(Q.lock_dead, workspace_id, effect_id)
+    if dead is None:
+        raise NotFound("no dead effect has this id; list those with state DEAD")
+    if not dead["outcome_published"]:
+        raise ServiceUnavailable("the log does not have the effect's end yet; try again")
+    if dead["payload_deleted"]:
+        raise InvalidField(
+            "effect_id has no message any more, as it ended long ago; a later change of the"
+            " membership is sent as usual",
+            field="effect_id",
+        )
+    membership = (workspace_id, *(dead[name] for name in _MEMBERSHIP))
+    await conn.execute(Q.hold_later, *membership)
+    if await conn.fetchval(Q.is_overtaken, *membership):
+        raise InvalidField(
+            "effect_id must not be sent after a later change of the same membership, which the"
+            " receiver has or is about to get; nothing is left to do",
+            field="effect_id",
+        )
+    row = await conn.fetchrow(Q.retry, workspace_id, effect_id)
+    if row is None:
+        raise LookupError("a locked effect is gone")
+    return row
+
+
+async def delete_payloads(conn: asyncpg.Connection, ended_s: float, limit: int) -> int:
+    """Delete messages of effects that ended `ended_s` seconds ago; return how many."""
+    status: str = await conn.execute(Q.delete_payloads, ended_s, limit)
+    return int(status.removeprefix("UPDATE "))
 
 
 async def next_due(
@@ -201,5 +248,6 @@ def _attempt(row: Any) -> Attempt:
         row["changed_at_us"],
         row["attempts"] + 1,
         row["payload"],
+        row["channel_position"],
         row["state"] == DeliveryState.UNKNOWN,
     )

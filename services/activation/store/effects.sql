@@ -25,7 +25,7 @@ ON CONFLICT (effect_id, shard) DO NOTHING;
 -- effect of the profile is open. `is_early`: effects before it may still arrive from another shard.
 -- A profile is of one workspace, so its id alone finds its effects.
 SELECT c.effect_id, c.shard, c.segment_id, c.profile_id, c.trigger, c.ordinal, c.changed_at_us,
-       c.state, c.attempts, c.payload,
+       c.state, c.attempts, c.payload, c.channel_position,
        c.out_of_order AND c.changed_at_us >= (SELECT min(log_time_us) FROM checkpoint) AS is_early,
        EXISTS (
            SELECT FROM effect b
@@ -54,7 +54,7 @@ WHERE e.effect_id = t.effect_id AND e.shard = t.shard;
 -- name: save_payloads
 -- Saves messages, so that every attempt sends the same; returns the effects. An attempt whose lease
 -- another replica has taken over saves nothing, and must not be made.
-UPDATE effect e SET payload = t.payload
+UPDATE effect e SET payload = t.payload, channel_position = $5
 FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[])
     AS t (effect_id, shard, attempts, payload)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
@@ -67,7 +67,8 @@ RETURNING e.effect_id;
 WITH ended AS (
     UPDATE effect e
     SET state = t.state, reason = t.reason, attempts = e.attempts - t.uncounted,
-        due_at = now() + t.delay * interval '1 s'
+        due_at = now() + t.delay * interval '1 s',
+        ended_at = CASE WHEN t.state > 2 THEN now() END
     FROM unnest($1::bytea[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::float8[],
                 $7::int[])
         AS t (effect_id, shard, attempts, state, reason, delay, uncounted)
@@ -95,7 +96,7 @@ CROSS JOIN LATERAL (
 
 -- name: cancel_open
 -- Ends the open effects of a retired destination; an attempt that runs is left to its end.
-UPDATE effect SET state = CASE WHEN attempts = 0 THEN 5 ELSE 4 END, reason = $3
+UPDATE effect SET state = CASE WHEN attempts = 0 THEN 5 ELSE 4 END, reason = $3, ended_at = now()
 WHERE workspace_id = $1 AND destination_id = $2
   AND (state = 1 OR state = 2 AND due_at <= now());
 
@@ -112,15 +113,40 @@ FROM unnest($1::bytea[], $2::int[], $3::int[]) AS t (effect_id, shard, attempts)
 WHERE e.effect_id = t.effect_id AND e.shard = t.shard AND e.attempts = t.attempts
   AND e.state IN (3, 4, 5);
 
+-- name: lock_dead
+-- Locks a dead effect.
+SELECT profile_id, destination_id, segment_id, ordinal, outcome_published, payload_deleted
+FROM effect WHERE workspace_id = $1 AND effect_id = $2 AND state = 4 FOR UPDATE;
+
+-- name: hold_later
+-- Holds the effects of a membership behind one, so that no replica starts them in this transaction.
+UPDATE effect SET due_at = greatest(due_at, now() + interval '1 s')
+WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_id = $4
+  AND ordinal > $5 AND state + 0 = 1;
+
+-- name: is_overtaken
+-- Whether a later effect of a membership was delivered, or may be on its way.
+SELECT EXISTS (
+    SELECT FROM effect
+    WHERE workspace_id = $1 AND profile_id = $2 AND destination_id = $3 AND segment_id = $4
+      AND ordinal > $5 AND state + 0 IN (2, 3)
+);
+
 -- name: retry
--- Queues a dead effect again, once its death is a fact of the log.
-UPDATE effect SET state = 1, due_at = now(), outcome_published = false
-WHERE workspace_id = $1 AND effect_id = $2 AND state = 4 AND outcome_published
+-- Queues a locked dead effect again.
+UPDATE effect SET state = 1, due_at = now(), ended_at = NULL, outcome_published = false
+WHERE workspace_id = $1 AND effect_id = $2
 RETURNING *, extract(epoch FROM due_at)::float8 AS due;
 
--- name: is_dead
--- Whether an effect is dead.
-SELECT true FROM effect WHERE workspace_id = $1 AND effect_id = $2 AND state = 4;
+-- name: delete_payloads
+-- Deletes the messages of effects that ended some seconds ago, the oldest first.
+UPDATE effect e SET payload = NULL, payload_deleted = true, channel_position = ''
+FROM (
+    SELECT effect_id, shard FROM effect
+    WHERE payload IS NOT NULL AND ended_at < now() - $1::float8 * interval '1 s'
+    ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+) old
+WHERE e.effect_id = old.effect_id AND e.shard = old.shard;
 
 -- name: plan_each_execution
 -- Each filter of a list has its own index, so a list needs a plan for its parameters.

@@ -49,6 +49,8 @@ LOOPBACK_TARGETS = AllowedTargets(
     frozenset(("localhost", port) for port in range(65_536)),
     tuple((ip_network(host), frozenset(range(65_536))) for host in ("127.0.0.1", "::1")),
 )
+#: The default of the setting.
+MAX_IN_FLIGHT = 32
 #: The default policy with delays a thousand times as short.
 QUICK = RetryPolicy(max_attempts=8, initial_backoff=0.01, max_backoff=0.2)
 
@@ -87,6 +89,8 @@ class FakeRenderer:
     """Renders payloads without profile; raises `error` where it is set."""
 
     error: Exception | None = None
+    #: The profiles that cannot be rendered, with the error.
+    broken: dict[bytes, Exception] = field(default_factory=dict)
     #: Awaited before rendering.
     before: Callable[[], Awaitable[object]] | None = None
     #: Effect ids in the order of rendering.
@@ -99,6 +103,9 @@ class FakeRenderer:
             await self.before()
         if self.error is not None:
             raise self.error
+        for attempt in attempts:
+            if attempt.profile_id in self.broken:
+                raise self.broken[attempt.profile_id]
         self.rendered += [a.effect_id for a in attempts]
         return [(a, render_payload(to, a, None)) for a in attempts]
 
@@ -163,6 +170,7 @@ class Ledger:
         renderer: Any = None,
         retry_policy: RetryPolicy = QUICK,
         database: Database | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
         lease_s: float = 60.0,
     ) -> DeliveryContext:
         return DeliveryContext(
@@ -171,6 +179,7 @@ class Ledger:
             senders,
             retry_policy,
             DeliveryMetrics(Metrics("activation")),
+            max_in_flight,
             lease_s,
         )
 

@@ -7,13 +7,17 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
-from services.activation.channels import Message
-from services.activation.channels.file import FileSender, append_once
+from services.activation.channels import Message, written_lines
+from services.activation.channels.file import FileSender
+from services.activation.channels.written_lines import FilePosition, WrittenLines
 from services.activation.domain.model import Destination, NdjsonFile, Trigger
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.kernel.ids import WorkspaceId
@@ -181,13 +185,118 @@ async def test_cancelled_attempt_blocks_no_other(sender: FileSender, file: Path)
     assert sorted(lines(file)) == sorted(message(n).payload for n in range(50))
 
 
-def test_only_the_end_of_a_long_file_is_searched(tmp_path: Path) -> None:
-    file = tmp_path / "a" / "b" / "long"
-    file.parent.mkdir(parents=True)
-    with file.open("wb") as long:
-        long.write(message(1).payload + b"\n")
-        for _ in range(17):
-            long.write(secrets.token_bytes(1 << 19).hex().encode() + b"\n")
-        long.write(message(2).payload + b"\n")
-    append_once(file, [message(2, attempt=2)])
+async def test_retry_after_much_data_of_others_writes_no_second_line(
+    sender: FileSender, file: Path
+) -> None:
+    """Attempt 1 writes the line and is interrupted; others write 20 MB before attempt 2."""
+    await sender.send(OUT, message(1))
+    position = await sender.position(OUT)
+    await sender.send(OUT, message(2))
+    _append_foreign(file, 20)
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
     assert file.read_bytes().count(message(2).payload) == 1
+
+
+async def test_search_begins_at_the_position_of_the_first_attempt(
+    sender: FileSender, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sender.send(OUT, message(1))
+    _append_foreign(file, 20)
+    position = await sender.position(OUT)
+    read: list[int] = []
+    pread = os.pread
+
+    def count(descriptor: int, length: int, offset: int) -> bytes:
+        data = pread(descriptor, length, offset)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(os, "pread", count)
+    await sender.send(OUT, replace(message(2, attempt=2), position=position))
+    assert sum(read) < 64 * 1024
+    assert lines(file)[-1] == message(2).payload
+
+
+async def test_retry_after_the_file_was_renamed_finds_the_line(
+    sender: FileSender, file: Path
+) -> None:
+    await sender.send(OUT, message(1))
+    position = await sender.position(OUT)
+    await sender.send(OUT, message(2))
+    file.rename(file.with_name("out.ndjson.1"))
+    await sender.send(OUT, message(3))
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
+    assert lines(file) == [message(3).payload]
+
+
+async def test_retry_after_the_first_file_was_renamed_finds_the_line(
+    sender: FileSender, file: Path
+) -> None:
+    """The file did not exist when the first attempt began."""
+    position = await sender.position(OUT)
+    await sender.send(OUT, message(2))
+    file.rename(file.with_name("out.ndjson-20261127"))
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
+    assert not file.exists() or lines(file) == []
+
+
+async def test_retry_after_the_file_was_copied_and_truncated_finds_the_line(
+    sender: FileSender, file: Path
+) -> None:
+    await sender.send(OUT, message(1))
+    position = await sender.position(OUT)
+    await sender.send(OUT, message(2))
+    shutil.copy(file, file.with_name("out.ndjson.1"))
+    os.truncate(file, 0)
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
+    assert lines(file) == []
+
+
+async def test_line_before_the_position_of_a_truncated_file_is_found(
+    sender: FileSender, file: Path
+) -> None:
+    """The file was truncated before attempt 1 wrote, and has grown beyond the position since."""
+    _append_foreign(file, 1)
+    position = await sender.position(OUT)
+    os.truncate(file, 0)
+    await sender.send(OUT, message(2))
+    _append_foreign(file, 3)
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
+    assert file.read_bytes().count(message(2).payload) == 1
+
+
+async def test_retry_without_a_written_line_writes_it_in_the_new_file(
+    sender: FileSender, file: Path
+) -> None:
+    await sender.send(OUT, message(1))
+    position = await sender.position(OUT)
+    file.rename(file.with_name("out.ndjson.1"))
+    assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
+    assert lines(file) == [message(2).payload]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("start", [0, 1, 5, 40])
+def test_every_line_of_a_range_is_found_for_any_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, start: int
+) -> None:
+    monkeypatch.setattr(written_lines, "CHUNK_BYTES", chunk)
+    content = [b"short", b"", b"x" * 100, b"wanted-1", b"prefix wanted-1", b"wanted-2 more", b"end"]
+    file = tmp_path / "f"
+    file.write_bytes(b"\n".join(content))
+    wanted = [b"wanted-1", b"wanted-2", b"end", b"x", b"short"]
+    found = WrittenLines(file, wanted, [FilePosition(start, 0.0, _anchor(file, start)).to_bytes()])
+    with file.open("rb") as opened:
+        found.search(opened.fileno())
+    assert found.found == {b"wanted-1", b"end"} | ({b"short"} if start == 0 else set())
+
+
+def _anchor(file: Path, size: int) -> bytes:
+    return blake2b(file.read_bytes()[:size], digest_size=16).digest()
+
+
+def _append_foreign(file: Path, megabytes: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as foreign:
+        for _ in range(megabytes):
+            foreign.write(secrets.token_bytes(1 << 19).hex().encode() + b"\n")

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from integration.activation.ledger_fixture import (
+    MAX_IN_FLIGHT,
     SHARDS,
     FakeRenderer,
     Ledger,
@@ -27,7 +28,6 @@ from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsC
 from service_fixtures import wait_until
 
 from services.activation.codec.definitions import DESTINATION_DEFINED, destination_to_fact
-from services.activation.domain.circuit_breaker import MAX_CONCURRENCY
 from services.activation.domain.model import DeliveryState, Destination
 from services.activation.domain.transitions import Transition
 from services.activation.projection.fold import ActivationProjection
@@ -361,9 +361,9 @@ async def _plan(conn: asyncpg.Connection, name: str) -> str:
 
 
 async def test_list_has_the_newest_effects_first(ledger: Ledger) -> None:
-    await ledger.add([change(n, changed_at_us=1_000 + n) for n in range(MAX_CONCURRENCY)], TO)
+    await ledger.add([change(n, changed_at_us=1_000 + n) for n in range(MAX_IN_FLIGHT)], TO)
     async with open_ledger(ledger.dsn) as reopened:
         rows = await reopened.database.pool.fetch(
             store.Q.list_effects, W, 2**62, b"", "", 0, b"", 5
         )
-    assert [r["changed_at_us"] for r in rows] == [1_000 + MAX_CONCURRENCY - 1 - n for n in range(5)]
+    assert [r["changed_at_us"] for r in rows] == [1_000 + MAX_IN_FLIGHT - 1 - n for n in range(5)]

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from integration.activation.fake_peers import FakePeers, fake_peers
-from integration.activation.ledger_fixture import Ledger, change, hook, profile
+from integration.activation.ledger_fixture import FakeRenderer, Ledger, change, hook, profile
 from integration.activation.receiver import Receiver
 from service_fixtures import wait_until
 
 from services.activation.delivery.render import Renderer
 from services.activation.domain.model import DeliveryState, Effect
+from services.activation.domain.transitions import RetryPolicy
 from services.chassis.rpc.channel import ServiceChannel, open_channel
+from services.kernel.errors import ServiceUnavailable
 from services.kernel.ids import to_hex
 
 
@@ -59,7 +61,7 @@ async def test_profiles_are_requested_in_batches(
     for n in range(100):
         peers.profile.add(profile(n))
     await ledger.add([change(n) for n in range(100)], to)
-    async with ledger.dispatching(renderer=Renderer(profiles)):
+    async with ledger.dispatching(renderer=Renderer(profiles), max_in_flight=100):
         await ledger.all_are(DeliveryState.DELIVERED)
     assert sum(len(ids) for _, ids in peers.profile.requests) == 100
     assert len(peers.profile.requests) <= 3
@@ -134,3 +136,55 @@ async def test_payload_stays_the_same_while_the_profile_changes(
         json.loads(each.body)["data"]["profile"]["traits"]["city"] for each in receiver.received
     } == {"old"}
     assert len(peers.profile.requests) == 1
+
+
+async def test_message_that_cannot_be_rendered_postpones_only_itself(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    """It counts its attempts, with growing pauses, until it is dead."""
+    to = hook(receiver.url())
+    await ledger.define(to)
+    effects = await ledger.add([change(n) for n in range(20)], to)
+    slow = ServiceUnavailable("no response: DEADLINE_EXCEEDED", code="DEADLINE_EXCEEDED")
+    renderer = FakeRenderer(broken={profile(3): slow, profile(4): RuntimeError("王")})
+    policy = RetryPolicy(max_attempts=3, initial_backoff=0.05)
+    async with ledger.dispatching(renderer=renderer, retry_policy=policy):
+        await ledger.all_are(DeliveryState.DELIVERED, DeliveryState.DEAD)
+    assert len(receiver.received) == 18
+    rows = [await ledger.row(effects[n]) for n in (3, 4)]
+    assert [(r["state"], r["attempts"], r["reason"]) for r in rows] == [
+        (DeliveryState.DEAD, 3, "rendering failed: SERVICE_UNAVAILABLE"),
+        (DeliveryState.DEAD, 3, "rendering failed: RuntimeError"),
+    ]
+    assert {(await ledger.row(e))["attempts"] for e in (*effects[:3], *effects[5:])} == {1}
+
+
+async def test_single_message_that_cannot_be_rendered_counts_its_attempts(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    to = hook(receiver.url())
+    await ledger.define(to)
+    await ledger.add([change(3)], to)
+    renderer = FakeRenderer(error=ServiceUnavailable("", code="DEADLINE_EXCEEDED"))
+    policy = RetryPolicy(max_attempts=2, initial_backoff=0.01)
+    async with ledger.dispatching(renderer=renderer, retry_policy=policy):
+        await ledger.all_are(DeliveryState.DEAD)
+
+
+async def test_profile_that_is_away_uses_up_no_attempt_of_many(
+    ledger: Ledger, receiver: Receiver, peers: FakePeers, profiles: ServiceChannel
+) -> None:
+    to = hook(receiver.url())
+    await ledger.define(to)
+    await ledger.add([change(n) for n in range(10)], to)
+    peers.profile.away = True
+    async with ledger.dispatching(renderer=Renderer(profiles)):
+
+        async def are_requeued() -> bool:
+            rows = await ledger.rows()
+            return all("SERVICE_UNAVAILABLE" in row["reason"] for row in rows)
+
+        await wait_until(are_requeued)
+        peers.profile.away = False
+        await ledger.all_are(DeliveryState.DELIVERED)
+    assert {row["attempts"] for row in await ledger.rows()} == {1}

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 from integration.activation.ledger_fixture import (
+    MAX_IN_FLIGHT,
     QUICK,
     SECRET,
     FakeRenderer,
@@ -26,7 +27,6 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from services.activation.delivery import dispatcher as dispatcher_module
 from services.activation.delivery import worker as worker_module
-from services.activation.domain.circuit_breaker import MAX_CONCURRENCY
 from services.activation.domain.model import DeliveryState
 from services.activation.domain.transitions import RetryPolicy
 from services.activation.store import effects as store
@@ -203,6 +203,7 @@ async def test_blocked_effect_is_not_claimed_repeatedly(
     ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.script = [500]
+    receiver.paths["/other"] = [200]
     to = hook(receiver.url())
     await ledger.define(to)
     await ledger.add([change(1, 1), change(1, 2)], to)
@@ -238,7 +239,7 @@ async def test_hanging_destination_blocks_no_other(ledger: Ledger, receiver: Rec
     async with ledger.dispatching(drain_s=0.1):
         await wait_until(lambda: len(receiver.keys("/good")) == 200)
         hanging = Counter(each.path for each in receiver.received if "hang" in each.path)
-        assert max(hanging.values()) <= MAX_CONCURRENCY
+        assert max(hanging.values()) <= MAX_IN_FLIGHT
         states = await ledger.rows(destination_id="good")
         assert {DeliveryState(r["state"]) for r in states} <= {
             DeliveryState.DELIVERED,
@@ -251,7 +252,7 @@ async def test_hanging_message_blocks_no_other(ledger: Ledger, receiver: Receive
     to = hook(receiver.url())
     await ledger.define(to)
     effects = await ledger.add([change(n) for n in range(500)], to)
-    slow = {to_hex(e.effect_id) for e in effects[: MAX_CONCURRENCY // 2]}
+    slow = {to_hex(e.effect_id) for e in effects[: MAX_IN_FLIGHT // 2]}
 
     async def respond(request: web.Request) -> web.StreamResponse:
         if request.headers["webhook-id"] in slow:
@@ -277,7 +278,7 @@ async def test_effects_survive_an_outage_of_the_receiver(ledger: Ledger) -> None
         async def were_attempted() -> bool:
             return (
                 await ledger.database.pool.fetchval("SELECT sum(attempts) FROM effect")
-                > MAX_CONCURRENCY + 8
+                > MAX_IN_FLIGHT + 8
             )
 
         await wait_until(were_attempted)
@@ -461,3 +462,23 @@ async def test_attempt_that_started_too_long_ago_is_requeued(
     async with ledger.dispatching():
         await ledger.all_are(DeliveryState.DELIVERED)
     assert (await ledger.row(effect))["attempts"] == 1
+
+
+async def test_attempts_that_failed_together_are_not_repeated_together(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    """The pauses are spread by a quarter of the backoff either way."""
+    receiver.script = [500]
+    to = hook(receiver.url())
+    await ledger.define(to)
+    await ledger.add([change(n) for n in range(12)], to)
+    policy = RetryPolicy(initial_backoff=3_600.0)
+    async with ledger.dispatching(retry_policy=policy):
+        await ledger.all_are(DeliveryState.PENDING)
+
+        async def all_failed() -> bool:
+            return len(await ledger.rows(reason="HTTP 500")) == 12
+
+        await wait_until(all_failed)
+    due = [row["due_at"] for row in await ledger.rows()]
+    assert (max(due) - min(due)).total_seconds() > 180, "an hour's pause is spread over half of it"

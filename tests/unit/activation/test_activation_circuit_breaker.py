@@ -5,15 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.activation.domain.circuit_breaker import (
-    FAILURE_THRESHOLD,
-    MAX_CONCURRENCY,
-    MAX_OPEN_S,
-    CircuitBreaker,
-)
+from services.activation.domain.circuit_breaker import FAILURE_THRESHOLD, MAX_OPEN_S, CircuitBreaker
 from services.activation.domain.transitions import AttemptResult, AttemptStatus, RetryPolicy
 
 POLICY = RetryPolicy()
+LIMIT = 32
 FAILED, DELIVERED = AttemptResult(AttemptStatus.FAILED), AttemptResult(AttemptStatus.DELIVERED)
 REJECTED = AttemptResult(AttemptStatus.REJECTED)
 
@@ -27,7 +23,7 @@ def breaker_after(results: list[AttemptResult], now: float = 100.0) -> CircuitBr
 
 def test_breaker_below_threshold_limits_nothing() -> None:
     breaker = breaker_after([FAILED] * (FAILURE_THRESHOLD - 1))
-    assert (breaker.concurrency, breaker.open_until) == (MAX_CONCURRENCY, 100.0)
+    assert (breaker.concurrency(LIMIT), breaker.open_until) == (LIMIT, 100.0)
 
 
 def test_breaker_of_failing_destination_allows_single_attempts_with_growing_pauses() -> None:
@@ -35,7 +31,7 @@ def test_breaker_of_failing_destination_allows_single_attempts_with_growing_paus
     pauses = []
     now = 100.0
     while len(pauses) < 10:
-        assert breaker.concurrency == 1
+        assert breaker.concurrency(LIMIT) == 1
         pauses.append(breaker.open_until - now)
         now = breaker.open_until
         breaker = breaker.after_attempt(FAILED, now, POLICY)
@@ -43,13 +39,13 @@ def test_breaker_of_failing_destination_allows_single_attempts_with_growing_paus
 
 
 def test_breaker_opens_once_for_attempts_that_fail_together() -> None:
-    breaker = breaker_after([FAILED] * MAX_CONCURRENCY)
+    breaker = breaker_after([FAILED] * LIMIT)
     assert (breaker.open_count, breaker.open_until) == (1, 101.0)
 
 
 def test_breaker_closes_after_one_response() -> None:
-    assert breaker_after([FAILED] * FAILURE_THRESHOLD + [DELIVERED]).concurrency == MAX_CONCURRENCY
-    assert breaker_after([FAILED] * FAILURE_THRESHOLD + [REJECTED]).concurrency == MAX_CONCURRENCY
+    assert breaker_after([FAILED] * FAILURE_THRESHOLD + [DELIVERED]).concurrency(LIMIT) == LIMIT
+    assert breaker_after([FAILED] * FAILURE_THRESHOLD + [REJECTED]).concurrency(LIMIT) == LIMIT
 
 
 def test_breaker_respects_retry_after() -> None:
@@ -66,4 +62,4 @@ def test_breaker_pauses_are_bounded(results: list[tuple[AttemptResult, float]]) 
         now += elapsed
         breaker = breaker.after_attempt(result, now, POLICY)
         assert breaker.open_until <= now + max(MAX_OPEN_S, POLICY.max_backoff)
-        assert breaker.concurrency >= 1
+        assert breaker.concurrency(LIMIT) >= 1

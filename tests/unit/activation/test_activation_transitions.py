@@ -154,3 +154,11 @@ def test_attempts_outlast_an_outage_of_half_a_day() -> None:
     failed = AttemptResult(AttemptStatus.FAILED, "")
     delays = [after_attempt(failed, n, policy, 0.5).delay for n in range(1, policy.max_attempts)]
     assert sum(delays) > 12 * 3_600
+
+
+def test_delays_are_spread_by_the_jitter() -> None:
+    """Without a spread, all that failed together would be retried together."""
+    policy = RetryPolicy(initial_backoff=8.0)
+    failed = AttemptResult(AttemptStatus.FAILED, "")
+    delays = [after_attempt(failed, 2, policy, jitter).delay for jitter in (0.0, 0.25, 0.5, 1.0)]
+    assert delays == [12.0, 14.0, 16.0, 20.0]

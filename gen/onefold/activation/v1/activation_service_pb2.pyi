@@ -64,7 +64,7 @@ class ListDeliveriesRequest(_message.Message):
     def __init__(self, destination_id: _Optional[str] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., profile_id: _Optional[str] = ...) -> None: ...
 
 class Delivery(_message.Message):
-    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us")
+    __slots__ = ("effect_id", "destination_id", "segment_id", "profile_id", "trigger", "ordinal", "state", "attempts", "reason", "created_at_us", "next_attempt_us", "payload_deleted")
     EFFECT_ID_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_US_FIELD_NUMBER: _ClassVar[int]
     NEXT_ATTEMPT_US_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_DELETED_FIELD_NUMBER: _ClassVar[int]
     effect_id: str
     destination_id: str
     segment_id: str
@@ -87,7 +88,8 @@ class Delivery(_message.Message):
     reason: str
     created_at_us: int
     next_attempt_us: int
-    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., trigger: _Optional[_Union[_activation_facts_pb2.Trigger, str]] = ..., ordinal: _Optional[int] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., next_attempt_us: _Optional[int] = ...) -> None: ...
+    payload_deleted: bool
+    def __init__(self, effect_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., segment_id: _Optional[str] = ..., profile_id: _Optional[str] = ..., trigger: _Optional[_Union[_activation_facts_pb2.Trigger, str]] = ..., ordinal: _Optional[int] = ..., state: _Optional[_Union[_activation_facts_pb2.DeliveryState, str]] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., created_at_us: _Optional[int] = ..., next_attempt_us: _Optional[int] = ..., payload_deleted: _Optional[bool] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries", "next_page_token")

@@ -95,7 +95,9 @@ class ActivationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Queues a dead effect for delivery again.
+        """Queues a dead effect for delivery again. The call fails with FIELD_INVALID once
+        a later change of the same membership was sent or is being sent, as the
+        receiver would get them in the wrong order, and once the message was deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

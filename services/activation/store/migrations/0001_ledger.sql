@@ -15,8 +15,14 @@ CREATE TABLE effect (
     reason            text     NOT NULL DEFAULT '',
     -- The message: rendered before the first attempt, the same in every attempt after it.
     payload           bytea,
+    -- Where the channel begins to search for the message of an interrupted attempt.
+    channel_position  bytea NOT NULL DEFAULT '',
     -- When the next attempt is due; while one runs, when its lease expires.
     due_at            timestamptz NOT NULL DEFAULT now(),
+    -- When the final state was reached; NULL while the effect is open.
+    ended_at          timestamptz,
+    -- Whether the message was deleted, because it ended long ago.
+    payload_deleted   boolean  NOT NULL DEFAULT false,
     -- Arrived out of order: the preceding change will come from another shard.
     out_of_order      boolean  NOT NULL DEFAULT false,
     -- Whether the final state is a fact of the log.
@@ -37,3 +43,6 @@ CREATE INDEX effect_newest ON effect (workspace_id, changed_at_us DESC, effect_i
 -- Dead effects, which an operator lists among many that were delivered.
 CREATE INDEX effect_dead ON effect (workspace_id, changed_at_us DESC, effect_id DESC)
 WHERE state = 4;
+
+-- The messages that are deleted some time after their end.
+CREATE INDEX effect_payload ON effect (ended_at) WHERE payload IS NOT NULL AND ended_at IS NOT NULL;

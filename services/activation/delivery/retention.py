@@ -1,0 +1,50 @@
+"""Deletes the messages of deliveries that ended some time ago; their outcomes stay."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from services.activation.store import effects as store
+from services.chassis.postgres.database import Database, transaction
+from services.chassis.runtime.backoff import Backoff
+from services.kernel.errors import RetryableError
+
+#: Messages that are deleted in one transaction.
+PAGE = 1_000
+#: Seconds between two runs.
+INTERVAL_S = 60.0
+#: Seconds between two pages of one run, so that deliveries are not held up.
+PAUSE_S = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class PayloadRetention:
+    """Deletes the messages whose delivery ended `retention_s` seconds ago."""
+
+    database: Database
+    retention_s: float
+
+    async def run(self) -> None:
+        """Delete until cancelled. Errors are logged and retried."""
+        backoff = Backoff(1.0, INTERVAL_S)
+        while True:
+            try:
+                deleted = await self.delete_once()
+                backoff.reset()
+                await asyncio.sleep(PAUSE_S if deleted == PAGE else INTERVAL_S)
+            except RetryableError as error:
+                log.warning("retention_delayed", reason=error.reason)
+                await asyncio.sleep(backoff.next_s())
+            except Exception as error:
+                log.error("retention_failed", exc_info=error)
+                await asyncio.sleep(backoff.next_s())
+
+    async def delete_once(self) -> int:
+        """Delete one page; return how many messages it had."""
+        async with transaction(self.database.pool) as conn:
+            return await store.delete_payloads(conn, self.retention_s, PAGE)
