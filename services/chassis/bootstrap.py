@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -68,11 +68,18 @@ class ServiceContext:
     def operations(self, runner: ProjectionRunner | None = None) -> OperationsServer:
         """Return the internal HTTP endpoint, for health and metrics."""
         checks: dict[str, Check] = {"postgres": self._check_postgres}
+        notes: Callable[[], Mapping[str, object]] = dict
         if runner is not None:
             checks["shards"] = runner.check
+            notes = runner.notes
         host, port = self.settings.internal_host, self.settings.internal_http_port
         return OperationsServer(
-            self.metrics, host=host, port=port, checks=checks, tls=public_files(self.settings)
+            self.metrics,
+            host=host,
+            port=port,
+            checks=checks,
+            notes=notes,
+            tls=public_files(self.settings),
         )
 
     @asynccontextmanager

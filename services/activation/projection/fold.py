@@ -11,12 +11,14 @@ import structlog
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
+from services.activation.codec.units import units_of, without
 from services.activation.domain.model import TriggeringChange
 from services.activation.domain.transitions import plan_effects
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
 from services.activation.store.effects import DestinationKey, add_effects
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult
+from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
+from services.chassis.projection.parked_facts import fold_parked_facts
 from services.kernel.errors import InvalidField
 
 log = structlog.get_logger(__name__)
@@ -45,7 +47,10 @@ class ActivationProjection:
         Changes are matched with the destinations that were defined before them in their shard.
         """
         changes: list[TriggeringChange] = []
-        messages = [decode_memberships_changed(m.payload) for m in batch.messages]
+        messages = [
+            without(decode_memberships_changed(m.payload), m.first, batch.left_out)
+            for m in batch.messages
+        ]
         for message in messages:
             definitions = [f for f in message.broadcast_facts if f.kind == DESTINATION_DEFINED]
             if definitions:
@@ -56,12 +61,17 @@ class ActivationProjection:
             changes += map(triggering_change, message.changes)
         await self._add_effects(conn, batch.shard, changes)
         facts = [fact for message in messages for fact in message.broadcast_facts]
+        await fold_parked_facts(conn, "activation", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self.on_access()
         # Messages that segment replays from its history have no offset and no time.
         log_offset = max(batch.log_offset, *(m.log_offset for m in messages))
         log_time_us = max(batch.log_time_us, *(m.log_time_us for m in messages))
         return FoldResult(batch.next, log_offset, log_time_us)
+
+    def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
+        """Return the units of a message; see `Isolating`."""
+        return units_of(message)
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import asyncpg
 
 from services.chassis.messaging.stream import FoldUnit, UnitId
-from services.chassis.postgres.database import Queries, acquire, lock_class, transaction
+from services.chassis.postgres.database import Queries, lock_class, transaction
 from services.chassis.projection.isolation import FailedUnit
 from services.kernel.ids import WorkspaceId
 
@@ -160,14 +160,6 @@ async def copy_failed(pool: asyncpg.Pool, live: str, new: str) -> None:
 async def hold_retries(conn: asyncpg.Connection, service: str) -> None:
     """Keep the workers from folding units late, as long as the session lasts."""
     await conn.execute(Q.hold_retries, _retry_lock(service))
-
-
-async def load_left_out_of_pool(
-    pool: asyncpg.Pool, shard: int, first: int, end: int
-) -> frozenset[UnitId]:
-    """Return what `load_left_out` does, on a connection of the pool."""
-    async with acquire(pool) as conn:
-        return await load_left_out(conn, shard, first, end)
 
 
 def _retry_lock(service: str) -> int:

@@ -22,7 +22,7 @@ FROM failed_fact WHERE shard = $1
 
 -- name: load_due
 -- The unit of a shard that is retried next, if one is due.
-SELECT sequence, unit_key, workspace_id, payload, attempts, folded FROM failed_fact
+SELECT sequence, unit_key, workspace_id, payload, attempts FROM failed_fact
 WHERE shard = $1 AND NOT parked AND next_retry_at <= now()
 ORDER BY next_retry_at, sequence, unit_key LIMIT 1
 
@@ -51,11 +51,11 @@ WHERE NOT parked AND ($1::int IS NULL OR shard = $1) AND ($2::bigint IS NULL OR 
 
 -- name: park
 -- Parks the units of a sequence number that failed; returns one row for each.
-UPDATE failed_fact SET parked = true, error = $3 WHERE shard = $1 AND sequence = $2 RETURNING 1
+UPDATE failed_fact SET parked = true, reason = $3 WHERE shard = $1 AND sequence = $2 RETURNING 1
 
 -- name: park_folded
--- Parks a unit that the state includes, or one that is not reached yet.
-INSERT INTO failed_fact (shard, sequence, workspace_id, error, parked, folded)
+-- Parks a fact: `folded` where this state includes it.
+INSERT INTO failed_fact (shard, sequence, workspace_id, reason, parked, folded)
 VALUES ($1, $2, $3, $4, true, $5) ON CONFLICT DO NOTHING
 
 -- name: unpark_folded
@@ -64,7 +64,7 @@ DELETE FROM failed_fact WHERE shard = $1 AND sequence = $2 AND parked AND folded
 
 -- name: unpark
 -- Makes parked units due at once.
-UPDATE failed_fact SET parked = false, attempts = 0, next_retry_at = now()
+UPDATE failed_fact SET parked = false, attempts = 0, reason = '', next_retry_at = now()
 WHERE shard = $1 AND sequence = $2 AND parked
 
 -- name: load_left_out
@@ -83,7 +83,7 @@ SELECT sequence, unit_key, workspace_id, payload FROM failed_fact ORDER BY shard
 -- name: list_failed
 -- The units that this state leaves out, without their contents.
 SELECT shard, sequence, unit_key, workspace_id, error, attempts,
-       (extract(epoch FROM next_retry_at) * 1000000)::bigint AS next_retry_us, parked, folded
+       (extract(epoch FROM next_retry_at) * 1000000)::bigint AS next_retry_us, parked, folded, reason
 FROM failed_fact ORDER BY shard, sequence, unit_key LIMIT $1
 
 -- name: count_failed
@@ -92,8 +92,11 @@ SELECT shard, count(*) FILTER (WHERE NOT parked) AS failed, count(*) FILTER (WHE
 FROM failed_fact GROUP BY shard ORDER BY shard
 
 -- name: copy_failed
--- Makes a new generation leave out what the live one leaves out.
-INSERT INTO {new}.failed_fact SELECT * FROM {live}.failed_fact
+-- Makes a new generation leave out what the live one leaves out, and all that is parked.
+INSERT INTO {new}.failed_fact
+    (shard, sequence, unit_key, workspace_id, payload, error, attempts, next_retry_at, parked, reason)
+SELECT shard, sequence, unit_key, workspace_id, payload, error, attempts, next_retry_at, parked, reason
+FROM {live}.failed_fact
 
 -- name: clear_failed
 -- Empties the list of a new generation before it is copied again.

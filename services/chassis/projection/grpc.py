@@ -14,11 +14,20 @@ from services.chassis.access.reconcile import AccessReconciler
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.chassis.postgres.database import Database, acquire
-from services.chassis.projection.checkpoint import digests, load_checkpoints, token_of
+from services.chassis.projection.checkpoint import Checkpoint, digests, load_checkpoints, token_of
+from services.chassis.projection.failed_facts import (
+    LeftOutCounts,
+    count_failed,
+    list_failed,
+    retry_failed,
+)
 from services.chassis.projection.rebuild import RebuildProgress, RebuildResult, RebuildRunner
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
+
+#: Failed facts in one response.
+MAX_LISTED = 5_000
 
 #: The roles that may call; a service adds them to its own table.
 ALLOWED: Allowed = allowed_roles(pb.DESCRIPTOR.services_by_name["ProjectionService"])
@@ -48,13 +57,14 @@ class ProjectionRpc(ProjectionServiceServicer):
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
         """Return the service's progress; counts only for callers with access to all workspaces."""
         counts: Mapping[str, int] = {}
-        if self._counts is not None and principal().internal:
+        left_out: Mapping[int, LeftOutCounts] = {}
+        if principal().internal:
             async with acquire(self._database.pool) as conn:
-                counts = await self._counts(conn)
+                left_out = await count_failed(conn)
+                if self._counts is not None:
+                    counts = await self._counts(conn)
         shards = [
-            pb.ShardStatus(
-                shard=at.shard, log_offset=at.log_offset, log_time_us=at.log_time_us, leased=leased
-            )
+            _shard_status(at, leased, left_out.get(at.shard, LeftOutCounts()))
             for at, leased in await self._runner.status()
         ]
         return pb.GetStatusResponse(
@@ -104,6 +114,22 @@ class ProjectionRpc(ProjectionServiceServicer):
             else:
                 yield _result_message(report)
 
+    async def ListFailedFacts(
+        self, request: pb.ListFailedFactsRequest, context: Any
+    ) -> pb.ListFailedFactsResponse:
+        """Return where the failed and the parked facts are, and nothing of their content."""
+        async with acquire(self._database.pool) as conn:
+            rows = await list_failed(conn, MAX_LISTED)
+        return pb.ListFailedFactsResponse(facts=map(_failed_fact, rows))
+
+    async def RetryFailedFacts(
+        self, request: pb.RetryFailedFactsRequest, context: Any
+    ) -> pb.RetryFailedFactsResponse:
+        place = request.place if request.HasField("place") else None
+        async with acquire(self._database.pool) as conn:
+            due = await retry_failed(conn, *((place.shard, place.offset) if place else ()))
+        return pb.RetryFailedFactsResponse(due=due)
+
     async def GetAccessDifferences(
         self, request: pb.GetAccessDifferencesRequest, context: Any
     ) -> pb.GetAccessDifferencesResponse:
@@ -111,6 +137,31 @@ class ProjectionRpc(ProjectionServiceServicer):
             raise NotFound(f"{self._runner.service} has no keys")
         found = await self._access.compare()
         return pb.GetAccessDifferencesResponse(differences=[each.describe() for each in found])
+
+
+def _shard_status(at: Checkpoint, leased: bool, left_out: LeftOutCounts) -> pb.ShardStatus:
+    return pb.ShardStatus(
+        shard=at.shard,
+        log_offset=at.log_offset,
+        log_time_us=at.log_time_us,
+        leased=leased,
+        failed_facts=left_out.failed,
+        parked_facts=left_out.parked,
+    )
+
+
+def _failed_fact(row: asyncpg.Record) -> pb.FailedFact:
+    return pb.FailedFact(
+        shard=row["shard"],
+        offset=row["sequence"],
+        workspace_id=row["workspace_id"],
+        error=row["error"],
+        attempts=row["attempts"],
+        next_retry_us=0 if row["parked"] else row["next_retry_us"],
+        parked=row["parked"],
+        folded=row["folded"],
+        reason=row["reason"],
+    )
 
 
 def _result_message(result: RebuildResult) -> pb.RebuildResponse:

@@ -29,7 +29,6 @@ from services.chassis.projection.progress import ProgressTracker
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
 from services.chassis.runtime.tasks import clip_to_deadline, task_scope
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import StoreUnavailable
 from services.kernel.tokens import Token
 
 log = structlog.get_logger(__name__)
@@ -145,15 +144,21 @@ class ProjectionRunner:
             reasons = (f"shard {shard}: {why}" for shard, why in sorted(self.stalled.items()))
             raise StalledShards("; ".join(reasons))
 
+    def notes(self) -> dict[str, object]:
+        """Return the failed and parked facts by shard, for /readyz: they make no shard stall."""
+        failed = {str(s): c.failed for s, c in sorted(self.left_out.items()) if c.failed}
+        parked = {str(s): c.parked for s, c in sorted(self.left_out.items()) if c.parked}
+        return {"failed_facts": failed, "parked_facts": parked}
+
     async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
+        if isinstance(self._projection, Remembering):
+            self._projection.forget(shard)
         subject, durable = f"{self._upstream_subject}.{shard}", f"{self.service}-{shard}"
         async with PullSubscription(self._bus, subject, durable) as subscription:
             consumer = ShardConsumer(
                 shard, subscription, self._upstream, self._limits, gap_check_s=self._gap_check_s
             )
             worker = ShardWorker(
-        if isinstance(self._projection, Remembering):
-            self._projection.forget(shard)
                 shard,
                 conn,
                 self._projection,
@@ -218,5 +223,5 @@ class ProjectionRunner:
             try:
                 if await self._database.refresh():
                     log.info("generation_switched", generation=self._database.generation)
-            except StoreUnavailable:
-                log.debug("generation_unknown")
+            except Exception as error:
+                log.debug("generation_unknown", error=type(error).__name__)

@@ -166,10 +166,13 @@ class OperationsServer(HttpServer):
         host: str,
         port: int,
         checks: Mapping[str, Check] | None = None,
+        notes: Callable[[], Mapping[str, object]] = dict,
         tls: TlsFiles | None = None,
     ) -> None:
+        """`notes`: what /readyz also reports; it makes no service unready."""
         self._metrics = metrics
         self._checks = dict(checks or {})
+        self._notes = notes
         routes = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
@@ -184,7 +187,8 @@ class OperationsServer(HttpServer):
         results = await asyncio.gather(*map(_run_check, self._checks.values()))
         checks = dict(zip(self._checks, results, strict=True))
         ready = all(result == "ok" for result in results)
-        body = {"service": self._metrics.service, "ready": ready, "checks": checks}
+        service = self._metrics.service
+        body = {"service": service, "ready": ready, "checks": checks, **self._notes()}
         return JSONResponse(body, status_code=200 if ready else 503)
 
     async def _serve_metrics(self, _request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -14,7 +14,7 @@ from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.type.v1.event_pb2 import EVENT_TYPE_ALIAS, EVENT_TYPE_GROUP, Event
 from onefold.type.v1.identifier_pb2 import Identifier as IdentifierMessage
 
-from services.chassis.messaging.stream import Batch, OutboxMessage, StreamMessage
+from services.chassis.messaging.stream import Batch, FoldUnit, OutboxMessage, StreamMessage, UnitId
 from services.identity.codec.policy import POLICY_DEFINED, PolicyFact, decode_policy
 from services.identity.domain.evidence import (
     SEEN_PERIOD_DAYS,
@@ -118,7 +118,10 @@ def decode_batch(batch: Batch) -> DecodedLogBatch:
     for messages in _groups(batch.messages):
         part, facts = _open(messages, batch.first)
         parts.append(part)
-        decoder.add(facts.facts)
+        if batch.left_out:
+            decoder.add_some(facts.facts, part.first, batch.left_out)
+        else:
+            decoder.add(facts.facts)
         if facts.facts:
             log_time_us = facts.facts[-1].recorded_at_us
     return DecodedLogBatch(
@@ -130,6 +133,19 @@ def decode_batch(batch: Batch) -> DecodedLogBatch:
         broadcast=decoder.broadcast,
         log_time_us=log_time_us,
     )
+
+
+def units_of(message: StreamMessage, first: int) -> list[FoldUnit]:
+    """Return the facts of a message from an offset on, each as a message of its own."""
+    _, facts = _open((message,), first)
+    return [
+        FoldUnit(
+            UnitId(offset),
+            WorkspaceId(fact.workspace_id),
+            FactBatch(shard=facts.shard, first_offset=offset, facts=[fact]).SerializeToString(),
+        )
+        for offset, fact in enumerate(facts.facts, max(first, message.first))
+    ]
 
 
 def decode_facts(facts: Iterable[Fact]) -> DecodedEvidence:
@@ -182,6 +198,15 @@ class _BatchDecoder:
                     observations[key] = span.union(SeenSpan(FirstSeen(at, fact.fact_id), day))
             else:
                 self.other.append(fact)
+
+    def add_some(self, facts: Iterable[Any], first: int, left_out: Collection[UnitId]) -> None:
+        """Decode facts that begin at an offset. Of those that are left out only the leaf counts:
+        they are published like the others."""
+        for offset, fact in enumerate(facts, first):
+            if UnitId(offset) in left_out:
+                self.leaves.append(fact.leaf_id)
+            else:
+                self.add((fact,))
 
 
 def _link_decision(fact: Fact) -> LinkDecision:

@@ -9,9 +9,10 @@ from typing import TypeAlias
 import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult
+from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.parked_facts import fold_parked_facts
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.identity.codec.bus import (
     DecodedLogBatch,
@@ -19,6 +20,7 @@ from services.identity.codec.bus import (
     Observations,
     decode_batch,
     outputs,
+    units_of,
 )
 from services.identity.domain.evidence import Evidence, Observation, SeenSpan
 from services.identity.domain.normalize import IdentifierSet, normalize_pair
@@ -28,7 +30,11 @@ from services.identity.projection.evidence_cache import EvidenceCache
 from services.identity.projection.matches import fold_matches
 from services.identity.projection.policy_rollout import fold_policies, roll_out_page
 from services.identity.projection.ports import EvidenceStore
-from services.identity.store.assignments import load_leaf_profiles, take_unpublished
+from services.identity.store.assignments import (
+    load_leaf_profiles,
+    save_unpublished,
+    take_unpublished,
+)
 from services.identity.store.evidence import PostgresEvidence
 from services.kernel.ids import NO_ID, IdentifierId, to_hex
 
@@ -51,20 +57,20 @@ class IdentityProjection:
         self._watch = watch
         self._shards = shards
         self._cache = cache
+        #: By shard that is leased here; others use `cache`.
+        self._caches: dict[int, EvidenceCache] = {}
         self._on_access = on_access
+
+    def forget(self, shard: int) -> None:
+        """Forget the evidence of a shard; see `services.chassis.messaging.stream.Remembering`."""
+        self._caches[shard] = self._cache.emptied(self._shards)
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `services.chassis.messaging.stream.Projection`."""
         decoded = decode_batch(batch)
         cache = self._caches.get(batch.shard, self._cache)
         await cache.regions.load(conn, decoded.broadcast, decoded.workspaces)
-        #: By shard that is leased here; others use `cache`.
-        self._caches: dict[int, EvidenceCache] = {}
         store = PostgresEvidence(conn, shards=self._shards)
-
-    def forget(self, shard: int) -> None:
-        """Forget the evidence of a shard; see `services.chassis.messaging.stream.Remembering`."""
-        self._caches[shard] = self._cache.emptied(self._shards)
 
         def each(observations: Iterable[ObservationItem]) -> Iterable[ObservationItem]:
             return self._watch.each(observations, "event", lambda o: _place(batch, o))
@@ -72,11 +78,15 @@ class IdentityProjection:
         applied = await apply_batch(
             store, cache, decoded.observations, decoded.decisions, each
         )
-        profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         deltas = Counter(applied.deltas)
         deltas.update(await fold_matches(conn, self._shards, cache, decoded.matches))
         if decoded.broadcast:
             await self._fold_broadcast(conn, batch.shard, decoded)
+        if batch.is_late:
+            # Its message was published long ago: what it moves is published with the next one.
+            await save_unpublished(conn, batch.shard, applied.assignments)
+            return FoldResult(batch.next, batch.log_offset, batch.log_time_us, deltas=deltas)
+        profiles, unpublished = await self._profiles(conn, batch.shard, decoded, applied)
         assignments = [*unpublished, *applied.assignments]
         return FoldResult(
             consumed_to=batch.next,
@@ -85,6 +95,10 @@ class IdentityProjection:
             outputs=outputs(batch.shard, decoded, profiles, assignments),
             deltas=deltas,
         )
+
+    def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
+        """Return the facts of a message; see `services.chassis.messaging.stream.Isolating`."""
+        return units_of(message, first)
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
@@ -98,6 +112,7 @@ class IdentityProjection:
         # Last: every shard writes these rows, so a worker that waits for one of them blocks little.
         if await fold_access_facts(conn, decoded.broadcast):
             self._on_access()
+        await fold_parked_facts(conn, "identity", shard, decoded.broadcast, counts_in_offsets=True)
         await fold_policies(conn, shard, self._shards, decoded.policies)
 
     async def _profiles(

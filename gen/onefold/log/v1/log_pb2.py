@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18onefold/log/v1/log.proto\x12\x0eonefold.log.v1\x1a\x1donefold/type/v1/options.proto\"\x8d\x02\n\x04\x46\x61\x63t\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x03 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x15\n\x07\x66\x61\x63t_id\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x13\n\x04kind\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x15\n\x07leaf_id\x18\x06 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x16\n\x0eoccurred_at_us\x18\x07 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x08 \x01(\x03\x12\x18\n\tsource_id\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x14\n\x05\x61\x63tor\x18\n \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x0f\n\x07payload\x18\x0b \x01(\x0c\"U\n\tFactBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x02 \x01(\x04\x12#\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x1d\n\x0b\x43lockTicked\x12\x0e\n\x06now_us\x18\x01 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18onefold/log/v1/log.proto\x12\x0eonefold.log.v1\x1a\x1donefold/type/v1/options.proto\"\x8d\x02\n\x04\x46\x61\x63t\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x32\n\x0cworkspace_id\x18\x03 \x01(\tB\x1c\xb2\xbb\x18\x18[a-z0-9][a-z0-9_-]{0,62}\x12\x15\n\x07\x66\x61\x63t_id\x18\x04 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x13\n\x04kind\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x15\n\x07leaf_id\x18\x06 \x01(\x0c\x42\x04\xa8\xbb\x18\x02\x12\x16\n\x0eoccurred_at_us\x18\x07 \x01(\x03\x12\x16\n\x0erecorded_at_us\x18\x08 \x01(\x03\x12\x18\n\tsource_id\x18\t \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x14\n\x05\x61\x63tor\x18\n \x01(\tB\x05\xb8\xbb\x18\x80\x02\x12\x0f\n\x07payload\x18\x0b \x01(\x0c\"U\n\tFactBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x02 \x01(\x04\x12#\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x14.onefold.log.v1.Fact\"\x1d\n\x0b\x43lockTicked\x12\x0e\n\x06now_us\x18\x01 \x01(\x03\"Z\n\nFactParked\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x16\n\x08services\x18\x03 \x03(\tB\x04\xb8\xbb\x18 \x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\"\\\n\x0c\x46\x61\x63tUnparked\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x16\n\x08services\x18\x03 \x03(\tB\x04\xb8\xbb\x18 \x12\x15\n\x06reason\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xf4\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,10 +44,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FACT'].fields_by_name['source_id']._serialized_options = b'\270\273\030\200\002'
   _globals['_FACT'].fields_by_name['actor']._loaded_options = None
   _globals['_FACT'].fields_by_name['actor']._serialized_options = b'\270\273\030\200\002'
+  _globals['_FACTPARKED'].fields_by_name['services']._loaded_options = None
+  _globals['_FACTPARKED'].fields_by_name['services']._serialized_options = b'\270\273\030 '
+  _globals['_FACTPARKED'].fields_by_name['reason']._loaded_options = None
+  _globals['_FACTPARKED'].fields_by_name['reason']._serialized_options = b'\270\273\030\364\003'
+  _globals['_FACTUNPARKED'].fields_by_name['services']._loaded_options = None
+  _globals['_FACTUNPARKED'].fields_by_name['services']._serialized_options = b'\270\273\030 '
+  _globals['_FACTUNPARKED'].fields_by_name['reason']._loaded_options = None
+  _globals['_FACTUNPARKED'].fields_by_name['reason']._serialized_options = b'\270\273\030\364\003'
   _globals['_FACT']._serialized_start=76
   _globals['_FACT']._serialized_end=345
   _globals['_FACTBATCH']._serialized_start=347
   _globals['_FACTBATCH']._serialized_end=432
   _globals['_CLOCKTICKED']._serialized_start=434
   _globals['_CLOCKTICKED']._serialized_end=463
+  _globals['_FACTPARKED']._serialized_start=465
+  _globals['_FACTPARKED']._serialized_end=555
+  _globals['_FACTUNPARKED']._serialized_start=557
+  _globals['_FACTUNPARKED']._serialized_end=649
 # @@protoc_insertion_point(module_scope)

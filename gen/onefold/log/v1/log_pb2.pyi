@@ -48,3 +48,27 @@ class ClockTicked(_message.Message):
     NOW_US_FIELD_NUMBER: _ClassVar[int]
     now_us: int
     def __init__(self, now_us: _Optional[int] = ...) -> None: ...
+
+class FactParked(_message.Message):
+    __slots__ = ("shard", "offset", "services", "reason")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    offset: int
+    services: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, shard: _Optional[int] = ..., offset: _Optional[int] = ..., services: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FactUnparked(_message.Message):
+    __slots__ = ("shard", "offset", "services", "reason")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    offset: int
+    services: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, shard: _Optional[int] = ..., offset: _Optional[int] = ..., services: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...

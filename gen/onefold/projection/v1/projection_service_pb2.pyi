@@ -13,16 +13,20 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("shard", "log_offset", "log_time_us", "leased")
+    __slots__ = ("shard", "log_offset", "log_time_us", "leased", "failed_facts", "parked_facts")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
     LOG_TIME_US_FIELD_NUMBER: _ClassVar[int]
     LEASED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FACTS_FIELD_NUMBER: _ClassVar[int]
+    PARKED_FACTS_FIELD_NUMBER: _ClassVar[int]
     shard: int
     log_offset: int
     log_time_us: int
     leased: bool
-    def __init__(self, shard: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., leased: _Optional[bool] = ...) -> None: ...
+    failed_facts: int
+    parked_facts: int
+    def __init__(self, shard: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., leased: _Optional[bool] = ..., failed_facts: _Optional[int] = ..., parked_facts: _Optional[int] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
     __slots__ = ("service", "shards", "counts", "generation")
@@ -123,6 +127,58 @@ class RebuildResponse(_message.Message):
     finished: bool
     switched: bool
     def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., equal: _Optional[bool] = ..., live_digests: _Optional[_Mapping[str, str]] = ..., rebuilt_digests: _Optional[_Mapping[str, str]] = ..., differing_rows: _Optional[_Iterable[str]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., finished: _Optional[bool] = ..., switched: _Optional[bool] = ...) -> None: ...
+
+class ListFailedFactsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FailedFact(_message.Message):
+    __slots__ = ("shard", "offset", "workspace_id", "error", "attempts", "next_retry_us", "parked", "folded", "reason")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RETRY_US_FIELD_NUMBER: _ClassVar[int]
+    PARKED_FIELD_NUMBER: _ClassVar[int]
+    FOLDED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    offset: int
+    workspace_id: str
+    error: str
+    attempts: int
+    next_retry_us: int
+    parked: bool
+    folded: bool
+    reason: str
+    def __init__(self, shard: _Optional[int] = ..., offset: _Optional[int] = ..., workspace_id: _Optional[str] = ..., error: _Optional[str] = ..., attempts: _Optional[int] = ..., next_retry_us: _Optional[int] = ..., parked: _Optional[bool] = ..., folded: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListFailedFactsResponse(_message.Message):
+    __slots__ = ("facts",)
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    facts: _containers.RepeatedCompositeFieldContainer[FailedFact]
+    def __init__(self, facts: _Optional[_Iterable[_Union[FailedFact, _Mapping]]] = ...) -> None: ...
+
+class RetryFailedFactsRequest(_message.Message):
+    __slots__ = ("place",)
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    place: FactPlace
+    def __init__(self, place: _Optional[_Union[FactPlace, _Mapping]] = ...) -> None: ...
+
+class FactPlace(_message.Message):
+    __slots__ = ("shard", "offset")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    offset: int
+    def __init__(self, shard: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class RetryFailedFactsResponse(_message.Message):
+    __slots__ = ("due",)
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    due: int
+    def __init__(self, due: _Optional[int] = ...) -> None: ...
 
 class GetAccessDifferencesRequest(_message.Message):
     __slots__ = ()

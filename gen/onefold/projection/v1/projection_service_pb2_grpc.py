@@ -56,6 +56,16 @@ class ProjectionServiceStub:
                 request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.FromString,
                 _registered_method=True)
+        self.ListFailedFacts = channel.unary_unary(
+                '/onefold.projection.v1.ProjectionService/ListFailedFacts',
+                request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsRequest.SerializeToString,
+                response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsResponse.FromString,
+                _registered_method=True)
+        self.RetryFailedFacts = channel.unary_unary(
+                '/onefold.projection.v1.ProjectionService/RetryFailedFacts',
+                request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsRequest.SerializeToString,
+                response_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsResponse.FromString,
+                _registered_method=True)
         self.GetAccessDifferences = channel.unary_unary(
                 '/onefold.projection.v1.ProjectionService/GetAccessDifferences',
                 request_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.GetAccessDifferencesRequest.SerializeToString,
@@ -97,6 +107,21 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFailedFacts(self, request, context):
+        """Returns the facts that the state lacks: failed facts, whose fold raises, and
+        parked facts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryFailedFacts(self, request, context):
+        """Makes failed facts due now; they are folded by the worker of their shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAccessDifferences(self, request, context):
         """Compares the keys, sources and workspaces that the service has folded with
         the facts of the log. A rebuild that makes its state the live one, and the
@@ -128,6 +153,16 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     servicer.Rebuild,
                     request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.FromString,
                     response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.SerializeToString,
+            ),
+            'ListFailedFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFailedFacts,
+                    request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsRequest.FromString,
+                    response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsResponse.SerializeToString,
+            ),
+            'RetryFailedFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryFailedFacts,
+                    request_deserializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsRequest.FromString,
+                    response_serializer=onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsResponse.SerializeToString,
             ),
             'GetAccessDifferences': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccessDifferences,
@@ -245,6 +280,60 @@ class ProjectionService:
             '/onefold.projection.v1.ProjectionService/Rebuild',
             onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildRequest.SerializeToString,
             onefold_dot_projection_dot_v1_dot_projection__service__pb2.RebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFailedFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.projection.v1.ProjectionService/ListFailedFacts',
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsRequest.SerializeToString,
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.ListFailedFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryFailedFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.projection.v1.ProjectionService/RetryFailedFacts',
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsRequest.SerializeToString,
+            onefold_dot_projection_dot_v1_dot_projection__service__pb2.RetryFailedFactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,6 +15,8 @@ CREATE TABLE failed_fact (
     next_retry_at timestamptz NOT NULL DEFAULT now(),
     -- An operator parked the fact: it is not retried.
     parked boolean NOT NULL DEFAULT false,
+    -- Why the operator parked it.
+    reason text NOT NULL DEFAULT '',
     -- The state includes the fact although it is parked, until the service is rebuilt.
     folded boolean NOT NULL DEFAULT false,
     PRIMARY KEY (shard, sequence, unit_key)
