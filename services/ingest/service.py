@@ -34,7 +34,6 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store.definitions import DefinitionStore, SourceDirectory
 from services.ingest.store.key_uses import KeyUseStore
 from services.ingest.store.quarantine import QuarantineStore
-from services.kernel.errors import StoreUnavailable
 from services.kernel.index_key import IndexKey
 
 log = structlog.get_logger(__name__)
@@ -154,5 +153,5 @@ async def _refresh(definitions: DefinitionProjection, event_log: EventLog, every
         try:
             await definitions.refresh()
             await event_log.heads()
-        except StoreUnavailable:
-            log.debug("refresh_postponed")
+        except Exception as error:
+            log.warning("refresh_postponed", error=type(error).__name__)

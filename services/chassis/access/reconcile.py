@@ -21,7 +21,6 @@ from prometheus_client import Counter
 from services.chassis.access.tables import AccessTable, Q, Row, access_row, save_access_rows
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.runtime.backoff import Backoff
-from services.kernel.errors import OnefoldError
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +168,7 @@ class AccessReconciler:
             try:
                 await self.repair()
                 self._compared.set()
-            except OnefoldError as error:
+            except Exception as error:
                 log.info("access_not_compared", error=type(error).__name__)
                 await asyncio.sleep(backoff.next_s())
 

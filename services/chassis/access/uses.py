@@ -13,7 +13,6 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from services.chassis.access.principal import Principal
-from services.kernel.errors import OnefoldError
 
 log = structlog.get_logger(__name__)
 
@@ -68,5 +67,5 @@ class KeyUses:
             await asyncio.sleep(INTERVAL_S)
             try:
                 await self.hand_over(record)
-            except OnefoldError as error:
-                log.debug("key_uses_postponed", reason=error.reason)
+            except Exception as error:
+                log.debug("key_uses_postponed", error=type(error).__name__)

@@ -57,10 +57,22 @@ _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57"})
 #: Further such states: a standby replied during a switch-over, a session that idled in a
 #: transaction was ended, a lock was not available.
 _TRANSIENT_STATES = frozenset({"25006", "25P03", "55P03"})
+#: A time limit of the server ended the statement, or the transaction with its session.
+_ENDED = (asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)
+#: Both ends notice within half a minute that the host of the other one is gone.
+_KEEPALIVES = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
 #: Seconds.
 CONNECT_TIMEOUT = 10.0
 ACQUIRE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 5.0
+#: After this a statement of a pool is given up: where the host of PostgreSQL is gone, no answer
+#: comes, and no error for a quarter of an hour.
+COMMAND_TIMEOUT = 120.0
 
 
 class RoleRefused(Exception):
@@ -94,6 +106,19 @@ def is_transient(error: BaseException) -> bool:
     return is_connection_error(error)
 
 
+def _is_outage(error: asyncpg.PostgresError) -> bool:
+    """Return whether PostgreSQL cannot serve: it has no room or no memory, or is read-only."""
+    state = error.sqlstate or ""
+    # A rolled back transaction (40) was disturbed by another one, and is no outage.
+    return is_transient(error) and state[:2] != "40"
+
+
+def is_session_lost(error: BaseException) -> bool:
+    """Return whether a StoreUnavailable was raised because the session or its statement ended."""
+    cause = error.__cause__
+    return cause is None or is_connection_error(cause) or isinstance(cause, _ENDED)
+
+
 @contextmanager
 def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[None]:
     """Raise StoreUnavailable in place of an error that means that PostgreSQL is unavailable.
@@ -111,6 +136,10 @@ def translate_store_errors(conn: asyncpg.Connection | None = None) -> Iterator[N
         if isinstance(error, asyncpg.QueryCanceledError):
             raise StoreUnavailable(
                 "the database ended a query that took too long; try again, or ask for less"
+            ) from error
+        if isinstance(error, asyncpg.PostgresError) and _is_outage(error):
+            raise StoreUnavailable(
+                f"PostgreSQL cannot do this now (SQLSTATE {error.sqlstate}); try again"
             ) from error
         raise
 
@@ -147,21 +176,27 @@ async def transaction(
 
 
 async def connect_pool(
-    dsn: str, *, schema: str, max_size: int = 8, role: str | None = None
+    dsn: str,
+    *,
+    schema: str,
+    max_size: int = 8,
+    role: str | None = None,
+    command_timeout: float | None = None,
 ) -> asyncpg.Pool:
     """Open a pool whose search path is `schema` (one schema, or several separated by commas).
 
-    `role`: log in as this one, with the password of the DSN; None = as the user of the DSN. Raises
-    StoreUnavailable where PostgreSQL is away, RoleRefused.
+    `role`: log in as this one, with the password of the DSN; None = as the user of the DSN.
+    `command_timeout`: of each statement, seconds. Raises StoreUnavailable where PostgreSQL is away,
+    RoleRefused.
     """
-    args = _connect_args(schema, role=role)
+    args = _connect_args(schema, role=role, command_timeout=command_timeout)
     with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
 
 
 async def connect_api_pool(dsn: str, *, schema: str, max_size: int, role: str) -> asyncpg.Pool:
     """Open a pool of the api role: its connections see the rows of the current call's workspace."""
-    args = _connect_args(schema, role=role)
+    args = _connect_args(schema, role=role, command_timeout=COMMAND_TIMEOUT)
     with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.create_pool(
             dsn,
@@ -175,13 +210,19 @@ async def connect_api_pool(dsn: str, *, schema: str, max_size: int, role: str) -
 
 
 async def connect(
-    dsn: str, *, schema: str, point_lookups: bool = False, role: str | None = None
+    dsn: str,
+    *,
+    schema: str,
+    point_lookups: bool = False,
+    role: str | None = None,
+    settings: Mapping[str, str] = {},
 ) -> asyncpg.Connection:
     """Open a single connection, as `connect_pool` does a pool.
 
-    `point_lookups`: all its statements look rows up by their keys.
+    `point_lookups`: all its statements look rows up by their keys. `settings` of the session.
     """
-    args = _connect_args(schema, _POINT_LOOKUPS if point_lookups else {}, role=role)
+    lookups = _POINT_LOOKUPS if point_lookups else {}
+    args = _connect_args(schema, {**lookups, **settings}, role=role)
     with translate_store_errors(), _explain_refusal(role):
         return await asyncpg.connect(dsn, **args)
 
@@ -213,7 +254,11 @@ _POINT_LOOKUPS = {
 
 
 def _connect_args(
-    schema: str, more: Mapping[str, str] = {}, *, role: str | None = None
+    schema: str,
+    more: Mapping[str, str] = {},
+    *,
+    role: str | None = None,
+    command_timeout: float | None = None,
 ) -> dict[str, Any]:
     return {
         **({"user": role} if role else {}),
@@ -224,8 +269,12 @@ def _connect_args(
             "jit": "off",
             # The server ends the session of a client that vanished during a statement.
             "client_connection_check_interval": "2s",
+            **_KEEPALIVES,
             **more,
         },
+        # Never a standby: what it shows may be older than what this process has read before.
+        "target_session_attrs": "primary",
+        "command_timeout": command_timeout,
         "timeout": CONNECT_TIMEOUT,
         "statement_cache_size": 1000,
         "max_cached_statement_lifetime": 0,
@@ -341,13 +390,19 @@ class Database:
     def fold_role(self) -> str | None:
         return self.roles.fold if self.roles else None
 
-    async def connect(self, *, point_lookups: bool = False) -> asyncpg.Connection:
+    async def connect(
+        self, *, point_lookups: bool = False, settings: Mapping[str, str] = {}
+    ) -> asyncpg.Connection:
         """Open a single connection of the fold role to the live generation; the caller closes it.
 
         Raises StoreUnavailable, RoleRefused.
         """
         return await connect(
-            self.dsn, schema=self.schema, point_lookups=point_lookups, role=self.fold_role
+            self.dsn,
+            schema=self.schema,
+            point_lookups=point_lookups,
+            role=self.fold_role,
+            settings=settings,
         )
 
     @asynccontextmanager
@@ -373,7 +428,8 @@ class Database:
                 return False
             self.generation = live
             for pool, role in self._pools():
-                pool.set_connect_args(self.dsn, **_connect_args(self.schema, role=role))
+                args = _connect_args(self.schema, role=role, command_timeout=COMMAND_TIMEOUT)
+                pool.set_connect_args(self.dsn, **args)
                 await pool.expire_connections()
             return True
 
@@ -391,7 +447,11 @@ class Database:
             finally:
                 await conn.close()
         self._pool = await connect_pool(
-            self.dsn, schema=self.schema, max_size=self._fold_size, role=self.fold_role
+            self.dsn,
+            schema=self.schema,
+            max_size=self._fold_size,
+            role=self.fold_role,
+            command_timeout=COMMAND_TIMEOUT,
         )
         if self.roles:
             try:

@@ -59,7 +59,10 @@ STATUS_BY_REASON: Mapping[str, StatusMapping] = {
     ),
     **dict.fromkeys(("NAME_MISSING", "MESSAGE_ID_INVALID", "MESSAGE_ID_REUSED"), _FIELD),
     **dict.fromkeys(("TIME_INVALID", "TIME_OUT_OF_RANGE", "PROPERTIES_TOO_LARGE"), _FIELD),
-    **dict.fromkeys(("VALUE_INVALID", "BATCH_EMPTY"), _FIELD),
+    **dict.fromkeys(("VALUE_INVALID", "BATCH_EMPTY", "EVENT_TOO_OLD"), _FIELD),
+    **dict.fromkeys(
+        ("NAMESPACE_NOT_ALLOWED", "EVENT_NAME_NOT_ALLOWED", "TRAIT_NOT_ALLOWED"), _FIELD
+    ),
 }
 #: Without our details these come from the transport; it also reports INTERNAL and UNKNOWN if a
 #: connection breaks during a call.

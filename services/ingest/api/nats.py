@@ -80,7 +80,7 @@ class NatsEndpoint:
                 try:
                     await self._bus.ready()
                     await self._serve(requests)
-                except BUS_ERRORS as error:
+                except Exception as error:
                     log.warning("nats_endpoint_interrupted", error=type(error).__name__)
                     await asyncio.sleep(_RETRY_S)
                 finally:

@@ -14,7 +14,6 @@ from services.ingest.domain.quarantine_quota import QuarantineQuota
 from services.ingest.log import EventLog
 from services.ingest.settings import IngestSettings
 from services.ingest.store.quarantine import DELETE_BATCH, QuarantineStore
-from services.kernel.errors import StoreUnavailable
 from services.kernel.rate_limit import RateLimit
 
 log = structlog.get_logger(__name__)
@@ -68,8 +67,8 @@ async def expire_quarantine(
     while True:
         try:
             deleted = await delete_expired(event_log, quarantine, days=days)
-        except StoreUnavailable:
-            log.debug("expiry_postponed")
+        except Exception as error:
+            log.debug("expiry_postponed", error=type(error).__name__)
         else:
             if deleted:
                 log.info("quarantine_expired", count=deleted)

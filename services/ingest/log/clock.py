@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.kernel.errors import StoreUnavailable
 from services.kernel.time import SECOND_US
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ async def tick_while_idle(event_log: EventLog, *, interval_s: float) -> None:
             if pause_us <= 0:
                 await event_log.tick(idle_since_us=heads.now_us - interval_us)
                 pause_us = interval_us
-        except StoreUnavailable:
-            log.warning("tick_postponed")
+        except Exception as error:
+            log.warning("tick_postponed", error=type(error).__name__)
             pause_us = SECOND_US
         await asyncio.sleep(pause_us / SECOND_US)

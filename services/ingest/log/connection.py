@@ -95,8 +95,8 @@ class AppendConnection:
 
 
 async def ensure_durable(conn: asyncpg.Connection) -> None:
-    """Fix the durability of the session's commits. Raises CommitsNotDurable where it has none."""
-    if await conn.fetchval(Q.fix_synchronous_commit) == "off":
+    """Raise CommitsNotDurable where the session acknowledges commits that are not on disk."""
+    if await conn.fetchval(Q.synchronous_commit) == "off":
         raise CommitsNotDurable(
             "PostgreSQL acknowledges commits that are not on disk: remove synchronous_commit = off"
             " from the role, the database and the configuration of the server"

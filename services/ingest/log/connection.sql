@@ -1,6 +1,6 @@
--- name: fix_synchronous_commit
--- The durability of commits, fixed for the session: reloading the configuration changes it no more.
-SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)
+-- name: synchronous_commit
+-- The durability of the session's commits.
+SELECT current_setting('synchronous_commit')
 
 -- name: end_hung_sessions
 -- Ends the sessions of this role that have waited inside a COPY for the data of their client.

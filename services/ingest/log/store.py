@@ -45,7 +45,7 @@ class FactKinds:
         """Read all kinds; forget those that a database that went back does not have."""
         rows = await conn.fetch(Q.load_kinds)
         self.ids = {name: kind_id for kind_id, name in rows}
-        self.names = dict(rows)
+        self.names = dict(map(tuple, rows))
 
 
 class LogHeads(NamedTuple):

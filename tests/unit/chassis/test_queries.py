@@ -13,6 +13,7 @@ import pytest
 from services.chassis.postgres.database import (
     Queries,
     is_connection_error,
+    is_session_lost,
     is_transient,
     lock_class,
     lock_keys,
@@ -155,3 +156,25 @@ def test_lock_keys_are_sorted_unique_and_differ_by_space() -> None:
     assert len(keys) == 3
     assert all(-(2**63) <= key < 2**63 for key in keys)
     assert not set(keys) & set(lock_keys("segment", ids))
+
+
+@pytest.mark.parametrize(
+    "state", ["53100", "53200", "53300", "53400", "57014", "57P03", "25006", "25P03", "55P03"]
+)
+def test_outage_of_the_server_is_store_unavailable(state: str) -> None:
+    error = asyncpg.PostgresError.new({"C": state, "M": "of a row with personal data"})
+    with pytest.raises(StoreUnavailable) as raised, translate_store_errors():
+        raise error
+    assert "personal" not in str(raised.value)
+
+
+def test_statement_that_has_no_room_does_not_end_its_session() -> None:
+    def translated(error: BaseException) -> StoreUnavailable:
+        with pytest.raises(StoreUnavailable) as raised, translate_store_errors():
+            raise error
+        return raised.value
+
+    assert not is_session_lost(translated(asyncpg.DiskFullError()))
+    assert not is_session_lost(translated(asyncpg.ReadOnlySQLTransactionError()))
+    assert is_session_lost(translated(asyncpg.QueryCanceledError()))
+    assert is_session_lost(translated(ConnectionResetError()))

@@ -1,0 +1,99 @@
+"""Tests that a replica that hangs, or whose sessions hang, loses its shards to the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+from service_fixtures import wait_until
+
+from services.chassis.postgres import leases
+from services.chassis.postgres.database import Database, lock_class
+from services.chassis.postgres.leases import MEMBERS, Leases
+from services.chassis.postgres.migrate import migrate
+from services.chassis.runtime.tasks import background, cancel_and_wait
+
+NAME, SHARDS = "ingest", 4
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the limits, which have whole seconds in operation."""
+    monkeypatch.setattr(leases, "MEMBERSHIP_POLL_S", 0.05)
+    monkeypatch.setattr(leases, "ORPHANED_S", 0.5)
+
+
+async def idle(_shard: int, _conn: asyncpg.Connection) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_shard_of_a_session_that_hangs_inside_a_copy_is_taken_over(database: str) -> None:
+    await migrate(database, NAME)
+    async with Database(database, NAME) as store:
+        # What remains of a frozen replica: its membership has timed out, its worker hangs.
+        settings = {"application_name": "onefold:lease ingest of another replica"}
+        hung = await store.connect(settings=settings)
+        await hung.execute("SELECT pg_advisory_lock($1, $2)", lock_class(f"lease {NAME}"), 2)
+        copying = asyncio.create_task(
+            hung.copy_to_table("migration", source=_never(), format="csv")
+        )
+        lease = Leases(store, NAME, SHARDS, idle)
+        async with background(lease.run()):
+            await wait_until(lambda: lease.leased == set(range(SHARDS)))
+        assert hung.is_closed()
+        await cancel_and_wait(copying)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_shards_of_a_living_member_are_left_alone(database: str) -> None:
+    await migrate(database, NAME)
+    async with Database(database, NAME) as store:
+        first, second = Leases(store, NAME, SHARDS, idle), Leases(store, NAME, SHARDS, idle)
+        async with background(first.run(), second.run()):
+            await wait_until(lambda: len(first.leased) == len(second.leased) == 2)
+            held = await store.pool.fetch(leases.Q.list_lease_locks, lock_class(f"lease {NAME}"))
+            await asyncio.sleep(1.0)
+            again = await store.pool.fetch(leases.Q.list_lease_locks, lock_class(f"lease {NAME}"))
+            assert {row["pid"] for row in held} == {row["pid"] for row in again}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_membership_of_a_replica_that_sends_nothing_ends(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "MEMBERSHIP_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(leases, "MEMBERSHIP_POLL_S", 60.0)
+    await migrate(database, NAME)
+    async with Database(database, NAME) as store:
+        members = (leases.Q.list_lease_locks, lock_class(f"lease {NAME}"))
+
+        async def count() -> int:
+            rows = await store.pool.fetch(*members)
+            return sum(row["shard"] == MEMBERS for row in rows)
+
+        lease = Leases(store, NAME, SHARDS, idle)
+        async with background(lease.run()):
+            await wait_until(lambda: lease.leased == set(range(SHARDS)))
+            assert await count() == 1
+            await wait_until(lambda: _is_zero(count))
+
+
+async def _is_zero(count: object) -> bool:
+    return await count() == 0  # type: ignore[operator]
+
+
+async def test_sessions_notice_a_host_that_is_gone(database: str) -> None:
+    await migrate(database, NAME)
+    async with Database(database, NAME) as store, store.pool.acquire() as conn:
+        for setting in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_user_timeout"):
+            [row] = await conn.fetch(
+                "SELECT setting::bigint AS value FROM pg_settings WHERE name = $1", setting
+            )
+            assert 0 < row["value"] <= 30_000
+
+
+async def _never() -> object:
+    await asyncio.Event().wait()
+    yield b""
