@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
-from services.chassis.postgres.database import translate_store_errors
+from services.chassis.postgres.database import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
 from services.chassis.projection.checkpoint import (
@@ -21,11 +21,11 @@ from services.chassis.projection.checkpoint import (
     Checkpoint,
     acquire_fence,
     check_fold,
-    load_checkpoint,
     is_beyond_upstream,
+    load_checkpoint,
     make_batch,
-    save_checkpoint,
     mark_beyond_upstream,
+    save_checkpoint,
 )
 from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
@@ -98,9 +98,9 @@ class ShardWorker:
         #: Seconds that the last batch took, without waiting for a fold slot.
         self._worked_s = 0.0
         self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
-        self._backfilling = projection if isinstance(projection, Backfilling) else None
         #: The upstream went back behind the state of the shard, which stands still until a resync.
         self._is_beyond_upstream = False
+        self._backfilling = projection if isinstance(projection, Backfilling) else None
         self._backlog = Backlog()
         #: The newest backfill request that was seen.
         self._newest_run = 0
@@ -119,11 +119,11 @@ class ShardWorker:
             checkpoint = await load_checkpoint(self._conn, self._shard)
         if checkpoint is None:
             raise FenceLost("the generation is retired")
-        await self._callbacks.committed(checkpoint, ())
-        self._log_time_us = checkpoint.log_time_us
         with translate_store_errors(self._conn):
             self._is_beyond_upstream = await is_beyond_upstream(self._conn, self._shard)
         self._consumer.check_upstream(checkpoint.next)
+        await self._callbacks.committed(checkpoint, ())
+        self._log_time_us = checkpoint.log_time_us
         # As of each scrape: the lag of a stalled shard grows.
         self._metrics.lag_seconds.labels(self._shard).set_function(
             lambda: max(0.0, time.time() - self._log_time_us / 1e6)
@@ -159,14 +159,14 @@ class ShardWorker:
     async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
-            messages = await self._consumer.next(checkpoint.next, self._work_due_in())
-        except Exception as error:
-            await self._consumer.restart()
             if self._is_beyond_upstream:
                 raise UpstreamWentBack("the upstream was restored alone; resync this service")
+            messages = await self._consumer.next(checkpoint.next, self._work_due_in())
+        except Exception as error:
+            await self._note_upstream(error)
+            await self._consumer.restart()
             self._report("consume", checkpoint, error)
             await asyncio.sleep(self._consume_backoff.next_s())
-            await self._note_upstream(error)
         else:
             if messages:
                 self._recover(self._consume_backoff)
@@ -178,9 +178,6 @@ class ShardWorker:
                 raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
         return ()
 
-    async def _fold_all(
-        self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
-    ) -> Checkpoint:
     async def _note_upstream(self, error: Exception) -> None:
         """Record for good that the upstream went back: soon it has grown past this state again."""
         if isinstance(error, UpstreamWentBack) and not self._is_beyond_upstream:
@@ -188,6 +185,9 @@ class ShardWorker:
                 await mark_beyond_upstream(self._conn, self._shard)
             self._is_beyond_upstream = True
 
+    async def _fold_all(
+        self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
+    ) -> Checkpoint:
         """Fold messages in as many transactions as the projection needs."""
         end = messages[-1].next
         while checkpoint.next < end:
@@ -241,8 +241,9 @@ class ShardWorker:
             return await self._fold_once(checkpoint, batch)
         except (FenceLost, *_TRANSIENT) as error:
             if isinstance(error, StoreUnavailable):
-                # Perhaps a time limit of the database, which a smaller batch keeps.
-                took_s = time.monotonic() - began
+                # Perhaps a time limit of the database, which a smaller batch keeps. A full disk is
+                # not the fault of a fact, however long it took.
+                took_s = time.monotonic() - began if is_session_lost(error) else 0.0
                 self._pace.lose_session(batch.first, batch.next, took_s)
                 log.warning(
                     "fold_lost_session",
