@@ -122,8 +122,6 @@ class Isolating(Protocol):
         """
 
 
-class Upstream(Protocol):
-    """Where the missing part of a stream can be read."""
 @runtime_checkable
 class Remembering(Protocol):
     """A projection that remembers what it has read of its state."""
@@ -136,6 +134,8 @@ class Remembering(Protocol):
         """
 
 
+class Upstream(Protocol):
+    """Where the missing part of a stream can be read."""
 
     def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
         """Read the messages that cover [first, end), in order; `end` 0 reads all there are.
