@@ -124,7 +124,6 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
     return None if row["retired"] else Checkpoint(shard, *row[:5])
 
 
-async def load_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
 async def mark_beyond_upstream(conn: asyncpg.Connection, shard: int) -> None:
     """Record that the upstream ended before the checkpoint of a shard."""
     await conn.execute(Q.mark_beyond_upstream, shard)
@@ -135,6 +134,7 @@ async def is_beyond_upstream(conn: asyncpg.Connection, shard: int) -> bool:
     return bool(await conn.fetchval(Q.is_beyond_upstream, shard))
 
 
+async def load_checkpoints(conn: asyncpg.Connection) -> list[Checkpoint]:
     """Return the checkpoints of all shards, in order."""
     return [Checkpoint(*row) for row in await conn.fetch(Q.load_checkpoints)]
 

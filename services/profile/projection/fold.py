@@ -51,6 +51,11 @@ class ProfileProjection:
     #: The most profiles that one transaction evaluates because time has passed.
     max_due: int = 500
 
+    def forget(self, shard: int) -> None:
+        """Forget the leaves and predicates of a shard; see `Remembering` in the chassis."""
+        self.cache.forget(shard)
+        self.predicates.forget(shard)
+
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
         """Fold as many facts of a batch as one transaction can take; 0 = only time passes."""
         decoded = decode_batch(batch, self.index_key)
@@ -63,11 +68,6 @@ class ProfileProjection:
         if state.has_due:
             due = await load_due(conn, batch.shard, facts[-1].recorded_at_us, self.max_due + 1)
         scheduled = schedule(facts, due, self.max_due)
-    def forget(self, shard: int) -> None:
-        """Forget the leaves and predicates of a shard; see `Remembering` in the chassis."""
-        self.cache.forget(shard)
-        self.predicates.forget(shard)
-
         if not scheduled.take:
             return await self._evaluate_due(conn, batch, scheduled)
         return await self._consume(conn, batch, decoded, scheduled, state)
