@@ -45,7 +45,7 @@ def open_system(make_settings: MakeSettings, internal_key: str, tmp_path: Path) 
 async def define(system: WholeSystem, tmp_path: Path, text: str) -> None:
     file = tmp_path / "pack.yaml"
     file.write_text(text, encoding="utf-8")
-    await apply_pack(system.service, read_pack(file, {}))
+    await apply_pack(system.admin, read_pack(file, {}))
 
 
 async def decide(system: WholeSystem, decision: facts_pb.Decision) -> None:
