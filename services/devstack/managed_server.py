@@ -16,6 +16,7 @@ import structlog
 
 from services.devstack.errors import FolderInUse, ServerError
 from services.devstack.folders import load_or_create_secrets, make_folder
+from services.devstack.log_files import MAX_BYTES, rotate
 from services.devstack.ports import PortChooser, is_free
 from services.devstack.process import end, ended, is_alive
 
@@ -27,7 +28,6 @@ FIRST_POLL, LONGEST_POLL = 0.02, 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PORT_TRIES = 3
 PORTS = "ports.json"
-LOG_BYTES = 10_000_000
 #: In a line that explains why a server ended. PostgreSQL also logs our own attempts to connect
 #: while it starts.
 ERROR = re.compile(r"FATAL(?!:  the database system is)|PANIC|\[FTL\]|error:|nats-server:")
@@ -129,12 +129,20 @@ class ManagedServer(ABC):
     async def watch(self) -> None:
         """Restart the server on the same ports each time it dies, until `stop`."""
         while not self._stopping:
-            pid = self.pid
+            try:
+                await self._restart_once_dead()
+            except Exception as error:
+                log.error("server_watch_failed", server=self.name, exc_info=error)
+                await asyncio.sleep(LONGEST_PAUSE)
+
+    async def _restart_once_dead(self) -> None:
+        pid = self._pid
+        if pid is not None:
             await ended(pid)
-            async with self._changing:
-                if not self._stopping and self._pid == pid:
-                    log.warning("server_died", server=self.name, pid=pid)
-                    await self._restart()
+        async with self._changing:
+            if not self._stopping and self._pid == pid:
+                log.warning("server_died", server=self.name, pid=pid)
+                await self._restart()
 
     async def _restart(self) -> None:
         pause = FIRST_PAUSE
@@ -142,8 +150,9 @@ class ManagedServer(ABC):
             self._reap()
             try:
                 await self._launch()
-            except (ServerError, OSError) as error:
-                log.error("server_restart_failed", server=self.name, reason=str(error))
+            except Exception as error:
+                reason = str(error) if isinstance(error, ServerError) else type(error).__name__
+                log.error("server_restart_failed", server=self.name, reason=reason)
                 await self._kill()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -243,15 +252,15 @@ class ManagedServer(ABC):
             self._lock_descriptor = None
 
     def _rotate_log(self) -> None:
-        if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        rotate(self.log_file)
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def _last_error(self) -> str:
         """Return the line of this start's log that best explains why the server ended."""
         with suppress(OSError), self.log_file.open("rb") as file:
-            file.seek(self._log_start)
-            lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
+            # The file is emptied when it has grown too large.
+            file.seek(min(self._log_start, self.log_file.stat().st_size))
+            lines = file.read(MAX_BYTES).decode("utf-8", "replace").splitlines()
             errors = [line for line in lines if ERROR.search(line)]
             return (errors[:1] or lines[-1:] or ["it logged nothing"])[0].strip()
         return "it logged nothing"

@@ -21,6 +21,8 @@ from services.devstack.process import end, ended, spawn
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 STOP_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))
+#: The longest pause before a restart, seconds.
+MAX_PAUSE_S = 5.0
 #: After a run of this many seconds the pause before a restart is short again.
 LONG_RUN_S = 5.0
 #: Exit codes of a process that was killed while it started: its watcher restarts it.
@@ -71,19 +73,27 @@ class ServiceProcess:
     async def watch(self) -> None:
         """Restart the process each time it dies, until `stop`."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff(first_s=0.1, max_s=5.0)
+        backoff = Backoff(first_s=0.1, max_s=MAX_PAUSE_S)
         while not self._closed:
             began = loop.time()
-            await ended(self.pid)
-            if self._closed:
-                return
-            code = self._child.wait() if self._child else None
-            log.warning("service_died", service=self.name, code=code)
-            if loop.time() - began > LONG_RUN_S:
-                backoff.reset()
-            await asyncio.sleep(backoff.next_s())
-            if not self._closed:
-                self.start()
+            try:
+                await self._wait_until_dead()
+                if loop.time() - began > LONG_RUN_S:
+                    backoff.reset()
+                await asyncio.sleep(backoff.next_s())
+                if not self._closed:
+                    self.start()
+            except Exception as error:
+                # Such as a full disk; the dead process stays, so the next round starts it.
+                log.error("service_restart_failed", service=self.name, exc_info=error)
+                await asyncio.sleep(MAX_PAUSE_S)
+
+    async def _wait_until_dead(self) -> None:
+        await ended(self.pid)
+        if self._closed:
+            return
+        code = self._child.wait() if self._child else None
+        log.warning("service_died", service=self.name, code=code)
 
     async def stop(self) -> None:
         """Stop the process. Raises ServerError when it does not end."""

@@ -3,7 +3,7 @@
 <data folder>/
     postgres/  nats/         the servers
     run/SERVICE.json         the ports a service listens on, written by the service
-    logs/SERVICE.log         its output
+    logs/SERVICE.log         its output, and .log.1 the part before it
     secrets.json  ports.json  admin.key  out/
 """
 
@@ -33,6 +33,7 @@ from services.devstack.folders import (
     load_secrets,
     make_folder,
 )
+from services.devstack.log_files import rotate_always
 from services.devstack.nats import NatsServer
 from services.devstack.nats_config import ClientId
 from services.devstack.ports import LOOPBACK, PortChooser, port_variable
@@ -186,7 +187,12 @@ class Stack:
         # A server that was not started here has nothing to watch or to stop.
         watching = [self.postgres.watch(), self.nats.watch()]
         watching += [service.watch() for service in self.services.values()]
+        watching.append(rotate_always(self._log_files))
         self._watchers = [asyncio.create_task(watch) for watch in watching]
+
+    def _log_files(self) -> list[Path]:
+        files = [self.postgres.log_file, self.nats.log_file, self.data_dir / "supervisor.log"]
+        return [*files, *self._logs.glob("*.log")]
 
     async def stop(self) -> None:
         """Stop the services side by side, then NATS, then PostgreSQL."""

@@ -3,6 +3,9 @@
 Event names are snake_case and in the past tense, values are keys: `facts_appended shard=3
 count=512`. Personal data is never logged. An exception is logged with its type, its frames without
 their variables, and the part of its message that cannot quote a value (see `safe_message`).
+
+A line that cannot be written, such as on a full disk, is lost and raises nothing: the handler of an
+error logs before it retries.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TextIO, cast
 
 import asyncpg
 import structlog
@@ -36,7 +40,7 @@ def configure(service: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(default=str, ensure_ascii=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _LossyStream())),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -63,6 +67,19 @@ def safe_message(error: BaseException) -> str:
     if isinstance(error, _SAFE_MESSAGE_ERRORS) or type(error).__module__.startswith("services."):
         return (str(error).splitlines() or [""])[0][:_MAX_MESSAGE]
     return ""
+
+
+class _LossyStream:
+    """Standard error, where writing raises nothing."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class _ForwardingHandler(logging.Handler):

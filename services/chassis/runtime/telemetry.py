@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.chassis.runtime.http_server import HttpServer
+from services.chassis.runtime.logs import safe_message
 from services.chassis.runtime.tls import TlsFiles
 
 #: Seconds, from a lookup to a backlog.
@@ -201,5 +202,8 @@ async def _run_check(check: Check) -> str:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await check()
     except Exception as error:
-        return type(error).__name__
+        kind = type(error).__name__
+        # The messages of our own errors say what to do, and hold nothing personal.
+        is_own = type(error).__module__.startswith("services.")
+        return f"{kind}: {safe_message(error)}" if is_own else kind
     return "ok"

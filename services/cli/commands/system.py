@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from onefold.log.v1.log_service_pb2 import GetHeadRequest, GetHeadResponse
-from onefold.projection.v1.projection_service_pb2 import GetStatusRequest
-from typer import Option
+from onefold.projection.v1.projection_service_pb2 import GetStatusRequest, GetStatusResponse
+from typer import Exit, Option
 
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.endpoints import find_endpoints, has_supervisor, read_stack
+from services.cli.health import load_problems
 from services.client.client import PROJECTIONS, ApiEndpoints, Client
 from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT, make_folder, open_private
 from services.devstack.ports import FIRST_PORT_VARIABLE, LOOPBACK, load_ports
 from services.devstack.process import is_alive
-from services.kernel.errors import OnefoldError
+from services.kernel.errors import OnefoldError, RetryableError
 
 STOP_TIMEOUT_S = 90.0
-_STATUS_TIMEOUT_S = 5.0
+#: Each of the two rounds of calls of `status` may take so many seconds.
+_STATUS_TIMEOUT_S = 4.0
 
 
 def up(
@@ -62,6 +64,9 @@ def up(
     with output.exit_on_error():
         started = _start(data, settings)
         endpoints = find_endpoints(data)
+        problems = {} if started else asyncio.run(load_problems(endpoints.operations_urls))
+    if _print_problems(problems):
+        output.fail("Onefold was already running, and not all of it answers (see above)")
     for line in (
         "Onefold is running." if started else "Onefold was already running.",
         f"  events over HTTP   {endpoints.events_url}/v1/batch",
@@ -80,8 +85,17 @@ def down(data: DataDir) -> None:
 
 
 def status(data: DataDir) -> None:
-    """Show the services, their lag per shard, counts and endpoints."""
-    run_with_client(data, _show_status, as_service=True)  # others see no counts
+    """Show the services, their lag per shard, counts and endpoints; name what does not answer."""
+    # Others see no counts.
+    if not run_with_client(data, _show_status, as_service=True):
+        raise Exit(1)
+
+
+def _print_problems(problems: Mapping[str, str]) -> bool:
+    """Print what is wrong with the services; return whether there is anything."""
+    for name, why in problems.items():
+        output.err.print(f"{name}: {why}", soft_wrap=True)
+    return bool(problems)
 
 
 def _start(data_dir: Path, settings: Mapping[str, str]) -> bool:
@@ -142,15 +156,40 @@ async def _stop(data_dir: Path) -> bool:
     return True
 
 
-async def _show_status(client: Client) -> None:
-    head = await client.log.GetHead(GetHeadRequest())
-    facts, clock = sum(head.token.offsets), output.format_time(head.now_us)
-    output.out.print(f"log: {facts:,} facts, clock {clock}")
-    rows = [await _status_row(client, name, head) for name in PROJECTIONS]
-    columns = ("service", "facts behind, per shard", "generation", "counts")
+async def _show_status(client: Client) -> bool:
+    """Show what can be read; return whether every service is ready."""
+    # Together, and the end of the log after them: a hanging service delays no other one, and no
+    # service is ahead of the log.
+    problems, statuses = await asyncio.gather(
+        load_problems(client.endpoints.operations_urls, _STATUS_TIMEOUT_S),
+        asyncio.gather(*(_load_status(client, name) for name in PROJECTIONS)),
+    )
+    head = await _load_head(client)
+    if head is not None:
+        facts, clock = sum(head.token.offsets), output.format_time(head.now_us)
+        output.out.print(f"log: {facts:,} facts, clock {clock}")
+    rows = [_status_row(name, one, head) for name, one in zip(PROJECTIONS, statuses, strict=True)]
+    columns = ("service", "facts behind, per shard", "generation", "failed facts", "counts")
     output.print_table(columns, rows)
     for name in client.endpoints.grpc:
         output.out.print(_endpoints_line(client.endpoints, name), soft_wrap=True)
+    return not _print_problems(problems) and head is not None
+
+
+async def _load_head(client: Client) -> GetHeadResponse | None:
+    try:
+        return await client.log.GetHead(GetHeadRequest(), timeout=_STATUS_TIMEOUT_S)
+    except RetryableError as error:
+        output.err.print(f"the log cannot be read: {error}", soft_wrap=True)
+        return None
+
+
+async def _load_status(client: Client, name: str) -> GetStatusResponse | OnefoldError:
+    try:
+        request = GetStatusRequest()
+        return await client.projection(name).GetStatus(request, timeout=_STATUS_TIMEOUT_S)
+    except RetryableError as error:
+        return error
 
 
 def _endpoints_line(endpoints: ApiEndpoints, name: str) -> str:
@@ -166,17 +205,25 @@ def _endpoints_line(endpoints: ApiEndpoints, name: str) -> str:
     return line
 
 
-async def _status_row(
-    client: Client, name: str, head: GetHeadResponse
-) -> tuple[str, str, str, str]:
-    request = GetStatusRequest()
-    try:
-        status = await client.projection(name).GetStatus(request, timeout=_STATUS_TIMEOUT_S)
-    except OnefoldError as error:
-        return name, str(error), "", ""
-    behind = " ".join(str(head.token.offsets[s.shard] - s.log_offset) for s in status.shards)
+def _status_row(
+    name: str, status: GetStatusResponse | OnefoldError, head: GetHeadResponse | None
+) -> tuple[str, str, str, str, str]:
+    if isinstance(status, OnefoldError):
+        return name, str(status), "", "", ""
+    ends = head.token.offsets if head is not None else ()
+    behind = " ".join(
+        str(ends[shard.shard] - shard.log_offset) if shard.shard < len(ends) else "?"
+        for shard in status.shards
+    )
     counts = ", ".join(f"{count:,} {what}" for what, count in sorted(status.counts.items()))
-    return name, behind, str(status.generation), counts
+    return name, behind, str(status.generation), _left_out_text(status), counts
+
+
+def _left_out_text(status: GetStatusResponse) -> str:
+    """Return how many facts the state lacks; `onefold facts list` shows them."""
+    failed = sum(shard.failed_facts for shard in status.shards)
+    parked = sum(shard.parked_facts for shard in status.shards)
+    return f"{failed}" if not parked else f"{failed}, {parked} parked"
 
 
 def _nats_endpoint(data_dir: Path) -> str:

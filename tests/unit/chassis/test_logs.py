@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -101,3 +102,14 @@ def test_library_log_line_is_forwarded_as_json(capsys: pytest.CaptureFixture[str
         "nats",
         "encountered an error",
     )
+
+
+def test_line_that_cannot_be_written_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    logs.configure("ingest")
+    monkeypatch.setattr("sys.stderr", FullDisk())
+    structlog.get_logger().warning("fold_failed", exc_info=ValueError())
+    logging.getLogger("library").error("also written to standard error")
