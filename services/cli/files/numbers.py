@@ -116,7 +116,7 @@ def _as_number(value: int | float | Decimal) -> int | float:
         number = math.inf
     if not math.isfinite(number) or (number == 0 and value != 0):
         raise ValueError("it is beyond the numbers of a double")
-    if abs(number) > 2**53 and number != value and _is_whole(value):
+    if abs(number) >= 2**53 and number != value and _is_whole(value):
         return _as_whole(value)
     return number
 

@@ -89,15 +89,11 @@ class RowFile:
         reader = CsvReader(lines, delimiter)
         records = iter(reader)
         header = self._header(records, delimiter)
-        reader.width = len(header)
         self._check_header(header, delimiter)
-        self.unseen = set()
-        least = len(header)
-        while least and not header[least - 1]:
-            least -= 1
+        self.unseen, reader.header = set(), header
         for record in records:
             if record.error or any(map(str.strip, record.cells)):
-                yield _csv_row(record, header, least)
+                yield _csv_row(record, header)
 
     def _header(self, records: Iterator[CsvRecord], delimiter: str) -> list[str]:
         """Return the names of the columns; the first record is read where it has them."""
@@ -153,11 +149,8 @@ def _name(cell: str) -> str:
     return cell.strip(_HIDDEN).strip()
 
 
-def _csv_row(record: CsvRecord, header: Sequence[str], least: int) -> FileRow:
-    """Return the row of a record that has at least `least` cells."""
+def _csv_row(record: CsvRecord, header: Sequence[str]) -> FileRow:
     number, cells, error = record
-    if not error and (len(cells) < least or any(map(str.strip, cells[len(header) :]))):
-        error = f"the line has {len(cells)} cells instead of {len(header)}"
     if error:
         return FileRow(number, None, error, "LINE_INVALID")
     try:
