@@ -151,8 +151,29 @@ async def _migrate_state(conn: asyncpg.Connection, target: _Target) -> int:
         raise MigrationRefused(
             f"{service} folds a log of {created_with} shards; set ONEFOLD_SHARDS to {created_with}"
         )
+    live = await _drop_unfinished(conn, service) or live
     await _migrate_generation(conn, target, live)
     return live
+
+
+async def _drop_unfinished(conn: asyncpg.Connection, service: str) -> int:
+    """Drop what a rebuild that died has left behind; return the live generation.
+
+    0 where a rebuild is in progress: then nothing is dropped.
+    """
+    lock = lock_class(f"rebuild {service}")
+    if not await conn.fetchval(Q.lock_rebuild, lock):
+        return 0
+    try:
+        # Under the lock: until then a rebuild may have made another one live.
+        [(live, _)] = await conn.fetch(Q.load_generation.format(service=service))
+        for generation in await list_generations(conn, service):
+            if generation > live:
+                await drop_generation(conn, service, generation)
+                log.info("unfinished_generation_dropped", service=service, generation=generation)
+        return int(live)
+    finally:
+        await conn.execute(Q.unlock_rebuild, lock)
 
 
 async def _migrate_generation(conn: asyncpg.Connection, target: _Target, generation: int) -> None:

@@ -2,6 +2,14 @@
 -- Waits for the processes that migrate this service now.
 SELECT pg_advisory_lock($1, 0)
 
+-- name: lock_rebuild
+-- Takes the lock of rebuilds; false where one is in progress.
+SELECT pg_try_advisory_lock($1, 0)
+
+-- name: unlock_rebuild
+-- Releases the lock of rebuilds.
+SELECT pg_advisory_unlock($1, 0)
+
 -- name: create_migration_table
 -- Creates the list of the migrations that were applied to a schema.
 CREATE TABLE IF NOT EXISTS {schema}.migration (

@@ -55,7 +55,7 @@ class AppendConnection:
                     yield await self._open()
             except BaseException as error:
                 await self._discard()
-                if isinstance(error, asyncpg.LockNotAvailableError):
+                if isinstance(error, (asyncpg.LockNotAvailableError, TimeoutError)):
                     await self._end_hung_sessions()
                 if is_transient(error):
                     raise StoreUnavailable("PostgreSQL does not respond; retry") from error

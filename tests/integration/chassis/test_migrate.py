@@ -9,8 +9,13 @@ import asyncpg
 import pytest
 from toy.words import toy_root
 
-from services.chassis.postgres.database import Database, connect
-from services.chassis.postgres.migrate import MigrationRefused, create_generation, migrate
+from services.chassis.postgres.database import Database, connect, lock_class
+from services.chassis.postgres.migrate import (
+    MigrationRefused,
+    create_generation,
+    list_generations,
+    migrate,
+)
 from services.kernel.errors import StoreUnavailable
 
 SHARDS = 4
@@ -87,6 +92,21 @@ async def test_new_generation_has_the_same_state_tables(database: str, root: Pat
     assert [row[1:] for row in found if row[0] == "toy_g1"] == [
         row[1:] for row in found if row[0] == "toy_g2"
     ]
+
+
+async def test_generation_of_a_rebuild_that_died_is_dropped_at_the_next_start(
+    database: str, root: Path
+) -> None:
+    await migrate(database, "toy", shards=SHARDS, root=root)
+    conn = await asyncpg.connect(database)
+    await create_generation(conn, "toy", 2, SHARDS, root)
+    await conn.execute("SELECT pg_advisory_lock($1, 0)", lock_class("rebuild toy"))
+    await migrate(database, "toy", shards=SHARDS, root=root)
+    assert await list_generations(conn, "toy") == [1, 2], "a rebuild is in progress"
+    await conn.execute("SELECT pg_advisory_unlock($1, 0)", lock_class("rebuild toy"))
+    await migrate(database, "toy", shards=SHARDS, root=root)
+    assert await list_generations(conn, "toy") == [1]
+    await conn.close()
 
 
 async def test_file_changed_after_it_was_applied_is_refused(database: str, root: Path) -> None:
