@@ -97,8 +97,12 @@ class Log:
 class Copy:
     """COPY into a copy of the log's table: the best that PostgreSQL can do."""
 
-    def __init__(self, conn: asyncpg.Connection) -> None:
+    def __init__(
+        self, conn: asyncpg.Connection, table: str = "fact_copied", *, tags: bool = True
+    ) -> None:
         self._conn = conn
+        self._table = table
+        self._columns = COLUMNS if tags else COLUMNS[:-1]
         self._next: Counter[int] = Counter()
 
     @classmethod
@@ -111,8 +115,8 @@ class Copy:
 
     async def append_all(self, batches: Sequence[list[NewFact]]) -> None:
         for batch in batches:
-            rows = [self._row(fact) for fact in batch]
-            await self._conn.copy_records_to_table("fact_copied", records=rows, columns=COLUMNS)
+            rows = [self._row(fact)[: len(self._columns)] for fact in batch]
+            await self._conn.copy_records_to_table(self._table, records=rows, columns=self._columns)
 
     def _row(self, fact: NewFact) -> FactRow:
         shard = shard_of(fact.leaf_id or b"", SHARDS)
