@@ -26,6 +26,7 @@ from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.consumer import GAP_CHECK_S, Limits, ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
 from services.chassis.projection.progress import ProgressTracker
+from services.chassis.projection.shard_watch import ShardWatch
 from services.chassis.projection.worker import FenceLost, ShardWorker, WorkerCallbacks
 from services.chassis.runtime.tasks import clip_to_deadline, task_scope
 from services.chassis.runtime.telemetry import Metrics
@@ -89,6 +90,7 @@ class ProjectionRunner:
         self._relay = OutboxRelay(bus, subject, outbox) if subject else None
         self._leases = Leases(database, service, shards, self._work)
         self._progress = ProgressTracker(shards, self._load_checkpoints, lambda: self.leased)
+        self._watch = ShardWatch(self.status, lambda: self.leased, self._metrics)
         self._fold_slots = asyncio.Semaphore(CONCURRENT_FOLDS)
         self._paces: defaultdict[int, FoldPace] = defaultdict(FoldPace)
         #: The failed and parked facts of the shards that are leased here.
@@ -103,7 +105,7 @@ class ProjectionRunner:
 
     async def run(self) -> None:
         """Fold the shards that are assigned to this replica, until cancelled; retry errors."""
-        async with task_scope(self._watch_generation()):
+        async with task_scope(self._watch_generation()), task_scope(self._watch.run()):
             await self._leases.run()
 
     async def wait_for(self, token: Token, timeout: float) -> Token:
@@ -139,9 +141,9 @@ class ProjectionRunner:
         return [(checkpoint, checkpoint.shard in leased) for checkpoint in checkpoints]
 
     async def check(self) -> None:
-        """Raise StalledShards if a shard leased here is stalled; /readyz calls this."""
-        if self.stalled:
-            reasons = (f"shard {shard}: {why}" for shard, why in sorted(self.stalled.items()))
+        """Raise StalledShards if a shard leased here, or nowhere, is stalled; see /readyz."""
+        if stalled := self._watch.stalled() | self.stalled:
+            reasons = (f"shard {shard}: {why}" for shard, why in sorted(stalled.items()))
             raise StalledShards("; ".join(reasons))
 
     def notes(self) -> dict[str, object]:
