@@ -106,9 +106,14 @@ class Defined(Generic[D]):
     changed: bool
     #: The state of the log that includes the definition.
     token: Token
+    #: The version in force after a dry run; None = that of `definition`.
+    version_in_force: int | None = None
 
     @property
     def etag(self) -> str:
+        """The etag of the definition in force: after a dry run, that for the call without it."""
+        if self.version_in_force is not None:
+            return etag_of(self.version_in_force)
         return etag_of(self.definition.version)
 
 
@@ -156,14 +161,15 @@ async def define(
         following = next_definition(current, desired(current), to_fact)
         if following is current:
             return Defined(following, changed=False, token=head)
-        current_etag = etag_of(current.version if current else 0)
+        version = current.version if current else 0
+        current_etag = etag_of(version)
         if etag and etag != current_etag:
             raise Conflict(
                 "the definition has changed since it was read; read it again, then retry",
                 etag=current_etag,
             )
         if dry_run:
-            return Defined(following, changed=True, token=head)
+            return Defined(following, changed=True, token=head, version_in_force=version)
         try:
             appended = await log.append_definition(to_fact(following))
         except Conflict:  # another caller has defined this version since the load

@@ -15,7 +15,7 @@ and once `identity_policy: {namespaces, blocked, ignored}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,20 +51,41 @@ class Pack:
     tags: list[TagDefined] = field(default_factory=list)
     segments: list[SegmentDefined] = field(default_factory=list)
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
+    #: By kind (`source`, `tag`, …, `identity policy`) and id: the file, and the path in it.
+    places: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def place(self, kind: str, id_: str) -> str:
+        """Return the place of a definition as a prefix of an error; empty = it has none."""
+        place = self.places.get((kind, id_))
+        return f"{place} ({id_}): " if place and id_ else f"{place}: " if place else ""
+
+
+class PackErrors(InvalidField):
+    """A pack is wrong at one or more places; nothing of it is defined."""
+
+    def __init__(self, problems: Sequence[str], field: str = "") -> None:
+        super().__init__("; ".join(problems), field=field)
+        #: One sentence for each place, which names its file.
+        self.problems = list(problems)
 
 
 def read_pack(path: Path, variables: Mapping[str, str], in_arguments: Collection[str] = ()) -> Pack:
     """Return the pack in a folder or file; `variables` are the values of `${NAME}`.
 
     `in_arguments`: the names of those that other accounts can read, which no secret may use. Raises
-    InvalidField, which names the file and the path in it.
+    PackErrors, which names the file of every mistake and the path in it.
     """
     pack = Pack()
+    problems: list[InvalidField] = []
     for file in _files(path):
         try:
-            _read_file(file, variables, in_arguments, pack)
+            document = _load(file)
+            _check_secrets(document, in_arguments)
+            problems += _read_document(file, _substitute(document, variables), pack)
         except InvalidField as error:
-            raise InvalidField(f"{file.name}: {error.message}", field=error.field) from None
+            problems.append(InvalidField(f"{file.name}: {error.message}", field=error.field))
+    if problems:
+        raise PackErrors([problem.message for problem in problems], field=problems[0].field)
     return pack
 
 
@@ -78,31 +99,45 @@ def _files(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def _read_file(
-    file: Path, variables: Mapping[str, str], in_arguments: Collection[str], pack: Pack
-) -> None:
+def _load(file: Path) -> Any:
     try:
         with file.open("rb") as opened:
             document = parse_yaml(opened.read(MAX_BYTES + 1))
     except OSError as error:
         raise InvalidField(f"the file cannot be read: {error.strerror}") from None
-    _check_secrets(document, in_arguments)
-    parts = mapping(_substitute(document or {}, variables), "", {*_READERS, _POLICY})
+    if not document:
+        known = ", ".join([*_READERS, _POLICY])
+        raise InvalidField(f"the file has no definitions: write any of {known}, or remove it")
+    return document
+
+
+def _read_document(file: Path, document: Any, pack: Pack) -> Iterator[InvalidField]:
+    """Add the definitions of a file to a pack; yield its mistakes."""
+    parts = mapping(document, "", {*_READERS, _POLICY})
     if _POLICY in parts:
         if pack.identity_policy is not None:
             raise InvalidField(f"{_POLICY}: a pack has one; another file has it", field=_POLICY)
         pack.identity_policy = read_policy(parts.pop(_POLICY), _POLICY)
+        pack.places["identity policy", ""] = f"{file.name}: {_POLICY}"
     for name, entries in parts.items():
         if not isinstance(entries, list):
             raise InvalidField(f"{name}: write a list", field=name)
-        target: list[Any] = getattr(pack, name)
         for index, entry in enumerate(entries):
-            path, id_field = f"{name}[{index}]", f"{name[:-1]}_id"
-            definition = _READERS[name](entry, path)
-            id_ = getattr(definition, id_field)
-            if any(getattr(other, id_field) == id_ for other in target):
-                raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
-            target.append(definition)
+            try:
+                _read_entry(file, name, index, entry, pack)
+            except InvalidField as error:
+                yield InvalidField(f"{file.name}: {error.message}", field=error.field)
+
+
+def _read_entry(file: Path, name: str, index: int, entry: Any, pack: Pack) -> None:
+    path, kind = f"{name}[{index}]", name[:-1]
+    definition = _READERS[name](entry, path)
+    id_ = getattr(definition, f"{kind}_id")
+    if (kind, id_) in pack.places:
+        raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
+    pack.places[kind, id_] = f"{file.name}: {path}"
+    target: list[Any] = getattr(pack, name)
+    target.append(definition)
 
 
 def _check_secrets(value: Any, in_arguments: Collection[str]) -> None:

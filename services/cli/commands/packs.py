@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
@@ -20,9 +20,15 @@ from typer import Option
 from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
 from services.cli.context import DataDir, read_secret_option, run_with_client
-from services.cli.definitions import Pack, read_pack
+from services.cli.definitions import Pack, PackErrors, read_pack
 from services.client.client import Client
-from services.kernel.errors import OnefoldError, TokenNotReached
+from services.kernel.errors import (
+    ClientError,
+    NotAllowed,
+    OnefoldError,
+    RetryableError,
+    TokenNotReached,
+)
 from services.kernel.tokens import Token
 
 LIVE_TIMEOUT_S = 3_600.0
@@ -48,9 +54,37 @@ def apply(
     Returns when all of them are live: old events count, too.
     """
     given, in_arguments = _variables(variables or ())
-    with output.exit_on_error():
+    with output.exit_on_error(), _each_problem():
         pack = read_pack(file, {**os.environ, **given}, in_arguments)
-    applied = run_with_client(data, lambda client: apply_pack(client, pack, dry_run=dry_run))
+    applied = run_with_client(data, lambda client: _apply(client, pack, dry_run=dry_run))
+    _print_applied(applied, dry_run=dry_run)
+
+
+async def _apply(client: Client, pack: Pack, *, dry_run: bool) -> list[AppliedDefinition]:
+    applied: list[AppliedDefinition] = []
+    try:
+        with _each_problem():
+            await apply_pack(client, pack, applied, dry_run=dry_run)
+    except OnefoldError:
+        if applied:
+            output.err.print("Before the error:")
+            _print_applied(applied, dry_run=dry_run)
+        raise
+    return applied
+
+
+@contextmanager
+def _each_problem() -> Iterator[None]:
+    """Print each mistake of a pack on a line of its own."""
+    try:
+        yield
+    except PackErrors as errors:
+        for problem in errors.problems:
+            output.err.print(problem, soft_wrap=True)
+        raise OnefoldError("nothing is defined: correct the pack") from None
+
+
+def _print_applied(applied: Iterable[AppliedDefinition], *, dry_run: bool) -> None:
     changed = "would change" if dry_run else "changed"
     rows = [(a.kind, a.id, a.version, changed if a.changed else "unchanged") for a in applied]
     output.print_table(("kind", "id", "version", ""), rows)
@@ -82,22 +116,83 @@ class AppliedDefinition:
 
 
 async def apply_pack(
-    client: Client, pack: Pack, *, dry_run: bool = False
-) -> list[AppliedDefinition]:
-    """Define everything in a pack, and wait until it is live. `dry_run`: only compare.
+    client: Client,
+    pack: Pack,
+    applied: list[AppliedDefinition] | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Define everything in a pack, and wait until it is live; add to `applied` what is done.
 
-    Raises OnefoldError where a service refuses a definition; those before it stay.
+    Everything is compared first, and nothing is defined where a service refuses any of it.
+    `dry_run`: only compare. What another caller defines in the meantime stays as it is.
+
+    Raises PackErrors where a definition is refused, and OnefoldError where a call fails.
     """
-    applied = []
+    applied = [] if applied is None else applied
+    compared = await _compare(client, pack)
+    if dry_run:
+        applied += [one.applied for one in compared]
+        return
     token = Token()
-    for kind, definition_id, call in _define_calls(client, pack, dry_run):
-        response = await call
-        definition = getattr(response, kind, response)  # a policy has no separate message
-        applied.append(AppliedDefinition(kind, definition_id, definition.version, response.changed))
+    for definition, one in zip(_definitions(client, pack), compared, strict=True):
+        try:
+            response = await definition.define(dry_run=False, etag=one.etag)
+        except ClientError as error:
+            place = pack.place(definition.kind, definition.id)
+            raise OnefoldError(f"{place}{error.message}") from None
+        applied.append(_applied(definition, response))
         token = token.union(token_from_proto(response.token))
-    if applied and not dry_run:
+    if applied:
         await wait_until_live(client, token)
-    return applied
+
+
+class _Compared(NamedTuple):
+    applied: AppliedDefinition
+    #: Of the definition in force.
+    etag: str
+
+
+async def _compare(client: Client, pack: Pack) -> list[_Compared]:
+    """Return what applying a pack would do. Raises PackErrors with all mistakes."""
+    compared: list[_Compared] = []
+    problems = await _missing_segments(client, pack)
+    for definition in _definitions(client, pack):
+        try:
+            response = await definition.define(dry_run=True, etag="")
+        except (NotAllowed, RetryableError):
+            raise
+        except ClientError as error:
+            problems.append(f"{pack.place(definition.kind, definition.id)}{error.message}")
+        else:
+            compared.append(_Compared(_applied(definition, response), response.etag))
+    if problems:
+        raise PackErrors(problems)
+    return compared
+
+
+async def _missing_segments(client: Client, pack: Pack) -> list[str]:
+    """Return an error for each segment of a destination that is not defined anywhere."""
+    used = {id_ for each in pack.destinations if not each.retired for id_ in each.segment_ids}
+    missing = used - {segment.segment_id for segment in pack.segments}
+    if not missing:
+        return []
+    known = (await client.segment.ListSegments(ListSegmentsRequest())).segments
+    missing -= {summary.segment.segment_id for summary in known}
+    return [
+        f"{pack.place('destination', each.destination_id)}there is no segment {id_!r}: define it "
+        "in the same pack or before"
+        for each in pack.destinations
+        if not each.retired
+        for id_ in each.segment_ids
+        if id_ in missing
+    ]
+
+
+def _applied(definition: _Definition, response: Any) -> AppliedDefinition:
+    # A policy has no separate message.
+    message = getattr(response, definition.kind, response)
+    return AppliedDefinition(definition.kind, definition.id, message.version, response.changed)
 
 
 async def wait_until_live(client: Client, token: Token) -> None:
@@ -127,22 +222,35 @@ async def _is_live(client: Client, token: Token) -> bool:
     return False
 
 
-def _define_calls(
-    client: Client, pack: Pack, dry_run: bool
-) -> Iterator[tuple[str, str, Awaitable[Any]]]:
-    """Yield kind, id and call of each definition, in the order in which they must be defined."""
-    if pack.identity_policy is not None:
-        policy_request = DefinePolicyRequest(policy=pack.identity_policy, dry_run=dry_run)
-        yield "identity policy", "", client.identity.DefinePolicy(policy_request)
+class _Definition(NamedTuple):
+    kind: str
+    id: str
+    #: Calls the service, with `dry_run` and `etag`.
+    define: Callable[..., Awaitable[Any]]
+
+
+def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
+    """Yield the definitions of a pack in the order in which they must be made."""
+
+    def call(method: Callable[[Any], Awaitable[Any]], request: Any, **content: Any) -> Any:
+        return lambda **more: method(request(**content, **more))
+
+    policy, identity, admin = pack.identity_policy, client.identity, client.admin
+    if policy is not None:
+        yield _Definition(
+            "identity policy", "", call(identity.DefinePolicy, DefinePolicyRequest, policy=policy)
+        )
     for source in pack.sources:
-        source_request = DefineSourceRequest(source=source, dry_run=dry_run)
-        yield "source", source.source_id, client.admin.DefineSource(source_request)
+        define = call(admin.DefineSource, DefineSourceRequest, source=source)
+        yield _Definition("source", source.source_id, define)
     for tag in pack.tags:
-        tag_request = DefineTagRequest(tag=tag, dry_run=dry_run)
-        yield "tag", tag.tag_id, client.profile.DefineTag(tag_request)
+        define = call(client.profile.DefineTag, DefineTagRequest, tag=tag)
+        yield _Definition("tag", tag.tag_id, define)
     for segment in pack.segments:
-        segment_request = DefineSegmentRequest(segment=segment, dry_run=dry_run)
-        yield "segment", segment.segment_id, client.segment.DefineSegment(segment_request)
+        define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=segment)
+        yield _Definition("segment", segment.segment_id, define)
     for each in pack.destinations:
-        request = DefineDestinationRequest(destination=each, dry_run=dry_run)
-        yield "destination", each.destination_id, client.activation.DefineDestination(request)
+        define = call(
+            client.activation.DefineDestination, DefineDestinationRequest, destination=each
+        )
+        yield _Definition("destination", each.destination_id, define)

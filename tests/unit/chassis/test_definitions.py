@@ -167,7 +167,8 @@ def check_serial(caller: Caller, log: FakeLog) -> None:
     assert caller.defined is not None
     definition, changed = caller.defined.definition, caller.defined.changed
     assert definition.name == caller.name
-    assert caller.defined.etag == etag_of(definition.version)
+    in_force = definition.version - (changed and caller.dry_run)
+    assert caller.defined.etag == etag_of(in_force)
     if not changed:
         assert definition in moments
         assert caller.defined.token.includes(Token((definition.version,)))

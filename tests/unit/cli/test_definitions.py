@@ -9,7 +9,7 @@ from onefold.activation.v1.activation_facts_pb2 import TRIGGER_ENTERED
 from onefold.type.v1.source_trust_pb2 import SourceTrust
 
 from services.chassis.codec.rules import rule_from_proto
-from services.cli.definitions import read_pack
+from services.cli.definitions import PackErrors, read_pack
 from services.identity.codec.policy import validate_policy
 from services.kernel.errors import InvalidField
 from services.kernel.rules.text import to_text
@@ -102,3 +102,31 @@ def test_invalid_pack_raises_an_error_with_file_and_path(
 def test_empty_folder_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidField, match="there is no pack"):
         read_pack(tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "{}\n", "[]\n"])
+def test_file_without_definitions_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "empty.yaml").write_text(text)
+    with pytest.raises(InvalidField, match=r"empty\.yaml: the file has no definitions"):
+        read_pack(tmp_path, {})
+
+
+def test_all_mistakes_of_a_pack_are_reported_with_file_and_path(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("sources: [{id: a, trust: x}, {id: b}, {titel: c}]")
+    (tmp_path / "b.yaml").write_text("segments: [{id: s, rule: {all: 1}}]\ntags: {}")
+    (tmp_path / "c.yaml").write_text("sources: [")
+    with pytest.raises(PackErrors) as caught:
+        read_pack(tmp_path, {})
+    starts = [problem.partition(" ")[0] for problem in caught.value.problems]
+    assert starts == ["a.yaml:", "a.yaml:", "b.yaml:", "b.yaml:", "c.yaml:"]
+    assert "sources[0].trust" in caught.value.problems[0]
+    assert "sources[2]" in caught.value.problems[1]
+    assert "segments[0].rule" in caught.value.problems[2]
+
+
+def test_place_of_a_definition_names_file_path_and_id(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("sources: [{id: a}, {id: b}]\nidentity_policy: {}")
+    pack = read_pack(tmp_path, {})
+    assert pack.place("source", "b") == "a.yaml: sources[1] (b): "
+    assert pack.place("identity policy", "") == "a.yaml: identity_policy: "
+    assert pack.place("tag", "none") == ""
