@@ -9,6 +9,7 @@ from services.cli.commands import (
     administration,
     database,
     development,
+    facts,
     identity,
     imports,
     keys,
@@ -42,6 +43,7 @@ app.add_typer(identity.explain, name="explain")
 app.add_typer(matches.app, name="matches")
 app.add_typer(administration.sources, name="sources")
 app.add_typer(administration.quarantine, name="quarantine")
+app.add_typer(facts.facts, name="facts")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(nats.app, name="nats")
 app.add_typer(database.app, name="database")

@@ -138,6 +138,12 @@ class ProjectionApi(Protocol):
     GetDigest: Unary[projection_pb.GetDigestRequest, projection_pb.GetDigestResponse]
     AwaitToken: Unary[projection_pb.AwaitTokenRequest, projection_pb.AwaitTokenResponse]
     Rebuild: ServerStream[projection_pb.RebuildRequest, projection_pb.RebuildResponse]
+    ListFailedFacts: Unary[
+        projection_pb.ListFailedFactsRequest, projection_pb.ListFailedFactsResponse
+    ]
+    RetryFailedFacts: Unary[
+        projection_pb.RetryFailedFactsRequest, projection_pb.RetryFailedFactsResponse
+    ]
     GetAccessDifferences: Unary[
         projection_pb.GetAccessDifferencesRequest, projection_pb.GetAccessDifferencesResponse
     ]

@@ -66,6 +66,7 @@ ROLES = {
     "projection.v1.ProjectionService": {
         **dict.fromkeys(("GetStatus", "GetDigest", "AwaitToken"), "RSAI"),
         **dict.fromkeys(("Rebuild", "GetAccessDifferences"), "I"),
+        **dict.fromkeys(("ListFailedFacts", "RetryFailedFacts"), "I"),
     },
     "segment.v1.SegmentService": {
         **dict.fromkeys(("ListSegments", "ListMembers", "ListMemberships"), "RSA"),

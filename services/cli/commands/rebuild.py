@@ -15,6 +15,7 @@ from onefold.projection.v1.projection_service_pb2 import (
 from typer import Argument, Option
 
 from services.cli import output
+from services.cli.commands.facts import failed_facts
 from services.cli.context import DataDir, run_with_client
 from services.client.client import PROJECTIONS, Client
 from services.kernel.errors import OnefoldError
@@ -94,7 +95,18 @@ async def _verify(client: Client, shards: int) -> bool:
         _print_differences(service, result.differing_rows)
     columns = ("projection", "workspace", "live digest", "rebuilt digest", "equal")
     output.print_table(columns, rows)
+    await _note_left_out(client)
     return await _check_access(client) and equal
+
+
+async def _note_left_out(client: Client) -> None:
+    """Print how many facts both states lack: their digests are equal without them."""
+    for service in PROJECTIONS:
+        if lacking := await failed_facts(client, service):
+            output.err.print(
+                f"{service}: the state lacks {len(lacking):,} failed or parked facts; see"
+                " `onefold facts list`."
+            )
 
 
 async def _check_access(client: Client) -> bool:

@@ -127,6 +127,10 @@ class Chain:
         request = projection_pb.RebuildRequest(resync=resync)
         return [response async for response in self._stubs[name].Rebuild(request)][-1]
 
+    def projection(self, name: str) -> Any:
+        """Return the calls about the state of a service."""
+        return self._stubs[name]
+
     async def expire_outputs(self, name: str) -> None:
         """Delete all but the newest message from a service's outbox and stream."""
         await self.query(

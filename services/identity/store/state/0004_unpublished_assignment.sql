@@ -1,4 +1,4 @@
--- Assignments that a policy rollout has changed. They are published with the shard's next batch,
+-- Assignments that a policy rollout or a late fact has changed. They are published with the next batch,
 -- because a message of the stream covers offsets of the log.
 CREATE TABLE unpublished_assignment (
     shard             integer NOT NULL,
@@ -9,6 +9,7 @@ CREATE TABLE unpublished_assignment (
     namespace         text,
     value             text,
     profile_id        bytea   NOT NULL,
-    before_profile_id bytea   NOT NULL,
+    -- Null where the identifier is new.
+    before_profile_id bytea,
     PRIMARY KEY (shard, version, identifier_id)
 );
