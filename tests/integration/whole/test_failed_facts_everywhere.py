@@ -220,3 +220,37 @@ async def test_profile_that_segment_and_activation_cannot_fold_stops_nothing_els
     await services.drain()
     assert len(await members(services, A)) == PEOPLE + 2
     await assert_rebuilt_equal(services, "segment")
+
+
+async def test_folded_fact_that_is_parked_leaves_the_state_with_a_resync_and_comes_back(
+    services: Chain,
+) -> None:
+    await services.append([segment(A, "one", ONE)])
+    marked = event(A, 99, 1)
+    await services.append([*(event(A, person, 1) for person in range(PEOPLE)), marked])
+    await services.drain()
+    before = await services.digests()
+    [(shard, offset)] = await services.query(
+        f"SELECT shard, \"offset\" FROM ingest.fact WHERE fact_id = '\\x{marked.fact_id.hex()}'"
+    )
+    place = pb.FailedFact(shard=shard, offset=offset)
+    await services.append([parking(FactParked, place, "profile")])
+    await services.drain()
+    [fact] = await failed(services, "profile")
+    assert (fact.parked, fact.folded) == (True, True)
+    assert await services.digests() == before
+    assert (await services.rebuild("profile", resync=True)).switched
+    await services.drain()
+    [fact] = await failed(services, "profile")
+    assert (fact.parked, fact.folded) == (True, False)
+    await assert_rebuilt_equal(services, "identity", "profile", "segment")
+    assert len(await members(services, A)) == PEOPLE
+    await services.append([parking(FactUnparked, place, "profile")])
+
+    async def is_folded() -> bool:
+        return not await failed(services, "profile")
+
+    await wait_until(is_folded)
+    await services.drain()
+    assert await services.digests() == before
+    await assert_rebuilt_equal(services, "identity", "profile", "segment")
