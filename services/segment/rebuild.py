@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import OutboxMessage
@@ -25,6 +26,7 @@ from services.chassis.projection.checkpoint import (
     load_checkpoints,
     save_checkpoint,
 )
+from services.chassis.projection.failed_facts import load_left_out_units
 from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, ProjectionClient
@@ -33,6 +35,7 @@ from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.tokens import Token
 from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
+from services.segment.codec.units import LeftOut, left_out_of
 from services.segment.domain.membership import differing_members, mark_merges, newer_evaluations
 from services.segment.domain.model import MembershipCause, MembershipChange, ProfileEvaluation
 from services.segment.projection.changes import decide, digest_deltas, publish
@@ -131,21 +134,23 @@ class _StateBuild:
         """Fold up to `end`; return the highest token that the evaluations read may include."""
         async with acquire(self.pool) as conn:
             checkpoints = await load_checkpoints(conn)
+            left_out = left_out_of(await load_left_out_units(conn))
         decide_all = not any(at.next or at.log_offset for at in checkpoints)
         changed: set[ProfileId] = set()
         seen = Token()
         if decide_all:
-            checkpoints, seen = await self._read_evaluations(checkpoints)
+            checkpoints, seen = await self._read_evaluations(checkpoints, left_out)
         for at in checkpoints:
-            profiles, has_definitions = await self._follow(at, end.offset(at.shard))
+            profiles, has_definitions = await self._follow(at, end.offset(at.shard), left_out)
             changed |= profiles
             decide_all |= has_definitions
+        changed |= await self._copy_left_out(left_out)
         await self._decide(None if decide_all else sorted(changed), len(checkpoints))
         await self._copy_pending_segments(len(checkpoints))
         return seen
 
     async def _read_evaluations(
-        self, checkpoints: Sequence[Checkpoint]
+        self, checkpoints: Sequence[Checkpoint], left_out: LeftOut
     ) -> tuple[list[Checkpoint], Token]:
         """Save all current evaluations; return where to continue, and the highest token included.
 
@@ -155,7 +160,7 @@ class _StateBuild:
         starts = [await self._upstream_checkpoint(at.shard) for at in checkpoints]
         for at in checkpoints:
             async for response in self.upstream.evaluations(at.shard):
-                await self._save(at.shard, response, response.evaluations)
+                await self._save(at.shard, response, response.evaluations, left_out)
         ends = [await self._upstream_checkpoint(at.shard) for at in checkpoints]
         return starts, Token(tuple(end.log_offset for end in ends))
 
@@ -163,7 +168,9 @@ class _StateBuild:
         page = await self.upstream.first_page(shard)
         return Checkpoint(shard, page.next_sequence, 0, page.log_offset, page.log_time_us)
 
-    async def _follow(self, at: Checkpoint, end_offset: int) -> tuple[set[ProfileId], bool]:
+    async def _follow(
+        self, at: Checkpoint, end_offset: int, left_out: LeftOut
+    ) -> tuple[set[ProfileId], bool]:
         """Save the messages of a shard up to an offset of the log.
 
         Return the profiles that changed, and whether definitions or ready predicates did, which
@@ -176,7 +183,7 @@ class _StateBuild:
                 decoded = decode_profiles_changed(message.payload)
                 if decoded.log_offset > end_offset:
                     break
-                has_definitions |= await self._save(at.shard, decoded, decoded.changes)
+                has_definitions |= await self._save(at.shard, decoded, decoded.changes, left_out)
                 changed.update(ProfileId(c.profile_id) for c in decoded.changes)
                 self.progress(max(0, decoded.log_offset - at.log_offset))
                 at = Checkpoint(at.shard, message.next, 0, decoded.log_offset, decoded.log_time_us)
@@ -189,27 +196,47 @@ class _StateBuild:
             await save_checkpoint(conn, at)
         return changed, has_definitions
 
-    async def _save(self, shard: int, message: Any, changes: Iterable[Any]) -> bool:
+    async def _copy_left_out(self, left_out: LeftOut) -> set[ProfileId]:
+        """Copy the evaluations from the live state that it has of profiles whose newer ones it
+        could not fold; return these profiles."""
+        if not left_out.profiles:
+            return set()
+        async with acquire(self.live.pool) as conn:
+            live = await evaluations.load_evaluations(conn, sorted(left_out.profiles))
+        async with transaction(self.pool) as conn:
+            await evaluations.save_evaluations(conn, list(live.values()), self.shards)
+        return left_out.profiles
+
+    async def _save(
+        self, shard: int, message: Any, changes: Iterable[Any], left_out: LeftOut
+    ) -> bool:
         """Save definitions, ready predicates and evaluations; the newest version of each wins.
 
         Return whether there was anything but evaluations.
         """
-        defined = [fact for fact in message.broadcast_facts if fact.kind == SEGMENT_DEFINED]
+        # A page of current evaluations has no predicates that were dropped.
+        dropped = message.dropped_predicates if isinstance(message, ProfilesChanged) else ()
+        changes = [one for one in changes if one.profile_id not in left_out.profiles]
+        facts = (fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts)
+        defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]
         async with transaction(self.pool) as conn:
             for fact in defined:
                 # The live state skips malformed definitions too.
                 with suppress(InvalidField):
                     definition = decode_definition(fact.workspace_id, fact.payload)
                     await definitions.save_definition(conn, definition, fact.payload)
-            if message.backfilled_predicates:
-                workspace_id, ids = message.backfilled_workspace_id, message.backfilled_predicates
+            workspace_id, ids = message.backfilled_workspace_id, message.backfilled_predicates
+            if dropped:
+                await definitions.delete_ready_predicates(conn, workspace_id, dropped, shard)
+            if ids:
+                ids = [one for one in ids if (workspace_id, one) not in left_out.predicates]
                 await definitions.save_ready_predicates(conn, workspace_id, ids, shard)
             read = [evaluation_from_proto(change) for change in changes]
             if read:
                 stored = await evaluations.load_evaluations(conn, [e.profile_id for e in read])
                 newer = newer_evaluations(read, stored)
                 await evaluations.save_evaluations(conn, newer, self.shards)
-        return bool(defined or message.backfilled_predicates)
+        return bool(defined or ids or dropped)
 
     async def _decide(self, profiles: Sequence[ProfileId] | None, log_shards: int) -> None:
         """Decide the memberships of these profiles; None = of all."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import asyncpg
 from laws.profile_model import IdentityOutput, MemoryLog, make_batch
 from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
-from services.chassis.messaging.stream import OutboxMessage
+from services.chassis.messaging.stream import OutboxMessage, UnitId
 from services.chassis.projection.backfill import run_step
 from services.chassis.projection.checkpoint import Backlog, Checkpoint, digests, save_checkpoint
 from services.kernel.digest import digest_of, to_hex
 from services.kernel.errors import ServiceUnavailable
 from services.kernel.fold.leaf import decode
-from services.kernel.ids import NO_ID
+from services.kernel.ids import NO_ID, LeafId, WorkspaceId
 from services.kernel.rules.ids import unpack_ids
 from services.profile.codec.log import decode_log_events
 from services.profile.domain.facts import LogEvent, assignment_share
@@ -32,7 +33,7 @@ from tests.index_key import INDEX_KEY
 
 TABLES = """
     checkpoint, digest, backfill, outbox, leaf, account, assignment, evaluation, broadcast_fact,
-    predicate, accumulator, cache_version
+    predicate, cache_version, failed_fact
 """
 
 
@@ -43,11 +44,31 @@ class MemoryEventReader:
         self._log = log
         self._failure_rate = failure_rate
         self._rng = random.Random(0)
+        #: By workspace.
+        self.events_read: Counter[str] = Counter()
 
-    async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
+    async def read_leaf_events(
+        self,
+        workspace_id: WorkspaceId,
+        shard: int,
+        leaves: Sequence[LeafId],
+        end: int,
+        left_out: Collection[UnitId],
+    ) -> AsyncIterator[Sequence[LogEvent]]:
         if self._rng.random() < self._failure_rate:
             raise ServiceUnavailable("the log is unavailable")
-        return list(decode_log_events(self._log.shards[shard][first:end], INDEX_KEY))
+        wanted = set(leaves)
+        facts = [
+            fact
+            for at, fact in enumerate(self._log.shards[shard][:end])
+            if UnitId(at) not in left_out
+            and fact.leaf_id in wanted
+            and fact.workspace_id == workspace_id
+        ]
+        self.events_read[workspace_id] += len(facts)
+        self._rng.shuffle(facts)
+        for start in range(0, len(facts), 5):
+            yield list(decode_log_events(facts[start : start + 5], INDEX_KEY))
 
 
 class RolledBack(Exception):
@@ -65,12 +86,13 @@ class ProfileHarness:
         events_per_step: int = 7,
         leaves_per_step: int = 3,
         max_due: int = 3,
-        blocking_before: int = 20,
+        blocking_leaves: int = 5,
         rollback_rate: float = 0.0,
         seed: int = 0,
     ) -> None:
         shards = len(log.shards)
         self.pool = pool
+        self.reader = MemoryEventReader(log, failure_rate=0.2)
         self.checkpoints = [Checkpoint(shard) for shard in range(shards)]
         self.outputs: list[list[ProfilesChanged]] = [[] for _ in range(shards)]
         self._backlogs = [Backlog()] * shards
@@ -83,10 +105,10 @@ class ProfileHarness:
             backfiller=Backfiller(
                 predicates,
                 evaluator,
-                MemoryEventReader(log, failure_rate=0.2),
+                self.reader,
                 events_per_step=events_per_step,
                 leaves_per_step=leaves_per_step,
-                blocking_before=blocking_before,
+                blocking_leaves=blocking_leaves,
             ),
             cache=LeafCache(seed % 3 * 20),
             max_due=max_due,
@@ -121,8 +143,6 @@ class ProfileHarness:
         assert after != checkpoint, "the fold made no progress"
         self._commit(after, backlog, result.outputs)
         for _ in range(self._rng.randint(0, 2)):
-            await self._step(shard)
-        while self._backlogs[shard].is_blocked:
             await self._step(shard)
 
     async def _step(self, shard: int) -> None:
@@ -184,7 +204,9 @@ class ProfileHarness:
         for shard, stream in enumerate(streams):
             stream.append(IdentityOutput(log.shards[shard][-1], NO_ID, []))
             await self.fold_shard(shard, stream, 1)
-            while self._backlogs[shard]:
+        # Its last step may schedule jobs of shards that have none.
+        while await self.pool.fetchval("SELECT count(*) FROM backfill"):
+            for shard in range(len(streams)):
                 await self._step(shard)
 
     async def true_predicates(self) -> dict[bytes, frozenset[int]]:

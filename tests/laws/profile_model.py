@@ -25,6 +25,7 @@ from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, shard_of
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.model import (
     All,
+    Any_,
     CountPredicate,
     DistinctPredicate,
     EventFilter,
@@ -143,9 +144,13 @@ class SourceEvent:
         )
 
 
-def definition(key: str, rule: Rule, version: int = 1, workspace: str = WORKSPACE) -> Fact:
+def definition(
+    key: str, rule: Rule, version: int = 1, workspace: str = WORKSPACE, *, retired: bool = False
+) -> Fact:
     kind = SegmentDefined.DESCRIPTOR.full_name
-    message = SegmentDefined(segment_id=key, rule=rule_to_proto(rule), version=version)
+    message = SegmentDefined(
+        segment_id=key, rule=rule_to_proto(rule), version=version, retired=retired
+    )
     fact_id = definition_fact_id(WorkspaceId(workspace), kind, key, version)
     return Fact(
         workspace_id=workspace, fact_id=fact_id, kind=kind, payload=message.SerializeToString()
@@ -155,6 +160,22 @@ def definition(key: str, rule: Rule, version: int = 1, workspace: str = WORKSPAC
 def definitions() -> list[Fact]:
     """Return one definition of each of RULES."""
     return [definition(f"s{i}", rule) for i, rule in enumerate(RULES)]
+
+
+def drafts() -> list[Fact]:
+    """Return definitions that others replace, or that are retired, and those that replace them.
+
+    After them the rules in force are RULES, as after `definitions`.
+    """
+    other = CountPredicate(EventFilter("viewed"), 2 * DAY_US, Operator.GE, 2)
+    return [
+        definition("s0", RULES[4], version=1),
+        definition("draft", Any_((other, RULES[1]))),
+        *(definition(f"s{i}", rule, version=2) for i, rule in enumerate(RULES)),
+        definition("s1", other, version=3),
+        definition("draft", other, version=2, retired=True),
+        definition("s1", RULES[1], version=4),
+    ]
 
 
 def tick(at_us: int) -> Fact:
@@ -379,6 +400,7 @@ def make_batch(
         next_output=checkpoint.next_output,
         log_offset=checkpoint.log_offset,
         log_time_us=checkpoint.log_time_us,
+        is_withheld=checkpoint.withheld_offset is not None,
     )
 
 

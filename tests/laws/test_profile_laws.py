@@ -18,6 +18,7 @@ from laws.profile_model import (
     MemoryLog,
     SourceEvent,
     definitions,
+    drafts,
     expected_predicates,
     fill,
     publish,
@@ -47,11 +48,13 @@ async def final_state(
     max_size: int = 40,
     where: str = "anywhere",
     concurrent: bool = False,
+    with_drafts: bool = False,
 ) -> tuple[dict[str, str], dict[bytes, frozenset[int]]]:
     """Return the digest, checked against the rows, and the evaluations after one way to fold."""
     rng = random.Random(seed)
     log, identity = MemoryLog(shards), MemoryIdentity()
-    end_us = fill(log, rng.sample(events, len(events)), rng, definitions(), where)
+    defined = drafts() if with_drafts else definitions()
+    end_us = fill(log, rng.sample(events, len(events)), rng, defined, where)
     streams = publish(log, identity, rng)
     harness = ProfileHarness(pool, log, seed=seed)
     await harness.start()
@@ -69,6 +72,9 @@ WAYS = [
     {"seed": 5, "concurrent": True},
     {"seed": 6, "max_size": 3},
     {"seed": 7, "shards": 7, "concurrent": True, "where": "last"},
+    {"seed": 8, "with_drafts": True},
+    {"seed": 9, "with_drafts": True, "concurrent": True, "max_size": 5},
+    {"seed": 10, "with_drafts": True, "shards": 1, "where": "last"},
 ]
 
 

@@ -58,7 +58,11 @@ OF_FOLDS = frozenset(
         "chassis/projection/failed_facts.count_failed_of_workspaces",
         "identity/store/policy.load_rollout_page",
         "identity/store/policy.save_policy",
+        "profile/store/definitions.load_stages",
+        "profile/store/profiles.count_leaves",
         "profile/store/profiles.leaf_page",
+        "segment/store/definitions.delete_ready_predicates",
+        "segment/store/evaluations.count_profiles",
         "segment/store/evaluations.load_profile_page",
         "segment/store/memberships.load_entries",
     }
@@ -118,10 +122,9 @@ CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
         *([b"raw"], [0]),
     ),
     "ingest/store/quarantine.stored_ids": lambda b: (OWN, [b.quarantine_shard], [b.quarantined]),
-    "profile/store/definitions.backfilled_accumulators": lambda b: (OWN, 1, b.accumulators),
     "profile/store/definitions.backfilled_predicates": lambda b: (OWN, 1),
     "profile/store/definitions.workspace_definitions": lambda b: (
-        *(OWN, "onefold.profile.v1.TagDefined"),
+        *(OWN, ["onefold.profile.v1.TagDefined"]),
     ),
     "profile/store/profiles.account_names": lambda b: (OWN, [b.account]),
     "profile/store/profiles.accounts_with_parent": lambda b: (OWN, [b.parent]),

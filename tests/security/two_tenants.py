@@ -175,7 +175,6 @@ class OtherIds(NamedTuple):
     quarantined: bytes
     quarantine_shard: int
     key: str
-    accumulators: list[int]
 
 
 async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
@@ -207,9 +206,6 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
     of_other = f"WHERE workspace_id = '{OTHER}'"
     named = f"SELECT profile_id FROM profile_g1.assignment {of_other} AND value"
     quarantined = await one(f"SELECT quarantine_id, shard FROM ingest.quarantine {of_other}")
-    accumulators = await conn.fetch(
-        f"SELECT DISTINCT accumulator_id FROM profile_g1.accumulator {of_other}"
-    )
     return OtherIds(
         profile=await one(f"{named} = '{MARK}-user'"),
         leaf=await one(f"SELECT leaf_id FROM profile_g1.leaf {of_other}"),
@@ -221,7 +217,6 @@ async def load_other_ids(conn: asyncpg.Connection) -> OtherIds:
         quarantined=quarantined[0],
         quarantine_shard=quarantined[1],
         key=await one(f"SELECT key_id FROM ingest.api_key {of_other} AND role = 1"),
-        accumulators=[row[0] for row in accumulators],
     )
 
 

@@ -54,7 +54,7 @@ class Labels(Words):
         facts = facts_between(batch, batch.next)
         definitions = [fact for fact in facts if fact.leaf.startswith(_DEFINES)]
         await self._save_leaves(conn, batch.shard, [f for f in facts if f not in definitions])
-        is_blocked = False
+        is_blocked = batch.is_withheld
         for workspace, leaf, version in definitions:
             blocking = leaf == _DEFINES_AND_BLOCKS
             is_blocked |= blocking

@@ -68,6 +68,8 @@ class Batch:
     #: Units of these messages that are not folded: failed facts and parked facts. They count as
     #: consumed.
     left_out: frozenset[UnitId] = frozenset()
+    #: A blocking backfill runs: the outputs carry the `log_offset` from before the batch.
+    is_withheld: bool = False
     #: One unit that was left out before is folded now; everything after it is folded already. What
     #: the fold returns as `log_offset` and `log_time_us` is not used.
     is_late: bool = False

@@ -71,8 +71,8 @@ class Backfilling(Protocol):
         """Do one bounded piece of a job inside the open transaction of `conn`.
 
         `at` is the checkpoint of the shard. The worker holds the fence and saves what the step
-        returns in the same transaction. After an exception the step is retried: before the next
-        batch for a blocking job, between batches else.
+        returns in the same transaction. After an exception the step is retried between batches.
+        Batches wait for a step, so it takes some 0.1 seconds.
         """
 
 
@@ -84,6 +84,7 @@ async def schedule(
     version: int,
     *,
     blocking: bool = False,
+    restart: bool = True,
 ) -> None:
     """Schedule a job on each of the shards, inside the transaction of a fold or a step.
 
@@ -91,11 +92,17 @@ async def schedule(
     way, unless its version is higher. Call it last: another worker may wait for these rows at the
     end of its step.
 
-    `blocking`: the shard folds no further batch before the job has ended, and its `log_offset`
-    stays where it was before the fold that scheduled the job. The outputs of that fold must carry
+    `restart`: without it, a job that has not ended goes on where it is, so that frequent requests
+    do not keep it from its end. A step that is under way is repeated, so no job misses a request.
+
+    `blocking`: the `log_offset` of the shard stays where it was before the fold that scheduled the
+    job, and so do the tokens of all workspaces: only a job with few steps may block. The shard goes
+    on folding. The outputs of that fold, and of those with `Batch.is_withheld`, must carry
     `batch.log_offset`; the step that ends the job publishes `BackfillJob.log_offset_at_end`.
     """
-    await conn.execute(Q.schedule_backfill, sorted(shards), name, workspace_id, version, blocking)
+    await conn.execute(
+        Q.schedule_backfill, sorted(shards), name, workspace_id, version, blocking, restart
+    )
 
 
 async def is_backfilling(

@@ -1,21 +1,28 @@
 -- name: schedule_backfill
--- Adds jobs, or restarts those that have the same or an older version.
+-- Adds jobs, or restarts those that have the same or an older version; they may keep their cursor.
 INSERT INTO backfill (shard, name, workspace_id, version, blocking)
 SELECT shard, $2, $3, $4, $5 FROM unnest($1::int[]) AS shard ORDER BY shard
 ON CONFLICT (shard, name, workspace_id) DO UPDATE
-SET version = excluded.version, run = excluded.run, cursor = '',
+SET version = excluded.version, run = excluded.run,
+    cursor = CASE WHEN $6::boolean THEN '' ELSE backfill.cursor END,
     blocking = backfill.blocking OR excluded.blocking
 WHERE backfill.version <= excluded.version
 
 -- name: load_next_backfill
--- The job of a shard that runs next, and how many blocking jobs the shard has.
+-- The job of a shard that makes the next step, and how many blocking jobs the shard has. The jobs
+-- take turns, so none waits for the end of another. Every second step is one of a blocking job.
 SELECT name, workspace_id, version, cursor, blocking, run,
        count(*) FILTER (WHERE blocking) OVER () AS blocking_jobs
-FROM backfill WHERE shard = $1 ORDER BY blocking DESC, run LIMIT 1
+FROM backfill WHERE shard = $1
+ORDER BY blocking = (SELECT mod(max(last_step), 2) = 0 FROM backfill WHERE shard = $1) DESC,
+         last_step, run
+LIMIT 1
 
 -- name: move_backfill
 -- Saves the cursor of a job, unless the job was requested again.
-UPDATE backfill SET cursor = $3 WHERE shard = $1 AND run = $2
+UPDATE backfill
+SET cursor = $3, last_step = 1 + (SELECT max(last_step) FROM backfill WHERE shard = $1)
+WHERE shard = $1 AND run = $2
 
 -- name: end_backfill
 -- Removes a job, unless it was requested again.

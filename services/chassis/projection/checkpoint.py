@@ -62,7 +62,7 @@ class Backlog(NamedTuple):
 
     #: The newest request; 0 where there is none.
     newest_run: int = 0
-    #: Whether a job keeps the shard from folding.
+    #: Whether a job keeps the shard's `log_offset` where it is.
     is_blocked: bool = False
 
     def __bool__(self) -> bool:
@@ -107,6 +107,7 @@ def make_batch(
         log_offset=at.log_offset,
         log_time_us=at.log_time_us,
         left_out=left_out,
+        is_withheld=at.withheld_offset is not None,
     )
 
 
@@ -122,6 +123,11 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
     if row is None:
         raise LookupError(f"shard {shard} has no checkpoint")
     return None if row["retired"] else Checkpoint(shard, *row[:5])
+
+
+async def discard_outputs(conn: asyncpg.Connection, shard: int, end: int) -> None:
+    """Delete the outputs of a shard that reach beyond `end`: their facts are no longer there."""
+    await conn.execute(Q.discard_outputs, shard, end)
 
 
 async def mark_beyond_upstream(conn: asyncpg.Connection, shard: int) -> None:

@@ -15,6 +15,7 @@ import structlog
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
 from services.chassis.postgres.database import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
+from services.chassis.projection.backfill_share import BackfillShare
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
 from services.chassis.projection.checkpoint import (
     Backlog,
@@ -105,6 +106,7 @@ class ShardWorker:
         #: The newest backfill request that was seen.
         self._newest_run = 0
         self._step_backoff = Backoff(max_s=MAX_RETRY_S)
+        self._share = BackfillShare()
         #: Until when no step is tried, because one failed (monotonic clock).
         self._postponed_until = 0.0
 
@@ -136,6 +138,7 @@ class ShardWorker:
                 checkpoint = await self._retry_failed(checkpoint)
                 messages = await self._consume(checkpoint)
                 if not messages:
+                    self._share.note_silence()
                     await self._check_backlog()
                     continue
                 first, self._worked_s = checkpoint.next, 0.0
@@ -191,8 +194,7 @@ class ShardWorker:
         """Fold messages in as many transactions as the projection needs."""
         end = messages[-1].next
         while checkpoint.next < end:
-            if self._backlog.is_blocked:
-                checkpoint = await self._backfill(checkpoint)
+            checkpoint = await self._backfill(checkpoint)
             messages = tuple(m for m in messages if m.next > checkpoint.next)
             checkpoint = await self._fold_with_retries(checkpoint, messages)
         return checkpoint
@@ -309,6 +311,7 @@ class ShardWorker:
                 )
             took_s = time.perf_counter() - began
         self._worked_s += took_s
+        self._share.note_batch(took_s)
         await self._finish(checkpoint, after, backlog, folded.outputs)
         self._pace.adapt(checkpoint.next, after.next, fold.cpu_s, took_s)
         if self._isolating is not None:
@@ -414,31 +417,30 @@ class ShardWorker:
         return max(0.0, self._postponed_until - time.monotonic())
 
     async def _backfill(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Run one step where one is due; where a job blocks the shard, all its steps."""
+        """Run one step where one is due; the messages of all workspaces go on between steps."""
         projection = self._backfilling
-        while projection and (self._backlog.is_blocked or self._step_due_in() == 0.0):
-            try:
-                checkpoint = await self._step_once(projection, checkpoint)
-            except FenceLost:
+        if projection is None or self._step_due_in() > 0.0 or not self._share.is_step_due:
+            return checkpoint
+        try:
+            checkpoint = await self._step_once(projection, checkpoint)
+        except FenceLost:
+            raise
+        except Exception as error:
+            if self._conn.is_closed():
                 raise
-            except Exception as error:
-                if self._conn.is_closed():
-                    raise
-                self._report("backfill", checkpoint, error)
-                # The shard goes on folding during the pause; a blocked one waits.
-                pause_s = self._step_backoff.next_s()
-                self._postponed_until = time.monotonic() + pause_s
-                if self._backlog.is_blocked:
-                    await asyncio.sleep(pause_s)
-            else:
-                self._recover(self._step_backoff)
-            if not self._backlog.is_blocked:
-                break
+            self._report("backfill", checkpoint, error)
+            # The shard goes on folding during the pause.
+            self._postponed_until = time.monotonic() + self._step_backoff.next_s()
+        else:
+            self._recover(self._step_backoff)
         return checkpoint
 
     async def _step_once(self, projection: Backfilling, checkpoint: Checkpoint) -> Checkpoint:
-        async with self._fold_slots, self._fenced(checkpoint):
-            done = await run_step(self._conn, projection, checkpoint)
+        async with self._fold_slots:
+            began = time.perf_counter()
+            async with self._fenced(checkpoint):
+                done = await run_step(self._conn, projection, checkpoint)
+            self._share.note_step(time.perf_counter() - began)
         if done is None:
             self._backlog = Backlog()
             return checkpoint

@@ -83,6 +83,27 @@ class LogClient:
 
         Raises OnefoldError.
         """
+        pages = self.stream_leaves(
+            workspace_id,
+            leaf_ids,
+            before_us=before_us,
+            before=before,
+            recorded_until_us=recorded_until_us,
+            limit=limit,
+        )
+        return [fact async for page in pages for fact in page]
+
+    async def stream_leaves(
+        self,
+        workspace_id: WorkspaceId,
+        leaf_ids: Sequence[bytes],
+        *,
+        before_us: int = 0,
+        before: Token | None = None,
+        recorded_until_us: int = 0,
+        limit: int = 0,
+    ) -> AsyncIterator[Sequence[log_pb2.Fact]]:
+        """Yield what `read_leaves` returns in pages. Raises OnefoldError."""
         request = log_service_pb2.ReadLeavesRequest(
             workspace_id=workspace_id,
             leaf_ids=leaf_ids,
@@ -91,8 +112,9 @@ class LogClient:
             recorded_until_us=recorded_until_us,
             limit=limit,
         )
-        responses = self._stub.ReadLeaves(request, metadata=((WORKSPACE_KEY, workspace_id),))
-        return [fact async for response in responses for fact in response.facts]
+        metadata = ((WORKSPACE_KEY, workspace_id),)
+        async for response in self._stub.ReadLeaves(request, metadata=metadata):
+            yield response.facts
 
 
 def use_recorder(ingest: ServiceChannel) -> RecordUses:

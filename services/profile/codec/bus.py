@@ -10,7 +10,7 @@ from onefold.identity.v1 import identity_stream_pb2
 from onefold.log.v1.log_pb2 import Fact, FactBatch
 from onefold.profile.v1 import profile_stream_pb2 as stream_pb
 
-from services.chassis.messaging.stream import Batch, OutboxMessage
+from services.chassis.messaging.stream import Batch, FoldUnit, OutboxMessage, StreamMessage, UnitId
 from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, IdentifierId, LeafId, ProfileId, WorkspaceId
@@ -45,7 +45,11 @@ def decode_batch(batch: Batch, index_key: IndexKey) -> DecodedBatch:
             raise ValueError(f"facts {message.first} to {message.next} came as {len(messages)}")
         skip = max(0, batch.first - message.first)
         profile_ids = attributed.profile_ids[16 * skip :]
-        decoded = _decode_facts(messages[skip:], profile_ids, message.first + skip, index_key)
+        first = message.first + skip
+        if batch.left_out:
+            decoded = _decode_some(messages[skip:], profile_ids, first, index_key, batch.left_out)
+        else:
+            decoded = _decode_facts(messages[skip:], profile_ids, first, index_key)
         facts = facts + decoded if facts else decoded
         assignments += map(assignment_from_proto, attributed.assignments)
     return DecodedBatch(facts, assignments)
@@ -68,6 +72,56 @@ def _decode_facts(
     return decoded
 
 
+def _decode_some(
+    facts: Iterable[Fact],
+    profile_ids: bytes,
+    first: int,
+    index_key: IndexKey,
+    left_out: Collection[UnitId],
+) -> list[AttributedFact]:
+    """Decode facts as `_decode_facts` does; those that are left out have no content."""
+    decoded: list[AttributedFact] = []
+    for index, fact in enumerate(facts):
+        offset, profile_id = first + index, profile_ids[16 * index : 16 * index + 16]
+        if UnitId(offset) not in left_out:
+            decoded += _decode_facts((fact,), profile_id, offset, index_key)
+            continue
+        leaf_id = LeafId(fact.leaf_id) if fact.leaf_id else _NO_LEAF
+        workspace_id = WorkspaceId(fact.workspace_id)
+        row = (offset, fact.recorded_at_us, workspace_id, leaf_id, ProfileId(profile_id))
+        decoded.append(AttributedFact(*row, event=None, broadcast=None))
+    return decoded
+
+
+def units_of(message: StreamMessage, first: int) -> list[FoldUnit]:
+    """Return the facts of a message from an offset on, each as a message of its own.
+
+    The first one has the assignments of the message.
+    """
+    attributed = identity_stream_pb2.FactsAttributed.FromString(message.payload)
+    batch = FactBatch.FromString(attributed.fact_batch)
+    if len(batch.facts) != message.next - message.first:
+        raise ValueError(f"facts {message.first} to {message.next} came as {len(batch.facts)}")
+    units: list[FoldUnit] = []
+    assignments = list(attributed.assignments)
+    for offset in range(max(first, message.first), message.next):
+        index = offset - message.first
+        fact = batch.facts[index]
+        part = FactBatch(shard=attributed.shard, first_offset=offset, facts=[fact])
+        unit = identity_stream_pb2.FactsAttributed(
+            shard=attributed.shard,
+            first_offset=offset,
+            next_offset=offset + 1,
+            fact_batch=part.SerializeToString(),
+            profile_ids=attributed.profile_ids[16 * index : 16 * index + 16],
+            assignments=assignments,
+        )
+        assignments = []
+        workspace_id = WorkspaceId(fact.workspace_id)
+        units.append(FoldUnit(UnitId(offset), workspace_id, unit.SerializeToString()))
+    return units
+
+
 def assignment_from_proto(message: identity_stream_pb2.Assignment) -> ProfileAssignment:
     """Return the assignment of a message."""
     named = message.identifier if message.HasField("identifier") else None
@@ -87,9 +141,11 @@ class Publication:
     evaluations: Sequence[Evaluation] = ()
     broadcast_facts: Sequence[BroadcastFact] = ()
     backfilled: Collection[ScopedId] = ()
+    #: Predicates that are not evaluated any more.
+    dropped: Collection[ScopedId] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.evaluations or self.broadcast_facts or self.backfilled)
+        return bool(self.evaluations or self.broadcast_facts or self.backfilled or self.dropped)
 
 
 def encode_outputs(
@@ -112,10 +168,12 @@ def encode_outputs(
 
 
 def _messages(publication: Publication) -> Iterator[stream_pb.ProfilesChanged]:
-    by_workspace = groupby(sorted(publication.backfilled), key=lambda key: key.workspace_id)
-    for workspace_id, keys in by_workspace:
+    backfilled, dropped = _by_workspace(publication.backfilled), _by_workspace(publication.dropped)
+    for workspace_id in sorted({*backfilled, *dropped}):
         yield stream_pb.ProfilesChanged(
-            backfilled_workspace_id=workspace_id, backfilled_predicates=[key.id for key in keys]
+            backfilled_workspace_id=workspace_id,
+            backfilled_predicates=backfilled.get(workspace_id, ()),
+            dropped_predicates=dropped.get(workspace_id, ()),
         )
     message, size = stream_pb.ProfilesChanged(), 0
     for part in _parts(publication):
@@ -129,6 +187,11 @@ def _messages(publication: Publication) -> Iterator[stream_pb.ProfilesChanged]:
             message.changes.append(part)
         size += part_size
     yield message
+
+
+def _by_workspace(keys: Iterable[ScopedId]) -> dict[str, list[int]]:
+    grouped = groupby(sorted(keys), key=lambda key: key.workspace_id)
+    return {workspace_id: [key.id for key in own] for workspace_id, own in grouped}
 
 
 def _parts(publication: Publication) -> Iterator[Fact | stream_pb.ProfileChange]:

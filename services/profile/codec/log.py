@@ -21,7 +21,7 @@ from services.kernel.ids import NO_ID, LeafId, ProfileId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
-from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent
+from services.profile.domain.facts import AttributedFact, BroadcastFact, LogEvent, RuleDefinition
 from services.profile.domain.profile import LeafEvent
 from services.profile.domain.tags import Tag
 
@@ -54,7 +54,7 @@ def _group_view(fact: Fact, event: Event, index_key: IndexKey) -> EventView:
 def broadcast_fact(fact: Fact) -> BroadcastFact:
     """Decode a fact without a leaf."""
     return BroadcastFact(
-        fact.kind, fact.SerializeToString(), fact.kind == CLOCK_TICKED, rule_predicates(fact)
+        fact.kind, fact.SerializeToString(), fact.kind == CLOCK_TICKED, rule_definition(fact)
     )
 
 
@@ -107,25 +107,32 @@ SEGMENT_DEFINED: str = SegmentDefined.DESCRIPTOR.full_name
 RULE_KINDS = (TAG_DEFINED, SEGMENT_DEFINED)
 
 
-def rule_predicates(fact: Fact) -> tuple[Predicate, ...] | None:
-    """Return the predicates of the rule that a fact defines; None where it defines none.
+def rule_definition(fact: Fact) -> RuleDefinition | None:
+    """Return the rule that a fact defines; None where it defines none.
 
     A rule that cannot be decoded has no predicates: an older version let it into the log, and it
     must not stop the fold.
     """
     if fact.kind not in RULE_KINDS:
         return None
-    kind = facts_pb.TagDefined if fact.kind == TAG_DEFINED else SegmentDefined
-    try:
-        return predicates(rule_from_proto(kind.FromString(fact.payload).rule))
-    except InvalidField:
-        return ()
+    message: facts_pb.TagDefined | SegmentDefined
+    if fact.kind == TAG_DEFINED:
+        message = facts_pb.TagDefined.FromString(fact.payload)
+        key = message.tag_id
+    else:
+        message = SegmentDefined.FromString(fact.payload)
+        key = message.segment_id
+    needed: tuple[Predicate, ...] = ()
+    if not message.retired:
+        with suppress(InvalidField):
+            needed = predicates(rule_from_proto(message.rule))
+    return RuleDefinition(WorkspaceId(fact.workspace_id), fact.kind, key, message.version, needed)
 
 
-def decode_rules(facts: Iterable[bytes]) -> list[tuple[WorkspaceId, tuple[Predicate, ...]]]:
-    """Return the predicates of each definition among serialised facts, once for all shards."""
-    definitions = _unique(facts)
-    return [(WorkspaceId(fact.workspace_id), rule_predicates(fact) or ()) for fact in definitions]
+@lru_cache(maxsize=16_384)
+def decode_definition(raw: bytes) -> RuleDefinition | None:
+    """Return the rule that a serialised fact defines; cached, as all are read for each new one."""
+    return rule_definition(Fact.FromString(raw))
 
 
 def decode_tags(facts: Iterable[bytes]) -> Iterator[Tag]:
@@ -143,10 +150,6 @@ def _decode_tag(raw: bytes) -> Tag | None:
         message = facts_pb.TagDefined.FromString(fact.payload)
         return tag_from_proto(WorkspaceId(fact.workspace_id), message)
     return None
-
-
-def _unique(facts: Iterable[bytes]) -> Iterable[Fact]:
-    return {fact.fact_id: fact for fact in map(Fact.FromString, facts)}.values()
 
 
 def tag_from_proto(workspace_id: WorkspaceId, message: facts_pb.TagDefined) -> Tag:

@@ -1,25 +1,25 @@
-"""Plans the backfill that new definitions need: old events into accumulators, then evaluations.
+"""Plans how a shard follows its definitions: the predicates it has, and sweeps over its leaves.
 
-A shard folds new events into an accumulator from the offset at which its definition was registered;
-a backfill adds the events before that offset. Predicates whose accumulators are complete are then
-evaluated for every profile that has a leaf in the shard, and are backfilled when all are evaluated.
+A sweep brings every leaf of a workspace in line with the definitions: it fills accumulators with
+the old events of the leaf, and drops those that no definition needs. Then it evaluates the profile
+of the leaf. A page of a sweep may be repeated, as it computes what it fills from the log.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Self
 
+from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_accumulators
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
-from services.kernel.rules.evaluate import compile_predicate
 from services.kernel.rules.model import Predicate
 from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
-from services.profile.domain.facts import LogEvent
+from services.profile.domain.facts import LogEvent, RuleDefinition
 
 
 class BackfillStage(IntEnum):
@@ -29,69 +29,45 @@ class BackfillStage(IntEnum):
     #: A sweep evaluates it for every profile.
     SWEEPING = 1
     BACKFILLED = 2
+    #: No definition of the shard needs it; leaves and evaluations may still have its results.
+    DROPPED = 3
+    #: A sweep removes its results.
+    ERASING = 4
 
 
 class ScopedId(NamedTuple):
-    """The id of a predicate or an accumulator in one workspace."""
+    """The id of a predicate in one workspace."""
 
     workspace_id: WorkspaceId
     id: int
 
 
-class PendingAccumulator(NamedTuple):
-    """An accumulator that lacks old events: those at offsets in [filled_to, live_from)."""
+class IndexChange(NamedTuple):
+    """How new definitions change the predicates of a shard."""
 
-    key: ScopedId
-    #: Events from this offset on were folded as they arrived.
-    live_from: int
-    #: Events before this offset were backfilled.
-    filled_to: int
+    added: frozenset[ScopedId]
+    dropped: frozenset[ScopedId]
+
+    @property
+    def workspaces(self) -> list[WorkspaceId]:
+        return sorted({key.workspace_id for key in (*self.added, *self.dropped)})
 
 
-class PendingPredicate(NamedTuple):
-    """A predicate that is not backfilled yet."""
+class Sweep(NamedTuple):
+    """The predicates of one workspace that one sweep concerns, by id."""
 
-    key: ScopedId
-    stage: BackfillStage
+    added: frozenset[int]
+    erased: frozenset[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.erased)
 
 
 @dataclass(frozen=True, slots=True)
-class NewRequirements:
-    """The predicates and accumulators that no earlier definition has."""
+class BackfillCursor:
+    """Where the next step of a workspace's job begins."""
 
-    predicates: frozenset[ScopedId]
-    accumulators: frozenset[ScopedId]
-
-
-class AccumulatorBackfill(NamedTuple):
-    """A task: add old events to accumulators that were filled up to the same offset."""
-
-    accumulators: tuple[PendingAccumulator, ...]
-
-    @property
-    def begin(self) -> int:
-        return self.accumulators[0].filled_to
-
-    @property
-    def end(self) -> int:
-        return max(accumulator.live_from for accumulator in self.accumulators)
-
-
-class EvaluationSweep(NamedTuple):
-    """A task: evaluate predicates for every profile."""
-
-    predicates: frozenset[ScopedId]
-    #: No profile has been evaluated yet.
-    is_new: bool
-
-    def of_workspace(self, workspace_id: WorkspaceId) -> frozenset[int]:
-        return frozenset(key.id for key in self.predicates if key.workspace_id == workspace_id)
-
-
-class BackfillCursor(NamedTuple):
-    """The progress of a shard's backfill job."""
-
-    #: Counts the steps, so that no two cursors of a job are equal.
+    #: The number of steps so far; every step changes the cursor.
     step: int = 0
     #: The last leaf that the sweep under way has reached; empty = none.
     swept_to: bytes = b""
@@ -108,99 +84,138 @@ class BackfillCursor(NamedTuple):
         return BackfillCursor(self.step + 1, swept_to)
 
 
-def extend_index(
-    indexes: PredicateIndexes, definitions: Iterable[tuple[WorkspaceId, Iterable[Predicate]]]
+def index_of(
+    definitions: Iterable[RuleDefinition], known: PredicateIndexes | None = None
 ) -> PredicateIndexes:
-    """Return the indexes with the predicates of more definitions.
+    """Return the predicates of the newest version of each definition, by workspace.
 
-    Predicates are never removed. So an index is a function of the set of definitions, whichever
-    definition replaces which.
+    It is a function of the set of definitions: an older version, and whatever it needed, has no
+    part in it. An index among `known` that has these predicates is used again.
     """
-    added: dict[WorkspaceId, list[Predicate]] = defaultdict(list)
-    for workspace_id, predicates in definitions:
-        added[workspace_id].extend(predicates)
-    extended = {w: _extended(indexes.get(w, EMPTY_INDEX), more) for w, more in added.items()}
-    return {**indexes, **extended}
+    newest: dict[tuple[WorkspaceId, str, str], RuleDefinition] = {}
+    for definition in definitions:
+        key = (definition.workspace_id, definition.kind, definition.key)
+        if key not in newest or definition.version > newest[key].version:
+            newest[key] = definition
+    by_workspace: dict[WorkspaceId, dict[Predicate, None]] = defaultdict(dict)
+    for _, definition in sorted(newest.items()):
+        if definition.predicates:
+            by_workspace[definition.workspace_id].update(dict.fromkeys(definition.predicates))
+    return {w: _index(own, (known or {}).get(w)) for w, own in by_workspace.items()}
 
 
-def new_requirements(before: PredicateIndexes, after: PredicateIndexes) -> NewRequirements:
-    """Return the predicates and accumulators of `after` that `before` lacks."""
-    predicates: set[ScopedId] = set()
-    accumulators: set[ScopedId] = set()
-    for workspace_id, index in after.items():
-        existing = before.get(workspace_id, EMPTY_INDEX)
-        new_predicates = index.predicates.keys() - existing.predicates
-        new_accumulators = index.accumulator_ids - existing.accumulator_ids
-        predicates.update(ScopedId(workspace_id, id_) for id_ in new_predicates)
-        accumulators.update(ScopedId(workspace_id, id_) for id_ in new_accumulators)
-    return NewRequirements(frozenset(predicates), frozenset(accumulators))
+def union_of(indexes: Sequence[PredicateIndexes]) -> PredicateIndexes:
+    """Return the predicates that any of some shards has."""
+    if not indexes:
+        return {}
+    first, *others = indexes
+    union = dict(first)
+    for other in others:
+        for workspace_id, index in other.items():
+            existing = union.get(workspace_id, EMPTY_INDEX)
+            own = {p.predicate: None for p in existing.predicates.values()}
+            own.update({p.predicate: None for p in index.predicates.values()})
+            union[workspace_id] = _index(own, existing)
+    return union
 
 
-def next_task(
-    predicates: Collection[PendingPredicate],
-    accumulators: Collection[PendingAccumulator],
-    indexes: PredicateIndexes,
-) -> AccumulatorBackfill | EvaluationSweep | None:
-    """Choose the next task: a sweep under way, else a sweep of all predicates that are ready, else
-    the accumulators that are filled furthest. So all that wait at one offset are read together."""
-    sweeping = [p.key for p in predicates if p.stage is BackfillStage.SWEEPING]
-    if sweeping:
-        return EvaluationSweep(frozenset(sweeping), is_new=False)
-    incomplete = {accumulator.key for accumulator in accumulators}
-    ready = [p.key for p in predicates if _accumulator_of(p.key, indexes) not in incomplete]
-    if ready:
-        return EvaluationSweep(frozenset(ready), is_new=True)
-    if not accumulators:
-        return None
-    furthest = max(accumulator.filled_to for accumulator in accumulators)
-    return AccumulatorBackfill(tuple(a for a in accumulators if a.filled_to == furthest))
+def index_change(before: PredicateIndexes, after: PredicateIndexes) -> IndexChange:
+    """Return the predicates that only one of two indexes has."""
+    old, new = scoped_ids(before), scoped_ids(after)
+    return IndexChange(new - old, old - new)
 
 
-def _accumulator_of(key: ScopedId, indexes: PredicateIndexes) -> ScopedId | None:
-    accumulator_id = indexes[key.workspace_id].predicates[key.id].accumulator_id
-    return None if accumulator_id is None else ScopedId(key.workspace_id, accumulator_id)
+def scoped_ids(indexes: PredicateIndexes) -> frozenset[ScopedId]:
+    """Return the predicates of all workspaces."""
+    return frozenset(ScopedId(w, id_) for w, index in indexes.items() for id_ in index.predicates)
 
 
-class BackfillFold:
-    """Folds old events into accumulators, each up to the offset from which it was folded live."""
+def next_sweep(stages: Mapping[int, BackfillStage], needed_elsewhere: Collection[int]) -> Sweep:
+    """Return the sweep that a workspace needs next, or the one under way: empty where none.
 
-    def __init__(self, task: AccumulatorBackfill, indexes: PredicateIndexes) -> None:
-        by_offset: dict[int, set[ScopedId]] = defaultdict(set)
-        for accumulator in task.accumulators:
-            by_offset[accumulator.live_from].add(accumulator.key)
-        self._parts = tuple(
-            (live_from, _restricted(keys, indexes)) for live_from, keys in by_offset.items()
-        )
-
-    def fold(self, events: Iterable[LogEvent]) -> dict[LeafId, tuple[WorkspaceId, LeafState]]:
-        """Return what the events add to each leaf: accumulators only; the rest is stored."""
-        added: dict[LeafId, tuple[WorkspaceId, LeafState]] = {}
-        for offset, workspace_id, leaf_id, event in events:
-            for live_from, indexes in self._parts:
-                index = indexes.get(workspace_id)
-                if offset >= live_from or index is None:
-                    continue
-                state = added[leaf_id][1] if leaf_id in added else LeafState()
-                if fold_accumulators(state, event, index):
-                    added[leaf_id] = (workspace_id, state)
-        return added
+    `stages` has the predicates of a workspace in one shard. A dropped predicate is erased when no
+    shard needs it: until then other shards evaluate it.
+    """
+    under_way = _sweep(stages, BackfillStage.SWEEPING, BackfillStage.ERASING)
+    if under_way:
+        return under_way
+    waiting = _sweep(stages, BackfillStage.WAITING, BackfillStage.DROPPED)
+    return Sweep(waiting.added, waiting.erased - frozenset(needed_elsewhere))
 
 
-def _restricted(
-    keys: Iterable[ScopedId], indexes: PredicateIndexes
-) -> Mapping[WorkspaceId, PredicateIndex]:
-    """Return indexes that have these accumulators and no others."""
-    ids: dict[WorkspaceId, set[int]] = defaultdict(set)
-    for key in keys:
-        ids[key.workspace_id].add(key.id)
-    return {w: PredicateIndex(_predicates_on(indexes[w], own)) for w, own in ids.items()}
+def _sweep(
+    stages: Mapping[int, BackfillStage], added: BackfillStage, erased: BackfillStage
+) -> Sweep:
+    return Sweep(
+        frozenset(id_ for id_, stage in stages.items() if stage is added),
+        frozenset(id_ for id_, stage in stages.items() if stage is erased),
+    )
 
 
-def _predicates_on(index: PredicateIndex, accumulator_ids: Collection[int]) -> list[Predicate]:
-    return [p.predicate for p in index.predicates.values() if p.accumulator_id in accumulator_ids]
+def incomplete_accumulators(
+    index: PredicateIndex, stages: Mapping[int, BackfillStage], sweep: Sweep
+) -> frozenset[int]:
+    """Return the accumulators of a sweep that lack old events.
+
+    An accumulator that a backfilled predicate reads is complete: it has been in the index, and so
+    in every fold, since it was filled.
+    """
+    complete = {
+        compiled.accumulator_id
+        for id_, compiled in index.predicates.items()
+        if stages.get(id_) is BackfillStage.BACKFILLED
+    }
+    added = (index.predicates.get(id_) for id_ in sweep.added)
+    needed = {compiled.accumulator_id for compiled in added if compiled is not None}
+    return frozenset(id_ for id_ in needed - complete if id_ is not None)
 
 
-def _extended(index: PredicateIndex, more: Iterable[Predicate]) -> PredicateIndex:
-    existing = [p.predicate for p in index.predicates.values()]
-    new = {p: None for p in more if compile_predicate(p).id not in index.predicates}
-    return PredicateIndex([*existing, *new]) if new else index
+class LeafRefill:
+    """Computes the accumulators of leaves that lack old events, from all events of the leaves."""
+
+    def __init__(self, index: PredicateIndex, accumulators: frozenset[int]) -> None:
+        """`accumulators`: those that lack old events."""
+        self._kept = index.accumulator_ids - accumulators
+        own = [p.predicate for p in index.predicates.values() if p.accumulator_id in accumulators]
+        self._index = PredicateIndex(own)
+        self._filled: dict[LeafId, LeafState] = {}
+
+    @property
+    def needs_events(self) -> bool:
+        """Whether an accumulator lacks old events."""
+        return bool(self._index.predicates)
+
+    def add(self, events: Iterable[LogEvent]) -> None:
+        """Fold events of the leaves; add each event once, in any order."""
+        for _, _, leaf_id, event in events:
+            self._add(leaf_id, event)
+
+    def _add(self, leaf_id: LeafId, event: EventView) -> None:
+        state = self._filled.get(leaf_id)
+        if state is None:
+            state = self._filled[leaf_id] = LeafState()
+        fold_accumulators(state, event, self._index)
+
+    def apply(self, leaf_id: LeafId, state: LeafState) -> None:
+        """Give a state the accumulators of the index, and no others."""
+        accumulators = {i: a for i, a in state.accumulators.items() if i in self._kept}
+        if leaf_id in self._filled:
+            accumulators |= self._filled[leaf_id].accumulators
+        state.accumulators = dict(sorted(accumulators.items()))
+
+
+def page_within(event_counts: Sequence[int], most: int) -> int:
+    """Return how many leaves (of at least one) have at most `most` events together."""
+    total = 0
+    for leaves, count in enumerate(event_counts):
+        total += count
+        if total > most:
+            return max(1, leaves)
+    return len(event_counts)
+
+
+def _index(predicates: Mapping[Predicate, None], known: PredicateIndex | None) -> PredicateIndex:
+    if known is None or len(known.predicates) != len(predicates):
+        return PredicateIndex(predicates)
+    is_same = all(compiled.predicate in predicates for compiled in known.predicates.values())
+    return known if is_same else PredicateIndex(predicates)

@@ -13,6 +13,19 @@ from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import Predicate
 
 
+class RuleDefinition(NamedTuple):
+    """One version of a definition with a rule: a tag or a segment."""
+
+    workspace_id: WorkspaceId
+    #: Full name of the payload's message.
+    kind: str
+    #: The id of the tag or the segment.
+    key: str
+    version: int
+    #: Empty where the version is retired, and where its rule cannot be decoded.
+    predicates: tuple[Predicate, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class BroadcastFact:
     """A fact without a leaf, which the log appends to every shard."""
@@ -23,8 +36,8 @@ class BroadcastFact:
     fact: bytes
     #: The fact is a tick of the log's clock.
     is_tick: bool
-    #: The predicates that a definition needs; None where the fact defines no rule.
-    predicates: tuple[Predicate, ...] | None = None
+    #: None where the fact defines no rule.
+    rule_definition: RuleDefinition | None = None
 
 
 class AttributedFact(NamedTuple):
@@ -44,9 +57,9 @@ class AttributedFact(NamedTuple):
     broadcast: BroadcastFact | None
 
     @property
-    def rule_predicates(self) -> tuple[Predicate, ...] | None:
-        """The predicates of the rule that the fact defines; None where it defines none."""
-        return None if self.broadcast is None else self.broadcast.predicates
+    def rule_definition(self) -> RuleDefinition | None:
+        """The rule that the fact defines; None where it defines none."""
+        return None if self.broadcast is None else self.broadcast.rule_definition
 
 
 class LogEvent(NamedTuple):

@@ -44,10 +44,10 @@ def split_at_definitions(facts: Sequence[AttributedFact]) -> int:
     in time also splits: else a profile could enter and leave a segment unseen between two facts.
     """
     before = facts[0]
-    is_definition = before.rule_predicates is not None
+    is_definition = before.rule_definition is not None
     for count, fact in enumerate(facts[1:], 1):
         gap_us = fact.recorded_at_us - before.recorded_at_us
-        if (fact.rule_predicates is not None) != is_definition or gap_us > MAX_TIME_GAP_US:
+        if (fact.rule_definition is not None) != is_definition or gap_us > MAX_TIME_GAP_US:
             return count
         before = fact
     return len(facts)

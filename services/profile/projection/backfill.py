@@ -1,26 +1,36 @@
-"""Backfills new definitions: registers their predicates, then works in bounded pages.
+"""Follows definitions: registers what they need, then sweeps over the workspace's leaves in pages.
 
-The pages of one shard's job fill accumulators with old events, then evaluate every profile that has
-a leaf in the shard. Afterwards the predicates are published as backfilled.
+A page fills accumulators of some leaves with the old events of these leaves, and evaluates their
+profiles. After its last page a sweep publishes the predicates as backfilled. No page reads events
+or leaves of another workspace, and the jobs of the workspaces take turns.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
 import structlog
 from asyncpg import Connection
 
+from services.chassis.messaging.stream import UnitId
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
-from services.kernel.fold.leaf import LeafState, combine, decode, encode
+from services.chassis.projection.failed_facts import load_missing
+from services.kernel.fold.leaf import LeafState, decode, encode
+from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import IdentifierId, LeafId, WorkspaceId
 from services.profile.codec.bus import Publication, encode_outputs
 from services.profile.domain import backfill as plan
-from services.profile.domain.evaluation import EvaluationScope, PredicateIndexes
+from services.profile.domain.backfill import BackfillStage, ScopedId, Sweep
+from services.profile.domain.evaluation import (
+    ALL_PREDICATES,
+    EMPTY_INDEX,
+    EvaluationChanges,
+    EvaluationScope,
+)
 from services.profile.domain.facts import AttributedFact, LogEvent
 from services.profile.domain.leaves import leaf_delta
 from services.profile.projection import metrics
@@ -28,18 +38,26 @@ from services.profile.projection.evaluate import EvaluationRequest, ProfileEvalu
 from services.profile.projection.predicates import PredicateIndexCache
 from services.profile.store import definitions as store
 from services.profile.store import profiles as profile_store
+from services.profile.store.profiles import LeafRow
 
 log = structlog.get_logger(__name__)
 
-#: The one job of a shard. It covers all workspaces, so that events are read once for all.
-JOB, ALL_WORKSPACES = "predicates", WorkspaceId("")
+#: The one job of a workspace in a shard.
+JOB = "predicates"
 
 
 class EventReader(Protocol):
     """Reads events of the log again."""
 
-    async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
-        """Return the events of a shard at offsets in [first, end), in order.
+    def read_leaf_events(
+        self,
+        workspace_id: WorkspaceId,
+        shard: int,
+        leaves: Sequence[LeafId],
+        end: int,
+        left_out: Collection[UnitId],
+    ) -> AsyncIterator[Sequence[LogEvent]]:
+        """Yield the events of some leaves of a shard before an offset, without some, in pages.
 
         Raises RetryableError where the log cannot be read now.
         """
@@ -49,8 +67,10 @@ class Registration(NamedTuple):
     """The effect of new definitions on a shard."""
 
     predicates_version: int
-    #: No further fact is folded before the definitions are backfilled.
-    is_blocked: bool
+    #: The tokens of the shard include the definitions only when they are backfilled.
+    is_blocked: bool = False
+    #: The predicates that no definition of the shard needs any more.
+    dropped: frozenset[ScopedId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,120 +81,181 @@ class Backfiller:
     evaluator: ProfileEvaluator
     events: EventReader
     _: KW_ONLY
-    #: Facts to read in one step.
-    events_per_step: int = 5_000
-    #: Leaves to evaluate in one step.
-    leaves_per_step: int = 500
-    #: A definition before this offset is backfilled before the next fact is folded; a later one is
-    #: backfilled beside the folding.
-    blocking_before: int = 100_000
+    #: Events to read in one step, and leaves to evaluate: some 0.1 seconds.
+    events_per_step: int = 2_000
+    leaves_per_step: int = 200
+    #: A workspace with at most so many leaves in the shard is backfilled before its tokens include
+    #: the definition. The tokens of all workspaces wait for that, so it takes a second at most.
+    blocking_leaves: int = 2_000
 
     async def register(
-        self, conn: Connection, shard: int, facts: list[AttributedFact], version: int
+        self, conn: Connection, shard: int, facts: Sequence[AttributedFact], version: int
     ) -> Registration:
-        """Register the predicates of definitions, with which the facts after them are folded.
-
-        Call this before the definitions are saved.
-        """
+        """Save definitions, and register the predicates with which later facts are folded."""
         before = await self.predicates.for_shard(conn, shard, version)
-        after = plan.extend_index(
-            before, [(fact.workspace_id, fact.rule_predicates or ()) for fact in facts]
-        )
-        new = plan.new_requirements(before, after)
-        if not new.predicates:
-            return Registration(version, is_blocked=False)
-        is_running = bool(await store.pending_predicates(conn, shard))
-        first, end = facts[0].offset, facts[-1].offset + 1
-        version = await store.add_requirements(conn, shard, first, new)
-        is_blocked = first < self.blocking_before
-        # A running job takes the new predicates along. It goes on where it is, so that frequent
-        # definitions do not keep it from its end.
-        if not is_running:
-            await schedule(conn, [shard], JOB, ALL_WORKSPACES, end, blocking=is_blocked)
+        await store.save_broadcast_facts(conn, shard, facts)
+        after = await store.load_indexes(conn, shard, before)
+        change = plan.index_change(before, after)
+        if not change.workspaces:
+            return Registration(version)
+        if change.dropped:
+            await store.lock_registration(conn)
+        await store.save_stages(conn, shard, change.added, BackfillStage.WAITING)
+        await store.save_stages(conn, shard, change.dropped, BackfillStage.DROPPED)
+        version = await store.change_predicates_version(conn, shard)
+        self.predicates.put(shard, version, after)
+        is_blocked = await self._schedule(conn, shard, change)
         log.info(
             "definitions_registered",
             shard=shard,
-            offset=first,
-            predicates=len(new.predicates),
-            accumulators=len(new.accumulators),
+            offset=facts[0].offset,
+            added=len(change.added),
+            dropped=len(change.dropped),
         )
-        return Registration(version, is_blocked)
+        return Registration(version, is_blocked, change.dropped)
+
+    async def _schedule(self, conn: Connection, shard: int, change: plan.IndexChange) -> bool:
+        """Schedule the jobs that a change requires; return whether one blocks the shard."""
+        is_blocked = False
+        for workspace_id in sorted({key.workspace_id for key in change.added}):
+            blocking = await profile_store.has_at_most(
+                conn, shard, workspace_id, self.blocking_leaves
+            )
+            is_blocked |= blocking
+            await schedule(
+                conn, [shard], JOB, workspace_id, version=0, blocking=blocking, restart=False
+            )
+        gone = change.dropped - await store.needed_predicates(conn, change.dropped)
+        for workspace_id in sorted({key.workspace_id for key in gone}):
+            # The last shard has dropped them: from now on no worker evaluates them.
+            shards = range(self.evaluator.shards)
+            await schedule(conn, shards, JOB, workspace_id, version=0, restart=False)
+        return is_blocked
 
     async def step(self, conn: Connection, job: BackfillJob, at: Checkpoint) -> BackfillStep:
-        """Do one page of a shard's job.
+        """Do one page of a workspace's job.
 
         Raises RetryableError where the log cannot be read now or other workers hold the profiles.
         """
-        state = await store.load_fold_state(conn, job.shard, at.log_time_us)
-        indexes = await self.predicates.for_shard(conn, job.shard, state.predicates_version)
-        pending = await store.pending_predicates(conn, job.shard)
-        task = plan.next_task(pending, await store.pending_accumulators(conn, job.shard), indexes)
-        match task:
-            case plan.AccumulatorBackfill():
-                return await self._backfill_page(conn, job, task, indexes)
-            case plan.EvaluationSweep():
-                return await self._evaluate_page(conn, job, at, task)
-            case None:
-                return _step(job, at, None, Publication(), {})
+        shard, workspace_id = job.shard, job.workspace_id
+        state = await store.load_fold_state(conn, shard, at.log_time_us)
+        indexes = await self.predicates.for_shard(conn, shard, state.predicates_version)
+        index = indexes.get(workspace_id, EMPTY_INDEX)
+        stages = await store.load_stages(conn, shard, workspace_id)
+        sweep = await self._next_sweep(conn, workspace_id, stages)
+        if not sweep:
+            return _step(job, at, None, Publication(), {})
+        cursor = plan.BackfillCursor.decode(job.cursor)
+        if not _is_under_way(stages):
+            cursor = plan.BackfillCursor(cursor.step)
+            await self._save(conn, job, sweep.added, BackfillStage.SWEEPING)
+            await self._save(conn, job, sweep.erased, BackfillStage.ERASING)
+        return await self._sweep_page(conn, job, at, sweep, cursor, index, stages)
 
-    async def _backfill_page(
+    async def _next_sweep(
+        self, conn: Connection, workspace_id: WorkspaceId, stages: Mapping[int, BackfillStage]
+    ) -> Sweep:
+        dropped = {ScopedId(workspace_id, i) for i, s in stages.items() if s > 2}
+        needed = await store.needed_predicates(conn, dropped) if dropped else frozenset()
+        return plan.next_sweep(stages, {key.id for key in needed})
+
+    async def _sweep_page(
         self,
         conn: Connection,
         job: BackfillJob,
-        task: plan.AccumulatorBackfill,
-        indexes: PredicateIndexes,
+        at: Checkpoint,
+        sweep: Sweep,
+        cursor: plan.BackfillCursor,
+        index: PredicateIndex,
+        stages: Mapping[int, BackfillStage],
     ) -> BackfillStep:
-        shard, end = job.shard, min(task.begin + self.events_per_step, task.end)
-        events = await self.events.read_events(shard, task.begin, end)
-        metrics.BACKFILLED_EVENTS.inc(len(events))
-        deltas = await self._add(conn, shard, plan.BackfillFold(task, indexes).fold(events))
-        await store.save_filled_to(conn, shard, [a.key for a in task.accumulators], end)
-        await store.change_leaves_version(conn, shard)
-        log.debug("backfill_page_done", shard=shard, filled_to=end, end=task.end)
-        return BackfillStep(plan.BackfillCursor.decode(job.cursor).next().encode(), deltas=deltas)
+        shard, workspace_id, limit = job.shard, job.workspace_id, self.leaves_per_step
+        rows = await profile_store.leaf_page(conn, shard, workspace_id, cursor.swept_to, limit)
+        states = {row.leaf_id: decode(row.state) for row in rows}
+        incomplete = plan.incomplete_accumulators(index, stages, sweep)
+        is_last = len(rows) < limit
+        if incomplete:
+            counts = [state.event_count for state in states.values()]
+            within = plan.page_within(counts, self.events_per_step)
+            is_last = is_last and within == len(rows)
+            rows = rows[:within]
+        deltas = await self._refill(conn, at, rows, states, plan.LeafRefill(index, incomplete))
+        changes = await self._evaluate(conn, at, rows, states, sweep)
+        deltas.update(changes.deltas)
+        if not is_last:
+            cursor = cursor.next(swept_to=rows[-1].leaf_id)
+            return _step(job, at, cursor, Publication(changes.changed), deltas)
+        await self._save(conn, job, sweep.added, BackfillStage.BACKFILLED)
+        await store.erase_predicates(conn, shard, _scoped(workspace_id, sweep.erased))
+        log.info(
+            "predicates_backfilled", shard=shard, added=len(sweep.added), erased=len(sweep.erased)
+        )
+        publication = Publication(changes.changed, backfilled=_scoped(workspace_id, sweep.added))
+        stages = await store.load_stages(conn, shard, workspace_id)
+        has_more = await self._next_sweep(conn, workspace_id, stages)
+        return _step(job, at, cursor.next() if has_more else None, publication, deltas)
 
-    async def _add(
-        self, conn: Connection, shard: int, added: Mapping[LeafId, tuple[WorkspaceId, LeafState]]
+    async def _refill(
+        self,
+        conn: Connection,
+        at: Checkpoint,
+        rows: Sequence[LeafRow],
+        states: Mapping[LeafId, LeafState],
+        refill: plan.LeafRefill,
     ) -> Counter[str]:
-        """Add to the states of leaves, which exist as their events were folded; return deltas."""
-        stored = await profile_store.load_leaves(conn, shard, added.keys())
-        rows: list[profile_store.LeafRow] = []
+        """Bring leaves in line with the index; change `states`, and return the digest's change.
+
+        A leaf has the events before `at.next`, as this worker alone writes it.
+        """
+        leaves = [row.leaf_id for row in rows]
+        if leaves and refill.needs_events:
+            workspace_id = rows[0].workspace_id
+            missing = await load_missing(conn, at.shard, 0, at.next)
+            async for events in self.events.read_leaf_events(
+                workspace_id, at.shard, leaves, at.next, missing
+            ):
+                metrics.BACKFILLED_EVENTS.inc(len(events))
+                refill.add(events)
+        changed: list[LeafRow] = []
         deltas = Counter[str]()
-        for leaf_id, (workspace_id, more) in added.items():
-            before = stored[leaf_id]
-            after = encode(combine(decode(before), more))
-            rows.append(profile_store.LeafRow(leaf_id, workspace_id, after))
-            deltas[workspace_id] += leaf_delta(leaf_id, before, after)
-        await profile_store.save_leaves(conn, shard, rows)
+        for leaf_id, workspace_id, before in rows:
+            refill.apply(leaf_id, states[leaf_id])
+            after = encode(states[leaf_id])
+            if after != before:
+                changed.append(LeafRow(leaf_id, workspace_id, after))
+                deltas[workspace_id] += leaf_delta(leaf_id, before, after)
+        if changed:
+            await profile_store.save_leaves(conn, at.shard, changed)
+            await store.change_leaves_version(conn, at.shard)
         return deltas
 
-    async def _evaluate_page(
-        self, conn: Connection, job: BackfillJob, at: Checkpoint, task: plan.EvaluationSweep
-    ) -> BackfillStep:
-        """Evaluate new predicates of the next profiles that have a leaf in the shard."""
-        shard, cursor = job.shard, plan.BackfillCursor.decode(job.cursor)
-        if task.is_new:
-            await store.save_stage(conn, shard, task.predicates, plan.BackfillStage.SWEEPING)
-        workspaces = {key.workspace_id for key in task.predicates}
-        page = await profile_store.leaf_page(
-            conn, shard, cursor.swept_to, workspaces, self.leaves_per_step
-        )
-        assignments = await profile_store.load_assignments(conn, [leaf for leaf, _ in page])
-        scopes = {
-            leaf: EvaluationScope(task.of_workspace(workspace))
-            for leaf, workspace in page
-            if IdentifierId(leaf) in assignments
-        }
+    async def _evaluate(
+        self,
+        conn: Connection,
+        at: Checkpoint,
+        rows: Sequence[LeafRow],
+        states: Mapping[LeafId, LeafState],
+        sweep: Sweep,
+    ) -> EvaluationChanges:
+        """Evaluate the profiles that have these leaves."""
+        scope = ALL_PREDICATES if sweep.erased else EvaluationScope(sweep.added)
+        assignments = await profile_store.load_assignments(conn, [row.leaf_id for row in rows])
+        scopes = {row.leaf_id: scope for row in rows if IdentifierId(row.leaf_id) in assignments}
         request = EvaluationRequest(scopes, assignments)
-        changes = await self.evaluator.evaluate(conn, shard, request, at.log_time_us)
-        if len(page) == self.leaves_per_step:
-            cursor = cursor.next(swept_to=page[-1][0])
-            return _step(job, at, cursor, Publication(changes.changed), changes.deltas)
-        await store.save_stage(conn, shard, task.predicates, plan.BackfillStage.BACKFILLED)
-        log.info("predicates_backfilled", shard=shard, predicates=len(task.predicates))
-        publication = Publication(changes.changed, backfilled=task.predicates)
-        is_last = not await store.pending_predicates(conn, shard)
-        return _step(job, at, None if is_last else cursor.next(), publication, changes.deltas)
+        return await self.evaluator.evaluate(conn, at.shard, request, at.log_time_us, states)
+
+    async def _save(
+        self, conn: Connection, job: BackfillJob, ids: Collection[int], stage: BackfillStage
+    ) -> None:
+        await store.save_stages(conn, job.shard, _scoped(job.workspace_id, ids), stage)
+
+
+def _is_under_way(stages: Mapping[int, BackfillStage]) -> bool:
+    return any(s in (BackfillStage.SWEEPING, BackfillStage.ERASING) for s in stages.values())
+
+
+def _scoped(workspace_id: WorkspaceId, ids: Collection[int]) -> frozenset[ScopedId]:
+    return frozenset(ScopedId(workspace_id, id_) for id_ in ids)
 
 
 def _step(
@@ -189,4 +270,4 @@ def _step(
         return BackfillStep(cursor.encode(), deltas=deltas)
     log_offset = job.log_offset_at_end if cursor is None else at.log_offset
     outputs = encode_outputs(publication, at, log_offset, at.log_time_us)
-    return BackfillStep(cursor and cursor.encode(), outputs, deltas)
+    return BackfillStep(None if cursor is None else cursor.encode(), outputs, deltas)

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from asyncpg import Connection
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult
+from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.parked_facts import fold_parked_facts
 from services.kernel.index_key import IndexKey
-from services.profile.codec.bus import DecodedBatch, Publication, decode_batch, encode_outputs
+from services.profile.codec.bus import (
+    DecodedBatch,
+    Publication,
+    decode_batch,
+    encode_outputs,
+    units_of,
+)
 from services.profile.codec.log import parse_facts
 from services.profile.domain.evaluation import DUE_ONLY
 from services.profile.domain.facts import BroadcastFact, newest_assignments
@@ -28,7 +35,12 @@ from services.profile.projection.backfill import Backfiller, Registration
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import CacheVersion, LeafCache, fold_leaves
 from services.profile.projection.predicates import PredicateIndexCache
-from services.profile.store.definitions import FoldState, load_fold_state, save_broadcast_facts
+from services.profile.store.definitions import (
+    FoldState,
+    change_leaves_version,
+    load_fold_state,
+    save_broadcast_facts,
+)
 from services.profile.store.evaluations import load_due
 
 
@@ -61,16 +73,22 @@ class ProfileProjection:
         decoded = decode_batch(batch, self.index_key)
         facts = decoded.facts[: split_at_definitions(decoded.facts)]
         state = await load_fold_state(conn, batch.shard, facts[-1].recorded_at_us)
-        if facts[0].rule_predicates is None:
+        if facts[0].rule_definition is None:
             indexes = await self.predicates.for_shard(conn, batch.shard, state.predicates_version)
             facts = facts[: split_by_work(facts, indexes)]
         due: Sequence[DueProfile] = ()
+        if batch.is_late:
+            late = FoldSchedule(len(facts), batch.log_time_us, ())
+            return await self._consume(conn, batch, decoded, late, state)
         if state.has_due:
             due = await load_due(conn, batch.shard, facts[-1].recorded_at_us, self.max_due + 1)
         scheduled = schedule(facts, due, self.max_due)
         if not scheduled.take:
             return await self._evaluate_due(conn, batch, scheduled)
         return await self._consume(conn, batch, decoded, scheduled, state)
+
+    def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
+        return units_of(message, first)
 
     async def backfill_step(
         self, conn: Connection, job: BackfillJob, at: Checkpoint
@@ -97,14 +115,17 @@ class ProfileProjection:
         state: FoldState,
     ) -> FoldResult:
         shard, facts = batch.shard, decoded.facts[: scheduled.take]
-        registered = Registration(state.predicates_version, is_blocked=False)
-        if facts[0].rule_predicates is not None:
+        registered = Registration(state.predicates_version)
+        if facts[0].rule_definition is not None:
             registered = await self.backfiller.register(
                 conn, shard, facts, state.predicates_version
             )
-        await save_broadcast_facts(conn, shard, facts)
+        else:
+            await save_broadcast_facts(conn, shard, facts)
         indexes = await self.predicates.for_shard(conn, shard, registered.predicates_version)
         cached = self.cache.take(shard, CacheVersion(batch.first, state.leaves_version))
+        if batch.is_late:
+            await change_leaves_version(conn, shard)
         leaves, deltas = await fold_leaves(
             conn, shard, facts, indexes, self.index_key, cached, self.evaluator.watch
         )
@@ -117,20 +138,27 @@ class ProfileProjection:
             conn, shard, request, scheduled.at_us, leaves.states
         )
         broadcast = [fact.broadcast for fact in facts if fact.broadcast is not None]
-        await self._fold_access(conn, broadcast)
+        await self._fold_broadcast(conn, shard, broadcast)
         end = facts[-1].offset + 1
-        self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
+        is_behind = registered.is_blocked or batch.is_withheld or batch.is_late
+        if not batch.is_late:
+            self.cache.put(shard, CacheVersion(end, state.leaves_version), cached)
         outputs = encode_outputs(
-            Publication(changes.changed, broadcast),
+            Publication(changes.changed, broadcast, dropped=registered.dropped),
             batch,
-            batch.log_offset if registered.is_blocked else end,
+            batch.log_offset if is_behind else end,
             scheduled.at_us,
         )
         total = Counter(deltas)
         total.update(changes.deltas)
         return FoldResult(end, end, scheduled.at_us, outputs, total)
 
-    async def _fold_access(self, conn: Connection, broadcast: Iterable[BroadcastFact]) -> None:
+    async def _fold_broadcast(
+        self, conn: Connection, shard: int, broadcast: Iterable[BroadcastFact]
+    ) -> None:
         facts = parse_facts(fact.fact for fact in broadcast if not fact.is_tick)
-        if facts and await fold_access_facts(conn, facts):
+        if not facts:
+            return
+        await fold_parked_facts(conn, "profile", shard, facts, counts_in_offsets=True)
+        if await fold_access_facts(conn, facts):
             self.on_access()

@@ -1,4 +1,4 @@
-"""Caches the predicates of all definitions until a shard registers more."""
+"""Caches the predicates of all definitions until a shard registers others."""
 
 from __future__ import annotations
 
@@ -34,9 +34,13 @@ class PredicateIndexCache:
         """Return the predicates that a shard folds with; `version`: its `predicates_version`."""
         cached = self._shards.get(shard)
         if cached is None or cached[0] != version:
-            cached = (version, await load_indexes(conn, shard))
+            cached = (version, await load_indexes(conn, shard, cached and cached[1]))
             self._shards[shard] = cached
         return cached[1]
+
+    def put(self, shard: int, version: int, indexes: PredicateIndexes) -> None:
+        """Cache the predicates of a shard: no other transaction gets this version."""
+        self._shards[shard] = (version, indexes)
 
     async def for_all_shards(self, conn: Connection) -> PredicateIndexes:
         """Return the predicates that any shard has registered, which profiles are evaluated with.
@@ -46,5 +50,5 @@ class PredicateIndexCache:
         """
         versions = await definition_store.load_predicates_versions(conn)
         if self._all_shards[0] != versions:
-            self._all_shards = (versions, await load_indexes(conn))
+            self._all_shards = (versions, await load_indexes(conn, None, self._all_shards[1]))
         return self._all_shards[1]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from onefold.identity.v1 import identity_service_pb2 as pb
 from onefold.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 
 from services.chassis.codec.fields import token_from_proto, token_to_proto
-from services.chassis.messaging.stream import StreamMessage
+from services.chassis.messaging.stream import StreamMessage, UnitId
 from services.chassis.rpc.channel import ServiceChannel
 from services.chassis.rpc.clients import LogClient
+from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.codec.bus import assignment_from_proto
-from services.profile.codec.log import EVENT, decode_log_events
+from services.profile.codec.log import decode_log_events
 from services.profile.domain.facts import LogEvent, ProfileAssignment
 
 #: Facts in one response of the log.
@@ -55,8 +56,15 @@ class LogEventReader:
         self._log = log
         self._index_key = index_key
 
-    async def read_events(self, shard: int, first: int, end: int) -> Sequence[LogEvent]:
-        pages = self._log.read(shard, first, end, kinds=[EVENT], page=READ_PAGE)
-        return [
-            event async for facts in pages for event in decode_log_events(facts, self._index_key)
-        ]
+    async def read_leaf_events(
+        self,
+        workspace_id: WorkspaceId,
+        shard: int,
+        leaves: Sequence[LeafId],
+        end: int,
+        left_out: Collection[UnitId],
+    ) -> AsyncIterator[Sequence[LogEvent]]:
+        before = Token.from_offsets({shard: end})
+        async for page in self._log.stream_leaves(workspace_id, leaves, before=before):
+            facts = [fact for fact in page if UnitId(fact.offset) not in left_out]
+            yield list(decode_log_events(facts, self._index_key))

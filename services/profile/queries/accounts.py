@@ -199,10 +199,7 @@ class AccountReader(NamedTuple):
     async def _check_backfilled(self, rules: Sequence[Rule]) -> None:
         needed = [model.accumulators_of(rule) for rule in rules]
         complete = await backfilled_accumulators(
-            self.at.conn,
-            self.workspace_id,
-            len(self.at.checkpoints),
-            frozenset[int]().union(*needed),
+            self.at.conn, self.workspace_id, len(self.at.checkpoints)
         )
         for index, accumulators in enumerate(needed):
             if not accumulators <= complete:

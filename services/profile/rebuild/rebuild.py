@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from asyncpg import Connection, Pool
+from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage
+from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, UnitId
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
     Checkpoint,
@@ -23,6 +24,8 @@ from services.chassis.projection.checkpoint import (
     load_checkpoints,
     save_checkpoint,
 )
+from services.chassis.projection.failed_facts import load_left_out
+from services.chassis.projection.parked_facts import PARKING_KINDS, add_parked_facts
 from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
@@ -34,14 +37,14 @@ from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
 from services.profile.codec import log as log_codec
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
-from services.profile.domain.backfill import BackfillStage, ScopedId, extend_index, new_requirements
+from services.profile.domain.backfill import ScopedId, index_change, index_of, scoped_ids, union_of
 from services.profile.domain.evaluation import (
     DUE_ONLY,
     Evaluation,
     EvaluationScope,
     PredicateIndexes,
 )
-from services.profile.domain.facts import AttributedFact, newest_assignments
+from services.profile.domain.facts import AttributedFact, RuleDefinition, newest_assignments
 from services.profile.projection.evaluate import EvaluationRequest, ProfileEvaluator
 from services.profile.projection.leaves import fold_leaves
 from services.profile.projection.upstream import READ_PAGE, IdentityUpstream
@@ -54,7 +57,7 @@ DUE_PAGE = 2_000
 #: Seconds to wait until the live state includes the assignments that the new one was built from.
 CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
-CARRIED_OVER_TABLES = ("cache_version", "predicate", "accumulator", "broadcast_fact")
+CARRIED_OVER_TABLES = ("cache_version", "predicate", "broadcast_fact")
 #: Called with the facts that were folded since its last call.
 Progress: TypeAlias = Callable[[int], None]
 
@@ -127,6 +130,7 @@ class ProfileRebuilder:
     ) -> Token:
         """Build the state up to `end`; return the newest state of the log that it may include."""
         included = end
+        await add_parked_facts(pool, "profile", end, self._read_parking)
         async with acquire(pool) as conn:
             checkpoints = await load_checkpoints(conn)
         if any(checkpoint.log_offset for checkpoint in checkpoints):
@@ -139,7 +143,7 @@ class ProfileRebuilder:
     async def _bulk_load(
         self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress
     ) -> Token:
-        loader = BulkLoader(pool, await self._read_indexes(end), shards, self.index_key)
+        loader = BulkLoader(pool, await self._read_indexes(pool, end), shards, self.index_key)
         slots = asyncio.Semaphore(workers)
 
         async def read(shard: int) -> Checkpoint:
@@ -153,6 +157,7 @@ class ProfileRebuilder:
         async for token, page in self.upstream.assignments(end):
             included = token
             await loader.add_assignments(page)
+        await loader.assign_lone_leaves()
         checkpoints = [task.result() for task in reading]
         await loader.evaluate(_common_time_us(checkpoints))
         async with transaction(pool) as conn:
@@ -160,14 +165,22 @@ class ProfileRebuilder:
                 await save_checkpoint(conn, checkpoint)
         return included
 
-    async def _read_indexes(self, end: Token) -> PredicateIndexes:
+    def _read_parking(self, shard: int, end: int) -> AsyncIterator[Sequence[Fact]]:
+        return self.log.read(shard, 0, end, kinds=PARKING_KINDS)
+
+    async def _read_indexes(self, pool: Pool, end: Token) -> PredicateIndexes:
         """Return the predicates of all definitions before a token."""
-        facts: list[bytes] = []
+        indexes: list[PredicateIndexes] = []
         for shard, offset in enumerate(end.offsets):
+            definitions: list[RuleDefinition] = []
             if offset:
+                left_out = await _load_left_out(pool, shard, offset)
                 async for page in self.log.read(shard, 0, offset, kinds=log_codec.RULE_KINDS):
-                    facts += [fact.SerializeToString() for fact in page]
-        return extend_index({}, log_codec.decode_rules(facts))
+                    folded = (fact for fact in page if UnitId(fact.offset) not in left_out)
+                    rules = map(log_codec.rule_definition, folded)
+                    definitions += [rule for rule in rules if rule is not None]
+            indexes.append(index_of(definitions, indexes[-1] if indexes else None))
+        return union_of(indexes)
 
     async def _read_shard(
         self, pool: Pool, loader: BulkLoader, shard: int, end: int, progress: Progress
@@ -175,14 +188,16 @@ class ProfileRebuilder:
         """Fold the events of a shard of the log, and save its broadcast facts."""
         log_time_us = 0
         if end:
-            async for facts in self.log.read(shard, 0, end, page=READ_PAGE):
+            left_out = await _load_left_out(pool, shard, end)
+            async for page in self.log.read(shard, 0, end, page=READ_PAGE):
+                facts = [fact for fact in page if UnitId(fact.offset) not in left_out]
                 await loader.add_events(log_codec.decode_log_events(facts, self.index_key))
                 async with acquire(pool) as conn:
                     await definition_store.save_broadcast_facts(
                         conn, shard, log_codec.decode_broadcast_facts(facts)
                     )
-                log_time_us = facts[-1].recorded_at_us
-                progress(len(facts))
+                log_time_us = page[-1].recorded_at_us
+                progress(len(page))
         return Checkpoint(shard, next=end, log_offset=end, log_time_us=log_time_us)
 
     async def _replay(self, pool: Pool, end: Token, shards: int, progress: Progress) -> None:
@@ -214,6 +229,12 @@ class ProfileRebuilder:
             await _evaluate(pool, due, clock_us, shards)
 
 
+async def _load_left_out(pool: Pool, shard: int, end: int) -> frozenset[UnitId]:
+    """Return the facts of a shard before an offset that the new state leaves out."""
+    async with acquire(pool) as conn:
+        return await load_left_out(conn, shard, 0, end)
+
+
 async def _load_due(pool: Pool, shards: Iterable[int], at_us: int) -> list[ProfileId]:
     """Return the first profiles of each shard that are due by an instant."""
     async with acquire(pool) as conn:
@@ -241,14 +262,12 @@ async def _complete_backfill(
     conn: Connection, checkpoints: Sequence[Checkpoint]
 ) -> frozenset[ScopedId]:
     """Save that every shard has backfilled all definitions, and return their predicates."""
-    all_ids = new_requirements({}, await definition_store.load_indexes(conn))
-    if all_ids.predicates:
-        for at in checkpoints:
-            await definition_store.add_requirements(conn, at.shard, 0, all_ids)
-            await definition_store.save_stage(
-                conn, at.shard, all_ids.predicates, BackfillStage.BACKFILLED
-            )
-    return all_ids.predicates
+    needed = scoped_ids(await definition_store.load_indexes(conn))
+    shards = [at.shard for at in checkpoints]
+    await definition_store.replace_predicates(conn, shards, needed)
+    for shard in shards:
+        await definition_store.change_predicates_version(conn, shard)
+    return needed
 
 
 async def _changed_evaluations(conn: Connection, swap: StateSwap) -> dict[int, list[Evaluation]]:
@@ -287,10 +306,11 @@ class ReplayFold:
     index_key: IndexKey
 
     async def fold(self, conn: Connection, batch: Batch) -> FoldResult:
-        """Fold a batch. Raises ServiceUnavailable where it defines new predicates."""
+        """Fold a batch. Raises ServiceUnavailable where it changes which predicates are needed."""
         decoded = decode_batch(batch, self.index_key)
-        self._check_definitions(decoded.facts)
         await definition_store.save_broadcast_facts(conn, batch.shard, decoded.facts)
+        if any(fact.rule_definition is not None for fact in decoded.facts):
+            await self._check_definitions(conn)
         deltas = Counter[str]()
         scopes: dict[LeafId, EvaluationScope] = {}
         states: dict[LeafId, LeafState] = {}
@@ -313,8 +333,9 @@ class ReplayFold:
         log_time_us = decoded.facts[-1].recorded_at_us
         return FoldResult(batch.next, batch.next, log_time_us, deltas=deltas)
 
-    def _check_definitions(self, facts: Iterable[AttributedFact]) -> None:
-        definitions = [(f.workspace_id, f.rule_predicates) for f in facts if f.rule_predicates]
-        extended = extend_index(self.indexes, definitions)
-        if new_requirements(self.indexes, extended).predicates:
+    async def _check_definitions(self, conn: Connection) -> None:
+        change = index_change(
+            self.indexes, await definition_store.load_indexes(conn, None, self.indexes)
+        )
+        if change.workspaces:
             raise ServiceUnavailable("a rule was defined during the rebuild; retry")

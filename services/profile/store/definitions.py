@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from asyncpg import Connection
 
-from services.chassis.postgres.database import Queries
+from services.chassis.postgres.database import Queries, lock_class
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
-from services.profile.codec.log import RULE_KINDS, TAG_DEFINED, decode_rules, decode_tags
-from services.profile.domain.backfill import (
-    BackfillStage,
-    NewRequirements,
-    PendingAccumulator,
-    PendingPredicate,
-    ScopedId,
-    extend_index,
-)
-from services.profile.domain.evaluation import PredicateIndexes
-from services.profile.domain.facts import AttributedFact
+from services.profile.codec.log import RULE_KINDS, TAG_DEFINED, decode_definition, decode_tags
+from services.profile.domain.backfill import BackfillStage, ScopedId, index_of, union_of
+from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
+from services.profile.domain.facts import AttributedFact, RuleDefinition
 from services.profile.domain.tags import Tag, newest_tags
 
 Q = Queries.load(__package__, "definitions.sql")
+_REGISTRATION_LOCK = lock_class("profile definitions")
 
 
 async def save_broadcast_facts(
@@ -40,16 +35,33 @@ async def save_broadcast_facts(
         await conn.execute(Q.save_broadcast_facts, shard, *columns)
 
 
-async def load_indexes(conn: Connection, shard: int | None = None) -> PredicateIndexes:
-    """Return the predicates of all definitions that one shard (None = any) has folded."""
-    rows = await conn.fetch(Q.load_definitions, shard, RULE_KINDS)
-    return extend_index({}, decode_rules(row[0] for row in rows))
+async def load_indexes(
+    conn: Connection, shard: int | None = None, known: PredicateIndexes | None = None
+) -> PredicateIndexes:
+    """Return the predicates that one shard (None = any) needs by the definitions it has folded.
+
+    `known`: indexes of which those that have not changed are used again.
+    """
+    return _indexes(await conn.fetch(Q.load_definitions, shard, RULE_KINDS), known)
+
+
+def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> PredicateIndexes:
+    by_shard: dict[int, list[RuleDefinition]] = defaultdict(list)
+    for shard, raw in rows:
+        definition = decode_definition(raw)
+        if definition is not None:
+            by_shard[shard].append(definition)
+    indexes: list[PredicateIndexes] = []
+    for definitions in by_shard.values():
+        known = index_of(definitions, known)
+        indexes.append(known)
+    return union_of(indexes)
 
 
 async def load_tags(conn: Connection, workspace_id: WorkspaceId) -> dict[str, Tag]:
     """Return the newest version of each tag of a workspace, by id."""
-    rows = await conn.fetch(Q.workspace_definitions, workspace_id, TAG_DEFINED)
-    return newest_tags(decode_tags(row[0] for row in rows))
+    rows = await conn.fetch(Q.workspace_definitions, workspace_id, [TAG_DEFINED])
+    return newest_tags(decode_tags(row["fact"] for row in rows))
 
 
 async def shard_broadcast_facts(conn: Connection, shard: int, first: int = 0) -> list[bytes]:
@@ -79,50 +91,59 @@ async def load_predicates_versions(conn: Connection) -> tuple[tuple[int, int], .
     return tuple((row[0], row[1]) for row in await conn.fetch(Q.load_predicates_versions))
 
 
-async def add_requirements(conn: Connection, shard: int, offset: int, new: NewRequirements) -> int:
-    """Insert predicates and accumulators that are not backfilled; return the new version.
+async def lock_registration(conn: Connection) -> None:
+    """Let one shard at a time change what it needs, until the transaction ends.
 
-    `offset`: events from there on are folded with them.
+    Of two that each drop the last use of a predicate in their shard, the second sees the first.
     """
-    await conn.execute(Q.add_predicates, shard, *_columns(new.predicates))
-    await conn.execute(Q.add_accumulators, shard, *_columns(new.accumulators), offset)
-    return await conn.fetchval(Q.change_predicates_version, shard)
+    await conn.execute(Q.lock_registration, _REGISTRATION_LOCK)
+
+
+async def save_stages(
+    conn: Connection, shard: int, predicates: Collection[ScopedId], stage: BackfillStage
+) -> None:
+    """Insert predicates of a shard at a stage, or move them there."""
+    await conn.execute(Q.save_stages, shard, *_columns(predicates), stage)
+
+
+async def erase_predicates(conn: Connection, shard: int, predicates: Collection[ScopedId]) -> None:
+    """Delete the predicates of a shard that a sweep has erased."""
+    await conn.execute(Q.erase_predicates, shard, *_columns(predicates))
+
+
+async def replace_predicates(
+    conn: Connection, shards: Iterable[int], predicates: Collection[ScopedId]
+) -> None:
+    """Save that each shard has backfilled these predicates, and knows no others."""
+    await conn.execute(Q.delete_predicates)
+    for shard in shards:
+        await save_stages(conn, shard, predicates, BackfillStage.BACKFILLED)
+
+
+async def change_predicates_version(conn: Connection, shard: int) -> int:
+    """Make the caches of a shard's predicates stale; return the new version."""
+    return int(await conn.fetchval(Q.change_predicates_version, shard))
+
+
+async def load_stages(
+    conn: Connection, shard: int, workspace_id: WorkspaceId
+) -> dict[int, BackfillStage]:
+    """Return the stage of each predicate of a workspace in one shard."""
+    rows = await conn.fetch(Q.load_stages, shard, workspace_id)
+    return {from_bigint(row[0]): BackfillStage(row[1]) for row in rows}
+
+
+async def needed_predicates(
+    conn: Connection, predicates: Collection[ScopedId]
+) -> frozenset[ScopedId]:
+    """Return those of some predicates that any shard needs."""
+    rows = await conn.fetch(Q.needed_predicates, *_columns(predicates))
+    return frozenset(ScopedId(row[0], from_bigint(row[1])) for row in rows)
 
 
 async def change_leaves_version(conn: Connection, shard: int) -> None:
     """Make the caches of a shard's leaves stale."""
     await conn.execute(Q.change_leaves_version, shard)
-
-
-async def pending_predicates(conn: Connection, shard: int) -> list[PendingPredicate]:
-    """Return the predicates of a shard that are not backfilled."""
-    rows = await conn.fetch(Q.pending_predicates, shard)
-    return [
-        PendingPredicate(ScopedId(row[0], from_bigint(row[1])), BackfillStage(row[2]))
-        for row in rows
-    ]
-
-
-async def pending_accumulators(conn: Connection, shard: int) -> list[PendingAccumulator]:
-    """Return the accumulators of a shard that are not complete."""
-    rows = await conn.fetch(Q.pending_accumulators, shard)
-    return [
-        PendingAccumulator(ScopedId(row[0], from_bigint(row[1])), row[2], row[3]) for row in rows
-    ]
-
-
-async def save_stage(
-    conn: Connection, shard: int, predicates: Collection[ScopedId], stage: BackfillStage
-) -> None:
-    """Move predicates of a shard to another stage."""
-    await conn.execute(Q.save_stage, shard, *_columns(predicates), stage)
-
-
-async def save_filled_to(
-    conn: Connection, shard: int, accumulators: Collection[ScopedId], offset: int
-) -> None:
-    """Save up to which offset accumulators of a shard are filled."""
-    await conn.execute(Q.save_filled_to, shard, *_columns(accumulators), offset)
 
 
 async def backfilled_predicates(
@@ -140,12 +161,14 @@ async def shard_backfilled_predicates(conn: Connection, shard: int) -> list[Scop
 
 
 async def backfilled_accumulators(
-    conn: Connection, workspace_id: WorkspaceId, shards: int, ids: Iterable[int]
+    conn: Connection, workspace_id: WorkspaceId, shards: int
 ) -> frozenset[int]:
-    """Return those of some accumulators that are complete in all shards."""
-    stored = [to_bigint(id_) for id_ in ids]
-    rows = await conn.fetch(Q.backfilled_accumulators, workspace_id, shards, stored)
-    return frozenset(from_bigint(row[0]) for row in rows)
+    """Return the accumulators of a workspace that are complete in all shards."""
+    rows = await conn.fetch(Q.workspace_definitions, workspace_id, RULE_KINDS)
+    index = _indexes(rows).get(workspace_id, EMPTY_INDEX)
+    backfilled = await backfilled_predicates(conn, workspace_id, shards)
+    found = (c.accumulator_id for id_, c in index.predicates.items() if id_ in backfilled)
+    return frozenset(id_ for id_ in found if id_ is not None)
 
 
 def _columns(keys: Iterable[ScopedId]) -> tuple[list[str], list[int]]:

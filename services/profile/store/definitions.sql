@@ -6,12 +6,13 @@ ON CONFLICT DO NOTHING
 
 -- name: load_definitions
 -- Facts of some kinds in order, of one shard or (null) of all.
-SELECT fact FROM broadcast_fact
+SELECT shard, fact FROM broadcast_fact
 WHERE ($1::int IS NULL OR shard = $1) AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
 
 -- name: workspace_definitions
--- Facts of one kind in one workspace, from all shards.
-SELECT fact FROM broadcast_fact WHERE workspace_id = $1 AND kind = $2 ORDER BY log_offset, shard
+-- Facts of some kinds in one workspace, from all shards.
+SELECT shard, fact FROM broadcast_fact
+WHERE workspace_id = $1 AND kind = ANY ($2::text[]) ORDER BY log_offset, shard
 
 -- name: shard_broadcast_facts
 -- All facts of a shard in order, from an offset on.
@@ -37,36 +38,36 @@ RETURNING predicates
 -- Makes the caches of a shard's leaves stale.
 UPDATE cache_version SET leaves = pg_current_xact_id()::text::bigint WHERE shard = $1
 
--- name: add_predicates
--- Inserts predicates that are not backfilled.
+-- name: lock_registration
+-- Lets one shard at a time change what it needs.
+SELECT pg_advisory_xact_lock($1::int, 0)
+
+-- name: save_stages
+-- Inserts predicates of a shard at a stage, or moves them there.
 INSERT INTO predicate (shard, workspace_id, predicate_id, stage)
-SELECT $1, *, 0 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+SELECT $1, *, $4 FROM unnest($2::text[], $3::bigint[])
+ON CONFLICT (shard, workspace_id, predicate_id) DO UPDATE SET stage = excluded.stage
 
--- name: add_accumulators
--- Inserts accumulators that lack the events before an offset.
-INSERT INTO accumulator (shard, workspace_id, accumulator_id, live_from)
-SELECT $1, *, $4 FROM unnest($2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
-
--- name: pending_predicates
--- The predicates of a shard that are not backfilled.
-SELECT workspace_id, predicate_id, stage FROM predicate WHERE shard = $1 AND stage < 2
-
--- name: pending_accumulators
--- The accumulators of a shard that are not complete.
-SELECT workspace_id, accumulator_id, live_from, filled_to
-FROM accumulator WHERE shard = $1 AND filled_to < live_from
-
--- name: save_stage
--- Moves predicates to another stage.
-UPDATE predicate p SET stage = $4
-FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
+-- name: erase_predicates
+-- Deletes the predicates of a shard that a sweep has erased.
+DELETE FROM predicate p
+USING unnest($2::text[], $3::bigint[]) AS t (workspace_id, predicate_id)
 WHERE p.shard = $1 AND p.workspace_id = t.workspace_id AND p.predicate_id = t.predicate_id
 
--- name: save_filled_to
--- Saves up to which offset accumulators are filled.
-UPDATE accumulator a SET filled_to = $4
-FROM unnest($2::text[], $3::bigint[]) AS t (workspace_id, accumulator_id)
-WHERE a.shard = $1 AND a.workspace_id = t.workspace_id AND a.accumulator_id = t.accumulator_id
+-- name: delete_predicates
+-- Deletes all predicates.
+DELETE FROM predicate
+
+-- name: load_stages
+-- The predicates of one workspace in a shard.
+SELECT predicate_id, stage FROM predicate WHERE shard = $1 AND workspace_id = $2
+
+-- name: needed_predicates
+-- Those of some predicates that any shard needs.
+SELECT DISTINCT p.workspace_id, p.predicate_id
+FROM predicate p JOIN unnest($1::text[], $2::bigint[]) AS t (workspace_id, predicate_id)
+    ON p.workspace_id = t.workspace_id AND p.predicate_id = t.predicate_id
+WHERE p.stage < 3
 
 -- name: backfilled_predicates
 -- The predicates of a workspace that are backfilled in a number of shards.
@@ -76,9 +77,3 @@ GROUP BY predicate_id HAVING count(*) >= $2
 -- name: shard_backfilled_predicates
 -- The predicates that are backfilled in a shard.
 SELECT workspace_id, predicate_id FROM predicate WHERE shard = $1 AND stage = 2
-
--- name: backfilled_accumulators
--- Those of some accumulators that are complete in a number of shards.
-SELECT accumulator_id FROM accumulator
-WHERE workspace_id = $1 AND filled_to >= live_from AND accumulator_id = ANY ($3::bigint[])
-GROUP BY accumulator_id HAVING count(*) >= $2

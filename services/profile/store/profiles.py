@@ -106,11 +106,16 @@ async def copy_leaves(conn: Connection, shard: int, rows: Iterable[LeafRow]) -> 
 
 
 async def leaf_page(
-    conn: Connection, shard: int, after: bytes, workspaces: Collection[WorkspaceId], size: int
-) -> list[tuple[LeafId, WorkspaceId]]:
-    """Return the next leaves of a shard in some workspaces, ascending."""
-    rows = await conn.fetch(Q.leaf_page, shard, after, workspaces, size)
-    return [(row[0], row[1]) for row in rows]
+    conn: Connection, shard: int, workspace_id: WorkspaceId, after: bytes, size: int
+) -> list[LeafRow]:
+    """Return the next leaves of a shard and workspace, ascending."""
+    rows = await conn.fetch(Q.leaf_page, shard, workspace_id, after, size)
+    return [LeafRow(leaf_id, workspace_id, state) for leaf_id, state in rows]
+
+
+async def has_at_most(conn: Connection, shard: int, workspace_id: WorkspaceId, most: int) -> bool:
+    """Return whether a workspace has at most so many leaves in a shard."""
+    return int(await conn.fetchval(Q.count_leaves, shard, workspace_id, most + 1)) <= most
 
 
 async def leaf_states_of(
@@ -169,6 +174,11 @@ async def copy_assignments(
             for a in assignments
         ],
     )
+
+
+async def assign_lone_leaves(conn: Connection) -> list[tuple[LeafId, WorkspaceId]]:
+    """Make the leaves that identity has no evidence of profiles of their own; return them."""
+    return [(row[0], row[1]) for row in await conn.fetch(Q.assign_lone_leaves)]
 
 
 async def profiles_of(

@@ -17,9 +17,15 @@ FROM (
 WHERE leaf.shard = t.shard AND leaf.leaf_id = t.leaf_id
 
 -- name: leaf_page
--- The next leaves of a shard in some workspaces.
-SELECT leaf_id, workspace_id FROM leaf
-WHERE shard = $1 AND leaf_id > $2 AND workspace_id = ANY ($3::text[]) ORDER BY leaf_id LIMIT $4
+-- The next leaves of a shard and workspace.
+SELECT leaf_id, state FROM leaf
+WHERE shard = $1 AND workspace_id = $2 AND leaf_id > $3 ORDER BY leaf_id LIMIT $4
+
+-- name: count_leaves
+-- The number of leaves of a shard and workspace, counted up to a limit.
+SELECT count(*) FROM (
+    SELECT FROM leaf WHERE shard = $1 AND workspace_id = $2 LIMIT $3
+) AS first_leaves
 
 -- name: leaf_states
 -- The states of all leaves of some profiles.
@@ -32,6 +38,14 @@ WHERE a.workspace_id = $1 AND a.profile_id = ANY ($2::bytea[])
 SELECT a.profile_id, a.workspace_id, l.leaf_id, l.state
 FROM assignment a JOIN leaf l ON l.shard = a.shard AND l.leaf_id = a.identifier_id
 ORDER BY a.profile_id
+
+-- name: assign_lone_leaves
+-- Makes leaves without an assignment profiles of their own, as the folds of their events did.
+INSERT INTO assignment (shard, identifier_id, workspace_id, profile_id, version)
+SELECT l.shard, l.leaf_id, l.workspace_id, l.leaf_id, 0
+FROM leaf l LEFT JOIN assignment a ON a.identifier_id = l.leaf_id AND a.shard = l.shard
+WHERE a.identifier_id IS NULL
+RETURNING identifier_id, workspace_id
 
 -- name: load_assignments
 -- The assignments of some identifiers.
@@ -76,7 +90,8 @@ SELECT
     (SELECT count(*) FROM leaf) AS leaves,
     (SELECT count(*) FROM assignment) AS identifiers,
     (SELECT count(*) FROM evaluation WHERE merged_into IS NULL) AS profiles,
-    (SELECT count(DISTINCT (workspace_id, predicate_id)) FROM predicate) AS predicates,
+    (SELECT count(DISTINCT (workspace_id, predicate_id)) FROM predicate WHERE stage < 3)
+        AS predicates,
     (SELECT count(DISTINCT shard) FROM backfill) AS backfilling_shards
 
 -- name: save_accounts

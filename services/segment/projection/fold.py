@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import structlog
 
 from services.chassis.access.tables import fold_access_facts
-from services.chassis.messaging.stream import Batch, FoldResult
+from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
+from services.chassis.projection.parked_facts import fold_parked_facts
 from services.chassis.runtime.cpu import UNCOUNTED, ItemWatch
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
+from services.segment.codec.units import units_of, without
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import MembershipChange, ProfileEvaluation
@@ -30,13 +32,18 @@ from services.segment.store.memberships import last_causes
 
 log = structlog.get_logger(__name__)
 
+#: A workspace with at most so many profiles in a shard is re-evaluated before its tokens include
+#: the definition. The tokens of all workspaces wait for that, so it takes a second at most.
+BLOCKING_PROFILES = 2_000
+
 
 class SegmentProjection:
     """The projection of this service.
 
-    A definition, or the last predicate that a segment waits for, schedules a blocking backfill that
-    re-evaluates every profile of the workspace. So a token is reached only after the definitions
-    before it have been carried out.
+    A definition, or the last predicate that a segment waits for, schedules a backfill that
+    re-evaluates every profile of the workspace. It blocks the tokens of a shard where the workspace
+    is small there: then a token is reached only after the definitions before it have been carried
+    out. Of a larger workspace, `live` of the segment shows that.
     """
 
     def __init__(
@@ -60,36 +67,50 @@ class SegmentProjection:
 
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`."""
-        messages = [decode_profiles_changed(m.payload) for m in batch.messages]
+        messages = [
+            without(decode_profiles_changed(m.payload), m.first, batch.left_out)
+            for m in batch.messages
+        ]
         facts = [fact for message in messages for fact in message.broadcast_facts]
         sweeps = await self._register(conn, batch.shard, messages, facts)
         evaluations = [evaluation_from_proto(c) for m in messages for c in m.changes]
         changes = await self._apply_evaluations(conn, evaluations)
+        await fold_parked_facts(conn, "segment", batch.shard, facts)
         if await fold_access_facts(conn, facts):
             self._on_access()
-        last = messages[-1]
-        is_blocked = any(batch.shard in shards for shards in sweeps.values())
+        # A unit that is folded late comes from an older message.
+        log_offset = max(batch.log_offset, messages[-1].log_offset)
+        log_time_us = max(batch.log_time_us, messages[-1].log_time_us)
+        blocking = await self._blocking(conn, sweeps)
+        is_blocked = batch.is_withheld or any(shard == batch.shard for shard, _ in blocking)
         output = await decisions.publish(
             conn,
             batch.shard,
             batch.next_output,
             changes,
             facts,
-            log_offset=batch.log_offset if is_blocked else last.log_offset,
-            log_time_us=last.log_time_us,
+            log_offset=batch.log_offset if is_blocked else log_offset,
+            log_time_us=log_time_us,
         )
         self._uncommitted[batch.shard] = [change.changed_at_us for change in changes]
         for workspace_id, shards in sorted(sweeps.items()):
             # A sweep uses the newest definitions, so every request has the same version.
-            name = decisions.REEVALUATION
-            await schedule(conn, shards, name, workspace_id, version=0, blocking=True)
+            for shard in sorted(shards):
+                await schedule(
+                    conn,
+                    [shard],
+                    decisions.REEVALUATION,
+                    workspace_id,
+                    version=0,
+                    blocking=(shard, workspace_id) in blocking,
+                )
         return FoldResult(
-            batch.next,
-            last.log_offset,
-            last.log_time_us,
-            (output,),
-            decisions.digest_deltas(changes),
+            batch.next, log_offset, log_time_us, (output,), decisions.digest_deltas(changes)
         )
+
+    def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
+        """Return the units of a message; see `Isolating`."""
+        return units_of(message)
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
@@ -127,8 +148,8 @@ class SegmentProjection:
         """Save definitions and ready predicates; return the shards to sweep, by workspace."""
         sweeps: dict[WorkspaceId, set[int]] = defaultdict(set)
         defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]
-        ready = [message for message in messages if message.backfilled_predicates]
-        if not defined and not ready:
+        changed = [m for m in messages if m.backfilled_predicates or m.dropped_predicates]
+        if not defined and not changed:
             return sweeps
         # One worker at a time: of two that each save the last predicate of a segment on their
         # shard, the second must see what the first has saved.
@@ -143,8 +164,12 @@ class SegmentProjection:
             is_changed |= await definitions.save_definition(conn, definition, fact.payload)
             # Every shard sweeps at its own copy of the definition.
             sweeps[definition.workspace_id].add(shard)
-        for message in ready:
+        for message in changed:
             workspace_id = WorkspaceId(message.backfilled_workspace_id)
+            dropped = frozenset(message.dropped_predicates)
+            is_changed |= await definitions.delete_ready_predicates(
+                conn, workspace_id, dropped, shard
+            )
             ids = frozenset(message.backfilled_predicates)
             if await definitions.save_ready_predicates(conn, workspace_id, ids, shard):
                 is_changed = True
@@ -153,6 +178,17 @@ class SegmentProjection:
         if is_changed:
             await definitions.bump_revision(conn)
         return sweeps
+
+    async def _blocking(
+        self, conn: asyncpg.Connection, sweeps: Mapping[WorkspaceId, Iterable[int]]
+    ) -> set[tuple[int, WorkspaceId]]:
+        """Return the sweeps that are so short that the tokens of their shard wait for them."""
+        return {
+            (shard, workspace_id)
+            for workspace_id, shards in sweeps.items()
+            for shard in shards
+            if await store.has_at_most(conn, shard, workspace_id, BLOCKING_PROFILES)
+        }
 
     async def _completes_segment(
         self, conn: asyncpg.Connection, workspace_id: WorkspaceId, ids: frozenset[int]

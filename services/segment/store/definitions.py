@@ -76,6 +76,14 @@ async def save_ready_predicates(
     return bool(await conn.fetch(Q.save_ready_predicates, workspace_id, signed, shard))
 
 
+async def delete_ready_predicates(
+    conn: asyncpg.Connection, workspace_id: str, ids: Collection[int], shard: int
+) -> bool:
+    """Record that a shard has dropped these predicates; return whether any was ready."""
+    signed = sorted(map(to_bigint, ids))
+    return bool(await conn.fetch(Q.delete_ready_predicates, workspace_id, signed, shard))
+
+
 async def bump_revision(conn: asyncpg.Connection, *, schema: str = "") -> None:
     """Invalidate every cache of definitions; `schema` empty = the search path."""
     await conn.execute(Q.bump_revision.replace("{schema}", f"{schema}." if schema else ""))

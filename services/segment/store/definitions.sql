@@ -27,6 +27,11 @@ SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 ORDER BY se
 INSERT INTO ready_predicate (workspace_id, predicate_id, shard)
 SELECT $1, p, $3 FROM unnest($2::bigint[]) AS p ON CONFLICT DO NOTHING RETURNING predicate_id;
 
+-- name: delete_ready_predicates
+-- Records that a shard evaluates these predicates no more; returns those that were recorded.
+DELETE FROM ready_predicate WHERE workspace_id = $1 AND predicate_id = ANY ($2::bigint[]) AND shard = $3
+RETURNING predicate_id;
+
 -- name: count_ready_shards
 -- The number of shards that have backfilled each predicate.
 SELECT workspace_id, predicate_id, count(*) AS shards FROM ready_predicate GROUP BY 1, 2;

@@ -71,6 +71,13 @@ async def load_profile_page(
     return [row["profile_id"] for row in rows]
 
 
+async def has_at_most(
+    conn: asyncpg.Connection, shard: int, workspace_id: WorkspaceId, most: int
+) -> bool:
+    """Return whether a workspace has at most so many profiles in a shard."""
+    return int(await conn.fetchval(Q.count_profiles, shard, workspace_id, most + 1)) <= most
+
+
 async def load_all_profiles(conn: asyncpg.Connection) -> list[ProfileId]:
     """Return every profile that has an evaluation, by id."""
     return [row["profile_id"] for row in await conn.fetch(Q.load_all_profiles)]

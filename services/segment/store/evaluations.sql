@@ -28,6 +28,12 @@ SET version = excluded.version, true_predicates = excluded.true_predicates,
 SELECT profile_id FROM evaluation
 WHERE shard = $1 AND workspace_id = $2 AND profile_id > $3 ORDER BY profile_id LIMIT $4;
 
+-- name: count_profiles
+-- The number of profiles of a shard and workspace, counted up to a limit.
+SELECT count(*) FROM (
+    SELECT FROM evaluation WHERE shard = $1 AND workspace_id = $2 LIMIT $3
+) AS first_profiles;
+
 -- name: load_all_profiles
 -- Every profile that has an evaluation.
 SELECT profile_id FROM evaluation ORDER BY profile_id;

@@ -1,9 +1,10 @@
-"""Backfills on real engines: steps beside the folds, blocking jobs, restarts, crashes, replicas."""
+"""Backfills on real engines: steps between folds, turns, blocking jobs, crashes, replicas."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -60,7 +61,7 @@ async def log_offset(toy: Replica) -> int:
         return (await load_checkpoints(conn))[0].log_offset
 
 
-async def test_backfill_while_messages_come_runs_one_step_between_two_batches(
+async def test_backfill_while_messages_come_runs_at_most_one_step_between_two_batches(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     word_log.page = 1
@@ -70,8 +71,10 @@ async def test_backfill_while_messages_come_runs_one_step_between_two_batches(
     async with replica(database, nats_url, word_log, tmp_path, **options) as toy:
         await toy.runner.wait_for(Token((10,)), DEADLINE)
         await wait_until(lambda: len(words.steps) >= 6)
-    begin = ["fold"] * 4
-    assert words.journal[:14] == begin + ["step", "fold"] * 5
+    last_fold = max(i for i, part in enumerate(words.journal) if part == "fold")
+    beside = words.journal[4:last_fold]
+    assert beside[0] == "step"
+    assert ("step", "step") not in pairwise(beside)
     assert [cursor for _, _, cursor in words.steps[:3]] == ["", "leaf0", "leaf1"]
 
 
@@ -104,26 +107,39 @@ async def test_schedule_on_all_shards_wakes_the_idle_workers_of_the_process(
         await all_have(toy, 1)
 
 
-async def test_blocking_backfill_withholds_tokens_and_later_batches(
+async def test_blocking_backfill_withholds_tokens_and_no_later_batches(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     words = Labels()
     async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
         await toy.runner.wait_for(await append(word_log, None, leaves(2)), DEADLINE)
-        words.may_step.clear()
+        words.error = ServiceUnavailable("away")
         token = await append(word_log, None, [definition(W, 1, blocking=True)])
         await wait_until(lambda: words.steps)
-        later = await append(word_log, None, leaves(2, first=2))
+        later = await append(word_log, None, [WordFact("w1", "leaf9", "word")])
+        await wait_until(lambda: (0, 3, 4) in words.folds)
         with pytest.raises(TokenNotReached):
             await toy.runner.wait_for(token, 1.0)
         assert await log_offset(toy) == 2
-        assert words.folds[-1] == (0, 2, 3)
-        words.may_step.set()
+        words.error = None
         assert await toy.runner.wait_for(token, DEADLINE)
-        assert await versions(toy) <= {1, 0}
         await toy.runner.wait_for(later, DEADLINE)
-        # The fold of the definition, two leaves, the end of the job, the later batch.
-        assert await published_offsets(toy) == [2, 2, 2, 2, 3, 5]
+        # Two leaves, the definition, the batch beside the job, its steps, its end.
+        assert await published_offsets(toy) == [2, 2, 2, 2, 2, 4]
+
+
+async def test_backfills_of_a_shard_take_turns(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    words = Labels()
+    large = [WordFact("large", f"leaf{i}", "word") for i in range(9)]
+    facts = [*large, WordFact("small", "leaf0", "word")]
+    await word_log.append(0, [*facts, definition("large", 1), definition("small", 2)])
+    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
+        await wait_until(lambda: len(words.steps) == 12)
+        assert toy.runner.stalled == {}
+    small = [i for i, (_, version, _) in enumerate(words.steps) if version == 2]
+    assert max(small) <= 3
 
 
 async def test_two_blocking_backfills_release_tokens_when_the_last_one_ends(
@@ -203,20 +219,6 @@ async def test_failing_backfill_does_not_stop_the_folding(
         words.error = None
         await all_have(toy, 1)
         assert toy.runner.stalled == {}
-
-
-async def test_failing_blocking_backfill_is_retried_before_the_next_batch(
-    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
-) -> None:
-    words = Labels()
-    words.error = ServiceUnavailable("away")
-    async with replica(database, nats_url, word_log, tmp_path, words=words) as toy:
-        await append(word_log, None, [*leaves(1), definition(W, 1, blocking=True)])
-        later = await append(word_log, None, leaves(1, first=1))
-        await wait_until(lambda: len(words.steps) >= 3)
-        assert await log_offset(toy) == 0
-        words.error = None
-        await toy.runner.wait_for(later, DEADLINE)
 
 
 class Unmoved(Labels):

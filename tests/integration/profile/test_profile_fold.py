@@ -19,8 +19,10 @@ from laws.profile_model import (
     random_events,
 )
 
-from services.kernel.rules.ids import predicate_id, predicates
-from services.profile.codec.log import SEGMENT_DEFINED, rule_predicates
+from services.kernel.fold.leaf import decode
+from services.kernel.rules.ids import from_bigint, predicate_id, predicates
+from services.profile.codec.log import SEGMENT_DEFINED, rule_definition
+from services.profile.domain.accounts import accumulators_of
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -65,6 +67,44 @@ async def test_workspaces_with_the_same_rule_are_backfilled_separately(pool: asy
         assert all(set(m.backfilled_predicates) == expected for m in messages)
 
 
+async def test_backfill_reads_the_events_of_its_own_workspace_only(pool: asyncpg.Pool) -> None:
+    log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(3)
+    end_us = fill(log, random_events(rng, 60, 20), rng, [definition("s", RULES[2])], "first")
+    log.append(definition("s", RULES[1], workspace="college"), end_us)
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, seed=3)
+    await harness.start()
+    await harness.fold_all(streams, 50)
+    await harness.finish(log, streams, end_us)
+    assert harness.reader.events_read == {}
+    assert all(len(harness.backfilled(shard)) == 2 for shard in range(2))
+
+
+async def test_retired_definition_leaves_no_predicate_and_no_accumulator(
+    pool: asyncpg.Pool,
+) -> None:
+    log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(7)
+    counted, kept = RULES[1], RULES[3]
+    end_us = fill(log, random_events(rng, 80, 10), rng, [definition("kept", kept)], "first")
+    log.append(definition("draft", counted), end_us)
+    log.append(definition("draft", counted, version=2, retired=True), end_us)
+    streams = publish(log, identity, rng)
+    harness = ProfileHarness(pool, log, seed=7)
+    await harness.start()
+    await harness.fold_all(streams, 1)
+    await harness.finish(log, streams, end_us)
+    kept_ids = frozenset(map(predicate_id, predicates(kept)))
+    for shard in range(2):
+        gone = {p for m in harness.outputs[shard] for p in m.dropped_predicates}
+        assert gone == set(map(predicate_id, predicates(counted)))
+    stored = await pool.fetch("SELECT predicate_id FROM predicate")
+    assert {from_bigint(row[0]) for row in stored} == kept_ids
+    states = [decode(row[0]) for row in await pool.fetch("SELECT state FROM leaf")]
+    assert {id_ for state in states for id_ in state.accumulators} == accumulators_of(kept)
+    assert frozenset().union(*(await harness.true_predicates()).values()) <= kept_ids
+    await harness.digest()
+
+
 async def test_outputs_of_a_log_pass_on_every_broadcast_fact_once_in_order(
     pool: asyncpg.Pool,
 ) -> None:
@@ -87,11 +127,12 @@ async def test_blocking_definition_withholds_its_offset_until_it_is_backfilled(
     pool: asyncpg.Pool,
 ) -> None:
     log, identity, rng = MemoryLog(1), MemoryIdentity(), random.Random(5)
-    fill(log, random_events(rng, 60, 10), rng, definitions())
+    end_us = fill(log, random_events(rng, 60, 10), rng, definitions())
     streams = publish(log, identity, rng)
-    harness = ProfileHarness(pool, log, blocking_before=1_000, seed=5)
+    harness = ProfileHarness(pool, log, blocking_leaves=1_000, seed=5)
     await harness.start()
     await harness.fold_all(streams, 100)
+    await harness.finish(log, streams, end_us)
     offsets = [f.offset for f in log.shards[0] if f.kind == SEGMENT_DEFINED]
     assert len(offsets) == len(RULES)
     for offset in offsets:
@@ -99,7 +140,9 @@ async def test_blocking_definition_withholds_its_offset_until_it_is_backfilled(
         reached = next(m.sequence for m in harness.outputs[0] if m.log_offset > offset)
         messages = harness.outputs[0][: reached + 1]
         backfilled = {p for m in messages for p in m.backfilled_predicates}
-        assert {predicate_id(p) for p in rule_predicates(fact) or ()} <= backfilled
+        defined = rule_definition(fact)
+        assert defined is not None
+        assert {predicate_id(p) for p in defined.predicates} <= backfilled
 
 
 async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Pool) -> None:
@@ -111,7 +154,7 @@ async def test_late_definition_is_backfilled_beside_the_folding(pool: asyncpg.Po
             log.append(fact, end_us)
     streams = publish(log, identity, rng)
     harness = ProfileHarness(
-        pool, log, blocking_before=0, events_per_step=3, leaves_per_step=2, seed=6
+        pool, log, blocking_leaves=0, events_per_step=3, leaves_per_step=2, seed=6
     )
     await harness.start()
     await harness.fold_all(streams, 2)

@@ -25,7 +25,7 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import NO_ID, FactId, ProfileId, WorkspaceId
 from services.profile.codec.api import decode_cursor, encode_cursor, lookup_id
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
-from services.profile.codec.log import rule_predicates
+from services.profile.codec.log import rule_definition
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import TimelineCursor
@@ -61,7 +61,8 @@ def test_decoded_facts_have_their_offsets_and_profiles() -> None:
     assert [f.leaf_id for f in decoded.facts] == [user, NO_ID, user, NO_ID]
     assert [f.event is not None for f in decoded.facts] == [True, False, True, False]
     broadcast = [f.broadcast for f in decoded.facts if f.broadcast is not None]
-    assert [(b.is_tick, b.predicates is None) for b in broadcast] == [(False, False), (True, True)]
+    defines = [(b.is_tick, b.rule_definition is not None) for b in broadcast]
+    assert defines == [(False, True), (True, False)]
     assert {a.identifier for a in decoded.assignments} == {USER, PHONE}
 
 
@@ -81,7 +82,9 @@ def test_message_that_covers_another_range_is_rejected() -> None:
 def test_rule_that_cannot_be_decoded_has_no_predicates() -> None:
     fact = definition("s", RULES[0])
     fact.payload = SegmentDefined(segment_id="s").SerializeToString()
-    assert rule_predicates(fact) == ()
+    defined = rule_definition(fact)
+    assert defined is not None
+    assert defined.predicates == ()
 
 
 def evaluation(number: int, true: int = 3) -> Evaluation:

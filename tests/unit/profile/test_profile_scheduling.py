@@ -16,7 +16,7 @@ from services.kernel.rules.model import (
     TraitPredicate,
 )
 from services.kernel.rules.values import Operator
-from services.profile.domain.facts import AttributedFact, BroadcastFact
+from services.profile.domain.facts import AttributedFact, BroadcastFact, RuleDefinition
 from services.profile.domain.scheduling import (
     MAX_TIME_GAP_US,
     DueProfile,
@@ -26,7 +26,9 @@ from services.profile.domain.scheduling import (
 )
 
 TICK = BroadcastFact("onefold.log.v1.ClockTicked", b"", is_tick=True)
-DEFINITION = BroadcastFact("onefold.segment.v1.SegmentDefined", b"", is_tick=False, predicates=())
+SEGMENT = "onefold.segment.v1.SegmentDefined"
+RULE = RuleDefinition(WorkspaceId("w"), SEGMENT, "s", 1, ())
+DEFINITION = BroadcastFact(SEGMENT, b"", is_tick=False, rule_definition=RULE)
 
 
 def fact(offset: int, at_us: int, broadcast: BroadcastFact | None = None) -> AttributedFact:

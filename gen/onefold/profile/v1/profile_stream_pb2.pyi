@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProfilesChanged(_message.Message):
-    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id")
+    __slots__ = ("shard", "sequence", "log_offset", "log_time_us", "changes", "broadcast_facts", "backfilled_predicates", "backfilled_workspace_id", "dropped_predicates")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class ProfilesChanged(_message.Message):
     BROADCAST_FACTS_FIELD_NUMBER: _ClassVar[int]
     BACKFILLED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     BACKFILLED_WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_PREDICATES_FIELD_NUMBER: _ClassVar[int]
     shard: int
     sequence: int
     log_offset: int
@@ -26,7 +27,8 @@ class ProfilesChanged(_message.Message):
     broadcast_facts: _containers.RepeatedCompositeFieldContainer[_log_pb2.Fact]
     backfilled_predicates: _containers.RepeatedScalarFieldContainer[int]
     backfilled_workspace_id: str
-    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ...) -> None: ...
+    dropped_predicates: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, shard: _Optional[int] = ..., sequence: _Optional[int] = ..., log_offset: _Optional[int] = ..., log_time_us: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProfileChange, _Mapping]]] = ..., broadcast_facts: _Optional[_Iterable[_Union[_log_pb2.Fact, _Mapping]]] = ..., backfilled_predicates: _Optional[_Iterable[int]] = ..., backfilled_workspace_id: _Optional[str] = ..., dropped_predicates: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ProfileChange(_message.Message):
     __slots__ = ("workspace_id", "profile_id", "version", "true_predicates", "merged_into", "changed_at_us")

@@ -11,6 +11,8 @@ CREATE TABLE leaf (
 ) WITH (fillfactor = 70);
 
 ALTER TABLE leaf ALTER COLUMN state SET STORAGE EXTERNAL;
+-- Sweeps read the leaves of one workspace only.
+CREATE INDEX leaf_by_workspace ON leaf (shard, workspace_id, leaf_id);
 -- No query filters by it, so its statistics would be of no use.
 ALTER TABLE leaf ALTER COLUMN state SET STATISTICS 0;
 
@@ -96,21 +98,10 @@ CREATE TABLE predicate (
     shard        integer  NOT NULL,
     workspace_id text     NOT NULL,
     predicate_id bigint   NOT NULL,
-    -- 0 = waits for its accumulator, 1 = a sweep evaluates it for every profile, 2 = backfilled.
+    -- 0 = waits for a sweep, 1 = a sweep evaluates it for every profile, 2 = backfilled, 3 = no
+    -- definition needs it, 4 = a sweep removes its results.
     stage        smallint NOT NULL,
     PRIMARY KEY (shard, workspace_id, predicate_id)
-);
-
--- The accumulators of definitions; complete where filled_to >= live_from.
-CREATE TABLE accumulator (
-    shard          integer NOT NULL,
-    workspace_id   text    NOT NULL,
-    accumulator_id bigint  NOT NULL,
-    -- Events from this offset on were folded as they arrived.
-    live_from      bigint  NOT NULL,
-    -- Events before this offset were backfilled.
-    filled_to      bigint  NOT NULL DEFAULT 0,
-    PRIMARY KEY (shard, workspace_id, accumulator_id)
 );
 
 -- Ids of transactions by which caches notice that they are stale.

@@ -12,7 +12,7 @@ CREATE TABLE evaluation (
     PRIMARY KEY (profile_id, shard)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX evaluation_by_shard ON evaluation (shard, profile_id);
+CREATE INDEX evaluation_by_workspace ON evaluation (shard, workspace_id, profile_id);
 
 -- The current members of each segment.
 CREATE TABLE membership (
