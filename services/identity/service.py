@@ -66,7 +66,7 @@ async def serve(settings: IdentitySettings) -> AsyncIterator[Endpoints]:
         rebuilder = IdentityRebuilder(
             upstream, log, cache_size=settings.evidence_cache_size, index_key=index_key
         )
-        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards)
+        rebuild = RebuildRunner(base.database, rebuilder, shards=settings.shards, log_head=log.head)
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         servicer = _servicer(StateReader(base.database, runner, index_key), log)
         rpc.add(add_IdentityServiceServicer_to_server, servicer, public=True)

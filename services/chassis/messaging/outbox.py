@@ -64,7 +64,9 @@ class Outbox:
 
     async def check_start(self, shard: int, first: int) -> None:
         """Raise UpstreamWentBack where a consumer is beyond the end of the outbox."""
-        tail = await self.tail(shard)
+        async with acquire(self.pool) as conn:
+            # Of the state and not of the outbox, the end of which a resync may have discarded.
+            tail = await conn.fetchval(Q.load_next_output, shard) or 0
         if first > tail:
             raise UpstreamWentBack(went_back_message(shard, first, tail))
 

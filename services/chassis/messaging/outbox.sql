@@ -6,6 +6,10 @@ WHERE shard = $1 AND next > $2 AND first >= coalesce(
 )
 ORDER BY first LIMIT $3
 
+-- name: load_next_output
+-- The sequence number of the next output of a shard.
+SELECT next_output FROM checkpoint WHERE shard = $1
+
 -- name: load_outbox_end
 -- The sequence number after the newest output of a shard.
 SELECT next FROM outbox WHERE shard = $1 ORDER BY first DESC LIMIT 1

@@ -3,6 +3,10 @@
 SELECT next, next_output, log_offset, log_time_us, withheld_offset, retired
 FROM checkpoint WHERE shard = $1
 
+-- name: discard_outputs
+-- Deletes the outputs of a shard that reach beyond a number.
+DELETE FROM outbox WHERE shard = $1 AND next > $2
+
 -- name: mark_beyond_upstream
 -- Records that the upstream of a shard went back.
 UPDATE checkpoint SET is_beyond_upstream = true WHERE shard = $1

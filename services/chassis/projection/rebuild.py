@@ -12,7 +12,7 @@ and publishes the difference between the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib.resources.abc import Traversable
@@ -35,6 +35,7 @@ from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import (
     Checkpoint,
     digests,
+    discard_outputs,
     load_checkpoints,
     lock_checkpoints,
     retire_checkpoints,
@@ -166,8 +167,10 @@ class RebuildRunner:
     _: KW_ONLY
     #: Those of the log.
     shards: int
-    #: None for a service whose upstream is never deleted, which needs no resync.
+    #: None for a service whose upstream is the log: its outputs have the numbers of the facts.
     resync: Resync | None = None
+    #: Returns the end of the log, for a resync without `resync`.
+    log_head: Callable[[], Awaitable[Token]] | None = None
     #: The folder of the services.
     root: Traversable = migrate.ROOT
 
@@ -223,6 +226,7 @@ class RebuildRunner:
                         database=database,
                         rebuilder=self.rebuilder,
                         resync=self.resync if options.resync else None,
+                        log_head=self.log_head if options.resync else None,
                         conn=conn,
                         pool=pool,
                         generation=generation,
@@ -248,6 +252,7 @@ class _Run:
     database: Database
     rebuilder: Rebuilder
     resync: Resync | None
+    log_head: Callable[[], Awaitable[Token]] | None
     #: Sees the live generation, and holds the lock of the rebuild.
     conn: asyncpg.Connection
     #: Sees the new generation.
@@ -288,9 +293,13 @@ class _Run:
                 return
 
     async def _goal(self, live: Sequence[Checkpoint]) -> Token:
-        """Return where the live state is; for a resync, where upstream is."""
-        goal = token_of(live)
-        return goal.union(await self.resync.upstream_head()) if self.resync else goal
+        """Return where the live state is; for a resync, where upstream is.
+
+        An upstream that was restored alone is behind the live state.
+        """
+        if self.resync is not None:
+            return await self.resync.upstream_head()
+        return await self.log_head() if self.log_head is not None else token_of(live)
 
     async def _rebuild_to(self, end: Token) -> None:
         self.end = end
@@ -352,6 +361,9 @@ class _Run:
             for at, old in zip(after, before, strict=True):
                 published = outputs.get(at.shard, ())
                 next_output = published[-1].next if published else old.next_output
+                if self.resync is None and at.next < old.next:
+                    next_output = at.next
+                    await discard_outputs(self.conn, at.shard, next_output)
                 time_us = max(at.log_time_us, old.log_time_us)
                 to = replace(at, next_output=next_output, log_time_us=time_us)
                 await save_checkpoint(self.conn, to, published)

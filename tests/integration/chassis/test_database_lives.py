@@ -8,9 +8,12 @@ import asyncpg
 import pytest
 from service_fixtures import wait_until
 from toy.running import DEADLINE, Replica, append, relaying, replica
-from toy.words import WordLog, Words, sample_facts
+from toy.words import WordLog, Words, WordsRebuilder, sample_facts
 
+from services.chassis.messaging.outbox import Outbox
+from services.chassis.projection.rebuild import RebuildResult, RebuildRunner
 from services.chassis.projection.runner import StalledShards
+from services.kernel.tokens import Token
 
 
 class RememberingWords(Words):
@@ -57,6 +60,35 @@ async def test_shard_stays_stalled_when_its_upstream_has_grown_past_it_again(
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await wait_until(lambda: is_beyond_upstream(toy))
         assert await toy.next() == 20, "facts of the earlier log are not mixed with these"
+
+
+async def test_resync_ends_the_fault_of_an_upstream_that_went_back(
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+) -> None:
+    async with replica(database, nats_url, word_log, tmp_path) as toy:
+        await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
+        await restore_log(database, 10)
+        await wait_until(lambda: is_beyond_upstream(toy))
+
+        async def log_head() -> Token:
+            return Token((await word_log.tail(0),))
+
+        rebuild = RebuildRunner(
+            toy.database, WordsRebuilder(word_log), shards=1, root=tmp_path, log_head=log_head
+        )
+        reports = [report async for report in rebuild.run(resync=True)]
+        result = reports[-1]
+        assert isinstance(result, RebuildResult)
+        assert result.switched
+        assert result.token == Token((10,))
+        token = await append(word_log, None, sample_facts(15, 7))
+        await wait_until(lambda: not toy.runner.stalled)
+        await toy.runner.wait_for(token, DEADLINE)
+        assert await toy.word_total() == 25
+        outbox = Outbox(toy.database.pool)
+        await outbox.check_start(0, 10)
+        outputs = [message async for message in outbox.stream(0, 10)]
+        assert (outputs[0].first, outputs[-1].next) == (10, 25)
 
 
 async def test_shard_notices_that_its_upstream_went_back_while_the_bus_is_busy(
