@@ -32,6 +32,8 @@ OWNER, UNFINISHED = "onefold-checkout", "onefold-unfinished"
 #: A package in a lock.
 PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(?:\[[^]]*\])?==", re.MULTILINE)
 LAST_LINES = 20
+#: The page with the help of all commands.
+REFERENCE = "docs/reference/commands.md"
 
 
 class SetupError(Exception):
@@ -46,8 +48,12 @@ def main(argv: Sequence[str]) -> NoReturn:
     """Run the command line in this process, or exit with one line that explains why not."""
     if not os.environ.get("HOME", "/"):
         del os.environ["HOME"]  # empty would mean /; without it the user database is used
-    locks = [LOCK, *(MORE[command] for command in argv[:1] if command in MORE)]
+    is_help = "--help" in argv
+    locks = [LOCK, *(MORE[command] for command in argv[:1] if command in MORE and not is_help)]
     try:
+        if is_help and (text := help_without_environment(ROOT, argv)):
+            print(text.encode("ascii", "backslashreplace").decode())
+            sys.exit(0)
         folder = ensure(ROOT, locks)
     except (SetupError, OSError) as error:
         print_progress(str(error))
@@ -60,6 +66,28 @@ def main(argv: Sequence[str]) -> NoReturn:
     # In the caller's folder, without importing modules from there.
     environment["PYTHONSAFEPATH"] = "1"
     os.execve(python, [python, "-P", "-m", "services.cli", *argv], environment)
+
+
+def help_without_environment(root: Path, argv: Sequence[str]) -> str:
+    """Return the help of a command from the reference; empty where the command itself can run.
+
+    Help installs nothing: it is what a user reads before.
+    """
+    if is_ready(choose_folder(root, [LOCK]), root, [LOCK]):
+        return ""
+    page = _text(root / REFERENCE)
+    if page is None:
+        return ""
+    helps = dict(re.findall(r"^## ([^\n]+)\n+```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    named = " ".join(word for word in argv if not word.startswith("-"))
+    while named and not any(f"{name} ".startswith(f"{named} ") for name in helps):
+        named = named.rpartition(" ")[0]
+    if named in helps:
+        return str(helps[named]).rstrip()
+    below = [f"  ./onefold {name}" for name in helps if f"{name} ".startswith(f"{named} ".lstrip())]
+    return "\n".join(
+        ["Usage: ./onefold COMMAND; --help after a command shows its options.", *below]
+    )
 
 
 def ensure(root: Path, locks: Sequence[str]) -> Path:
@@ -102,7 +130,7 @@ def is_ready(folder: Path, root: Path, locks: Sequence[str]) -> bool:
     return (
         _has_python(folder)
         and not (folder / UNFINISHED).exists()
-        and _text(folder / OWNER) == str(root)
+        and _owner(folder) == os.fsencode(root)
         and all(_text(_marker(folder, lock)) == _digest(root / lock) for lock in locks)
     )
 
@@ -112,16 +140,29 @@ def make(folder: Path, root: Path, locks: Sequence[str]) -> None:
 
     Packages are added to an environment that was made by hand; it is never deleted.
     """
-    owner = _text(folder / OWNER)
-    if not _has_python(folder) or (folder / UNFINISHED).exists() or owner not in (None, str(root)):
+    owner = _owner(folder)
+    if (
+        not _has_python(folder)
+        or (folder / UNFINISHED).exists()
+        or owner not in (None, os.fsencode(root))
+    ):
         _create(folder, root)
     for lock in locks:
         if _text(_marker(folder, lock)) != _digest(root / lock):
             _install(folder, root, lock)
     for packages in folder.glob("lib/python*/site-packages"):
-        (packages / "onefold.pth").write_text(f"{root}\n{root / 'gen'}\n", encoding="utf-8")
-    (folder / OWNER).write_text(str(root), encoding="utf-8")
+        (packages / "onefold.pth").write_text(path_file(root), encoding="ascii")
+    (folder / OWNER).write_bytes(os.fsencode(root))
     print_progress("ready")
+
+
+def path_file(root: Path) -> str:
+    """Return the content of the file by which the environment finds the checkout, in ASCII.
+
+    Python reads that file in the encoding of the locale, which may be ASCII, whatever the path is.
+    """
+    paths = [os.fsencode(root), os.fsencode(root / "gen")]
+    return f"import os, sys; sys.path += map(os.fsdecode, {paths!r})\n"
 
 
 @contextmanager
@@ -158,7 +199,7 @@ def _create(folder: Path, root: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    (folder / OWNER).write_text(str(root), encoding="utf-8")
+    (folder / OWNER).write_bytes(os.fsencode(root))
     (folder / UNFINISHED).touch()
     # This Python may be the one in the environment that has just been deleted.
     python = getattr(sys, "_base_executable", sys.executable)
@@ -230,6 +271,14 @@ def _digest(lock: Path) -> str:
         return hashlib.blake2b(lock.read_bytes(), digest_size=16).hexdigest()
     except OSError as error:
         raise SetupError(f"{lock} cannot be read: is this a whole checkout?") from error
+
+
+def _owner(folder: Path) -> bytes | None:
+    """Return the path of the checkout for which an environment was made."""
+    try:
+        return (folder / OWNER).read_bytes()
+    except OSError:
+        return None
 
 
 def _text(file: Path) -> str | None:

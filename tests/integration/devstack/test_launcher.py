@@ -212,3 +212,30 @@ def test_checkout_of_another_user_gets_an_environment_in_the_cache(
     python = Path(json.loads(done.stdout)["python"])
     assert python.is_relative_to(ordinary.home / ".cache" / "onefold")
     assert not (checkout.root / ".venv").exists()
+
+
+def test_checkout_in_a_path_with_blanks_and_chinese_characters_works_in_the_c_locale(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "路 径"
+    folder.mkdir()
+    checkout = Checkout(folder)
+    page = checkout.root / "docs" / "reference" / "commands.md"
+    page.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "reference" / "commands.md", page)
+
+    # Help needs nothing, and installs nothing.
+    for arguments in (["match", "--help"], ["identity", "--help"], ["--help"]):
+        shown = checkout.run(*arguments, LC_ALL="C")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert shown.stdout.startswith("Usage: ./onefold")
+    assert not (checkout.root / ".venv").exists()
+
+    first = checkout.report("up", "参数", LC_ALL="C")
+    assert (first["argv"], first["tiny"]) == (["up", "参数"], "1.0")
+    assert first["path"][-2:] == [str(checkout.root), str(checkout.root / "gen")]  # type: ignore[index]
+    # Another locale finds the environment as it is, and help needs no other lock.
+    for locale in ({"LC_ALL": "C.UTF-8"}, {"LC_ALL": "POSIX"}, {"PYTHONUTF8": "0", "LC_ALL": "C"}):
+        quiet = checkout.run("match", "--help", **locale)
+        assert (quiet.returncode, quiet.stderr) == (0, "")
+        assert json.loads(quiet.stdout)["extra"] is False
