@@ -1,5 +1,5 @@
--- Assignments that a policy rollout or a late fact has changed. They are published with the next batch,
--- because a message of the stream covers offsets of the log.
+-- Assignments that a policy rollout or a late fact has changed. They are published with the shard's
+-- next batch, because a message of the stream covers offsets of the log.
 CREATE TABLE unpublished_assignment (
     shard             integer NOT NULL,
     version           bigint  NOT NULL,
