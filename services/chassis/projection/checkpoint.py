@@ -125,9 +125,9 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
     return None if row["retired"] else Checkpoint(shard, *row[:5])
 
 
-async def discard_outputs(conn: asyncpg.Connection, shard: int, end: int) -> None:
-    """Delete the outputs of a shard that reach beyond `end`: their facts are no longer there."""
-    await conn.execute(Q.discard_outputs, shard, end)
+async def discard_outputs(conn: asyncpg.Connection, shard: int) -> None:
+    """Delete the outputs of a shard: the services after it are resynced."""
+    await conn.execute(Q.discard_outputs, shard)
 
 
 async def mark_beyond_upstream(conn: asyncpg.Connection, shard: int) -> None:

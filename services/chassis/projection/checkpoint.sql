@@ -4,8 +4,8 @@ SELECT next, next_output, log_offset, log_time_us, withheld_offset, retired
 FROM checkpoint WHERE shard = $1
 
 -- name: discard_outputs
--- Deletes the outputs of a shard that reach beyond a number.
-DELETE FROM outbox WHERE shard = $1 AND next > $2
+-- Deletes all outputs of a shard.
+DELETE FROM outbox WHERE shard = $1
 
 -- name: mark_beyond_upstream
 -- Records that the upstream of a shard went back.

@@ -361,9 +361,10 @@ class _Run:
             for at, old in zip(after, before, strict=True):
                 published = outputs.get(at.shard, ())
                 next_output = published[-1].next if published else old.next_output
-                if self.resync is None and at.next < old.next:
+                if self.resync is None and at.next != old.next:
+                    # The outputs have the numbers of the facts, and those are others now.
                     next_output = at.next
-                    await discard_outputs(self.conn, at.shard, next_output)
+                    await discard_outputs(self.conn, at.shard)
                 time_us = max(at.log_time_us, old.log_time_us)
                 to = replace(at, next_output=next_output, log_time_us=time_us)
                 await save_checkpoint(self.conn, to, published)

@@ -62,13 +62,16 @@ async def test_shard_stays_stalled_when_its_upstream_has_grown_past_it_again(
         assert await toy.next() == 20, "facts of the earlier log are not mixed with these"
 
 
+@pytest.mark.parametrize("regrown", [0, 30], ids=["shorter", "longer"])
 async def test_resync_ends_the_fault_of_an_upstream_that_went_back(
-    database: str, nats_url: str, word_log: WordLog, tmp_path: Path
+    database: str, nats_url: str, word_log: WordLog, tmp_path: Path, regrown: int
 ) -> None:
     async with replica(database, nats_url, word_log, tmp_path) as toy:
         await toy.runner.wait_for(await append(word_log, None, sample_facts(20)), DEADLINE)
         await restore_log(database, 10)
         await wait_until(lambda: is_beyond_upstream(toy))
+        await word_log.append(0, sample_facts(regrown, 5))
+        end = 10 + regrown
 
         async def log_head() -> Token:
             return Token((await word_log.tail(0),))
@@ -80,15 +83,15 @@ async def test_resync_ends_the_fault_of_an_upstream_that_went_back(
         result = reports[-1]
         assert isinstance(result, RebuildResult)
         assert result.switched
-        assert result.token == Token((10,))
+        assert result.token == Token((end,))
         token = await append(word_log, None, sample_facts(15, 7))
         await wait_until(lambda: not toy.runner.stalled)
         await toy.runner.wait_for(token, DEADLINE)
-        assert await toy.word_total() == 25
+        assert await toy.word_total() == end + 15
         outbox = Outbox(toy.database.pool)
-        await outbox.check_start(0, 10)
-        outputs = [message async for message in outbox.stream(0, 10)]
-        assert (outputs[0].first, outputs[-1].next) == (10, 25)
+        await outbox.check_start(0, end)
+        outputs = [message async for message in outbox.stream(0, end)]
+        assert (outputs[0].first, outputs[-1].next) == (end, end + 15)
 
 
 async def test_shard_notices_that_its_upstream_went_back_while_the_bus_is_busy(
