@@ -14,7 +14,7 @@ from services.chassis.projection.backfill import BackfillJob, BackfillStep, sche
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import PARKING_KINDS, add_parked_facts
-from services.chassis.projection.rebuild import differing_digest_rows
+from services.chassis.projection.rebuild import differing_table_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.rpc.clients import LogClient
 from services.identity.codec.bus import Observations, decode_batch
@@ -97,16 +97,20 @@ class IdentityRebuilder:
         """Return names of rows that differ; see Rebuilder."""
         rows: list[str] = []
         for table, key, columns in (
-            ("identifier", _IDENTIFIER, "identifier_id, profile_id, first_seen_us, first_fact"),
+            (
+                "identifier",
+                _IDENTIFIER,
+                "identifier_id, profile_id, first_seen_us, first_fact, namespace, value, flags",
+            ),
             (
                 "edge",
                 _PAIR,
                 "kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace",
             ),
-            ("decision", _PAIR, "occurred_at_us, fact_id, kind"),
+            ("decision", _PAIR, "occurred_at_us, fact_id, kind, actor, reason"),
             ("match", _PAIR, "occurred_at_us, fact_id, message"),
         ):
-            rows += await differing_digest_rows(conn, live, new, table, key, columns, limit)
+            rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
         return rows
 
 

@@ -27,7 +27,7 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
 )
 from services.chassis.projection.failed_facts import load_left_out_units
-from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
+from services.chassis.projection.rebuild import StateSwap, differing_table_rows
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import IdentityClient, ProjectionClient
 from services.kernel.errors import InvalidField, ServiceUnavailable
@@ -90,9 +90,15 @@ class SegmentRebuilder:
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
     ) -> list[str]:
         """See `Rebuilder`."""
-        key = "segment_id || ' ' || encode(profile_id, 'hex')"
-        columns = "workspace_id, segment_id, profile_id"
-        return await differing_digest_rows(conn, live, new, "membership", key, columns, limit)
+        rows: list[str] = []
+        profile = "encode(profile_id, 'hex')"
+        for table, key, columns in (
+            ("membership", f"segment_id || ' ' || {profile}", "workspace_id"),
+            ("current_evaluation", profile, "workspace_id, version, true_predicates"),
+            ("definition", "workspace_id || ' ' || segment_id", "version, payload"),
+        ):
+            rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
+        return rows
 
     async def difference(
         self, conn: asyncpg.Connection, swap: StateSwap

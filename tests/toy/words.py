@@ -25,7 +25,7 @@ from services.chassis.messaging.stream import (
 from services.chassis.postgres.database import connect_pool
 from services.chassis.projection.checkpoint import add_digest
 from services.chassis.projection.consumer import Limits
-from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
+from services.chassis.projection.rebuild import StateSwap, differing_table_rows
 from services.chassis.projection.replay import LogReplay
 from services.kernel.digest import row_digest
 from services.kernel.errors import RangeExpired, UpstreamWentBack
@@ -230,7 +230,7 @@ class WordsRebuilder:
         self, conn: asyncpg.Connection, live: str, new: str, limit: int
     ) -> list[str]:
         named = "workspace || '/' || leaf"
-        return await differing_digest_rows(
+        return await differing_table_rows(
             conn, live, new, "word_count", named, "workspace, leaf, word, n", limit
         )
 

@@ -26,7 +26,7 @@ from services.chassis.projection.checkpoint import (
 )
 from services.chassis.projection.failed_facts import load_left_out
 from services.chassis.projection.parked_facts import PARKING_KINDS, add_parked_facts
-from services.chassis.projection.rebuild import StateSwap, differing_digest_rows
+from services.chassis.projection.rebuild import StateSwap, differing_table_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient, ProjectionClient
@@ -49,8 +49,14 @@ from services.profile.projection.evaluate import EvaluationRequest, ProfileEvalu
 from services.profile.projection.leaves import fold_leaves
 from services.profile.projection.upstream import READ_PAGE, IdentityUpstream
 from services.profile.rebuild.bulk_load import BulkLoader
+from services.profile.rebuild.timers import late_timers
 from services.profile.store import definitions as definition_store
-from services.profile.store.evaluations import evaluating_shards, load_due, replace_evaluations
+from services.profile.store.evaluations import (
+    evaluating_shards,
+    load_due,
+    replace_evaluations,
+    unowned_timers,
+)
 
 #: Profiles of one shard that are evaluated in one transaction because they are due.
 DUE_PAGE = 2_000
@@ -58,6 +64,7 @@ DUE_PAGE = 2_000
 CATCH_UP_S = 120.0
 #: Tables that the new state continues and no digest covers.
 CARRIED_OVER_TABLES = ("cache_version", "predicate", "broadcast_fact")
+ACCOUNT_COLUMNS = "workspace_id, parent_trust, parent_at, parent_fact, parent_leaf"
 #: Called with the facts that were folded since its last call.
 Progress: TypeAlias = Callable[[int], None]
 
@@ -118,12 +125,16 @@ class ProfileRebuilder:
         differing: list[str] = []
         for table, id_column, columns in (
             ("leaf", "leaf_id", "workspace_id, state"),
-            ("assignment", "identifier_id", "workspace_id, profile_id"),
+            ("account", "leaf_id", ACCOUNT_COLUMNS),
+            ("assignment", "identifier_id", "workspace_id, profile_id, namespace, value"),
             ("current_evaluation", "profile_id", "workspace_id, true_predicates"),
         ):
             key = f"encode({id_column}, 'hex')"
-            differing += await differing_digest_rows(conn, live, new, table, key, columns, limit)
-        return differing
+            differing += await differing_table_rows(conn, live, new, table, key, columns, limit)
+        now_us = max(at.log_time_us for at in await load_checkpoints(conn))
+        late = await late_timers(conn, live, new, now_us, limit)
+        late += await unowned_timers(conn, limit)
+        return differing + [f"timer {profile_id.hex()}" for profile_id in late]
 
     async def _build(
         self, pool: Pool, end: Token, shards: int, workers: int, progress: Progress

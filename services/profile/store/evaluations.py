@@ -114,6 +114,19 @@ async def load_due(conn: Connection, shard: int, at_us: int, limit: int) -> list
     return [DueProfile(*row) for row in rows]
 
 
+async def later_timers(
+    conn: Connection, live: str, new: str, after: bytes, at_us: int, limit: int
+) -> list[ProfileId]:
+    """Return the next profiles whose timer in the schema `new` is after `at_us` and earlier."""
+    statement = Q.later_timers.replace("{live}", live).replace("{new}", new)
+    return [row[0] for row in await conn.fetch(statement, after, at_us, limit)]
+
+
+async def unowned_timers(conn: Connection, limit: int) -> list[ProfileId]:
+    """Return profiles whose timer belongs to a shard that does not exist."""
+    return [row[0] for row in await conn.fetch(Q.unowned_timers, limit)]
+
+
 async def evaluating_shards(
     conn: Connection, profiles: Collection[ProfileId]
 ) -> dict[ProfileId, int]:

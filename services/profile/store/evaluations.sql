@@ -72,6 +72,20 @@ WHERE l.merged_into IS NULL AND NOT EXISTS (
 )
 RETURNING profile_id, workspace_id, version, true_predicates, next_due, changed_at, merged_into
 
+-- name: later_timers
+-- The next profiles whose timer in one schema is later than in another one, or missing.
+SELECT l.profile_id FROM {live}.evaluation l JOIN {new}.evaluation n ON n.profile_id = l.profile_id
+WHERE l.merged_into IS NULL AND n.merged_into IS NULL AND l.profile_id > $1 AND n.next_due > $2
+    AND (l.next_due IS NULL OR l.next_due > n.next_due)
+ORDER BY l.profile_id LIMIT $3
+
+-- name: unowned_timers
+-- Profiles whose timer no worker fires, as the log has no such shard.
+SELECT profile_id FROM evaluation
+WHERE merged_into IS NULL AND next_due IS NOT NULL
+    AND evaluating_shard NOT IN (SELECT shard FROM checkpoint)
+ORDER BY profile_id LIMIT $1
+
 -- name: lock
 -- Locks keys in the order given, so that no two workers wait for each other in a cycle.
 SELECT count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS key

@@ -301,6 +301,25 @@ async def test_rebuild_of_a_changed_live_state_reports_the_differing_rows(
         assert [row.split()[0] for row in rebuilt.differing_rows] == ["identifier"]
 
 
+async def test_rebuild_names_identifiers_whose_marks_or_values_were_changed(
+    open_identity: OpenIdentity, database: str
+) -> None:
+    async with open_identity(log_of(history(seed=13))) as running:
+        await digest(running)
+        conn = await asyncpg.connect(database)
+        for generation, change in enumerate(("flags = 3 - flags", "value = value || 'x'"), 1):
+            await conn.execute(
+                f"UPDATE identity_g{generation}.identifier SET {change} WHERE identifier_id ="
+                f" (SELECT min(identifier_id) FROM identity_g{generation}.identifier"
+                " WHERE value IS NOT NULL)"
+            )
+            rebuilt = await rebuild(running)
+            assert not rebuilt.equal
+            assert [row.split()[0] for row in rebuilt.differing_rows] == ["identifier"]
+            assert (await rebuild(running, switch_over=True)).equal
+        await conn.close()
+
+
 async def test_status_health_and_metrics_are_served(open_identity: OpenIdentity) -> None:
     events = history()
     async with open_identity(log_of(events)) as running, aiohttp.ClientSession() as http:

@@ -14,6 +14,10 @@ CREATE TABLE evaluation (
 
 CREATE INDEX evaluation_by_workspace ON evaluation (shard, workspace_id, profile_id);
 
+-- The evaluations of profiles that were not merged: those that a rebuild has too.
+CREATE VIEW current_evaluation AS
+SELECT profile_id, workspace_id, version, true_predicates FROM evaluation WHERE merged_into IS NULL;
+
 -- The current members of each segment.
 CREATE TABLE membership (
     shard           integer NOT NULL,

@@ -1,0 +1,63 @@
+"""Finds the timers of a state that would fire too late, or never, which no digest shows.
+
+A timer may be early, so two right states may have different ones. A stored timer is wrong where it
+is later than the one that follows from the profile's leaves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from asyncpg import Connection
+
+from services.kernel.fold.leaf import decode, view_of
+from services.kernel.ids import ProfileId
+from services.profile.domain.evaluation import EMPTY_INDEX, Evaluation, evaluate_predicates
+from services.profile.store.definitions import load_indexes
+from services.profile.store.evaluations import later_timers, load_profile_leaves
+from services.profile.store.profiles import ProfileLeaf
+
+#: Profiles whose timers are computed at a time.
+PAGE = 1_000
+
+
+async def late_timers(
+    conn: Connection, live: str, new: str, at_us: int, limit: int
+) -> list[ProfileId]:
+    """Return profiles of the state in the schema `live`, which `conn` sees, with a wrong timer.
+
+    `new`: a rebuilt state, in which no timer is late. Only profiles with an earlier timer there are
+    computed. `at_us`: the log's clock, Unix microseconds; a timer that is due by then, as the
+    clocks of the shards differ a little, is not looked at.
+    """
+    found: list[ProfileId] = []
+    after = b""
+    while len(found) < limit:
+        page = await later_timers(conn, live, new, after, at_us, PAGE)
+        if not page:
+            break
+        found += await _late_among(conn, page, at_us)
+        after = page[-1]
+    return found[:limit]
+
+
+async def _late_among(
+    conn: Connection, profiles: Sequence[ProfileId], at_us: int
+) -> list[ProfileId]:
+    leaves: dict[ProfileId, list[ProfileLeaf]] = defaultdict(list)
+    evaluations: dict[ProfileId, Evaluation] = {}
+    for leaf, evaluation in await load_profile_leaves(conn, profiles):
+        leaves[leaf.profile_id].append(leaf)
+        if evaluation is not None:
+            evaluations[leaf.profile_id] = evaluation
+    indexes = await load_indexes(conn)
+    late: list[ProfileId] = []
+    for profile_id, evaluation in sorted(evaluations.items()):
+        index = indexes.get(evaluation.workspace_id, EMPTY_INDEX)
+        view = view_of(decode(leaf.state) for leaf in leaves[profile_id])
+        _, due_us = evaluate_predicates(index.predicates, view, index, at_us)
+        stored_us = evaluation.next_due_us
+        if due_us is not None and (stored_us is None or stored_us > due_us):
+            late.append(profile_id)
+    return late
