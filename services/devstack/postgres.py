@@ -21,7 +21,7 @@ import asyncpg
 import structlog
 
 from services import SERVICES
-from services.chassis.postgres.database import is_transient
+from services.chassis.postgres.errors import is_transient
 from services.chassis.postgres.roles import create_roles, grant_database, quote_text, scram_verifier
 from services.devstack.account import OsAccount, path_for, unprivileged_account
 from services.devstack.binaries import PG_VARIABLE, PostgresBinaries, postgres_for

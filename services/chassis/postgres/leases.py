@@ -21,7 +21,8 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Database, Queries, lock_class, translate_store_errors
+from services.chassis.postgres.database import Database, Queries, lock_class
+from services.chassis.postgres.errors import translate_store_errors
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.tasks import cancel_and_wait, raise_if_cancelled
 from services.kernel.errors import StoreUnavailable

@@ -20,7 +20,7 @@ from services.chassis.messaging.stream import (
     UnitId,
     Upstream,
 )
-from services.chassis.postgres.database import is_transient
+from services.chassis.postgres.errors import is_transient
 from services.chassis.projection import failed_facts as store
 from services.chassis.projection.checkpoint import Checkpoint, check_fold, make_batch
 from services.chassis.projection.failed_facts import DueUnit, LeftOutCounts

@@ -29,8 +29,8 @@ from services.chassis.postgres.database import (
     connect_pool,
     generation_schema,
     lock_class,
-    translate_store_errors,
 )
+from services.chassis.postgres.errors import translate_store_errors
 from services.chassis.projection.backfill import is_backfilling
 from services.chassis.projection.checkpoint import (
     Checkpoint,

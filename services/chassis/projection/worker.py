@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from services.chassis.messaging.stream import Batch, OutboxMessage, Projection, StreamMessage
-from services.chassis.postgres.database import is_session_lost, translate_store_errors
+from services.chassis.postgres.errors import is_session_lost, translate_store_errors
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.backfill_share import BackfillShare
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace

@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from services.chassis.postgres.database import is_transient
+from services.chassis.postgres.errors import is_transient
 from services.kernel import errors
 
 DOMAIN = "onefold.dev"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 import asyncpg
 import structlog
 
-from services.chassis.postgres.database import Queries, is_transient
+from services.chassis.postgres.database import Queries
+from services.chassis.postgres.errors import is_transient
 from services.kernel.errors import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -10,13 +10,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.chassis.postgres.database import (
-    Queries,
+from services.chassis.postgres.database import Queries, lock_class, lock_keys
+from services.chassis.postgres.errors import (
     is_connection_error,
     is_session_lost,
     is_transient,
-    lock_class,
-    lock_keys,
     translate_store_errors,
 )
 from services.kernel.errors import StoreUnavailable
