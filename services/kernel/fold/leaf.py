@@ -15,13 +15,14 @@ import msgspec
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
+from services.kernel.fold.trait_values import canonical_value
 from services.kernel.rules.model import AccumulatorKind
 
-#: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the raw
-#: JSON value. The greatest one wins: the statement of most trust, and of these the last one by
-#: (occurred_at, fact id). A value of `null` removes the trait and is stored, as it must win over
-#: older values that arrive later. A plain tuple, as the hot path makes one for every trait of an
-#: event.
+#: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
+#: JSON value in canonical form. The greatest one wins: the statement of most trust, and of these
+#: the last one by (occurred_at, fact id). A value of `null` removes the trait and is stored, as it
+#: must win over older values that arrive later. A plain tuple, as the hot path makes one for every
+#: trait of an event.
 TraitValue: TypeAlias = tuple[int, int, bytes, bytes]
 Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator
 
@@ -253,7 +254,7 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
     traits, affected, count = state.traits, _NONE, len(state.traits)
     trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id
     for name, json in raw_members(event.traits).items():
-        value = (trust, occurred_at_us, fact_id, json)
+        value = (trust, occurred_at_us, fact_id, canonical_value(json))
         before = traits.get(name)
         if before is None or value > before:
             traits[name] = value

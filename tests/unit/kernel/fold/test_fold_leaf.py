@@ -196,13 +196,13 @@ def test_traits_of_a_track_event_are_ignored() -> None:
     assert state.traits == {}
 
 
-def test_trait_values_are_stored_as_raw_json() -> None:
+def test_trait_values_are_stored_in_canonical_form() -> None:
     state = LeafState()
     raw = b'{"a": [1, 2.50 ], "b":"\\u4eac", "c":1e999 ,"d":"\\ud800"}'
     fold_event(state, EventView(IDENTIFY, "", 1, bytes(16), b"", raw[:-15] + b"}"), INDEX)
     assert {name: value[3] for name, value in state.traits.items()} == {
-        "a": b"[1, 2.50 ]",
-        "b": b'"\\u4eac"',
+        "a": b"[1,2.5]",
+        "b": '"京"'.encode(),
         "c": b"1e999",
     }
     assert view_of([state]).trait("c") is None
