@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 
 import asyncpg
-from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.messaging.stream import Batch, FoldResult, UnitId
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint, load_checkpoints
 from services.chassis.projection.failed_facts import load_left_out
-from services.chassis.projection.parked_facts import PARKING_KINDS, add_parked_facts
+from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import differing_table_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.rpc.clients import LogClient
@@ -58,7 +57,7 @@ class IdentityRebuilder:
         resolved with the newest one from the start."""
         async with acquire(pool) as conn:
             is_begun = any(one.log_offset for one in await load_checkpoints(conn))
-        await add_parked_facts(pool, "identity", end, self._read_parking)
+        await add_parked_facts(pool, "identity", end, self._log)
         await self._load_policies(pool, end, roll_out=is_begun)
         cache = EvidenceCache(self._cache_size, self._index_key)
         replay = LogReplay(IdentityReplayFold(cache, shards), self._upstream)
@@ -80,9 +79,6 @@ class IdentityRebuilder:
                         if await save_policy(conn, shard, policy) and roll_out:
                             key = (ROLLOUT, policy.workspace_id, policy.version)
                             await schedule(conn, [0], *key)
-
-    def _read_parking(self, shard: int, end: int) -> AsyncIterator[Sequence[Fact]]:
-        return self._log.read(shard, 0, end, kinds=PARKING_KINDS)
 
     async def carry_over(self, conn: asyncpg.Connection, live: str, new: str) -> None:
         """Copy the assignments that are still to be published. The versions need no copy: their

@@ -22,6 +22,7 @@ from services.chassis.messaging.stream import (
 )
 from services.chassis.postgres.errors import is_transient
 from services.chassis.projection import failed_facts as store
+from services.chassis.projection.batch_size import FoldPace
 from services.chassis.projection.checkpoint import Checkpoint, check_fold, make_batch
 from services.chassis.projection.failed_facts import DueUnit, LeftOutCounts
 from services.chassis.projection.isolation import (
@@ -174,9 +175,11 @@ class IsolatingFold:
         self._is_due = due is not None
         return due
 
-    async def retry_all(self) -> None:
-        """Make all failed units due: another version of the service may be able to fold them."""
-        await store.retry_failed(self._conn, self._shard)
+    async def start(self, pace: FoldPace) -> None:
+        """Make all failed units due once a process: another version of it may fold them."""
+        if not pace.has_retried:
+            pace.has_retried = True
+            await store.retry_failed(self._conn, self._shard)
 
     async def fold_late(self, due: DueUnit, at: Checkpoint) -> FoldResult | None:
         """Fold a unit that was left out, in the open transaction of the fence.

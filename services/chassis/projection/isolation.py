@@ -12,7 +12,7 @@ from services.chassis.messaging.stream import FoldUnit, UnitId
 #: Folds a message without some units, and rolls that back; returns what it raised.
 Probe = Callable[[frozenset[UnitId]], Awaitable[Exception | None]]
 
-#: Failed units after which it is asked whether the service itself is at fault.
+#: Failed units from which on the service itself may be at fault.
 MIN_JUDGED = 16
 #: Folded and failed units after which both counts are halved: only the recent past counts.
 JUDGED_WINDOW = 512

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
 
 import asyncpg
 import structlog
@@ -18,8 +19,13 @@ FACT_PARKED = FactParked.DESCRIPTOR.full_name
 FACT_UNPARKED = FactUnparked.DESCRIPTOR.full_name
 PARKING_KINDS = (FACT_PARKED, FACT_UNPARKED)
 
-#: Reads the facts of some kinds in a shard of the log: `LogClient.read`.
-ReadKinds = Callable[[int, int], AsyncIterator[Sequence[Fact]]]
+
+class LogReader(Protocol):
+    """Reads the log, as `LogClient` does."""
+
+    def read(
+        self, shard: int, first: int, end: int, *, kinds: Sequence[str]
+    ) -> AsyncIterator[Sequence[Fact]]: ...
 
 
 async def fold_parked_facts(
@@ -53,16 +59,15 @@ async def fold_parked_facts(
         log.info("parking_changed", kind=fact.kind, shard=shard, sequence=place.offset)
 
 
-async def add_parked_facts(pool: asyncpg.Pool, service: str, end: Token, read: ReadKinds) -> None:
-    """Make a new state leave out every fact that is parked in the log before `end`.
-
-    `read` reads the facts of PARKING_KINDS of a shard before an offset.
-    """
+async def add_parked_facts(
+    pool: asyncpg.Pool, service: str, end: Token, log_reader: LogReader
+) -> None:
+    """Make a new state leave out every fact that is parked in the log before `end`."""
     for shard, offset in enumerate(end.offsets):
         if not offset:
             continue
         parked: dict[int, Fact] = {}
-        async for facts in read(shard, offset):
+        async for facts in log_reader.read(shard, 0, offset, kinds=PARKING_KINDS):
             for fact in facts:
                 place = _place(fact)
                 if place.shard != shard or service not in place.services:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import asyncpg
 import structlog
@@ -17,24 +16,24 @@ from services.chassis.postgres.errors import is_session_lost, translate_store_er
 from services.chassis.projection.backfill import Backfilling, load_backlog, run_step
 from services.chassis.projection.backfill_share import BackfillShare
 from services.chassis.projection.batch_size import MAX_CPU_S, FoldPace
+from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import (
     Backlog,
     Checkpoint,
     acquire_fence,
     check_fold,
-    is_beyond_upstream,
     load_checkpoint,
     make_batch,
-    mark_beyond_upstream,
     save_checkpoint,
 )
 from services.chassis.projection.consumer import ShardConsumer
 from services.chassis.projection.failed_facts import LeftOutCounts
 from services.chassis.projection.isolating_fold import IsolatingFold, isolating_fold
+from services.chassis.projection.upstream_fault import UpstreamFault
 from services.chassis.runtime.backoff import Backoff
 from services.chassis.runtime.cpu import CostReports, CpuTimed
 from services.chassis.runtime.telemetry import Metrics
-from services.kernel.errors import OnefoldError, RetryableError, StoreUnavailable, UpstreamWentBack
+from services.kernel.errors import OnefoldError, RetryableError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -51,20 +50,6 @@ SMALL_BATCHES = range(100, 1_000)
 
 class FenceLost(Exception):
     """Another worker works the shard now, or another generation is live."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerCallbacks:
-    """What a worker reports while it works."""
-
-    #: A commit moved the checkpoint; its outputs are to be relayed.
-    committed: Callable[[Checkpoint, Sequence[OutboxMessage]], Awaitable[None]]
-    #: The reason why the worker is blocked; "" while it is not.
-    stalled: Callable[[int, str], None]
-    #: A fold scheduled backfills, perhaps for other shards.
-    scheduled: Callable[[], None]
-    #: How many facts the state of the shard lacks.
-    left_out: Callable[[int, LeftOutCounts], None] = lambda _shard, _counts: None
 
 
 class ShardWorker:
@@ -99,8 +84,7 @@ class ShardWorker:
         #: Seconds that the last batch took, without waiting for a fold slot.
         self._worked_s = 0.0
         self._consume_backoff = Backoff(max_s=MAX_RETRY_S)
-        #: The upstream went back behind the state of the shard, which stands still until a resync.
-        self._is_beyond_upstream = False
+        self._upstream_fault = UpstreamFault(shard, conn)
         self._backfilling = projection if isinstance(projection, Backfilling) else None
         self._backlog = Backlog()
         #: The newest backfill request that was seen.
@@ -121,8 +105,7 @@ class ShardWorker:
             checkpoint = await load_checkpoint(self._conn, self._shard)
         if checkpoint is None:
             raise FenceLost("the generation is retired")
-        with translate_store_errors(self._conn):
-            self._is_beyond_upstream = await is_beyond_upstream(self._conn, self._shard)
+        await self._upstream_fault.load()
         self._consumer.check_upstream(checkpoint.next)
         await self._callbacks.committed(checkpoint, ())
         self._log_time_us = checkpoint.log_time_us
@@ -132,7 +115,9 @@ class ShardWorker:
         )
         try:
             await self._check_backlog()
-            await self._retry_at_start()
+            if self._isolating is not None:
+                with translate_store_errors(self._conn):
+                    await self._isolating.start(self._pace)
             while True:
                 checkpoint = await self._backfill(checkpoint)
                 checkpoint = await self._retry_failed(checkpoint)
@@ -162,11 +147,10 @@ class ShardWorker:
     async def _consume(self, checkpoint: Checkpoint) -> tuple[StreamMessage, ...]:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
-            if self._is_beyond_upstream:
-                raise UpstreamWentBack("the upstream was restored alone; resync this service")
+            self._upstream_fault.check()
             messages = await self._consumer.next(checkpoint.next, self._work_due_in())
         except Exception as error:
-            await self._note_upstream(error)
+            await self._upstream_fault.note(error)
             await self._consumer.restart()
             self._report("consume", checkpoint, error)
             await asyncio.sleep(self._consume_backoff.next_s())
@@ -180,13 +164,6 @@ class ShardWorker:
             if await load_checkpoint(self._conn, self._shard) != checkpoint:
                 raise FenceLost(f"shard {self._shard} is not at {checkpoint.next} any more")
         return ()
-
-    async def _note_upstream(self, error: Exception) -> None:
-        """Record for good that the upstream went back: soon it has grown past this state again."""
-        if isinstance(error, UpstreamWentBack) and not self._is_beyond_upstream:
-            with translate_store_errors(self._conn):
-                await mark_beyond_upstream(self._conn, self._shard)
-            self._is_beyond_upstream = True
 
     async def _fold_all(
         self, checkpoint: Checkpoint, messages: tuple[StreamMessage, ...]
@@ -362,13 +339,6 @@ class ShardWorker:
         is_new = backlog.newest_run > self._newest_run
         self._newest_run = max(self._newest_run, backlog.newest_run)
         return is_new
-
-    async def _retry_at_start(self) -> None:
-        """Make failed facts due once a process: another version of it may fold them."""
-        if self._isolating is not None and not self._pace.has_retried:
-            self._pace.has_retried = True
-            with translate_store_errors(self._conn):
-                await self._isolating.retry_all()
 
     async def _retry_failed(self, checkpoint: Checkpoint) -> Checkpoint:
         """Fold a unit that was left out, where one is due and no backfill reads the past."""

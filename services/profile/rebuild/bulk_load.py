@@ -16,7 +16,7 @@ from asyncpg import Connection, Pool
 from services.chassis.postgres.database import acquire, transaction
 from services.chassis.projection.checkpoint import add_digest
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
-from services.kernel.ids import LeafId, WorkspaceId, shard_of
+from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId, shard_of
 from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import (
     EMPTY_INDEX,
@@ -106,6 +106,17 @@ class BulkLoader:
             deltas[a.workspace_id] += assignment_share(a.identifier_id, a.profile_id)
         async with transaction(self.pool) as conn:
             await copy_assignments(conn, assignments, self.shards)
+            await add_digest(conn, 0, deltas)
+
+    async def assign_lone_leaves(self) -> None:
+        """Make leaves without an assignment profiles of their own.
+
+        Identity lacks the evidence of a failed fact, and publishes it with its leaf as the profile.
+        """
+        deltas = Counter[str]()
+        async with transaction(self.pool) as conn:
+            for leaf_id, workspace_id in await profile_store.assign_lone_leaves(conn):
+                deltas[workspace_id] += assignment_share(IdentifierId(leaf_id), ProfileId(leaf_id))
             await add_digest(conn, 0, deltas)
 
     async def evaluate(self, at_us: int) -> None:

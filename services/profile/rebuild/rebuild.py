@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from asyncpg import Connection, Pool
-from onefold.log.v1.log_pb2 import Fact
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import Batch, FoldResult, OutboxMessage, UnitId
@@ -25,7 +24,7 @@ from services.chassis.projection.checkpoint import (
     save_checkpoint,
 )
 from services.chassis.projection.failed_facts import load_left_out
-from services.chassis.projection.parked_facts import PARKING_KINDS, add_parked_facts
+from services.chassis.projection.parked_facts import add_parked_facts
 from services.chassis.projection.rebuild import StateSwap, differing_table_rows
 from services.chassis.projection.replay import LogReplay
 from services.chassis.projection.runner import ProjectionRunner
@@ -141,7 +140,7 @@ class ProfileRebuilder:
     ) -> Token:
         """Build the state up to `end`; return the newest state of the log that it may include."""
         included = end
-        await add_parked_facts(pool, "profile", end, self._read_parking)
+        await add_parked_facts(pool, "profile", end, self.log)
         async with acquire(pool) as conn:
             checkpoints = await load_checkpoints(conn)
         if any(checkpoint.log_offset for checkpoint in checkpoints):
@@ -175,9 +174,6 @@ class ProfileRebuilder:
             for checkpoint in checkpoints:
                 await save_checkpoint(conn, checkpoint)
         return included
-
-    def _read_parking(self, shard: int, end: int) -> AsyncIterator[Sequence[Fact]]:
-        return self.log.read(shard, 0, end, kinds=PARKING_KINDS)
 
     async def _read_indexes(self, pool: Pool, end: Token) -> PredicateIndexes:
         """Return the predicates of all definitions before a token."""

@@ -18,9 +18,10 @@ from toy.words import LogUpstream, WordFact, WordLog, Words, encode, sample_fact
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import connect
 from services.chassis.postgres.migrate import migrate
+from services.chassis.projection.callbacks import WorkerCallbacks
 from services.chassis.projection.checkpoint import Checkpoint, digests
 from services.chassis.projection.consumer import Limits, ShardConsumer
-from services.chassis.projection.worker import ShardWorker, WorkerCallbacks
+from services.chassis.projection.worker import ShardWorker
 from services.chassis.runtime.telemetry import Metrics
 from services.kernel.digest import digest_of, row_digest, to_hex
 
