@@ -18,6 +18,7 @@ BUDGET = {
     "tests/faults/": 1,
     "tests/contract/readme/": 1,
     "tests/laws/test_whole_system.py": 6,
+    "tests/laws/test_three_systems.py": 1,
     "tests/integration/whole/": 9,
     "tests/security/test_key_roles.py": 1,
     "tests/security/test_keyed_ids.py": 3,

@@ -1,0 +1,178 @@
+"""Laws 1 and 2 through every door: three systems with the same facts have the same digests.
+
+The facts are the same; their order, their batches, their doors, the number of shards and of
+replicas, and the moments at which tags, segments and policies are defined differ. The digests are
+those that `./onefold verify` prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+from faults.running_system import SETTINGS, RunningSystem, close_system, open_system
+from laws.mixed_facts import (
+    FILE,
+    GRPC,
+    HTTP,
+    NATS,
+    WORKSPACES,
+    Doors,
+    MixedEvent,
+    make_events,
+    open_doors,
+    run_command,
+)
+from properties import DEPTH, PROFILE
+from service_fixtures import wait_until
+
+from services.cli.commands.packs import apply_pack
+from services.cli.commands.rebuild import REBUILT
+from services.cli.definitions import read_pack
+from services.cli.demo.receiver import WebhookReceiver
+from services.devstack.stack import Stack
+
+#: The whole size is for `./onefold test --deep`.
+FACTS = 300 * DEPTH[os.environ.get(PROFILE, "default")]
+PACKS = (
+    """
+identity_policy:
+  namespaces:
+    - {name: user_id, limit: 2}
+    - {name: phone, limit: 3, shared_after: 3}
+    - {name: email, limit: 1}
+    - {name: anonymous_id, shared_after: 3}
+tags:
+  - {id: buyer, title: Buyer, rule: {count: {event: bought, at_least: 1}}}
+""",
+    """
+segments:
+  - {id: big, title: Big, rule: {count: {event: bought, where: {item: i-1}, at_least: 1}}}
+  - {id: recent, title: Recent, rule: {count: {event: viewed, within: 7d, at_least: 2}}}
+""",
+    """
+tags:
+  - {id: northern, title: Northern, rule: {trait: {name: city, eq: 北京}}}
+segments:
+  - {id: wide, title: Wide, rule: {distinct: {event: viewed, property: item, at_least: 3}}}
+  - {id: idle, title: Idle, rule: {not: {count: {event: bought, within: 30d, at_least: 1}}}}
+""",
+)
+Digests = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How one of the systems gets the facts."""
+
+    shards: int
+    replicas: int
+    doors: tuple[str, ...]
+    batch: int
+    #: The packs in the order of their definition: before the facts, in the middle, and after them.
+    packs: tuple[int, int, int]
+    #: None = in the order of sending, without repeats.
+    seed: int | None = None
+
+
+FEEDS = (
+    Feed(1, 1, (GRPC,), 50, (0, 1, 2)),
+    Feed(3, 2, (HTTP, NATS, GRPC, FILE), 7, (2, 0, 1), seed=1),
+    Feed(4, 1, (NATS, HTTP, FILE), 200, (1, 2, 0), seed=2),
+)
+
+
+async def define(doors: Doors, folder: Path, number: int) -> None:
+    file = folder / "pack.yaml"
+    file.write_text(PACKS[number], encoding="utf-8")
+    for admin in doors.admins.values():
+        await apply_pack(admin, read_pack(file, {}))
+
+
+async def send(doors: Doors, feed: Feed, events: Sequence[MixedEvent], chance: Random) -> None:
+    """Send each event through a random door of the feed."""
+    parts: dict[str, list[MixedEvent]] = {}
+    for event in events:
+        fitting = [door for door in feed.doors if door != FILE or event.may_be_filed]
+        parts.setdefault(chance.choice(fitting), []).append(event)
+    for door, part in parts.items():
+        await doors.send(door, part, feed.batch)
+
+
+def order(feed: Feed, events: Sequence[MixedEvent], chance: Random) -> list[MixedEvent]:
+    """Return the events in the order of a feed, some of them twice."""
+    if feed.seed is None:
+        return list(events)
+    ordered = [*events, *chance.sample(list(events), len(events) // 5)]
+    chance.shuffle(ordered)
+    return ordered
+
+
+async def digests_of(feed: Feed, events: Sequence[MixedEvent], folder: Path) -> Digests:
+    """Feed a new system, and return the digests that `./onefold verify` prints."""
+    settings = {**SETTINGS, "ONEFOLD_SHARDS": str(feed.shards)}
+    async with (
+        WebhookReceiver() as receiver,
+        Stack(folder, settings=settings | receiver.settings, replicas=feed.replicas) as stack,
+    ):
+        system = await open_system(stack, receiver)
+        doors = await open_doors(stack, system.client, system.internal)
+        chance = Random(feed.seed or 0)
+        ordered = order(feed, events, chance)
+        middle = len(ordered) // 2
+        await define(doors, folder, feed.packs[0])
+        await send(doors, feed, ordered[:middle], chance)
+        await define(doors, folder, feed.packs[1])
+        await send(doors, feed, ordered[middle:], chance)
+        await define(doors, folder, feed.packs[2])
+        await wait_for_facts(system, events)
+        await system.drain()
+        printed = run_command(stack, "verify", "--data", str(folder))
+        await doors.admins[WORKSPACES[1]].close()
+        await close_system(system)
+    return read_digests(printed)
+
+
+async def wait_for_facts(system: RunningSystem, events: Sequence[MixedEvent]) -> None:
+    """Wait until the log has every event, each once; those of NATS arrive later."""
+    # The log has an event of a group for the person, and for the account.
+    expected = Counter(e.message_id for e in events) + Counter(
+        e.message_id for e in events if e.call["type"] == "group"
+    )
+
+    async def are_logged() -> bool:
+        return Counter(await system.logged_message_ids()) >= expected
+
+    await wait_until(are_logged, 120.0)
+    assert Counter(await system.logged_message_ids()) == expected
+
+
+def read_digests(printed: str) -> Digests:
+    """Return the live digests of a table by projection and workspace."""
+    row = re.compile(
+        rf"({'|'.join(REBUILT)})\W+({'|'.join(WORKSPACES)})\W+(\w+)\W+(\w+)\W+(yes|NO)"
+    )
+    found = {(m[1], m[2]): m[3] for m in row.finditer(printed) if m[5] == "yes"}
+    assert set(found) == {(service, each) for service in REBUILT for each in WORKSPACES}, printed
+    return found
+
+
+@pytest.mark.timeout(1_800)
+async def test_digests_are_equal_for_any_order_batches_doors_shards_and_definitions(
+    tmp_path: Path,
+) -> None:
+    events = make_events(FACTS, (int(time.time()) - 3_600) * 1_000_000)
+    kinds = {event.call["type"] for event in events}
+    assert kinds == {"track", "identify", "page", "screen", "group", "alias"}
+    found = [
+        await digests_of(feed, events, tmp_path / str(number)) for number, feed in enumerate(FEEDS)
+    ]
+    assert found[1] == found[0]
+    assert found[2] == found[0]
