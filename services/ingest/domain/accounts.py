@@ -19,7 +19,7 @@ from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import LeafId
 from services.kernel.index_key import IndexKey
 
-MAX_IDENTIFIERS = 64
+MAX_IDENTIFIERS = 16
 #: The trait of an account that names its parent account.
 PARENT = "parent_account_id"
 

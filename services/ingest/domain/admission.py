@@ -35,7 +35,8 @@ from services.kernel.index_key import IndexKey
 
 MAX_MESSAGE_ID = 100
 MAX_TEXT = 512
-MAX_IDENTIFIERS = 64
+#: Each identifier costs identity a row, and edges to others. SDKs send two to eight.
+MAX_IDENTIFIERS = 16
 #: An error message describes the expected format of at most this many namespaces.
 _MAX_DESCRIBED = 4
 
@@ -176,7 +177,10 @@ def _person_of(
     is_alias: bool,
 ) -> _Person | Refusal:
     if len(identifiers) > MAX_IDENTIFIERS:
-        message = f"an event has at most {MAX_IDENTIFIERS} identifiers: send fewer"
+        message = (
+            f"an event has at most {MAX_IDENTIFIERS} identifiers, and this one has"
+            f" {len(identifiers)}: send the others in further events that share one of them"
+        )
         return Refusal("IDENTIFIER_INVALID", "identifiers", message)
     for index, (namespace, value) in enumerate(identifiers):
         error = validation_error(namespace, value) or _account_error(namespace)

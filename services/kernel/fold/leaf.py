@@ -16,6 +16,7 @@ from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumula
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
 from services.kernel.fold.trait_values import canonical_value
+from services.kernel.fold.trait_limit import least_traits
 from services.kernel.rules.model import AccumulatorKind
 
 #: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
@@ -56,6 +57,8 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     #: The leaves of the persons that belong to this leaf of an account; see `add_id`. Never empty
     #: in a leaf of an account, always empty in a leaf of a person.
     members: bytes = b""
+    #: Whether more names of traits were stated than are kept; see `trait_limit`.
+    dropped_traits: bool = False
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
@@ -75,9 +78,9 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The sets of leaf ids are omitted if both are empty, as in most states.
+    The sets of leaf ids and `dropped_traits` are omitted if all are empty, as in most states.
     """
-    if state.accounts or state.members:
+    if state.accounts or state.members or state.dropped_traits:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
     return _encoder.encode(
@@ -134,14 +137,19 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
     Neither operand is changed, but the result shares parts with them: fold further events into the
     result only.
     """
+    traits = _combine_traits(a.traits, b.traits)
+    dropped = least_traits(traits)
+    for name in dropped:
+        del traits[name]
     return LeafState(
         min(a.first_seen_us, b.first_seen_us),
         max(a.last_seen_us, b.last_seen_us),
         a.event_count + b.event_count,
-        _combine_traits(a.traits, b.traits),
+        traits,
         _combine_accumulators(a.accumulators, b.accumulators),
         combine_ids(a.accounts, b.accounts),
         combine_ids(a.members, b.members),
+        a.dropped_traits or b.dropped_traits or bool(dropped),
     )
 
 
@@ -179,6 +187,11 @@ class ProfileView:
     def is_account(self) -> bool:
         """Return whether this is an account. Rules are never evaluated for accounts."""
         return bool(self._leaves) and all(leaf.members for leaf in self._leaves)
+
+    @property
+    def has_dropped_traits(self) -> bool:
+        """Return whether more names of traits were stated in a leaf than are kept."""
+        return any(leaf.dropped_traits for leaf in self._leaves)
 
     @property
     def accounts(self) -> list[bytes]:
@@ -260,6 +273,10 @@ def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> f
             traits[name] = value
             affected |= index.affected_by_trait(name)
     if len(traits) > count:
+        for name in least_traits(traits):
+            del traits[name]
+            state.dropped_traits = True
+            affected |= index.affected_by_trait(name)
         state.traits = dict(sorted(traits.items()))
     return affected
 

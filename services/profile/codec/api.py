@@ -99,6 +99,7 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         event_count=view.event_count,
         leaf_ids=map(to_hex, profile.leaf_ids),
         accounts=map(account_name_to_proto, profile.accounts),
+        has_dropped_traits=view.has_dropped_traits,
     )
 
 

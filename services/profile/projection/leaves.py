@@ -15,6 +15,7 @@ from services.kernel.index_key import IndexKey
 from services.profile.domain.evaluation import PredicateIndexes
 from services.profile.domain.facts import AttributedFact
 from services.profile.domain.leaves import LeafFold, fold_events, leaf_share
+from services.profile.projection import metrics
 from services.profile.store.profiles import (
     AccountRow,
     LeafRow,
@@ -102,6 +103,7 @@ async def fold_leaves(
     before = await _load(conn, shard, touched, leaves)
     watched = watch.each(facts, "event", lambda fact: _place(shard, fact))
     result = fold_events(watched, {leaf: one.state for leaf, one in before.items()}, indexes)
+    metrics.OVER_TRAIT_LIMIT.inc(sum(s.dropped_traits for s in result.states.values()))
     return result, await _save(conn, shard, result, before, leaves, index_key)
 
 

@@ -9,6 +9,10 @@ EVALUATION_CHANGES = Counter("onefold_profile_evaluation_changes", "Evaluations 
 BACKFILLED_EVENTS = Counter(
     "onefold_profile_backfilled_events", "Old events read again for new definitions."
 )
+OVER_TRAIT_LIMIT = Counter(
+    "onefold_profile_leaves_over_trait_limit",
+    "Folded leaves that were given more names of traits than are kept.",
+)
 LOCK_RETRIES = Counter(
     "onefold_profile_lock_retries", "Transactions retried because of concurrent merges."
 )

@@ -118,7 +118,8 @@ WITH page AS (
     ) AS first_rows
 )
 SELECT h.* FROM history h JOIN page USING (sequence)
-WHERE h.shard = $1 AND h.workspace_id = $3 ORDER BY h.sequence, h.position;
+WHERE h.shard = $1 AND h.sequence >= $2 AND h.workspace_id = $3
+ORDER BY h.sequence, h.position;
 
 -- name: load_changes_of_profile
 -- The changes of one profile.

@@ -29,7 +29,7 @@ class Trait(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class Profile(_message.Message):
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     LEAF_IDS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    HAS_DROPPED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
@@ -48,7 +49,8 @@ class Profile(_message.Message):
     event_count: int
     leaf_ids: _containers.RepeatedScalarFieldContainer[str]
     accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ...) -> None: ...
+    has_dropped_traits: bool
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ...) -> None: ...
 
 class AccountName(_message.Message):
     __slots__ = ("profile_id", "account_ids")

@@ -18,4 +18,7 @@ CREATE TABLE history (
 
 CREATE UNIQUE INDEX history_by_profile ON history (profile_id, segment_id, ordinal);
 
+-- A watcher reads the changes of its own workspace only, however many the others have.
+CREATE INDEX history_by_workspace ON history (workspace_id, shard, sequence, position);
+
 CREATE INDEX history_by_segment ON history (workspace_id, segment_id, profile_id, ordinal);

@@ -1,0 +1,96 @@
+"""What one workspace defines or publishes costs the others nothing that grows with it."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from integration.segment.segment_fixture import (
+    BOUGHT,
+    BOUGHT_ID,
+    SegmentWorkers,
+    defined,
+    evaluated,
+)
+
+from services.chassis.projection.checkpoint import load_checkpoint
+from services.segment.projection import fold
+from services.segment.store import definitions, evaluations, memberships
+
+_MANY_CHANGES = """
+INSERT INTO history (shard, sequence, position, workspace_id, segment_id, segment_version,
+                     profile_id, entered, ordinal, changed_at_us, cause)
+SELECT 0, n, 0, 'large', 's', 1, decode(md5(n::text), 'hex'), true, 1, n, 1
+FROM generate_series(1, 20000) AS n;
+ANALYZE history
+"""
+_MANY_PROFILES = """
+INSERT INTO evaluation
+    (shard, profile_id, workspace_id, version, true_predicates, changed_at_us)
+SELECT 0, decode(md5(n::text), 'hex'), 'large', n, '', 0 FROM generate_series(1, 20000) AS n;
+ANALYZE evaluation
+"""
+
+
+async def plan_of(conn: asyncpg.Connection, statement: str, *args: object) -> str:
+    return "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {statement.strip(' ;')}", *args))
+
+
+async def test_watcher_of_a_quiet_workspace_reads_no_changes_of_others(
+    workers: SegmentWorkers,
+) -> None:
+    async with workers.pool.acquire() as conn:
+        await conn.execute(_MANY_CHANGES)
+        statement = memberships.Q.load_changes_of_workspace
+        plan = await plan_of(conn, statement, 0, 0, "quiet", 100)
+        scans = [line for line in plan.splitlines() if "Scan using" in line or "Seq Scan" in line]
+        assert all("history_by_workspace" in scan for scan in scans), plan
+        assert "Filter" not in plan.replace("Join Filter", ""), plan
+        assert await conn.fetch(statement, 0, 0, "quiet", 100) == []
+
+
+async def test_sweep_of_a_small_workspace_reads_no_profiles_of_others(
+    workers: SegmentWorkers,
+) -> None:
+    async with workers.pool.acquire() as conn:
+        await conn.execute(_MANY_PROFILES)
+        statement = evaluations.Q.load_profile_page
+        plan = await plan_of(conn, statement, 0, "small", b"", 100)
+        assert "evaluation_by_workspace" in plan, plan
+        assert "Filter" not in plan, plan
+
+
+@pytest.mark.parametrize("most", [0, 100])
+async def test_definition_withholds_tokens_only_where_its_workspace_is_small(
+    workers: SegmentWorkers, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(fold, "BLOCKING_PROFILES", most)
+    workers.backfilled()
+    for n in range(20):
+        workers.publish(0, evaluated(n, 1, BOUGHT_ID))
+    await workers.fold_all()
+    workers.publish(0, broadcast_facts=[defined("s", BOUGHT)])
+    async with workers.pool.acquire() as conn:
+        before = await load_checkpoint(conn, 0)
+        assert before is not None
+        after = await workers.fold_once(conn, before, workers.messages(0, before.next, 5))
+        assert await conn.fetchval("SELECT count(*) FROM backfill") == 1
+    assert (after.withheld_offset is not None) == (most == 100)
+    assert after.log_offset == before.log_offset + (most == 0)
+    await workers.fold_all()
+
+
+async def test_dropped_predicate_is_ready_again_after_its_next_backfill(
+    workers: SegmentWorkers,
+) -> None:
+    workers.backfilled()
+    workers.publish_everywhere(dropped_predicates=[BOUGHT_ID], backfilled_workspace_id="school")
+    workers.publish_everywhere(broadcast_facts=[defined("s", BOUGHT)])
+    workers.publish(0, evaluated(1, 1, BOUGHT_ID))
+    await workers.fold_all()
+    assert await workers.pool.fetchval("SELECT count(*) FROM membership") == 0
+    async with workers.pool.acquire() as conn:
+        segments = await definitions.load_active_segments(conn, workers.shards)
+    assert len(segments.pending) == 1
+    workers.backfilled(BOUGHT_ID)
+    await workers.fold_all()
+    assert await workers.pool.fetchval("SELECT count(*) FROM membership") == 1
