@@ -15,8 +15,8 @@ import msgspec
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
 from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
-from services.kernel.fold.trait_values import canonical_value
 from services.kernel.fold.trait_limit import least_traits
+from services.kernel.fold.trait_values import canonical_value
 from services.kernel.rules.model import AccumulatorKind
 
 #: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
