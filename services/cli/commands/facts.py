@@ -51,7 +51,7 @@ def retry(
     place: Annotated[str, Argument(help="SHARD:OFFSET; without it all failed facts.")] = "",
 ) -> None:
     """Fold failed facts now, in the place of at their next attempt."""
-    at = _parsed(place) if place else None
+    at = parse_address(place) if place else None
     due = run_with_client(
         data, lambda client: _retry(client, _checked(services), at), as_service=True
     )
@@ -76,9 +76,11 @@ def park(
     ] = False,
 ) -> None:
     """Take a failed fact out of the state of services, and of every rebuild, until `unpark`."""
-    at, names = _parsed(place), _checked(services)
+    at, names = parse_address(place), _checked(services)
     message = _message(FactParked, at, names, reason)
-    run_with_client(data, lambda client: _park(client, at, names, message, folded), as_service=True)
+    run_with_client(
+        data, lambda client: park_fact(client, at, names, message, folded=folded), as_service=True
+    )
     output.out.print(f"Parked {place} in {', '.join(names)}.")
     if folded:
         output.out.print(f"Next: `onefold rebuild {names[0]} --resync`.")
@@ -87,13 +89,14 @@ def park(
 @facts.command()
 def unpark(data: DataDir, place: Place, services: Services, reason: Reason) -> None:
     """Fold a parked fact after all."""
-    at, names = _parsed(place), _checked(services)
+    at, names = parse_address(place), _checked(services)
     message = _message(FactUnparked, at, names, reason)
-    run_with_client(data, lambda client: _unpark(client, at, names, message), as_service=True)
+    run_with_client(data, lambda client: unpark_fact(client, at, names, message), as_service=True)
     output.out.print(f"{place} is folded again in {', '.join(names)}, or listed as failed.")
 
 
-def _parsed(place: str) -> FactAddress:
+def parse_address(place: str) -> FactAddress:
+    """Return the address of SHARD:OFFSET; another text ends the command."""
     found = re.fullmatch(r"(\d{1,4}):(\d{1,18})", place)
     if found is None:
         output.fail(f"{place!r} is no place of a fact: write SHARD:OFFSET, such as 2:1041")
@@ -152,13 +155,18 @@ async def _retry(client: Client, services: Sequence[str], at: FactAddress | None
     return due
 
 
-async def _park(
+async def park_fact(
     client: Client,
     at: FactAddress,
     services: Sequence[str],
     message: FactParked | FactUnparked,
+    *,
     folded: bool,
 ) -> None:
+    """Park a fact that the services have not folded, or one that they have, with `folded`.
+
+    Raises InvalidField where a service has folded it, or has not reached it.
+    """
     workspace_id = ""
     for service in services:
         found = await _find(client, service, at)
@@ -178,9 +186,10 @@ def _not_failed(service: str, at: FactAddress) -> str:
     )
 
 
-async def _unpark(
+async def unpark_fact(
     client: Client, at: FactAddress, services: Sequence[str], message: FactParked | FactUnparked
 ) -> None:
+    """Take a parked fact back. Raises InvalidField where a service has not parked it."""
     workspace_id = ""
     for service in services:
         found = await _find(client, service, at)
