@@ -14,6 +14,11 @@ class IngestMetrics:
             "events", "Events, by endpoint and result.", ["endpoint", "result"]
         )
         self._rejections = metrics.rejections
+        self._unusable_identifiers = metrics.counter(
+            "unusable_identifiers",
+            "Identifiers of accepted events that identify no one, by endpoint.",
+            ["endpoint"],
+        )
         self.quarantine_refused = metrics.counter(
             "quarantine_refused", "Refused events that the quota of their source had no room for."
         )
@@ -44,6 +49,8 @@ class IngestMetrics:
             self._events.labels(endpoint, "accepted").inc(result.accepted)
         if result.duplicates:
             self._events.labels(endpoint, "duplicate").inc(result.duplicates)
+        if result.unusable_identifiers:
+            self._unusable_identifiers.labels(endpoint).inc(result.unusable_identifiers)
         for rejection in result.rejections:
             self.count_rejection(endpoint, rejection.refusal.reason)
 

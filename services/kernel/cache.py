@@ -1,8 +1,8 @@
-"""Caches a bounded number of values, with approximate LRU eviction."""
+"""Caches a bounded number of values, with approximate LRU eviction, as long as that pays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -53,3 +53,76 @@ class RecentCache(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())
+
+
+class MemoizedFunction(Generic[K, V]):
+    """Calls a pure function of one argument, and remembers its values as long as that pays.
+
+    A value is remembered from the second call with its argument on, so arguments that never come
+    back fill no memory. Where too few calls find their value, as when more arguments come in turn
+    than there is room for, calls go to the function alone for `PAUSE` times `capacity` calls.
+    """
+
+    #: The least share of the calls that must find their value.
+    LEAST_HITS = 0.25
+    PAUSE = 16
+    #: The bits of the filter of known arguments; it is cleared after an eighth as many of them.
+    _BITS = 1 << 21
+
+    def __init__(self, function: Callable[[K], V], capacity: int) -> None:
+        """`function` never returns None."""
+        self._function = function
+        self._capacity = capacity
+        self._values: RecentCache[K, V] = RecentCache(capacity)
+        self._known = bytearray(self._BITS >> 3)
+        self._known_count = 0
+        self._last_argument: K | None = None
+        self._last_value: V | None = None
+        #: The calls until the memory is judged, and those until it is used again.
+        self._left, self._paused, self._hits = capacity, 0, 0
+        #: While the memory fills, a second call with an argument shows that it will be useful.
+        self._is_filling = True
+
+    def __call__(self, argument: K) -> V:
+        """Return the value of the function. Raises what it raises, and TypeError for an argument
+        that cannot be hashed."""
+        if argument == self._last_argument and self._last_value is not None:
+            return self._last_value
+        if self._paused:
+            self._paused -= 1
+            found = None
+        else:
+            found = self._remembered(argument)
+        if found is None:
+            found = self._function(argument)
+            if not self._paused and self._is_known(hash(argument)):
+                self._hits += self._is_filling
+                self._values.put(argument, found)
+        self._last_argument, self._last_value = argument, found
+        return found
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _remembered(self, argument: K) -> V | None:
+        found = self._values.get(argument)
+        if found is not None:
+            self._hits += 1
+        self._left -= 1
+        if not self._left:
+            if self._hits < self.LEAST_HITS * self._capacity:
+                self._paused = self.PAUSE * self._capacity
+                self._values = RecentCache(self._capacity)
+            self._left, self._hits, self._is_filling = self._capacity, 0, False
+        return found
+
+    def _is_known(self, number: int) -> bool:
+        """Return whether there was a call with this hash before, or another one of the same bit."""
+        index, bit = (number >> 3) & ((self._BITS >> 3) - 1), 1 << (number & 7)
+        if self._known[index] & bit:
+            return True
+        self._known_count += 1
+        if self._known_count > self._BITS >> 3:
+            self._known, self._known_count = bytearray(self._BITS >> 3), 0
+        self._known[index] |= bit
+        return False

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,40 +26,34 @@ from services.chassis.runtime.addresses import Network, client_address
 from services.chassis.runtime.http_errors import CORS, error_response
 from services.chassis.runtime.http_protocol import trust_connection
 from services.ingest.api.http_body import BodyReader, BodyTimeout
+from services.ingest.api.http_paths import (
+    CALLS,
+    CLIENT_METRICS,
+    SOURCE_CONFIG,
+    call_in,
+    plain_path,
+    preflight_response,
+    source_config_response,
+)
 from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.compression import BadEncoding
-from services.ingest.codec.events import SegmentCall
+from services.ingest.codec.events import SegmentCalls
 from services.ingest.codec.results import (
     error_to_json,
     refusal_to_json,
     rejection_to_json,
     result_to_json,
 )
-from services.ingest.commands.intake import MAX_EVENTS, EventIntake
+from services.ingest.commands.intake import EventIntake
 from services.ingest.domain.body_budget import BodyBudget
 from services.ingest.domain.events import EventType, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
-from services.ingest.domain.request_body import batch_calls, parse_body
-from services.kernel.errors import InvalidField, OnefoldError, RateLimited, RetryableError, TooLarge
+from services.ingest.domain.request_body import batch_calls, parse_body, without_mark
+from services.kernel.errors import InvalidField, OnefoldError, RateLimited, RetryableError
 from services.kernel.restrictions import Peer
 
-#: The paths below /v1/ and the type of their events; None where each event states its own.
-CALLS: Mapping[str, EventType | None] = {
-    **dict.fromkeys(("batch", "import", "b")),
-    **{type_.name.lower(): type_ for type_ in EventType},
-    **{type_.name.lower()[0]: type_ for type_ in EventType},
-}
-_PREFLIGHT = {
-    **CORS,
-    "Access-Control-Allow-Methods": "POST, OPTIONS",
-    "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Content-Encoding, X-Write-Key, X-Retry-Count"
-    ),
-    "Access-Control-Max-Age": "86400",
-}
-
-
 _KEY_HEADERS = frozenset({b"authorization", b"x-write-key"})
+_KNOWN_PATHS = frozenset({CLIENT_METRICS, SOURCE_CONFIG})
 #: How long the refusal of a key is held back where its address has sent too many, seconds.
 _HOLD_S = 1.0
 
@@ -89,28 +84,28 @@ class HttpEndpoint:
         self.budget = BodyBudget(settings.memory_bytes)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the endpoint."""
-        return [
-            Route(f"/v1/{{call}}{end}", self.handle, methods=["POST", "OPTIONS"])
-            for end in ("", "/")
-        ]
+        """Return the routes of the endpoint: every path, as some have doubled slashes."""
+        return [Route("/{path:path}", self.handle, methods=["GET", "POST", "OPTIONS"])]
 
     async def handle(self, request: Request) -> Response:
-        """Handle any request below /v1/."""
-        call = request.path_params["call"]
-        if call not in CALLS:
-            return error_response(404, "NOT_FOUND", f"the calls are {', '.join(CALLS)}")
-        if request.method == "OPTIONS":
-            return Response(headers=_PREFLIGHT)
-        settings = self._settings
+        """Handle any request."""
+        path, method = plain_path(request.scope["path"]), request.method
+        call = call_in(path)
+        if method == "OPTIONS":
+            return preflight_response(request)
+        if path == CLIENT_METRICS and method == "POST":
+            return Response(headers=CORS)
+        if path == SOURCE_CONFIG and method == "GET":
+            return await self._respond(request, self._source_config(request))
+        if call is None and path not in _KNOWN_PATHS:
+            raise HTTPException(404)
+        if call is None or method != "POST":
+            raise HTTPException(405)
+        return await self._respond(request, self._ingest(request, CALLS[call]))
+
+    async def _respond(self, request: Request, handling: Awaitable[Response]) -> Response:
         try:
-            async with BodyReader(
-                request,
-                self.budget,
-                max_bytes=settings.max_body_bytes,
-                timeout_s=settings.timeout_s,
-            ) as body:
-                return await self._ingest(request, body, CALLS[call])
+            return await handling
         except ClientDisconnect:
             return Response(status_code=400)  # the client does not receive it
         except BodyTimeout:
@@ -121,7 +116,20 @@ class HttpEndpoint:
             self._intake.metrics.count_failed_call(failure.reason)
             return _failed(failure)
 
-    async def _ingest(
+    async def _source_config(self, request: Request) -> Response:
+        peer = self._peer_of(request)
+        producer = await self._authenticate(request, _key_of(request), peer)
+        await self._intake.check_rate(producer, peer.address)
+        return source_config_response(producer)
+
+    async def _ingest(self, request: Request, type_: EventType | None) -> Response:
+        settings = self._settings
+        async with BodyReader(
+            request, self.budget, max_bytes=settings.max_body_bytes, timeout_s=settings.timeout_s
+        ) as reader:
+            return await self._ingest_with(request, reader, type_)
+
+    async def _ingest_with(
         self, request: Request, reader: BodyReader, type_: EventType | None
     ) -> Response:
         peer = self._peer_of(request)
@@ -143,7 +151,7 @@ class HttpEndpoint:
         address: str,
     ) -> Response:
         try:
-            raw = reader.decompress(raw)
+            raw = without_mark(reader.decompress(raw))
         except BadEncoding as error:
             refusal = Refusal(error.reason, "", error.message)
             return await self._reject(producer, raw, refusal, address)
@@ -153,10 +161,7 @@ class HttpEndpoint:
         calls = [raw] if type_ else batch_calls(body)
         if isinstance(calls, Refusal):
             return await self._reject(producer, raw, calls, address)
-        if len(calls) > MAX_EVENTS:
-            message = f"a batch has at most {MAX_EVENTS} events: split it"
-            raise TooLarge(message, limit=str(MAX_EVENTS))
-        events = [SegmentCall(call, type_, body) for call in calls]
+        events = SegmentCalls(calls, type_, body)
         result = await self._intake.ingest(producer, events, Sent(len(raw), address))
         if result.accepted or result.duplicates:
             return _json(200, result_to_json(result))

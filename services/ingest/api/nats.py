@@ -14,41 +14,53 @@ gets an id from the place of its message in the stream, the same in every delive
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import msgspec
 import structlog
 from nats.aio.msg import Msg
 
 from services.chassis.access.authenticator import Authenticator
 from services.chassis.access.keys import key_from_authorization
-from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
-from services.ingest.api.nats_consumer import EventConsumer, unsubscribe
-from services.ingest.api.nats_message import check_subject, decode_message, place_in_stream
+from services.chassis.messaging.jetstream import JetStreamBus
+from services.ingest.api.nats_consumer import EventConsumer
+from services.ingest.api.nats_message import (
+    check_subject,
+    decode_message,
+    place_in_stream,
+    read_body,
+    source_of_subject,
+)
+from services.ingest.api.nats_requests import RequestServer
 from services.ingest.api.producers import authenticate_producer, failure_of
 from services.ingest.codec.results import error_to_json, rejection_to_json, result_to_json
 from services.ingest.commands.intake import MAX_EVENTS, EventIntake
+from services.ingest.domain.arrivals import waited_arrivals
 from services.ingest.domain.events import IncomingEvent, Producer, Refusal
 from services.ingest.domain.producer_limits import Sent
 from services.kernel.errors import OnefoldError, RateLimited, RetryableError
+from services.kernel.identifiers.phones import DEFAULT_REGION
 from services.kernel.index_key import IndexKey
 from services.kernel.restrictions import UNKNOWN_PEER, Peer
 
 log = structlog.get_logger(__name__)
 
-#: Replicas share the requests.
-REQUEST_SUBJECT, GROUP = "onefold.request.>", "ingest"
-#: The beginnings of the inboxes of clients, of another account or of the same. A reply to another
-#: subject would be a message of this service there.
-_REPLY_PREFIXES = ("_R_.", "_INBOX")
-
 _RETRY_S = 1.0
 #: A key may become known here a little later than in the replica that issued it.
 _MAX_KEY_ATTEMPTS = 5
-_MAX_CONCURRENT_REQUESTS = 256
+#: The most bytes of decompressed messages that are decoded and not ingested yet.
+_MAX_DECODED_BYTES = 16 << 20
 
-#: A message and its events.
-_DecodedMessage = tuple[Msg, Sequence[IncomingEvent]]
+
+class _DecodedMessage(NamedTuple):
+    """A message of the stream and its events."""
+
+    msg: Msg
+    producer: Producer
+    events: Sequence[IncomingEvent]
+    #: Of the body, decompressed.
+    size_bytes: int
 
 
 class NatsEndpoint:
@@ -69,7 +81,6 @@ class NatsEndpoint:
         self._authenticator = authenticator
         self._index_key = index_key
         self._replicas = replicas
-        self._request_slots = asyncio.Semaphore(_MAX_CONCURRENT_REQUESTS)
         #: Set while the endpoint is subscribed.
         self.open = asyncio.Event()
 
@@ -88,96 +99,142 @@ class NatsEndpoint:
 
     async def _serve(self, requests: asyncio.TaskGroup) -> None:
         client = self._bus.client
-
-        async def on_request(msg: Msg) -> None:
-            await self._request_slots.acquire()
-            requests.create_task(self._respond(msg))
-
-        async with EventConsumer(self._bus, replicas=self._replicas) as consumer:
-            subscription = await client.subscribe(REQUEST_SUBJECT, queue=GROUP, cb=on_request)
-            try:
-                await client.flush()
-                self.open.set()
-                while True:
-                    await self._ingest_batch(await consumer.take())
-            finally:
-                await unsubscribe(subscription)
+        server = RequestServer(self._response, requests)
+        async with (
+            EventConsumer(self._bus, replicas=self._replicas) as consumer,
+            server.serving(client),
+        ):
+            await client.flush()
+            self.open.set()
+            while True:
+                await self._ingest_batch(await consumer.take())
 
     async def _ingest_batch(self, msgs: Sequence[Msg]) -> None:
-        """Ingest messages, those of one producer together."""
-        by_producer: dict[Producer, list[_DecodedMessage]] = {}
+        """Ingest messages, those of one producer together, within a bound of memory."""
+        decoded: list[_DecodedMessage] = []
+        size_bytes = 0
         for msg in msgs:
-            try:
-                producer, events = await self._decode(msg, Peer(arrived_at_us=_arrived_at_us(msg)))
-                if isinstance(events, Refusal):
-                    await self._intake.quarantine_body(producer, msg.data, events)
-            except Exception as error:
-                await self._reject_or_retry(msg, error)
+            message = await self._decode_or_keep(msg)
+            if message is None:
                 continue
-            if isinstance(events, Refusal):
-                await msg.term()
-            else:
-                by_producer.setdefault(producer, []).append((msg, events))
-        for producer, messages in by_producer.items():
-            for transaction in _transactions(messages):
+            decoded.append(message)
+            size_bytes += message.size_bytes
+            if size_bytes > _MAX_DECODED_BYTES:
+                await self._ingest_decoded(decoded)
+                decoded, size_bytes = [], 0
+        await self._ingest_decoded(decoded)
+
+    async def _ingest_decoded(self, messages: Sequence[_DecodedMessage]) -> None:
+        by_producer: dict[Producer, list[_DecodedMessage]] = {}
+        for message in messages:
+            by_producer.setdefault(message.producer, []).append(message)
+        for producer, of_producer in by_producer.items():
+            for transaction in _transactions(of_producer):
                 await self._ingest(producer, transaction)
 
-    async def _decode(
-        self, msg: Msg, peer: Peer
-    ) -> tuple[Producer, Sequence[IncomingEvent] | Refusal]:
-        headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
-        key = key_from_authorization(headers.get("authorization"))
+    async def _decode_or_keep(self, msg: Msg) -> _DecodedMessage | None:
+        """Return a message of the stream; None where it cannot be ingested, and is done with."""
+        try:
+            producer = await self._authenticate(msg, Peer(arrived_at_us=_arrived_at_us(msg)))
+            body, events = self._decode(msg, producer.workspace_id)
+            if not isinstance(events, Refusal):
+                return _DecodedMessage(msg, producer, events, len(body))
+            [received_us] = waited_arrivals(self._intake.now_us(), [(_waited_us(msg), 1)])
+            await self._intake.quarantine_body(producer, msg.data, events, received_us=received_us)
+        except Exception as error:
+            await self._keep_or_retry(msg, error)
+        else:
+            await msg.term()
+        return None
+
+    async def _authenticate(self, msg: Msg, peer: Peer) -> Producer:
+        key = key_from_authorization(_headers_of(msg).get("authorization"))
         producer = await authenticate_producer(self._authenticator, key, "nats", peer)
         check_subject(msg.subject, producer.workspace_id, producer.source_id)
+        return producer
+
+    def _decode(
+        self, msg: Msg, workspace_id: str
+    ) -> tuple[bytes, Sequence[IncomingEvent] | Refusal]:
+        """Return the decompressed body of a message, and its events."""
+        headers = _headers_of(msg)
+        body = read_body(headers, msg.data)
+        if isinstance(body, Refusal):
+            return b"", body
         place = place_in_stream(msg.reply)
-        message_id = self._index_key.message_id(producer.workspace_id, place) if place else ""
-        return producer, decode_message(headers, msg.data, message_id)
+        message_id = self._index_key.message_id(workspace_id, place) if place else ""
+        return body, decode_message(headers, body, message_id)
 
     async def _ingest(self, producer: Producer, messages: Sequence[_DecodedMessage]) -> None:
+        waited = [(_waited_us(message.msg), len(message.events)) for message in messages]
+        events = (
+            messages[0].events
+            if len(messages) == 1
+            else [event for message in messages for event in message.events]
+        )
         try:
-            sent = Sent(sum(len(msg.data) for msg, _ in messages))
             result = await self._intake.ingest(
-                producer, [event for _, events in messages for event in events], sent
+                producer,
+                events,
+                Sent(sum(len(message.msg.data) for message in messages)),
+                waited_arrivals(self._intake.now_us(), waited),
             )
         except Exception as error:
-            for msg, _ in messages:
-                await self._reject_or_retry(msg, error)
+            for message in messages:
+                await self._keep_or_retry(message.msg, error)
             return
         rejected = {rejection.index for rejection in result.rejections}
         end = 0
-        for msg, events in messages:
-            start, end = end, end + len(events)
+        for msg, _, own_events, _ in messages:
+            start, end = end, end + len(own_events)
             await (msg.term() if rejected.issuperset(range(start, end)) else msg.ack())
 
-    async def _reject_or_retry(self, msg: Msg, error: Exception) -> None:
-        """Request redelivery of a message where that may help; else terminate it."""
+    async def _keep_or_retry(self, msg: Msg, error: Exception) -> None:
+        """Request redelivery of a message where that may help; else quarantine it."""
         failure = failure_of(error, "nats")
         retry = isinstance(failure, RetryableError) or failure.reason == OnefoldError.reason
         may_become_known = (
             failure.reason == "KEY_UNKNOWN" and msg.metadata.num_delivered < _MAX_KEY_ATTEMPTS
         )
-        if retry or may_become_known:
-            delay = failure.retry_after if isinstance(failure, RateLimited) else _RETRY_S
-            await msg.nak(delay=max(delay, _RETRY_S))
-            return
-        # Without a valid key there is no workspace whose quarantine could store the message.
-        log.warning("message_rejected", reason=failure.reason)
-        self._intake.metrics.count_rejection("nats", failure.reason)
-        await msg.term()
+        if not (retry or may_become_known):
+            try:
+                await self._quarantine(msg, failure)
+            except Exception as quarantine_error:
+                failure = failure_of(quarantine_error, "nats")
+            else:
+                await msg.term()
+                return
+        delay = failure.retry_after if isinstance(failure, RateLimited) else _RETRY_S
+        await msg.nak(delay=max(delay, _RETRY_S))
 
-    async def _respond(self, msg: Msg) -> None:
-        try:
-            response = await self._response(msg)
-            if msg.reply.startswith(_REPLY_PREFIXES):
-                await msg.respond(msgspec.json.encode(response))
-        except BUS_ERRORS as error:
-            log.debug("response_lost", error=type(error).__name__)
-        finally:
-            self._request_slots.release()
+    async def _quarantine(self, msg: Msg, failure: OnefoldError) -> None:
+        """Quarantine a message that may not be ingested, under the source of its subject.
+
+        JetStream has acknowledged it, so its publisher does not send it again.
+        """
+        workspace_id, source_id = source_of_subject(msg.subject)
+        log.warning("message_rejected", reason=failure.reason)
+        if not (source_id and await self._intake.knows_source(workspace_id, source_id)):
+            # There is no workspace whose quarantine could store it.
+            self._intake.metrics.count_rejection("nats", failure.reason)
+            return
+        producer = Producer(workspace_id, source_id, "", "nats", DEFAULT_REGION)
+        refusal = Refusal(failure.reason, "", failure.message)
+        _, events = self._decode(msg, workspace_id)
+        count = 1 if isinstance(events, Refusal) else len(events)
+        received_us = waited_arrivals(self._intake.now_us(), [(_waited_us(msg), count)])
+        if isinstance(events, Refusal):
+            await self._intake.quarantine_body(
+                producer, msg.data, refusal, received_us=received_us[0]
+            )
+        else:
+            await self._intake.quarantine_events(producer, events, refusal, received_us)
 
     async def _response(self, msg: Msg) -> dict[str, object]:
+        """Handle a request, and return the response to it."""
         try:
-            producer, events = await self._decode(msg, UNKNOWN_PEER)
+            producer = await self._authenticate(msg, UNKNOWN_PEER)
+            _, events = self._decode(msg, producer.workspace_id)
             if isinstance(events, Refusal):
                 rejection = await self._intake.quarantine_body(producer, msg.data, events)
                 return rejection_to_json(rejection)
@@ -185,6 +242,10 @@ class NatsEndpoint:
             return result_to_json(await self._intake.ingest(producer, events, sent))
         except Exception as error:
             return error_to_json(failure_of(error, "nats"))
+
+
+def _headers_of(msg: Msg) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in (msg.headers or {}).items()}
 
 
 def _arrived_at_us(msg: Msg) -> int:
@@ -195,15 +256,23 @@ def _arrived_at_us(msg: Msg) -> int:
     return round(msg.metadata.timestamp.timestamp() * 1_000_000)
 
 
+def _waited_us(msg: Msg) -> int:
+    """Return for how long a message of the stream has waited, by the clocks of machines.
+
+    The log's clock may be ahead of them.
+    """
+    return max(0, time.time_ns() // 1000 - _arrived_at_us(msg))
+
+
 def _transactions(messages: Sequence[_DecodedMessage]) -> Iterator[list[_DecodedMessage]]:
     """Yield groups of messages that have few enough events for one transaction."""
     group: list[_DecodedMessage] = []
     count = 0
-    for msg, events in messages:
-        count += len(events)
+    for message in messages:
+        count += len(message.events)
         if group and count > MAX_EVENTS:
             yield group
-            group, count = [], len(events)
-        group.append((msg, events))
+            group, count = [], len(message.events)
+        group.append(message)
     if group:
         yield group

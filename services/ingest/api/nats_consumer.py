@@ -29,8 +29,8 @@ MAX_BATCH = 500
 #: Messages that may be requested or wait to be taken.
 _PREFETCH = 2 * MAX_BATCH
 #: Bytes of a request, and of the waiting messages beyond which none is requested: the largest
-#: message fits.
-_MAX_BYTES = 32 << 20
+#: message fits. So all that is in flight is at most four times as much.
+_MAX_BYTES = 16 << 20
 _MAX_UNACKNOWLEDGED = 4 * MAX_BATCH
 #: Seconds.
 _ACK_WAIT_S = 60.0
@@ -64,8 +64,12 @@ class EventConsumer:
         """Return the messages that arrived, at least one. Raises ConsumerLost, BUS_ERRORS."""
         while not self._received:
             await self._wait()
-        taken = [self._received.popleft() for _ in range(min(len(self._received), MAX_BATCH))]
-        self._received_bytes -= sum(len(msg.data) for msg in taken)
+        taken: list[Msg] = []
+        size = 0
+        while self._received and len(taken) < MAX_BATCH and size < _MAX_BYTES:
+            taken.append(self._received.popleft())
+            size += len(taken[-1].data)
+        self._received_bytes -= size
         # The next ones arrive while these are ingested.
         await self._request()
         return taken

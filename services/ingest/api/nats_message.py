@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.ingest.codec.compression import decompress
-from services.ingest.codec.events import ProtoEvent, SegmentCall, decode_events
+from services.ingest.codec.events import (
+    ProtoEvent,
+    SegmentCall,
+    SegmentCalls,
+    decode_events,
+    default_message_id,
+)
 from services.ingest.codec.secrets import blank_text
 from services.ingest.commands.intake import MAX_EVENTS
-from services.ingest.domain.events import RawEvent, Refusal
-from services.ingest.domain.request_body import batch_calls, parse_body
+from services.ingest.domain.definitions import is_id
+from services.ingest.domain.events import Refusal
+from services.ingest.domain.request_body import batch_calls, parse_body, without_mark
 from services.kernel.errors import NotAllowed, OnefoldError
 
 MAX_BYTES = 4 << 20
@@ -22,6 +29,13 @@ def check_subject(subject: str, workspace_id: str, source_id: str) -> None:
     """Raise NotAllowed where the subject names another source than the key."""
     if subject.split(".")[2:] != [workspace_id, source_id]:
         raise NotAllowed("the subject must end with the workspace and the source of the key")
+
+
+def source_of_subject(subject: str) -> tuple[str, str]:
+    """Return the workspace and the source that a subject names; empty texts if it names none."""
+    names = subject.split(".")[2:]
+    is_valid = len(names) == 2 and all(map(is_id, names))
+    return (names[0], names[1]) if is_valid else ("", "")
 
 
 def place_in_stream(reply: str) -> str:
@@ -39,17 +53,34 @@ def place_in_stream(reply: str) -> str:
     return f"{tokens[2]} {tokens[5]} {tokens[7]}"
 
 
-def decode_message(
-    headers: Mapping[str, str], data: bytes, message_id: str = ""
-) -> Sequence[SegmentCall | ProtoEvent] | Refusal:
-    """Return the events of a message. A refusal concerns the message as a whole.
+def read_body(headers: Mapping[str, str], data: bytes) -> bytes | Refusal:
+    """Return the body of a message, decompressed. `headers`: by their names in lower case."""
+    if _is_protobuf(headers):
+        return data
+    try:
+        return without_mark(decompress(data, "", MAX_BYTES))
+    except OnefoldError as error:
+        return Refusal("JSON_INVALID", "", error.message)
 
-    `headers`: by their names in lower case. `message_id`: the id of an event without one, where
-    the headers have none either.
+
+def decode_message(
+    headers: Mapping[str, str], body: bytes, message_id: str = ""
+) -> Sequence[SegmentCall | ProtoEvent] | Refusal:
+    """Return the events of a body, as `read_body` returns it. A refusal concerns the whole message.
+
+    `message_id`: the id of an event without one, where the headers have none either.
     """
+    default_id = blank_text(headers.get("nats-msg-id") or message_id)
+    return _decode_protobuf(body, default_id) if _is_protobuf(headers) else _calls(body, default_id)
+
+
+def _is_protobuf(headers: Mapping[str, str]) -> bool:
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    decode = decode_events if content_type in _PROTOBUF else _decode_json
-    events = decode(data)
+    return content_type in _PROTOBUF
+
+
+def _decode_protobuf(body: bytes, message_id: str) -> Sequence[ProtoEvent] | Refusal:
+    events = decode_events(body)
     if isinstance(events, Refusal):
         return events
     if not events:
@@ -57,29 +88,17 @@ def decode_message(
     if len(events) > MAX_EVENTS:
         text = f"a message has at most {MAX_EVENTS} events: split it"
         return Refusal("PROPERTIES_TOO_LARGE", "", text)
-    _default_message_ids(blank_text(headers.get("nats-msg-id") or message_id), events)
+    if message_id:
+        for index, event in enumerate(events):
+            default_message_id(event, message_id, index, len(events))
     return events
 
 
-def _decode_json(data: bytes) -> Sequence[SegmentCall] | Refusal:
-    try:
-        raw = decompress(data, "", MAX_BYTES)
-    except OnefoldError as error:
-        return Refusal("JSON_INVALID", "", error.message)
+def _calls(raw: bytes, message_id: str) -> Sequence[SegmentCall] | Refusal:
     body = parse_body(raw)
     if isinstance(body, Refusal):
         return body
     if not body.is_batch:
-        return [SegmentCall(raw)]
+        return SegmentCalls([raw], message_id=message_id)
     calls = batch_calls(body)
-    return calls if isinstance(calls, Refusal) else [SegmentCall(c, None, body) for c in calls]
-
-
-def _default_message_ids(default: str, events: Sequence[SegmentCall | ProtoEvent]) -> None:
-    """Give events without an id one from their message's: a repeated message repeats its events."""
-    if not default:
-        return
-    for index, incoming in enumerate(events):
-        if isinstance(incoming.event, RawEvent) and not incoming.event.message_id:
-            message_id = default if len(events) == 1 else f"{default}-{index}"
-            incoming.event = incoming.event._replace(message_id=message_id)
+    return calls if isinstance(calls, Refusal) else SegmentCalls(calls, None, body, message_id)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 from google.protobuf.message import DecodeError
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest, StreamEventsRequest
@@ -13,7 +13,7 @@ from onefold.type.v1.identifier_pb2 import Identifier
 
 from services.ingest.codec.secrets import blank_event, blank_keys, may_hold_key
 from services.ingest.domain.events import Accepted, EventType, RawEvent, Refusal
-from services.ingest.domain.request_body import RequestBody
+from services.ingest.domain.request_body import RequestBody, parse_body
 from services.ingest.domain.segment_spec import parse_call
 
 EventsRequest: TypeAlias = IngestEventsRequest | StreamEventsRequest
@@ -33,7 +33,7 @@ class ProtoEvent:
             message.name,
             message.message_id,
             tuple([(i.namespace, i.value) for i in message.identifiers]),
-            message.occurred_at_us,
+            message.occurred_at_us or None,
             None,
             message.properties,
             message.traits,
@@ -48,6 +48,9 @@ class ProtoEvent:
 
     def raw(self) -> bytes:
         return self.message.SerializeToString()
+
+    def own_bytes(self) -> bytes:
+        return self.raw()
 
     def payload(self, accepted: Accepted) -> bytes:
         """Return the event as it was sent, with its message id, channel and trust."""
@@ -72,7 +75,7 @@ def _group_identifiers(message: Event) -> tuple[tuple[str, str], ...]:
 class SegmentCall:
     """An event that was sent as a call of the Segment specification."""
 
-    __slots__ = ("_raw", "event", "format")
+    __slots__ = ("_batch", "_raw", "event", "format")
 
     def __init__(
         self, raw: bytes, type_: EventType | None = None, body: RequestBody | None = None
@@ -80,10 +83,17 @@ class SegmentCall:
         self._raw = raw = blank_keys(raw)
         if body is not None and may_hold_key(body.context):
             body = replace(body, context=blank_keys(body.context))
+        #: The batch whose fields beside its calls concern this one.
+        self._batch = None
         self.format = f"call:{type_.name.lower()}" if type_ else "call"
+        if body is not None and body.is_batch and not type_ and (body.sent_at_json or body.context):
+            self._batch, self.format = body, "batch"
         self.event = parse_call(raw, type_, body)
 
     def raw(self) -> bytes:
+        return blank_keys(self._batch.around(self._raw)) if self._batch else self._raw
+
+    def own_bytes(self) -> bytes:
         return self._raw
 
     def payload(self, accepted: Accepted) -> bytes:
@@ -111,6 +121,61 @@ class SegmentCall:
             Identifier(namespace=n, value=v) for n, v in event.group_identifiers
         )
         return message
+
+
+class SegmentCalls(Sequence[SegmentCall]):
+    """The calls of a body, each decoded when it is read: a large batch is ingested in parts."""
+
+    def __init__(
+        self,
+        calls: Sequence[bytes],
+        type_: EventType | None = None,
+        body: RequestBody | None = None,
+        message_id: str = "",
+    ) -> None:
+        """`message_id`: that of a call without one; beside other calls, with the call's index."""
+        self._calls = calls
+        self._type = type_
+        self._body = body
+        self._message_id = message_id
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @overload
+    def __getitem__(self, index: int) -> SegmentCall: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[SegmentCall]: ...
+
+    def __getitem__(self, index: int | slice) -> SegmentCall | list[SegmentCall]:
+        if isinstance(index, int):
+            return self._decode(range(len(self._calls))[index])
+        return [self._decode(at) for at in range(len(self._calls))[index]]
+
+    def _decode(self, index: int) -> SegmentCall:
+        call = SegmentCall(self._calls[index], self._type, self._body)
+        if self._message_id:
+            default_message_id(call, self._message_id, index, len(self._calls))
+        return call
+
+
+def default_message_id(
+    incoming: SegmentCall | ProtoEvent, message_id: str, index: int, count: int
+) -> None:
+    """Give an event without an id one of its message, by its place among the `count` events."""
+    event = incoming.event
+    if isinstance(event, RawEvent) and not event.message_id:
+        own_id = message_id if count == 1 else f"{message_id}-{index}"
+        incoming.event = event._replace(message_id=own_id)
+
+
+def call_of_batch(raw: bytes) -> SegmentCall | None:
+    """Return the only call of a batch; None where it has not one."""
+    body = parse_body(raw)
+    if isinstance(body, Refusal) or body.calls is None or len(body.calls) != 1:
+        return None
+    return SegmentCall(body.calls[0], None, body)
 
 
 def decode_events(data: bytes) -> list[ProtoEvent] | Refusal:

@@ -9,7 +9,7 @@ from onefold.type.v1.errors_pb2 import ErrorReason
 from onefold.type.v1.event_pb2 import Event
 
 from services.chassis.codec.fields import PageToken, token_to_proto
-from services.ingest.codec.events import ProtoEvent, SegmentCall
+from services.ingest.codec.events import ProtoEvent, SegmentCall, call_of_batch
 from services.ingest.domain.events import IngestResult, QuarantinedEvent, Refusal, Rejection
 from services.ingest.domain.segment_spec import FIELD_NAMES, TYPES
 from services.kernel.errors import OnefoldError
@@ -24,6 +24,7 @@ def result_to_proto(result: IngestResult) -> pb.IngestEventsResponse:
     return pb.IngestEventsResponse(
         accepted=result.accepted,
         duplicates=result.duplicates,
+        unusable_identifiers=result.unusable_identifiers,
         rejections=[_rejection_to_proto(rejection) for rejection in result.rejections],
         token=token_to_proto(result.token),
     )
@@ -46,6 +47,8 @@ def result_to_json(result: IngestResult) -> dict[str, object]:
         "success": bool(result.accepted or result.duplicates),
         "accepted": result.accepted,
         "duplicates": result.duplicates,
+        "rejected": result.rejected,
+        "unusableIdentifiers": result.unusable_identifiers,
         "rejections": [
             {
                 "index": rejection.index,
@@ -96,6 +99,8 @@ def from_quarantine(entry: QuarantinedEvent) -> ProtoEvent | SegmentCall | None:
     format_, _, call = entry.format.partition(":")
     if format_ == "event":
         return ProtoEvent(Event.FromString(entry.raw))
+    if format_ == "batch":
+        return call_of_batch(entry.raw)
     return SegmentCall(entry.raw, TYPES.get(call)) if format_ == "call" else None
 
 

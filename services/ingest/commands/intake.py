@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from time import monotonic
@@ -13,13 +13,14 @@ from typing import TypeAlias
 from services.chassis.runtime.addresses import address_group
 from services.ingest.codec.secrets import blank_body
 from services.ingest.domain.admission import admit
+from services.ingest.domain.arrivals import ArrivalClock, StatementOrder
 from services.ingest.domain.events import (
     Accepted,
+    EventType,
     IncomingEvent,
     IngestResult,
     Producer,
     QuarantinedEvent,
-    RawEvent,
     Refusal,
     Rejection,
     Source,
@@ -36,7 +37,12 @@ from services.kernel.tokens import Token
 
 #: The full name of onefold.type.v1.Event.
 EVENT = "onefold.type.v1.Event"
+#: The most events of one transaction, and of one call over gRPC.
 MAX_EVENTS = 1_000
+#: The most rejections that a result lists.
+MAX_LISTED = 1_000
+#: The events whose order counts where their times are equal: the last trait wins.
+_STATEMENTS = frozenset(map(int, (EventType.IDENTIFY, EventType.GROUP)))
 
 _REUSED = Refusal(
     "MESSAGE_ID_REUSED",
@@ -63,6 +69,7 @@ class EventIntake:
         self._quarantine = quarantine
         self._sources = sources
         self._limits = limits
+        self._arrivals = ArrivalClock()
         self.metrics = metrics
 
     async def check_rate(self, producer: Producer, address: str) -> None:
@@ -71,38 +78,100 @@ class EventIntake:
         self._limits.check(producer, address_group(address), monotonic(), is_public=is_public)
 
     async def ingest(
-        self, producer: Producer, events: Sequence[IncomingEvent], sent: Sent
+        self,
+        producer: Producer,
+        events: Sequence[IncomingEvent],
+        sent: Sent,
+        received_us: Sequence[int] = (),
     ) -> IngestResult:
         """Ingest a batch of any size, and return after the commit.
 
+        `received_us`: when each event arrived by the log's clock, ascending; empty = now. A large
+        batch is committed in parts: if a later one fails, the batch can be sent again as a whole.
         Raises RateLimited where the producer exceeds its rate; then nothing is stored.
         """
         await self._count_rate(producer, len(events), sent)
-        batch = await self._admit(producer, events, _new_message_id)
-        result = await self._append(batch)
-        if batch.refusals:
-            entries = {
-                index: self._entry(producer, events[index].format, events[index].raw(), refusal)
-                for index, refusal in sorted(batch.refusals.items())
-            }
-            refused_ids = await self._quarantine.save(list(entries.values()))
-            rejections = [self._rejection(i, e, refused_ids) for i, e in entries.items()]
-            result = replace(result, rejections=tuple(rejections))
-        self.metrics.count(producer.endpoint, result)
+        received_us = received_us or self._arrive(len(events))
+        result = IngestResult(0, 0, (), Token())
+        for start in range(0, len(events), MAX_EVENTS):
+            end = start + MAX_EVENTS
+            part = await self._ingest_part(producer, events[start:end], received_us[start:end])
+            self.metrics.count(producer.endpoint, part)
+            result = _followed_by(result, part, start)
         return result
 
+    async def _ingest_part(
+        self, producer: Producer, events: Sequence[IncomingEvent], received_us: Sequence[int]
+    ) -> IngestResult:
+        batch = await self._admit(producer, events, received_us, _new_message_id)
+        result = await self._append(batch)
+        refused = {
+            index: (events[index], refusal, received_us[index])
+            for index, refusal in sorted(batch.refusals.items())
+        }
+        rejections = await self._quarantine_events(producer, refused)
+        return replace(result, rejected=len(rejections), rejections=rejections)
+
+    def now_us(self) -> int:
+        """Return the time by the log's clock, Unix microseconds."""
+        return self._log.clock.now_us()
+
+    async def knows_source(self, workspace_id: str, source_id: str) -> bool:
+        """Return whether a workspace has a source."""
+        return (await self._sources.find(workspace_id, source_id)).version > 0
+
+    def _arrive(self, count: int) -> range:
+        return self._arrivals.take(self._log.clock.now_us(), count)
+
     async def quarantine_body(
-        self, producer: Producer, raw: bytes, refusal: Refusal, address: str = ""
+        self,
+        producer: Producer,
+        raw: bytes,
+        refusal: Refusal,
+        address: str = "",
+        received_us: int | None = None,
     ) -> Rejection:
         """Quarantine a request body that holds no event; it counts as one for the rate.
 
-        Raises RateLimited.
+        `received_us`: when it arrived by the log's clock; None = now. Raises RateLimited.
         """
         await self._count_rate(producer, 1, Sent(len(raw), address))
-        entry = self._entry(producer, "body", blank_body(raw), refusal)
+        received_us = self._arrive(1)[0] if received_us is None else received_us
+        raw = blank_body(raw)
+        entry = self._entry(producer, "body", raw, raw, refusal, received_us)
         refused_ids = await self._quarantine.save([entry])
         self.metrics.count_rejection(producer.endpoint, refusal.reason)
         return self._rejection(0, entry, refused_ids)
+
+    async def quarantine_events(
+        self,
+        producer: Producer,
+        events: Sequence[IncomingEvent],
+        refusal: Refusal,
+        received_us: Sequence[int],
+    ) -> None:
+        """Quarantine events that are refused for one reason, each so that it can be released."""
+        for start in range(0, len(events), MAX_EVENTS):
+            part = range(start, min(start + MAX_EVENTS, len(events)))
+            refused = {index: (events[index], refusal, received_us[index]) for index in part}
+            rejections = await self._quarantine_events(producer, refused)
+            for rejection in rejections:
+                self.metrics.count_rejection(producer.endpoint, rejection.refusal.reason)
+
+    async def _quarantine_events(
+        self, producer: Producer, refused: Mapping[int, tuple[IncomingEvent, Refusal, int]]
+    ) -> tuple[Rejection, ...]:
+        """Quarantine refused events, by index, each with its reason and when it arrived."""
+        if not refused:
+            return ()
+        entries = {
+            index: self._entry(
+                producer, event.format, event.raw(), event.own_bytes(), refusal, received_us
+            )
+            for index, (event, refusal, received_us) in refused.items()
+        }
+        refused_ids = await self._quarantine.save(list(entries.values()))
+        return tuple(self._rejection(i, entry, refused_ids) for i, entry in entries.items())
 
     async def _count_rate(self, producer: Producer, events: int, sent: Sent) -> None:
         sent = sent._replace(address=address_group(sent.address))
@@ -124,24 +193,30 @@ class EventIntake:
         return source.is_public
 
     def _entry(
-        self, producer: Producer, format_: str, raw: bytes, refusal: Refusal
+        self,
+        producer: Producer,
+        format_: str,
+        raw: bytes,
+        own_bytes: bytes,
+        refusal: Refusal,
+        received_us: int,
     ) -> QuarantinedEvent:
         """Return a refused event for the quarantine.
 
-        Its id is a function of the bytes and the reason, so a client that retries does not fill the
-        quarantine.
+        Its id is a function of its own bytes and the reason, so a client that retries does not fill
+        the quarantine, although each attempt has another time of sending.
         """
         workspace_id, source_id, _, endpoint, _ = producer
         parts = (source_id, refusal.reason, format_)
         return QuarantinedEvent(
-            quarantine_id=self._log.index_key.quarantine_id(workspace_id, parts, raw),
+            quarantine_id=self._log.index_key.quarantine_id(workspace_id, parts, own_bytes),
             workspace_id=workspace_id,
             source_id=source_id,
             endpoint=endpoint,
             refusal=refusal,
             format=format_,
             raw=raw,
-            received_at_us=self._log.clock.now_us(),
+            received_at_us=received_us,
         )
 
     async def release(
@@ -149,13 +224,14 @@ class EventIntake:
     ) -> IngestResult:
         """Ingest a quarantined event, repaired or as it was sent; safe to repeat.
 
-        An event that is refused again stays in quarantine as it is, and so does a body (None).
+        It takes place by the time of its arrival, not by that of its release. An event that is
+        refused again stays in quarantine as it is, and so does a body (None).
         """
         if event is None:
             return _still_refused(entry, entry.refusal)
         # A function of the entry: an event without a message id, released twice, is one event.
         message_id = f"released-{to_hex(entry.quarantine_id)}"
-        batch = await self._admit(producer, [event], lambda: message_id, entry.received_at_us)
+        batch = await self._admit(producer, [event], [entry.received_at_us], lambda: message_id)
         result = await self._append(batch)
         if batch.refusals:
             return _still_refused(entry, batch.refusals[0])
@@ -167,12 +243,11 @@ class EventIntake:
         self,
         producer: Producer,
         events: Sequence[IncomingEvent],
+        received_us: Sequence[int],
         new_id: Callable[[], str],
-        received_us: int | None = None,
     ) -> _AdmittedBatch:
-        """Admit events. `new_id` returns the message id of an event that has none; `received_us`
-        is when they arrived, None = now."""
-        now_us = self._log.clock.now_us()
+        """Admit events. `received_us`: when each arrived by the log's clock, ascending; `new_id`
+        returns the message id of an event that has none."""
         workspace_id, source_id = producer.workspace_id, producer.source_id
         definition = await self._sources.find(workspace_id, source_id)
         max_age_us = definition.max_age_us
@@ -184,13 +259,19 @@ class EventIntake:
             producer.region,
             definition.trust,
             definition.limits,
-            (received_us or now_us) - max_age_us if max_age_us else 0,
+            received_us[0] - max_age_us if max_age_us else 0,
         )
-        batch = _AdmittedBatch(producer, now_us)
+        batch = _AdmittedBatch(producer)
+        order = StatementOrder()
         for index, incoming in enumerate(events):
             event = incoming.event
-            outcome = admit(event, source, now_us, new_id) if type(event) is RawEvent else event
+            if isinstance(event, Refusal):
+                batch.refusals[index] = event
+                continue
+            outcome = admit(event, source, received_us[index], new_id)
             if type(outcome) is Accepted:
+                if event.type in _STATEMENTS:
+                    outcome = _placed(outcome, order)
                 batch.add(index, outcome, incoming)
             elif type(outcome) is Refusal:
                 batch.refusals[index] = outcome
@@ -213,7 +294,30 @@ class EventIntake:
             duplicates += len(result.duplicates)
             token = token.union(result.token)
             batch.refusals.update((indices[index], _REUSED) for index in result.conflicting)
-        return IngestResult(accepted, duplicates, (), token)
+        return IngestResult(
+            accepted, duplicates, (), token, unusable_identifiers=batch.unusable_identifiers
+        )
+
+
+def _placed(accepted: Accepted, order: StatementOrder) -> Accepted:
+    occurred_us = order.place(accepted.occurred_at_us)
+    if occurred_us == accepted.occurred_at_us:
+        return accepted
+    return accepted._replace(occurred_at_us=occurred_us)
+
+
+def _followed_by(result: IngestResult, part: IngestResult, start: int) -> IngestResult:
+    """Return the result of a batch with that of its next part, which begins at index `start`."""
+    room = MAX_LISTED - len(result.rejections)
+    listed = (replace(r, index=start + r.index) for r in part.rejections[:room])
+    return IngestResult(
+        result.accepted + part.accepted,
+        result.duplicates + part.duplicates,
+        (*result.rejections, *listed),
+        result.token.union(part.token),
+        result.rejected + part.rejected,
+        result.unusable_identifiers + part.unusable_identifiers,
+    )
 
 
 @dataclass(slots=True)
@@ -221,18 +325,19 @@ class _AdmittedBatch:
     """The facts of the accepted events of a batch, and the refusals of the others."""
 
     producer: Producer
-    #: The log's clock at the admission, Unix microseconds.
-    now_us: int
     facts: list[NewFact] = field(default_factory=list)
     #: The index in the batch of each of `facts`.
     indices: list[int] = field(default_factory=list)
     #: By index in the batch.
     group_events: dict[int, PersonAndAccountFact] = field(default_factory=dict)
     refusals: dict[int, Refusal] = field(default_factory=dict)
+    #: The identifiers of accepted events that identify no one.
+    unusable_identifiers: int = 0
 
     def add(self, index: int, accepted: Accepted, incoming: IncomingEvent) -> None:
         workspace_id, source_id, key_id, _, _ = self.producer
-        fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _ = accepted
+        fact_id, leaf_id, _, occurred_us, _, _, tag, copy, _, unusable = accepted
+        self.unusable_identifiers += unusable
         payload = incoming.payload(accepted)
         fact = NewFact(
             workspace_id, fact_id, EVENT, leaf_id, occurred_us, source_id, key_id, payload, tag
@@ -282,7 +387,7 @@ def check_batch_size(count: int) -> None:
 
 
 def _still_refused(entry: QuarantinedEvent, refusal: Refusal) -> IngestResult:
-    return IngestResult(0, 0, (Rejection(0, refusal, entry.quarantine_id),), Token())
+    return IngestResult(0, 0, (Rejection(0, refusal, entry.quarantine_id),), Token(), rejected=1)
 
 
 def _new_message_id() -> str:

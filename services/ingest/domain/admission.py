@@ -7,7 +7,6 @@ the errors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from services.ingest.domain.accounts import account_of_event
 from services.ingest.domain.content import canonical_content, encode_identifiers
@@ -21,12 +20,8 @@ from services.ingest.domain.events import (
 )
 from services.ingest.domain.json_limits import decode_documents
 from services.ingest.domain.source_limits import EVENT_TOO_OLD, limits_refusal
-from services.ingest.domain.timestamps import (
-    EARLIEST_US,
-    clamp_to_now,
-    correct_clock_skew,
-    read_instant,
-)
+from services.ingest.domain.timestamps import EARLIEST_US, occurred_at, read_instant
+from services.kernel.cache import MemoizedFunction
 from services.kernel.identifiers.model import is_account_namespace, validation_error
 from services.kernel.identifiers.normalize import expected_format, normalize
 from services.kernel.identifiers.priority import leaf_of
@@ -42,17 +37,19 @@ _MAX_DESCRIBED = 4
 
 #: (namespace, value) pairs, not normalised.
 _RawIdentifiers = tuple[tuple[str, object], ...]
-#: The leaf of an event, and its identifiers as a part of the canonical content.
-_Person = tuple[LeafId, bytes]
+#: The leaf of an event, its identifiers as a part of the canonical content, and how many of those
+#: that were sent identify no one.
+_Person = tuple[LeafId, bytes, int]
 
 _TYPES = frozenset(map(int, EventType))
 _TRACK, _ALIAS, _GROUP = map(int, (EventType.TRACK, EventType.ALIAS, EventType.GROUP))
 
 
 def admit(
-    raw: RawEvent, source: Source, now_us: int, new_message_id: Callable[[], str]
+    raw: RawEvent, source: Source, received_us: int, new_message_id: Callable[[], str]
 ) -> Accepted | Refusal:
-    """Admit an event of a source. `now_us` is the log's clock in Unix microseconds.
+    """Admit an event of a source. `received_us`: when it arrived by the log's clock, Unix
+    microseconds; an event that has waited since then takes place no later.
 
     `new_message_id` returns the message id of an event that has none.
     """
@@ -67,12 +64,14 @@ def admit(
     person = _person(tuple(identifiers), type_ == _ALIAS, source)
     if isinstance(person, Refusal):
         return person
-    leaf_id, normalized = person
-    times = _times(timestamp, sent_at, now_us)
+    leaf_id, normalized, unusable = person
+    times = _times(timestamp, sent_at, received_us)
     if isinstance(times, Refusal):
         return times
     if times[0] < source.oldest_us:
-        return EVENT_TOO_OLD
+        # Where the time that was stated is recent enough, that of sending is wrong.
+        is_recent = times[1] >= source.oldest_us
+        return EVENT_TOO_OLD._replace(field="sent_at") if is_recent else EVENT_TOO_OLD
     decoded = decode_documents(*documents)
     if type(decoded) is Refusal:
         return decoded
@@ -92,6 +91,7 @@ def admit(
         index_key.content_tag(workspace_id, content),
         None,
         source.trust,
+        unusable,
     )
     return _with_account_copy(accepted, raw, source) if type_ == _GROUP else accepted
 
@@ -105,23 +105,20 @@ def _with_account_copy(accepted: Accepted, raw: RawEvent, source: Source) -> Acc
     return accepted._replace(account_copy=AccountCopy(fact_id, leaf_id))
 
 
-def _times(timestamp: object, sent_at: object, now_us: int) -> tuple[int, int] | Refusal:
+def _times(timestamp: object, sent_at: object, received_us: int) -> tuple[int, int] | Refusal:
     """Return when the event occurred by the log's clock, and as stated (0 = not stated)."""
-    if type(timestamp) is int and sent_at is None and EARLIEST_US <= timestamp <= now_us:
+    if type(timestamp) is int and sent_at is None and EARLIEST_US <= timestamp <= received_us:
         return timestamp, timestamp  # the usual case
     stated_us = read_instant("occurred_at_us", timestamp)
     if isinstance(stated_us, Refusal):
         return stated_us
     if stated_us is None:
-        return now_us, 0
+        return received_us, 0
     sent_us = read_instant("sent_at", sent_at)
     if isinstance(sent_us, Refusal):
         return sent_us
-    corrected_us = correct_clock_skew(stated_us, sent_us, now_us)
-    occurred_us = clamp_to_now("occurred_at_us", corrected_us, now_us)
-    if isinstance(occurred_us, Refusal):
-        return occurred_us
-    return occurred_us, stated_us
+    occurred_us = occurred_at(stated_us, sent_us, received_us)
+    return occurred_us if isinstance(occurred_us, Refusal) else (occurred_us, stated_us)
 
 
 def _texts_refusal(
@@ -162,20 +159,13 @@ def _person(identifiers: _RawIdentifiers, is_alias: bool, source: Source) -> _Pe
     """Return the leaf of an event, and its usable identifiers."""
     arguments = (source.workspace_id, source.region, source.index_key, identifiers, is_alias)
     try:
-        return _person_of(*arguments)
+        return _known_person(arguments)
     except TypeError:  # a value is a list or an object, which the cache cannot hash
-        return _person_of.__wrapped__(*arguments)
+        return _person_of(arguments)
 
 
-# The same identifiers recur often: the cache halves the cost of an event.
-@lru_cache(maxsize=1 << 14)
-def _person_of(
-    workspace_id: str,
-    region: str,
-    index_key: IndexKey,
-    identifiers: _RawIdentifiers,
-    is_alias: bool,
-) -> _Person | Refusal:
+def _person_of(arguments: tuple[str, str, IndexKey, _RawIdentifiers, bool]) -> _Person | Refusal:
+    workspace_id, region, index_key, identifiers, is_alias = arguments
     if len(identifiers) > MAX_IDENTIFIERS:
         message = (
             f"an event has at most {MAX_IDENTIFIERS} identifiers, and this one has"
@@ -186,14 +176,20 @@ def _person_of(
         error = validation_error(namespace, value) or _account_error(namespace)
         if error is not None:
             return Refusal("IDENTIFIER_INVALID", f"identifiers[{index}]", error)
-    normalized = {normalize(namespace, str(value), region) for namespace, value in identifiers}
-    usable = [identifier for identifier in normalized if identifier is not None]
+    normalized = [normalize(namespace, str(value), region) for namespace, value in identifiers]
+    usable = {identifier for identifier in normalized if identifier is not None}
     if not usable:
         return _unusable_refusal(region, [namespace for namespace, _ in identifiers])
     if is_alias and len(usable) < 2:
         message = "an alias needs two different identifiers: add the previous id"
         return Refusal("NO_IDENTIFIER", "identifiers", message)
-    return leaf_of(workspace_id, usable, index_key), encode_identifiers(usable)
+    leaf_id = leaf_of(workspace_id, usable, index_key)
+    return leaf_id, encode_identifiers(usable), normalized.count(None)
+
+
+# The same identifiers recur often: then it halves the cost of an event. An entry takes about 700
+# bytes.
+_known_person = MemoizedFunction(_person_of, 1 << 15)
 
 
 def _account_error(namespace: str) -> str | None:

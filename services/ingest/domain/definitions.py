@@ -137,9 +137,14 @@ class KeyDefinition(NamedTuple):
 AccessDefinition: TypeAlias = WorkspaceDefinition | SourceDefinition | KeyDefinition
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text can be the id of a workspace or a source."""
+    return _ID.fullmatch(text) is not None
+
+
 def check_id(field: str, id_: str) -> None:
     """Raise InvalidField where a text cannot be an id."""
-    if not _ID.fullmatch(id_):
+    if not is_id(id_):
         raise InvalidField(
             "an id has 1 to 63 characters of a-z, 0-9, '-' and '_', and begins with a letter or "
             "digit",

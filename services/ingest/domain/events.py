@@ -78,7 +78,7 @@ class RawEvent(NamedTuple):
     message_id: object = ""
     #: (namespace, value) pairs, not normalised.
     identifiers: Sequence[tuple[str, object]] = ()
-    #: When it occurred by the sender's clock: Unix microseconds, RFC 3339 text, or None / 0.
+    #: When it occurred by the sender's clock: Unix microseconds, RFC 3339 text, or None.
     timestamp: object = None
     #: When it was sent by the sender's clock, in the same forms.
     sent_at: object = None
@@ -119,6 +119,8 @@ class Accepted(NamedTuple):
     account_copy: AccountCopy | None = None
     #: The trust of its source, as SourceTrust.
     trust: int = SourceTrust.PUBLIC
+    #: How many of the identifiers that were sent identify no one.
+    unusable_identifiers: int = 0
 
 
 class Refusal(NamedTuple):
@@ -149,10 +151,14 @@ class IngestResult:
 
     accepted: int
     duplicates: int
-    #: Ordered by index.
+    #: The first of the rejected events, ordered by index.
     rejections: tuple[Rejection, ...]
     #: The state of the log that includes the accepted events and the duplicates.
     token: Token
+    #: The number of all rejected events.
+    rejected: int = 0
+    #: The identifiers of accepted events and duplicates that identify no one.
+    unusable_identifiers: int = 0
 
 
 class IncomingEvent(Protocol):
@@ -167,7 +173,10 @@ class IncomingEvent(Protocol):
         """How to decode `raw()`; see the column `quarantine.format`."""
 
     def raw(self) -> bytes:
-        """Return the bytes that the sender sent."""
+        """Return the bytes that the sender sent, with the fields of its batch that concern it."""
+
+    def own_bytes(self) -> bytes:
+        """Return the bytes of the event alone, which are the same when it is sent again."""
 
     def payload(self, accepted: Accepted) -> bytes:
         """Return the serialised onefold.type.v1.Event for the log.

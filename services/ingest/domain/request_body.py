@@ -21,6 +21,10 @@ from services.ingest.domain.timestamps import read_instant
 
 _ABSENT = msgspec.Raw(b"")
 _SPACE = " \t\n\r"
+#: The mark of UTF-8 that some programs write before their text.
+_MARK = b"\xef\xbb\xbf"
+#: No event is shorter, bytes; a body of more values than that is no batch of events.
+_LEAST_CALL, _FEW_CALLS = 16, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,26 @@ class RequestBody:
     sent_at: object = None
     #: A JSON object for calls that have none; empty = {}.
     context: bytes = b""
+    #: `sentAt` as it was sent; empty = it is absent.
+    sent_at_json: bytes = b""
+
+    def around(self, call: bytes) -> bytes:
+        """Return a batch of one call of this one, with the fields beside it."""
+        beside = ((b"sentAt", self.sent_at_json), (b"context", self.context))
+        members = b"".join(b',"%b":%b' % member for member in beside if member[1])
+        return b'{"batch":[%b]%b}' % (call, members)
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
     batch: msgspec.Raw = _ABSENT
-    sent_at: Any = None
+    sent_at: msgspec.Raw = _ABSENT
     context: msgspec.Raw = _ABSENT
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_value = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _decoder = json.JSONDecoder(strict=False)
 
 
@@ -52,16 +66,23 @@ def parse_body(raw: bytes) -> RequestBody | Refusal:
     """Split a body into calls. A refusal concerns the body as a whole."""
     try:
         envelope = _decode_envelope(raw)
+        sent_at = _instant(bytes(envelope.sent_at))
     except msgspec.ValidationError:
         return Refusal("NOT_AN_EVENT", "", "the body must be a JSON object")
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except _MALFORMED:
         return _split_leniently(raw) or invalid_json("", raw)
     return RequestBody(
         calls=_calls(envelope.batch) if envelope.batch else None,
         is_batch=bool(envelope.batch),
-        sent_at=_instant(envelope.sent_at),
+        sent_at=sent_at,
         context=bytes(envelope.context),
+        sent_at_json=bytes(envelope.sent_at),
     )
+
+
+def without_mark(raw: bytes) -> bytes:
+    """Return a body without the mark of UTF-8 before it."""
+    return raw.removeprefix(_MARK)
 
 
 def find_write_key(start: bytes) -> str | None:
@@ -71,7 +92,7 @@ def find_write_key(start: bytes) -> str | None:
     """
     if b'"writeKey"' not in start:
         return None
-    text = start.decode("utf-8", "surrogateescape")
+    text = without_mark(start).decode("utf-8", "surrogateescape")
     with suppress(ValueError, IndexError, RecursionError):
         for name, value, _ in _members(text):
             if name == "writeKey":
@@ -83,6 +104,9 @@ def batch_calls(body: RequestBody) -> list[bytes] | Refusal:
     """Return the calls of a batch, at least one."""
     if body.calls is None:
         return Refusal("BATCH_EMPTY", "batch", "the body needs a list `batch` of events")
+    count = len(body.calls)
+    if count > _FEW_CALLS and sum(map(len, body.calls)) < count * _LEAST_CALL:
+        return Refusal("NOT_AN_EVENT", "batch", "the batch must be a list of events")
     return body.calls or Refusal("BATCH_EMPTY", "batch", "the batch is empty: add an event")
 
 
@@ -93,8 +117,9 @@ def _calls(batch: msgspec.Raw) -> list[bytes] | None:
         return None
 
 
-def _instant(sent_at: object) -> object:
+def _instant(document: bytes) -> object:
     """Read the instant once for all calls; an invalid one stays, so that each call is refused."""
+    sent_at = _decode_value(document) if document else None
     sent_us = read_instant("sent_at", sent_at)
     return sent_at if isinstance(sent_us, Refusal) else sent_us
 
@@ -110,11 +135,16 @@ def _split_leniently(raw: bytes) -> RequestBody | None:
     batch, part = members.get("batch", (None, ""))
     if not isinstance(batch, list):
         return None
+    sent_at = _encode(members.get("sentAt", (None, ""))[1])
+    sent_us: object = False  # no instant, such as NaN
+    with suppress(*_MALFORMED):
+        sent_us = _instant(sent_at)
     return RequestBody(
         calls=[_encode(call) for call in _elements(part)],
         is_batch=True,
-        sent_at=_instant(members.get("sentAt", (None, ""))[0]),
+        sent_at=sent_us,
         context=_encode(members.get("context", (None, ""))[1]),
+        sent_at_json=sent_at,
     )
 
 

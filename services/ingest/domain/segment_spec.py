@@ -100,8 +100,8 @@ def parse_call(
         call.event if kind is EventType.TRACK else call.name,
         call.message_id,
         tuple(_identifiers(call, kind, traits, context)),
-        call.timestamp or call.original_timestamp,
-        call.sent_at or (body.sent_at if body else None),
+        _stated(call.timestamp, call.original_timestamp),
+        _stated(call.sent_at, body.sent_at if body else None),
         _document(call.properties),
         traits,
         document,
@@ -109,6 +109,11 @@ def parse_call(
         call.group_id,
         tuple(_account_identifiers(context.external_ids)) if kind is EventType.GROUP else (),
     )
+
+
+def _stated(value: object, otherwise: object) -> object:
+    """Return a value, or the other one where it is absent; 0 and false are values."""
+    return otherwise if value is None or value == "" else value
 
 
 def _document(raw: msgspec.Raw) -> bytes:

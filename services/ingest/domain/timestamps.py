@@ -14,12 +14,9 @@ _MAX_CHARACTERS = 64
 
 
 def read_instant(field: str, stated: object) -> int | Refusal | None:
-    """Return an instant in Unix microseconds; None where none is stated.
-
-    The number 0 means "not stated", as in the API contract; the text 1970-01-01T00:00:00Z does not.
-    """
+    """Return an instant in Unix microseconds; None where none is stated."""
     if type(stated) is int:
-        return stated or None
+        return stated
     if stated is None or stated == "":
         return None
     if not isinstance(stated, str) or len(stated) > _MAX_CHARACTERS:
@@ -30,23 +27,41 @@ def read_instant(field: str, stated: object) -> int | Refusal | None:
         return _unreadable(field)
 
 
-def correct_clock_skew(stated_us: int, sent_us: int | None, now_us: int) -> int:
-    """Return a stated instant by our clock, corrected by the sender's time of sending."""
-    if sent_us is None or abs(now_us - sent_us) <= TOLERANCE_US:
+def occurred_at(stated_us: int, sent_us: int | None, received_us: int) -> int | Refusal:
+    """Return when an event occurred by our clock; refuse a time before 2000 or a day ahead.
+
+    The stated instant is corrected by the error of the sender's clock: the difference between the
+    time of sending and that of receipt. A time of sending well before the event is wrong itself,
+    so it corrects nothing.
+    """
+    occurred_us = _corrected(stated_us, sent_us, received_us)
+    refusal = _range_refusal(occurred_us, received_us)
+    if refusal is None:
+        return min(occurred_us, received_us)
+    if occurred_us != stated_us and _range_refusal(stated_us, received_us) is None:
+        message = (
+            "the time of sending contradicts that of the event: send the current time, or none"
+        )
+        return Refusal("TIME_OUT_OF_RANGE", "sent_at", message)
+    return refusal
+
+
+def _corrected(stated_us: int, sent_us: int | None, received_us: int) -> int:
+    if sent_us is None or abs(received_us - sent_us) <= TOLERANCE_US:
         return stated_us
-    return now_us - (sent_us - stated_us)
+    if sent_us < stated_us - TOLERANCE_US:
+        return stated_us
+    return received_us - max(sent_us - stated_us, 0)
 
 
-def clamp_to_now(field: str, instant_us: int, now_us: int) -> int | Refusal:
-    """Return an instant that is not after `now_us`; refuse one before 2000 or a day ahead."""
-    if instant_us <= now_us:
-        if instant_us >= EARLIEST_US:
-            return instant_us
-        return Refusal("TIME_OUT_OF_RANGE", field, "the time is before 2000: send a later one")
-    if instant_us <= now_us + DAY_US:
-        return now_us
-    message = "the time is more than a day in the future: check the sender's clock"
-    return Refusal("TIME_OUT_OF_RANGE", field, message)
+def _range_refusal(instant_us: int, received_us: int) -> Refusal | None:
+    if instant_us < EARLIEST_US:
+        message = "the time is before 2000: send a later one"
+    elif instant_us > received_us + DAY_US:
+        message = "the time is more than a day in the future: check the sender's clock"
+    else:
+        return None
+    return Refusal("TIME_OUT_OF_RANGE", "occurred_at_us", message)
 
 
 def _unreadable(field: str) -> Refusal:

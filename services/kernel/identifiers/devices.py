@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from services.kernel.identifiers.model import is_placeholder
+from services.kernel.identifiers.tidy import without_decimals
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX = re.compile(r"\{?([0-9a-f]+(?:[:-][0-9a-f]+)*)\}?", re.IGNORECASE)
@@ -52,7 +53,7 @@ def _android_id(value: str, region: str) -> str | None:
 
 
 def _imei(value: str, region: str) -> str | None:
-    digits = value.translate(_IMEI_SEPARATORS)
+    digits = (without_decimals(value) or "").translate(_IMEI_SEPARATORS)
     if len(digits) != 15 or not (digits.isascii() and digits.isdigit()):
         return None
     return _unique_id(digits) if _passes_luhn_check(digits) else None

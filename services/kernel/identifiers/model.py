@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from services.kernel.identifiers.tidy import is_scientific
 from services.kernel.ids import IdentifierId
 from services.kernel.index_key import IndexKey
 
@@ -64,8 +65,6 @@ def validation_error(namespace: str, value: object) -> str | None:
         return f"the value of {namespace} must be a string"
     if len(value) > MAX_VALUE:
         return f"the value of {namespace} has more than {MAX_VALUE} characters"
-    if not value.isprintable():
-        return f"the value of {namespace} has characters that cannot be printed"
     return None
 
 
@@ -85,8 +84,10 @@ def is_placeholder(value: str) -> bool:
     lowered = value.lower()
     if lowered in PLACEHOLDERS or not lowered.strip(_EMPTY_SIGNS):
         return True
-    # A masked value such as 138****0000 matches ten thousand numbers.
-    return "**" in lowered or "\ufffd" in lowered or (value[0] in "{$%<[_" and _is_template(value))
+    # A masked value such as 138****0000 matches ten thousand numbers, and so does 1.38E+10.
+    if "**" in lowered or "\ufffd" in lowered or ("e" in lowered[1:] and is_scientific(lowered)):
+        return True
+    return value[0] in "{$%<[_" and _is_template(value)
 
 
 def _is_template(value: str) -> bool:

@@ -7,7 +7,6 @@ it uses, increase `NORMALIZATION_VERSION`: every state must be rebuilt then.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -22,10 +21,11 @@ from services.kernel.identifiers.model import (
     validation_error,
 )
 from services.kernel.identifiers.phones import DEFAULT_REGION, phone
+from services.kernel.identifiers.tidy import tidy
 
 #: 1: spaces and case. 2: numbers of phonenumberslite 9.0.42, domains of idna 3, ids of devices,
-#: digests, placeholders.
-NORMALIZATION_VERSION = 2
+#: digests, placeholders. 3: hidden characters, numbers with decimals and exponents.
+NORMALIZATION_VERSION = 3
 
 #: Takes a tidy value and the default region; returns None if the value identifies no one.
 _Form = Callable[[str, str], str | None]
@@ -37,10 +37,11 @@ def normalize(namespace: str, value: str, region: str) -> Identifier | None:
     `validation_error` must have accepted `namespace` and `value`. `region` is the workspace's
     default region, for phone numbers without a country code.
     """
-    tidy = _tidy(value)
-    if len(tidy) > MAX_VALUE:  # compatibility makes 18 characters of one, and forms read them all
+    tidied = tidy(value)
+    # Compatibility makes 18 characters of one, and forms read them all.
+    if tidied is None or len(tidied) > MAX_VALUE:
         return None
-    form = _form_of(namespace)(tidy, region)
+    form = _form_of(namespace)(tidied, region)
     return None if form is None else Identifier(namespace, form)
 
 
@@ -71,11 +72,6 @@ def expected_format(namespace: str, region: str) -> str:
 @lru_cache(maxsize=1024)
 def _form_of(namespace: str) -> _Form:
     return _FORMS.get(namespace) or normalize_hash(namespace) or _unchanged
-
-
-def _tidy(value: str) -> str:
-    """Remove differences that Unicode calls compatible, such as width, and outer spaces."""
-    return (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
 
 
 def _unchanged(value: str, region: str) -> str | None:

@@ -11,6 +11,8 @@ import re
 from functools import cache, lru_cache
 from typing import Any
 
+from services.kernel.identifiers.tidy import without_decimals
+
 #: The region of a workspace that names none.
 DEFAULT_REGION = "CN"
 
@@ -46,12 +48,15 @@ def phone(value: str, region: str) -> str | None:
     """Return `+` and digits, with `;ext=` and an extension if there is one; None = no number."""
     value = value.translate(_DASHES)
     # Most numbers of China are mobile numbers; this avoids the library, which takes ten times as
-    # long.
-    if region == "CN" and (plain := _chinese_mobile().fullmatch(value.translate(_SIGNS))):
-        number: str | None = f"+86{plain[1]}"
-    else:
-        number = _parse(value, region)
+    # long. A point may begin decimals.
+    number = _mobile_in_china(value) if region == "CN" and "." not in value else None
+    number = number or _parse(value, region)
     return None if number in _PLACEHOLDERS else number
+
+
+def _mobile_in_china(value: str) -> str | None:
+    plain = _chinese_mobile().fullmatch(value.translate(_SIGNS))
+    return f"+86{plain[1]}" if plain else None
 
 
 def _parse(value: str, region: str) -> str | None:
@@ -66,8 +71,10 @@ def _parse(value: str, region: str) -> str | None:
 def _e164(text: str, region: str) -> str | None:
     import phonenumbers
 
-    digits = text.translate(_SIGNS)
-    if len(text) > _MAX_WRITTEN or len(digits) > _MAX_DIGITS:
+    if len(text) > _MAX_WRITTEN:
+        return None
+    digits = (without_decimals(text) or "").translate(_SIGNS)
+    if len(digits) > _MAX_DIGITS:
         return None
     try:
         number = phonenumbers.parse(digits, region)

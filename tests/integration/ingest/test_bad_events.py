@@ -69,11 +69,12 @@ BAD = {
         "IDENTIFIER_INVALID", identifiers(("user_id", "x" * 513)), {"userId": "x" * 513}
     ),
     "identifier with a control character": Bad(
-        "IDENTIFIER_INVALID", identifiers(("user_id", "a\x07")), {"userId": "a\x07"}
+        "NO_IDENTIFIER", identifiers(("user_id", "a\x07b")), {"userId": "a\x07b"}
     ),
     "identifier with NUL": Bad(
-        "IDENTIFIER_INVALID", identifiers(("user_id", "a\0")), {"userId": "a\0"}
+        "NO_IDENTIFIER", identifiers(("user_id", "a\0b")), {"userId": "a\0b"}
     ),
+    "time 0": Bad("TIME_OUT_OF_RANGE", None, {"timestamp": 0}),
     "namespace": Bad("IDENTIFIER_INVALID", identifiers(("User ID", "u1")), None),
     "message id too long": Bad(
         "MESSAGE_ID_INVALID", setting(message_id="x" * 101), {"messageId": "x" * 101}

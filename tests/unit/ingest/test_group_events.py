@@ -64,7 +64,7 @@ def test_group_event_without_a_valid_group_id_is_refused(group_id: object) -> No
     assert refusal_of(group_id=group_id)[:2] == ("NO_IDENTIFIER", "group_id")
 
 
-@pytest.mark.parametrize("group_id", [7, 1.5, ["acme"], {"id": "acme"}, "x" * 513, "a\0", "a\n"])
+@pytest.mark.parametrize("group_id", [7, 1.5, ["acme"], {"id": "acme"}, "x" * 513, "a\0"])
 def test_group_id_of_a_wrong_type_or_form_is_refused(group_id: object) -> None:
     assert refusal_of(group_id=group_id)[:2] == ("VALUE_INVALID", "group_id")
 

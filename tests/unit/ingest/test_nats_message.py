@@ -10,7 +10,13 @@ import pytest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1.event_pb2 import Event
 
-from services.ingest.api.nats_message import check_subject, decode_message, place_in_stream
+from services.ingest.api.nats_message import (
+    check_subject,
+    decode_message,
+    place_in_stream,
+    read_body,
+    source_of_subject,
+)
 from services.ingest.domain.events import RawEvent, Refusal
 from services.kernel.errors import NotAllowed
 
@@ -18,7 +24,9 @@ CALL = {"type": "track", "event": "e", "userId": "u"}
 
 
 def decode(data: bytes, headers: dict[str, str]) -> Any:
-    return decode_message({k.replace("_", "-"): v for k, v in headers.items()}, data)
+    named = {k.replace("_", "-"): v for k, v in headers.items()}
+    body = read_body(named, data)
+    return body if isinstance(body, Refusal) else decode_message(named, body)
 
 
 def message_ids(data: bytes, **headers: str) -> list[object]:
@@ -69,7 +77,7 @@ def test_event_without_an_id_gets_one_from_its_message() -> None:
         (b"[]", "NOT_AN_EVENT"),
         (b'{"batch":[]}', "BATCH_EMPTY"),
         (gzip.compress(b" " * (8 << 20), mtime=0), "JSON_INVALID"),
-        (json.dumps({"batch": [1] * 1001}).encode(), "PROPERTIES_TOO_LARGE"),
+        (json.dumps({"batch": [1] * 1001}).encode(), "NOT_AN_EVENT"),
     ],
 )
 def test_message_with_invalid_json_is_refused(data: bytes, reason: str) -> None:
@@ -121,3 +129,28 @@ def test_id_of_the_place_is_used_where_event_and_headers_have_none() -> None:
         event = decoded[0].event
         assert isinstance(event, RawEvent)
         assert event.message_id == expected
+
+
+def test_message_with_more_events_than_a_transaction_has_all_of_them() -> None:
+    ids = [f"m{n}" for n in range(2_500)]
+    batch = {"batch": [{**CALL, "messageId": id_} for id_ in ids]}
+    assert message_ids(json.dumps(batch).encode()) == ids
+
+
+def test_message_with_a_mark_before_its_json_is_decoded() -> None:
+    data = b"\xef\xbb\xbf" + json.dumps({**CALL, "messageId": "m"}).encode()
+    assert message_ids(data) == message_ids(gzip.compress(data)) == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "source"),
+    [
+        ("onefold.in.default.site", ("default", "site")),
+        ("onefold.in.default", ("", "")),
+        ("onefold.in.default.site.more", ("", "")),
+        ("onefold.in.Default.site", ("", "")),
+        ("onefold.in.default.", ("", "")),
+    ],
+)
+def test_source_of_a_subject_is_found(subject: str, source: tuple[str, str]) -> None:
+    assert source_of_subject(subject) == source

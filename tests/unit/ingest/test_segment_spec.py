@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ingest.codec.events import SegmentCall, call_of_batch
 from services.ingest.domain.admission import admit
 from services.ingest.domain.events import EventType, RawEvent, Refusal, Source
-from services.ingest.domain.request_body import RequestBody, batch_calls, parse_body
+from services.ingest.domain.request_body import (
+    RequestBody,
+    batch_calls,
+    find_write_key,
+    parse_body,
+    without_mark,
+)
 from services.ingest.domain.segment_spec import parse_call
 from services.kernel.time import parse_rfc3339
 from tests.index_key import INDEX_KEY
@@ -77,7 +84,7 @@ def test_identify_has_the_email_and_phone_of_its_traits() -> None:
 
 
 def test_identify_with_an_invalid_email_trait_has_no_such_identifier() -> None:
-    raw = read({"type": "identify", "userId": "u", "traits": {"email": 5, "phone": "1\u0001"}})
+    raw = read({"type": "identify", "userId": "u", "traits": {"email": 5, "phone": "1" * 513}})
     assert raw.identifiers == (("user_id", "u"),)
 
 
@@ -272,3 +279,92 @@ def test_lenient_split_returns_the_bytes_of_every_call(calls: list[bytes]) -> No
     body = parse_body(b'{"batch":[' + b" ,".join(calls) + b"]}")
     assert isinstance(body, RequestBody)
     assert body.calls == calls
+
+
+@pytest.mark.parametrize("field", ["timestamp", "originalTimestamp"])
+def test_timestamp_0_is_a_time_and_not_now(field: str) -> None:
+    assert read({"type": "track", "event": "e", "userId": "u", field: 0}).timestamp == 0
+
+
+@pytest.mark.parametrize("absent", [None, ""])
+def test_absent_timestamp_is_replaced_by_the_original_one(absent: object) -> None:
+    call = {"type": "track", "event": "e", "userId": "u", "timestamp": absent}
+    assert read({**call, "originalTimestamp": "x"}).timestamp == "x"
+    assert read(call).timestamp is None
+
+
+@pytest.mark.parametrize("value", [0, False, [], {}])
+def test_false_timestamp_is_not_replaced(value: object) -> None:
+    call = {"type": "track", "event": "e", "userId": "u", "originalTimestamp": "x"}
+    assert read({**call, "timestamp": value}).timestamp == value
+
+
+class TestBatchOfOneCall:
+    """What the quarantine stores of a call is that call with the fields beside it."""
+
+    @pytest.mark.parametrize(
+        "beside",
+        [
+            b'"sentAt":"2026-11-21T20:00:00Z","context":{"channel":"app"}',
+            b'"sentAt":1763755200000000',
+            b'"context":{"a":[1,{"b":null}]}',
+            b'"sentAt":"never"',
+            b'"sentAt":NaN,"context":{"a":NaN}',
+            b'"context":"no object"',
+            b'"context":null,"sentAt":null',
+        ],
+    )
+    @pytest.mark.parametrize("call", [b'{"type":"track"}', b'{"a":NaN}', b'"\\ud800"', b"7"])
+    def test_split_again_gives_the_same_call_and_fields(self, beside: bytes, call: bytes) -> None:
+        body = parse_body(b'{"batch":[{"type":"page"},%b],%b}' % (call, beside))
+        assert isinstance(body, RequestBody)
+        assert body.calls is not None
+        again = parse_body(body.around(body.calls[1]))
+        assert isinstance(again, RequestBody)
+        assert again.calls == [call]
+        assert (again.sent_at, again.context) == (body.sent_at, body.context)
+
+    def test_released_call_has_the_context_and_the_time_of_its_batch(self) -> None:
+        body = parse_body(
+            b'{"batch":[{"type":"track","userId":"u"}],"sentAt":"2026-11-21T20:00:00Z",'
+            b'"context":{"channel":"app"}}'
+        )
+        assert isinstance(body, RequestBody)
+        assert body.calls is not None
+        sent = SegmentCall(body.calls[0], None, body)
+        released = call_of_batch(sent.raw())
+        assert released is not None
+        assert (sent.format, released.event) == ("batch", sent.event)
+
+    def test_repeat_with_another_time_of_sending_has_the_same_bytes_of_its_own(self) -> None:
+        bodies = [
+            parse_body(b'{"batch":[{"type":"track"}],"sentAt":"2026-11-21T20:00:0%dZ"}' % n)
+            for n in range(2)
+        ]
+        calls = [
+            SegmentCall(b.calls[0], None, b)
+            for b in bodies
+            if isinstance(b, RequestBody) and b.calls
+        ]
+        assert len({call.own_bytes() for call in calls}) == 1
+        assert len({call.raw() for call in calls}) == 2
+
+
+def test_batch_of_values_that_are_too_small_for_events_is_refused() -> None:
+    body = parse_body(b'{"batch":[%b]}' % b",".join([b"1"] * 1_001))
+    assert isinstance(body, RequestBody)
+    refused = batch_calls(body)
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "NOT_AN_EVENT"
+
+
+def test_large_batch_is_split_into_all_its_calls() -> None:
+    call = b'{"type":"page","userId":"u"}'
+    body = parse_body(b'{"batch":[%b]}' % b",".join([call] * 50_000))
+    assert isinstance(body, RequestBody)
+    assert batch_calls(body) == [call] * 50_000
+
+
+def test_mark_before_a_body_is_removed() -> None:
+    assert without_mark(b"\xef\xbb\xbf{}") == without_mark(b"{}") == b"{}"
+    assert find_write_key(b'\xef\xbb\xbf{"writeKey":"k","batch":[') == "k"

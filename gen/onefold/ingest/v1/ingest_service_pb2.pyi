@@ -17,16 +17,18 @@ class IngestEventsRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
 
 class IngestEventsResponse(_message.Message):
-    __slots__ = ("accepted", "duplicates", "rejections", "token")
+    __slots__ = ("accepted", "duplicates", "rejections", "token", "unusable_identifiers")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNUSABLE_IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     accepted: int
     duplicates: int
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
     token: _token_pb2.Token
-    def __init__(self, accepted: _Optional[int] = ..., duplicates: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    unusable_identifiers: int
+    def __init__(self, accepted: _Optional[int] = ..., duplicates: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., unusable_identifiers: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("index", "reason", "field", "message", "quarantine_id")

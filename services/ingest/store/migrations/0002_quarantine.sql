@@ -14,7 +14,8 @@ CREATE TABLE quarantine (
     field text NOT NULL,
     message text NOT NULL,
     -- How to decode `raw`: event (a serialised Event), call (JSON of the Segment specification; after
-    -- a colon the name of the call where the URL path gave it), body (the body of a whole request).
+    -- a colon the name of the call where the URL path gave it), batch (a batch of one call with the
+    -- fields beside it), body (the body of a whole request).
     format text NOT NULL,
     raw bytea NOT NULL,
     received_at bigint NOT NULL,

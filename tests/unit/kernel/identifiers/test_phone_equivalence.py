@@ -13,6 +13,7 @@ from properties import examples
 from services.kernel.identifiers.model import MAX_VALUE
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.phones import _parse
+from services.kernel.identifiers.tidy import without_decimals
 
 #: Three adjacent repeats over the same characters: cubic in the length of a text, so it gets short
 #: texts only.
@@ -32,10 +33,12 @@ def expected_form(value: str, region: str) -> str | None:
     A value has no outer spaces: `normalize` removes them first.
     """
     written = ORACLE.fullmatch(value)
-    if written is None:
+    # Decimals are tested by themselves; the library would read them as digits of the number.
+    text = without_decimals(written["number"]) if written else None
+    if written is None or text is None:
         return None
     try:
-        number = phonenumbers.parse(written["number"], region)
+        number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(number):
