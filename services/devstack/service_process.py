@@ -77,7 +77,8 @@ class ServiceProcess:
         while not self._closed:
             began = loop.time()
             try:
-                await self._wait_until_dead()
+                if not await self._wait_until_dead():
+                    return
                 if loop.time() - began > LONG_RUN_S:
                     backoff.reset()
                 await asyncio.sleep(backoff.next_s())
@@ -88,12 +89,14 @@ class ServiceProcess:
                 log.error("service_restart_failed", service=self.name, exc_info=error)
                 await asyncio.sleep(MAX_PAUSE_S)
 
-    async def _wait_until_dead(self) -> None:
+    async def _wait_until_dead(self) -> bool:
+        """Return whether the process died by itself, and was not stopped."""
         await ended(self.pid)
         if self._closed:
-            return
+            return False
         code = self._child.wait() if self._child else None
         log.warning("service_died", service=self.name, code=code)
+        return True
 
     async def stop(self) -> None:
         """Stop the process. Raises ServerError when it does not end."""
