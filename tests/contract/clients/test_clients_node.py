@@ -20,20 +20,28 @@ def kinds(found: list[Any]) -> list[str]:
     return sorted(EventType.Name(e.type).removeprefix("EVENT_TYPE_") for _, e in found)
 
 
+@pytest.mark.parametrize("script", ["send_segment.mjs", "send_rudder.mjs"])
 @pytest.mark.parametrize("lost", [0, 2], ids=["responses arrive", "responses are lost"])
-async def test_segment_client_stores_each_call_once(
-    endpoints: Any, node_clients: Any, lost: int
+async def test_client_of_the_specification_stores_each_call_once(
+    endpoints: Any, node_clients: Any, script: str, lost: int
 ) -> None:
     marker = uuid.uuid4().hex
     async with losing_responses(endpoints.url(""), first=lost) as edge:
-        output = await node_clients.run(
-            "send_segment.mjs", url=edge.url, key=endpoints.key, marker=marker
-        )
+        output = await node_clients.run(script, url=edge.url, key=endpoints.key, marker=marker)
     assert output == {"failures": []}
     assert {status for _, status in edge.forwarded} == {200}
     found = await endpoints.facts_with(marker)
     twice = ["GROUP"]  # a fact for the person and one for the account
     assert kinds(found) == ["ALIAS", "GROUP", *twice, "IDENTIFY", "PAGE", "SCREEN", "TRACK"]
+
+
+async def test_jitsu_client_stores_each_call_once(endpoints: Any, node_clients: Any) -> None:
+    marker = uuid.uuid4().hex
+    output = await node_clients.run(
+        "send_jitsu.mjs", url=endpoints.url(""), key=endpoints.key, marker=marker
+    )
+    assert output == {"failures": []}
+    assert kinds(await endpoints.facts_with(marker)) == ["IDENTIFY", "PAGE", "TRACK"]
 
 
 async def test_grpc_client_stores_each_event_once(endpoints: Any, node_clients: Any) -> None:

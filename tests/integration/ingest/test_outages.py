@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -89,6 +90,7 @@ async def test_calls_fail_while_postgres_is_down_and_succeed_after_its_return(
             "onefold.in.default.site", json.dumps(published).encode(), headers=bearer
         )
     finally:
+        returned_us = time.time_ns() // 1000
         await postgres.start()
 
     async def taken() -> bool:
@@ -103,6 +105,8 @@ async def test_calls_fail_while_postgres_is_down_and_succeed_after_its_return(
     await wait_until(lambda: endpoints.facts(published["messageId"]))
     for message_id in (event.message_id, call["messageId"], published["messageId"]):
         assert len(await endpoints.facts(message_id)) == 1
+    [(row, _)] = await endpoints.facts(published["messageId"])
+    assert row["occurred_at"] <= returned_us, "it took place when NATS received it"
 
 
 async def test_calls_succeed_while_nats_is_down_and_are_relayed_after_its_return(
