@@ -14,11 +14,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+from integration.activation.ledger_fixture import Ledger, change, destination
 
 from services.activation.channels import Message, written_lines
 from services.activation.channels.file import FileSender
 from services.activation.channels.written_lines import FilePosition, WrittenLines
-from services.activation.domain.model import Destination, NdjsonFile, Trigger
+from services.activation.domain.model import DeliveryState, Destination, NdjsonFile, Trigger
 from services.activation.domain.transitions import AttemptResult, AttemptStatus
 from services.kernel.ids import WorkspaceId
 
@@ -273,6 +274,32 @@ async def test_retry_without_a_written_line_writes_it_in_the_new_file(
     file.rename(file.with_name("out.ndjson.1"))
     assert await sender.send(OUT, replace(message(2, attempt=2), position=position)) == DELIVERED
     assert lines(file) == [message(2).payload]
+
+
+async def test_every_attempt_searches_from_the_end_before_the_first_one(
+    sender: FileSender, file: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has the size of the file when the first attempt began."""
+    attempts: list[Message] = []
+
+    async def send(to: Destination, message: Message) -> AttemptResult:
+        attempts.append(message)
+        result = await append(to, message)
+        return AttemptResult(AttemptStatus.FAILED, "") if len(attempts) == 1 else result
+
+    append = sender.send
+    monkeypatch.setattr(sender, "send", send)
+    _append_foreign(file, 1)
+    before = FilePosition.of_end(file)
+    to = destination(NdjsonFile("out.ndjson"))
+    await ledger.define(to)
+    (effect,) = await ledger.add([change(1)], to)
+    async with ledger.dispatching(senders={NdjsonFile: sender}):
+        await ledger.all_are(DeliveryState.DELIVERED)
+    positions = [FilePosition.from_bytes(each.position) for each in attempts]
+    assert [(p.size, p.anchor) for p in positions] == [(before.size, before.anchor)] * 2
+    assert (await ledger.row(effect))["channel_position"] == attempts[0].position
+    assert file.read_bytes().count(attempts[0].payload) == 1
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
