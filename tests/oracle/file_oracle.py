@@ -192,6 +192,7 @@ class _Lines:
     def __init__(self, style: _Style) -> None:
         self._style = style
         self.number = 0
+        self.has_open_quote = False
         self._is_first = True
 
     def add(self, text: str, end: str | None = None) -> bytes:
@@ -224,9 +225,12 @@ def _csv_line(
     if mistake == "open":
         texts[at] = '"oops' if at else '"1'
         row.may_fail = row.must_fail = True
+        lines.has_open_quote = True
     elif mistake == "garbage":
         texts[at] = '"a"b'
         row.must_fail = True
+        for earlier in file.rows if lines.has_open_quote else ():
+            earlier.may_fail = True  # this line may be the end of a cell that opens before
     elif mistake == "short" and columns[-1] != "extra":
         texts.pop()
         row.must_fail = True

@@ -115,7 +115,9 @@ class ImportReport:
     rejections: list[RejectedLine] = field(default_factory=list)
     #: All rejected lines by their reason.
     reasons: Counter[str] = field(default_factory=Counter)
-    #: Identifiers that identified no one, by namespace and reason.
+    #: Identifiers of events in the log that identify no one, as the service counts them.
+    unusable_identifiers: int = 0
+    #: Cells of identifiers that identify no one, by namespace and reason.
     unusable: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Columns that the mapping uses and that no row has.
     unseen_columns: tuple[str, ...] = ()
@@ -139,8 +141,11 @@ def summary_of(report: ImportReport, rejections: Path | None = None) -> Iterator
     )
     for reason, count in sorted(report.reasons.items()):
         yield f"  {count:,} lines: {reason}"
+    if report.unusable_identifiers:
+        count = report.unusable_identifiers
+        yield f"  {count:,} identifiers of these events identify no one, or are no valid ones"
     for (namespace, reason), count in sorted(report.unusable.items()):
-        yield f"  {count:,} times {namespace} identified no one: {reason}"
+        yield f"  {count:,} cells of {namespace} identify no one: {reason}"
     for column in report.unseen_columns:
         yield f"  no row has a value in {column!r}, which the mapping uses"
     for line in report.rejections:
@@ -171,7 +176,7 @@ async def import_file(
     file_mapping = load_mapping(mapping)
     rows = RowFile(file, file_mapping)
     endpoints = ApiEndpoints(grpc={"ingest": address}, key=key)
-    with _rejection_file(rejections) as on_rejected:
+    with _rejection_file(rejections, (file, mapping)) as on_rejected:
         report = ImportReport(encoding=str(rows.encoding), on_rejected=on_rejected)
         async with Client(endpoints, timeout_s=CALL_TIMEOUT_S) as client:
             await _Importer(file_mapping, client.ingest, progress, report).run(rows)
@@ -193,12 +198,16 @@ def load_mapping(file: Path) -> FileMapping:
 
 
 @contextmanager
-def _rejection_file(file: Path | None) -> Iterator[Callable[[RejectedLine], object]]:
+def _rejection_file(
+    file: Path | None, inputs: Sequence[Path]
+) -> Iterator[Callable[[RejectedLine], object]]:
     """Yield what writes a rejected line into a CSV file. Raises InvalidField."""
     if file is None:
         yield lambda _: None
         return
     try:
+        if file.exists() and any(map(file.samefile, inputs)):
+            raise InvalidField(f"{file} is a file to read: name another one for the rejections")
         opened = open(file, "w", newline="", encoding="utf-8", opener=open_private)  # noqa: SIM115 - closed below
     except OSError as error:
         raise InvalidField(f"{file} cannot be written: {error.strerror}") from None
@@ -263,6 +272,7 @@ class _Importer:
         report = self._report
         report.accepted += response.accepted
         report.duplicates += response.duplicates
+        report.unusable_identifiers += response.unusable_identifiers
         for rejection in response.rejections:
             reason = ErrorReason.Name(rejection.reason).removeprefix("ERROR_REASON_")
             field_ = rejection.field.partition(".")[2]

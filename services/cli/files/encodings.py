@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,9 @@ _KNOWN = _SINGLE_BYTE | {
     *("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"),
     *("gb18030", "big5", "big5hkscs", "cp950", "cp932", "euc_jp", "cp949", "johab"),
 }
-#: A line of three-byte characters that is UTF-8 outweighs so many lines that are not.
+#: Letters beside those that they have in words: Latin ones, or three of another alphabet.
+_WORD = re.compile("[A-Za-z][\u00c0-\u024f]|[\u00c0-\u024f][a-z]|[\u0370-\u07ff]{3}")
+#: A line that is UTF-8 beyond chance outweighs so many lines that are not.
 _STRONG = 10
 _ADVICE = (
     "save the file as UTF-8, or write its encoding into the mapping, such as `encoding: gb18030` "
@@ -63,9 +66,9 @@ class FileEncoding(NamedTuple):
 class Utf8Evidence(NamedTuple):
     """The numbers of lines with other characters than ASCII."""
 
-    #: UTF-8 with characters of three or four bytes: text of another encoding is hardly ever so.
+    #: UTF-8 with characters of three or four bytes, or with words: hardly ever so by chance.
     strong: int = 0
-    #: UTF-8 with characters of two bytes, as which short text of another encoding can be read.
+    #: Other UTF-8: single characters of two bytes, as which short text of GB 18030 can be read.
     weak: int = 0
     invalid: int = 0
     #: The number of the first invalid line; 0 = there is none.
@@ -94,10 +97,10 @@ def find_encoding(file: Path, named: str) -> FileEncoding:
                 field="encoding",
             )
         return FileEncoding(stated, "the mapping")
-    if is_doubtful(evidence):
+    if not stated and is_doubtful(evidence):
         raise InvalidField(
             f"the file is not UTF-8: line {evidence.first_invalid} is not, and others may be so by "
-            f"chance; {_ADVICE}",
+            f"chance; {_ADVICE}; with `encoding: utf-8` only the lines that are not are rejected",
             field="encoding",
         )
     return FileEncoding("utf-8", "the mapping" if stated else "default")
@@ -133,11 +136,12 @@ def find_evidence(lines: Iterable[bytes | None]) -> Utf8Evidence:
         if line is None or line.isascii():
             continue
         try:
-            is_strong = max(line.decode("utf-8")) >= "\u0800"
+            text = line.decode("utf-8")
         except UnicodeDecodeError:
             invalid += 1
             first_invalid = first_invalid or number
         else:
+            is_strong = max(text) >= "\u0800" or _WORD.search(text) is not None
             strong += is_strong
             weak += not is_strong
     return Utf8Evidence(strong, weak, invalid, first_invalid)
@@ -151,5 +155,6 @@ def contradicts(stated: str, evidence: Utf8Evidence) -> bool:
 
 def is_doubtful(evidence: Utf8Evidence) -> bool:
     """Return whether the lines that are UTF-8 may be so by chance."""
-    valid = evidence.strong + evidence.weak
-    return bool(valid) and evidence.invalid >= max(_STRONG * evidence.strong + evidence.weak, 1)
+    if not evidence.strong:
+        return bool(evidence.weak and evidence.invalid)
+    return evidence.invalid >= _STRONG * evidence.strong + evidence.weak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -20,6 +21,7 @@ from services.kernel.errors import InvalidField
 _SEARCHED = 50
 #: The most columns that an error lists.
 _LISTED = 30
+_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?,*', re.IGNORECASE)
 _CSV, _JSON = (".csv", ".tsv"), (".jsonl", ".ndjson")
 #: Characters without a width, which programs leave around names.
 _HIDDEN = "\ufeff\u200b\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e \t\u00a0\u3000"
@@ -86,6 +88,12 @@ class RowFile:
         lines = self._lines()
         if layout.header_row:
             lines = islice(lines, layout.header_row - 1, None)
+        elif layout.header_row == 0 and (first := next(lines, None)):
+            # Excel writes and obeys such a line above the header.
+            if found := _SEPARATOR.fullmatch(first.text):
+                delimiter = layout.delimiter or found[1]
+            else:
+                lines = chain([first], lines)
         reader = CsvReader(lines, delimiter)
         records = iter(reader)
         header = self._header(records, delimiter)

@@ -14,6 +14,7 @@ from services.cli.commands.imports import (
     ImportReport,
     RejectedLine,
     RowNamer,
+    import_file,
     load_mapping,
     summary_of,
 )
@@ -99,6 +100,22 @@ def test_line_that_is_utf_8_by_chance_does_not_slip_through(tmp_path: Path) -> N
         list(outcomes(tmp_path, raw, **CITY))
 
 
+@pytest.mark.parametrize("names", [["Müller", "Noël"], ["Москва", "Казань"], ["Αθήνα", "Πάτρα"]])
+def test_stray_byte_among_words_of_two_byte_letters_rejects_its_line(
+    tmp_path: Path, names: list[str]
+) -> None:
+    raw = f"m,city\n1,{names[0]}\n2,".encode() + b"\xc3" + f"\n3,{names[1]}\n".encode()
+    read = dict(outcomes(tmp_path, raw, **CITY))
+    assert read[3] == "LINE_INVALID"
+    assert [read[2]["city"], read[4]["city"]] == names
+
+
+def test_named_utf_8_rejects_lines_and_not_the_file(tmp_path: Path) -> None:
+    raw = "m,city\n1,一\n2,北京\n".encode("gb18030")
+    read = dict(outcomes(tmp_path, raw, **CITY, encoding="utf-8"))
+    assert read[3] == "LINE_INVALID"
+
+
 def test_control_characters_of_latin_1_are_letters_of_windows(tmp_path: Path) -> None:
     raw = "m,city\n1,5 €\n".encode("cp1252")
     assert list(outcomes(tmp_path, raw, **CITY, encoding="latin-1")) == [(2, "LINE_INVALID")]
@@ -179,6 +196,20 @@ def test_lines_above_the_header_are_skipped_and_the_error_names_the_header(tmp_p
 def test_another_delimiter_is_named_by_the_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidField, match="write `delimiter: ';'`"):
         list(outcomes(tmp_path, b"m;note\n1;a\n", **NOTE))
+
+
+def test_line_that_names_the_separator_is_obeyed(tmp_path: Path) -> None:
+    raw = b"sep=;\r\nm;note\r\n1;a\r\n"
+    assert list(outcomes(tmp_path, raw, **NOTE)) == [(3, {"phone": "1", "note": "a"})]
+
+
+async def test_rejections_are_not_written_over_the_file_itself(tmp_path: Path) -> None:
+    file, mapping = tmp_path / "f.csv", tmp_path / "m.yaml"
+    file.write_text("m\n1\n")
+    mapping.write_text("event: e\nidentifiers: {phone: {column: m}}")
+    with pytest.raises(InvalidField, match="name another one"):
+        await import_file(file, mapping, "127.0.0.1:1", "key", rejections=file)
+    assert file.read_text() == "m\n1\n"
 
 
 NUMBERS = [
@@ -469,13 +500,15 @@ def test_report_counts_what_it_does_not_list() -> None:
     for line in range(1_500):
         report.reject(RejectedLine(line, "VALUE_INVALID", "amount", "it is not a number"))
     report.unusable["phone", "it is a placeholder"] = 3
+    report.unusable_identifiers = 5
     report.unseen_columns = ("phoen",)
     lines = list(summary_of(report))
-    assert lines[:5] == [
+    assert lines[:6] == [
         "encoding: utf-8, by default",
         "0 new events, 0 already in the log, 1,500 lines rejected",
         "  1,500 lines: VALUE_INVALID",
-        "  3 times phone identified no one: it is a placeholder",
+        "  5 identifiers of these events identify no one, or are no valid ones",
+        "  3 cells of phone identify no one: it is a placeholder",
         "  no row has a value in 'phoen', which the mapping uses",
     ]
     assert lines[-1].startswith("and 500 lines more: a second run with `--rejections FILE`")
