@@ -94,7 +94,7 @@ async def test_resync_ends_the_fault_of_an_upstream_that_went_back(
         assert (outputs[0].first, outputs[-1].next) == (end, end + 15)
 
 
-async def test_shard_notices_that_its_upstream_went_back_while_the_bus_is_busy(
+async def test_shard_notices_at_its_start_that_its_upstream_went_back(
     database: str, nats_url: str, word_log: WordLog, tmp_path: Path
 ) -> None:
     async with (

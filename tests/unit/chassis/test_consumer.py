@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from toy.fake_subscription import FakeSubscription, Range
 
 from services.chassis.messaging.stream import StreamMessage
+from services.chassis.messaging.subscription import ReceivedMessage
 from services.chassis.projection.consumer import Limits, ShardConsumer, UpstreamGap
-from services.kernel.errors import RangeExpired
+from services.kernel.errors import RangeExpired, UpstreamWentBack
 
 
 def content(first: int, end: int) -> bytes:
@@ -42,6 +43,33 @@ class FakeUpstream:
         # A page may begin before `first`, as a row of an outbox does.
         for start in range(first - first % self.page, end, self.page):
             yield message(start, min(start + self.page, end))
+
+
+class BusOfOldMessages(FakeSubscription):
+    """Delivers messages that were folded before, one after another, without a silence."""
+
+    async def wait(self, timeout: float) -> ReceivedMessage | None:
+        await asyncio.sleep(0.005)
+        self._ranges.append((1, 2, False))
+        return self.peek()
+
+
+def test_upstream_is_read_where_the_bus_has_old_messages_alone() -> None:
+    class RestoredUpstream(FakeUpstream):
+        async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+            if first > self.length:
+                raise UpstreamWentBack("restored")
+            async for each in super().read(shard, first, end):
+                yield each
+
+    async def run() -> None:
+        bus = BusOfOldMessages([], content)
+        consumer = ShardConsumer(0, bus, RestoredUpstream(10), Limits(), gap_check_s=0.03)
+        async with asyncio.timeout(5):
+            await consumer.next(20)
+
+    with pytest.raises(UpstreamWentBack):
+        asyncio.run(run())
 
 
 def drain(
