@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
 from services.chassis.access.tables import fold_access_facts
 from services.chassis.messaging.stream import OutboxMessage
@@ -33,7 +32,11 @@ from services.chassis.rpc.clients import IdentityClient, ProjectionClient
 from services.kernel.errors import InvalidField, ServiceUnavailable
 from services.kernel.ids import ProfileId, WorkspaceId, shard_of
 from services.kernel.tokens import Token
-from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
+from services.segment.codec.bus import (
+    decode_profiles_changed,
+    dropped_predicates,
+    evaluation_from_proto,
+)
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
 from services.segment.codec.units import LeftOut, left_out_of
 from services.segment.domain.membership import differing_members, mark_merges, newer_evaluations
@@ -92,9 +95,11 @@ class SegmentRebuilder:
         """See `Rebuilder`."""
         rows: list[str] = []
         profile = "encode(profile_id, 'hex')"
+        # Not the versions of evaluations: a profile that was rebuilt has others, and publishes only
+        # the evaluations that differ.
         for table, key, columns in (
             ("membership", f"segment_id || ' ' || {profile}", "workspace_id"),
-            ("current_evaluation", profile, "workspace_id, version, true_predicates"),
+            ("current_evaluation", profile, "workspace_id, true_predicates"),
             ("definition", "workspace_id || ' ' || segment_id", "version, payload"),
         ):
             rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
@@ -220,8 +225,7 @@ class _StateBuild:
 
         Return whether there was anything but evaluations.
         """
-        # A page of current evaluations has no predicates that were dropped.
-        dropped = message.dropped_predicates if isinstance(message, ProfilesChanged) else ()
+        dropped = dropped_predicates(message)
         changes = [one for one in changes if one.profile_id not in left_out.profiles]
         facts = (fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts)
         defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]

@@ -14,7 +14,7 @@ import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
-from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
+from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex, property_getter
 from services.kernel.fold.trait_limit import least_traits
 from services.kernel.fold.trait_values import canonical_value
 from services.kernel.rules.model import AccumulatorKind
@@ -218,9 +218,17 @@ class ProfileView:
         elif name in self._traits:
             return self._traits[name]
         value = self.trait_value(name)
-        decoded = None if value is None else read_value(value[3])
+        decoded = self._member(name) if value is None else read_value(value[3])
         self._traits[name] = decoded
         return decoded
+
+    def _member(self, path: str) -> Any:
+        """Return the member of a trait by its path, `trait.member`; None if it is absent."""
+        name, dot, _ = path.partition(".")
+        value = self.trait_value(name) if dot else None
+        if value is None:
+            return None
+        return property_getter(path)({name: read_value(value[3])})
 
     def traits(self) -> dict[str, TraitValue]:
         """Return the present traits by name, ascending."""

@@ -133,6 +133,8 @@ def _predicates_by_trait(compiled: Iterable[CompiledPredicate]) -> dict[str, fro
     for predicate in compiled:
         if predicate.trait is not None:
             dependants[predicate.trait].add(predicate.id)
+            # `a.b` also reads the member `b` of the trait `a`.
+            dependants[predicate.trait.partition(".")[0]].add(predicate.id)
     return {name: frozenset(ids) for name, ids in dependants.items()}
 
 

@@ -175,7 +175,7 @@ class LeafRefill:
 
     def __init__(self, index: PredicateIndex, accumulators: frozenset[int]) -> None:
         """`accumulators`: those that lack old events."""
-        self._kept = index.accumulator_ids - accumulators
+        self._complete = index.accumulator_ids - accumulators
         own = [p.predicate for p in index.predicates.values() if p.accumulator_id in accumulators]
         self._index = PredicateIndex(own)
         self._filled: dict[LeafId, LeafState] = {}
@@ -198,7 +198,7 @@ class LeafRefill:
 
     def apply(self, leaf_id: LeafId, state: LeafState) -> None:
         """Give a state the accumulators of the index, and no others."""
-        accumulators = {i: a for i, a in state.accumulators.items() if i in self._kept}
+        accumulators = {i: a for i, a in state.accumulators.items() if i in self._complete}
         if leaf_id in self._filled:
             accumulators |= self._filled[leaf_id].accumulators
         state.accumulators = dict(sorted(accumulators.items()))

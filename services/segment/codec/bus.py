@@ -15,6 +15,7 @@ from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.segment.domain.model import MembershipChange, ProfileEvaluation
 
 CLOCK_TICKED: str = ClockTicked.DESCRIPTOR.full_name
+_ProfilesChanged = profile_pb.ProfilesChanged
 #: Evaluations in one preview.
 MAX_PREVIEWED = 20_000
 
@@ -22,6 +23,11 @@ MAX_PREVIEWED = 20_000
 def decode_profiles_changed(payload: bytes) -> profile_pb.ProfilesChanged:
     """Return the message of a payload."""
     return profile_pb.ProfilesChanged.FromString(payload)
+
+
+def dropped_predicates(message: Any) -> Sequence[int]:
+    """Return the predicates that a message drops; a page of current evaluations drops none."""
+    return message.dropped_predicates if isinstance(message, _ProfilesChanged) else ()
 
 
 def evaluation_from_proto(message: profile_pb.ProfileChange) -> ProfileEvaluation:

@@ -84,8 +84,8 @@ async def test_retired_definition_leaves_no_predicate_and_no_accumulator(
     pool: asyncpg.Pool,
 ) -> None:
     log, identity, rng = MemoryLog(2), MemoryIdentity(), random.Random(7)
-    counted, kept = RULES[1], RULES[3]
-    end_us = fill(log, random_events(rng, 80, 10), rng, [definition("kept", kept)], "first")
+    counted, lasting = RULES[1], RULES[3]
+    end_us = fill(log, random_events(rng, 80, 10), rng, [definition("lasting", lasting)], "first")
     log.append(definition("draft", counted), end_us)
     log.append(definition("draft", counted, version=2, retired=True), end_us)
     streams = publish(log, identity, rng)
@@ -93,15 +93,15 @@ async def test_retired_definition_leaves_no_predicate_and_no_accumulator(
     await harness.start()
     await harness.fold_all(streams, 1)
     await harness.finish(log, streams, end_us)
-    kept_ids = frozenset(map(predicate_id, predicates(kept)))
+    lasting_ids = frozenset(map(predicate_id, predicates(lasting)))
     for shard in range(2):
         gone = {p for m in harness.outputs[shard] for p in m.dropped_predicates}
         assert gone == set(map(predicate_id, predicates(counted)))
     stored = await pool.fetch("SELECT predicate_id FROM predicate")
-    assert {from_bigint(row[0]) for row in stored} == kept_ids
+    assert {from_bigint(row[0]) for row in stored} == lasting_ids
     states = [decode(row[0]) for row in await pool.fetch("SELECT state FROM leaf")]
-    assert {id_ for state in states for id_ in state.accumulators} == accumulators_of(kept)
-    assert frozenset().union(*(await harness.true_predicates()).values()) <= kept_ids
+    assert {id_ for state in states for id_ in state.accumulators} == accumulators_of(lasting)
+    assert frozenset().union(*(await harness.true_predicates()).values()) <= lasting_ids
     await harness.digest()
 
 

@@ -48,3 +48,11 @@ def test_scopes_are_those_of_the_leaves_and_all_predicates_after_a_reassignment(
     scope = EvaluationScope(frozenset({7}))
     scopes = scopes_by_profile({LeafId(b"a"): scope}, {}, stored, moved)
     assert scopes == {b"p": scope, b"r": ALL_PREDICATES, b"q": ALL_PREDICATES}
+
+
+def test_assignment_of_the_stored_version_changes_nothing() -> None:
+    """Two shards may deliver one assignment; the second must cost no write and no evaluation."""
+    stored = by_id(assigned("a", "p", 2))
+    assert reassignments(by_id(assigned("a", "p", 2)), stored) == []
+    assert reassignments(by_id(assigned("a", "q", 2)), stored) == []
+    assert lock_set(by_id(assigned("a", "q", 2)), stored) == {b"p"}

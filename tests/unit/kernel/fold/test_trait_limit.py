@@ -60,7 +60,7 @@ def expected(events: list[EventView]) -> dict[str, tuple[int, int, bytes, bytes]
 
 
 @given(facts=facts, random=st.randoms(use_true_random=False), cut=st.integers(0, 14))
-def test_kept_traits_in_any_order_and_split_are_the_greatest_of_all_statements(
+def test_traits_in_any_order_and_split_are_the_greatest_of_all_statements(
     facts: list[tuple[int, int, dict[str, Any]]], random: Any, cut: int
 ) -> None:
     events = [identify(at, fact, trust, t) for fact, (trust, at, t) in enumerate(facts)]
