@@ -107,7 +107,7 @@ class NatsServer(ManagedServer):
             # By default it flushes every two minutes: a crash would lose acknowledged messages.
             "jetstream": f'{{store_dir: "{STORE}", sync_interval: always}}',
         }
-        text = render("Written at every start.", options, self._config_users(), CLIENTS_FILE)
+        text = render("Written at every start.", options, self._config_users())
         with open(
             os.open(self.home / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
         ) as output:

@@ -1,8 +1,9 @@
 """Defines who may do what on NATS, and generates the configuration of nats-server from it.
 
-There are two accounts. `SERVICES` has JetStream and one user per service. `CLIENTS` has one user
-per source; it sees nothing but three groups of subjects that it imports from `SERVICES`. So a
-client cannot even have a reply sent to a subject of the services.
+There are three accounts. `SERVICES` has JetStream and one user per service. `CLIENTS` has one user
+per source; it sees nothing but two groups of subjects that it imports from `SERVICES`. `RECEIVERS`
+has the users that receive what destinations publish, and imports that alone. So a client cannot
+have a reply sent to a subject of the services or of a receiver: a reply stays in its account.
 
 `python -m services.devstack.nats_config` writes `deploy/nats.conf`.
 """
@@ -21,8 +22,8 @@ from services.devstack.errors import ServerError
 from services.devstack.folders import ROOT
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
-#: The file with the users of `CLIENTS`, beside the configuration of the embedded server.
-CLIENTS_FILE = "clients.conf"
+#: The files with the users of `CLIENTS` and of `RECEIVERS`, beside the embedded configuration.
+CLIENTS_FILE, RECEIVERS_FILE = "clients.conf", "receivers.conf"
 #: The stream and the consumer of the messages that publishers send.
 _IN, _INGEST = "ONEFOLD_IN", "ingest"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -52,6 +53,8 @@ class ClientId:
 
     workspace_id: str
     source_id: str
+    #: Whether it receives what destinations of its workspace publish, and publishes nothing.
+    receives: bool = False
 
     def __post_init__(self) -> None:
         for name, text in (("workspace", self.workspace_id), ("source", self.source_id)):
@@ -64,26 +67,27 @@ class ClientId:
     @property
     def name(self) -> str:
         """The name of its user."""
-        return f"{self.workspace_id}.{self.source_id}"
+        name = f"{self.workspace_id}.{self.source_id}"
+        return f"{name}.receiver" if self.receives else name
 
     @property
     def subject(self) -> str:
-        """The subject that it publishes events on."""
-        return f"onefold.in.{self.name}"
+        """The subject that it publishes events on, or the subjects that it receives."""
+        return f"onefold.out.{self.workspace_id}.>" if self.receives else f"onefold.in.{self.name}"
 
     @property
     def inbox_prefix(self) -> str:
         """The beginning of the subjects on which it may receive replies."""
         return f"_INBOX.{self.name}"
 
-    def user(self, password: str, *, receives: bool = False) -> NatsUser:
-        """Return its user, with everything that a publisher needs.
-
-        `receives`: it may subscribe to what the destinations of its workspace publish as well.
-        """
+    def user(self, password: str) -> NatsUser:
+        """Return its user, with everything that a publisher or a receiver needs."""
+        inboxes = f"{self.inbox_prefix}.>"
+        if self.receives:
+            # An empty list would permit to publish everything.
+            return NatsUser(self.name, password, (inboxes,), (inboxes, self.subject))
         publish = (self.subject, f"onefold.request.{self.name}")
-        out = (f"onefold.out.{self.workspace_id}.>",) if receives else ()
-        return NatsUser(self.name, password, publish, (f"{self.inbox_prefix}.>", *out))
+        return NatsUser(self.name, password, publish, (inboxes,))
 
 
 def service_user(service: str, password: str, subjects: Iterable[str] = ()) -> NatsUser:
@@ -146,16 +150,17 @@ def _stream(name: str) -> str:
 
 
 def render(
-    header: str, options: Mapping[str, str], users: Sequence[NatsUser], clients_file: str
+    header: str, options: Mapping[str, str], users: Sequence[NatsUser], clients_folder: str = ""
 ) -> str:
     """Return a configuration in the format of nats-server.
 
-    `options`: top-level settings, each value as it is written in the file.
+    `options`: top-level settings, each value as it is written in the file. `clients_folder`: where
+    the files with the users of the other accounts lie, with a slash at its end.
     """
     lines = [*(f"# {line}" for line in header.splitlines())]
     lines += [f"{name}: {value}" for name, value in options.items()]
     lines += ["accounts {", "  SERVICES {", "    jetstream: enabled", "    exports: ["]
-    lines += [f"      {{{kind}: {_quoted(subject)}}}" for kind, subject in _SHARED]
+    lines += [f"      {{{kind}: {_quoted(subject)}}}" for kind, subject in (*_SENT, *_RECEIVED)]
     lines += ["    ]", "    users: ["]
     for user in users:
         password = user.password if user.password.startswith("$") else _quoted(user.password)
@@ -165,20 +170,22 @@ def render(
         lines += ["          ]}", "          subscribe: {allow: ["]
         lines += [f"            {_quoted(subject)}" for subject in user.subscribe]
         lines += ["          ]}", "        }", "      }"]
-    lines += ["    ]", "  }", "  CLIENTS {", "    imports: ["]
-    for kind, subject in _SHARED:
-        lines.append(f"      {{{kind}: {{account: SERVICES, subject: {_quoted(subject)}}}}}")
-    lines += ["    ]", "    # The users of publishers, written by `./onefold nats credentials`."]
-    lines += [f"    include {_quoted(clients_file)}", "  }", "}"]
-    return "\n".join(lines) + "\n"
+    lines += ["    ]", "  }"]
+    for account, shared, file in (
+        ("CLIENTS", _SENT, CLIENTS_FILE),
+        ("RECEIVERS", _RECEIVED, RECEIVERS_FILE),
+    ):
+        lines += [f"  {account} {{", "    imports: ["]
+        for kind, subject in shared:
+            lines.append(f"      {{{kind}: {{account: SERVICES, subject: {_quoted(subject)}}}}}")
+        lines += ["    ]", "    # Its users, written by `./onefold nats credentials`."]
+        lines += [f"    include {_quoted(clients_folder + file)}", "  }"]
+    return "\n".join([*lines, "}"]) + "\n"
 
 
-#: What the accounts share: events, requests, and the messages of destinations.
-_SHARED = (
-    ("service", "onefold.in.>"),
-    ("service", "onefold.request.>"),
-    ("stream", "onefold.out.>"),
-)
+#: What `CLIENTS` sends to the services, and what `RECEIVERS` gets from them.
+_SENT = (("service", "onefold.in.>"), ("service", "onefold.request.>"))
+_RECEIVED = (("stream", "onefold.out.>"),)
 
 
 def new_password() -> str:
@@ -209,7 +216,7 @@ def shipped_config() -> str:
         "jetstream": "{store_dir: /data, sync_interval: always}",
     }
     users = [service_user(s, f"${password_variable(s)}") for s in SERVICES]
-    return render(header, options, users, "clients/clients.conf")
+    return render(header, options, users, "clients/")
 
 
 def _quoted(text: str) -> str:

@@ -22,8 +22,8 @@ from services.devstack.nats_config import ClientId, new_password, password_varia
 from services.devstack.ports import LOOPBACK, free_port
 
 WEB, APP, SHOP = ClientId("school", "web"), ClientId("school", "app"), ClientId("shop", "web")
-#: May also receive what destinations publish.
-CRM = ClientId("school", "crm")
+#: Receives what destinations publish.
+CRM = ClientId("school", "crm", receives=True)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ async def shipped_nats(folder: Path) -> AsyncIterator[ShippedNats]:
     (folder / "nats.conf").write_text(text.replace("store_dir: /data,", f"store_dir: {folder}/js,"))
     clients = ClientsFile(folder / "clients" / "clients.conf")
     passwords = {client.name: clients.create(client) for client in (WEB, APP, SHOP)}
-    passwords[CRM.name] = clients.create(CRM, receives=True)
+    clients.ensure()
+    passwords[CRM.name] = clients.create(CRM)
     environment = {"PATH": os.environ["PATH"]}
     for service in SERVICES:
         passwords[service] = new_password()

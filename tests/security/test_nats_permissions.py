@@ -235,3 +235,29 @@ async def test_receiver_gets_what_destinations_of_its_workspace_publish_and_no_m
         for subject in ("onefold.out.>", "onefold.out.*.*", "onefold.out.shop.>"):
             assert await client.subscribe(subject), subject
         assert await client.publish("onefold.out.school.coupons")
+
+
+async def test_reply_of_a_publisher_does_not_reach_a_receiver(shipped: ShippedNats) -> None:
+    received: list[str] = []
+
+    async def receive(msg: nats.aio.msg.Msg) -> None:
+        received.append(msg.subject)
+
+    async def respond(msg: nats.aio.msg.Msg) -> None:
+        await msg.respond(b"taken")
+
+    ingest, web = await connect(shipped, "ingest"), await connect(shipped, WEB.name)
+    activation, crm = await connect(shipped, "activation"), await connect(shipped, CRM.name)
+    await crm.subscribe("onefold.out.school.>", cb=receive)
+    await crm.flush()
+    await ingest.subscribe("onefold.request.>", queue="ingest", cb=respond)
+    await ingest.flush()
+    for subject in (WEB.subject, f"onefold.request.{WEB.name}"):
+        await web.publish(subject, b"{}", reply="onefold.out.school.forged")
+    await web.request(f"onefold.request.{WEB.name}", b"{}", timeout=5)
+    await activation.publish("onefold.out.school.honest", b"{}")
+    await activation.flush()
+    await wait_until(lambda: received)
+    assert received == ["onefold.out.school.honest"]
+    for connection in (ingest, web, activation, crm):
+        await connection.close()

@@ -197,3 +197,37 @@ async def test_response_to_a_request_goes_to_an_inbox_only(ingest: IngestEndpoin
     await ingest.nats.request(subject, b"{", timeout=20, headers=headers)
     await ingest.nats.flush()
     assert "onefold.log.77" not in seen
+
+
+async def test_message_with_the_id_of_another_source_is_stored(
+    ingest: IngestEndpoints, site: Client, nats_server: OpenNatsServer
+) -> None:
+    """JetStream compares the ids of messages across all sources."""
+    config = (await ingest.nats.jetstream().stream_info(STREAM)).config
+    assert config.duplicate_window == 0.1
+    stranger, call = await connect(nats_server, APP), make_call()
+    await stranger.jetstream().publish(APP.subject, b"{}", headers={"Nats-Msg-Id": "order-1001"})
+    headers = {"Authorization": f"Bearer {ingest.key}", "Nats-Msg-Id": "order-1001"}
+
+    async def is_new() -> bool:
+        acknowledged = await site.jetstream().publish(
+            SITE.subject, json.dumps(call).encode(), headers=headers
+        )
+        return not acknowledged.duplicate
+
+    await wait_until(is_new)
+    await wait_until(lambda: is_empty(ingest))
+    assert len(await ingest.facts(call["messageId"])) == 1
+    await stranger.close()
+
+
+async def test_response_to_a_request_has_no_header_of_the_request(
+    ingest: IngestEndpoints, site: Client
+) -> None:
+    response = await site.request(
+        f"onefold.request.{SITE.name}",
+        json.dumps(make_call()).encode(),
+        timeout=20,
+        headers={"Authorization": f"Bearer {ingest.key}", "Other": "1"},
+    )
+    assert not {"Authorization", "Other"} & (response.headers or {}).keys()

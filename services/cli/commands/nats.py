@@ -37,8 +37,8 @@ def credentials(
         bool,
         Option(
             "--receive",
-            help="Also permit to subscribe to what destinations of the workspace publish below "
-            "onefold.out.WORKSPACE.",
+            help="Make credentials of a receiver: they permit to subscribe to what destinations of "
+            "the workspace publish below onefold.out.WORKSPACE, and to nothing else.",
         ),
     ] = False,
     file: Annotated[
@@ -56,12 +56,13 @@ def credentials(
     """Make the NATS credentials of a source, and print their URL; it is shown only this once.
 
     They permit to publish events and requests of that source, and to receive the replies, nothing
-    else. A client has to use the inbox prefix that is printed with them.
+    else; with --receive, to receive what destinations publish. A client has to use the inbox prefix
+    that is printed with them.
     """
     if rotate and remove:
         output.fail("choose one of --rotate and --remove")
     with output.exit_on_error():
-        client = ClientId(workspace, source)
+        client = ClientId(workspace, source, receives=receive)
         home = data / "nats"
         if file is None and not load_ports(home / "ports.json"):
             raise ServerError(
@@ -72,13 +73,14 @@ def credentials(
             clients.remove(client)
             _report_removal(client, file, home)
             return
-        password = clients.create(client, rotate=rotate, receives=receive)
+        password = clients.create(client, rotate=rotate)
         url = f"nats://{client.name}:{password}@{server}"
         if file is None:
             url = output.run(apply_credentials(home.resolve(), client))
     output.out.print(url, soft_wrap=True)
     for line in (
-        f"The source publishes on {client.subject}, with the inbox prefix {client.inbox_prefix}.",
+        f"The source {'receives' if receive else 'publishes on'} {client.subject}, with the inbox "
+        f"prefix {client.inbox_prefix}.",
         "The URL has its password, and is shown only this once.",
         *([] if file is None else [_reload(file)]),
     ):

@@ -36,6 +36,7 @@ class RequestServer:
 
     def __init__(self, respond: Respond, requests: asyncio.TaskGroup) -> None:
         self._respond = respond
+        self._client: Client | None = None
         self._requests = requests
         self._changed = asyncio.Event()
         self._count = 0
@@ -48,6 +49,7 @@ class RequestServer:
         subscription = await client.subscribe(
             REQUEST_SUBJECT, queue=GROUP, cb=self.on_request, pending_bytes_limit=_WAITING_BYTES
         )
+        self._client = client
         try:
             yield
         finally:
@@ -69,8 +71,9 @@ class RequestServer:
     async def _handle(self, msg: Msg, size: int) -> None:
         try:
             response = await self._respond(msg)
-            if msg.reply.startswith(_REPLY_PREFIXES):
-                await msg.respond(msgspec.json.encode(response))
+            if self._client is not None and msg.reply.startswith(_REPLY_PREFIXES):
+                # `Msg.respond` would send the headers of the request back, the write key among them.
+                await self._client.publish(msg.reply, msgspec.json.encode(response))
         except BUS_ERRORS as error:
             log.debug("response_lost", error=type(error).__name__)
         finally:
