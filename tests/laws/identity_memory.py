@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from laws.identity_model import WORKSPACE
 
+from services.identity.domain.candidates import JointPair
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
-from services.identity.domain.claims import ProfileClaims
-from services.identity.domain.co_occurrence import Neighbour
+from services.identity.domain.claims import ProfileContents
+from services.identity.domain.co_occurrence import JOINT_KINDS, Neighbour
 from services.identity.domain.digest import decision_share, edge_share, identifier_share
 from services.identity.domain.evidence import (
     Decision,
@@ -112,7 +113,9 @@ class MemoryEvidence:
             for one, other in ((edge.a, edge.b), (edge.b, edge.a)):
                 namespace = self.identifiers[other].namespace
                 if one in ids and edge.kind in kinds and namespace not in without:
-                    found.setdefault(one, []).append(Neighbour(other, namespace, row.span))
+                    found.setdefault(one, []).append(
+                        Neighbour(other, namespace, row.span, edge.kind)
+                    )
         return {id_: some[:limit] for id_, some in found.items()}
 
     async def count_identifiers(
@@ -126,13 +129,35 @@ class MemoryEvidence:
                     counts[profile, namespace] += 1
         return counts
 
-    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
-        found: dict[ProfileId, ProfileClaims] = {}
+    async def load_joint(self, ids: Collection[IdentifierId]) -> tuple[list[Edge], set[ProfileId]]:
+        edges = [e for e in self.edges if e.a in ids and e.b in ids and e.kind in JOINT_KINDS]
+        return edges, {self.rows[id_].profile_id for id_ in ids if id_ in self.rows}
+
+    async def load_between(
+        self, pairs: Collection[JointPair]
+    ) -> dict[IdentifierId, tuple[str, ProfileId]]:
+        near: dict[IdentifierId, set[IdentifierId]] = {}
+        for a, b, kind in self.edges:
+            if kind in (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CLAIMED):
+                near.setdefault(a, set()).add(b)
+                near.setdefault(b, set()).add(a)
+        return {
+            id_: (self.identifiers[id_].namespace, self.rows[id_].profile_id)
+            for one, other, is_decided in pairs
+            for id_ in near.get(one, set()) & near.get(other, set())
+            if is_decided or self.rows[id_].flags & IdentifierFlag.SHARED
+        }
+
+    async def load_contents(
+        self, profiles: Collection[ProfileId], others: Collection[str]
+    ) -> dict[ProfileId, ProfileContents]:
+        found: dict[ProfileId, ProfileContents] = {}
         for profile in profiles:
             members = self._members({profile})
             namespaces = {self.identifiers[id_].namespace for id_ in members}
-            found[profile] = ProfileClaims(
+            found[profile] = ProfileContents(
                 has_person=not namespaces <= {"", *DEVICE_NAMESPACES},
+                has_person_id=not namespaces <= {"", *others},
                 has_claims=any(
                     edge.kind == EvidenceKind.CLAIMED and row.held is None and edge.a in members
                     for edge, row in self.edges.items()

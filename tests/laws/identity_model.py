@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import combinations
+from itertools import permutations
 
 from services.identity.domain.evidence import Decision, DecisionKind, EvidenceKind, FirstSeen
 from services.identity.domain.policy import DEFAULT, MatchMode, NamespaceRule, Policy
@@ -175,6 +175,10 @@ def _link(state: ExpectedState, apart: list[frozenset[Identifier]], policy: Poli
             if broken:
                 state.held[edge] = (HeldReason.LIMIT, broken)
                 continue
+            has_two = kind != EvidenceKind.CLAIMED and all(is_person_id(i, policy) for i in pair)
+            if not has_two and all(any(is_person_id(i, policy) for i in p) for p in (left, right)):
+                state.held[edge] = (HeldReason.OTHER_PERSON, "")
+                continue
         profiles = [p for p in profiles if p not in (left, right)] + [union]
     for profile in profiles:
         name = min((state.first_seen[i], i.id_in(WORKSPACE, INDEX_KEY)) for i in profile)[1]
@@ -186,10 +190,22 @@ def _has_person(profile: frozenset[Identifier]) -> bool:
     return any(i.namespace not in DEVICE_NAMESPACES for i in profile)
 
 
+def is_person_id(identifier: Identifier, policy: Policy) -> bool:
+    """Return whether an identifier stands for one person."""
+    plain = identifier.namespace.removesuffix("_sha256").split(".")[0]
+    if plain in DEVICE_NAMESPACES or plain in ("email", "phone"):
+        return False
+    rule = _rule(identifier.namespace, policy)
+    return rule.limit > 0 and rule.shared_after == 0
+
+
 def _order(edge: ModelEdge, state: ExpectedState, policy: Policy) -> tuple[object, ...]:
     pair, kind = edge
     priorities = sorted(priority(i.namespace, policy) for i in pair)
+    is_late = kind > EvidenceKind.STATED and not all(is_person_id(i, policy) for i in pair)
     return (
+        kind == EvidenceKind.CLAIMED,
+        is_late,
         kind,
         min(state.edges[edge]),
         priorities,
@@ -295,8 +311,58 @@ def _neighbours(
 
 def _is_shared(i: Identifier, state: ExpectedState, policy: Policy) -> bool:
     limit = _rule(i.namespace, policy).shared_after
-    namespaces = [other.namespace for other in _neighbours(i, state, policy)]
-    return limit > 0 and any(namespaces.count(n) > limit for n in namespaces)
+    if not limit:
+        return False
+    holders = _neighbours(i, state, policy)
+    devices = [other.namespace for other in holders if other.namespace in DEVICE_NAMESPACES]
+    if any(devices.count(n) > max(10, limit) for n in devices):
+        return True
+    others = {other for other in holders if other.namespace not in DEVICE_NAMESPACES}
+    days = _rule(i.namespace, policy).recycled_after_days
+    handover = max(_handover_days(holders, days), default=-1) if days else -1
+    trusted = {
+        other
+        for other in others
+        for pair, kind in state.edges
+        if pair == {i, other} and kind in (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED)
+        if kind not in policy.ignored and kind in _allowed(i.namespace, policy)
+    }
+    current = {o for o in trusted if handover - _period_end_day(max(holders[o])) < days or not days}
+    return len(others) > 4 * limit + 16 or _persons(current, state, policy) > limit
+
+
+def _persons(holders: set[Identifier], state: ExpectedState, policy: Policy) -> int:
+    """Return how many persons these identifiers are at least."""
+    kinds: dict[frozenset[Identifier], set[EvidenceKind]] = {}
+    for pair, kind in state.edges:
+        if kind != EvidenceKind.CLAIMED and pair <= holders:
+            kinds.setdefault(pair, set()).add(kind)
+    ids = {i for i in holders if is_person_id(i, policy)}
+    aliases = [
+        pair for pair, found in kinds.items() if found & {EvidenceKind.DECIDED, EvidenceKind.STATED}
+    ]
+    same = _groups(holders, aliases)
+    number = 0
+    for person in _groups(ids, [pair for pair in kinds if pair <= ids]):
+        namespaces = {i.namespace for i in person}
+        number += max(
+            sum(any(i.namespace == n for i in group & person) for group in same) for n in namespaces
+        )
+    addresses = holders - ids
+    for group in _groups(addresses, [pair for pair in kinds if pair <= addresses]):
+        number += not any(pair & group and pair & ids for pair in kinds)
+    return number
+
+
+def _groups(
+    ids: set[Identifier], pairs: list[frozenset[Identifier]]
+) -> list[frozenset[Identifier]]:
+    """Return the sets of identifiers that pairs join."""
+    groups = [frozenset({i}) for i in ids]
+    for pair in pairs:
+        joined = [g for g in groups if g & pair]
+        groups = [g for g in groups if not g & pair] + [frozenset().union(*joined)]
+    return groups
 
 
 def _is_recycled(i: Identifier, edge: ModelEdge, state: ExpectedState, policy: Policy) -> bool:
@@ -314,15 +380,18 @@ def _is_recycled(i: Identifier, edge: ModelEdge, state: ExpectedState, policy: P
         if (kind == EvidenceKind.CLAIMED) == (own_kind == EvidenceKind.CLAIMED)
         for at in firsts
     ]
-    pairs = list(combinations(neighbours, 2))
-    for one, two in [*pairs, *((b, a) for a, b in pairs)]:
-        if one.namespace != two.namespace:
-            continue
-        handover_day = _day(min(neighbours[two]))
-        is_handover = handover_day - _period_end_day(max(neighbours[one])) >= days
-        if is_handover and handover_day - max(together) >= days:
-            return True
-    return False
+    handovers = _handover_days(neighbours, days)
+    return any(day - max(together) >= days for day in handovers)
+
+
+def _handover_days(neighbours: dict[Identifier, list[FirstSeen]], days: int) -> list[int]:
+    """Return the days on which one holder came long after another of its namespace had left."""
+    return [
+        _day(min(neighbours[two]))
+        for one, two in permutations(neighbours, 2)
+        if one.namespace == two.namespace
+        if _day(min(neighbours[two])) - _period_end_day(max(neighbours[one])) >= days
+    ]
 
 
 def _day(at: FirstSeen) -> int:

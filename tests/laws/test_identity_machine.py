@@ -11,9 +11,9 @@ from properties import examples
 
 from services.identity.domain.co_occurrence import UNREMARKABLE
 from services.identity.domain.evidence import DecisionKind, Evidence
-from services.identity.domain.fast_path import flags_of, node_of
+from services.identity.domain.fast_path import flags_of
 from services.identity.domain.policy import DEFAULT, Policy
-from services.identity.domain.resolution import classify_all
+from services.identity.domain.resolution import classify_all, node_of
 from services.identity.domain.rows import IdentifierFlag, StoredEvidence
 from services.identity.projection.apply_evidence import apply_evidence
 from services.kernel.digest import digest_of

@@ -36,11 +36,11 @@ _HELD_REASON = "HELD_REASON_"
 _EXPLANATIONS = {
     "blocked": "the policy blocks one of the two identifiers",
     "ignored": "the policy ignores evidence of this kind",
-    "shared": "its {namespace} is shared: it was seen with too many others",
+    "shared": "its {namespace} is shared: it was seen with more persons than the policy allows",
     "recycled": "its {namespace} has been recycled: it changed hands since",
     "limit": "the profile would have more {namespace} than the policy allows",
     "separated": "it would join two identifiers that were separated by a decision",
-    "other_person": "only public sources saw the two together, and the device is another person's",
+    "other_person": "the address or device is another person's already",
     "untrusted": "only public sources saw the two together, and neither is a device",
 }
 
@@ -92,13 +92,14 @@ def held(
         Option(
             "--because",
             metavar="REASON",
-            help="limit, separated, shared, recycled, blocked or ignored; without it limit and "
-            "separated.",
+            help="limit, separated, other_person, untrusted, shared, recycled, blocked or ignored; "
+            "without it the first five.",
         ),
     ] = "",
     limit: Limit = 50,
 ) -> None:
-    """List evidence that would merge profiles and is held; `link` and `separate` decide it."""
+    """List evidence that would merge profiles and is held, and the two identifiers that clash at
+    each; `link` and `separate` decide about these."""
     with output.exit_on_error():
         enum = identity_pb.HeldReason
         reason = value_of(enum, _HELD_REASON, because, "--because") if because else None
@@ -111,10 +112,11 @@ def held(
             evidence_word(each.edge.kind),
             held_word(each.edge.held_reason),
             held_explanation(each.edge),
+            " and ".join(map(format_identifier, each.clash)),
         )
         for each in response.held
     ]
-    columns = ("a", "b", "evidence", "held", "because")
+    columns = ("a", "b", "evidence", "held", "because", "clash")
     output.print_table(columns, rows, more=bool(response.next_page_token))
 
 

@@ -50,6 +50,7 @@ def held_to_proto(held: HeldEdgeView) -> pb.HeldEdge:
         edge=_edge_to_proto(held.edge),
         profile_id_a=to_hex(held.profile_a),
         profile_id_b=to_hex(held.profile_b),
+        clash=filter(None, map(identifier_to_proto, held.clash)),
     )
 
 

@@ -33,6 +33,9 @@ class HeldEdgeView(NamedTuple):
     edge: ExplainedEdge
     profile_a: ProfileId
     profile_b: ProfileId
+    #: Two identifiers that would be one person and that no evidence shows to be one; a decision
+    #: about these decides about the edge. Empty where none are known.
+    clash: tuple[Identifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

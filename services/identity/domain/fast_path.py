@@ -7,10 +7,11 @@ takes the slow path; see `neighbourhood`.
 Each function takes the result of the one before it:
 
     co_occurrence_candidates   whose neighbours must be loaded
+    compared_holders           between whom the edges must be loaded
     classify                   which new edges may link, and which profiles they join
     limit_queries              whose identifiers must be counted
     check_limits               which clusters take the fast path and which the slow one
-    claims.doubtful_profiles, claims.check_claims      the same for the claims of public sources
+    claims.doubtful_profiles, claims.check_persons     the same for clusters of several persons
     changes                    what to write for the clusters on the fast path
 """
 
@@ -21,75 +22,27 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from services.identity.domain.candidates import (
+    CoOccurrenceCandidates,
+    WorkspaceEvidence,
+    new_neighbours_of,
+)
 from services.identity.domain.changes import EdgeChange, ResolutionChanges
 from services.identity.domain.co_occurrence import (
-    CO_OCCURRENCE_KINDS,
     SHARED,
     UNREMARKABLE,
     CoOccurrence,
+    JointKinds,
     Neighbour,
     classify_neighbours,
-    counted_kinds,
 )
-from services.identity.domain.evidence import (
-    Edge,
-    Evidence,
-    EvidenceKind,
-    FirstSeen,
-    IdentifierInWorkspace,
-    SeenSpan,
-    names_person,
-)
-from services.identity.domain.policy import NamespaceRule, Policy
-from services.identity.domain.resolution import HeldEdge, Node, held_by_policy
-from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, LockedState
-from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
+from services.identity.domain.evidence import Edge, EvidenceKind, FirstSeen, SeenSpan, names_person
+from services.identity.domain.resolution import HeldEdge, held_by_policy
+from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow
+from services.kernel.ids import IdentifierId, ProfileId
 
 #: A profile and a namespace.
 ProfileNamespace: TypeAlias = tuple[ProfileId, str]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceEvidence:
-    """New evidence of one workspace, and the state and the policy that it meets."""
-
-    workspace_id: WorkspaceId
-    evidence: Evidence
-    state: LockedState
-    policy: Policy
-
-    def row(self, id_: IdentifierId) -> IdentifierRow | None:
-        return self.state.stored.identifiers.get(id_)
-
-    def profile(self, id_: IdentifierId) -> ProfileId:
-        """Return the profile of an identifier; one that is not stored is alone in its profile."""
-        row = self.state.stored.identifiers.get(id_)
-        return ProfileId(id_) if row is None else row.profile_id
-
-    def node(self, id_: IdentifierId) -> Node:
-        stored = self.state.stored.identifiers
-        first = self.evidence.first_seen.get(id_) or stored[id_].first
-        return node_of(self.evidence.identifiers[id_], first)
-
-    def rule(self, id_: IdentifierId) -> NamespaceRule:
-        return self.policy.rule(self.evidence.identifiers[id_].namespace)
-
-    def is_neighbour(self, one: IdentifierId, other: IdentifierId, kind: int) -> bool:
-        """Return whether an edge of a kind makes `other` a neighbour of `one`."""
-        identifiers, policy = self.evidence.identifiers, self.policy
-        if kind not in counted_kinds(identifiers[one].namespace, policy):
-            return False
-        own = policy.priority(identifiers[one].namespace)
-        return policy.priority(identifiers[other].namespace) < own
-
-
-class CoOccurrenceCandidates(NamedTuple):
-    """Stored identifiers whose class the new evidence may change."""
-
-    #: The namespaces of those whose neighbours must be loaded.
-    namespaces: dict[IdentifierId, str]
-    #: Recycled identifiers: their class changes, or the edges held for it.
-    recycled: set[IdentifierId]
 
 
 @dataclass(eq=False, slots=True)
@@ -159,51 +112,35 @@ class Split(NamedTuple):
     slow: list[Cluster]
 
 
-def co_occurrence_candidates(given: WorkspaceEvidence) -> CoOccurrenceCandidates:
-    """Return the stored identifiers whose class the new evidence may change."""
-    candidates = CoOccurrenceCandidates({}, set())
-    if not given.policy.uses_co_occurrence:
-        return candidates
-    for a, b, kind in given.evidence.edges:
-        if kind not in CO_OCCURRENCE_KINDS:
-            continue
-        for one, other in ((a, b), (b, a)):
-            row = given.row(one)
-            if row is None or row.flags & IdentifierFlag.SHARED:
-                continue
-            if not given.rule(one).uses_co_occurrence:
-                continue
-            if row.flags & IdentifierFlag.RECYCLED:
-                candidates.recycled.add(one)
-            elif given.is_neighbour(one, other, kind):
-                candidates.namespaces[one] = given.evidence.identifiers[one].namespace
-    return candidates
-
-
 def classify(
     given: WorkspaceEvidence,
     candidates: CoOccurrenceCandidates,
     neighbours: Mapping[IdentifierId, Sequence[Neighbour]],
+    joint: JointKinds,
 ) -> Classified:
     """Classify the identifiers of the evidence, and group them by the new edges that may link.
 
-    `neighbours` are the stored ones of each candidate.
+    `neighbours` are the stored ones of each candidate; `joint` the joint kinds of
+    `compared_holders`.
     """
-    new_neighbours = _new_neighbours(given)
+    new_neighbours, policy = new_neighbours_of(given), given.policy
     reclassified = set(candidates.recycled)
     for id_, before in neighbours.items():
         rule, after = given.rule(id_), [*before, *new_neighbours[id_]]
-        if (
-            not classify_neighbours(before, rule)
-            == classify_neighbours(after, rule)
-            == UNREMARKABLE
-        ):
+        row = given.row(id_)
+        found = classify_neighbours(after, rule, joint, policy)
+        if row is not None and row.flags & IdentifierFlag.SHARED:
+            is_changed = not found.shared
+        else:
+            was = classify_neighbours(before, rule, joint, policy)
+            is_changed = not was == found == UNREMARKABLE
+        if is_changed:
             reclassified.add(id_)
     co_occurrences: dict[IdentifierId, CoOccurrence] = {}
     for id_ in given.evidence.identifiers:
         row = given.row(id_)
         if row is None and id_ in new_neighbours:
-            found = classify_neighbours(new_neighbours[id_], given.rule(id_))
+            found = classify_neighbours(new_neighbours[id_], given.rule(id_), joint, policy)
             if found != UNREMARKABLE:
                 co_occurrences[id_] = found
         elif row is not None and row.flags & IdentifierFlag.SHARED:
@@ -217,18 +154,6 @@ def classify(
     )
     by_profile = _ClusterBuilder(given, reclassified, held).build()
     return Classified(given, frozenset(reclassified), co_occurrences, held, by_profile)
-
-
-def _new_neighbours(given: WorkspaceEvidence) -> dict[IdentifierId, list[Neighbour]]:
-    neighbours: dict[IdentifierId, list[Neighbour]] = {}
-    if not given.policy.uses_co_occurrence:
-        return neighbours
-    for (a, b, kind), span in given.evidence.edges.items():
-        for one, other in ((a, b), (b, a)):
-            if given.rule(one).uses_co_occurrence and given.is_neighbour(one, other, kind):
-                namespace = given.evidence.identifiers[other].namespace
-                neighbours.setdefault(one, []).append(Neighbour(other, namespace, span))
-    return neighbours
 
 
 class _ClusterBuilder:
@@ -416,9 +341,3 @@ def flags_of(co_occurrence: CoOccurrence) -> int:
     shared = IdentifierFlag.SHARED if co_occurrence.shared else 0
     recycled = IdentifierFlag.RECYCLED if co_occurrence.recycled_on_day is not None else 0
     return shared | recycled
-
-
-def node_of(identifier: IdentifierInWorkspace, first: FirstSeen) -> Node:
-    """Return the node of an identifier."""
-    namespace, value = identifier.identifier or ("", "")
-    return Node(namespace, value, first)

@@ -24,9 +24,10 @@ from services.identity.domain.co_occurrence import (
     CoOccurrence,
     Neighbour,
     classify_neighbours,
+    holders_to_compare,
 )
 from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, Pair, SeenSpan
-from services.identity.domain.fast_path import Classified, Cluster, flags_of, node_of
+from services.identity.domain.fast_path import Classified, Cluster, flags_of
 from services.identity.domain.resolution import (
     HeldEdge,
     Node,
@@ -34,6 +35,8 @@ from services.identity.domain.resolution import (
     classify_all,
     held_by_policy,
     link_components,
+    neighbours_of,
+    node_of,
 )
 from services.identity.domain.rows import EdgeRow, IdentifierFlag, IdentifierRow, ProfileGraph
 from services.kernel.ids import IdentifierId, ProfileId
@@ -50,9 +53,11 @@ class Missing:
     edges: Collection[IdentifierId] = ()
     #: Identifiers of which the neighbours are needed, with their namespaces.
     neighbours: Mapping[IdentifierId, str] = field(default_factory=dict)
+    #: Holders between whom all edges are needed.
+    holders: Collection[IdentifierId] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.profiles or self.edges or self.neighbours)
+        return bool(self.profiles or self.edges or self.neighbours or self.holders)
 
 
 class Neighbourhood:
@@ -69,8 +74,10 @@ class Neighbourhood:
         profiles: Iterable[ProfileId] = (),
         *,
         is_trusted: bool = True,
+        reclassified: Collection[IdentifierId] = (),
     ) -> None:
-        """`is_trusted`: whether stored edges and flags follow from the policy."""
+        """`is_trusted`: whether stored edges and flags follow from the policy; `reclassified`:
+        identifiers of `profiles` whose class must be checked, beside those of the evidence."""
         self._classified = classified
         self._given = classified.given
         self._is_trusted = is_trusted
@@ -81,6 +88,10 @@ class Neighbourhood:
         #: Identifiers all of whose edges are in the graph.
         self._with_all_edges: set[IdentifierId] = set()
         self._neighbours: dict[IdentifierId, Sequence[Neighbour]] = {}
+        self._own_reclassified = classified.reclassified.union(reclassified)
+        #: Holders whose edges with each other are loaded, and these edges.
+        self._compared: set[IdentifierId] = set()
+        self._joint_edges: set[Edge] = set()
         #: As of the last `missing`: all edges with the new evidence, those that the policy holds,
         #: and the classes of their ends.
         self._edges: dict[Edge, SeenSpan] = {}
@@ -111,6 +122,8 @@ class Neighbourhood:
         self._edges = self._merge_edges()
         if unclassified := self._unclassified():
             return Missing(neighbours=unclassified)
+        if not (compared := self._holders_to_compare()) <= self._compared:
+            return Missing(holders=compared | self._compared)
         self._check_edges()
         neighbours = self._neighbour_profiles()
         if not self._is_trusted:
@@ -130,6 +143,11 @@ class Neighbourhood:
     def add_neighbours(self, neighbours: Mapping[IdentifierId, Sequence[Neighbour]]) -> None:
         """Add all neighbours of some identifiers, or enough to prove that they are shared."""
         self._neighbours.update(neighbours)
+
+    def add_joint_edges(self, holders: Collection[IdentifierId], edges: Iterable[Edge]) -> None:
+        """Add all edges between some holders."""
+        self._compared.update(holders)
+        self._joint_edges.update(edges)
 
     def resolve(self) -> Resolution | None:
         """Resolve the neighbourhood; None where a neighbour changes and more may be missing."""
@@ -189,7 +207,7 @@ class Neighbourhood:
     def _reclassified(self) -> AbstractSet[IdentifierId]:
         """Return the stored identifiers whose class, and all of whose edges, must be checked."""
         if self._is_trusted:
-            return self._classified.reclassified
+            return self._own_reclassified
         return self._graph.members.keys()
 
     def _merge_edges(self) -> dict[Edge, SeenSpan]:
@@ -245,12 +263,24 @@ class Neighbourhood:
                 found[id_] = namespace
         return found
 
+    def _holders_to_compare(self) -> set[IdentifierId]:
+        policy, edges = self._given.policy, self._edges_to_check()
+        nodes = {id_: self._node(id_) for edge in edges for id_ in edge[:2]}
+        groups = {**neighbours_of(nodes, edges, policy), **self._neighbours}
+        return {
+            holder
+            for id_, some in groups.items()
+            if id_ in nodes
+            for holder in holders_to_compare(some, policy.rule(nodes[id_].namespace))
+        }
+
     def _check_edges(self) -> None:
         """Find the edges that the policy holds, and the classes of the ends that were checked."""
         policy = self._given.policy
         edges = self._edges_to_check()
         nodes = {id_: self._node(id_) for edge in edges for id_ in edge[:2]}
-        own = classify_all(nodes, edges, policy)
+        joint = self._given.joint_with(self._joint_edges)
+        own = classify_all(nodes, edges, policy, joint)
         checked = {*self._reclassified(), *(() if self._is_trusted else self._new())}
         classes = dict(self._classified.co_occurrences) if self._is_trusted else {}
         for id_ in nodes:
@@ -258,7 +288,7 @@ class Neighbourhood:
                 classes[id_] = own.get(id_, UNREMARKABLE)
             elif id_ in self._neighbours:
                 rule = policy.rule(nodes[id_].namespace)
-                classes[id_] = classify_neighbours(self._neighbours[id_], rule)
+                classes[id_] = classify_neighbours(self._neighbours[id_], rule, joint, policy)
             elif self._is_trusted and id_ not in classes:
                 stored = self._graph.get(id_)
                 if stored is not None and stored.row.flags & IdentifierFlag.SHARED:

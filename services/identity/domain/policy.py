@@ -12,9 +12,15 @@ from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple, Self
 
-from services.kernel.identifiers.hashes import hash_algorithm_of
+from services.kernel.identifiers.hashes import HASH_ALGORITHMS, hash_algorithm_of
 from services.kernel.identifiers.model import ACCOUNT_ID, base_namespace
-from services.kernel.identifiers.priority import DEVICE_NAMESPACES, PRIORITY
+from services.kernel.identifiers.priority import (
+    CONTACT_NAMESPACES,
+    DEVICE_NAMESPACES,
+    PRIORITY,
+    is_contact_namespace,
+    is_device_namespace,
+)
 
 #: Senders make up namespaces; the positions of at most this many are cached.
 _MAX_CACHED = 1_000
@@ -36,8 +42,7 @@ class NamespaceRule:
 
     #: The most of them in one profile; 0 = any number.
     limit: int = 0
-    #: An identifier is shared if it was seen with more than this many identifiers of one namespace
-    #: of a higher priority; 0 = never.
+    #: An identifier is shared if it was seen with more than this many persons; 0 = never.
     shared_after: int = 0
     #: Days without use after which a new holder means that it was recycled; 0 = never.
     recycled_after_days: int = 0
@@ -94,6 +99,25 @@ class Policy:
     def limit(self, namespace: str) -> int:
         """Return how many of a namespace one profile may have; 0 = any number."""
         return self._position(namespace)[1].limit
+
+    def is_person_id(self, namespace: str) -> bool:
+        """Return whether identifiers of a namespace stand for one person each.
+
+        Those with a limit do. Devices and addresses do not, nor do namespaces with `shared_after`,
+        nor identifiers of which only the id is known.
+        """
+        if not namespace or is_device_namespace(namespace) or is_contact_namespace(namespace):
+            return False
+        rule = self._position(namespace)[1]
+        return rule.limit > 0 and not rule.shared_after
+
+    @cached_property
+    def other_namespaces(self) -> tuple[str, ...]:
+        """The listed namespaces that stand for no person, those of devices and addresses, and the
+        digests of all of these; without scoped forms."""
+        names = dict.fromkeys((*DEVICE_NAMESPACES, *CONTACT_NAMESPACES, *self.rules))
+        digests = (f"{name}_{algorithm}" for name in names for algorithm in HASH_ALGORITHMS)
+        return tuple(name for name in (*names, *digests) if not self.is_person_id(name))
 
     def blocks(self, namespace: str, value: str) -> bool:
         """Return whether an identifier is blocked."""
@@ -173,18 +197,21 @@ def default_policy() -> Policy:
       with the same phone. An alias or a decision may still link them.
     * A person has a few e-mail addresses and phones: at most 5 of each. More would be a shop's
       counter, a call centre or a test.
-    * An identifier that was seen with more than 10 person ids is shared and links nothing: a family
-      has fewer members than that, a reception desk or a kiosk soon has more.
+    * An address or a device that was seen with more than one person is shared and links nothing: a
+      phone of a family, a tablet, a kiosk. Identifiers that one event has together count as one
+      person.
     * A phone number that was unused for half a year and then used by another person was recycled:
       operators assign numbers again after 90 days or more.
     * Accounts are separated by their ids, as persons are, whatever domain they share.
     * Device identifiers may be many; only sharing is bounded.
+
+    `tests/unit/identity/test_household_quality.py` measures it beside other policies.
     """
-    single, address = NamespaceRule(limit=1), NamespaceRule(limit=5, shared_after=10)
-    phone = NamespaceRule(limit=5, shared_after=10, recycled_after_days=180)
+    single, address = NamespaceRule(limit=1), NamespaceRule(limit=5, shared_after=1)
+    phone = NamespaceRule(limit=5, shared_after=1, recycled_after_days=180)
     special = {"email": address, "phone": phone}
     rules = {name: special.get(name, single) for name in (*PRIORITY, ACCOUNT_ID)}
-    device = NamespaceRule(shared_after=10)
+    device = NamespaceRule(shared_after=1)
     return Policy(rules={**rules, **dict.fromkeys(DEVICE_NAMESPACES, device)})
 
 

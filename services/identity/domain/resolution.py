@@ -2,10 +2,16 @@
 
 First each edge is checked against the policy alone: its kind, its two ends, and the co-occurrence
 of its ends, whatever profile they belong to. The edges that pass are then linked in canonical
-order: by kind, and within a kind the earliest first. Each edge joins the components of its ends,
-unless that would join what a decision separates or break a limit; such an edge is held. Claims come
-last, and a claim adds devices to a person: one between two identifiers that are no devices never
-links, and none joins two components that both have such an identifier.
+order: decisions and aliases first, then the events that have two ids of persons (user id, member id
+…), then all other events, and claims last; of each in the order of kinds, and within a kind the
+earliest first. Each edge joins the components of its ends, unless that would join what a decision
+separates or break a limit; such an edge is held.
+
+An address or a device never joins two persons: an event with one of these and another identifier
+does not join two components that both have the id of a person. The two are one person as soon as
+one event has an id of each, an alias states it or a decision links them. A claim adds devices to a
+person: one between two identifiers that are no devices never links, and none joins two components
+that both have such an identifier.
 
 All these constraints only refuse more as components grow. Two things follow. Where all edges of a
 component together break none, their order does not matter and a profile is a connected component.
@@ -22,11 +28,15 @@ from typing import NamedTuple, TypeVar
 
 from services.identity.domain.co_occurrence import (
     CO_OCCURRENCE_KINDS,
+    NO_JOINT,
     UNREMARKABLE,
     CoOccurrence,
+    JointKinds,
     Neighbour,
     classify_neighbours,
     counted_kinds,
+    holders_to_compare,
+    joint_kinds,
     last_seen_days,
 )
 from services.identity.domain.components import connected_components
@@ -34,9 +44,16 @@ from services.identity.domain.evidence import (
     Edge,
     EvidenceKind,
     FirstSeen,
+    IdentifierInWorkspace,
     Pair,
     SeenSpan,
     names_person,
+)
+from services.identity.domain.persons import (
+    are_person_ids,
+    joins_persons,
+    with_doubtful_claims,
+    with_several_persons,
 )
 from services.identity.domain.policy import MatchMode, Policy
 from services.kernel.ids import IdentifierId, ProfileId
@@ -45,6 +62,8 @@ T = TypeVar("T")
 
 #: A plain integer, because every edge is compared with it.
 _CLAIMED = int(EvidenceKind.CLAIMED)
+#: Added to the kinds of the edges that must not join two persons; higher than all kinds.
+_AFTER_PERSONS = 10
 _COUNTED_KINDS = (EvidenceKind.VERIFIED, EvidenceKind.OBSERVED, EvidenceKind.CLAIMED)
 
 
@@ -63,7 +82,8 @@ class HeldReason(IntEnum):
     LIMIT = 5
     #: The profile would have two identifiers that a decision separates.
     SEPARATED = 6
-    #: It claims that a device belongs to a person, and the device belongs to another one.
+    #: The identifier that is no id of a person belongs to another person already. Of a claim: the
+    #: device does.
     OTHER_PERSON = 7
     #: It claims that two identifiers belong together, and neither of them is a device.
     UNTRUSTED = 8
@@ -72,8 +92,9 @@ class HeldReason(IntEnum):
 #: The reasons that depend on the other identifiers of the two profiles. Such an edge always lies
 #: between two profiles.
 CROSS_PROFILE = (HeldReason.LIMIT, HeldReason.SEPARATED, HeldReason.OTHER_PERSON)
-#: The reasons of edges that a decision may turn into a link.
-DECIDABLE = (*CROSS_PROFILE, HeldReason.UNTRUSTED)
+#: The reasons of edges that a decision may turn into a link: about their ends, or about two others
+#: that a shared end was seen with.
+DECIDABLE = (*CROSS_PROFILE, HeldReason.UNTRUSTED, HeldReason.SHARED)
 
 
 class HeldEdge(NamedTuple):
@@ -99,6 +120,12 @@ class Node(NamedTuple):
 
 
 Nodes = Mapping[IdentifierId, Node]
+
+
+def node_of(identifier: IdentifierInWorkspace, first: FirstSeen) -> Node:
+    """Return the node of an identifier."""
+    namespace, value = identifier.identifier or ("", "")
+    return Node(namespace, value, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +155,32 @@ def resolve(
 
 
 def classify_all(
-    nodes: Nodes, edges: Mapping[Edge, SeenSpan], policy: Policy
+    nodes: Nodes, edges: Mapping[Edge, SeenSpan], policy: Policy, joint: JointKinds | None = None
 ) -> dict[IdentifierId, CoOccurrence]:
-    """Return the class of every identifier that is not UNREMARKABLE."""
+    """Return the class of every identifier that is not UNREMARKABLE.
+
+    `joint`: the joint kinds of all holders to compare; without it `edges` has these edges.
+    """
+    neighbours = neighbours_of(nodes, edges, policy)
+    rules = {id_: policy.rule(nodes[id_].namespace) for id_ in neighbours}
+    if joint is None:
+        compared = {
+            holder
+            for id_, some in neighbours.items()
+            for holder in holders_to_compare(some, rules[id_])
+        }
+        joint = joint_kinds(edges, compared) if compared else NO_JOINT
+    found = {
+        id_: classify_neighbours(some, rules[id_], joint, policy)
+        for id_, some in neighbours.items()
+    }
+    return {id_: one for id_, one in found.items() if one != UNREMARKABLE}
+
+
+def neighbours_of(
+    nodes: Nodes, edges: Mapping[Edge, SeenSpan], policy: Policy
+) -> dict[IdentifierId, list[Neighbour]]:
+    """Return the neighbours of each identifier whose class may depend on them."""
     neighbours: dict[IdentifierId, list[Neighbour]] = {}
     if not policy.uses_co_occurrence:
         return {}
@@ -144,13 +194,9 @@ def classify_all(
         namespace = nodes[weaker].namespace
         is_counted = kind in counted_kinds(namespace, policy)
         if is_counted and policy.rule(namespace).uses_co_occurrence:
-            neighbour = Neighbour(stronger, nodes[stronger].namespace, span)
+            neighbour = Neighbour(stronger, nodes[stronger].namespace, span, kind)
             neighbours.setdefault(weaker, []).append(neighbour)
-    found = {
-        id_: classify_neighbours(some, policy.rule(nodes[id_].namespace))
-        for id_, some in neighbours.items()
-    }
-    return {id_: one for id_, one in found.items() if one != UNREMARKABLE}
+    return neighbours
 
 
 def held_by_policy(
@@ -234,16 +280,19 @@ def link_components(
     roots = connected_components(len(ids), edges)
     apart = [(index[a], index[b]) for a, b in separated if a in index and b in index]
     namespaces = [node.namespace for node in nodes.values()]
+    person_ids = are_person_ids(namespaces, policy)
     claimed = {roots[index[edge[0]]] for edge in eligible if edge[2] == _CLAIMED}
     doubtful_roots = _over_limit(roots, namespaces, apart, policy)
-    doubtful_roots |= _may_join_persons(roots, namespaces, claimed)
+    doubtful_roots |= with_doubtful_claims(roots, namespaces, claimed)
+    kinds = [edge[2] for edge in eligible]
+    doubtful_roots |= with_several_persons(roots, person_ids, edges, kinds)
     if not doubtful_roots:
         return _profiles_of(ids, roots, nodes), {}
     doubtful = [
         edge for edge, (a, _) in zip(eligible, edges, strict=True) if roots[a] in doubtful_roots
     ]
     doubtful.sort(key=lambda edge: canonical_order(edge, eligible[edge].first, nodes, policy))
-    components = _UnionFind(roots, doubtful_roots, namespaces, apart, policy)
+    components = _UnionFind(roots, doubtful_roots, namespaces, apart, policy, person_ids)
     held: dict[Edge, HeldEdge] = {}
     for edge in doubtful:
         why = components.join(index[edge.a], index[edge.b], edge.kind)
@@ -258,7 +307,10 @@ def canonical_order(
     """Return the sort key by which edges are linked; it is unique."""
     a, b, kind = edge
     ends = sorted(policy.priority(nodes[id_].namespace) for id_ in (a, b))
-    return (kind, *first, *ends, a, b)
+    has_two = all(policy.is_person_id(nodes[id_].namespace) for id_ in (a, b))
+    is_early = kind < _CLAIMED and joins_persons(kind, has_two)
+    rank = kind if is_early else kind + _AFTER_PERSONS
+    return (rank, *first, *ends, a, b)
 
 
 def _over_limit(
@@ -275,23 +327,6 @@ def _over_limit(
     found = {root for (root, name), count in counts.items() if count > limits[name]}
     found.update(roots[a] for a, b in apart if roots[a] == roots[b])
     return found
-
-
-def _may_join_persons(
-    roots: Sequence[int], namespaces: Sequence[str], claimed: Collection[int]
-) -> set[int]:
-    """Return those of the components with claims that have several identifiers of persons.
-
-    Other evidence may link these too; then no claim joins two persons.
-    """
-    if not claimed:
-        return set()
-    counts = Counter(
-        root
-        for root, name in zip(roots, namespaces, strict=True)
-        if root in claimed and names_person(name)
-    )
-    return {root for root, count in counts.items() if count > 1}
 
 
 def _profiles_of(
@@ -319,11 +354,15 @@ class _UnionFind:
         namespaces: Sequence[str],
         apart: Iterable[tuple[int, int]],
         policy: Policy,
+        person_ids: Sequence[bool],
     ) -> None:
         self._parent = [i if root in doubtful else root for i, root in enumerate(roots)]
         self._namespaces = namespaces
         #: By set: whether it has an identifier of a person or an account.
         self._has_person = [names_person(name) for name in namespaces]
+        self._is_person_id = person_ids
+        #: By set: whether it has the id of a person.
+        self._has_person_id = list(person_ids)
         self._priority = policy.priority
         self._limits = {name: n for name in set(namespaces) if (n := policy.limit(name))}
         #: By set: the nodes that must not join it.
@@ -352,6 +391,10 @@ class _UnionFind:
             broken = self._broken_limit(self._counts, left, right)
             if broken:
                 return HeldEdge(HeldReason.LIMIT, broken)
+        if self._has_person_id[left] and self._has_person_id[right]:
+            has_two = self._is_person_id[a] and self._is_person_id[b]
+            if not joins_persons(kind, has_two):
+                return HeldEdge(HeldReason.OTHER_PERSON, "")
         self._unite(left, right)
         return None
 
@@ -380,6 +423,7 @@ class _UnionFind:
     def _unite(self, left: int, right: int) -> None:
         self._parent[right] = left
         self._has_person[left] |= self._has_person[right]
+        self._has_person_id[left] |= self._has_person_id[right]
         separated = self._separated.pop(right, None)
         if separated:
             self._separated.setdefault(left, set()).update(separated)

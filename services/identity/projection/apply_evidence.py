@@ -12,24 +12,34 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from services.identity.domain.candidates import (
+    CoOccurrenceCandidates,
+    WorkspaceEvidence,
+    co_occurrence_candidates,
+    compared_holders,
+    stored_joint_pairs,
+)
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
-from services.identity.domain.claims import check_claims, doubtful_profiles
-from services.identity.domain.co_occurrence import Neighbour, classify_neighbours, counted_kinds
+from services.identity.domain.claims import check_persons, doubtful_profiles
+from services.identity.domain.co_occurrence import (
+    NO_JOINT,
+    Neighbour,
+    counted_kinds,
+    has_too_many,
+    max_holders,
+)
 from services.identity.domain.delta import lock_set, new_evidence, split_by_workspace
 from services.identity.domain.digest import deltas
 from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
 from services.identity.domain.fast_path import (
     Classified,
-    CoOccurrenceCandidates,
-    WorkspaceEvidence,
     changes,
     check_limits,
     classify,
-    co_occurrence_candidates,
     limit_queries,
 )
 from services.identity.domain.neighbourhood import Neighbourhood
-from services.identity.domain.policy import DEFAULT, Policy
+from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
 from services.identity.domain.rows import IdentifierAssignment, LockedState, StoredEvidence
 from services.identity.projection import metrics
 from services.identity.projection.ports import EvidenceStore
@@ -94,55 +104,87 @@ async def _resolve(
     for workspace in parts.keys() | {w for w, profiles in reresolve.items() if profiles}:
         policy = state.policies.get(workspace, DEFAULT)
         given = WorkspaceEvidence(workspace, parts.get(workspace) or Evidence(), state, policy)
-        profiles = reresolve.get(workspace, ())
+        profiles = set(reresolve.get(workspace, ()))
         is_trusted = not profiles and workspace not in state.rolling_out
+        between = await _between(store, given)
+        profiles.update(between.values())
         if is_trusted:
-            classified = await _classify(store, given)
+            classified, holders = await _classify(store, given)
+            loaded |= holders
             counted = limit_queries(classified)
             counts = await store.count_identifiers(counted) if counted else {}
             fast, slow = check_limits(classified, counts)
             doubtful = doubtful_profiles(classified, fast)
-            profile_claims = await store.load_claims(doubtful) if doubtful else {}
-            fast, joining = check_claims(classified, fast, profile_claims)
+            others = policy.other_namespaces
+            contents = await store.load_contents(doubtful, others) if doubtful else {}
+            fast, joining = check_persons(classified, fast, contents)
             slow += joining
         else:
-            classified = classify(given, CoOccurrenceCandidates({}, set()), {})
+            classified = classify(given, CoOccurrenceCandidates({}, set()), {}, NO_JOINT)
             fast, slow = [], classified.clusters
         if not slow and not profiles:
             found.merge(changes(classified, fast))
             continue
-        neighbourhood = Neighbourhood(classified, slow, profiles, is_trusted=is_trusted)
-        by_slow_path = await _resolve_neighbourhood(store, neighbourhood, policy)
-        loaded |= neighbourhood.profiles
+        neighbourhood = Neighbourhood(
+            classified, slow, profiles, is_trusted=is_trusted, reclassified=between
+        )
+        by_slow_path, holders = await _resolve_neighbourhood(store, neighbourhood, policy)
+        loaded |= neighbourhood.profiles | holders
         # Last: both may change an edge, and the slow path has checked its other end too.
         found.merge(changes(classified, (one for one in fast if one not in neighbourhood.clusters)))
         found.merge(by_slow_path)
     return found, loaded
 
 
-async def _classify(store: EvidenceStore, given: WorkspaceEvidence) -> Classified:
+async def _between(store: EvidenceStore, given: WorkspaceEvidence) -> dict[IdentifierId, ProfileId]:
+    """Return the identifiers whose class may change as two of their holders are now one person, or
+    no longer; each with its profile."""
+    pairs = stored_joint_pairs(given)
+    if not pairs:
+        return {}
+    found = await store.load_between(pairs)
+    return {
+        id_: profile_id
+        for id_, (namespace, profile_id) in found.items()
+        if given.policy.rule(namespace).shared_after
+    }
+
+
+async def _classify(
+    store: EvidenceStore, given: WorkspaceEvidence
+) -> tuple[Classified, set[ProfileId]]:
+    """Return the classes, and the profiles of the holders that decide them: while these are locked,
+    no other worker finds that two of the holders are one person."""
     candidates = co_occurrence_candidates(given)
     namespaces = candidates.namespaces
     neighbours = await _neighbours(store, namespaces, given.policy) if namespaces else {}
-    return classify(given, candidates, neighbours)
+    compared = compared_holders(given, neighbours)
+    edges, profiles = await store.load_joint(compared) if compared else ((), set())
+    return classify(given, candidates, neighbours, given.joint_with(edges)), profiles
 
 
 async def _resolve_neighbourhood(
     store: EvidenceStore, neighbourhood: Neighbourhood, policy: Policy
-) -> ResolutionChanges:
+) -> tuple[ResolutionChanges, set[ProfileId]]:
+    """Return what to write, and the profiles of the holders that decide classes."""
     metrics.FULL_RESOLUTIONS.inc()
+    locked: set[ProfileId] = set()
     while True:
         while missing := neighbourhood.missing():
             if profiles := missing.profiles:
                 neighbourhood.add_profiles(profiles, await store.load_profiles(profiles))
             elif edges := missing.edges:
                 neighbourhood.add_edges(edges, await store.load_edges(edges))
+            elif holders := missing.holders:
+                joint, of_holders = await store.load_joint(holders)
+                neighbourhood.add_joint_edges(holders, joint)
+                locked |= of_holders
             else:
                 found = await _neighbours(store, missing.neighbours, policy)
                 neighbourhood.add_neighbours(found)
         resolution = neighbourhood.resolve()
         if resolution is not None:
-            return neighbourhood.changes(resolution)
+            return neighbourhood.changes(resolution), locked
 
 
 async def _neighbours(
@@ -157,7 +199,7 @@ async def _neighbours(
         rule, priority = policy.rule(namespace), policy.priority
         weaker = [name for name in policy.rules if priority(name) >= priority(namespace)]
         kinds = counted_kinds(namespace, policy)
-        limit = 4 * rule.shared_after + 16
+        limit = 2 * max_holders(rule)
         while ids:
             found = await store.load_neighbours(ids, weaker, kinds, limit)
             for id_, some in found.items():
@@ -167,10 +209,14 @@ async def _neighbours(
             ids = {
                 id_
                 for id_, some in found.items()
-                if len(some) >= limit and not classify_neighbours(neighbours[id_], rule).shared
+                if len(some) >= limit and not _has_too_many(neighbours[id_], rule)
             }
             limit *= 16
     return neighbours
+
+
+def _has_too_many(neighbours: Collection[Neighbour], rule: NamespaceRule) -> bool:
+    return has_too_many({one.id: one.namespace for one in neighbours}, rule)
 
 
 async def _save(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from services.identity.domain.candidates import JointPair
 from services.identity.domain.changes import ReassignedIdentifier, ResolutionChanges
-from services.identity.domain.claims import ProfileClaims
+from services.identity.domain.claims import ProfileContents
 from services.identity.domain.co_occurrence import Neighbour
-from services.identity.domain.evidence import Evidence, IdentifierInWorkspace
+from services.identity.domain.evidence import Edge, Evidence, IdentifierInWorkspace
 from services.identity.domain.fast_path import ProfileNamespace
 from services.identity.domain.rows import LockedState, ProfileGraph, StoredEvidence
 from services.kernel.ids import IdentifierId, ProfileId, WorkspaceId
@@ -53,8 +54,13 @@ class EvidenceStore(Protocol):
         """Return how many identifiers profiles have of some namespaces, and of the scoped forms and
         digests of each."""
 
-    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
-        """Return what profiles consist of, as far as claims depend on it."""
+    async def load_contents(
+        self, profiles: Collection[ProfileId], others: Collection[str]
+    ) -> dict[ProfileId, ProfileContents]:
+        """Return what profiles consist of, as far as the number of persons depends on it.
+
+        Identifiers of the namespaces `others` are no ids of persons.
+        """
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         """Return whole profiles with their active edges, the edges held between them and others,
@@ -62,6 +68,15 @@ class EvidenceStore(Protocol):
 
     async def load_edges(self, ids: Collection[IdentifierId]) -> ProfileGraph:
         """Return all edges of some identifiers; all ends are outside."""
+
+    async def load_joint(self, ids: Collection[IdentifierId]) -> tuple[list[Edge], set[ProfileId]]:
+        """Return the edges of JOINT_KINDS between some identifiers, and their profiles."""
+
+    async def load_between(
+        self, pairs: Collection[JointPair]
+    ) -> dict[IdentifierId, tuple[str, ProfileId]]:
+        """Return the namespaces and profiles of the identifiers that co-occurred with both of a
+        pair. Where no decision is made about the pair, those that are not shared are left out."""
 
     async def save(
         self,

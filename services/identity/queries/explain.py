@@ -9,6 +9,7 @@ import asyncpg
 
 from services.chassis.access.tables import WorkspaceRegions
 from services.identity.codec.bus import decode_facts
+from services.identity.domain.co_occurrence import holders_to_compare
 from services.identity.domain.evidence import (
     Decision,
     DecisionKind,
@@ -19,7 +20,6 @@ from services.identity.domain.evidence import (
     SeenSpan,
 )
 from services.identity.domain.explain import ExplainedEdge, Explanation, orient, shortest_path
-from services.identity.domain.fast_path import node_of
 from services.identity.domain.normalize import normalize_pair, observation_of
 from services.identity.domain.policy import Policy
 from services.identity.domain.resolution import (
@@ -29,6 +29,8 @@ from services.identity.domain.resolution import (
     classify_all,
     held_by_policy,
     link_components,
+    neighbours_of,
+    node_of,
 )
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.reader import StateReader
@@ -183,6 +185,12 @@ class _PastState:
         """Return the edges of some identifiers that the policy holds. The class of an end depends
         on all its edges, so the evidence of the other ends is completed first."""
         await self._complete_evidence({id_ for edge in self._edges_at(inside) for id_ in edge[:2]})
+        # So does how many persons its holders are, which the edges between these show.
+        neighbours = neighbours_of(self._nodes(), self._edges(), policy)
+        for id_, some in neighbours.items():
+            if id_ in self._complete:
+                rule = policy.rule(self._evidence.identifiers[id_].namespace)
+                await self._complete_evidence(holders_to_compare(some, rule))
         nodes = self._nodes()
         co_occurrences = classify_all(nodes, self._edges(), policy)
         return held_by_policy(nodes, self._edges_at(inside), co_occurrences, policy)

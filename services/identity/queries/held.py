@@ -8,6 +8,8 @@ from services.identity.domain.evidence import Edge
 from services.identity.domain.explain import HeldEdgeView
 from services.identity.domain.resolution import DECIDABLE
 from services.identity.projection.reader import StateReader
+from services.identity.store.clashes import with_clashes
+from services.identity.store.policy import newest_policy
 from services.identity.store.profiles import list_held
 from services.kernel.ids import IdentifierId, WorkspaceId
 
@@ -29,4 +31,5 @@ class HeldEdgeQueries:
     ) -> list[HeldEdgeView]:
         """Return the edges held for some reasons, after an edge, in order."""
         async with self._reader.snapshot() as conn:
-            return await list_held(conn, workspace_id, reasons, after or _BEFORE_ALL, limit)
+            held = await list_held(conn, workspace_id, reasons, after or _BEFORE_ALL, limit)
+            return await with_clashes(conn, held, await newest_policy(conn, workspace_id))

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from services.identity.domain.evidence import Edge, EvidenceKind, Pair, SeenSpan, span_of
-from services.identity.domain.fast_path import node_of
-from services.identity.domain.resolution import link_components
+from services.identity.domain.resolution import link_components, node_of
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.reader import StateReader
 from services.identity.store import matches

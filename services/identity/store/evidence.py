@@ -10,9 +10,10 @@ import asyncpg
 
 from services.chassis.postgres.database import Queries, lock_keys
 from services.identity.codec.policy import read_policy
+from services.identity.domain.candidates import JointPair
 from services.identity.domain.changes import EdgeChange, ReassignedIdentifier, ResolutionChanges
-from services.identity.domain.claims import ProfileClaims
-from services.identity.domain.co_occurrence import Neighbour
+from services.identity.domain.claims import ProfileContents
+from services.identity.domain.co_occurrence import CO_OCCURRENCE_KINDS, JOINT_KINDS, Neighbour
 from services.identity.domain.evidence import (
     Decision,
     Edge,
@@ -128,9 +129,9 @@ class PostgresEvidence:
         found: dict[IdentifierId, list[Neighbour]] = {}
         arguments = (list(ids), list(without), list(kinds), limit)
         for row in await self._conn.fetch(Q.load_neighbours, *arguments):
-            id_, neighbour_id, namespace, first_seen_us, first_fact, last_seen_day = row
+            id_, neighbour_id, namespace, first_seen_us, first_fact, last_seen_day, kind = row
             span = SeenSpan(FirstSeen(first_seen_us, first_fact), last_seen_day)
-            found.setdefault(id_, []).append(Neighbour(neighbour_id, namespace, span))
+            found.setdefault(id_, []).append(Neighbour(neighbour_id, namespace, span, kind))
         return found
 
     async def count_identifiers(
@@ -140,10 +141,12 @@ class PostgresEvidence:
         rows = await self._conn.fetch(Q.count_identifiers, *columns_of(pairs, 2))
         return {(profile, namespace): count for profile, namespace, count in rows}
 
-    async def load_claims(self, profiles: Collection[ProfileId]) -> dict[ProfileId, ProfileClaims]:
-        arguments = (list(profiles), DEVICE_NAMESPACES, EvidenceKind.CLAIMED)
-        rows = await self._conn.fetch(Q.load_claims, *arguments)
-        return {profile: ProfileClaims(person, claims) for profile, person, claims in rows}
+    async def load_contents(
+        self, profiles: Collection[ProfileId], others: Collection[str]
+    ) -> dict[ProfileId, ProfileContents]:
+        arguments = (list(profiles), DEVICE_NAMESPACES, EvidenceKind.CLAIMED, list(others))
+        rows = await self._conn.fetch(Q.load_contents, *arguments)
+        return {profile: ProfileContents(*found) for profile, *found in rows}
 
     async def load_profiles(self, profiles: Collection[ProfileId]) -> ProfileGraph:
         rows = await self._conn.fetch(Q.load_members, list(profiles))
@@ -164,6 +167,18 @@ class PostgresEvidence:
         graph = ProfileGraph(edges=_edges_of(rows))
         await self._load_outside(graph)
         return graph
+
+    async def load_joint(self, ids: Collection[IdentifierId]) -> tuple[list[Edge], set[ProfileId]]:
+        edges = await self._conn.fetch(Q.load_joint, list(ids), list(JOINT_KINDS))
+        rows = await self._conn.fetch(Q.load_profile_ids, list(ids))
+        return [Edge(*edge) for edge in edges], {profile_id for (profile_id,) in rows}
+
+    async def load_between(
+        self, pairs: Collection[JointPair]
+    ) -> dict[IdentifierId, tuple[str, ProfileId]]:
+        kinds = [kind for kind in CO_OCCURRENCE_KINDS if kind != EvidenceKind.CO_OBSERVED]
+        rows = await self._conn.fetch(Q.load_between, *columns_of(pairs, 3), kinds)
+        return {id_: (namespace, profile_id) for id_, namespace, profile_id in rows}
 
     async def _load_outside(self, graph: ProfileGraph) -> None:
         outside = {id_ for edge in graph.edges for id_ in edge[:2]} - graph.members.keys()

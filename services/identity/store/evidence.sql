@@ -55,15 +55,15 @@ FROM (
 -- The other ends of the edges of some kinds of identifiers, without some namespaces; so many of
 -- each identifier.
 SELECT requested.id, found.id AS neighbour_id, coalesce(found.namespace, '') AS namespace,
-    found.first_seen_us, found.first_fact, found.last_seen_day
+    found.first_seen_us, found.first_fact, found.last_seen_day, found.kind
 FROM unnest($1::bytea[]) AS requested (id)
 CROSS JOIN LATERAL (
     SELECT near.*, identifier.namespace
     FROM (
-        SELECT b AS id, first_seen_us, first_fact, last_seen_day FROM edge
+        SELECT b AS id, first_seen_us, first_fact, last_seen_day, kind FROM edge
         WHERE edge.a = requested.id AND kind = ANY ($3::smallint[])
         UNION ALL
-        SELECT a, first_seen_us, first_fact, last_seen_day FROM edge
+        SELECT a, first_seen_us, first_fact, last_seen_day, kind FROM edge
         WHERE edge.b = requested.id AND kind = ANY ($3::smallint[])
     ) AS near
     JOIN identifier ON identifier.identifier_id = near.id
@@ -89,8 +89,9 @@ CROSS JOIN LATERAL (
 ) AS found
 GROUP BY 1, 2
 
--- name: load_claims
--- Of profiles: whether one has an identifier that is no device, and whether a claim links in it.
+-- name: load_contents
+-- Of profiles: whether one has an identifier that is no device, whether a claim links in it, and
+-- whether it has the id of a person.
 SELECT requested.profile_id,
     EXISTS (
         SELECT FROM identifier
@@ -101,7 +102,12 @@ SELECT requested.profile_id,
         SELECT FROM identifier
         JOIN edge ON edge.a = identifier.identifier_id AND edge.kind = $3 AND edge.held_reason = 0
         WHERE identifier.profile_id = requested.profile_id
-    ) AS has_claims
+    ) AS has_claims,
+    EXISTS (
+        SELECT FROM identifier
+        WHERE identifier.profile_id = requested.profile_id
+          AND identifier.namespace <> ALL ($4::text[])
+    ) AS has_person_id
 FROM unnest($1::bytea[]) AS requested (profile_id)
 
 -- name: load_members
@@ -133,6 +139,33 @@ FROM edge WHERE a = ANY ($1::bytea[])
 UNION ALL
 SELECT a, b, kind, first_seen_us, first_fact, last_seen_day, held_reason, held_namespace
 FROM edge WHERE b = ANY ($1::bytea[])
+
+-- name: load_joint
+-- The edges of some kinds between identifiers.
+SELECT a, b, kind FROM edge
+WHERE a = ANY ($1::bytea[]) AND b = ANY ($1::bytea[]) AND kind = ANY ($2::smallint[])
+
+-- name: load_profile_ids
+-- The profiles of identifiers.
+SELECT DISTINCT profile_id FROM identifier WHERE identifier_id = ANY ($1::bytea[])
+
+-- name: load_between
+-- The identifiers that have edges of some kinds with both of a pair; those that are not shared only
+-- where the third column says so.
+SELECT DISTINCT identifier.identifier_id, identifier.namespace, identifier.profile_id
+FROM unnest($1::bytea[], $2::bytea[], $3::boolean[]) AS pair (one, other, has_all)
+CROSS JOIN LATERAL (
+    SELECT b AS id FROM edge WHERE edge.a = pair.one AND kind = ANY ($4::smallint[])
+    UNION
+    SELECT a FROM edge WHERE edge.b = pair.one AND kind = ANY ($4::smallint[])
+) AS near
+JOIN identifier ON identifier.identifier_id = near.id
+WHERE (pair.has_all OR identifier.flags & 2 = 2) AND identifier.namespace IS NOT NULL
+  AND EXISTS (
+    SELECT FROM edge
+    WHERE edge.a = least(near.id, pair.other) AND edge.b = greatest(near.id, pair.other)
+      AND kind = ANY ($4::smallint[])
+  )
 
 -- name: load_separations
 -- The pairs with one of these identifiers that decisions separate.

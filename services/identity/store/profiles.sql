@@ -23,9 +23,37 @@ JOIN identifier AS one ON one.identifier_id = edge.a
 JOIN identifier AS other ON other.identifier_id = edge.b
 WHERE edge.workspace_id = $1 AND edge.held_reason = ANY ($2::smallint[])
   AND (edge.a, edge.b, edge.kind) > ($3, $4, $5)
-  -- UNTRUSTED does not depend on the profiles, which other evidence may have joined.
-  AND (edge.held_reason <> 8 OR one.profile_id <> other.profile_id)
+  -- SHARED and UNTRUSTED do not depend on the profiles, which other evidence may have joined.
+  AND (edge.held_reason NOT IN (3, 8) OR one.profile_id <> other.profile_id)
 ORDER BY edge.a, edge.b, edge.kind LIMIT $6
+
+-- name: list_representatives
+-- The first seen identifier of each namespace of profiles.
+SELECT DISTINCT ON (profile_id, namespace) profile_id, namespace, value
+FROM identifier WHERE profile_id = ANY ($1::bytea[]) AND namespace IS NOT NULL
+ORDER BY profile_id, namespace, first_seen_us, first_fact
+
+-- name: list_other_holders
+-- Identifiers that have edges of some kinds ($3) with the first of a pair, and no edge of the other
+-- kinds ($4) with the second one; so many of each pair.
+SELECT pair.shared, pair.holder, found.namespace, found.value
+FROM unnest($1::bytea[], $2::bytea[]) AS pair (shared, holder)
+CROSS JOIN LATERAL (
+    SELECT identifier.namespace, identifier.value
+    FROM (
+        SELECT b AS id FROM edge WHERE edge.a = pair.shared AND kind = ANY ($3::smallint[])
+        UNION ALL
+        SELECT a FROM edge WHERE edge.b = pair.shared AND kind = ANY ($3::smallint[])
+    ) AS near
+    JOIN identifier ON identifier.identifier_id = near.id
+    WHERE near.id <> pair.holder AND identifier.namespace IS NOT NULL
+      AND NOT EXISTS (
+        SELECT FROM edge
+        WHERE edge.a = least(near.id, pair.holder) AND edge.b = greatest(near.id, pair.holder)
+          AND kind = ANY ($4::smallint[])
+      )
+    LIMIT $5
+) AS found
 
 -- name: read_identifiers
 -- All identifiers of a workspace.

@@ -15,6 +15,8 @@ from services.kernel.identifiers.model import PLACEHOLDERS
 
 #: Hexadecimal digits of each algorithm.
 _LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+#: The hash algorithms that the name of a namespace may end in.
+HASH_ALGORITHMS = tuple(_LENGTHS)
 _HEX = re.compile(r"[0-9a-f]+")
 
 

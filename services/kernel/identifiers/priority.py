@@ -39,6 +39,8 @@ DEVICE_NAMESPACES: tuple[str, ...] = (
     "device_id",
     "cookie",
 )
+#: Addresses at which a person is reached; several persons may share one.
+CONTACT_NAMESPACES: tuple[str, ...] = ("email", "phone")
 
 
 def primary_identifier(identifiers: Iterable[Identifier]) -> Identifier:
@@ -74,6 +76,12 @@ def is_device_namespace(namespace: str) -> bool:
     All others identify a person or an account.
     """
     return base_namespace(plain_namespace(namespace)) in DEVICE_NAMESPACES
+
+
+@lru_cache(maxsize=1024)
+def is_contact_namespace(namespace: str) -> bool:
+    """Return whether identifiers of a namespace are addresses; its scoped forms and digests too."""
+    return base_namespace(plain_namespace(namespace)) in CONTACT_NAMESPACES
 
 
 @lru_cache(maxsize=1024)

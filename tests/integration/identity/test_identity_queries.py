@@ -275,7 +275,7 @@ async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> 
     users = [Identifier("user_id", f"u{n}") for n in range(5)]
     await folded.append(*(event(user, PHONE, at=n, n=n) for n, user in enumerate(users)))
     every = await folded.held.list_held(WORKSPACE)
-    assert len(every) == 4
+    assert len(every) == 5
     assert all(one.profile_a != one.profile_b for one in every)
     paged = []
     after = None
@@ -283,7 +283,7 @@ async def test_list_held_in_pages_returns_every_edge_once(folded: FoldedLog) -> 
         paged += page
         after = page[-1].edge.edge
     assert paged == every
-    assert await folded.held.list_held(WORKSPACE, [HeldReason.SHARED]) == []
+    assert await folded.held.list_held(WORKSPACE, [HeldReason.LIMIT]) == []
 
 
 async def test_list_held_has_claims_of_two_persons_until_trusted_evidence_links_them(
@@ -355,3 +355,26 @@ async def test_watch_merges_yields_merges_and_splits(folded: FoldedLog) -> None:
     with pytest.raises(InvalidField):
         async for _ in folded.merges.watch(WORKSPACE, Token((0,) * 9)):
             pass
+
+
+async def test_list_held_of_a_family_phone_names_the_two_that_clash(folded: FoldedLog) -> None:
+    """A decision about these two decides the line."""
+    card = Identifier("member_id", "card")
+    await folded.append(event(LI, PHONE, n=1), event(card, PHONE, at=2, n=2))
+    held = await folded.held.list_held(WORKSPACE)
+    assert {one.edge.held for one in held} == {(HeldReason.SHARED, "phone")}
+    assert [set(one.clash) for one in held] == [{LI, card}, {LI, card}]
+    await folded.append(event(LI, card, at=9, n=3))
+    assert await folded.held.list_held(WORKSPACE) == []
+    assert (await folded.explain(LI, PHONE)).same
+
+
+async def test_list_held_of_a_device_of_two_persons_names_an_id_of_each(folded: FoldedLog) -> None:
+    card, browser, app = (
+        Identifier(namespace, "x") for namespace in ("member_id", "anonymous_id", "cookie")
+    )
+    events = (event(LI, browser, n=1), event(card, app, at=2, n=2), event(browser, app, at=3, n=3))
+    await folded.append(*events)
+    (held,) = await folded.held.list_held(WORKSPACE)
+    assert held.edge.held == (HeldReason.OTHER_PERSON, "")
+    assert set(held.clash) == {LI, card}

@@ -12,7 +12,7 @@ from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent, e
 
 from services.identity.domain.evidence import DecisionKind, Evidence, EvidenceKind, span_of
 from services.identity.domain.normalize import observation_of
-from services.identity.domain.policy import DEFAULT
+from services.identity.domain.policy import DEFAULT, NamespaceRule, Policy
 from services.identity.domain.resolution import HeldReason
 from services.identity.domain.rows import ProfileGraph
 from services.identity.projection.apply_evidence import apply_evidence
@@ -25,6 +25,8 @@ from tests.index_key import INDEX_KEY
 PHONE = Identifier("phone", "+8613800000000")
 COOKIE, KIOSK = Identifier("cookie", "c"), Identifier("device_id", "kiosk")
 A, B, C = (Identifier("user_id", letter) for letter in "abc")
+CARD, MAIL = Identifier("member_id", "card"), Identifier("email", "a@example.cn")
+BROWSER = Identifier("anonymous_id", "browser")
 
 
 class CountingEvidence(MemoryEvidence):
@@ -93,12 +95,59 @@ def fold_in_every_order(history: History) -> list[CountingEvidence]:
     return found
 
 
-def test_phone_shared_by_a_family_stays_with_the_first_user_and_merges_no_others() -> None:
+def test_phone_shared_by_a_family_belongs_to_none_of_them() -> None:
     family = [event(user, PHONE, at=n, n=n) for n, user in enumerate((A, B, C), 1)]
     for store in fold_in_every_order(family):
-        assert are_one(store, A, PHONE)
-        assert len({profile(store, user) for user in (A, B, C)}) == 3
-        assert held_reasons(store) == {HeldReason.LIMIT}
+        assert len({profile(store, one) for one in (A, B, C, PHONE)}) == 4
+        assert held_reasons(store) == {HeldReason.SHARED}
+
+
+def test_account_and_card_of_spouses_with_one_phone_are_two_persons() -> None:
+    """Ids of persons of different namespaces count together."""
+    for store in fold_in_every_order([event(A, PHONE, at=1, n=1), event(CARD, PHONE, at=2, n=2)]):
+        assert len({profile(store, one) for one in (A, CARD, PHONE)}) == 3
+        assert held_reasons(store) == {HeldReason.SHARED}
+
+
+def test_account_and_card_that_one_event_has_share_their_phone() -> None:
+    joint = event(A, CARD, at=9, n=3)
+    history = [event(A, PHONE, at=1, n=1), event(CARD, PHONE, at=2, n=2), joint]
+    for store in fold_in_every_order(history):
+        assert are_one(store, A, CARD, PHONE)
+        assert not held_reasons(store)
+
+
+def test_link_of_account_and_card_releases_their_phone_until_it_is_withdrawn() -> None:
+    store = fold(event(A, PHONE, at=1, n=1), event(CARD, PHONE, at=2, n=2))
+    fold(decision(A, CARD, DecisionKind.LINK), store=store)
+    assert are_one(store, A, CARD, PHONE)
+    fold(decision(A, CARD, DecisionKind.WITHDRAW, at=2_000), store=store)
+    assert len({profile(store, one) for one in (A, CARD, PHONE)}) == 3
+
+
+def test_chain_of_a_device_and_a_phone_joins_no_two_persons() -> None:
+    """The browser is of one person and the phone of another one; one form has both."""
+    history = [
+        event(A, COOKIE, at=1, n=1),
+        event(CARD, PHONE, at=2, n=2),
+        event(MAIL, PHONE, at=3, n=3),
+        event(COOKIE, MAIL, at=4, n=4),
+    ]
+    for store in fold_in_every_order(history):
+        assert not are_one(store, A, CARD)
+
+
+def test_devices_of_two_persons_that_one_event_has_join_no_two_persons() -> None:
+    history = [
+        event(A, COOKIE, at=1, n=1),
+        event(CARD, BROWSER, at=2, n=2),
+        event(COOKIE, BROWSER, at=3, n=3),
+    ]
+    for store in fold_in_every_order(history):
+        assert are_one(store, A, COOKIE)
+        assert are_one(store, CARD, BROWSER)
+        assert not are_one(store, A, CARD)
+        assert held_reasons(store) == {HeldReason.OTHER_PERSON}
 
 
 def test_kiosk_with_too_many_users_links_none_of_them() -> None:
@@ -148,7 +197,8 @@ def test_recycled_phone_leaves_its_earlier_holder() -> None:
         assert not are_one(store, A, PHONE)
         assert HeldReason.RECYCLED in held_reasons(store)
     returned = fold(*history, event(A, PHONE, at=year - DAY_US, n=4))
-    assert are_one(returned, A, PHONE), "it was used shortly before, so it was not recycled"
+    reasons = held_reasons(returned)
+    assert reasons == {HeldReason.SHARED}, "it was used shortly before, so it was not recycled"
 
 
 def test_same_email_in_two_workspaces_is_two_profiles() -> None:
@@ -182,7 +232,7 @@ def test_alias_to_itself_makes_no_edge() -> None:
 
 
 def test_links_that_arrive_in_any_order_give_one_profile() -> None:
-    history = [event(B, COOKIE, at=2, n=2), event(COOKIE, PHONE, at=3, n=3), event(A, A, n=1)]
+    history = [event(B, COOKIE, at=2, n=2), event(B, PHONE, at=3, n=3), event(A, A, n=1)]
     for store in fold_in_every_order(history):
         assert are_one(store, B, COOKIE, PHONE)
     chain = [event(B, C, at=2, n=2, alias=True), event(A, B, at=1, n=1, alias=True)]
@@ -194,8 +244,9 @@ def test_links_that_arrive_in_any_order_give_one_profile() -> None:
 
 
 def test_late_link_counts_from_its_time_of_occurrence() -> None:
-    store = fold(event(A, PHONE, at=5, n=1))
-    fold(event(B, PHONE, at=2, n=2), store=store)
+    store = CountingEvidence()
+    store.policy = Policy(1, {"user_id": NamespaceRule(limit=1), "phone": NamespaceRule()})
+    fold(event(A, PHONE, at=5, n=1), event(B, PHONE, at=2, n=2), store=store)
     assert are_one(store, B, PHONE)
     assert not are_one(store, A, PHONE)
 

@@ -10,6 +10,7 @@ from laws.identity_histories import evidence_of
 from laws.identity_memory import MemoryEvidence, run
 from laws.identity_model import WORKSPACE, History, ModelDecision, ModelEvent
 
+from services.identity.domain.co_occurrence import max_holders
 from services.identity.domain.evidence import DecisionKind, Edge, EvidenceKind, span_of
 from services.identity.domain.normalize import observation_of
 from services.identity.domain.policy import DEFAULT
@@ -226,7 +227,7 @@ def test_claims_about_a_phone_load_no_more_the_more_there_are() -> None:
 
 
 def test_claims_of_many_users_make_a_browser_a_shared_one() -> None:
-    limit = DEFAULT.rule("anonymous_id").shared_after
+    limit = max_holders(DEFAULT.rule("anonymous_id"))
     users = [Identifier("user_id", f"u{n}") for n in range(limit + 1)]
     store = fold(*(public(user, BROWSER, at=n) for n, user in enumerate(users)))
     assert frozenset((BROWSER,)) in partition(store)

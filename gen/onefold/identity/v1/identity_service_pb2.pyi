@@ -166,14 +166,16 @@ class ListHeldRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., reason: _Optional[_Union[HeldReason, str]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class HeldEdge(_message.Message):
-    __slots__ = ("edge", "profile_id_a", "profile_id_b")
+    __slots__ = ("edge", "profile_id_a", "profile_id_b", "clash")
     EDGE_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_A_FIELD_NUMBER: _ClassVar[int]
     PROFILE_ID_B_FIELD_NUMBER: _ClassVar[int]
+    CLASH_FIELD_NUMBER: _ClassVar[int]
     edge: Edge
     profile_id_a: str
     profile_id_b: str
-    def __init__(self, edge: _Optional[_Union[Edge, _Mapping]] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ...) -> None: ...
+    clash: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
+    def __init__(self, edge: _Optional[_Union[Edge, _Mapping]] = ..., profile_id_a: _Optional[str] = ..., profile_id_b: _Optional[str] = ..., clash: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ...) -> None: ...
 
 class ListHeldResponse(_message.Message):
     __slots__ = ("held", "next_page_token", "token")
