@@ -74,8 +74,8 @@ def days(values: dict[str, Any], key: str, path: str) -> int:
         found, rest = divmod(parse_span(span), DAY_US)
     except ValueError as error:
         raise _wrong(path, key, str(error)) from None
-    if rest:
-        raise _wrong(path, key, "write whole days, such as 180d")
+    if rest or found > 36_525:
+        raise _wrong(path, key, "write whole days, such as 180d, and at most 36525d")
     return found
 
 

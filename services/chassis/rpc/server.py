@@ -42,7 +42,7 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 3_000),
     # Clients reconnect now and then, and so find added replicas.
     ("grpc.max_connection_age_ms", 300_000),
 )

@@ -18,11 +18,12 @@ from typer import Argument, Option
 from services.cli import output
 from services.cli.context import DataDir, run_with_client
 from services.cli.values import value_of, word_of
-from services.kernel.time import parse_span
+from services.kernel.time import DAY_US, parse_span
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of the workspace.")
 
 _ROLE, _STATE = "ROLE_", "KEY_STATE_"
+_MAX_SPAN_US = 36_525 * DAY_US
 KeyId = Annotated[str, Argument(metavar="KEY", help="The id of a key from the list.")]
 Expires = Annotated[str, Option(help="After how long the key expires, such as 90d.")]
 
@@ -56,7 +57,7 @@ def issue(
         role=number,
         source_id=source,
         title=title,
-        lifetime_us=_span(expires),
+        lifetime_us=_lifetime(expires),
         allowed_origins=origin,
         allowed_addresses=address,
     )
@@ -93,7 +94,9 @@ def rotate(
     ] = "",
 ) -> None:
     """Replace a key by a new one, and print it; the replaced key expires after the overlap."""
-    request = RotateKeyRequest(key_id=key_id, overlap_us=_span(overlap), lifetime_us=_span(expires))
+    request = RotateKeyRequest(
+        key_id=key_id, overlap_us=_span(overlap), lifetime_us=_lifetime(expires)
+    )
     rotated = run_with_client(data, lambda client: client.admin.RotateKey(request))
     _print_key(rotated.key, rotated.key_id, rotated.expires_at_us)
     until = output.format_time(rotated.replaced_expires_at_us)
@@ -119,6 +122,17 @@ def _print_key(key: str, key_id: str, expires_at_us: int) -> None:
 def _span(text: str) -> int:
     """Return microseconds; 0 for an empty text. A text that is no span ends the process."""
     try:
-        return parse_span(text) if text else 0
+        span_us = parse_span(text) if text else 0
     except ValueError as error:
         output.fail(str(error))
+    if span_us > _MAX_SPAN_US:
+        output.fail("a key is valid for at most 100 years: write a shorter time, or none")
+    return span_us
+
+
+def _lifetime(text: str) -> int:
+    """Return the microseconds of `--expires`; 0 for an empty text."""
+    lifetime_us = _span(text)
+    if text and not lifetime_us:
+        output.fail("a key that expires at once is of no use: write a longer time, such as 90d")
+    return lifetime_us

@@ -154,7 +154,7 @@ def _stream(replicas: int) -> api.StreamConfig:
         retention=api.RetentionPolicy.WORK_QUEUE,
         storage=api.StorageType.FILE,
         num_replicas=replicas,
-        # The least that NATS takes. It compares ids across all sources, so a longer window would lose
+        # The least that NATS takes. It compares ids across all sources: a longer window would lose
         # events of two sources with one id; the log recognises the repeats of each source.
         duplicate_window=0.1,
     )

@@ -72,7 +72,7 @@ class RequestServer:
         try:
             response = await self._respond(msg)
             if self._client is not None and msg.reply.startswith(_REPLY_PREFIXES):
-                # `Msg.respond` would send the headers of the request back, the write key among them.
+                # `Msg.respond` would send the headers of the request back, with the write key.
                 await self._client.publish(msg.reply, msgspec.json.encode(response))
         except BUS_ERRORS as error:
             log.debug("response_lost", error=type(error).__name__)

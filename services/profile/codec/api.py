@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from heapq import nsmallest
 from typing import TypeAlias
 
 import msgspec
@@ -22,7 +23,7 @@ from services.kernel.identifiers.model import (
     validation_error,
 )
 from services.kernel.identifiers.normalize import normalize
-from services.kernel.identifiers.priority import account_leaf
+from services.kernel.identifiers.priority import account_leaf, priority_of
 from services.kernel.ids import NO_ID, IdentifierId, ProfileId, WorkspaceId, parse_id, to_hex
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.text import to_text
@@ -36,6 +37,9 @@ LookupRequest: TypeAlias = (
     pb.GetProfileRequest | pb.ListTimelineRequest | pb.ExplainRuleRequest | pb.GetAccountRequest
 )
 
+#: The most identifiers, and the most leaves, of a profile in a response. A profile may have any
+#: number, and its response must stay below the limit of a message.
+MAX_LISTED = 1_000
 #: The most profiles and identifiers in one preview.
 MAX_PROFILES, MAX_IDENTIFIERS = 10_000, 100_000
 
@@ -67,8 +71,10 @@ def lookup_id(
             raise InvalidField("give a profile id or an identifier", field="by")
 
 
-def identifiers_to_proto(identifiers: Iterable[Identifier]) -> list[identifier_pb2.Identifier]:
-    """Return the messages of identifiers."""
+def identifiers_to_proto(identifiers: Sequence[Identifier]) -> list[identifier_pb2.Identifier]:
+    """Return the messages of the MAX_LISTED identifiers with the highest priority."""
+    if len(identifiers) > MAX_LISTED:
+        identifiers = nsmallest(MAX_LISTED, identifiers, key=priority_of)
     return [identifier_pb2.Identifier(namespace=i.namespace, value=i.value) for i in identifiers]
 
 
@@ -97,7 +103,8 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         first_seen_us=view.first_seen_us,
         last_seen_us=view.last_seen_us,
         event_count=view.event_count,
-        leaf_ids=map(to_hex, profile.leaf_ids),
+        leaf_ids=map(to_hex, profile.leaf_ids[:MAX_LISTED]),
+        identifier_count=len(profile.identifiers),
         accounts=map(account_name_to_proto, profile.accounts),
         has_dropped_traits=view.has_dropped_traits,
     )
@@ -192,7 +199,8 @@ def account_to_proto(account: Account) -> pb.Account:
         first_seen_us=view.first_seen_us if has_events else 0,
         last_seen_us=view.last_seen_us if has_events else 0,
         event_count=view.event_count,
-        leaf_ids=map(to_hex, account.leaf_ids),
+        leaf_ids=map(to_hex, account.leaf_ids[:MAX_LISTED]),
+        identifier_count=len(account.identifiers),
         parent=parent and account_name_to_proto(parent),
         rejected_parent=rejected and account_name_to_proto(rejected),
     )
