@@ -47,14 +47,26 @@ async def test_shard_of_a_session_that_hangs_inside_a_copy_is_taken_over(databas
 
 
 @pytest.mark.usefixtures("quick")
-async def test_shards_of_a_living_member_are_left_alone(database: str) -> None:
+async def test_shards_of_a_living_member_are_left_alone(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "ORPHANED_S", 0.0)
+    looks: list[int] = []
+    end_orphans = Leases._end_orphans
+
+    async def count(self: Leases, conn: asyncpg.Connection, locks: list[asyncpg.Record]) -> None:
+        looks.append(len(locks))
+        await end_orphans(self, conn, locks)
+
+    monkeypatch.setattr(Leases, "_end_orphans", count)
     await migrate(database, NAME)
     async with Database(database, NAME) as store:
         first, second = Leases(store, NAME, SHARDS, idle), Leases(store, NAME, SHARDS, idle)
         async with background(first.run(), second.run()):
             await wait_until(lambda: len(first.leased) == len(second.leased) == 2)
             held = await store.pool.fetch(leases.Q.list_lease_locks, lock_class(f"lease {NAME}"))
-            await asyncio.sleep(1.0)
+            seen = len(looks)
+            await wait_until(lambda: len(looks) > seen + 10)
             again = await store.pool.fetch(leases.Q.list_lease_locks, lock_class(f"lease {NAME}"))
             assert {row["pid"] for row in held} == {row["pid"] for row in again}
 
