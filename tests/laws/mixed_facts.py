@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -26,6 +27,7 @@ from onefold.ingest.v1.ingest_facts_pb2 import ROLE_SOURCE, SourceDefined
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsRequest
 from onefold.type.v1 import event_pb2
 from onefold.type.v1.identifier_pb2 import Identifier
+from service_fixtures import wait_until
 
 from services import SERVICES
 from services.client.client import Client
@@ -200,14 +202,7 @@ class Doors:
         async with aiohttp.ClientSession(self.stack.events_url, headers=headers) as session:
             for events in batches:
                 body = {"batch": [event.to_json() for event in events]}
-                status = 429
-                while status in (429, 503):
-                    async with session.post("/v1/batch", json=body) as response:
-                        status, answer = response.status, await response.json()
-                    if status != 200:
-                        await asyncio.sleep(0.2)
-                assert status == 200, answer
-                assert not answer["rejections"], answer
+                await wait_until(partial(_is_taken, session, body), 60.0)
 
     async def _send_nats(self, sender: tuple[str, SourceTrust], batches: list[Any]) -> None:
         publisher = ClientId(sender[0], source_id(sender[1]))
@@ -243,6 +238,15 @@ class Doors:
                 csv.writer(out).writerows([COLUMNS, *(event.to_row() for event in filed)])
             options = ("--mapping", str(mapping), "--key", f"@{key}")
             run_command(self.stack, "import", str(rows), *options)
+
+
+async def _is_taken(session: aiohttp.ClientSession, body: object) -> bool:
+    """Post a batch; return False where it is to be sent again later."""
+    async with session.post("/v1/batch", json=body) as response:
+        answer = await response.json()
+    assert response.status in (200, 429, 503), answer
+    assert not answer.get("rejections"), answer
+    return response.status == 200
 
 
 def _columns(*names: str) -> str:

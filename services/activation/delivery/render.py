@@ -96,7 +96,7 @@ async def render_each(
 
 
 def is_profile_away(error: Exception) -> bool:
-    """Return whether an error is that of a service that is away, whatever is asked for.
+    """Return whether an error is that of a service that is away, whatever the request is.
 
     A service that does not respond in time may fail at one profile alone.
     """

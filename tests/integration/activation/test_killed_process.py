@@ -55,11 +55,14 @@ async def test_killed_process_repeats_at_most_what_was_in_flight(
     )
     try:
         await wait_until(lambda: len(receiver.received) >= ANSWERED + MAX_IN_FLIGHT // 2)
-        # Hold on until no more messages come: all that may be in flight are.
-        before = -1
-        while before != len(receiver.received):
-            before = len(receiver.received)
-            await asyncio.sleep(0.3)
+
+        async def all_in_flight_have_arrived() -> bool:
+            states = await ledger.states()
+            started = states.get("UNKNOWN", 0) + states.get("DELIVERED", 0)
+            is_recorded = states.get("DELIVERED", 0) >= ANSWERED
+            return is_recorded and started == len(receiver.received)
+
+        await wait_until(all_in_flight_have_arrived)
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()
