@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "unchanged" in onefold(*pack), "a second run changes nothing"
     onefold("apply", "-f", "packs/education/sources.yaml")
     key = onefold("keys", "issue", "--source", "school-web").strip()
+
+    check_packs(onefold, tmp_path)
+    check_import(onefold, tmp_path, key)
 
     good = {"type": "track", "event": "registered", "userId": "u-1", "messageId": "m-1"}
     bad = {"type": "track", "event": "registered", "messageId": "m-2"}
@@ -55,7 +59,12 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "and live" in onefold("rebuild", "segment", "--resync")
     assert "NO" not in onefold("verify", "--shards", "2").split()
 
-    endpoints = [line for line in onefold("status").splitlines() if "grpc" in line]
+    shown = onefold("status")
+    for count in (" profiles", " identifiers", " segments", " destinations"):
+        assert count in shown, "the counts of every service are shown"
+    lag = [line.split()[1:5] for line in shown.splitlines() if line.startswith("profile ")]
+    assert lag[0] == ["0", "0", "0", "0"]
+    endpoints = [line for line in shown.splitlines() if "grpc" in line]
     assert len(endpoints) == 5
     assert "Stopped." in onefold("down")
     assert "Nothing runs" in onefold("down")
@@ -67,6 +76,54 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
     check_keys(onefold, key, good)
+
+
+def check_packs(onefold: CommandLine, folder: Path) -> None:
+    """Apply a pack with mistakes: nothing of it is defined. Apply a good one twice at once."""
+    pack = folder / "pack"
+    pack.mkdir()
+    (pack / "a.yaml").write_text("sources: [{id: half}]\nsegments: []")
+    (pack / "b.yaml").write_text(
+        "destinations:\n"
+        "  - {id: loop, webhook: {url: 'http://127.0.0.1/', secret: whsec_AAAA}}\n"
+        "  - {id: lost, file: {name: x.ndjson}, segments: [no-such-segment], on: [entered]}\n"
+    )
+    errors = onefold("apply", "-f", str(pack), fails=True)
+    assert "b.yaml: destinations[0] (loop): " in errors
+    assert "b.yaml: destinations[1] (lost): there is no segment 'no-such-segment'" in errors
+    assert "nothing is defined" in errors
+    assert "half" not in onefold("sources", "list")
+    (pack / "b.yaml").write_text("")
+    assert "b.yaml: the file has no definitions" in onefold("apply", "-f", str(pack), fails=True)
+    (pack / "b.yaml").unlink()
+    with ThreadPoolExecutor(2) as both:
+        runs = [both.submit(onefold, "apply", "-f", str(pack)) for _ in range(2)]
+        assert all("half" in run.result() for run in runs)
+    listed = onefold("apply", "-f", str(pack), "--dry-run").split()
+    assert listed[-4:] == ["source", "half", "1", "unchanged"]
+
+
+def check_import(onefold: CommandLine, folder: Path, key: str) -> None:
+    """Import a file with mistakes: they are counted, listed and written into a file."""
+    (folder / "school.key").write_text(key)
+    (folder / "rows.yaml").write_text(
+        "event: registered\nidentifiers: {user_id: {column: id}, phone: {column: tel}}\n"
+        "properties: {amount: {column: amount, type: number}}\n"
+    )
+    rows = ["id,tel,amount", "u-7,138,9.50", 'u-8,"#N/A","12,50"', 'u-9,"oops,1', "u-10,无,1", ""]
+    (folder / "rows.csv").write_text("\n".join(rows), encoding="utf-8")
+    command = ("import", str(folder / "rows.csv"), "--mapping", str(folder / "rows.yaml"))
+    more = ("--key", f"@{folder / 'school.key'}", "--rejections", str(folder / "rejected.csv"))
+    onefold(*command, *more, fails=True)
+    rejected = (folder / "rejected.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",")[0] for line in rejected] == ["line", "3", "4"]
+    rows[2:4] = []
+    (folder / "rows.csv").write_text("\n".join(rows), encoding="utf-8")
+    printed = onefold(*command, *more)
+    assert "encoding: utf-8, by default" in printed
+    assert "0 new events, 2 already in the log, 0 lines rejected" in printed
+    assert "1 cells of phone identify no one" in printed
+    assert "u-10" in onefold("profile", "user_id:u-10")
 
 
 def check_keys(onefold: CommandLine, key: str, event: dict[str, str]) -> None:
