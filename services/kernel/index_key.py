@@ -1,8 +1,8 @@
 """Derives ids from values with a secret key, so that an id cannot be traced back to its value.
 
-Phone numbers are few enough to try all of them, so a plain hash of one gives it away. An id under a
-key (a blind index) is a pure function of workspace and value with the key, and means nothing without
-it. The key is stored outside the database.
+Phone numbers are few enough to try all of them, so a plain hash of one gives it away. An id under
+a key (a blind index) is a pure function of workspace and value with the key, and means nothing
+without it. The key is stored outside the database.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def test_every_setting_is_documented() -> None:
         names |= {f"ONEFOLD_{kind.service}_{name}".upper() for name in own}
     meant = {
         name.strip(" `"): row.split("|")[3].strip()
-        for row in rows
+        for row in reversed(rows)
         if "|" in row
         for name in row.split("|")[1].split(",")
     }

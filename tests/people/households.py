@@ -18,7 +18,7 @@ from services.kernel.time import DAY_US
 
 #: The first and the last day of all events, days since 1970-01-01.
 FIRST_DAY, LAST_DAY = 19_700, 20_600
-#: The day on which a recycled number has its new owner, and the days that nobody had it.
+#: The day on which a recycled number has its new owner, and the days before without an owner.
 HANDOVER_DAY, UNUSED_DAYS = 20_250, 260
 #: The probability that one event has both the account and the member card of a person.
 CONFIRMED = 0.98

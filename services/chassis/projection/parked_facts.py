@@ -20,7 +20,7 @@ FACT_UNPARKED = FactUnparked.DESCRIPTOR.full_name
 PARKING_KINDS = (FACT_PARKED, FACT_UNPARKED)
 
 
-class LogReader(Protocol):
+class ParkedFactsLog(Protocol):
     """Reads the log, as `LogClient` does."""
 
     def read(
@@ -60,7 +60,7 @@ async def fold_parked_facts(
 
 
 async def add_parked_facts(
-    pool: asyncpg.Pool, service: str, end: Token, log_reader: LogReader
+    pool: asyncpg.Pool, service: str, end: Token, log_reader: ParkedFactsLog
 ) -> None:
     """Make a new state leave out every fact that is parked in the log before `end`."""
     for shard, offset in enumerate(end.offsets):

@@ -7,7 +7,7 @@ takes the slow path; see `neighbourhood`.
 Each function takes the result of the one before it:
 
     co_occurrence_candidates   whose neighbours must be loaded
-    compared_holders           between whom the edges must be loaded
+    compared_holders           whose edges with each other must be loaded
     classify                   which new edges may link, and which profiles they join
     limit_queries              whose identifiers must be counted
     check_limits               which clusters take the fast path and which the slow one

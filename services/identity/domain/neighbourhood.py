@@ -53,7 +53,7 @@ class Missing:
     edges: Collection[IdentifierId] = ()
     #: Identifiers of which the neighbours are needed, with their namespaces.
     neighbours: Mapping[IdentifierId, str] = field(default_factory=dict)
-    #: Holders between whom all edges are needed.
+    #: Holders whose edges with each other are needed.
     holders: Collection[IdentifierId] = ()
 
     def __bool__(self) -> bool:

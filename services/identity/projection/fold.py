@@ -75,9 +75,7 @@ class IdentityProjection:
         def each(observations: Iterable[ObservationItem]) -> Iterable[ObservationItem]:
             return self._watch.each(observations, "event", lambda o: _place(batch, o))
 
-        applied = await apply_batch(
-            store, cache, decoded.observations, decoded.decisions, each
-        )
+        applied = await apply_batch(store, cache, decoded.observations, decoded.decisions, each)
         deltas = Counter(applied.deltas)
         deltas.update(await fold_matches(conn, self._shards, cache, decoded.matches))
         if decoded.broadcast:

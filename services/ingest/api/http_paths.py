@@ -55,11 +55,13 @@ def preflight_response(request: Request) -> Response:
 
     Clients add headers with each release and each retry, and none of them has an effect here.
     """
-    asked = request.headers.get("access-control-request-headers", "")
+    requested = request.headers.get("access-control-request-headers", "")
     headers = {
         **CORS,
         "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-        "Access-Control-Allow-Headers": asked if _HEADER_NAMES.fullmatch(asked) else _USUAL_HEADERS,
+        "Access-Control-Allow-Headers": requested
+        if _HEADER_NAMES.fullmatch(requested)
+        else _USUAL_HEADERS,
         "Access-Control-Max-Age": "86400",
         "Vary": "Access-Control-Request-Headers",
     }

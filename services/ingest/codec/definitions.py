@@ -98,7 +98,5 @@ def keys_to_proto(keys: Iterable[tuple[KeyDefinition, int, int | None]]) -> pb.L
 def _key_to_proto(key: KeyDefinition, state: int, last_used_day: int | None) -> pb.KeySummary:
     used = "" if last_used_day is None else (_EPOCH + timedelta(days=last_used_day)).isoformat()
     return pb.KeySummary(
-        key=to_message(key._replace(key_hash=b"")),
-        state=pb.KeyState.Name(state),
-        last_used_on=used,
+        key=to_message(key._replace(key_hash=b"")), state=pb.KeyState.Name(state), last_used_on=used
     )

@@ -22,10 +22,7 @@ D = TypeVar("D", WorkspaceDefinition, SourceDefinition, KeyDefinition)
 #: How many sources are cached, and for how long, seconds.
 _MAX_CACHED, _CACHE_S = 10_000, 5.0
 
-_STATEMENTS = (
-    (WorkspaceDefinition, Q.save_workspaces),
-    (KeyDefinition, Q.save_keys),
-)
+_STATEMENTS = ((WorkspaceDefinition, Q.save_workspaces), (KeyDefinition, Q.save_keys))
 
 
 async def lock_checkpoint(conn: asyncpg.Connection) -> int:

@@ -1,4 +1,4 @@
-"""Removes from values what nobody sees, and recognises numbers that a spreadsheet has changed.
+"""Removes invisible characters from values, and recognises numbers that a spreadsheet has changed.
 
 Phones, chats and spreadsheets put marks of direction, zero-width characters and special spaces
 into what people copy. They are no part of an identifier.

@@ -45,13 +45,13 @@ async def test_jitsu_key_with_its_secret_is_taken(endpoints: Any, make_call: Any
         assert (await response.json())["accepted"] == 1
 
 
-@pytest.mark.parametrize("asked", ["authorization,content-type", CHROMIUM_RETRY, "x-anything"])
+@pytest.mark.parametrize("requested", ["authorization,content-type", CHROMIUM_RETRY, "x-anything"])
 @pytest.mark.parametrize("path", ["/v1/batch", "//v1/track", "/sourceConfig/", "/api/s/track"])
-async def test_preflight_allows_what_it_asks_for(endpoints: Any, path: str, asked: str) -> None:
-    headers = {"Origin": "https://a.example", "Access-Control-Request-Headers": asked}
+async def test_preflight_allows_what_it_asks_for(endpoints: Any, path: str, requested: str) -> None:
+    headers = {"Origin": "https://a.example", "Access-Control-Request-Headers": requested}
     async with endpoints.http.options(endpoints.url(path), headers=headers) as response:
         assert response.status == 200
-        assert response.headers["Access-Control-Allow-Headers"] == asked
+        assert response.headers["Access-Control-Allow-Headers"] == requested
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "POST" in response.headers["Access-Control-Allow-Methods"]
 
@@ -144,9 +144,9 @@ async def test_quarantined_call_keeps_the_fields_of_its_batch_and_its_receipt(
     _, again = await endpoints.post("/v1/batch", body)
     [entry_id] = {r["rejections"][0]["quarantineId"] for r in (response, again)}
     entry = await endpoints.quarantined(entry_id)
-    kept = json.loads(entry.raw)
-    assert (kept["batch"], kept["context"]) == ([call], {"channel": "app"})
-    assert kept["sentAt"] == "2026-11-21T20:00:00.000Z"
+    stored = json.loads(entry.raw)
+    assert (stored["batch"], stored["context"]) == ([call], {"channel": "app"})
+    assert stored["sentAt"] == "2026-11-21T20:00:00.000Z"
 
 
 async def released(endpoints: Any, quarantine_id: str, event: Any) -> Any:

@@ -22,10 +22,7 @@ from services.kernel.ids import LeafId
 @asynccontextmanager
 async def relaying(logs: Logs, event_log: EventLog, nats_url: str) -> AsyncIterator[LogRelay]:
     """Run the relay of a replica in the scope."""
-    async with (
-        open_bus(nats_url, "ingest") as bus,
-        Database(logs.dsn, "ingest") as database,
-    ):
+    async with open_bus(nats_url, "ingest") as bus, Database(logs.dsn, "ingest") as database:
         relay = LogRelay(event_log, database, bus)
         task = asyncio.create_task(relay.run())
         try:

@@ -10,7 +10,7 @@ from properties import examples
 from services.kernel.identifiers.normalize import normalize
 from services.kernel.identifiers.tidy import tidy, without_decimals
 
-#: Characters that nobody sees, and that are part of no identifier in ASCII.
+#: Invisible characters, which are part of no identifier in ASCII.
 HIDDEN = (
     "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f"
     "\u202a\u202c\u202e\u2060\u2066\u2069\ufeff\u3164"
@@ -95,7 +95,7 @@ def test_tidied_value_stays_as_it_is(value: str) -> None:
         ("01.42.68.53.00", "FR", "+33142685300"),
     ],
 )
-def test_phone_that_was_a_floating_point_number_is_the_number_or_nobody(
+def test_phone_that_was_a_floating_point_number_is_the_number_or_none(
     value: str, region: str, number: str | None
 ) -> None:
     assert form("phone", value, region) == number
@@ -109,7 +109,7 @@ def test_float_of_a_phone_never_names_another_phone(number: int, region: str) ->
         assert form("phone", written, region) in {plain, None}
 
 
-def test_imei_that_was_a_floating_point_number_is_the_imei_or_nobody() -> None:
+def test_imei_that_was_a_floating_point_number_is_the_imei_or_none() -> None:
     assert form("imei", "490154203237518.0") == form("imei", "490154203237518") is not None
     # 14 digits and a zero would be another one.
     assert form("imei", "49015420323751.0") is None
