@@ -31,19 +31,7 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     status, response = onefold.send("batch", key, {"batch": [good, bad]})
     assert (status, response["accepted"], len(response["rejections"])) == (200, 1, 1)
 
-    listed = onefold("quarantine", "list")
-    assert "NO_IDENTIFIER" in listed
-    rejected = next(line.split()[0] for line in listed.splitlines() if "school-web" in line)
-    repaired = tmp_path / "repaired.json"
-    event = {
-        "type": "EVENT_TYPE_TRACK",
-        "name": "registered",
-        "message_id": "m-2",
-        "identifiers": [{"namespace": "user_id", "value": "u-2"}],
-        "properties": {"plan": "free"},
-    }
-    repaired.write_text(json.dumps(event), encoding="utf-8")
-    assert "in the log" in onefold("quarantine", "release", rejected, "--repaired", str(repaired))
+    check_release(onefold, tmp_path)
 
     joins = {"type": "group", "userId": "u-1", "groupId": "acme", "messageId": "m-3"}
     traits = {"plan": "pro", "parent_account_id": "hq"}
@@ -76,6 +64,23 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
     check_keys(onefold, key, good)
+
+
+def check_release(onefold: CommandLine, folder: Path) -> None:
+    """Repair a rejected event, and release it."""
+    listed = onefold("quarantine", "list")
+    assert "NO_IDENTIFIER" in listed
+    rejected = next(line.split()[0] for line in listed.splitlines() if "school-web" in line)
+    repaired = folder / "repaired.json"
+    event = {
+        "type": "EVENT_TYPE_TRACK",
+        "name": "registered",
+        "message_id": "m-2",
+        "identifiers": [{"namespace": "user_id", "value": "u-2"}],
+        "properties": {"plan": "free"},
+    }
+    repaired.write_text(json.dumps(event), encoding="utf-8")
+    assert "in the log" in onefold("quarantine", "release", rejected, "--repaired", str(repaired))
 
 
 def check_packs(onefold: CommandLine, folder: Path) -> None:

@@ -175,7 +175,12 @@ class _PastState:
             active = (edge for edge in self._edges() if edge not in held)
             ends = {id_ for e in active if not inside.isdisjoint(e[:2]) for id_ in e[:2]}
             if ends <= inside:
-                return self._explain(a, b, inside, held, policy)
+                found = self._explain(a, b, inside, held, policy)
+                beyond = {id_ for one in found.path for id_ in one.edge[:2]} - inside
+                if beyond:
+                    held = {**await self._held_by_policy(inside | beyond, policy), **held}
+                    found = self._explain(a, b, inside, held, policy)
+                return found
             await self._complete_evidence(ends - inside)
             inside |= ends
 
