@@ -12,6 +12,7 @@ from contract.protos.descriptors import fields, option
 from onefold.type.v1 import options_pb2
 from security.pumps import Expression, UnknownExpression, expressions_of, slow_text
 
+from services.cli.files import numbers
 from services.identity.domain import policy
 from services.kernel.identifiers import phones
 from services.kernel.identifiers.model import MAX_VALUE
@@ -20,6 +21,10 @@ from services.kernel.identifiers.normalize import normalize
 #: How each expression that a function compiles of parts is made, and its method.
 MADE = {
     "services/kernel/identifiers/phones.py:_chinese_mobile": (phones._chinese_mobile, "fullmatch"),
+    "services/cli/files/numbers.py:_form": (
+        lambda: numbers._form(numbers.NumberMarks(decimal=",", thousands=".")),
+        "fullmatch",
+    ),
     "services/identity/domain/policy.py:_patterns": (
         lambda: _blocking("*a*", "a*a*b*", "*aa*ba", "a"),
         "fullmatch",

@@ -13,7 +13,7 @@ from services.activation.domain.sealing import NONCE_BYTES, SecretKeys, SecretNo
 from services.kernel.ids import WorkspaceId
 
 A, B = WorkspaceId("school"), WorkspaceId("other")
-OLD, NEW = secrets.token_hex(32), secrets.token_hex(32)
+OLD, NEW = "1f" * 32, "2e" * 32
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBkb2N1bWVudHM="
 
 
