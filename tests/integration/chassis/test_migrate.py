@@ -51,7 +51,7 @@ async def test_lasting_tables_and_state_have_schemas_of_their_own(
     tables = {(schema, table) for schema, table, *_ in await columns(database)}
     assert {("toy", "history"), ("toy", "outbox"), ("toy", "generation")} <= tables
     state = {table for schema, table in tables if schema == "toy_g1"}
-    assert state == {"checkpoint", "digest", "backfill", "word_count", "label"}
+    assert state == {"checkpoint", "digest", "backfill", "failed_fact", "word_count", "label"}
 
 
 async def test_second_run_changes_nothing(database: str, root: Path) -> None:
