@@ -102,6 +102,6 @@ async def test_region_of_a_workspace_cannot_change(endpoints: Any) -> None:
 async def test_start_with_another_region_is_refused(endpoints: Any) -> None:
     administration = endpoints.service.administration
     for region in ("", "CN"):
-        await administration.ensure_defined(WorkspaceDefinition("default", default_region=region))
+        await administration.ensure_workspace(WorkspaceDefinition("default", default_region=region))
     with pytest.raises(InvalidField, match="create another workspace"):
-        await administration.ensure_defined(WorkspaceDefinition("default", default_region="US"))
+        await administration.ensure_workspace(WorkspaceDefinition("default", default_region="US"))
