@@ -30,8 +30,9 @@ segments:
 JOURNEY = {
     "social": ("wechat_openid.wx1:o-1",),
     "site": ("wechat_openid.wx1:o-1", "anonymous_id:a-1"),
-    "shop": ("anonymous_id:a-1", "email:li@example.cn"),
-    "store": ("email:li@example.cn", "member_id:77"),
+    "shop": ("wechat_openid.wx1:o-1", "email:li@example.cn"),
+    # One event has both ids of the person: two ids that only share an address may be two persons.
+    "store": ("wechat_openid.wx1:o-1", "member_id:77"),
     "service": ("member_id:77", "phone:13800000001"),
 }
 
