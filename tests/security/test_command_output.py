@@ -253,6 +253,14 @@ CASES: dict[str, Callable[[System], Case]] = {
     "database roles": lambda _: Case(
         [], shows=False, environment={"ONEFOLD_POSTGRES_DSN": "postgresql://a\x1b\u202e:p@h/d"}
     ),
+    "facts list": lambda _: Case([], shows=False),
+    "facts retry": lambda _: Case(["--service", "profile"], shows=False),
+    "facts park": lambda _: Case(
+        ["0:0", "--service", "profile", "--reason", HOSTILE], shows=False, fails=True
+    ),
+    "facts unpark": lambda _: Case(
+        [f"0:{MARKUP}", "--service", "profile", "--reason", "x"], shows=False, fails=True
+    ),
     "clock advance": lambda _: Case(["1s"], shows=False),
 }
 #: Commands that the fixture runs, or that print texts of their own only.
