@@ -160,7 +160,7 @@ HOT = {
     "identity": (identities, "lookup_profiles list_identifiers list_held"),
     "profile": (profiles, "profiles_of load_profiles list_profiles leaf_states member_page"),
     "segment": (memberships, "list_members load_memberships load_changes_of_profile"),
-    "activation": (effects, "list_effects retry is_dead"),
+    "activation": (effects, "list_effects retry lock_dead"),
 }
 
 

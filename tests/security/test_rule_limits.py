@@ -20,7 +20,7 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from service_fixtures import MakeSettings
 
 from services.chassis.codec.rules import rule_to_proto
-from services.chassis.runtime.cpu import ItemWatch
+from services.chassis.runtime.cpu import CostReports
 from services.client.client import Client
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.kernel.errors import InvalidField
@@ -142,9 +142,9 @@ async def test_costly_event_is_logged_with_its_place_by_every_fold(
         for owner, name in ((EvidenceCache, "observation"), (ActiveSegments, "segments_of")):
             monkeypatch.setattr(owner, name, costly(getattr(owner, name)))
         counters: list[object] = []
-        report = ItemWatch._report
+        report = CostReports.report
         monkeypatch.setattr(
-            ItemWatch, "_report", lambda w, *a: counters.append(w._exceeded) or report(w, *a)
+            CostReports, "report", lambda w, *a: counters.append(w._exceeded) or report(w, *a)
         )
         with structlog.testing.capture_logs() as lines:
             await system.send("bought", "user_id:secret-ann", "email:secret@example.cn")

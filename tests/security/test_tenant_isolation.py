@@ -51,6 +51,9 @@ OF_FOLDS = frozenset(
     {
         "activation/store/destinations.load_destinations_of_shard",
         "activation/store/effects.cancel_open",
+        # Both run for an effect that `lock_dead` has found in the workspace.
+        "activation/store/effects.hold_later",
+        "activation/store/effects.is_overtaken",
         "activation/store/effects.lock_due",
         "chassis/access/tables.delete_key",
         "chassis/access/tables.delete_source",
@@ -73,7 +76,7 @@ OF_FOLDS = frozenset(
 CASES: dict[str, Callable[[OtherIds], Sequence[Any]]] = {
     "activation/store/destinations.load_destinations_of_workspace": lambda b: (OWN,),
     "activation/store/effects.count_effects": lambda b: (OWN,),
-    "activation/store/effects.is_dead": lambda b: (OWN, b.effect),
+    "activation/store/effects.lock_dead": lambda b: (OWN, b.effect),
     "activation/store/effects.list_effects": lambda b: (OWN, _FOREVER, _LAST, "", 0, b"", 100),
     "activation/store/effects.retry": lambda b: (OWN, b.effect),
     "chassis/access/tables.load_regions": lambda b: ([OWN],),

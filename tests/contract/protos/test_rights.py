@@ -25,7 +25,14 @@ CHANGES = {
         *("DefineSource", "IssueKey", "RotateKey", "DisableKey", "DefinePolicy"),
         *("DefineDestination", "TickClock"),
     },
-    Role.INTERNAL: {"Append", "TickClock", "CreateWorkspace", "RecordKeyUses", "Rebuild"},
+    Role.INTERNAL: {
+        "Append",
+        "TickClock",
+        "CreateWorkspace",
+        "RecordKeyUses",
+        "Rebuild",
+        "RetryFailedFacts",
+    },
 }
 #: What may be read only by some of the roles that read, besides what only services read.
 RESTRICTED_READS = {

@@ -22,7 +22,10 @@ MODULES = {
     "Projection": "projection.v1.projection_service",
 }
 #: Calls between services, and the one with a stream of requests.
-LEFT_OUT = {"ReadOutbox", "ReadEvaluations", "ReadAssignments", "ReadLeaves", "StreamEvents"}
+LEFT_OUT = {
+    *("ReadOutbox", "ReadEvaluations", "ReadAssignments", "ReadLeaves", "StreamEvents"),
+    *("RecordKeyUses", "PreviewRule"),
+}
 
 
 def declared(name: str) -> dict[str, tuple[Any, tuple[type[Message], ...]]]:
