@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+import structlog
+import structlog.testing
 from security.tenant_rows import migrate_all
 from service_fixtures import MakeSettings
 
@@ -51,11 +53,13 @@ async def test_start_without_roles_says_how_to_create_them(database: str) -> Non
 
 
 async def test_service_with_a_single_role_starts_and_reports_it(
-    make_settings: MakeSettings, capsys: pytest.CaptureFixture[str]
+    make_settings: MakeSettings,
 ) -> None:
     settings = make_settings(IngestSettings, postgres_roles="single")
-    async with serve_ingest(settings):
-        assert "database_not_isolated" in capsys.readouterr().out
+    with structlog.testing.capture_logs() as lines:
+        async with serve_ingest(settings):
+            pass
+    assert "database_not_isolated" in {line["event"] for line in lines}
 
 
 async def test_printed_roles_have_no_password_and_work_once_applied(
