@@ -224,8 +224,11 @@ async def verify(system: RunningSystem) -> dict[str, list[str]]:
 async def resync(system: RunningSystem) -> None:
     """Make the services follow the log as it is, which is an operator's decision."""
     for service in REBUILT:
-        rebuild = system.internal.projection(service).Rebuild
-        reports = [one async for one in rebuild(projection_pb.RebuildRequest(resync=True))]
+        projection = system.internal.projection(service)
+        # The channel may still have the connection to the process of before.
+        await retry(projection.GetDigest, projection_pb.GetDigestRequest())
+        request = projection_pb.RebuildRequest(resync=True)
+        reports = [one async for one in projection.Rebuild(request)]
         assert reports[-1].switched
 
 
