@@ -23,6 +23,7 @@ from onefold.log.v1.log_service_pb2 import TickClockRequest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from services.cli import output
 from services.cli.__main__ import app
 from services.cli.endpoints import find_endpoints
 from services.client.client import Client
@@ -69,6 +70,9 @@ class System:
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
         """Run a command in this process."""
         own = {**self.environment, **(environment or {})}
+        # A console may have been made for a narrow terminal, by an earlier test of this process.
+        for terminal in (output.out, output.err):
+            terminal.console.width = 600
         return CliRunner().invoke(app, list(arguments), env=own)
 
     def process(self, *arguments: str) -> str:
