@@ -11,7 +11,7 @@ import structlog
 
 from services.activation.codec.bus import decode_memberships_changed, triggering_change
 from services.activation.codec.definitions import DESTINATION_DEFINED, decode_destination
-from services.activation.codec.units import units_of, without
+from services.activation.codec.units import UNITS
 from services.activation.domain.model import TriggeringChange
 from services.activation.domain.transitions import plan_effects
 from services.activation.store.destinations import load_destinations_of_shard, save_destination
@@ -48,7 +48,7 @@ class ActivationProjection:
         """
         changes: list[TriggeringChange] = []
         messages = [
-            without(decode_memberships_changed(m.payload), m.first, batch.left_out)
+            UNITS.without(decode_memberships_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
         ]
         for message in messages:
@@ -71,7 +71,7 @@ class ActivationProjection:
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the units of a message; see `Isolating`."""
-        return units_of(message)
+        return UNITS.units_of(message)
 
     def committed(self, shard: int) -> None:
         """Call the callbacks for the batch that a shard folded last."""

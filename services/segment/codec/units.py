@@ -1,52 +1,18 @@
-"""Cuts the messages of profile into units that a fold can leave out: a profile, a fact."""
+"""Says of which units the messages of profile consist: a profile, a fact, ready predicates."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from onefold.profile.v1.profile_stream_pb2 import ProfilesChanged
 
-from services.chassis.messaging.stream import FoldUnit, StreamMessage, UnitId
-from services.kernel.ids import ProfileId, WorkspaceId
+from services.chassis.messaging.stream import FoldUnit
+from services.chassis.projection.units import UnitCodec
+from services.kernel.ids import ProfileId
 
 #: The first byte of a unit's key: the changes of a profile, a broadcast fact, ready predicates.
 _PROFILE, _FACT, _BACKFILLED = b"p", b"f", b"b"
-
-
-def units_of(message: StreamMessage) -> list[FoldUnit]:
-    """Return the units of a message: the changes of each profile, each fact, its predicates."""
-    whole = ProfilesChanged.FromString(message.payload)
-    parts: dict[bytes, tuple[str, ProfilesChanged]] = {}
-    for key, workspace_id, part in _parts(whole):
-        _, found = parts.setdefault(key, (workspace_id, _empty(whole)))
-        found.MergeFrom(part)
-    return [
-        FoldUnit(UnitId(message.first, key), WorkspaceId(workspace), part.SerializeToString())
-        for key, (workspace, part) in parts.items()
-    ]
-
-
-def without(
-    message: ProfilesChanged, sequence: int, left_out: Collection[UnitId]
-) -> ProfilesChanged:
-    """Return a message without some of its units."""
-    if not any(unit.sequence == sequence for unit in left_out):
-        return message
-    rest = _empty(message)
-    for key, _, part in _parts(message):
-        if UnitId(sequence, key) not in left_out:
-            rest.MergeFrom(part)
-    return rest
-
-
-def _empty(message: ProfilesChanged) -> ProfilesChanged:
-    return ProfilesChanged(
-        shard=message.shard,
-        sequence=message.sequence,
-        log_offset=message.log_offset,
-        log_time_us=message.log_time_us,
-    )
 
 
 def _parts(message: ProfilesChanged) -> Iterator[tuple[bytes, str, ProfilesChanged]]:
@@ -64,6 +30,9 @@ def _parts(message: ProfilesChanged) -> Iterator[tuple[bytes, str, ProfilesChang
     for change in message.changes:
         key = _PROFILE + change.profile_id
         yield key, change.workspace_id, ProfilesChanged(changes=[change])
+
+
+UNITS = UnitCodec(ProfilesChanged, _parts)
 
 
 @dataclass(frozen=True, slots=True)

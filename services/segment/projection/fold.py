@@ -21,7 +21,7 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
-from services.segment.codec.units import units_of, without
+from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import MembershipChange, ProfileEvaluation
@@ -68,7 +68,7 @@ class SegmentProjection:
     async def fold(self, conn: asyncpg.Connection, batch: Batch) -> FoldResult:
         """Fold one batch; see `Projection`."""
         messages = [
-            without(decode_profiles_changed(m.payload), m.first, batch.left_out)
+            UNITS.without(decode_profiles_changed(m.payload), m.first, batch.left_out)
             for m in batch.messages
         ]
         facts = [fact for message in messages for fact in message.broadcast_facts]
@@ -110,7 +110,7 @@ class SegmentProjection:
 
     def units(self, message: StreamMessage, first: int) -> list[FoldUnit]:
         """Return the units of a message; see `Isolating`."""
-        return units_of(message)
+        return UNITS.units_of(message)
 
     async def backfill_step(
         self, conn: asyncpg.Connection, job: BackfillJob, at: Checkpoint
