@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.kernel.ids import FactId, IdentifierId
 
@@ -20,10 +20,6 @@ _TEXT = re.compile(r"([1-9]\d{0,3})\.([0-9a-f]{64})")
 #: The workspaces whose keys are in memory.
 _MAX_WORKSPACES = 1 << 12
 
-#: Each purpose has ids of its own: the same bytes have unrelated ids as identifier and as fact.
-_IDENTIFIER, _FACT, _QUARANTINE, _CONTENT = b"identifier", b"fact", b"quarantine", b"content"
-_MESSAGE = b"message"
-
 
 class _Hash(Protocol):
     """A keyed hash that has hashed nothing yet."""
@@ -31,6 +27,19 @@ class _Hash(Protocol):
     def copy(self) -> _Hash: ...
     def update(self, data: bytes, /) -> None: ...
     def digest(self) -> bytes: ...
+
+
+class _WorkspaceHashes(NamedTuple):
+    """The keyed hashes of a workspace, one for each purpose.
+
+    Equal bytes have unrelated ids for two purposes. The name of a field personalises its hash.
+    """
+
+    identifier: _Hash
+    fact: _Hash
+    quarantine: _Hash
+    content: _Hash
+    message: _Hash
 
 
 class IndexKey:
@@ -48,7 +57,6 @@ class IndexKey:
             raise ValueError(f"the secret of an index key has {_SECRET_BYTES} bytes")
         self.version = version
         self._secret = secret
-        # A cached hash is copied for each id, which costs as much as a hash without a key.
         self._hashes = lru_cache(_MAX_WORKSPACES)(self._make_hashes)
 
     @classmethod
@@ -67,45 +75,46 @@ class IndexKey:
 
     @property
     def check(self) -> bytes:
-        """Return 16 bytes that differ for every key and do not tell it."""
+        """Return 16 bytes that differ for every key and do not reveal it."""
         return blake2b(key=self._secret, digest_size=_ID_BYTES, person=b"check").digest()
 
     def identifier_id(self, workspace_id: str, namespace: str, value: str) -> IdentifierId:
         """Return the id of an identifier in canonical form; a leaf is the id of an identifier."""
-        keyed = self._hashes(workspace_id)[0].copy()
-        keyed.update(f"{namespace}\0{value}".encode())
-        return IdentifierId(keyed.digest())
+        data = f"{namespace}\0{value}".encode()
+        return IdentifierId(_derive(self._hashes(workspace_id).identifier, data))
 
     def event_fact_id(
         self, workspace_id: str, source_id: str, message_id: str, leaf_id: bytes
     ) -> FactId:
         """Return the fact id of an event of a source, the same for every repetition."""
-        keyed = self._hashes(workspace_id)[1].copy()
-        keyed.update(f"{source_id}\0{message_id}\0".encode() + leaf_id)
-        return FactId(keyed.digest())
+        data = f"{source_id}\0{message_id}\0".encode() + leaf_id
+        return FactId(_derive(self._hashes(workspace_id).fact, data))
 
     def quarantine_id(self, workspace_id: str, parts: Sequence[str], raw: bytes) -> bytes:
-        """Return the id of what a source sent; `parts` (no NUL) say where and why it is refused."""
-        keyed = self._hashes(workspace_id)[2].copy()
-        keyed.update("\0".join((str(len(parts)), *parts, "")).encode() + raw)
-        return keyed.digest()
+        """Return the id of what a source sent; `parts` (no NUL) name the source and the refusal."""
+        data = "\0".join((str(len(parts)), *parts, "")).encode() + raw
+        return _derive(self._hashes(workspace_id).quarantine, data)
 
     def content_tag(self, workspace_id: str, content: bytes) -> bytes:
         """Return 16 bytes that are equal for equal contents of facts."""
-        keyed = self._hashes(workspace_id)[3].copy()
-        keyed.update(content)
-        return keyed.digest()
+        return _derive(self._hashes(workspace_id).content, content)
 
     def message_id(self, workspace_id: str, place: str) -> str:
         """Return the id of an event that has none, from the place where its message is stored."""
-        keyed = self._hashes(workspace_id)[4].copy()
-        keyed.update(place.encode())
-        return keyed.digest().hex()
+        return _derive(self._hashes(workspace_id).message, place.encode()).hex()
 
-    def _make_hashes(self, workspace_id: str) -> tuple[_Hash, _Hash, _Hash, _Hash, _Hash]:
+    def _make_hashes(self, workspace_id: str) -> _WorkspaceHashes:
         key = blake2b(workspace_id.encode(), key=self._secret, person=b"workspace").digest()
-        identifier, fact, quarantine, content, message = (
-            blake2b(key=key, digest_size=_ID_BYTES, person=purpose)
-            for purpose in (_IDENTIFIER, _FACT, _QUARANTINE, _CONTENT, _MESSAGE)
+        return _WorkspaceHashes(
+            *(
+                blake2b(key=key, digest_size=_ID_BYTES, person=purpose.encode())
+                for purpose in _WorkspaceHashes._fields
+            )
         )
-        return identifier, fact, quarantine, content, message
+
+
+def _derive(empty: _Hash, data: bytes) -> bytes:
+    """Return the keyed hash of some bytes. A copy costs as much as a hash without a key."""
+    keyed = empty.copy()
+    keyed.update(data)
+    return keyed.digest()

@@ -2,6 +2,6 @@
 CREATE TABLE index_key (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     version int NOT NULL,
-    -- A function of the key that does not tell it.
+    -- A function of the key that does not reveal it.
     key_check bytea NOT NULL
 );
