@@ -1,4 +1,4 @@
-"""Defines the trust classes of sources."""
+"""Defines the trust classes and party classes of sources."""
 
 from __future__ import annotations
 
@@ -17,3 +17,17 @@ class SourceTrust(IntEnum):
     SERVER = 2
     #: The source is the company's record of its customers.
     SYSTEM_OF_RECORD = 3
+
+
+class Party(IntEnum):
+    """Where the data of a source comes from; the lower number takes precedence.
+
+    The numbers are those of onefold.type.v1.Party.
+    """
+
+    #: The company collected it itself.
+    FIRST = 1
+    #: A partner collected it from its own customers and shares it.
+    SECOND = 2
+    #: A data provider sells or supplies it.
+    THIRD = 3

@@ -1,17 +1,15 @@
 """Models rules as values: a frozen tree over one profile, true or false at an instant.
 
-A rule is `All`, `Any_` or `Not` over rules, or a *predicate*: one condition on one profile at one
-instant. Their meaning is defined here and tested against the oracle in `tests/oracle`:
+A rule is `All`, `Any_` or `Not` over rules, a `Reference` to another named rule, or a *predicate*:
+the comparison of one feature of one profile at one instant. Their meaning is defined here, in
+`services.kernel.rules.features`, `windows` and `values`, and tested against the oracle in
+`tests/oracle`.
 
-* An event *matches* an `EventFilter` if it has its name and all its property filters are true.
-* A window of `window_us` at the instant t contains the events with
-  t - window_us < occurred_at <= t; 0 = the whole past.
-* The instant is never before the profile's newest event (`occurred_at <= recorded_at`, and the
-  log's clock never goes back); an earlier instant is replaced with that event's.
+The instant is never before the profile's newest event (`occurred_at <= recorded_at`, and the log's
+clock never goes back); an earlier instant is replaced with that event's.
 
-Constructing a rule validates it: a RuleError has the mistake and the correct form. Two
-values with the same meaning are equal: the filters of an event and the elements of an `in` are
-sorted.
+Constructing a rule validates it: a RuleError has the mistake and the correct form. Two values with
+the same meaning are equal: event names, filters and the elements of an `in` are sorted.
 """
 
 from __future__ import annotations
@@ -21,121 +19,46 @@ from enum import Enum
 from typing import TypeAlias
 
 from services.kernel.errors import RuleError
-from services.kernel.rules.values import Json, Literal, Operator, canonical_json, literal
+from services.kernel.rules.features import (
+    Aggregate,
+    DateDistance,
+    Elapsed,
+    Feature,
+    Function,
+    Orders,
+    Related,
+    Sequence,
+    TopValues,
+    Trait,
+    Trend,
+)
+from services.kernel.rules.filters import set_literal
+from services.kernel.rules.names import check_name
+from services.kernel.rules.values import Json, Operator
 
-MAX_NAME = 512
-MAX_FILTERS = 50
-MAX_SPAN_US = 2**62
-
-COUNT_OPERATORS = (Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE)
+NUMBER_OPERATORS = (
+    *(Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE),
+    *(Operator.EXISTS, Operator.MISSING),
+)
 AGE_OPERATORS = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
+LIST_OPERATORS = (*(Operator.CONTAINS, Operator.NOT_CONTAINS, Operator.EXISTS, Operator.MISSING),)
 
 
 @dataclass(frozen=True, slots=True)
-class PropertyFilter:
-    """A comparison of one property of an event; `a.b` reaches into objects."""
+class Predicate:
+    """Compares a feature with a literal; `services.kernel.rules.values` defines the comparisons."""
 
-    property: str
+    feature: Feature
     operator: Operator
     value: Json = field(default=None, compare=False)
+    #: Whether texts are compared without regard to case and width.
+    ignore_case: bool = False
     #: The value as canonical JSON; it decides equality, as True == 1 in Python.
     text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_name("property", self.property)
-        _set_value(self)
-
-
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Selects the events with a name for which all filters in `where` are true."""
-
-    event: str
-    where: tuple[PropertyFilter, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_name("event", self.event)
-        if len(self.where) > MAX_FILTERS:
-            raise RuleError("there are too many filters", f"write at most {MAX_FILTERS}").under(
-                "where"
-            )
-        ordered = sorted(set(self.where), key=lambda f: (f.property, f.operator.value, f.text))
-        object.__setattr__(self, "where", tuple(ordered))
-
-
-@dataclass(frozen=True, slots=True)
-class TraitPredicate:
-    """Compares a stated trait."""
-
-    trait: str
-    operator: Operator
-    value: Json = field(default=None, compare=False)
-    text: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        _check_name("name", self.trait)
-        _set_value(self)
-
-
-@dataclass(frozen=True, slots=True)
-class CountPredicate:
-    """Compares the number of matching events in a window."""
-
-    events: EventFilter
-    window_us: int
-    operator: Operator
-    value: int
-
-    def __post_init__(self) -> None:
-        _check_number(self.operator, self.value)
-        _check_span("within", self.window_us)
-
-
-@dataclass(frozen=True, slots=True)
-class DistinctPredicate:
-    """Compares the number of distinct values of a property, over matching events in a window.
-
-    Values are strings, numbers and booleans; null, lists and objects are no values.
-    """
-
-    events: EventFilter
-    property: str
-    window_us: int
-    operator: Operator
-    value: int
-
-    def __post_init__(self) -> None:
-        _check_name("property", self.property)
-        _check_number(self.operator, self.value)
-        _check_span("within", self.window_us)
-
-
-CountingPredicate: TypeAlias = CountPredicate | DistinctPredicate
-
-
-@dataclass(frozen=True, slots=True)
-class LastSeenPredicate:
-    """Compares the age of the last matching event: the instant minus its occurred_at.
-
-    If no event matches there is no age, and every comparison is false.
-    """
-
-    events: EventFilter
-    operator: Operator
-    age_us: int
-
-    def __post_init__(self) -> None:
-        if self.operator not in AGE_OPERATORS:
-            raise RuleError(
-                f"an age has no `{self.operator.value}`",
-                "write within, at_most, longer_than or at_least",
-            )
-        _check_span("", self.age_us)
-        if self.age_us == 0:
-            raise RuleError("an age of 0 means nothing", "write a span such as 30d")
-
-
-Predicate: TypeAlias = TraitPredicate | CountingPredicate | LastSeenPredicate
+        set_literal(self, self.operator, self.value, self.ignore_case)
+        _check_comparison(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,52 +82,92 @@ class Not:
     rule: Rule
 
 
-Rule: TypeAlias = All | Any_ | Not | Predicate
+class ReferenceKind(Enum):
+    """What a reference names; the value is the word in a rule."""
 
-
-class AccumulatorKind(Enum):
-    """The kind of data that an accumulator stores."""
-
-    COUNT = "count"
-    DISTINCT = "distinct"
+    SEGMENT = "segment"
+    TAG = "tag"
+    STAGE = "stage"
 
 
 @dataclass(frozen=True, slots=True)
-class AccumulatorSpec:
-    """The data accumulated from a leaf's events for a predicate, whatever its window."""
+class Reference:
+    """True if the person is in a segment, has a tag, or is in a stage.
 
-    kind: AccumulatorKind
-    events: EventFilter
-    #: The property whose distinct values are counted; empty for a count.
-    property: str = ""
+    `services.kernel.rules.references` replaces it with the rule that it names.
+    """
 
+    kind: ReferenceKind
+    #: The id of the segment, of the tag, or of the set of stages.
+    id: str
+    #: The value of the tag, or the stage; empty = any value of the tag. Always empty for a segment.
+    value: str = ""
 
-def _set_value(owner: PropertyFilter | TraitPredicate) -> None:
-    value: Literal = literal(owner.operator, owner.value)
-    object.__setattr__(owner, "value", value)
-    object.__setattr__(owner, "text", canonical_json(value))
-
-
-def _check_name(what: str, name: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-        remedy = f"write a text of 1 to {MAX_NAME} characters"
-        raise RuleError("the name is missing or no text", remedy).under(what)
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise RuleError("the name is not valid Unicode", "remove lone surrogates").under(what)
+    def __post_init__(self) -> None:
+        check_name("id", self.id)
+        if self.kind is ReferenceKind.SEGMENT and self.value:
+            raise RuleError("a segment has no values", "write `segment: ID`")
+        if self.kind is ReferenceKind.STAGE and not self.value:
+            remedy = "write `stage: {of: lifecycle, is: silent}`"
+            raise RuleError("the stage is missing", remedy).under("is")
 
 
-def _check_number(operator: Operator, value: int) -> None:
-    if operator not in COUNT_OPERATORS:
-        raise RuleError(
-            f"a number of events has no `{operator.value}`",
-            "write eq, ne, lt, at_most, gt or at_least",
-        )
-    if type(value) is not int or not 0 <= value < 2**63:
+Rule: TypeAlias = All | Any_ | Not | Reference | Predicate
+
+
+def is_number(feature: Feature) -> bool:
+    """Return whether all values of a feature are numbers or null."""
+    match feature:
+        case Aggregate():
+            return feature.function not in (Function.FIRST, Function.LAST)
+        case Sequence() | Trend() | DateDistance() | Orders() | Related():
+            return True
+        case _:
+            return False
+
+
+def _check_comparison(predicate: Predicate) -> None:
+    feature, operator, value = predicate.feature, predicate.operator, predicate.value
+    if isinstance(feature, Elapsed):
+        _check_age(operator, value)
+    elif isinstance(feature, TopValues):
+        if operator not in LIST_OPERATORS:
+            remedy = "write contains or not_contains"
+            raise RuleError(f"a list of values has no `{operator.value}`", remedy)
+    elif is_number(feature):
+        _check_number(feature, predicate)
+    elif isinstance(feature, Trait) and feature.cleaner and isinstance(value, bool):
+        raise RuleError("a standardised trait is compared with texts or numbers", "write one")
+
+
+def _check_number(feature: Feature, predicate: Predicate) -> None:
+    operator, value = predicate.operator, predicate.value
+    if operator not in NUMBER_OPERATORS:
+        remedy = "write eq, ne, lt, at_most, gt or at_least"
+        raise RuleError(f"a number has no `{operator.value}`", remedy)
+    if operator in (Operator.EXISTS, Operator.MISSING):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RuleError("this is no number", "write one such as 3").under(operator.value)
+    if _is_count(feature) and (type(value) is not int or not 0 <= value < 2**63):
         raise RuleError("this is no number of events", "write a whole number from 0 up").under(
             operator.value
         )
 
 
-def _check_span(what: str, span_us: int) -> None:
-    if type(span_us) is not int or not 0 <= span_us <= MAX_SPAN_US:
-        raise RuleError("this is no span of time", "write one such as 7d").under(what)
+def _is_count(feature: Feature) -> bool:
+    match feature:
+        case Aggregate():
+            return feature.function in (Function.COUNT, Function.DISTINCT)
+        case Sequence() | Related():
+            return True
+        case _:
+            return False
+
+
+def _check_age(operator: Operator, value: Json) -> None:
+    if operator not in AGE_OPERATORS:
+        remedy = "write within, at_most, longer_than or at_least"
+        raise RuleError(f"an age has no `{operator.value}`", remedy)
+    if type(value) is not int or not 0 < value <= 2**62:
+        raise RuleError("this is no span of time", "write one such as 30d")

@@ -5,12 +5,16 @@ Data is any JSON value. These definitions apply to traits and to properties of e
 
 * null and absent are the same.
 * Types never mix: `"1"` is not `1`, and `true` is not `1`. `1` and `1.0` are the same number.
-* A comparison with an absent value, or with one of another type, is false; only `ne` is true.
+* A comparison with an absent value, or with one of another type, is false; only the negated ones
+  (`ne`, `not_in`, `not_contains`) are true.
 * `lt`, `at_most`, `gt`, `at_least` order numbers by size and strings by code points; booleans,
   lists and objects have no order, so these are false.
 * `contains` is true if a string has the literal (a string) as a part, or a list has an element
   equal to the literal.
-* `exists` is true for everything but null.
+* `starts_with` and `ends_with` compare strings.
+* `exists` is true for everything but null, and `missing` for null only.
+* With `ignore_case`, strings of both sides are compared without regard to case, width and other
+  differences of compatibility: in Unicode form NFKC, case-folded.
 * Integers beyond 64 bits are represented by the nearest double.
 """
 
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeAlias
@@ -50,18 +55,32 @@ class Operator(Enum):
     IN = "in"
     EXISTS = "exists"
     CONTAINS = "contains"
+    NOT_IN = "not_in"
+    NOT_CONTAINS = "not_contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    MISSING = "missing"
 
 
-def literal(operator: Operator, value: Json) -> Literal:
+def literal(operator: Operator, value: Json, *, ignore_case: bool = False) -> Literal:
     """Return the canonical literal of a value. Raises RuleError if it does not fit the operator."""
-    if operator is Operator.EXISTS:
+    if operator in _WITHOUT_VALUE:
         return None
-    if operator is Operator.IN:
-        return _elements(value)
+    if operator in (Operator.IN, Operator.NOT_IN):
+        return _elements(value, operator, ignore_case)
     scalar = _scalar(value)
     if operator in _ORDERS and isinstance(scalar, bool):
         raise RuleError("true and false have no order", "write `eq: true` or `eq: false`")
-    return scalar
+    if operator in _AFFIXES and not isinstance(scalar, str):
+        raise RuleError("this is no text", f"put the value of `{operator.value}` into quotes")
+    return fold_case(scalar) if ignore_case else scalar
+
+
+def fold_case(value: Json) -> Json:
+    """Return a string in NFKC, case-folded; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
 
 
 def canonical_json(value: Json) -> str:
@@ -69,20 +88,37 @@ def canonical_json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def test_of(operator: Operator, value: Literal) -> Test:
+def test_of(operator: Operator, value: Literal, *, ignore_case: bool = False) -> Test:
     """Return `LEFT operator value` as a function of the left side; it never raises."""
-    if operator is Operator.EXISTS:
-        return _exists
-    if operator is Operator.IN:
-        return _one_of(value if isinstance(value, tuple) else ())
-    if operator is Operator.EQ:
-        return _equal_to(value)
-    if operator is Operator.NE:
-        equal = _equal_to(value)
-        return lambda left: not equal(left)
-    if operator is Operator.CONTAINS:
-        return _containing(value)
-    return _ordered(operator, value)
+    test = _test_of(operator, value)
+    return (lambda left: test(_folded(left))) if ignore_case else test
+
+
+def _test_of(operator: Operator, value: Literal) -> Test:
+    match operator:
+        case Operator.EXISTS:
+            return lambda left: left is not None
+        case Operator.MISSING:
+            return lambda left: left is None
+        case Operator.IN:
+            return _one_of(value if isinstance(value, tuple) else ())
+        case Operator.EQ:
+            return _equal_to(value)
+        case Operator.CONTAINS:
+            return _containing(value)
+        case Operator.NE | Operator.NOT_IN | Operator.NOT_CONTAINS:
+            holds = _test_of(_NEGATED[operator], value)
+            return lambda left: not holds(left)
+        case Operator.STARTS_WITH:
+            return lambda left: type(left) is str and left.startswith(str(value))
+        case Operator.ENDS_WITH:
+            return lambda left: type(left) is str and left.endswith(str(value))
+        case _:
+            return _ordered(operator, value)
+
+
+def _folded(left: Json) -> Json:
+    return list(map(fold_case, left)) if type(left) is list else fold_case(left)
 
 
 def scalar_key(value: Json) -> str | None:
@@ -140,15 +176,14 @@ def _finite(value: int | float) -> int | float:
     return canonical
 
 
-def _elements(value: Json) -> tuple[Scalar, ...]:
+def _elements(value: Json, operator: Operator, ignore_case: bool) -> tuple[Scalar, ...]:
     if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_ELEMENTS:
-        raise RuleError("`in` needs a list", f"write 1 to {MAX_ELEMENTS} values in brackets")
-    by_text = {canonical_json(scalar): scalar for scalar in map(_scalar, value)}
+        raise RuleError(
+            f"`{operator.value}` needs a list", f"write 1 to {MAX_ELEMENTS} values in brackets"
+        )
+    scalars = map(_scalar, value)
+    by_text = {canonical_json(s): s for s in (map(fold_case, scalars) if ignore_case else scalars)}
     return tuple(by_text[text] for text in sorted(by_text))
-
-
-def _exists(left: Json) -> bool:
-    return left is not None
 
 
 def _equal_to(value: Literal) -> Test:
@@ -201,6 +236,13 @@ def _ordered(operator: Operator, value: Literal) -> Test:
 
 
 _NUMBERS = (int, float)
+_WITHOUT_VALUE = (Operator.EXISTS, Operator.MISSING)
+_AFFIXES = (Operator.STARTS_WITH, Operator.ENDS_WITH)
+_NEGATED = {
+    Operator.NE: Operator.EQ,
+    Operator.NOT_IN: Operator.IN,
+    Operator.NOT_CONTAINS: Operator.CONTAINS,
+}
 _ORDERS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.LT: lambda left, right: left < right,
     Operator.LE: lambda left, right: left <= right,

@@ -1,0 +1,72 @@
+"""Models the filters that select events by name and by properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.kernel.errors import RuleError
+from services.kernel.rules.names import check_name
+from services.kernel.rules.values import Json, Operator, canonical_json, literal
+
+MAX_FILTERS = 50
+MAX_EVENT_NAMES = 50
+#: The name that stands for every named event: track, page and screen.
+ANY_EVENT: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFilter:
+    """A comparison of one property of an event; `a.b` reaches into objects."""
+
+    property: str
+    operator: Operator
+    value: Json = field(default=None, compare=False)
+    #: Whether texts are compared without regard to case and width.
+    ignore_case: bool = False
+    #: The value as canonical JSON; it decides equality, as True == 1 in Python.
+    text: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_name("property", self.property)
+        set_literal(self, self.operator, self.value, self.ignore_case)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Selects the events that have one of some names and for which all filters are true."""
+
+    #: At least one, ascending; `(ANY_EVENT,)` selects events of every name.
+    names: tuple[str, ...]
+    where: tuple[PropertyFilter, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.names) <= MAX_EVENT_NAMES:
+            remedy = f"write 1 to {MAX_EVENT_NAMES} names"
+            raise RuleError("there are too few or too many names", remedy).under("event")
+        for name in self.names:
+            check_name("event", name)
+        names = {ANY_EVENT} if ANY_EVENT in self.names else set(self.names)
+        object.__setattr__(self, "names", tuple(sorted(names)))
+        object.__setattr__(self, "where", ordered_filters(self.where))
+
+    @classmethod
+    def of(cls, name: str, *where: PropertyFilter) -> EventFilter:
+        """Return the filter of the events of one name."""
+        return cls((name,), where)
+
+
+def ordered_filters(where: tuple[PropertyFilter, ...]) -> tuple[PropertyFilter, ...]:
+    """Return filters in canonical order, each once. Raises RuleError if there are too many."""
+    if len(where) > MAX_FILTERS:
+        remedy = f"write at most {MAX_FILTERS}"
+        raise RuleError("there are too many filters", remedy).under("where")
+    by = sorted(set(where), key=lambda f: (f.property, f.operator.value, f.text, f.ignore_case))
+    return tuple(by)
+
+
+def set_literal(owner: object, operator: Operator, value: Json, ignore_case: bool) -> None:
+    """Set the canonical literal and its text on a frozen comparison. Raises RuleError."""
+    canonical = literal(operator, value, ignore_case=ignore_case)
+    object.__setattr__(owner, "value", canonical)
+    object.__setattr__(owner, "text", canonical_json(canonical))
