@@ -21,7 +21,7 @@ from services.kernel.rules.model import (
     PropertyFilter,
     Rule,
 )
-from services.kernel.rules.values import test_of
+from services.kernel.rules.values import comparison_of
 
 Properties: TypeAlias = dict[str, Any]
 
@@ -151,7 +151,7 @@ def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBi
 
 
 def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
-    tests = tuple((property_getter(f.property), test_of(f.operator, f.value)) for f in where)
+    tests = tuple((property_getter(f.property), comparison_of(f.operator, f.value)) for f in where)
     value_of = property_getter(of) if of else None
 
     def key_of(properties: Properties) -> str | None:

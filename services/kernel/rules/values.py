@@ -88,7 +88,7 @@ def canonical_json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def test_of(operator: Operator, value: Literal, *, ignore_case: bool = False) -> Test:
+def comparison_of(operator: Operator, value: Literal, *, ignore_case: bool = False) -> Test:
     """Return `LEFT operator value` as a function of the left side; it never raises."""
     test = _test_of(operator, value)
     return (lambda left: test(_folded(left))) if ignore_case else test
