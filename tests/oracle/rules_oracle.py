@@ -6,21 +6,27 @@ with them but the tree of the rule.
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Any
 
-from services.kernel.rules.model import (
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    EventFilter,
-    LastSeenPredicate,
-    Not,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.rules.features import Trait
+from services.kernel.rules.filters import EventFilter, PropertyFilter
+from services.kernel.rules.model import All, Any_, Not, Predicate, Rule
 from services.kernel.rules.values import Operator
+
+SCALARS = ("string", "number", "boolean")
+#: Numbers beyond this are no numbers for sums, means and amounts.
+MAX_SUMMAND = 10**15
+_NEGATED = {
+    Operator.NE: Operator.EQ,
+    Operator.NOT_IN: Operator.IN,
+    Operator.NOT_CONTAINS: Operator.CONTAINS,
+}
 
 
 @dataclass(frozen=True)
@@ -35,81 +41,131 @@ class OracleEvent:
     traits: dict[str, Any] = field(default_factory=dict)
     #: The trust of the source; the higher number takes precedence.
     trust: int = 0
+    #: The party class of the source; the lower number takes precedence.
+    party: int = 1
 
 
-def rule_holds(rule: Rule, events: list[OracleEvent], as_of_us: int) -> bool:
+#: The traits of the related objects, by the type of the object.
+RelatedObjects = Mapping[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is known of one person at an instant, which is never before the newest event."""
+
+    events: list[OracleEvent]
+    now_us: int
+    related: RelatedObjects
+
+
+def rule_holds(
+    rule: Rule, events: list[OracleEvent], as_of_us: int, related: RelatedObjects | None = None
+) -> bool:
     """Return whether a rule is true at an instant for the profile with exactly these events."""
     if isinstance(rule, All):
-        return all(rule_holds(part, events, as_of_us) for part in rule.rules)
+        return all(rule_holds(part, events, as_of_us, related) for part in rule.rules)
     if isinstance(rule, Any_):
-        return any(rule_holds(part, events, as_of_us) for part in rule.rules)
+        return any(rule_holds(part, events, as_of_us, related) for part in rule.rules)
     if isinstance(rule, Not):
-        return not rule_holds(rule.rule, events, as_of_us)
-    return compare(rule.operator, actual(rule, events, as_of_us), _limit(rule))
+        return not rule_holds(rule.rule, events, as_of_us, related)
+    assert isinstance(rule, Predicate), "references are replaced before"
+    left = actual(rule, events, as_of_us, related)
+    return compare(rule.operator, left, rule.value, ignore_case=rule.ignore_case)
 
 
-def actual(rule: Rule, events: list[OracleEvent], as_of_us: int) -> Any:
-    """Return the value that a predicate compares: a trait, a number, an age; None = absent."""
-    happened = [event for event in events if event.occurred_at_us <= as_of_us]
-    if isinstance(rule, TraitPredicate):
-        return trait(rule.trait, happened)
-    if isinstance(rule, CountPredicate):
-        return len(_within(_matching(rule.events, happened), rule.window_us, as_of_us))
-    if isinstance(rule, DistinctPredicate):
-        within = _within(_matching(rule.events, happened), rule.window_us, as_of_us)
-        values: list[Any] = []
-        for event in within:
-            value = get(event.properties, rule.property)
-            if kind(value) in ("string", "number", "boolean") and not any(
-                equal(value, other) for other in values
-            ):
-                values.append(value)
-        return len(values)
-    assert isinstance(rule, LastSeenPredicate)
-    times = [event.occurred_at_us for event in _matching(rule.events, happened)]
-    return as_of_us - max(times) if times else None
+def actual(
+    predicate: Predicate,
+    events: list[OracleEvent],
+    as_of_us: int,
+    related: RelatedObjects | None = None,
+) -> Any:
+    """Return the value of the feature of a predicate; None = absent."""
+    from oracle.features_oracle import value_of
+
+    newest = max((event.occurred_at_us for event in events), default=as_of_us)
+    return value_of(predicate.feature, Person(events, max(as_of_us, newest), related or {}))
 
 
-def trait(name: str, events: list[OracleEvent]) -> Any:
-    """Return the value that the most trusted sources state, and of these the last one by
+def trait(feature: Trait, events: list[OracleEvent]) -> Any:
+    """Return the value of a trait, or of the member that a name `a.b` reaches; None = absent."""
+    assert not feature.cleaner, "the oracle standardises nothing"
+    allowed = [
+        event
+        for event in events
+        if event.type == "identify" and (not feature.parties or event.party in feature.parties)
+    ]
+    if any(feature.name in event.traits for event in allowed):
+        return _stated(feature.name, allowed)
+    first, *steps = feature.name.split(".")
+    value = _stated(first, allowed)
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _stated(name: str, events: list[OracleEvent]) -> Any:
+    """Return what the best party states, of it the most trusted sources, of these the last one by
     (occurred_at, fact id); None = absent."""
-    stating = [event for event in events if event.type == "identify" and name in event.traits]
+    stating = [event for event in events if name in event.traits]
     if not stating:
         return None
+    party = min(event.party for event in stating)
+    stating = [event for event in stating if event.party == party]
     trust = max(event.trust for event in stating)
-    trusted = [event for event in stating if event.trust == trust]
-    last = max(trusted, key=lambda event: (event.occurred_at_us, event.fact_id))
-    return last.traits[name]
+    stating = [event for event in stating if event.trust == trust]
+    return max(stating, key=lambda event: (event.occurred_at_us, event.fact_id)).traits[name]
 
 
-def compare(operator: Operator, left: Any, right: Any) -> bool:
+def compare(operator: Operator, left: Any, right: Any, *, ignore_case: bool = False) -> bool:
     """Return the result of an operator."""
-    if operator is Operator.EXISTS:
-        return left is not None
+    if operator in _NEGATED:
+        return not compare(_NEGATED[operator], left, right, ignore_case=ignore_case)
+    if operator in (Operator.EXISTS, Operator.MISSING):
+        return (left is not None) is (operator is Operator.EXISTS)
+    if ignore_case:
+        left, right = without_case(left), without_case(right)
     if operator is Operator.EQ:
         return equal(left, right)
-    if operator is Operator.NE:
-        return not equal(left, right)
     if operator is Operator.IN:
         return any(equal(left, element) for element in right)
     if operator is Operator.CONTAINS:
         if kind(left) == "string":
             return kind(right) == "string" and right in left
         return kind(left) == "list" and any(equal(element, right) for element in left)
+    if operator in (Operator.STARTS_WITH, Operator.ENDS_WITH):
+        if kind(left) != "string" or kind(right) != "string":
+            return False
+        part = left[: len(right)] if operator is Operator.STARTS_WITH else left[-len(right) :]
+        return right in ("", part)
+    return _ordered(operator, left, right)
+
+
+def _ordered(operator: Operator, left: Any, right: Any) -> bool:
     if kind(left) != kind(right) or kind(left) not in ("string", "number"):
         return False
+    left, right = normal(left), normal(right)
     if operator is Operator.LT:
         return bool(left < right)
     if operator is Operator.LE:
         return bool(left <= right)
     if operator is Operator.GT:
         return bool(left > right)
+    assert operator is Operator.GE
     return bool(left >= right)
+
+
+def without_case(value: Any) -> Any:
+    """Return a text without case, width and differences of compatibility; a list of such texts."""
+    if isinstance(value, list | tuple):
+        return [without_case(element) for element in value]
+    if not isinstance(value, str):
+        return value
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
 
 
 def equal(a: Any, b: Any) -> bool:
     """Return whether two values are equal scalars of one kind."""
-    return kind(a) == kind(b) and kind(a) in ("string", "number", "boolean") and bool(a == b)
+    return kind(a) == kind(b) and kind(a) in SCALARS and bool(normal(a) == normal(b))
 
 
 def kind(value: Any) -> str:
@@ -125,6 +181,33 @@ def kind(value: Any) -> str:
     return "object" if isinstance(value, dict) else "list"
 
 
+def normal(scalar: Any) -> Any:
+    """Return a scalar; whole numbers as integers, those beyond 64 bits as the nearest double."""
+    if kind(scalar) != "number":
+        return scalar
+    if abs(scalar) >= 2**63:
+        return float(scalar)
+    return int(scalar) if scalar == int(scalar) else scalar
+
+
+def text_of(scalar: Any) -> str:
+    """Return the canonical JSON of a scalar."""
+    return json.dumps(normal(scalar), ensure_ascii=False)
+
+
+def units_of(value: Any) -> int | None:
+    """Return a number in units of 1e-6, rounded half to even; None if it is none to be summed."""
+    if kind(value) != "number" or abs(value) > MAX_SUMMAND:
+        return None
+    return int((Decimal(repr(value)) * 10**6).to_integral_value(ROUND_HALF_EVEN))
+
+
+def number_of(units: int) -> int | float:
+    """Return a sum of units of 1e-6 as an integer, or as the nearest double."""
+    exact = Fraction(units, 10**6)
+    return int(exact) if exact.denominator == 1 else float(exact)
+
+
 def get(properties: dict[str, Any], path: str) -> Any:
     """Return the property at a path; a member with the whole path as its name goes first."""
     if path in properties:
@@ -135,30 +218,29 @@ def get(properties: dict[str, Any], path: str) -> Any:
     return value
 
 
-def _limit(rule: Any) -> Any:
-    return rule.age_us if isinstance(rule, LastSeenPredicate) else rule.value
+def passes(where: tuple[PropertyFilter, ...], properties: dict[str, Any]) -> bool:
+    """Return whether all filters are true for some properties."""
+    return all(
+        compare(f.operator, get(properties, f.property), f.value, ignore_case=f.ignore_case)
+        for f in where
+    )
 
 
-def _matching(filter_: EventFilter, events: list[OracleEvent]) -> list[OracleEvent]:
-    return [
-        event
-        for event in events
-        if _name(event) == filter_.event
-        and all(
-            compare(f.operator, get(event.properties, f.property), f.value) for f in filter_.where
-        )
-    ]
+def matching(filter_: EventFilter, events: Iterable[OracleEvent]) -> list[OracleEvent]:
+    """Return the events that a filter selects."""
+    return [event for event in events if is_match(filter_, event)]
+
+
+def is_match(filter_: EventFilter, event: OracleEvent) -> bool:
+    """Return whether a filter selects an event."""
+    name = _name(event)
+    is_named = name is not None and (filter_.names == ("*",) or name in filter_.names)
+    return is_named and passes(filter_.where, event.properties)
 
 
 def _name(event: OracleEvent) -> str | None:
     if event.type == "track":
-        return event.name
+        return event.name or None
     if event.type in ("page", "screen"):
         return event.name if event.name else event.type
     return None
-
-
-def _within(events: list[OracleEvent], window_us: int, as_of_us: int) -> list[OracleEvent]:
-    if window_us == 0:
-        return events
-    return [event for event in events if as_of_us - window_us < event.occurred_at_us]
