@@ -239,6 +239,8 @@ def _date_distance(feature: DateDistance, person: Person) -> int | None:
     if feature.measure is DateMeasure.DAYS_UNTIL:
         return (day - today).days
     if feature.measure is DateMeasure.YEARS_SINCE:
+        if day > today:
+            return None
         return today.year - day.year - (today < _anniversary(day, today.year))
     assert feature.measure is DateMeasure.DAYS_UNTIL_ANNIVERSARY
     distances = [(_anniversary(day, today.year + more) - today).days for more in (0, 1)]
@@ -257,8 +259,8 @@ def _date(value: Any, zone: str) -> date | None:
     if not isinstance(value, str):
         return None
     try:
-        if "T" not in value:
-            return datetime.strptime(value, "%Y-%m-%d").date()
+        if len(value) <= len("2000-02-29"):
+            return date.fromisoformat(value)
         instant = datetime.fromisoformat(value)
     except ValueError:
         return None

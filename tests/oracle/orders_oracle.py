@@ -62,11 +62,11 @@ def _interval(wanted: OrderMeasure, times: list[int], now_us: int) -> float | No
         return float(Fraction(now_us - max(times), DAY_US))
     if len(times) < 2:
         return None
-    mean_us = Fraction(max(times) - min(times), len(times) - 1)
+    mean_us = (max(times) - min(times)) // (len(times) - 1)
     if wanted is OrderMeasure.MEAN_INTERVAL:
-        return float(mean_us / DAY_US)
+        return float(Fraction(mean_us, DAY_US))
     assert wanted is OrderMeasure.DAYS_UNTIL_NEXT
-    return float((max(times) + mean_us - now_us) / DAY_US)
+    return float(Fraction(max(times) + mean_us - now_us, DAY_US))
 
 
 def orders_of(feature: Orders, events: list[OracleEvent]) -> list[Order]:
@@ -101,9 +101,9 @@ def _id(event: OracleEvent, path: str) -> str | None:
 
 def _amount(event: OracleEvent, path: str, definition: OrderDefinition) -> int | None:
     """Return a valid amount in the reporting currency; None if it is none."""
-    if definition.currency_property:
-        if get(event.properties, definition.currency_property) != definition.currency:
-            return None
+    currency = definition.currency_property
+    if currency and get(event.properties, currency) != definition.currency:
+        return None
     units = units_of(_read(get(event.properties, path)))
     return None if units is None or units < 0 else units
 

@@ -7,7 +7,8 @@ A window at the instant t contains events with occurred_at <= t only:
 * `Calendar`: those in some calendar periods of a zone: from the start of the period `oldest` before
   the one that contains t, to the end of the period `newest` before it (0 = the one with t).
 * `Relative`: those strictly before, or strictly after, the first or the last event of another kind
-  (the anchor), at most `within_us` away from it. Without an anchor event it is empty.
+  (the anchor), at most `within_us` away from it. Without an anchor event it is empty. The anchor is
+  the first or the last of the person's whole past.
 """
 
 from __future__ import annotations
