@@ -6,6 +6,7 @@ describes how values are compared.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -19,11 +20,18 @@ from services.kernel.trust import Party
 
 MAX_STEPS = 10
 MAX_TOP = 100
+#: The form of an ISO 4217 code.
+CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """A stated trait; `a.b` is the member `b` of the trait `a`. Value: any JSON."""
+    """A stated trait; `a.b` is the member `b` of the trait `a`. Value: any JSON.
+
+    Of several statements one wins: of the party that takes precedence, of it the one of most trust,
+    of these the last one by (occurred_at, fact id). If that one is null, the trait is absent. A
+    trait whose own name is `a.b` goes first.
+    """
 
     name: str
     #: Only statements of sources of these party classes count; empty = of all.
@@ -53,11 +61,15 @@ class Function(Enum):
 class Aggregate:
     """A function of the matching events in a window.
 
-    `count` and `distinct` are whole numbers, and 0 for no events. `sum` is 0 for no numbers.
-    `average`, `minimum`, `maximum` read numbers only, and are null without one. `first` and `last`
-    are the value of the earliest and the latest event that has one (of equal instants, the least
-    and the greatest by canonical JSON), and null without one. Values are strings, numbers and
-    booleans; null, lists and objects are no values.
+    `count` and `distinct` are whole numbers, and 0 for no events. `sum`, `average`, `minimum` and
+    `maximum` read numbers between -10^15 and 10^15 only; without one, `sum` is 0 and the others
+    are null. `first` and `last` are the value of the earliest and the latest event that has one (of
+    equal instants, the least and the greatest by canonical JSON), and null without one. Values are
+    strings, numbers and booleans; null, lists and objects are no values.
+
+    Sums are exact in millionths, to which each number is rounded first, half to even, from its
+    shortest decimal form. A sum is an integer if it is whole, else the nearest double; an average
+    is the exact sum by the count, as the nearest double.
     """
 
     function: Function
@@ -96,11 +108,13 @@ class Step:
 class Sequence:
     """How many events complete the steps in order, each strictly later than the one before.
 
-    The window selects the events of the last step; the steps before may be older.
+    The window selects the events of the last step; the steps before may be older. An event of the
+    last step counts once, however many events of the steps before it completes.
     """
 
     steps: tuple[Step, ...]
-    #: A property that has the same value on the events of all steps; empty = none.
+    #: A property that has the same value (a string, number or boolean) on the events of all steps;
+    #: empty = none.
     same: str = ""
     window: Window = EVER
 
@@ -131,8 +145,9 @@ class Trend:
     """An aggregate in a window against the same aggregate in the window before it.
 
     `ratio` is now / before, and null if before is 0 or either has no value; `difference` is now -
-    before, and null if either has no value. The windows are rolling or calendar; the one before has
-    the same length and ends where the window begins.
+    before, and null if either has no value. Both are computed from the values of the aggregates, as
+    doubles. The windows are rolling or calendar; the one before has the same length (calendar
+    windows: as many periods) and ends where the window begins.
     """
 
     aggregate: Aggregate
@@ -153,7 +168,7 @@ class DateMeasure(Enum):
     DAYS_UNTIL = "days_until"
     #: Days to the next return of month and day: 0 on the day itself, at most 365.
     DAYS_UNTIL_ANNIVERSARY = "days_until_anniversary"
-    #: Whole years since the date, as an age is counted.
+    #: Whole years since the date, as an age is counted; null before it.
     YEARS_SINCE = "years_since"
 
 
@@ -161,7 +176,8 @@ class DateMeasure(Enum):
 class DateDistance:
     """A whole number read from a trait that is a date, at the local date of the instant.
 
-    The trait is an ISO 8601 date, or an instant, whose local date counts; anything else is null.
+    The trait is an ISO 8601 date, or an instant, whose local date counts; a time without a zone is
+    a local one. Anything else is null.
     The zone is that in the person's trait `timezone` if it is an IANA name, else `zone`. In years
     without 29 February the anniversary of that day is 28 February.
     """
@@ -181,9 +197,10 @@ class DateDistance:
 
 @dataclass(frozen=True, slots=True)
 class TopValues:
-    """The values of a property that occur most often in a window, at most `limit`. Value: a list.
+    """The values of a property that occur most often in a window, at most `limit`.
 
-    Equally frequent values are ordered by their last occurrence, newest first, then by text.
+    Value: a list, or null without a value. Equally frequent values are ordered by their last
+    occurrence, newest first, then by canonical JSON.
     """
 
     events: EventFilter
@@ -202,9 +219,11 @@ class OrderDefinition:
 
     Amounts are numbers, or texts that are numbers. An order exists once it is paid: a payment with
     a valid amount >= 0 in the reporting currency. Of several payments of one order id the last by
-    (occurred_at, canonical JSON) counts, so a repeated or corrected payment is no second order. Of
-    several refunds with one refund id the last counts. A refund without an order in the same
-    profile has no effect, and the refunds of an order never exceed its amount.
+    (occurred_at, amount) counts, so a repeated or corrected payment is no second order. Of several
+    refunds of an order with one refund id the last counts, and so it does of those without an id. A
+    refund may occur before the payment. A refund without an order in the same profile has no
+    effect, and the refunds of an order never exceed its amount. Ids are strings, numbers or
+    booleans; events with another id, amount or currency are neither payments nor refunds.
     """
 
     payments: EventFilter
@@ -223,10 +242,13 @@ class OrderDefinition:
     def __post_init__(self) -> None:
         check_name("order_id", self.order_id)
         check_name("amount", self.amount)
-        if self.refunds is not None:
+        if self.refunds is None:
+            for part in ("refund_order_id", "refund_amount", "refund_id"):
+                object.__setattr__(self, part, "")
+        else:
             check_name("refund_order_id", self.refund_order_id)
             check_name("refund_amount", self.refund_amount)
-        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+        if CURRENCY.fullmatch(self.currency) is None:
             remedy = "write an ISO 4217 code such as CNY"
             raise RuleError("the currency is not known", remedy).under("currency")
 
@@ -246,7 +268,8 @@ class OrderMeasure(Enum):
     REFUNDED = "refunded"
     #: Days since the last order, as a fraction; null without one.
     DAYS_SINCE_LAST = "days_since_last"
-    #: The mean time between consecutive orders in days; null with fewer than two.
+    #: The mean time between consecutive orders in days, rounded down to a microsecond; null with
+    #: fewer than two.
     MEAN_INTERVAL = "mean_interval_days"
     #: Days from the instant to the last order plus the mean interval; negative after it.
     DAYS_UNTIL_NEXT = "days_until_next"
@@ -258,7 +281,7 @@ class Orders:
 
     definition: OrderDefinition
     measure: OrderMeasure
-    #: Filters over the properties of the payment.
+    #: Only payments whose properties match take part, so no other one corrects them.
     where: tuple[PropertyFilter, ...] = ()
     window: Window = EVER
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from services.kernel.errors import RuleError
 from services.kernel.rules.names import check_name
-from services.kernel.rules.values import Json, Operator, canonical_json, literal
+from services.kernel.rules.values import Json, Operator, canonical_json, comparison_of, literal
 
 MAX_FILTERS = 50
 MAX_EVENT_NAMES = 50
@@ -66,7 +67,48 @@ def ordered_filters(where: tuple[PropertyFilter, ...]) -> tuple[PropertyFilter, 
 
 
 def set_literal(owner: object, operator: Operator, value: Json, ignore_case: bool) -> None:
-    """Set the canonical literal and its text on a frozen comparison. Raises RuleError."""
+    """Set the canonical literal and its text on a frozen comparison. Raises RuleError.
+
+    A literal without a text has no case, so `ignore_case` becomes False.
+    """
     canonical = literal(operator, value, ignore_case=ignore_case)
+    scalars = canonical if isinstance(canonical, tuple) else (canonical,)
+    has_text = any(isinstance(scalar, str) for scalar in scalars)
+    object.__setattr__(owner, "ignore_case", ignore_case and has_text)
     object.__setattr__(owner, "value", canonical)
     object.__setattr__(owner, "text", canonical_json(canonical))
+
+
+def matcher(where: tuple[PropertyFilter, ...]) -> Callable[[Mapping[str, Json]], bool]:
+    """Return whether all filters are true of some properties, as a function of these."""
+    tests = tuple(
+        (property_getter(f.property), comparison_of(f.operator, f.value, ignore_case=f.ignore_case))
+        for f in where
+    )
+
+    def matches(properties: Mapping[str, Json]) -> bool:
+        return all(test(value(properties)) for value, test in tests)
+
+    return matches
+
+
+def property_getter(path: str) -> Callable[[Mapping[str, Json]], Json]:
+    """Return a function that reads a property by its path; it returns None if it is absent.
+
+    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first.
+    """
+    steps = path.split(".")
+    if len(steps) == 1:
+        return lambda properties: properties.get(path)
+
+    def walk(properties: Mapping[str, Json]) -> Json:
+        if path in properties:
+            return properties[path]
+        value: Json = properties
+        for step in steps:
+            if type(value) is not dict:
+                return None
+            value = value.get(step)
+        return value
+
+    return walk

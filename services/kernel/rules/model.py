@@ -105,6 +105,8 @@ class Reference:
 
     def __post_init__(self) -> None:
         check_name("id", self.id)
+        if self.value:
+            check_name("is", self.value)
         if self.kind is ReferenceKind.SEGMENT and self.value:
             raise RuleError("a segment has no values", "write `segment: ID`")
         if self.kind is ReferenceKind.STAGE and not self.value:
@@ -147,12 +149,12 @@ def _check_number(feature: Feature, predicate: Predicate) -> None:
         raise RuleError(f"a number has no `{operator.value}`", remedy)
     if operator in (Operator.EXISTS, Operator.MISSING):
         return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RuleError("this is no number", "write one such as 3").under(operator.value)
     if _is_count(feature) and (type(value) is not int or not 0 <= value < 2**63):
         raise RuleError("this is no number of events", "write a whole number from 0 up").under(
             operator.value
         )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RuleError("this is no number", "write one such as 3").under(operator.value)
 
 
 def _is_count(feature: Feature) -> bool:
