@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from bisect import bisect_right, insort
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any
@@ -43,6 +43,8 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
     times: bytes = b""
     #: Day since 1970 -> number of older events; ascending.
     days: dict[int, int] = {}
+    #: The occurred_at of the oldest event of all if `days` has any; else 0.
+    oldest_us: int = 0
 
     def add(self, occurred_at_us: int) -> None:
         """Add one event."""
@@ -64,6 +66,9 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
         for other in others:
             for day, count in other.days.items():
                 combined.days[day] = combined.days.get(day, 0) + count
+        combined.oldest_us = min(
+            (part.oldest_us for part in (self, *others) if part.days), default=0
+        )
         combined._bucket_oldest(max(0, len(numbers) - EXACT_LIMIT))
         combined.days = dict(sorted(combined.days.items()))
         return combined
@@ -77,6 +82,27 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
         if within < len(numbers) or not self.days:
             return within
         return within + sum(count for day_us, count in self._older() if day_us > start_us)
+
+    def count_between(self, start_us: int, end_us: int) -> int:
+        """Return the number of events with start_us <= occurred_at < end_us."""
+        numbers = memoryview(self.times).cast("q")
+        within = bisect_left(numbers, end_us) - bisect_left(numbers, start_us)
+        if not self.days:
+            return within
+        return within + sum(count for at_us, count in self._older() if start_us <= at_us < end_us)
+
+    def exact_times(self) -> Sequence[int]:
+        """Return the exact times, ascending."""
+        return memoryview(self.times).cast("q")
+
+    def all_times(self) -> list[int]:
+        """Return the distinct times as they are counted, ascending: one for each older day."""
+        older = [at_us for at_us, _ in self._older()]
+        return [*reversed(older), *memoryview(self.times).cast("q")]
+
+    def first(self) -> int:
+        """Return the occurred_at of the oldest event, exactly."""
+        return self.oldest_us if self.days else int(_TIME.unpack_from(self.times)[0])
 
     def nth_most_recent(self, n: int) -> int:
         numbers = memoryview(self.times).cast("q")
@@ -99,6 +125,9 @@ class CountAccumulator(msgspec.Struct, array_like=True, gc=False, tag=0):
 
     def _bucket_oldest(self, surplus: int) -> None:
         """Move the oldest `surplus` exact events into the counts by day."""
+        if surplus > 0:
+            (at_us,) = _TIME.unpack_from(self.times)
+            self.oldest_us = min(at_us, self.oldest_us) if self.days else at_us
         for occurred_at_us in array("q", self.times[: 8 * surplus]):
             day = occurred_at_us // DAY_US
             if day in self.days:

@@ -45,6 +45,8 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
     member_leaf: bytes = b""
     #: The trust of its source: a number of services.kernel.trust.SourceTrust; 0 = not stated.
     trust: int = 0
+    #: The party class of its source: a number of services.kernel.trust.Party; 0 = the first.
+    party: int = 0
 
 
 def rule_event_name(event: EventView) -> str:

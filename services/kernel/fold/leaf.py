@@ -6,7 +6,7 @@ runs ten thousand times a second; to preserve a state, encode it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -14,10 +14,14 @@ import msgspec
 
 from services.kernel.fold.accumulators import CountAccumulator, DistinctAccumulator
 from services.kernel.fold.events import GROUP, IDENTIFY, EventView, raw_members, read_value
-from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex, property_getter
+from services.kernel.fold.predicate_index import AccumulatorBinding, PredicateIndex
+from services.kernel.fold.records import RecordAccumulator
 from services.kernel.fold.trait_limit import least_traits
 from services.kernel.fold.trait_values import canonical_value
-from services.kernel.rules.model import AccumulatorKind
+from services.kernel.rules.filters import property_getter
+from services.kernel.rules.inputs import AccumulatorKind
+from services.kernel.rules.values import Json
+from services.kernel.trust import Party
 
 #: A stated trait: the trust of its source, occurred_at in Unix microseconds, the fact's id, the
 #: JSON value in canonical form. The greatest one wins: the statement of most trust, and of these
@@ -25,15 +29,19 @@ from services.kernel.rules.model import AccumulatorKind
 #: must win over older values that arrive later. A plain tuple, as the hot path makes one for every
 #: trait of an event.
 TraitValue: TypeAlias = tuple[int, int, bytes, bytes]
-Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator
+Accumulator: TypeAlias = CountAccumulator | DistinctAccumulator | RecordAccumulator
 
 NOT_YET_US = 2**63 - 1
 NEVER_US = -(2**63)
 _NONE: frozenset[int] = frozenset()
+_NOTHING: Mapping[str, Sequence[Mapping[str, Json]]] = {}
+_ALL_PARTIES = tuple(Party)
 _EMPTY_INDEX = PredicateIndex()
 _NEW: dict[AccumulatorKind, type[Accumulator]] = {
     AccumulatorKind.COUNT: CountAccumulator,
     AccumulatorKind.DISTINCT: DistinctAccumulator,
+    AccumulatorKind.RECORDS: RecordAccumulator,
+    AccumulatorKind.STATEMENTS: RecordAccumulator,
 }
 _ID_BYTES = 16
 
@@ -59,10 +67,12 @@ class LeafState(msgspec.Struct, array_like=True, gc=False, tag=1):
     members: bytes = b""
     #: Whether more names of traits were stated than are kept; see `trait_limit`.
     dropped_traits: bool = False
+    #: What sources of the second and third party state: by the digit of the party and the name.
+    party_traits: dict[str, TraitValue] = {}
 
 
 class _WithoutLeaves(msgspec.Struct, array_like=True, gc=False, tag=1):
-    """The fields of a state that is encoded without its sets of leaf ids."""
+    """The fields of a state that is encoded without its last four."""
 
     first_seen_us: int
     last_seen_us: int
@@ -78,9 +88,9 @@ _decoder = msgspec.msgpack.Decoder(LeafState)
 def encode(state: LeafState) -> bytes:
     """Return the canonical bytes of a state: equal states have equal bytes.
 
-    The sets of leaf ids and `dropped_traits` are omitted if all are empty, as in most states.
+    The last four fields are omitted if all are empty, as in most states.
     """
-    if state.accounts or state.members or state.dropped_traits:
+    if state.accounts or state.members or state.dropped_traits or state.party_traits:
         return _encoder.encode(state)
     first_us, last_us, count = state.first_seen_us, state.last_seen_us, state.event_count
     return _encoder.encode(
@@ -119,12 +129,12 @@ def fold_accumulators(state: LeafState, event: EventView, index: PredicateIndex)
         return _NONE
     _add_missing(state, matching)
     accumulators, occurred_at_us = state.accumulators, event.occurred_at_us
-    for binding, key in matching:
+    for binding, entry in matching:
         accumulator = accumulators[binding.accumulator_id]
         if type(accumulator) is CountAccumulator:
             accumulator.add(occurred_at_us)
-        elif type(accumulator) is DistinctAccumulator:
-            accumulator.add(key, occurred_at_us)
+        elif type(accumulator) is DistinctAccumulator or type(accumulator) is RecordAccumulator:
+            accumulator.add(entry, occurred_at_us)
     if len(matching) == 1:
         return matching[0][0].predicates
     # At once: a union for each binding would copy the others' predicates again and again.
@@ -137,10 +147,11 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
     Neither operand is changed, but the result shares parts with them: fold further events into the
     result only.
     """
-    traits = _combine_traits(a.traits, b.traits)
-    dropped = least_traits(traits)
-    for name in dropped:
-        del traits[name]
+    traits, party_traits = (
+        _combine_traits(a.traits, b.traits),
+        _combine_traits(a.party_traits, b.party_traits),
+    )
+    dropped = _drop_least(traits) | _drop_least(party_traits)
     return LeafState(
         min(a.first_seen_us, b.first_seen_us),
         max(a.last_seen_us, b.last_seen_us),
@@ -150,6 +161,7 @@ def combine(a: LeafState, b: LeafState) -> LeafState:
         combine_ids(a.accounts, b.accounts),
         combine_ids(a.members, b.members),
         a.dropped_traits or b.dropped_traits or bool(dropped),
+        party_traits,
     )
 
 
@@ -163,16 +175,23 @@ class ProfileView:
     __slots__ = (
         "_accumulators",
         "_leaves",
+        "_related",
         "_traits",
         "event_count",
         "first_seen_us",
         "last_seen_us",
     )
 
-    def __init__(self, leaves: tuple[LeafState, ...]) -> None:
+    def __init__(
+        self,
+        leaves: tuple[LeafState, ...],
+        related: Mapping[str, Sequence[Mapping[str, Json]]] = _NOTHING,
+    ) -> None:
+        """`related`: the traits of the related objects, by type."""
         self._leaves = leaves
+        self._related = related
         #: Decoded values of traits, and combined accumulators; None before the first one.
-        self._traits: dict[str, Any] | None = None
+        self._traits: dict[tuple[str, tuple[Party, ...]], Json] | None = None
         self._accumulators: dict[int, Accumulator | None] | None = None
         if len(leaves) == 1:  # the usual case, and this runs for every event that matters
             self.first_seen_us = leaves[0].first_seen_us
@@ -203,39 +222,57 @@ class ProfileView:
         """Return the leaves of the persons that belong to the account, ascending."""
         return split_ids(reduce(combine_ids, (leaf.members for leaf in self._leaves), b""))
 
-    def trait_value(self, name: str) -> TraitValue | None:
-        """Return the value of a trait that wins, null or not; None if it was never stated."""
-        last: TraitValue | None = None
-        for leaf in self._leaves:
-            value = leaf.traits.get(name)
-            if value is not None and (last is None or value > last):
-                last = value
-        return last
+    def trait_value(self, name: str, parties: tuple[Party, ...] = ()) -> TraitValue | None:
+        """Return the value of a trait that wins, null or not; None if it was never stated.
 
-    def trait(self, name: str) -> Any:
+        `parties`: only their statements count; empty = all.
+        """
+        for party in parties or _ALL_PARTIES:
+            last: TraitValue | None = None
+            for leaf in self._leaves:
+                if party is Party.FIRST:
+                    value = leaf.traits.get(name)
+                else:
+                    value = leaf.party_traits.get(f"{party}{name}") if leaf.party_traits else None
+                if value is not None and (last is None or value > last):
+                    last = value
+            if last is not None:
+                return last
+        return None
+
+    def trait(self, name: str, parties: tuple[Party, ...] = ()) -> Json:
         if self._traits is None:
             self._traits = {}
-        elif name in self._traits:
-            return self._traits[name]
-        value = self.trait_value(name)
-        decoded = self._member(name) if value is None else read_value(value[3])
-        self._traits[name] = decoded
+        elif (name, parties) in self._traits:
+            return self._traits[name, parties]
+        value = self.trait_value(name, parties)
+        decoded = self._member(name, parties) if value is None else read_value(value[3])
+        self._traits[name, parties] = decoded
         return decoded
 
-    def _member(self, path: str) -> Any:
+    def _member(self, path: str, parties: tuple[Party, ...]) -> Json:
         """Return the member of a trait by its path, `trait.member`; None if it is absent."""
         name, dot, _ = path.partition(".")
-        value = self.trait_value(name) if dot else None
+        value = self.trait_value(name, parties) if dot else None
         if value is None:
             return None
         return property_getter(path)({name: read_value(value[3])})
+
+    def related(self, object_type: str) -> Sequence[Mapping[str, Json]]:
+        """Return the traits of each related object of a type."""
+        return self._related.get(object_type, ())
 
     def traits(self) -> dict[str, TraitValue]:
         """Return the present traits by name, ascending."""
         combined: dict[str, TraitValue] = reduce(
             _combine_traits, (leaf.traits for leaf in self._leaves), {}
         )
-        return {name: value for name, value in combined.items() if value[3] != b"null"}
+        stated = {name[1:] for leaf in self._leaves for name in leaf.party_traits}
+        for name in stated - combined.keys():
+            value = self.trait_value(name)
+            if value is not None:
+                combined[name] = value
+        return {name: combined[name] for name in sorted(combined) if combined[name][3] != b"null"}
 
     def accumulator(self, accumulator_id: int) -> Accumulator | None:
         if len(self._leaves) == 1:
@@ -272,24 +309,37 @@ def _fold_group(state: LeafState, event: EventView) -> frozenset[int]:
 
 
 def _fold_traits(state: LeafState, event: EventView, index: PredicateIndex) -> frozenset[int]:
-    traits, affected, count = state.traits, _NONE, len(state.traits)
+    is_first, affected = event.party <= Party.FIRST, _NONE
+    traits = state.traits if is_first else dict(state.party_traits)
+    prefix, count = "" if is_first else str(int(event.party)), len(traits)
     trust, occurred_at_us, fact_id = event.trust, event.occurred_at_us, event.fact_id
     for name, json in raw_members(event.traits).items():
-        value = (trust, occurred_at_us, fact_id, canonical_value(json))
-        before = traits.get(name)
+        value, key = (trust, occurred_at_us, fact_id, canonical_value(json)), prefix + name
+        before = traits.get(key)
         if before is None or value > before:
-            traits[name] = value
+            traits[key] = value
             affected |= index.affected_by_trait(name)
     if len(traits) > count:
-        for name in least_traits(traits):
-            del traits[name]
+        for key in _drop_least(traits):
             state.dropped_traits = True
-            affected |= index.affected_by_trait(name)
-        state.traits = dict(sorted(traits.items()))
+            affected |= index.affected_by_trait(key if is_first else key[1:])
+        traits = dict(sorted(traits.items()))
+    if is_first:
+        state.traits = traits
+    else:
+        state.party_traits = traits
     return affected
 
 
-def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, str]]) -> None:
+def _drop_least(traits: dict[str, TraitValue]) -> set[str]:
+    """Remove the traits beyond the limit and return their names."""
+    dropped = least_traits(traits)
+    for name in dropped:
+        del traits[name]
+    return set(dropped)
+
+
+def _add_missing(state: LeafState, matching: list[tuple[AccumulatorBinding, Any]]) -> None:
     """Add the accumulators of the bindings that a state lacks, sorted once for all of them."""
     accumulators = state.accumulators
     for binding, _ in matching:
@@ -326,13 +376,9 @@ def combine_accumulators(parts: Sequence[Accumulator]) -> Accumulator:
     first, *others = parts
     if not others:
         return first
-    counts = [other for other in others if type(other) is CountAccumulator]
-    if type(first) is CountAccumulator and len(counts) == len(others):
-        return first.combine(*counts)
-    distinct = [other for other in others if type(other) is DistinctAccumulator]
-    if type(first) is DistinctAccumulator and len(distinct) == len(others):
-        return first.combine(*distinct)
-    raise TypeError("an accumulator has changed its kind")
+    if any(type(other) is not type(first) for other in others):
+        raise TypeError("an accumulator has changed its kind")
+    return first.combine(*others)  # type: ignore[arg-type]
 
 
 def add_id(packed: bytes, id_: bytes) -> bytes:

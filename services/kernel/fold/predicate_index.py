@@ -10,37 +10,37 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from services.kernel.cleaning import clean_number
 from services.kernel.fold.accumulators import distinct_key
 from services.kernel.fold.events import EventView, read_object, rule_event_name
+from services.kernel.fold.records import recordable
 from services.kernel.rules.evaluate import CompiledPredicate, compile_predicate
+from services.kernel.rules.filters import ANY_EVENT, matcher, property_getter
 from services.kernel.rules.ids import accumulator_id, predicates
-from services.kernel.rules.model import (
-    AccumulatorKind,
-    AccumulatorSpec,
-    Predicate,
-    PropertyFilter,
-    Rule,
-)
-from services.kernel.rules.values import comparison_of
+from services.kernel.rules.inputs import AccumulatorKind, AccumulatorSpec, StatementParts
+from services.kernel.rules.model import Predicate, Rule
+from services.kernel.rules.readings.amounts import micro_units
 
 Properties: TypeAlias = dict[str, Any]
+#: Returns what an event with these properties adds to an accumulator; None = nothing.
+EntryFn: TypeAlias = Callable[[Properties], Any]
 
-#: The key that a count takes from every matching event.
-COUNT_KEY = ""
+#: The entry that a count takes from every matching event.
+COUNT_ENTRY = ""
 _NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class AccumulatorBinding:
-    """Binds an accumulator to the events of one name."""
+    """Binds an accumulator to the events of some names."""
 
     accumulator_id: int
     kind: AccumulatorKind
-    #: Whether `key_of` reads the properties.
+    #: Whether `entry_of` reads the properties.
     needs_properties: bool
-    #: Returns the key that an event with these properties adds: `COUNT_KEY`, or that of a distinct
-    #: value; None = the event does not match.
-    key_of: Callable[[Properties], str | None]
+    #: Returns the entry that an event adds: `COUNT_ENTRY`, the key of a distinct value, or a value
+    #: to record; None = the event does not match.
+    entry_of: EntryFn
     #: The predicates that may change when the accumulator does.
     predicates: frozenset[int]
     #: The number of property filters that an event is tested with.
@@ -50,12 +50,24 @@ class AccumulatorBinding:
 class PredicateIndex:
     """The predicates of the rules in force, indexed by their inputs."""
 
-    __slots__ = ("_bindings", "_by_trait", "_work", "accumulator_ids", "max_work", "predicates")
+    __slots__ = (
+        "_any_work",
+        "_bindings",
+        "_by_trait",
+        "_of_any",
+        "_work",
+        "accumulator_ids",
+        "by_related_type",
+        "max_work",
+        "predicates",
+    )
 
     #: By id.
     predicates: Mapping[int, CompiledPredicate]
     #: All accumulators that the predicates need.
     accumulator_ids: frozenset[int]
+    #: The predicates that may change when a related object of a type does.
+    by_related_type: Mapping[str, frozenset[int]]
     #: The most that `work_of` returns.
     max_work: int
 
@@ -63,13 +75,16 @@ class PredicateIndex:
         compiled = map(compile_predicate, predicates)
         self.predicates = {predicate.id: predicate for predicate in compiled}
         self._bindings = _bindings_by_event(self.predicates.values())
+        self._of_any = self._bindings.pop(ANY_EVENT, ())
         self._by_trait = _predicates_by_trait(self.predicates.values())
+        self.by_related_type = _predicates_by_related_type(self.predicates.values())
         self.accumulator_ids = frozenset(
-            b.accumulator_id for bindings in self._bindings.values() for b in bindings
+            b.accumulator_id for own in (*self._bindings.values(), self._of_any) for b in own
         )
+        self._any_work = sum(map(_work, self._of_any))
         self._work = {name: sum(map(_work, b)) for name, b in self._bindings.items()}
         self._work[""] = sum(map(len, self._by_trait.values()))
-        self.max_work = max(self._work.values())
+        self.max_work = max(self._work.values()) + self._any_work
 
     @classmethod
     def from_rules(cls, rules: Iterable[Rule]) -> PredicateIndex:
@@ -81,24 +96,28 @@ class PredicateIndex:
 
         Folding takes some microseconds for each, whatever the event holds.
         """
-        return self._work.get(rule_event_name(event), 0)
+        name = rule_event_name(event)
+        return self._work.get(name, 0) + (self._any_work if name else 0)
 
-    def matching_bindings(self, event: EventView) -> list[tuple[AccumulatorBinding, str]]:
-        """Return the bindings that an event matches, each with the key that it adds.
+    def matching_bindings(self, event: EventView) -> list[tuple[AccumulatorBinding, Any]]:
+        """Return the bindings that an event matches, each with the entry that it adds.
 
         The properties are decoded only if a binding needs them.
         """
-        bindings = self._bindings.get(rule_event_name(event))
+        name = rule_event_name(event)
+        bindings = self._bindings.get(name)
+        if self._of_any and name:
+            bindings = (*self._of_any, *(bindings or ()))
         if bindings is None:
             return []
         properties: Properties | None = None
-        matching: list[tuple[AccumulatorBinding, str]] = []
+        matching: list[tuple[AccumulatorBinding, Any]] = []
         for binding in bindings:
             if properties is None and binding.needs_properties:
                 properties = read_object(event.properties)
-            key = binding.key_of(properties or {})
-            if key is not None:
-                matching.append((binding, key))
+            entry = binding.entry_of(properties or {})
+            if entry is not None:
+                matching.append((binding, entry))
         return matching
 
     def affected_by_trait(self, name: str) -> frozenset[int]:
@@ -112,11 +131,13 @@ def _bindings_by_event(
     """Return the bindings by event name; those that read no properties come first."""
     dependants: dict[AccumulatorSpec, set[int]] = defaultdict(set)
     for predicate in compiled:
-        if predicate.accumulator is not None:
-            dependants[predicate.accumulator].add(predicate.id)
+        for spec in predicate.accumulators:
+            dependants[spec].add(predicate.id)
     by_event: dict[str, list[AccumulatorBinding]] = defaultdict(list)
     for spec, ids in dependants.items():
-        by_event[spec.events.event].append(_binding(spec, frozenset(ids)))
+        binding = _binding(spec, frozenset(ids))
+        for name in spec.events.names:
+            by_event[name].append(binding)
     return {name: tuple(sorted(bindings, key=_order)) for name, bindings in by_event.items()}
 
 
@@ -131,11 +152,19 @@ def _order(binding: AccumulatorBinding) -> tuple[bool, int]:
 def _predicates_by_trait(compiled: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
     dependants: dict[str, set[int]] = defaultdict(set)
     for predicate in compiled:
-        if predicate.trait is not None:
-            dependants[predicate.trait].add(predicate.id)
+        for name in predicate.traits:
+            dependants[name].add(predicate.id)
             # `a.b` also reads the member `b` of the trait `a`.
-            dependants[predicate.trait.partition(".")[0]].add(predicate.id)
+            dependants[name.partition(".")[0]].add(predicate.id)
     return {name: frozenset(ids) for name, ids in dependants.items()}
+
+
+def _predicates_by_related_type(compiled: Iterable[CompiledPredicate]) -> dict[str, frozenset[int]]:
+    dependants: dict[str, set[int]] = defaultdict(set)
+    for predicate in compiled:
+        for object_type in predicate.related_types:
+            dependants[object_type].add(predicate.id)
+    return {object_type: frozenset(ids) for object_type, ids in dependants.items()}
 
 
 def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBinding:
@@ -143,43 +172,50 @@ def _binding(spec: AccumulatorSpec, predicates: frozenset[int]) -> AccumulatorBi
     return AccumulatorBinding(
         accumulator_id=accumulator_id(spec),
         kind=spec.kind,
-        needs_properties=bool(where) or spec.kind is AccumulatorKind.DISTINCT,
-        key_of=_key_getter(where, spec.property),
+        needs_properties=bool(where) or spec.kind is not AccumulatorKind.COUNT,
+        entry_of=_entry_getter(spec),
         predicates=predicates,
         filters=len(where),
     )
 
 
-def _key_getter(where: tuple[PropertyFilter, ...], of: str) -> Callable[[Properties], str | None]:
-    tests = tuple((property_getter(f.property), comparison_of(f.operator, f.value)) for f in where)
-    value_of = property_getter(of) if of else None
-
-    def key_of(properties: Properties) -> str | None:
-        for value, test in tests:
-            if not test(value(properties)):
-                return None
-        return distinct_key(value_of(properties)) if value_of else COUNT_KEY
-
-    return key_of
+def _entry_getter(spec: AccumulatorSpec) -> EntryFn:
+    entry_of, where = _unfiltered_entry_getter(spec), spec.events.where
+    if not where:
+        return entry_of
+    matches = matcher(where)
+    return lambda properties: entry_of(properties) if matches(properties) else None
 
 
-def property_getter(path: str) -> Callable[[Properties], Any]:
-    """Return a function that reads a property by its path; it returns None if it is absent.
+def _unfiltered_entry_getter(spec: AccumulatorSpec) -> EntryFn:
+    if spec.parts is not None:
+        return _statement_getter(spec.parts)
+    if spec.kind is AccumulatorKind.COUNT:
+        return lambda properties: COUNT_ENTRY
+    value_of = property_getter(spec.property)
+    if spec.kind is AccumulatorKind.DISTINCT:
+        return lambda properties: distinct_key(value_of(properties))
+    return lambda properties: recordable(value_of(properties))
 
-    `a.b` is the member `b` of the object `a`; a member whose own name is `a.b` goes first.
+
+def _statement_getter(parts: StatementParts) -> EntryFn:
+    """Return a statement about an order: its id, its own id, its amount in micro-units.
+
+    Without an order id, with an amount below zero or no amount, or in another currency it is none.
+    An event without a currency is in the reporting currency.
     """
-    steps = path.split(".")
-    if len(steps) == 1:
-        return lambda properties: properties.get(path)
+    order_id_of, amount_of = property_getter(parts.order_id), property_getter(parts.amount)
+    own_id_of = property_getter(parts.statement_id) if parts.statement_id else None
+    currency_of = property_getter(parts.currency_property) if parts.currency_property else None
 
-    def walk(properties: Properties) -> Any:
-        if path in properties:
-            return properties[path]
-        value: Any = properties
-        for step in steps:
-            if type(value) is not dict:
-                return None
-            value = value.get(step)
-        return value
+    def statement(properties: Properties) -> list[Any] | None:
+        order_id = distinct_key(order_id_of(properties))
+        amount = micro_units(clean_number(amount_of(properties)))
+        if order_id is None or amount is None or amount < 0:
+            return None
+        if currency_of is not None and currency_of(properties) not in (None, parts.currency):
+            return None
+        own_id = (distinct_key(own_id_of(properties)) or "") if own_id_of is not None else ""
+        return [order_id, own_id, amount]
 
-    return walk
+    return statement

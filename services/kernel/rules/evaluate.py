@@ -9,45 +9,53 @@ import operator
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from services.kernel.cleaning import clean
 from services.kernel.rules import model
-from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
+from services.kernel.rules.features import (
+    Aggregate,
+    DateDistance,
+    Elapsed,
+    Function,
+    Orders,
+    Related,
+    Sequence,
+    TopValues,
+    Trait,
+    Trend,
+)
+from services.kernel.rules.filters import matcher
+from services.kernel.rules.ids import accumulator_id, predicate_id
+from services.kernel.rules.inputs import (
+    AccumulatorSpec,
+    accumulators_of,
+    aggregate_input,
+    is_newest_only,
+    related_types,
+    times_of,
+    traits_of,
+)
+from services.kernel.rules.readings.aggregates import (
+    FeatureFn,
+    Reading,
+    read_aggregate,
+    read_top,
+    read_trend,
+)
+from services.kernel.rules.readings.dates import read_date
+from services.kernel.rules.readings.orders import read_orders
+from services.kernel.rules.readings.sequences import read_sequence
+from services.kernel.rules.readings.views import ProfileFacts
 from services.kernel.rules.values import Json, Operator, comparison_of
-
-
-class AccumulatorView(Protocol):
-    """The occurred_at of the events in an accumulator, or of each value's newest event."""
-
-    def total(self) -> int:
-        """Return the number of events or values."""
-
-    def count_after(self, start_us: int) -> int:
-        """Return the number of those later than `start_us`."""
-
-    def nth_most_recent(self, n: int) -> int:
-        """Return the occurred_at of the n-th newest, 1 <= n <= total()."""
-
-
-class ProfileFacts(Protocol):
-    """The state of one profile, as far as rules read it."""
-
-    @property
-    def last_seen_us(self) -> int:
-        """The occurred_at of its newest event; 0 if there is none."""
-
-    def trait(self, name: str) -> Json:
-        """Return the decoded value of a trait; None if it is absent."""
-
-    def accumulator(self, accumulator_id: int) -> AccumulatorView | None:
-        """Return an accumulator; None if it is empty."""
+from services.kernel.rules.windows import Ever, Rolling
 
 
 class PredicateResult(NamedTuple):
     """The result of a predicate at an instant."""
 
     holds: bool
-    #: The compared value: the trait, the number, the age in microseconds; None = absent.
+    #: The value of the feature; a span in microseconds; None = absent.
     actual: Json
     #: The earliest later instant at which time alone changes `holds`; None = never.
     next_due_us: int | None
@@ -62,10 +70,11 @@ class CompiledPredicate:
 
     id: int
     predicate: model.Predicate
-    #: Its input: an accumulator or a trait.
-    accumulator: model.AccumulatorSpec | None
-    accumulator_id: int | None
-    trait: str | None
+    #: Its inputs.
+    accumulators: tuple[AccumulatorSpec, ...]
+    accumulator_ids: frozenset[int]
+    traits: tuple[str, ...]
+    related_types: tuple[str, ...]
     #: Evaluates it over a profile at an instant (Unix microseconds).
     evaluate: PredicateFn
 
@@ -73,11 +82,16 @@ class CompiledPredicate:
 @lru_cache(maxsize=65_536)
 def compile_predicate(predicate: model.Predicate) -> CompiledPredicate:
     """Prepare a predicate for many evaluations."""
-    spec = accumulator_of(predicate)
-    spec_id = None if spec is None else accumulator_id(spec)
-    trait = predicate.trait if isinstance(predicate, model.TraitPredicate) else None
-    evaluate = _compile(predicate, spec_id or 0)
-    return CompiledPredicate(predicate_id(predicate), predicate, spec, spec_id, trait, evaluate)
+    specs = accumulators_of(predicate.feature)
+    return CompiledPredicate(
+        predicate_id(predicate),
+        predicate,
+        specs,
+        frozenset(map(accumulator_id, specs)),
+        traits_of(predicate.feature),
+        related_types(predicate.feature),
+        _compile(predicate),
+    )
 
 
 def evaluate_predicate(
@@ -91,7 +105,7 @@ RuleTest: TypeAlias = Callable[[Set[int]], bool]
 
 
 def compile_rule(rule: model.Rule) -> RuleTest:
-    """Return the rule as a function of the ids of the predicates that are true."""
+    """Return the rule, without references, as a function of the ids of its true predicates."""
     match rule:
         case model.All():
             tests = tuple(map(compile_rule, rule.rules))
@@ -102,46 +116,123 @@ def compile_rule(rule: model.Rule) -> RuleTest:
         case model.Not():
             test = compile_rule(rule.rule)
             return lambda true_predicates: not test(true_predicates)
+        case model.Reference():
+            raise TypeError("a reference is replaced before the rule is compiled")
         case _:
             id_ = predicate_id(rule)
             return lambda true_predicates: id_ in true_predicates
 
 
-def _compile(predicate: model.Predicate, accumulator: int) -> PredicateFn:
-    match predicate:
-        case model.TraitPredicate():
-            return _compile_trait(predicate)
-        case model.CountPredicate() | model.DistinctPredicate() if predicate.window_us:
-            return _compile_windowed(predicate, accumulator)
-        case model.CountPredicate() | model.DistinctPredicate():
-            return _compile_unwindowed(predicate, accumulator)
-        case model.LastSeenPredicate():
-            return _compile_age(predicate, accumulator)
+def _compile(predicate: model.Predicate) -> PredicateFn:
+    feature = predicate.feature
+    match feature:
+        case Aggregate(window=Rolling()) if _is_falling_count(feature):
+            return _compile_falling_count(predicate, feature)
+        case Aggregate(window=Ever()) if _is_falling_count(feature):
+            return _compile_total(predicate, feature)
+        case Trait(cleaner=""):
+            return _compile_trait(predicate, feature)
+        case Elapsed():
+            return _compile_age(predicate, feature)
+        case _:
+            return _compile_reading(predicate, _reader(predicate))
 
 
-def _compile_trait(predicate: model.TraitPredicate) -> PredicateFn:
-    name, test = predicate.trait, comparison_of(predicate.operator, predicate.value)
+def _reader(predicate: model.Predicate) -> FeatureFn:
+    match predicate.feature:
+        case Aggregate() as aggregate:
+            return read_aggregate(aggregate)
+        case Trend() as trend:
+            return read_trend(trend)
+        case TopValues() as top:
+            return read_top(top)
+        case Sequence() as sequence:
+            return read_sequence(sequence)
+        case DateDistance() as distance:
+            return read_date(distance, predicate.value)
+        case Orders() as orders:
+            return read_orders(orders, predicate.value)
+        case Related() as related:
+            return _read_related(related)
+        case Trait() as trait:
+            return _read_cleaned_trait(trait)
+        case feature:
+            raise TypeError(f"{type(feature).__name__} has a reader of its own")
+
+
+def _compile_reading(predicate: model.Predicate, read: FeatureFn) -> PredicateFn:
+    """Compile any feature: the first turn with another result is the due."""
+    test = comparison_of(predicate.operator, predicate.value, ignore_case=predicate.ignore_case)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
-        actual = profile.trait(name)
+        instant_us = _instant(profile, as_of_us)
+        value_at, turns = read(profile, instant_us)
+        actual = value_at(instant_us)
+        holds = test(actual)
+        for turn_us in turns:
+            if test(value_at(turn_us)) is not holds:
+                return PredicateResult(holds, actual, turn_us)
+        return PredicateResult(holds, actual, None)
+
+    return evaluate
+
+
+def _compile_trait(predicate: model.Predicate, trait: Trait) -> PredicateFn:
+    name, parties = trait.name, trait.parties
+    test = comparison_of(predicate.operator, predicate.value, ignore_case=predicate.ignore_case)
+
+    def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
+        actual = profile.trait(name, parties)
         return PredicateResult(test(actual), actual, None)
 
     return evaluate
 
 
-def _compile_unwindowed(predicate: model.CountingPredicate, accumulator: int) -> PredicateFn:
-    compare, limit = _COMPARE[predicate.operator], predicate.value
+def _compile_total(predicate: model.Predicate, aggregate: Aggregate) -> PredicateFn:
+    accumulator = accumulator_id(aggregate_input(aggregate))
+    test = comparison_of(predicate.operator, predicate.value, ignore_case=False)
 
     def evaluate(profile: ProfileFacts, as_of_us: int) -> PredicateResult:
         times = profile.accumulator(accumulator)
         actual = 0 if times is None else times.total()
-        return PredicateResult(compare(actual, limit), actual, None)
+        return PredicateResult(test(actual), actual, None)
 
     return evaluate
 
 
-def _compile_windowed(predicate: model.CountingPredicate, accumulator: int) -> PredicateFn:
-    operator_, limit, window_us = predicate.operator, predicate.value, predicate.window_us
+def _read_cleaned_trait(trait: Trait) -> FeatureFn:
+    name, parties, cleaner = trait.name, trait.parties, trait.cleaner
+
+    def read(profile: ProfileFacts, as_of_us: int) -> Reading:
+        value = clean(cleaner, profile.trait(name, parties))
+        return Reading(lambda at_us: value, iter(()))
+
+    return read
+
+
+def _read_related(related: Related) -> FeatureFn:
+    object_type, matches = related.object_type, matcher(related.where)
+
+    def read(profile: ProfileFacts, as_of_us: int) -> Reading:
+        number = sum(map(matches, profile.related(object_type)))
+        return Reading(lambda at_us: number, iter(()))
+
+    return read
+
+
+def _is_falling_count(aggregate: Aggregate) -> bool:
+    return aggregate.function is Function.COUNT or (
+        aggregate.function is Function.DISTINCT and is_newest_only(aggregate_input(aggregate))
+    )
+
+
+def _compile_falling_count(predicate: model.Predicate, aggregate: Aggregate) -> PredicateFn:
+    """Compile a number of events or values in a rolling window, which only falls with time."""
+    if predicate.operator in (Operator.EXISTS, Operator.MISSING):
+        return _compile_reading(predicate, read_aggregate(aggregate))
+    assert isinstance(aggregate.window, Rolling)  # noqa: S101 - the caller has checked it
+    accumulator = accumulator_id(aggregate_input(aggregate))
+    operator_, limit, window_us = predicate.operator, predicate.value, aggregate.window.span_us
     compare, can_jump = _COMPARE[operator_], operator_ in _EQUAL
     empty = PredicateResult(compare(0, limit), 0, None)
 
@@ -174,9 +265,9 @@ def _next_level(operator_: Operator, limit: int, actual: int) -> int:
     return limit - 1 if actual >= limit else -1
 
 
-def _compile_age(predicate: model.LastSeenPredicate, accumulator: int) -> PredicateFn:
-    operator_, age_us = predicate.operator, predicate.age_us
-    compare = _COMPARE[operator_]
+def _compile_age(predicate: model.Predicate, elapsed: Elapsed) -> PredicateFn:
+    operator_, age_us, since_first = predicate.operator, predicate.value, elapsed.since_first
+    accumulator, compare = accumulator_id(times_of(elapsed.events)), _COMPARE[predicate.operator]
     # The first age with another result than a younger one.
     turn_us = age_us + 1 if operator_ in _ABOVE else age_us
     empty = PredicateResult(False, None, None)
@@ -185,7 +276,7 @@ def _compile_age(predicate: model.LastSeenPredicate, accumulator: int) -> Predic
         times = profile.accumulator(accumulator)
         if times is None:
             return empty
-        seen_us = times.nth_most_recent(1)
+        seen_us = times.first() if since_first else times.nth_most_recent(1)
         actual = _instant(profile, as_of_us) - seen_us
         next_due_us = seen_us + turn_us if actual < turn_us else None
         return PredicateResult(compare(actual, age_us), actual, next_due_us)

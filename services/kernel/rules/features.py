@@ -223,7 +223,8 @@ class OrderDefinition:
     refunds of an order with one refund id the last counts, and so it does of those without an id. A
     refund may occur before the payment. A refund without an order in the same profile has no
     effect, and the refunds of an order never exceed its amount. Ids are strings, numbers or
-    booleans; events with another id, amount or currency are neither payments nor refunds.
+    booleans; events with another id, amount or currency are neither payments nor refunds. An event
+    without a currency is in the reporting one.
     """
 
     payments: EventFilter

@@ -1,56 +1,44 @@
 """Computes stable 64-bit ids of predicates and accumulators, and packs sets of ids.
 
-An id is the first 8 bytes, big-endian, of BLAKE2b over the canonical JSON of a predicate or an
-accumulator: the same predicate has the same id in every rule, service and year.
+An id is the first 8 bytes, big-endian, of BLAKE2b over the canonical JSON of the structure of a
+predicate or an accumulator: the same predicate has the same id in every rule, service and year.
+The structure of a value is the name of its class and those of its fields that differ from their
+defaults, so a field that is added with a default changes no id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
 from struct import pack, unpack
+from typing import Any
 
 from services.kernel.rules import model
-from services.kernel.rules.json_form import dump_rule, events_form
+from services.kernel.rules.inputs import AccumulatorSpec
 from services.kernel.rules.values import Json, canonical_json
 
 
 @lru_cache(maxsize=65_536)
 def predicate_id(predicate: model.Predicate) -> int:
     """Return the id of a predicate, 0 <= id < 2^64."""
-    return _hash(dump_rule(predicate))
+    return _hash(_structure(predicate))
 
 
 @lru_cache(maxsize=65_536)
-def accumulator_id(spec: model.AccumulatorSpec) -> int:
+def accumulator_id(spec: AccumulatorSpec) -> int:
     """Return the id of an accumulator, 0 <= id < 2^64."""
-    form = events_form(spec.events)
-    if spec.kind is model.AccumulatorKind.DISTINCT:
-        form["property"] = spec.property
-    # The key is part of stored ids and never changes.
-    return _hash({f"series_{spec.kind.value}": form})
+    return _hash(_structure(spec))
 
 
 def predicates(rule: model.Rule) -> tuple[model.Predicate, ...]:
-    """Return the predicates of a rule in the order in which they are written, each once."""
-    return tuple(dict.fromkeys(_walk(rule)))
+    """Return the predicates of a rule in the order in which they are written, each once.
 
-
-def accumulator_of(predicate: model.Predicate) -> model.AccumulatorSpec | None:
-    """Return the accumulator that a predicate needs; None if it reads a trait.
-
-    The window and the compared number are no part of it, so predicates share accumulators.
+    The rule has no references any more.
     """
-    match predicate:
-        case model.CountPredicate() | model.LastSeenPredicate():
-            return model.AccumulatorSpec(model.AccumulatorKind.COUNT, predicate.events)
-        case model.DistinctPredicate():
-            return model.AccumulatorSpec(
-                model.AccumulatorKind.DISTINCT, predicate.events, predicate.property
-            )
-        case _:
-            return None
+    return tuple(dict.fromkeys(_walk(rule)))
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:
@@ -81,10 +69,33 @@ def _walk(rule: model.Rule) -> Iterator[model.Predicate]:
                 yield from _walk(part)
         case model.Not():
             yield from _walk(rule.rule)
+        case model.Reference():
+            raise TypeError("a reference is replaced before the rule is evaluated")
         case _:
             yield rule
+
+
+def _structure(value: Any) -> Json:
+    if is_dataclass(value):
+        structure: dict[str, Json] = {"": type(value).__name__.lower()}
+        for field in fields(value):
+            part = getattr(value, field.name)
+            if field.name != _DERIVED and (not _has_default(field) or part != field.default):
+                structure[field.name] = _structure(part)
+        return structure
+    if isinstance(value, Enum):
+        return value.value
+    return [_structure(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING
 
 
 def _hash(form: Json) -> int:
     digest = blake2b(canonical_json(form).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+#: The field of comparisons that is computed from their value.
+_DERIVED = "text"

@@ -1,0 +1,1 @@
+"""Reads features from the state of one profile, as functions of time."""

@@ -1,0 +1,100 @@
+"""Evaluates traits that are dates: days until them, anniversaries, and ages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from services.kernel.calendar import is_zone, local_date, start_of_date
+from services.kernel.rules.features import DateDistance, DateMeasure
+from services.kernel.rules.inputs import ZONE_TRAIT
+from services.kernel.rules.readings.aggregates import FeatureFn, Reading
+from services.kernel.rules.readings.views import ProfileFacts
+from services.kernel.rules.values import Json
+from services.kernel.time import parse_rfc3339
+
+_DATE_LENGTH = 10
+
+
+def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
+    """Return how a date is read. `limit`: the number that it is compared with, or None."""
+    measure = feature.measure
+    level = math.floor(limit) if isinstance(limit, int | float) else 0
+
+    def read(profile: ProfileFacts, as_of_us: int) -> Reading:
+        own = profile.trait(ZONE_TRAIT)
+        zone: str = own if is_zone(own) else feature.zone
+        day = date_of(profile.trait(feature.trait), zone)
+        if day is None:
+            return Reading(lambda at_us: None, iter(()))
+        known = day
+        today = local_date(as_of_us, zone)
+        turns = (start_of_date(d, zone) for d in _turning_days(measure, known, today, level))
+        later = sorted({at_us for at_us in turns if at_us > as_of_us})
+        return Reading(lambda at_us: _value(measure, known, local_date(at_us, zone)), iter(later))
+
+    return read
+
+
+def date_of(value: Json, zone: str) -> date | None:
+    """Return the date of an ISO 8601 date or of an instant in a zone; None if it is neither."""
+    if not isinstance(value, str):
+        return None
+    try:
+        if len(value) <= _DATE_LENGTH:
+            return date.fromisoformat(value)
+        return local_date(parse_rfc3339(value), zone)
+    except ValueError:
+        return None
+
+
+def anniversary(day: date, year: int) -> date:
+    """Return the day on which a date returns in a year; 28 February for 29 February if need be."""
+    try:
+        return day.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)
+
+
+def _value(measure: DateMeasure, day: date, today: date) -> int | None:
+    match measure:
+        case DateMeasure.DAYS_UNTIL:
+            return (day - today).days
+        case DateMeasure.DAYS_UNTIL_ANNIVERSARY:
+            return (_next_anniversary(day, today) - today).days
+        case DateMeasure.YEARS_SINCE:
+            years = today.year - day.year - (today < anniversary(day, today.year))
+            return years if day <= today else None
+
+
+def _next_anniversary(day: date, today: date) -> date:
+    this_year = anniversary(day, today.year)
+    return this_year if this_year >= today else anniversary(day, today.year + 1)
+
+
+def _turning_days(measure: DateMeasure, day: date, today: date, level: int) -> Iterator[date]:
+    """Yield the days after today on which the value may pass `level`, in any order."""
+    try:
+        yield from _candidates(measure, day, today, level)
+    except (OverflowError, ValueError):
+        return
+
+
+def _candidates(measure: DateMeasure, day: date, today: date, level: int) -> Iterator[date]:
+    match measure:
+        case DateMeasure.DAYS_UNTIL:
+            yield from (day - timedelta(days=level + n) for n in (1, 0, -1))
+        case DateMeasure.DAYS_UNTIL_ANNIVERSARY:
+            if not -1 <= level <= 366:
+                return
+            for year in range(today.year, today.year + 10):
+                returns = anniversary(day, year)
+                yield from (returns - timedelta(days=level + n) for n in (1, 0, -1))
+                yield returns + timedelta(days=1)
+        case DateMeasure.YEARS_SINCE:
+            if day > today:
+                yield day
+            for years in (level, level + 1):
+                if 0 <= years <= 10_000:
+                    yield anniversary(day, day.year + years)

@@ -1,0 +1,163 @@
+"""Evaluates orders: payments and refunds, joined by the id of the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from services.kernel.rules.features import OrderMeasure, Orders
+from services.kernel.rules.ids import accumulator_id
+from services.kernel.rules.inputs import payments_of, refunds_of
+from services.kernel.rules.readings.aggregates import FeatureFn, Reading, indexes_of
+from services.kernel.rules.readings.amounts import MICRO, from_micro_units
+from services.kernel.rules.readings.ranges import Range, range_of, turns_of
+from services.kernel.rules.readings.views import ProfileFacts, RecordsView
+from services.kernel.rules.values import Json
+from services.kernel.time import DAY_US
+
+#: The measures whose value changes with every microsecond.
+_RUNNING = (OrderMeasure.DAYS_SINCE_LAST, OrderMeasure.DAYS_UNTIL_NEXT)
+_ADDED = (OrderMeasure.COUNT, OrderMeasure.NET_SPEND, OrderMeasure.REFUNDED)
+
+
+class Order(NamedTuple):
+    """One paid order; amounts in micro-units of the reporting currency."""
+
+    paid_at_us: int
+    order_id: str
+    amount: int
+    #: At most `amount`.
+    refunded: int
+
+    @property
+    def net(self) -> int:
+        return self.amount - self.refunded
+
+
+def read_orders(feature: Orders, limit: Json) -> FeatureFn:
+    """Return how orders are read. `limit`: the number that they are compared with, or None."""
+    payments = accumulator_id(payments_of(feature.definition, feature.where))
+    refund_spec = refunds_of(feature.definition)
+    refunds = None if refund_spec is None else accumulator_id(refund_spec)
+    measure, range_at, turns = feature.measure, range_of(feature.window), turns_of(feature.window)
+
+    def read(profile: ProfileFacts, as_of_us: int) -> Reading:
+        paid: RecordsView | None = profile.accumulator(payments)
+        if paid is None:
+            empty = 0 if measure in _ADDED else None
+            return Reading(lambda at_us: empty, iter(()))
+        returned = None if refunds is None else profile.accumulator(refunds)
+        orders = orders_of(paid, returned)
+        times = [order.paid_at_us for order in orders]
+
+        def value_at(at_us: int) -> Json:
+            range_ = range_at(profile, at_us)
+            low, high = indexes_of(times, range_)
+            older = _older(measure, paid, returned, range_) if measure in _ADDED else 0
+            return _measure(measure, orders[low:high], at_us, older)
+
+        counted = [*times, *(cell.at_us for cell in paid.older())]
+        later = set(turns(counted, as_of_us)) if turns else set()
+        if measure in _RUNNING:
+            later |= _running_turns(measure, orders, times, later, limit)
+        return Reading(value_at, iter(sorted(at_us for at_us in later if at_us > as_of_us)))
+
+    return read
+
+
+def orders_of(payments: RecordsView, refunds: RecordsView | None) -> list[Order]:
+    """Return the orders of a profile, ascending by (paid_at_us, order id).
+
+    Of several payments of one order, and of several refunds with one id, the last by (occurred_at,
+    canonical JSON) counts; the records are in this order.
+    """
+    paid: dict[str, tuple[int, int]] = {}
+    for at_us, (order_id, _, amount) in zip(payments.times, payments.values, strict=True):
+        paid[order_id] = (at_us, amount)
+    returned: dict[str, dict[str, int]] = {}
+    if refunds is not None:
+        for order_id, refund_id, amount in refunds.values:
+            returned.setdefault(order_id, {})[refund_id] = amount
+    return sorted(
+        Order(at_us, order_id, amount, min(amount, sum(returned.get(order_id, {}).values())))
+        for order_id, (at_us, amount) in paid.items()
+    )
+
+
+def _older(
+    measure: OrderMeasure, paid: RecordsView, returned: RecordsView | None, range_: Range
+) -> int:
+    """Return what statements that are only known by day add to a measure.
+
+    Their orders are no longer known, so a repeated payment counts twice.
+    """
+    payments = [cell for cell in paid.older() if _is_within(cell.at_us, range_)]
+    if measure is OrderMeasure.COUNT:
+        return sum(cell.records for cell in payments)
+    refunds = [] if returned is None else returned.older()
+    refunded = sum(cell.sum for cell in refunds if _is_within(cell.at_us, range_))
+    if measure is OrderMeasure.REFUNDED:
+        return refunded
+    return max(0, sum(cell.sum for cell in payments) - refunded)
+
+
+def _is_within(at_us: int, range_: Range) -> bool:
+    return range_.start_us <= at_us < range_.end_us
+
+
+def _measure(measure: OrderMeasure, orders: Sequence[Order], at_us: int, older: int) -> Json:
+    match measure:
+        case OrderMeasure.COUNT:
+            return len(orders) + older
+        case OrderMeasure.NET_SPEND:
+            return from_micro_units(sum(order.net for order in orders) + older)
+        case OrderMeasure.REFUNDED:
+            return from_micro_units(sum(order.refunded for order in orders) + older)
+    if not orders:
+        return None
+    match measure:
+        case OrderMeasure.MEAN_VALUE:
+            return sum(order.net for order in orders) / (MICRO * len(orders))
+        case OrderMeasure.MAX_VALUE:
+            return from_micro_units(max(order.net for order in orders))
+        case OrderMeasure.DAYS_SINCE_LAST:
+            return (at_us - orders[-1].paid_at_us) / DAY_US
+    interval_us = mean_interval_us([order.paid_at_us for order in orders])
+    if interval_us is None:
+        return None
+    if measure is OrderMeasure.MEAN_INTERVAL:
+        return interval_us / DAY_US
+    return (orders[-1].paid_at_us + interval_us - at_us) / DAY_US
+
+
+def mean_interval_us(times: Sequence[int]) -> int | None:
+    """Return the mean time between consecutive instants, rounded down; None for fewer than two."""
+    return (times[-1] - times[0]) // (len(times) - 1) if len(times) > 1 else None
+
+
+def _running_turns(
+    measure: OrderMeasure,
+    orders: Sequence[Order],
+    times: Sequence[int],
+    window_turns: set[int],
+    limit: Json,
+) -> set[int]:
+    """Return the instants at which a running measure may pass the number it is compared with."""
+    if not isinstance(limit, int | float) or abs(limit) > MICRO:
+        return set()
+    offset_us = round(limit * DAY_US)
+    bases: set[int] = set()
+    for at_us in times if window_turns else times[-1:]:
+        bases.add(at_us)
+    if measure is OrderMeasure.DAYS_SINCE_LAST:
+        return {at_us + offset_us + n for at_us in bases for n in (-1, 0, 1)}
+    return set(_next_order_turns(times, offset_us, every_start=bool(window_turns)))
+
+
+def _next_order_turns(times: Sequence[int], offset_us: int, *, every_start: bool) -> Iterator[int]:
+    """Yield when the days until the next order pass a number of days."""
+    for start in range(len(times) - 1 if every_start else min(1, len(times) - 1)):
+        interval_us = mean_interval_us(times[start:])
+        if interval_us is not None:
+            expected_us = times[-1] + interval_us
+            yield from (expected_us - offset_us + n for n in (-1, 0, 1))
