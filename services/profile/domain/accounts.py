@@ -142,7 +142,7 @@ class RollUp:
 
     def add(self, states: Iterable[LeafState]) -> None:
         """Add the leaves of members; each leaf must be added once."""
-        traits = frozenset(c.trait for r in self.rules for c in _compiled(r) if c.trait is not None)
+        traits = frozenset(name for r in self.rules for c in _compiled(r) for name in c.traits)
         accumulators = frozenset[int]().union(*map(accumulators_of, self.rules))
         for state in states:
             self.state = combine(self.state, _project(state, traits, accumulators))
@@ -157,7 +157,7 @@ class RollUp:
 
 def accumulators_of(rule: Rule) -> frozenset[int]:
     """Return the ids of the accumulators that a rule reads."""
-    return frozenset(c.accumulator_id for c in _compiled(rule) if c.accumulator_id is not None)
+    return frozenset().union(*(c.accumulator_ids for c in _compiled(rule)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +186,5 @@ def _project(state: LeafState, traits: frozenset[str], accumulators: frozenset[i
         state.event_count,
         {name: value for name, value in state.traits.items() if name in traits},
         {id_: value for id_, value in state.accumulators.items() if id_ in accumulators},
+        party_traits={k: v for k, v in state.party_traits.items() if k[1:] in traits},
     )

@@ -160,14 +160,14 @@ def incomplete_accumulators(
     An accumulator that a backfilled predicate reads is complete: it has been in the index, and so
     in every fold, since it was filled.
     """
-    complete = {
-        compiled.accumulator_id
+    complete = (
+        compiled.accumulator_ids
         for id_, compiled in index.predicates.items()
         if stages.get(id_) is BackfillStage.BACKFILLED
-    }
+    )
     added = (index.predicates.get(id_) for id_ in sweep.added)
-    needed = {compiled.accumulator_id for compiled in added if compiled is not None}
-    return frozenset(id_ for id_ in needed - complete if id_ is not None)
+    needed = (compiled.accumulator_ids for compiled in added if compiled is not None)
+    return frozenset().union(*needed).difference(*complete)
 
 
 class LeafRefill:
@@ -175,8 +175,10 @@ class LeafRefill:
 
     def __init__(self, index: PredicateIndex, accumulators: frozenset[int]) -> None:
         """`accumulators`: those that lack old events."""
+        self._incomplete = accumulators
         self._complete = index.accumulator_ids - accumulators
-        own = [p.predicate for p in index.predicates.values() if p.accumulator_id in accumulators]
+        compiled = index.predicates.values()
+        own = [p.predicate for p in compiled if not accumulators.isdisjoint(p.accumulator_ids)]
         self._index = PredicateIndex(own)
         self._filled: dict[LeafId, LeafState] = {}
 
@@ -200,7 +202,9 @@ class LeafRefill:
         """Give a state the accumulators of the index, and no others."""
         accumulators = {i: a for i, a in state.accumulators.items() if i in self._complete}
         if leaf_id in self._filled:
-            accumulators |= self._filled[leaf_id].accumulators
+            filled = self._filled[leaf_id].accumulators
+            # A predicate may read complete accumulators beside the ones that are filled.
+            accumulators |= {i: a for i, a in filled.items() if i in self._incomplete}
         state.accumulators = dict(sorted(accumulators.items()))
 
 

@@ -10,8 +10,9 @@ from services.kernel.errors import InvalidField
 from services.kernel.fold.leaf import ProfileView
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
+from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import Predicate, Rule, TraitPredicate
+from services.kernel.rules.model import Predicate, Rule
 
 MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
 
@@ -96,7 +97,8 @@ def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[P
 
 def _statement(predicate: Predicate, view: ProfileView) -> tuple[bytes, str, int]:
     """Return the fact that states the trait of a predicate, no source, and its trust."""
-    value = view.trait_value(predicate.trait) if isinstance(predicate, TraitPredicate) else None
+    feature = predicate.feature
+    value = view.trait_value(feature.name, feature.parties) if isinstance(feature, Trait) else None
     return (b"", "", 0) if value is None else (value[2], "", value[0])
 
 

@@ -167,8 +167,8 @@ async def backfilled_accumulators(
     rows = await conn.fetch(Q.workspace_definitions, workspace_id, RULE_KINDS)
     index = _indexes(rows).get(workspace_id, EMPTY_INDEX)
     backfilled = await backfilled_predicates(conn, workspace_id, shards)
-    found = (c.accumulator_id for id_, c in index.predicates.items() if id_ in backfilled)
-    return frozenset(id_ for id_ in found if id_ is not None)
+    complete = (c.accumulator_ids for id_, c in index.predicates.items() if id_ in backfilled)
+    return frozenset().union(*complete)
 
 
 def _columns(keys: Iterable[ScopedId]) -> tuple[list[str], list[int]]:
