@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import msgspec
 from onefold.rule.v1 import rule_pb2 as pb
 
+from services.chassis.codec.comparisons import (
+    OPERATORS,
+    EnumNumbers,
+    below,
+    value_from_proto,
+    value_to_proto,
+)
+from services.chassis.codec.features import feature_from_proto, feature_to_proto
 from services.kernel.errors import RuleError
 from services.kernel.rules import model
-from services.kernel.rules.limits import MAX_TEXT, RuleSize
-from services.kernel.rules.values import Operator
+from services.kernel.rules.limits import RuleSize
 
-#: Bytes of one encoded value; more than a valid one has.
-MAX_VALUE_BYTES = 8 * MAX_TEXT
-
-_TO_PROTO: dict[Operator, Any] = {o: pb.Operator.Value(f"OPERATOR_{o.name}") for o in Operator}
-_FROM_PROTO = {number: operator for operator, number in _TO_PROTO.items()}
+_KINDS = EnumNumbers(model.ReferenceKind, pb.ReferenceKind, "kind of reference")
 
 
 def rule_to_proto(rule: model.Rule) -> pb.Rule:
@@ -29,28 +27,14 @@ def rule_to_proto(rule: model.Rule) -> pb.Rule:
         case model.Any_():
             return pb.Rule(any=pb.RuleList(rules=map(rule_to_proto, rule.rules)))
         case model.Not():
-            inner: Any = {"not": rule_to_proto(rule.rule)}  # `not` is a keyword of Python
-            return pb.Rule(**inner)
-        case model.TraitPredicate():
-            return pb.Rule(
-                trait=pb.TraitPredicate(
-                    trait=rule.trait, operator=_TO_PROTO[rule.operator], value=_json(rule.value)
-                )
-            )
-    events, operator = _events_to_proto(rule.events), _TO_PROTO[rule.operator]
-    if isinstance(rule, model.LastSeenPredicate):
-        age = pb.LastSeenPredicate(events=events, operator=operator, age_us=rule.age_us)
-        return pb.Rule(last_seen=age)
-    window_us, value = rule.window_us, rule.value
-    if isinstance(rule, model.CountPredicate):
-        count = pb.CountPredicate(
-            events=events, window_us=window_us, operator=operator, value=value
-        )
-        return pb.Rule(count=count)
-    distinct = pb.DistinctPredicate(
-        events=events, property=rule.property, window_us=window_us, operator=operator, value=value
-    )
-    return pb.Rule(distinct=distinct)
+            message = pb.Rule()
+            getattr(message, "not").CopyFrom(rule_to_proto(rule.rule))  # a keyword of Python
+            return message
+        case model.Reference():
+            kind = _KINDS.to_proto(rule.kind)
+            return pb.Rule(reference=pb.Reference(kind=kind, id=rule.id, value=rule.value))
+        case model.Predicate():
+            return pb.Rule(predicate=_predicate_to_proto(rule))
 
 
 def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
@@ -58,7 +42,7 @@ def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
 
     Raises InvalidField with the path below `field` if the message is no valid rule.
     """
-    with _below(field):
+    with below(field):
         return _rule(message, 1, RuleSize())
 
 
@@ -72,10 +56,12 @@ def _rule(message: pb.Rule, depth: int, size: RuleSize) -> model.Rule:
         return model.All(_rules(part, kind, depth, size))
     if kind == "any":
         return model.Any_(_rules(part, kind, depth, size))
-    with _below(kind):
+    with below(kind):
         if kind == "not":
             return model.Not(_rule(part, depth + 1, size))
-        predicate = _predicate(kind, part)
+        if kind == "reference":
+            return model.Reference(_KINDS.from_proto(part.kind, "kind"), part.id, part.value)
+        predicate = _predicate(part)
         size.add(predicate)
         return predicate
 
@@ -83,70 +69,21 @@ def _rule(message: pb.Rule, depth: int, size: RuleSize) -> model.Rule:
 def _rules(message: pb.RuleList, kind: str, depth: int, size: RuleSize) -> tuple[model.Rule, ...]:
     rules = []
     for index, part in enumerate(message.rules):
-        with _below(f"{kind}[{index}]"):
+        with below(f"{kind}[{index}]"):
             rules.append(_rule(part, depth + 1, size))
     return tuple(rules)
 
 
-def _predicate(kind: str, message: Any) -> model.Predicate:
-    if kind == "trait":
-        operator = _operator(message.operator)
-        return model.TraitPredicate(message.trait, operator, _value(operator, message.value))
-    events, operator = _events(message.events), _operator(message.operator)
-    if kind == "last_seen":
-        return model.LastSeenPredicate(events, operator, message.age_us)
-    window_us, value = message.window_us, message.value
-    if kind == "count":
-        return model.CountPredicate(events, window_us, operator, value)
-    return model.DistinctPredicate(events, message.property, window_us, operator, value)
+def _predicate(message: pb.Predicate) -> model.Predicate:
+    feature = feature_from_proto(message)
+    operator = OPERATORS.from_proto(message.operator, "operator")
+    value = value_from_proto(operator, message.value)
+    return model.Predicate(feature, operator, value, message.ignore_case)
 
 
-def _events(message: pb.EventFilter) -> model.EventFilter:
-    if len(message.where) > model.MAX_FILTERS:
-        raise RuleError(
-            "there are too many filters", f"write at most {model.MAX_FILTERS}", field="events.where"
-        )
-    filters = []
-    for part in message.where:
-        operator = _operator(part.operator)
-        filters.append(model.PropertyFilter(part.property, operator, _value(operator, part.value)))
-    return model.EventFilter(message.event, tuple(filters))
-
-
-def _events_to_proto(events: model.EventFilter) -> pb.EventFilter:
-    where = [
-        pb.PropertyFilter(property=f.property, operator=_TO_PROTO[f.operator], value=_json(f.value))
-        for f in events.where
-    ]
-    return pb.EventFilter(event=events.event, where=where)
-
-
-def _operator(number: Any) -> Operator:
-    operator = _FROM_PROTO.get(number)
-    if operator is None:
-        raise RuleError("there is no operator", "set one of the operators")
-    return operator
-
-
-def _value(operator: Operator, raw: bytes) -> Any:
-    if operator is Operator.EXISTS:
-        return None
-    if len(raw) > MAX_VALUE_BYTES:
-        raise RuleError("the value is too long", f"write at most {MAX_TEXT} characters")
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RuleError("the value is no JSON", "write a JSON value", field="value") from None
-
-
-def _json(value: Any) -> bytes:
-    return b"" if value is None else msgspec.json.encode(value)
-
-
-@contextmanager
-def _below(path: str) -> Iterator[None]:
-    """Prefix the fields of the errors that the body raises with `path`."""
-    try:
-        yield
-    except RuleError as error:
-        raise error.under(path) from None
+def _predicate_to_proto(predicate: model.Predicate) -> pb.Predicate:
+    message = feature_to_proto(predicate.feature)
+    message.operator = OPERATORS.to_proto(predicate.operator)
+    message.value = value_to_proto(predicate.value)
+    message.ignore_case = predicate.ignore_case
+    return message

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"onefold/type/v1/source_trust.proto\x12\x0fonefold.type.v1*\x80\x01\n\x0bSourceTrust\x12\x1c\n\x18SOURCE_TRUST_UNSPECIFIED\x10\x00\x12\x17\n\x13SOURCE_TRUST_PUBLIC\x10\x01\x12\x17\n\x13SOURCE_TRUST_SERVER\x10\x02\x12!\n\x1dSOURCE_TRUST_SYSTEM_OF_RECORD\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"onefold/type/v1/source_trust.proto\x12\x0fonefold.type.v1*\x80\x01\n\x0bSourceTrust\x12\x1c\n\x18SOURCE_TRUST_UNSPECIFIED\x10\x00\x12\x17\n\x13SOURCE_TRUST_PUBLIC\x10\x01\x12\x17\n\x13SOURCE_TRUST_SERVER\x10\x02\x12!\n\x1dSOURCE_TRUST_SYSTEM_OF_RECORD\x10\x03*R\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPARTY_FIRST\x10\x01\x12\x10\n\x0cPARTY_SECOND\x10\x02\x12\x0f\n\x0bPARTY_THIRD\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SOURCETRUST']._serialized_start=56
   _globals['_SOURCETRUST']._serialized_end=184
+  _globals['_PARTY']._serialized_start=186
+  _globals['_PARTY']._serialized_end=268
 # @@protoc_insertion_point(module_scope)
