@@ -118,9 +118,7 @@ class ServiceContext:
             # Every shard has the facts that define access.
             lambda: log_client.read(0, 0, 0, kinds=kinds),
             load_offset,
-            repaired=self.metrics.counter(
-                "access_rows_repaired", "Rows of keys, sources and workspaces repaired.", ["table"]
-            ),
+            repaired=self.metrics.access_rows_repaired,
             on_repaired=self.authenticator.invalidate,
         )
 

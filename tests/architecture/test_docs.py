@@ -20,6 +20,7 @@ from architecture.source_tree import (
     under,
 )
 
+from docs.reference.pages.metrics import rows
 from services.chassis.runtime.settings import ServiceSettings
 from services.cli.definitions import Pack, read_pack
 from services.cli.files.mapping import read_mapping
@@ -61,6 +62,23 @@ def test_every_setting_is_documented() -> None:
     }
     found = [name for name in sorted(names) if not meant.get(name)]
     assert not found, message(found, "a setting without a line of `#:` above it")
+
+
+#: The modules that define metrics; the reference reads them.
+METRICS = re.compile(r"services/(chassis/runtime/telemetry|\w+/projection/metrics)\.py")
+
+
+def test_every_metric_has_one_name_and_is_defined_where_the_reference_reads_it() -> None:
+    names = [row.name for row in rows()]
+    assert len(names) == len(set(names)), "a metric would be on the page twice"
+    found = [
+        s.path
+        for s in under("services")
+        if re.search(r"^from prometheus_client import", s.text, re.MULTILINE)
+        and re.search(r"\b(Counter|Gauge|Histogram|Summary|Info|Enum)\(\s*f?\"", s.text)
+        and not METRICS.fullmatch(s.path)
+    ]
+    assert not found, message(found, "define metrics in a module that the reference reads")
 
 
 def test_every_rpc_is_documented() -> None:

@@ -51,6 +51,12 @@ class CommandLine:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def metrics(self, service: str) -> str:
+        """Return the page of metrics of a running service."""
+        url = f"{find_endpoints(self._data).operations_urls[service]}/metrics"
+        with urllib.request.urlopen(url) as response:
+            return str(response.read().decode())
+
 
 @pytest.fixture
 def onefold(tmp_path: Path) -> Iterator[CommandLine]:

@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from metrics_page import never_served, undocumented
 from scenarios.conftest import CommandLine
+
+from services import SERVICES
 
 
 @pytest.mark.timeout(300)
@@ -38,6 +41,7 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     status, response = onefold.send("batch", key, {"batch": [{**joins, "traits": traits}]})
     assert (status, response["accepted"]) == (200, 1)
 
+    check_metrics(onefold)
     assert "clock" in onefold("clock", "advance", "8d", fails=True)
     for service in ("identity", "profile", "segment"):
         assert "and live" in onefold("rebuild", service)
@@ -64,6 +68,14 @@ def test_commands_over_a_system_and_its_restart(onefold: CommandLine, tmp_path: 
     assert "accounts: acme" in onefold("profile", "user_id:u-1")
     assert "no account" in onefold("account", "nobody", fails=True)
     check_keys(onefold, key, good)
+
+
+def check_metrics(onefold: CommandLine) -> None:
+    """Every running service has each metric once, as the reference describes it."""
+    pages = {service: onefold.metrics(service) for service in SERVICES}
+    for service, text in pages.items():
+        assert undocumented(service, text) == []
+    assert never_served(pages) == []
 
 
 def check_release(onefold: CommandLine, folder: Path) -> None:

@@ -1,15 +1,23 @@
-"""Generates the page of metrics from the calls that create them."""
+"""Generates the page of metrics from the registries that the services fill when they start."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
+from types import ModuleType
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[3]
-KINDS = ("counter", "gauge", "histogram")
-SERVICES = ("ingest", "identity", "profile", "segment", "activation")
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from services.activation.delivery.worker import DeliveryMetrics
+from services.chassis.runtime.telemetry import Metrics
+from services.identity.projection import metrics as identity
+from services.ingest.metrics import IngestMetrics
+from services.profile.projection import metrics as profile
+
+#: Stands for the name of a service while the registry of what all services have is filled.
+_ANY = "any_service"
 
 HEAD = """\
 # Metrics
@@ -18,15 +26,16 @@ Generated from the code by `python docs/reference/generate.py`; do not edit.
 
 Every service serves its metrics in the text format of Prometheus at `/metrics` of its internal HTTP
 endpoint. `<service>` is the name of the service. Counters end in `_total`; histograms have
-`_bucket`, `_sum` and `_count`. See [how to observe a system](../how-to/observe.md).
+`_bucket`, `_sum` and `_count`. Metrics of the process itself are named `process_` and `python_`.
+See [how to observe a system](../how-to/observe.md).
 
 | name | kind | labels | meaning |
 |---|---|---|---|
 """
 
 
-class Metric(NamedTuple):
-    """One metric as the code creates it."""
+class MetricRow(NamedTuple):
+    """One metric of the page."""
 
     name: str
     kind: str
@@ -34,39 +43,74 @@ class Metric(NamedTuple):
     meaning: str
 
 
+class _ListedRegistry(CollectorRegistry):
+    """A registry that lists what was registered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metrics: list[MetricWrapperBase] = []
+
+    def register(self, collector: Collector) -> None:
+        super().register(collector)
+        if isinstance(collector, MetricWrapperBase):
+            self.metrics.append(collector)
+
+
 def page() -> str:
     """Return the text of the page."""
-    metrics = sorted({metric for file in _files() for metric in _metrics(file)})
-    rows = (f"| `{m.name}` | {m.kind} | {m.labels} | {m.meaning} |" for m in metrics)
-    return HEAD + "\n".join(rows) + "\n"
+    lines = (f"| `{m.name}` | {m.kind} | {m.labels} | {m.meaning} |" for m in rows())
+    return HEAD + "\n".join(lines) + "\n"
 
 
-def _files() -> list[Path]:
-    return sorted((ROOT / "services").rglob("*.py"))
+def rows() -> list[MetricRow]:
+    """Return the metrics of all services by name; what every service has stands once."""
+    shared = [_row(found, _ANY, "<service>") for found in _shared()]
+    names = {row.name for row in shared}
+    own = [
+        _row(found)
+        for service, metrics in _of_services().items()
+        for found in metrics
+        if _row(found, service, "<service>").name not in names
+    ]
+    return sorted([*shared, *own])
 
 
-def _metrics(file: Path) -> Iterator[Metric]:
-    folder = file.relative_to(ROOT / "services").parts[0]
-    service = folder if folder in SERVICES else "<service>"
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        match node:
-            case ast.Call(func=ast.Attribute(attr=kind)) if kind in KINDS:
-                prefix = f"onefold_{service}_"
-            case ast.Call(func=ast.Name(id=name)) if name.lower() in KINDS:
-                kind, prefix = name.lower(), ""
-            case _:
-                continue
-        texts = _texts(node.args)
-        if len(texts) == 2:
-            suffix = "_total" if kind == "counter" else ""
-            yield Metric(f"{prefix}{texts[0]}{suffix}", kind, _labels(node), texts[1])
+def _shared() -> list[MetricWrapperBase]:
+    metrics, registry = _metrics(_ANY)
+    for name, value in vars(Metrics).items():
+        if isinstance(value, cached_property):
+            getattr(metrics, name)
+    return registry.metrics
 
 
-def _labels(call: ast.Call) -> str:
-    lists = [a for a in (*call.args, *(k.value for k in call.keywords)) if isinstance(a, ast.List)]
-    names = [name for found in lists for name in _texts(found.elts)]
-    return ", ".join(f"`{name}`" for name in names)
+def _of_services() -> dict[str, list[MetricWrapperBase]]:
+    """Return what single services register, by service."""
+    ingest, of_ingest = _metrics("ingest")
+    activation, of_activation = _metrics("activation")
+    IngestMetrics(ingest)
+    DeliveryMetrics(activation)
+    return {
+        "ingest": of_ingest.metrics,
+        "activation": of_activation.metrics,
+        "identity": _of_module(identity),
+        "profile": _of_module(profile),
+    }
 
 
-def _texts(nodes: list[ast.expr]) -> list[str]:
-    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+def _metrics(service: str) -> tuple[Metrics, _ListedRegistry]:
+    metrics, registry = Metrics(service), _ListedRegistry()
+    metrics.registry = registry
+    return metrics, registry
+
+
+def _of_module(module: ModuleType) -> list[MetricWrapperBase]:
+    return [value for value in vars(module).values() if isinstance(value, MetricWrapperBase)]
+
+
+def _row(found: MetricWrapperBase, service: str = "", shown: str = "") -> MetricRow:
+    (metric,) = found.describe()
+    name = metric.name.replace(f"onefold_{service}_", f"onefold_{shown}_", 1)
+    suffix = "_total" if metric.type == "counter" else ""
+    # The library has no public name for the labels of a metric without values.
+    labels = ", ".join(f"`{label}`" for label in found._labelnames)
+    return MetricRow(name + suffix, metric.type, labels, metric.documentation)

@@ -78,6 +78,8 @@ class JetStreamBus:
         self._name = name
         self.authenticator = authenticator
         self.metrics = metrics or Metrics(name)
+        # On the page from the start: a counter that appears with its first value has no rate.
+        self._rejected = self.metrics.bus_messages_rejected
         #: By subject: rejected messages that are not logged yet, and when the next line may follow.
         self._rejections: dict[str, tuple[int, float]] = {}
         self.client = Client()
@@ -218,7 +220,7 @@ class JetStreamBus:
 
     def reject(self, subject: str) -> None:
         """Count a message that has no valid MAC; log it where no line of the subject is recent."""
-        self.metrics.bus_messages_rejected.labels(subject).inc()
+        self._rejected.labels(subject).inc()
         now = asyncio.get_running_loop().time()
         count, next_at = self._rejections.get(subject, (0, 0.0))
         if now >= next_at:

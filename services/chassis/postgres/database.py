@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
+from inspect import signature
 from typing import Any, Self, cast
 
 import asyncpg
@@ -23,12 +24,15 @@ import structlog
 
 from services.chassis.postgres.errors import translate_store_errors
 from services.chassis.postgres.roles import ServiceRoles
+from services.chassis.postgres.shares import WorkspaceShares
 from services.chassis.postgres.workspace import (
     WorkspaceConnection,
+    current_workspace,
     keep_session,
     use_current_workspace,
     workspace_scope,
 )
+from services.chassis.runtime.tasks import clip_to_deadline
 from services.kernel.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -49,6 +53,21 @@ CLOSE_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 120.0
 
 
+class CallPool(asyncpg.Pool):
+    """A pool for calls, of which one workspace holds at most half at once."""
+
+    __slots__ = ("shares",)
+
+    def __init__(self, dsn: str, *, max_size: int, **kwargs: Any) -> None:
+        defaults = {
+            name: parameter.default
+            for name, parameter in signature(asyncpg.create_pool).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        super().__init__(dsn, **{**defaults, "min_size": 1, "max_size": max_size, **kwargs})
+        self.shares = WorkspaceShares(max_size)
+
+
 class RoleRefused(Exception):
     """PostgreSQL knows no such role, or another password of it."""
 
@@ -59,20 +78,23 @@ async def acquire(
 ) -> AsyncIterator[asyncpg.Connection]:
     """Acquire a connection of the pool.
 
-    One of the api role sees the rows of `workspace_id`; None = of the current call's workspace.
+    One of the api role sees the rows of `workspace_id`; None = of the current call's workspace. One
+    workspace holds at most half of a pool for calls, so never acquire a second connection inside.
     Raises StoreUnavailable where PostgreSQL is or goes away, no connection is free in time, or a
-    query exceeds the time limit of its role.
+    query exceeds the time limit of its role; RateLimited where the workspace has too many calls.
     """
-    with translate_store_errors():
-        with nullcontext() if workspace_id is None else workspace_scope(workspace_id):
-            proxy = await pool.acquire(timeout=ACQUIRE_TIMEOUT)
-        try:
-            # The proxy has all of Connection's methods; the stubs have them as two types.
-            conn = cast(asyncpg.Connection, proxy)
-            with translate_store_errors(conn):
-                yield conn
-        finally:
-            await pool.release(proxy)
+    named = current_workspace() if workspace_id is None else workspace_id
+    async with pool.shares.hold(named) if isinstance(pool, CallPool) else nullcontext():
+        with translate_store_errors():
+            with nullcontext() if workspace_id is None else workspace_scope(workspace_id):
+                proxy = await pool.acquire(timeout=clip_to_deadline(ACQUIRE_TIMEOUT))
+            try:
+                # The proxy has all of Connection's methods; the stubs have them as two types.
+                conn = cast(asyncpg.Connection, proxy)
+                with translate_store_errors(conn):
+                    yield conn
+            finally:
+                await pool.release(proxy)
 
 
 @asynccontextmanager
@@ -103,19 +125,21 @@ async def connect_pool(
         return await asyncpg.create_pool(dsn, min_size=1, max_size=max_size, **args)
 
 
-async def connect_api_pool(dsn: str, *, schema: str, max_size: int, role: str) -> asyncpg.Pool:
-    """Open a pool of the api role: its connections see the rows of the current call's workspace."""
+async def connect_api_pool(
+    dsn: str, *, schema: str, max_size: int, role: str | None = None
+) -> CallPool:
+    """Open a pool for calls, as `connect_pool` does.
+
+    `role`: the api role, whose connections see the rows of the current call's workspace alone.
+    """
     args = _connect_args(schema, role=role, command_timeout=COMMAND_TIMEOUT)
+    bound = {
+        "setup": use_current_workspace,
+        "reset": keep_session,
+        "connection_class": WorkspaceConnection,
+    }
     with translate_store_errors(), _explain_refusal(role):
-        return await asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=max_size,
-            setup=use_current_workspace,
-            reset=keep_session,
-            connection_class=WorkspaceConnection,
-            **args,
-        )
+        return await CallPool(dsn, max_size=max_size, **(bound if role else {}), **args)
 
 
 async def connect(
@@ -355,6 +379,11 @@ class Database:
                 self.generation = await live_generation(conn, self.service)
             finally:
                 await conn.close()
+        if self.roles is None:
+            self._pool = await connect_api_pool(
+                self.dsn, schema=self.schema, max_size=self._fold_size
+            )
+            return self
         self._pool = await connect_pool(
             self.dsn,
             schema=self.schema,
@@ -362,14 +391,13 @@ class Database:
             role=self.fold_role,
             command_timeout=COMMAND_TIMEOUT,
         )
-        if self.roles:
-            try:
-                self._api_pool = await connect_api_pool(
-                    self.dsn, schema=self.schema, max_size=self._api_size, role=self.roles.api
-                )
-            except BaseException:
-                await self._close()
-                raise
+        try:
+            self._api_pool = await connect_api_pool(
+                self.dsn, schema=self.schema, max_size=self._api_size, role=self.roles.api
+            )
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

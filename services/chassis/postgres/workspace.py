@@ -26,6 +26,11 @@ def bind_workspace(workspace_id: str) -> None:
     _WORKSPACE.set(workspace_id)
 
 
+def current_workspace() -> str:
+    """Return the workspace whose rows the current task sees; empty = of none."""
+    return _WORKSPACE.get()
+
+
 @contextmanager
 def workspace_scope(workspace_id: str) -> Iterator[None]:
     """Make the body see the rows of one workspace."""

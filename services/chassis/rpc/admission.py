@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.chassis.access.principal import Principal, Role
@@ -21,6 +22,8 @@ class CallLimits:
     streams_per_key: int
     #: Of all keys of sources together: anyone may have such a key, from a web page or an app.
     calls_of_sources: int
+    #: Of all keys of one workspace together.
+    calls_per_workspace: int
 
 
 class Admission:
@@ -28,30 +31,37 @@ class Admission:
 
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
-        self._calls, self._streams = Slots(), Slots()
+        self._calls, self._streams, self._workspaces = Slots(), Slots(), Slots()
 
     def enter(self, caller: Principal, *, is_stream: bool) -> None:
         """Count a call that begins; `leave` ends it. Raises RateLimited, and counts nothing."""
         if caller.internal:
             return
-        limits, key = self._limits, caller.key_id
-        if not self._calls.take(key, limits.calls_per_key):
-            raise RateLimited("this key has too many open calls: call again when some have ended")
-        if is_stream and not self._streams.take(key, limits.streams_per_key):
-            self._calls.give_back(key)
-            raise RateLimited("this key has too many open streams: close some of them")
-        if caller.role is Role.SOURCE and not self._calls.take(_SOURCES, limits.calls_of_sources):
-            self._calls.give_back(key)
-            if is_stream:
-                self._streams.give_back(key)
-            raise RateLimited("the sources have too many open calls: call again")
+        taken: list[tuple[Slots, str]] = []
+        for slots, holder, limit, message in self._bounds(caller, is_stream):
+            if not slots.take(holder, limit):
+                for each, one in taken:
+                    each.give_back(one)
+                raise RateLimited(message)
+            taken.append((slots, holder))
 
     def leave(self, caller: Principal, *, is_stream: bool) -> None:
         """Count the end of a call that was admitted."""
         if caller.internal:
             return
-        self._calls.give_back(caller.key_id)
+        for slots, holder, _, _ in self._bounds(caller, is_stream):
+            slots.give_back(holder)
+
+    def _bounds(self, caller: Principal, is_stream: bool) -> Iterator[tuple[Slots, str, int, str]]:
+        """Yield what a call counts for: holder, limit, and the message beyond it."""
+        limits, key = self._limits, caller.key_id
+        few = "too many open calls: call again when some have ended"
+        yield self._calls, key, limits.calls_per_key, f"this key has {few}"
         if is_stream:
-            self._streams.give_back(caller.key_id)
+            message = "this key has too many open streams: close some of them"
+            yield self._streams, key, limits.streams_per_key, message
+        message = f"the keys of this workspace have {few}"
+        yield self._workspaces, caller.workspace_id, limits.calls_per_workspace, message
         if caller.role is Role.SOURCE:
-            self._calls.give_back(_SOURCES)
+            message = "the sources have too many open calls: call again"
+            yield self._calls, _SOURCES, limits.calls_of_sources, message

@@ -36,6 +36,7 @@ Allowed = Mapping[str, frozenset[Role]]
 REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 _MAX_CONCURRENT_CALLS = 10_000
 _MAX_CALLS_OF_SOURCES = 8_000
+_MAX_CALLS_OF_WORKSPACE = _MAX_CONCURRENT_CALLS // 2
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),  # two services on one port would share its calls unnoticed
@@ -82,6 +83,7 @@ class RpcServer:
             calls_per_key=settings.max_calls_per_key,
             streams_per_key=settings.max_streams_per_key,
             calls_of_sources=_MAX_CALLS_OF_SOURCES,
+            calls_per_workspace=_MAX_CALLS_OF_WORKSPACE,
         )
 
         sealer = TokenSealer(internal_keys(settings))

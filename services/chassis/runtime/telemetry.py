@@ -13,6 +13,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
 )
 from starlette.requests import Request
@@ -32,6 +33,9 @@ CHECK_TIMEOUT_S = 3.0
 
 #: Returns if a part of the service can do its work, else raises.
 Check = Callable[[], Awaitable[object]]
+
+# Else each counter and histogram has a second family, with the instant at which it was made.
+disable_created_metrics()
 
 
 class Metrics:
@@ -96,6 +100,12 @@ class Metrics:
     def database_isolated(self) -> Gauge:
         return self.gauge(
             "database_isolated", "1 where the database holds workspaces apart by roles, else 0."
+        )
+
+    @cached_property
+    def access_rows_repaired(self) -> Counter:
+        return self.counter(
+            "access_rows_repaired", "Rows of keys, sources and workspaces repaired.", ["table"]
         )
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import asyncpg
 
 from services.chassis.postgres.database import Queries, acquire, transaction
+from services.chassis.postgres.shares import WorkspaceShares
 from services.ingest.domain.facts import FactRow
 from services.kernel.errors import OnefoldError
 from services.kernel.ids import LeafId, WorkspaceId
@@ -22,7 +23,8 @@ PAGE_ROWS = 1_000
 PAGE_BYTES = 1 << 20
 #: A search for facts of some kinds scans this many offsets at a time.
 SCAN_OFFSETS = 50_000
-#: The most concurrent readers of whole timelines; more wait for their turn.
+#: The most concurrent readers of whole timelines, half of them of one workspace; more wait for
+#: their turn.
 MAX_STREAMS = 2
 FOREVER_US = 2**62
 
@@ -92,7 +94,7 @@ class LogReader:
         self._pool = pool
         self._api_pool = api_pool
         self._kinds = kinds
-        self._streams = asyncio.Semaphore(MAX_STREAMS)
+        self._streams, self._shares = asyncio.Semaphore(MAX_STREAMS), WorkspaceShares(MAX_STREAMS)
 
     async def page(self, shard: int, first: int, end: int) -> list[FactRow]:
         """Return the first rows of [first, end): at least one, and at most PAGE_BYTES."""
@@ -148,7 +150,8 @@ class LogReader:
             yield rows
             return
         # Each stream holds a connection for as long as its caller reads.
-        async with self._streams, transaction(self._api_pool, query.workspace_id) as conn:
+        shares = self._shares.hold(query.workspace_id)
+        async with shares, self._streams, transaction(self._api_pool, query.workspace_id) as conn:
             cursor = await conn.cursor(Q.leaf_facts, *arguments)
             while records := await cursor.fetch(PAGE_ROWS):
                 yield await self._rows(conn, records)

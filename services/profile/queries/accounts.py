@@ -95,7 +95,7 @@ class AccountReader(NamedTuple):
     async def rows(self, profiles: Sequence[ProfileId]) -> list[ProfileRows]:
         """Return the rows of accounts, without leaves for a person or an account only named as a
         parent."""
-        found = group(await load_profiles(self.at.conn, self.workspace_id, profiles))
+        found = await group(await load_profiles(self.at.conn, self.workspace_id, profiles))
         rows = [found.get(profile_id, ProfileRows()) for profile_id in profiles]
         for own in rows:
             if not view_of(own.leaves.values()).is_account:

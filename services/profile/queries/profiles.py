@@ -30,6 +30,8 @@ from services.profile.store.profiles import Snapshot, account_names, open_snapsh
 
 #: Evaluations in one page.
 PAGE = 2_000
+#: Rows that are decoded while other calls wait: some milliseconds.
+_ROWS_IN_A_TURN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ProfileQueries:
         """Return each known profile of identifier ids or (also old) profile ids once, in order."""
         found = await profiles_of(at.conn, workspace_id, ids)
         unique = list(dict.fromkeys(found[id_] for id_ in ids if id_ in found))
-        rows = group(await profile_store.load_profiles(at.conn, workspace_id, unique))
+        rows = await group(await profile_store.load_profiles(at.conn, workspace_id, unique))
         return await self._to_profiles(at, workspace_id, {p: rows[p] for p in unique})
 
     async def page(
@@ -82,7 +84,7 @@ class ProfileQueries:
         """
         async with self.snapshot() as at:
             rows = await profile_store.list_profiles(at.conn, workspace_id, after, size + 1)
-            found = group(rows)
+            found = await group(rows)
             page = dict(islice(found.items(), size))
             last = max(page) if len(found) > size else b""
             return await self._to_profiles(at, workspace_id, page), last, at
@@ -168,10 +170,12 @@ class ProfileQueries:
         return shard
 
 
-def group(rows: Iterable[profile_store.ProfileRow]) -> dict[ProfileId, ProfileRows]:
-    """Group rows by profile."""
+async def group(rows: Iterable[profile_store.ProfileRow]) -> dict[ProfileId, ProfileRows]:
+    """Group rows by profile; other calls have their turn now and then."""
     profiles: dict[ProfileId, ProfileRows] = defaultdict(ProfileRows)
-    for row in rows:
+    for position, row in enumerate(rows, 1):
+        if position % _ROWS_IN_A_TURN == 0:
+            await asyncio.sleep(0)
         profile = profiles[row.profile_id]
         if row.identifier is not None:
             profile.identifiers.append(row.identifier)

@@ -9,6 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from metrics_page import parse_metrics
+from prometheus_client import REGISTRY, Counter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -74,6 +76,43 @@ async def test_metrics_have_the_service_in_their_names() -> None:
         ):
             assert line in text
         assert "process_resident_memory_bytes" in text
+
+
+async def test_page_of_metrics_has_every_family_and_sample_once() -> None:
+    """A counter of the process beside those of the service; without instants of creation."""
+    made = Counter("onefold_test_of_process", "Made in a module.", ["kind"])
+    try:
+        async with serving() as (url, metrics):
+            metrics.facts_folded.labels("3").inc()
+            metrics.facts_folded.labels("4").inc()
+            metrics.fold_duration_seconds.observe(0.2)
+            made.labels("a").inc()
+            _, text = await _get(f"{url}/metrics")
+    finally:
+        REGISTRY.unregister(made)
+    found = parse_metrics(text)
+    own = {name for name in found if name.startswith("onefold_test_")}
+    assert own == {
+        "onefold_test_facts_folded",
+        "onefold_test_fold_duration_seconds",
+        "onefold_test_http_cut_offs",
+        "onefold_test_of_process",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# HELP a_total A.\n# TYPE a_total counter\na_total 1.0\n" * 2,
+        "# HELP a A.\n# TYPE a gauge\na 1.0\na 2.0\n",
+        '# HELP a A.\n# TYPE a gauge\na{x="1"} 1.0\na{x="1"} 1.0\n',
+        "a 1.0\n",
+        "# TYPE a gauge\na 1.0\n",
+    ],
+)
+def test_page_of_metrics_with_a_repeat_is_found(text: str) -> None:
+    with pytest.raises(ValueError, match=r"twice|no type"):
+        parse_metrics(text)
 
 
 async def test_public_endpoint_serves_its_routes_and_no_operations() -> None:

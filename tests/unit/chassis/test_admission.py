@@ -10,8 +10,8 @@ from services.kernel.errors import RateLimited
 from services.kernel.ids import WorkspaceId
 
 
-def caller(role: Role, key_id: str = "k") -> Principal:
-    return Principal(WorkspaceId("shop"), role, key_id)
+def caller(role: Role, key_id: str = "k", workspace: str = "shop") -> Principal:
+    return Principal(WorkspaceId(workspace), role, key_id)
 
 
 def admitted(admission: Admission, who: Principal, *, is_stream: bool = False) -> int:
@@ -24,7 +24,9 @@ def admitted(admission: Admission, who: Principal, *, is_stream: bool = False) -
     return 100
 
 
-LIMITS = CallLimits(calls_per_key=10, streams_per_key=4, calls_of_sources=12)
+LIMITS = CallLimits(
+    calls_per_key=10, streams_per_key=4, calls_of_sources=12, calls_per_workspace=25
+)
 
 
 def test_key_has_its_calls_and_fewer_streams() -> None:
@@ -39,6 +41,15 @@ def test_sources_share_a_limit_that_others_do_not_have() -> None:
     assert admitted(admission, caller(Role.SOURCE, "a")) == 10
     assert admitted(admission, caller(Role.SOURCE, "b")) == 2
     assert admitted(admission, caller(Role.ADMIN)) == 10
+
+
+def test_keys_of_a_workspace_share_a_limit_and_leave_room_for_another_one() -> None:
+    admission = Admission(LIMITS)
+    counts = [admitted(admission, caller(Role.READER, f"key {i}")) for i in range(4)]
+    assert counts == [10, 10, 5, 0]
+    assert admitted(admission, caller(Role.READER, "another", "market")) == 10
+    admission.leave(caller(Role.READER, "key 0"), is_stream=False)
+    assert admitted(admission, caller(Role.READER, "key 3")) == 1
 
 
 def test_other_services_have_no_limit() -> None:
