@@ -8,42 +8,47 @@ from typing import Any
 import pytest
 from onefold.rule.v1 import rule_pb2 as pb
 
-from services.chassis.codec.rules import MAX_VALUE_BYTES, rule_from_proto, rule_to_proto
+from services.chassis.codec.comparisons import MAX_VALUE_BYTES
+from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField, RuleError
+from services.kernel.rules.features import Aggregate, Function, Sequence, Step, Trait
+from services.kernel.rules.filters import ANY_EVENT, EventFilter, PropertyFilter
 from services.kernel.rules.json_form import dump_rule, parse_rule
 from services.kernel.rules.limits import (
     MAX_DEPTH,
     MAX_FILTERS,
     MAX_PREDICATES,
+    MAX_RETAINED,
     MAX_RULES_TOGETHER,
+    RETAINED,
     PredicateLimits,
+    RuleCost,
     check_additional,
+    check_cost,
+    check_size,
     check_together,
+    cost_of,
     count_rules,
 )
-from services.kernel.rules.model import (
-    All,
-    Any_,
-    CountPredicate,
-    EventFilter,
-    Not,
-    Predicate,
-    PropertyFilter,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.values import Operator
+from services.kernel.rules.windows import EVER, Anchor, Relative, Rolling, Window
 
 LIMITS = PredicateLimits(per_event=5, filters_per_event=6, per_workspace=8)
 
 
-def count(number: int, event: str = "viewed", filters: int = 0) -> CountPredicate:
+def count(number: int, event: str = "viewed", filters: int = 0, window: Window = EVER) -> Predicate:
     where = tuple(PropertyFilter(f"p{n}", Operator.EQ, number) for n in range(filters))
-    return CountPredicate(EventFilter(event, where), 0, Operator.GE, number)
+    events = EventFilter.of(event, *where)
+    return Predicate(Aggregate(Function.COUNT, events, "", window), Operator.GE, number)
 
 
-def trait(number: int) -> TraitPredicate:
-    return TraitPredicate("city", Operator.EQ, number)
+def trait(number: int) -> Predicate:
+    return Predicate(Trait("city"), Operator.EQ, number)
+
+
+def text(operator: Operator, value: Any) -> Predicate:
+    return Predicate(Trait("t"), operator, value)
 
 
 def counts(number: int) -> tuple[Rule, ...]:
@@ -75,12 +80,8 @@ TOO_LARGE: list[tuple[str, Rule, str]] = [
     ("nodes", All((All(()),) * 1_000), "too large"),
     ("deep", nested(MAX_DEPTH + 1), "too large"),
     ("filters", All(tuple(count(n, filters=50) for n in range(MAX_FILTERS // 50 + 1))), "filters"),
-    (
-        "text",
-        All(tuple(TraitPredicate("t", Operator.EQ, f"{n}" + "x" * 990) for n in range(70))),
-        "texts",
-    ),
-    ("list", TraitPredicate("t", Operator.IN, [f"{n}" + "x" * 90 for n in range(800)]), "texts"),
+    ("text", All(tuple(text(Operator.EQ, f"{n}" + "x" * 990) for n in range(70))), "texts"),
+    ("list", text(Operator.IN, [f"{n}" + "x" * 90 for n in range(800)]), "texts"),
 ]
 
 
@@ -103,7 +104,7 @@ def test_rule_beyond_a_bound_is_rejected(
     [
         All(counts(MAX_PREDICATES)),
         nested(MAX_DEPTH),
-        TraitPredicate("t", Operator.IN, [str(n) for n in range(1_000)]),
+        text(Operator.IN, [str(n) for n in range(1_000)]),
         All(tuple(count(n, filters=50) for n in range(MAX_FILTERS // 50))),
     ],
     ids=["predicates", "deep", "list", "filters"],
@@ -125,15 +126,17 @@ def test_rule_at_a_bound_is_accepted(rule: Rule, parse: Callable[[Rule], Rule]) 
     ],
 )
 def test_hostile_value_of_a_rule_is_rejected(value: bytes) -> None:
-    predicate = pb.TraitPredicate(trait="t", operator=pb.OPERATOR_IN, value=value)
+    predicate = pb.Predicate(trait=pb.Trait(name="t"), operator=pb.OPERATOR_IN, value=value)
     with pytest.raises(RuleError):
-        rule_from_proto(pb.Rule(trait=predicate))
+        rule_from_proto(pb.Rule(predicate=predicate))
 
 
 def test_filters_beyond_the_bound_are_not_parsed() -> None:
     broken = pb.PropertyFilter(property="p", operator=pb.OPERATOR_EQ, value=b"{")
-    events = pb.EventFilter(event="e", where=[broken] * 51)
-    rule = pb.Rule(count=pb.CountPredicate(events=events, operator=pb.OPERATOR_GE, value=1))
+    events = pb.EventFilter(names=["e"], where=[broken] * 51)
+    aggregate = pb.Aggregate(function=pb.FUNCTION_COUNT, events=events)
+    predicate = pb.Predicate(aggregate=aggregate, operator=pb.OPERATOR_GE, value=b"1")
+    rule = pb.Rule(predicate=predicate)
     with pytest.raises(RuleError, match="too many filters"):
         rule_from_proto(rule)
 
@@ -195,3 +198,65 @@ def test_rules_of_one_kind_are_limited_in_all() -> None:
     with pytest.raises(InvalidField, match="at most 20000") as raised:
         check_together(others, rule, field="tag.rule")
     assert raised.value.field == "tag.rule"
+
+
+def test_predicate_of_several_events_counts_for_each_of_them() -> None:
+    events = EventFilter(("viewed", "bought"))
+    both = Predicate(Aggregate(Function.COUNT, events), Operator.GE, 1)
+    in_use = [count(n) for n in range(5)]
+    with pytest.raises(InvalidField, match="the event `viewed` use 5 predicates"):
+        check(in_use, [both])
+    assert check(in_use[:4], [both]) == 1
+
+
+def test_predicate_of_any_event_counts_for_every_event() -> None:
+    in_use = [count(n) for n in range(5)]
+    with pytest.raises(InvalidField, match="the event `viewed` use 5 predicates, this one adds 1"):
+        check(in_use, [count(1, ANY_EVENT)])
+    with pytest.raises(InvalidField, match="the event `viewed` use 5 predicates, this one adds 1"):
+        check([count(n, ANY_EVENT) for n in range(5)], [count(1)])
+    with pytest.raises(InvalidField, match="the rules of every event use 4 predicates"):
+        check([count(n, ANY_EVENT) for n in range(4)], [count(n, ANY_EVENT) for n in (8, 9)])
+    assert check([count(n, ANY_EVENT) for n in range(5)], [trait(1)]) == 1
+
+
+def test_anchor_of_a_window_counts_for_its_event() -> None:
+    before = Relative(EventFilter.of("bought"), Anchor.FIRST, after=False)
+    with pytest.raises(InvalidField, match="the event `bought` use 5 predicates"):
+        check([count(n, "bought") for n in range(5)], [count(1, "viewed", window=before)])
+
+
+def test_cost_of_a_rule_counts_each_feature_and_accumulator_once() -> None:
+    assert cost_of(trait(1)) == RuleCost(1, 0)
+    same = All((count(1), Not(count(2)), count(1, window=Rolling(5)), trait(1)))
+    assert cost_of(same) == RuleCost(3, RETAINED)
+    steps = tuple(Step(EventFilter.of(name)) for name in "abca")
+    assert cost_of(Predicate(Sequence(steps), Operator.GE, 1)) == RuleCost(1, 3 * RETAINED)
+
+
+def test_rule_beyond_the_cost_limit_is_rejected_with_its_numbers() -> None:
+    def sequence(number: int) -> Predicate:
+        steps = tuple(Step(EventFilter.of(f"{number}-{n}")) for n in range(10))
+        return Predicate(Sequence(steps), Operator.GE, 1)
+
+    most = MAX_RETAINED // RETAINED // 10
+    check_cost(All(tuple(map(sequence, range(most)))), field="tag.rule")
+    with pytest.raises(InvalidField, match=r"21 features.*210000 times.*at most 200000") as raised:
+        check_cost(All(tuple(map(sequence, range(most + 1)))), field="tag.rule")
+    assert raised.value.field == "tag.rule"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"), [r[1:] for r in TOO_LARGE], ids=[r[0] for r in TOO_LARGE]
+)
+def test_rule_that_was_not_parsed_has_the_same_bounds(rule: Rule, problem: str) -> None:
+    with pytest.raises(RuleError, match=problem):
+        check_size(rule)
+
+
+def test_references_count_as_parts_with_their_texts() -> None:
+    reference = Reference(ReferenceKind.SEGMENT, "x" * 500)
+    assert count_rules(Not(reference)) == 2
+    check_size(All((reference,) * 100))
+    with pytest.raises(RuleError, match="texts"):
+        check_size(All((reference,) * 140))
