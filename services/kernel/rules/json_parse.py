@@ -40,33 +40,32 @@ def parse_predicate(kind: str, form: Json, path: str, defaults: Defaults) -> mod
     if kind == "consent":
         return _consent(body)
     table = words.KINDS[kind]
-    has_case = table.comparisons in (words.VALUE_COMPARISONS, words.LIST_COMPARISONS)
-    flags = (words.IGNORE_CASE,) if has_case else ()
-    _check_keys(body, table, flags)
     at, compared = _compared(body, table)
     feature = _FEATURES[kind](body, kind, defaults)
     operator, value, ignore_case, word = compared
     return make(at, word, lambda: model.Predicate(feature, operator, value, ignore_case))
 
 
-def _check_keys(body: Body, table: words.Kind, flags: tuple[str, ...]) -> None:
-    valid = (*table.keys, *table.comparisons, *flags)
-    for key in body.form:
-        if key in words.VALUE_COMPARISONS and key not in valid and table.comparisons:
-            remedy = f"write one of {listed(table.comparisons)}"
-            raise RuleError(f"{table.noun} has no `{key}`", remedy, field=body.at(key))
-    body.check_keys(valid)
-
-
 def _compared(body: Body, table: words.Kind) -> tuple[str, _Comparison]:
     """Return the one comparison of a body, and the path of the mapping that has it."""
     if not table.measures:
-        return body.path, _only_comparison(body, table)
+        _check_keys(body, table.keys, table.compared)
+        return body.path, _only_comparison(body, table.compared, table.is_optional)
+    body.check_keys(table.keys)
     measure = _measure(body, table)
     inner = Body(body.get(measure), body.at(measure))
-    numbers = words.Kind((), (), words.NUMBER_COMPARISONS, noun="a number")
-    _check_keys(inner, numbers, ())
-    return inner.path, _only_comparison(inner, numbers)
+    _check_keys(inner, (), table.compared)
+    return inner.path, _only_comparison(inner, table.compared, False)
+
+
+def _check_keys(body: Body, keys: tuple[str, ...], compared: words.Compared) -> None:
+    flags = (words.IGNORE_CASE,) if compared.has_case else ()
+    valid = (*keys, *compared.comparisons, *flags)
+    for key in body.form:
+        if key in words.VALUE_COMPARISONS and key not in valid:
+            remedy = f"write one of {listed(compared.comparisons)}"
+            raise RuleError(f"{compared.noun} has no `{key}`", remedy, field=body.at(key))
+    body.check_keys(valid)
 
 
 def _measure(body: Body, table: words.Kind) -> str:
@@ -77,15 +76,15 @@ def _measure(body: Body, table: words.Kind) -> str:
     return measure
 
 
-def _only_comparison(body: Body, table: words.Kind) -> _Comparison:
-    word = body.only(table.comparisons, "several comparisons in one place")
+def _only_comparison(body: Body, compared: words.Compared, is_optional: bool) -> _Comparison:
+    word = body.only(compared.comparisons, "several comparisons in one place")
     if word is None:
-        if table.is_optional:
+        if is_optional:
             return _Comparison(Operator.GE, 1, False, "at_least")
-        remedy = f"write exactly one of {listed(table.comparisons)}"
+        remedy = f"write exactly one of {listed(compared.comparisons)}"
         raise RuleError("nothing is compared", remedy, field=body.path)
-    operator, value = table.comparisons[word], body.get(word)
-    if table.comparisons is words.AGE_COMPARISONS:
+    operator, value = compared.comparisons[word], body.get(word)
+    if compared is words.SPANS:
         return _Comparison(operator, span_of(value, body.at(word)), False, word)
     _check_true(operator, value, body.at(word))
     return _Comparison(operator, value, _ignore_case(body), word)

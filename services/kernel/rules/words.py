@@ -6,8 +6,8 @@ it takes, and the words of windows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Final, NamedTuple
 
 from services.kernel.rules import model
@@ -48,17 +48,34 @@ CONSENTS: Final[Mapping[str, tuple[Operator, bool | None]]] = {
 }
 
 
+class Compared(NamedTuple):
+    """What the predicates of a kind compare, and how."""
+
+    comparisons: Comparisons
+    #: The compared value, in errors.
+    noun: str
+    #: Whether `ignore_case` may be written.
+    has_case: bool = False
+    #: Whether the value is a whole number from 0 up.
+    is_whole: bool = False
+
+
+VALUES: Final = Compared(VALUE_COMPARISONS, "a value", has_case=True)
+NUMBERS: Final = Compared(NUMBER_COMPARISONS, "a number")
+COUNTS: Final = Compared(NUMBER_COMPARISONS, "a number", is_whole=True)
+LISTS: Final = Compared(LIST_COMPARISONS, "a list of values", has_case=True)
+SPANS: Final = Compared(AGE_COMPARISONS, "an age")
+
+
 class Kind(NamedTuple):
     """The form of the predicates of one kind."""
 
     required: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-    #: The comparisons, of which a body has exactly one; none if `measures` has words.
-    comparisons: Comparisons = MappingProxyType({})
-    #: The measures, of which a body has exactly one; its value is a number comparison.
+    optional: tuple[str, ...]
+    #: Its comparisons, of which a body has exactly one.
+    compared: Compared
+    #: If there are any, a body has exactly one, and its value is a mapping with the comparison.
     measures: tuple[str, ...] = ()
-    #: What is compared, in errors.
-    noun: str = "a value"
     #: Whether the comparison may be omitted; it is `at_least: 1` then.
     is_optional: bool = False
 
@@ -73,10 +90,15 @@ _VALUE_FUNCTIONS: Final = (Function.FIRST, Function.LAST)
 
 
 def _aggregate(function: Function) -> Kind:
-    required = ("event",) if function is Function.COUNT else ("event", "property")
-    if function in _VALUE_FUNCTIONS:
-        return Kind(required, _EVENTS, VALUE_COMPARISONS)
-    return Kind(required, _EVENTS, NUMBER_COMPARISONS, noun="a number")
+    if function is Function.COUNT:
+        return Kind(("event",), _EVENTS, COUNTS)
+    compared = COUNTS if function is Function.DISTINCT else NUMBERS
+    compared = VALUES if function in _VALUE_FUNCTIONS else compared
+    return Kind(("event", "property"), _EVENTS, compared)
+
+
+def _words(measures: Iterable[Enum]) -> tuple[str, ...]:
+    return tuple(measure.value for measure in measures)
 
 
 FUNCTIONS: Final = {function.value: function for function in Function}
@@ -86,17 +108,15 @@ TREND_FUNCTIONS: Final = {w: f for w, f in FUNCTIONS.items() if f not in _VALUE_
 AGES: Final = {"last_seen": False, "first_seen": True}
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "trait": Kind(("name",), ("party", "clean"), VALUE_COMPARISONS),
+    "trait": Kind(("name",), ("party", "clean"), VALUES),
     **{word: _aggregate(function) for word, function in FUNCTIONS.items()},
-    **dict.fromkeys(AGES, Kind(("event",), ("where",), AGE_COMPARISONS, noun="an age")),
-    "sequence": Kind(
-        *(("steps",), ("same", *WINDOW_KEYS), NUMBER_COMPARISONS), noun="a number", is_optional=True
-    ),
-    "trend": Kind((), tuple(TREND_FUNCTIONS), measures=tuple(m.value for m in TrendMeasure)),
-    "date": Kind(("trait",), ("zone",), measures=tuple(m.value for m in DateMeasure)),
-    "top": Kind(("event", "property", "limit"), _EVENTS, LIST_COMPARISONS, noun="a list of values"),
-    "orders": Kind((), (*_EVENTS, "definition"), measures=tuple(m.value for m in OrderMeasure)),
-    "related": Kind(("type",), ("where",), NUMBER_COMPARISONS, noun="a number"),
+    **dict.fromkeys(AGES, Kind(("event",), ("where",), SPANS)),
+    "sequence": Kind(("steps",), ("same", *WINDOW_KEYS), COUNTS, is_optional=True),
+    "trend": Kind((), tuple(TREND_FUNCTIONS), NUMBERS, _words(TrendMeasure)),
+    "date": Kind(("trait",), ("zone",), NUMBERS, _words(DateMeasure)),
+    "top": Kind(("event", "property", "limit"), _EVENTS, LISTS),
+    "orders": Kind((), (*_EVENTS, "definition"), NUMBERS, _words(OrderMeasure)),
+    "related": Kind(("type",), ("where",), COUNTS),
 }
 REFERENCES: Final = {kind.value: kind for kind in model.ReferenceKind}
 #: The keys of a reference that is a mapping: the one of its id, then that of its value.
