@@ -101,8 +101,9 @@ def _id(event: OracleEvent, path: str) -> str | None:
 
 def _amount(event: OracleEvent, path: str, definition: OrderDefinition) -> int | None:
     """Return a valid amount in the reporting currency; None if it is none."""
-    currency = definition.currency_property
-    if currency and get(event.properties, currency) != definition.currency:
+    path_of_currency = definition.currency_property
+    currency = get(event.properties, path_of_currency) if path_of_currency else None
+    if currency not in (None, definition.currency):
         return None
     units = units_of(_read(get(event.properties, path)))
     return None if units is None or units < 0 else units
