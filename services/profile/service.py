@@ -17,7 +17,7 @@ from services.chassis.runtime.run import Endpoints
 from services.kernel.index_key import IndexKey
 from services.kernel.rules.limits import PredicateLimits
 from services.profile.api.grpc import ALLOWED, ProfileRpc
-from services.profile.commands.tags import TagCommands
+from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.projection.backfill import Backfiller
 from services.profile.projection.evaluate import ProfileEvaluator
 from services.profile.projection.fold import ProfileProjection
@@ -82,7 +82,9 @@ async def serve(settings: ProfileSettings) -> AsyncIterator[Endpoints]:
             queries=queries,
             history=HistoryQueries(queries, log, index_key),
             preview=ProfilePreview(queries),
-            tags=TagCommands(base.database, runner, log, RuleLimiter(base.database, limits)),
+            definitions=ProfileDefinitions(
+                base.database, runner, log, RuleLimiter(base.database, limits)
+            ),
         )
         rpc = base.rpc({**ALLOWED, **PROJECTION_ALLOWED})
         rpc.add(add_ProfileServiceServicer_to_server, endpoint, public=True)

@@ -153,20 +153,8 @@ def _top_values(message: pb.TopValues) -> kernel.TopValues:
 
 
 def _orders_to_proto(orders: kernel.Orders) -> pb.Orders:
-    definition = orders.definition
-    refunds = definition.refunds
     return pb.Orders(
-        definition=pb.OrderDefinition(
-            payments=events_to_proto(definition.payments),
-            order_id=definition.order_id,
-            amount=definition.amount,
-            refunds=None if refunds is None else events_to_proto(refunds),
-            refund_order_id=definition.refund_order_id,
-            refund_amount=definition.refund_amount,
-            refund_id=definition.refund_id,
-            currency_property=definition.currency_property,
-            currency=definition.currency,
-        ),
+        definition=order_definition_to_proto(orders.definition),
         measure=_ORDERS.to_proto(orders.measure),
         where=filters_to_proto(orders.where),
         window=_window_to_proto(orders.window),
@@ -175,12 +163,29 @@ def _orders_to_proto(orders: kernel.Orders) -> pb.Orders:
 
 def _orders(message: pb.Orders) -> kernel.Orders:
     with below("definition"):
-        definition = _order_definition(message.definition)
+        definition = order_definition_from_proto(message.definition)
     measure = _ORDERS.from_proto(message.measure, "measure")
     return kernel.Orders(definition, measure, filters_from_proto(message.where), _window(message))
 
 
-def _order_definition(message: pb.OrderDefinition) -> kernel.OrderDefinition:
+def order_definition_to_proto(definition: kernel.OrderDefinition) -> pb.OrderDefinition:
+    """Return the message of a definition of orders."""
+    refunds = definition.refunds
+    return pb.OrderDefinition(
+        payments=events_to_proto(definition.payments),
+        order_id=definition.order_id,
+        amount=definition.amount,
+        refunds=None if refunds is None else events_to_proto(refunds),
+        refund_order_id=definition.refund_order_id,
+        refund_amount=definition.refund_amount,
+        refund_id=definition.refund_id,
+        currency_property=definition.currency_property,
+        currency=definition.currency,
+    )
+
+
+def order_definition_from_proto(message: pb.OrderDefinition) -> kernel.OrderDefinition:
+    """Return the definition of orders of a message. Raises RuleError."""
     return kernel.OrderDefinition(
         payments=events_from_proto(message.payments, "payments"),
         order_id=message.order_id,

@@ -34,7 +34,7 @@ def rule_to_proto(rule: model.Rule) -> pb.Rule:
             kind = _KINDS.to_proto(rule.kind)
             return pb.Rule(reference=pb.Reference(kind=kind, id=rule.id, value=rule.value))
         case model.Predicate():
-            return pb.Rule(predicate=_predicate_to_proto(rule))
+            return pb.Rule(predicate=predicate_to_proto(rule))
 
 
 def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
@@ -44,6 +44,15 @@ def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
     """
     with below(field):
         return _rule(message, 1, RuleSize())
+
+
+def predicate_from_proto(message: pb.Predicate, field: str) -> model.Predicate:
+    """Return the predicate of a message.
+
+    Raises InvalidField with the path below `field` if the message is no valid predicate.
+    """
+    with below(field):
+        return _predicate(message)
 
 
 def _rule(message: pb.Rule, depth: int, size: RuleSize) -> model.Rule:
@@ -81,7 +90,8 @@ def _predicate(message: pb.Predicate) -> model.Predicate:
     return model.Predicate(feature, operator, value, message.ignore_case)
 
 
-def _predicate_to_proto(predicate: model.Predicate) -> pb.Predicate:
+def predicate_to_proto(predicate: model.Predicate) -> pb.Predicate:
+    """Return the message of a predicate."""
     message = feature_to_proto(predicate.feature)
     message.operator = OPERATORS.to_proto(predicate.operator)
     message.value = value_to_proto(predicate.value)

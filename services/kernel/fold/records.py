@@ -133,7 +133,8 @@ class RecordAccumulator(msgspec.Struct, array_like=True, gc=False, tag=2):
         self.times, self.values = self.times[surplus:], self.values[surplus:]
 
     def _add_first(self, record: tuple[int, RecordValue]) -> None:
-        self.first = list(min(self.earliest(), record, key=_order) if self.first else record)
+        first = min(self.earliest(), record, key=_order) if self.first else record
+        self.first = list(first)
 
     def _add_days(self, days: Iterable[tuple[int, DayTotals]]) -> None:
         sums = dict(self.days)

@@ -131,6 +131,35 @@ def dependants(name: Name, definitions: Definitions) -> list[Name]:
     return sorted(set(found), key=lambda other: (other.kind.value, other.id))
 
 
+def check_definition(
+    name: Name, classification: Classification | None, definitions: Definitions
+) -> None:
+    """Check that a definition may be made, or with None retired, beside the others.
+
+    Raises RuleError if `expand` refuses one of its rules, or a rule that refers to it.
+    """
+    after = {other: own for other, own in definitions.items() if other != name}
+    users = dependants(name, after)
+    if classification is None:
+        if users:
+            used_by = ", ".join(f"{user.kind.value} `{user.id}`" for user in users)
+            raise RuleError(f"it is in use by {used_by}", "change or retire these first")
+        return
+    after[name] = classification
+    for i, (value, rule) in enumerate(classification.values):
+        try:
+            _Expansion(after, is_lenient=False).expand(rule, (name,))
+        except RuleError as error:
+            raise error.under(f"values[{i}].rule" if value else "rule") from None
+    for user in users:
+        for _, rule in after[user].values:
+            try:
+                expand(rule, after)
+            except RuleError as error:
+                where = f"in the {user.kind.value} `{user.id}`, which refers to it"
+                raise RuleError(f"{where}: {error.problem}", error.remedy) from None
+
+
 class _Expansion:
     """Expands rules over one set of definitions; a definition is expanded once."""
 

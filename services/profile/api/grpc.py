@@ -31,8 +31,14 @@ from services.kernel.rules.text import to_text
 from services.kernel.tokens import Token
 from services.profile.codec import api
 from services.profile.codec.bus import change_to_proto
-from services.profile.codec.log import parse_facts, tag_from_proto, tag_to_proto
-from services.profile.commands.tags import TagCommands
+from services.profile.codec.definitions import (
+    settings_from_proto,
+    settings_to_proto,
+    tag_from_proto,
+    tag_to_proto,
+)
+from services.profile.codec.log import parse_facts
+from services.profile.commands.definitions import ProfileDefinitions
 from services.profile.domain.profile import Profile, cursor_after
 from services.profile.queries.accounts import AccountRequest, account_page, get_account
 from services.profile.queries.history import AsOf, HistoryQueries
@@ -53,7 +59,7 @@ class ProfileRpc(ProfileServiceServicer):
     queries: ProfileQueries
     history: HistoryQueries
     preview: ProfilePreview
-    tags: TagCommands
+    definitions: ProfileDefinitions
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -174,11 +180,13 @@ class ProfileRpc(ProfileServiceServicer):
     ) -> pb.PreviewRuleResponse:
         rule = rule_from_proto(request.rule)
         token = await self.queries.runner.reach(at_least_of(request))
-        new = await self.tags.limiter.check(workspace_id(), rule, field="rule")
+        new = await self.definitions.check_rule(
+            workspace_id(), rule, segment_id=request.segment_id, retired=request.retired
+        )
         return pb.PreviewRuleResponse(new_predicates=new, token=token_to_proto(token))
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
-        defined = await self.tags.define(
+        defined = await self.definitions.define_tag(
             tag_from_proto(workspace_id(), request.tag), etag=request.etag, dry_run=request.dry_run
         )
         return pb.DefineTagResponse(
@@ -186,6 +194,29 @@ class ProfileRpc(ProfileServiceServicer):
             changed=defined.changed,
             token=token_to_proto(defined.token),
             etag=defined.etag,
+        )
+
+    async def DefineSettings(
+        self, request: pb.DefineSettingsRequest, context: Any
+    ) -> pb.DefineSettingsResponse:
+        defined = await self.definitions.define_settings(
+            settings_from_proto(workspace_id(), request.settings),
+            etag=request.etag,
+            dry_run=request.dry_run,
+        )
+        return pb.DefineSettingsResponse(
+            settings=settings_to_proto(defined.definition),
+            changed=defined.changed,
+            token=token_to_proto(defined.token),
+            etag=defined.etag,
+        )
+
+    async def GetSettings(
+        self, request: pb.GetSettingsRequest, context: Any
+    ) -> pb.GetSettingsResponse:
+        settings = await self.queries.settings(workspace_id())
+        return pb.GetSettingsResponse(
+            settings=settings_to_proto(settings), etag=etag_of(settings.version)
         )
 
     async def ListTags(self, request: pb.ListTagsRequest, context: Any) -> pb.ListTagsResponse:

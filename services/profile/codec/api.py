@@ -99,7 +99,14 @@ def profile_to_proto(profile: Profile) -> pb.Profile:
         profile_id=to_hex(profile.profile_id),
         identifiers=identifiers_to_proto(profile.identifiers),
         traits=traits_to_proto(view),
-        tags=profile.tags,
+        tags=[
+            pb.ProfileTag(tag_id=tag_id, value=value, kind=kind)  # type: ignore[arg-type]
+            for tag_id, value, kind in profile.tags
+        ],
+        computed_traits=[
+            pb.ComputedValue(name=name, value=msgspec.json.encode(value))
+            for name, value in profile.computed_traits
+        ],
         first_seen_us=view.first_seen_us,
         last_seen_us=view.last_seen_us,
         event_count=view.event_count,

@@ -17,7 +17,9 @@ from services.kernel.fold.events import EventView
 from services.kernel.fold.leaf import LeafState, fold_accumulators
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
+from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Predicate
+from services.kernel.rules.references import Definitions, expand_known
 from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
 from services.profile.domain.facts import LogEvent, RuleDefinition
 
@@ -92,16 +94,37 @@ def index_of(
     It is a function of the set of definitions: an older version, and whatever it needed, has no
     part in it. An index among `known` that has these predicates is used again.
     """
+    by_workspace: dict[WorkspaceId, list[RuleDefinition]] = defaultdict(list)
+    for definition in newest_definitions(definitions):
+        by_workspace[definition.workspace_id].append(definition)
+    needed = {workspace_id: _predicates(own) for workspace_id, own in by_workspace.items()}
+    return {w: _index(own, (known or {}).get(w)) for w, own in needed.items() if own}
+
+
+def newest_definitions(definitions: Iterable[RuleDefinition]) -> list[RuleDefinition]:
+    """Return the newest version of each definition, ascending by workspace, kind and key."""
     newest: dict[tuple[WorkspaceId, str, str], RuleDefinition] = {}
     for definition in definitions:
         key = (definition.workspace_id, definition.kind, definition.key)
         if key not in newest or definition.version > newest[key].version:
             newest[key] = definition
-    by_workspace: dict[WorkspaceId, dict[Predicate, None]] = defaultdict(dict)
-    for _, definition in sorted(newest.items()):
-        if definition.predicates:
-            by_workspace[definition.workspace_id].update(dict.fromkeys(definition.predicates))
-    return {w: _index(own, (known or {}).get(w)) for w, own in by_workspace.items()}
+    return [definition for _, definition in sorted(newest.items())]
+
+
+def names_of(definitions: Iterable[RuleDefinition]) -> Definitions:
+    """Return what references may name among the newest definitions of one workspace."""
+    return dict(definition.named for definition in definitions if definition.named is not None)
+
+
+def _predicates(definitions: Sequence[RuleDefinition]) -> dict[Predicate, None]:
+    """Return the predicates that the newest definitions of one workspace need, in order."""
+    names, needed = names_of(definitions), dict[Predicate, None]()
+    for definition in definitions:
+        rules = definition.named[1].values if definition.named is not None else ()
+        for _, rule in rules:
+            needed |= dict.fromkeys(predicates(expand_known(rule, names)))
+        needed |= dict.fromkeys(definition.predicates)
+    return needed
 
 
 def union_of(indexes: Sequence[PredicateIndexes]) -> PredicateIndexes:
@@ -218,8 +241,8 @@ def page_within(event_counts: Sequence[int], most: int) -> int:
     return len(event_counts)
 
 
-def _index(predicates: Mapping[Predicate, None], known: PredicateIndex | None) -> PredicateIndex:
-    if known is None or len(known.predicates) != len(predicates):
-        return PredicateIndex(predicates)
-    is_same = all(compiled.predicate in predicates for compiled in known.predicates.values())
-    return known if is_same else PredicateIndex(predicates)
+def _index(needed: Mapping[Predicate, None], known: PredicateIndex | None) -> PredicateIndex:
+    if known is None or len(known.predicates) != len(needed):
+        return PredicateIndex(needed)
+    is_same = all(compiled.predicate in needed for compiled in known.predicates.values())
+    return known if is_same else PredicateIndex(needed)

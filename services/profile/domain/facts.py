@@ -11,19 +11,23 @@ from services.kernel.fold.events import EventView
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import IdentifierId, LeafId, ProfileId, WorkspaceId
 from services.kernel.rules.model import Predicate
+from services.kernel.rules.references import Classification, Name
 
 
 class RuleDefinition(NamedTuple):
-    """One version of a definition with a rule: a tag or a segment."""
+    """One version of a definition that needs predicates: a tag, a segment, or the settings."""
 
     workspace_id: WorkspaceId
     #: Full name of the payload's message.
     kind: str
-    #: The id of the tag or the segment.
+    #: The id of the tag or the segment; empty for the settings.
     key: str
     version: int
-    #: Empty where the version is retired, and where its rule cannot be decoded.
-    predicates: tuple[Predicate, ...]
+    #: The name that references to it have, and its rules; None where the version is retired, and
+    #: where it cannot be decoded.
+    named: tuple[Name, Classification] | None
+    #: Predicates that are needed beside those of the rules.
+    predicates: tuple[Predicate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_o
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, ProfileId
+from services.kernel.rules.values import Json
 from services.profile.domain.accounts import AccountName
+from services.profile.domain.tags import TagOfProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,12 @@ class Profile:
     profile_id: ProfileId
     identifiers: Sequence[Identifier]
     view: ProfileView
-    tags: Sequence[str]
+    #: Sorted.
+    tags: Sequence[TagOfProfile]
     leaf_ids: Sequence[LeafId]
     accounts: Sequence[AccountName] = ()
+    #: The name and value of each computed trait that has one, by name.
+    computed_traits: Sequence[tuple[str, Json]] = ()
 
 
 class LeafEvent(NamedTuple):

@@ -1,9 +1,10 @@
-"""Defines tags: a tag is a named rule, and a profile has the tag while the rule is true."""
+"""Defines tags and sets of stages, and evaluates them for a profile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from services.kernel.errors import InvalidField
@@ -12,25 +13,51 @@ from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import compile_rule, evaluate_predicate
 from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import Predicate, Rule
+from services.kernel.rules.model import Predicate, ReferenceKind, Rule
+from services.kernel.rules.references import Classification, Definitions, Name, expand_known
+from services.profile.domain.settings import ProfileSettings
 
 MAX_ID_LENGTH, MAX_TITLE_LENGTH = 128, 200
 
 
+class TagKind(IntEnum):
+    """What a tag is used for; the numbers of onefold.profile.v1.TagKind."""
+
+    TAG = 1
+    #: A set of stages: each profile is in exactly one.
+    STAGE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One version of a tag."""
+    """One version of a tag, or of a set of stages."""
 
     workspace_id: WorkspaceId
     tag_id: str
     version: int
     title: str
-    rule: Rule
+    classification: Classification
+    kind: TagKind = TagKind.TAG
     retired: bool = False
+
+    @property
+    def name(self) -> Name:
+        """The name that references to the tag have."""
+        is_stage = self.kind is TagKind.STAGE
+        return Name(ReferenceKind.STAGE if is_stage else ReferenceKind.TAG, self.tag_id)
 
     def at_version(self, version: int) -> Tag:
         """Return the same tag with another version."""
         return replace(self, version=version)
+
+
+class TagOfProfile(NamedTuple):
+    """A tag that a profile has, or its stage."""
+
+    tag_id: str
+    #: Empty for a tag without values.
+    value: str
+    kind: TagKind
 
 
 class PredicateAnswer(NamedTuple):
@@ -56,10 +83,15 @@ def check_tag(tag: Tag) -> None:
         raise InvalidField(
             f"title has at most {MAX_TITLE_LENGTH} characters and no NUL", field="tag.title"
         )
+    if tag.kind is TagKind.STAGE and not tag.classification.default:
+        raise InvalidField(
+            "a set of stages has a default, the stage of everybody else: write one",
+            field="tag.default_value",
+        )
 
 
 def newest_tags(tags: Iterable[Tag]) -> dict[str, Tag]:
-    """Return the newest version of each tag, by id."""
+    """Return the newest version of each tag and set of stages, by id."""
     newest: dict[str, Tag] = {}
     for tag in tags:
         if tag.tag_id not in newest or tag.version > newest[tag.tag_id].version:
@@ -67,21 +99,37 @@ def newest_tags(tags: Iterable[Tag]) -> dict[str, Tag]:
     return dict(sorted(newest.items()))
 
 
-def active_rules(tags: Mapping[str, Tag], backfilled: Set[int] | None = None) -> dict[str, Rule]:
-    """Return the rules of tags that are not retired, by tag id.
+class WorkspaceDefinitions(NamedTuple):
+    """The newest definitions of one workspace."""
+
+    #: Tags and sets of stages, by id.
+    tags: Mapping[str, Tag]
+    #: What references may name.
+    names: Definitions
+    settings: ProfileSettings
+
+
+def active_rules(
+    definitions: WorkspaceDefinitions, backfilled: Set[int] | None = None
+) -> dict[TagOfProfile, Rule]:
+    """Return the rule of each value of tags that are not retired, without references.
 
     `backfilled`: leaves out a tag with any other predicate; None = leaves out none.
     """
-    return {
-        tag.tag_id: tag.rule
-        for tag in tags.values()
-        if not tag.retired and (backfilled is None or _predicate_ids(tag.rule) <= backfilled)
-    }
+    rules: dict[TagOfProfile, Rule] = {}
+    for tag in definitions.tags.values():
+        own = {} if tag.retired else _value_rules(tag, definitions.names)
+        needed = {predicate_id(p) for rule in own.values() for p in predicates(rule)}
+        if backfilled is None or needed <= backfilled:
+            rules |= own
+    return rules
 
 
-def tags_of(rules: Mapping[str, Rule], view: ProfileView, at_us: int) -> list[str]:
-    """Return the tags whose rule is true of a profile at an instant, sorted."""
-    return sorted(tag_id for tag_id, rule in rules.items() if answer_rule(rule, view, at_us)[0])
+def tags_of(
+    rules: Mapping[TagOfProfile, Rule], view: ProfileView, at_us: int
+) -> list[TagOfProfile]:
+    """Return the tags and stages whose rule is true of a profile at an instant, sorted."""
+    return sorted(tag for tag, rule in rules.items() if answer_rule(rule, view, at_us)[0])
 
 
 def answer_rule(rule: Rule, view: ProfileView, at_us: int) -> tuple[bool, list[PredicateAnswer]]:
@@ -102,5 +150,11 @@ def _statement(predicate: Predicate, view: ProfileView) -> tuple[bytes, str, int
     return (b"", "", 0) if value is None else (value[2], "", value[0])
 
 
-def _predicate_ids(rule: Rule) -> frozenset[int]:
-    return frozenset(map(predicate_id, predicates(rule)))
+def _value_rules(tag: Tag, definitions: Definitions) -> dict[TagOfProfile, Rule]:
+    own = tag.classification
+    rules = ((value, own.rule_of(value)) for value in own.names)
+    return {
+        TagOfProfile(tag.tag_id, value, tag.kind): expand_known(rule, definitions)
+        for value, rule in rules
+        if rule is not None
+    }

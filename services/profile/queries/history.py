@@ -12,13 +12,16 @@ from services.kernel.errors import NotFound
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.index_key import IndexKey
+from services.kernel.rules.ids import predicates
 from services.kernel.rules.model import Rule
+from services.kernel.rules.references import expand
 from services.kernel.tokens import Token
 from services.profile.codec.log import decode_leaf_events
 from services.profile.domain.profile import Profile, ReplayedProfile, TimelineCursor, replay
+from services.profile.domain.settings import computed_values
 from services.profile.domain.tags import PredicateAnswer, active_rules, answer_rule, tags_of
 from services.profile.queries.profiles import ProfileQueries
-from services.profile.store.definitions import load_tags
+from services.profile.store.definitions import load_workspace
 
 #: The most leaves that the log reads in one request.
 MAX_LEAVES = 1_000
@@ -53,9 +56,11 @@ class HistoryQueries:
         """Return a profile as of a past state, with the identifiers it has now. Raises NotFound."""
         async with self.queries.snapshot() as at:
             profile_id, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
-            rules = active_rules(await load_tags(at.conn, workspace_id))
+            definitions = await load_workspace(at.conn, workspace_id)
+        rules, settings = active_rules(definitions), definitions.settings
         at_us = as_of.at_us or await self._clock_at(as_of.token or Token())
-        index = PredicateIndex.from_rules(rules.values())
+        needed = (p for rule in rules.values() for p in predicates(rule))
+        index = PredicateIndex([*needed, *(own.feature for own in settings.computed_traits)])
         replayed = self._replay(await self._facts(workspace_id, leaves, as_of), index)
         if not replayed.leaf_ids:
             raise NotFound("the profile had no events then")
@@ -68,6 +73,7 @@ class HistoryQueries:
             tags_of(rules, replayed.view, at_us),
             replayed.leaf_ids,
             accounts,
+            computed_values(settings, replayed.view, at_us),
         )
 
     async def timeline(
@@ -85,10 +91,14 @@ class HistoryQueries:
         return facts[:size]
 
     async def explain(self, workspace_id: WorkspaceId, id_: bytes, rule: Rule) -> RuleExplanation:
-        """Evaluate a rule for a profile now, from the facts folded so far. Raises NotFound."""
+        """Evaluate a rule for a profile now, from the facts folded so far.
+
+        Raises NotFound, and RuleError where a reference of the rule names nothing.
+        """
         async with self.queries.snapshot() as at:
             _, leaves = await self.queries.identifiers_of(at, workspace_id, id_)
             token, now_us = at.token, at.now_us
+            rule = expand(rule, (await load_workspace(at.conn, workspace_id)).names)
         index = PredicateIndex.from_rules([rule])
         facts = await self._facts(workspace_id, leaves, AsOf(token))
         holds, answers = answer_rule(rule, self._replay(facts, index).view, now_us)

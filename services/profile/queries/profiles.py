@@ -22,6 +22,7 @@ from services.profile.domain.accounts import AccountName
 from services.profile.domain.backfill import ScopedId
 from services.profile.domain.evaluation import Evaluation
 from services.profile.domain.profile import Profile
+from services.profile.domain.settings import ProfileSettings, computed_values
 from services.profile.domain.tags import Tag, active_rules, tags_of
 from services.profile.store import definitions as definition_store
 from services.profile.store import profiles as profile_store
@@ -96,7 +97,8 @@ class ProfileQueries:
         backfilled = await definition_store.backfilled_predicates(
             at.conn, workspace_id, len(at.checkpoints)
         )
-        rules = active_rules(await definition_store.load_tags(at.conn, workspace_id), backfilled)
+        definitions = await definition_store.load_workspace(at.conn, workspace_id)
+        rules = active_rules(definitions, backfilled)
         views = {p: view_of(own.leaves.values()) for p, own in rows.items() if own.leaves}
         persons = {p: view for p, view in views.items() if not view.is_account}
         names = await self._account_names(at, workspace_id, persons.values())
@@ -107,7 +109,10 @@ class ProfileQueries:
             tags = tags_of(rules, view, at.now_us)
             identifiers, leaves = rows[profile_id].identifiers, sorted(rows[profile_id].leaves)
             accounts = _accounts_of(view, names)
-            profiles.append(Profile(profile_id, identifiers, view, tags, leaves, accounts))
+            computed = computed_values(definitions.settings, view, at.now_us, backfilled)
+            profiles.append(
+                Profile(profile_id, identifiers, view, tags, leaves, accounts, computed)
+            )
         return profiles
 
     async def accounts(
@@ -142,7 +147,13 @@ class ProfileQueries:
 
     async def tags(self, workspace_id: WorkspaceId) -> Sequence[Tag]:
         async with self.snapshot() as at:
-            return list((await definition_store.load_tags(at.conn, workspace_id)).values())
+            return list(
+                (await definition_store.load_workspace(at.conn, workspace_id)).tags.values()
+            )
+
+    async def settings(self, workspace_id: WorkspaceId) -> ProfileSettings:
+        async with self.snapshot() as at:
+            return (await definition_store.load_workspace(at.conn, workspace_id)).settings
 
     async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
         """Yield published messages. Raises InvalidField, RangeExpired, UpstreamWentBack."""

@@ -34,6 +34,7 @@ from services.kernel.fold.leaf import LeafState
 from services.kernel.ids import LeafId, ProfileId, shard_of
 from services.kernel.index_key import IndexKey
 from services.kernel.tokens import Token
+from services.profile.codec import definitions as definitions_codec
 from services.profile.codec import log as log_codec
 from services.profile.codec.bus import Publication, decode_batch, encode_outputs
 from services.profile.domain.backfill import ScopedId, index_change, index_of, scoped_ids, union_of
@@ -182,9 +183,11 @@ class ProfileRebuilder:
             definitions: list[RuleDefinition] = []
             if offset:
                 left_out = await _load_left_out(pool, shard, offset)
-                async for page in self.log.read(shard, 0, offset, kinds=log_codec.RULE_KINDS):
+                async for page in self.log.read(
+                    shard, 0, offset, kinds=definitions_codec.RULE_KINDS
+                ):
                     folded = (fact for fact in page if UnitId(fact.offset) not in left_out)
-                    rules = map(log_codec.rule_definition, folded)
+                    rules = map(definitions_codec.rule_definition, folded)
                     definitions += [rule for rule in rules if rule is not None]
             indexes.append(index_of(definitions, indexes[-1] if indexes else None))
         return union_of(indexes)

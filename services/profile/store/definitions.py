@@ -11,11 +11,25 @@ from asyncpg import Connection
 from services.chassis.postgres.database import Queries, lock_class
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
-from services.profile.codec.log import RULE_KINDS, TAG_DEFINED, decode_definition, decode_tags
-from services.profile.domain.backfill import BackfillStage, ScopedId, index_of, union_of
+from services.profile.codec.definitions import (
+    RULE_KINDS,
+    SETTINGS_DEFINED,
+    TAG_DEFINED,
+    decode_definition,
+    decode_settings,
+    decode_tags,
+)
+from services.profile.domain.backfill import (
+    BackfillStage,
+    ScopedId,
+    index_of,
+    names_of,
+    newest_definitions,
+    union_of,
+)
 from services.profile.domain.evaluation import EMPTY_INDEX, PredicateIndexes
 from services.profile.domain.facts import AttributedFact, RuleDefinition
-from services.profile.domain.tags import Tag, newest_tags
+from services.profile.domain.tags import WorkspaceDefinitions, newest_tags
 
 Q = Queries.load(__package__, "definitions.sql")
 _REGISTRATION_LOCK = lock_class("profile definitions")
@@ -47,7 +61,8 @@ async def load_indexes(
 
 def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> PredicateIndexes:
     by_shard: dict[int, list[RuleDefinition]] = defaultdict(list)
-    for shard, raw in rows:
+    for row in rows:
+        shard, raw = row["shard"], row["fact"]
         definition = decode_definition(raw)
         if definition is not None:
             by_shard[shard].append(definition)
@@ -58,10 +73,19 @@ def _indexes(rows: Iterable[Any], known: PredicateIndexes | None = None) -> Pred
     return union_of(indexes)
 
 
-async def load_tags(conn: Connection, workspace_id: WorkspaceId) -> dict[str, Tag]:
-    """Return the newest version of each tag of a workspace, by id."""
-    rows = await conn.fetch(Q.workspace_definitions, workspace_id, [TAG_DEFINED])
-    return newest_tags(decode_tags(row["fact"] for row in rows))
+async def load_workspace(conn: Connection, workspace_id: WorkspaceId) -> WorkspaceDefinitions:
+    """Return the newest definitions of a workspace."""
+    rows = await conn.fetch(Q.workspace_definitions, workspace_id, RULE_KINDS)
+    # Each shard has a copy of each fact.
+    by_kind: dict[str, dict[bytes, None]] = defaultdict(dict)
+    for row in rows:
+        by_kind[row["kind"]][row["fact"]] = None
+    decoded = [decode_definition(raw) for own in by_kind.values() for raw in own]
+    return WorkspaceDefinitions(
+        newest_tags(decode_tags(by_kind[TAG_DEFINED])),
+        names_of(newest_definitions(d for d in decoded if d is not None)),
+        decode_settings(workspace_id, by_kind[SETTINGS_DEFINED]),
+    )
 
 
 async def shard_broadcast_facts(conn: Connection, shard: int, first: int = 0) -> list[bytes]:

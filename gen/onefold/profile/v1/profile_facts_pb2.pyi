@@ -1,22 +1,77 @@
 from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.type.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TagKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TAG_KIND_UNSPECIFIED: _ClassVar[TagKind]
+    TAG_KIND_TAG: _ClassVar[TagKind]
+    TAG_KIND_STAGE: _ClassVar[TagKind]
+TAG_KIND_UNSPECIFIED: TagKind
+TAG_KIND_TAG: TagKind
+TAG_KIND_STAGE: TagKind
+
+class TagValue(_message.Message):
+    __slots__ = ("value", "rule")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    rule: _rule_pb2.Rule
+    def __init__(self, value: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ...) -> None: ...
+
 class TagDefined(_message.Message):
-    __slots__ = ("tag_id", "title", "rule", "version", "retired")
+    __slots__ = ("tag_id", "title", "rule", "version", "retired", "values", "default_value", "kind")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     tag_id: str
     title: str
     rule: _rule_pb2.Rule
     version: int
     retired: bool
-    def __init__(self, tag_id: _Optional[str] = ..., title: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ...) -> None: ...
+    values: _containers.RepeatedCompositeFieldContainer[TagValue]
+    default_value: str
+    kind: TagKind
+    def __init__(self, tag_id: _Optional[str] = ..., title: _Optional[str] = ..., rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., version: _Optional[int] = ..., retired: _Optional[bool] = ..., values: _Optional[_Iterable[_Union[TagValue, _Mapping]]] = ..., default_value: _Optional[str] = ..., kind: _Optional[_Union[TagKind, str]] = ...) -> None: ...
+
+class ComputedTrait(_message.Message):
+    __slots__ = ("name", "feature")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    feature: _rule_pb2.Predicate
+    def __init__(self, name: _Optional[str] = ..., feature: _Optional[_Union[_rule_pb2.Predicate, _Mapping]] = ...) -> None: ...
+
+class TraitCleaner(_message.Message):
+    __slots__ = ("trait", "cleaner")
+    TRAIT_FIELD_NUMBER: _ClassVar[int]
+    CLEANER_FIELD_NUMBER: _ClassVar[int]
+    trait: str
+    cleaner: str
+    def __init__(self, trait: _Optional[str] = ..., cleaner: _Optional[str] = ...) -> None: ...
+
+class ProfileSettingsDefined(_message.Message):
+    __slots__ = ("zone", "orders", "computed_traits", "cleaners", "version")
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
+    CLEANERS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    zone: str
+    orders: _rule_pb2.OrderDefinition
+    computed_traits: _containers.RepeatedCompositeFieldContainer[ComputedTrait]
+    cleaners: _containers.RepeatedCompositeFieldContainer[TraitCleaner]
+    version: int
+    def __init__(self, zone: _Optional[str] = ..., orders: _Optional[_Union[_rule_pb2.OrderDefinition, _Mapping]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedTrait, _Mapping]]] = ..., cleaners: _Optional[_Iterable[_Union[TraitCleaner, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...

@@ -28,12 +28,31 @@ class Trait(_message.Message):
     trust: _source_trust_pb2.SourceTrust
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., occurred_at_us: _Optional[int] = ..., fact_id: _Optional[str] = ..., trust: _Optional[_Union[_source_trust_pb2.SourceTrust, str]] = ...) -> None: ...
 
+class ProfileTag(_message.Message):
+    __slots__ = ("tag_id", "value", "kind")
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    tag_id: str
+    value: str
+    kind: _profile_facts_pb2.TagKind
+    def __init__(self, tag_id: _Optional[str] = ..., value: _Optional[str] = ..., kind: _Optional[_Union[_profile_facts_pb2.TagKind, str]] = ...) -> None: ...
+
+class ComputedValue(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: bytes
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+
 class Profile(_message.Message):
-    __slots__ = ("profile_id", "identifiers", "traits", "tags", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
+    __slots__ = ("profile_id", "identifiers", "traits", "tags", "computed_traits", "first_seen_us", "last_seen_us", "event_count", "leaf_ids", "accounts", "has_dropped_traits", "identifier_count")
     PROFILE_ID_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_TRAITS_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -44,7 +63,8 @@ class Profile(_message.Message):
     profile_id: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_identifier_pb2.Identifier]
     traits: _containers.RepeatedCompositeFieldContainer[Trait]
-    tags: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedCompositeFieldContainer[ProfileTag]
+    computed_traits: _containers.RepeatedCompositeFieldContainer[ComputedValue]
     first_seen_us: int
     last_seen_us: int
     event_count: int
@@ -52,7 +72,7 @@ class Profile(_message.Message):
     accounts: _containers.RepeatedCompositeFieldContainer[AccountName]
     has_dropped_traits: bool
     identifier_count: int
-    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, profile_id: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_identifier_pb2.Identifier, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[Trait, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[ProfileTag, _Mapping]]] = ..., computed_traits: _Optional[_Iterable[_Union[ComputedValue, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., event_count: _Optional[int] = ..., leaf_ids: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[_Union[AccountName, _Mapping]]] = ..., has_dropped_traits: _Optional[bool] = ..., identifier_count: _Optional[int] = ...) -> None: ...
 
 class AccountName(_message.Message):
     __slots__ = ("profile_id", "account_ids")
@@ -309,12 +329,16 @@ class ExplainRuleResponse(_message.Message):
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class PreviewRuleRequest(_message.Message):
-    __slots__ = ("rule", "at_least")
+    __slots__ = ("rule", "at_least", "segment_id", "retired")
     RULE_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    RETIRED_FIELD_NUMBER: _ClassVar[int]
     rule: _rule_pb2.Rule
     at_least: _token_pb2.Token
-    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    segment_id: str
+    retired: bool
+    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., segment_id: _Optional[str] = ..., retired: _Optional[bool] = ...) -> None: ...
 
 class PreviewRuleResponse(_message.Message):
     __slots__ = ("new_predicates", "token")
@@ -369,6 +393,40 @@ class DefineTagResponse(_message.Message):
     token: _token_pb2.Token
     etag: str
     def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineSettingsRequest(_message.Message):
+    __slots__ = ("settings", "dry_run", "etag")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    settings: _profile_facts_pb2.ProfileSettingsDefined
+    dry_run: bool
+    etag: str
+    def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DefineSettingsResponse(_message.Message):
+    __slots__ = ("settings", "changed", "token", "etag")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    settings: _profile_facts_pb2.ProfileSettingsDefined
+    changed: bool
+    token: _token_pb2.Token
+    etag: str
+    def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., changed: _Optional[bool] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class GetSettingsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetSettingsResponse(_message.Message):
+    __slots__ = ("settings", "etag")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    settings: _profile_facts_pb2.ProfileSettingsDefined
+    etag: str
+    def __init__(self, settings: _Optional[_Union[_profile_facts_pb2.ProfileSettingsDefined, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListTagsRequest(_message.Message):
     __slots__ = ()

@@ -90,6 +90,16 @@ class ProfileServiceStub:
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.SerializeToString,
                 response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsResponse.FromString,
                 _registered_method=True)
+        self.DefineSettings = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/DefineSettings',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.FromString,
+                _registered_method=True)
+        self.GetSettings = channel.unary_unary(
+                '/onefold.profile.v1.ProfileService/GetSettings',
+                request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.SerializeToString,
+                response_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.FromString,
+                _registered_method=True)
         self.ReadOutbox = channel.unary_stream(
                 '/onefold.profile.v1.ProfileService/ReadOutbox',
                 request_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ReadOutboxRequest.SerializeToString,
@@ -189,6 +199,21 @@ class ProfileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DefineSettings(self, request, context):
+        """Defines how the profiles of the workspace are read: zone, orders, computed
+        traits, standards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSettings(self, request, context):
+        """Returns the settings of the workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutbox(self, request, context):
         """Streams the messages that the service published, for downstream services.
         """
@@ -261,6 +286,16 @@ def add_ProfileServiceServicer_to_server(servicer, server):
                     servicer.ListTags,
                     request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.FromString,
                     response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsResponse.SerializeToString,
+            ),
+            'DefineSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefineSettings,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.SerializeToString,
+            ),
+            'GetSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSettings,
+                    request_deserializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.FromString,
+                    response_serializer=onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.SerializeToString,
             ),
             'ReadOutbox': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutbox,
@@ -571,6 +606,60 @@ class ProfileService:
             '/onefold.profile.v1.ProfileService/ListTags',
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsRequest.SerializeToString,
             onefold_dot_profile_dot_v1_dot_profile__service__pb2.ListTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefineSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/DefineSettings',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.DefineSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onefold.profile.v1.ProfileService/GetSettings',
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsRequest.SerializeToString,
+            onefold_dot_profile_dot_v1_dot_profile__service__pb2.GetSettingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,7 @@ def _compared(now: Json, earlier: Json, *, is_ratio: bool) -> Json:
 def _times(spec: AccumulatorSpec, accumulator: object) -> Sequence[int]:
     """Return the instants of an accumulator, as windows count them."""
     if spec.kind is AccumulatorKind.COUNT:
-        return accumulator.all_times()  # type: ignore[attr-defined, no-any-return]
+        return accumulator.all_times()  # type: ignore[attr-defined]
     if spec.kind is AccumulatorKind.DISTINCT:
         return list(accumulator.values.values())  # type: ignore[attr-defined]
     return [cell.at_us for cell in accumulator.cells()]  # type: ignore[attr-defined]
@@ -130,9 +130,9 @@ def _times(spec: AccumulatorSpec, accumulator: object) -> Sequence[int]:
 def _range_value(function: Function, spec: AccumulatorSpec, accumulator: object) -> RangeValueFn:
     """Return a function of the records of one accumulator in a range."""
     if spec.kind is AccumulatorKind.COUNT:
-        return lambda r: accumulator.count_between(*r)  # type: ignore[attr-defined, no-any-return]
+        return lambda r: accumulator.count_between(*r)  # type: ignore[attr-defined]
     if spec.kind is AccumulatorKind.DISTINCT:
-        return lambda r: accumulator.count_after(r.start_us - 1)  # type: ignore[attr-defined, no-any-return]
+        return lambda r: accumulator.count_after(r.start_us - 1)  # type: ignore[attr-defined]
     records: RecordsView = accumulator  # type: ignore[assignment]
     match function:
         case Function.FIRST:

@@ -1,0 +1,211 @@
+"""Translates definitions between the domain and facts: tags, stages, segments, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+
+from onefold.log.v1.log_pb2 import Fact
+from onefold.profile.v1 import profile_facts_pb2 as pb
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+
+from services.chassis.codec.comparisons import below
+from services.chassis.codec.features import order_definition_from_proto, order_definition_to_proto
+from services.chassis.codec.rules import (
+    predicate_from_proto,
+    predicate_to_proto,
+    rule_from_proto,
+    rule_to_proto,
+)
+from services.chassis.definitions import DefinitionFact
+from services.kernel.errors import InvalidField, RuleError
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.model import Predicate, ReferenceKind
+from services.kernel.rules.references import Classification, Name, ValueRule
+from services.profile.domain.facts import RuleDefinition
+from services.profile.domain.settings import DEFAULT_ZONE, ComputedTrait, ProfileSettings
+from services.profile.domain.tags import Tag, TagKind
+
+TAG_DEFINED: str = pb.TagDefined.DESCRIPTOR.full_name
+SEGMENT_DEFINED: str = SegmentDefined.DESCRIPTOR.full_name
+SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name
+#: The kinds of facts that need predicates.
+RULE_KINDS = (TAG_DEFINED, SEGMENT_DEFINED, SETTINGS_DEFINED)
+
+
+def rule_definition(fact: Fact) -> RuleDefinition | None:
+    """Return the definition of a fact; None where it needs no predicates by its kind.
+
+    A rule that cannot be decoded has no predicates: an older version let it into the log, and it
+    must not stop the fold.
+    """
+    workspace_id = WorkspaceId(fact.workspace_id)
+    if fact.kind == TAG_DEFINED:
+        message = pb.TagDefined.FromString(fact.payload)
+        return _tag_definition(workspace_id, message)
+    if fact.kind == SEGMENT_DEFINED:
+        return _segment_definition(workspace_id, SegmentDefined.FromString(fact.payload))
+    if fact.kind == SETTINGS_DEFINED:
+        settings = pb.ProfileSettingsDefined.FromString(fact.payload)
+        return _settings_definition(workspace_id, settings)
+    return None
+
+
+def _tag_definition(workspace_id: WorkspaceId, message: pb.TagDefined) -> RuleDefinition:
+    named: tuple[Name, Classification] | None = None
+    if not message.retired:
+        with suppress(InvalidField):
+            tag = tag_from_proto(workspace_id, message)
+            named = (tag.name, tag.classification)
+    return RuleDefinition(workspace_id, TAG_DEFINED, message.tag_id, message.version, named)
+
+
+def _segment_definition(workspace_id: WorkspaceId, message: SegmentDefined) -> RuleDefinition:
+    named: tuple[Name, Classification] | None = None
+    if not message.retired:
+        with suppress(InvalidField):
+            rule = rule_from_proto(message.rule)
+            named = (Name(ReferenceKind.SEGMENT, message.segment_id), Classification.of(rule))
+    return RuleDefinition(workspace_id, SEGMENT_DEFINED, message.segment_id, message.version, named)
+
+
+def _settings_definition(
+    workspace_id: WorkspaceId, message: pb.ProfileSettingsDefined
+) -> RuleDefinition:
+    needed: tuple[Predicate, ...] = ()
+    with suppress(InvalidField):
+        settings = settings_from_proto(workspace_id, message)
+        needed = tuple(trait.feature for trait in settings.computed_traits)
+    return RuleDefinition(workspace_id, SETTINGS_DEFINED, "", message.version, None, needed)
+
+
+@lru_cache(maxsize=16_384)
+def decode_definition(raw: bytes) -> RuleDefinition | None:
+    """Return the definition of a serialised fact; cached, as all are read for each new one."""
+    return rule_definition(Fact.FromString(raw))
+
+
+def decode_tags(facts: Iterable[bytes]) -> Iterator[Tag]:
+    """Yield the tags that serialised facts define; those that cannot be decoded are left out."""
+    for raw in dict.fromkeys(facts):
+        if (tag := _decode_tag(raw)) is not None:
+            yield tag
+
+
+@lru_cache(maxsize=4_096)
+def _decode_tag(raw: bytes) -> Tag | None:
+    """Return the tag of a serialised fact; cached, as each read of a profile needs all tags."""
+    fact = Fact.FromString(raw)
+    with suppress(InvalidField):
+        message = pb.TagDefined.FromString(fact.payload)
+        return tag_from_proto(WorkspaceId(fact.workspace_id), message)
+    return None
+
+
+def tag_from_proto(workspace_id: WorkspaceId, message: pb.TagDefined) -> Tag:
+    """Return the tag of a message. Raises InvalidField where it cannot be decoded."""
+    return Tag(
+        workspace_id,
+        message.tag_id,
+        message.version,
+        message.title,
+        _classification(message),
+        TagKind.STAGE if message.kind == pb.TAG_KIND_STAGE else TagKind.TAG,
+        message.retired,
+    )
+
+
+def _classification(message: pb.TagDefined) -> Classification:
+    if message.HasField("rule") == bool(message.values):
+        raise InvalidField("set exactly one of `rule` and `values`", field="tag.rule")
+    if message.HasField("rule"):
+        values = [ValueRule("", rule_from_proto(message.rule, "tag.rule"))]
+    else:
+        values = [
+            ValueRule(own.value, rule_from_proto(own.rule, f"tag.values[{i}].rule"))
+            for i, own in enumerate(message.values)
+        ]
+    with below("tag.values"):
+        if message.values and not all(own.value for own in message.values):
+            raise RuleError("a value has no name", "write one")
+        return Classification(tuple(values), message.default_value)
+
+
+def tag_to_proto(tag: Tag) -> pb.TagDefined:
+    """Return the message of a tag."""
+    message = pb.TagDefined(
+        tag_id=tag.tag_id,
+        title=tag.title,
+        version=tag.version,
+        retired=tag.retired,
+        default_value=tag.classification.default,
+        kind=tag.kind,  # type: ignore[arg-type]  # the numbers are the enum's
+    )
+    for value, rule in tag.classification.values:
+        if value:
+            message.values.add(value=value, rule=rule_to_proto(rule))
+        else:
+            message.rule.CopyFrom(rule_to_proto(rule))
+    return message
+
+
+def tag_to_fact(tag: Tag) -> DefinitionFact:
+    """Return the fact that defines a tag."""
+    return DefinitionFact.from_message(
+        tag_to_proto(tag), workspace_id=tag.workspace_id, key=tag.tag_id, version=tag.version
+    )
+
+
+def decode_settings(workspace_id: WorkspaceId, facts: Iterable[bytes]) -> ProfileSettings:
+    """Return the newest settings that serialised facts define; empty ones where none can be."""
+    newest = ProfileSettings(workspace_id)
+    for raw in facts:
+        message = pb.ProfileSettingsDefined.FromString(Fact.FromString(raw).payload)
+        if message.version > newest.version:
+            with suppress(InvalidField):
+                newest = settings_from_proto(workspace_id, message)
+    return newest
+
+
+def settings_from_proto(
+    workspace_id: WorkspaceId, message: pb.ProfileSettingsDefined
+) -> ProfileSettings:
+    """Return the settings of a message. Raises InvalidField where they cannot be decoded."""
+    orders, computed = None, list[ComputedTrait]()
+    if message.HasField("orders"):
+        with below("settings.orders"):
+            orders = order_definition_from_proto(message.orders)
+    for i, trait in enumerate(message.computed_traits):
+        field = f"settings.computed_traits[{i}].feature"
+        computed.append(ComputedTrait(trait.name, predicate_from_proto(trait.feature, field)))
+    return ProfileSettings(
+        workspace_id,
+        message.version,
+        message.zone or DEFAULT_ZONE,
+        orders,
+        tuple(computed),
+        tuple((own.trait, own.cleaner) for own in message.cleaners),
+    )
+
+
+def settings_to_proto(settings: ProfileSettings) -> pb.ProfileSettingsDefined:
+    """Return the message of settings."""
+    message = pb.ProfileSettingsDefined(zone=settings.zone, version=settings.version)
+    if settings.orders is not None:
+        message.orders.CopyFrom(order_definition_to_proto(settings.orders))
+    for name, feature in settings.computed_traits:
+        message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
+    for trait, cleaner in settings.cleaners:
+        message.cleaners.add(trait=trait, cleaner=cleaner)
+    return message
+
+
+def settings_to_fact(settings: ProfileSettings) -> DefinitionFact:
+    """Return the fact that defines settings."""
+    return DefinitionFact.from_message(
+        settings_to_proto(settings),
+        workspace_id=settings.workspace_id,
+        key="",
+        version=settings.version,
+    )

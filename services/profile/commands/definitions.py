@@ -1,0 +1,168 @@
+"""Defines tags, sets of stages and settings: appends a new version where the content differs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from services.chassis import definitions
+from services.chassis.definitions import Defined, DefinitionFact, DefinitionLocks, Versioned
+from services.chassis.postgres.database import Database
+from services.chassis.projection.runner import ProjectionRunner
+from services.chassis.rpc.clients import LogClient
+from services.kernel.errors import InvalidField, RuleError
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.limits import check_together
+from services.kernel.rules.model import ReferenceKind, Rule
+from services.kernel.rules.references import (
+    Classification,
+    Definitions,
+    Name,
+    check_definition,
+    expand,
+    references,
+)
+from services.kernel.tokens import Token
+from services.profile.codec.definitions import settings_to_fact, tag_to_fact
+from services.profile.domain.settings import ProfileSettings, check_settings
+from services.profile.domain.tags import Tag, WorkspaceDefinitions, check_tag
+from services.profile.projection.limits import RuleLimiter
+from services.profile.store.definitions import load_workspace
+from services.profile.store.profiles import open_snapshot
+
+_D = TypeVar("_D", bound=Versioned)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileDefinitions:
+    """Defines what the profiles of a workspace have."""
+
+    database: Database
+    runner: ProjectionRunner
+    log: LogClient
+    limiter: RuleLimiter
+    #: One definition of a workspace at a time: each sees the predicates of those before it.
+    locks: DefinitionLocks = field(default_factory=DefinitionLocks)
+
+    async def define_tag(self, tag: Tag, *, etag: str = "", dry_run: bool = False) -> Defined[Tag]:
+        """Define a tag or a set of stages; its version is ignored.
+
+        Raises InvalidField, Conflict, TokenNotReached.
+        """
+        check_tag(tag)
+
+        async def load(token: Token) -> Tag | None:
+            existing = await self._workspace(tag.workspace_id, token)
+            current = existing.tags.get(tag.tag_id)
+            if current is not None and current.kind is not tag.kind and not current.retired:
+                raise InvalidField(
+                    "the id names a tag of another kind: retire that first, or choose another id",
+                    field="tag.tag_id",
+                )
+            _check_references(tag.name, None if tag.retired else tag.classification, existing.names)
+            if not tag.retired:
+                await self._check_size(tag, existing)
+            return current
+
+        return await self._define(tag.workspace_id, tag, load, tag_to_fact, etag, dry_run=dry_run)
+
+    async def define_settings(
+        self, settings: ProfileSettings, *, etag: str = "", dry_run: bool = False
+    ) -> Defined[ProfileSettings]:
+        """Define the settings of a workspace; their version is ignored.
+
+        Raises InvalidField, Conflict, TokenNotReached.
+        """
+        check_settings(settings)
+        workspace_id = settings.workspace_id
+
+        async def load(token: Token) -> ProfileSettings | None:
+            existing = await self._workspace(workspace_id, token)
+            needed = [trait.feature for trait in settings.computed_traits]
+            await self.limiter.check(workspace_id, needed, field="settings.computed_traits")
+            return existing.settings if existing.settings.version else None
+
+        return await self._define(
+            workspace_id, settings, load, settings_to_fact, etag, dry_run=dry_run
+        )
+
+    async def check_rule(
+        self, workspace_id: WorkspaceId, rule: Rule, *, segment_id: str, retired: bool
+    ) -> int:
+        """Check the rule of a segment; return how many predicates it adds to those in use.
+
+        `segment_id` empty: it is a preview of no segment. Raises InvalidField, field `rule`.
+        """
+        async with open_snapshot(self.database) as at:
+            names = (await load_workspace(at.conn, workspace_id)).names
+        if segment_id:
+            name = Name(ReferenceKind.SEGMENT, segment_id)
+            _check_references(name, None if retired else Classification.of(rule), names, prefix="")
+        if retired:
+            return 0
+        expanded = _expand(rule, names, "rule")
+        return await self.limiter.check_rule(workspace_id, expanded, field="rule")
+
+    async def _workspace(self, workspace_id: WorkspaceId, token: Token) -> WorkspaceDefinitions:
+        await self.runner.reach(token)
+        async with open_snapshot(self.database) as at:
+            return await load_workspace(at.conn, workspace_id)
+
+    async def _check_size(self, tag: Tag, existing: WorkspaceDefinitions) -> None:
+        """Raise InvalidField where the rules of a tag are too many beside the others."""
+        own = [(f"values[{i}].rule" if v else "rule", r) for i, (v, r) in _numbered(tag)]
+        others = [
+            rule
+            for other in existing.tags.values()
+            if not other.retired and other.tag_id != tag.tag_id
+            for _, rule in other.classification.values
+        ]
+        for field_, rule in own:
+            check_together(others, rule, field=f"tag.{field_}")
+            names = {**existing.names, tag.name: tag.classification}
+            expanded = _expand(rule, names, f"tag.{field_}")
+            await self.limiter.check_rule(tag.workspace_id, expanded, field=f"tag.{field_}")
+            others.append(rule)
+
+    async def _define(
+        self,
+        workspace_id: WorkspaceId,
+        desired: _D,
+        load: Callable[[Token], Awaitable[_D | None]],
+        to_fact: Callable[[_D], DefinitionFact],
+        etag: str,
+        *,
+        dry_run: bool,
+    ) -> Defined[_D]:
+        async with self.locks.of(workspace_id):
+            return await definitions.define(
+                lambda _: desired,
+                log=self.log,
+                load=load,
+                to_fact=to_fact,
+                etag=etag,
+                dry_run=dry_run,
+            )
+
+
+def _numbered(tag: Tag) -> list[tuple[int, tuple[str, Rule]]]:
+    return [(i, (value, rule)) for i, (value, rule) in enumerate(tag.classification.values)]
+
+
+def _expand(rule: Rule, names: Definitions, field_: str) -> Rule:
+    if next(references(rule), None) is None:
+        return rule
+    try:
+        return expand(rule, names)
+    except RuleError as error:
+        raise error.under(field_) from None
+
+
+def _check_references(
+    name: Name, classification: Classification | None, names: Definitions, prefix: str = "tag"
+) -> None:
+    try:
+        check_definition(name, classification, names)
+    except RuleError as error:
+        raise (error.under(prefix) if prefix else error) from None

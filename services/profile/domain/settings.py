@@ -1,0 +1,93 @@
+"""Defines how the profiles of a workspace are read: zone, orders, computed traits, standards."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from services.kernel.calendar import check_zone
+from services.kernel.cleaning import check_cleaner
+from services.kernel.errors import InvalidField
+from services.kernel.ids import WorkspaceId
+from services.kernel.rules.evaluate import evaluate_predicate
+from services.kernel.rules.features import OrderDefinition
+from services.kernel.rules.ids import predicate_id
+from services.kernel.rules.model import Predicate
+from services.kernel.rules.values import Json
+from services.kernel.rules.readings.views import ProfileFacts
+
+DEFAULT_ZONE = "UTC"
+MAX_COMPUTED_TRAITS = 100
+MAX_CLEANERS = 100
+
+
+class ComputedTrait(NamedTuple):
+    """A trait that is computed from events or orders: the value of a predicate's feature."""
+
+    name: str
+    feature: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSettings:
+    """One version of the settings of a workspace."""
+
+    workspace_id: WorkspaceId
+    version: int = 0
+    zone: str = DEFAULT_ZONE
+    orders: OrderDefinition | None = None
+    computed_traits: tuple[ComputedTrait, ...] = ()
+    #: The standard of each trait that has one, such as `place@1`, by name.
+    cleaners: tuple[tuple[str, str], ...] = ()
+
+    def at_version(self, version: int) -> ProfileSettings:
+        """Return the same settings with another version."""
+        return replace(self, version=version)
+
+
+def check_settings(settings: ProfileSettings) -> None:
+    """Raise InvalidField where settings cannot be defined."""
+    try:
+        check_zone(settings.zone)
+    except ValueError:
+        remedy = "write an IANA name such as Asia/Shanghai"
+        raise InvalidField(f"the time zone is not known: {remedy}", field="settings.zone") from None
+    if len(settings.computed_traits) > MAX_COMPUTED_TRAITS:
+        raise InvalidField(
+            f"there are more than {MAX_COMPUTED_TRAITS} computed traits: remove some",
+            field="settings.computed_traits",
+        )
+    if len(settings.cleaners) > MAX_CLEANERS:
+        raise InvalidField(
+            f"there are more than {MAX_CLEANERS} standards: remove some", field="settings.cleaners"
+        )
+    _check_names([trait.name for trait in settings.computed_traits], "settings.computed_traits")
+    _check_names([trait for trait, _ in settings.cleaners], "settings.cleaners")
+    for i, (_, cleaner) in enumerate(settings.cleaners):
+        try:
+            check_cleaner(cleaner)
+        except ValueError as error:
+            raise InvalidField(str(error), field=f"settings.cleaners[{i}]") from None
+
+
+def computed_values(
+    settings: ProfileSettings, view: ProfileFacts, at_us: int, backfilled: Set[int] | None = None
+) -> list[tuple[str, Json]]:
+    """Return the computed traits of a profile that have a value, by name, at an instant.
+
+    `backfilled`: leaves out the traits of other predicates; None = leaves out none.
+    """
+    values = (
+        (trait.name, evaluate_predicate(trait.feature, view, at_us).actual)
+        for trait in settings.computed_traits
+        if backfilled is None or predicate_id(trait.feature) in backfilled
+    )
+    return sorted((name, value) for name, value in values if value is not None)
+
+
+def _check_names(names: list[str], field: str) -> None:
+    for i, name in enumerate(names):
+        if not name or name in names[:i]:
+            problem = "the name is missing" if not name else "the name occurs twice"
+            raise InvalidField(f"{problem}: write another one", field=f"{field}[{i}]")
