@@ -338,20 +338,24 @@ class WatchMergesResponse(_message.Message):
     def __init__(self, moves: _Optional[_Iterable[_Union[ProfileMove, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_offset", "end_offset")
+    __slots__ = ("shard", "from_offset", "end_offset", "life")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
     END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_offset: int
     end_offset: int
-    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
+    life: int
+    def __init__(self, shard: _Optional[int] = ..., from_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "life")
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     batch: _identity_stream_pb2.FactsAttributed
-    def __init__(self, batch: _Optional[_Union[_identity_stream_pb2.FactsAttributed, _Mapping]] = ...) -> None: ...
+    life: int
+    def __init__(self, batch: _Optional[_Union[_identity_stream_pb2.FactsAttributed, _Mapping]] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadAssignmentsRequest(_message.Message):
     __slots__ = ("at_least",)
