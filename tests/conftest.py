@@ -1,9 +1,19 @@
 """Loads the fixtures of all tests and the default settings of hypothesis."""
 
+from collections.abc import Generator
+
+import pytest
 from hypothesis import settings
-from properties import examples
+from properties import asserting, examples
 
 pytest_plugins = ["service_fixtures"]
 
 settings.register_profile("onefold", examples(100))
 settings.load_profile("onefold")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a property whose examples hardly ever reach an assertion."""
+    with asserting(getattr(item, "obj", None)):
+        return (yield)

@@ -197,7 +197,14 @@ class _StateBuild:
                 has_definitions |= await self._save(at.shard, decoded, decoded.changes, left_out)
                 changed.update(ProfileId(c.profile_id) for c in decoded.changes)
                 self.progress(max(0, decoded.log_offset - at.log_offset))
-                at = Checkpoint(at.shard, message.next, 0, decoded.log_offset, decoded.log_time_us)
+                at = Checkpoint(
+                    at.shard,
+                    message.next,
+                    0,
+                    decoded.log_offset,
+                    decoded.log_time_us,
+                    upstream_life=message.life,
+                )
         # The first reading may be ahead of an end that was set before it; the next end is not.
         if at.log_offset < end_offset:
             raise ServiceUnavailable(

@@ -113,7 +113,7 @@ async def clock_ahead(stack: Stack, years: int = 4) -> AsyncIterator[None]:
         await conn.close()
 
 
-async def restore_log_alone(stack: Stack, facts: int) -> None:
+async def restore_log_alone(stack: Stack, facts: int, *, start: bool = True) -> None:
     """Restore the log as it was some facts a shard ago, while no service runs."""
     await asyncio.gather(*(service.stop() for service in stack.services.values()))
     conn = await asyncpg.connect(stack.postgres.superuser_dsn)
@@ -127,8 +127,9 @@ async def restore_log_alone(stack: Stack, facts: int) -> None:
             )
     finally:
         await conn.close()
-    for service in stack.services.values():
-        service.start()
+    if start:
+        for service in stack.services.values():
+            service.start()
 
 
 class Pair:

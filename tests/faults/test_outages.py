@@ -189,3 +189,29 @@ async def test_log_that_is_restored_alone_is_named_until_a_resync_follows_it(
         await outages.resync(system)
         await outages.heal(system)
         await check(system, school)
+
+
+async def test_log_that_was_restored_and_grew_before_the_others_start_is_named(
+    school: School, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as system:
+        events = list(school.in_sending_order())
+        half = len(events) // 2
+        await system.send(events[:half], Random(8), 0.0)
+        await outages.heal(system)
+        await outages.restore_log_alone(system.stack, 5, start=False)
+        # The log is longer than it was before the services after it see it.
+        system.stack.services["ingest"].start()
+        await system.send(events, Random(8), 0.0)
+        for name, service in system.stack.services.items():
+            if name != "ingest":
+                service.start()
+        urls = {name: system.stack.operations_url(name) for name in SERVICES}
+
+        async def is_stated() -> bool:
+            return "UPSTREAM_WENT_BACK" in (await load_problems(urls)).get("identity", "")
+
+        await wait_until(is_stated, outages.HEAL_S)
+        await outages.resync(system)
+        await outages.heal(system)
+        await check(system, school)

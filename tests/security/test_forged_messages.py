@@ -150,12 +150,12 @@ async def test_forged_newest_message_does_not_move_the_start_of_the_relay(
 
 
 async def has_no_range(bus: JetStreamBus) -> bool:
-    return await bus.last_range(SUBJECT) is None
+    return await bus.last_envelope(SUBJECT) is None
 
 
 async def is_newest(bus: JetStreamBus, end: int) -> bool:
-    last = await bus.last_range(SUBJECT)
-    return last is not None and last[1] == end
+    last = await bus.last_envelope(SUBJECT)
+    return last is not None and last.next == end
 
 
 async def test_copied_old_message_does_not_make_the_relay_publish_everything_again(
@@ -224,8 +224,8 @@ async def test_forged_output_does_not_stop_the_relay_of_a_service(
         await toy.bus.ready()
 
         async def is_published() -> bool:
-            last = await toy.bus.last_range(f"{TOY_SUBJECT}.0")
-            return last is not None and last[1] == 20
+            last = await toy.bus.last_envelope(f"{TOY_SUBJECT}.0")
+            return last is not None and last.next == 20
 
         await wait_until(is_published)
 

@@ -21,6 +21,9 @@ class FakeSubscription(PullSubscription):
         self._payload = payload
         #: The reply subjects of the acknowledged messages: "reply <next>".
         self.acked: list[str] = []
+        #: The life of the messages to come, and how many of another one were found.
+        self.life = 0
+        self.other_lives = 0
 
     async def wait(self, timeout: float) -> ReceivedMessage | None:
         if self._ranges and self._ranges[0] is None:
@@ -36,10 +39,14 @@ class FakeSubscription(PullSubscription):
             return None
         first, end, is_claim_check = self._ranges[0]
         payload = b"" if is_claim_check else self._payload(first, end)
-        return ReceivedMessage(StreamMessage(first, end, payload), f"reply {end}", is_claim_check)
+        message = StreamMessage(first, end, payload, self.life)
+        return ReceivedMessage(message, f"reply {end}", is_claim_check)
 
     def high_water_mark(self, at: int) -> int:
         return max([at, *(each[1] for each in self._ranges if each)])
+
+    def note_other_life(self) -> None:
+        self.other_lives += 1
 
     def pop(self) -> None:
         self._ranges.pop(0)

@@ -86,7 +86,7 @@ def cut(message: StreamMessage, end: int) -> StreamMessage:
     if message.next <= end:
         return message
     facts = decode(message)[: end - message.first]
-    return StreamMessage(message.first, end, encode(facts))
+    return StreamMessage(message.first, end, encode(facts), message.life)
 
 
 class WordLog:
@@ -95,6 +95,20 @@ class WordLog:
     def __init__(self, pool: asyncpg.Pool, page: int = 50) -> None:
         self._pool = pool
         self.page = page
+        #: The lives of every shard, in order, each with the offset at which it began.
+        self.lives: list[tuple[int, int]] = []
+
+    @property
+    def life(self) -> int:
+        """The newest life; 0 where none has begun."""
+        return self.lives[-1][0] if self.lives else 0
+
+    async def has_life(self, shard: int, end: int, life: int) -> bool:
+        """Return whether the log has everything before `end` as it was in a life of it."""
+        numbers = [number for number, _ in self.lives]
+        if life not in numbers:
+            return False
+        return all(end <= first for _, first in self.lives[numbers.index(life) + 1 :])
 
     @classmethod
     async def make(cls, dsn: str, page: int = 50) -> WordLog:
@@ -118,7 +132,7 @@ class WordLog:
                 "INSERT INTO word_fact VALUES ($1, $2, $3)",
                 [(shard, first + i, row) for i, row in enumerate(rows)],
             )
-        return [_output(first, rows)] if rows else []
+        return [_output(first, rows, self.life)] if rows else []
 
     async def tail(self, shard: int) -> int:
         async with self._pool.acquire() as conn:
@@ -132,7 +146,7 @@ class WordLog:
         )
         facts = [row["fact"] for row in rows]
         pages = range(0, len(facts), self.page)
-        return [_output(first + i, facts[i : i + self.page]) for i in pages]
+        return [_output(first + i, facts[i : i + self.page], self.life) for i in pages]
 
     async def prune(self, shard: int, published: int) -> None:
         """A log is never pruned."""
@@ -153,20 +167,25 @@ class LogUpstream:
         #: Facts before it are no longer stored.
         self.gone_before = 0
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
         self.reads.append((shard, first, end))
         if first < self.gone_before:
             raise RangeExpired(f"the log begins at {self.gone_before}")
         tail = await self._log.tail(shard)
         if first > tail:
             raise UpstreamWentBack(f"the log ends at {tail}")
+        if life and not await self._log.has_life(shard, first, life):
+            raise UpstreamWentBack(f"the log had other facts before {first}")
         # A message that this log never published may name an offset beyond the tail.
         end = min(end or tail, tail)
         while first < end:
             for output in await self._log.read(shard, first, 4):
                 if output.first >= end:
                     return
-                yield cut(StreamMessage(output.first, output.next, output.payload), end)
+                message = StreamMessage(output.first, output.next, output.payload, output.life)
+                yield cut(message, end)
                 first = output.next
 
 
@@ -288,9 +307,9 @@ def _share(fact: WordFact, n: int) -> int:
     return row_digest(*fact, str(n))
 
 
-def _output(first: int, rows: Sequence[str]) -> OutboxMessage:
+def _output(first: int, rows: Sequence[str], life: int) -> OutboxMessage:
     payload = ("[" + ",".join(rows) + "]").encode()
-    return OutboxMessage(first, first + len(rows), payload)
+    return OutboxMessage(first, first + len(rows), payload, life)
 
 
 def sample_facts(length: int, seed: int = 0) -> list[WordFact]:

@@ -18,10 +18,15 @@ class SegmentUpstream:
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.SegmentServiceStub(channel)
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
         """See `Upstream`. Raises OnefoldError."""
-        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, end_sequence=end)
+        request = pb.ReadOutboxRequest(
+            shard=shard, from_sequence=first, end_sequence=end, life=life
+        )
         async for response in self._stub.ReadOutbox(request):
             batch = response.batch
             next_sequence = response.next_sequence or batch.sequence + 1
-            yield StreamMessage(batch.sequence, next_sequence, batch.SerializeToString())
+            payload = batch.SerializeToString()
+            yield StreamMessage(batch.sequence, next_sequence, payload, response.life)

@@ -1,8 +1,8 @@
 """Authenticates the messages that services exchange over the bus by a MAC in their headers.
 
 A publisher without the bus key can neither make a message that a service folds nor move one: the
-MAC covers the subject, the range, the claim check and the payload. A message without a valid MAC
-counts as absent, so its range is read upstream.
+MAC covers the subject, the range, the life, the claim check and the payload. A message without a
+valid MAC counts as absent, so its range is read upstream.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ RANGE_HEADER = "Onefold-Range"
 #: Set where the payload is too large for NATS: consumers read it upstream.
 CLAIM_CHECK = "Onefold-Upstream-Only"
 MAC_HEADER = "Onefold-Mac"
+#: The life of the stream that has the message; see `services.chassis.messaging.lives`.
+LIFE_HEADER = "Onefold-Life"
 
-_CONTEXT = b"onefold bus message 1"
+_CONTEXT = b"onefold bus message 2"
 _HASH = "sha256"
 #: Decimal digits of a sequence number; longer ones are no 64-bit numbers.
 _MAX_DIGITS = 19
@@ -30,6 +32,8 @@ class Envelope(NamedTuple):
     next: int
     #: Whether the payload was too large for the bus and is read upstream.
     is_claim_check: bool = False
+    #: A life of the stream that has the message; 0 where none is stated.
+    life: int = 0
 
 
 class MessageAuthenticator:
@@ -53,6 +57,8 @@ class MessageAuthenticator:
         }
         if envelope.is_claim_check:
             headers[CLAIM_CHECK] = "1"
+        if envelope.life:
+            headers[LIFE_HEADER] = str(envelope.life)
         return headers
 
     def verify(
@@ -62,9 +68,10 @@ class MessageAuthenticator:
         headers = headers or {}
         covered = range_of(headers)
         given = headers.get(MAC_HEADER, "").encode(errors="replace")
-        if covered is None or not given:
+        life = _number_of(headers.get(LIFE_HEADER, "0"))
+        if covered is None or life is None or not given:
             return None
-        envelope = Envelope(*covered, CLAIM_CHECK in headers)
+        envelope = Envelope(*covered, CLAIM_CHECK in headers, life)
         for mac in self._accepted:
             if hmac.compare_digest(given, _mac_of(mac, subject, envelope, payload).encode()):
                 return envelope
@@ -75,11 +82,17 @@ def range_of(headers: Mapping[str, str] | None) -> tuple[int, int] | None:
     """Return the half-open range that a message covers; None where its headers contain none."""
     text = (headers or {}).get(RANGE_HEADER, "")
     first, dash, end = text.partition("-")
-    if not (dash and text.isascii() and first.isdecimal() and end.isdecimal()):
+    numbers = _number_of(first), _number_of(end)
+    if not dash or numbers[0] is None or numbers[1] is None or numbers[0] >= numbers[1]:
         return None
-    if max(len(first), len(end)) > _MAX_DIGITS or int(first) >= int(end):
+    return numbers[0], numbers[1]
+
+
+def _number_of(text: str) -> int | None:
+    """Return the number that a header contains; None where it is none of 64 bits."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MAX_DIGITS:
         return None
-    return int(first), int(end)
+    return int(text)
 
 
 def _derive(secret: str) -> hmac.HMAC:
@@ -89,8 +102,7 @@ def _derive(secret: str) -> hmac.HMAC:
 def _mac_of(keyed: hmac.HMAC, subject: str, envelope: Envelope, payload: bytes) -> str:
     # No subject has a line break, so no other message has the same bytes.
     mac = keyed.copy()
-    mac.update(
-        f"{subject}\n{envelope.first} {envelope.next} {envelope.is_claim_check:d}\n".encode()
-    )
+    first, next_, is_claim_check, life = envelope
+    mac.update(f"{subject}\n{first} {next_} {is_claim_check:d} {life}\n".encode())
     mac.update(payload)
     return mac.hexdigest()

@@ -145,7 +145,7 @@ class JetStreamBus:
         is_claim_check = len(payload) > min(MAX_PAYLOAD, self.client.max_payload - _HEADROOM)
         if is_claim_check:
             payload = b""
-        envelope = Envelope(output.first, output.next, is_claim_check)
+        envelope = Envelope(output.first, output.next, is_claim_check, output.life)
         headers = self.authenticator.headers(subject, envelope, payload)
         if deduplicate:
             # An id that others could foresee would let them make JetStream drop this message.
@@ -160,8 +160,8 @@ class JetStreamBus:
             raise
         return acknowledged
 
-    async def last_range(self, subject: str) -> tuple[int, int] | None:
-        """Return the range of the newest message of `onefold.<name>.<shard>`.
+    async def last_envelope(self, subject: str) -> Envelope | None:
+        """Return the envelope of the newest message of `onefold.<name>.<shard>`.
 
         None where there is none, or where the newest one is not of this installation.
         """
@@ -173,8 +173,7 @@ class JetStreamBus:
         envelope = self.authenticator.verify(subject, message.headers, message.data or b"")
         if envelope is None:
             self.reject(subject)
-            return None
-        return envelope.first, envelope.next
+        return envelope
 
     async def purge(self, subject: str) -> None:
         """Delete the messages of `onefold.<name>.<shard>` from the stream."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import asyncpg
 
+from services.chassis.messaging.lives import check_life, has_life, went_back_message
 from services.chassis.messaging.stream import OutboxMessage, StreamMessage
 from services.chassis.postgres.database import Queries, acquire
 from services.kernel.errors import RangeExpired, UpstreamWentBack
@@ -16,15 +17,6 @@ Q = Queries.load(__package__, "outbox.sql")
 
 #: Outputs that are read at a time.
 PAGE = 64
-
-
-def went_back_message(shard: int, first: int, end: int) -> str:
-    """Return what to do where a stream ends before the place up to which it was consumed."""
-    return (
-        f"shard {shard} ends at {end}, and {first} of it were consumed: it was restored without"
-        " the services after it; restore the whole database, or resync them, first the service"
-        " that is first in the flow"
-    )
 
 
 class OutboxReader(Protocol):
@@ -38,6 +30,9 @@ class OutboxReader(Protocol):
 
     async def tail(self, shard: int) -> int:
         """Return the sequence number after the newest output; 0 where there is none."""
+
+    async def has_life(self, shard: int, end: int, life: int) -> bool:
+        """Return whether everything before `end` is here as it was in a life of the stream."""
 
     async def prune(self, shard: int, published: int) -> None:
         """Delete the expired outputs before `published`."""
@@ -62,11 +57,20 @@ class Outbox:
         async with acquire(self.pool) as conn:
             return await conn.fetchval(Q.load_outbox_end, shard) or 0
 
-    async def check_start(self, shard: int, first: int) -> None:
-        """Raise UpstreamWentBack where a consumer is beyond the end of the outbox."""
+    async def has_life(self, shard: int, end: int, life: int) -> bool:
+        async with acquire(self.pool) as conn:
+            return await has_life(conn, shard, end, life)
+
+    async def check_start(self, shard: int, first: int, life: int = 0) -> None:
+        """Raise UpstreamWentBack where a consumer has read what the stream does not have.
+
+        `life`: that of the stream in which it has read up to `first`; 0 = not known. Raises
+        StoreUnavailable where the stream has no writer since the database changed.
+        """
         async with acquire(self.pool) as conn:
             # Of the state and not of the outbox, the end of which a resync may have discarded.
             tail = await conn.fetchval(Q.load_next_output, shard) or 0
+            await check_life(conn, shard, first, life)
         if first > tail:
             raise UpstreamWentBack(went_back_message(shard, first, tail))
 
@@ -90,5 +94,5 @@ class Outbox:
             for output in page:
                 if output.first >= end:
                     return
-                yield StreamMessage(output.first, output.next, output.payload)
+                yield StreamMessage(output.first, output.next, output.payload, output.life)
             first = page[-1].next

@@ -1,6 +1,8 @@
 -- name: read_outbox
 -- Outputs in order, from the one that covers a sequence number on.
-SELECT first, next, payload FROM outbox
+SELECT first, next, payload, coalesce(
+    (SELECT life FROM stream_life WHERE shard = $1 ORDER BY number DESC LIMIT 1), 0
+) AS life FROM outbox
 WHERE shard = $1 AND next > $2 AND first >= coalesce(
     (SELECT first FROM outbox WHERE shard = $1 AND first <= $2 ORDER BY first DESC LIMIT 1), $2
 )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from services.chassis.messaging.envelope import Envelope
 from services.chassis.messaging.jetstream import BUS_ERRORS, JetStreamBus
 from services.chassis.messaging.outbox import PAGE, OutboxReader
 from services.chassis.messaging.stream import OutboxMessage
@@ -163,18 +164,24 @@ class _ShardRelay:
         """Return the sequence number from which on the stream lacks messages."""
         await self._bus.ensure_stream(self._stream)
         # In this order: a commit in between makes the store longer than the stream, never shorter.
-        last = await self._bus.last_range(self._subject)
+        last = await self._bus.last_envelope(self._subject)
         tail = await self._outputs.tail(self._shard)
-        if last is not None and last[1] <= tail:
+        if last is not None and await self._has(last, tail):
             # One message may have failed, and a later one arrived.
-            start = min(last[1], self.published or last[1])
+            start = min(last.next, self.published or last.next)
             return start if tail - start <= MAX_CATCH_UP else await self._publish_newest(tail)
         if last is not None:
             # The stream has messages that this store never committed: it is of an earlier store.
             subject = self._subject
-            log.warning("divergent_stream_purged", subject=subject, stream=last[1], store=tail)
+            log.warning("divergent_stream_purged", subject=subject, stream=last.next, store=tail)
             await self._bus.purge(subject)
         return await self._publish_newest(tail)
+
+    async def _has(self, last: Envelope, tail: int) -> bool:
+        """Return whether the store has the newest message of the stream, in the same history."""
+        if last.next > tail:
+            return False
+        return not last.life or await self._outputs.has_life(self._shard, last.next, last.life)
 
     async def _publish_newest(self, tail: int) -> int:
         """Publish the newest output alone, so that consumers learn the end of the outbox."""

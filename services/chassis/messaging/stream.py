@@ -26,6 +26,8 @@ class StreamMessage:
     next: int
     #: The serialised protobuf message.
     payload: bytes
+    #: A life of the stream that has it, see `services.chassis.messaging.lives`; 0 = not stated.
+    life: int = 0
 
 
 class UnitId(NamedTuple):
@@ -82,6 +84,8 @@ class OutboxMessage:
     first: int
     next: int
     payload: bytes
+    #: A life of the stream that has it; 0 until it is committed.
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +143,13 @@ class Remembering(Protocol):
 class Upstream(Protocol):
     """Where the missing part of a stream can be read."""
 
-    def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    def read(self, shard: int, first: int, end: int, life: int = 0) -> AsyncIterator[StreamMessage]:
         """Read the messages that cover [first, end), in order; `end` 0 reads all there are.
+
+        `life`: that of the stream in which everything before `first` was read; 0 = not checked.
 
         Stops at the end of the stream, also where `end` lies beyond it: a message that was left on
         the bus before the store was restored may name an offset that does not exist. Raises
         RangeExpired where the messages are no longer stored, and UpstreamWentBack where `first`
-        lies beyond the end of the stream.
+        lies beyond the end of the stream, or beyond the end of `life`.
         """

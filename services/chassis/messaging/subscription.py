@@ -109,6 +109,10 @@ class PullSubscription:
         """Return the next message, if there is one, and leave it there."""
         return self._received[0] if self._received else None
 
+    def note_other_life(self) -> None:
+        """Count a message that is read upstream because it belongs to another life."""
+        self._bus.metrics.bus_messages_of_other_lives.labels(self._subject).inc()
+
     def pop(self) -> None:
         self._received_bytes -= len(self._received.popleft().message.payload)
         if self._has_capacity():
@@ -217,7 +221,7 @@ class PullSubscription:
             self._bus.reject(self._subject)
             await self._drop(msg.reply)
             return
-        message = StreamMessage(envelope.first, envelope.next, msg.data)
+        message = StreamMessage(envelope.first, envelope.next, msg.data, envelope.life)
         self._received.append(ReceivedMessage(message, msg.reply, envelope.is_claim_check))
         self._received_bytes += len(msg.data)
         self._arrived.set()

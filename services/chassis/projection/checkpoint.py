@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import asyncpg
@@ -38,23 +38,32 @@ class Checkpoint:
     #: While a blocking backfill runs: the offset that the folds have reached. It becomes
     #: `log_offset` when the last one ends.
     withheld_offset: int | None = None
+    #: A life of the upstream that has everything before `next`; 0 where none is known.
+    upstream_life: int = 0
 
     @property
     def folded_offset(self) -> int:
         """Return the offset in the log that the folds have reached, blocking backfills aside."""
         return self.log_offset if self.withheld_offset is None else self.withheld_offset
 
-    def after(self, folded: FoldResult) -> Checkpoint:
-        """Return the checkpoint to save with a fold."""
-        next_output = folded.outputs[-1].next if folded.outputs else self.next_output
+    def after(self, folded: FoldResult, messages: Sequence[StreamMessage] = ()) -> Checkpoint:
+        """Return the checkpoint to save with a fold of messages."""
+        lives = [m.life for m in messages if m.first < folded.consumed_to]
         return Checkpoint(
-            self.shard, folded.consumed_to, next_output, folded.log_offset, folded.log_time_us
+            self.shard,
+            folded.consumed_to,
+            folded.outputs[-1].next if folded.outputs else self.next_output,
+            folded.log_offset,
+            folded.log_time_us,
+            upstream_life=(lives and lives[-1]) or self.upstream_life,
         )
 
     def after_step(self, outputs: Sequence[OutboxMessage]) -> Checkpoint:
         """Return the checkpoint to save with a backfill step."""
         next_output = outputs[-1].next if outputs else self.next_output
-        return Checkpoint(self.shard, self.next, next_output, self.folded_offset, self.log_time_us)
+        return replace(
+            self, next_output=next_output, log_offset=self.folded_offset, withheld_offset=None
+        )
 
 
 class Backlog(NamedTuple):
@@ -122,12 +131,13 @@ async def load_checkpoint(conn: asyncpg.Connection, shard: int) -> Checkpoint | 
         return None
     if row is None:
         raise LookupError(f"shard {shard} has no checkpoint")
-    return None if row["retired"] else Checkpoint(shard, *row[:5])
+    return None if row["retired"] else Checkpoint(shard, *row[:6])
 
 
 async def discard_outputs(conn: asyncpg.Connection, shard: int) -> None:
-    """Delete the outputs of a shard: the services after it are resynced."""
+    """Delete the outputs of a shard, and its lives: the services after it are resynced."""
     await conn.execute(Q.discard_outputs, shard)
+    await conn.execute(Q.discard_lives, shard)
 
 
 async def mark_beyond_upstream(conn: asyncpg.Connection, shard: int) -> None:
@@ -176,6 +186,7 @@ async def save_checkpoint(
     backfill: while a job blocks the shard, `log_offset` is withheld.
     """
     args: list[object] = [to.shard, to.next, to.next_output, to.log_offset, to.log_time_us]
+    args.append(to.upstream_life)
     statement = Q.save_checkpoint
     if outputs or deltas:
         statement = Q.save_outputs_and_checkpoint
@@ -185,9 +196,7 @@ async def save_checkpoint(
     if row is None:
         raise LookupError(f"shard {to.shard} has no checkpoint")
     log_offset, withheld_offset, *backlog = row
-    saved = Checkpoint(
-        to.shard, to.next, to.next_output, log_offset, to.log_time_us, withheld_offset
-    )
+    saved = replace(to, log_offset=log_offset, withheld_offset=withheld_offset)
     return saved, Backlog(*backlog)
 
 

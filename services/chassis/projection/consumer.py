@@ -56,32 +56,47 @@ class ShardConsumer:
         self._limits = limits
         self._gap_check_s = gap_check_s
         self._reading: AsyncIterator[StreamMessage] | None = None
+        #: The life of the stream, as of the last message that was read upstream; 0 = not known.
+        self._life = 0
         #: A message that was read and did not fit into the last batch.
         self._carry_over: StreamMessage | None = None
         #: Where upstream is read because of a gap, until it returns something.
         self._gap_at: int | None = None
         self._unacknowledged: ReceivedMessage | None = None
+        #: The life of the upstream in which the place of the last call was reached.
+        self._reached_in = 0
         #: When `next` first found no message after the last one; None where one is there.
         self._silent_since: float | None = None
         self._interrupted = False
         self._loop = asyncio.get_running_loop()
 
-    async def next(self, at: int, patience_s: float = math.inf) -> tuple[StreamMessage, ...]:
+    async def next(
+        self, at: int, patience_s: float = math.inf, *, life: int = 0
+    ) -> tuple[StreamMessage, ...]:
         """Return the messages from the sequence number `at` on, up to the limits of a batch.
+
+        `life`: that of the upstream in which `at` was reached; 0 = not known. A message of the bus
+        counts as absent while its life is not the one that upstream was found to be in.
 
         The first one may begin before `at`. Return () where none arrived within `patience_s`
         seconds, where upstream has nothing more either, or after `interrupt`. Raises UpstreamGap
         and what reading upstream raises; `restart` then discards that reading.
         """
+        self._reached_in = life
         while (reading := self._reading) is None:
             messages = await self._receive(at, patience_s)
             if messages is not None:
                 return messages
         return await self._read(reading, at)
 
-    def check_upstream(self, at: int) -> None:
-        """Read upstream before anything else: it may have gone back behind `at`."""
-        self._reading, self._gap_at = self.upstream.read(self._shard, at, 0), None
+    def check_upstream(self, at: int, life: int = 0) -> None:
+        """Read upstream before anything else: it may have gone back behind `at`; see `next`."""
+        self._reached_in = life
+        self._read_upstream(at, 0)
+        self._gap_at = None
+
+    def _read_upstream(self, first: int, end: int) -> None:
+        self._reading = self.upstream.read(self._shard, first, end, self._reached_in)
 
     def interrupt(self) -> None:
         """Make `next` return, now or at its next call, where no message is there."""
@@ -119,33 +134,38 @@ class ShardConsumer:
                 self._interrupted = False
                 return ()
             # A message may have been lost with nothing after it to show the gap.
-            self._reading, self._gap_at = self.upstream.read(self._shard, at, 0), None
+            self._read_upstream(at, 0)
+            self._gap_at = None
             return None
-        end = _gap_end(received, at)
+        end = self._gap_end(received, at)
         if end is None:
             messages = self._take_received(at)
             if messages:
                 self._silent_since = None
             elif remaining_s <= 0:
                 # All that arrives was folded before: upstream may have gone back.
-                self.check_upstream(at)
+                self._read_upstream(at, 0)
+                self._gap_at = None
             return messages or None
         self._silent_since = None
         if self._gap_at == at:
             # Upstream has nothing that leads up to it; later messages show whether it ever had.
             self._gap_at = None
             log.warning("out_of_sequence_messages_dropped", shard=self._shard, at=at, end=end)
-            while (received := self._subscription.peek()) and _gap_end(received, at) is not None:
+            while (other := self._subscription.peek()) and self._gap_end(other, at) is not None:
                 self._subscription.pop()
             return None
         log.info("gap_found", shard=self._shard, first=at, next=end)
-        self._reading, self._gap_at = self.upstream.read(self._shard, at, end), at
+        if received.message.life != self._life:
+            self._subscription.note_other_life()
+        self._read_upstream(at, end)
+        self._gap_at = at
         return None
 
     def _take_received(self, at: int) -> tuple[StreamMessage, ...]:
         batch = BatchBuilder(at, self._limits)
         while (received := self._subscription.peek()) is not None:
-            if _gap_end(received, batch.next) is not None or not batch.add(received.message):
+            if self._gap_end(received, batch.next) is not None or not batch.add(received.message):
                 break
             self._unacknowledged = received
             self._subscription.pop()
@@ -156,6 +176,7 @@ class ShardConsumer:
     ) -> tuple[StreamMessage, ...]:
         batch = BatchBuilder(at, self._limits)
         while message := self._carry_over or await anext(reading, None):
+            self._life = message.life
             if message.first > batch.next:
                 raise UpstreamGap(
                     f"upstream left out [{batch.next}, {message.first}) of shard {self._shard}"
@@ -170,15 +191,14 @@ class ShardConsumer:
             self._gap_at = None
         return tuple(batch.messages)
 
-
-def _gap_end(received: ReceivedMessage, at: int) -> int | None:
-    """Return up to where upstream must be read before this message is of use; None if it is."""
-    message = received.message
-    if message.next <= at:
-        return None
-    if received.is_claim_check:
-        return message.next
-    return message.first if message.first > at else None
+    def _gap_end(self, received: ReceivedMessage, at: int) -> int | None:
+        """Return up to where upstream must be read before this message is of use; None if it is."""
+        message = received.message
+        if message.next <= at:
+            return None
+        if received.is_claim_check or message.life != self._life:
+            return message.next
+        return message.first if message.first > at else None
 
 
 class BatchBuilder:

@@ -101,7 +101,8 @@ class IsolatingFold:
         for message in messages:
             first = max(message.first, at)
             if message.next - first > 1:
-                cut += (unit.message for unit in self._projection.units(message, first))
+                units = self._projection.units(message, first)
+                cut += (replace(unit.message, life=message.life) for unit in units)
             else:
                 cut.append(message)
         return tuple(cut)

@@ -385,7 +385,7 @@ class _Run:
         await self.conn.execute(
             f"UPDATE {self.new}.checkpoint AS new SET next = live.next,"
             " next_output = live.next_output, log_offset = live.log_offset,"
-            " log_time_us = live.log_time_us"
+            " log_time_us = live.log_time_us, upstream_life = live.upstream_life"
             f" FROM {self.live}.checkpoint AS live WHERE live.shard = new.shard"
         )
         await self._activate()

@@ -75,7 +75,7 @@ class LogReplay:
                         conn, make_batch(checkpoint, chunk, left_out)
                     )
                     # Outputs are dropped, but numbered: the next batch continues with the numbers.
-                    after = checkpoint.after(folded)
+                    after = checkpoint.after(folded, chunk)
                     checkpoint, _ = await save_checkpoint(conn, after, (), folded.deltas)
             progress(checkpoint.next - first)
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import asyncpg
 import structlog
 
 from services.chassis.messaging.jetstream import JetStreamBus
+from services.chassis.messaging.lives import begin_life
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.relay import OutboxRelay
 from services.chassis.messaging.stream import OutboxMessage, Projection, Remembering, Upstream
@@ -156,6 +159,7 @@ class ProjectionRunner:
     async def _work(self, shard: int, conn: asyncpg.Connection) -> None:
         if isinstance(self._projection, Remembering):
             self._projection.forget(shard)
+        life = await begin_life(conn, shard) if self._relay else 0
         subject, durable = f"{self._upstream_subject}.{shard}", f"{self.service}-{shard}"
         async with PullSubscription(self._bus, subject, durable) as subscription:
             consumer = ShardConsumer(
@@ -167,7 +171,10 @@ class ProjectionRunner:
                 self._projection,
                 consumer,
                 WorkerCallbacks(
-                    self._publish_commit, self._set_stalled, self._wake_workers, self._set_left_out
+                    partial(self._publish_commit, life),
+                    self._set_stalled,
+                    self._wake_workers,
+                    self._set_left_out,
                 ),
                 self._fold_slots,
                 self._metrics,
@@ -190,13 +197,14 @@ class ProjectionRunner:
                 await consumer.restart()
 
     async def _publish_commit(
-        self, checkpoint: Checkpoint, outputs: Sequence[OutboxMessage]
+        self, life: int, checkpoint: Checkpoint, outputs: Sequence[OutboxMessage]
     ) -> None:
         self._progress.advance(checkpoint.shard, checkpoint.log_offset)
         if self._on_committed is not None:
             self._on_committed(checkpoint.shard)
         if self._relay is not None and outputs:
-            await self._relay.enqueue(checkpoint.shard, outputs)
+            committed = [replace(output, life=life) for output in outputs]
+            await self._relay.enqueue(checkpoint.shard, committed)
 
     def _set_stalled(self, shard: int, reason: str) -> None:
         if reason:

@@ -28,7 +28,10 @@ class UpstreamFault:
     def check(self) -> None:
         """Raise UpstreamWentBack if it was noted."""
         if self._is_known:
-            raise UpstreamWentBack("the upstream was restored alone: resync this service")
+            raise UpstreamWentBack(
+                "the upstream was restored without this service; restore the whole database to one"
+                " moment, or run `./onefold rebuild SERVICE --resync`"
+            )
 
     async def note(self, error: Exception) -> None:
         """Note it if an error of the upstream states it. Raises StoreUnavailable."""

@@ -106,7 +106,7 @@ class ShardWorker:
         if checkpoint is None:
             raise FenceLost("the generation is retired")
         await self._upstream_fault.load()
-        self._consumer.check_upstream(checkpoint.next)
+        self._consumer.check_upstream(checkpoint.next, checkpoint.upstream_life)
         await self._callbacks.committed(checkpoint, ())
         self._log_time_us = checkpoint.log_time_us
         # As of each scrape: the lag of a stalled shard grows.
@@ -148,7 +148,9 @@ class ShardWorker:
         """Return the next messages; () where none arrived, or where a backfill step is due."""
         try:
             self._upstream_fault.check()
-            messages = await self._consumer.next(checkpoint.next, self._work_due_in())
+            messages = await self._consumer.next(
+                checkpoint.next, self._work_due_in(), life=checkpoint.upstream_life
+            )
         except Exception as error:
             await self._upstream_fault.note(error)
             await self._consumer.restart()
@@ -269,7 +271,7 @@ class ShardWorker:
                 return None
             folded = reduced.result
             after, backlog = await save_checkpoint(
-                self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
+                self._conn, checkpoint.after(folded, batch.messages), folded.outputs, folded.deltas
             )
         for failed in reduced.failing:
             isolating.report(failed)
@@ -283,8 +285,9 @@ class ShardWorker:
                 fold = CpuTimed(self._projection.fold(self._conn, batch))
                 folded = await fold
                 check_fold(batch, folded)
+                after = checkpoint.after(folded, batch.messages)
                 after, backlog = await save_checkpoint(
-                    self._conn, checkpoint.after(folded), folded.outputs, folded.deltas
+                    self._conn, after, folded.outputs, folded.deltas
                 )
             took_s = time.perf_counter() - began
         self._worked_s += took_s

@@ -91,9 +91,24 @@ class Metrics:
         )
 
     @cached_property
+    def bus_messages_of_other_lives(self) -> Counter:
+        return self.counter(
+            "bus_messages_of_other_lives",
+            "Messages on the bus that were read upstream instead: another life of the stream, as"
+            " after a restart, a failover or a restore.",
+            ["subject"],
+        )
+
+    @cached_property
     def http_cut_offs(self) -> Counter:
         return self.counter(
             "http_cut_offs", "HTTP connections that were cut off at a limit.", ["reason"]
+        )
+
+    @cached_property
+    def grpc_cut_offs(self) -> Counter:
+        return self.counter(
+            "grpc_cut_offs", "gRPC connections that were cut off at a limit.", ["reason"]
         )
 
     @cached_property

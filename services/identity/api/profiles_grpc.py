@@ -75,10 +75,12 @@ class ProfilesRpc:
     async def ReadOutbox(
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
-        outbox = self._queries.read_outbox(request.shard, request.from_offset, request.end_offset)
+        outbox = self._queries.read_outbox(
+            request.shard, request.from_offset, request.end_offset, request.life
+        )
         async with aclosing(outbox) as messages:
             async for message in messages:
-                response = pb.ReadOutboxResponse()
+                response = pb.ReadOutboxResponse(life=message.life)
                 response.batch.MergeFromString(message.payload)
                 yield response
 

@@ -18,10 +18,13 @@ class LogUpstream:
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = LogServiceStub(channel)
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
         """Yield the messages of a range. Raises OnefoldError."""
-        request = ReadRequest(shard=shard, from_offset=first, end_offset=end)
+        request = ReadRequest(shard=shard, from_offset=first, end_offset=end, life=life)
         async for response in self._stub.Read(request):
             batch = response.batch
             next_ = batch.first_offset + len(batch.facts)
-            yield StreamMessage(batch.first_offset, next_, batch.SerializeToString())
+            payload = batch.SerializeToString()
+            yield StreamMessage(batch.first_offset, next_, payload, response.life)

@@ -46,8 +46,10 @@ class IdentityQueries:
         async with self._reader.snapshot() as conn:
             return await profiles.load_profile(conn, workspace_id, profile_id)
 
-    async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
-        """Yield published messages; `end` 0 = all.
+    async def read_outbox(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncGenerator[StreamMessage]:
+        """Yield published messages; `end` 0 = all, `life` as in `Outbox.check_start`.
 
         Raises InvalidField, RangeExpired, UpstreamWentBack.
         """
@@ -55,7 +57,7 @@ class IdentityQueries:
         if shard >= shards:
             raise InvalidField(f"there are {shards} shards", field="shard")
         outbox = Outbox(self._reader.database.pool)
-        await outbox.check_start(shard, first)
+        await outbox.check_start(shard, first, life)
         async for message in outbox.stream(shard, first, end):
             yield message
 

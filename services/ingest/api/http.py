@@ -27,6 +27,7 @@ from services.chassis.runtime.http_errors import CORS, error_response
 from services.chassis.runtime.http_protocol import trust_connection
 from services.ingest.api.http_body import BodyReader, BodyTimeout
 from services.ingest.api.http_paths import (
+    BEACON_PREFIX,
     CALLS,
     CLIENT_METRICS,
     SOURCE_CONFIG,
@@ -200,7 +201,7 @@ async def _disconnected(request: Request, *, within_s: float) -> None:
 
 
 def _key_of(request: Request) -> str | None:
-    """Return the key in the headers; None if there is none.
+    """Return the key in the headers, or in the query of a beacon; None if there is none.
 
     Raises InvalidField where there are two: a proxy on the way may have read the other one.
     """
@@ -210,12 +211,22 @@ def _key_of(request: Request) -> str | None:
             if name in given:
                 raise InvalidField(f"the header {name.decode()} is there twice: send it once")
             given[name] = value.decode("latin-1")
-    key = key_from_authorization(given.get(b"authorization"))
     # Some clients send `key:secret`; a key of Onefold has no colon.
     write_key = given.get(b"x-write-key", "").partition(":")[0]
-    if key and write_key and key != write_key:
-        raise InvalidField("authorization and x-write-key have two keys: send one of them")
-    return key or write_key or None
+    keys = {key_from_authorization(given.get(b"authorization")), write_key, *_beacon_keys(request)}
+    found = [key for key in keys if key]
+    if len(found) > 1:
+        raise InvalidField("the request has two keys: send one of them")
+    return found[0] if found else None
+
+
+def _beacon_keys(request: Request) -> list[str]:
+    """Return the keys in the query of a beacon.
+
+    A beacon has no headers. Any other query is ignored, because proxies log it.
+    """
+    is_beacon = plain_path(request.scope["path"]).startswith(BEACON_PREFIX)
+    return request.query_params.getlist("writeKey") if is_beacon else []
 
 
 def _failed(failure: OnefoldError) -> Response:

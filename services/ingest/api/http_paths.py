@@ -26,7 +26,10 @@ CLIENT_METRICS = "/v1/m"
 #: Where RudderStack's client for browsers asks which destinations it has to load.
 SOURCE_CONFIG = "/sourceConfig"
 
-_PREFIXES = ("/v1/", "/api/s/s2s/", "/api/s/")
+#: Where RudderStack's client sends beacons; a beacon has no headers, so its key is in the query.
+BEACON_PREFIX = "/beacon/v1/"
+
+_PREFIXES = ("/v1/", BEACON_PREFIX, "/api/s/s2s/", "/api/s/")
 _SLASHES = re.compile("//+")
 #: Names of headers, separated by commas.
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}")

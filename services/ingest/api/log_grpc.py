@@ -13,7 +13,7 @@ from onefold.log.v1.log_service_pb2_grpc import LogServiceServicer
 from services.chassis.access.principal import principal, workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import token_from_proto, token_to_proto
-from services.chassis.messaging.outbox import went_back_message
+from services.chassis.messaging.lives import went_back_message
 from services.chassis.rpc.server import Allowed
 from services.ingest.codec.service_facts import SERVICE_KINDS
 from services.ingest.domain.facts import FactRow, NewFact
@@ -68,22 +68,27 @@ class LogRpc(LogServiceServicer):
 
     async def Read(self, request: pb.ReadRequest, context: Any) -> AsyncIterator[pb.ReadResponse]:
         size = min(request.page_size or _PAGE, MAX_FACTS)
-        async with aclosing(await self._pages(request)) as pages:
+        pages, life = await self._pages(request)
+        async with aclosing(pages):
             async for rows in pages:
                 for part in split_rows(rows, size):
-                    response = pb.ReadResponse()
+                    response = pb.ReadResponse(life=life)
                     fill_batch(response.batch, part, self._log.kinds.names)
                     yield response
 
-    async def _pages(self, request: pb.ReadRequest) -> AsyncGenerator[list[FactRow]]:
+    async def _pages(self, request: pb.ReadRequest) -> tuple[AsyncGenerator[list[FactRow]], int]:
+        """Return the facts to read, page by page, and a life of the log that has them all."""
         shard = self._log.check_shard(request.shard)
         head = (await self._log.heads()).token.offset(shard)
         if request.from_offset > head:
             raise UpstreamWentBack(went_back_message(shard, request.from_offset, head))
+        # After the head, so that it contains all facts before it.
+        life = await self._log.reader.check_life(shard, request.from_offset, request.life)
         end = min(request.end_offset or head, head)
         if request.kinds:
-            return self._log.reader.read_kinds(shard, request.from_offset, end, request.kinds)
-        return self._log.reader.read(shard, request.from_offset, end)
+            pages = self._log.reader.read_kinds(shard, request.from_offset, end, request.kinds)
+            return pages, life
+        return self._log.reader.read(shard, request.from_offset, end), life
 
     async def ReadLeaves(
         self, request: pb.ReadLeavesRequest, context: Any

@@ -43,6 +43,8 @@ class ShardHeads(NamedTuple):
     next: Mapping[int, int]
     #: When the new facts are recorded, Unix microseconds.
     instant_us: int
+    #: The life of the log; see `services.chassis.messaging.lives`.
+    life: int = 0
 
 
 class _RequestAssignment(NamedTuple):
@@ -78,7 +80,7 @@ class AppendPlan:
 
     def rows(self, heads: ShardHeads) -> list[FactRow]:
         """Return the rows of the new facts. A fact never occurs after it is recorded."""
-        next_offsets, instant = heads
+        next_offsets, instant, _ = heads
         new, rows = tuple.__new__, []
         for shard, rank, kind_id, fact in self.facts:
             workspace_id, fact_id, _, leaf_id, occurred, source_id, actor, payload, tag = fact

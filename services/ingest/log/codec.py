@@ -65,12 +65,15 @@ def fill_batch(batch: FactBatch, rows: Sequence[FactRow], names: Mapping[int, st
     add_facts(batch.facts, rows, names)
 
 
-def encode_outputs(rows: Sequence[FactRow], names: Mapping[int, str]) -> Iterator[OutboxMessage]:
-    """Yield the messages to publish for contiguous rows of one shard."""
+def encode_outputs(
+    rows: Sequence[FactRow], names: Mapping[int, str], life: int
+) -> Iterator[OutboxMessage]:
+    """Yield the messages to publish for contiguous rows of one shard, which a life contains."""
     for part in split_rows(rows):
         batch = FactBatch()
         fill_batch(batch, part, names)
-        yield OutboxMessage(part[0].offset, part[-1].offset + 1, batch.SerializeToString())
+        payload = batch.SerializeToString()
+        yield OutboxMessage(part[0].offset, part[-1].offset + 1, payload, life)
 
 
 def split_rows(rows: Sequence[FactRow], limit: int = BATCH_FACTS) -> Iterator[Sequence[FactRow]]:

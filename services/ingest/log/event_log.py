@@ -10,6 +10,7 @@ from typing import Self, cast
 import asyncpg
 import structlog
 
+from services.chassis.messaging.lives import new_life
 from services.chassis.postgres.database import acquire
 from services.chassis.runtime.tasks import cancel_and_wait
 from services.chassis.runtime.telemetry import Metrics
@@ -52,6 +53,8 @@ class EventLog:
         self.index_key = index_key
         #: The newest committed facts.
         self.recent = RecentFacts(shards)
+        #: The newest life of the log that this process has seen; all recent facts are in it.
+        self.life = 0
         self.kinds = FactKinds()
         self.clock = clock or LogClock()
         self.reader = LogReader(pool, self.kinds, api_pool or pool)
@@ -113,12 +116,17 @@ class EventLog:
         return appended.outcomes
 
     async def _opened(self, conn: asyncpg.Connection) -> None:
-        """Forget what the connection before this one has shown, and read it again."""
+        """Forget what the connection before this one has shown, read it again, begin a life."""
         self._writer.forget()
         await self.kinds.reload(conn)
-        self.recent.reset((await load_heads(conn)).token)
+        life = new_life()
+        await conn.execute(Q.begin_life, life)
+        heads = await load_heads(conn)
+        self.life = life
+        self.recent.reset(heads.token)
 
     def _observe(self, appended: Appended) -> None:
+        self.life = appended.life
         self.recent.add(appended.rows)
         self.clock.observe(appended.instant_us)
 
@@ -127,12 +135,13 @@ class EventLog:
             await ensure_durable(conn)
             await conn.execute(Q.make_heads, self.shards)
             heads = await load_heads(conn, self.clock.latest_us())
-            await self.kinds.reload(conn)
         ends = heads.token
         if len(ends.offsets) != self.shards:
             raise ValueError(f"this log has {len(ends.offsets)} shards and not {self.shards}")
         self.recent.observe_ends(ends)
         self.clock.observe(heads.now_us)
+        async with self._connection.acquire():
+            pass  # a life of the log begins, so that it can be read
         for shard, recent in enumerate(self.recent.shards):
             self.metrics.head_offset.labels(shard).set_function(partial(getattr, recent, "end"))
         log.info("log_opened", shards=self.shards, facts=sum(ends.offsets))

@@ -35,11 +35,17 @@ class LogOutboxReader:
         """Return at most `limit` messages from an offset on; [] at the end."""
         end = first + (PAGE_ROWS if limit > 1 else 1)
         rows = await self._log.reader.page(shard, first, end)
-        return list(encode_outputs(rows, self._log.kinds.names))[:limit]
+        # After the rows, so that it contains them.
+        life = await self._log.reader.load_life(shard)
+        return list(encode_outputs(rows, self._log.kinds.names, life))[:limit]
 
     async def tail(self, shard: int) -> int:
         """Return the offset after the newest fact."""
         return (await self._log.heads()).token.offset(shard)
+
+    async def has_life(self, shard: int, end: int, life: int) -> bool:
+        """Return whether the log has everything before `end` as it was in a life of it."""
+        return await self._log.reader.has_life(shard, end, life)
 
     async def prune(self, shard: int, published: int) -> None:
         """Delete nothing: the log is never pruned."""
@@ -90,7 +96,7 @@ class LogRelay:
         recent = self._log.recent.shards[shard]
         if shard in self._leases.leased:
             while rows := recent.read(offset, BATCH_FACTS):
-                outputs = list(encode_outputs(rows, self._log.kinds.names))
+                outputs = list(encode_outputs(rows, self._log.kinds.names, self._log.life))
                 await self._relay.enqueue(shard, outputs)
                 offset = rows[-1].offset + 1
         if offset < recent.end:  # another replica relays the shard, or the rows left memory

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from services.chassis.messaging import lives
 from services.chassis.postgres.database import Queries, acquire, transaction
 from services.chassis.postgres.shares import WorkspaceShares
 from services.ingest.domain.facts import FactRow
@@ -105,6 +106,21 @@ class LogReader:
                 f"shard {shard} has a gap after offset {first}: restore the log from a backup"
             )
         return rows
+
+    async def load_life(self, shard: int) -> int:
+        """Return the newest life of a shard."""
+        async with acquire(self._pool) as conn:
+            return await lives.load_life(conn, shard)
+
+    async def check_life(self, shard: int, first: int, life: int) -> int:
+        """Return the newest life of a shard; see `services.chassis.messaging.lives.check_life`."""
+        async with acquire(self._pool) as conn:
+            return await lives.check_life(conn, shard, first, life)
+
+    async def has_life(self, shard: int, end: int, life: int) -> bool:
+        """Return whether a shard has everything before `end` as it was in a life of it."""
+        async with acquire(self._pool) as conn:
+            return await lives.has_life(conn, shard, end, life)
 
     async def read(self, shard: int, first: int, end: int) -> AsyncGenerator[list[FactRow]]:
         """Yield the rows of [first, end) in pages."""

@@ -4,6 +4,17 @@ INSERT INTO head (shard)
 SELECT generate_series(0, $1::int - 1) WHERE NOT EXISTS (SELECT 1 FROM head)
 ON CONFLICT DO NOTHING;
 
+-- name: begin_life
+-- Begins a life of the log in all shards; see the table stream_life.
+WITH locked AS (
+    SELECT shard FROM head ORDER BY shard FOR UPDATE
+), begun AS (
+    UPDATE head SET life = $1 FROM locked WHERE head.shard = locked.shard
+    RETURNING head.shard, head.next
+)
+INSERT INTO stream_life (shard, life, first, timeline)
+SELECT shard, $1, next, database_timeline() FROM begun ORDER BY shard;
+
 -- name: load_heads
 -- Reads the end of each shard, when the shard that is idle for longest had its last fact, and the clock.
 SELECT
@@ -17,7 +28,7 @@ FROM head AS h CROSS JOIN clock AS c;
 
 -- name: lock_heads
 -- Locks the heads of some shards; see the function.
-SELECT instant, nexts FROM lock_heads($1, $2);
+SELECT instant, nexts, life FROM lock_heads($1, $2);
 
 -- name: existing_facts
 -- Finds the keys that are in the log already, by their index in the arrays, from 1.
@@ -27,7 +38,7 @@ INNER JOIN fact AS f ON n.shard = f.shard AND n.fact_id = f.fact_id;
 
 -- name: append_small_batch
 -- Appends new facts in one round trip; see the function.
-SELECT instant, nexts FROM append_small_batch(
+SELECT instant, nexts, life FROM append_small_batch(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 );
 

@@ -60,6 +60,8 @@ class Appended(NamedTuple):
     outcomes: list[AppendOutcome]
     #: The log's clock in the transaction, Unix microseconds.
     instant_us: int
+    #: The life of the log in which they were appended.
+    life: int
 
 
 class LogWriter:
@@ -189,7 +191,7 @@ class LogWriter:
 
     def _committed(self, plan: AppendPlan, rows: list[FactRow], heads: ShardHeads) -> Appended:
         self._recent.update(plan.contents)
-        return Appended(rows, plan.outcomes(heads), heads.instant_us)
+        return Appended(rows, plan.outcomes(heads), heads.instant_us, heads.life)
 
 
 @contextmanager
@@ -208,7 +210,7 @@ def _explain_clock() -> Iterator[None]:
 
 
 def _heads(shards: Sequence[int], row: asyncpg.Record) -> ShardHeads:
-    return ShardHeads(dict(zip(shards, row["nexts"], strict=True)), row["instant"])
+    return ShardHeads(dict(zip(shards, row["nexts"], strict=True)), row["instant"], row["life"])
 
 
 async def _existing_facts(

@@ -229,11 +229,11 @@ class ProfileRpc(ProfileServiceServicer):
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
         outbox = self.queries.read_outbox(
-            request.shard, request.from_sequence, request.end_sequence
+            request.shard, request.from_sequence, request.end_sequence, request.life
         )
         async with aclosing(outbox) as messages:
             async for message in messages:
-                response = pb.ReadOutboxResponse()
+                response = pb.ReadOutboxResponse(life=message.life)
                 response.batch.MergeFromString(message.payload)
                 yield response
 

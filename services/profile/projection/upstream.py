@@ -29,12 +29,15 @@ class IdentityUpstream:
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = IdentityServiceStub(channel)
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
         """Yield published messages; see `Upstream` in the chassis."""
-        request = pb.ReadOutboxRequest(shard=shard, from_offset=first, end_offset=end)
+        request = pb.ReadOutboxRequest(shard=shard, from_offset=first, end_offset=end, life=life)
         async for response in self._stub.ReadOutbox(request):
             batch = response.batch
-            yield StreamMessage(batch.first_offset, batch.next_offset, batch.SerializeToString())
+            payload = batch.SerializeToString()
+            yield StreamMessage(batch.first_offset, batch.next_offset, payload, response.life)
 
     async def assignments(
         self, at_least: Token

@@ -155,10 +155,15 @@ class ProfileQueries:
         async with self.snapshot() as at:
             return (await definition_store.load_workspace(at.conn, workspace_id)).settings
 
-    async def read_outbox(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage]:
-        """Yield published messages. Raises InvalidField, RangeExpired, UpstreamWentBack."""
+    async def read_outbox(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncGenerator[StreamMessage]:
+        """Yield published messages; `life` as in `Outbox.check_start`.
+
+        Raises InvalidField, RangeExpired, UpstreamWentBack.
+        """
         outbox = Outbox(self.database.pool)
-        await outbox.check_start(self._check_shard(shard), first)
+        await outbox.check_start(self._check_shard(shard), first, life)
         async for message in outbox.stream(shard, first, end):
             yield message
 

@@ -144,11 +144,15 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.ReadOutboxRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutboxResponse]:
         messages = read_published(
-            self.database.pool, request.shard, request.from_sequence, request.end_sequence
+            self.database.pool,
+            request.shard,
+            request.from_sequence,
+            request.end_sequence,
+            request.life,
         )
         async with aclosing(messages):
             async for message in messages:
-                response = pb.ReadOutboxResponse(next_sequence=message.next)
+                response = pb.ReadOutboxResponse(next_sequence=message.next, life=message.life)
                 response.batch.MergeFromString(message.payload)
                 yield response
 

@@ -26,12 +26,17 @@ class ProfileUpstream:
     def __init__(self, channel: ServiceChannel) -> None:
         self._stub: Any = pb_grpc.ProfileServiceStub(channel)
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncGenerator[StreamMessage, None]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncGenerator[StreamMessage, None]:
         """See `Upstream`; the coordinate of messages is their sequence."""
-        request = pb.ReadOutboxRequest(shard=shard, from_sequence=first, end_sequence=end)
+        request = pb.ReadOutboxRequest(
+            shard=shard, from_sequence=first, end_sequence=end, life=life
+        )
         async for response in self._stub.ReadOutbox(request):
             batch = response.batch
-            yield StreamMessage(batch.sequence, batch.sequence + 1, batch.SerializeToString())
+            payload = batch.SerializeToString()
+            yield StreamMessage(batch.sequence, batch.sequence + 1, payload, response.life)
 
     async def evaluations(self, shard: int) -> AsyncGenerator[pb.ReadEvaluationsResponse, None]:
         """Yield the evaluations of every profile of a shard, page by page."""

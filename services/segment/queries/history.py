@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from services.chassis.messaging.lives import load_life
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.postgres.database import Database, acquire
@@ -35,12 +36,14 @@ _MAX_SEQUENCE = 2**63 - 1
 
 
 async def read_published(
-    pool: asyncpg.Pool, shard: int, first: int, end: int
+    pool: asyncpg.Pool, shard: int, first: int, end: int, life: int = 0
 ) -> AsyncGenerator[StreamMessage]:
     """Yield the messages that cover [first, end) of a shard; `end` 0 = all that exist.
 
-    Raises UpstreamWentBack.
+    `life` as in `Outbox.check_start`. Raises UpstreamWentBack, StoreUnavailable.
     """
+    outbox = Outbox(pool)
+    await outbox.check_start(shard, first, life)
     async with acquire(pool) as conn:
         outbox_begin = await conn.fetchval(store.Q.load_outbox_begin, shard) or 0
     replay_end = min(outbox_begin, end or outbox_begin)
@@ -49,8 +52,6 @@ async def read_published(
             yield message
             first = message.next
     if not end or first < end:
-        outbox = Outbox(pool)
-        await outbox.check_start(shard, first)
         async for message in outbox.stream(shard, first, end):
             yield message
 
@@ -60,6 +61,7 @@ async def _replay_from_history(
 ) -> list[StreamMessage]:
     """Return the next messages of a range, merged."""
     async with acquire(pool) as conn, conn.transaction(isolation="repeatable_read"):
+        life = await load_life(conn, shard)
         rows = await conn.fetch(store.Q.load_sequences, shard, first, end, PAGE)
         sequences = [row["sequence"] for row in rows]
         page_end = sequences[-1] + 1 if len(sequences) == PAGE else end
@@ -77,7 +79,7 @@ async def _replay_from_history(
         merged_changes = [change for sequence in merged for change in changes[sequence]]
         merged_facts = [fact for sequence in merged for fact in facts[sequence]]
         payload = encode_from_history(shard, start, merged_changes, merged_facts)
-        messages.append(StreamMessage(start, next_, payload))
+        messages.append(StreamMessage(start, next_, payload, life))
     return messages
 
 

@@ -45,6 +45,8 @@ class NodeClients:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._node, self._npm = find_node()
+        #: What `install` installs.
+        self.packages = folder / "node_modules"
 
     def install(self) -> None:
         """Install the packages of the lock file. Raises NodeMissing."""

@@ -53,8 +53,8 @@ async def test_nats_that_comes_back_empty_is_filled_again(
         assert await toy.word_total() == 40
 
         async def published() -> bool:
-            last = await toy.bus.last_range("onefold.toy.0")
-            return last is not None and last[1] == 40
+            last = await toy.bus.last_envelope("onefold.toy.0")
+            return last is not None and last.next == 40
 
         await toy.bus.ready()
         await toy.bus.ensure_stream(LOG_SUBJECT)

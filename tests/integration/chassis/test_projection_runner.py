@@ -38,8 +38,8 @@ async def published(bus: JetStreamBus, subject: str) -> list[tuple[int, int]]:
 
 async def all_published(bus: JetStreamBus, subject: str, end: int) -> None:
     async def reached() -> bool:
-        last = await bus.last_range(f"{subject}.0")
-        return last is not None and last[1] == end
+        last = await bus.last_envelope(f"{subject}.0")
+        return last is not None and last.next == end
 
     await bus.ready()
     await bus.ensure_stream(subject)

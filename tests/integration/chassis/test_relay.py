@@ -14,7 +14,7 @@ from service_fixtures import OpenNatsServer, open_bus, wait_until
 from toy.running import DEADLINE, append, relaying, replica
 from toy.words import LOG_SUBJECT, WordLog, sample_facts, toy_root
 
-from services.chassis.messaging.envelope import CLAIM_CHECK, range_of
+from services.chassis.messaging.envelope import CLAIM_CHECK, Envelope, range_of
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.outbox import Outbox
 from services.chassis.messaging.relay import OutboxRelay
@@ -50,8 +50,8 @@ async def relayed(bus: JetStreamBus, end: int) -> None:
     """Wait until the stream has everything."""
 
     async def reached() -> bool:
-        last = await bus.last_range(SUBJECT)
-        return last is not None and last[1] == end
+        last = await bus.last_envelope(SUBJECT)
+        return last is not None and last.next == end
 
     await bus.ensure_stream(LOG_SUBJECT)
     await wait_until(reached, DEADLINE)
@@ -128,15 +128,15 @@ async def test_relays_restarted_while_they_publish_leave_no_gap(
     async with task_scope(append_facts()) as appending:
         while not appending.done():
             async with relaying(bus, word_log), relaying(bus, word_log):
-                last = await bus.last_range(SUBJECT)
+                last = await bus.last_envelope(SUBJECT)
                 await wait_until(lambda last=last: moved(bus, last) or appending.done())
     async with relaying(bus, word_log):
         await relayed(bus, 201)
     assert_no_gaps(await ranges(bus), 201)
 
 
-async def moved(bus: JetStreamBus, last: tuple[int, int] | None) -> bool:
-    return await bus.last_range(SUBJECT) != last
+async def moved(bus: JetStreamBus, last: Envelope | None) -> bool:
+    return await bus.last_envelope(SUBJECT) != last
 
 
 async def test_newest_output_is_published_again_to_an_empty_stream(
@@ -154,6 +154,18 @@ async def test_newest_output_is_published_again_to_an_empty_stream(
 async def test_stream_of_another_store_is_purged(bus: JetStreamBus, word_log: WordLog) -> None:
     await bus.ensure_stream(LOG_SUBJECT)
     await (await bus.publish(SUBJECT, OutboxMessage(70, 80, b"foreign")))
+    await append(word_log, None, sample_facts(10))
+    async with relaying(bus, word_log):
+        await relayed(bus, 10)
+        assert await ranges(bus) == [(9, 10)]
+
+
+async def test_stream_of_an_earlier_life_is_purged_although_the_store_is_longer(
+    bus: JetStreamBus, word_log: WordLog
+) -> None:
+    await bus.ensure_stream(LOG_SUBJECT)
+    word_log.lives = [(1, 0), (2, 5)]
+    await (await bus.publish(SUBJECT, OutboxMessage(0, 8, b"lost in part", life=1)))
     await append(word_log, None, sample_facts(10))
     async with relaying(bus, word_log):
         await relayed(bus, 10)

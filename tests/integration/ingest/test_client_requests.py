@@ -23,6 +23,7 @@ CHROMIUM_RETRY = (
     [
         *("//v1/batch", "/v1//batch", "///v1///batch/", "/v1/import", "/v1/import/", "/v1/b"),
         *("/v1/track", "//v1/t/", "/api/s/track", "/api/s/s2s/track", "//api/s/s2s/track"),
+        *("/beacon/v1/batch", "//beacon/v1/batch/"),
     ],
 )
 async def test_event_is_taken_at_every_path_of_the_clients(
@@ -43,6 +44,27 @@ async def test_jitsu_key_with_its_secret_is_taken(endpoints: Any, make_call: Any
     ) as response:
         assert response.status == 200
         assert (await response.json())["accepted"] == 1
+
+
+async def test_beacon_may_have_its_key_in_the_query_and_other_requests_may_not(
+    endpoints: Any, make_call: Any
+) -> None:
+    key, other = endpoints.key, "ofk_source_other"
+    headers = {"Content-Type": "text/plain", "Origin": "https://a.example"}
+    for path, query, extra, status, code in (
+        ("/beacon/v1/batch", f"writeKey={key}", {}, 200, None),
+        ("/beacon/v1/batch", f"writeKey={other}", {}, 401, "KEY_UNKNOWN"),
+        ("/beacon/v1/batch", "", {}, 401, "KEY_MISSING"),
+        ("/beacon/v1/batch", f"writeKey={key}&writeKey={other}", {}, 400, "FIELD_INVALID"),
+        ("/beacon/v1/batch", f"writeKey={key}", {"X-Write-Key": other}, 400, "FIELD_INVALID"),
+        ("/v1/batch", f"writeKey={key}", {}, 401, "KEY_MISSING"),
+    ):
+        body = json.dumps({"batch": [make_call()]})
+        async with endpoints.http.post(
+            endpoints.url(f"{path}?{query}"), data=body, headers={**headers, **extra}
+        ) as response:
+            assert (response.status, (await response.json()).get("code")) == (status, code), query
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("requested", ["authorization,content-type", CHROMIUM_RETRY, "x-anything"])

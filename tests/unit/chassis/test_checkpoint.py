@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.chassis.messaging.stream import FoldResult, OutboxMessage, StreamMessage
@@ -68,3 +70,11 @@ def test_outputs_with_a_gap_are_refused(outputs: list[OutboxMessage]) -> None:
 
 def test_contiguous_outputs_are_accepted() -> None:
     check_outputs([OutboxMessage(5, 7, b""), OutboxMessage(7, 8, b"")], 5)
+
+
+def test_checkpoint_has_the_life_of_the_last_message_that_was_folded() -> None:
+    messages = [StreamMessage(10, 12, b"", 7), StreamMessage(12, 14, b"", 8)]
+    assert AT.after(FoldResult(14, 130, 9), messages).upstream_life == 8
+    assert AT.after(FoldResult(12, 130, 9), messages).upstream_life == 7
+    unstated = [StreamMessage(10, 12, b"")]
+    assert replace(AT, upstream_life=6).after(FoldResult(12, 130, 9), unstated).upstream_life == 6

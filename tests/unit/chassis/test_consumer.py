@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,9 @@ class FakeUpstream:
         self.length, self.page, self.begin = length, page, begin
         self.reads: list[tuple[int, int]] = []
 
-    async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
         self.reads.append((first, end))
         if first < self.begin:
             raise RangeExpired("gone")
@@ -56,7 +59,9 @@ class BusOfOldMessages(FakeSubscription):
 
 def test_upstream_is_read_where_the_bus_has_old_messages_alone() -> None:
     class RestoredUpstream(FakeUpstream):
-        async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+        async def read(
+            self, shard: int, first: int, end: int, life: int = 0
+        ) -> AsyncIterator[StreamMessage]:
             if first > self.length:
                 raise UpstreamWentBack("restored")
             async for each in super().read(shard, first, end):
@@ -150,6 +155,66 @@ def test_message_too_large_for_the_bus_is_read_upstream() -> None:
     assert upstream.reads == [(3, 5)]
 
 
+class LivingUpstream(FakeUpstream):
+    """An upstream in one life, which refuses a caller of another one."""
+
+    def __init__(self, length: int, life: int) -> None:
+        super().__init__(length)
+        self.life = life
+
+    async def read(
+        self, shard: int, first: int, end: int, life: int = 0
+    ) -> AsyncIterator[StreamMessage]:
+        if life not in (0, self.life):
+            raise UpstreamWentBack("another life")
+        async for each in super().read(shard, first, end):
+            yield replace(each, life=self.life)
+
+
+async def test_message_of_another_life_is_read_upstream_and_counted() -> None:
+    upstream = LivingUpstream(9, life=2)
+    bus = bus_with([(0, 3, False), (3, 6, False), (6, 9, False)])
+    bus.life = 1
+    consumer = ShardConsumer(0, bus, upstream, Limits())
+    at = 0
+    while at < 9:
+        messages = await consumer.next(at, life=2)
+        assert {message.life for message in messages} == {2}
+        at = messages[-1].next
+    assert upstream.reads == [(0, 3), (3, 6), (6, 9)]
+    assert bus.other_lives == 3
+
+
+async def test_message_of_an_old_life_beyond_the_end_of_upstream_is_dropped() -> None:
+    upstream = LivingUpstream(3, life=2)
+    bus = bus_with([(3, 6, False), None, None])
+    bus.life = 1
+    consumer = ShardConsumer(0, bus, upstream, Limits(), gap_check_s=0.0)
+    consumer.check_upstream(0)
+    assert [m.next for m in await consumer.next(0)] == [3]
+    for _ in range(2):
+        assert await consumer.next(3, 0.0, life=2) == ()
+    assert bus.peek() is None, "it was dropped"
+
+
+async def test_messages_of_the_life_that_upstream_is_in_come_from_the_bus() -> None:
+    upstream = LivingUpstream(3, life=2)
+    bus = bus_with([(0, 3, False), (3, 6, False)])
+    bus.life = 2
+    consumer = ShardConsumer(0, bus, upstream, Limits())
+    consumer.check_upstream(0)
+    assert [m.next for m in await consumer.next(0)] == [3]
+    assert [m.next for m in await consumer.next(3, life=2)] == [6]
+    assert upstream.reads == [(0, 0)]
+
+
+async def test_place_in_another_life_is_an_error() -> None:
+    consumer = ShardConsumer(0, bus_with([None]), LivingUpstream(9, life=2), Limits())
+    consumer.check_upstream(6, 1)
+    with pytest.raises(UpstreamWentBack):
+        await consumer.next(6, life=1)
+
+
 def test_newest_message_of_a_batch_is_acknowledged_alone() -> None:
     bus = bus_with([(0, 3, False), (3, 6, False)])
     drain(bus, FakeUpstream(6))
@@ -187,7 +252,9 @@ def test_deleted_range_is_an_error() -> None:
 
 def test_upstream_with_a_gap_is_an_error() -> None:
     class Gapped(FakeUpstream):
-        async def read(self, shard: int, first: int, end: int) -> AsyncIterator[StreamMessage]:
+        async def read(
+            self, shard: int, first: int, end: int, life: int = 0
+        ) -> AsyncIterator[StreamMessage]:
             yield message(first + 1, first + 2)
 
     with pytest.raises(UpstreamGap):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.chassis.messaging.envelope import (
     CLAIM_CHECK,
+    LIFE_HEADER,
     MAC_HEADER,
     RANGE_HEADER,
     Envelope,
@@ -20,10 +21,13 @@ SUBJECT, PAYLOAD = "onefold.log.1", b"facts"
 OURS = MessageAuthenticator(KEY)
 
 ENVELOPES = st.builds(
-    lambda first, length, is_claim_check: Envelope(first, first + length, is_claim_check),
+    lambda first, length, is_claim_check, life: Envelope(
+        first, first + length, is_claim_check, life
+    ),
     st.integers(0, 10**12),
     st.integers(1, 10**6),
     st.booleans(),
+    st.integers(0, 2**62),
 )
 SUBJECTS = st.from_regex(r"onefold\.[a-z]{1,8}\.[0-9]{1,4}", fullmatch=True)
 
@@ -60,6 +64,9 @@ def test_mac_of_another_message_is_not_valid(
         {RANGE_HEADER: "0-5-5"},
         {RANGE_HEADER: "٠-٥"},
         {RANGE_HEADER: "0-" + "9" * 5000},
+        {LIFE_HEADER: "1"},
+        {LIFE_HEADER: "-1"},
+        {LIFE_HEADER: "9" * 5000},
         {MAC_HEADER: ""},
         {MAC_HEADER: "0" * 64},
         {MAC_HEADER: "é" * 64},
@@ -70,6 +77,12 @@ def test_changed_headers_are_not_valid(change: dict[str, str]) -> None:
     headers = OURS.headers(SUBJECT, Envelope(0, 5), PAYLOAD)
     assert OURS.verify(SUBJECT, headers, PAYLOAD)
     assert OURS.verify(SUBJECT, headers | change, PAYLOAD) is None
+
+
+def test_life_cannot_be_removed() -> None:
+    headers = OURS.headers(SUBJECT, Envelope(0, 5, life=7), PAYLOAD)
+    del headers[LIFE_HEADER]
+    assert OURS.verify(SUBJECT, headers, PAYLOAD) is None
 
 
 def test_claim_check_cannot_be_removed() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onefold.identity.v1.identity_service_pb2 import LookupProfilesRequest, WatchMergesRequest
 from onefold.ingest.v1.ingest_service_pb2 import IngestEventsResponse, StreamEventsResponse
+from onefold.profile.v1 import profile_service_pb2
 from onefold.segment.v1.segment_service_pb2 import WatchMembershipsRequest
 
 from services.chassis.rpc.sealing import TokenSealer, method_paths
@@ -104,6 +105,9 @@ def test_token_that_is_both_plain_and_sealed_is_refused() -> None:
         TokenSealer([KEY]).open(request, AT_LEAST, "shop", plain_too=True)
 
 
+PROFILE = profile_service_pb2.DESCRIPTOR.services_by_name["ProfileService"].full_name
+
+
 @pytest.mark.parametrize(
     ("method", "requests", "responses"),
     [
@@ -114,11 +118,7 @@ def test_token_that_is_both_plain_and_sealed_is_refused() -> None:
             (("from_position",),),
             (("position",),),
         ),
-        (
-            "/onefold.profile.v1.ProfileService/GetProfile",
-            (("at_least",), ("as_of_token",)),
-            (("token",),),
-        ),
+        (f"/{PROFILE}/GetProfile", (("at_least",), ("as_of_token",)), (("token",),)),
     ],
 )
 def test_tokens_of_a_method_are_found_by_its_descriptors(

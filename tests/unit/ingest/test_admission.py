@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 
@@ -285,7 +286,31 @@ class TestTimes:
             assert outcome.reason == "TIME_OUT_OF_RANGE"
 
 
-@given(raw=st.builds(RawEvent, *[st.one_of(st.text(max_size=5), st.integers(), st.none())] * 3))
+identifiers = st.sampled_from(
+    [("user_id", "u1"), ("phone", "138 1234 5678"), ("email", " Li@Example.CN"), ("cookie", "c")]
+)
+texts = st.text("a北😀 ", max_size=3)
+documents = st.dictionaries(texts, st.integers(-(2**63), 2**63 - 1) | texts, max_size=3)
+events = st.builds(
+    EVENT._replace,
+    type=st.sampled_from([EventType.TRACK, EventType.PAGE, EventType.IDENTIFY]),
+    message_id=st.text("abc0", max_size=3),
+    identifiers=st.lists(identifiers, min_size=1, max_size=3).map(tuple),
+    timestamp=st.none() | st.integers(NOW - DAY_US, NOW).map(to_rfc3339),
+    sent_at=st.none() | st.integers(NOW - MINUTE_US, NOW),
+    properties=documents.map(lambda value: json.dumps(value).encode()),
+    channel=st.sampled_from(["", "web", "mobile"]),
+)
+
+
+@given(raw=events)
 def test_repeated_admission_gives_the_same_fact(raw: RawEvent) -> None:
     """Admission is a pure function of the event: it reads no clock and draws nothing at random."""
-    assert admit(raw, SITE, NOW, lambda: "x") == admit(raw, SITE, NOW, lambda: "x")
+    assert accepted(raw) == accepted(raw)
+
+
+@given(raw=st.builds(RawEvent, *[st.one_of(st.text(max_size=5), st.integers(), st.none())] * 3))
+def test_event_of_any_values_is_accepted_or_refused_with_a_reason(raw: RawEvent) -> None:
+    outcome = admit(raw, SITE, NOW, lambda: "x")
+    assert outcome == admit(raw, SITE, NOW, lambda: "x")
+    assert isinstance(outcome, Accepted) or (outcome.reason and outcome.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import zstandard
@@ -60,13 +61,24 @@ def test_incomplete_body_is_refused() -> None:
         decompress(gzip.compress(b"x" * 99)[:-8], "", LIMIT)
 
 
-@given(st.binary(max_size=60), st.sampled_from(["", "gzip", "deflate", "br"]))
-def test_any_bytes_are_decompressed_or_refused(raw: bytes, encoding: str) -> None:
-    for start in (b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x9c"):
-        try:
-            decompress(start + raw, encoding, LIMIT)
-        except (BadEncoding, TooLarge):
-            continue
+@given(
+    raw=st.binary(max_size=2 * LIMIT),
+    encoding=st.sampled_from(["", "gzip", "deflate", "br"]),
+    at=st.integers(0, 2 * LIMIT),
+    byte=st.binary(max_size=1),
+)
+def test_any_bytes_are_decompressed_or_refused(
+    raw: bytes, encoding: str, at: int, byte: bytes
+) -> None:
+    """Random bytes behind each magic number, and compressed ones of which one byte is another."""
+    starts = (b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x9c")
+    packed = (gzip.compress(raw), zlib.compress(raw), zstandard.compress(raw), raw_deflate(raw))
+    damaged = (each[: at % len(each)] + byte + each[at % len(each) + 1 :] for each in packed)
+    for body in (*(start + raw for start in starts), *damaged):
+        plain = b""
+        with suppress(BadEncoding, TooLarge):
+            plain = decompress(body, encoding, LIMIT)
+        assert len(plain) <= LIMIT
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, zstandard.compress, raw_deflate])

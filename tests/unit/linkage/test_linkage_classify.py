@@ -116,8 +116,8 @@ def test_accepted_groups_never_hold_a_conflict(
         return frozenset((a, b)) in conflicts
 
     classified = classify(pairs, LIMITS, PERSON_RULES, excluded=never, conflict=conflict)
-    for group in groups(classified):
-        assert not any(conflict(a, b) for a in group for b in group)
+    found = groups(classified)
+    assert not any(conflict(a, b) for group in found for a in group for b in group)
 
 
 def groups(classified: Sequence[ClassifiedPair]) -> list[set[str]]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.linkage.contacts import (
+    PostalAddress,
     normalize_phone,
     parse_address,
     parse_birth_date,
@@ -62,7 +63,9 @@ def test_western_address_has_house_and_city() -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_parsed_without_an_error(text: str) -> None:
-    parse_birth_date(text)
-    normalize_phone(text, "CN")
-    parse_mailbox(text)
-    parse_address(text)
+    born = parse_birth_date(text)
+    assert born == parse_birth_date(born), "a date that was parsed stays as it is"
+    assert normalize_phone(text, "CN").strip("0123456789") == ""
+    whole, mailbox = parse_mailbox(text)
+    assert mailbox in whole
+    assert isinstance(parse_address(text), PostalAddress)

@@ -99,5 +99,5 @@ def test_a_surname_alone_has_no_sound_to_compare(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_parses_without_an_error(text: str) -> None:
-    parse_name(text)
-    parse_name(surname=text, given=text)
+    for name in (parse_name(text), parse_name(surname=text, given=text)):
+        assert isinstance(name, PersonName)

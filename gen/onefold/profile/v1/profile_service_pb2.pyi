@@ -447,20 +447,24 @@ class ListTagsResponse(_message.Message):
     def __init__(self, tags: _Optional[_Iterable[_Union[TagSummary, _Mapping]]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_sequence", "end_sequence")
+    __slots__ = ("shard", "from_sequence", "end_sequence", "life")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     END_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_sequence: int
     end_sequence: int
-    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ...) -> None: ...
+    life: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "life")
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     batch: _profile_stream_pb2.ProfilesChanged
-    def __init__(self, batch: _Optional[_Union[_profile_stream_pb2.ProfilesChanged, _Mapping]] = ...) -> None: ...
+    life: int
+    def __init__(self, batch: _Optional[_Union[_profile_stream_pb2.ProfilesChanged, _Mapping]] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadEvaluationsRequest(_message.Message):
     __slots__ = ("shard",)

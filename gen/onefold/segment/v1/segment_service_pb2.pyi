@@ -147,19 +147,23 @@ class WatchMembershipsResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[_segment_stream_pb2.MembershipChange, _Mapping]]] = ..., position: _Optional[_Union[_token_pb2.StreamPosition, _Mapping]] = ...) -> None: ...
 
 class ReadOutboxRequest(_message.Message):
-    __slots__ = ("shard", "from_sequence", "end_sequence")
+    __slots__ = ("shard", "from_sequence", "end_sequence", "life")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     END_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     from_sequence: int
     end_sequence: int
-    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ...) -> None: ...
+    life: int
+    def __init__(self, shard: _Optional[int] = ..., from_sequence: _Optional[int] = ..., end_sequence: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...
 
 class ReadOutboxResponse(_message.Message):
-    __slots__ = ("batch", "next_sequence")
+    __slots__ = ("batch", "next_sequence", "life")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     batch: _segment_stream_pb2.MembershipsChanged
     next_sequence: int
-    def __init__(self, batch: _Optional[_Union[_segment_stream_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    life: int
+    def __init__(self, batch: _Optional[_Union[_segment_stream_pb2.MembershipsChanged, _Mapping]] = ..., next_sequence: _Optional[int] = ..., life: _Optional[int] = ...) -> None: ...

@@ -4,6 +4,8 @@ CREATE TABLE checkpoint (
     shard int PRIMARY KEY,
     -- The sequence number in the upstream after the last message that was folded.
     next bigint NOT NULL DEFAULT 0,
+    -- A life of the upstream that has everything before `next`; 0 where none is known.
+    upstream_life bigint NOT NULL DEFAULT 0,
     -- The sequence number of the next output.
     next_output bigint NOT NULL DEFAULT 0,
     -- The offset in the log, and the log's clock there, that the state has reached.

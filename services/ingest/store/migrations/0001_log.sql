@@ -42,7 +42,9 @@ ALTER TABLE fact SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 CREATE TABLE head (
     shard smallint PRIMARY KEY,
     next bigint NOT NULL DEFAULT 0,
-    recorded_at bigint NOT NULL DEFAULT 0
+    recorded_at bigint NOT NULL DEFAULT 0,
+    -- The newest life of the log, the same in every row; see the table stream_life.
+    life bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
 -- The lead of the log's clock over the server's, microseconds. One row.
@@ -59,7 +61,8 @@ CREATE TABLE kind (
 );
 
 -- Locks the heads of some shards (in ascending order) until the transaction ends. Returns their next
--- offsets, and the instant of the transaction: never before the last fact of these shards.
+-- offsets, the life of the log, and the instant of the transaction: never before the last fact of these
+-- shards.
 --
 -- Raises OF001 where the clock of the server is later than `latest` (Unix microseconds, without the
 -- lead), and more than an hour after that last fact: nothing takes back a recorded instant.
@@ -68,7 +71,7 @@ CREATE TABLE kind (
 -- the instant is taken while the locks are held and not when the wait for them began. A lookup of
 -- existing facts must come after it in another statement, for the same reason.
 CREATE FUNCTION lock_heads(
-    locked smallint [], latest bigint, OUT instant bigint, OUT nexts bigint []
+    locked smallint [], latest bigint, OUT instant bigint, OUT nexts bigint [], OUT life bigint
 )
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -76,9 +79,10 @@ DECLARE
     server bigint;
     lead bigint;
 BEGIN
-    SELECT array_agg(h.next ORDER BY h.shard), max(h.recorded_at) INTO nexts, last
+    SELECT array_agg(h.next ORDER BY h.shard), max(h.recorded_at), max(h.life)
+    INTO nexts, last, life
     FROM (
-        SELECT shard, next, recorded_at FROM head
+        SELECT head.shard, head.next, head.recorded_at, head.life FROM head
         WHERE shard = ANY (locked) ORDER BY shard FOR UPDATE
     ) AS h;
     SELECT (extract(EPOCH FROM clock_timestamp()) * 1000000)::bigint, c.offset_us
@@ -105,10 +109,11 @@ CREATE FUNCTION append_small_batch(
     locked smallint [], counts bigint [], slots int [], ranks bigint [],
     occurred bigint [], kinds smallint [], fact_ids bytea [], leaf_ids bytea [],
     workspaces text [], sources text [], actors text [], payloads bytea [], tags bytea [],
-    latest bigint, OUT instant bigint, OUT nexts bigint []
+    latest bigint, OUT instant bigint, OUT nexts bigint [], OUT life bigint
 ) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT h.instant, h.nexts INTO instant, nexts FROM lock_heads(locked, latest) AS h;
+    SELECT h.instant, h.nexts, h.life INTO instant, nexts, life
+    FROM lock_heads(locked, latest) AS h;
     INSERT INTO fact (
         "offset", occurred_at, recorded_at, shard, kind_id, fact_id, leaf_id,
         workspace_id, source_id, actor, payload, content_tag

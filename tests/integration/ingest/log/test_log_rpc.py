@@ -31,7 +31,14 @@ from services.chassis.runtime.telemetry import Metrics
 from services.ingest.api.log_grpc import ALLOWED, MAX_FACTS, MAX_LEAVES, LogRpc
 from services.ingest.codec.service_facts import SERVICE_KINDS
 from services.ingest.log import EventLog, NewFact
-from services.kernel.errors import Conflict, InvalidField, NotAllowed, OnefoldError, TooLarge
+from services.kernel.errors import (
+    Conflict,
+    InvalidField,
+    NotAllowed,
+    OnefoldError,
+    TooLarge,
+    UpstreamWentBack,
+)
 from services.kernel.ids import LeafId, WorkspaceId
 from services.kernel.time import DAY_US
 
@@ -135,6 +142,43 @@ async def test_range_of_a_shard_is_read_in_pages(serve: Serve) -> None:
     beyond = pb.ReadRequest(shard=0, from_offset=90, end_offset=10_000)
     assert len(await facts_of(stub.Read(beyond))) == 10
     assert await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=100))) == []
+
+
+async def test_log_that_went_back_and_grew_again_is_named_to_its_readers(
+    serve: Serve, logs: Logs
+) -> None:
+    stub = await serve()
+    in_shard_0 = LeafId(bytes(16))
+    await stub.Append(append_request([make_fact(n, leaf_id=in_shard_0) for n in range(100)]))
+    [response] = [each async for each in stub.Read(pb.ReadRequest(shard=0))]
+    reached = pb.ReadRequest(shard=0, from_offset=100, life=response.life)
+    assert await facts_of(stub.Read(reached)) == []
+    # It is restored to its 80th fact, and other facts follow.
+    await logs.fetch('DELETE FROM fact WHERE shard = 0 AND "offset" >= 80')
+    await logs.fetch("UPDATE head SET next = 80 WHERE shard = 0")
+    restored = await logs.replica()
+    await restored.append([make_fact(n, leaf_id=in_shard_0) for n in range(200, 240)])
+    with pytest.raises(UpstreamWentBack, match=r"has only 80 of the 100.*--resync"):
+        await facts_of(stub.Read(reached))
+    before = pb.ReadRequest(shard=0, from_offset=80, life=response.life)
+    assert len(await facts_of(stub.Read(before))) == 40
+    with pytest.raises(UpstreamWentBack):
+        await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=1, life=response.life + 1)))
+
+
+async def test_another_replica_ends_no_life_early(serve: Serve, logs: Logs) -> None:
+    """What a process appends after another one began has the life that the other one began."""
+    one = await logs.replica()
+    stub, in_shard_0 = await serve(), LeafId(bytes(16))
+    await one.append([make_fact(n, leaf_id=in_shard_0) for n in range(10)])
+    first_life = one.life
+    two = await logs.replica()
+    for name in (10, 11):
+        await one.append([make_fact(name, leaf_id=in_shard_0)])
+        assert one.life == two.life != first_life
+    assert one.recent.shards[0].end == 12
+    await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=12, life=one.life)))
+    await facts_of(stub.Read(pb.ReadRequest(shard=0, from_offset=10, life=first_life)))
 
 
 async def test_read_with_kinds_returns_those_only(serve: Serve) -> None:

@@ -33,7 +33,7 @@ def make_message(**fields: object) -> Fact:
 
 
 def test_output_has_every_column_of_a_row() -> None:
-    [output] = encode_outputs([row(7)], NAMES)
+    [output] = encode_outputs([row(7)], NAMES, 3)
     batch = FactBatch.FromString(output.payload)
     assert (output.first, output.next) == (7, 8)
     assert (batch.shard, batch.first_offset) == (3, 7)
@@ -54,7 +54,7 @@ def test_output_has_every_column_of_a_row() -> None:
 
 
 def test_output_of_a_broadcast_fact_has_an_empty_leaf() -> None:
-    [output] = encode_outputs([row(7, leaf_id=None)], NAMES)
+    [output] = encode_outputs([row(7, leaf_id=None)], NAMES, 3)
     assert FactBatch.FromString(output.payload).facts[0].leaf_id == b""
 
 
@@ -73,7 +73,7 @@ def test_split_rows_stay_in_order_and_within_the_limits(sizes: list[int], limit:
 
 
 def test_outputs_cover_the_range_of_their_rows() -> None:
-    outputs = list(encode_outputs([row(offset) for offset in range(5, 1_205)], NAMES))
+    outputs = list(encode_outputs([row(offset) for offset in range(5, 1_205)], NAMES, 3))
     assert [(o.first, o.next) for o in outputs] == [(5, 505), (505, 1_005), (1_005, 1_205)]
 
 
