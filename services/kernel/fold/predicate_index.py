@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from services.kernel.cleaning import clean_number
+from services.kernel.cleaning.numbers import clean_number
 from services.kernel.fold.accumulators import distinct_key
 from services.kernel.fold.events import EventView, read_object, rule_event_name
 from services.kernel.fold.records import recordable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from services.kernel.cleaning import clean
+from services.kernel.cleaning.cleaners import clean
 from services.kernel.rules import model
 from services.kernel.rules.features import (
     Aggregate,

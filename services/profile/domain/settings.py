@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from services.kernel.calendar import check_zone
-from services.kernel.cleaning import check_cleaner
-from services.kernel.errors import InvalidField
+from services.kernel.cleaning.cleaners import check_cleaner
+from services.kernel.errors import InvalidField, RuleError
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.features import OrderDefinition
@@ -67,8 +67,8 @@ def check_settings(settings: ProfileSettings) -> None:
     for i, (_, cleaner) in enumerate(settings.cleaners):
         try:
             check_cleaner(cleaner)
-        except ValueError as error:
-            raise InvalidField(str(error), field=f"settings.cleaners[{i}]") from None
+        except RuleError as error:
+            raise error.under(f"settings.cleaners[{i}]") from None
 
 
 def computed_values(

@@ -1,0 +1,1 @@
+"""Standardises values as people write them: places, numbers, dates, names, currencies."""
