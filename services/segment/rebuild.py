@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 
 from services.chassis.access.tables import fold_access_facts
+from services.chassis.codec.named_rules import NAMED_KINDS
 from services.chassis.messaging.stream import OutboxMessage
 from services.chassis.postgres.database import Database, acquire, transaction
 from services.chassis.projection.checkpoint import (
@@ -37,7 +38,6 @@ from services.segment.codec.bus import (
     dropped_predicates,
     evaluation_from_proto,
 )
-from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
 from services.segment.codec.units import LeftOut, left_out_of
 from services.segment.domain.membership import differing_members, mark_merges, newer_evaluations
 from services.segment.domain.model import MembershipCause, MembershipChange, ProfileEvaluation
@@ -100,7 +100,11 @@ class SegmentRebuilder:
         for table, key, columns in (
             ("membership", f"segment_id || ' ' || {profile}", "workspace_id"),
             ("current_evaluation", profile, "workspace_id, true_predicates"),
-            ("definition", "workspace_id || ' ' || segment_id", "version, payload"),
+            (
+                "definition",
+                "workspace_id || ' ' || kind || ' ' || definition_id",
+                "version, payload",
+            ),
         ):
             rows += await differing_table_rows(conn, live, new, table, key, columns, limit)
         return rows
@@ -235,13 +239,12 @@ class _StateBuild:
         dropped = dropped_predicates(message)
         changes = [one for one in changes if one.profile_id not in left_out.profiles]
         facts = (fact for fact in message.broadcast_facts if fact.fact_id not in left_out.facts)
-        defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]
+        defined = [fact for fact in facts if fact.kind in NAMED_KINDS]
         async with transaction(self.pool) as conn:
             for fact in defined:
                 # The live state skips malformed definitions too.
                 with suppress(InvalidField):
-                    definition = decode_definition(fact.workspace_id, fact.payload)
-                    await definitions.save_definition(conn, definition, fact.payload)
+                    await definitions.save_definition(conn, fact)
             workspace_id, ids = message.backfilled_workspace_id, message.backfilled_predicates
             if dropped:
                 await definitions.delete_ready_predicates(conn, workspace_id, dropped, shard)

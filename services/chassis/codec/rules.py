@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onefold.rule.v1 import rule_pb2 as pb
 
 from services.chassis.codec.comparisons import (
@@ -15,6 +17,7 @@ from services.chassis.codec.features import feature_from_proto, feature_to_proto
 from services.kernel.errors import RuleError
 from services.kernel.rules import model
 from services.kernel.rules.limits import RuleSize
+from services.kernel.rules.references import Name
 
 _KINDS = EnumNumbers(model.ReferenceKind, pb.ReferenceKind, "kind of reference")
 
@@ -44,6 +47,18 @@ def rule_from_proto(message: pb.Rule, field: str = "rule") -> model.Rule:
     """
     with below(field):
         return _rule(message, 1, RuleSize())
+
+
+def names_to_proto(names: Iterable[Name]) -> list[pb.Reference]:
+    """Return references to some names, ascending."""
+    ordered = sorted(names, key=lambda name: (name.kind.value, name.id))
+    return [pb.Reference(kind=_KINDS.to_proto(kind), id=id_) for kind, id_ in ordered]
+
+
+def names_from_proto(messages: Iterable[pb.Reference], field: str) -> frozenset[Name]:
+    """Return what references name, whatever their values. Raises InvalidField below `field`."""
+    with below(field):
+        return frozenset(Name(_KINDS.from_proto(m.kind, "kind"), m.id) for m in messages)
 
 
 def predicate_from_proto(message: pb.Predicate, field: str) -> model.Predicate:

@@ -6,7 +6,7 @@ newest definitions, so a changed definition changes every rule that refers to it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,6 +91,25 @@ class Name(NamedTuple):
 Definitions = Mapping[Name, Classification]
 
 
+class NamedRules(NamedTuple):
+    """One version of a definition that references may name."""
+
+    name: Name
+    version: int
+    title: str
+    classification: Classification
+    retired: bool
+
+
+def names_of(defined: Iterable[NamedRules]) -> Definitions:
+    """Return what references may name: of each name the newest version, unless it is retired."""
+    newest: dict[Name, NamedRules] = {}
+    for rules in defined:
+        if rules.name not in newest or rules.version > newest[rules.name].version:
+            newest[rules.name] = rules
+    return {name: own.classification for name, own in newest.items() if not own.retired}
+
+
 def references(rule: Rule) -> Iterator[Reference]:
     """Yield the references of a rule in the order in which they are written."""
     match rule:
@@ -103,13 +122,13 @@ def references(rule: Rule) -> Iterator[Reference]:
             yield rule
 
 
-def expand(rule: Rule, definitions: Definitions) -> Rule:
-    """Return a rule without references.
+def expand(rule: Rule, definitions: Definitions, assumed: Set[Name] = frozenset()) -> Rule:
+    """Return a rule without references; those to `assumed` that are not defined are always true.
 
     Raises RuleError if a reference names nothing that is defined, if definitions refer to each
     other in a cycle, or if the rule becomes too large.
     """
-    return _Expansion(definitions, is_lenient=False).expand(rule, ())
+    return _Expansion(definitions, is_lenient=False, assumed=assumed).expand(rule, ())
 
 
 def expand_known(rule: Rule, definitions: Definitions) -> Rule:
@@ -132,11 +151,15 @@ def dependants(name: Name, definitions: Definitions) -> list[Name]:
 
 
 def check_definition(
-    name: Name, classification: Classification | None, definitions: Definitions
+    name: Name,
+    classification: Classification | None,
+    definitions: Definitions,
+    assumed: Set[Name] = frozenset(),
 ) -> None:
     """Check that a definition may be made, or with None retired, beside the others.
 
-    Raises RuleError if `expand` refuses one of its rules, or a rule that refers to it.
+    `assumed`: what is taken as defined if it is not. Raises RuleError if `expand` refuses one of
+    the rules, or a rule that refers to it.
     """
     after = {other: own for other, own in definitions.items() if other != name}
     users = dependants(name, after)
@@ -148,13 +171,13 @@ def check_definition(
     after[name] = classification
     for i, (value, rule) in enumerate(classification.values):
         try:
-            _Expansion(after, is_lenient=False).expand(rule, (name,))
+            _Expansion(after, is_lenient=False, assumed=assumed).expand(rule, (name,))
         except RuleError as error:
             raise error.under(f"values[{i}].rule" if value else "rule") from None
     for user in users:
         for _, rule in after[user].values:
             try:
-                expand(rule, after)
+                expand(rule, after, assumed)
             except RuleError as error:
                 where = f"in the {user.kind.value} `{user.id}`, which refers to it"
                 raise RuleError(f"{where}: {error.problem}", error.remedy) from None
@@ -163,8 +186,11 @@ def check_definition(
 class _Expansion:
     """Expands rules over one set of definitions; a definition is expanded once."""
 
-    def __init__(self, definitions: Definitions, *, is_lenient: bool) -> None:
+    def __init__(
+        self, definitions: Definitions, *, is_lenient: bool, assumed: Set[Name] = frozenset()
+    ) -> None:
         self._definitions = definitions
+        self._assumed = assumed
         self._is_lenient = is_lenient
         self._expanded: dict[Reference, Rule] = {}
         self._parts = 0
@@ -203,6 +229,8 @@ class _Expansion:
     def _rule_of(self, reference: Reference, name: Name) -> Rule:
         classification = self._definitions.get(name)
         what = name.kind.value
+        if classification is None and name in self._assumed:
+            return All(())
         if classification is None:
             return self._refuse(f"there is no {what} `{name.id}`", f"define the {what} first")
         if name.kind is not ReferenceKind.STAGE and not reference.value:

@@ -19,7 +19,7 @@ from services.chassis.codec.fields import (
     token_from_proto,
     token_to_proto,
 )
-from services.chassis.codec.rules import rule_from_proto
+from services.chassis.codec.rules import names_from_proto, rule_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.rpc.server import Allowed
 from services.kernel.errors import NotFound
@@ -181,13 +181,20 @@ class ProfileRpc(ProfileServiceServicer):
         rule = rule_from_proto(request.rule)
         token = await self.queries.runner.reach(at_least_of(request))
         new = await self.definitions.check_rule(
-            workspace_id(), rule, segment_id=request.segment_id, retired=request.retired
+            workspace_id(),
+            rule,
+            segment_id=request.segment_id,
+            retired=request.retired,
+            assumed=names_from_proto(request.assumed, "assumed"),
         )
         return pb.PreviewRuleResponse(new_predicates=new, token=token_to_proto(token))
 
     async def DefineTag(self, request: pb.DefineTagRequest, context: Any) -> pb.DefineTagResponse:
         defined = await self.definitions.define_tag(
-            tag_from_proto(workspace_id(), request.tag), etag=request.etag, dry_run=request.dry_run
+            tag_from_proto(workspace_id(), request.tag),
+            etag=request.etag,
+            dry_run=request.dry_run,
+            assumed=names_from_proto(request.assumed, "assumed"),
         )
         return pb.DefineTagResponse(
             tag=tag_to_proto(defined.definition),

@@ -12,26 +12,25 @@ from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 
 from services.chassis.codec.comparisons import below
 from services.chassis.codec.features import order_definition_from_proto, order_definition_to_proto
-from services.chassis.codec.rules import (
-    predicate_from_proto,
-    predicate_to_proto,
-    rule_from_proto,
-    rule_to_proto,
+from services.chassis.codec.named_rules import (
+    NAMED_KINDS,
+    TAG_DEFINED,
+    decode_named_rules,
+    tag_rules,
 )
+from services.chassis.codec.rules import predicate_from_proto, predicate_to_proto, rule_to_proto
 from services.chassis.definitions import DefinitionFact
-from services.kernel.errors import InvalidField, RuleError
+from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.model import Predicate, ReferenceKind
-from services.kernel.rules.references import Classification, Name, ValueRule
+from services.kernel.rules.references import Classification, Name
 from services.profile.domain.facts import RuleDefinition
 from services.profile.domain.settings import DEFAULT_ZONE, ComputedTrait, ProfileSettings
 from services.profile.domain.tags import Tag, TagKind
 
-TAG_DEFINED: str = pb.TagDefined.DESCRIPTOR.full_name
-SEGMENT_DEFINED: str = SegmentDefined.DESCRIPTOR.full_name
 SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name
 #: The kinds of facts that need predicates.
-RULE_KINDS = (TAG_DEFINED, SEGMENT_DEFINED, SETTINGS_DEFINED)
+RULE_KINDS = (*NAMED_KINDS, SETTINGS_DEFINED)
 
 
 def rule_definition(fact: Fact) -> RuleDefinition | None:
@@ -41,33 +40,28 @@ def rule_definition(fact: Fact) -> RuleDefinition | None:
     must not stop the fold.
     """
     workspace_id = WorkspaceId(fact.workspace_id)
-    if fact.kind == TAG_DEFINED:
-        message = pb.TagDefined.FromString(fact.payload)
-        return _tag_definition(workspace_id, message)
-    if fact.kind == SEGMENT_DEFINED:
-        return _segment_definition(workspace_id, SegmentDefined.FromString(fact.payload))
+    if fact.kind in NAMED_KINDS:
+        return _named_definition(workspace_id, fact)
     if fact.kind == SETTINGS_DEFINED:
         settings = pb.ProfileSettingsDefined.FromString(fact.payload)
         return _settings_definition(workspace_id, settings)
     return None
 
 
-def _tag_definition(workspace_id: WorkspaceId, message: pb.TagDefined) -> RuleDefinition:
+def _named_definition(workspace_id: WorkspaceId, fact: Fact) -> RuleDefinition:
+    message: pb.TagDefined | SegmentDefined
+    if fact.kind == TAG_DEFINED:
+        message = pb.TagDefined.FromString(fact.payload)
+        key = message.tag_id
+    else:
+        message = SegmentDefined.FromString(fact.payload)
+        key = message.segment_id
     named: tuple[Name, Classification] | None = None
     if not message.retired:
         with suppress(InvalidField):
-            tag = tag_from_proto(workspace_id, message)
-            named = (tag.name, tag.classification)
-    return RuleDefinition(workspace_id, TAG_DEFINED, message.tag_id, message.version, named)
-
-
-def _segment_definition(workspace_id: WorkspaceId, message: SegmentDefined) -> RuleDefinition:
-    named: tuple[Name, Classification] | None = None
-    if not message.retired:
-        with suppress(InvalidField):
-            rule = rule_from_proto(message.rule)
-            named = (Name(ReferenceKind.SEGMENT, message.segment_id), Classification.of(rule))
-    return RuleDefinition(workspace_id, SEGMENT_DEFINED, message.segment_id, message.version, named)
+            rules = decode_named_rules(fact.kind, fact.payload)
+            named = (rules.name, rules.classification)
+    return RuleDefinition(workspace_id, fact.kind, key, message.version, named)
 
 
 def _settings_definition(
@@ -105,31 +99,17 @@ def _decode_tag(raw: bytes) -> Tag | None:
 
 def tag_from_proto(workspace_id: WorkspaceId, message: pb.TagDefined) -> Tag:
     """Return the tag of a message. Raises InvalidField where it cannot be decoded."""
+    rules = tag_rules(message)
+    kind = TagKind.STAGE if rules.name.kind is ReferenceKind.STAGE else TagKind.TAG
     return Tag(
         workspace_id,
         message.tag_id,
         message.version,
         message.title,
-        _classification(message),
-        TagKind.STAGE if message.kind == pb.TAG_KIND_STAGE else TagKind.TAG,
+        rules.classification,
+        kind,
         message.retired,
     )
-
-
-def _classification(message: pb.TagDefined) -> Classification:
-    if message.HasField("rule") == bool(message.values):
-        raise InvalidField("set exactly one of `rule` and `values`", field="tag.rule")
-    if message.HasField("rule"):
-        values = [ValueRule("", rule_from_proto(message.rule, "tag.rule"))]
-    else:
-        values = [
-            ValueRule(own.value, rule_from_proto(own.rule, f"tag.values[{i}].rule"))
-            for i, own in enumerate(message.values)
-        ]
-    with below("tag.values"):
-        if message.values and not all(own.value for own in message.values):
-            raise RuleError("a value has no name", "write one")
-        return Classification(tuple(values), message.default_value)
 
 
 def tag_to_proto(tag: Tag) -> pb.TagDefined:

@@ -45,12 +45,20 @@ class ProfileDefinitions:
     #: One definition of a workspace at a time: each sees the predicates of those before it.
     locks: DefinitionLocks = field(default_factory=DefinitionLocks)
 
-    async def define_tag(self, tag: Tag, *, etag: str = "", dry_run: bool = False) -> Defined[Tag]:
+    async def define_tag(
+        self,
+        tag: Tag,
+        *,
+        etag: str = "",
+        dry_run: bool = False,
+        assumed: frozenset[Name] = frozenset(),
+    ) -> Defined[Tag]:
         """Define a tag or a set of stages; its version is ignored.
 
-        Raises InvalidField, Conflict, TokenNotReached.
+        `assumed`: what a dry run takes as defined. Raises InvalidField, Conflict, TokenNotReached.
         """
         check_tag(tag)
+        taken = assumed if dry_run else frozenset[Name]()
 
         async def load(token: Token) -> Tag | None:
             existing = await self._workspace(tag.workspace_id, token)
@@ -60,9 +68,10 @@ class ProfileDefinitions:
                     "the id names a tag of another kind: retire that first, or choose another id",
                     field="tag.tag_id",
                 )
-            _check_references(tag.name, None if tag.retired else tag.classification, existing.names)
+            classification = None if tag.retired else tag.classification
+            _check_references(tag.name, classification, existing.names, taken, prefix="tag")
             if not tag.retired:
-                await self._check_size(tag, existing)
+                await self._check_size(tag, existing, taken)
             return current
 
         return await self._define(tag.workspace_id, tag, load, tag_to_fact, etag, dry_run=dry_run)
@@ -88,20 +97,28 @@ class ProfileDefinitions:
         )
 
     async def check_rule(
-        self, workspace_id: WorkspaceId, rule: Rule, *, segment_id: str, retired: bool
+        self,
+        workspace_id: WorkspaceId,
+        rule: Rule,
+        *,
+        segment_id: str,
+        retired: bool,
+        assumed: frozenset[Name],
     ) -> int:
         """Check the rule of a segment; return how many predicates it adds to those in use.
 
-        `segment_id` empty: it is a preview of no segment. Raises InvalidField, field `rule`.
+        `segment_id` empty: it is a preview of no segment. `assumed`: what is taken as defined.
+        Raises InvalidField, field `rule`.
         """
         async with open_snapshot(self.database) as at:
             names = (await load_workspace(at.conn, workspace_id)).names
         if segment_id:
             name = Name(ReferenceKind.SEGMENT, segment_id)
-            _check_references(name, None if retired else Classification.of(rule), names, prefix="")
+            classification = None if retired else Classification.of(rule)
+            _check_references(name, classification, names, assumed, prefix="")
         if retired:
             return 0
-        expanded = _expand(rule, names, "rule")
+        expanded = _expand(rule, names, assumed, "rule")
         return await self.limiter.check_rule(workspace_id, expanded, field="rule")
 
     async def _workspace(self, workspace_id: WorkspaceId, token: Token) -> WorkspaceDefinitions:
@@ -109,7 +126,9 @@ class ProfileDefinitions:
         async with open_snapshot(self.database) as at:
             return await load_workspace(at.conn, workspace_id)
 
-    async def _check_size(self, tag: Tag, existing: WorkspaceDefinitions) -> None:
+    async def _check_size(
+        self, tag: Tag, existing: WorkspaceDefinitions, assumed: frozenset[Name]
+    ) -> None:
         """Raise InvalidField where the rules of a tag are too many beside the others."""
         own = [(f"values[{i}].rule" if v else "rule", r) for i, (v, r) in _numbered(tag)]
         others = [
@@ -121,7 +140,7 @@ class ProfileDefinitions:
         for field_, rule in own:
             check_together(others, rule, field=f"tag.{field_}")
             names = {**existing.names, tag.name: tag.classification}
-            expanded = _expand(rule, names, f"tag.{field_}")
+            expanded = _expand(rule, names, assumed, f"tag.{field_}")
             await self.limiter.check_rule(tag.workspace_id, expanded, field=f"tag.{field_}")
             others.append(rule)
 
@@ -150,19 +169,24 @@ def _numbered(tag: Tag) -> list[tuple[int, tuple[str, Rule]]]:
     return [(i, (value, rule)) for i, (value, rule) in enumerate(tag.classification.values)]
 
 
-def _expand(rule: Rule, names: Definitions, field_: str) -> Rule:
+def _expand(rule: Rule, names: Definitions, assumed: frozenset[Name], field_: str) -> Rule:
     if next(references(rule), None) is None:
         return rule
     try:
-        return expand(rule, names)
+        return expand(rule, names, assumed)
     except RuleError as error:
         raise error.under(field_) from None
 
 
 def _check_references(
-    name: Name, classification: Classification | None, names: Definitions, prefix: str = "tag"
+    name: Name,
+    classification: Classification | None,
+    names: Definitions,
+    assumed: frozenset[Name],
+    *,
+    prefix: str,
 ) -> None:
     try:
-        check_definition(name, classification, names)
+        check_definition(name, classification, names, assumed)
     except RuleError as error:
         raise (error.under(prefix) if prefix else error) from None

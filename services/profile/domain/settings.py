@@ -14,8 +14,8 @@ from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import Predicate
-from services.kernel.rules.values import Json
 from services.kernel.rules.readings.views import ProfileFacts
+from services.kernel.rules.values import Json
 
 DEFAULT_ZONE = "UTC"
 MAX_COMPUTED_TRAITS = 100

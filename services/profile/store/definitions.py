@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from asyncpg import Connection
 
+from services.chassis.codec.named_rules import TAG_DEFINED
 from services.chassis.postgres.database import Queries, lock_class
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import from_bigint, to_bigint
 from services.profile.codec.definitions import (
     RULE_KINDS,
     SETTINGS_DEFINED,
-    TAG_DEFINED,
     decode_definition,
     decode_settings,
     decode_tags,

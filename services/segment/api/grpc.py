@@ -14,6 +14,7 @@ from onefold.type.v1.token_pb2 import StreamPosition
 from services.chassis.access.principal import workspace_id
 from services.chassis.access.rights import allowed_roles
 from services.chassis.codec.fields import PageToken, at_least_of, page_size_of, token_to_proto
+from services.chassis.codec.rules import names_from_proto
 from services.chassis.definitions import etag_of
 from services.chassis.postgres.database import Database
 from services.chassis.projection.runner import ProjectionRunner
@@ -48,7 +49,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.DefineSegmentRequest, context: Any
     ) -> pb.DefineSegmentResponse:
         desired = definition_from_proto(workspace_id(), request.segment)
-        defined = await self.commands.define(desired, etag=request.etag, dry_run=request.dry_run)
+        assumed = names_from_proto(request.assumed, "assumed")
+        defined = await self.commands.define(
+            desired, etag=request.etag, dry_run=request.dry_run, assumed=assumed
+        )
         return pb.DefineSegmentResponse(
             segment=definition_to_proto(defined.definition),
             changed=defined.changed,
@@ -60,7 +64,9 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         self, request: pb.ListSegmentsRequest, context: Any
     ) -> pb.ListSegmentsResponse:
         token = await self.runner.reach(at_least_of(request))
-        segments = await queries.list_segments(self.database, self.runner.shards, workspace_id())
+        segments, tags = await queries.list_segments(
+            self.database, self.runner.shards, workspace_id()
+        )
         return pb.ListSegmentsResponse(
             segments=[
                 pb.SegmentSummary(
@@ -70,6 +76,10 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
                     etag=etag_of(segment.definition.version),
                 )
                 for segment in segments
+            ],
+            tags=[
+                pb.TagSize(segment_id=tag.definition.segment_id, size=tag.size, live=tag.is_live)
+                for tag in tags
             ],
             token=token_to_proto(token),
         )

@@ -7,12 +7,21 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 from onefold.segment.v1 import segment_facts_pb2 as pb
 
+from services.chassis.codec.named_rules import decode_named_rules
 from services.chassis.codec.rules import rule_from_proto, rule_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
+from services.kernel.rules.references import NamedRules
 from services.segment.domain.model import SegmentDefinition
 
-SEGMENT_DEFINED: str = pb.SegmentDefined.DESCRIPTOR.full_name
+
+@lru_cache(maxsize=4_096)
+def decode_rules(kind: str, payload: bytes) -> NamedRules:
+    """Return the rules of a serialised definition. Raises InvalidField.
+
+    Cached, as the same definitions are loaded again with each new one.
+    """
+    return decode_named_rules(kind, payload)
 
 
 @lru_cache(maxsize=4_096)

@@ -9,20 +9,28 @@ from services.chassis.definitions import Defined, DefinitionFact, DefinitionLock
 from services.chassis.postgres.database import Database, acquire
 from services.chassis.projection.runner import ProjectionRunner
 from services.chassis.rpc.clients import LogClient
-from services.kernel.ids import WorkspaceId
 from services.kernel.rules.limits import check_together
-from services.kernel.rules.model import Rule
+from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
 from services.segment.codec.definitions import definition_to_proto
-from services.segment.domain.model import SegmentDefinition, check_segment_id, check_segment_title
+from services.segment.domain.model import (
+    SegmentDefinition,
+    check_new_segment_id,
+    check_segment_title,
+)
 from services.segment.store.definitions import load_definitions
 
 
 class RuleLimits(Protocol):
     """Says whether a rule may be defined beside the other rules of its workspace."""
 
-    async def check_rule(self, workspace_id: WorkspaceId, rule: Rule, at_least: Token) -> None:
-        """Check a rule in a state that includes a token. Raises InvalidField, RetryableError."""
+    async def check_rule(
+        self, segment: SegmentDefinition, at_least: Token, assumed: frozenset[Name]
+    ) -> None:
+        """Check the rule of a segment, and what refers to it, in a state that includes a token.
+
+        `assumed`: what is taken as defined. Raises InvalidField, RetryableError.
+        """
 
 
 @dataclass(frozen=True)
@@ -37,15 +45,24 @@ class SegmentCommands:
     locks: DefinitionLocks = field(default_factory=DefinitionLocks)
 
     async def define(
-        self, desired: SegmentDefinition, *, etag: str = "", dry_run: bool = False
+        self,
+        desired: SegmentDefinition,
+        *,
+        etag: str = "",
+        dry_run: bool = False,
+        assumed: frozenset[Name] = frozenset(),
     ) -> Defined[SegmentDefinition]:
-        """Define a segment. Raises InvalidField, Conflict, RetryableError."""
-        check_segment_id(desired.segment_id, "segment.segment_id")
+        """Define a segment; `assumed`: what a dry run takes as defined.
+
+        Raises InvalidField, Conflict, RetryableError.
+        """
+        taken = assumed if dry_run else frozenset[Name]()
+        check_new_segment_id(desired.segment_id, "segment.segment_id")
         check_segment_title(desired.title)
 
         async def load(token: Token) -> SegmentDefinition | None:
             await self.runner.reach(token)
-            await self.limits.check_rule(desired.workspace_id, desired.rule, token)
+            await self.limits.check_rule(desired, token, taken)
             async with acquire(self.database.api_pool) as conn:
                 definitions = await load_definitions(conn, desired.workspace_id)
             existing = {definition.segment_id: definition for definition in definitions}

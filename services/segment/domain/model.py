@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
 from services.kernel.errors import InvalidField
 from services.kernel.ids import ProfileId, WorkspaceId
-from services.kernel.rules.model import Rule
+from services.kernel.rules.model import ReferenceKind, Rule
+from services.kernel.rules.references import Name, NamedRules, expand_known, names_of
 
 MAX_ID = 128
+#: The length of the id of a tag with its value, as memberships have it.
+MAX_MEMBERSHIP_ID = 300
 MAX_TITLE = 200
+#: How the ids of the members of tags and stages begin.
+TAG_PREFIXES = ("tag:", "stage:")
 
 
 class MembershipCause(IntEnum):
@@ -36,6 +42,35 @@ class SegmentDefinition:
     def at_version(self, version: int) -> SegmentDefinition:
         """Return the same definition with another version."""
         return replace(self, version=version)
+
+
+def followed(workspace_id: WorkspaceId, defined: Sequence[NamedRules]) -> list[SegmentDefinition]:
+    """Return the memberships that follow from the newest definitions of a workspace.
+
+    Beside the segments there is one for each value of a tag, `tag:ID=VALUE` (`tag:ID` for a tag
+    without values), and one for each stage, `stage:SET=STAGE`. Their rules have no references.
+    """
+    names = names_of(defined)
+    return [
+        SegmentDefinition(
+            workspace_id,
+            membership_id(rules.name, value),
+            rules.version,
+            rules.title,
+            expand_known(rule, names),
+            rules.retired,
+        )
+        for rules in defined
+        for value in rules.classification.names
+        if (rule := rules.classification.rule_of(value)) is not None
+    ]
+
+
+def membership_id(name: Name, value: str) -> str:
+    """Return the id under which the members of a segment, a tag's value or a stage are stored."""
+    if name.kind is ReferenceKind.SEGMENT:
+        return name.id
+    return f"{name.kind.value}:{name.id}" + (f"={value}" if value else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +104,21 @@ class MembershipChange(NamedTuple):
     ordinal: int = 0
 
 
-def check_segment_id(segment_id: str, field: str) -> None:
-    """Check that a text can be the id of a segment. Raises InvalidField."""
-    if not 0 < len(segment_id) <= MAX_ID or not segment_id.isprintable():
-        raise InvalidField(f"segment_id has 1 to {MAX_ID} printable characters", field=field)
+def check_segment_id(segment_id: str, field: str, most: int = MAX_MEMBERSHIP_ID) -> None:
+    """Check that a text can be the id of memberships. Raises InvalidField."""
+    if not 0 < len(segment_id) <= most or not segment_id.isprintable():
+        raise InvalidField(f"segment_id has 1 to {most} printable characters", field=field)
+
+
+def check_new_segment_id(segment_id: str, field: str) -> None:
+    """Check that a text can be the id of a new segment. Raises InvalidField."""
+    check_segment_id(segment_id, field, MAX_ID)
+    if segment_id.startswith(TAG_PREFIXES):
+        raise InvalidField(
+            f"segment_id does not begin with {' or '.join(TAG_PREFIXES)}: these are the members of"
+            " tags and stages",
+            field=field,
+        )
 
 
 def check_segment_title(title: str) -> None:

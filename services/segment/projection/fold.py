@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from services.chassis.access.tables import fold_access_facts
+from services.chassis.codec.named_rules import NAMED_KINDS
 from services.chassis.messaging.stream import Batch, FoldResult, FoldUnit, StreamMessage
 from services.chassis.projection.backfill import BackfillJob, BackfillStep, schedule
 from services.chassis.projection.checkpoint import Checkpoint
@@ -20,7 +21,6 @@ from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
 from services.segment.codec.bus import decode_profiles_changed, evaluation_from_proto
-from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
 from services.segment.codec.units import UNITS
 from services.segment.domain import membership
 from services.segment.domain.membership import ActiveSegments
@@ -147,7 +147,7 @@ class SegmentProjection:
     ) -> dict[WorkspaceId, set[int]]:
         """Save definitions and ready predicates; return the shards to sweep, by workspace."""
         sweeps: dict[WorkspaceId, set[int]] = defaultdict(set)
-        defined = [fact for fact in facts if fact.kind == SEGMENT_DEFINED]
+        defined = [fact for fact in facts if fact.kind in NAMED_KINDS]
         changed = [m for m in messages if m.backfilled_predicates or m.dropped_predicates]
         if not defined and not changed:
             return sweeps
@@ -157,13 +157,12 @@ class SegmentProjection:
         is_changed = False
         for fact in defined:
             try:
-                definition = decode_definition(fact.workspace_id, fact.payload)
+                is_changed |= await definitions.save_definition(conn, fact)
             except InvalidField:
                 log.warning("definition_skipped", kind=fact.kind, offset=fact.offset)
                 continue
-            is_changed |= await definitions.save_definition(conn, definition, fact.payload)
             # Every shard sweeps at its own copy of the definition.
-            sweeps[definition.workspace_id].add(shard)
+            sweeps[WorkspaceId(fact.workspace_id)].add(shard)
         for message in changed:
             workspace_id = WorkspaceId(message.backfilled_workspace_id)
             dropped = frozenset(message.dropped_predicates)
@@ -198,7 +197,7 @@ class SegmentProjection:
         return any(
             ids.intersection(map(predicate_id, predicates(definition.rule)))
             and definitions.is_backfilled(definition, ready, self._shards)
-            for definition in await definitions.load_definitions(conn, workspace_id)
+            for definition in await definitions.load_followed(conn, workspace_id)
         )
 
     async def _apply_evaluations(

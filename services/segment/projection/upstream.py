@@ -11,13 +11,13 @@ from onefold.profile.v1 import profile_service_pb2_grpc as pb_grpc
 
 from services.chassis.access.principal import WORKSPACE_KEY
 from services.chassis.codec.fields import token_to_proto
-from services.chassis.codec.rules import rule_to_proto
+from services.chassis.codec.rules import names_to_proto, rule_to_proto
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.rpc.channel import ServiceChannel
 from services.kernel.errors import InvalidField
-from services.kernel.ids import WorkspaceId
-from services.kernel.rules.model import Rule
+from services.kernel.rules.references import Name
 from services.kernel.tokens import Token
+from services.segment.domain.model import SegmentDefinition
 
 
 class ProfileUpstream:
@@ -43,11 +43,20 @@ class ProfileUpstream:
         async for response in self._stub.ReadEvaluations(pb.ReadEvaluationsRequest(shard=shard)):
             yield response
 
-    async def check_rule(self, workspace_id: WorkspaceId, rule: Rule, at_least: Token) -> None:
+    async def check_rule(
+        self, segment: SegmentDefinition, at_least: Token, assumed: frozenset[Name]
+    ) -> None:
         """Check a segment's rule beside the other rules of its workspace. Raises InvalidField."""
-        request = pb.PreviewRuleRequest(rule=rule_to_proto(rule), at_least=token_to_proto(at_least))
+        request = pb.PreviewRuleRequest(
+            rule=rule_to_proto(segment.rule),
+            at_least=token_to_proto(at_least),
+            segment_id=segment.segment_id,
+            retired=segment.retired,
+            assumed=names_to_proto(assumed),
+        )
         try:
-            await self._stub.PreviewRule(request, metadata=((WORKSPACE_KEY, workspace_id),))
+            metadata = ((WORKSPACE_KEY, segment.workspace_id),)
+            await self._stub.PreviewRule(request, metadata=metadata)
         except InvalidField as error:
             raise InvalidField(error.message, field="segment.rule") from None
 

@@ -28,25 +28,29 @@ class SegmentStatus(NamedTuple):
 
 async def list_segments(
     database: Database, shards: int, workspace_id: WorkspaceId
-) -> list[SegmentStatus]:
-    """Return the segments of a workspace, by id."""
+) -> tuple[list[SegmentStatus], list[SegmentStatus]]:
+    """Return the segments of a workspace, and the values of its tags and stages, by id."""
     async with (
         acquire(database.api_pool) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         defined = await definitions.load_definitions(conn, workspace_id)
+        followed = await definitions.load_followed(conn, workspace_id)
         rows = await conn.fetch(memberships.Q.count_members, workspace_id)
         ready = await definitions.count_ready_shards(conn)
         is_sweeping = await is_backfilling(conn, REEVALUATION, workspace_id)
     sizes = {row["segment_id"]: row["size"] for row in rows}
-    return [
-        SegmentStatus(
-            definition,
-            sizes.get(definition.segment_id, 0),
-            not is_sweeping and definitions.is_backfilled(definition, ready, shards),
+    status = {
+        rules.segment_id: SegmentStatus(
+            rules,
+            sizes.get(rules.segment_id, 0),
+            not is_sweeping and definitions.is_backfilled(rules, ready, shards),
         )
-        for definition in defined
-    ]
+        for rules in followed
+    }
+    # A segment is listed as it is defined, with references.
+    segments = [status.pop(d.segment_id)._replace(definition=d) for d in defined]
+    return segments, [status[id_] for id_ in sorted(status) if not status[id_].definition.retired]
 
 
 async def list_members(

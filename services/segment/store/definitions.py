@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
 import asyncpg
 
+from services.chassis.codec.named_rules import SEGMENT_DEFINED
 from services.chassis.postgres.database import Queries
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates, to_bigint
-from services.segment.codec.definitions import decode_definition
+from services.kernel.rules.references import NamedRules
+from services.segment.codec.definitions import decode_definition, decode_rules
 from services.segment.domain.membership import ActiveSegments
-from services.segment.domain.model import SegmentDefinition
+from services.segment.domain.model import SegmentDefinition, followed
 
 Q = Queries.load(__package__, "definitions.sql")
 #: By workspace and predicate id (signed): the number of shards that have backfilled it.
@@ -24,7 +27,7 @@ async def load_active_segments(conn: asyncpg.Connection, shards: int) -> ActiveS
     ready = await count_ready_shards(conn)
     active: list[SegmentDefinition] = []
     pending: list[SegmentDefinition] = []
-    for definition in await load_definitions(conn):
+    for definition in await load_followed(conn):
         (active if is_backfilled(definition, ready, shards) else pending).append(definition)
     return ActiveSegments(active, pending)
 
@@ -37,28 +40,43 @@ def is_backfilled(definition: SegmentDefinition, ready: ReadyShards, shards: int
     return all(ready.get((definition.workspace_id, p), 0) >= shards for p in required)
 
 
-async def load_definitions(
+async def load_followed(
     conn: asyncpg.Connection, workspace_id: WorkspaceId | None = None
 ) -> list[SegmentDefinition]:
-    """Return the definitions of one workspace, or of all, by id."""
+    """Return what memberships of one workspace, or of all, are followed: rules without references.
+
+    These are segments, the values of tags, and stages.
+    """
     if workspace_id is None:
         rows = await conn.fetch(Q.load_definitions)
     else:
         rows = await conn.fetch(Q.load_definitions_of_workspace, workspace_id)
-    return [_definition(row) for row in rows]
+    by_workspace: dict[WorkspaceId, list[NamedRules]] = defaultdict(list)
+    for row in rows:
+        by_workspace[row["workspace_id"]].append(decode_rules(row["kind"], row["payload"]))
+    return [d for workspace, own in by_workspace.items() for d in followed(workspace, own)]
 
 
-async def save_definition(
-    conn: asyncpg.Connection, definition: SegmentDefinition, payload: bytes
-) -> bool:
-    """Save a version unless a newer one is stored; return whether it was saved."""
-    status: str = await conn.execute(
-        Q.save_definition,
-        definition.workspace_id,
-        definition.segment_id,
-        definition.version,
-        payload,
-    )
+async def load_definitions(
+    conn: asyncpg.Connection, workspace_id: WorkspaceId
+) -> list[SegmentDefinition]:
+    """Return the segments of one workspace as they are defined, by id."""
+    rows = await conn.fetch(Q.load_definitions_of_workspace, workspace_id)
+    return [
+        decode_definition(row["workspace_id"], row["payload"])
+        for row in rows
+        if row["kind"] == SEGMENT_DEFINED
+    ]
+
+
+async def save_definition(conn: asyncpg.Connection, fact: Any) -> bool:
+    """Save the definition of a fact unless a newer version is stored; return whether it was saved.
+
+    Raises InvalidField where the fact cannot be decoded.
+    """
+    rules = decode_rules(fact.kind, fact.payload)
+    row = (fact.workspace_id, fact.kind, rules.name.id, rules.version, fact.payload)
+    status: str = await conn.execute(Q.save_definition, *row)
     return status.endswith(" 1")
 
 
@@ -87,7 +105,3 @@ async def delete_ready_predicates(
 async def bump_revision(conn: asyncpg.Connection, *, schema: str = "") -> None:
     """Invalidate every cache of definitions; `schema` empty = the search path."""
     await conn.execute(Q.bump_revision.replace("{schema}", f"{schema}." if schema else ""))
-
-
-def _definition(row: Any) -> SegmentDefinition:
-    return decode_definition(row["workspace_id"], row["payload"])

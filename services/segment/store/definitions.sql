@@ -8,19 +8,21 @@ SELECT value FROM definition_revision;
 UPDATE {schema}definition_revision SET value = pg_current_xact_id()::text::bigint;
 
 -- name: save_definition
--- Saves a version of a segment unless a newer one is stored.
-INSERT INTO definition (workspace_id, segment_id, version, payload) VALUES ($1, $2, $3, $4)
-ON CONFLICT (workspace_id, segment_id) DO UPDATE
+-- Saves a version of a definition unless a newer one is stored.
+INSERT INTO definition (workspace_id, kind, definition_id, version, payload)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (workspace_id, kind, definition_id) DO UPDATE
 SET version = excluded.version, payload = excluded.payload
 WHERE definition.version < excluded.version;
 
 -- name: load_definitions
--- The segments of every workspace.
-SELECT workspace_id, payload FROM definition ORDER BY workspace_id, segment_id;
+-- The definitions of every workspace.
+SELECT workspace_id, kind, payload FROM definition ORDER BY workspace_id, kind, definition_id;
 
 -- name: load_definitions_of_workspace
--- The segments of one workspace.
-SELECT workspace_id, payload FROM definition WHERE workspace_id = $1 ORDER BY segment_id;
+-- The definitions of one workspace.
+SELECT workspace_id, kind, payload FROM definition WHERE workspace_id = $1
+ORDER BY kind, definition_id;
 
 -- name: save_ready_predicates
 -- Records that a shard has backfilled these predicates; returns those that were not recorded.

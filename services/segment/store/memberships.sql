@@ -45,7 +45,8 @@ FROM {live}.membership l
 FULL JOIN {new}.membership n USING (profile_id, segment_id)
 LEFT JOIN {new}.evaluation e
     ON e.profile_id = coalesce(n.profile_id, l.profile_id) AND e.merged_into IS NULL
-LEFT JOIN {new}.definition d ON d.workspace_id = l.workspace_id AND d.segment_id = l.segment_id
+LEFT JOIN {new}.definition d ON d.workspace_id = l.workspace_id
+    AND d.kind = 'onefold.segment.v1.SegmentDefined' AND d.definition_id = l.segment_id
 WHERE l.profile_id IS NULL OR n.profile_id IS NULL
 ORDER BY profile_id, segment_id;
 

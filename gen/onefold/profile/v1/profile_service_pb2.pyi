@@ -329,16 +329,18 @@ class ExplainRuleResponse(_message.Message):
     def __init__(self, holds: _Optional[bool] = ..., predicates: _Optional[_Iterable[_Union[PredicateResult, _Mapping]]] = ..., rule_text: _Optional[str] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class PreviewRuleRequest(_message.Message):
-    __slots__ = ("rule", "at_least", "segment_id", "retired")
+    __slots__ = ("rule", "at_least", "segment_id", "retired", "assumed")
     RULE_FIELD_NUMBER: _ClassVar[int]
     AT_LEAST_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_FIELD_NUMBER: _ClassVar[int]
     rule: _rule_pb2.Rule
     at_least: _token_pb2.Token
     segment_id: str
     retired: bool
-    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., segment_id: _Optional[str] = ..., retired: _Optional[bool] = ...) -> None: ...
+    assumed: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Reference]
+    def __init__(self, rule: _Optional[_Union[_rule_pb2.Rule, _Mapping]] = ..., at_least: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., segment_id: _Optional[str] = ..., retired: _Optional[bool] = ..., assumed: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ...) -> None: ...
 
 class PreviewRuleResponse(_message.Message):
     __slots__ = ("new_predicates", "token")
@@ -373,14 +375,16 @@ class PreviewProfilesResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[_profile_stream_pb2.ProfileChange, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
 
 class DefineTagRequest(_message.Message):
-    __slots__ = ("tag", "dry_run", "etag")
+    __slots__ = ("tag", "dry_run", "etag", "assumed")
     TAG_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_FIELD_NUMBER: _ClassVar[int]
     tag: _profile_facts_pb2.TagDefined
     dry_run: bool
     etag: str
-    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+    assumed: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Reference]
+    def __init__(self, tag: _Optional[_Union[_profile_facts_pb2.TagDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ...) -> None: ...
 
 class DefineTagResponse(_message.Message):
     __slots__ = ("tag", "changed", "token", "etag")

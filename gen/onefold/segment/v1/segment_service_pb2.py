@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from onefold.profile.v1 import profile_stream_pb2 as onefold_dot_profile_dot_v1_dot_profile__stream__pb2
+from onefold.rule.v1 import rule_pb2 as onefold_dot_rule_dot_v1_dot_rule__pb2
 from onefold.segment.v1 import segment_facts_pb2 as onefold_dot_segment_dot_v1_dot_segment__facts__pb2
 from onefold.segment.v1 import segment_stream_pb2 as onefold_dot_segment_dot_v1_dot_segment__stream__pb2
 from onefold.type.v1 import identifier_pb2 as onefold_dot_type_dot_v1_dot_identifier__pb2
@@ -30,15 +31,17 @@ from onefold.type.v1 import options_pb2 as onefold_dot_type_dot_v1_dot_options__
 from onefold.type.v1 import token_pb2 as onefold_dot_type_dot_v1_dot_token__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a\'onefold/profile/v1/profile_stream.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"j\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x92\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"s\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\x92\x01\n\x12ListMembersRequest\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x01\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\"C\n\x06Member\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa6\x01\n\x16ListMembershipsRequest\x12)\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}H\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xbc\x01\n\x17ListMembershipsResponse\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1a\n\x0bsegment_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x17WatchMembershipsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\x80\x01\x12\x36\n\rfrom_position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"\x84\x01\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"]\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04life\x18\x04 \x01(\x04\"p\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04life\x18\x03 \x01(\x04\x32\xad\x06\n\x0eSegmentService\x12k\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\"\x05\xc2\xbb\x18\x01\x03\x12k\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12}\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12y\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x30\x01\x12g\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(onefold/segment/v1/segment_service.proto\x12\x12onefold.segment.v1\x1a\'onefold/profile/v1/profile_stream.proto\x1a\x1aonefold/rule/v1/rule.proto\x1a&onefold/segment/v1/segment_facts.proto\x1a\'onefold/segment/v1/segment_stream.proto\x1a onefold/type/v1/identifier.proto\x1a\x1donefold/type/v1/options.proto\x1a\x1bonefold/type/v1/token.proto\"\x97\x01\n\x14\x44\x65\x66ineSegmentRequest\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12+\n\x07\x61ssumed\x18\x04 \x03(\x0b\x32\x1a.onefold.rule.v1.Reference\"\x92\x01\n\x15\x44\x65\x66ineSegmentResponse\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"?\n\x13ListSegmentsRequest\x12(\n\x08\x61t_least\x18\x01 \x01(\x0b\x32\x16.onefold.type.v1.Token\"o\n\x0eSegmentSummary\x12\x33\n\x07segment\x18\x01 \x01(\x0b\x32\".onefold.segment.v1.SegmentDefined\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"@\n\x07TagSize\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0c\n\x04live\x18\x03 \x01(\x08\"\x9e\x01\n\x14ListSegmentsResponse\x12\x34\n\x08segments\x18\x01 \x03(\x0b\x32\".onefold.segment.v1.SegmentSummary\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12)\n\x04tags\x18\x03 \x03(\x0b\x32\x1b.onefold.segment.v1.TagSize\"\x92\x01\n\x12ListMembersRequest\x12\x19\n\nsegment_id\x18\x01 \x01(\tB\x05\xb8\xbb\x18\xac\x02\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x08\x61t_least\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\"C\n\x06Member\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"\x82\x01\n\x13ListMembersResponse\x12+\n\x07members\x18\x01 \x03(\x0b\x32\x1a.onefold.segment.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.Token\"\xa6\x01\n\x16ListMembershipsRequest\x12)\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}H\x00\x12\x31\n\nidentifier\x18\x02 \x01(\x0b\x32\x1b.onefold.type.v1.IdentifierH\x00\x12(\n\x08\x61t_least\x18\x03 \x01(\x0b\x32\x16.onefold.type.v1.TokenB\x04\n\x02\x62y\"\xbc\x01\n\x17ListMembershipsResponse\x12\'\n\nprofile_id\x18\x01 \x01(\tB\x13\xb2\xbb\x18\x0f[0-9a-fA-F]{32}\x12\x1a\n\x0bsegment_ids\x18\x02 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x35\n\x07history\x18\x03 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x04 \x01(\x0b\x32\x16.onefold.type.v1.Token\"}\n\x19PreviewMembershipsRequest\x12\x36\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32!.onefold.profile.v1.ProfileChange\x12(\n\x08\x61t_least\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"z\n\x1aPreviewMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.onefold.type.v1.Token\"m\n\x17WatchMembershipsRequest\x12\x1a\n\x0bsegment_ids\x18\x01 \x03(\tB\x05\xb8\xbb\x18\xac\x02\x12\x36\n\rfrom_position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"\x84\x01\n\x18WatchMembershipsResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.onefold.segment.v1.MembershipChange\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.onefold.type.v1.StreamPosition\"]\n\x11ReadOutboxRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04life\x18\x04 \x01(\x04\"p\n\x12ReadOutboxResponse\x12\x35\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32&.onefold.segment.v1.MembershipsChanged\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x0c\n\x04life\x18\x03 \x01(\x04\x32\xad\x06\n\x0eSegmentService\x12k\n\rDefineSegment\x12(.onefold.segment.v1.DefineSegmentRequest\x1a).onefold.segment.v1.DefineSegmentResponse\"\x05\xc2\xbb\x18\x01\x03\x12k\n\x0cListSegments\x12\'.onefold.segment.v1.ListSegmentsRequest\x1a(.onefold.segment.v1.ListSegmentsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12h\n\x0bListMembers\x12&.onefold.segment.v1.ListMembersRequest\x1a\'.onefold.segment.v1.ListMembersResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12t\n\x0fListMemberships\x12*.onefold.segment.v1.ListMembershipsRequest\x1a+.onefold.segment.v1.ListMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12}\n\x12PreviewMemberships\x12-.onefold.segment.v1.PreviewMembershipsRequest\x1a..onefold.segment.v1.PreviewMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x12y\n\x10WatchMemberships\x12+.onefold.segment.v1.WatchMembershipsRequest\x1a,.onefold.segment.v1.WatchMembershipsResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x02\x30\x01\x12g\n\nReadOutbox\x12%.onefold.segment.v1.ReadOutboxRequest\x1a&.onefold.segment.v1.ReadOutboxResponse\"\x08\x90\x02\x01\xc2\xbb\x18\x01\x05\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onefold.segment.v1.segment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TAGSIZE'].fields_by_name['segment_id']._loaded_options = None
+  _globals['_TAGSIZE'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\254\002'
   _globals['_LISTMEMBERSREQUEST'].fields_by_name['segment_id']._loaded_options = None
-  _globals['_LISTMEMBERSREQUEST'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\200\001'
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['segment_id']._serialized_options = b'\270\273\030\254\002'
   _globals['_MEMBER'].fields_by_name['profile_id']._loaded_options = None
   _globals['_MEMBER'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
   _globals['_LISTMEMBERSHIPSREQUEST'].fields_by_name['profile_id']._loaded_options = None
@@ -46,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['profile_id']._loaded_options = None
   _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['profile_id']._serialized_options = b'\262\273\030\017[0-9a-fA-F]{32}'
   _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['segment_ids']._loaded_options = None
-  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\200\001'
+  _globals['_LISTMEMBERSHIPSRESPONSE'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\254\002'
   _globals['_WATCHMEMBERSHIPSREQUEST'].fields_by_name['segment_ids']._loaded_options = None
-  _globals['_WATCHMEMBERSHIPSREQUEST'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\200\001'
+  _globals['_WATCHMEMBERSHIPSREQUEST'].fields_by_name['segment_ids']._serialized_options = b'\270\273\030\254\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['DefineSegment']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['DefineSegment']._serialized_options = b'\302\273\030\001\003'
   _globals['_SEGMENTSERVICE'].methods_by_name['ListSegments']._loaded_options = None
@@ -63,38 +66,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTSERVICE'].methods_by_name['WatchMemberships']._serialized_options = b'\220\002\001\302\273\030\001\002'
   _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._loaded_options = None
   _globals['_SEGMENTSERVICE'].methods_by_name['ReadOutbox']._serialized_options = b'\220\002\001\302\273\030\001\005'
-  _globals['_DEFINESEGMENTREQUEST']._serialized_start=280
-  _globals['_DEFINESEGMENTREQUEST']._serialized_end=386
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=389
-  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=535
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=537
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=600
-  _globals['_SEGMENTSUMMARY']._serialized_start=602
-  _globals['_SEGMENTSUMMARY']._serialized_end=713
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=715
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=830
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=833
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=979
-  _globals['_MEMBER']._serialized_start=981
-  _globals['_MEMBER']._serialized_end=1048
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1051
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1181
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1184
-  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1350
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1353
-  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1541
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=1543
-  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=1668
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=1670
-  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=1792
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=1794
-  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=1903
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=1906
-  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=2038
-  _globals['_READOUTBOXREQUEST']._serialized_start=2040
-  _globals['_READOUTBOXREQUEST']._serialized_end=2133
-  _globals['_READOUTBOXRESPONSE']._serialized_start=2135
-  _globals['_READOUTBOXRESPONSE']._serialized_end=2247
-  _globals['_SEGMENTSERVICE']._serialized_start=2250
-  _globals['_SEGMENTSERVICE']._serialized_end=3063
+  _globals['_DEFINESEGMENTREQUEST']._serialized_start=309
+  _globals['_DEFINESEGMENTREQUEST']._serialized_end=460
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_start=463
+  _globals['_DEFINESEGMENTRESPONSE']._serialized_end=609
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=611
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=674
+  _globals['_SEGMENTSUMMARY']._serialized_start=676
+  _globals['_SEGMENTSUMMARY']._serialized_end=787
+  _globals['_TAGSIZE']._serialized_start=789
+  _globals['_TAGSIZE']._serialized_end=853
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=856
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1014
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=1017
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=1163
+  _globals['_MEMBER']._serialized_start=1165
+  _globals['_MEMBER']._serialized_end=1232
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1235
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1365
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_start=1368
+  _globals['_LISTMEMBERSHIPSREQUEST']._serialized_end=1534
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_start=1537
+  _globals['_LISTMEMBERSHIPSRESPONSE']._serialized_end=1725
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_start=1727
+  _globals['_PREVIEWMEMBERSHIPSREQUEST']._serialized_end=1852
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_start=1854
+  _globals['_PREVIEWMEMBERSHIPSRESPONSE']._serialized_end=1976
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_start=1978
+  _globals['_WATCHMEMBERSHIPSREQUEST']._serialized_end=2087
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_start=2090
+  _globals['_WATCHMEMBERSHIPSRESPONSE']._serialized_end=2222
+  _globals['_READOUTBOXREQUEST']._serialized_start=2224
+  _globals['_READOUTBOXREQUEST']._serialized_end=2317
+  _globals['_READOUTBOXRESPONSE']._serialized_start=2319
+  _globals['_READOUTBOXRESPONSE']._serialized_end=2431
+  _globals['_SEGMENTSERVICE']._serialized_start=2434
+  _globals['_SEGMENTSERVICE']._serialized_end=3247
 # @@protoc_insertion_point(module_scope)

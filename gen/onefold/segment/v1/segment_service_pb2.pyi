@@ -1,4 +1,5 @@
 from onefold.profile.v1 import profile_stream_pb2 as _profile_stream_pb2
+from onefold.rule.v1 import rule_pb2 as _rule_pb2
 from onefold.segment.v1 import segment_facts_pb2 as _segment_facts_pb2
 from onefold.segment.v1 import segment_stream_pb2 as _segment_stream_pb2
 from onefold.type.v1 import identifier_pb2 as _identifier_pb2
@@ -13,14 +14,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DefineSegmentRequest(_message.Message):
-    __slots__ = ("segment", "dry_run", "etag")
+    __slots__ = ("segment", "dry_run", "etag", "assumed")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_FIELD_NUMBER: _ClassVar[int]
     segment: _segment_facts_pb2.SegmentDefined
     dry_run: bool
     etag: str
-    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+    assumed: _containers.RepeatedCompositeFieldContainer[_rule_pb2.Reference]
+    def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., dry_run: _Optional[bool] = ..., etag: _Optional[str] = ..., assumed: _Optional[_Iterable[_Union[_rule_pb2.Reference, _Mapping]]] = ...) -> None: ...
 
 class DefineSegmentResponse(_message.Message):
     __slots__ = ("segment", "changed", "token", "etag")
@@ -52,13 +55,25 @@ class SegmentSummary(_message.Message):
     etag: str
     def __init__(self, segment: _Optional[_Union[_segment_facts_pb2.SegmentDefined, _Mapping]] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
+class TagSize(_message.Message):
+    __slots__ = ("segment_id", "size", "live")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    size: int
+    live: bool
+    def __init__(self, segment_id: _Optional[str] = ..., size: _Optional[int] = ..., live: _Optional[bool] = ...) -> None: ...
+
 class ListSegmentsResponse(_message.Message):
-    __slots__ = ("segments", "token")
+    __slots__ = ("segments", "token", "tags")
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     segments: _containers.RepeatedCompositeFieldContainer[SegmentSummary]
     token: _token_pb2.Token
-    def __init__(self, segments: _Optional[_Iterable[_Union[SegmentSummary, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ...) -> None: ...
+    tags: _containers.RepeatedCompositeFieldContainer[TagSize]
+    def __init__(self, segments: _Optional[_Iterable[_Union[SegmentSummary, _Mapping]]] = ..., token: _Optional[_Union[_token_pb2.Token, _Mapping]] = ..., tags: _Optional[_Iterable[_Union[TagSize, _Mapping]]] = ...) -> None: ...
 
 class ListMembersRequest(_message.Message):
     __slots__ = ("segment_id", "page_size", "page_token", "at_least", "as_of_us")

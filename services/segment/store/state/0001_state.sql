@@ -31,13 +31,14 @@ CREATE TABLE membership (
 
 CREATE INDEX membership_by_segment ON membership (workspace_id, segment_id, profile_id);
 
--- The newest version of each segment, as a serialised SegmentDefined.
+-- The newest version of each segment, tag and set of stages.
 CREATE TABLE definition (
-    workspace_id text    NOT NULL,
-    segment_id   text    NOT NULL,
-    version      integer NOT NULL,
-    payload      bytea   NOT NULL,
-    PRIMARY KEY (workspace_id, segment_id)
+    workspace_id  text    NOT NULL,
+    kind          text    NOT NULL, -- the full name of the message in `payload`
+    definition_id text    NOT NULL,
+    version       integer NOT NULL,
+    payload       bytea   NOT NULL,
+    PRIMARY KEY (workspace_id, kind, definition_id)
 );
 
 -- The predicates that each shard of profile has backfilled.
