@@ -17,7 +17,7 @@ from services.kernel.rules.inputs import (
 from services.kernel.rules.readings.amounts import MICRO, from_micro_units
 from services.kernel.rules.readings.ranges import Range, before, range_of, turns_of, turns_of_both
 from services.kernel.rules.readings.views import Cell, ProfileFacts, RecordsView
-from services.kernel.rules.values import Json, scalar_key
+from services.kernel.rules.values import Json, canonical_json, scalar_key
 from services.kernel.rules.windows import Calendar, Rolling
 
 #: Returns the value of a feature at an instant; the profile's state is fixed.
@@ -207,5 +207,7 @@ def _top(records: RecordsView, range_: Range, limit: int) -> list[Json] | None:
         entry[0], entry[1] = entry[0] + 1, at_us
     if not counts:
         return None
-    ordered = sorted(counts.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
-    return [entry[2] for _, entry in ordered[:limit]]
+    ordered = sorted(
+        counts.values(), key=lambda entry: (-entry[0], -entry[1], canonical_json(entry[2]))
+    )
+    return [value for *_, value in ordered[:limit]]

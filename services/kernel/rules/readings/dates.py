@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from services.kernel.calendar import is_zone, local_date, start_of_date
 from services.kernel.rules.features import DateDistance, DateMeasure
@@ -12,9 +12,7 @@ from services.kernel.rules.inputs import ZONE_TRAIT
 from services.kernel.rules.readings.aggregates import FeatureFn, Reading
 from services.kernel.rules.readings.views import ProfileFacts
 from services.kernel.rules.values import Json
-from services.kernel.time import parse_rfc3339
-
-_DATE_LENGTH = 10
+from services.kernel.time import to_us
 
 
 def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
@@ -38,15 +36,17 @@ def read_date(feature: DateDistance, limit: Json) -> FeatureFn:
 
 
 def date_of(value: Json, zone: str) -> date | None:
-    """Return the date of an ISO 8601 date or of an instant in a zone; None if it is neither."""
+    """Return the date of an ISO 8601 date or of an instant in a zone; None if it is neither.
+
+    A time without a zone is in this one.
+    """
     if not isinstance(value, str):
         return None
     try:
-        if len(value) <= _DATE_LENGTH:
-            return date.fromisoformat(value)
-        return local_date(parse_rfc3339(value), zone)
+        stated = datetime.fromisoformat(value.strip())
     except ValueError:
         return None
+    return stated.date() if stated.tzinfo is None else local_date(to_us(stated), zone)
 
 
 def anniversary(day: date, year: int) -> date:

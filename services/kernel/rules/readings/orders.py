@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from services.kernel.rules.features import OrderMeasure, Orders
@@ -10,7 +11,7 @@ from services.kernel.rules.ids import accumulator_id
 from services.kernel.rules.inputs import payments_of, refunds_of
 from services.kernel.rules.readings.aggregates import FeatureFn, Reading, indexes_of
 from services.kernel.rules.readings.amounts import MICRO, from_micro_units
-from services.kernel.rules.readings.ranges import Range, range_of, turns_of
+from services.kernel.rules.readings.ranges import END_US, Range, range_of, turns_of
 from services.kernel.rules.readings.views import ProfileFacts, RecordsView
 from services.kernel.rules.values import Json
 from services.kernel.time import DAY_US
@@ -56,11 +57,14 @@ def read_orders(feature: Orders, limit: Json) -> FeatureFn:
             older = _older(measure, paid, returned, range_) if measure in _ADDED else 0
             return _measure(measure, orders[low:high], at_us, older)
 
+        def times_at(at_us: int) -> Sequence[int]:
+            return times[slice(*indexes_of(times, range_at(profile, at_us)))]
+
         counted = [*times, *(cell.at_us for cell in paid.older())]
-        later = set(turns(counted, as_of_us)) if turns else set()
+        later = turns(counted, as_of_us) if turns else iter(())
         if measure in _RUNNING:
-            later |= _running_turns(measure, orders, times, later, limit)
-        return Reading(value_at, iter(sorted(at_us for at_us in later if at_us > as_of_us)))
+            later = _running_turns(measure, limit, as_of_us, later, times_at)
+        return Reading(value_at, later)
 
     return read
 
@@ -68,20 +72,27 @@ def read_orders(feature: Orders, limit: Json) -> FeatureFn:
 def orders_of(payments: RecordsView, refunds: RecordsView | None) -> list[Order]:
     """Return the orders of a profile, ascending by (paid_at_us, order id).
 
-    Of several payments of one order, and of several refunds with one id, the last by (occurred_at,
-    canonical JSON) counts; the records are in this order.
+    Of several payments of one order, and of several refunds of it with one id, the last by
+    (occurred_at, amount) counts.
     """
-    paid: dict[str, tuple[int, int]] = {}
-    for at_us, (order_id, _, amount) in zip(payments.times, payments.values, strict=True):
-        paid[order_id] = (at_us, amount)
-    returned: dict[str, dict[str, int]] = {}
+    paid = {order_id: last for (order_id, _), last in _last_statements(payments).items()}
+    returned: dict[str, int] = {}
     if refunds is not None:
-        for order_id, refund_id, amount in refunds.values:
-            returned.setdefault(order_id, {})[refund_id] = amount
+        for (order_id, _), (_, amount) in _last_statements(refunds).items():
+            returned[order_id] = returned.get(order_id, 0) + amount
     return sorted(
-        Order(at_us, order_id, amount, min(amount, sum(returned.get(order_id, {}).values())))
+        Order(at_us, order_id, amount, min(amount, returned.get(order_id, 0)))
         for order_id, (at_us, amount) in paid.items()
     )
+
+
+def _last_statements(records: RecordsView) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the last (occurred_at, amount) of each (order id, id of the statement)."""
+    last: dict[tuple[str, str], tuple[int, int]] = {}
+    for at_us, (order_id, own_id, amount) in zip(records.times, records.values, strict=True):
+        key = (order_id, own_id)
+        last[key] = max((at_us, amount), last.get(key, (at_us, amount)))
+    return last
 
 
 def _older(
@@ -137,27 +148,31 @@ def mean_interval_us(times: Sequence[int]) -> int | None:
 
 def _running_turns(
     measure: OrderMeasure,
-    orders: Sequence[Order],
-    times: Sequence[int],
-    window_turns: set[int],
     limit: Json,
-) -> set[int]:
-    """Return the instants at which a running measure may pass the number it is compared with."""
-    if not isinstance(limit, int | float) or abs(limit) > MICRO:
-        return set()
-    offset_us = round(limit * DAY_US)
-    bases: set[int] = set()
-    for at_us in times if window_turns else times[-1:]:
-        bases.add(at_us)
+    as_of_us: int,
+    window_turns: Iterator[int],
+    times_at: Callable[[int], Sequence[int]],
+) -> Iterator[int]:
+    """Yield the instants after `as_of_us` at which a running measure may pass a number, ascending.
+
+    `times_at` returns the times of the orders in the window at an instant; between two turns of the
+    window they are the same.
+    """
+    start_us = as_of_us
+    for end_us in chain(window_turns, (END_US,)):
+        near_us = _passing_us(measure, times_at(start_us), limit)
+        if near_us is not None:
+            yield from (at for at in (near_us - 1, near_us, near_us + 1) if start_us < at < end_us)
+        if end_us < END_US:
+            yield end_us
+        start_us = end_us
+
+
+def _passing_us(measure: OrderMeasure, times: Sequence[int], limit: Json) -> int | None:
+    """Return when a running measure of some orders is nearest to a number; None = never."""
+    if not times or not isinstance(limit, int | float) or abs(limit) > MICRO:
+        return None
     if measure is OrderMeasure.DAYS_SINCE_LAST:
-        return {at_us + offset_us + n for at_us in bases for n in (-1, 0, 1)}
-    return set(_next_order_turns(times, offset_us, every_start=bool(window_turns)))
-
-
-def _next_order_turns(times: Sequence[int], offset_us: int, *, every_start: bool) -> Iterator[int]:
-    """Yield when the days until the next order pass a number of days."""
-    for start in range(len(times) - 1 if every_start else min(1, len(times) - 1)):
-        interval_us = mean_interval_us(times[start:])
-        if interval_us is not None:
-            expected_us = times[-1] + interval_us
-            yield from (expected_us - offset_us + n for n in (-1, 0, 1))
+        return times[-1] + round(limit * DAY_US)
+    interval_us = mean_interval_us(times)
+    return None if interval_us is None else times[-1] + interval_us - round(limit * DAY_US)
