@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from oracle import random_rules
 from oracle import rules_strategies as some
 
+from services.kernel.calendar import PeriodUnit
 from services.kernel.rules.features import Aggregate, Function, Trait
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.model import All, Any_, Not, Predicate, Reference, ReferenceKind, Rule
 from services.kernel.rules.values import Operator
-from services.kernel.rules.windows import EVER
+from services.kernel.rules.windows import EVER, Anchor, Calendar, Relative, Rolling, Window
 from services.kernel.trust import Party
 
 #: Words of the language, and names with spaces, quotes, brackets and dots.
@@ -67,21 +69,30 @@ event_filters = st.builds(
     st.lists(names, min_size=1, max_size=3).map(tuple),
     st.lists(filters, max_size=3).map(tuple),
 )
+spans = st.one_of(st.sampled_from(random_rules.SPANS), st.integers(1, 2**62))
+windows: st.SearchStrategy[Window] = st.one_of(
+    st.just(EVER),
+    st.builds(Rolling, spans),
+    st.builds(
+        lambda unit, newest, more, zone: Calendar(unit, newest + more, newest, zone),
+        st.sampled_from(PeriodUnit),
+        st.integers(0, 3) | st.integers(0, 600),
+        st.integers(0, 3) | st.integers(0, 600),
+        st.sampled_from(random_rules.ZONES),
+    ),
+    st.builds(Relative, event_filters, st.sampled_from(Anchor), st.booleans(), st.just(0) | spans),
+)
 traits = st.builds(Trait, names, st.lists(st.sampled_from(Party), max_size=3).map(tuple))
 cleaned = st.builds(
     lambda name, cleaner, value: Predicate(Trait(name, (), cleaner), Operator.EQ, value),
     names,
-    st.sampled_from(("place", "place@2024")),
-    names,
+    st.sampled_from(("place", "place@1")),
+    st.sampled_from(("北京", "Jiangsu", "南京市鼓楼区")),
 )
 value_features = st.one_of(
     traits,
     st.builds(
-        Aggregate,
-        st.sampled_from((Function.FIRST, Function.LAST)),
-        event_filters,
-        names,
-        st.one_of(st.just(EVER), some.windows),
+        Aggregate, st.sampled_from((Function.FIRST, Function.LAST)), event_filters, names, windows
     ),
 )
 counts = st.builds(
@@ -89,7 +100,7 @@ counts = st.builds(
         Aggregate(Function.COUNT, events, "", window), Operator.GE, number
     ),
     event_filters,
-    some.windows,
+    windows,
     st.integers(0, 2**63 - 1),
 )
 references = st.one_of(

@@ -34,7 +34,8 @@ def clean(cleaner: str, value: Json) -> Json:
 def check_cleaner(cleaner: str) -> None:
     """Check that a text is the name and the version of a cleaner. Raises RuleError."""
     if cleaner not in CLEANERS:
-        raise RuleError("there is no such cleaner", f"write one of {', '.join(CLEANERS)}")
+        remedy = f"write one of {', '.join(CLEANERS)}"
+        raise RuleError("there is no such cleaner", remedy, field="clean")
 
 
 def newest_version(name: str) -> str:
@@ -48,8 +49,27 @@ def newest_version(name: str) -> str:
     versions = [cleaner for cleaner in CLEANERS if cleaner.partition("@")[0] == name]
     if not versions:
         names = dict.fromkeys(cleaner.partition("@")[0] for cleaner in CLEANERS)
-        raise RuleError("there is no such cleaner", f"write one of {', '.join(names)}")
+        remedy = f"write one of {', '.join(names)}"
+        raise RuleError("there is no such cleaner", remedy, field="clean")
     return max(versions, key=lambda cleaner: int(cleaner.partition("@")[2]))
+
+
+def clean_literal(cleaner: str, literal: Json) -> Json:
+    """Return the standard form of what a rule compares a cleaned value with: a scalar, or a list.
+
+    Raises RuleError if a text has no standard form, because nothing could be equal to it.
+    """
+    if isinstance(literal, list | tuple):
+        return [_clean_scalar(cleaner, element) for element in literal]
+    return _clean_scalar(cleaner, literal)
+
+
+def _clean_scalar(cleaner: str, literal: Json) -> Json:
+    standard = clean(cleaner, literal)
+    if standard is None:
+        name = cleaner.partition("@")[0]
+        raise RuleError(f"the cleaner `{name}` has no standard form of this", _REMEDIES[name])
+    return standard
 
 
 def _of_place(part: Callable[[Place], str | None]) -> Cleaner:
@@ -69,6 +89,15 @@ def _region(value: Json) -> Json:
 
 _PROVINCE_REGION: Final = _of_place(lambda place: region_of(place.province))
 
+_REMEDIES: Final = {
+    **dict.fromkeys(("place", "city"), "write one name such as 北京市, or 江苏省南京市"),
+    "province": "write one name such as 江苏省",
+    "region": "write one name such as 华东",
+    "number": "write one such as 1200",
+    "date": "write one such as 2026-01-02",
+    "person_name": "write a name",
+    "currency": "write a code such as CNY",
+}
 #: The cleaners, by name and version.
 CLEANERS: Final[Mapping[str, Cleaner]] = {
     "place@1": _of_place(lambda place: place.text),

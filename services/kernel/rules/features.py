@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from services.kernel.calendar import check_zone
+from services.kernel.cleaning.cleaners import newest_version
 from services.kernel.errors import RuleError
 from services.kernel.rules.filters import EventFilter, PropertyFilter, ordered_filters
 from services.kernel.rules.names import check_name, check_span, check_whole
@@ -36,12 +37,15 @@ class Trait:
     name: str
     #: Only statements of sources of these party classes count; empty = of all.
     parties: tuple[Party, ...] = ()
-    #: The rule of standardisation applied to the value, such as `place@2024`; empty = none.
+    #: The cleaner applied to the value, such as `place@1`; empty = none. Without a version it is
+    #: the newest one.
     cleaner: str = ""
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         object.__setattr__(self, "parties", tuple(sorted(set(self.parties))))
+        if self.cleaner:
+            object.__setattr__(self, "cleaner", newest_version(self.cleaner))
 
 
 class Function(Enum):

@@ -18,12 +18,17 @@ from services.kernel.rules.windows import EVER, Calendar, Relative, Rolling, Win
 _MAX_NESTED = 32
 
 
+NO_CLEANERS: Final[Mapping[str, str]] = {}
+
+
 class Defaults(NamedTuple):
     """What a rule means where it omits something: properties of the workspace."""
 
     #: The IANA name of the zone of calendar windows and dates.
     zone: str
     orders: OrderDefinition | None = None
+    #: The cleaner of each trait that has one, by name.
+    cleaners: Mapping[str, str] = NO_CLEANERS
 
 
 class _Comparison(NamedTuple):
@@ -124,7 +129,9 @@ def _trait(body: Body, kind: str, defaults: Defaults) -> features.Feature:
     parties = tuple(
         word_of(party, words.PARTIES, f"{at}[{i}]") for i, party in enumerate(listed_parties)
     )
-    return features.Trait(body.name("name"), parties, body.optional_name("clean"))
+    name = body.name("name")
+    cleaner = body.optional_name("clean") if "clean" in body else defaults.cleaners.get(name, "")
+    return make(body.path, "clean", lambda: features.Trait(name, parties, cleaner))
 
 
 def _aggregate(body: Body, kind: str, defaults: Defaults) -> features.Aggregate:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from services.kernel.cleaning.cleaners import clean_literal
 from services.kernel.errors import RuleError
 from services.kernel.rules.features import (
     Aggregate,
@@ -42,6 +43,11 @@ NUMBER_OPERATORS = (
 )
 AGE_OPERATORS = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
 LIST_OPERATORS = (*(Operator.CONTAINS, Operator.NOT_CONTAINS, Operator.EXISTS, Operator.MISSING),)
+#: The operators that compare whole values, so with a cleaned trait their literal is cleaned too.
+_STANDARD_OPERATORS = (
+    *(Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE),
+    *(Operator.IN, Operator.NOT_IN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ class Predicate:
     text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        set_literal(self, self.operator, self.value, self.ignore_case)
+        value = _standard(self.feature, self.operator, self.value)
+        set_literal(self, self.operator, value, self.ignore_case)
         _check_comparison(self)
 
 
@@ -126,6 +133,13 @@ def is_number(feature: Feature) -> bool:
             return True
         case _:
             return False
+
+
+def _standard(feature: Feature, operator: Operator, value: Json) -> Json:
+    """Return a literal in the form of the cleaned trait with which it is compared."""
+    if not isinstance(feature, Trait) or not feature.cleaner or isinstance(value, bool):
+        return value
+    return clean_literal(feature.cleaner, value) if operator in _STANDARD_OPERATORS else value
 
 
 def _check_comparison(predicate: Predicate) -> None:
