@@ -199,13 +199,20 @@ def _make_rolling(random: Random) -> Rolling:
 
 
 def _make_sequence(random: Random) -> Sequence:
-    steps = [Step(make_events(random))]
+    steps = [Step(_make_step_events(random))]
     for _ in range(random.choice((1, 1, 1, 2))):
         within_us = random.choice((0, 0, random.choice(SPANS)))
-        without = make_events(random) if random.random() < 0.3 else None
-        steps.append(Step(make_events(random), within_us, without))
+        without = _make_step_events(random) if random.random() < 0.3 else None
+        steps.append(Step(_make_step_events(random), within_us, without))
     same = random.choice(("", "", "", "p", "n"))
     return Sequence(tuple(steps), same, make_window(random))
+
+
+def _make_step_events(random: Random) -> EventFilter:
+    """Return a filter of events that selects many, as all steps have to match."""
+    if random.random() < 0.3:
+        return make_events(random)
+    return EventFilter.of(random.choice(("viewed", "viewed", "bought", ANY_EVENT)))
 
 
 def make_definition(random: Random) -> OrderDefinition:
