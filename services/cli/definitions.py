@@ -4,11 +4,13 @@ A pack is a folder of `*.yaml` files (or one file) with any of these::
 
     sources:      [{id, title, channel, trust, allowed_namespaces, allowed_event_names,
                     allowed_traits, max_age, disabled}]
-    tags:         [{id, title, rule, retired}]
+    tags:         [{id, title, rule, retired}, {id, title, values: [{value, rule}], default}]
+    stages:       [{id, title, stages: [{stage, rule}], default, retired}]
     segments:     [{id, title, rule, retired}]
     destinations: [{id, title, webhook | nats | file, segments, on, traits, content, retired}]
 
-and once `identity_policy: {namespaces, blocked, ignored}`.
+and once `identity_policy: {namespaces, blocked, ignored}`, and once
+`settings: {zone, orders, computed_traits, cleaners}`, which the rules of the pack go by.
 `${NAME}` in any text is replaced by the value of that name.
 """
 
@@ -17,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,27 @@ import msgspec
 from onefold.activation.v1 import activation_facts_pb2 as pb
 from onefold.identity.v1.identity_facts_pb2 import IdentityPolicy
 from onefold.ingest.v1.ingest_facts_pb2 import SourceDefined
-from onefold.profile.v1.profile_facts_pb2 import TagDefined
+from onefold.profile.v1.profile_facts_pb2 import ProfileSettingsDefined, TagDefined
 from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.type.v1.source_trust_pb2 import SourceTrust
 
-from services.chassis.codec.rules import rule_to_proto
 from services.cli.policy_form import read_policy
+from services.cli.rule_forms import (
+    RuleDefaults,
+    defaults_of,
+    read_segment,
+    read_settings,
+    read_stages,
+    read_tag,
+)
 from services.cli.values import days, flag, mapping, text, texts, value_of
-from services.kernel.errors import InvalidField, RuleError
-from services.kernel.rules.json_form import parse_rule
+from services.kernel.errors import InvalidField
 from services.kernel.yaml_documents import MAX_BYTES, parse_yaml
 
 _TRIGGERS = {"entered": pb.TRIGGER_ENTERED, "left": pb.TRIGGER_LEFT}
 _POLICY = "identity_policy"
+#: The parts that a pack has once.
+_ONCE = frozenset({_POLICY, "settings"})
 _SOURCE_TRUST = "SOURCE_TRUST_"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -47,7 +56,9 @@ class Pack:
     """The definitions of a pack, in the order in which they must be applied."""
 
     identity_policy: IdentityPolicy | None = None
+    settings: ProfileSettingsDefined | None = None
     sources: list[SourceDefined] = field(default_factory=list)
+    #: Tags and sets of stages.
     tags: list[TagDefined] = field(default_factory=list)
     segments: list[SegmentDefined] = field(default_factory=list)
     destinations: list[pb.DestinationDefined] = field(default_factory=list)
@@ -69,21 +80,34 @@ class PackErrors(InvalidField):
         self.problems = list(problems)
 
 
-def read_pack(path: Path, variables: Mapping[str, str], in_arguments: Collection[str] = ()) -> Pack:
+def read_pack(
+    path: Path,
+    variables: Mapping[str, str],
+    in_arguments: Collection[str] = (),
+    settings: ProfileSettingsDefined | None = None,
+) -> Pack:
     """Return the pack in a folder or file; `variables` are the values of `${NAME}`.
 
-    `in_arguments`: the names of those that other accounts can read, which no secret may use. Raises
-    PackErrors, which names the file of every mistake and the path in it.
+    `in_arguments`: the names of those that other accounts can read, which no secret may use.
+    `settings`: those of the workspace, which count where the pack has none. Raises PackErrors,
+    which names the file of every mistake and the path in it.
     """
     pack = Pack()
     problems: list[InvalidField] = []
+    documents: list[tuple[Path, dict[str, Any]]] = []
     for file in _files(path):
         try:
             document = _load(file)
             _check_secrets(document, in_arguments)
-            problems += _read_document(file, _substitute(document, variables), pack)
+            parts = mapping(_substitute(document, variables), "", {*_READERS, *_ONCE})
+            _read_once(file, parts, pack)
         except InvalidField as error:
             problems.append(InvalidField(f"{file.name}: {error.message}", field=error.field))
+        else:
+            documents.append((file, parts))
+    defaults = defaults_of(pack.settings or settings or ProfileSettingsDefined())
+    for file, parts in documents:
+        problems += _read_document(file, parts, pack, defaults)
     if problems:
         raise PackErrors([problem.message for problem in problems], field=problems[0].field)
     return pack
@@ -106,37 +130,49 @@ def _load(file: Path) -> Any:
     except OSError as error:
         raise InvalidField(f"the file cannot be read: {error.strerror}") from None
     if not document:
-        known = ", ".join([*_READERS, _POLICY])
+        known = ", ".join([*_READERS, *sorted(_ONCE)])
         raise InvalidField(f"the file has no definitions: write any of {known}, or remove it")
     return document
 
 
-def _read_document(file: Path, document: Any, pack: Pack) -> Iterator[InvalidField]:
+def _read_once(file: Path, parts: dict[str, Any], pack: Pack) -> None:
+    """Move the parts that a pack has once from a document into the pack."""
+    for name in _ONCE & parts.keys():
+        kind = name.replace("_", " ")
+        if (kind, "") in pack.places:
+            raise InvalidField(f"{name}: a pack has one; another file has it", field=name)
+        pack.places[kind, ""] = f"{file.name}: {name}"
+        if name == _POLICY:
+            pack.identity_policy = read_policy(parts.pop(name), name)
+        else:
+            pack.settings = read_settings(parts.pop(name), name)
+
+
+def _read_document(
+    file: Path, parts: dict[str, Any], pack: Pack, defaults: RuleDefaults
+) -> Iterator[InvalidField]:
     """Add the definitions of a file to a pack; yield its mistakes."""
-    parts = mapping(document, "", {*_READERS, _POLICY})
-    if _POLICY in parts:
-        if pack.identity_policy is not None:
-            raise InvalidField(f"{_POLICY}: a pack has one; another file has it", field=_POLICY)
-        pack.identity_policy = read_policy(parts.pop(_POLICY), _POLICY)
-        pack.places["identity policy", ""] = f"{file.name}: {_POLICY}"
     for name, entries in parts.items():
         if not isinstance(entries, list):
-            raise InvalidField(f"{name}: write a list", field=name)
+            yield InvalidField(f"{file.name}: {name}: write a list", field=name)
+            continue
         for index, entry in enumerate(entries):
             try:
-                _read_entry(file, name, index, entry, pack)
+                _read_entry(file, name, index, entry, pack, defaults)
             except InvalidField as error:
                 yield InvalidField(f"{file.name}: {error.message}", field=error.field)
 
 
-def _read_entry(file: Path, name: str, index: int, entry: Any, pack: Pack) -> None:
-    path, kind = f"{name}[{index}]", name[:-1]
-    definition = _READERS[name](entry, path)
+def _read_entry(
+    file: Path, name: str, index: int, entry: Any, pack: Pack, defaults: RuleDefaults
+) -> None:
+    path, (kind, read) = f"{name}[{index}]", _READERS[name]
+    definition = read(entry, path, defaults)
     id_ = getattr(definition, f"{kind}_id")
     if (kind, id_) in pack.places:
         raise InvalidField(f"{path}.id: the pack defines {id_!r} twice", field=path)
     pack.places[kind, id_] = f"{file.name}: {path}"
-    target: list[Any] = getattr(pack, name)
+    target: list[Any] = getattr(pack, f"{kind}s")
     target.append(definition)
 
 
@@ -176,7 +212,7 @@ def _value_of(name: str, variables: Mapping[str, str]) -> str:
     return variables[name]
 
 
-def _source(entry: Any, path: str) -> SourceDefined:
+def _source(entry: Any, path: str, defaults: RuleDefaults) -> SourceDefined:
     lists = ("allowed_namespaces", "allowed_event_names", "allowed_traits")
     plain = {"id", "title", "channel", "trust", "max_age", "disabled"}
     values = mapping(entry, path, plain.union(lists))
@@ -198,18 +234,7 @@ def _trust(values: dict[str, Any], path: str) -> Any:
     return value_of(SourceTrust, _SOURCE_TRUST, word, f"{path}.trust") if word else None
 
 
-def _ruled(make: Callable[..., Any], id_field: str, entry: Any, path: str) -> Any:
-    """Return a tag or a segment; `id_field` is the name of its id in the message."""
-    values = mapping(entry, path, {"id", "title", "rule", "retired"})
-    return make(
-        title=text(values, "title", path),
-        rule=_rule(values, path),
-        retired=flag(values, "retired", path),
-        **{id_field: text(values, "id", path, required=True)},
-    )
-
-
-def _destination(entry: Any, path: str) -> pb.DestinationDefined:
+def _destination(entry: Any, path: str, defaults: RuleDefaults) -> pb.DestinationDefined:
     plain = {"id", "title", "segments", "on", "traits", "content", "retired"}
     values = mapping(entry, path, plain | set(_CHANNELS))
     message = pb.DestinationDefined(
@@ -242,20 +267,14 @@ _CHANNELS: dict[str, tuple[set[str], Callable[[dict[str, str]], Any]]] = {
     "nats": ({"subject"}, lambda t: pb.NatsSubject(subject=t["subject"])),
     "file": ({"name"}, lambda t: pb.NdjsonFile(name=t["name"])),
 }
-_READERS: dict[str, Callable[[Any, str], Any]] = {
-    "sources": _source,
-    "tags": partial(_ruled, TagDefined, "tag_id"),
-    "segments": partial(_ruled, SegmentDefined, "segment_id"),
-    "destinations": _destination,
+#: By name in YAML: the kind of the definitions, and the reader of one.
+_READERS: dict[str, tuple[str, Callable[[Any, str, RuleDefaults], Any]]] = {
+    "sources": ("source", _source),
+    "tags": ("tag", read_tag),
+    "stages": ("tag", read_stages),
+    "segments": ("segment", read_segment),
+    "destinations": ("destination", _destination),
 }
-
-
-def _rule(values: dict[str, Any], path: str) -> Any:
-    try:
-        return rule_to_proto(parse_rule(values.get("rule")))
-    except RuleError as error:
-        under = error.under(f"{path}.rule")
-        raise InvalidField(under.message, field=under.field) from None
 
 
 def _trigger(word: str, path: str) -> Any:

@@ -98,6 +98,8 @@ class ProfileApi(Protocol):
     PreviewProfiles: Unary[profile_pb.PreviewProfilesRequest, profile_pb.PreviewProfilesResponse]
     DefineTag: Unary[profile_pb.DefineTagRequest, profile_pb.DefineTagResponse]
     ListTags: Unary[profile_pb.ListTagsRequest, profile_pb.ListTagsResponse]
+    DefineSettings: Unary[profile_pb.DefineSettingsRequest, profile_pb.DefineSettingsResponse]
+    GetSettings: Unary[profile_pb.GetSettingsRequest, profile_pb.GetSettingsResponse]
 
 
 class SegmentApi(Protocol):

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from services.kernel.time import from_us, to_us
 
+#: The zone of a workspace that defines none.
+DEFAULT_ZONE = "UTC"
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}")
 #: Instants outside of these have no calendar; they are replaced with the nearest one.
 _FIRST_US = to_us(datetime(1, 1, 3, tzinfo=UTC))

@@ -7,13 +7,22 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from onefold.activation.v1.activation_service_pb2 import DefineDestinationRequest
 from onefold.identity.v1.identity_service_pb2 import DefinePolicyRequest, GetPolicyRequest
 from onefold.ingest.v1.admin_service_pb2 import DefineSourceRequest
-from onefold.profile.v1.profile_service_pb2 import DefineTagRequest
+from onefold.profile.v1.profile_facts_pb2 import TagDefined, TagKind
+from onefold.profile.v1.profile_service_pb2 import (
+    DefineSettingsRequest,
+    DefineTagRequest,
+    GetSettingsRequest,
+)
+from onefold.rule.v1.rule_pb2 import Reference, ReferenceKind
+from onefold.rule.v1.rule_pb2 import Rule as RuleMessage
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
 from onefold.segment.v1.segment_service_pb2 import DefineSegmentRequest, ListSegmentsRequest
 from typer import Option
 
@@ -21,6 +30,7 @@ from services.chassis.codec.fields import token_from_proto, token_to_proto
 from services.cli import output
 from services.cli.context import DataDir, read_secret_option, run_with_client
 from services.cli.definitions import Pack, PackErrors, read_pack
+from services.cli.rule_forms import membership_ids
 from services.client.client import Client
 from services.kernel.errors import (
     ClientError,
@@ -54,10 +64,14 @@ def apply(
     Returns when all of them are live: old events count, too.
     """
     given, in_arguments = _variables(variables or ())
-    with output.exit_on_error(), _each_problem():
-        pack = read_pack(file, {**os.environ, **given}, in_arguments)
-    applied = run_with_client(data, lambda client: _apply(client, pack, dry_run=dry_run))
-    _print_applied(applied, dry_run=dry_run)
+
+    async def apply_all(client: Client) -> list[AppliedDefinition]:
+        settings = (await client.profile.GetSettings(GetSettingsRequest())).settings
+        with _each_problem():
+            pack = read_pack(file, {**os.environ, **given}, in_arguments, settings)
+        return await _apply(client, pack, dry_run=dry_run)
+
+    _print_applied(run_with_client(data, apply_all), dry_run=dry_run)
 
 
 async def _apply(client: Client, pack: Pack, *, dry_run: bool) -> list[AppliedDefinition]:
@@ -157,9 +171,11 @@ async def _compare(client: Client, pack: Pack) -> list[_Compared]:
     """Return what applying a pack would do. Raises PackErrors with all mistakes."""
     compared: list[_Compared] = []
     problems = await _missing_segments(client, pack)
+    assumed = [*map(_reference, pack.tags), *map(_reference, pack.segments)]
     for definition in _definitions(client, pack):
+        more = {"assumed": assumed} if definition.has_references else {}
         try:
-            response = await definition.define(dry_run=True, etag="")
+            response = await definition.define(dry_run=True, etag="", **more)
         except (NotAllowed, RetryableError):
             raise
         except ClientError as error:
@@ -175,10 +191,12 @@ async def _missing_segments(client: Client, pack: Pack) -> list[str]:
     """Return an error for each segment of a destination that is not defined anywhere."""
     used = {id_ for each in pack.destinations if not each.retired for id_ in each.segment_ids}
     missing = used - {segment.segment_id for segment in pack.segments}
+    missing -= {id_ for tag in pack.tags for id_ in membership_ids(tag)}
     if not missing:
         return []
-    known = (await client.segment.ListSegments(ListSegmentsRequest())).segments
-    missing -= {summary.segment.segment_id for summary in known}
+    listed = await client.segment.ListSegments(ListSegmentsRequest())
+    missing -= {summary.segment.segment_id for summary in listed.segments}
+    missing -= {tag.segment_id for tag in listed.tags}
     return [
         f"{pack.place('destination', each.destination_id)}there is no segment {id_!r}: define it "
         "in the same pack or before"
@@ -217,8 +235,9 @@ async def _is_live(client: Client, token: Token) -> bool:
         policy = await client.identity.GetPolicy(request)
         # What identity has published so far; once its policy is live, that is all of it.
         await client.await_token(policy.token)
-        segments = (await client.segment.ListSegments(ListSegmentsRequest())).segments
-        return policy.live and all(segment.live for segment in segments)
+        listed = await client.segment.ListSegments(ListSegmentsRequest())
+        segments_live = all(segment.live for segment in listed.segments)
+        return policy.live and segments_live and all(tag.live for tag in listed.tags)
     return False
 
 
@@ -227,6 +246,8 @@ class _Definition(NamedTuple):
     id: str
     #: Calls the service, with `dry_run` and `etag`.
     define: Callable[..., Awaitable[Any]]
+    #: Whether its rules may refer to others; then `define` takes `assumed`, too.
+    has_references: bool = False
 
 
 def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
@@ -243,14 +264,68 @@ def _definitions(client: Client, pack: Pack) -> Iterator[_Definition]:
     for source in pack.sources:
         define = call(admin.DefineSource, DefineSourceRequest, source=source)
         yield _Definition("source", source.source_id, define)
-    for tag in pack.tags:
-        define = call(client.profile.DefineTag, DefineTagRequest, tag=tag)
-        yield _Definition("tag", tag.tag_id, define)
-    for segment in pack.segments:
-        define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=segment)
-        yield _Definition("segment", segment.segment_id, define)
+    if pack.settings is not None:
+        define = call(client.profile.DefineSettings, DefineSettingsRequest, settings=pack.settings)
+        yield _Definition("settings", "", define)
+    for ruled in _in_order_of_references(pack):
+        if isinstance(ruled, TagDefined):
+            define = call(client.profile.DefineTag, DefineTagRequest, tag=ruled)
+            yield _Definition("tag", ruled.tag_id, define, has_references=True)
+        else:
+            define = call(client.segment.DefineSegment, DefineSegmentRequest, segment=ruled)
+            yield _Definition("segment", ruled.segment_id, define, has_references=True)
     for each in pack.destinations:
         define = call(
             client.activation.DefineDestination, DefineDestinationRequest, destination=each
         )
         yield _Definition("destination", each.destination_id, define)
+
+
+def _in_order_of_references(pack: Pack) -> list[TagDefined | SegmentDefined]:
+    """Return tags and segments, each after those of the pack that it refers to.
+
+    Raises PackErrors where they refer to each other in a cycle.
+    """
+    all_ruled: list[TagDefined | SegmentDefined] = [*pack.tags, *pack.segments]
+    ruled = {_name_of(each): each for each in all_ruled}
+    needed = {name: _referred(each) & ruled.keys() for name, each in ruled.items()}
+    try:
+        return [ruled[name] for name in TopologicalSorter(needed).static_order()]
+    except CycleError as error:
+        cycle = " → ".join(id_ for _, id_ in error.args[1])
+        problem = f"the definitions refer to each other: {cycle}: end the cycle"
+        raise PackErrors([problem]) from None
+
+
+def _name_of(ruled: TagDefined | SegmentDefined) -> tuple[ReferenceKind, str]:
+    reference = _reference(ruled)
+    return reference.kind, reference.id
+
+
+def _reference(ruled: TagDefined | SegmentDefined) -> Reference:
+    """Return a reference to a tag, a set of stages or a segment."""
+    if isinstance(ruled, SegmentDefined):
+        return Reference(kind=ReferenceKind.REFERENCE_KIND_SEGMENT, id=ruled.segment_id)
+    is_stage = ruled.kind == TagKind.TAG_KIND_STAGE
+    kind = ReferenceKind.REFERENCE_KIND_STAGE if is_stage else ReferenceKind.REFERENCE_KIND_TAG
+    return Reference(kind=kind, id=ruled.tag_id)
+
+
+def _referred(ruled: TagDefined | SegmentDefined) -> set[tuple[ReferenceKind, str]]:
+    """Return what the rules of a definition refer to."""
+    if isinstance(ruled, SegmentDefined):
+        rules = [ruled.rule]
+    else:
+        rules = [ruled.rule] if ruled.HasField("rule") else [own.rule for own in ruled.values]
+    return {found for rule in rules for found in _references_in(rule)}
+
+
+def _references_in(rule: RuleMessage) -> Iterator[tuple[ReferenceKind, str]]:
+    match rule.WhichOneof("kind"):
+        case "all" | "any" as kind:
+            for part in getattr(rule, kind).rules:
+                yield from _references_in(part)
+        case "not":
+            yield from _references_in(getattr(rule, "not"))
+        case "reference":
+            yield rule.reference.kind, rule.reference.id

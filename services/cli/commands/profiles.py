@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from onefold.identity.v1.identity_service_pb2 import ListIdentifiersRequest, ProfileIdentifier
 from onefold.profile.v1 import profile_service_pb2 as profile_pb
+from onefold.profile.v1.profile_facts_pb2 import TagKind
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsRequest, ListSegmentsRequest
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange
 from onefold.type.v1.identifier_pb2 import Identifier
@@ -64,7 +65,13 @@ async def _show_profile(client: Client, of: str) -> None:
     listed = await client.identity.ListIdentifiers(ListIdentifiersRequest(profile_id=id_))
     add_identifiers(tree, listed.identifiers)
     _add_traits(tree, found.traits)
-    tree.add(f"tags: {', '.join(found.tags) or 'none'}")
+    for computed in found.computed_traits:
+        tree.add(f"{computed.name} = {format_json(computed.value)} (computed)")
+    stages = [tag for tag in found.tags if tag.kind == TagKind.TAG_KIND_STAGE]
+    tags = [tag_text(tag) for tag in found.tags if tag not in stages]
+    tree.add(f"tags: {', '.join(tags) or 'none'}")
+    if stages:
+        tree.add(f"stages: {', '.join(map(tag_text, stages))}")
     if found.accounts:
         tree.add(f"accounts: {'; '.join(map(_name, found.accounts))}")
     memberships = await client.segment.ListMemberships(ListMembershipsRequest(profile_id=id_))
@@ -77,6 +84,11 @@ async def _show_profile(client: Client, of: str) -> None:
         document = format_json(entry.properties or entry.traits)
         branch.add(f"{time} {entry.channel} {name} {document}".rstrip())
     output.out.print(tree)
+
+
+def tag_text(tag: profile_pb.ProfileTag) -> str:
+    """Return the id of a tag or a set of stages, with the value if there is one."""
+    return f"{tag.tag_id}={tag.value}" if tag.value else tag.tag_id
 
 
 def add_identifiers(tree: Tree, identifiers: Iterable[ProfileIdentifier]) -> None:

@@ -11,7 +11,7 @@ from onefold.profile.v1 import profile_service_pb2 as profile_pb
 from onefold.segment.v1.segment_service_pb2 import ListMembershipsResponse
 
 from services.cli import output
-from services.cli.commands.profiles import add_changes, add_identifiers
+from services.cli.commands.profiles import add_changes, add_identifiers, tag_text
 from services.cli.demo.expected import PairwiseScores
 from services.cli.output import Tree, format_json, format_time
 
@@ -129,7 +129,7 @@ def example_tree(
     add_identifiers(tree, identifiers.identifiers)
     traits = (f"{t.name} = {format_json(t.value)}" for t in found.traits)
     tree.add(f"traits: {', '.join(traits)}")
-    tree.add(f"tags: {', '.join(found.tags)}")
+    tree.add(f"tags: {', '.join(map(tag_text, found.tags))}")
     events = tree.add(f"timeline of {found.event_count:,} events, newest first")
     for entry in entries[:SHOWN]:
         name = entry.name or entry.type or entry.kind.rpartition(".")[2]

@@ -32,31 +32,35 @@ Spans are whole numbers of s, m, h, d, w (and us, if nothing else is exact).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import model, words
 from services.kernel.rules.features import OrderDefinition
 from services.kernel.rules.json_body import Body, listed, make, unknown_word
 from services.kernel.rules.json_dump import dump_rule
-from services.kernel.rules.json_parse import Defaults, parse_orders, parse_predicate
+from services.kernel.rules.json_parse import NO_CLEANERS, Defaults, parse_orders, parse_predicate
 from services.kernel.rules.limits import RuleSize
 from services.kernel.rules.names import check_name
 from services.kernel.rules.values import Json
 
-__all__ = ["DEFAULT_ZONE", "dump_rule", "parse_orders", "parse_rule"]
-
-#: The zone of a workspace that defines none.
-DEFAULT_ZONE = "Asia/Shanghai"
+__all__ = ["dump_rule", "parse_orders", "parse_rule"]
 
 
 def parse_rule(
-    form: Json, *, zone: str = DEFAULT_ZONE, orders: OrderDefinition | None = None
+    form: Json,
+    *,
+    zone: str = DEFAULT_ZONE,
+    orders: OrderDefinition | None = None,
+    cleaners: Mapping[str, str] = NO_CLEANERS,
 ) -> model.Rule:
     """Return the rule of a decoded JSON or YAML form.
 
-    `zone` (an IANA name) and `orders` are those of the workspace; they count where the form omits
-    them. Raises RuleError; its `field` is the path of the wrong part.
+    `zone` (an IANA name), `orders` and the `cleaners` of traits are those of the workspace; they
+    count where the form omits them. Raises RuleError; its `field` is the path of the wrong part.
     """
-    return _Parser(Defaults(zone, orders)).rule(form, "", 1)
+    return _Parser(Defaults(zone, orders, cleaners)).rule(form, "", 1)
 
 
 class _Parser:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import features, model, words

@@ -20,12 +20,13 @@ from services.chassis.codec.named_rules import (
 )
 from services.chassis.codec.rules import predicate_from_proto, predicate_to_proto, rule_to_proto
 from services.chassis.definitions import DefinitionFact
+from services.kernel.calendar import DEFAULT_ZONE
 from services.kernel.errors import InvalidField
 from services.kernel.ids import WorkspaceId
 from services.kernel.rules.model import Predicate, ReferenceKind
 from services.kernel.rules.references import Classification, Name
 from services.profile.domain.facts import RuleDefinition
-from services.profile.domain.settings import DEFAULT_ZONE, ComputedTrait, ProfileSettings
+from services.profile.domain.settings import ComputedTrait, ProfileSettings
 from services.profile.domain.tags import Tag, TagKind
 
 SETTINGS_DEFINED: str = pb.ProfileSettingsDefined.DESCRIPTOR.full_name

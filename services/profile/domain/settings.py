@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from services.kernel.calendar import check_zone
+from services.kernel.calendar import DEFAULT_ZONE, check_zone
 from services.kernel.cleaning.cleaners import check_cleaner
 from services.kernel.errors import InvalidField, RuleError
 from services.kernel.ids import WorkspaceId
@@ -17,7 +17,6 @@ from services.kernel.rules.model import Predicate
 from services.kernel.rules.readings.views import ProfileFacts
 from services.kernel.rules.values import Json
 
-DEFAULT_ZONE = "UTC"
 MAX_COMPUTED_TRAITS = 100
 MAX_CLEANERS = 100
 

@@ -26,7 +26,7 @@ from services.kernel.ids import ProfileId, parse_id, to_hex
 from services.segment.codec.bus import change_to_proto, hypothetical_evaluations
 from services.segment.codec.definitions import definition_from_proto, definition_to_proto
 from services.segment.commands.segments import SegmentCommands
-from services.segment.domain.model import check_segment_id
+from services.segment.domain.model import TAG_PREFIXES, check_segment_id
 from services.segment.queries import memberships as queries
 from services.segment.queries.history import read_published, watch_memberships
 
@@ -118,7 +118,7 @@ class SegmentRpc(pb_grpc.SegmentServiceServicer):
         )
         return pb.ListMembershipsResponse(
             profile_id=to_hex(profile_id),
-            segment_ids=sorted(segment_ids),
+            segment_ids=sorted(id_ for id_ in segment_ids if not id_.startswith(TAG_PREFIXES)),
             history=map(change_to_proto, changes),
             token=token_to_proto(token),
         )

@@ -1,0 +1,144 @@
+"""Reads the parts of packs that have rules: settings, tags, stages and segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from onefold.profile.v1 import profile_facts_pb2 as profile_pb
+from onefold.rule.v1 import rule_pb2
+from onefold.segment.v1.segment_facts_pb2 import SegmentDefined
+
+from services.chassis.codec.features import order_definition_from_proto, order_definition_to_proto
+from services.chassis.codec.rules import predicate_to_proto, rule_to_proto
+from services.cli.values import entries, flag, mapping, text
+from services.kernel.calendar import DEFAULT_ZONE
+from services.kernel.cleaning.cleaners import newest_version
+from services.kernel.errors import InvalidField, RuleError
+from services.kernel.rules.features import OrderDefinition
+from services.kernel.rules.json_form import parse_orders, parse_rule
+from services.kernel.rules.model import Predicate, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDefaults:
+    """What rules mean where they omit something: the settings of the workspace."""
+
+    zone: str = DEFAULT_ZONE
+    orders: OrderDefinition | None = None
+    #: The cleaner of each trait that has one, by name.
+    cleaners: dict[str, str] = field(default_factory=dict)
+
+    def rule(self, form: Any, path: str) -> Rule:
+        """Return the rule of a form. Raises InvalidField, which names the place below `path`."""
+        try:
+            return parse_rule(form, zone=self.zone, orders=self.orders, cleaners=self.cleaners)
+        except RuleError as error:
+            under = error.under(path)
+            raise InvalidField(under.message, field=under.field) from None
+
+
+def defaults_of(settings: profile_pb.ProfileSettingsDefined) -> RuleDefaults:
+    """Return what the settings of a workspace mean for its rules."""
+    has_orders = settings.HasField("orders")
+    return RuleDefaults(
+        settings.zone or DEFAULT_ZONE,
+        order_definition_from_proto(settings.orders) if has_orders else None,
+        {each.trait: each.cleaner for each in settings.cleaners},
+    )
+
+
+def read_settings(entry: Any, path: str) -> profile_pb.ProfileSettingsDefined:
+    """Return the settings of a form: zone, orders, computed_traits, cleaners."""
+    values = mapping(entry, path, {"zone", "orders", "computed_traits", "cleaners"})
+    message = profile_pb.ProfileSettingsDefined(zone=text(values, "zone", path))
+    try:
+        if "orders" in values:
+            orders = parse_orders(values["orders"], f"{path}.orders")
+            message.orders.CopyFrom(order_definition_to_proto(orders))
+        for trait, name in mapping(values.get("cleaners", {}), f"{path}.cleaners").items():
+            message.cleaners.add(trait=trait, cleaner=newest_version(str(name)))
+    except RuleError as error:
+        raise InvalidField(error.message, field=error.field) from None
+    defaults = defaults_of(message)
+    for i, computed in enumerate(entries(values, "computed_traits", path)):
+        where = f"{path}.computed_traits[{i}]"
+        own = mapping(computed, where, {"name", "feature"})
+        feature = defaults.rule(own.get("feature"), f"{where}.feature")
+        if not isinstance(feature, Predicate):
+            raise InvalidField(
+                f"{where}.feature: write one predicate, such as `orders: {{net_spend: {{exists: "
+                "true}}`; its comparison is ignored",
+                field=f"{where}.feature",
+            )
+        name = text(own, "name", where, required=True)
+        message.computed_traits.add(name=name, feature=predicate_to_proto(feature))
+    return message
+
+
+def read_segment(entry: Any, path: str, defaults: RuleDefaults) -> SegmentDefined:
+    """Return a segment: id, title, rule, retired."""
+    values = mapping(entry, path, {"id", "title", "rule", "retired"})
+    return SegmentDefined(
+        segment_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        rule=_rule(values, path, defaults),
+        retired=flag(values, "retired", path),
+    )
+
+
+def read_tag(entry: Any, path: str, defaults: RuleDefaults) -> profile_pb.TagDefined:
+    """Return a tag: id, title, retired, and rule, or values with a default."""
+    values = mapping(entry, path, {"id", "title", "rule", "values", "default", "retired"})
+    message = _tag(values, path, profile_pb.TAG_KIND_TAG)
+    if "values" in values:
+        _add_values(message, values, "values", "value", path, defaults)
+    if "rule" in values or "values" not in values:
+        message.rule.CopyFrom(_rule(values, path, defaults))
+    return message
+
+
+def read_stages(entry: Any, path: str, defaults: RuleDefaults) -> profile_pb.TagDefined:
+    """Return a set of stages: id, title, retired, stages, default."""
+    values = mapping(entry, path, {"id", "title", "stages", "default", "retired"})
+    message = _tag(values, path, profile_pb.TAG_KIND_STAGE)
+    _add_values(message, values, "stages", "stage", path, defaults)
+    return message
+
+
+def membership_ids(tag: profile_pb.TagDefined) -> list[str]:
+    """Return the ids under which segment lists the members of a tag's values, or of stages."""
+    prefix = "stage" if tag.kind == profile_pb.TAG_KIND_STAGE else "tag"
+    values = [own.value for own in tag.values]
+    if tag.default_value:
+        values.append(tag.default_value)
+    return [f"{prefix}:{tag.tag_id}={value}" for value in values] or [f"{prefix}:{tag.tag_id}"]
+
+
+def _tag(values: dict[str, Any], path: str, kind: profile_pb.TagKind) -> profile_pb.TagDefined:
+    return profile_pb.TagDefined(
+        tag_id=text(values, "id", path, required=True),
+        title=text(values, "title", path),
+        default_value=text(values, "default", path),
+        kind=kind,
+        retired=flag(values, "retired", path),
+    )
+
+
+def _add_values(
+    message: profile_pb.TagDefined,
+    values: dict[str, Any],
+    key: str,
+    name: str,
+    path: str,
+    defaults: RuleDefaults,
+) -> None:
+    for i, entry in enumerate(entries(values, key, path)):
+        where = f"{path}.{key}[{i}]"
+        own = mapping(entry, where, {name, "rule"})
+        rule = _rule(own, where, defaults)
+        message.values.add(value=text(own, name, where, required=True), rule=rule)
+
+
+def _rule(values: dict[str, Any], path: str, defaults: RuleDefaults) -> rule_pb2.Rule:
+    return rule_to_proto(defaults.rule(values.get("rule"), f"{path}.rule"))
