@@ -17,9 +17,12 @@ from services.kernel.time import from_us, to_us
 #: The zone of a workspace that defines none.
 DEFAULT_ZONE = "UTC"
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}")
-#: Instants outside of these have no calendar; they are replaced with the nearest one.
-_FIRST_US = to_us(datetime(1, 1, 3, tzinfo=UTC))
-_LAST_US = to_us(datetime(9999, 12, 29, tzinfo=UTC))
+#: Periods outside of these dates start on the nearest one.
+_FIRST_DATE, _LAST_DATE = date(1, 1, 3), date(9999, 12, 29)
+#: Instants outside of these, whose dates in all zones are between those above, have the periods of
+#: the nearest one.
+_FIRST_US = to_us(datetime(1, 1, 4, tzinfo=UTC))
+_LAST_US = to_us(datetime(9999, 12, 28, tzinfo=UTC))
 
 
 class PeriodUnit(Enum):
@@ -63,7 +66,8 @@ def period_start(instant_us: int, unit: PeriodUnit, back: int, zone: str) -> int
 
     A negative `back` is a later period. Instants are Unix microseconds.
     """
-    return _start(_shifted(_first_day(local_date(instant_us, zone), unit), unit, -back), zone)
+    first = _shifted(_first_day(local_date(instant_us, zone), unit), unit, -back)
+    return _start(min(max(first, _FIRST_DATE), _LAST_DATE), zone)
 
 
 @lru_cache(maxsize=4_096)
@@ -102,7 +106,7 @@ def _shifted(first: date, unit: PeriodUnit, periods: int) -> date:
                 months = first.year * 12 + 12 * periods
         return date(months // 12, months % 12 + 1, 1)
     except (OverflowError, ValueError):
-        return date(1, 1, 3) if periods < 0 else date(9999, 12, 29)
+        return date.min if periods < 0 else date.max
 
 
 def _local(instant_us: int, zone: str) -> datetime:
@@ -117,4 +121,7 @@ def _zone(name: str) -> ZoneInfo:
     if not path.is_file():
         raise ValueError("this time zone is not known")
     with path.open("rb") as file:
-        return ZoneInfo.from_file(file, key=name)
+        try:
+            return ZoneInfo.from_file(file, key=name)
+        except ValueError:  # a table beside the zones
+            raise ValueError("this time zone is not known") from None
