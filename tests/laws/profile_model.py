@@ -22,45 +22,34 @@ from services.chassis.projection.checkpoint import Checkpoint
 from services.kernel.identifiers.model import ACCOUNT_ID, Identifier
 from services.kernel.identifiers.priority import account_leaf, leaf_of
 from services.kernel.ids import NO_ID, WorkspaceId, definition_fact_id, shard_of
+from services.kernel.rules.filters import PropertyFilter
 from services.kernel.rules.ids import predicate_id, predicates
-from services.kernel.rules.model import (
-    All,
-    Any_,
-    CountPredicate,
-    DistinctPredicate,
-    EventFilter,
-    LastSeenPredicate,
-    Not,
-    PropertyFilter,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.rules.model import All, Any_, Not, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, HOUR_US
 from services.kernel.trust import SourceTrust
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, distinct_of, events_named, last_seen_of, trait_is
 
 WORKSPACE = WorkspaceId("school")
 EVENT = Event.DESCRIPTOR.full_name
 TYPES = {"track": 1, "identify": 2, "page": 3, "screen": 4, "group": 5, "alias": 6}
 START_US = 1_700_000_000_000_000
 
-VIEWED = EventFilter("viewed")
+VIEWED = events_named("viewed")
 RULES: list[Rule] = [
     All(
         (
-            CountPredicate(EventFilter("trial"), 2 * DAY_US, Operator.GE, 1),
-            DistinctPredicate(VIEWED, "course", 3 * DAY_US, Operator.GE, 2),
-            Not(CountPredicate(EventFilter("bought"), 0, Operator.GE, 1)),
+            count_of(events_named("trial"), 2 * DAY_US, Operator.GE, 1),
+            distinct_of(VIEWED, "course", 3 * DAY_US, Operator.GE, 2),
+            Not(count_of(events_named("bought"), 0, Operator.GE, 1)),
         )
     ),
-    LastSeenPredicate(VIEWED, Operator.GT, 36 * HOUR_US),
-    TraitPredicate("city", Operator.EQ, "北京市"),
-    CountPredicate(EventFilter("page"), 5 * HOUR_US, Operator.EQ, 1),
-    CountPredicate(
-        EventFilter("viewed", (PropertyFilter("price", Operator.GT, 0),)), 0, Operator.LT, 2
-    ),
-    TraitPredicate("age", Operator.NE, 1),
+    last_seen_of(VIEWED, Operator.GT, 36 * HOUR_US),
+    trait_is("city", Operator.EQ, "北京市"),
+    count_of(events_named("page"), 5 * HOUR_US, Operator.EQ, 1),
+    count_of(events_named("viewed", (PropertyFilter("price", Operator.GT, 0),)), 0, Operator.LT, 2),
+    trait_is("age", Operator.NE, 1),
 ]
 
 
@@ -167,7 +156,7 @@ def drafts() -> list[Fact]:
 
     After them the rules in force are RULES, as after `definitions`.
     """
-    other = CountPredicate(EventFilter("viewed"), 2 * DAY_US, Operator.GE, 2)
+    other = count_of(events_named("viewed"), 2 * DAY_US, Operator.GE, 2)
     return [
         definition("s0", RULES[4], version=1),
         definition("draft", Any_((other, RULES[1]))),

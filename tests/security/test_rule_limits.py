@@ -25,11 +25,12 @@ from services.client.client import Client
 from services.identity.projection.evidence_cache import EvidenceCache
 from services.kernel.errors import InvalidField
 from services.kernel.rules.limits import MAX_PREDICATES
-from services.kernel.rules.model import All, CountPredicate, EventFilter, Rule
+from services.kernel.rules.model import All, Rule
 from services.kernel.rules.values import Operator
 from services.profile.domain import leaves
 from services.profile.settings import ProfileSettings
 from services.segment.domain.membership import ActiveSegments
+from tests.rule_builders import count_of, events_named
 
 FOLDING = ("ingest", "identity", "profile", "segment")
 LIMIT = 20
@@ -37,8 +38,8 @@ LIMIT = 20
 
 def counts(first: int, number: int) -> Rule:
     """Return a rule of so many predicates, which other numbers make different ones."""
-    events = EventFilter("bought")
-    parts = (CountPredicate(events, 0, Operator.GE, n) for n in range(first, first + number))
+    events = events_named("bought")
+    parts = (count_of(events, 0, Operator.GE, n) for n in range(first, first + number))
     return All(tuple(parts))
 
 

@@ -22,23 +22,17 @@ from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField, NotFound, TooLarge
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import account_leaf
-from services.kernel.rules.model import (
-    CountPredicate,
-    DistinctPredicate,
-    EventFilter,
-    Not,
-    Rule,
-    TraitPredicate,
-)
+from services.kernel.rules.model import Not, Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US, SECOND_US
 from services.profile.queries import accounts as account_queries
 from services.profile.store import profiles as profile_store
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, distinct_of, events_named, trait_is
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
-BOUGHT = CountPredicate(EventFilter("bought"), 30 * DAY_US, Operator.GE, 3)
-COURSES = DistinctPredicate(EventFilter("viewed"), "course", 0, Operator.GE, 2)
+BOUGHT = count_of(events_named("bought"), 30 * DAY_US, Operator.GE, 3)
+COURSES = distinct_of(events_named("viewed"), "course", 0, Operator.GE, 2)
 
 
 class EventFactory:
@@ -163,7 +157,7 @@ async def test_account_is_not_evaluated_and_not_found_as_a_profile(open_stack: O
     async with open_stack() as stack:
         no_buyer = Not(BOUGHT)
         await define(stack, "no buyer", no_buyer)
-        await define(stack, "local", TraitPredicate("city", Operator.EQ, "北京市"))
+        await define(stack, "local", trait_is("city", Operator.EQ, "北京市"))
         events = await event_factory(stack)
         await stack.ingest([events.group("user_id:ann", "acme", city="北京市")])
         profile_id = account_profile("acme")
@@ -346,7 +340,7 @@ async def test_rule_whose_accumulator_is_not_backfilled_is_rejected(open_stack: 
             events.identify("user_id:ann", city="北京市"),
         ]
         await stack.ingest(joined)
-        local = rule_to_proto(TraitPredicate("city", Operator.EQ, "北京市"))
+        local = rule_to_proto(trait_is("city", Operator.EQ, "北京市"))
         with pytest.raises(InvalidField) as rejected:
             await get(stack, "acme", rules=[local, rule_to_proto(COURSES)])
         assert rejected.value.field == "rules[1]"

@@ -16,14 +16,14 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import InvalidField
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from services.profile.store import profiles as profile_store
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, events_named
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
-VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)
+VIEWED = count_of(events_named("viewed"), 0, Operator.GE, 1)
 
 
 def user(number: int) -> Identifier:

@@ -13,15 +13,15 @@ from onefold.profile.v1.profile_stream_pb2 import ProfileChange
 
 from services.kernel.errors import InvalidField, TooLarge
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, events_named
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN, BOB = Identifier("member_id", "ann"), Identifier("member_id", "bob")
-TWO_VIEWS = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 2)
-A_TRIAL = CountPredicate(EventFilter("trial"), 0, Operator.GE, 1)
+TWO_VIEWS = count_of(events_named("viewed"), 0, Operator.GE, 2)
+A_TRIAL = count_of(events_named("trial"), 0, Operator.GE, 1)
 #: True predicates and the profile it is merged into, by profile.
 Changes = dict[bytes, tuple[tuple[int, ...], bytes]]
 

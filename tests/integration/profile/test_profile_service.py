@@ -22,15 +22,16 @@ from services.chassis.codec.rules import rule_to_proto
 from services.kernel.errors import Conflict, InvalidField, NotFound
 from services.kernel.fold.leaf import LeafState, encode
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.model import CountPredicate, EventFilter, Rule
+from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, events_named
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
 ANN = Identifier("anonymous_id", "a-1")
 USER = Identifier("user_id", "u-1")
-RECENT = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 2)
+RECENT = count_of(events_named("viewed"), 3 * DAY_US, Operator.GE, 2)
 
 
 def views(now_us: int) -> list[SourceEvent]:
@@ -174,7 +175,7 @@ async def test_tag_gets_a_new_version_only_when_its_content_changes(open_stack: 
         assert (first.changed, again.changed, again.tag.version) == (True, False, 1)
         pairs = zip(again.token.offsets, first.token.offsets, strict=True)
         assert all(now >= then > 0 for now, then in pairs)
-        other = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 3)
+        other = count_of(events_named("viewed"), 3 * DAY_US, Operator.GE, 3)
         assert (await define(stack, "keen", other)).tag.version == 2
         await stack.reach()
         tags = (await stack.profile.ListTags(pb.ListTagsRequest())).tags
@@ -186,7 +187,7 @@ async def test_tag_gets_a_new_version_only_when_its_content_changes(open_stack: 
 async def test_tag_with_a_stale_etag_is_not_changed(open_stack: OpenStack) -> None:
     async with open_stack() as stack:
         first = await define(stack, "keen", RECENT)
-        other = CountPredicate(EventFilter("viewed"), 3 * DAY_US, Operator.GE, 3)
+        other = count_of(events_named("viewed"), 3 * DAY_US, Operator.GE, 3)
         second = await define(stack, "keen", other, etag=first.etag)
         assert second.changed
         with pytest.raises(Conflict):
@@ -290,7 +291,7 @@ async def test_rebuild_ends_in_an_equal_state_that_can_take_over(open_stack: Ope
         status = await stack.projection.GetStatus(projection_pb.GetStatusRequest())
         assert status.generation == 2
         await append_history(stack, 3, 2_000)
-        await define(stack, "late", CountPredicate(EventFilter("trial"), 0, Operator.GE, 2))
+        await define(stack, "late", count_of(events_named("trial"), 0, Operator.GE, 2))
         await stack.tick(DAY_US)
         await rebuild(stack)
         newest = {p: set(c.true_predicates) for p, c in (await published(stack)).items()}

@@ -13,12 +13,12 @@ from onefold.profile.v1 import profile_service_pb2 as pb
 
 from services.chassis.codec.rules import rule_to_proto
 from services.kernel.identifiers.model import Identifier
-from services.kernel.rules.model import CountPredicate, EventFilter
 from services.kernel.rules.values import Operator
 from services.kernel.time import DAY_US
+from tests.rule_builders import count_of, events_named
 
 OpenStack = Callable[..., AbstractAsyncContextManager[ProfileStack]]
-RECENT = CountPredicate(EventFilter("viewed"), 7 * DAY_US, Operator.GE, 1)
+RECENT = count_of(events_named("viewed"), 7 * DAY_US, Operator.GE, 1)
 
 #: What is done to the live state, and the first word of each row that is named.
 CHANGES = [

@@ -26,7 +26,7 @@ from services.kernel.digest import MODULUS, to_hex
 from services.kernel.ids import ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id, predicates
 from services.kernel.rules.json_form import parse_rule
-from services.kernel.rules.model import Rule, TraitPredicate
+from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.segment.codec.bus import change_to_proto
 from services.segment.codec.definitions import SEGMENT_DEFINED, definition_to_proto
@@ -34,13 +34,14 @@ from services.segment.domain.model import SegmentDefinition
 from services.segment.projection.changes import membership_digest
 from services.segment.projection.fold import SegmentProjection
 from services.segment.store.memberships import change_from_row
+from tests.rule_builders import trait_is
 
 W = WorkspaceId("school")
 SHARDS = 2
 BOUGHT: Rule = parse_rule({"count": {"event": "bought", "at_least": 1}})
 VISITED: Rule = parse_rule({"count": {"event": "visited", "within": "7d", "at_least": 1}})
 IDLE: Rule = parse_rule({"not": {"count": {"event": "visited", "within": "7d", "at_least": 1}}})
-CITY: Rule = TraitPredicate("city", Operator.EQ, "x")
+CITY: Rule = trait_is("city", Operator.EQ, "x")
 BOUGHT_ID, VISITED_ID, CITY_ID = (predicate_id(predicates(r)[0]) for r in (BOUGHT, VISITED, CITY))
 ALL_IDS = (BOUGHT_ID, VISITED_ID, CITY_ID)
 

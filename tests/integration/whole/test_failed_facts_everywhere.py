@@ -21,16 +21,17 @@ from services.identity.codec import bus as identity_bus
 from services.kernel.identifiers.model import Identifier
 from services.kernel.identifiers.priority import leaf_of
 from services.kernel.ids import WorkspaceId
-from services.kernel.rules.model import CountPredicate, Operator
+from services.kernel.rules.model import Operator, Predicate
 from services.profile.codec import bus as profile_bus
 from services.profile.codec import log as profile_log
 from services.segment import rebuild as segment_rebuild
 from services.segment.projection import fold as segment_fold
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of
 
 A, B = WorkspaceId("tenant-a"), WorkspaceId("tenant-b")
-ONE = CountPredicate(VIEWED, 0, Operator.GE, 1)
-TWO = CountPredicate(VIEWED, 0, Operator.GE, 2)
+ONE = count_of(VIEWED, 0, Operator.GE, 1)
+TWO = count_of(VIEWED, 0, Operator.GE, 2)
 #: In the event that cannot be folded.
 MARK = b"hemlock"
 PEOPLE = 12
@@ -58,7 +59,7 @@ def event(workspace: WorkspaceId, person: int, number: int, *, marked: bool = Fa
     )
 
 
-def segment(workspace: WorkspaceId, segment_id: str, rule: CountPredicate) -> Fact:
+def segment(workspace: WorkspaceId, segment_id: str, rule: Predicate) -> Fact:
     return definition(segment_id, rule, workspace=workspace)
 
 

@@ -14,7 +14,7 @@ from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.priority import account_leaf
 from services.kernel.ids import FactId, LeafId, ProfileId, WorkspaceId
-from services.kernel.rules.model import CountPredicate, EventFilter, Rule, TraitPredicate
+from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.kernel.trust import SourceTrust
 from services.profile.domain.accounts import (
@@ -27,11 +27,12 @@ from services.profile.domain.accounts import (
 from services.profile.domain.evaluation import ALL_PREDICATES, ProfileState, evaluate_all
 from services.profile.store.profiles import account_row
 from tests.index_key import INDEX_KEY
+from tests.rule_builders import count_of, events_named, trait_is
 
 W = WorkspaceId("w")
 A, B, C, D = (ProfileId(bytes([n]) * 16) for n in b"abcd")
-BOUGHT = CountPredicate(EventFilter("bought"), 0, Operator.GE, 3)
-LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+BOUGHT = count_of(events_named("bought"), 0, Operator.GE, 3)
+LOCAL = trait_is("city", Operator.EQ, "北京市")
 
 
 def fact(number: int) -> FactId:
@@ -208,7 +209,7 @@ class TestRollUp:
 class TestRulesApplyToPersons:
     def test_account_is_not_evaluated_even_where_a_rule_is_true_of_it(self) -> None:
         index = PredicateIndex.from_rules(
-            [LOCAL, CountPredicate(EventFilter("bought"), 0, Operator.LT, 1)]
+            [LOCAL, count_of(events_named("bought"), 0, Operator.LT, 1)]
         )
         state = account(group_event(1, city="北京市"))
         profiles = [

@@ -11,8 +11,9 @@ from services.kernel.fold.events import TRACK, EventView
 from services.kernel.fold.leaf import LeafState, encode, fold_event
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, WorkspaceId
-from services.kernel.rules.ids import accumulator_id, accumulator_of, predicate_id
-from services.kernel.rules.model import CountPredicate, EventFilter, Predicate, TraitPredicate
+from services.kernel.rules.ids import accumulator_id, predicate_id
+from services.kernel.rules.inputs import accumulators_of
+from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
 from services.profile.domain.backfill import (
     BackfillCursor,
@@ -29,12 +30,13 @@ from services.profile.domain.backfill import (
     union_of,
 )
 from services.profile.domain.facts import LogEvent, RuleDefinition
+from tests.rule_builders import count_of, events_named, trait_is
 
 WORKSPACE, LEAF = WorkspaceId("w"), LeafId(bytes(16))
-VIEWED = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)
-TWICE = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 2)
-BOUGHT = CountPredicate(EventFilter("bought"), 0, Operator.GE, 1)
-LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+VIEWED = count_of(events_named("viewed"), 10, Operator.GE, 1)
+TWICE = count_of(events_named("viewed"), 10, Operator.GE, 2)
+BOUGHT = count_of(events_named("bought"), 0, Operator.GE, 1)
+LOCAL = trait_is("city", Operator.EQ, "北京市")
 INDEX = PredicateIndex([VIEWED, TWICE, BOUGHT, LOCAL])
 WAITING, SWEEPING, BACKFILLED, DROPPED, ERASING = BackfillStage
 
@@ -48,12 +50,12 @@ def ids(*predicates: Predicate) -> frozenset[int]:
 
 
 def accumulators(*predicates: Predicate) -> frozenset[int]:
-    specs = [accumulator_of(predicate) for predicate in predicates]
-    return frozenset(accumulator_id(spec) for spec in specs if spec is not None)
+    specs = [spec for predicate in predicates for spec in accumulators_of(predicate.feature)]
+    return frozenset(map(accumulator_id, specs))
 
 
 def defined(name: str, *predicates: Predicate, version: int = 1) -> RuleDefinition:
-    return RuleDefinition(WORKSPACE, "segment", name, version, predicates)
+    return RuleDefinition(WORKSPACE, "segment", name, version, None, predicates)
 
 
 def test_index_has_the_predicates_of_the_newest_versions_only() -> None:

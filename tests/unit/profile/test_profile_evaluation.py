@@ -10,7 +10,6 @@ from services.kernel.fold.leaf import LeafState, ProfileView, fold_event, view_o
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import NO_ID, ProfileId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.model import CountPredicate, EventFilter, TraitPredicate
 from services.kernel.rules.values import Operator
 from services.profile.domain.evaluation import (
     ALL_PREDICATES,
@@ -23,11 +22,12 @@ from services.profile.domain.evaluation import (
     initial,
     tombstone,
 )
+from tests.rule_builders import count_of, events_named, trait_is
 
 WORKSPACE, PROFILE = WorkspaceId("w"), ProfileId(b"p" * 16)
-RECENT = CountPredicate(EventFilter("viewed"), 10, Operator.GE, 1)
-NEVER = CountPredicate(EventFilter("bought"), 0, Operator.EQ, 0)
-LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+RECENT = count_of(events_named("viewed"), 10, Operator.GE, 1)
+NEVER = count_of(events_named("bought"), 0, Operator.EQ, 0)
+LOCAL = trait_is("city", Operator.EQ, "北京市")
 HOME = '{"city":"北京市"}'.encode()
 INDEX = PredicateIndex([RECENT, NEVER, LOCAL])
 RECENT_ID, NEVER_ID, LOCAL_ID = map(predicate_id, (RECENT, NEVER, LOCAL))

@@ -11,7 +11,7 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.model import All, CountPredicate, EventFilter, Not, TraitPredicate
+from services.kernel.rules.model import All, Not
 from services.kernel.rules.values import Operator
 from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
 from services.profile.domain.tags import (
@@ -23,9 +23,10 @@ from services.profile.domain.tags import (
     newest_tags,
     tags_of,
 )
+from tests.rule_builders import count_of, events_named, trait_is
 
-VIEWED = CountPredicate(EventFilter("viewed"), 0, Operator.GE, 1)
-LOCAL = TraitPredicate("city", Operator.EQ, "北京市")
+VIEWED = count_of(events_named("viewed"), 0, Operator.GE, 1)
+LOCAL = trait_is("city", Operator.EQ, "北京市")
 KEEN = All((VIEWED, Not(LOCAL)))
 
 

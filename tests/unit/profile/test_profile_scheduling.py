@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.ids import LeafId, ProfileId, WorkspaceId
-from services.kernel.rules.model import (
-    CountPredicate,
-    EventFilter,
-    Predicate,
-    PropertyFilter,
-    TraitPredicate,
-)
+from services.kernel.rules.filters import PropertyFilter
+from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
 from services.profile.domain.facts import AttributedFact, BroadcastFact, RuleDefinition
 from services.profile.domain.scheduling import (
@@ -24,6 +19,7 @@ from services.profile.domain.scheduling import (
     split_at_definitions,
     split_by_work,
 )
+from tests.rule_builders import count_of, events_named, trait_is
 
 TICK = BroadcastFact("onefold.log.v1.ClockTicked", b"", is_tick=True)
 SEGMENT = "onefold.segment.v1.SegmentDefined"
@@ -105,8 +101,8 @@ HEAVY, LIGHT = WorkspaceId("heavy"), WorkspaceId("light")
 
 def counts(number: int, filters: int = 1) -> list[Predicate]:
     return [
-        CountPredicate(
-            EventFilter(
+        count_of(
+            events_named(
                 "viewed", tuple(PropertyFilter(f"p{f}", Operator.EQ, n) for f in range(filters))
             ),
             0,
@@ -148,7 +144,7 @@ def test_facts_of_other_workspaces_and_names_are_no_work() -> None:
 def test_filters_and_predicates_over_traits_are_work() -> None:
     filtered = {HEAVY: PredicateIndex(counts(10, filters=50))}
     assert filtered[HEAVY].work_of(event(0, HEAVY, 1).event) == 10 * 52  # type: ignore[arg-type]
-    traits = {HEAVY: PredicateIndex(TraitPredicate("city", Operator.EQ, n) for n in range(100))}
+    traits = {HEAVY: PredicateIndex(trait_is("city", Operator.EQ, n) for n in range(100))}
     facts = [event(n, HEAVY, 1, "") for n in range(50)]
     assert split_by_work(facts, traits, most=1_000) == 9
 

@@ -14,26 +14,22 @@ from services.kernel.fold.events import IDENTIFY, TRACK, EventView
 from services.kernel.fold.leaf import LeafState, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules import values
-from services.kernel.rules.model import (
-    CountPredicate,
-    EventFilter,
-    Predicate,
-    PropertyFilter,
-    TraitPredicate,
-)
+from services.kernel.rules.filters import PropertyFilter
+from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import LONG_LIST, Operator
-from services.kernel.rules.values import test_of as compile_test
+from services.kernel.rules.values import comparison_of as compile_test
+from tests.rule_builders import count_of, events_named, trait_is
 
 FEW, MANY = 250, 4_000
 
 
 def filtered(number: int) -> Predicate:
     where = PropertyFilter("p", Operator.LT, 10 + number)
-    return CountPredicate(EventFilter("viewed", (where,)), 0, Operator.GE, 3)
+    return count_of(events_named("viewed", (where,)), 0, Operator.GE, 3)
 
 
 def contains(number: int) -> Predicate:
-    return TraitPredicate("courses", Operator.CONTAINS, f"c-{number}")
+    return trait_is("courses", Operator.CONTAINS, f"c-{number}")
 
 
 def track(number: int, **properties: Any) -> EventView:
@@ -105,9 +101,7 @@ def test_long_list_is_read_once_for_all_predicates(monkeypatch: pytest.MonkeyPat
 
 
 def test_accumulators_of_several_leaves_are_combined_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    windows = [
-        CountPredicate(EventFilter("viewed"), 1_000_000 * n, Operator.GE, 2) for n in range(FEW)
-    ]
+    windows = [count_of(events_named("viewed"), 1_000_000 * n, Operator.GE, 2) for n in range(FEW)]
     index, states = PredicateIndex(windows), [LeafState() for _ in range(20)]
     for number, state in enumerate(states):
         fold_event(state, track(number), index)

@@ -14,9 +14,9 @@ from services.kernel.fold.events import IDENTIFY, EventView
 from services.kernel.fold.leaf import LeafState, combine, decode, encode, fold_event, view_of
 from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.ids import predicate_id
-from services.kernel.rules.model import TraitPredicate
 from services.kernel.rules.values import Operator
 from services.kernel.trust import SourceTrust
+from tests.rule_builders import trait_is
 
 LIMIT = 5
 PUBLIC, SERVER = int(SourceTrust.PUBLIC), int(SourceTrust.SERVER)
@@ -93,7 +93,7 @@ def test_dropped_name_comes_back_with_its_next_statement() -> None:
 
 
 def test_predicates_over_a_dropped_name_are_evaluated_again() -> None:
-    local = TraitPredicate("city", Operator.EQ, "a")
+    local = trait_is("city", Operator.EQ, "a")
     index = PredicateIndex([local])
     state = folded([identify(1, 1, PUBLIC, {"city": "a"})], index)
     affected: set[int] = set()

@@ -13,10 +13,11 @@ from services.kernel.fold.predicate_index import PredicateIndex
 from services.kernel.rules.evaluate import evaluate_predicate
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.json_form import parse_rule
-from services.kernel.rules.model import TraitPredicate
+from services.kernel.rules.model import Predicate
 from services.kernel.rules.values import Operator
+from tests.rule_builders import trait_is
 
-LOCAL = TraitPredicate("address.city", Operator.EQ, "北京")
+LOCAL = trait_is("address.city", Operator.EQ, "北京")
 
 
 def stated(*traits: dict[str, Any]) -> LeafState:
@@ -56,5 +57,5 @@ def test_member_of_a_trait_affects_the_predicates_over_its_path() -> None:
 )
 def test_absent_trait_is_unequal_to_every_value(rule: dict[str, Any], holds: bool) -> None:
     predicate = parse_rule({"trait": {"name": "vip", **rule}})
-    assert isinstance(predicate, TraitPredicate)
+    assert isinstance(predicate, Predicate)
     assert evaluate_predicate(predicate, view_of([stated({"age": 3})]), 9).holds is holds

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from oracle import rules_strategies as some
 from properties import examples
 
+from services.kernel.rules.features import Trait
 from services.kernel.rules.ids import (
     accumulator_id,
-    accumulator_of,
     from_bigint,
     pack_ids,
     predicate_id,
@@ -18,19 +18,20 @@ from services.kernel.rules.ids import (
     to_bigint,
     unpack_ids,
 )
+from services.kernel.rules.inputs import AccumulatorKind, AccumulatorSpec, accumulators_of
 from services.kernel.rules.json_form import parse_rule
-from services.kernel.rules.model import AccumulatorKind, AccumulatorSpec, Predicate
+from services.kernel.rules.model import Predicate
 
 GOLDEN = [
     (
         {"count": {"event": "attended_trial_lesson", "within": "7d", "at_least": 1}},
-        7529545011768073161,
-        11836830314818560652,
+        7349646427160915687,
+        9049248329040235916,
     ),
     (
         {"count": {"event": "purchased_course", "at_least": 1}},
-        5425943789806148951,
-        17394914282591098561,
+        4391350613026412490,
+        11957882723362575414,
     ),
     (
         {
@@ -42,21 +43,28 @@ GOLDEN = [
                 "at_least": 3,
             }
         },
-        10636735805000050713,
-        11078982868326608473,
+        8224347784894588759,
+        3827655258703570738,
     ),
     (
         {"last_seen": {"event": "Order Completed", "longer_than": "90d"}},
-        2414804192748379440,
-        7770011479544094595,
+        2985844447345603564,
+        8705496501008435921,
     ),
-    ({"trait": {"name": "city", "eq": "北京市"}}, 12394613087455309714, None),
+    ({"trait": {"name": "city", "eq": "北京市"}}, 6458085976664989920, None),
 ]
 
 
 def only(form: object) -> Predicate:
     (predicate,) = predicates(parse_rule(form))
     return predicate
+
+
+def accumulator_of(predicate: Predicate) -> AccumulatorSpec | None:
+    """Return the only accumulator of a predicate; None if it has none."""
+    specs = accumulators_of(predicate.feature)
+    assert len(specs) <= 1
+    return specs[0] if specs else None
 
 
 @pytest.mark.parametrize(("form", "id_", "spec_id"), GOLDEN)
@@ -100,14 +108,14 @@ def test_accumulator_spec_has_kind_events_and_property() -> None:
     predicate = only({"distinct": {"event": "a", "property": "x", "within": "7d", "eq": 1}})
     spec = accumulator_of(predicate)
     assert isinstance(spec, AccumulatorSpec)
-    assert (spec.kind, spec.events.event, spec.property) == (AccumulatorKind.DISTINCT, "a", "x")
+    assert (spec.kind, spec.events.names, spec.property) == (AccumulatorKind.DISTINCT, ("a",), "x")
     assert accumulator_of(only({"trait": {"name": "a", "exists": True}})) is None
 
 
 def test_predicates_are_in_the_order_of_the_rule_and_unique() -> None:
     a, b = {"trait": {"name": "a", "eq": 1}}, {"trait": {"name": "b", "eq": 1}}
     rule = parse_rule({"all": [b, {"any": [a, {"not": b}]}, {"not": {"not": a}}]})
-    assert [p.trait for p in predicates(rule)] == ["b", "a"]  # type: ignore[union-attr]
+    assert [p.feature for p in predicates(rule)] == [Trait("b"), Trait("a")]
 
 
 ids = st.integers(0, 2**64 - 1)

@@ -12,7 +12,7 @@ from oracle import rules_strategies as some
 from properties import examples
 
 from services.kernel.rules.values import Operator, literal, number, scalar_key
-from services.kernel.rules.values import test_of as make_test
+from services.kernel.rules.values import comparison_of as make_test
 
 TRUE = [
     ("a", Operator.EQ, "a"),
