@@ -65,6 +65,8 @@ LIMITS = (0, 0, 1, 1, 2, 3, -1, 0.5, 1.5, 2.5, 0.1, 0.3, 7, 10, 20, 30, 90, 1_19
 ORDERS = (Operator.LT, Operator.LE, Operator.GT, Operator.GE)
 COUNTS = (Function.COUNT, Function.DISTINCT)
 ENDS = (Function.FIRST, Function.LAST)
+#: The parts of the language of `make_narrow_predicate`.
+NARROW = ("Relative", "Rolling", "Ends", "Refunds")
 #: The names of the classes of features.
 FEATURES = (
     *("Trait", "Aggregate", "Elapsed", "Sequence", "Trend"),
@@ -150,6 +152,30 @@ def make_feature(random: Random, kind: str) -> Feature:
             number = random.choice((0, 0, 1, 2))
             where = tuple(make_filter(random, ("city", "age", "o.p")) for _ in range(number))
             return Related(random.choice(OBJECT_TYPES), where)
+
+
+def make_narrow_predicate(random: Random, kind: str) -> Predicate:
+    """Return a predicate of few names over one part of the language, so that cases are dense."""
+    events = EventFilter(random.choice((("viewed",), ("bought",), (ANY_EVENT,))))
+    anchors = EventFilter(random.choice((("viewed",), ("bought",), (ANY_EVENT,))))
+    path, window = random.choice(("p", "n")), _make_rolling(random)
+    match kind:
+        case "Relative":
+            within_us = random.choice((0, 1, HOUR_US, HOUR_US, 2 * HOUR_US, DAY_US))
+            anchor, is_after = random.choice(tuple(Anchor)), random.random() < 0.5
+            relative = Relative(anchors, anchor, is_after, within_us)
+            feature: Feature = Aggregate(Function.COUNT, events, "", relative)
+        case "Rolling":
+            function = random.choice(COUNTS)
+            feature = Aggregate(function, events, "" if function is COUNTS[0] else path, window)
+        case "Ends":
+            feature = Aggregate(random.choice(ENDS), events, path)
+            return Predicate(feature, Operator.EXISTS)
+        case _:
+            payments, refunds = EventFilter.of("bought"), EventFilter.of("refunded")
+            parts = (payments, "id", "amount", refunds, "id", "amount", "refund", "currency")
+            feature = Orders(OrderDefinition(*parts), random.choice(tuple(OrderMeasure)))
+    return Predicate(feature, random.choice(NUMBER_OPERATORS), random.randrange(4))
 
 
 def make_aggregate(random: Random, functions: tuple[Function, ...], window: Window) -> Aggregate:
