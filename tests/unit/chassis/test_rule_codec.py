@@ -134,10 +134,12 @@ def compared(feature: features.Feature) -> st.SearchStrategy[Predicate]:
         drawn = comparisons(model.LIST_OPERATORS)
     elif model.is_number(feature):
         drawn = st.tuples(st.sampled_from(model.NUMBER_OPERATORS), st.integers(0, 2**62))
+    elif isinstance(feature, features.Trait) and feature.cleaner:
+        drawn = st.just((Operator.EXISTS, None)) | st.tuples(
+            st.sampled_from((Operator.EQ, Operator.NE)), st.sampled_from(("北京", "Jiangsu"))
+        )
     else:
         drawn = comparisons()
-        if isinstance(feature, features.Trait) and feature.cleaner:
-            drawn = drawn.filter(lambda pair: not isinstance(pair[1], bool))
     return st.builds(
         lambda pair, ignore_case: Predicate(feature, *pair, ignore_case), drawn, st.booleans()
     )
