@@ -93,21 +93,21 @@ def read_pack(
     which names the file of every mistake and the path in it.
     """
     pack = Pack()
-    problems: list[InvalidField] = []
-    documents: list[tuple[Path, dict[str, Any]]] = []
+    by_file: dict[Path, list[InvalidField]] = {}
+    documents: dict[Path, dict[str, Any]] = {}
     for file in _files(path):
+        by_file[file] = []
         try:
             document = _load(file)
             _check_secrets(document, in_arguments)
-            parts = mapping(_substitute(document, variables), "", {*_READERS, *_ONCE})
-            _read_once(file, parts, pack)
+            documents[file] = mapping(_substitute(document, variables), "", {*_READERS, *_ONCE})
+            _read_once(file, documents[file], pack)
         except InvalidField as error:
-            problems.append(InvalidField(f"{file.name}: {error.message}", field=error.field))
-        else:
-            documents.append((file, parts))
+            by_file[file].append(InvalidField(f"{file.name}: {error.message}", field=error.field))
     defaults = defaults_of(pack.settings or settings or ProfileSettingsDefined())
-    for file, parts in documents:
-        problems += _read_document(file, parts, pack, defaults)
+    for file, parts in documents.items():
+        by_file[file] += _read_document(file, parts, pack, defaults)
+    problems = [problem for own in by_file.values() for problem in own]
     if problems:
         raise PackErrors([problem.message for problem in problems], field=problems[0].field)
     return pack
@@ -137,15 +137,16 @@ def _load(file: Path) -> Any:
 
 def _read_once(file: Path, parts: dict[str, Any], pack: Pack) -> None:
     """Move the parts that a pack has once from a document into the pack."""
-    for name in _ONCE & parts.keys():
+    for name in sorted(_ONCE & parts.keys()):
+        entry = parts.pop(name)
         kind = name.replace("_", " ")
         if (kind, "") in pack.places:
             raise InvalidField(f"{name}: a pack has one; another file has it", field=name)
         pack.places[kind, ""] = f"{file.name}: {name}"
         if name == _POLICY:
-            pack.identity_policy = read_policy(parts.pop(name), name)
+            pack.identity_policy = read_policy(entry, name)
         else:
-            pack.settings = read_settings(parts.pop(name), name)
+            pack.settings = read_settings(entry, name)
 
 
 def _read_document(

@@ -12,11 +12,16 @@ from services.kernel.identifiers.model import Identifier
 from services.kernel.ids import FactId, LeafId, WorkspaceId
 from services.kernel.rules.ids import predicate_id
 from services.kernel.rules.model import All, Not
+from services.kernel.rules.references import Classification, ValueRule
 from services.kernel.rules.values import Operator
 from services.profile.domain.profile import LeafEvent, TimelineCursor, cursor_after, replay
+from services.profile.domain.settings import ProfileSettings
 from services.profile.domain.tags import (
     PredicateAnswer,
     Tag,
+    TagKind,
+    TagOfProfile,
+    WorkspaceDefinitions,
     active_rules,
     answer_rule,
     check_tag,
@@ -31,7 +36,17 @@ KEEN = All((VIEWED, Not(LOCAL)))
 
 
 def tag(tag_id: str, version: int = 1, *, retired: bool = False) -> Tag:
-    return Tag(WorkspaceId("w"), tag_id, version, "t", KEEN, retired)
+    classification = Classification.of(KEEN)
+    return Tag(WorkspaceId("w"), tag_id, version, "t", classification, retired=retired)
+
+
+def workspace(*tags: Tag) -> WorkspaceDefinitions:
+    settings = ProfileSettings(WorkspaceId("w"))
+    return WorkspaceDefinitions(newest_tags(tags), {}, settings)
+
+
+def plain(tag_id: str) -> TagOfProfile:
+    return TagOfProfile(tag_id, "", TagKind.TAG)
 
 
 def fact(number: int) -> FactId:
@@ -44,10 +59,23 @@ def test_newest_tags_have_the_highest_version_of_each_id() -> None:
 
 
 def test_active_rules_leave_out_retired_tags_and_tags_that_are_not_backfilled() -> None:
-    tags = newest_tags([tag("a"), tag("b", retired=True)])
-    assert active_rules(tags).keys() == {"a"}
-    assert active_rules(tags, {predicate_id(VIEWED), predicate_id(LOCAL)}).keys() == {"a"}
-    assert active_rules(tags, {predicate_id(VIEWED)}).keys() == set()
+    defined = workspace(tag("a"), tag("b", retired=True))
+    assert active_rules(defined).keys() == {plain("a")}
+    both = {predicate_id(VIEWED), predicate_id(LOCAL)}
+    assert active_rules(defined, both).keys() == {plain("a")}
+    assert active_rules(defined, {predicate_id(VIEWED)}).keys() == set()
+
+
+def test_values_of_a_tag_exclude_each_other_and_the_default_is_for_the_rest() -> None:
+    values = (ValueRule("viewer", VIEWED), ValueRule("keen", KEEN))
+    stages = Tag(WorkspaceId("w"), "life", 1, "", Classification(values, "visitor"), TagKind.STAGE)
+    rules = active_rules(
+        WorkspaceDefinitions({"life": stages}, {}, ProfileSettings(WorkspaceId("w")))
+    )
+    state = LeafState()
+    assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["visitor"]
+    fold_event(state, EventView(TRACK, "viewed", 5, fact(1)), PredicateIndex([VIEWED]))
+    assert [t.value for t in tags_of(rules, view_of([state]), 9)] == ["viewer"]
 
 
 @pytest.mark.parametrize("tag_id", ["", "x" * 129, "a\nb"])
@@ -65,7 +93,8 @@ def test_answer_of_a_rule_has_the_result_of_each_predicate() -> None:
     holds, answers = answer_rule(KEEN, view, 9)
     assert holds
     assert answers == [PredicateAnswer(VIEWED, 1, True), PredicateAnswer(LOCAL, None, False)]
-    assert tags_of({"keen": KEEN, "local": LOCAL}, view, 9) == ["keen"]
+    rules = {plain("keen"): KEEN, plain("local"): LOCAL}
+    assert tags_of(rules, view, 9) == [plain("keen")]
 
 
 def test_replayed_profile_combines_the_events_of_several_leaves() -> None:

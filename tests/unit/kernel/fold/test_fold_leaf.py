@@ -241,8 +241,8 @@ def test_state_has_its_golden_bytes() -> None:
     assert encode(state) == bytes.fromhex(
         "96 01 01 03 03"  # version, first seen, last seen, number of events
         "81 a463697479 94 02 03 c410 00000000000000000000000000000005 c40b 22e58c97e4baace5b88222"
-        "82 cf692e37fd2b678913 93 00 c410 0100000000000000 0200000000000000 80"
-        "   cfc9b611f9e2eff8b0 93 01 82 a26e37 01 a3736331 02 c2"
+            "82 cf3e2d2e7e3936dd8a 93 01 82 a26e37 01 a3736331 02 c2"
+            "   cf90be176c6179a2d3 94 00 c410 0100000000000000 0200000000000000 80 00"
     )
 
 
@@ -300,8 +300,8 @@ def test_account_state_has_its_golden_bytes() -> None:
     state = LeafState()
     fold_event(state, joined_by(3, 5, b"m", plan="pro"), INDEX)
     assert encode(state) == bytes.fromhex(
-        "99 01 03 03 01"
+        "9a 01 03 03 01"
         "81 a4706c616e 94 00 03 c410 00000000000000000000000000000005 c405 2270726f22"
-        "80 c400 c410" + "6d" * 16 + "c2"
+        "80 c400 c410" + "6d" * 16 + "c2 80"
     )
     assert encode(LeafState())[:1] == b"\x96"
