@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from services.kernel.rules import features, model, words
 from services.kernel.rules.filters import EventFilter, PropertyFilter
@@ -15,26 +15,35 @@ from services.kernel.time import format_span
 Form = dict[str, Any]
 
 
-def dump_rule(rule: model.Rule) -> Form:
-    """Return the canonical form: equal rules have equal forms, and `parse_rule` reads it back."""
+#: The cleaners of the traits of a workspace that has none.
+NO_CLEANERS: Final[Mapping[str, str]] = {}
+
+
+def dump_rule(rule: model.Rule, *, cleaners: Mapping[str, str] = NO_CLEANERS) -> Form:
+    """Return the canonical form: equal rules have equal forms, and `parse_rule` reads it back.
+
+    `cleaners` are those that the reader of the form has for traits that have none in it.
+    """
     match rule:
         case model.All():
-            return {"all": [dump_rule(part) for part in rule.rules]}
+            return {"all": [dump_rule(part, cleaners=cleaners) for part in rule.rules]}
         case model.Any_():
-            return {"any": [dump_rule(part) for part in rule.rules]}
+            return {"any": [dump_rule(part, cleaners=cleaners) for part in rule.rules]}
         case model.Not():
-            return {"not": dump_rule(rule.rule)}
+            return {"not": dump_rule(rule.rule, cleaners=cleaners)}
         case model.Reference():
             return {rule.kind.value: _reference_form(rule)}
         case model.Predicate():
-            return _predicate_form(rule)
+            return _predicate_form(rule, cleaners)
 
 
-def feature_form(feature: features.Feature) -> tuple[str, Form]:
+def feature_form(
+    feature: features.Feature, cleaners: Mapping[str, str] = NO_CLEANERS
+) -> tuple[str, Form]:
     """Return the kind of a feature, and the body of its predicates without the comparison."""
     match feature:
         case features.Trait():
-            return "trait", _trait_form(feature)
+            return "trait", _trait_form(feature, cleaners)
         case features.Aggregate():
             read = {"property": feature.property} if feature.property else {}
             body = events_form(feature.events) | read | window_form(feature.window)
@@ -96,9 +105,9 @@ def orders_form(definition: features.OrderDefinition) -> Form:
     return form
 
 
-def _predicate_form(predicate: model.Predicate) -> Form:
+def _predicate_form(predicate: model.Predicate, cleaners: Mapping[str, str]) -> Form:
     feature = predicate.feature
-    kind, body = feature_form(feature)
+    kind, body = feature_form(feature, cleaners)
     if isinstance(feature, features.Elapsed):
         span = format_span(predicate.value)
         return {kind: body | {words.AGE_WORDS[predicate.operator]: span}}
@@ -126,11 +135,12 @@ def _reference_form(reference: model.Reference) -> Json:
     return dict(zip(keys, (reference.id, reference.value), strict=True))
 
 
-def _trait_form(trait: features.Trait) -> Form:
+def _trait_form(trait: features.Trait, cleaners: Mapping[str, str]) -> Form:
     form: Form = {"name": trait.name}
     if trait.parties:
         form["party"] = [party.name.lower() for party in trait.parties]
-    return form | ({"clean": trait.cleaner} if trait.cleaner else {})
+    cleaner = trait.cleaner or (words.NO_CLEANER if trait.name in cleaners else "")
+    return form | ({"clean": cleaner} if cleaner else {})
 
 
 def _step_form(step: features.Step) -> Form:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from services.kernel.errors import RuleError, join_path
 from services.kernel.rules import features, model, words
 from services.kernel.rules.features import Function, OrderDefinition
 from services.kernel.rules.filters import EventFilter, PropertyFilter
 from services.kernel.rules.json_body import Body, Form, listed, make, span_of, unknown_word, word_of
+from services.kernel.rules.json_dump import NO_CLEANERS
 from services.kernel.rules.periods import parse_periods
 from services.kernel.rules.values import Json, Operator, number
 from services.kernel.rules.windows import EVER, Calendar, Relative, Rolling, Window
 
 #: Lists of filters inside of each other.
 _MAX_NESTED = 32
-
-
-NO_CLEANERS: Final[Mapping[str, str]] = {}
 
 
 class Defaults(NamedTuple):
@@ -130,7 +128,8 @@ def _trait(body: Body, kind: str, defaults: Defaults) -> features.Feature:
         word_of(party, words.PARTIES, f"{at}[{i}]") for i, party in enumerate(listed_parties)
     )
     name = body.name("name")
-    cleaner = body.optional_name("clean") if "clean" in body else defaults.cleaners.get(name, "")
+    cleaner = body.name("clean") if "clean" in body else defaults.cleaners.get(name, "")
+    cleaner = "" if cleaner == words.NO_CLEANER else cleaner
     return make(body.path, "clean", lambda: features.Trait(name, parties, cleaner))
 
 

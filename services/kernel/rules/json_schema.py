@@ -1,8 +1,8 @@
 """Describes the JSON form of rules as a JSON Schema (draft 2020-12), for editors.
 
 It is made from the tables of words that the parser uses. The parser checks more: that time zones
-are known, the sizes of rules, the order of calendar periods, the length of spans, and that a
-workspace defines the orders that a rule omits.
+are known, that cleaners have standard forms of values, the sizes of rules, the order of calendar
+periods, the length of spans, and that a workspace defines the orders that a rule omits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
+from services.kernel.cleaning.cleaners import CLEANERS
 from services.kernel.rules import features, filters, names, periods, values, words
 from services.kernel.rules.values import Operator
 
@@ -124,7 +125,8 @@ def _predicate(kind: words.Kind) -> Schema:
     if "clean" in kind.optional:
         texts = {word: {"not": {"type": "boolean"}} for word in kind.compared.comparisons}
         texts |= dict.fromkeys((o.value for o in words.TRUE_COMPARISONS), True)
-        rules.append({"if": {"required": ["clean"]}, "then": {"properties": texts}})
+        cleaned = {"required": ["clean"], "properties": {"clean": {"enum": _CLEANERS}}}
+        rules.append({"if": cleaned, "then": {"properties": texts}})
     return schema | {"allOf": rules}
 
 
@@ -172,6 +174,8 @@ def _filter() -> Schema:
     return {"anyOf": [_ref("scalar"), _ref("list"), mapping | {"anyOf": some}]}
 
 
+#: The names of all cleaners, without and with their versions.
+_CLEANERS: Final = sorted({name for each in CLEANERS for name in (each, each.partition("@")[0])})
 _BIGGEST: Final = sys.float_info.max
 _PARTY: Final = {"enum": list(words.PARTIES)}
 #: The schemas of keys that are no names.
@@ -185,6 +189,7 @@ _KEYS: Final[dict[str, Schema]] = {
     "which": {"enum": list(words.ANCHORS)},
     "without": _ref("events"),
     "party": {"anyOf": [_PARTY, {"type": "array", "items": _PARTY, "minItems": 1}]},
+    "clean": {"enum": [words.NO_CLEANER, *_CLEANERS]},
     "limit": {"type": "integer", "minimum": 1, "maximum": features.MAX_TOP},
     "steps": {
         "type": "array",

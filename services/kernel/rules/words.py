@@ -39,6 +39,9 @@ WINDOW_KEYS: Final = (*WINDOWS, "zone")
 ANCHORS: Final = {anchor.value: anchor for anchor in Anchor}
 PARTIES: Final = {party.name.lower(): party for party in Party}
 
+#: The cleaner in a form or text that says that a trait is compared as it is.
+NO_CLEANER: Final = "none"
+
 JOINS: Final[Mapping[str, type[model.All | model.Any_]]] = {"all": model.All, "any": model.Any_}
 #: What follows `is` in a `consent`: the comparison of the property `granted`.
 CONSENTS: Final[Mapping[str, tuple[Operator, bool | None]]] = {

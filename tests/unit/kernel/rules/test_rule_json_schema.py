@@ -24,6 +24,7 @@ SCHEMA = Draft202012Validator(rule_schema())
 #: The mistakes that only the parser finds.
 SEMANTIC = (
     "the time zone is not known",
+    "the cleaner `",
     "the number is out of bounds",
     "the workspace does not define orders",
     "the rule is too large",
@@ -40,7 +41,22 @@ WORDS = (
 VALUES: tuple[Any, ...] = (
     *(True, False, None, 0, 1, -1, 1.0, 1.5, 101, 2**63, 2.0**63, 1e300, 10**400, "", "a", "*"),
     *("7d", "0d", "07d", "7", "today", "this week", "this day", "last 0 weeks", "3 to 1 weeks ago"),
-    *("UTC", "first", "last", "granted", "x" * 513, "x" * 1001, [], ["a"], [1, "a"], [[]], [None]),
+    *(
+        "UTC",
+        "first",
+        "last",
+        "none",
+        "place",
+        "place@2",
+        "granted",
+        "x" * 513,
+        "x" * 1001,
+        [],
+        ["a"],
+        [1, "a"],
+        [[]],
+        [None],
+    ),
     *({}, {"a": 1}, {"": 1}, {"x": {"lt": "a"}}, {"x": {"lt": True}}, {"eq": 1}, {"event": "a"}),
     *({"x": {"ignore_case": True}}, {"x": {"eq": "a", "ignore_case": True}}, {"x": {"in": []}}),
     *({"event": "a", "which": "last"}, {"lt": 1, "gt": 2}, {"count": {"event": "a"}}, ["first"]),
@@ -109,7 +125,7 @@ def test_schema_is_valid_itself() -> None:
 @examples(60)
 @given(some.rules)
 def test_canonical_form_matches_the_schema(rule: Rule) -> None:
-    SCHEMA.validate(dump_rule(rule))
+    assert not list(SCHEMA.iter_errors(dump_rule(rule)))
 
 
 @examples(200)
@@ -148,7 +164,7 @@ SMALLEST = {
     "tag": "{id: a}",
     "stage": "{of: a, is: b}",
     "consent": "{purpose: a, is: granted}",
-    "trait": "{name: a, clean: place}",
+    "trait": "{name: a, clean: person_name}",
     "count": "{event: a}",
     **{word: "{event: a, property: b}" for word in words.FUNCTIONS if word != "count"},
     "last_seen": "{event: a}",
