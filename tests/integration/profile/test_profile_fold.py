@@ -19,9 +19,10 @@ from laws.profile_model import (
     random_events,
 )
 
+from services.chassis.codec.named_rules import SEGMENT_DEFINED
 from services.kernel.fold.leaf import decode
 from services.kernel.rules.ids import from_bigint, predicate_id, predicates
-from services.profile.codec.log import SEGMENT_DEFINED, rule_definition
+from services.profile.codec.definitions import rule_definition
 from services.profile.domain.accounts import accumulators_of
 
 

@@ -12,6 +12,7 @@ from onefold.log.v1.log_pb2 import Fact
 from onefold.profile.v1.profile_stream_pb2 import ProfileChange, ProfilesChanged
 from onefold.segment.v1.segment_stream_pb2 import MembershipChange, MembershipsChanged
 
+from services.chassis.codec.named_rules import SEGMENT_DEFINED
 from services.chassis.messaging.stream import StreamMessage
 from services.chassis.projection.backfill import run_step
 from services.chassis.projection.checkpoint import (
@@ -29,7 +30,7 @@ from services.kernel.rules.json_form import parse_rule
 from services.kernel.rules.model import Rule
 from services.kernel.rules.values import Operator
 from services.segment.codec.bus import change_to_proto
-from services.segment.codec.definitions import SEGMENT_DEFINED, definition_to_proto
+from services.segment.codec.definitions import definition_to_proto
 from services.segment.domain.model import SegmentDefinition
 from services.segment.projection.changes import membership_digest
 from services.segment.projection.fold import SegmentProjection

@@ -33,10 +33,11 @@ from onefold.segment.v1.segment_stream_pb2 import (
     MembershipChange,
 )
 
+from services.chassis.codec.named_rules import SEGMENT_DEFINED
 from services.chassis.projection.checkpoint import load_checkpoint
 from services.kernel.ids import shard_of
 from services.segment.codec.bus import evaluation_from_proto
-from services.segment.codec.definitions import SEGMENT_DEFINED, decode_definition
+from services.segment.codec.definitions import decode_definition
 from services.segment.domain.membership import ActiveSegments
 from services.segment.domain.model import ProfileEvaluation
 from services.segment.projection import changes as membership_changes

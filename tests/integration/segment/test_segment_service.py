@@ -41,6 +41,7 @@ from service_fixtures import MakeSettings, open_bus, wait_until
 
 from services.chassis.access.keys import IssuedKey, issue_key
 from services.chassis.access.principal import Role
+from services.chassis.codec.named_rules import SEGMENT_DEFINED
 from services.chassis.codec.rules import rule_to_proto
 from services.chassis.messaging.jetstream import JetStreamBus
 from services.chassis.messaging.stream import OutboxMessage
@@ -48,7 +49,6 @@ from services.chassis.rpc.channel import open_channel
 from services.kernel.errors import Conflict, InvalidField, NotAllowed, NotFound
 from services.kernel.ids import from_hex, to_hex
 from services.kernel.rules.json_form import parse_rule
-from services.segment.codec.definitions import SEGMENT_DEFINED
 from services.segment.service import serve
 from services.segment.settings import SegmentSettings
 
