@@ -26,6 +26,7 @@ LEVELS = frozenset(["debug", "info", "warning", "error", "exception", "critical"
 EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _HOSTS = """
     github.com www.apache.org www.standardwebhooks.com segment.com www.w3.org onefold.dev x.exa
+    json-schema.org
 """
 #: Hosts that a file may name, beside examples, addresses and names without a dot.
 HOSTS = frozenset(_HOSTS.split())
