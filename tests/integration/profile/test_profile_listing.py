@@ -81,7 +81,7 @@ async def test_pages_have_every_person_once_with_the_profile_of_a_batch_read(
         assert ids == sorted(user(n).id_in("school", INDEX_KEY).hex() for n in range(7))
         batch = await stack.profile.BatchGetProfiles(pb.BatchGetProfilesRequest(profile_ids=ids))
         assert profiles == list(batch.profiles)
-        assert all(list(profile.tags) == ["keen"] for profile in profiles)
+        assert all([t.tag_id for t in profile.tags] == ["keen"] for profile in profiles)
         groups = sorted(name for p in profiles for a in p.accounts for name in a.account_ids)
         assert groups == ["acme"] * 6 + ["solo"]
         assert [len(part) for part in await pages(stack, 7)] == [7]
